@@ -1,0 +1,36 @@
+"""What can go wrong with the database, in words for the person who runs it.
+
+StoreError
+├── StoreBusy        the queue of writes is full: answer 503 and let Polar send again
+├── StoreClosed      a write was asked for after the store had closed
+├── StoreLocked      another process has this SQLite file
+├── StoreTooNew      the schema was made by a newer version of this program
+└── StoreUnreachable the database cannot be opened
+"""
+
+
+class StoreError(Exception):
+    """The database could not do what was asked."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip())
+
+
+class StoreBusy(StoreError):
+    """The database is behind: nothing was stored. Try again in a moment."""
+
+
+class StoreClosed(StoreError):
+    """The program is stopping: nothing was stored."""
+
+
+class StoreLocked(StoreError):
+    """Another process has this database open. Stop it, or use PostgreSQL for several replicas."""
+
+
+class StoreTooNew(StoreError):
+    """The database was written by a newer version. Run that version, or restore a backup."""
+
+
+class StoreUnreachable(StoreError):
+    """The database cannot be opened. Check DATABASE_URL and the rights on its folder."""

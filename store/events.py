@@ -1,0 +1,113 @@
+"""Queries on webhooks: store, claim, finish."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, Row, func, or_, select, update
+
+from store.database import insert_new
+from store.models import EventState, NewEvent, StoredEvent
+from store.tables import events
+
+
+def insert_events(connection: Connection, arrivals: Sequence[NewEvent]) -> None:
+    """Store webhooks; an id that is already there changes nothing."""
+    insert_new(
+        connection,
+        events,
+        [
+            {
+                "id": event.id,
+                "type": event.type,
+                "body": event.body,
+                "signature": event.signature,
+                "sent_at": event.sent_at,
+                "received_at": event.received_at,
+                "due_at": event.received_at,
+                "state": EventState.NEW,
+                "attempts": 0,
+            }
+            for event in arrivals
+        ],
+    )
+
+
+def claim_events(
+    connection: Connection, *, token: str, now: datetime, until: datetime, limit: int
+) -> list[StoredEvent]:
+    """Take up to `limit` due webhooks, oldest first, that nobody holds."""
+    free = [
+        events.c.state == EventState.NEW,
+        events.c.due_at <= now,
+        or_(events.c.claimed_until.is_(None), events.c.claimed_until < now),
+    ]
+    oldest = select(events.c.id).where(*free).order_by(events.c.due_at).limit(limit)
+    rows = connection.execute(
+        update(events)
+        # The condition stands here too: on PostgreSQL a rival may have claimed between the two.
+        .where(events.c.id.in_(oldest), *free)
+        .values(claim=token, claimed_until=until, attempts=events.c.attempts + 1)
+        .returning(events)
+    )
+    return sorted((_event(row) for row in rows), key=lambda event: event.received_at)
+
+
+def finish_event(
+    connection: Connection, event_id: str, *, token: str, state: EventState, note: str | None
+) -> bool:
+    """Close a claimed webhook with what came of it. False when the claim has run out."""
+    result = connection.execute(
+        update(events)
+        .where(events.c.id == event_id, events.c.claim == token)
+        .values(state=state, note=note, claim=None, claimed_until=None)
+    )
+    return result.rowcount == 1
+
+
+def postpone_event(connection: Connection, event_id: str, *, token: str, due_at: datetime, note: str) -> bool:
+    """Let a claimed webhook be tried again at `due_at`. False when the claim has run out."""
+    result = connection.execute(
+        update(events)
+        .where(events.c.id == event_id, events.c.claim == token)
+        .values(due_at=due_at, note=note, claim=None, claimed_until=None)
+    )
+    return result.rowcount == 1
+
+
+def next_event_due(connection: Connection) -> datetime | None:
+    """When the next unhandled webhook wants attention, or None."""
+    found: datetime | None = connection.execute(
+        select(func.min(events.c.due_at)).where(events.c.state == EventState.NEW)
+    ).scalar()
+    return found
+
+
+def get_event(connection: Connection, event_id: str) -> StoredEvent | None:
+    """The webhook with this `webhook-id`."""
+    row = connection.execute(select(events).where(events.c.id == event_id)).one_or_none()
+    return None if row is None else _event(row)
+
+
+def all_events(connection: Connection) -> Iterator[StoredEvent]:
+    """Every webhook, in the order received."""
+    for row in connection.execute(select(events).order_by(events.c.received_at, events.c.id)):
+        yield _event(row)
+
+
+def count_events(connection: Connection) -> dict[str, int]:
+    """How many webhooks stand in each state."""
+    rows = connection.execute(select(events.c.state, func.count()).group_by(events.c.state))
+    return dict(tuple(row) for row in rows)
+
+
+def _event(row: Row[tuple[object, ...]]) -> StoredEvent:
+    return StoredEvent(
+        id=row.id,
+        type=row.type,
+        body=row.body,
+        sent_at=row.sent_at,
+        received_at=row.received_at,
+        state=EventState(row.state),
+        note=row.note,
+        attempts=row.attempts,
+    )

@@ -1,0 +1,86 @@
+"""Queries on rules: their versions as they were, and the firings that wait."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, or_, select, update
+
+from store.database import insert_new
+from store.models import Firing, FiringState
+from store.tables import firings, rule_versions
+
+
+def keep_rules(
+    connection: Connection, sources: Mapping[str, tuple[str, Mapping[str, Any]]], now: datetime
+) -> None:
+    """Keep each rule, {version: (name, source)}: a proposal is judged by the rule that made it."""
+    rows = [
+        {"version": version, "name": name, "source": dict(source), "first_seen_at": now}
+        for version, (name, source) in sources.items()
+    ]
+    if rows:
+        insert_new(connection, rule_versions, rows)
+
+
+def rule_source(connection: Connection, version: str) -> dict[str, Any] | None:
+    """A rule as it was in that version."""
+    found: dict[str, Any] | None = connection.execute(
+        select(rule_versions.c.source).where(rule_versions.c.version == version)
+    ).scalar()
+    return found
+
+
+def claim_firings(
+    connection: Connection, *, token: str, now: datetime, until: datetime, limit: int
+) -> list[Firing]:
+    """Take up to `limit` firings whose wait is over."""
+    free = [
+        firings.c.state == FiringState.WAITING,
+        firings.c.due_at <= now,
+        or_(firings.c.claimed_until.is_(None), firings.c.claimed_until < now),
+    ]
+    due = select(firings.c.fact_key).where(*free).order_by(firings.c.due_at).limit(limit)
+    rows = connection.execute(
+        update(firings)
+        .where(firings.c.fact_key.in_(due), *free)
+        .values(claim=token, claimed_until=until, attempts=firings.c.attempts + 1)
+        .returning(firings)
+    )
+    return [_firing(row) for row in rows]
+
+
+def finish_firing(
+    connection: Connection,
+    firing: Firing,
+    *,
+    token: str,
+    state: FiringState,
+    note: str | None,
+    due_at: datetime | None,
+) -> bool:
+    """Close a claimed firing, or (WAITING) let it be tried again at `due_at`. False: the claim ran out."""
+    result = connection.execute(
+        update(firings)
+        .where(firings.c.fact_key == firing.fact_key, firings.c.rule == firing.rule, firings.c.claim == token)
+        .values(state=state, note=note, due_at=due_at, claim=None, claimed_until=None)
+    )
+    return result.rowcount == 1
+
+
+def count_firings(connection: Connection) -> dict[str, int]:
+    """How often each rule has spoken up."""
+    rows = connection.execute(select(firings.c.rule, func.count()).group_by(firings.c.rule))
+    return dict(tuple(row) for row in rows)
+
+
+def _firing(row: Row[Any]) -> Firing:
+    return Firing(
+        fact_key=row.fact_key,
+        rule=row.rule,
+        rule_version=row.rule_version,
+        event_id=row.event_id,
+        state=FiringState(row.state),
+        due_at=row.due_at,
+        note=row.note,
+    )

@@ -1,0 +1,204 @@
+"""What the store keeps, as plain values: the nouns, their states and the moves between states."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+class ProposalState(StrEnum):
+    """Where a proposal stands. The README's diagram is drawn from TRANSITIONS."""
+
+    PENDING = "pending"  # waits for a person
+    APPROVED = "approved"  # a person said yes; nothing has been sent
+    DECLINED = "declined"
+    EXPIRED = "expired"
+    WITHDRAWN = "withdrawn"  # no longer true, or undone in time
+    EXECUTING = "executing"  # a worker holds it and may be calling Polar
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"  # Polar said no, or nobody can tell and a person is asked
+    UNKNOWN = "unknown"  # sent, but no answer came
+
+
+_S = ProposalState
+TRANSITIONS: Mapping[ProposalState, frozenset[ProposalState]] = {
+    _S.PENDING: frozenset({_S.APPROVED, _S.DECLINED, _S.EXPIRED, _S.WITHDRAWN}),
+    _S.APPROVED: frozenset({_S.EXECUTING, _S.WITHDRAWN}),
+    _S.EXECUTING: frozenset({_S.SUCCEEDED, _S.FAILED, _S.UNKNOWN, _S.APPROVED, _S.WITHDRAWN}),
+    _S.UNKNOWN: frozenset({_S.SUCCEEDED, _S.APPROVED, _S.FAILED}),
+    _S.FAILED: frozenset({_S.APPROVED}),
+    _S.SUCCEEDED: frozenset(),
+    _S.DECLINED: frozenset(),
+    _S.EXPIRED: frozenset(),
+    _S.WITHDRAWN: frozenset(),
+}
+
+
+class EventState(StrEnum):
+    """Where a stored webhook stands."""
+
+    NEW = "new"  # waits for the rules (again, after a pause, when `attempts` > 0)
+    DONE = "done"  # the rules have looked at it; `note` says what came of it
+    FAILED = "failed"  # given up; `note` says why and nothing was proposed
+
+
+class CallState(StrEnum):
+    """Where one Polar call of a proposal stands. A call is sent only from PLANNED."""
+
+    PLANNED = "planned"
+    SENDING = "sending"  # written before the first byte leaves: after a crash it means "nobody knows"
+    DONE = "done"
+    REFUSED = "refused"  # Polar said no; certainly not done
+    UNKNOWN = "unknown"  # no answer came
+    SKIPPED = "skipped"  # no longer applies; never sent
+
+
+class FiringState(StrEnum):
+    """What became of one rule whose `when` was true for one event."""
+
+    WAITING = "waiting"  # held back by the rule's `wait`
+    PROPOSED = "proposed"
+    SILENT = "silent"  # its `still` was not true: nothing to propose
+
+
+class Verdict(StrEnum):
+    """What a person decided."""
+
+    APPROVE = "approve"
+    DECLINE = "decline"
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """A verified webhook about to be stored. `id` is the `webhook-id`; `body` the raw bytes as signed."""
+
+    id: str
+    type: str
+    body: bytes
+    signature: str
+    sent_at: datetime
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """A webhook as kept. `attempts` counts how often the rules have been started on it."""
+
+    id: str
+    type: str
+    body: bytes
+    sent_at: datetime
+    received_at: datetime
+    state: EventState
+    note: str | None
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedCall:
+    """One request to Polar, exactly as it will be sent: catalog operation and its parameters."""
+
+    operation: str
+    path: Mapping[str, Any] = field(default_factory=dict)
+    query: Mapping[str, Any] = field(default_factory=dict)
+    body: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call(PlannedCall):
+    """A planned call and what became of it. `answer` is Polar's body cut to what explains it."""
+
+    number: int = 0
+    state: CallState = CallState.PLANNED
+    status: int | None = None
+    error: str | None = None
+    answer: Any = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """One rule that spoke up for one event. `fact_key` names the change, whichever endpoint told it."""
+
+    fact_key: str
+    rule: str
+    rule_version: str
+    event_id: str
+    state: FiringState
+    due_at: datetime | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewProposal:
+    """What a rule proposes. `facts` are (label, value) pairs in the customer's own words: untrusted."""
+
+    id: str
+    fact_key: str
+    event_id: str
+    rule: str
+    rule_version: str
+    subject: str | None
+    title: str
+    because: tuple[str, ...]
+    facts: tuple[tuple[str, str], ...]
+    risk: str
+    always_asks: str | None
+    calls: tuple[PlannedCall, ...]
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A proposal as kept. `version` grows with every change; `drawn` is the version its card shows."""
+
+    id: str
+    fact_key: str
+    event_id: str
+    rule: str
+    rule_version: str
+    subject: str | None
+    title: str
+    because: tuple[str, ...]
+    facts: tuple[tuple[str, str], ...]
+    risk: str
+    always_asks: str | None
+    created_at: datetime
+    state: ProposalState
+    version: int
+    note: str | None
+    attempts: int
+    decided_by: str | None
+    decided_at: datetime | None
+    channel: str | None
+    card_ts: str | None
+    drawn: int
+    card_sent_at: datetime | None = None
+    calls: tuple[Call, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Who decided what, when and by which way in (`button`, `command`, `cli`)."""
+
+    proposal_id: str
+    actor: str
+    verdict: Verdict
+    via: str
+    at: datetime
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One change of a proposal's state: the audit trail."""
+
+    proposal_id: str
+    version: int
+    from_: ProposalState | None
+    to: ProposalState
+    actor: str
+    reason: str | None
+    at: datetime

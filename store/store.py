@@ -1,0 +1,96 @@
+"""The open store: locked, migrated, with its writer running."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from store.database import make_engine, sole_owner
+from store.errors import StoreUnreachable
+from store.events import insert_events
+from store.migrate import migrate
+from store.models import NewEvent
+from store.writer import Writer
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Store:
+    """Everything is read and written through `do`; webhooks come in through `record`."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    async def do(
+        self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Run a query function of this package in a transaction; what it wrote is durable on return.
+
+        Query functions take a `Connection` and cannot await, so no network call fits into a transaction.
+        """
+        return await self._writer.do(partial(_call, query, args, kwargs))
+
+    async def record(self, event: NewEvent) -> None:
+        """Store one webhook; returns once it is on disk. An id already stored changes nothing."""
+        await self._writer.add(insert_events, event)
+
+    async def ping(self) -> None:
+        """Raises when the database does not answer."""
+        await self.do(_ping)
+
+    @property
+    def backlog(self) -> int:
+        """How many writes wait."""
+        return self._writer.waiting
+
+
+def _call(
+    query: Callable[..., T], args: tuple[object, ...], kwargs: dict[str, object], connection: Connection
+) -> T:
+    return query(connection, *args, **kwargs)
+
+
+def _ping(connection: Connection) -> None:
+    connection.execute(text("SELECT 1"))
+
+
+@asynccontextmanager
+async def open_store(url: str, *, exclusive: bool = True) -> AsyncIterator[Store]:
+    """Open, migrate and serve the database until the block ends.
+
+    `exclusive=False` is for commands that look while the program runs: no lock is taken and nothing is
+    migrated. Raises StoreLocked, StoreTooNew, StoreUnreachable.
+    """
+    if not exclusive:
+        async with _serving(make_engine(url)) as store:
+            yield store
+        return
+    async with sole_owner(url):
+        engine = make_engine(url)
+        try:
+            await migrate(engine)
+        except (OSError, DBAPIError) as error:
+            await engine.dispose()
+            msg = f"The database cannot be opened ({error}). Check DATABASE_URL."
+            raise StoreUnreachable(msg) from error
+        async with _serving(engine) as store:
+            yield store
+
+
+@asynccontextmanager
+async def _serving(engine: AsyncEngine) -> AsyncIterator[Store]:
+    writer = Writer(engine)
+    running = asyncio.create_task(writer.run(), name="store writer")
+    try:
+        yield Store(writer)
+    finally:
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+        await engine.dispose()
