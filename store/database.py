@@ -60,6 +60,11 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str,
     return connection.execute(statement, list(rows))
 
 
+def is_file(url: str) -> bool:
+    """Whether the database is a SQLite file, which one process owns."""
+    return make_url(url).get_backend_name() == "sqlite"
+
+
 @asynccontextmanager
 async def sole_owner(url: str) -> AsyncIterator[None]:
     """Hold the lock file beside a SQLite database; PostgreSQL needs none.
@@ -67,7 +72,7 @@ async def sole_owner(url: str) -> AsyncIterator[None]:
     Raises StoreLocked when another process holds it, StoreUnreachable when the folder cannot be written.
     """
     path = make_url(url).database
-    if make_url(url).get_backend_name() != "sqlite" or path in (None, "", ":memory:"):
+    if not is_file(url) or path in (None, "", ":memory:"):
         yield
         return
     lock = _take_lock(Path(f"{path}.lock"))

@@ -3,6 +3,7 @@
 StoreError
 ├── StoreBusy        the queue of writes is full: answer 503 and let Polar send again
 ├── StoreClosed      a write was asked for after the store had closed
+├── StoreFailed      the database refused; nothing of this was written
 ├── StoreLocked      another process has this SQLite file
 ├── StoreTooNew      the schema was made by a newer version of this program
 └── StoreUnreachable the database cannot be opened
@@ -22,6 +23,10 @@ class StoreBusy(StoreError):
 
 class StoreClosed(StoreError):
     """The program is stopping: nothing was stored."""
+
+
+class StoreFailed(StoreError):
+    """The database refused: nothing of this was written. The log says why; is the disk full?"""
 
 
 class StoreLocked(StoreError):

@@ -1,13 +1,15 @@
 """Queries on rules: their versions as they were, and the firings that wait."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, or_, select, update
 
 from store.database import insert_new
-from store.models import Firing, FiringState
+from store.events import finish_event, postpone_event
+from store.models import EventState, Firing, FiringState, NewProposal, Spoken
+from store.proposals import add_proposal, insert_proposal
 from store.tables import firings, rule_versions
 
 
@@ -50,7 +52,37 @@ def claim_firings(
     return [_firing(row) for row in rows]
 
 
-def finish_firing(
+def conclude_event(
+    connection: Connection,
+    event_id: str,
+    spoken: Sequence[Spoken],
+    *,
+    token: str,
+    state: EventState,
+    note: str,
+) -> None:
+    """In one transaction: close a claimed event and keep what the rules said; nothing if the claim ran out."""
+    if finish_event(connection, event_id, token=token, state=state, note=note):
+        for one in spoken:
+            add_proposal(connection, one.firing, one.proposal)
+
+
+def conclude_for_now(
+    connection: Connection,
+    event_id: str,
+    spoken: Sequence[Spoken],
+    *,
+    token: str,
+    due_at: datetime,
+    note: str,
+) -> None:
+    """Keep what the rules that could be asked have said; the event is tried again at `due_at`."""
+    if postpone_event(connection, event_id, token=token, due_at=due_at, note=note):
+        for one in spoken:
+            add_proposal(connection, one.firing, one.proposal)
+
+
+def conclude_firing(
     connection: Connection,
     firing: Firing,
     *,
@@ -58,13 +90,19 @@ def finish_firing(
     state: FiringState,
     note: str | None,
     due_at: datetime | None,
+    proposal: NewProposal | None,
 ) -> bool:
-    """Close a claimed firing, or (WAITING) let it be tried again at `due_at`. False: the claim ran out."""
+    """Close a claimed firing, with its proposal if any, or (WAITING) let it be tried again at `due_at`.
+
+    False: the claim ran out, and nothing is written.
+    """
     result = connection.execute(
         update(firings)
         .where(firings.c.fact_key == firing.fact_key, firings.c.rule == firing.rule, firings.c.claim == token)
         .values(state=state, note=note, due_at=due_at, claim=None, claimed_until=None)
     )
+    if result.rowcount == 1 and proposal is not None:
+        insert_proposal(connection, proposal)
     return result.rowcount == 1
 
 

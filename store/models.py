@@ -151,6 +151,14 @@ class NewProposal:
 
 
 @dataclass(frozen=True, slots=True)
+class Spoken:
+    """What one rule said about one event: its firing and, unless it waits or stays silent, its proposal."""
+
+    firing: Firing
+    proposal: NewProposal | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Proposal:
     """A proposal as kept. `version` grows with every change; `drawn` is the version its card shows."""
 
@@ -170,6 +178,7 @@ class Proposal:
     version: int
     note: str | None
     attempts: int
+    looks: int
     decided_by: str | None
     decided_at: datetime | None
     channel: str | None

@@ -7,11 +7,11 @@ from functools import partial
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from store.database import make_engine, sole_owner
-from store.errors import StoreUnreachable
+from store.database import is_file, make_engine, sole_owner
+from store.errors import StoreFailed, StoreUnreachable
 from store.events import insert_events
 from store.migrate import migrate
 from store.models import NewEvent
@@ -24,21 +24,28 @@ T = TypeVar("T")
 class Store:
     """Everything is read and written through `do`; webhooks come in through `record`."""
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Writer, *, sole_owner: bool) -> None:
         self._writer = writer
+        self.sole_owner = sole_owner  # no other process writes: an old claim is a dead process's
 
     async def do(
         self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """Run a query function of this package in a transaction; what it wrote is durable on return.
 
-        Query functions take a `Connection` and cannot await, so no network call fits into a transaction.
+        Raises what the query raises, or a StoreError when the database does not take it. Query functions take a `Connection` and cannot await, so no network call fits into a transaction.
         """
-        return await self._writer.do(partial(_call, query, args, kwargs))
+        try:
+            return await self._writer.do(partial(_call, query, args, kwargs))
+        except SQLAlchemyError as error:
+            raise StoreFailed from error
 
     async def record(self, event: NewEvent) -> None:
         """Store one webhook; returns once it is on disk. An id already stored changes nothing."""
-        await self._writer.add(insert_events, event)
+        try:
+            await self._writer.add(insert_events, event)
+        except SQLAlchemyError as error:
+            raise StoreFailed from error
 
     async def ping(self) -> None:
         """Raises when the database does not answer."""
@@ -68,7 +75,7 @@ async def open_store(url: str, *, exclusive: bool = True) -> AsyncIterator[Store
     migrated. Raises StoreLocked, StoreTooNew, StoreUnreachable.
     """
     if not exclusive:
-        async with _serving(make_engine(url)) as store:
+        async with _serving(make_engine(url), sole_owner=False) as store:
             yield store
         return
     async with sole_owner(url):
@@ -79,16 +86,16 @@ async def open_store(url: str, *, exclusive: bool = True) -> AsyncIterator[Store
             await engine.dispose()
             msg = f"The database cannot be opened ({error}). Check DATABASE_URL."
             raise StoreUnreachable(msg) from error
-        async with _serving(engine) as store:
+        async with _serving(engine, sole_owner=is_file(url)) as store:
             yield store
 
 
 @asynccontextmanager
-async def _serving(engine: AsyncEngine) -> AsyncIterator[Store]:
+async def _serving(engine: AsyncEngine, *, sole_owner: bool) -> AsyncIterator[Store]:
     writer = Writer(engine)
     running = asyncio.create_task(writer.run(), name="store writer")
     try:
-        yield Store(writer)
+        yield Store(writer, sole_owner=sole_owner)
     finally:
         running.cancel()
         with suppress(asyncio.CancelledError):

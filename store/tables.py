@@ -136,6 +136,7 @@ proposals = Table(
     Column("version", Integer, nullable=False, default=1),
     Column("note", Text),
     Column("attempts", Integer, nullable=False, default=0),
+    Column("looks", Integer, nullable=False, default=0),  # how often Polar was asked what became of it
     Column("decided_by", Text),
     Column("decided_at", UtcDateTime),
     # execution

@@ -1,0 +1,1 @@
+"""The bot: rules, cards, decisions, the worker and the command line."""

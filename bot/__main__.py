@@ -1,0 +1,34 @@
+"""The command line: finds the command and hands it its arguments, loading nothing else."""
+
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "run": ("bot.cli.run", "serve until stopped"),
+    "demo": ("bot.demo", "try it without an account, on this machine alone"),
+    "check": ("bot.cli.check", "test tokens, scopes, channel, approvers, webhook endpoint, rules, database"),
+    "export": ("bot.cli.export", "print stored events, proposals or decisions as JSON lines"),
+    "operations": ("bot.cli.operations", "print the catalog of Polar's operations"),
+}
+
+
+def main(argv: list[str]) -> int:
+    """Run one command; its exit code."""
+    name = argv[0] if argv else "help"
+    if name not in COMMANDS:
+        unknown = "" if name in ("help", "-h", "--help") else f"There is no command {name!r}.\n\n"
+        lines = [f"  {command:<12}{about}" for command, (_, about) in COMMANDS.items()]
+        print(f"{unknown}usage: python -m bot COMMAND\n\n" + "\n".join(lines))  # noqa: T201 - the command line
+        return 2 if unknown else 0
+    code: int = import_module(COMMANDS[name][0]).run(argv[1:])
+    return code
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:  # `export … | head`
+        sys.exit(0)

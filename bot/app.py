@@ -1,0 +1,245 @@
+"""The composition root: opens the store and both clients, wires the parts, serves until stopped."""
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import aiohttp
+from aiohttp import web
+from slack_bolt.app.async_app import AsyncApp
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.approvers import Authority
+from bot.desk import Desk
+from bot.listeners import register
+from bot.metrics import BACKLOG, EVENTS, PROPOSALS
+from bot.pipeline.parts import Parts
+from bot.rules import RulesError, RuleSet, load_rules
+from bot.settings import Settings
+from bot.slack import TIMEOUT, Slack, SlackError
+from bot.slack_http import slack_events
+from bot.socket_mode import SocketModeFailed, Supervisor
+from bot.web import MOST_BYTES, Handler, Probe, health, metrics, webhook
+from bot.worker import Worker
+from polar.client import PolarClient
+from polar.webhooks import Verifier
+from store import Store, open_store
+from store.errors import StoreError
+from store.events import count_events
+from store.execution import recover_stranded, release_claims
+from store.firings import keep_rules
+from store.proposals import count_proposals
+
+log = logging.getLogger(__name__)
+
+
+# What the person who starts the program can mend; anything else is a defect and shows its traceback.
+CANNOT_RUN = (StoreError, RulesError, SocketModeFailed, OSError)
+
+
+def utc_now() -> datetime:
+    """The clock of the running program; tests hand in their own."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The program as it runs: where it listens and what it is made of."""
+
+    url: str
+    parts: Parts
+    desk: Desk
+
+
+async def serve(settings: Settings) -> None:
+    """Run until SIGINT or SIGTERM. Raises what keeps it from starting or going on, in words."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, stop.set)
+    async with running(settings) as (app, background):
+        log.info("listening on %s", app.url)
+        stopping = asyncio.create_task(stop.wait(), name="wait for a signal")
+        done, _ = await asyncio.wait({stopping, background}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if background in done:
+            background.result()
+        log.info("stopping")
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[tuple[Running, asyncio.Task[None]]]:
+    """The whole program, listening; the task does the work in the background and ends only by failing."""
+    rules = load_rules(settings.rules_file)
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(open_store(settings.database_url.get_secret_value()))
+        await _take_over(store, rules)
+        polar = await stack.enter_async_context(
+            PolarClient(
+                settings.polar_access_token.get_secret_value(),
+                settings.polar_base_url,
+                per_minute=settings.polar_per_minute,
+            )
+        )
+        session = await stack.enter_async_context(aiohttp.ClientSession(timeout=TIMEOUT))
+        slack_app = _bolt(settings, session)
+        slack, worker = Slack(slack_app.client), Worker()
+        parts = Parts(
+            store=store,
+            polar=polar,
+            slack=slack,
+            rules=rules,
+            authority=Authority(settings.approvers, slack, utc_now),
+            channel=settings.slack_channel,
+            clock=utc_now,
+            wake=worker.wake,
+        )
+        desk = Desk(parts)
+        register(slack_app, desk)
+        supervisor = _supervisor(settings, slack_app)
+        slack_probe = SlackProbe(slack, supervisor)
+        url = await stack.enter_async_context(
+            _http(settings, parts, slack_app, {"store": _store_probe(store), "slack": slack_probe})
+        )
+        background = asyncio.create_task(_work(parts, worker, supervisor), name="work")
+        stack.push_async_callback(_stop, background)
+        yield Running(url, parts, desk), background
+
+
+async def _take_over(store: Store, rules: RuleSet) -> None:
+    """Keep the rules as they are now, and close what a dead process left behind."""
+    if store.sole_owner:
+        await store.do(release_claims)
+    await store.do(
+        recover_stranded, now=utc_now(), reason="The program stopped while Polar was being called."
+    )
+    sources = {rule.version: (rule.name, rule.source) for rule in rules.rules}
+    await store.do(keep_rules, sources, utc_now())
+
+
+def _bolt(settings: Settings, session: aiohttp.ClientSession) -> AsyncApp:
+    # Bolt reads these by itself, and with the last two it switches to OAuth and ignores our token.
+    for name in ("SLACK_BOT_TOKEN", "SLACK_SIGNING_SECRET", "SLACK_CLIENT_ID", "SLACK_CLIENT_SECRET"):
+        os.environ.pop(name, None)
+    token = settings.slack_bot_token.get_secret_value()
+    client = AsyncWebClient(
+        token,
+        base_url=settings.slack_api_url,
+        session=session,
+        user_agent_prefix="polar-approvals",
+        # The SDK's own retry sends chat.postMessage again after a dropped connection: two cards.
+        retry_handlers=[],
+    )
+    secret = settings.slack_signing_secret
+    # A bad signature makes Bolt log the whole body.
+    logging.getLogger("slack_bolt.AsyncRequestVerification").setLevel(logging.WARNING)
+    return AsyncApp(
+        client=client,
+        signing_secret=secret.get_secret_value() if secret else None,
+        request_verification_enabled=not settings.socket_mode,
+        ignoring_self_events_enabled=True,
+    )
+
+
+def _supervisor(settings: Settings, app: AsyncApp) -> Supervisor | None:
+    token = settings.slack_app_token
+    return Supervisor(app, token.get_secret_value(), utc_now) if token is not None else None
+
+
+async def _work(parts: Parts, worker: Worker, supervisor: Supervisor | None) -> None:
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_introduce(parts), name="auth.test")
+        group.create_task(worker.run(parts), name="worker")
+        if supervisor is not None:
+            group.create_task(supervisor.run(), name="socket mode")
+
+
+async def _introduce(parts: Parts) -> None:
+    """Learn which workspace is ours; tried until Slack answers."""
+    pause = 1.0
+    while parts.authority.team_id is None:
+        try:
+            parts.authority.team_id = str((await parts.slack.whoami())["team_id"])
+        except SlackError as error:
+            log.error("auth.test: %s. Nobody can decide until Slack accepts SLACK_BOT_TOKEN.", error)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 60.0)
+
+
+async def _stop(background: asyncio.Task[None]) -> None:
+    background.cancel()
+    await asyncio.gather(background, return_exceptions=True)
+
+
+@asynccontextmanager
+async def _http(
+    settings: Settings, parts: Parts, slack_app: AsyncApp, probes: dict[str, Probe]
+) -> AsyncIterator[str]:
+    """Our routes on HOST and PORT; the address."""
+    app = web.Application(client_max_size=MOST_BYTES)
+    verifier = Verifier(settings.polar_webhook_secret.get_secret_value())
+    app.add_routes(
+        [
+            web.post("/polar/webhooks", webhook(verifier, parts.store, parts.clock, parts.wake)),
+            web.get("/healthz", health(probes)),
+            web.get("/metrics", _metrics(parts.store)),
+        ]
+    )
+    if not settings.socket_mode:
+        app.add_routes([web.post("/slack/events", slack_events(slack_app))])
+    runner = web.AppRunner(app, access_log=None, handle_signals=False)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, settings.host, settings.port)
+        await site.start()
+        port = runner.addresses[0][1]
+        yield f"http://{settings.host}:{port}"
+    finally:
+        await runner.cleanup()
+
+
+def _metrics(store: Store) -> Handler:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        for gauge, counts in (
+            (PROPOSALS, await store.do(count_proposals)),
+            (EVENTS, await store.do(count_events)),
+        ):
+            for state, count in counts.items():
+                gauge.labels(state=state).set(count)
+        BACKLOG.set(store.backlog)
+        return await metrics(request)
+
+    return answer
+
+
+def _store_probe(store: Store) -> Probe:
+    async def probe() -> str | None:
+        try:
+            await asyncio.wait_for(store.ping(), 5)
+        except (StoreError, TimeoutError) as error:
+            return f"the database does not answer ({type(error).__name__})"
+        return None
+
+    return probe
+
+
+class SlackProbe:
+    """Whether Slack can be reached: the socket when there is one, else `auth.test`, asked now and then."""
+
+    def __init__(self, slack: Slack, supervisor: Supervisor | None) -> None:
+        self._slack = slack
+        self._supervisor = supervisor
+
+    async def __call__(self) -> str | None:
+        if self._supervisor is not None:
+            return None if self._supervisor.connected else "the Socket Mode connection is down"
+        try:
+            await self._slack.whoami()
+        except SlackError as error:
+            return str(error)
+        return None

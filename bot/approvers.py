@@ -1,0 +1,103 @@
+"""Who may decide, asked of Slack at the moment of acting."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Generic, TypeVar
+
+from bot.settings import Approvers
+from bot.slack import Slack, SlackError, SlackRefused, SlackUser
+
+T = TypeVar("T")
+
+# Short enough that a dismissed colleague cannot go on deciding, long enough for a busy hour (users.info is
+# limited to about 100 a minute, usergroups.users.list to about 20).
+_USER_FOR = timedelta(seconds=60)
+_GROUP_FOR = timedelta(minutes=5)
+
+
+@dataclass(slots=True)
+class _Kept(Generic[T]):
+    value: T
+    until: datetime
+
+
+class Authority:
+    """Decides whether a person may decide. An empty list means nobody; doubt means no."""
+
+    def __init__(self, approvers: Approvers, slack: Slack, clock: Callable[[], datetime]) -> None:
+        self._approvers = approvers
+        self._slack = slack
+        self._clock = clock
+        self._users: dict[str, _Kept[SlackUser]] = {}
+        self._groups: dict[str, _Kept[frozenset[str]]] = {}
+        self._handles: dict[str, _Kept[Mapping[str, str]]] = {}
+        self.team_id: str | None = None  # ours, known after auth.test
+
+    async def refusal(self, user_id: str, team_id: str | None) -> str | None:
+        """Why this person may not decide, in words, or None when they may. `team_id` is the clicker's."""
+        try:
+            user = await self._user(user_id)
+            listed = user_id in self._approvers.users or await self._in_a_group(user_id)
+        except SlackRefused as error:
+            if error.code in ("user_not_found", "user_not_visible"):
+                return "You are not of this workspace."
+            return f"Slack would not say who you are ({error.code})."
+        except SlackError:
+            return "Slack did not say who you are; tap again in a moment."
+        foreign = {team for team in (team_id, user.team_id) if team and self.team_id and team != self.team_id}
+        if foreign or user.is_stranger:
+            return "You are not of this workspace."
+        if user.deleted or user.is_bot:
+            return "Your account is deactivated or is a bot."
+        if user.is_guest:
+            return "You are a guest here, and guests may not decide."
+        return None if listed else "You are not one of those who may decide."
+
+    async def describe(self) -> str:
+        """Who may decide, in words for a card: no mention, so that nobody is pinged by every card."""
+        names = [await self._name(user_id) for user_id in sorted(self._approvers.users)]
+        names += [await self._handle(group) for group in sorted(self._approvers.groups)]
+        if not names:
+            return "Nobody may decide: APPROVERS is empty"
+        shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+        return f"{shown} may decide"
+
+    def forget(self, user_id: str | None = None) -> None:
+        """Slack says that somebody, or (None) a group, has changed."""
+        if user_id is None:
+            self._groups.clear()
+        else:
+            self._users.pop(user_id, None)
+
+    async def _name(self, user_id: str) -> str:
+        try:
+            return (await self._user(user_id)).name
+        except SlackError:
+            return user_id
+
+    async def _handle(self, group: str) -> str:
+        try:
+            handles = await self._keep(
+                self._handles, "all", _GROUP_FOR, lambda _: self._slack.group_handles()
+            )
+        except SlackError:
+            return f"user group {group}"
+        return f"@{handles[group]}" if group in handles else f"user group {group}"
+
+    async def _user(self, user_id: str) -> SlackUser:
+        return await self._keep(self._users, user_id, _USER_FOR, self._slack.user)
+
+    async def _in_a_group(self, user_id: str) -> bool:
+        for group in self._approvers.groups:
+            if user_id in await self._keep(self._groups, group, _GROUP_FOR, self._slack.group_members):
+                return True
+        return False
+
+    async def _keep(
+        self, kept: dict[str, _Kept[T]], key: str, time: timedelta, ask: Callable[[str], Awaitable[T]]
+    ) -> T:
+        now = self._clock()
+        if key not in kept or kept[key].until <= now:
+            kept[key] = _Kept(await ask(key), now + time)
+        return kept[key].value

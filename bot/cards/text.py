@@ -1,0 +1,113 @@
+"""Text for Slack: cleaned, cut and escaped, so that nothing a customer wrote becomes markup."""
+
+import unicodedata
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+Block = dict[str, Any]
+Element = dict[str, Any]
+
+# Slack's limits (docs.slack.dev/reference/block-kit); the texts of a rich_text block are kept within what a
+# section may hold.
+BLOCK_TEXT = 3_000
+MESSAGE_TEXT = 4_000
+_ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+# Control, format (zero-width and bidirectional marks), surrogate, private and unassigned characters: they
+# can hide text, turn its order around or fail to encode.
+_UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
+_BREAKS = frozenset({"Zl", "Zp"})
+
+
+def clean(text: str, limit: int) -> str:
+    """`text` on one line, at most `limit` characters, without invisible or reordering characters."""
+    safe = "".join(_safe(char) for char in text[: limit * 4])
+    line = " ".join(safe.split())
+    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+
+
+def _safe(char: str) -> str:
+    if char.isspace() or unicodedata.category(char) in _BREAKS:
+        return " "
+    return "" if unicodedata.category(char) in _UNSAFE else char
+
+
+def escape(text: str) -> str:
+    """`text` for a place where Slack reads markup: `&`, `<` and `>` in one pass, so nothing links or pings.
+
+    https://docs.slack.dev/messaging/formatting-message-text/#escaping
+    """
+    return text.translate(_ESCAPES)
+
+
+def words(text: str, limit: int = BLOCK_TEXT, *, bold: bool = False) -> Element:
+    """A rich_text text element: Slack shows it as it is."""
+    element: Element = {"type": "text", "text": clean(text, limit) or "–"}
+    if bold:
+        element["style"] = {"bold": True}
+    return element
+
+
+def glue(text: str) -> Element:
+    """Our own words between elements, spaces and line ends kept."""
+    return {"type": "text", "text": text}
+
+
+def person(actor: str) -> Element:
+    """A Slack user as a mention, anybody else (the command line) by name."""
+    if actor[:1] in "UW" and actor.isalnum():
+        return {"type": "user", "user_id": actor}
+    return words(actor, 80)
+
+
+def moment(seconds: int, fallback: str) -> Element:
+    """A point in time, shown in the reader's own zone."""
+    return {
+        "type": "date",
+        "timestamp": seconds,
+        "format": "{date_short_pretty} {time}",
+        "fallback": fallback,
+    }
+
+
+def emoji(name: str) -> Element:
+    """An emoji by its Slack name."""
+    return {"type": "emoji", "name": name}
+
+
+def line(*elements: Element) -> Element:
+    """One rich_text section."""
+    return {"type": "rich_text_section", "elements": list(elements)}
+
+
+def bullets(texts: Iterable[str]) -> Element:
+    """A rich_text bullet list."""
+    return {
+        "type": "rich_text_list",
+        "style": "bullet",
+        "elements": [line(words(text, 500)) for text in texts],
+    }
+
+
+def rich(block_id: str, *parts: Element) -> Block:
+    """A rich_text block."""
+    return {"type": "rich_text", "block_id": block_id, "elements": list(parts)}
+
+
+def context(block_id: str, *texts: str) -> Block:
+    """A line of small print."""
+    elements = [{"type": "plain_text", "text": clean(text, 300), "emoji": False} for text in texts]
+    return {"type": "context", "block_id": block_id, "elements": elements}
+
+
+def labelled(rows: Iterable[tuple[str, str]]) -> Element:
+    """Short fields, one a line: the label in bold, the value as it is."""
+    elements: list[Element] = []
+    for label, value in rows:
+        elements += [glue("\n")] if elements else []
+        elements += [words(label, 30, bold=True), glue("  "), words(value, 120)]
+    return line(*elements)
+
+
+def metadata(proposal_id: str) -> Mapping[str, Any]:
+    """What ties a message to its proposal; any app in the workspace can read it, so the id only."""
+    return {"event_type": "polar_approvals_card", "event_payload": {"proposal_id": proposal_id}}

@@ -1,0 +1,163 @@
+"""Checks of Polar: the token, the scopes the rules need, and the webhook endpoint. Nothing is written."""
+
+from collections.abc import Callable, Collection
+from typing import Final
+
+from bot.checks.endpoints import check_endpoints
+from bot.checks.findings import Finding, ok, problem, warning
+from bot.settings import WHERE, Settings
+from polar.catalog import Call, operations
+from polar.client import PolarClient
+from polar.errors import (
+    MissingScope,
+    NoAnswer,
+    NotSent,
+    PolarError,
+    RateLimited,
+    Redirected,
+    Refused,
+    Unauthorized,
+    UnsupportedVersionOrRoute,
+)
+
+Connect = Callable[..., PolarClient]
+"""Opens a client as PolarClient does: `connect(token, base_url, per_minute=…)`."""
+
+_ENDPOINTS: Final = Call("webhooks:list_webhook_endpoints", query={"limit": 100})
+_WITHIN: Final = 5.0  # seconds a read is tried again: a person is waiting
+_OTHER_SERVER: Final = {
+    "production": ("sandbox", "https://sandbox-api.polar.sh"),
+    "sandbox": ("production", "https://api.polar.sh"),
+}
+_ADD_SCOPES: Final = "Add them to the access token in the organization's settings of Polar's dashboard."
+
+
+async def check_polar(
+    settings: Settings, events: Collection[str], called: Collection[str], connect: Connect = PolarClient
+) -> list[Finding]:
+    """Try what the rules need of Polar: the `events` they wait for, the ids of the operations `called`."""
+    needed = _scopes(called)
+    writes = _name_write_scopes(needed)
+    try:
+        opened = _open(settings, settings.polar_base_url, connect)
+    except ValueError as error:  # an address or token that the client will not use; the words hold no secret
+        return [problem(f"Polar was not asked: {error}", "Correct POLAR_ACCESS_TOKEN or POLAR_API_URL.")]
+    async with opened as client:
+        try:
+            answer = await client.read(_ENDPOINTS, within=_WITHIN)
+            endpoints = check_endpoints(answer.body, events, settings)
+        except MissingScope:
+            endpoints = [_unseen_endpoint(events)]
+        except Unauthorized:
+            return [await _explain_unauthorized(settings, connect), *writes]
+        except PolarError as error:
+            return [_unreachable(settings, error), *writes]
+        works = ok(f"POLAR_ACCESS_TOKEN works at {settings.polar_base_url}.")
+        return [works, *endpoints, *await _check_scopes(client, needed), *writes]
+
+
+def _scopes(called: Collection[str]) -> list[tuple[str, ...]]:
+    """What the operations need, and the reads that show what became of a call without an answer.
+
+    Of each entry one scope suffices.
+    """
+    verifying = [verify for name in called if (verify := operations()[name].verify)]
+    return sorted({operations()[name].scopes for name in (*called, *verifying)})
+
+
+def _open(settings: Settings, base_url: str, connect: Connect) -> PolarClient:
+    token = settings.polar_access_token.get_secret_value()
+    return connect(token, base_url, per_minute=settings.polar_per_minute)
+
+
+def _unreachable(settings: Settings, error: PolarError) -> Finding:
+    return problem(
+        f"Polar could not be asked at {settings.polar_base_url}: {error.plain}",
+        "Check the network, the proxy variables (HTTPS_PROXY) and POLAR_API_URL, and run the check again.",
+    )
+
+
+async def _explain_unauthorized(settings: Settings, connect: Connect) -> Finding:
+    """A token does not tell its server, so the other one is asked, unless the address was set by hand."""
+    other, other_url = _OTHER_SERVER[settings.polar_server]
+    if settings.polar_api_url is None and await _accepts(settings, other_url, connect):
+        return problem(
+            f"POLAR_ACCESS_TOKEN belongs to {other}, but POLAR_SERVER is {settings.polar_server}.",
+            f"Set POLAR_SERVER={other}, or use a token of {settings.polar_server}.",
+        )
+    return problem(
+        f"POLAR_ACCESS_TOKEN is not accepted by {settings.polar_base_url}: wrong, expired or revoked.",
+        WHERE["POLAR_ACCESS_TOKEN"],
+    )
+
+
+async def _accepts(settings: Settings, base_url: str, connect: Connect) -> bool:
+    try:
+        async with _open(settings, base_url, connect) as client:
+            await client.read(_ENDPOINTS, within=0)
+    except MissingScope:
+        return True
+    except PolarError:
+        return False  # the finding about the server that was set stands by itself
+    return True
+
+
+def _unseen_endpoint(events: Collection[str]) -> Finding:
+    return warning(
+        "The webhook endpoint could not be checked: the access token lacks webhooks:read.",
+        "Add that scope, or look in Polar's dashboard yourself: enabled, format Raw, a URL that ends with "
+        f"/polar/webhooks, and the events {', '.join(sorted(events))}.",
+    )
+
+
+async def _check_scopes(client: PolarClient, needed: Collection[tuple[str, ...]]) -> list[Finding]:
+    """Ask for one row of a list for each scope that a list needs, too."""
+    probes = {scopes: probe for scopes in needed if (probe := _probe(scopes))}
+    missing, findings = [], []
+    for scopes, probe in probes.items():
+        try:
+            await client.read(probe, within=_WITHIN)
+        except MissingScope:
+            missing.append(" or ".join(scopes))
+        except (NotSent, NoAnswer, RateLimited, Unauthorized, Redirected, UnsupportedVersionOrRoute) as error:
+            findings.append(
+                warning(f"{scopes[0]} could not be checked: {error.plain}", "Run the check again.")
+            )
+        except Refused:
+            continue  # refused for what was asked, after the scope was found good
+    if missing:
+        found = f"The rules need scopes that the token lacks: {', '.join(missing)}."
+        findings.append(problem(found, _ADD_SCOPES))
+    elif probes and not findings:
+        findings.append(
+            ok(f"The token has the scopes that can be tried: {', '.join(one[0] for one in probes)}.")
+        )
+    return findings
+
+
+def _probe(scopes: tuple[str, ...]) -> Call | None:
+    """The cheapest list that these scopes, and no others, let in; None when there is none, as for writes."""
+    lists = [
+        operation
+        for operation in operations().values()
+        if operation.scopes == scopes
+        and not operation.is_write
+        and not operation.id.endswith(":export")
+        and not any(parameter.required for parameter in operation.parameters)
+    ]
+    cheapest = max(lists, key=lambda operation: operation.paginated, default=None)
+    if cheapest is None:
+        return None
+    return Call(cheapest.id, query={"limit": 1} if cheapest.paginated else {})
+
+
+def _name_write_scopes(needed: Collection[tuple[str, ...]]) -> list[Finding]:
+    untried = [" or ".join(scopes) for scopes in needed if _probe(scopes) is None]
+    if not untried:
+        return []
+    return [
+        warning(
+            f"Not testable without writing; the rules also need: {', '.join(untried)}.",
+            "Compare them with the access token in the organization's settings of Polar's dashboard.",
+        )
+    ]

@@ -1,0 +1,46 @@
+"""`python -m bot run`: serve until stopped."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from bot.logs import set_up_logging
+from bot.settings import SettingsError, load_settings
+
+
+def run(argv: Sequence[str]) -> int:
+    """Serve; 0 after SIGINT or SIGTERM, 1 when it cannot start or go on."""
+    argparse.ArgumentParser(prog="python -m bot run", description=__doc__).parse_args(argv)
+    set_up_logging()
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 1
+    import uvloop  # noqa: PLC0415 - wrong settings are told without loading the rest
+
+    from bot.app import CANNOT_RUN, serve  # noqa: PLC0415 - see above
+
+    try:
+        uvloop.run(serve(settings))
+    except BaseExceptionGroup as group:
+        known, unknown = group.split(CANNOT_RUN)
+        if unknown is not None:
+            raise
+        return _say(_flat(known) if known else [])
+    except CANNOT_RUN as error:
+        return _say([error])
+    return 0
+
+
+def _say(errors: Sequence[BaseException]) -> int:
+    for error in errors:
+        print(f"Not running: {error}", file=sys.stderr)
+    return 1
+
+
+def _flat(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    found: list[BaseException] = []
+    for error in group.exceptions:
+        found += _flat(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found

@@ -1,0 +1,75 @@
+"""Whether an event was caused by our own executed write: then it is no news."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from polar.catalog import Call as PolarCall
+from polar.catalog import operations
+from polar.events import Event
+from store.execution import SentCall
+from store.models import Call, CallState
+
+# Polar's jobs send the events of a write within seconds; a debounced customer.state_changed within ten.
+WINDOW = timedelta(minutes=2)
+# Polar's clock and ours may differ this much.
+SKEW = timedelta(seconds=5)
+# Ids in a body that name what is acted on; others (product_id, discount_id) are shared by many.
+_ANCHORS = frozenset({"order_id", "subscription_id", "license_key_id", "seat_id", "member_id", "benefits"})
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`proposal_id` whose write caused it; `wait`: a write under way may have, ask again when it is done."""
+
+    proposal_id: str | None = None
+    wait: bool = False
+
+
+def judge(event: Event, received_at: datetime, sent: Sequence[SentCall]) -> Verdict:
+    """Compare an event with the writes of the last minutes."""
+    at = event.timestamp or received_at
+    wait = False
+    for one in sent:
+        if not _could_echo(event, one.call) or not _in_time(at, one.call):
+            continue
+        if _anchors(event, one.call) & event.related_ids:
+            return Verdict(one.proposal_id)
+        wait = wait or one.call.state == CallState.SENDING
+    return Verdict(wait=wait)
+
+
+def _could_echo(event: Event, call: Call) -> bool:
+    operation = operations().get(call.operation)
+    if operation is None:
+        return False
+    body = None if call.body is None else dict(call.body)
+    effect = operation.describe(PolarCall(call.operation, dict(call.path), dict(call.query), body))
+    return event.type in effect.echo
+
+
+def _in_time(at: datetime, call: Call) -> bool:
+    if call.started_at is None or at < call.started_at - SKEW:
+        return False
+    return call.finished_at is None or at <= call.finished_at + WINDOW
+
+
+def _anchors(event: Event, call: Call) -> set[str]:
+    """The ids by which the call's own object is known in an event."""
+    found = {str(value) for value in call.path.values()}
+    found.update(_named(call.body or {}, _ANCHORS))
+    if isinstance(call.answer, Mapping):
+        found.update(_named(call.answer, frozenset({"id"})))
+        # Only a customer's own events are about the customer; everything else mentions one.
+        if event.type.startswith("customer."):
+            found.update(_named(call.answer, frozenset({"customer_id"})))
+    return found
+
+
+def _named(part: Mapping[str, Any], names: frozenset[str]) -> Iterator[str]:
+    for name in names & part.keys():
+        value = part[name]
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, str):
+                yield one

@@ -1,0 +1,188 @@
+"""Step 3: a stored event goes through the rules; what they propose is stored as proposals."""
+
+import base64
+import hashlib
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from bot.pipeline.echo import WINDOW, judge
+from bot.pipeline.parts import LEASE, Parts, backoff, new_token
+from bot.pipeline.reads import Reads
+from bot.rules import Draft, EvaluationError, Rule, Scope, always_asks
+from polar.catalog import operations
+from polar.errors import InvalidCall, NotFound, PolarError
+from polar.events import Event, parse
+from polar.summaries import facts, summarise
+from store.events import claim_events, finish_event, postpone_event
+from store.execution import calls_sent_since
+from store.firings import conclude_event, conclude_for_now
+from store.models import EventState, Firing, FiringState, NewProposal, PlannedCall, Spoken, StoredEvent
+
+log = logging.getLogger(__name__)
+
+_WHILE_SENDING = timedelta(milliseconds=500)
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A stored event under our claim."""
+
+    event: StoredEvent
+    token: str
+
+
+async def claim(parts: Parts, limit: int) -> list[Claimed]:
+    """Take events that wait for the rules."""
+    token, now = new_token(), parts.clock()
+    found = await parts.store.do(claim_events, token=token, now=now, until=now + LEASE, limit=limit)
+    return [Claimed(event, token) for event in found]
+
+
+async def propose(parts: Parts, claimed: Claimed) -> None:
+    """Put one event through every rule that listens to it. Raises nothing that a later try would mend."""
+    stored, token = claimed.event, claimed.token
+    event = parse(stored.body)
+    rules = parts.rules.for_event(event.type)
+    if not rules:
+        await _finish(parts, claimed, EventState.DONE, event.problem or "no rule listens to it")
+        return
+    sent = await parts.store.do(calls_sent_since, parts.clock() - WINDOW - LEASE)
+    verdict = judge(event, stored.received_at, sent)
+    if verdict.proposal_id is not None:
+        await _finish(parts, claimed, EventState.DONE, f"echo of {verdict.proposal_id}")
+    elif verdict.wait:
+        due = parts.clock() + _WHILE_SENDING
+        await parts.store.do(postpone_event, stored.id, token=token, due_at=due, note="a write is under way")
+    else:
+        await _apply(parts, claimed, event, rules)
+
+
+async def _apply(parts: Parts, claimed: Claimed, event: Event, rules: tuple[Rule, ...]) -> None:
+    scope, reads = scope_of(event, parts.clock()), Reads(parts.polar)
+    spoken: list[Spoken] = []
+    failures: list[str] = []
+    for rule in rules:
+        try:
+            said = await consider(rule, scope, reads, event=event, stored=claimed.event, now=parts.clock())
+        except (EvaluationError, InvalidCall) as error:
+            failures.append(str(error))
+        except PolarError as error:
+            await _later(parts, claimed, spoken, f"rule {rule.name}: {error.plain}")
+            return
+        else:
+            spoken += [said] if said is not None else []
+    if failures:
+        log.error("rules failed on event %s: %s", claimed.event.id, "; ".join(failures))
+    state = EventState.FAILED if failures else EventState.DONE
+    note = "; ".join(failures) or _note(spoken, event)
+    await parts.store.do(
+        conclude_event, claimed.event.id, spoken, token=claimed.token, state=state, note=note[:1_000]
+    )
+    _wake(parts, spoken)
+
+
+def _note(spoken: list[Spoken], event: Event) -> str:
+    said = [f"{one.firing.rule}: {one.firing.note or one.firing.state}" for one in spoken]
+    return "; ".join(said) or event.problem or "nothing to propose"
+
+
+def _wake(parts: Parts, spoken: list[Spoken]) -> None:
+    if any(one.proposal for one in spoken):
+        parts.wake("announce")
+
+
+async def _later(parts: Parts, claimed: Claimed, spoken: list[Spoken], why: str) -> None:
+    """Polar could not be read: keep what the other rules said, and ask again after a pause."""
+    log.warning("event %s waits: %s", claimed.event.id, why)
+    due_at = parts.clock() + backoff(claimed.event.attempts)
+    await parts.store.do(
+        conclude_for_now, claimed.event.id, spoken, token=claimed.token, due_at=due_at, note=why[:1_000]
+    )
+    _wake(parts, spoken)
+
+
+async def consider(
+    rule: Rule, scope: Scope, reads: Reads, *, event: Event, stored: StoredEvent, now: datetime
+) -> Spoken | None:
+    """What one rule says about one event now. Raises EvaluationError, PolarError (but not NotFound)."""
+    if not rule.fires(scope):
+        return None
+    firing = Firing(fact_key(event, stored), rule.name, rule.version, stored.id, FiringState.PROPOSED)
+    if rule.wait:
+        due_at = (event.timestamp or stored.received_at) + rule.wait
+        if due_at > now:
+            return Spoken(
+                _changed(firing, FiringState.WAITING, f"waits until {due_at:%d %b %H:%M} UTC", due_at), None
+            )
+    try:
+        draft = await question(rule, scope, reads, fresh=_is_fresh(rule, event, now))
+    except NotFound:
+        return Spoken(_changed(firing, FiringState.SILENT, "Polar no longer has what it reads"), None)
+    if draft is None:
+        return Spoken(_changed(firing, FiringState.SILENT, "nothing left to do"), None)
+    return Spoken(firing, new_proposal(firing, draft, event, now))
+
+
+async def question(rule: Rule, scope: Scope, reads: Reads, *, fresh: bool) -> Draft | None:
+    """The rule's question, or None when its `still` is not true or there is nothing to call.
+
+    `fresh`: the event is proof enough, so nothing is read for `still` alone. Raises EvaluationError and
+    PolarError.
+    """
+    if not fresh or rule.needs_reads():
+        scope = await reads.fill(rule, scope)
+        items = rule.items(scope)
+        scope = scope if items is None else scope.plus(each=items)
+        if not rule.holds(scope):
+            return None
+    else:
+        items = None
+    draft = rule.draft(scope, items)
+    return draft if draft.calls else None
+
+
+def scope_of(event: Event, now: datetime) -> Scope:
+    """The names an event gives to expressions."""
+    return Scope(
+        {"data": event.data, "type": event.type, "timestamp": event.raw.get("timestamp"), "now": now}
+    )
+
+
+def fact_key(event: Event, stored: StoredEvent) -> str:
+    """Names the change, so that a second endpoint telling of it proposes nothing twice."""
+    return event.fact_key or f"webhook|{stored.id}"
+
+
+def _is_fresh(rule: Rule, event: Event, now: datetime) -> bool:
+    return event.timestamp is not None and now - event.timestamp < rule.fresh
+
+
+def _changed(firing: Firing, state: FiringState, note: str, due_at: datetime | None = None) -> Firing:
+    return Firing(firing.fact_key, firing.rule, firing.rule_version, firing.event_id, state, due_at, note)
+
+
+def new_proposal(firing: Firing, draft: Draft, event: Event, now: datetime) -> NewProposal:
+    """A draft as a proposal. Its id follows from the change and the rule: made twice, it is the same one."""
+    effects = [operations()[call.operation].describe(call) for call in draft.calls]
+    risks = [effect.risk.value for effect in effects]
+    digest = hashlib.sha256(f"{firing.fact_key}|{firing.rule}".encode()).digest()
+    return NewProposal(
+        id="p" + base64.b32encode(digest).decode().lower()[:12],
+        fact_key=firing.fact_key,
+        event_id=firing.event_id,
+        rule=firing.rule,
+        rule_version=firing.rule_version,
+        subject=None if event.subject is None else f"{event.subject.kind}:{event.subject.id}",
+        title=draft.title,
+        because=draft.because or (summarise(event),),
+        facts=tuple((fact.label, fact.value) for fact in facts(event)),
+        risk=max(risks),
+        always_asks=always_asks(event.type, risks),
+        calls=tuple(PlannedCall(call.operation, call.path, call.query, call.body) for call in draft.calls),
+        created_at=now,
+    )
+
+
+async def _finish(parts: Parts, claimed: Claimed, state: EventState, note: str) -> None:
+    await parts.store.do(finish_event, claimed.event.id, token=claimed.token, state=state, note=note)

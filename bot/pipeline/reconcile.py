@@ -1,0 +1,100 @@
+"""After the fact: close what a dead worker left, and look whether an unanswered write was done after all."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from bot.pipeline.execute import as_polar_call
+from bot.pipeline.parts import LEASE, Parts, new_token
+from polar.catalog import operations
+from polar.errors import PolarError
+from store.doubt import claim_unknown, find_done, postpone_unknown
+from store.execution import end_call, recover_stranded
+from store.models import Call, CallState, Proposal
+
+log = logging.getLogger(__name__)
+
+STRANDED = "The program stopped while Polar was being called."
+# Polar may need a moment to show what it did; after the last look a person is on their own.
+_LOOK_AFTER = (timedelta(seconds=5), timedelta(minutes=1), timedelta(minutes=10))
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedDoubt:
+    """A proposal in `unknown`, under our claim; `looks` counts how often Polar has been asked."""
+
+    proposal: Proposal
+    token: str
+
+
+async def recover(parts: Parts) -> None:
+    """Close what is still `executing` though its worker is gone."""
+    count = await parts.store.do(recover_stranded, now=parts.clock(), reason=STRANDED)
+    if count:
+        log.warning("%s proposals were left running by a worker that died", count)
+        parts.wake("announce")
+        parts.wake("execute")
+
+
+async def claim(parts: Parts, limit: int) -> list[ClaimedDoubt]:
+    """Take proposals in doubt whose next look is due."""
+    token, now = new_token(), parts.clock()
+    found = await parts.store.do(
+        claim_unknown, token=token, now=now, until=now + LEASE, limit=limit, most_looks=len(_LOOK_AFTER)
+    )
+    return [ClaimedDoubt(proposal, token) for proposal in found]
+
+
+async def look(parts: Parts, claimed: ClaimedDoubt) -> None:
+    """Read whether the unanswered calls were done. Found done closes the case; otherwise a person is asked.
+
+    Nothing is sent again here, whatever is found: a write that shows no trace may still be on its way.
+    """
+    proposal = claimed.proposal
+    for call in proposal.calls:
+        if call.state == CallState.UNKNOWN and await _is_done(parts, call):
+            await parts.store.do(
+                end_call,
+                proposal.id,
+                call.number,
+                state=CallState.DONE,
+                now=parts.clock(),
+                answer=call.answer,
+            )
+    closed = await parts.store.do(
+        find_done,
+        proposal.id,
+        token=claimed.token,
+        now=parts.clock(),
+        reason="There was no answer, but Polar shows that it was done.",
+    )
+    if closed:
+        parts.wake("announce")
+        return
+    pause = _LOOK_AFTER[min(proposal.looks, len(_LOOK_AFTER) - 1)]
+    await parts.store.do(postpone_unknown, proposal.id, token=claimed.token, due_at=parts.clock() + pause)
+
+
+async def _is_done(parts: Parts, call: Call) -> bool:
+    polar_call = as_polar_call(call)
+    read = operations()[call.operation].describe(polar_call).verify_call(polar_call)
+    if read is None:
+        return False
+    try:
+        found = (await parts.polar.read(read)).body
+    except PolarError as error:
+        log.info("cannot look whether %s was done: %s", call.operation, error)
+        return False
+    return shows(found, call.operation, call.body or {})
+
+
+def shows(found: Any, operation: str, body: Mapping[str, Any]) -> bool:
+    """Whether an object as read shows that the call was carried out: every field has the value we sent."""
+    if not isinstance(found, Mapping):
+        return False
+    if operation == "orders:generate_invoice":
+        return found.get("is_invoice_generated") is True
+    sent = {name: value for name, value in body.items() if name in found}
+    return bool(sent) and len(sent) == len(body) and all(found[name] == value for name, value in sent.items())

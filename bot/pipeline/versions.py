@@ -1,0 +1,19 @@
+"""The rule that made a proposal, as it was then: a proposal is judged by its own rule."""
+
+from bot.pipeline.parts import Parts
+from bot.rules import Rule, RulesError, compile_rule
+from store.firings import rule_source
+
+
+async def rule_as_it_was(parts: Parts, name: str, version: str) -> Rule | None:
+    """The rule in force if it is that version, else the one kept with it; None when it cannot be read."""
+    for rule in parts.rules.rules:
+        if rule.name == name and rule.version == version:
+            return rule
+    source = await parts.store.do(rule_source, version)
+    if source is None:
+        return None
+    try:
+        return compile_rule(source)
+    except RulesError:
+        return None

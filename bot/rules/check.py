@@ -1,0 +1,94 @@
+"""Whether a compiled rule can work: are its events, operations, parameters, names and fields known?"""
+
+from collections.abc import Iterator
+
+from bot.rules.expression import STANDARD_FUNCTIONS, Expression, Tree
+from bot.rules.functions import FUNCTIONS
+from bot.rules.rule import Rule
+from polar.catalog import check_names, event_fields, event_types, operations
+from polar.validation import closest
+
+_ALWAYS = frozenset({"data", "type", "timestamp", "now"})
+
+
+def problems(rule: Rule) -> Iterator[str]:
+    """Each problem in words, beginning with the field it is in."""
+    yield from _events(rule)
+    yield from _operations(rule)
+    for field, expression, extra in _expressions(rule):
+        yield from _names(field, expression, extra | _ALWAYS)
+        yield from _functions(field, expression)
+        yield from _data_paths(field, expression, rule)
+
+
+def _events(rule: Rule) -> Iterator[str]:
+    if not rule.on:
+        yield "`on`: names no event"
+    for name in rule.on:
+        if name not in event_types():
+            yield f"`on`: Polar has no event {name!r}{closest(name, event_types())}"
+
+
+def _operations(rule: Rule) -> Iterator[str]:
+    yield from _operation("call", rule.operation, rule.path, rule.query, rule.body)
+    found = operations().get(rule.operation)
+    if found is not None and not found.is_write:
+        yield f"`call`: {rule.operation} only reads; name it under `read`"
+    for read in rule.reads:
+        yield from _operation(f"read.{read.name}", read.operation, read.path, read.query, None)
+        wanted = operations().get(read.operation)
+        if wanted is not None and wanted.is_write:
+            yield f"`read.{read.name}`: {read.operation} changes something; only reads are allowed here"
+
+
+def _operation(field: str, name: str, path: Tree, query: Tree, body: Tree | None) -> Iterator[str]:
+    found = operations().get(name)
+    if found is None:
+        yield f"`{field}`: Polar has no operation {name!r}{closest(name, operations().keys())}"
+        return
+    if found.refused:
+        yield f"`{field}`: {name} cannot be called: {found.refused}"
+    names = None if body is None else body.keys()
+    for problem in check_names(name, path=path.keys(), query=query.keys(), body=names):
+        yield f"`{field}`: {problem}"
+
+
+def _expressions(rule: Rule) -> Iterator[tuple[str, Expression, frozenset[str]]]:
+    """Every expression with its field and the names it may use beyond the event's."""
+    reads: frozenset[str] = frozenset()
+    if rule.when is not None:
+        yield "when", rule.when, reads
+    for read in rule.reads:
+        own = [] if read.when is None else [read.when]
+        for expression in (*own, *read.path.expressions, *read.query.expressions):
+            yield f"read.{read.name}", expression, reads
+        reads |= {read.name}
+    if rule.each is not None:
+        yield "each", rule.each, reads
+        reads |= {"each"}
+    if rule.still is not None:
+        yield "still", rule.still, reads
+    for line, field in [(rule.title, "title"), *((line, "because") for line in rule.because)]:
+        yield from ((field, expression, reads) for expression in line.expressions)
+    item = reads | {"item"} if rule.each is not None else reads
+    for part, field in [(rule.path, "path"), (rule.query, "query"), (rule.body, "body")]:
+        if part is not None:
+            yield from ((field, expression, item) for expression in part.expressions)
+
+
+def _names(field: str, expression: Expression, known: frozenset[str]) -> Iterator[str]:
+    for name in sorted(expression.names - known):
+        yield f"`{field}`: nothing is called `{name}` here{closest(name, known)}"
+
+
+def _functions(field: str, expression: Expression) -> Iterator[str]:
+    known = STANDARD_FUNCTIONS | FUNCTIONS.keys()
+    for name in sorted(expression.functions - known):
+        yield f"`{field}`: there is no function `{name}`{closest(name, known)}"
+
+
+def _data_paths(field: str, expression: Expression, rule: Rule) -> Iterator[str]:
+    trees = [tree for name in rule.on if (tree := event_fields(name)) is not None]
+    for path in sorted(expression.data_paths):
+        if trees and all(tree.at("data", *path) is None for tree in trees):
+            yield f"`{field}`: {' and '.join(rule.on)} has no field `data.{'.'.join(path)}`"

@@ -1,0 +1,198 @@
+"""CEL expressions and the `${…}` templates around them: compiled once, checked for unknown names."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cel
+
+from bot.rules.functions import FUNCTIONS
+
+# What the CEL library brings along (its `functions()` also lists operators, which start with `_`, `@`
+# or end with `_`).
+STANDARD_FUNCTIONS = frozenset(
+    "size contains startsWith endsWith matches string int uint double bytes timestamp duration min max"
+    " getFullYear getMonth getDate getDayOfMonth getDayOfWeek getDayOfYear"
+    " getHours getMinutes getSeconds".split()
+)
+_BINDING = re.compile(r"\.(?:filter|map|exists|exists_one|all)\(\s*([A-Za-z_]\w*)\s*,")
+_QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
+_PATH = re.compile(r"(?<![\w.])data((?:\.[A-Za-z_]\w*)+)(\s*\()?")
+
+
+class Scope:
+    """The names an expression may use for one event: `data`, `type`, `timestamp`, `now`, reads, `each`,
+    `item`.
+
+    The values are handed to CEL once and reused by every expression until a name is added.
+    """
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = dict(values)
+        self._context = cel.Context(variables=self._values, functions=dict(FUNCTIONS))
+
+    def plus(self, **values: Any) -> "Scope":
+        """A scope with more names."""
+        return Scope(self._values | values)
+
+    def evaluate(self, program: cel.Program) -> Any:
+        """The program's value with these names. Raises ValueError in words when it has none."""
+        try:
+            return program.execute(self._context)
+        except KeyError as error:
+            msg = f"there is no field {error} here"
+            raise ValueError(msg) from error
+        except (TypeError, RuntimeError, OverflowError) as error:
+            raise ValueError(str(error)) from error
+
+
+class Expression:
+    """One CEL expression. Raises ValueError when it does not parse."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self._program = cel.compile(source)
+
+    def value(self, scope: Scope) -> Any:
+        """Its value. Raises ValueError."""
+        return scope.evaluate(self._program)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names it reads from the scope; those bound by `filter(g, …)` and its kin are its own."""
+        return frozenset(self._program.variables()) - set(_BINDING.findall(self._bare))
+
+    @property
+    def functions(self) -> frozenset[str]:
+        """The functions it calls, without operators."""
+        called = (name for name in self._program.functions() if name[0] not in "_@" and name[-1] != "_")
+        return frozenset(called)
+
+    @property
+    def data_paths(self) -> frozenset[tuple[str, ...]]:
+        """The fields of the event it names, such as ("customer", "email")."""
+        found = set()
+        for match in _PATH.finditer(self._bare):
+            path = tuple(match.group(1)[1:].split("."))
+            found.add(path[:-1] if match.group(2) else path)
+        return frozenset(path for path in found if path)
+
+    @property
+    def _bare(self) -> str:
+        return _QUOTED.sub("''", self.source)
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A string with `${expr}` in it: alone it gives the value itself, with text around it, text."""
+
+    parts: tuple[str | Expression, ...]
+
+    def value(self, scope: Scope) -> Any:
+        """The rendered value. Raises ValueError."""
+        if len(self.parts) == 1 and isinstance(self.parts[0], Expression):
+            return self.parts[0].value(scope)
+        return "".join(part if isinstance(part, str) else _text(part.value(scope)) for part in self.parts)
+
+    @property
+    def expressions(self) -> tuple[Expression, ...]:
+        """The expressions in it."""
+        return tuple(part for part in self.parts if isinstance(part, Expression))
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value)
+
+
+def template(source: str) -> Template:
+    """Read a string with `${…}`. Raises ValueError for an unclosed or unreadable expression."""
+    parts: list[str | Expression] = []
+    rest = source
+    while (start := rest.find("${")) >= 0:
+        end = _closing_brace(rest, start + 2)
+        if rest[:start]:
+            parts.append(rest[:start])
+        parts.append(Expression(rest[start + 2 : end].strip()))
+        rest = rest[end + 1 :]
+    if rest or not parts:
+        parts.append(rest)
+    return Template(tuple(parts))
+
+
+def _closing_brace(source: str, start: int) -> int:
+    """Where the `}` of `${` is: quotes and inner braces (a CEL map) are passed over."""
+    depth, quote, position = 1, "", start
+    while position < len(source):
+        char = source[position]
+        if quote:
+            position += char == "\\"
+            quote = "" if char == quote else quote
+        elif char in "'\"":
+            quote = char
+        else:
+            depth += (char == "{") - (char == "}")
+            if depth == 0:
+                return position
+        position += 1
+    msg = f"`${{` without its `}}` in {source!r}"
+    raise ValueError(msg)
+
+
+Rendered = Callable[[Scope], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A TOML value (table, array, string, number) whose strings are templates."""
+
+    node: Any
+
+    def value(self, scope: Scope) -> Any:
+        """The same shape with every template rendered. Raises ValueError."""
+        return _render(self.node, scope)
+
+    @property
+    def expressions(self) -> tuple[Expression, ...]:
+        """Every expression in it."""
+        return tuple(_expressions(self.node))
+
+    def keys(self) -> frozenset[str]:
+        """The names at its top, when it is a table."""
+        return frozenset(self.node) if isinstance(self.node, Mapping) else frozenset()
+
+
+def tree(node: Any) -> Tree:
+    """Read the templates in a TOML value. Raises ValueError."""
+    return Tree(_read(node))
+
+
+def _read(node: Any) -> Any:
+    if isinstance(node, str):
+        return template(node)
+    if isinstance(node, Mapping):
+        return {name: _read(child) for name, child in node.items()}
+    if isinstance(node, Sequence):
+        return [_read(child) for child in node]
+    return node
+
+
+def _render(node: Any, scope: Scope) -> Any:
+    if isinstance(node, Template):
+        return node.value(scope)
+    if isinstance(node, Mapping):
+        return {name: _render(child, scope) for name, child in node.items()}
+    if isinstance(node, list):
+        return [_render(child, scope) for child in node]
+    return node
+
+
+def _expressions(node: Any) -> list[Expression]:
+    if isinstance(node, Template):
+        return list(node.expressions)
+    children = node.values() if isinstance(node, Mapping) else node if isinstance(node, list) else ()
+    return [expression for child in children for expression in _expressions(child)]

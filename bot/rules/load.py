@@ -1,0 +1,202 @@
+"""Rules from TOML: the ones that ship, with the user's own added, replacing by name or switching off."""
+
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+from bot.rules.check import problems
+from bot.rules.errors import RulesError
+from bot.rules.expression import Expression, template, tree
+from bot.rules.rule import Read, Rule
+from polar.validation import closest
+
+T = TypeVar("T")
+
+DEFAULTS = Path(__file__).with_name("defaults.toml")
+_FIELDS = frozenset(
+    "name enabled on when read each still call path query body title because wait fresh".split()
+)
+_READ_FIELDS = frozenset({"call", "path", "query", "when"})
+_DURATION = re.compile(r"(\d+)\s*([smhdw])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+@dataclass(frozen=True)
+class RuleSet:
+    """The rules in force."""
+
+    rules: tuple[Rule, ...]
+
+    @cached_property
+    def _by_event(self) -> Mapping[str, tuple[Rule, ...]]:
+        types = {name for rule in self.rules for name in rule.on}
+        return {name: tuple(rule for rule in self.rules if name in rule.on) for name in types}
+
+    def for_event(self, type_: str) -> tuple[Rule, ...]:
+        """The rules that listen to an event type."""
+        return self._by_event.get(type_, ())
+
+    def event_types(self) -> frozenset[str]:
+        """Every event type some rule listens to."""
+        return frozenset(self._by_event)
+
+
+def load_rules(rules_file: Path | None = None) -> RuleSet:
+    """The default rules and those of `rules_file`. Raises RulesError with every problem found."""
+    found: list[str] = []
+    rules: dict[str, Rule] = {}
+    for path in [DEFAULTS, *([rules_file] if rules_file else [])]:
+        for source in _tables(path, found):
+            name = source["name"]
+            rules.pop(name, None)
+            if source.get("enabled", True):
+                rule = _checked(path.name, source, found)
+                if rule is not None:
+                    rules[name] = rule
+    if found:
+        raise RulesError(found)
+    return RuleSet(tuple(rules.values()))
+
+
+def _tables(path: Path, found: list[str]) -> list[Mapping[str, Any]]:
+    """The `[[rule]]` tables of a file that have a name."""
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        found.append(f"{path}: cannot be read ({error.strerror}). Check RULES_FILE.")
+        return []
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        found.append(f"{path}: is not TOML: {error}")
+        return []
+    for name in content.keys() - {"rule"}:
+        found.append(f"{path.name}: unknown table `{name}`; rules are `[[rule]]` tables")
+    return list(_named(path, content.get("rule", []), found))
+
+
+def _named(path: Path, tables: Any, found: list[str]) -> Iterable[Mapping[str, Any]]:
+    seen: set[str] = set()
+    for number, table in enumerate(tables if isinstance(tables, list) else [tables], 1):
+        name = table.get("name") if isinstance(table, Mapping) else None
+        if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,59}", name):
+            found.append(f"{path.name}, rule {number}: `name` must be lower-case words with hyphens")
+        elif name in seen:
+            found.append(f"{path.name}, rule {name!r}: the name is used twice in this file")
+        else:
+            seen.add(name)
+            yield table
+
+
+def _checked(file: str, source: Mapping[str, Any], found: list[str]) -> Rule | None:
+    try:
+        rule = compile_rule(source)
+        wrong = list(problems(rule))
+    except RulesError as error:
+        rule, wrong = None, list(error.problems)
+    found.extend(f"{file}, rule {source['name']!r}, {problem}" for problem in wrong)
+    return rule
+
+
+def compile_rule(source: Mapping[str, Any]) -> Rule:
+    """One rule from its table. Raises RulesError for fields that are missing, unknown or unreadable."""
+    found: list[str] = []
+    for name in source.keys() - _FIELDS:
+        found.append(f"`{name}`: is no field of a rule{closest(name, _FIELDS)}")
+    for name in ("on", "call", "title"):
+        if name not in source:
+            found.append(f"`{name}`: is missing")
+    if found:
+        raise RulesError(found)
+    rule = Rule(
+        name=source["name"],
+        version=_version(source),
+        source=source,
+        on=tuple(_strings("on", source, found)),
+        when=_optional("when", source, _expression, found),
+        reads=tuple(_reads(source, found)),
+        each=_optional("each", source, _expression, found),
+        still=_optional("still", source, _expression, found),
+        operation=str(source["call"]),
+        path=_field("path", source.get("path", {}), tree, found) or tree({}),
+        query=_field("query", source.get("query", {}), tree, found) or tree({}),
+        body=_optional("body", source, tree, found),
+        title=_field("title", source["title"], template, found) or template(""),
+        because=tuple(
+            line
+            for text in _strings("because", source, found)
+            if (line := _field("because", text, template, found)) is not None
+        ),
+        wait=_optional("wait", source, _duration, found) or timedelta(0),
+        fresh=_optional("fresh", source, _duration, found) or timedelta(0),
+    )
+    if found:
+        raise RulesError(found)
+    return rule
+
+
+def _version(source: Mapping[str, Any]) -> str:
+    canonical = json.dumps(source, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def _reads(source: Mapping[str, Any], found: list[str]) -> Iterable[Read]:
+    reads = source.get("read", {})
+    if not isinstance(reads, Mapping):
+        found.append("`read`: must be a table of named reads")
+        return
+    for name, read in reads.items():
+        where = f"read.{name}"
+        if not isinstance(read, Mapping) or not isinstance(read.get("call"), str):
+            found.append(f"`{where}`: must be a table with a `call`")
+            continue
+        for field in read.keys() - _READ_FIELDS:
+            found.append(f"`{where}.{field}`: is no field of a read{closest(field, _READ_FIELDS)}")
+        path = _field(f"{where}.path", read.get("path", {}), tree, found)
+        query = _field(f"{where}.query", read.get("query", {}), tree, found)
+        when = _optional("when", read, _expression, found, where=f"{where}.when")
+        if path is not None and query is not None:
+            yield Read(name, read["call"], path, query, when)
+
+
+def _optional(
+    name: str, source: Mapping[str, Any], read: Callable[[Any], T], found: list[str], where: str | None = None
+) -> T | None:
+    return _field(where or name, source[name], read, found) if name in source else None
+
+
+def _field(where: str, value: Any, read: Callable[[Any], T], found: list[str]) -> T | None:
+    try:
+        return read(value)
+    except (ValueError, TypeError) as error:
+        found.append(f"`{where}`: {error}")
+        return None
+
+
+def _expression(value: Any) -> Expression:
+    if not isinstance(value, str):
+        msg = f"must be an expression in quotes, not {value!r}"
+        raise TypeError(msg)
+    return Expression(value)
+
+
+def _duration(value: Any) -> timedelta:
+    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        msg = f'must be a time such as "30m", "12h" or "7d", not {value!r}'
+        raise ValueError(msg)
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def _strings(name: str, source: Mapping[str, Any], found: list[str]) -> Sequence[str]:
+    value = source.get(name, [])
+    several = [value] if isinstance(value, str) else value
+    if not isinstance(several, list) or not all(isinstance(text, str) for text in several):
+        found.append(f"`{name}`: must be a text or a list of texts")
+        return []
+    return several

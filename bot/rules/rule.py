@@ -1,0 +1,124 @@
+"""A rule as compiled, and what it says about one event. Pure: reads are asked of whoever evaluates it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from bot.rules.errors import EvaluationError
+from bot.rules.expression import Expression, Scope, Template, Tree
+from polar.catalog import Call
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A named read of Polar, made before `each` and `still`; null where its `when` is false."""
+
+    name: str
+    operation: str
+    path: Tree
+    query: Tree
+    when: Expression | None
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a rule proposes for one event: a question and the calls that a yes makes."""
+
+    title: str
+    because: tuple[str, ...]
+    calls: tuple[Call, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule. `version` is the hash of `source`; an event younger than `fresh` needs no `still` yet."""
+
+    name: str
+    version: str
+    source: Mapping[str, Any]
+    on: tuple[str, ...]
+    when: Expression | None
+    reads: tuple[Read, ...]
+    each: Expression | None
+    still: Expression | None
+    operation: str
+    path: Tree
+    query: Tree
+    body: Tree | None
+    title: Template
+    because: tuple[Template, ...]
+    wait: timedelta
+    fresh: timedelta
+
+    def operations(self) -> frozenset[str]:
+        """The ids of every operation it needs, reads included."""
+        return frozenset({self.operation, *(read.operation for read in self.reads)})
+
+    def fires(self, scope: Scope) -> bool:
+        """Whether its `when` holds. Raises EvaluationError."""
+        return self.when is None or self._truth("when", self.when, scope)
+
+    def request(self, read: Read, scope: Scope) -> Call | None:
+        """The read to make, or None when its `when` says there is nothing to read. Raises EvaluationError."""
+        if read.when is not None and not self._truth(f"read.{read.name}.when", read.when, scope):
+            return None
+        field = f"read.{read.name}"
+        return Call(
+            read.operation, self._value(field, read.path, scope), self._value(field, read.query, scope), None
+        )
+
+    def needs_reads(self) -> bool:
+        """Whether the question itself (not only `still`) uses what is read."""
+        names = {read.name for read in self.reads}
+        return self.each is not None or any(names & expression.names for expression in self._asked())
+
+    def _asked(self) -> list[Expression]:
+        trees = [self.path, self.query, *([self.body] if self.body else [])]
+        templates = [self.title, *self.because]
+        return [e for tree in trees for e in tree.expressions] + [e for t in templates for e in t.expressions]
+
+    def items(self, scope: Scope) -> list[Any] | None:
+        """The values of `each`, or None for a rule that makes one call. Raises EvaluationError."""
+        if self.each is None:
+            return None
+        found = self._value("each", self.each, scope)
+        if not isinstance(found, list):
+            raise EvaluationError(self.name, "each", f"gives {type(found).__name__}, not a list")
+        return found
+
+    def holds(self, scope: Scope) -> bool:
+        """Whether its `still` is true. Raises EvaluationError."""
+        return self.still is None or self._truth("still", self.still, scope)
+
+    def calls(self, scope: Scope, items: list[Any] | None) -> tuple[Call, ...]:
+        """The calls it makes now: one, or one for each item. Raises EvaluationError."""
+        scopes = [scope] if items is None else [scope.plus(item=item) for item in items]
+        return tuple(self._call(each) for each in scopes)
+
+    def _call(self, scope: Scope) -> Call:
+        body = None if self.body is None else self._value("body", self.body, scope)
+        return Call(
+            self.operation,
+            self._value("path", self.path, scope),
+            self._value("query", self.query, scope),
+            body,
+        )
+
+    def draft(self, scope: Scope, items: list[Any] | None) -> Draft:
+        """The question and its calls. Raises EvaluationError."""
+        title = str(self._value("title", self.title, scope))
+        because = [str(self._value("because", line, scope)) for line in self.because]
+        return Draft(title, tuple(line for line in because if line.strip()), self.calls(scope, items))
+
+    def _truth(self, field: str, expression: Expression, scope: Scope) -> bool:
+        found = self._value(field, expression, scope)
+        if not isinstance(found, bool):
+            raise EvaluationError(self.name, field, f"gives {found!r:.60}, neither true nor false")
+        return found
+
+    def _value(self, field: str, expression: Expression | Template | Tree, scope: Scope) -> Any:
+        try:
+            return expression.value(scope)
+        except ValueError as error:
+            raise EvaluationError(self.name, field, str(error)) from error

@@ -1,0 +1,218 @@
+"""Settings: the environment (and `.env`), read once and frozen; no other module reads it."""
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from dotenv import dotenv_values
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from typing_extensions import override
+
+from bot import setting_values
+from bot.setting_values import WHERE, Approvers
+
+__all__ = ["PLAIN", "SECRETS", "WHERE", "Approvers", "Settings", "SettingsError", "load_settings"]
+
+logger = logging.getLogger(__name__)
+
+SECRETS: Final = (
+    "SLACK_BOT_TOKEN",
+    "SLACK_APP_TOKEN",
+    "SLACK_SIGNING_SECRET",
+    "POLAR_ACCESS_TOKEN",
+    "POLAR_WEBHOOK_SECRET",
+    "DATABASE_URL",
+)
+"""Variables that also take NAME_FILE, the path of a file that holds the value."""
+
+PLAIN: Final = (
+    "SLACK_CHANNEL",
+    "SLACK_API_URL",
+    "APPROVERS",
+    "POLAR_SERVER",
+    "POLAR_API_URL",
+    "RULES_FILE",
+    "HOST",
+    "PORT",
+)
+
+
+class SettingsError(Exception):
+    """The settings are not complete. Nothing was started."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        """`problems`: one line each, naming the variable and the remedy, never a secret's value."""
+        self.problems = problems
+        super().__init__("\n".join([f"{self.__doc__}", *(f"- {problem}" for problem in problems)]))
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Made by `load_settings`; tests may pass the fields themselves."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    slack_bot_token: Annotated[SecretStr, AfterValidator(setting_values.token("xoxb-"))]
+    slack_app_token: Annotated[SecretStr, AfterValidator(setting_values.token("xapp-"))] | None = None
+    slack_signing_secret: Annotated[SecretStr, AfterValidator(setting_values.token())] | None = None
+    slack_channel: Annotated[str, AfterValidator(setting_values.channel)]
+    slack_api_url: Annotated[str, AfterValidator(setting_values.slack_api_url)] = "https://slack.com/api/"
+    approvers: Annotated[Approvers, BeforeValidator(setting_values.approvers)] = Approvers(
+        frozenset(), frozenset()
+    )
+    polar_access_token: Annotated[SecretStr, AfterValidator(setting_values.token("polar_oat_", strict=False))]
+    polar_webhook_secret: Annotated[SecretStr, Field(min_length=1)]
+    polar_server: Literal["production", "sandbox"] = "production"
+    polar_api_url: Annotated[str, AfterValidator(setting_values.polar_api_url)] | None = None
+    database_url: Annotated[SecretStr, AfterValidator(setting_values.database_url)] = SecretStr(
+        "sqlite+aiosqlite:///data/polar-approvals.db"
+    )
+    rules_file: Path | None = None
+    host: Annotated[str, AfterValidator(setting_values.host)] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    warnings: tuple[str, ...] = ()
+    """What `load_settings` found odd but usable; one sentence each."""
+
+    @property
+    def socket_mode(self) -> bool:
+        """Slack reaches us over its socket (an app token is set), not over HTTP."""
+        return self.slack_app_token is not None
+
+    @property
+    def polar_base_url(self) -> str:
+        """Polar's address without `/v1` and without a slash at the end."""
+        hosts = {"production": "https://api.polar.sh", "sandbox": "https://sandbox-api.polar.sh"}
+        return self.polar_api_url or hosts[self.polar_server]
+
+    @property
+    def polar_per_minute(self) -> int:
+        """Polar's limit of requests a minute: https://polar.sh/docs/api-reference/rate-limits."""
+        return {"production": 500, "sandbox": 100}[self.polar_server]
+
+    @classmethod
+    @override
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what `load_settings` hands in: it knows NAME_FILE, which pydantic's own sources do not."""
+        return (init_settings,)
+
+
+def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | None = Path(".env")) -> Settings:
+    """Read and check every setting; the environment wins over `env_file`, and an empty value is no value.
+
+    `environ` is the process's own when None. Raises SettingsError with all problems found, not the first.
+    """
+    environ = os.environ if environ is None else environ
+    given = _given(environ, env_file)
+    values, problems = _with_files(given)
+    warnings = tuple(_warnings(environ, values))
+    settings = None
+    try:
+        fields: dict[str, Any] = {name.lower(): value for name, value in values.items()}
+        settings = Settings(**fields, warnings=warnings)
+    except ValidationError as error:
+        named = {problem.split(" ", 1)[0].removesuffix("_FILE") for problem in problems}
+        problems += [line for line in _lines(error) if line.split(" ", 1)[0] not in named]
+    problems += _no_way_to_slack(given)
+    if settings is None or problems:
+        raise SettingsError(tuple(problems))
+    for warning in warnings:
+        logger.warning("%s", warning)
+    return settings
+
+
+def _no_way_to_slack(given: Mapping[str, str]) -> list[str]:
+    names = ("SLACK_APP_TOKEN", "SLACK_SIGNING_SECRET")
+    if any(name in given or f"{name}_FILE" in given for name in names):
+        return []
+    app_token, signing_secret = (WHERE[name] for name in names)
+    problem = (
+        f"SLACK_APP_TOKEN and SLACK_SIGNING_SECRET are both missing: Slack could not reach us. {app_token} "
+        f"Only if Slack shall call over HTTP instead: {signing_secret}"
+    )
+    return [problem]
+
+
+def _given(environ: Mapping[str, str], env_file: Path | None) -> dict[str, str]:
+    """The variables we know and their text; NAME in one place overrides NAME_FILE in the weaker one."""
+    try:
+        # Without interpolation: a password may hold ${…}.
+        written = dotenv_values(env_file, interpolate=False) if env_file and env_file.is_file() else {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            (f"{env_file} cannot be read ({type(error).__name__}). Check the file.",)
+        ) from None
+    given: dict[str, str] = {}
+    for name in (*SECRETS, *PLAIN):
+        names = (name, f"{name}_FILE") if name in SECRETS else (name,)
+        for source in (environ, written):
+            if found := {each: text for each in names if (text := source.get(each))}:
+                given |= found
+                break
+    return given
+
+
+def _with_files(given: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """Values by variable, NAME_FILE read; and the problems with these files."""
+    values = {name: given[name] for name in (*SECRETS, *PLAIN) if name in given}
+    problems = []
+    for name in SECRETS:
+        path = given.get(f"{name}_FILE")
+        if path is None:
+            continue
+        if name in given:
+            problems.append(f"{name} and {name}_FILE are both set. Remove one of them.")
+            continue
+        try:
+            values[name] = _read_secret(path)
+        except ValueError as error:
+            problems.append(f"{name}_FILE {error}")
+    return values, problems
+
+
+def _read_secret(path: str) -> str:
+    if setting_values.kind(path) or "://" in path:
+        raise ValueError("holds a secret itself. Write the path of a file that holds it.")
+    try:
+        value = Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:  # ValueError: no UTF-8, or a NUL in the path
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        named = path if os.sep in path else "a file"  # a bare word may be the secret itself
+        raise ValueError(
+            f"names {named}, which cannot be read: {reason}. Check the path and its rights."
+        ) from None
+    if not value:
+        raise ValueError(f"names {path}, which is empty. Write the secret into it.")
+    return value
+
+
+def _lines(error: ValidationError) -> Iterator[str]:
+    for each in error.errors(include_url=False, include_input=False):
+        name = str(each["loc"][0]).upper()
+        message = "is missing." if each["type"] == "missing" else each["msg"].removeprefix("Value error, ")
+        if each["type"] not in {"missing", "value_error"}:
+            message = "is not valid."
+        yield f"{name} {message} {WHERE.get(name, '')}".rstrip()
+
+
+def _warnings(environ: Mapping[str, str], values: Mapping[str, str]) -> Iterator[str]:
+    if present := [name for name in ("SLACK_CLIENT_ID", "SLACK_CLIENT_SECRET") if environ.get(name)]:
+        yield (
+            f"{' and '.join(present)} in the environment would make Slack's Bolt library switch to OAuth and "
+            "ignore SLACK_BOT_TOKEN. Remove them from the environment."
+        )
+    secret = values.get("POLAR_WEBHOOK_SECRET", "")
+    try:
+        setting_values.refuse_wrapping(secret)
+    except ValueError as error:  # Polar once took any text, so it is kept as it is
+        yield f"POLAR_WEBHOOK_SECRET {error}"
+    if secret.startswith(("polar_oat_", "xoxb-", "xapp-", "https://")):
+        yield f"POLAR_WEBHOOK_SECRET does not look like one. {WHERE['POLAR_WEBHOOK_SECRET']}"

@@ -1,0 +1,175 @@
+"""The only caller of Slack's Web API: post, update, whisper, look up; errors in three values like Polar's."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import aiohttp
+from slack_sdk.errors import SlackApiError, SlackClientError, SlackRequestError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.cards import Message
+
+# Slack answers within a second; past this a card is better tried again.
+TIMEOUT = aiohttp.ClientTimeout(total=15, connect=5)
+
+
+class SlackError(Exception):
+    """Slack could not do it."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip())
+
+
+class SlackNotSent(SlackError):
+    """Slack could not be reached: certainly nothing was posted."""
+
+
+class SlackNoAnswer(SlackError):
+    """Slack did not answer: it may or may not have been posted."""
+
+
+class SlackRefused(SlackError):
+    """Slack refused. `code` is Slack's error name."""
+
+    def __init__(self, code: str, detail: str = "") -> None:
+        super().__init__(f"Slack refused: {code}{f' ({detail})' if detail else ''}")
+        self.code = code
+
+
+class SlackRateLimited(SlackRefused):
+    """Slack asks for a pause of `retry_after` seconds."""
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__("ratelimited")
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, slots=True)
+class SlackUser:
+    """Somebody in Slack, as `users.info` says now."""
+
+    id: str
+    name: str
+    team_id: str | None
+    deleted: bool
+    is_bot: bool
+    is_guest: bool
+    is_stranger: bool
+
+
+class Slack:
+    """Slack with our bot token. Every method raises a SlackError and nothing else."""
+
+    def __init__(self, client: AsyncWebClient) -> None:
+        self._client = client
+
+    async def whoami(self) -> Mapping[str, Any]:
+        """`auth.test`: team, user and bot ids of our token."""
+        answer: Mapping[str, Any] = await _call(self._client.auth_test)
+        return answer
+
+    async def post(self, channel: str, message: Message, thread_ts: str | None = None) -> str:
+        """Post a message; its `ts`. Links and pictures are not unfolded, names do not become mentions."""
+        answer = await _call(
+            self._client.chat_postMessage,
+            channel=channel,
+            thread_ts=thread_ts,
+            unfurl_links=False,
+            unfurl_media=False,
+            **_content(message),
+        )
+        return str(answer["ts"])
+
+    async def update(self, channel: str, ts: str, message: Message) -> None:
+        """Replace one of our messages."""
+        await _call(self._client.chat_update, channel=channel, ts=ts, **_content(message))
+
+    async def whisper(self, channel: str, user: str, text: str, thread_ts: str | None = None) -> None:
+        """Tell one person in the channel, visible to them alone. `text` is ours or escaped."""
+        await _call(
+            self._client.chat_postEphemeral, channel=channel, user=user, text=text, thread_ts=thread_ts
+        )
+
+    async def find_card(self, channel: str, proposal_id: str, since: float) -> str | None:
+        """The `ts` of a card posted after `since` (seconds) that nobody noted, if history shows it."""
+        answer = await _call(
+            self._client.conversations_history,
+            channel=channel,
+            oldest=f"{since:.6f}",
+            limit=200,
+            include_all_metadata=True,
+        )
+        for message in answer.get("messages", []):
+            payload = (message.get("metadata") or {}).get("event_payload") or {}
+            if payload.get("proposal_id") == proposal_id and not message.get("thread_ts", "").strip(
+                message["ts"]
+            ):
+                return str(message["ts"])
+        return None
+
+    async def permalink(self, channel: str, ts: str) -> str:
+        """The link that opens a message."""
+        answer = await _call(self._client.chat_getPermalink, channel=channel, message_ts=ts)
+        return str(answer["permalink"])
+
+    async def user(self, user_id: str) -> SlackUser:
+        """Who somebody is, as of now."""
+        found = (await _call(self._client.users_info, user=user_id))["user"]
+        profile = found.get("profile") or {}
+        return SlackUser(
+            id=user_id,
+            name=profile.get("display_name") or found.get("real_name") or found.get("name") or user_id,
+            team_id=found.get("team_id"),
+            deleted=bool(found.get("deleted")),
+            is_bot=bool(found.get("is_bot")),
+            is_guest=bool(found.get("is_restricted") or found.get("is_ultra_restricted")),
+            is_stranger=bool(found.get("is_stranger")),
+        )
+
+    async def group_members(self, group_id: str) -> frozenset[str]:
+        """The user ids in a user group."""
+        answer = await _call(self._client.usergroups_users_list, usergroup=group_id)
+        return frozenset(answer.get("users", []))
+
+    async def group_handles(self) -> Mapping[str, str]:
+        """The handle of every user group, by its id."""
+        answer = await _call(self._client.usergroups_list)
+        return {group["id"]: group["handle"] for group in answer.get("usergroups", [])}
+
+    async def publish_home(self, user_id: str, view: Mapping[str, Any]) -> None:
+        """Show somebody their Home tab."""
+        await _call(self._client.views_publish, user_id=user_id, view=dict(view))
+
+
+def _content(message: Message) -> dict[str, Any]:
+    content: dict[str, Any] = {"text": message.text, "blocks": list(message.blocks)}
+    if message.metadata is not None:
+        content["metadata"] = dict(message.metadata)
+    return content
+
+
+async def _call(method: Callable[..., Awaitable[Any]], **arguments: Any) -> Any:
+    try:
+        response = await method(**{name: value for name, value in arguments.items() if value is not None})
+    except SlackApiError as error:
+        _translate(error)
+    except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as error:
+        raise SlackNotSent(f"Slack could not be reached ({type(error).__name__})") from error
+    except (aiohttp.ClientError, TimeoutError, OSError, SlackClientError, SlackRequestError) as error:
+        raise SlackNoAnswer(f"Slack did not answer ({type(error).__name__})") from error
+    return response.data
+
+
+def _translate(error: SlackApiError) -> NoReturn:
+    response = error.response
+    status = getattr(response, "status_code", 200)
+    if status == 429:
+        raise SlackRateLimited(float(response.headers.get("Retry-After", 1))) from error
+    if status >= 500:
+        raise SlackNoAnswer(f"Slack failed (status {status})") from error
+    answer = response.data if isinstance(response.data, dict) else {}
+    detail = "; ".join((answer.get("response_metadata") or {}).get("messages", []))[:300]
+    raise SlackRefused(
+        str(answer.get("error", "unknown_error")), detail or str(answer.get("needed", ""))
+    ) from error

@@ -1,0 +1,86 @@
+"""HTTP: Polar's webhook, health and metrics."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+from aiohttp import web
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+
+from bot.metrics import REGISTRY, WEBHOOKS
+from polar.events import NotAnEvent, read_type
+from polar.webhooks import MalformedDelivery, UntrustedDelivery, Verifier
+from store import Store
+from store.errors import StoreError
+from store.models import NewEvent
+
+log = logging.getLogger(__name__)
+
+MOST_BYTES = 1 << 20
+_JSON = "application/json"
+# Polar repeats after 4 s at the earliest (polar.md 1.3); its client ignores the header, other senders do not.
+_RETRY_AFTER = {"Retry-After": "5"}
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+# What is wrong, in words, or None.
+Probe = Callable[[], Awaitable[str | None]]
+
+
+def webhook(
+    verifier: Verifier, store: Store, clock: Callable[[], datetime], wake: Callable[[str], None]
+) -> Handler:
+    """`POST /polar/webhooks`: verified on the raw bytes, answered once the event is on disk.
+
+    202 stored (also for a repeat); 400 malformed; 403 signature wrong or old; 413 over 1 MiB; 415 not JSON;
+    503 not stored, send again. Polar keeps what we answer, so nothing internal is said.
+    """
+
+    async def receive(request: web.Request) -> web.Response:
+        try:
+            body = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            return _answer(413, "The body is larger than 1 MiB. Nothing was stored.")
+        if request.content_type != _JSON:
+            return _answer(415, f"The content type must be {_JSON}. Nothing was stored.")
+        now = clock()
+        try:
+            delivery = verifier.verify(request.headers, body, now)
+            type_ = read_type(body)
+        except UntrustedDelivery as error:
+            return _answer(403, error.plain)
+        except (MalformedDelivery, NotAnEvent) as error:
+            return _answer(400, getattr(error, "plain", None) or str(error))
+        event = NewEvent(delivery.id, type_, body, delivery.signature, delivery.timestamp, now)
+        try:
+            await store.record(event)
+        except StoreError as error:
+            log.error("webhook %s is not stored: %s", delivery.id, error.__cause__ or error)
+            return _answer(503, "The event could not be stored. Send it again.", _RETRY_AFTER)
+        wake("propose")
+        return _answer(202, "Stored.")
+
+    return receive
+
+
+def _answer(status: int, text: str, headers: dict[str, str] | None = None) -> web.Response:
+    WEBHOOKS.labels(status=str(status)).inc()
+    return web.json_response({"detail": text}, status=status, headers=headers)
+
+
+def health(probes: dict[str, Probe]) -> Handler:
+    """`GET /healthz`: 200 when every probe is content, else 503 naming what is not."""
+
+    async def answer(_request: web.Request) -> web.Response:
+        found = {name: await probe() for name, probe in probes.items()}
+        ill = {name: problem for name, problem in found.items() if problem is not None}
+        parts = {name: problem or "ok" for name, problem in found.items()}
+        return web.json_response(
+            {"status": "unavailable" if ill else "ok", **parts}, status=503 if ill else 200
+        )
+
+    return answer
+
+
+async def metrics(_request: web.Request) -> web.Response:
+    """`GET /metrics`: Prometheus text."""
+    return web.Response(body=generate_latest(REGISTRY), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})

@@ -1,0 +1,127 @@
+"""The worker: a lane for each step, which runs its rows side by side and sleeps when there are none."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+from bot.pipeline import announce, execute, propose, reconcile, waits
+from bot.pipeline.parts import Parts
+from store.errors import StoreClosed
+
+log = logging.getLogger(__name__)
+
+Row = TypeVar("Row")
+
+# How long a stopping program lets running steps finish: a Polar call under way is worth waiting for.
+_DRAIN_SECONDS = 20.0
+
+
+@dataclass(eq=False)
+class Lane(Generic[Row]):
+    """Claims rows and handles up to `width` of them at once; looks again when woken, or after `idle` s."""
+
+    name: str
+    claim: Callable[[int], Awaitable[Sequence[Row]]]
+    handle: Callable[[Row], Awaitable[None]]
+    width: int
+    idle: float = 1.0
+    _running: set[asyncio.Task[None]] = field(default_factory=set)
+    _woken: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def wake(self) -> None:
+        """There is work, or there may be."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Work until cancelled, then let what runs finish."""
+        try:
+            while True:
+                await self._turn()
+        finally:
+            await self._drain()
+
+    async def _turn(self) -> None:
+        self._woken.clear()
+        if not await self._start_rows():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), self.idle)
+
+    async def _start_rows(self) -> bool:
+        """Claim what there is room for; whether there was any."""
+        room = self.width - len(self._running)
+        if room <= 0:
+            return False
+        try:
+            rows = await self.claim(room)
+        except StoreClosed:
+            raise
+        except Exception:
+            log.exception("lane %s cannot look for work; trying again", self.name)
+            return False
+        for row in rows:
+            task = asyncio.create_task(self._one(row), name=f"{self.name} {row!r:.60}")
+            self._running.add(task)
+            task.add_done_callback(self._finished)
+        return bool(rows)
+
+    async def _one(self, row: Row) -> None:
+        try:
+            await self.handle(row)
+        except Exception:
+            # The row stays claimed and is tried again when the claim runs out.
+            log.exception("lane %s failed on a row", self.name)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._woken.set()
+
+    async def _drain(self) -> None:
+        if not self._running:
+            return
+        _, late = await asyncio.wait(self._running, timeout=_DRAIN_SECONDS)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+
+
+class Worker:
+    """All lanes. Built from the parts and told the parts' `wake`."""
+
+    def __init__(self) -> None:
+        self._lanes: dict[str, Lane[Any]] = {}
+
+    def wake(self, lane: str) -> None:
+        """Tell a lane that it has work."""
+        if lane in self._lanes:
+            self._lanes[lane].wake()
+
+    async def run(self, parts: Parts) -> None:
+        """Run every lane until cancelled."""
+        self._lanes = {lane.name: lane for lane in _lanes(parts)}
+        async with asyncio.TaskGroup() as group:
+            for lane in self._lanes.values():
+                group.create_task(lane.run(), name=f"lane {lane.name}")
+
+
+def _lanes(parts: Parts) -> list[Lane[Any]]:
+    return [
+        Lane("propose", partial(propose.claim, parts), partial(propose.propose, parts), width=32),
+        Lane("ask again", partial(waits.claim, parts), partial(waits.ask_again, parts), width=4, idle=5.0),
+        Lane("announce", partial(announce.claim, parts), partial(announce.announce, parts), width=32),
+        Lane("execute", partial(execute.claim, parts), partial(execute.execute, parts), width=16),
+        Lane("look", partial(reconcile.claim, parts), partial(reconcile.look, parts), width=4, idle=5.0),
+        Lane("recover", partial(_recover, parts), _nothing, width=1, idle=15.0),
+    ]
+
+
+async def _recover(parts: Parts, _room: int) -> Sequence[None]:
+    await reconcile.recover(parts)
+    return ()
+
+
+async def _nothing(_row: None) -> None:
+    return None

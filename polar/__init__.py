@@ -1,0 +1,1 @@
+"""Speaks Polar: webhooks in, calls out. Knows neither Slack nor the database."""

@@ -1,0 +1,167 @@
+"""What a call brings about: its risk, who sees it, how it is verified and undone (operations.toml)."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+
+class Risk(StrEnum):
+    """How much can go wrong (graduation.md 3.6): R0 reads, R4 always asks a person. In this order."""
+
+    R0 = "R0"
+    R1 = "R1"
+    R2 = "R2"
+    R3 = "R3"
+    R4 = "R4"
+
+
+class Repeat(StrEnum):
+    """What a second, equal call does after the first one worked (polar.md 2.13), from harmless to not."""
+
+    SAME = "same"  # nothing more happens
+    REFUSED = "refused"
+    AGAIN = "again"  # the effect happens once more
+    CREATES_ANOTHER = "creates another"
+
+
+@dataclass(frozen=True, slots=True)
+class Inverse:
+    """The call that undoes an earlier one.
+
+    `path` and `copied` (into the body) say where values come from: "path.id" or "body.x" of the earlier call,
+    "answer.id" of Polar's answer to it, "before.x" of the object as it was. `body` are fixed values; `old` are
+    fields whose values before the call are written back ("*": every field the call has set).
+    """
+
+    operation: str
+    path: Mapping[str, str] = field(default_factory=dict)
+    copied: Mapping[str, str] = field(default_factory=dict)
+    body: Mapping[str, Any] = field(default_factory=dict)
+    old: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """One row of the table, or what is left of several after `combined`."""
+
+    title: str  # what it does, in plain words, as an order: "Disable a license key"
+    risk: Risk
+    reversible: bool = False  # one call of ours (`inverse`) restores what was
+    customer_sees: str = ""
+    inverse: Inverse | None = None
+    repeat: Repeat = Repeat.CREATES_ANOTHER
+    echo: frozenset[str] = frozenset()  # the event types that our own call may cause
+    money: bool = False  # moves money, or commits somebody to it
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """The effect of calls that hold these values (`when`: all of them) and set these fields (`has`: any).
+
+    A list in `when` means one of its values. `also` are fields that may come along and change nothing.
+    """
+
+    effect: Effect
+    when: Mapping[str, Any] = field(default_factory=dict)
+    has: frozenset[str] = frozenset()
+    also: frozenset[str] = frozenset()
+
+    def fits(self, given: Mapping[str, Any]) -> bool:
+        held = all(name in given and _is(given[name], value) for name, value in self.when.items())
+        return held and (not self.has or not self.has.isdisjoint(given))
+
+    @property
+    def covers(self) -> frozenset[str]:
+        """The fields this variant speaks for."""
+        return self.has | self.also | self.when.keys()
+
+
+def _is(value: Any, asked: Any) -> bool:
+    return value in asked if isinstance(asked, list) else bool(value == asked)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What the table says of one operation. `verify_with` names the sources of the read's parameters."""
+
+    effect: Effect
+    variants: tuple[Variant, ...] = ()
+    verify: str | None = None
+    verify_with: Mapping[str, str] = field(default_factory=dict)
+
+
+def effect_of(row: Row, given: Mapping[str, Any]) -> Effect:
+    """The effect of a call that sets these fields.
+
+    When several variants fit, or a field is set that none of them speaks for, the worst of all counts.
+    """
+    fitting = [variant for variant in row.variants if variant.fits(given)]
+    effects = [variant.effect for variant in fitting]
+    covered = frozenset[str]().union(*(variant.covers for variant in fitting))
+    if not effects or not given.keys() <= covered:
+        effects.append(row.effect)
+    return effects[0] if len(effects) == 1 else combined(effects, row.effect)
+
+
+def combined(effects: Sequence[Effect], general: Effect) -> Effect:
+    """The worst of several effects; undone, if at all, as the general one is."""
+    order = list(Repeat)
+    reversible = all(effect.reversible for effect in effects)
+    worst = max(effects, key=lambda effect: effect.risk)  # the first of equals: table order
+    return Effect(
+        title=worst.title,
+        risk=worst.risk,
+        reversible=reversible,
+        customer_sees=". ".join(
+            dict.fromkeys(effect.customer_sees for effect in effects if effect.customer_sees)
+        ),
+        inverse=general.inverse if reversible else None,
+        repeat=max((effect.repeat for effect in effects), key=order.index),
+        echo=frozenset().union(*(effect.echo for effect in effects)),
+        money=any(effect.money for effect in effects),
+    )
+
+
+@cache
+def table() -> tuple[dict[str, Row], dict[str, str]]:
+    """The rows of operations.toml by operation id, and the reasons for refusing by caller."""
+    content = tomllib.loads(Path(__file__).with_name("operations.toml").read_text("utf-8"))
+    refused: dict[str, str] = content.pop("refused")
+    return {identity: _row(identity, raw) for identity, raw in content.items()}, refused
+
+
+def _row(identity: str, raw: Mapping[str, Any]) -> Row:
+    effect = _effect(identity, raw)
+    variants = []
+    for one in raw.get("variant", ()):
+        changed = _effect(identity, {**raw, **one})
+        names = (frozenset(one.get(key, ())) for key in ("has", "also"))
+        variants.append(Variant(changed, one.get("when", {}), *names))
+    return Row(effect, tuple(variants), raw.get("verify"), raw.get("verify_with", {}))
+
+
+def _effect(identity: str, raw: Mapping[str, Any]) -> Effect:
+    return Effect(
+        title=raw["title"],
+        risk=Risk(raw["risk"]),
+        reversible=raw["reversible"],
+        customer_sees=raw.get("customer_sees", ""),
+        inverse=_inverse(identity, raw["inverse"]) if raw["reversible"] and "inverse" in raw else None,
+        repeat=Repeat(raw["repeat"]),
+        echo=frozenset(raw.get("echo", ())),
+        money=raw.get("money", False),
+    )
+
+
+def _inverse(identity: str, raw: Mapping[str, Any]) -> Inverse:
+    return Inverse(
+        raw.get("call", identity),
+        raw.get("path", {}),
+        raw.get("copied", {}),
+        raw.get("body", {}),
+        tuple(raw.get("old", ())),
+    )

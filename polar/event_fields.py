@@ -1,0 +1,88 @@
+"""The field names of every webhook payload, so that a misspelt field is found before an event comes."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from polar.validation import closest
+
+
+@dataclass(frozen=True, slots=True)
+class FieldTree:
+    """The members of one value in a payload; of a list, the members of its entries.
+
+    A plain value has no fields. An open one (metadata, custom fields) may have any.
+    """
+
+    fields: Mapping[str, "FieldTree"] = field(default_factory=lambda: MappingProxyType({}))
+    is_list: bool = False
+    is_open: bool = False
+
+    def at(self, *names: str) -> "FieldTree | None":
+        """The tree at the end of a path, such as `at("data", "customer", "email")`; None for a wrong name."""
+        tree = self
+        for name in names:
+            if tree.is_open and name not in tree.fields:
+                return tree
+            if name not in tree.fields:
+                return None
+            tree = tree.fields[name]
+        return tree
+
+    def problem(self, names: Iterable[str], where: str = "") -> str | None:
+        """What is wrong with a path of names, with the nearest right one; None when nothing is.
+
+        `where` is what the path starts from, e.g. "item".
+        """
+        tree = self
+        for name in names:
+            if tree.is_open and name not in tree.fields:
+                return None
+            if name not in tree.fields:
+                return f"{f'`{where}`' if where else 'the event'} has no `{name}`{closest(name, tree.fields)}"
+            tree, where = tree.fields[name], f"{where}.{name}" if where else name
+        return None
+
+
+@cache
+def _file() -> Mapping[str, Any]:
+    content: Mapping[str, Any] = json.loads(Path(__file__).with_name("event_fields.json").read_bytes())
+    return content
+
+
+@cache
+def event_fields(type: str) -> FieldTree | None:  # noqa: A002  the payload's own word for it
+    """The fields of the whole payload (`type`, `timestamp`, `data`); None for a type Polar does not send."""
+    tree = _file()["events"].get(type)
+    return None if tree is None else _tree(tree)
+
+
+@cache
+def event_types() -> frozenset[str]:
+    """The 42 types: 41 of the contract, and subscription.migrated, which is newer (polar.md 1.8)."""
+    return frozenset(_file()["events"])
+
+
+@cache
+def _shared(name: str) -> FieldTree:
+    return _tree(_file()["shared"][name])
+
+
+def _tree(raw: Any) -> FieldTree:
+    """The encoding is described at `polar.contract.Fields`."""
+    match raw:
+        case None:
+            return FieldTree()
+        case "*":
+            return FieldTree(is_open=True)
+        case str():
+            return _shared(raw)
+        case [entry]:
+            inner = _tree(entry)
+            return FieldTree(inner.fields, is_list=True, is_open=inner.is_open)
+        case _:
+            return FieldTree(MappingProxyType({name: _tree(one) for name, one in raw.items()}))

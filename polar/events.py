@@ -1,0 +1,291 @@
+"""Polar's webhook events: a body's bytes in, a typed Event out, and nothing Polar sends is lost."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json
+
+from polar import models
+
+_NAMES: tuple[tuple[str, type[models.Resource], str], ...] = (
+    ("benefit", models.Benefit, "created updated"),
+    ("benefit_grant", models.BenefitGrant, "created updated cycled revoked"),
+    ("checkout", models.Checkout, "created updated expired"),
+    ("customer", models.Customer, "created updated deleted"),
+    ("customer", models.CustomerState, "state_changed"),
+    ("customer_seat", models.CustomerSeat, "assigned claimed revoked"),
+    ("discount", models.Discount, "created updated deleted"),
+    ("member", models.Member, "created updated deleted"),
+    ("order", models.Order, "created updated paid refunded"),
+    ("organization", models.Organization, "updated"),
+    ("product", models.Product, "created updated"),
+    ("refund", models.Refund, "created updated"),
+    (
+        "subscription",
+        models.Subscription,
+        "created updated active canceled uncanceled cycled revoked past_due paused resumed migrated",
+    ),
+)
+
+RESOURCES: dict[str, type[models.Resource]] = {
+    f"{noun}.{verb}": model for noun, model, verbs in _NAMES for verb in verbs.split()
+}
+"""The model of `data` by event type: the 41 of contract 2026-10 and `subscription.migrated`."""
+
+# Ties between two events of one microsecond: the further state wins (polar.md 3.3).
+_RANKS: dict[str, dict[str, int]] = {
+    "order": {"draft": 0, "pending": 1, "paid": 2, "partially_refunded": 3, "refunded": 3, "void": 3},
+    "refund": {"pending": 0, "succeeded": 1, "failed": 2, "canceled": 2},
+    "checkout": {"open": 0, "expired": 1, "confirmed": 1, "succeeded": 2, "failed": 2},
+}
+
+# States nothing comes back from. Not among them: an order `refunded` (the bank may return the refund) or
+# `void` (Polar un-voids it when the payment arrives after all).
+_TERMINAL_STATUSES: dict[str, frozenset[str]] = {
+    "checkout": frozenset({"succeeded", "failed", "expired"}),
+    "refund": frozenset({"failed", "canceled"}),
+}
+_TERMINAL_DATES: dict[str, str] = {
+    "customer": "deleted_at",
+    "customer_state": "deleted_at",
+    "subscription": "ended_at",
+}
+_TERMINAL_TYPES = frozenset({"customer.deleted", "discount.deleted", "member.deleted"})
+
+_EARLIEST = datetime.min.replace(tzinfo=UTC)
+_TIMESTAMP: TypeAdapter[datetime] = TypeAdapter(models.UtcDatetime)
+_LONGEST_NAME = 255
+
+
+class NotAnEvent(ValueError):
+    """The body is not a Polar event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What an event is about; `kind` is Polar's noun.
+
+    `customer_state` is a kind of its own beside `customer`: both carry the customer's id, but a snapshot of
+    the state must not be replaced by an update of the name.
+    """
+
+    kind: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class OrderKey:
+    """Orders the events of one subject: an event replaces the stored state when its key is greater.
+
+    A terminal state beats any other, then the payload's time counts, then the rank breaks ties. An event
+    without a time comes before all others.
+    """
+
+    terminal: bool
+    timestamp: datetime
+    rank: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One change that Polar reports.
+
+    `timestamp` is the payload's own (UTC), the same on every delivery of the change; None when it is missing
+    or unreadable. `raw` is the whole parsed payload, not to be modified. `resource` is `raw["data"]` as its
+    model. `problem` says why there is no resource, None when there is one.
+    """
+
+    type: str
+    timestamp: datetime | None
+    raw: dict[str, Any]
+    resource: models.Resource | None = None
+    problem: str | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether the type is one we know and the data fits its model."""
+        return self.problem is None
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The payload's `data`; empty when it is no object."""
+        data = self.raw.get("data")
+        return data if isinstance(data, dict) else {}
+
+    @property
+    def subject(self) -> Subject | None:
+        """What the event is about; None when the data has no id."""
+        identifier = _name(self.data.get("id"))
+        if identifier is None:
+            return None
+        kind = "customer_state" if self.type == "customer.state_changed" else self.type.partition(".")[0]
+        return Subject(kind, identifier)
+
+    @property
+    def fact_key(self) -> str | None:
+        """`type|data.id|timestamp`: names the change itself.
+
+        Two endpoints report one change under two webhook ids, but with this same key (polar.md 3.1). None
+        when id or timestamp is missing.
+        """
+        if self.subject is None or self.timestamp is None:
+            return None
+        return f"{self.type}|{self.subject.id}|{self.timestamp.isoformat()}"
+
+    @property
+    def related_ids(self) -> frozenset[str]:
+        """The ids of the subject and of the objects directly related to it.
+
+        For recognising the echo of our own call, so what a customer or merchant may fill in freely
+        (metadata, custom fields) is left out, and so is the organization, which everything relates to.
+        """
+        found = set(_own_ids(self.data))
+        for part in _parts(self.data):
+            found.update(_own_ids(part))
+            properties = part.get("properties")
+            if isinstance(properties, dict):
+                found.update(_own_ids(properties))
+        return frozenset(found)
+
+    @property
+    def order_key(self) -> OrderKey:
+        """Where the event stands among those of its subject (polar.md 3.3)."""
+        kind = self.subject.kind if self.subject else ""
+        value = self.data.get("status")
+        status = value if isinstance(value, str) else ""
+        terminal = (
+            self.type in _TERMINAL_TYPES
+            or status in _TERMINAL_STATUSES.get(kind, ())
+            or self.data.get(_TERMINAL_DATES.get(kind, "")) is not None
+        )
+        return OrderKey(terminal, self.timestamp or _EARLIEST, _RANKS.get(kind, {}).get(status, 0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnknownEvent(Event):
+    """An event of an unknown type, or whose data does not fit its model; `problem` says which."""
+
+
+def parse(body: bytes) -> Event:
+    """Read a webhook's body.
+
+    The class is chosen by `type` before validating: trying one after the other costs fifty times as much.
+    Raises NotAnEvent when the body is no JSON object with a usable `type`; whatever else is wrong makes an
+    UnknownEvent.
+    """
+    raw = _json_object(body)
+    event_type = _type(raw)
+    timestamp = _timestamp(raw.get("timestamp"))
+    model = _model(event_type, raw.get("data"))
+    if model is None:
+        problem = "This version does not know the type."
+        return UnknownEvent(type=event_type, timestamp=timestamp, raw=raw, problem=problem)
+    try:
+        resource = model.model_validate(raw.get("data"))
+    except ValidationError as error:
+        return UnknownEvent(type=event_type, timestamp=timestamp, raw=raw, problem=_misfit(error))
+    return Event(type=event_type, timestamp=timestamp, raw=raw, resource=resource)
+
+
+def read_type(body: bytes) -> str:
+    """The `type` of a webhook's body: enough to store it. Raises NotAnEvent as `parse` does."""
+    return _type(_json_object(body))
+
+
+def _type(raw: dict[str, Any]) -> str:
+    found = _name(raw.get("type"))
+    if found is None:
+        msg = f"The body has no `type` that is a printable text of 1 to {_LONGEST_NAME} characters."
+        raise NotAnEvent(msg)
+    return found
+
+
+def _json_object(body: bytes) -> dict[str, Any]:
+    try:
+        value = from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        raise NotAnEvent(_refusal(body, error)) from error
+    if not isinstance(value, dict):
+        msg = "The body is JSON, but not an object."
+        raise NotAnEvent(msg)
+    if _has_infinity(value):
+        msg = "The body holds a number too large to represent."
+        raise NotAnEvent(msg)
+    return value
+
+
+def _refusal(body: bytes, error: ValueError) -> str:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return "The body is not UTF-8."
+    if "recursion limit" in str(error):
+        return "The body is nested too deep."
+    return f"The body is not JSON: {error}."
+
+
+def _has_infinity(value: Any) -> bool:
+    """Whether a number such as 1e999 became infinite: the parser refuses only the word."""
+    rest = [value]
+    while rest:
+        item = rest.pop()
+        if isinstance(item, dict):
+            rest.extend(item.values())
+        elif isinstance(item, list):
+            rest.extend(item)
+        elif isinstance(item, float) and math.isinf(item):
+            return True
+    return False
+
+
+def _name(value: Any) -> str | None:
+    """The value when it can name something: a database refuses NUL, and a log should not be steered."""
+    if isinstance(value, str) and 0 < len(value) <= _LONGEST_NAME and value.isprintable():
+        return value
+    return None
+
+
+def _timestamp(value: Any) -> datetime | None:
+    if not isinstance(value, str):
+        return None
+    try:
+        return _TIMESTAMP.validate_python(value)
+    except ValidationError:
+        return None
+
+
+def _model(event_type: str, data: Any) -> type[models.Resource] | None:
+    model = RESOURCES.get(event_type)
+    if model is not models.BenefitGrant or not isinstance(data, dict):
+        return model
+    benefit = data.get("benefit")
+    benefit_type = benefit.get("type") if isinstance(benefit, dict) else None
+    return models.GRANTS.get(benefit_type, model) if isinstance(benefit_type, str) else model
+
+
+def _misfit(error: ValidationError) -> str:
+    """Name the first field that does not fit, without its value: a customer may have typed it."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    field = ".".join(str(step) for step in ("data", *first["loc"]))
+    return f"The data does not fit this version: {field}: {first['msg']}."
+
+
+def _own_ids(part: Mapping[str, Any]) -> Iterator[str]:
+    for key, value in part.items():
+        is_id = key == "id" or (key.endswith("_id") and key != "organization_id")
+        if is_id and (identifier := _name(value)):
+            yield identifier
+
+
+def _parts(data: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The objects directly inside, alone or in a list, but not the free-form ones."""
+    for key, value in data.items():
+        if key.endswith("metadata") or key == "custom_field_data":
+            continue
+        for item in value if isinstance(value, list) else (value,):
+            if isinstance(item, dict):
+                yield item
