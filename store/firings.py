@@ -61,7 +61,7 @@ def conclude_event(
     state: EventState,
     note: str,
 ) -> None:
-    """In one transaction: close a claimed event and keep what the rules said; nothing if the claim ran out."""
+    """In one transaction: close a claimed event and keep what the rules said; nothing without the claim."""
     if finish_event(connection, event_id, token=token, state=state, note=note):
         for one in spoken:
             add_proposal(connection, one.firing, one.proposal)

@@ -33,7 +33,8 @@ class Store:
     ) -> T:
         """Run a query function of this package in a transaction; what it wrote is durable on return.
 
-        Raises what the query raises, or a StoreError when the database does not take it. Query functions take a `Connection` and cannot await, so no network call fits into a transaction.
+        Query functions take a `Connection` and cannot await, so no network call fits into a transaction.
+        Raises what the query raises, or a StoreError when the database does not take it.
         """
         try:
             return await self._writer.do(partial(_call, query, args, kwargs))

@@ -95,7 +95,7 @@ def rich(block_id: str, *parts: Element) -> Block:
 
 def context(block_id: str, *texts: str) -> Block:
     """A line of small print."""
-    elements = [{"type": "plain_text", "text": clean(text, 300), "emoji": False} for text in texts]
+    elements = [{"type": "plain_text", "text": clean(text, 300) or "–", "emoji": False} for text in texts]
     return {"type": "context", "block_id": block_id, "elements": elements}
 
 

@@ -12,7 +12,7 @@ from bot.rules.functions import FUNCTIONS
 # What the CEL library brings along (its `functions()` also lists operators, which start with `_`, `@`
 # or end with `_`).
 STANDARD_FUNCTIONS = frozenset(
-    "size contains startsWith endsWith matches string int uint double bytes timestamp duration min max"
+    "size contains startsWith endsWith matches string int uint double bytes timestamp duration"
     " getFullYear getMonth getDate getDayOfMonth getDayOfWeek getDayOfYear"
     " getHours getMinutes getSeconds".split()
 )
@@ -43,7 +43,7 @@ class Scope:
         except KeyError as error:
             msg = f"there is no field {error} here"
             raise ValueError(msg) from error
-        except (TypeError, RuntimeError, OverflowError) as error:
+        except (TypeError, RuntimeError, ArithmeticError, IndexError) as error:
             raise ValueError(str(error)) from error
 
 

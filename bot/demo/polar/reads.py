@@ -1,0 +1,180 @@
+"""Every object by its id, and every list with Polar's pages and filters (polar.md 2.4 and 2.7)."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from bot.demo.polar import call as check
+from bot.demo.polar.call import Call
+from bot.demo.polar.errors import Answer, invalid, not_simulated
+from bot.demo.polar.shop import Row, Shop
+from bot.demo.polar.wire import wire
+
+_PAGING = frozenset({"page", "limit", "sorting", "organization_id"})
+_TRUE = {"true", "1", "yes", "on", "t", "y"}
+_DEFAULT_SORT = {
+    "checkout-links": "created_at",
+    "organizations": "created_at",
+    "subscriptions": "-started_at",
+}
+_EQUAL = frozenset(
+    {"customer_id", "order_id", "subscription_id", "product_id", "discount_id", "checkout_id", "benefit_id",
+     "member_id", "status", "type", "id", "role", "visibility", "customer_cancellation_reason", "slug"}
+)  # fmt: skip
+_FLAGS = frozenset({"is_granted", "is_archived", "is_recurring", "cancel_at_period_end"})
+
+
+def get(table: str) -> Callable[[Call], Answer]:
+    """A handler that answers with the object, or 404."""
+    return lambda call: Answer(200, wire(call.shop, table, call.shop.get(table, call.id)))
+
+
+def get_key(call: Call) -> Answer:
+    """license_keys:get: the only answer that shows a key's activations; nobody activates one here."""
+    key = wire(call.shop, "license-keys", call.shop.get("license-keys", call.id))
+    return Answer(200, {**key, "activations": []})
+
+
+def listing(table: str) -> Callable[[Call], Answer]:
+    """A handler that answers with one page of the objects that the query asks for."""
+
+    def answer(call: Call) -> Answer:
+        page, limit = _number(call, "page", 1), min(_number(call, "limit", 10), 100)
+        asked = _filters(call)
+        rows = [row for row in _candidates(call.shop, table, asked) if _matches(call.shop, row, asked)]
+        _sort(rows, [value for name, value in call.query if name == "sorting"], table)
+        shown = [wire(call.shop, table, row) for row in rows[(page - 1) * limit : page * limit]]
+        pages = {"total_count": len(rows), "max_page": -(-len(rows) // limit)}
+        return Answer(200, {"items": shown, "pagination": pages})
+
+    return answer
+
+
+def grants_of_benefit(call: Call) -> Answer:
+    """benefits:grants: the grants of the benefit in the path."""
+    call.shop.get("benefits", call.id)
+    query = (*call.query, ("benefit_id", call.id))
+    return listing("benefit-grants")(Call(call.shop, call.operation, {}, query, call.body))
+
+
+def _number(call: Call, name: str, default: int) -> int:
+    given = next((value for key, value in call.query if key == name), None)
+    if given is None:
+        return default
+    where = ("query", name)
+    if not given.lstrip("-").isdecimal():
+        message = "Input should be a valid integer, unable to parse string as an integer"
+        raise invalid(check.problem("int_parsing", where, message, given))
+    if int(given) < 1:
+        raise invalid(check.problem("greater_than", where, "Input should be greater than 0", given, gt=0))
+    return int(given)
+
+
+def _filters(call: Call) -> dict[str, set[str]]:
+    """The filters asked for, each with its values; names that Polar does not know are ignored, as it does."""
+    asked: dict[str, set[str]] = {}
+    for name, value in call.query:
+        known = name.partition("[")[0] in call.operation.query or name == "benefit_id"
+        if known and name not in _PAGING:
+            if name.endswith("_id") and not name.startswith("external"):
+                check.check_uuid(value, "query", name)
+            asked.setdefault(name, set()).add(value)
+    return asked
+
+
+def _candidates(shop: Shop, table: str, asked: dict[str, set[str]]) -> list[Row]:
+    customers = asked.get("customer_id", set())
+    return (
+        list(shop.rows(table, customer_id=next(iter(customers))))
+        if len(customers) == 1
+        else list(shop.rows(table))
+    )
+
+
+def _matches(shop: Shop, row: Row, asked: dict[str, set[str]]) -> bool:
+    return all(_match(shop, row, name, values) for name, values in asked.items())
+
+
+def _match(shop: Shop, row: Row, name: str, values: set[str]) -> bool:
+    if name in _EQUAL:
+        return row.get(name) in values or not values.isdisjoint(row.get(f"{name}s", ()))
+    if name in _FLAGS:
+        return row[name] in {value.lower() in _TRUE for value in values}
+    if name.startswith("metadata["):
+        return str(row["metadata"].get(name[9:-1])) in values
+    special = _SPECIAL.get(name)
+    if special is None:
+        raise not_simulated(f"the filter {name}")
+    return special(shop, row, next(iter(values)))
+
+
+def _after(field: str) -> Callable[[Shop, Row, str], bool]:
+    return lambda _shop, row, value: bool(row[field]) and _moment(row[field]) > _moment(value)
+
+
+def _before(field: str) -> Callable[[Shop, Row, str], bool]:
+    return lambda _shop, row, value: bool(row[field]) and _moment(row[field]) < _moment(value)
+
+
+def _moment(value: str) -> datetime:
+    return datetime.fromisoformat(value.replace(" ", "+"))
+
+
+def _owner_external(shop: Shop, row: Row, value: str) -> bool:
+    customer = shop.peek("customers", row["customer_id"])
+    return customer is not None and customer["external_id"] == value
+
+
+def _contains(shop: Shop, row: Row, value: str) -> bool:
+    del shop
+    return any(
+        value.lower() in str(row.get(name) or "").lower() for name in ("email", "name", "code", "description")
+    )
+
+
+def _email(shop: Shop, row: Row, value: str) -> bool:
+    del shop
+    return (row["email"] or "").lower() == value.lower()
+
+
+def _is_active(shop: Shop, row: Row, value: str) -> bool:
+    del shop
+    return (row["status"] in {"active", "trialing"}) == (value.lower() in _TRUE)
+
+
+def _succeeded(shop: Shop, row: Row, value: str) -> bool:
+    del shop
+    done = row["succeeded"] if "succeeded" in row else row["status"] == "succeeded"
+    return bool(done) == (value.lower() in _TRUE)
+
+
+_SPECIAL: dict[str, Callable[[Shop, Row, str], bool]] = {
+    "external_customer_id": _owner_external,
+    "email": _email,
+    "query": _contains,
+    "active": _is_active,
+    "succeeded": _succeeded,
+    "created_after": _after("created_at"),
+    "created_before": _before("created_at"),
+    "started_after": _after("started_at"),
+    "started_before": _before("started_at"),
+    "canceled_at_after": _after("canceled_at"),
+    "canceled_at_before": _before("canceled_at"),
+    "start_timestamp": _after("created_at"),
+    "end_timestamp": _before("created_at"),
+    "endpoint_id": lambda _shop, row, value: row["webhook_event"]["endpoint_id"] == value,
+    "event_type": lambda _shop, row, value: row["webhook_event"]["type"] == value,
+}
+
+
+def _sort(rows: list[Row], asked: list[str], table: str) -> None:
+    for each in reversed(asked or [_DEFAULT_SORT.get(table, "-created_at")]):
+        field, descending = each.removeprefix("-"), each.startswith("-")
+        if rows and field not in rows[0]:
+            raise not_simulated(f"sorting by {field}")
+        rows.sort(key=_order(field), reverse=descending)
+
+
+def _order(field: str) -> Callable[[Row], tuple[bool, Any]]:
+    """A value that is missing comes first when descending, as in PostgreSQL."""
+    return lambda row: (row[field] is None, 0 if row[field] is None else row[field])

@@ -1,0 +1,139 @@
+"""Seats of a subscription or order: list, assign, revoke, invite again (polar.md 2.10)."""
+
+from bot.demo.polar import call as check
+from bot.demo.polar.call import Call
+from bot.demo.polar.errors import Answer, invalid, not_simulated, rule
+from bot.demo.polar.grants import revoke_grant, tell_grant, tell_state
+from bot.demo.polar.shop import Row, Shop
+from bot.demo.polar.stock import add_grant
+from bot.demo.polar.wire import wire
+
+_HOLDERS = ("email", "customer_id", "external_customer_id", "member_id", "external_member_id")
+
+
+def list_seats(call: Call) -> Answer:
+    """customer-seats:list_seats: the seats of one subscription or order, and how many are free."""
+    asked = {name: value for name, value in call.query if name in {"subscription_id", "order_id"}}
+    if len(asked) != 1:
+        message = "Exactly one of subscription_id and order_id is needed"
+        raise invalid(check.problem("value_error", ("query",), message, asked))
+    container = _container(call.shop, asked)
+    seats = list(call.shop.rows("customer-seats", **asked))
+    total = container["seats"] or 0
+    body = {
+        "seats": [wire(call.shop, "customer-seats", each) for each in seats],
+        "available_seats": total - len(_taken(seats)),
+        "total_seats": total,
+    }
+    return Answer(200, body)
+
+
+def assign(call: Call) -> Answer:
+    """customer-seats:assign_seat to an e-mail address or a known member; a revoked row is used again."""
+    shop, body = call.shop, call.body
+    check.uuids(body, "subscription_id", "order_id", "member_id")
+    check.text(body, "email")
+    asked = {name: body[name] for name in ("subscription_id", "order_id") if body.get(name)}
+    if len(asked) != 1 or sum(1 for name in _HOLDERS if body.get(name)) != 1:
+        message = "One container and one holder are needed"
+        raise invalid(check.problem("value_error", ("body",), message, body))
+    container = _container(shop, asked)
+    seats = list(shop.rows("customer-seats", **asked))
+    member = _member(shop, container["customer_id"], body)
+    if any(each["member_id"] == member["id"] for each in _taken(seats)):
+        raise rule(400, "SeatAlreadyAssigned", f"Seat already assigned to {member['email']}")
+    if len(_taken(seats)) >= (container["seats"] or 0):
+        raise rule(400, "SeatNotAvailable", f"No available seats for {container['id']}")
+    seat = _fill(shop, seats, container, member, body)
+    return Answer(200, wire(shop, "customer-seats", seat))
+
+
+def revoke_call(call: Call) -> Answer:
+    """customer-seats:revoke_seat; a second time answers 200 again."""
+    seat = call.shop.get("customer-seats", call.id, "Seat not found")
+    revoke(call.shop, seat)
+    return Answer(200, wire(call.shop, "customer-seats", seat))
+
+
+def resend(call: Call) -> Answer:
+    """customer-seats:resend_invitation: the same token again, not prolonged."""
+    seat = call.shop.get("customer-seats", call.id, "Seat not found")
+    if seat["status"] != "pending":
+        raise rule(400, "InvalidInvitation", "Only a pending seat has an invitation.")
+    call.shop.note(f"invitation sent again to {seat['email']}")
+    return Answer(200, wire(call.shop, "customer-seats", seat))
+
+
+def revoke(shop: Shop, seat: Row) -> None:
+    """Take the seat away: its holder is forgotten, the event still shows the member (polar.md 1.10)."""
+    if seat["status"] == "revoked":
+        return
+    customer_id, member_id = seat["customer_id"], seat["member_id"]
+    shown = {**wire(shop, "customer-seats", seat)}
+    shop.note(f"seat of {seat['email']}: {seat['status']} → revoked")
+    emptied = dict.fromkeys(("customer_id", "member_id", "email", "claimed_at"))
+    shop.change(seat, status="revoked", revoked_at=shop.now(), **emptied)
+    shop.tell("customer_seat.revoked", {**seat, "member": shown["member"]})
+    for grant in list(
+        shop.rows("benefit-grants", member_id=member_id, subscription_id=seat["subscription_id"])
+    ):
+        revoke_grant(shop, grant)
+    tell_state(shop, customer_id)
+
+
+def _taken(seats: list[Row]) -> list[Row]:
+    return [each for each in seats if each["status"] != "revoked"]
+
+
+def _container(shop: Shop, asked: dict[str, str]) -> Row:
+    (name, value), *_ = asked.items()
+    return shop.get("subscriptions" if name == "subscription_id" else "orders", value)
+
+
+def _member(shop: Shop, customer_id: str, body: Row) -> Row:
+    """The member who will sit there: known, or made from the e-mail address."""
+    if body.get("member_id"):
+        return shop.get("members", body["member_id"], "Member not found")
+    if not body.get("email"):
+        raise not_simulated("a seat for an external id or another customer")
+    known = shop.rows("members", customer_id=customer_id, email=body["email"])
+    return next(known, None) or shop.add(
+        "members", customer_id=customer_id, email=body["email"], name=None, external_id=None, role="member"
+    )
+
+
+def _fill(shop: Shop, seats: list[Row], container: Row, member: Row, body: Row) -> Row:
+    """Put the member on a free row. With `immediate_claim` nobody is invited and the seat is claimed."""
+    at_once = bool(body.get("immediate_claim"))
+    fields: Row = {
+        "subscription_id": body.get("subscription_id"),
+        "order_id": body.get("order_id"),
+        "status": "claimed" if at_once else "pending",
+        "customer_id": container["customer_id"],
+        "member_id": member["id"],
+        "email": member["email"],
+        "customer_email": member["email"],
+        "invitation_token_expires_at": None if at_once else shop.now(hours=24),
+        "claimed_at": shop.now() if at_once else None,
+        "revoked_at": None,
+        "seat_metadata": body.get("metadata") or {},
+    }
+    free = next((each for each in seats if each["status"] == "revoked"), None)
+    if free is None:
+        free = shop.add("customer-seats", **fields)
+    else:
+        shop.change(free, **fields)
+    shop.note(f"seat given to {member['email']}")
+    event_type = "customer_seat.claimed" if at_once else "customer_seat.assigned"
+    shop.tell(event_type, wire(shop, "customer-seats", free))
+    tell_state(shop, container["customer_id"])
+    if at_once:
+        _grant_benefits(shop, container, member)
+    return free
+
+
+def _grant_benefits(shop: Shop, container: Row, member: Row) -> None:
+    """A claimed seat brings the product's benefits to its member."""
+    for benefit_id in shop.tables["products"][container["product_id"]]["benefit_ids"]:
+        grant, _ = add_grant(shop, container, shop.tables["benefits"][benefit_id], member=member)
+        tell_grant(shop, "benefit_grant.created", grant)

@@ -1,0 +1,295 @@
+"""The Polar stand-in: the front door of a small Polar on loopback, its state, its webhooks, its faults."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from aiohttp import web
+
+from bot.demo.polar import endpoints, errors, recorded
+from bot.demo.polar.call import Call, check_uuid, problem
+from bot.demo.polar.errors import NO_BODY, Answer, Refusal
+from bot.demo.polar.faults import Fault, Faults, Planned, RateLimit
+from bot.demo.polar.handlers import HANDLERS
+from bot.demo.polar.routes import Match, Operation, Routes, load_operations
+from bot.demo.polar.shop import Row, Shop, iso
+from bot.demo.polar.traffic import Received, Traffic, in_short
+from bot.demo.polar.webhooks import DEMO_DELAYS, WebhookEvent, WebhookSender
+
+VERSIONS = frozenset({"2026-10", "2026-04"})
+_ERROR = Answer(500, {"error": "InternalServerError", "detail": "Internal Server Error"})
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class PolarStandIn:
+    """A small in-memory Polar for one organization.
+
+    `token` is the only one that is let in, with `scopes` (None: all); `rate_limit` is in requests a minute
+    (None: no limit). `clock` gives aware UTC times; `seed` fixes ids, keys and secrets. `standard` says
+    whether the webhook secret is of the kind Polar makes since September 2026 (polar.md 1.2). Stricter
+    than Polar in one point: a request without `Polar-Version` is refused, since ours always carry it.
+    """
+
+    def __init__(
+        self,
+        *,
+        prefix: str = "/polar",
+        token: str = "polar_oat_demo",  # noqa: S107  # lets nobody in anywhere else
+        scopes: Iterable[str] | None = None,
+        rate_limit: int | None = None,
+        standard: bool = False,
+        seed: int = 2026,
+        clock: Callable[[], datetime] = _utc_now,
+        retry_delays: tuple[float, ...] = DEMO_DELAYS,
+        webhook_timeout: float = 10.0,
+        echo_delay: float = 0.005,
+    ) -> None:
+        self.shop = Shop(clock=clock, seed=seed)
+        recorded.load_all(self.shop)
+        self.shop.take()
+        self.token = token
+        self.scopes = None if scopes is None else frozenset(scopes)
+        self.rate = RateLimit(rate_limit, clock)
+        self.webhook_secret = endpoints.new_secret(self.shop) if standard else endpoints.old_secret(self.shop)
+        self.webhooks = WebhookSender(self.shop, retry_delays=retry_delays, timeout=webhook_timeout)
+        self.traffic = Traffic()
+        self.prefix = prefix
+        self._standard = standard
+        self._echo_delay = echo_delay
+        self._faults = Faults()
+        self._routes = Routes(load_operations())
+        self._runner: web.AppRunner | None = None
+        self._subscribers: list[Callable[[], None]] = []
+        self.webhooks.on_change = self._changed
+
+    # --- for the desk and for tests ---
+
+    @property
+    def requests(self) -> list[Received]:
+        """Every request so far, oldest first."""
+        return list(self.traffic.requests)
+
+    def subscribe(self, subscriber: Callable[[], None]) -> Callable[[], None]:
+        """Have `subscriber` called after each change of what `snapshot` shows; returns how to stop that."""
+        self._subscribers.append(subscriber)
+        return lambda: self._subscribers.remove(subscriber)
+
+    def _changed(self) -> None:
+        for subscriber in list(self._subscribers):
+            subscriber()
+
+    def add_routes(self, app: web.Application) -> None:
+        """Mount the API at `{prefix}/v1/…`; deliveries stop with the application."""
+        app.router.add_route("*", f"{self.prefix}/v1/{{rest:.*}}", self._serve)
+        app.on_cleanup.append(self._close_with)
+
+    async def start(self) -> str:
+        """Serve alone on a free port of loopback; returns the base URL (without /v1)."""
+        app = web.Application()
+        self.add_routes(app)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        port = self._runner.addresses[0][1]
+        return f"http://127.0.0.1:{port}{self.prefix}"
+
+    async def close(self) -> None:
+        """Stop the deliveries, and the server if `start` made one."""
+        await self.webhooks.close()
+        if self._runner:
+            await self._runner.cleanup()
+
+    def connect(self, url: str, events: Iterable[str] = endpoints.EVENT_TYPES) -> Row:
+        """Register the app's webhook URL: the only one this Polar will ever call. Returns the endpoint."""
+        self.webhooks.receiver = url
+        return endpoints.add(
+            self.shop, url, list(events), self.webhook_secret, standard=self._standard, name="Approvals"
+        )
+
+    def send_pending(self, title: str) -> list[WebhookEvent]:
+        """Tell the world what the caller changed in `shop`; not an echo of a request."""
+        told, _ = self.shop.take()
+        return self.webhooks.send(told, title=title, echo=False)
+
+    def fail_next(
+        self, kind: Fault | str, times: int = 1, *, only: str | None = None, seconds: float = 1.0
+    ) -> None:
+        """Have the next `times` requests fail; `only` an operation id, or "writes" for all but GET.
+
+        `seconds` is how late a slow answer comes, and the retry-after of a 429 (rounded up).
+        """
+        self._faults.plan(Planned(Fault(kind), times, only, seconds))
+
+    async def wait_for_request(
+        self,
+        predicate: Callable[[Received], bool],
+        timeout: float = 5.0,  # noqa: ASYNC109  # read like asyncio.wait_for
+    ) -> Received:
+        """The first request, past or to come, that fits; TimeoutError after `timeout` seconds."""
+        return await self.traffic.wait_for(predicate, timeout)
+
+    def snapshot(self) -> dict[str, Any]:
+        """What the page shows: requests received and webhooks sent, the newest 60 of each, oldest first."""
+        received = [
+            {
+                "at": iso(each.at), "method": each.method, "path": each.path, "query": dict(each.query),
+                "body": each.body, "status": each.status, "answer": each.answer, "changed": each.changed,
+                "write": each.method != "GET",
+            }
+            for each in list(self.traffic.requests)[-60:]
+        ]  # fmt: skip
+        sent = [
+            {
+                "at": iso(each.at), "type": each.told.type, "webhook_id": each.id, "title": each.title,
+                "status": each.status, "echo": each.echo,
+            }
+            for each in self.webhooks.newest
+        ]  # fmt: skip
+        return {"kind": "polar", "received": received, "sent": sent}
+
+    # --- the front door ---
+
+    async def _serve(self, request: web.Request) -> web.Response:
+        """Answer one request; its echo is told a few milliseconds later."""
+        raw = await request.read()
+        path = request.path.removeprefix(self.prefix)
+        found = self._routes.find(request.method, path)
+        received = self._receive(request, path, found)
+        planned = self._faults.take(received.operation, request.method)
+        answer = _fails_before(planned)
+        if answer is None:
+            answer = self._answer(request, path, found, raw, received)
+            if planned and planned.fault is Fault.ERROR_AFTER:
+                answer = _ERROR
+        dropped = planned is not None and planned.fault in {Fault.DROP_BEFORE, Fault.DROP_AFTER}
+        received.status = 0 if dropped else answer.status
+        received.answer = "connection dropped" if dropped else in_short(answer)
+        self.traffic.add(received)
+        self._changed()
+        if planned and planned.fault is Fault.SLOW:
+            await asyncio.sleep(planned.seconds)
+        if dropped and request.transport:
+            request.transport.abort()
+        return _response(answer, request.headers.get("Polar-Version", ""))
+
+    def _receive(self, request: web.Request, path: str, found: Match | None) -> Received:
+        """The log entry. The token stays out of it."""
+        headers = {name: value for name, value in request.headers.items() if name.lower() != "authorization"}
+        query = tuple(request.query.items())
+        name = found.operation.id if found and found.operation else ""
+        return Received(self.shop.clock(), request.method, path, query, headers, name)
+
+    def _answer(
+        self,
+        request: web.Request,
+        path: str,
+        found: Match | None,
+        raw: bytes,
+        received: Received,
+    ) -> Answer:
+        try:
+            operation, parameters = self._admit(request, path, found)
+            received.body = _parse(raw)
+            call = Call(self.shop, operation, parameters, received.query, received.body or {})
+            answer = self._perform(call)
+        except Refusal as refusal:
+            self.shop.take()
+            return refusal.answer
+        told, received.changed = self.shop.take()
+        title = received.changed or f"{received.method} {path}"
+        self.webhooks.send(told, title=title, echo=True, delay=self._echo_delay)
+        return answer
+
+    def _admit(
+        self,
+        request: web.Request,
+        path: str,
+        found: Match | None,
+    ) -> tuple[Operation, dict[str, str]]:
+        """Rate limit, version, route, token, scope: in Polar's order."""
+        wait = self.rate.seconds_to_wait()
+        if wait:
+            raise Refusal(errors.rate_limited(wait))
+        if request.headers.get("Polar-Version") not in VERSIONS:
+            raise Refusal(errors.NO_ROUTE)
+        if found is None:
+            other = self._routes.other_slash(request.method, path)
+            if other is None:
+                raise Refusal(errors.NO_ROUTE)
+            location = str(request.url.with_path(self.prefix + other, keep_query=True))
+            raise Refusal(Answer(307, NO_BODY, {"location": location}))
+        if found.operation is None:
+            raise Refusal(Answer(405, {"detail": "Method Not Allowed"}, {"allow": found.allowed[0]}))
+        self._check_token(request, found.operation)
+        for name, value in found.parameters.items():
+            if name == "id" or (name.endswith("_id") and "external" not in name):
+                check_uuid(value, "path", name)
+        return found.operation, found.parameters
+
+    def _check_token(self, request: web.Request, operation: Operation) -> None:
+        kind, _, token = request.headers.get("Authorization", "").partition(" ")
+        if kind.lower() != "bearer" or not token:
+            raise Refusal(errors.UNAUTHORIZED)
+        if token != self.token:
+            raise Refusal(errors.BAD_TOKEN)
+        if self.scopes is not None and self.scopes.isdisjoint(operation.scopes):
+            raise Refusal(errors.insufficient_scope(operation.scopes))
+
+    def _perform(self, call: Call) -> Answer:
+        if call.operation.id == "webhooks:redeliver_webhook_event":
+            return self._redeliver(call)
+        handler = HANDLERS.get(call.operation.id)
+        if handler is None:
+            raise errors.not_simulated(f"the operation {call.operation.id}")
+        return handler(call)
+
+    def _redeliver(self, call: Call) -> Answer:
+        event = self.webhooks.events.get(call.id)
+        if event is None:
+            raise errors.not_found()
+        self.webhooks.redeliver(event)
+        return Answer(202, None)
+
+    async def _close_with(self, app: web.Application) -> None:
+        del app
+        await self.webhooks.close()
+
+
+def _fails_before(planned: Planned | None) -> Answer | None:
+    """The answer of a fault that keeps the request from being done."""
+    if planned is None:
+        return None
+    if planned.fault is Fault.RATE_LIMITED:
+        return errors.rate_limited(-int(-planned.seconds // 1))
+    return _ERROR if planned.fault in {Fault.ERROR_BEFORE, Fault.DROP_BEFORE} else None
+
+
+def _parse(raw: bytes) -> Row | None:
+    """The body as a JSON object; None if there is none."""
+    if not raw:
+        return None
+    try:
+        body = json.loads(raw)
+    except ValueError:
+        raise errors.invalid(problem("json_invalid", ("body",), "JSON decode error", {})) from None
+    if not isinstance(body, dict):
+        message = "Input should be a valid dictionary or object to extract fields from"
+        raise errors.invalid(problem("model_attributes_type", ("body",), message, body))
+    return body
+
+
+def _response(answer: Answer, version: str) -> web.Response:
+    headers = dict(answer.headers)
+    if version in VERSIONS:
+        headers["polar-version"] = version
+    if answer.body is NO_BODY:
+        return web.Response(status=answer.status, headers=headers)
+    text = json.dumps(answer.body, ensure_ascii=False, separators=(",", ":"))
+    body = text.encode(errors="replace")
+    return web.Response(status=answer.status, headers=headers, body=body, content_type="application/json")

@@ -1,0 +1,195 @@
+"""Writes on subscriptions: one variant a call, its rules and its echo (polar.md 2.8)."""
+
+from collections.abc import Callable
+
+from bot.demo.polar import call as check
+from bot.demo.polar.call import Call
+from bot.demo.polar.errors import Answer, invalid, not_simulated, rule, unacceptable
+from bot.demo.polar.grants import revoke_grant, tell_state
+from bot.demo.polar.seats import revoke as revoke_seat
+from bot.demo.polar.shop import Row, Shop
+from bot.demo.polar.wire import wire
+
+_REASON = ("customer_cancellation_reason", "customer_cancellation_comment")
+_ALREADY = "This subscription is already canceled or will be at the end of the period."
+_REASONS = (
+    "customer_service", "low_quality", "missing_features", "switched_service", "too_complex", "too_expensive",
+    "unused", "other",
+)  # fmt: skip
+
+
+def update(call: Call) -> Answer:
+    """subscriptions:update. An empty body changes nothing and still tells subscription.updated."""
+    shop, body = call.shop, call.body
+    variant = next((each for each in _VARIANTS if each in body), None)
+    allowed = {variant, *_COMPANIONS.get(variant or "", ())}
+    extra = [
+        check.problem(
+            "extra_forbidden",
+            ("body", "SubscriptionUpdateBase", name),
+            "Extra inputs are not permitted",
+            value,
+        )
+        for name, value in body.items()
+        if name not in allowed
+    ]
+    if extra:
+        raise invalid(*extra)
+    check.one_of(body, "customer_cancellation_reason", *_REASONS)
+    subscription = shop.get("subscriptions", call.id)
+    events = _VARIANTS[variant](shop, subscription, body) if variant else ()
+    for event_type in ("subscription.updated", *events):
+        shop.tell(event_type, wire(shop, "subscriptions", subscription))
+    tell_state(shop, subscription["customer_id"])
+    if subscription["ended_at"]:
+        _end_access(shop, subscription)
+    return Answer(200, wire(shop, "subscriptions", subscription))
+
+
+def revoke(call: Call) -> Answer:
+    """subscriptions:revoke: ends now, benefits and seats with it; no refund, no way back."""
+    return update(Call(call.shop, call.operation, call.path, call.query, {"revoke": True}))
+
+
+def _refuse_if_ended(subscription: Row) -> None:
+    if subscription["ended_at"]:
+        raise rule(403, "AlreadyCanceledSubscription", _ALREADY)
+
+
+def _cancel(shop: Shop, subscription: Row, body: Row) -> tuple[str, ...]:
+    check.boolean(body, "cancel_at_period_end")
+    if not body["cancel_at_period_end"]:
+        return _uncancel(shop, subscription)
+    _refuse_if_ended(subscription)
+    if subscription["cancel_at_period_end"]:
+        raise rule(403, "AlreadyCanceledSubscription", _ALREADY)
+    reasons = {name: body.get(name) for name in _REASON}
+    end = subscription["current_period_end"]
+    shop.change(subscription, cancel_at_period_end=True, canceled_at=shop.now(), ends_at=end, **reasons)
+    shop.note(f"subscription of {_whose(shop, subscription)}: ends on {end[:10]}")
+    return ("subscription.canceled",)
+
+
+def _uncancel(shop: Shop, subscription: Row) -> tuple[str, ...]:
+    if subscription["ended_at"]:
+        raise rule(410, "ResourceUnavailable", "This subscription has ended.")
+    if not subscription["cancel_at_period_end"]:
+        raise rule(400, "BadRequest", "Bad request")
+    cleared = dict.fromkeys((*_REASON, "canceled_at", "ends_at"))
+    shop.change(subscription, cancel_at_period_end=False, **cleared)
+    shop.note(f"subscription of {_whose(shop, subscription)}: goes on")
+    return ("subscription.uncanceled",)
+
+
+def _revoke(shop: Shop, subscription: Row, body: Row) -> tuple[str, ...]:
+    _refuse_if_ended(subscription)
+    now = shop.now()
+    reasons = {name: body[name] for name in _REASON if name in body}
+    times = {"canceled_at": now, "ends_at": now, "ended_at": now}
+    shop.change(subscription, status="canceled", cancel_at_period_end=False, **times, **reasons)
+    shop.note(f"subscription of {_whose(shop, subscription)}: active → canceled")
+    return ("subscription.canceled", "subscription.revoked")
+
+
+def _pause(shop: Shop, subscription: Row, body: Row) -> tuple[str, ...]:
+    check.boolean(body, "pause_at_period_end")
+    scheduled = subscription["pause_at_period_end"]
+    if not body["pause_at_period_end"]:
+        if not scheduled:
+            raise rule(409, "NoScheduledPause", "This subscription has no scheduled pause.")
+        shop.change(subscription, pause_at_period_end=False, resumes_at=None)
+        return ()
+    if subscription["status"] != "active" or subscription["ends_at"] or scheduled:
+        raise rule(409, "CannotPauseSubscription", "This subscription cannot be paused.")
+    shop.change(subscription, pause_at_period_end=True, resumes_at=body.get("resumes_at"))
+    shop.note(f"subscription of {_whose(shop, subscription)}: pauses at the end of the period")
+    return ()
+
+
+def _resume(shop: Shop, subscription: Row, body: Row) -> tuple[str, ...]:
+    del shop, body
+    if subscription["status"] != "paused":
+        raise rule(409, "NotPausedSubscription", "This subscription is not paused.")
+    raise not_simulated("the charge of a resumed subscription")
+
+
+def _metadata(shop: Shop, subscription: Row, body: Row) -> tuple[str, ...]:
+    check.metadata(body)
+    shop.change(subscription, metadata=body["metadata"])
+    return ()
+
+
+def _discount(shop: Shop, subscription: Row, body: Row) -> tuple[str, ...]:
+    check.uuids(body, "discount_id")
+    discount_id = body["discount_id"]
+    if discount_id is not None and discount_id not in {each["id"] for each in shop.rows("discounts")}:
+        message = "Discount does not exist, is not applicable to this product or is not available."
+        raise unacceptable("discount_id", message, discount_id)
+    shop.change(subscription, discount_id=discount_id)
+    return ()
+
+
+def _seats(shop: Shop, subscription: Row, body: Row) -> tuple[str, ...]:
+    check.integer(body, "seats", above=0)
+    if subscription["seats"] is None:
+        raise rule(400, "NotASeatBasedSubscription", "This subscription has no seats.")
+    taken = [
+        each
+        for each in shop.rows("customer-seats", subscription_id=subscription["id"])
+        if each["status"] != "revoked"
+    ]
+    if body["seats"] < len(taken):
+        raise rule(400, "SeatsAlreadyAssigned", f"{len(taken)} seats are assigned: revoke seats first.")
+    before = subscription["seats"]
+    if shop.change(subscription, seats=body["seats"]):
+        shop.note(f"subscription of {_whose(shop, subscription)}: {before} → {body['seats']} seats")
+    return ()
+
+
+def _pending(shop: Shop, subscription: Row, body: Row) -> tuple[str, ...]:
+    if body["pending_update"] is not None:
+        raise unacceptable("pending_update", "Input should be None", body["pending_update"])
+    shop.change(subscription, pending_update=None)
+    return ()
+
+
+def _unsimulated(shop: Shop, subscription: Row, body: Row) -> tuple[str, ...]:
+    del shop, subscription
+    raise not_simulated(f"a change of a subscription's {next(iter(body))}")
+
+
+def _whose(shop: Shop, subscription: Row) -> str:
+    customer = shop.peek("customers", subscription["customer_id"])
+    return str(customer["email"]) if customer else "a deleted customer"
+
+
+def _end_access(shop: Shop, subscription: Row) -> None:
+    """What follows the end: every seat and every grant is revoked (polar.md 1.9 K)."""
+    for seat in list(shop.rows("customer-seats", subscription_id=subscription["id"])):
+        revoke_seat(shop, seat)
+    for grant in list(shop.rows("benefit-grants", subscription_id=subscription["id"])):
+        revoke_grant(shop, grant)
+
+
+_VARIANTS: dict[str, Callable[[Shop, Row, Row], tuple[str, ...]]] = {
+    "cancel_at_period_end": _cancel,
+    "revoke": _revoke,
+    "pause_at_period_end": _pause,
+    "resume": _resume,
+    "metadata": _metadata,
+    "discount_id": _discount,
+    "seats": _seats,
+    "pending_update": _pending,
+    "product_id": _unsimulated,
+    "trial_end": _unsimulated,
+    "units": _unsimulated,
+    "current_billing_period_end": _unsimulated,
+}
+_COMPANIONS: dict[str, tuple[str, ...]] = {
+    "cancel_at_period_end": _REASON,
+    "revoke": _REASON,
+    "pause_at_period_end": ("resumes_at",),
+    "seats": ("proration_behavior",),
+    "units": ("proration_behavior",),
+    "product_id": ("proration_behavior",),
+}

@@ -1,0 +1,123 @@
+"""The three rules that ship, asked about real events."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from bot.pipeline.propose import scope_of
+from bot.rules import EvaluationError, load_rules
+from polar.events import parse
+
+PAYLOADS = Path(__file__).parents[1] / "payloads" / "deliveries.jsonl"
+RECORDED = {
+    row["type"]: json.loads(row["body"]) for row in map(json.loads, PAYLOADS.read_text().splitlines())
+}
+RULES = {rule.name: rule for rule in load_rules().rules}
+NOW = datetime(2026, 11, 21, 4, tzinfo=UTC)
+KEY = {"order_id": "x", "benefit": {"type": "license_keys"}, "properties": {"license_key_id": "k1"}}
+
+
+def scope(type_, **changes):
+    payload = json.loads(json.dumps(RECORDED[type_]))
+    payload["data"] |= changes
+    return scope_of(parse(json.dumps(payload).encode()), NOW)
+
+
+def test_a_paid_order_gets_its_invoice():
+    rule, event = RULES["generate-invoice"], scope("order.paid")
+    draft = rule.draft(event, None)
+
+    assert rule.fires(event)
+    assert "Generate the invoice for $29.00 from Bob?" == draft.title
+    assert [("orders:generate_invoice", {"id": RECORDED["order.paid"]["data"]["id"]}, None)] == [
+        (call.operation, call.path, call.body) for call in draft.calls
+    ]
+    assert 2 == len(draft.because)  # the recorded order has no billing address, and the card says so
+
+
+@pytest.mark.parametrize("changes", [{"is_invoice_generated": True}, {"total_amount": 0}, {"paid": False}])
+def test_an_order_that_needs_no_invoice_gets_none(changes):
+    assert not RULES["generate-invoice"].fires(scope("order.paid", **changes))
+
+
+@pytest.mark.parametrize(
+    ("order", "holds"),
+    [
+        ({"is_invoice_generated": False, "status": "paid"}, True),
+        ({"is_invoice_generated": True, "status": "paid"}, False),
+        ({"is_invoice_generated": False, "status": "void"}, False),
+    ],
+)
+def test_the_invoice_is_only_made_while_there_is_none(order, holds):
+    assert holds == RULES["generate-invoice"].holds(scope("order.paid").plus(order=order))
+
+
+def test_a_partial_refund_leaves_the_keys_alone():
+    assert not RULES["disable-keys-of-refunded-order"].fires(scope("order.refunded"))
+
+
+def test_a_full_refund_disables_the_keys_of_that_order_and_no_others():
+    rule = RULES["disable-keys-of-refunded-order"]
+    event = scope("order.refunded", status="refunded", refunded_amount=2900)
+    order_id = RECORDED["order.refunded"]["data"]["id"]
+    other = KEY | {"benefit": {"type": "discord"}}
+    event = event.plus(grants={"items": [KEY | {"order_id": order_id}, KEY, other | {"order_id": order_id}]})
+    items = rule.items(event)
+    draft = rule.draft(event.plus(each=items), items)
+
+    assert rule.fires(event)
+    assert [({"id": "k1"}, {"status": "disabled"})] == [(call.path, call.body) for call in draft.calls]
+    assert "Disable 1 license key of Bob, $29.00 refunded?" == draft.title
+
+
+def test_without_keys_there_is_nothing_to_ask():
+    rule = RULES["disable-keys-of-refunded-order"]
+    event = scope("order.refunded", status="refunded").plus(grants={"items": []})
+
+    assert not rule.holds(event.plus(each=rule.items(event)))
+
+
+@pytest.mark.parametrize(
+    ("key", "subscription", "order", "holds"),
+    [
+        ("revoked", {"status": "active"}, None, True),
+        ("revoked", {"status": "trialing"}, None, True),
+        ("revoked", {"status": "canceled"}, None, False),
+        ("disabled", {"status": "active"}, None, False),
+        ("granted", {"status": "active"}, None, False),
+        ("revoked", None, {"status": "paid"}, True),
+        ("revoked", None, {"status": "refunded"}, False),
+        ("revoked", None, None, False),
+    ],
+)
+def test_a_key_is_granted_again_only_while_it_is_paid_for(key, subscription, order, holds):
+    rule = RULES["restore-license-key"]
+    event = scope("benefit_grant.revoked").plus(key={"status": key}, subscription=subscription, order=order)
+
+    assert rule.fires(event)
+    assert holds == rule.holds(event)
+
+
+def test_other_benefits_are_not_granted_again():
+    assert not RULES["restore-license-key"].fires(scope("benefit_grant.revoked", benefit={"type": "discord"}))
+
+
+def test_a_read_whose_condition_is_false_is_not_made():
+    rule = RULES["restore-license-key"]
+    requests = {read.name: rule.request(read, scope("benefit_grant.revoked")) for read in rule.reads}
+
+    assert requests["order"] is None
+    assert "subscriptions:get" == requests["subscription"].operation
+
+
+def test_an_expression_that_fails_names_the_rule_and_the_field():
+    with pytest.raises(EvaluationError, match=r"rule 'generate-invoice', `still`: there is no field"):
+        RULES["generate-invoice"].holds(scope("order.paid").plus(order={}))
+
+
+def test_only_rules_that_use_what_they_read_need_it_for_the_question():
+    assert not RULES["generate-invoice"].needs_reads()
+    assert RULES["restore-license-key"].needs_reads()
+    assert timedelta(minutes=10) == RULES["generate-invoice"].fresh
