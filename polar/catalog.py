@@ -41,7 +41,7 @@ def check_call(
     query: Mapping[str, Any],
     body: Mapping[str, Any] | None,
 ) -> list[str]:
-    """The problems of a call before it is sent: one sentence each, naming the parameter; nothing when it fits.
+    """The problems of a call before it is sent, each a sentence naming its parameter; none when it fits.
 
     A value that is not known yet may be UNKNOWN: it fits anything. Says nothing of who may call
     (`Operation.refused`). Raises UnknownOperation.

@@ -9,7 +9,7 @@ Only facts are taken over (names, types, bounds, scopes, callers); prose is left
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +193,7 @@ class Fields:
         self._under_way: list[str] = []
 
     def tree(self, schema: Mapping[str, Any]) -> Any:
+        """The tree of one schema; the union of the alternatives where there are several."""
         if "$ref" in schema:
             return self._named(schema["$ref"].removeprefix(REF))
         if alternatives := schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf"):
@@ -263,7 +264,7 @@ def _collect(named: Mapping[str, Any], tree: Any, shared: Json) -> None:
 
 
 def dump(sections: Mapping[str, Any]) -> str:
-    """JSON with one line for each entry of each section: a change of one operation is a change of one line."""
+    """JSON with one line an entry: a change of one operation is a change of one line."""
     parts = []
     for title, entries in sections.items():
         lines = ",\n".join(f"{json.dumps(key)}:{_compact(entries[key])}" for key in entries)
@@ -276,9 +277,9 @@ def _compact(value: Any) -> str:
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
-    """One line for each thing added, gone or different, e.g. "operations: orders:void is new"."""
-    for section in after:
-        old, new = before.get(section, {}), after[section]
+    """One line for each thing new, gone or different, e.g. "operations: orders:void is new"."""
+    for section in {**before, **after}:
+        old, new = before.get(section, {}), after.get(section, {})
         for key in sorted(old.keys() | new.keys()):
             if key not in old:
                 yield f"{section}: {key} is new"
@@ -291,8 +292,8 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str
 def _where(old: Any, new: Any) -> str:
     if not (isinstance(old, dict) and isinstance(new, dict)):
         return ""
-    keys: Iterable[str] = (key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
-    return f" in {', '.join(sorted(keys))}"
+    same = [key for key in old if key in new and old[key] == new[key]]
+    return f" in {', '.join(sorted((old.keys() | new.keys()) - set(same)))}"
 
 
 def generated(document: Mapping[str, Any]) -> dict[str, Json]:

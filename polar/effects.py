@@ -32,9 +32,9 @@ class Repeat(StrEnum):
 class Inverse:
     """The call that undoes an earlier one.
 
-    `path` and `copied` (into the body) say where values come from: "path.id" or "body.x" of the earlier call,
-    "answer.id" of Polar's answer to it, "before.x" of the object as it was. `body` are fixed values; `old` are
-    fields whose values before the call are written back ("*": every field the call has set).
+    `path` and `copied` (into the body) say where values come from: "path.id" or "body.x" of the earlier
+    call, "answer.id" of Polar's answer to it, "before.x" of the object as it was. `body` are fixed values;
+    `old` are fields whose values before the call are written back ("*": every field the call has set).
     """
 
     operation: str
@@ -104,25 +104,39 @@ def effect_of(row: Row, given: Mapping[str, Any]) -> Effect:
     covered = frozenset[str]().union(*(variant.covers for variant in fitting))
     if not effects or not given.keys() <= covered:
         effects.append(row.effect)
-    return effects[0] if len(effects) == 1 else combined(effects, row.effect)
+    return effects[0] if len(effects) == 1 else combined(effects)
 
 
-def combined(effects: Sequence[Effect], general: Effect) -> Effect:
-    """The worst of several effects; undone, if at all, as the general one is."""
+def combined(effects: Sequence[Effect]) -> Effect:
+    """The worst of several effects that one call has at once."""
     order = list(Repeat)
-    reversible = all(effect.reversible for effect in effects)
+    inverse = _together([effect.inverse for effect in effects])
     worst = max(effects, key=lambda effect: effect.risk)  # the first of equals: table order
     return Effect(
         title=worst.title,
         risk=worst.risk,
-        reversible=reversible,
+        reversible=inverse is not None,
         customer_sees=". ".join(
             dict.fromkeys(effect.customer_sees for effect in effects if effect.customer_sees)
         ),
-        inverse=general.inverse if reversible else None,
+        inverse=inverse,
         repeat=max((effect.repeat for effect in effects), key=order.index),
         echo=frozenset().union(*(effect.echo for effect in effects)),
         money=any(effect.money for effect in effects),
+    )
+
+
+def _together(inverses: Sequence[Inverse | None]) -> Inverse | None:
+    """One call that undoes all; None when one of them cannot be undone, or not by the same call."""
+    known = [inverse for inverse in inverses if inverse is not None]
+    if len(known) < len(inverses) or len({inverse.operation for inverse in known}) > 1:
+        return None
+    return Inverse(
+        known[0].operation,
+        {name: source for inverse in known for name, source in inverse.path.items()},
+        {name: source for inverse in known for name, source in inverse.copied.items()},
+        {name: value for inverse in known for name, value in inverse.body.items()},
+        tuple(name for inverse in known for name in inverse.old),
     )
 
 

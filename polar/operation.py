@@ -158,15 +158,11 @@ class Operation:
             return None
         target, sources = operations()[self.verify], self.row.verify_with
         places = _places(call, answer)
-        asked = {one.name: sources[one.name] for one in target.parameters if one.name in sources}
-        query = {
-            name: value for name, source in asked.items() if (value := _value(source, places)) is not None
-        }
         path = _path(target, sources, places)
-        for name in path or {}:
-            query.pop(name, None)
-        needless = not asked or query or path
-        return None if path is None or not needless else Call(target.id, path, query)
+        asked = [one.name for one in target.parameters if one.where == "query" and one.name in sources]
+        query = {name: value for name in asked if (value := _value(sources[name], places)) is not None}
+        # A list without any of its filters would show the objects of others.
+        return None if path is None or (asked and not query) else Call(target.id, path, query)
 
     def undo_call(
         self, call: Call, before: Mapping[str, Any] | None = None, answer: Mapping[str, Any] | None = None
@@ -179,7 +175,7 @@ class Operation:
         if inverse is None:
             return None
         target, places = operations()[inverse.operation], _places(call, answer, before)
-        names = tuple(call.body or ()) if inverse.old == ("*",) else inverse.old
+        names = tuple(call.body or ()) if "*" in inverse.old else inverse.old
         path = _path(target, inverse.path, places)
         copied = {name: _value(source, places) for name, source in inverse.copied.items()}
         if path is None or None in copied.values() or not set(names) <= places["before"].keys():

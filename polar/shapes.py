@@ -77,7 +77,8 @@ class Shape:
     @property
     def keys(self) -> "Shape | None":
         """What the names in a free-form object may be."""
-        return Shape.of(self.facts["propertyNames"]) if "propertyNames" in self.facts else None
+        names = self.facts.get("propertyNames")
+        return Shape.of({"type": "string", **names}) if names else None
 
     @property
     def items(self) -> "Shape":

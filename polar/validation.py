@@ -18,6 +18,7 @@ class Unknown(Enum):
 
 
 UNKNOWN: Final = Unknown.UNKNOWN
+NAME_SHOWN = 40  # characters, the most that Polar allows in metadata
 
 JSON_TYPES: dict[str, Callable[[Any], bool]] = {
     "string": lambda value: isinstance(value, str),
@@ -170,15 +171,21 @@ def object_problems(
     fields, found = shape.fields, []
     found += [f"`{where}.{name}` is missing" for name in sorted(shape.required - value.keys())]
     for name, member in value.items():
-        place = f"{where}.{name}"
+        place = f"{where}.{_shown(name)}"
         if name in fields:
-            found += _member(shape, fields[name], str(name), member, place)
+            found += _member(shape, fields[name], name, member, place)
         elif shape.values is None:
-            found.append(_unknown(shape, str(name), value, where, elsewhere))
+            found.append(_unknown(shape, _shown(name), value, where, elsewhere))
         else:
-            found += problems(shape.keys, name, f"the name {place}") if shape.keys else []
+            found += problems(shape.keys, name, f"a name in {where}") if shape.keys else []
             found += problems(shape.values, member, place)
     return found
+
+
+def _shown(name: Any) -> str:
+    """A name as it may stand in a sentence: those of free-form objects may be a customer's."""
+    text = "".join(one for one in str(name)[:NAME_SHOWN] if one.isalnum() or one in "_-.:$ ")
+    return text if text == str(name) else f"{text}..."
 
 
 def _member(shape: Shape, member: Shape, name: str, value: Any, where: str) -> list[str]:
@@ -221,8 +228,8 @@ def _objects(shape: Shape, options: list[Shape], value: Mapping[Any, Any], where
         return [f"`{where}.{named}` must be one of {', '.join(choice)}"]
     meant = [option for option in options if all(_agrees(option, value, name) for name in option.fields)]
     elsewhere = {name for option in options for name in option.fields}
-    tried = [object_problems(option, value, where, elsewhere) for option in meant or options]
-    return min(tried, key=len)
+    tried = [(option, object_problems(option, value, where, elsewhere)) for option in meant or options]
+    return min(tried, key=lambda one: (len(value.keys() - one[0].fields.keys()), len(one[1])))[1]
 
 
 def _agrees(option: Shape, value: Mapping[Any, Any], name: str) -> bool:

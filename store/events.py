@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, Row, func, or_, select, update
+from sqlalchemy import Connection, Row, func, literal, or_, select, tuple_, update
 
 from store.database import insert_new
-from store.models import EventState, NewEvent, StoredEvent
-from store.tables import events
+from store.models import EventState, NewEvent, Sighting, StoredEvent
+from store.tables import UtcDateTime, events, subjects
 
 
 def insert_events(connection: Connection, arrivals: Sequence[NewEvent]) -> None:
@@ -60,6 +61,63 @@ def finish_event(
         update(events)
         .where(events.c.id == event_id, events.c.claim == token)
         .values(state=state, note=note, claim=None, claimed_until=None)
+    )
+    return result.rowcount == 1
+
+
+def note_sighting(connection: Connection, event_id: str, sighting: Sighting) -> bool:
+    """Keep what an event told of its subject unless something newer is known; whether it is the first time."""
+    first = connection.execute(
+        update(events)
+        .where(events.c.id == event_id, events.c.subject.is_(None))
+        .values(subject=sighting.subject, occurred_at=sighting.occurred_at)
+    )
+    row = {name: getattr(sighting, name) for name in Sighting.__slots__} | {"event_id": event_id}
+    row |= {"terminal": int(sighting.terminal), "state": dict(sighting.state)}
+    if insert_new(connection, subjects, [row]).rowcount != 1:
+        known = tuple_(subjects.c.terminal, subjects.c.occurred_at, subjects.c.rank)
+        connection.execute(
+            update(subjects)
+            .where(
+                subjects.c.subject == sighting.subject,
+                known < tuple_(row["terminal"], literal(sighting.occurred_at, UtcDateTime), sighting.rank),
+            )
+            .values(row)
+        )
+    return first.rowcount == 1
+
+
+def latest_state(connection: Connection, subject: str) -> dict[str, Any] | None:
+    """The newest known state of a subject such as "order:…"."""
+    found: dict[str, Any] | None = connection.execute(
+        select(subjects.c.state).where(subjects.c.subject == subject)
+    ).scalar()
+    return found
+
+
+def event_before(connection: Connection, subject: str, at: datetime) -> StoredEvent | None:
+    """The newest event about a subject that happened before `at`."""
+    row = connection.execute(
+        select(events)
+        .where(events.c.subject == subject, events.c.occurred_at < at)
+        .order_by(events.c.occurred_at.desc())
+        .limit(1)
+    ).one_or_none()
+    return None if row is None else _event(row)
+
+
+def ask_successor_again(connection: Connection, subject: str, at: datetime, now: datetime) -> bool:
+    """Put the next event about a subject after `at` before the rules once more: it has a new predecessor."""
+    following = (
+        select(events.c.id)
+        .where(events.c.subject == subject, events.c.occurred_at > at)
+        .order_by(events.c.occurred_at)
+        .limit(1)
+    )
+    result = connection.execute(
+        update(events)
+        .where(events.c.id.in_(following), events.c.state == EventState.DONE)
+        .values(state=EventState.NEW, due_at=now)
     )
     return result.rowcount == 1
 

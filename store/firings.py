@@ -1,14 +1,15 @@
 """Queries on rules: their versions as they were, and the firings that wait."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, or_, select, update
 
 from store.database import insert_new
-from store.events import finish_event, postpone_event
-from store.models import EventState, Firing, FiringState, NewProposal, Spoken
+from store.events import ask_successor_again, finish_event, note_sighting, postpone_event
+from store.models import EventState, Firing, FiringState, NewProposal, Sighting, Spoken
 from store.proposals import add_proposal, insert_proposal
 from store.tables import firings, rule_versions
 
@@ -52,19 +53,29 @@ def claim_firings(
     return [_firing(row) for row in rows]
 
 
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """What came of an event. `compared`: a rule compares it with its predecessor, so its successor, which may
+    have come first, is asked again.
+    """
+
+    state: EventState
+    note: str
+    spoken: Sequence[Spoken] = ()
+    sighting: Sighting | None = None
+    compared: bool = False
+
+
 def conclude_event(
-    connection: Connection,
-    event_id: str,
-    spoken: Sequence[Spoken],
-    *,
-    token: str,
-    state: EventState,
-    note: str,
+    connection: Connection, event_id: str, conclusion: Conclusion, *, token: str, now: datetime
 ) -> None:
-    """In one transaction: close a claimed event and keep what the rules said; nothing without the claim."""
-    if finish_event(connection, event_id, token=token, state=state, note=note):
-        for one in spoken:
-            add_proposal(connection, one.firing, one.proposal)
+    """In one transaction: close a claimed event and keep what came of it; nothing if the claim ran out."""
+    if not finish_event(connection, event_id, token=token, state=conclusion.state, note=conclusion.note):
+        return
+    _keep(connection, conclusion.spoken)
+    told = conclusion.sighting
+    if told is not None and note_sighting(connection, event_id, told) and conclusion.compared:
+        ask_successor_again(connection, told.subject, told.occurred_at, now)
 
 
 def conclude_for_now(
@@ -78,8 +89,12 @@ def conclude_for_now(
 ) -> None:
     """Keep what the rules that could be asked have said; the event is tried again at `due_at`."""
     if postpone_event(connection, event_id, token=token, due_at=due_at, note=note):
-        for one in spoken:
-            add_proposal(connection, one.firing, one.proposal)
+        _keep(connection, spoken)
+
+
+def _keep(connection: Connection, spoken: Sequence[Spoken]) -> None:
+    for one in spoken:
+        add_proposal(connection, one.firing, one.proposal)
 
 
 def conclude_firing(

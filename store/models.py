@@ -82,6 +82,20 @@ class NewEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Sighting:
+    """What an event told of its subject ("order:…"): `state` is its data; the rest orders it among others.
+
+    A terminal state beats any other, then the time counts, then the rank.
+    """
+
+    subject: str
+    terminal: bool
+    occurred_at: datetime
+    rank: int
+    state: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class StoredEvent:
     """A webhook as kept. `attempts` counts how often the rules have been started on it."""
 
@@ -137,9 +151,9 @@ class NewProposal:
 
     id: str
     fact_key: str
-    event_id: str
-    rule: str
-    rule_version: str
+    event_id: str | None
+    rule: str | None
+    rule_version: str | None
     subject: str | None
     title: str
     because: tuple[str, ...]
@@ -148,6 +162,7 @@ class NewProposal:
     always_asks: str | None
     calls: tuple[PlannedCall, ...]
     created_at: datetime
+    proposer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +179,9 @@ class Proposal:
 
     id: str
     fact_key: str
-    event_id: str
-    rule: str
-    rule_version: str
+    event_id: str | None
+    rule: str | None
+    rule_version: str | None
     subject: str | None
     title: str
     because: tuple[str, ...]
@@ -185,6 +200,7 @@ class Proposal:
     card_ts: str | None
     drawn: int
     card_sent_at: datetime | None = None
+    proposer: str | None = None
     calls: tuple[Call, ...] = ()
 
 

@@ -63,7 +63,7 @@ def insert_proposal(connection: Connection, proposal: NewProposal) -> None:
         ],
     )
     born = ProposalState.PENDING
-    by = f"rule {proposal.rule}"
+    by = proposal.proposer or f"rule {proposal.rule}"
     _log(connection, Transition(proposal.id, 1, None, born, by, None, proposal.created_at))
 
 

@@ -76,6 +76,9 @@ events = Table(
     Column("due_at", UtcDateTime, nullable=False),
     Column("claim", Text),
     Column("claimed_until", UtcDateTime),
+    # known once the rules have looked at it: what it is about ("order:…") and when Polar says it happened
+    Column("subject", Text),
+    Column("occurred_at", UtcDateTime),
     _one_of("state", EventState),
 )
 Index(
@@ -85,6 +88,24 @@ Index(
     postgresql_where=events.c.state == "new",
 )
 Index("ix_events_received_at", events.c.received_at)
+Index("ix_events_subject", events.c.subject, events.c.occurred_at)
+
+# The newest state of everything events have told of; a late event never replaces a newer one.
+subjects = Table(
+    "subjects",
+    metadata,
+    Column("subject", Text, primary_key=True),
+    Column("terminal", Integer, nullable=False),
+    Column("occurred_at", UtcDateTime, nullable=False),
+    Column("rank", Integer, nullable=False),
+    Column("event_id", Text, ForeignKey("events.id"), nullable=False),
+    Column("state", JSON, nullable=False),  # the event's `data`
+)
+
+# How far something has been read, by name.
+marks = Table(
+    "marks", metadata, Column("name", Text, primary_key=True), Column("value", Text, nullable=False)
+)
 
 rule_versions = Table(
     "rule_versions",
@@ -122,9 +143,11 @@ proposals = Table(
     metadata,
     Column("id", Text, primary_key=True),
     Column("fact_key", Text, nullable=False),
-    Column("event_id", Text, ForeignKey("events.id"), nullable=False),
-    Column("rule", Text, nullable=False),
-    Column("rule_version", Text, ForeignKey("rule_versions.version"), nullable=False),
+    # a rule's proposal has an event and a rule, a person's has a proposer
+    Column("event_id", Text, ForeignKey("events.id")),
+    Column("rule", Text),
+    Column("rule_version", Text, ForeignKey("rule_versions.version")),
+    Column("proposer", Text),
     Column("subject", Text),
     Column("title", Text, nullable=False),
     Column("because", JSON, nullable=False),

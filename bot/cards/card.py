@@ -107,9 +107,11 @@ def _body(call: Call) -> dict[str, Any] | None:
 
 
 def _small_print(p: Proposal, deciders: str) -> list[str]:
-    return [p.id, f"rule {p.rule}", f"always asks: {p.always_asks}" if p.always_asks else deciders] + (
-        [deciders] if p.always_asks else []
-    )
+    return [
+        p.id,
+        f"rule {p.rule}" if p.rule else f"proposed by {p.proposer}",
+        f"always asks: {p.always_asks}" if p.always_asks else deciders,
+    ] + ([deciders] if p.always_asks else [])
 
 
 def _buttons(p: Proposal) -> Block:

@@ -4,7 +4,8 @@ import argparse
 import asyncio
 from collections.abc import Iterable, Sequence
 
-from bot.checks.findings import Finding, Level, problem
+from bot.checks import Finding, Level, run_checks
+from bot.checks.findings import problem
 from bot.settings import Settings, SettingsError, load_settings
 
 
@@ -22,8 +23,6 @@ def run(argv: Sequence[str]) -> int:
 
 async def main(settings: Settings) -> int:
     """Run every check and print it; 0 without a problem, else 1."""
-    from bot.checks import run_checks  # noqa: PLC0415 - incomplete settings are told without loading the rest
-
     findings = await run_checks(settings)
     _print(findings)
     problems = sum(finding.level is Level.PROBLEM for finding in findings)

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from bot.pipeline.parts import LEASE, Parts, backoff, new_token
-from bot.pipeline.propose import scope_of
+from bot.pipeline.propose import before, scope_of
 from bot.pipeline.reads import Reads
 from bot.pipeline.versions import rule_as_it_was
 from bot.rules import EvaluationError
@@ -99,11 +99,17 @@ async def _checked(parts: Parts, claimed: ClaimedExecution) -> Outcome:
 
 async def _calls_now(parts: Parts, proposal: Proposal) -> list[PolarCall] | str:
     """The calls the rule would make now, or why it no longer applies. Raises PolarError, EvaluationError."""
+    if proposal.rule is None or proposal.event_id is None:
+        return [
+            as_polar_call(call) for call in proposal.calls
+        ]  # a person proposed it: there is no rule to ask
     stored = await parts.store.do(get_event, proposal.event_id)
-    rule = await rule_as_it_was(parts, proposal.rule, proposal.rule_version)
+    rule = await rule_as_it_was(parts, proposal.rule, proposal.rule_version or "")
     if stored is None or rule is None:
         return "Its event or its rule is no longer here."
-    scope = await Reads(parts.polar).fill(rule, scope_of(parse(stored.body), parts.clock()))
+    event = parse(stored.body)
+    scope = scope_of(event, parts.clock(), await before(parts, event) if rule.compares() else None)
+    scope = await Reads(parts.polar).fill(rule, scope)
     items = rule.items(scope)
     scope = scope if items is None else scope.plus(each=items)
     if not rule.holds(scope):

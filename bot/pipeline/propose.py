@@ -5,6 +5,7 @@ import hashlib
 import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from bot.pipeline.echo import WINDOW, judge
 from bot.pipeline.parts import LEASE, Parts, backoff, new_token
@@ -12,12 +13,21 @@ from bot.pipeline.reads import Reads
 from bot.rules import Draft, EvaluationError, Rule, Scope, always_asks
 from polar.catalog import operations
 from polar.errors import InvalidCall, NotFound, PolarError
-from polar.events import Event, parse
+from polar.events import Event, Subject, parse
 from polar.summaries import facts, summarise
-from store.events import claim_events, finish_event, postpone_event
+from store.events import claim_events, event_before, postpone_event
 from store.execution import calls_sent_since
-from store.firings import conclude_event, conclude_for_now
-from store.models import EventState, Firing, FiringState, NewProposal, PlannedCall, Spoken, StoredEvent
+from store.firings import Conclusion, conclude_event, conclude_for_now
+from store.models import (
+    EventState,
+    Firing,
+    FiringState,
+    NewProposal,
+    PlannedCall,
+    Sighting,
+    Spoken,
+    StoredEvent,
+)
 
 log = logging.getLogger(__name__)
 
@@ -41,25 +51,28 @@ async def claim(parts: Parts, limit: int) -> list[Claimed]:
 
 async def propose(parts: Parts, claimed: Claimed) -> None:
     """Put one event through every rule that listens to it. Raises nothing that a later try would mend."""
-    stored, token = claimed.event, claimed.token
-    event = parse(stored.body)
+    stored, event = claimed.event, parse(claimed.event.body)
     rules = parts.rules.for_event(event.type)
     if not rules:
-        await _finish(parts, claimed, EventState.DONE, event.problem or "no rule listens to it")
+        await _finish(parts, claimed, event, event.problem or "no rule listens to it")
         return
     sent = await parts.store.do(calls_sent_since, parts.clock() - WINDOW - LEASE)
     verdict = judge(event, stored.received_at, sent)
     if verdict.proposal_id is not None:
-        await _finish(parts, claimed, EventState.DONE, f"echo of {verdict.proposal_id}")
+        await _finish(parts, claimed, event, f"echo of {verdict.proposal_id}")
     elif verdict.wait:
         due = parts.clock() + _WHILE_SENDING
-        await parts.store.do(postpone_event, stored.id, token=token, due_at=due, note="a write is under way")
+        await parts.store.do(
+            postpone_event, stored.id, token=claimed.token, due_at=due, note="a write is under way"
+        )
     else:
         await _apply(parts, claimed, event, rules)
 
 
 async def _apply(parts: Parts, claimed: Claimed, event: Event, rules: tuple[Rule, ...]) -> None:
-    scope, reads = scope_of(event, parts.clock()), Reads(parts.polar)
+    compared = any(rule.compares() for rule in rules)
+    scope = scope_of(event, parts.clock(), await before(parts, event) if compared else None)
+    reads = Reads(parts.polar)
     spoken: list[Spoken] = []
     failures: list[str] = []
     for rule in rules:
@@ -76,10 +89,29 @@ async def _apply(parts: Parts, claimed: Claimed, event: Event, rules: tuple[Rule
         log.error("rules failed on event %s: %s", claimed.event.id, "; ".join(failures))
     state = EventState.FAILED if failures else EventState.DONE
     note = "; ".join(failures) or _note(spoken, event)
-    await parts.store.do(
-        conclude_event, claimed.event.id, spoken, token=claimed.token, state=state, note=note[:1_000]
-    )
+    await _conclude(parts, claimed, Conclusion(state, note[:1_000], spoken, sighting(event), compared))
     _wake(parts, spoken)
+
+
+async def before(parts: Parts, event: Event) -> dict[str, Any] | None:
+    """The data of the event before this one about the same subject, or None."""
+    if event.subject is None or event.timestamp is None:
+        return None
+    found = await parts.store.do(event_before, subject_of(event.subject), event.timestamp)
+    return None if found is None else parse(found.body).data
+
+
+def sighting(event: Event) -> Sighting | None:
+    """What an event tells of its subject, with what orders it; None when it has no subject or time."""
+    if event.subject is None or event.timestamp is None:
+        return None
+    key = event.order_key
+    return Sighting(subject_of(event.subject), key.terminal, key.timestamp, key.rank, event.data)
+
+
+def subject_of(subject: Subject) -> str:
+    """A subject as the store names it: "order:…"."""
+    return f"{subject.kind}:{subject.id}"
 
 
 def _note(spoken: list[Spoken], event: Event) -> str:
@@ -108,7 +140,8 @@ async def consider(
     """What one rule says about one event now. Raises EvaluationError, PolarError (but not NotFound)."""
     if not rule.fires(scope):
         return None
-    firing = Firing(fact_key(event, stored), rule.name, rule.version, stored.id, FiringState.PROPOSED)
+    change = rule.change(scope) or fact_key(event, stored)
+    firing = Firing(change, rule.name, rule.version, stored.id, FiringState.PROPOSED)
     if rule.wait:
         due_at = (event.timestamp or stored.received_at) + rule.wait
         if due_at > now:
@@ -142,11 +175,10 @@ async def question(rule: Rule, scope: Scope, reads: Reads, *, fresh: bool) -> Dr
     return draft if draft.calls else None
 
 
-def scope_of(event: Event, now: datetime) -> Scope:
-    """The names an event gives to expressions."""
-    return Scope(
-        {"data": event.data, "type": event.type, "timestamp": event.raw.get("timestamp"), "now": now}
-    )
+def scope_of(event: Event, now: datetime, before: dict[str, Any] | None = None) -> Scope:
+    """The names an event gives to expressions; `before` is its predecessor's data."""
+    names = {"data": event.data, "type": event.type, "timestamp": event.raw.get("timestamp")}
+    return Scope(names | {"now": now, "before": before})
 
 
 def fact_key(event: Event, stored: StoredEvent) -> str:
@@ -173,7 +205,7 @@ def new_proposal(firing: Firing, draft: Draft, event: Event, now: datetime) -> N
         event_id=firing.event_id,
         rule=firing.rule,
         rule_version=firing.rule_version,
-        subject=None if event.subject is None else f"{event.subject.kind}:{event.subject.id}",
+        subject=None if event.subject is None else subject_of(event.subject),
         title=draft.title,
         because=draft.because or (summarise(event),),
         facts=tuple((fact.label, fact.value) for fact in facts(event)),
@@ -184,5 +216,9 @@ def new_proposal(firing: Firing, draft: Draft, event: Event, now: datetime) -> N
     )
 
 
-async def _finish(parts: Parts, claimed: Claimed, state: EventState, note: str) -> None:
-    await parts.store.do(finish_event, claimed.event.id, token=claimed.token, state=state, note=note)
+async def _finish(parts: Parts, claimed: Claimed, event: Event, note: str) -> None:
+    await _conclude(parts, claimed, Conclusion(EventState.DONE, note, sighting=sighting(event)))
+
+
+async def _conclude(parts: Parts, claimed: Claimed, conclusion: Conclusion) -> None:
+    await parts.store.do(conclude_event, claimed.event.id, conclusion, token=claimed.token, now=parts.clock())

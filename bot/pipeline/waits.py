@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from bot.pipeline.parts import LEASE, Parts, backoff, new_token
-from bot.pipeline.propose import new_proposal, question, scope_of
+from bot.pipeline.propose import before, new_proposal, question, scope_of
 from bot.pipeline.reads import Reads
 from bot.pipeline.versions import rule_as_it_was
 from bot.rules import EvaluationError
@@ -66,7 +66,8 @@ async def _outcome(parts: Parts, firing: Firing) -> _Came:
         return _Came(FiringState.SILENT, "its event or its rule is no longer here")
     event = parse(stored.body)
     try:
-        draft = await question(rule, scope_of(event, parts.clock()), Reads(parts.polar), fresh=False)
+        scope = scope_of(event, parts.clock(), await before(parts, event) if rule.compares() else None)
+        draft = await question(rule, scope, Reads(parts.polar), fresh=False)
     except NotFound:
         return _Came(FiringState.SILENT, "Polar no longer has what it reads")
     except (EvaluationError, InvalidCall) as error:

@@ -8,7 +8,7 @@ from bot.rules.rule import Rule
 from polar.catalog import check_names, event_fields, event_types, operations
 from polar.validation import closest
 
-_ALWAYS = frozenset({"data", "type", "timestamp", "now"})
+_ALWAYS = frozenset({"data", "type", "timestamp", "now", "before"})
 
 
 def problems(rule: Rule) -> Iterator[str]:
@@ -58,6 +58,8 @@ def _expressions(rule: Rule) -> Iterator[tuple[str, Expression, frozenset[str]]]
     reads: frozenset[str] = frozenset()
     if rule.when is not None:
         yield "when", rule.when, reads
+    if rule.once is not None:
+        yield from (("once", expression, reads) for expression in rule.once.expressions)
     for read in rule.reads:
         own = [] if read.when is None else [read.when]
         for expression in (*own, *read.path.expressions, *read.query.expressions):

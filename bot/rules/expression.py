@@ -22,8 +22,8 @@ _PATH = re.compile(r"(?<![\w.])data((?:\.[A-Za-z_]\w*)+)(\s*\()?")
 
 
 class Scope:
-    """The names an expression may use for one event: `data`, `type`, `timestamp`, `now`, reads, `each`,
-    `item`.
+    """The names an expression may use for one event: `data`, `type`, `timestamp`, `now`, `before` (the
+    subject's data one event earlier, or null), reads, `each`, `item`.
 
     The values are handed to CEL once and reused by every expression until a name is added.
     """

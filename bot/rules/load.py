@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 DEFAULTS = Path(__file__).with_name("defaults.toml")
 _FIELDS = frozenset(
-    "name enabled on when read each still call path query body title because wait fresh".split()
+    "name enabled on when once read each still call path query body title because wait fresh".split()
 )
 _READ_FIELDS = frozenset({"call", "path", "query", "when"})
 _DURATION = re.compile(r"(\d+)\s*([smhdw])")
@@ -134,6 +134,7 @@ def compile_rule(source: Mapping[str, Any]) -> Rule:
         ),
         wait=_optional("wait", source, _duration, found) or timedelta(0),
         fresh=_optional("fresh", source, _duration, found) or timedelta(0),
+        once=_optional("once", source, template, found),
     )
     if found:
         raise RulesError(found)

@@ -50,6 +50,7 @@ class Rule:
     because: tuple[Template, ...]
     wait: timedelta
     fresh: timedelta
+    once: Template | None
 
     def operations(self) -> frozenset[str]:
         """The ids of every operation it needs, reads included."""
@@ -67,6 +68,20 @@ class Rule:
         return Call(
             read.operation, self._value(field, read.path, scope), self._value(field, read.query, scope), None
         )
+
+    def change(self, scope: Scope) -> str | None:
+        """Names the business change (`once`), so that its several events give one card; None: each is one.
+
+        Raises EvaluationError.
+        """
+        return None if self.once is None else str(self._value("once", self.once, scope))
+
+    def compares(self) -> bool:
+        """Whether it looks at `before`, the subject's state as the event before told it."""
+        asked = [one for one in (self.when, self.each, self.still) if one is not None]
+        asked += [] if self.once is None else list(self.once.expressions)
+        reads = [e for read in self.reads for tree in (read.path, read.query) for e in tree.expressions]
+        return any("before" in expression.names for expression in (*asked, *reads, *self._asked()))
 
     def needs_reads(self) -> bool:
         """Whether the question itself (not only `still`) uses what is read."""

@@ -24,6 +24,8 @@ def upgrade() -> None:
         sa.Column("due_at", UtcDateTime(), nullable=False),
         sa.Column("claim", sa.Text(), nullable=True),
         sa.Column("claimed_until", UtcDateTime(), nullable=True),
+        sa.Column("subject", sa.Text(), nullable=True),
+        sa.Column("occurred_at", UtcDateTime(), nullable=True),
         sa.CheckConstraint("state IN ('new', 'done', 'failed')", name=op.f("ck_events_state_known")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_events")),
     )
@@ -36,6 +38,13 @@ def upgrade() -> None:
         postgresql_where=sa.text("state = 'new'"),
     )
     op.create_index("ix_events_received_at", "events", ["received_at"], unique=False)
+    op.create_index("ix_events_subject", "events", ["subject", "occurred_at"], unique=False)
+    op.create_table(
+        "marks",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_marks")),
+    )
     op.create_table(
         "rule_versions",
         sa.Column("version", sa.Text(), nullable=False),
@@ -75,9 +84,10 @@ def upgrade() -> None:
         "proposals",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("fact_key", sa.Text(), nullable=False),
-        sa.Column("event_id", sa.Text(), nullable=False),
-        sa.Column("rule", sa.Text(), nullable=False),
-        sa.Column("rule_version", sa.Text(), nullable=False),
+        sa.Column("event_id", sa.Text(), nullable=True),
+        sa.Column("rule", sa.Text(), nullable=True),
+        sa.Column("rule_version", sa.Text(), nullable=True),
+        sa.Column("proposer", sa.Text(), nullable=True),
         sa.Column("subject", sa.Text(), nullable=True),
         sa.Column("title", sa.Text(), nullable=False),
         sa.Column("because", sa.JSON(), nullable=False),
@@ -130,6 +140,17 @@ def upgrade() -> None:
         unique=False,
         sqlite_where=sa.text("drawn < version"),
         postgresql_where=sa.text("drawn < version"),
+    )
+    op.create_table(
+        "subjects",
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("terminal", sa.Integer(), nullable=False),
+        sa.Column("occurred_at", UtcDateTime(), nullable=False),
+        sa.Column("rank", sa.Integer(), nullable=False),
+        sa.Column("event_id", sa.Text(), nullable=False),
+        sa.Column("state", sa.JSON(), nullable=False),
+        sa.ForeignKeyConstraint(["event_id"], ["events.id"], name=op.f("fk_subjects_event_id")),
+        sa.PrimaryKeyConstraint("subject", name=op.f("pk_subjects")),
     )
     op.create_table(
         "calls",

@@ -1,0 +1,313 @@
+"""People acting: taps on messages and views, modals, commands, typed messages, the home tab."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from time import perf_counter
+from typing import Any
+
+from bot.demo.blockkit import lint_options
+from bot.demo.slack import payloads, views
+from bot.demo.slack.choosing import NotOffered, chosen, unfinished, view_state
+from bot.demo.slack.conversations import direct_messages, known_channel, thread_root
+from bot.demo.slack.delivery import Ack, Kind, Transport
+from bot.demo.slack.handles import ResponseUrl
+from bot.demo.slack.people import User
+from bot.demo.slack.replies import respond
+from bot.demo.slack.state import BROKEN, Json, Message, Refused, View, Workspace, elements
+
+SHORTEST_QUERY = 3  # Slack's default for min_query_length
+
+
+@dataclass(frozen=True, slots=True)
+class Clicked:
+    """What came of one act: acknowledged in time or not, after how long, and why not."""
+
+    acked: bool
+    ms: float = 0.0
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Suggested:
+    """The options the app offers for what was typed into an external select."""
+
+    clicked: Clicked
+    options: list[Json] = field(default_factory=list)
+    option_groups: list[Json] = field(default_factory=list)
+
+
+class CannotAct(Exception):
+    """A person cannot do that here."""
+
+
+class Interactions:
+    """Acts of people on one workspace. Each waits for the app's acknowledgement."""
+
+    def __init__(
+        self, slack: Workspace, transport: Callable[[], Transport], commands: tuple[str, ...]
+    ) -> None:
+        """`commands` are the slash commands that exist."""
+        self._slack, self._transport, self._commands = slack, transport, commands
+        self._suggested: dict[tuple[str, str], list[Json]] = {}
+
+    async def click(
+        self,
+        user: str,
+        channel: str,
+        ts: str,
+        action_id: str,
+        block_id: str | None = None,
+        *,
+        value: str | None = None,
+        forged: bool = False,
+        **given: Any,
+    ) -> Clicked:
+        """Taps an element of a message. `value` or `selected_option` choose among options.
+
+        Only what is on the stored message can be tapped; `forged` sends any ids and `value` as if it were.
+        """
+        try:
+            actor, where = self._actor(user), known_channel(self._slack, channel)
+            message = self._slack.find(channel, ts, user)
+            if forged:
+                entry = _forged(self._slack, action_id, block_id, value)
+            else:
+                entry = self._entry(
+                    actor, message, action_id, block_id, given if value is None else {"value": value}
+                )
+        except (CannotAct, NotOffered, Refused) as problem:
+            return Clicked(acked=False, error=str(problem))
+        payload = payloads.on_message(self._slack, actor, where, ts, message) | {"actions": [entry]}
+        ack, clicked = await self._send("interactive", payload, f"block_actions {action_id}")
+        self._slack.warn(user, ts, None if ack.error is None else BROKEN)
+        return clicked
+
+    async def view_click(
+        self, user: str, view_id: str, action_id: str, block_id: str | None = None, **given: Any
+    ) -> Clicked:
+        """Taps an element of a modal or of the home tab; `values` holds what else was typed."""
+        try:
+            actor, view = self._actor(user), self._own_view(user, view_id)
+            block, element = _find(view.content["blocks"], action_id, block_id)
+            values = given.pop("values", {})
+            choice = chosen(element, given, self._suggested.get((view_id, action_id), ()))
+            state = view_state(view.content["blocks"], values, self._offered(view_id))
+        except (CannotAct, NotOffered, Refused) as problem:
+            return Clicked(acked=False, error=str(problem))
+        entry = payloads.action(self._slack, block, element, choice)
+        payload = payloads.on_view(self._slack, "block_actions", actor, view, state) | {"actions": [entry]}
+        ack, clicked = await self._send("interactive", payload, f"block_actions {action_id}")
+        self._show_view_problem(view, ack)
+        return clicked
+
+    async def submit(self, user: str, view_id: str, values: Json | None = None) -> Clicked:
+        """Submits the modal; what Slack's client would not let through is not sent."""
+        try:
+            actor, view = self._actor(user), self._top_modal(user, view_id)
+            blocks = view.content["blocks"]
+            state = view_state(blocks, values or {}, self._offered(view_id))
+        except (CannotAct, NotOffered, Refused) as problem:
+            return Clicked(acked=False, error=str(problem))
+        if complaints := unfinished(blocks, state):
+            self._slack.put_view(replace(view, errors=complaints))
+            return Clicked(acked=False, error="The form is not complete.")
+        payload = payloads.on_view(self._slack, "view_submission", actor, view, state)
+        ack, clicked = await self._send(
+            "interactive", payload, f"view_submission {view.content.get('callback_id')}"
+        )
+        if ack.error is not None:
+            self._show_view_problem(view, ack)
+            return clicked
+        try:
+            self._after_submit(view, ack.payload)
+        except Refused as refused:
+            self._show_view_problem(view, Ack(error=refused.code))
+            return replace(clicked, error=f"Slack refused the app's answer: {refused.code} {refused.more}")
+        return clicked
+
+    async def close(self, user: str, view_id: str) -> Clicked:
+        """Closes the top modal (all of them with `clear_on_close`); the app hears of it if it asked to."""
+        try:
+            actor, view = self._actor(user), self._top_modal(user, view_id)
+        except CannotAct as problem:
+            return Clicked(acked=False, error=str(problem))
+        self._pop(view, everything=bool(view.content.get("clear_on_close")))
+        if not view.content.get("notify_on_close"):
+            return Clicked(acked=True)
+        payload = payloads.on_view(self._slack, "view_closed", actor, view, {})
+        return (await self._send("interactive", payload, "view_closed"))[1]
+
+    async def suggest(
+        self, user: str, view_id: str, action_id: str, value: str, block_id: str | None = None
+    ) -> Suggested:
+        """Asks the app for the options of an external select in a view, once enough was typed."""
+        try:
+            actor, view = self._actor(user), self._own_view(user, view_id)
+            block, element = _find(view.content["blocks"], action_id, block_id)
+        except CannotAct as problem:
+            return Suggested(Clicked(acked=False, error=str(problem)))
+        if len(value) < element.get("min_query_length", SHORTEST_QUERY):
+            return Suggested(Clicked(acked=True))
+        asked = {"action_id": action_id, "block_id": block["block_id"], "value": value}
+        payload = payloads.on_view(self._slack, "block_suggestion", actor, view, {}) | asked
+        ack, clicked = await self._send("interactive", payload, f"block_suggestion {action_id}")
+        answer = ack.payload if isinstance(ack.payload, dict) else {}
+        options, groups = answer.get("options") or [], answer.get("option_groups") or []
+        if not options and not groups:  # how an app says that nothing matches
+            return Suggested(clicked)
+        if faults := lint_options({"option_groups": groups} if groups else {"options": options}):
+            return Suggested(replace(clicked, error=f"Slack refused the options: {faults[0]}"))
+        grouped = [option for group in groups for option in group["options"]]
+        self._suggested.setdefault((view_id, action_id), []).extend([*options, *grouped])
+        return Suggested(clicked, options, groups)
+
+    async def command(self, user: str, name: str, text: str = "") -> Clicked:
+        """Types a slash command in the channel; the answer in the acknowledgement is shown."""
+        try:
+            actor = self._actor(user)
+        except CannotAct as problem:
+            return Clicked(acked=False, error=str(problem))
+        if name not in self._commands:
+            return Clicked(acked=False, error=f"{name} is not a valid command.")
+        payload = payloads.command(self._slack, actor, name, text)
+        ack, clicked = await self._send("slash_commands", payload, f"command {name}")
+        error = {None: None, "timeout": "operation_timeout", "http_timeout": "operation_timeout"}.get(
+            ack.error, "dispatch_failed"
+        )
+        if error is not None:
+            self._whisper(user, f'{name} failed with the error "{error}"')
+        elif isinstance(ack.payload, dict) and (ack.payload.get("text") or ack.payload.get("blocks")):
+            return self._show_answer(user, ack.payload, clicked)
+        return clicked
+
+    def say(self, user: str, text: str, thread_ts: str | None = None) -> str:
+        """Posts a message in Slack's encoding (`<@U…>`, `&lt;`); the ts. Raises CannotAct, Refused."""
+        actor, channel = self._actor(user), self._slack.channel
+        if actor.id not in channel.members:
+            raise CannotAct("This person is not in the channel.")
+        root = thread_root(self._slack, channel, thread_ts)
+        message = Message(channel.id, self._slack.next_ts(), actor.id, text, [], thread_ts=root)
+        self._slack.put(message)
+        event = self._slack.message_json(message) | {"channel": channel.id, "event_ts": message.ts}
+        self._slack.on_event(event | {"channel_type": "channel"})
+        if f"<@{self._slack.app.bot_user_id}>" in text:
+            self._slack.on_event(event | {"type": "app_mention"})
+        return message.ts
+
+    def open_home(self, user: str) -> None:
+        """Opens the app's home tab. Raises CannotAct."""
+        actor = self._actor(user)
+        event: Json = {
+            "type": "app_home_opened",
+            "user": actor.id,
+            "tab": "home",
+            "event_ts": self._slack.next_ts(),
+        }
+        event["channel"] = direct_messages(self._slack, actor.id).id
+        if (home := self._slack.homes.get(actor.id)) is not None:
+            event["view"] = self._slack.view_json(home)
+        self._slack.on_event(event)
+
+    # --- What is there to act on --------------------------------------------------------------------
+
+    def _actor(self, user_id: str) -> User:
+        user = self._slack.users.get(user_id)
+        if user is None or user.role == "deactivated":
+            raise CannotAct("This account is deactivated or unknown.")
+        return user
+
+    def _entry(
+        self, actor: User, message: Message | None, action_id: str, block_id: str | None, given: Json
+    ) -> Json:
+        if message is None:
+            raise CannotAct("There is no such message.")
+        if actor.id not in self._slack.channels[message.channel].members:
+            raise CannotAct("This person is not in the channel.")
+        block, element = _find(message.blocks, action_id, block_id)
+        return payloads.action(self._slack, block, element, chosen(element, given))
+
+    def _offered(self, view_id: str) -> list[Json]:
+        """Every option the app has suggested in this view."""
+        return [
+            option for (view, _), options in self._suggested.items() if view == view_id for option in options
+        ]
+
+    def _own_view(self, user: str, view_id: str) -> View:
+        view = self._slack.view(view_id)
+        if view is None or view.user != user:
+            raise CannotAct("There is no such view.")
+        return view
+
+    def _top_modal(self, user: str, view_id: str) -> View:
+        stack = self._slack.modals.get(user, [])
+        if not stack or stack[-1].id != view_id:
+            raise CannotAct("There is no such modal on top.")
+        return stack[-1]
+
+    # --- What comes of it ---------------------------------------------------------------------------
+
+    async def _send(self, kind: Kind, payload: Json, what: str) -> tuple[Ack, Clicked]:
+        begun = perf_counter()
+        ack = await self._transport().deliver(kind, payload)
+        ms = (perf_counter() - begun) * 1000
+        self._slack.traffic.add("slack→app", what, payload, ack.error, ms)
+        self._slack.changed()
+        return ack, Clicked(ack.error is None, ms, ack.error)
+
+    def _after_submit(self, view: View, answer: Any) -> None:
+        action = answer.get("response_action") if isinstance(answer, dict) else None
+        if action == "errors":
+            inputs = {block["block_id"] for block in view.content["blocks"] if block["type"] == "input"}
+            errors = answer.get("errors")
+            if not isinstance(errors, dict) or not errors or not set(errors) <= inputs:
+                raise Refused("invalid_errors", known=sorted(inputs))
+            self._slack.put_view(replace(self._slack.view(view.id) or view, errors=errors))
+        elif action == "update":
+            views.change(self._slack, view, views.checked(answer.get("view"), "modal"))
+        elif action == "push":
+            views.push(self._slack, view.user, views.checked(answer.get("view"), "modal"))
+        elif action in (None, "clear"):
+            self._pop(view, everything=action == "clear")
+        else:
+            raise Refused("invalid_response_action", response_action=action)
+
+    def _pop(self, view: View, *, everything: bool) -> None:
+        stack = self._slack.modals.get(view.user, [])
+        self._slack.modals[view.user] = [] if everything else [old for old in stack if old.id != view.id]
+        self._slack.changed()
+
+    def _show_view_problem(self, view: View, ack: Ack) -> None:
+        current = self._slack.view(view.id)
+        if ack.error is not None and current is not None:
+            self._slack.put_view(replace(current, errors={"": BROKEN}))
+
+    def _show_answer(self, user: str, answer: Json, clicked: Clicked) -> Clicked:
+        target = ResponseUrl(user, self._slack.channel.id, None, self._slack.clock())
+        try:
+            respond(self._slack, target, answer)
+        except Refused as refused:
+            return replace(clicked, error=f"Slack refused the app's answer: {refused.code} {refused.more}")
+        return clicked
+
+    def _whisper(self, user: str, text: str) -> None:
+        slack = self._slack
+        message = Message(slack.channel.id, slack.next_ts(), "USLACKBOT", text, [], ephemeral_to=user)
+        slack.put_ephemeral(message)
+
+
+def _find(blocks: list[Json], action_id: str, block_id: str | None) -> tuple[Json, Json]:
+    for block, element in elements(blocks):
+        if element["action_id"] == action_id and block_id in (None, block["block_id"]):
+            return block, element
+    raise CannotAct(f"There is no {action_id!r} to tap any more.")
+
+
+def _forged(slack: Workspace, action_id: str, block_id: str | None, value: str | None) -> Json:
+    entry: Json = {
+        "type": "button",
+        "block_id": block_id or "forged",
+        "action_id": action_id,
+        "action_ts": slack.next_ts(),
+    }
+    entry |= {"text": {"type": "plain_text", "text": "Forged", "emoji": True}}
+    return entry | ({} if value is None else {"value": value})

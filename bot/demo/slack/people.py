@@ -1,0 +1,108 @@
+"""Who and what a demo workspace holds at the start: people, groups, the channel, the app."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Role = Literal["approver", "member", "guest", "outside", "deactivated"]
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person as `users.info` knows one; `role` is what the page calls them."""
+
+    id: str
+    name: str
+    real_name: str
+    role: Role
+    team_id: str
+
+    def as_json(self, home_team: str) -> dict[str, Any]:
+        """The user object of https://docs.slack.dev/reference/objects/user-object."""
+        guest = self.role == "guest"
+        return {
+            "id": self.id,
+            "team_id": self.team_id,
+            "name": self.name,
+            "real_name": self.real_name,
+            "deleted": self.role == "deactivated",
+            "is_bot": False,
+            "is_app_user": False,
+            "is_restricted": guest,
+            "is_ultra_restricted": guest,
+            "is_stranger": self.team_id != home_team,
+            "tz": "Europe/Berlin",
+            "profile": {
+                "display_name": self.name,
+                "real_name": self.real_name,
+                "email": f"{self.name}@example.com",
+            },
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class UserGroup:
+    """A user group; `users` are ids."""
+
+    id: str
+    handle: str
+    name: str
+    users: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Channel:
+    """A conversation; `members` holds user ids, the bot's too when it was invited."""
+
+    id: str
+    name: str
+    topic: str
+    members: set[str]
+    is_archived: bool = False
+    is_im: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """The installed app and its bot user."""
+
+    id: str = "A0PLRAPPRV1"
+    bot_id: str = "B0PLRAPPRV1"
+    bot_user_id: str = "U0PLRAPPRV1"
+    bot_name: str = "polar-approvals"
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """What a workspace starts with. Empty tuples take nothing away from a test that needs nobody."""
+
+    team_id: str
+    team_name: str
+    team_domain: str
+    users: tuple[User, ...]
+    usergroups: tuple[UserGroup, ...]
+    channel_id: str
+    channel_name: str
+    channel_topic: str
+    app: App = App()
+
+
+TEAM = "T0HARBORS01"
+PARTNER_TEAM = "T0PARTNER01"
+
+DEMO_CAST = Cast(
+    team_id=TEAM,
+    team_name="Harbor Software",
+    team_domain="harbor-software",
+    users=(
+        User("U0MAYA00001", "maya", "Maya Okafor", "approver", TEAM),
+        User("U0JONAS0001", "jonas", "Jonas Lindqvist", "approver", TEAM),
+        User("U0LENA00001", "lena", "Lena Moreau", "member", TEAM),
+        User("U0GUS000001", "gus", "Gus Tanaka", "guest", TEAM),
+        User("U0OMAR00001", "omar", "Omar Reyes", "outside", PARTNER_TEAM),
+        User("U0DORA00001", "dora", "Dora Klein", "deactivated", TEAM),
+    ),
+    usergroups=(UserGroup("S0APPROVERS", "approvers", "Approvers", ("U0MAYA00001", "U0JONAS0001")),),
+    channel_id="C0APPROVALS",
+    channel_name="approvals",
+    channel_topic="What Polar told us, and what we do about it",
+)

@@ -1,0 +1,310 @@
+"""The Slack stand-in: one workspace, its Web API, its ways to the app, and what tests ask of it."""
+
+import asyncio
+import html
+import re
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+from aiohttp import web
+
+from bot.demo.slack import conversations
+from bot.demo.slack.acts import page_act
+from bot.demo.slack.delivery import HttpTransport, Transport
+from bot.demo.slack.events import Events, Sleep
+from bot.demo.slack.faults import Fault, Faults, Limits
+from bot.demo.slack.interactions import Clicked, Interactions, Suggested
+from bot.demo.slack.methods import BOT_EVENTS, BOT_SCOPES
+from bot.demo.slack.page import Page, Source
+from bot.demo.slack.people import DEMO_CAST, Cast, Role
+from bot.demo.slack.replies import handle_response_url
+from bot.demo.slack.snapshot import slack_snapshot
+from bot.demo.slack.socket_mode import SocketMode
+from bot.demo.slack.state import Json, Message, View, Workspace
+from bot.demo.slack.traffic import Exchange
+from bot.demo.slack.web_api import Tokens, WebApi
+
+COMMANDS = MappingProxyType({"/polar": "[help]"})
+UPLOAD_LIMIT = 4 * 1024 * 1024
+
+
+class SlackStandIn:
+    """A strict Slack for one app. Several can run at once; nothing is global."""
+
+    def __init__(
+        self,
+        *,
+        cast: Cast = DEMO_CAST,
+        bot_token: str = "xoxb-stand-in",  # noqa: S107 - opens nothing but this stand-in
+        app_token: str = "xapp-stand-in",  # noqa: S107 - see above
+        signing_secret: str = "stand-in-signing-secret",  # noqa: S107 - see above
+        scopes: frozenset[str] | None = BOT_SCOPES,
+        commands: Mapping[str, str] = COMMANDS,
+        request_url: str | None = None,
+        ack_timeout: float = 3.0,
+        limits: bool = False,
+        subscriptions: frozenset[str] | None = BOT_EVENTS,
+        clock: Callable[[], float] = time.time,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        """`scopes` None allows everything; `request_url` chooses HTTP instead of sockets.
+
+        `ack_timeout` in seconds; `limits` turns Slack's rate limits on; `subscriptions` are the manifest's
+        `bot_events` (None: every event); `clock` gives UTC seconds; `sleep` waits before a repeated event.
+        """
+        self.bot_token, self.app_token, self.signing_secret = bot_token, app_token, signing_secret
+        self.workspace = Workspace(cast=cast, clock=clock)
+        self._commands, self._ack_timeout = commands, ack_timeout
+        self._faults = Faults()
+        self._tokens = Tokens(bot_token, app_token, scopes)
+        self._web_api = WebApi(self.workspace, self._tokens, self._faults, Limits(clock) if limits else None)
+        self._sockets = SocketMode(self.workspace, self._faults, ack_timeout)
+        self._transport: Transport = self._sockets
+        self._transports: list[Transport] = [self._sockets]
+        if request_url is not None:
+            self.use_http(request_url)
+        self._events = Events(self.workspace, lambda: self._transport, self._faults, sleep, subscriptions)
+        self._people = Interactions(self.workspace, lambda: self._transport, tuple(commands))
+        self.click, self.view_click = self._people.click, self._people.view_click
+        self.submit, self.close, self.suggest = self._people.submit, self._people.close, self._people.suggest
+        self.command, self.say, self.open_home = (
+            self._people.command,
+            self._people.say,
+            self._people.open_home,
+        )
+        self.wait_until, self.subscribe = self.workspace.wait_until, self.workspace.subscribe
+
+    # --- Serving ------------------------------------------------------------------------------------
+
+    @classmethod
+    @asynccontextmanager
+    async def serve(cls, port: int = 0, **options: Any) -> AsyncIterator["SlackStandIn"]:
+        """Runs a stand-in on loopback; `options` go to the constructor."""
+        slack = cls(**options)
+        runner = web.AppRunner(slack.app(), access_log=None, shutdown_timeout=1)
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, "127.0.0.1", port)
+            await site.start()
+            slack.origin = f"http://127.0.0.1:{runner.addresses[0][1]}"
+            yield slack
+        finally:
+            await runner.cleanup()
+
+    def app(self, others: Sequence[Source] = ()) -> web.Application:
+        """An application with the stand-in and the page."""
+        app = web.Application(client_max_size=UPLOAD_LIMIT)
+        self.add_routes(app)
+        Page(self, others).add_routes(app)
+        return app
+
+    def add_routes(self, app: web.Application) -> None:
+        """Adds `/slack/…` to an application, and ends with it."""
+        app.router.add_route("*", "/slack/api/{method}", self._web_api.handle)
+        app.router.add_get("/slack/socket", self._sockets.handle)
+        app.router.add_post("/slack/response/{token}", self._respond)
+        app.router.add_post("/slack/upload/{file}", self._upload)
+        app.on_shutdown.append(self._stop)
+
+    @property
+    def origin(self) -> str:
+        """Where it is served, `http://127.0.0.1:PORT`; whoever serves the application sets it."""
+        return self.workspace.origin
+
+    @origin.setter
+    def origin(self, origin: str) -> None:
+        self.workspace.origin = origin
+
+    @property
+    def api_url(self) -> str:
+        """For `AsyncWebClient(base_url=…)`."""
+        return f"{self.origin}/slack/api/"
+
+    def use_http(self, request_url: str) -> None:
+        """From now on delivers to this URL, signed, instead of over sockets."""
+        self._transport = HttpTransport(self.workspace, request_url, self.signing_secret, self._ack_timeout)
+        self._transports.append(self._transport)
+
+    async def verify_url(self) -> bool:
+        """Whether the app answers Slack's challenge at the request URL."""
+        return isinstance(self._transport, HttpTransport) and await self._transport.verify_url()
+
+    # --- What is there ------------------------------------------------------------------------------
+
+    @property
+    def channel(self) -> str:
+        """The id of the one channel."""
+        return self.workspace.channel.id
+
+    @property
+    def people(self) -> Sequence[str]:
+        """The ids of the people, the first approver first."""
+        return tuple(self.workspace.users)
+
+    @property
+    def connections(self) -> int:
+        """How many sockets the app holds open."""
+        return self._sockets.connections
+
+    def messages(self) -> list[Message]:
+        """Everything posted, oldest first; no ephemerals."""
+        return list(self.workspace.messages.values())
+
+    def message(self, ts: str) -> Message | None:
+        """The message of the channel with this ts."""
+        return self.workspace.find(self.channel, ts)
+
+    def thread(self, ts: str) -> list[Message]:
+        """The replies to a message."""
+        return [message for message in self.messages() if message.thread_ts == ts]
+
+    def ephemerals(self, user: str) -> list[Message]:
+        """What only this person sees."""
+        return [message for (who, _), message in self.workspace.ephemerals.items() if who == user]
+
+    def warning(self, user: str, ts: str) -> str | None:
+        """The words beside the warning icon that this person sees at a message."""
+        return self.workspace.warnings.get((user, ts))
+
+    def home(self, user: str) -> View | None:
+        """The published home tab of a person."""
+        return self.workspace.homes.get(user)
+
+    def modals(self, user: str) -> list[View]:
+        """The open modals of a person, the top one last."""
+        return self.workspace.modals.get(user, [])
+
+    def calls(self, what: str) -> list[Exchange]:
+        """The kept exchanges of a method (`chat.update`) or delivery (`event app_mention`), oldest first."""
+        return [exchange for exchange in self.workspace.traffic.exchanges if exchange.what == what]
+
+    def call_count(self, what: str) -> int:
+        """How many of these there have been, kept or not."""
+        return self.workspace.traffic.counts[what]
+
+    async def wait_for_message(self, predicate: Callable[[Message], object], timeout: float = 5) -> Message:  # noqa: ASYNC109 - the public contract names it
+        """The first message, ephemeral ones too, for which the predicate is true. Raises TimeoutError."""
+        found: list[Message] = []
+
+        def seen() -> bool:
+            every = [*self.workspace.messages.values(), *self.workspace.ephemerals.values()]
+            found[:] = [message for message in every if predicate(message)][:1]
+            return bool(found)
+
+        await self.wait_until(seen, timeout)
+        return found[0]
+
+    async def drain_events(self) -> None:
+        """Waits until the events under way are acknowledged or given up."""
+        await self._events.drain()
+
+    # --- What happens to it -------------------------------------------------------------------------
+
+    def fail_next(
+        self, method: str, kind: str, times: int = 1, *, retry_after: int = 1, seconds: float = 0
+    ) -> None:
+        """Makes the next calls of `method` (`*`, `events`, `socket`) fail: faults.KINDS or a Slack error."""
+        self._faults.add(method, Fault(kind, retry_after, seconds), times)
+
+    def revoke_token(self, error: str = "token_revoked") -> None:
+        """From now on every call answers this error, until `error` is empty."""
+        self._tokens.revoked = error or None
+
+    def drop_sockets(self) -> None:
+        """Cuts the sockets without a word."""
+        self._sockets.drop()
+
+    async def disconnect_sockets(self, reason: str = "refresh_requested") -> None:
+        """Asks the app to come back on new sockets."""
+        await self._sockets.disconnect(reason)
+
+    def emit(self, event: Json) -> None:
+        """Sends any event the app subscribed to."""
+        self._events.emit(event)
+
+    def change_role(self, user_id: str, role: Role) -> None:
+        """Makes a person a guest, deactivates them, …: the app gets user_change."""
+        user = replace(self.workspace.user(user_id), role=role)
+        self.workspace.users[user_id] = user
+        if role == "deactivated":
+            self.workspace.channel.members.discard(user_id)
+        shown = user.as_json(self.workspace.cast.team_id)
+        self.emit({"type": "user_change", "user": shown, "event_ts": self.workspace.next_ts()})
+        self.workspace.changed()
+
+    def change_group(self, group_id: str, users: Sequence[str]) -> None:
+        """Changes who is in a user group: the app gets subteam_members_changed."""
+        old = self.workspace.usergroups[group_id]
+        self.workspace.usergroups[group_id] = replace(old, users=tuple(users))
+        added, removed = sorted(set(users) - set(old.users)), sorted(set(old.users) - set(users))
+        event = {
+            "type": "subteam_members_changed",
+            "subteam_id": group_id,
+            "team_id": self.workspace.cast.team_id,
+        }
+        self.emit(
+            event | {"added_users": added, "removed_users": removed, "event_ts": self.workspace.next_ts()}
+        )
+
+    def invite(self, user_id: str | None = None) -> None:
+        """`/invite`s a person, or the app itself, into the channel: member_joined_channel."""
+        conversations.enter(self.workspace, self.workspace.channel, user_id or self.workspace.app.bot_user_id)
+
+    def remove_app(self) -> None:
+        """Takes the app out of the channel."""
+        self.workspace.channel.members.discard(self.workspace.app.bot_user_id)
+
+    # --- The page -----------------------------------------------------------------------------------
+
+    def snapshot(self, viewer: str) -> Json:
+        """What this person sees, for the page."""
+        return slack_snapshot(self.workspace, viewer, dict(self._commands))
+
+    def reload(self, viewer: str) -> None:
+        """The person reloads the page: ephemerals are gone."""
+        self.workspace.forget_ephemerals(viewer)
+
+    async def act(self, body: Json) -> Json:
+        """Does what the page asks; `{"ok": …}` with `ms` or `error`, never an exception."""
+        return await page_act(self._people, body, self.encode)
+
+    def encode(self, typed: str, *, labels: bool = False) -> str:
+        """Typed text as Slack sends it: `&<>` escaped, `@name` a mention (`labels`: with the name in it)."""
+        names = {user.name: user.id for user in self.workspace.users.values()}
+        names[self.workspace.app.bot_name] = self.workspace.app.bot_user_id
+
+        def mention(match: re.Match[str]) -> str:
+            name = match[1]
+            if name not in names:
+                return match[0]
+            return f"<@{names[name]}|{name}>" if labels else f"<@{names[name]}>"
+
+        return re.sub(r"@([a-z0-9][a-z0-9._-]*)", mention, html.escape(typed, quote=False))
+
+    # --- Routes that need nothing more --------------------------------------------------------------
+
+    async def _respond(self, request: web.Request) -> web.Response:
+        return await handle_response_url(self.workspace, request)
+
+    async def _upload(self, request: web.Request) -> web.Response:
+        file_id = request.match_info["file"]
+        if file_id not in self.workspace.uploads:
+            raise web.HTTPNotFound(
+                text="This upload URL is not known. Ask files.getUploadURLExternal for one."
+            )
+        name, _ = self.workspace.uploads[file_id]
+        self.workspace.uploads[file_id] = (name, await request.read())
+        return web.Response(text="OK")
+
+    async def _stop(self, app: web.Application) -> None:
+        del app
+        await self._events.close()
+        for transport in self._transports:
+            await transport.close()
+
+
+__all__ = ["Clicked", "SlackStandIn", "Suggested"]

@@ -1,0 +1,293 @@
+"""The state of one workspace: messages, views, people; who changes it calls `changed`."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bot.demo.slack.handles import ResponseUrls, Tickets, Triggers
+from bot.demo.slack.people import DEMO_CAST, Cast, Channel, User
+from bot.demo.slack.traffic import Traffic
+
+Json = dict[str, Any]
+BROKEN = "This app did not respond. Try again."
+
+
+class Refused(Exception):
+    """Slack's answer to a call it does not carry out."""
+
+    def __init__(self, code: str, **more: Any) -> None:
+        """`code` is Slack's error name; `more` joins the answer."""
+        super().__init__(code)
+        self.code = code
+        self.more = more
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message or an ephemeral. `blocks` are never changed in place, so they can be shared."""
+
+    channel: str
+    ts: str
+    user: str
+    text: str
+    blocks: list[Json]
+    thread_ts: str | None = None
+    metadata: Json | None = None
+    edited: bool = False
+    from_bot: bool = False
+    ephemeral_to: str | None = None
+
+    @property
+    def action_ids(self) -> list[str]:
+        """The action ids of its buttons and menus, in reading order."""
+        return [element["action_id"] for _, element in elements(self.blocks)]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A modal or home view as it stands for one user."""
+
+    id: str
+    user: str
+    content: Json
+    hash: str
+    root: str
+    previous: str | None = None
+    errors: Json | None = None
+
+
+class Workspace:
+    """Everything Slack remembers. One per stand-in; nothing here does I/O."""
+
+    def __init__(self, *, cast: Cast = DEMO_CAST, clock: Callable[[], float]) -> None:
+        """`clock` gives UTC seconds; ages of handles and message times come from it."""
+        self.cast, self.app, self.clock = cast, cast.app, clock
+        self.users = {user.id: user for user in cast.users}
+        self.usergroups = {group.id: group for group in cast.usergroups}
+        present = {user.id for user in cast.users if user.role != "deactivated"}
+        channel = Channel(
+            cast.channel_id, cast.channel_name, cast.channel_topic, present | {self.app.bot_user_id}
+        )
+        self.channels = {channel.id: channel}
+        self.messages: dict[tuple[str, str], Message] = {}
+        self.roots_of_replies: Counter[tuple[str, str]] = Counter()
+        self.ephemerals: dict[tuple[str, str], Message] = {}
+        self.warnings: dict[tuple[str, str], str] = {}
+        self.reactions: dict[tuple[str, str], list[str]] = {}
+        self.homes: dict[str, View] = {}
+        self.modals: dict[str, list[View]] = {}
+        self.uploads: dict[str, tuple[str, bytes]] = {}
+        self.triggers, self.response_urls, self.tickets = Triggers(clock), ResponseUrls(clock), Tickets()
+        self.traffic = Traffic(clock)
+        self.paid_plan = True
+        self.origin = ""
+        self.on_event: Callable[[Json], None] = _nobody_listens
+        self._last_ts = 0
+        self._numbers = 0
+        self._subscribers: list[Callable[[], None]] = []
+        self._waiters: list[tuple[Callable[[], object], asyncio.Future[None]]] = []
+
+    # --- Change -------------------------------------------------------------------------------------
+
+    def changed(self) -> None:
+        """Tells the subscribers, and whoever waits for something that is now true."""
+        for subscriber in self._subscribers:
+            subscriber()
+        if self._waiters:
+            self._waiters = [waiter for waiter in self._waiters if not _settled(*waiter)]
+
+    def subscribe(self, subscriber: Callable[[], None]) -> Callable[[], None]:
+        """Calls `subscriber` after every change until the returned function is called."""
+        self._subscribers.append(subscriber)
+        return lambda: self._subscribers.remove(subscriber)
+
+    async def wait_until(self, predicate: Callable[[], object], timeout: float = 5) -> None:  # noqa: ASYNC109 - the public contract names it
+        """Returns once `predicate()` is true; asked again after each change. Raises TimeoutError."""
+        if predicate():
+            return
+        waiter = (predicate, asyncio.get_running_loop().create_future())
+        self._waiters.append(waiter)
+        try:
+            await asyncio.wait_for(waiter[1], timeout)
+        finally:
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+
+    def echo(self, channel: Channel, message: Json) -> None:
+        """Tells the app of its own writes, as Slack does."""
+        kind = "im" if channel.is_im else "channel"
+        self.on_event(message | {"channel": channel.id, "channel_type": kind, "event_ts": message["ts"]})
+
+    # --- Names --------------------------------------------------------------------------------------
+
+    def next_ts(self) -> str:
+        """A message ts: unique, increasing, and the time when it can be."""
+        self._last_ts = max(self._last_ts + 1, int(self.clock() * 1_000_000))
+        return f"{self._last_ts // 1_000_000}.{self._last_ts % 1_000_000:06d}"
+
+    def next_id(self, letter: str) -> str:
+        """An id in Slack's style: a letter for the kind, then a number nobody else has."""
+        self._numbers += 1
+        return f"{letter}0{self._numbers:09X}"
+
+    # --- Look-ups -----------------------------------------------------------------------------------
+
+    @property
+    def channel(self) -> Channel:
+        """The one channel of the page."""
+        return self.channels[self.cast.channel_id]
+
+    def user(self, user_id: Any) -> User:
+        """Raises Refused user_not_found."""
+        if not isinstance(user_id, str) or user_id not in self.users:
+            raise Refused("user_not_found")
+        return self.users[user_id]
+
+    def find(self, channel: str, ts: str, viewer: str | None = None) -> Message | None:
+        """The message, or the ephemeral if `viewer` is who it was shown to."""
+        message = self.messages.get((channel, ts))
+        if message is None and viewer is not None:
+            return self.ephemerals.get((viewer, ts))
+        return message
+
+    def view(self, view_id: str) -> View | None:
+        """The open modal or published home with this id."""
+        opened = (view for stack in self.modals.values() for view in stack if view.id == view_id)
+        return next(opened, None) or next((view for view in self.homes.values() if view.id == view_id), None)
+
+    def is_shared(self, channel: Channel) -> bool:
+        """Whether somebody of another workspace is in it (Slack Connect)."""
+        return any(
+            user in self.users and self.users[user].team_id != self.cast.team_id for user in channel.members
+        )
+
+    # --- Writes -------------------------------------------------------------------------------------
+
+    def put(self, message: Message) -> Message:
+        """Stores a new or changed message."""
+        key = (message.channel, message.ts)
+        if key not in self.messages and message.thread_ts is not None:
+            self.roots_of_replies[(message.channel, message.thread_ts)] += 1
+        self.messages[key] = message
+        self.changed()
+        return message
+
+    def put_ephemeral(self, message: Message) -> Message:
+        """Shows a message to one person."""
+        self.ephemerals[(message.ephemeral_to or "", message.ts)] = message
+        self.changed()
+        return message
+
+    def remove(self, message: Message) -> None:
+        """Deletes a message or an ephemeral."""
+        if message.ephemeral_to is not None:
+            self.ephemerals.pop((message.ephemeral_to, message.ts), None)
+        elif self.messages.pop((message.channel, message.ts), None) and message.thread_ts is not None:
+            self.roots_of_replies[(message.channel, message.thread_ts)] -= 1
+        self.changed()
+
+    def put_view(self, view: View) -> View:
+        """Stores a changed view where it is: in its user's stack, or as their home."""
+        if view.content["type"] == "home":
+            self.homes[view.user] = view
+        else:
+            stack = self.modals.setdefault(view.user, [])
+            self.modals[view.user] = [view if old.id == view.id else old for old in stack]
+        self.changed()
+        return view
+
+    def warn(self, user: str, ts: str, warning: str | None) -> None:
+        """Puts the warning icon beside a message for one person, or takes it away."""
+        if warning is not None:
+            self.warnings[(user, ts)] = warning
+        elif self.warnings.pop((user, ts), None) is None:
+            return
+        self.changed()
+
+    def forget_ephemerals(self, user: str) -> None:
+        """What a reload of the client does: ephemerals are not stored, so they are gone."""
+        self.ephemerals = {key: message for key, message in self.ephemerals.items() if key[0] != user}
+
+    # --- As Slack writes them -----------------------------------------------------------------------
+
+    def message_json(self, message: Message) -> Json:
+        """The message object of payloads and answers."""
+        shown: Json = {"type": "message", "user": message.user, "ts": message.ts, "text": message.text}
+        shown["team"] = self.users[message.user].team_id if message.user in self.users else self.cast.team_id
+        if message.from_bot:
+            shown |= {"bot_id": self.app.bot_id, "app_id": self.app.id}
+        if message.blocks:
+            shown["blocks"] = message.blocks
+        if message.thread_ts is not None:
+            shown["thread_ts"] = message.thread_ts
+        replies = self.roots_of_replies.get((message.channel, message.ts), 0)
+        if replies:
+            shown |= {"thread_ts": message.ts, "reply_count": replies}
+        if message.metadata is not None:
+            shown["metadata"] = message.metadata
+        if message.edited:
+            shown["edited"] = {"user": message.user, "ts": message.ts}
+        return shown
+
+    def view_json(self, view: View, state: Json | None = None) -> Json:
+        """The view object of payloads and answers."""
+        empty = {"title": None, "submit": None, "close": None, "callback_id": "", "external_id": ""}
+        return {
+            "id": view.id,
+            "team_id": self.cast.team_id,
+            **empty,
+            "private_metadata": "",
+            "clear_on_close": False,
+            "notify_on_close": False,
+            **view.content,
+            "state": {"values": state or {}},
+            "hash": view.hash,
+            "root_view_id": view.root,
+            "previous_view_id": view.previous,
+            "app_id": self.app.id,
+            "app_installed_team_id": self.cast.team_id,
+            "bot_id": self.app.bot_id,
+        }
+
+    def with_ids(self, blocks: list[Json]) -> list[Json]:
+        """The blocks with the `block_id` and `action_id` that Slack gives where the app gave none."""
+        return [self._with_ids(block) for block in blocks]
+
+    def _with_ids(self, block: Json) -> Json:
+        named = block if "block_id" in block else {**block, "block_id": self.next_id("b")}
+        if block["type"] == "actions" and not all("action_id" in element for element in block["elements"]):
+            elements = [{"action_id": self.next_id("a"), **element} for element in block["elements"]]
+            return {**named, "elements": elements}
+        for key in ("accessory", "element"):
+            if key in block and "action_id" not in block[key] and block[key]["type"] != "image":
+                return {**named, key: {**block[key], "action_id": self.next_id("a")}}
+        return named
+
+
+def elements(blocks: list[Json]) -> Iterator[tuple[Json, Json]]:
+    """(block, element) for everything in blocks that can be acted on."""
+    for block in blocks:
+        inside = (
+            block["elements"]
+            if block["type"] == "actions"
+            else [block.get("accessory"), block.get("element")]
+        )
+        yield from ((block, element) for element in inside if element and "action_id" in element)
+
+
+def edited(message: Message, **changes: Any) -> Message:
+    """The message with some fields changed."""
+    return replace(message, **changes)
+
+
+def _nobody_listens(event: Json) -> None:
+    """Where events go while no one delivers them."""
+    del event
+
+
+def _settled(predicate: Callable[[], object], future: asyncio.Future[None]) -> bool:
+    if not future.done() and predicate():
+        future.set_result(None)
+    return future.done()
