@@ -97,10 +97,7 @@ function edited(message) {
 
 function reactionRow({ reactions }) {
   if (!reactions?.length) return null;
-  const pills = reactions.map(({ name, users }) =>
-    el("span", { class: "reaction", title: `:${name}: by ${users.map(nameOf).join(", ")}` }, withEmoji(`:${name}:`), ` ${users.length}`),
-  );
-  return el("div", { class: "reactions" }, ...pills);
+  return el("div", { class: "reactions" }, ...reactions.map((name) => el("span", { class: "reaction" }, withEmoji(`:${name}:`))));
 }
 
 /** Slack's warning sign with what went wrong. */
