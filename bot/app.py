@@ -33,6 +33,7 @@ from store.errors import StoreError
 from store.events import count_events
 from store.execution import recover_stranded, release_claims
 from store.firings import keep_rules
+from store.models import EventState, ProposalState
 from store.proposals import count_proposals
 
 log = logging.getLogger(__name__)
@@ -205,12 +206,12 @@ async def _http(
 
 def _metrics(store: Store) -> Handler:
     async def answer(request: web.Request) -> web.StreamResponse:
-        for gauge, counts in (
-            (PROPOSALS, await store.do(count_proposals)),
-            (EVENTS, await store.do(count_events)),
+        for gauge, states, counts in (
+            (PROPOSALS, ProposalState, await store.do(count_proposals)),
+            (EVENTS, EventState, await store.do(count_events)),
         ):
-            for state, count in counts.items():
-                gauge.labels(state=state).set(count)
+            for state in states:  # all of them: a gauge keeps its value when a state has emptied
+                gauge.labels(state=state).set(counts.get(state, 0))
         BACKLOG.set(store.backlog)
         return await metrics(request)
 

@@ -36,6 +36,8 @@ class Authority:
 
     async def refusal(self, user_id: str, team_id: str | None) -> str | None:
         """Why this person may not decide, in words, or None when they may. `team_id` is the clicker's."""
+        if self.team_id is None:  # without it nobody can be told from a member of another workspace
+            return "Slack has not yet said which workspace this is; tap again in a moment."
         try:
             user = await self._user(user_id)
             listed = user_id in self._approvers.users or await self._in_a_group(user_id)

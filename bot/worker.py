@@ -47,8 +47,11 @@ class Lane(Generic[Row]):
     async def _turn(self) -> None:
         self._woken.clear()
         if not await self._start_rows():
+            # Not wait_for: on Python 3.11 it swallows a cancellation that comes together with a wake-up, and
+            # the program would never stop.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), self.idle)
+                async with asyncio.timeout(self.idle):
+                    await self._woken.wait()
 
     async def _start_rows(self) -> bool:
         """Claim what there is room for; whether there was any."""

@@ -96,13 +96,17 @@ def finish_execution(
     reason: str | None,
     due_at: datetime | None = None,
 ) -> int | None:
-    """Leave `executing` for an outcome, or back to `approved` until `due_at`. None: the claim ran out."""
+    """Leave `executing` for an outcome, or back to `approved` until `due_at`. None: the claim ran out.
+
+    WITHDRAWN is reached over `approved`: it is for what was certainly not sent.
+    """
+    withdrawn = to == ProposalState.WITHDRAWN
     later = {} if due_at is None else {"due_at": due_at}
-    return advance(
+    version = advance(
         connection,
         proposal_id,
         ProposalState.EXECUTING,
-        to,
+        ProposalState.APPROVED if withdrawn else to,
         actor=WORKER,
         at=now,
         reason=reason,
@@ -111,6 +115,9 @@ def finish_execution(
         claimed_until=None,
         **later,
     )
+    if version is None or not withdrawn:
+        return version
+    return advance(connection, proposal_id, ProposalState.APPROVED, to, actor=WORKER, at=now, reason=reason)
 
 
 def recover_stranded(connection: Connection, *, now: datetime, reason: str) -> int:

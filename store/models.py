@@ -25,7 +25,7 @@ _S = ProposalState
 TRANSITIONS: Mapping[ProposalState, frozenset[ProposalState]] = {
     _S.PENDING: frozenset({_S.APPROVED, _S.DECLINED, _S.EXPIRED, _S.WITHDRAWN}),
     _S.APPROVED: frozenset({_S.EXECUTING, _S.WITHDRAWN}),
-    _S.EXECUTING: frozenset({_S.SUCCEEDED, _S.FAILED, _S.UNKNOWN, _S.APPROVED, _S.WITHDRAWN}),
+    _S.EXECUTING: frozenset({_S.SUCCEEDED, _S.FAILED, _S.UNKNOWN, _S.APPROVED}),
     _S.UNKNOWN: frozenset({_S.SUCCEEDED, _S.APPROVED, _S.FAILED}),
     _S.FAILED: frozenset({_S.APPROVED}),
     _S.SUCCEEDED: frozenset(),

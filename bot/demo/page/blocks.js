@@ -1,5 +1,6 @@
 /** Draws a list of Block Kit blocks, each by the function of its type. */
 
+import { reader } from "./directory.js";
 import { el, freshId } from "./dom.js";
 import { drawElement, picture, thumbnail } from "./elements.js";
 import { reconcile } from "./keyed.js";
@@ -26,7 +27,7 @@ const BLOCKS = {
 export function drawBlocks(container, blocks, surface) {
   const items = blocks.map((block, index) => ({
     key: block.block_id ?? `#${index}`,
-    print: JSON.stringify([block, surface.errors[block.block_id]]),
+    print: JSON.stringify([block, surface.errors[block.block_id], reader()]),
     block,
   }));
   reconcile(container, items, (item) => drawBlock(item.block, surface));

@@ -20,9 +20,9 @@ export function nameOf(id) {
   return names.get(id) ?? id;
 }
 
-/** Whether that is the person who looks at the page. */
-export function isViewer(id) {
-  return id === viewer;
+/** The person who looks at the page; mentions of them stand out. */
+export function reader() {
+  return viewer;
 }
 
 /** One of eight colours, always the same for the same id. */

@@ -2,7 +2,7 @@
 
 import { drawBlocks } from "./blocks.js";
 import { clock, formatDate } from "./dates.js";
-import { colourOf, initialsOf, nameOf } from "./directory.js";
+import { colourOf, initialsOf, nameOf, reader } from "./directory.js";
 import { el } from "./dom.js";
 import { withEmoji } from "./emoji.js";
 import { icon } from "./icons.js";
@@ -30,7 +30,7 @@ export function messageItem(message, { channel, repliers, compact, inThread }) {
   const faces = repliers.get(message.ts) ?? [];
   return {
     key: message.ts,
-    print: JSON.stringify([message, warning, faces, compact, nameOf(message.user)]),
+    print: JSON.stringify([message, warning, faces, compact, nameOf(message.user), reader()]),
     message,
     warning,
     faces,
@@ -97,7 +97,8 @@ function edited(message) {
 
 function reactionRow({ reactions }) {
   if (!reactions?.length) return null;
-  return el("div", { class: "reactions" }, ...reactions.map((name) => el("span", { class: "reaction" }, withEmoji(`:${name}:`))));
+  const pills = reactions.map((name) => el("span", { class: "reaction" }, withEmoji(`:${name}:`)));
+  return el("div", { class: "reactions" }, ...pills);
 }
 
 /** Slack's warning sign with what went wrong. */

@@ -1,7 +1,7 @@
 /** Slack's mrkdwn as DOM nodes: bold, italic, strike, code, quotes, links, mentions, dates, emoji. */
 
 import { formatDate } from "./dates.js";
-import { isViewer, nameOf } from "./directory.js";
+import { nameOf, reader } from "./directory.js";
 import { el, link, webAddress } from "./dom.js";
 import { emoji } from "./emoji.js";
 
@@ -139,7 +139,7 @@ function called(id, label) {
 
 /** `@Ann` as a pill, stronger when it is the reader. */
 export function person(id, label) {
-  return el("span", { class: isViewer(id) ? "mention mention-loud" : "mention" }, `@${called(id, label)}`);
+  return el("span", { class: id === reader() ? "mention mention-loud" : "mention" }, `@${called(id, label)}`);
 }
 
 /** `#approvals` as a pill. */

@@ -10,6 +10,8 @@ const GROUPS = [
   ["recorded", "Recorded deliveries"],
 ];
 
+const UUID = /([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f-]{22}/g; // its first eight tell it apart on a narrow panel
+
 /** Draws the events that can be sent. They change rarely, so each keeps its own answer line. */
 export function drawEvents(root, events) {
   const groups = GROUPS.map(([group, title]) => ({ title, events: events.filter((event) => event.group === group) }));
@@ -55,16 +57,23 @@ export function drawReceived(root, calls) {
     classes: call.write ? (isDone(call) ? "row-write" : "row-refused") : "",
     head: [
       el("b", { class: "row-method" }, call.method),
-      el("span", { class: "row-what" }, call.path),
+      el("span", { class: "row-what", title: call.path }, call.path.replace(UUID, "$1…")),
       status(call.status || "dropped", isDone(call)),
     ],
-    more: call.changed ? el("div", { class: "row-changed" }, call.changed) : null,
+    more: outcomeOf(call),
     details: [
+      ["Path", call.path],
       ["Query", isEmpty(call.query) ? null : shown(call.query)],
       ["Body", call.body === null || call.body === undefined ? null : shown(call.body)],
       ["Answer", call.answer || null],
     ],
   }));
+}
+
+/** What a write changed, or why it was refused. */
+function outcomeOf(call) {
+  if (call.changed) return el("div", { class: "row-changed" }, call.changed);
+  return call.write && !isDone(call) && call.answer ? el("div", { class: "row-more" }, call.answer) : null;
 }
 
 /** Draws the webhooks Polar sent, newest first; `echo` marks those our own writes caused. */
