@@ -30,11 +30,11 @@ from store.models import Call, CallState, Proposal, ProposalState, Transition
 APPROVE, DECLINE = "approve", "decline"  # action ids that tests and users rely on
 _MOST_FIELDS = 6
 _RISK = {
-    "R0": "none: reads only",
-    "R1": "low: can be undone, no money",
-    "R2": "some: small, bounded money or access",
-    "R3": "high: larger money or hard to undo",
-    "R4": "highest: cannot be undone",
+    "R0": "none, only reads",
+    "R1": "low, can be undone",
+    "R2": "some money or access, bounded",
+    "R3": "high, hard to undo",
+    "R4": "highest, cannot be undone",
 }
 
 
@@ -107,11 +107,10 @@ def _body(call: Call) -> dict[str, Any] | None:
 
 
 def _small_print(p: Proposal, deciders: str) -> list[str]:
-    return [
-        p.id,
-        f"rule {p.rule}" if p.rule else f"proposed by {p.proposer}",
-        f"always asks: {p.always_asks}" if p.always_asks else deciders,
-    ] + ([deciders] if p.always_asks else [])
+    small = [p.id, f"rule {p.rule}" if p.rule else f"proposed by {p.proposer}"]
+    if p.always_asks:
+        small.append(f"always asks: {p.always_asks}")
+    return [*small, deciders] if p.state == ProposalState.PENDING else small
 
 
 def _buttons(p: Proposal) -> Block:
@@ -210,8 +209,8 @@ _CALL_WORDS: Mapping[CallState, str] = {
 
 
 def _progress(p: Proposal) -> list[Element]:
-    """With several calls, how many stand where: "1 done, 1 refused"."""
-    if len(p.calls) < 2:
+    """With several calls of which not all are done, how many stand where: "1 done, 1 refused"."""
+    if len(p.calls) < 2 or all(call.state == CallState.DONE for call in p.calls):
         return []
     counts: dict[str, int] = {}
     for call in p.calls:
@@ -251,5 +250,7 @@ def thread_line(proposal: Proposal, change: Transition) -> Message | None:
 
 
 def _outcome(call: Call) -> str:
-    said = _CALL_WORDS[call.state] + (f" ({call.status})" if call.status else "")
+    said = _CALL_WORDS[call.state] + (
+        f" ({call.status})" if call.status and call.state != CallState.DONE else ""
+    )
     return f"{said}: {call.error}" if call.error else said
