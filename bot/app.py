@@ -191,8 +191,9 @@ async def _http(
             web.get("/metrics", _metrics(parts.store)),
         ]
     )
-    if not settings.socket_mode:
-        app.add_routes([web.post("/slack/events", slack_events(slack_app))])
+    if not settings.socket_mode and settings.slack_signing_secret is not None:
+        secret = settings.slack_signing_secret.get_secret_value()
+        app.add_routes([web.post("/slack/events", slack_events(slack_app, secret))])
     runner = web.AppRunner(app, access_log=None, handle_signals=False)
     await runner.setup()
     try:

@@ -83,12 +83,12 @@ class Listeners:
 
 
 def _tap(body: Payload, action: Payload) -> Tap:
-    user, container = body.get("user", {}), body.get("container", {})
+    user, container = body.get("user") or {}, body.get("container") or {}
     return Tap(
         user_id=str(user.get("id", "")),
         team_id=user.get("team_id"),
         proposal_id=str(action.get("value", "")).partition(":")[0],
-        channel=container.get("channel_id") or body.get("channel", {}).get("id"),
+        channel=container.get("channel_id") or (body.get("channel") or {}).get("id"),
         message_ts=container.get("message_ts"),
     )
 

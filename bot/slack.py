@@ -102,9 +102,8 @@ class Slack:
         )
         for message in answer.get("messages", []):
             payload = (message.get("metadata") or {}).get("event_payload") or {}
-            if payload.get("proposal_id") == proposal_id and not message.get("thread_ts", "").strip(
-                message["ts"]
-            ):
+            root = message.get("thread_ts", message["ts"])
+            if payload.get("proposal_id") == proposal_id and root == message["ts"]:
                 return str(message["ts"])
         return None
 

@@ -40,6 +40,8 @@ def webhook(
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
             return _answer(413, "The body is larger than 1 MiB. Nothing was stored.")
+        except web.RequestPayloadError:
+            return _answer(400, "The body cannot be read as its headers say. Nothing was stored.")
         if request.content_type != _JSON:
             return _answer(415, f"The content type must be {_JSON}. Nothing was stored.")
         now = clock()
@@ -50,7 +52,9 @@ def webhook(
             return _answer(403, error.plain)
         except (MalformedDelivery, NotAnEvent) as error:
             return _answer(400, getattr(error, "plain", None) or str(error))
-        event = NewEvent(delivery.id, type_, body, delivery.signature, delivery.timestamp, now)
+        # Beside the signature that fits the header may hold bytes that are no text: no database takes them.
+        signature = delivery.signature.encode("ascii", "backslashreplace").decode()
+        event = NewEvent(delivery.id, type_, body, signature, delivery.timestamp, now)
         try:
             await store.record(event)
         except StoreError as error:

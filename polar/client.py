@@ -135,16 +135,17 @@ class PolarClient:
             await self._sleep(wait)
             pause = min(pause * 2, BACKOFF_MOST)
 
-    async def pages(self, call: Call) -> AsyncIterator[dict[str, Any]]:
+    async def pages(self, call: Call, *, within: float = READ_WITHIN) -> AsyncIterator[dict[str, Any]]:
         """The items of a list, page after page.
 
         An item that moves to a later page meanwhile is given once; one that moves to an earlier page can be
-        missed, so ask for an order in which new rows come last.
+        missed, so ask for an order in which new rows come last. Each page is tried for `within` seconds.
         """
         seen: set[Any] = set()
         page, more = 1, True
         while more:
-            answer = await self.read(replace(call, query={"limit": PAGE_SIZE, **call.query, "page": page}))
+            asked = replace(call, query={"limit": PAGE_SIZE, **call.query, "page": page})
+            answer = await self.read(asked, within=within)
             items, more = _page(answer.body, page)
             for item in items:
                 if (key := item.get("id")) is None or key not in seen:

@@ -1,56 +1,96 @@
 """The engine for either database, its settings and its lock: the only place that knows dialects."""
 
 import fcntl
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from sqlalchemy import Connection, CursorResult, Table, event
+from sqlalchemy import Connection, CursorResult, Engine, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from store.errors import StoreLocked, StoreUnreachable
 
-# Readers of other processes (`export`, a backup) may hold the file for a moment.
-_BUSY_TIMEOUT_MS = 5_000
+_DRIVERS = frozenset({"sqlite+aiosqlite", "postgresql+asyncpg"})
+# Readers of other processes (`export`, a backup) may hold the file for a moment: milliseconds.
+_BUSY = "busy_timeout=5000"
+_READING = (_BUSY, "query_only=ON")
+# FULL: an acknowledged webhook survives a power cut.
+_WRITING = (_BUSY, "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
 
 
-def make_engine(url: str) -> AsyncEngine:
-    """The engine for `url` (`sqlite+aiosqlite:///…` or `postgresql+asyncpg://…`)."""
-    parsed = make_url(url)
+def make_engine(url: str, *, read_only: bool = False) -> AsyncEngine:
+    """The engine for `url` (`sqlite+aiosqlite:///…` or `postgresql+asyncpg://…`). Raises StoreUnreachable."""
+    parsed = _parsed(url)
+    # Parameters hold what customers wrote; an error must not carry them into the log.
     if parsed.get_backend_name() == "sqlite":
-        return _sqlite_engine(parsed)
-    return create_async_engine(
-        parsed, pool_size=4, max_overflow=0, pool_pre_ping=True, isolation_level="READ COMMITTED"
-    )
+        return _sqlite_engine(parsed, read_only=read_only)
+    options = {"pool_size": 4, "max_overflow": 0, "pool_pre_ping": True, "isolation_level": "READ COMMITTED"}
+    return create_async_engine(parsed, hide_parameters=True, **options)
 
 
-def _sqlite_engine(url: URL) -> AsyncEngine:
+def _parsed(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        parsed = URL.create("unreadable")
+    if parsed.drivername not in _DRIVERS or (parsed.drivername == "sqlite+aiosqlite" and not _path(parsed)):
+        msg = "DATABASE_URL must be sqlite:///path/of/a/file or postgresql://user:password@host/name."
+        raise StoreUnreachable(msg)
+    return parsed
+
+
+def _path(url: URL) -> Path | None:
+    """The file of a SQLite database; None for one in memory, which could not keep anything."""
+    if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
+        return None
+    return Path(url.database).resolve()
+
+
+def _sqlite_engine(url: URL, *, read_only: bool) -> AsyncEngine:
+    path = _path(url)
+    if read_only and path is not None and not path.exists():
+        msg = f"There is no database at {path} yet. Start the program once, or check DATABASE_URL."
+        raise StoreUnreachable(msg)
+    options = {"hide_parameters": True, "execution_options": {"read_only": read_only}}
     # One connection: SQLite has one writer, and a pool of several only makes them wait for each other
     # (measured: a p99 of 0.4 s with the default pool).
-    engine = create_async_engine(url, pool_size=1, max_overflow=0, pool_timeout=None)
+    engine = create_async_engine(url, pool_size=1, max_overflow=0, pool_timeout=None, **options)
+    _set_up_sqlite(engine.sync_engine)
+    return engine
 
-    @event.listens_for(engine.sync_engine, "connect")
+
+def in_process_engine(engine: AsyncEngine) -> Engine:
+    """The same SQLite file with the same settings through the standard library's driver, for one thread."""
+    options = {"hide_parameters": True, "execution_options": engine.get_execution_options()}
+    own = engine.url.set(drivername="sqlite+pysqlite")
+    made = create_engine(own, pool_size=1, max_overflow=0, pool_timeout=None, **options)
+    _set_up_sqlite(made)
+    return made
+
+
+def _set_up_sqlite(engine: Engine) -> None:
+    read_only = engine.get_execution_options()["read_only"]
+
+    @event.listens_for(engine, "connect")
     def _set_up(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # the driver's own BEGIN is deferred; ours is below
-        cursor = connection.cursor()
-        for pragma in (
-            f"busy_timeout={_BUSY_TIMEOUT_MS}",
-            "journal_mode=WAL",
-            "synchronous=FULL",  # an acknowledged webhook survives a power cut
-            "foreign_keys=ON",
-        ):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
+        for pragma in _READING if read_only else _WRITING:
+            _pragma(connection, pragma)
 
-    @event.listens_for(engine.sync_engine, "begin")
+    @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         # IMMEDIATE: a transaction that starts by reading must not fail when it comes to write.
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
-    return engine
+
+def _pragma(connection: Any, pragma: str) -> None:
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
 
 
 def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> CursorResult[Any]:
@@ -62,7 +102,7 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str,
 
 def is_file(url: str) -> bool:
     """Whether the database is a SQLite file, which one process owns."""
-    return make_url(url).get_backend_name() == "sqlite"
+    return _parsed(url).get_backend_name() == "sqlite"
 
 
 @asynccontextmanager
@@ -71,11 +111,11 @@ async def sole_owner(url: str) -> AsyncIterator[None]:
 
     Raises StoreLocked when another process holds it, StoreUnreachable when the folder cannot be written.
     """
-    path = make_url(url).database
-    if not is_file(url) or path in (None, "", ":memory:"):
+    path = _path(_parsed(url)) if is_file(url) else None
+    if path is None:
         yield
         return
-    lock = _take_lock(Path(f"{path}.lock"))
+    lock = _take_lock(path.with_name(f"{path.name}.lock"))
     try:
         yield
     finally:
@@ -97,10 +137,21 @@ def _take_lock(path: Path) -> IO[str]:
     return file
 
 
-def allow_foreign_key_rewrites(connection: Connection) -> None:
-    """Before migrating SQLite: Alembic rewrites whole tables, which would cascade to their children."""
-    if connection.dialect.name == "sqlite":
-        connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
+@contextmanager
+def foreign_keys_off(connection: Connection) -> Iterator[None]:
+    """While migrating SQLite: Alembic rewrites whole tables, which would cascade to their children.
+
+    On the driver's connection, because SQLite ignores the pragma inside a transaction.
+    """
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    driver = connection.connection
+    _pragma(driver, "foreign_keys=OFF")
+    try:
+        yield
+    finally:
+        _pragma(driver, "foreign_keys=ON")
 
 
 def take_migration_lock(connection: Connection) -> None:

@@ -37,7 +37,7 @@ def decide(connection: Connection, decision: Decision) -> tuple[bool, Proposal |
 
 
 def all_decisions(connection: Connection) -> Iterator[Decision]:
-    """Every decision, oldest first."""
+    """Every decision, oldest first. Go through it inside the transaction: it is read as you go."""
     for row in connection.execute(select(decisions).order_by(decisions.c.id)):
         yield Decision(
             proposal_id=row.proposal_id,

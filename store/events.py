@@ -132,14 +132,6 @@ def postpone_event(connection: Connection, event_id: str, *, token: str, due_at:
     return result.rowcount == 1
 
 
-def next_event_due(connection: Connection) -> datetime | None:
-    """When the next unhandled webhook wants attention, or None."""
-    found: datetime | None = connection.execute(
-        select(func.min(events.c.due_at)).where(events.c.state == EventState.NEW)
-    ).scalar()
-    return found
-
-
 def get_event(connection: Connection, event_id: str) -> StoredEvent | None:
     """The webhook with this `webhook-id`."""
     row = connection.execute(select(events).where(events.c.id == event_id)).one_or_none()
@@ -147,7 +139,7 @@ def get_event(connection: Connection, event_id: str) -> StoredEvent | None:
 
 
 def all_events(connection: Connection) -> Iterator[StoredEvent]:
-    """Every webhook, in the order received."""
+    """Every webhook, in the order received. Go through it inside the transaction: it is read as you go."""
     for row in connection.execute(select(events).order_by(events.c.received_at, events.c.id)):
         yield _event(row)
 

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, or_, select, update
+from sqlalchemy import Connection, or_, select, update
 
-from store.models import Call, CallState, Proposal, ProposalState
+from store.models import Call, CallState, EventState, FiringState, Proposal, ProposalState
 from store.proposals import advance, get_proposal, read_call
 from store.tables import calls, events, firings, proposals
 
 WORKER = "polar-approvals"
+_CLAIMABLE = (ProposalState.APPROVED, ProposalState.EXECUTING, ProposalState.UNKNOWN)
 
 
 def claim_approved(
@@ -47,17 +48,26 @@ def begin_call(connection: Connection, proposal_id: str, number: int, *, token: 
     """Note, before the first byte leaves, that a call is being sent. False: it must not be sent.
 
     Only a PLANNED call of a proposal still executing under `token` may be sent: this is what makes a
-    write at most once, whatever is killed.
+    write at most once, whatever is killed. The proposal's row is written first, so that a rival who takes
+    it over (`recover_stranded`) comes wholly before or wholly after.
     """
-    held = select(proposals.c.id).where(
-        proposals.c.id == proposal_id,
-        proposals.c.state == ProposalState.EXECUTING,
-        proposals.c.claim == token,
-        proposals.c.claimed_until > now,
+    held = connection.execute(
+        update(proposals)
+        .where(
+            proposals.c.id == proposal_id,
+            proposals.c.state == ProposalState.EXECUTING,
+            proposals.c.claim == token,
+            proposals.c.claimed_until > now,
+        )
+        .values(claim=token)
     )
+    if held.rowcount != 1:
+        return False
     result = connection.execute(
         update(calls)
-        .where(calls.c.proposal_id.in_(held), calls.c.number == number, calls.c.state == CallState.PLANNED)
+        .where(
+            calls.c.proposal_id == proposal_id, calls.c.number == number, calls.c.state == CallState.PLANNED
+        )
         .values(state=CallState.SENDING, started_at=now)
     )
     return result.rowcount == 1
@@ -68,22 +78,22 @@ def end_call(
     proposal_id: str,
     number: int,
     *,
+    token: str,
     state: CallState,
     now: datetime,
     status: int | None = None,
     error: str | None = None,
     answer: Any = None,
-) -> None:
-    """Note what came of a call that was being sent (or that it no longer applies and was skipped)."""
-    connection.execute(
+) -> bool:
+    """Note what came of a call. False: the claim has gone to somebody else, whose word counts."""
+    held = select(proposals.c.id).where(proposals.c.id == proposal_id, proposals.c.claim == token)
+    open_states = [CallState.SENDING, CallState.PLANNED, CallState.UNKNOWN]
+    result = connection.execute(
         update(calls)
-        .where(
-            calls.c.proposal_id == proposal_id,
-            calls.c.number == number,
-            calls.c.state.in_([CallState.SENDING, CallState.PLANNED, CallState.UNKNOWN]),
-        )
+        .where(calls.c.proposal_id.in_(held), calls.c.number == number, calls.c.state.in_(open_states))
         .values(state=state, status=status, error=error, answer=answer, finished_at=now)
     )
+    return result.rowcount == 1
 
 
 def finish_execution(
@@ -123,48 +133,51 @@ def finish_execution(
 def recover_stranded(connection: Connection, *, now: datetime, reason: str) -> int:
     """Close what a dead worker left in `executing`: how many proposals.
 
-    A call that was being sent may have arrived, so the proposal becomes `unknown`. Where no call was
-    being sent, nothing is in doubt and it goes back to `approved`.
+    A call that was being sent may have arrived, so the proposal becomes `unknown`. Where no call is in
+    doubt it goes back to `approved`.
     """
+    over = [
+        proposals.c.state == ProposalState.EXECUTING,
+        or_(proposals.c.claimed_until.is_(None), proposals.c.claimed_until <= now),
+    ]
+    # Taking the claim away first: from here on its holder, should it still live, can begin no call.
     stranded = connection.execute(
-        select(proposals.c.id).where(
-            proposals.c.state == ProposalState.EXECUTING,
-            or_(proposals.c.claimed_until.is_(None), proposals.c.claimed_until <= now),
-        )
+        update(proposals).where(*over).values(claim=None, claimed_until=None).returning(proposals.c.id)
     ).scalars()
-    count = 0
-    for proposal_id in stranded.all():
-        in_doubt = connection.execute(
-            update(calls)
-            .where(and_(calls.c.proposal_id == proposal_id, calls.c.state == CallState.SENDING))
-            .values(state=CallState.UNKNOWN, error=reason, finished_at=now)
-        ).rowcount
-        to, why = (ProposalState.UNKNOWN, reason) if in_doubt else (ProposalState.APPROVED, None)
-        version = advance(
-            connection,
-            proposal_id,
-            ProposalState.EXECUTING,
-            to,
-            actor=WORKER,
-            at=now,
-            reason=why,
-            claim=None,
-            claimed_until=None,
-            due_at=now,
-        )
-        count += version is not None
-    return count
+    return sum(_close_stranded(connection, proposal_id, now, reason) for proposal_id in stranded.all())
+
+
+def _close_stranded(connection: Connection, proposal_id: str, now: datetime, reason: str) -> bool:
+    own = calls.c.proposal_id == proposal_id
+    connection.execute(
+        update(calls)
+        .where(own, calls.c.state == CallState.SENDING)
+        .values(state=CallState.UNKNOWN, error=reason, finished_at=now)
+    )
+    doubtful = select(calls.c.number).where(own, calls.c.state == CallState.UNKNOWN).limit(1)
+    in_doubt = connection.execute(doubtful).first() is not None
+    version = advance(
+        connection,
+        proposal_id,
+        ProposalState.EXECUTING,
+        ProposalState.UNKNOWN if in_doubt else ProposalState.APPROVED,
+        actor=WORKER,
+        at=now,
+        reason=reason if in_doubt else None,
+        due_at=now,
+    )
+    return version is not None
 
 
 def release_claims(connection: Connection) -> None:
     """At the start of the only process: whoever held a claim is dead, so nobody waits for it to run out."""
-    for column in (
-        events.c.claimed_until,
-        firings.c.claimed_until,
-        proposals.c.claimed_until,
-        proposals.c.card_claimed_until,
+    for column, among in (
+        (events.c.claimed_until, events.c.state == EventState.NEW),
+        (firings.c.claimed_until, firings.c.state == FiringState.WAITING),
+        (proposals.c.claimed_until, proposals.c.state.in_(_CLAIMABLE)),
+        (proposals.c.card_claimed_until, proposals.c.drawn < proposals.c.version),
     ):
-        connection.execute(update(column.table).where(column.is_not(None)).values({column: None}))
+        connection.execute(update(column.table).where(among, column.is_not(None)).values({column: None}))
 
 
 @dataclass(frozen=True, slots=True)

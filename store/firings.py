@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, or_, select, update
+from sqlalchemy import Connection, Row, func, or_, select, tuple_, update
 
 from store.database import insert_new
 from store.events import ask_successor_again, finish_event, note_sighting, postpone_event
@@ -43,10 +43,11 @@ def claim_firings(
         firings.c.due_at <= now,
         or_(firings.c.claimed_until.is_(None), firings.c.claimed_until < now),
     ]
-    due = select(firings.c.fact_key).where(*free).order_by(firings.c.due_at).limit(limit)
+    key = tuple_(firings.c.fact_key, firings.c.rule)
+    due = select(firings.c.fact_key, firings.c.rule).where(*free).order_by(firings.c.due_at).limit(limit)
     rows = connection.execute(
         update(firings)
-        .where(firings.c.fact_key.in_(due), *free)
+        .where(key.in_(due), *free)
         .values(claim=token, claimed_until=until, attempts=firings.c.attempts + 1)
         .returning(firings)
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from store.database import allow_foreign_key_rewrites, take_migration_lock
+from store.database import foreign_keys_off, take_migration_lock
 from store.errors import StoreTooNew
 
 # The newest revision in migrations/versions; a test compares them. Loading Alembic costs a fifth of a
@@ -39,9 +39,7 @@ def _upgrade(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS))
     config.attributes["connection"] = connection
-    allow_foreign_key_rewrites(connection)
-    connection.rollback()
-    with connection.begin():
+    with foreign_keys_off(connection), connection.begin():
         take_migration_lock(connection)
         try:
             command.upgrade(config, "head")

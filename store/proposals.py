@@ -45,23 +45,22 @@ def insert_proposal(connection: Connection, proposal: NewProposal) -> None:
     row |= {"because": list(proposal.because), "facts": [list(fact) for fact in proposal.facts]}
     row |= {"state": ProposalState.PENDING, "due_at": proposal.created_at, "card_due_at": proposal.created_at}
     connection.execute(insert(proposals), [row])
-    connection.execute(
-        insert(calls),
-        [
-            {
-                "proposal_id": proposal.id,
-                "number": number,
-                "operation": call.operation,
-                "state": CallState.PLANNED,
-            }
-            | {
-                "path": dict(call.path),
-                "query": dict(call.query),
-                "body": None if call.body is None else dict(call.body),
-            }
-            for number, call in enumerate(proposal.calls)
-        ],
-    )
+    rows = [
+        {
+            "proposal_id": proposal.id,
+            "number": number,
+            "operation": call.operation,
+            "state": CallState.PLANNED,
+        }
+        | {
+            "path": dict(call.path),
+            "query": dict(call.query),
+            "body": None if call.body is None else dict(call.body),
+        }
+        for number, call in enumerate(proposal.calls)
+    ]
+    if rows:
+        connection.execute(insert(calls), rows)
     born = ProposalState.PENDING
     by = proposal.proposer or f"rule {proposal.rule}"
     _log(connection, Transition(proposal.id, 1, None, born, by, None, proposal.created_at))
@@ -226,7 +225,7 @@ def count_proposals(connection: Connection) -> dict[str, int]:
 
 
 def all_proposals(connection: Connection) -> Iterator[Proposal]:
-    """Every proposal with its calls, oldest first."""
+    """Every proposal with its calls, oldest first. Go through it inside the transaction."""
     rows = connection.execute(select(proposals).order_by(proposals.c.created_at, proposals.c.id))
     yield from _with_calls(connection, [_proposal(row) for row in rows])
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -72,23 +72,30 @@ def _ping(connection: Connection) -> None:
 async def open_store(url: str, *, exclusive: bool = True) -> AsyncIterator[Store]:
     """Open, migrate and serve the database until the block ends.
 
-    `exclusive=False` is for commands that look while the program runs: no lock is taken and nothing is
-    migrated. Raises StoreLocked, StoreTooNew, StoreUnreachable.
+    `exclusive=False` is for commands that only look, also while the program runs: nothing is locked,
+    migrated or written. Raises StoreLocked, StoreTooNew, StoreUnreachable.
     """
     if not exclusive:
-        async with _serving(make_engine(url), sole_owner=False) as store:
+        async with _serving(make_engine(url, read_only=True), sole_owner=False) as store:
             yield store
         return
     async with sole_owner(url):
         engine = make_engine(url)
         try:
-            await migrate(engine)
-        except (OSError, DBAPIError) as error:
+            await _migrated(engine)
+            async with _serving(engine, sole_owner=is_file(url)) as store:
+                yield store
+        finally:
             await engine.dispose()
-            msg = f"The database cannot be opened ({error}). Check DATABASE_URL."
-            raise StoreUnreachable(msg) from error
-        async with _serving(engine, sole_owner=is_file(url)) as store:
-            yield store
+
+
+async def _migrated(engine: AsyncEngine) -> None:
+    try:
+        await migrate(engine)
+    except (OSError, DBAPIError) as error:
+        reason = getattr(error, "orig", None) or error
+        msg = f"The database cannot be opened ({reason}). Check DATABASE_URL and the rights on its folder."
+        raise StoreUnreachable(msg) from error
 
 
 @asynccontextmanager
@@ -98,7 +105,7 @@ async def _serving(engine: AsyncEngine, *, sole_owner: bool) -> AsyncIterator[St
     try:
         yield Store(writer, sole_owner=sole_owner)
     finally:
-        running.cancel()
-        with suppress(asyncio.CancelledError):
-            await running
+        # Closing, not cancelling: a commit under way is finished, and its callers are told the truth.
+        writer.close()
+        await running
         await engine.dispose()

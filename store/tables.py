@@ -44,6 +44,16 @@ class UtcDateTime(TypeDecorator[datetime]):
         return None if value is None else _EPOCH + value * _MICROSECOND
 
 
+class SafeText(TypeDecorator[str]):
+    """Text without the two things a database may refuse: NUL (PostgreSQL) and lone surrogates (both)."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - as above
+        return None if value is None else value.replace("\0", "").encode("utf-8", "replace").decode()
+
+
 def _one_of(column: str, states: type[StrEnum]) -> CheckConstraint:
     allowed = ", ".join(f"'{state}'" for state in states)
     return CheckConstraint(f"{column} IN ({allowed})", name=f"{column}_known")
@@ -71,13 +81,13 @@ events = Table(
     Column("sent_at", UtcDateTime, nullable=False),
     Column("received_at", UtcDateTime, nullable=False),
     Column("state", Text, nullable=False, default=EventState.NEW),
-    Column("note", Text),
+    Column("note", SafeText),
     Column("attempts", Integer, nullable=False, default=0),
     Column("due_at", UtcDateTime, nullable=False),
     Column("claim", Text),
     Column("claimed_until", UtcDateTime),
     # known once the rules have looked at it: what it is about ("order:…") and when Polar says it happened
-    Column("subject", Text),
+    Column("subject", SafeText),
     Column("occurred_at", UtcDateTime),
     _one_of("state", EventState),
 )
@@ -94,7 +104,7 @@ Index("ix_events_subject", events.c.subject, events.c.occurred_at)
 subjects = Table(
     "subjects",
     metadata,
-    Column("subject", Text, primary_key=True),
+    Column("subject", SafeText, primary_key=True),
     Column("terminal", Integer, nullable=False),
     Column("occurred_at", UtcDateTime, nullable=False),
     Column("rank", Integer, nullable=False),
@@ -119,13 +129,13 @@ rule_versions = Table(
 firings = Table(
     "firings",
     metadata,
-    Column("fact_key", Text, primary_key=True),
+    Column("fact_key", SafeText, primary_key=True),
     Column("rule", Text, primary_key=True),
     Column("rule_version", Text, ForeignKey("rule_versions.version"), nullable=False),
     Column("event_id", Text, ForeignKey("events.id"), nullable=False),
     Column("state", Text, nullable=False),
     Column("due_at", UtcDateTime),
-    Column("note", Text),
+    Column("note", SafeText),
     Column("attempts", Integer, nullable=False, default=0),
     Column("claim", Text),
     Column("claimed_until", UtcDateTime),
@@ -142,22 +152,22 @@ proposals = Table(
     "proposals",
     metadata,
     Column("id", Text, primary_key=True),
-    Column("fact_key", Text, nullable=False),
+    Column("fact_key", SafeText, nullable=False),
     # a rule's proposal has an event and a rule, a person's has a proposer
     Column("event_id", Text, ForeignKey("events.id")),
     Column("rule", Text),
     Column("rule_version", Text, ForeignKey("rule_versions.version")),
     Column("proposer", Text),
-    Column("subject", Text),
-    Column("title", Text, nullable=False),
+    Column("subject", SafeText),
+    Column("title", SafeText, nullable=False),
     Column("because", JSON, nullable=False),
     Column("facts", JSON, nullable=False),
     Column("risk", Text, nullable=False),
-    Column("always_asks", Text),
+    Column("always_asks", SafeText),
     Column("created_at", UtcDateTime, nullable=False),
     Column("state", Text, nullable=False, default=ProposalState.PENDING),
     Column("version", Integer, nullable=False, default=1),
-    Column("note", Text),
+    Column("note", SafeText),
     Column("attempts", Integer, nullable=False, default=0),
     Column("looks", Integer, nullable=False, default=0),  # how often Polar was asked what became of it
     Column("decided_by", Text),
@@ -197,7 +207,7 @@ calls = Table(
     Column("body", JSON(none_as_null=True)),
     Column("state", Text, nullable=False, default=CallState.PLANNED),
     Column("status", Integer),
-    Column("error", Text),
+    Column("error", SafeText),
     Column("answer", JSON(none_as_null=True)),
     Column("started_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
@@ -213,7 +223,7 @@ decisions = Table(
     Column("actor", Text, nullable=False),
     Column("verdict", Text, nullable=False),
     Column("via", Text, nullable=False),
-    Column("reason", Text),
+    Column("reason", SafeText),
     Column("at", UtcDateTime, nullable=False),
     _one_of("verdict", Verdict),
 )
@@ -227,7 +237,7 @@ transitions = Table(
     Column("from_state", Text),
     Column("to_state", Text, nullable=False),
     Column("actor", Text, nullable=False),
-    Column("reason", Text),
+    Column("reason", SafeText),
     Column("at", UtcDateTime, nullable=False),
     Column("told", Integer, nullable=False, default=0),  # 1 once its line is in the card's thread
 )

@@ -105,5 +105,6 @@ async def _try_later(parts: Parts, claimed: ClaimedCard, error: SlackError) -> N
         claimed.proposal.id,
         token=claimed.token,
         due_at=parts.clock() + wait,
-        certainly_not_posted=not isinstance(error, SlackNoAnswer),
+        # An earlier try that may have posted it stays noted until the card is found.
+        certainly_not_posted=claimed.proposal.card_sent_at is None and not isinstance(error, SlackNoAnswer),
     )

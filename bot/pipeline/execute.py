@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 # Approved long ago and never sent: the person who said yes no longer expects it to happen.
 _GIVE_UP_AFTER = timedelta(hours=24)
+# Somebody looks at the card: when Polar is away it says so at once instead of "Running now".
+_CHECK_WITHIN = 5.0
 # These say that the set-up is wrong, not the call: the next call would fare no better.
 _CONFIGURATION = (Unauthorized, MissingScope, UnsupportedVersionOrRoute, Redirected)
 
@@ -80,10 +82,16 @@ async def execute(parts: Parts, claimed: ClaimedExecution) -> None:
 
 async def _checked(parts: Parts, claimed: ClaimedExecution) -> Outcome:
     """Read everything anew, then call; or say why not. Nothing has been sent when this refuses."""
+    calls = claimed.proposal.calls
+    if not any(call.state == CallState.PLANNED for call in calls):
+        return await _call_all(
+            parts, claimed, []
+        )  # all was done before the program died: it only needs saying
+    wanted: list[PolarCall] | str
     try:
         wanted = await _calls_now(parts, claimed.proposal)
     except NotFound as error:
-        return Outcome(ProposalState.WITHDRAWN, f"Checked just before the call: {error.plain}")
+        wanted = f"Checked just before the call: {error.plain}"
     except (EvaluationError, InvalidCall) as error:
         return Outcome(
             ProposalState.FAILED, f"Nothing was sent: whether it still applies cannot be told ({error})."
@@ -92,9 +100,11 @@ async def _checked(parts: Parts, claimed: ClaimedExecution) -> Outcome:
         return Outcome(ProposalState.FAILED, f"Nothing was sent: {error.plain}")
     except PolarError as error:
         return _not_now(parts, claimed.proposal, f"Checking whether it still applies: {error.plain}")
-    if isinstance(wanted, str):
+    if not isinstance(wanted, str):
+        return await _call_all(parts, claimed, wanted)
+    if all(call.state == CallState.PLANNED for call in calls):
         return Outcome(ProposalState.WITHDRAWN, wanted)
-    return await _call_all(parts, claimed, wanted)
+    return await _call_all(parts, claimed, [])  # a part was done earlier: "nothing was done" would be a lie
 
 
 async def _calls_now(parts: Parts, proposal: Proposal) -> list[PolarCall] | str:
@@ -109,7 +119,7 @@ async def _calls_now(parts: Parts, proposal: Proposal) -> list[PolarCall] | str:
         return "Its event or its rule is no longer here."
     event = parse(stored.body)
     scope = scope_of(event, parts.clock(), await before(parts, event) if rule.compares() else None)
-    scope = await Reads(parts.polar).fill(rule, scope)
+    scope = await Reads(parts.polar, within=_CHECK_WITHIN).fill(rule, scope)
     items = rule.items(scope)
     scope = scope if items is None else scope.plus(each=items)
     if not rule.holds(scope):
@@ -127,7 +137,7 @@ async def _call_all(parts: Parts, claimed: ClaimedExecution, wanted: list[PolarC
         if call.state != CallState.PLANNED:
             continue
         if as_polar_call(call) not in wanted:
-            await _end(parts, proposal, call, CallState.SKIPPED)
+            await _end(parts, claimed, call, CallState.SKIPPED)
             continue
         try:
             begun = await _call(parts, claimed, call)
@@ -138,7 +148,7 @@ async def _call_all(parts: Parts, claimed: ClaimedExecution, wanted: list[PolarC
             refusals.append(error.plain)
             continue
         if not begun:
-            return Outcome(ProposalState.UNKNOWN, "It ran for so long that another worker took over.")
+            return Outcome(ProposalState.APPROVED, "The check took too long; nothing was sent.", again=True)
         done += 1
     if refusals:
         return Outcome(ProposalState.FAILED, "Polar refused: " + "; ".join(dict.fromkeys(refusals)))
@@ -168,23 +178,21 @@ async def _call(parts: Parts, claimed: ClaimedExecution, call: Call) -> bool:
     try:
         answer = await parts.polar.send(as_polar_call(call))
     except (NotSent, RateLimited) as error:
-        await _end(parts, claimed.proposal, call, CallState.PLANNED, error=error)
+        await _end(parts, claimed, call, CallState.PLANNED, error=error)
         raise
     except Refused as error:
-        await _end(parts, claimed.proposal, call, CallState.REFUSED, error=error)
+        await _end(parts, claimed, call, CallState.REFUSED, error=error)
         raise
     except NoAnswer as error:
-        await _end(parts, claimed.proposal, call, CallState.UNKNOWN, error=error)
+        await _end(parts, claimed, call, CallState.UNKNOWN, error=error)
         raise
-    await _end(
-        parts, claimed.proposal, call, CallState.DONE, status=answer.status, answer=excerpt(answer.body)
-    )
+    await _end(parts, claimed, call, CallState.DONE, status=answer.status, answer=excerpt(answer.body))
     return True
 
 
 async def _end(
     parts: Parts,
-    proposal: Proposal,
+    claimed: ClaimedExecution,
     call: Call,
     state: CallState,
     *,
@@ -194,8 +202,9 @@ async def _end(
 ) -> None:
     await parts.store.do(
         end_call,
-        proposal.id,
+        claimed.proposal.id,
         call.number,
+        token=claimed.token,
         state=state,
         now=parts.clock(),
         status=status if error is None else error.status,

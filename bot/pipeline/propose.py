@@ -75,16 +75,19 @@ async def _apply(parts: Parts, claimed: Claimed, event: Event, rules: tuple[Rule
     reads = Reads(parts.polar)
     spoken: list[Spoken] = []
     failures: list[str] = []
+    unread: list[str] = []
     for rule in rules:
         try:
             said = await consider(rule, scope, reads, event=event, stored=claimed.event, now=parts.clock())
         except (EvaluationError, InvalidCall) as error:
             failures.append(str(error))
         except PolarError as error:
-            await _later(parts, claimed, spoken, f"rule {rule.name}: {error.plain}")
-            return
+            unread.append(f"rule {rule.name}: {error.plain}")
         else:
             spoken += [said] if said is not None else []
+    if unread:
+        await _later(parts, claimed, spoken, "; ".join(unread))
+        return
     if failures:
         log.error("rules failed on event %s: %s", claimed.event.id, "; ".join(failures))
     state = EventState.FAILED if failures else EventState.DONE

@@ -59,6 +59,7 @@ async def look(parts: Parts, claimed: ClaimedDoubt) -> None:
                 end_call,
                 proposal.id,
                 call.number,
+                token=claimed.token,
                 state=CallState.DONE,
                 now=parts.clock(),
                 answer=call.answer,

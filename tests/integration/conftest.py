@@ -1,0 +1,153 @@
+"""An open store on each database, and factories for what goes into it.
+
+`store` runs a test on SQLite and, when POSTGRES_URL names a database that may be emptied, on PostgreSQL too.
+`new_event(...)` and `new_proposal(...)` make values (any field can be given); `store_proposal` writes a
+proposal with the event and the rule it needs. All of them share the moment NOW, which is the fixture `now`.
+"""
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection
+
+from store import Store, open_store
+from store.database import make_engine
+from store.events import insert_events
+from store.firings import keep_rules
+from store.models import Firing, FiringState, NewEvent, NewProposal, PlannedCall
+from store.proposals import add_proposal
+from store.tables import metadata
+from tests.store_beside import beside
+
+NOW = datetime(2026, 10, 1, 12, tzinfo=UTC)
+_NUMBERS = count(1)
+
+
+@pytest.fixture
+def now() -> datetime:
+    """The moment at which everything the factories make was made."""
+    return NOW
+
+
+@pytest.fixture
+def new_event() -> Callable[..., NewEvent]:
+    """A factory: `new_event(id="evt_1", body=b"…")`; each without an id gets its own."""
+    return _new_event
+
+
+@pytest.fixture
+def new_proposal() -> Callable[..., NewProposal]:
+    """A factory: `new_proposal(calls=(PlannedCall(…),))`; each without an id gets its own."""
+    return _new_proposal
+
+
+@pytest.fixture
+def store_proposal() -> Callable[..., NewProposal]:
+    """A query for `store.do`: `await store.do(store_proposal, new_proposal())` stores it as pending.
+
+    With no proposal it makes one; the event, the rule and the firing it refers to are stored before it.
+    """
+    return _store_proposal
+
+
+def _new_event(**fields: Any) -> NewEvent:
+    defaults = {
+        "id": f"evt_{next(_NUMBERS)}",
+        "type": "order.paid",
+        "body": b'{"type":"order.paid","data":{}}',
+        "signature": "v1,c2lnbmVk",
+        "sent_at": NOW,
+        "received_at": NOW,
+    }
+    return NewEvent(**(defaults | fields))
+
+
+def _new_proposal(**fields: Any) -> NewProposal:
+    number = next(_NUMBERS)
+    defaults = {
+        "id": f"prop_{number}",
+        "fact_key": f"order.paid:order_{number}",
+        "event_id": f"evt_{number}",
+        "rule": "generate-invoice",
+        "rule_version": "v1",
+        "subject": f"order_{number}",
+        "title": "Generate the invoice of order 1?",
+        "because": ("The order was paid",),
+        "facts": (("Customer", "Ada"),),
+        "risk": "low",
+        "always_asks": None,
+        "calls": (PlannedCall("orders:generate_invoice", path={"id": f"order_{number}"}),),
+        "created_at": NOW,
+    }
+    return NewProposal(**(defaults | fields))
+
+
+def _store_proposal(connection: Connection, proposal: NewProposal | None = None) -> NewProposal:
+    made = _new_proposal() if proposal is None else proposal
+    insert_events(connection, [_new_event(id=made.event_id)])
+    keep_rules(connection, {made.rule_version: (made.rule, {})}, made.created_at)
+    firing = Firing(made.fact_key, made.rule, made.rule_version, made.event_id, FiringState.PROPOSED)
+    add_proposal(connection, firing, made)
+    return made
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the one migrated, empty SQLite file is kept: each test copies it, so Alembic runs once."""
+    return tmp_path_factory.mktemp("template") / "empty.db"
+
+
+@pytest.fixture
+async def sqlite_url(template: Path, tmp_path: Path) -> str:
+    """The address of this test's own, migrated, empty SQLite file."""
+    if not template.exists():  # noqa: ASYNC240 - a local file, in a test
+        async with open_store(f"sqlite+aiosqlite:///{template}"):
+            pass
+    shutil.copyfile(template, tmp_path / "approvals.db")
+    return f"sqlite+aiosqlite:///{tmp_path / 'approvals.db'}"
+
+
+@pytest.fixture
+async def postgres_url() -> str:
+    """The address of the PostgreSQL database of POSTGRES_URL, migrated and emptied; skips without it."""
+    url = os.environ.get("POSTGRES_URL")
+    if not url:
+        pytest.skip("POSTGRES_URL is not set")
+    async with open_store(url):
+        pass
+    engine = make_engine(url)
+    async with engine.begin() as connection:
+        names = ", ".join(table.name for table in metadata.sorted_tables)
+        await connection.exec_driver_sql(f"TRUNCATE {names} RESTART IDENTITY")
+    await engine.dispose()
+    return url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The address of a migrated, empty database of each kind."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture
+async def store(database_url: str) -> AsyncIterator[Store]:
+    """An open, empty store; SQLite always, PostgreSQL when POSTGRES_URL is set."""
+    async with open_store(database_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def rivals(database_url: str) -> AsyncIterator[list[Store]]:
+    """Four programs on one empty database, each with an engine of its own."""
+    async with AsyncExitStack() as stack:
+        first = await stack.enter_async_context(open_store(database_url))
+        others = [beside(database_url) for _ in range(3)]
+        yield [first, *[await stack.enter_async_context(other) for other in others]]

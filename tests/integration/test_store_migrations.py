@@ -1,0 +1,149 @@
+"""The schema: migrations make what tables.py says, once, and never on a database from the future."""
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.pool import QueuePool
+
+from store import migrate, open_store
+from store.database import make_engine
+from store.errors import StoreTooNew
+from store.tables import metadata
+
+ROOT = Path(__file__).parents[2]
+
+OPEN = """
+import asyncio, sys
+from store import open_store
+
+async def main():
+    async with open_store(sys.argv[1]) as store:
+        await store.ping()
+
+asyncio.run(main())
+print("alembic" in sys.modules)
+"""
+
+
+async def _execute(url: str, statement: str) -> None:
+    engine = make_engine(url)
+    async with engine.begin() as connection:
+        await connection.execute(text(statement))
+    await engine.dispose()
+
+
+async def test_an_upgraded_empty_database_is_what_the_tables_say(database_url: str) -> None:
+    def difference(connection: Connection) -> list[object]:
+        return compare_metadata(MigrationContext.configure(connection), metadata)
+
+    async with open_store(database_url) as store:
+        assert await store.do(difference) == []
+
+
+async def test_constraints_and_partial_indexes_are_those_of_the_tables(database_url: str) -> None:
+    def names(connection: Connection) -> set[tuple[str, str | None]]:
+        look = inspect(connection)
+        found: set[tuple[str, str | None]] = set()
+        for table in metadata.tables:
+            found |= {(table, one["name"]) for one in look.get_check_constraints(table)}
+            found |= {(table, one["name"]) for one in look.get_indexes(table) if one["name"][:3] == "ix_"}
+        return found
+
+    wanted = {
+        (table.name, one.name)
+        for table in metadata.tables.values()
+        for one in (*table.indexes, *(c for c in table.constraints if str(c.name).startswith("ck_")))
+    }
+    async with open_store(database_url) as store:
+        assert await store.do(names) == wanted
+
+
+def test_head_is_the_newest_revision_and_the_history_is_one_line() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(ROOT / "store" / "migrations"))
+    script = ScriptDirectory.from_config(config)
+    assert script.get_heads() == [migrate.HEAD]
+    assert all(not revision.is_branch_point for revision in script.walk_revisions())
+
+
+async def test_a_database_from_the_future_is_refused_and_left_alone(sqlite_url: str) -> None:
+    await _execute(sqlite_url, "UPDATE alembic_version SET version_num = '9999'")
+    engine = make_engine(sqlite_url)
+    with pytest.raises(StoreTooNew):
+        await migrate.migrate(engine)
+    async with engine.connect() as connection:
+        found = await connection.execute(text("SELECT version_num FROM alembic_version"))
+        assert found.scalars().all() == ["9999"]
+    await engine.dispose()
+
+
+async def test_a_refused_start_leaves_no_connection_open(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _execute(sqlite_url, "UPDATE alembic_version SET version_num = '9999'")
+    engine = make_engine(sqlite_url)
+    monkeypatch.setattr("store.store.make_engine", lambda _url: engine)
+    pool = engine.sync_engine.pool
+    assert isinstance(pool, QueuePool)
+    with pytest.raises(StoreTooNew):
+        async with open_store(sqlite_url):
+            pass
+    left_open = engine.sync_engine.pool is pool and pool.checkedin() > 0
+    await engine.dispose()
+    assert not left_open
+
+
+def test_alembic_is_loaded_for_a_new_database_and_not_for_one_that_is_there(tmp_path: Path) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path / 'new.db'}"
+    loaded = [
+        subprocess.run(  # noqa: S603 - this interpreter, our own program
+            [sys.executable, "-c", OPEN, url],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=30,
+        ).stdout.strip()
+        for _ in range(2)
+    ]
+    assert loaded == ["True", "False"]
+
+
+async def test_foreign_keys_are_off_while_tables_are_rewritten_and_on_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[object] = []
+    upgrade = command.upgrade
+
+    def look(config: Config, revision: str) -> None:
+        connection: Connection = config.attributes["connection"]
+        seen.append(connection.exec_driver_sql("PRAGMA foreign_keys").scalar())
+        upgrade(config, revision)
+
+    monkeypatch.setattr(command, "upgrade", look)
+    async with open_store(f"sqlite+aiosqlite:///{tmp_path / 'new.db'}") as store:
+        seen.append(await store.do(lambda c: c.exec_driver_sql("PRAGMA foreign_keys").scalar()))
+    assert seen == [0, 1]
+
+
+async def test_replicas_that_start_together_migrate_once(postgres_url: str) -> None:
+    engine = make_engine(postgres_url)
+    async with engine.begin() as connection:
+        await connection.run_sync(metadata.drop_all)
+        await connection.execute(text("DROP TABLE alembic_version"))
+    await engine.dispose()
+
+    async def start() -> None:
+        async with open_store(postgres_url) as store:
+            await store.ping()
+
+    await asyncio.gather(*(start() for _ in range(3)))
