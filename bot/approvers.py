@@ -1,5 +1,6 @@
 """Who may decide, asked of Slack at the moment of acting."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -29,6 +30,7 @@ class Authority:
         self._approvers = approvers
         self._slack = slack
         self._clock = clock
+        self._asking = asyncio.Lock()
         self._users: dict[str, _Kept[SlackUser]] = {}
         self._groups: dict[str, _Kept[frozenset[str]]] = {}
         self._handles: dict[str, _Kept[Mapping[str, str]]] = {}
@@ -99,7 +101,9 @@ class Authority:
     async def _keep(
         self, kept: dict[str, _Kept[T]], key: str, time: timedelta, ask: Callable[[str], Awaitable[T]]
     ) -> T:
-        now = self._clock()
-        if key not in kept or kept[key].until <= now:
-            kept[key] = _Kept(await ask(key), now + time)
-        return kept[key].value
+        # One at a time: thirty cards drawn at once ask Slack once.
+        async with self._asking:
+            now = self._clock()
+            if key not in kept or kept[key].until <= now:
+                kept[key] = _Kept(await ask(key), now + time)
+            return kept[key].value

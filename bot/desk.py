@@ -64,12 +64,13 @@ class Desk:
         await self._mend_copy(tap, proposal)
 
     async def _mend_copy(self, tap: Tap, proposal: Proposal) -> None:
-        """A card posted twice (a crash between posting and noting it): the copy shows the truth too."""
-        if tap.channel is None or tap.message_ts in (None, proposal.card_ts) or proposal.card_ts is None:
+        """A card posted twice (a crash between posting and noting it): the copy points to the card."""
+        copy, card = tap.message_ts, proposal.card_ts
+        if tap.channel is None or copy is None or card is None or copy == card:
             return
-        message = cards.card(proposal, await self.authority.describe())
         try:
-            await self._parts.slack.update(tap.channel, str(tap.message_ts), message)
+            link = await self._parts.slack.permalink(proposal.channel or self._parts.channel, card)
+            await self._parts.slack.update(tap.channel, copy, cards.copy_of(proposal, link))
         except SlackError as error:
             log.warning("a copy of the card of %s is not redrawn: %s", proposal.id, error)
 

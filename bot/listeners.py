@@ -1,5 +1,6 @@
 """What Slack tells us: taps, the command, the Home tab. Acknowledge first, then work; nothing escapes."""
 
+import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Mapping
@@ -15,6 +16,7 @@ from store.models import Verdict
 log = logging.getLogger(__name__)
 
 Payload = Mapping[str, Any]
+_ACK_WITHIN = 1.0  # seconds
 _VERDICTS = {APPROVE: Verdict.APPROVE, DECLINE: Verdict.DECLINE}
 
 
@@ -50,9 +52,16 @@ class Listeners:
         self._desk = desk
 
     async def decide(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
-        """Approve or Decline was tapped."""
+        """Approve or Decline was tapped.
+
+        Slack is answered once the decision is on disk, so that a tap Slack has taken is never lost; but
+        within a second in any case, for Slack waits three.
+        """
+        verdict = _VERDICTS[action["action_id"]]
+        deciding = asyncio.ensure_future(_safely(self._desk.decide(_tap(body, action), verdict)))
+        await asyncio.wait({deciding}, timeout=_ACK_WITHIN)
         await ack()
-        await _safely(self._desk.decide(_tap(body, action), _VERDICTS[action["action_id"]]))
+        await deciding
 
     async def out_of_date(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
         """Something was tapped that this version does not know, so an older or newer card."""

@@ -12,6 +12,8 @@ from bot.cards import Message
 
 # Slack answers within a second; past this a card is better tried again.
 TIMEOUT = aiohttp.ClientTimeout(total=15, connect=5)
+# A card that nobody noted is a few minutes old: in a very busy channel that is a thousand messages.
+_MOST_PAGES = 5
 
 
 class SlackError(Exception):
@@ -93,18 +95,24 @@ class Slack:
 
     async def find_card(self, channel: str, proposal_id: str, since: float) -> str | None:
         """The `ts` of a card posted after `since` (seconds) that nobody noted, if history shows it."""
-        answer = await _call(
-            self._client.conversations_history,
-            channel=channel,
-            oldest=f"{since:.6f}",
-            limit=200,
-            include_all_metadata=True,
-        )
-        for message in answer.get("messages", []):
-            payload = (message.get("metadata") or {}).get("event_payload") or {}
-            root = message.get("thread_ts", message["ts"])
-            if payload.get("proposal_id") == proposal_id and root == message["ts"]:
-                return str(message["ts"])
+        cursor: str | None = None
+        for _ in range(_MOST_PAGES):
+            answer = await _call(
+                self._client.conversations_history,
+                channel=channel,
+                oldest=f"{since:.6f}",
+                limit=200,
+                include_all_metadata=True,
+                cursor=cursor,
+            )
+            for message in answer.get("messages", []):
+                payload = (message.get("metadata") or {}).get("event_payload") or {}
+                root = message.get("thread_ts", message["ts"])
+                if payload.get("proposal_id") == proposal_id and root == message["ts"]:
+                    return str(message["ts"])
+            cursor = (answer.get("response_metadata") or {}).get("next_cursor")
+            if not cursor:
+                break
         return None
 
     async def permalink(self, channel: str, ts: str) -> str:

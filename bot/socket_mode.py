@@ -55,6 +55,8 @@ class Supervisor:
                 await self._connect()
                 await self._watch()
         finally:
+            # Bolt would log the closing of its own socket as an error.
+            self._app.logger.setLevel(logging.CRITICAL)
             await self._close()
 
     async def _connect(self) -> None:

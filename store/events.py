@@ -66,7 +66,7 @@ def finish_event(
 
 
 def note_sighting(connection: Connection, event_id: str, sighting: Sighting) -> bool:
-    """Keep what an event told of its subject unless something newer is known; whether it is the first time."""
+    """Keep what an event told of its subject unless something newer is known; True the first time."""
     first = connection.execute(
         update(events)
         .where(events.c.id == event_id, events.c.subject.is_(None))

@@ -7,10 +7,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from store.database import foreign_keys_off, take_migration_lock
 from store.errors import StoreTooNew
+from store.tables import metadata
 
 # The newest revision in migrations/versions; a test compares them. Loading Alembic costs a fifth of a
-# second of every start, so it is loaded only when the database is not there yet.
+# second and ten megabytes, so it is loaded only when there is something to upgrade.
 HEAD = "0001"
+_VERSIONS = "alembic_version"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -19,16 +21,30 @@ async def migrate(engine: AsyncEngine) -> None:
     async with engine.connect() as connection:
         present = await connection.run_sync(_revision)
         await connection.rollback()
-        if present == HEAD:
-            return
-        await connection.run_sync(_upgrade)
+        if present is None:
+            await connection.run_sync(_create)
+        elif present != HEAD:
+            await connection.run_sync(_upgrade)
 
 
 def _revision(connection: Connection) -> str | None:
-    if not inspect(connection).has_table("alembic_version"):
+    """The revision the database is at; None for an empty one."""
+    if not inspect(connection).has_table(_VERSIONS):
         return None
-    found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    found: str | None = connection.execute(text(f"SELECT version_num FROM {_VERSIONS}")).scalar()  # noqa: S608 - our own name
     return found
+
+
+def _create(connection: Connection) -> None:
+    """An empty database gets the tables as they are now: a test compares them with the migrations'."""
+    with connection.begin():
+        take_migration_lock(connection)
+        if _revision(connection) is None:  # nobody has been faster
+            metadata.create_all(connection)
+            connection.execute(
+                text(f"CREATE TABLE {_VERSIONS} (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
+            )
+            connection.execute(text(f"INSERT INTO {_VERSIONS} VALUES ('{HEAD}')"))  # noqa: S608 - our own names
 
 
 def _upgrade(connection: Connection) -> None:

@@ -37,8 +37,7 @@ class _OneThread:
     """SQLite on a thread of its own: a transaction is one hop there and back.
 
     aiosqlite hops three times for each statement, and each hop waits its turn for the interpreter. Measured
-    on two busy cores, webhook to card at 50 a second: p50 494 ms with it, 9 ms so; 170 against more than
-    300 cards a second.
+    once, on two busy cores, webhook to card at 50 a second: p50 494 ms with it, 9 ms so.
     """
 
     def __init__(self, engine: AsyncEngine) -> None:

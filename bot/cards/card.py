@@ -24,17 +24,17 @@ from bot.cards.text import (
     words,
 )
 from polar.catalog import Call as PolarCall
-from polar.catalog import operations
+from polar.catalog import Operation, operations
 from store.models import Call, CallState, Proposal, ProposalState, Transition
 
 APPROVE, DECLINE = "approve", "decline"  # action ids that tests and users rely on
 _MOST_FIELDS = 6
 _RISK = {
     "R0": "none, only reads",
-    "R1": "low, can be undone",
+    "R1": "low",
     "R2": "some money or access, bounded",
-    "R3": "high, hard to undo",
-    "R4": "highest, cannot be undone",
+    "R3": "high",
+    "R4": "highest",
 }
 
 
@@ -65,6 +65,15 @@ def card(proposal: Proposal, deciders: str) -> Message:
     return Message(_text(p), tuple(blocks), metadata(p.id))
 
 
+def copy_of(proposal: Proposal, link: str) -> Message:
+    """What is left of a card that was posted twice: where the other one is. `link` is Slack's permalink."""
+    said = line(words(proposal.title, 300), glue(" This card was posted twice; where it stands is "),
+                {"type": "link", "url": link, "text": "on the other one"}, glue("."))  # fmt: skip
+    return Message(
+        escape(clean(f"Posted twice: {proposal.title}", 500)), (rich(f"copy.{proposal.id}", said),)
+    )
+
+
 def _text(p: Proposal) -> str:
     prefix = _PREFIX[p.state]
     return escape(clean(f"{prefix}{p.title}", MESSAGE_TEXT // 8))
@@ -84,8 +93,14 @@ _PREFIX: Mapping[ProposalState, str] = {
 
 
 def _fields(p: Proposal) -> list[tuple[str, str]]:
-    ours = [("Does", does(p)), ("Risk", _RISK.get(p.risk, p.risk))]
+    ours = [("Does", does(p)), ("Risk", _risk(p))]
     return [*p.facts[: _MOST_FIELDS - len(ours)], *ours]
+
+
+def _risk(p: Proposal) -> str:
+    effects = [effect for call in p.calls if (effect := _effect(call)) is not None]
+    undo = "can be undone" if effects and all(effect.reversible for effect in effects) else "cannot be undone"
+    return _RISK.get(p.risk, p.risk) + ("" if p.risk == "R0" else f", {undo}")
 
 
 def does(p: Proposal) -> str:
@@ -96,10 +111,15 @@ def does(p: Proposal) -> str:
 
 
 def _title(call: Call) -> str:
+    effect = _effect(call)
+    return call.operation if effect is None else effect.title
+
+
+def _effect(call: Call) -> Operation | None:
+    """The operation as it is for exactly this call; None for one this version does not know."""
     known = operations().get(call.operation)
-    if known is None:
-        return call.operation
-    return known.describe(PolarCall(call.operation, dict(call.path), dict(call.query), _body(call))).title
+    polar_call = PolarCall(call.operation, dict(call.path), dict(call.query), _body(call))
+    return None if known is None else known.describe(polar_call)
 
 
 def _body(call: Call) -> dict[str, Any] | None:

@@ -11,8 +11,9 @@ from polar.events import Event
 from store.execution import SentCall
 from store.models import Call, CallState
 
-# Polar's jobs send the events of a write within seconds; a debounced customer.state_changed within ten.
-WINDOW = timedelta(minutes=2)
+# Polar queues the events of a write within seconds, a debounced customer.state_changed within ten; their
+# `timestamp` is that moment, however late they arrive. Longer would take a colleague's change for ours.
+WINDOW = timedelta(seconds=30)
 # Polar's clock and ours may differ this much.
 SKEW = timedelta(seconds=5)
 # Ids in a body that name what is acted on; others (product_id, discount_id) are shared by many.

@@ -43,7 +43,8 @@ class Claimed:
 
 
 async def claim(parts: Parts, limit: int) -> list[Claimed]:
-    """Take events that wait for the rules."""
+    """Take events that wait for the rules; in a flood of webhooks a little later."""
+    await parts.store.calm()
     token, now = new_token(), parts.clock()
     found = await parts.store.do(claim_events, token=token, now=now, until=now + LEASE, limit=limit)
     return [Claimed(event, token) for event in found]
@@ -56,7 +57,8 @@ async def propose(parts: Parts, claimed: Claimed) -> None:
     if not rules:
         await _finish(parts, claimed, event, event.problem or "no rule listens to it")
         return
-    sent = await parts.store.do(calls_sent_since, parts.clock() - WINDOW - LEASE)
+    at = event.timestamp or stored.received_at
+    sent = await parts.store.do(calls_sent_since, at - WINDOW - LEASE)
     verdict = judge(event, stored.received_at, sent)
     if verdict.proposal_id is not None:
         await _finish(parts, claimed, event, f"echo of {verdict.proposal_id}")

@@ -42,7 +42,7 @@ async def claim(parts: Parts, limit: int) -> list[ClaimedDoubt]:
     """Take proposals in doubt whose next look is due."""
     token, now = new_token(), parts.clock()
     found = await parts.store.do(
-        claim_unknown, token=token, now=now, until=now + LEASE, limit=limit, most_looks=len(_LOOK_AFTER)
+        claim_unknown, token=token, now=now, until=now + LEASE, limit=limit, most_looks=len(_LOOK_AFTER) + 1
     )
     return [ClaimedDoubt(proposal, token) for proposal in found]
 
@@ -74,7 +74,7 @@ async def look(parts: Parts, claimed: ClaimedDoubt) -> None:
     if closed:
         parts.wake("announce")
         return
-    pause = _LOOK_AFTER[min(proposal.looks, len(_LOOK_AFTER) - 1)]
+    pause = _LOOK_AFTER[min(proposal.looks, len(_LOOK_AFTER)) - 1]
     await parts.store.do(postpone_unknown, proposal.id, token=claimed.token, due_at=parts.clock() + pause)
 
 

@@ -1,0 +1,1 @@
+"""The benchmark behind `make bench`: measures the real app as a process of its own; never a timed test."""

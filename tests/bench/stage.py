@@ -1,0 +1,93 @@
+"""The app on stage: the demo's desk with both stand-ins, the app's own view of its backlog, its memory."""
+
+import asyncio
+import re
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from bot.demo.desk import Desk
+from tests.bench.load import Job
+
+_GAUGE = re.compile(r'^polar_approvals_(\w+)\{state="(\w+)"\} (\S+)$', re.MULTILINE)
+
+
+class Stage:
+    """One app with a fresh database, its stand-ins in this process, and what it said that was a warning."""
+
+    def __init__(self, desk: Desk, session: aiohttp.ClientSession, said: list[str]) -> None:
+        self.desk, self._session, self.said = desk, session, said
+
+    def job(self, event_type: str, *, most: int, connections: int = 1, **more: float) -> Job:
+        """A job for the load generator against this app."""
+        port = urlsplit(self.desk.app_url).port
+        assert port is not None
+        return Job(port, self.desk.polar.webhook_secret, event_type, connections, most, **more)
+
+    async def counts(self, noun: str) -> dict[str, int]:
+        """How many `events` or `proposals` stand in each state, as /metrics says."""
+        async with self._session.get(f"{self.desk.app_url}/metrics") as answer:
+            text = await answer.text()
+        return {state: int(float(count)) for name, state, count in _GAUGE.findall(text) if name == noun}
+
+    async def settled(self, within: float = 60.0) -> None:
+        """Wait until no stored event waits for the rules. Raises TimeoutError."""
+        async with asyncio.timeout(within):
+            while (await self.counts("events")).get("new", 0):  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.1)
+
+    async def started(self) -> float:
+        """Start the app and wait for its health: seconds from the start of the process."""
+        begun = time.perf_counter()
+        await self.desk.app.start()
+        while not await self._healthy():  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.005)
+        return time.perf_counter() - begun
+
+    async def _healthy(self) -> bool:
+        try:
+            async with self._session.get(f"{self.desk.app_url}/healthz") as answer:
+                return answer.status == 200
+        except aiohttp.ClientError:
+            return False
+
+    def memory(self) -> float:
+        """Resident memory of the app in MB."""
+        status = Path(f"/proc/{self.desk.app.process.pid}/status").read_text(encoding="ascii")
+        found = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
+        return int(found.split()[1]) / 1_024
+
+    def stored(self) -> set[str]:
+        """The webhook-ids in the database, read past the app."""
+        path = self.desk.app._environment["DATABASE_URL"].partition("///")[2]
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+            return {row[0] for row in database.execute("SELECT id FROM events")}
+
+
+@asynccontextmanager
+async def on_stage(say: Callable[[str], None] = lambda line: None) -> AsyncIterator[Stage]:
+    """A healthy app with nothing in its database."""
+    said: list[str] = []
+
+    def note(line: str) -> None:
+        if " WARNING " in line or " ERROR " in line or "Traceback" in line:
+            said.append(line)
+        say(line)
+
+    async with Desk.start(opening=False, say=note) as desk, aiohttp.ClientSession() as session:
+        yield Stage(desk, session, said)
+
+
+async def until(predicate: Callable[[], object], within: float) -> bool:
+    """Wait for something to become true; whether it did."""
+    give_up = time.perf_counter() + within
+    while not predicate():
+        if time.perf_counter() > give_up:
+            return False
+        await asyncio.sleep(0.01)
+    return True

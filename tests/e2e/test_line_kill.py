@@ -1,0 +1,281 @@
+"""`kill -9` between any two steps and during a call: nothing is lost, nothing done twice, no card lies."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from bot.demo.slack.state import Message
+from tests.e2e.app_harness import MAYA, World, words_of, world
+
+ROOT = Path(__file__).parents[2]
+INVOICE = "orders:generate_invoice"
+OUTCOMES = ("Done: ", "Failed: ", "No answer: ", "Withdrawn: ", "Declined: ")
+
+
+class Killable:
+    """The process that forks programs, and the program it runs now."""
+
+    def __init__(self, process: "subprocess.Popen[str]", folder: Path) -> None:
+        self._process, self.folder = process, folder
+        self.pid = 0
+
+    def start(self, environment: dict[str, str], crash: Sequence[object] = ()) -> None:
+        """Start the program; with `crash` it will end itself at that step."""
+        order = {"environment": environment, "folder": str(self.folder), "crash": list(crash)}
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        self.pid = int(self._line())
+
+    async def ended(self, within: float = 15) -> int:
+        """Wait until the program has ended; its exit code, negative for a signal."""
+        code = int(await asyncio.wait_for(asyncio.to_thread(self._line), within))
+        self.pid = 0
+        return code
+
+    async def kill(self, number: signal.Signals = signal.SIGKILL) -> int:
+        """Send the program a signal; its exit code."""
+        os.kill(self.pid, number)
+        return await self.ended()
+
+    def _line(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline()
+
+
+@pytest.fixture(scope="session")
+def forker() -> Iterator["subprocess.Popen[str]"]:
+    """The process that forks programs, with everything loaded."""
+    command = [sys.executable, "-m", "tests.e2e.killable"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=ROOT, **pipes) as process:  # noqa: S603 - our own interpreter and file
+        yield process
+        process.stdin.close()
+
+
+@pytest.fixture
+async def program(forker: "subprocess.Popen[str]", tmp_path: Path) -> AsyncIterator[Killable]:
+    """The program of one test."""
+    made = Killable(forker, tmp_path)
+    yield made
+    if made.pid:
+        await made.kill()
+
+
+@pytest.fixture
+async def line(tmp_path: Path) -> AsyncIterator[World]:
+    # A person whose tap dies with the program waits three seconds for the warning sign; the tests do not.
+    async with world(tmp_path, slack={"ack_timeout": 0.5}) as made:
+        yield made
+
+
+@asynccontextmanager
+async def restarted(line: World, program: Killable) -> AsyncIterator[None]:
+    """The program on the same database, to its end in good order."""
+    program.start(line.environment)
+    await line.reachable()
+    yield
+    assert await program.kill(signal.SIGTERM) == 0
+
+
+async def to_the_end(line: World) -> Message:
+    """What people do after the program came back: tap the card if it still asks, and wait for the outcome."""
+    await line.slack.wait_until(lambda: line.cards, 10)
+    [card] = line.cards
+    if card.action_ids:
+        # The tap may have been stored before the program ended: then the buttons go by themselves.
+        await line.slack.click(MAYA, card.channel, card.ts, "approve")
+    await line.slack.wait_until(lambda: line.shown(card).text.startswith(OUTCOMES), 10)
+    return line.shown(card)
+
+
+def truth_is_told(line: World, card: Message, order_id: str) -> None:
+    """The one card and Polar agree, whatever happened in between."""
+    assert [each.ts for each in line.cards] == [card.ts]
+    assert card.action_ids == []
+    assert f"<@{MAYA}>" in words_of(card)
+    done = line.polar.shop.tables["orders"][order_id]["is_invoice_generated"]
+    assert len(line.writes) <= 1
+    assert bool(line.writes) == done
+    if card.text.startswith("Done: "):
+        assert done
+    else:
+        assert card.text.startswith("No answer: "), words_of(card)
+        assert "may or may not" in words_of(card)
+
+
+BEFORE_THE_CARD = [
+    ("before", "insert_events", 1),
+    ("after", "insert_events", 1),
+    ("after", "claim_events", 1),
+    ("before", "conclude_event", 1),
+    ("after", "conclude_event", 1),
+    ("after", "claim_cards", 1),
+    ("before", "card_drawn", 1),
+    ("after", "card_drawn", 1),
+]
+AFTER_THE_TAP = [
+    ("before", "decide", 1),
+    ("after", "decide", 1),
+    ("after", "claim_approved", 1),
+    ("before", "begin_call", 1),
+    ("after", "begin_call", 1),
+    ("before", "end_call", 1),
+    ("after", "end_call", 1),
+    ("before", "finish_execution", 1),
+    ("after", "finish_execution", 1),
+    ("before", "card_drawn", 2),
+    ("after", "card_drawn", 2),
+    ("before", "card_drawn", 3),
+]
+
+
+@pytest.mark.parametrize("step", BEFORE_THE_CARD, ids=lambda step: " ".join(map(str, step)))
+async def test_killed_before_the_card_is_known(
+    line: World, program: Killable, step: Sequence[object]
+) -> None:
+    program.start(line.environment, step)
+    await line.reachable()
+    event = line.play("order.paid")
+    assert await program.ended() == -signal.SIGKILL
+
+    async with restarted(line, program):
+        card = await to_the_end(line)
+        order_id = json.loads(event.told.payload)["data"]["id"]
+        truth_is_told(line, card, order_id)
+        assert card.text.startswith("Done: ")
+        assert len(line.writes) == 1
+
+
+@pytest.mark.parametrize("step", AFTER_THE_TAP, ids=lambda step: " ".join(map(str, step)))
+async def test_killed_after_the_tap(line: World, program: Killable, step: Sequence[object]) -> None:
+    program.start(line.environment, step)
+    await line.reachable()
+    card = await line.ask("order.paid")
+    order_id = list(line.polar.shop.tables["orders"])[-1]
+    await line.slack.click(MAYA, card.channel, card.ts, "approve")
+    assert await program.ended() == -signal.SIGKILL
+
+    async with restarted(line, program):
+        card = await to_the_end(line)
+        if line.writes and card.text.startswith("No answer: "):
+            card = await line.says(card, "Done: ")
+        truth_is_told(line, card, order_id)
+        # Between noting that a call is sent and sending it nobody can tell; everywhere else it is done. (The
+        # card is redrawn beside the call, so it may be at any point then.)
+        if step[1] != "card_drawn":
+            assert card.text.startswith("No answer: " if step == ("after", "begin_call", 1) else "Done: ")
+
+
+@pytest.mark.parametrize("fault", ["slow", "drop-after", None], ids=["holds it", "has hung up", "answered"])
+async def test_killed_while_polar_has_the_request(line: World, program: Killable, fault: str | None) -> None:
+    program.start(line.environment)
+    await line.reachable()
+    card = await line.ask("order.paid")
+    order_id = list(line.polar.shop.tables["orders"])[-1]
+    if fault:
+        line.polar.fail_next(fault, only=INVOICE, seconds=30)
+    await line.tap(card)
+    await line.polar.wait_for_request(lambda each: each.operation == INVOICE)
+    await program.kill()
+
+    async with restarted(line, program):
+        await to_the_end(line)
+        done = await line.says(card, "Done: ")
+        truth_is_told(line, done, order_id)
+        assert len(line.writes) == 1
+
+
+async def test_killed_the_moment_a_webhook_is_answered(line: World, program: Killable) -> None:
+    program.start(line.environment)
+    await line.reachable()
+    event = line.play("order.paid")
+    await event.tried.wait()
+    assert event.status == 202
+    await program.kill()
+
+    async with restarted(line, program):
+        assert (await to_the_end(line)).text.startswith("Done: ")
+    assert len(line.writes) == 1
+
+
+async def test_killed_the_moment_a_card_is_posted(line: World, program: Killable) -> None:
+    program.start(line.environment)
+    await line.reachable()
+    stop = line.slack.subscribe(lambda: line.cards and program.pid and os.kill(program.pid, signal.SIGKILL))
+    line.play("order.paid")
+    assert await program.ended() == -signal.SIGKILL
+    stop()
+
+    async with restarted(line, program):
+        assert (await to_the_end(line)).text.startswith("Done: ")
+    assert len(line.cards) == len(line.writes) == 1
+
+
+async def test_killed_between_two_calls_of_one_proposal(line: World, program: Killable) -> None:
+    program.start(line.environment, ("before", "begin_call", 2))
+    await line.reachable()
+    card = await line.ask("order.refunded")
+    await line.slack.click(MAYA, card.channel, card.ts, "approve")
+    assert await program.ended() == -signal.SIGKILL
+    assert len(line.writes) == 1
+
+    async with restarted(line, program):
+        await line.says(card, "Done: ")
+    assert [each.status for each in line.writes] == [200, 200]
+    assert len({each.path for each in line.writes}) == 2
+
+
+async def test_what_was_done_before_the_kill_is_not_called_withdrawn(line: World, program: Killable) -> None:
+    program.start(line.environment, ("before", "begin_call", 2))
+    await line.reachable()
+    card = await line.ask("order.refunded")
+    await line.slack.click(MAYA, card.channel, card.ts, "approve")
+    await program.ended()
+    for grant in line.polar.shop.tables["benefit-grants"].values():
+        line.polar.shop.change(grant, is_granted=False)
+
+    async with restarted(line, program):
+        done = await line.says(card, "Done: ")
+    assert "Of 2 calls: 1 done, 1 skipped" in words_of(done)
+    assert len(line.writes) == 1
+
+
+async def test_one_proposal_survives_a_kill_at_every_step(line: World, program: Killable) -> None:
+    decided = [("before", "decide", 1), ("after", "decide", 1), ("after", "claim_approved", 1)]
+    called = [("before", "begin_call", 1), ("before", "end_call", 1), ("after", "end_call", 1)]
+    for life, step in enumerate([*BEFORE_THE_CARD, *decided, *called]):
+        program.start(line.environment, step)
+        await line.reachable()
+        if life == 0:
+            line.play("order.paid")
+        elif step in decided[:2]:
+            await line.slack.click(MAYA, line.cards[0].channel, line.cards[0].ts, "approve")
+        assert await program.ended() == -signal.SIGKILL
+
+    async with restarted(line, program):
+        card = await to_the_end(line)
+        await line.says(card, "Done: ")
+    assert len(line.cards) == len(line.writes) == 1
+
+
+async def test_a_program_told_to_stop_lets_a_call_finish(line: World, program: Killable) -> None:
+    program.start(line.environment)
+    await line.reachable()
+    card = await line.ask("order.paid")
+    line.polar.fail_next("slow", only=INVOICE, seconds=0.7)
+    await line.tap(card)
+    await line.polar.wait_for_request(lambda each: each.operation == INVOICE)
+    assert await program.kill(signal.SIGTERM) == 0
+
+    async with restarted(line, program):
+        await line.says(card, "Done: ")
+    assert len(line.writes) == 1
