@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from bot.pipeline import announce, execute, propose, reconcile, waits
+from bot.pipeline import announce, execute, poll, propose, reconcile, waits
 from bot.pipeline.parts import Parts
 from store.errors import StoreClosed
 
@@ -47,8 +47,11 @@ class Lane(Generic[Row]):
     async def _turn(self) -> None:
         self._woken.clear()
         if not await self._start_rows():
+            # Not wait_for: on Python 3.11 it swallows a cancellation that comes together with a wake-up, and
+            # the program would never stop.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), self.idle)
+                async with asyncio.timeout(self.idle):
+                    await self._woken.wait()
 
     async def _start_rows(self) -> bool:
         """Claim what there is room for; whether there was any."""
@@ -114,6 +117,7 @@ def _lanes(parts: Parts) -> list[Lane[Any]]:
         Lane("announce", partial(announce.claim, parts), partial(announce.announce, parts), width=32),
         Lane("execute", partial(execute.claim, parts), partial(execute.execute, parts), width=16),
         Lane("look", partial(reconcile.claim, parts), partial(reconcile.look, parts), width=4, idle=5.0),
+        Lane("poll", partial(poll.claim, parts), partial(poll.poll, parts), width=2, idle=60.0),
         Lane("recover", partial(_recover, parts), _nothing, width=1, idle=15.0),
     ]
 
