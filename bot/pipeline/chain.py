@@ -1,7 +1,7 @@
 """What a rule's calls owe one another and whoever approved: late values filled in, an answer handed over."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +16,13 @@ from store.models import Call, PlannedCall, Proposal
 log = logging.getLogger(__name__)
 
 _NOT_SHOWN = "Done, but the link could not be shown to whoever approved, and it is not kept."
+
+
+# What a person who proposes one of these by hand is after; a rule says it with `tell`.
+_LINKS = {
+    "customer-sessions:create": ("The customer's portal, for an hour", "customer_portal_url"),
+    "checkouts:create": ("The checkout", "url"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +62,28 @@ async def hand_over(parts: Parts, proposal: Proposal, plan: Plan, answer: Any) -
 
     It is not stored: if this process dies in between, the link is gone.
     """
-    if plan.rule is None or plan.names is None or plan.rule.tell is None:
+    if not _hands_over(plan):
         return None
     if answer is None or proposal.decided_by is None:
         return _NOT_SHOWN
     try:
-        text = handed(plan.rule.told(plan.names, answer) or "")
+        text = handed(_told(plan, answer))
         await parts.slack.whisper(proposal.channel or parts.channel, proposal.decided_by, text)
     except (EvaluationError, SlackError) as error:
         log.warning("what Polar answered to %s was not handed over: %s", proposal.id, error)
         return _NOT_SHOWN
     return None
+
+
+def _hands_over(plan: Plan) -> bool:
+    if plan.rule is None:
+        return bool(plan.calls) and plan.calls[-1].operation in _LINKS
+    return plan.names is not None and plan.rule.tell is not None
+
+
+def _told(plan: Plan, answer: Any) -> str:
+    if plan.rule is not None and plan.names is not None:
+        return plan.rule.told(plan.names, answer) or ""
+    about, field = _LINKS[plan.calls[-1].operation]
+    link = answer.get(field) if isinstance(answer, Mapping) else None
+    return f"{about}: {link or 'Polar gave none'}"
