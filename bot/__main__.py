@@ -9,6 +9,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "demo": ("bot.demo", "try it without an account, on this machine alone"),
     "check": ("bot.cli.check", "test tokens, scopes, channel, approvers, webhook endpoint, rules, database"),
     "export": ("bot.cli.export", "print stored events, proposals or decisions as JSON lines"),
+    "rules": ("bot.cli.rules", "list the rules, check a file of yours, try them on an event"),
     "operations": ("bot.cli.operations", "print the catalog of Polar's operations"),
 }
 

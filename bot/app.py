@@ -19,6 +19,7 @@ from bot.desk import Desk
 from bot.listeners import register
 from bot.metrics import BACKLOG, EVENTS, PROPOSALS
 from bot.pipeline.parts import Parts
+from bot.proposing import Proposing
 from bot.rules import RulesError, RuleSet, load_rules
 from bot.settings import Settings
 from bot.slack import TIMEOUT, Slack, SlackError
@@ -101,7 +102,7 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Running, asyncio.Ta
             wake=worker.wake,
         )
         desk = Desk(parts)
-        register(slack_app, desk)
+        register(slack_app, desk, Proposing(parts))
         supervisor = _supervisor(settings, slack_app)
         slack_probe = SlackProbe(slack, supervisor)
         url = await stack.enter_async_context(

@@ -41,22 +41,41 @@ class Authority:
         if self.team_id is None:  # without it nobody can be told from a member of another workspace
             return "Slack has not yet said which workspace this is; tap again in a moment."
         try:
-            user = await self._user(user_id)
+            outside = await self._outside(user_id, team_id, "decide")
             listed = user_id in self._approvers.users or await self._in_a_group(user_id)
-        except SlackRefused as error:
-            if error.code in ("user_not_found", "user_not_visible"):
-                return "You are not of this workspace."
-            return f"Slack would not say who you are ({error.code})."
+        except SlackError as error:
+            return _not_said(error)
+        if outside is not None:
+            return outside
+        return None if listed else "You are not one of those who may decide."
+
+    async def outsider(self, user_id: str, team_id: str | None) -> str | None:
+        """Why this person may not even propose: guests and strangers; None for everybody who works here."""
+        try:
+            return await self._outside(user_id, team_id, "propose")
+        except SlackError as error:
+            return _not_said(error)
+
+    async def is_only_approver(self, user_id: str) -> bool:
+        """Whether nobody else may decide, so that a second pair of eyes is not to be had. In doubt: no."""
+        try:
+            groups = [await self._members(group) for group in self._approvers.groups]
         except SlackError:
-            return "Slack did not say who you are; tap again in a moment."
+            return False
+        return self._approvers.users.union(*groups) == {user_id}
+
+    async def name(self, user_id: str) -> str:
+        """What somebody is called here; the id when Slack does not say."""
+        return await self._name(user_id)
+
+    async def _outside(self, user_id: str, team_id: str | None, verb: str) -> str | None:
+        user = await self._user(user_id)
         foreign = {team for team in (team_id, user.team_id) if team and self.team_id and team != self.team_id}
         if foreign or user.is_stranger:
             return "You are not of this workspace."
         if user.deleted or user.is_bot:
             return "Your account is deactivated or is a bot."
-        if user.is_guest:
-            return "You are a guest here, and guests may not decide."
-        return None if listed else "You are not one of those who may decide."
+        return f"You are a guest here, and guests may not {verb}." if user.is_guest else None
 
     async def describe(self) -> str:
         """Who may decide, in words for a card: no mention, so that nobody is pinged by every card."""
@@ -94,9 +113,12 @@ class Authority:
 
     async def _in_a_group(self, user_id: str) -> bool:
         for group in self._approvers.groups:
-            if user_id in await self._keep(self._groups, group, _GROUP_FOR, self._slack.group_members):
+            if user_id in await self._members(group):
                 return True
         return False
+
+    async def _members(self, group: str) -> frozenset[str]:
+        return await self._keep(self._groups, group, _GROUP_FOR, self._slack.group_members)
 
     async def _keep(
         self, kept: dict[str, _Kept[T]], key: str, time: timedelta, ask: Callable[[str], Awaitable[T]]
@@ -107,3 +129,12 @@ class Authority:
             if key not in kept or kept[key].until <= now:
                 kept[key] = _Kept(await ask(key), now + time)
             return kept[key].value
+
+
+def _not_said(error: SlackError) -> str:
+    """What somebody is told when Slack does not say who they are: doubt means no."""
+    if not isinstance(error, SlackRefused):
+        return "Slack did not say who you are; tap again in a moment."
+    if error.code in ("user_not_found", "user_not_visible"):
+        return "You are not of this workspace."
+    return f"Slack would not say who you are ({error.code})."

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from bot import cards
 from bot.approvers import Authority
 from bot.pipeline.parts import Parts
+from bot.rule_list import reasons, rule_lines
 from bot.slack import SlackError
+from store.activity import rule_activity
 from store.decisions import decide
 from store.errors import StoreError
 from store.events import count_events
 from store.models import Decision, Proposal, Verdict
-from store.proposals import count_proposals, waiting
+from store.proposals import count_proposals, get_proposal, waiting
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +52,10 @@ class Desk:
             return
         decision = Decision(tap.proposal_id, tap.user_id, verdict, "button", self._parts.clock())
         try:
+            if verdict == Verdict.APPROVE and await self._is_their_own(tap):
+                log.info("refused a tap on %s by its proposer %s", tap.proposal_id, tap.user_id)
+                await self.whisper(tap, cards.refusal(cards.OWN_PROPOSAL, await self.authority.describe()))
+                return
             won, proposal = await self._parts.store.do(decide, decision)
         except StoreError as error:
             await self.whisper(tap, cards.not_stored(str(error)))
@@ -62,6 +68,13 @@ class Desk:
         if not won:
             await self.whisper(tap, cards.already_decided(proposal))
         await self._mend_copy(tap, proposal)
+
+    async def _is_their_own(self, tap: Tap) -> bool:
+        """Whether they proposed it themselves and somebody else could decide: four eyes see more."""
+        proposal = await self._parts.store.do(get_proposal, tap.proposal_id)
+        if proposal is None or proposal.proposer != tap.user_id:
+            return False
+        return not await self.authority.is_only_approver(tap.user_id)
 
     async def _mend_copy(self, tap: Tap, proposal: Proposal) -> None:
         """A card posted twice (a crash between posting and noting it): the copy points to the card."""
@@ -85,6 +98,11 @@ class Desk:
         """What waits for a decision."""
         found, counts = await self._waiting()
         return cards.queue_message(found, counts, await self._links(found))
+
+    async def rules(self, page: int) -> cards.Message:
+        """One page of the rules, with what they have done."""
+        activity = await self._parts.store.do(rule_activity)
+        return cards.rules_message(rule_lines(self._parts.rules, activity), reasons(self._parts.rules), page)
 
     async def show_home(self, user_id: str) -> None:
         """Publish somebody's Home tab."""

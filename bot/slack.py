@@ -148,6 +148,15 @@ class Slack:
         """Show somebody their Home tab."""
         await _call(self._client.views_publish, user_id=user_id, view=dict(view))
 
+    async def open_view(self, trigger_id: str, view: Mapping[str, Any]) -> str:
+        """Open a modal for whoever did what gave the trigger, within three seconds; its id."""
+        answer = await _call(self._client.views_open, trigger_id=trigger_id, view=dict(view))
+        return str(answer["view"]["id"])
+
+    async def update_view(self, view_id: str, view: Mapping[str, Any]) -> None:
+        """Replace what a modal shows. Refused `not_found`: it has been closed."""
+        await _call(self._client.views_update, view_id=view_id, view=dict(view))
+
 
 def _content(message: Message) -> dict[str, Any]:
     content: dict[str, Any] = {"text": message.text, "blocks": list(message.blocks)}

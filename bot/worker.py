@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from bot.pipeline import announce, execute, propose, reconcile, waits
+from bot.pipeline import announce, execute, poll, propose, reconcile, waits
 from bot.pipeline.parts import Parts
 from store.errors import StoreClosed
 
@@ -117,6 +117,7 @@ def _lanes(parts: Parts) -> list[Lane[Any]]:
         Lane("announce", partial(announce.claim, parts), partial(announce.announce, parts), width=32),
         Lane("execute", partial(execute.claim, parts), partial(execute.execute, parts), width=16),
         Lane("look", partial(reconcile.claim, parts), partial(reconcile.look, parts), width=4, idle=5.0),
+        Lane("poll", partial(poll.claim, parts), partial(poll.poll, parts), width=2, idle=60.0),
         Lane("recover", partial(_recover, parts), _nothing, width=1, idle=15.0),
     ]
 

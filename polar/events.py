@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from polar import models
+from polar.polled import POLLED
 
 _NAMES: tuple[tuple[str, type[models.Resource], str], ...] = (
     ("benefit", models.Benefit, "created updated"),
@@ -122,8 +123,7 @@ class Event:
         identifier = _name(self.data.get("id"))
         if identifier is None:
             return None
-        kind = "customer_state" if self.type == "customer.state_changed" else self.type.partition(".")[0]
-        return Subject(kind, identifier)
+        return Subject(noun(self.type), identifier)
 
     @property
     def fact_key(self) -> str | None:
@@ -168,6 +168,11 @@ class Event:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnknownEvent(Event):
     """An event of an unknown type, or whose data does not fit its model; `problem` says which."""
+
+
+def noun(event_type: str) -> str:
+    """The kind of subject that events of a type are about."""
+    return "customer_state" if event_type == "customer.state_changed" else event_type.partition(".")[0]
 
 
 def parse(body: bytes) -> Event:
@@ -259,6 +264,8 @@ def _timestamp(value: Any) -> datetime | None:
 
 
 def _model(event_type: str, data: Any) -> type[models.Resource] | None:
+    if event_type in POLLED:
+        return POLLED[event_type].model
     model = RESOURCES.get(event_type)
     if model is not models.BenefitGrant or not isinstance(data, dict):
         return model

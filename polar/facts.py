@@ -7,6 +7,7 @@ from typing import Any
 from polar import models
 from polar.events import Event
 from polar.money import format_money
+from polar.polled import POLLED
 from polar.wording import (
     access,
     benefit_name,
@@ -43,6 +44,8 @@ def facts(event: Event) -> tuple[Fact, ...]:
     """At most four facts: who, how much, for what, and the one telling detail; not escaped for Slack."""
     if event.resource is None:
         found: Pairs = (("Event", event.type), ("Problem", event.problem))
+    elif event.type in POLLED:
+        found = POLLED[event.type].facts(event.resource)
     else:
         noun = "customer_state" if isinstance(event.resource, models.CustomerState) else event.type
         found = _FACTS[noun.partition(".")[0]](event.resource, event.type)

@@ -7,6 +7,7 @@ from polar import models
 from polar.events import RESOURCES, Event
 from polar.facts import Fact, facts
 from polar.money import format_money
+from polar.polled import POLLED
 from polar.wording import (
     NAME_LIMIT,
     access,
@@ -44,6 +45,8 @@ _BILLING_REASONS = {
 
 def summarise(event: Event) -> str:
     """One plain-text line of at most 200 characters on what happened; not escaped for Slack."""
+    if event.resource is not None and event.type in POLLED:
+        return plain(POLLED[event.type].sentence(event.resource), SUMMARY_LIMIT)
     if event.resource is not None:
         return plain(_SENTENCES[event.type](event.resource), SUMMARY_LIMIT)
     if event.type in RESOURCES:

@@ -235,4 +235,6 @@ def _objects(shape: Shape, options: list[Shape], value: Mapping[Any, Any], where
 def _agrees(option: Shape, value: Mapping[Any, Any], name: str) -> bool:
     """Whether a field that tells the alternatives apart has (or may yet have) this one's value."""
     choice = option.fields[name].enum if name in option.fields else ()
-    return not choice or name not in value or value[name] is UNKNOWN or value[name] in choice
+    if not choice or name not in value or value[name] is UNKNOWN:
+        return True
+    return value[name] in choice or (value[name] is None and option.fields[name].nullable)

@@ -137,4 +137,5 @@ def _firing(row: Row[Any]) -> Firing:
         state=FiringState(row.state),
         due_at=row.due_at,
         note=row.note,
+        fired_at=row.fired_at,
     )

@@ -131,6 +131,11 @@ class Call(PlannedCall):
     started_at: datetime | None = None
     finished_at: datetime | None = None
 
+    @property
+    def was_so(self) -> bool:
+        """Whether Polar refused it because it was so already; then what followed was not our doing."""
+        return self.state == CallState.DONE and self.status is not None and self.status >= 400
+
 
 @dataclass(frozen=True, slots=True)
 class Firing:
@@ -143,6 +148,7 @@ class Firing:
     state: FiringState
     due_at: datetime | None = None
     note: str | None = None
+    fired_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

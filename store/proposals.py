@@ -39,6 +39,14 @@ def add_proposal(connection: Connection, firing: Firing, proposal: NewProposal |
     return True
 
 
+def propose_by_hand(connection: Connection, proposal: NewProposal) -> bool:
+    """Store what a person proposes. False when it is there already: a form was submitted twice."""
+    if connection.execute(select(proposals.c.id).where(proposals.c.id == proposal.id)).first() is not None:
+        return False
+    insert_proposal(connection, proposal)
+    return True
+
+
 def insert_proposal(connection: Connection, proposal: NewProposal) -> None:
     """Store a proposal as pending, with its calls and the first line of its audit trail."""
     row = {name: getattr(proposal, name) for name in NewProposal.__slots__ if name != "calls"}

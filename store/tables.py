@@ -139,8 +139,11 @@ firings = Table(
     Column("attempts", Integer, nullable=False, default=0),
     Column("claim", Text),
     Column("claimed_until", UtcDateTime),
+    Column("fired_at", UtcDateTime),
     _one_of("state", FiringState),
 )
+# Holds all that is asked about a rule's activity, so that the rows themselves are not read.
+Index("ix_firings_rule", firings.c.rule, firings.c.state, firings.c.fired_at)
 Index(
     "ix_firings_waiting",
     firings.c.due_at,

@@ -127,7 +127,7 @@ def _body(call: Call) -> dict[str, Any] | None:
 
 
 def _small_print(p: Proposal, deciders: str) -> list[str]:
-    small = [p.id, f"rule {p.rule}" if p.rule else f"proposed by {p.proposer}"]
+    small = [p.id, f"rule {p.rule}" if p.rule else "proposed by hand"]
     if p.always_asks:
         small.append(f"always asks: {p.always_asks}")
     return [*small, deciders] if p.state == ProposalState.PENDING else small
@@ -175,7 +175,8 @@ def _executing(p: Proposal) -> list[Element]:
 
 
 def _succeeded(p: Proposal) -> list[Element]:
-    return [emoji("white_check_mark"), glue(" Done. "), *_by(p, "Approved"), glue("."), *_progress(p)]
+    note = [words(p.note, 300), glue(" ")] if p.note else []
+    return [emoji("white_check_mark"), glue(" Done. "), *note, *_by(p, "Approved"), glue("."), *_progress(p)]
 
 
 def _failed(p: Proposal) -> list[Element]:

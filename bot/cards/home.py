@@ -20,6 +20,15 @@ def queue_message(
     return Message(escape(text), tuple(blocks))
 
 
+def help_message(commands: Mapping[str, str], unknown: str = "") -> Message:
+    """What may follow `/polar`, {word: what it does}; `unknown` is what somebody typed instead."""
+    lead = f"/polar knows no “{clean(unknown, 40)}”. It knows:" if unknown else "What may follow /polar:"
+    rows = [line(words(word, bold=True), glue("  "), words(about)) for word, about in commands.items()]
+    listed = {"type": "rich_text_list", "style": "bullet", "elements": rows}
+    text = f"{lead} {', '.join(commands)}"
+    return Message(escape(text), (rich("help", line(words(lead)), listed),))
+
+
 def home_view(
     waiting: Sequence[Proposal],
     counts: Mapping[str, int],

@@ -1,4 +1,4 @@
-"""What one person is told when a tap did not count, visible to them alone."""
+"""What one person is told, visible to them alone: why a tap did not count, or what Polar answered."""
 
 from collections.abc import Mapping
 
@@ -7,6 +7,7 @@ from store.models import Proposal, ProposalState
 
 Whisper = str
 
+OWN_PROPOSAL = "You proposed this yourself, so somebody else must approve it. You may decline it."
 _STANDS: Mapping[ProposalState, str] = {
     ProposalState.PENDING: "It still waits for a decision.",
     ProposalState.APPROVED: "It has been approved and is about to run.",
@@ -43,3 +44,8 @@ def gone() -> Whisper:
 def not_stored(why: str) -> Whisper:
     """The decision could not be written down."""
     return escape(clean(f"Your decision could not be stored, so nothing was done: {why} Tap again.", 600))
+
+
+def handed(text: str) -> Whisper:
+    """What Polar's answer holds for whoever approved, such as a link: theirs alone, and kept nowhere."""
+    return escape(clean(text, 2_900))

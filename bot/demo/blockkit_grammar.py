@@ -158,11 +158,20 @@ MULTI = _element(
     {**CHOICES, "initial_options": Array(OPTION, 1, 100), "max_selected_items": Int(1, 100)},
     rules=EITHER_OPTIONS,
 )
+MULTI_EXTERNAL = _element(
+    {
+        **PLACED,
+        "initial_options": Array(OPTION, 1, 100),
+        "min_query_length": Int(0, 100),
+        "max_selected_items": Int(1, 100),
+    }
+)
 MOMENT = _element({"initial_date_time": Int(10**9, 10**10 - 1), "focus_on_load": Bool()})
 IMAGE = Obj(IMAGE_KEYS, ("type", "alt_text"), (_one_of("image_url", "slack_file"),))
 INPUTS = {
     **SELECTS,
     "multi_static_select": MULTI,
+    "multi_external_select": MULTI_EXTERNAL,
     "datetimepicker": MOMENT,
     "plain_text_input": _element(
         {

@@ -11,12 +11,13 @@ from typing import Any
 from bot.demo.polar import PolarStandIn, recorded, stock
 from bot.demo.polar.grants import revoke_grant
 from bot.demo.polar.orders import tell_order
+from bot.demo.polar.seats import revoke as revoke_seat
 from bot.demo.polar.shop import Row, Shop, Told
 from bot.demo.polar.webhooks import WebhookEvent
 from bot.demo.polar.wire import wire
 
 OPENING = ("order.paid", "order.refunded", "benefit_grant.revoked")
-"""What happens by itself when the demo starts: one case for each of the default rules."""
+"""What happens by itself when the demo starts: an invoice, two keys, a key to restore."""
 
 _FIRST = ("Jane", "Amara", "Luca", "Mei", "Noah", "Priya", "Sofia", "Tomás", "Ingrid", "Omar", "Zoë", "Kofi")
 _LAST = ("Cooper", "Okafor", "Rossi", "Lindqvist", "Novák", "Sharma", "García", "Müller", "Haddad", "Mensah")
@@ -246,8 +247,18 @@ def _key_lost_though_bought(story: Story) -> str:
     return f"{customer['name']}'s license key is revoked although the order was never refunded"
 
 
+def _one_of_two_ended(story: Story) -> str:
+    customer = story.customer()
+    stock.add_subscription(story.shop, customer, story.catalog.annual)
+    return f"{_end(story, customer)}; another one goes on"
+
+
 def _subscription_ended(story: Story) -> str:
-    shop, customer = story.shop, story.customer()
+    return _end(story, story.customer())
+
+
+def _end(story: Story, customer: Row) -> str:
+    shop = story.shop
     subscription = stock.add_subscription(shop, customer, story.catalog.monthly)
     grant, _ = stock.add_grant(shop, subscription, story.catalog.keys)
     now = shop.now()
@@ -256,6 +267,47 @@ def _subscription_ended(story: Story) -> str:
         shop.tell(event_type, wire(shop, "subscriptions", subscription))
     _revoke(story, grant)
     return f"{customer['name']}'s subscription ends, the license key with it"
+
+
+def _bought_twice(story: Story) -> str:
+    customer = story.customer(address=story.address())
+    for _ in range(2):
+        tell_order(story.shop, "order.created", stock.add_order(story.shop, customer, story.catalog.pro))
+    return f"{customer['name']} buys Pro twice within seconds"
+
+
+def _canceled(story: Story) -> str:
+    shop, customer = story.shop, story.customer()
+    subscription = stock.add_subscription(shop, customer, story.catalog.monthly)
+    end = {"canceled_at": shop.now(), "ends_at": subscription["current_period_end"]}
+    shop.change(subscription, cancel_at_period_end=True, customer_cancellation_reason="too_expensive", **end)
+    for event_type in ("subscription.updated", "subscription.canceled"):
+        shop.tell(event_type, wire(shop, "subscriptions", subscription))
+    return f"{customer['name']} cancels Pro monthly: too expensive"
+
+
+def _payment_failed(story: Story) -> str:
+    shop, customer = story.shop, story.customer()
+    late = {"status": "past_due", "past_due_at": shop.now()}
+    subscription = stock.add_subscription(shop, customer, story.catalog.monthly, **late)
+    for event_type in ("subscription.updated", "subscription.past_due"):
+        shop.tell(event_type, wire(shop, "subscriptions", subscription))
+    return f"{customer['name']}'s card is declined at the renewal"
+
+
+def _seat_lost(story: Story) -> str:
+    shop, customer = story.shop, story.customer()
+    subscription = stock.add_subscription(shop, customer, story.catalog.annual, seats=2)
+    owner = next(shop.rows("members", customer_id=customer["id"]))
+    seat = shop.add(
+        "customer-seats", subscription_id=subscription["id"], order_id=None, status="claimed",
+        customer_id=customer["id"], member_id=owner["id"], email=owner["email"],
+        customer_email=owner["email"], invitation_token_expires_at=None, claimed_at=shop.now(),
+        revoked_at=None, seat_metadata={},
+    )  # fmt: skip
+    shop.tell("customer_seat.claimed", wire(shop, "customer-seats", seat))
+    revoke_seat(shop, seat)
+    return f"{customer['name']}'s seat is taken away"
 
 
 def _revoke(story: Story, grant: Row) -> None:
@@ -310,16 +362,21 @@ EVENTS: tuple[Case, ...] = (
     ),
     Case(
         "subscription.revoked",
-        "A subscription ends, its key with it: nothing to ask",
+        "A subscription ends, its key with it; another goes on: nothing to ask",
         "story",
-        _subscription_ended,
+        _one_of_two_ended,
     ),
+    Case("subscription.revoked.last", "A customer's last subscription ends", "story", _subscription_ended),
+    Case("order.created.twice", "A customer buys Pro twice within seconds", "story", _bought_twice),
+    Case("subscription.canceled", "A subscription is canceled: too expensive", "story", _canceled),
+    Case("subscription.past_due", "A renewal's payment fails", "story", _payment_failed),
+    Case("customer_seat.revoked", "A seat in use is taken away", "story", _seat_lost),
     *(
         Case(f"recorded:{each.type}", f"Recorded {each.type}", "recorded", _replay(each))
         for each in recorded.deliveries()
     ),
 )
-"""Everything that can be sent: ten cases and the 28 recorded deliveries."""
+"""Everything that can be sent: fifteen cases and the 28 recorded deliveries."""
 
 _BY_NAME = {each.name: each for each in EVENTS}
 

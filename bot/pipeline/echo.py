@@ -33,7 +33,7 @@ def judge(event: Event, received_at: datetime, sent: Sequence[SentCall]) -> Verd
     at = event.timestamp or received_at
     wait = False
     for one in sent:
-        if not _could_echo(event, one.call) or not _in_time(at, one.call):
+        if one.call.was_so or not _could_echo(event, one.call) or not _in_time(at, one.call):
             continue
         if _anchors(event, one.call) & event.related_ids:
             return Verdict(one.proposal_id)

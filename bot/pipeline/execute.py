@@ -6,25 +6,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from bot.pipeline.by_hand import look_again
+from bot.pipeline.chain import Plan, bound, hand_over
+from bot.pipeline.outcomes import Drawn, concluded, drawn, look, was_so
 from bot.pipeline.parts import LEASE, Parts, backoff, new_token
 from bot.pipeline.propose import before, scope_of
 from bot.pipeline.reads import Reads
 from bot.pipeline.versions import rule_as_it_was
 from bot.rules import EvaluationError
 from polar.catalog import Call as PolarCall
-from polar.errors import (
-    InvalidCall,
-    MissingScope,
-    NoAnswer,
-    NotFound,
-    NotSent,
-    PolarError,
-    RateLimited,
-    Redirected,
-    Refused,
-    Unauthorized,
-    UnsupportedVersionOrRoute,
-)
+from polar.errors import InvalidCall, NotFound, PolarError
 from polar.events import parse
 from store.events import get_event
 from store.execution import begin_call, claim_approved, end_call, finish_execution
@@ -36,8 +27,14 @@ log = logging.getLogger(__name__)
 _GIVE_UP_AFTER = timedelta(hours=24)
 # Somebody looks at the card: when Polar is away it says so at once instead of "Running now".
 _CHECK_WITHIN = 5.0
-# These say that the set-up is wrong, not the call: the next call would fare no better.
-_CONFIGURATION = (Unauthorized, MissingScope, UnsupportedVersionOrRoute, Redirected)
+_AFTER = {
+    Drawn.DONE: CallState.DONE,
+    Drawn.ALREADY_DONE: CallState.DONE,
+    Drawn.REFUSED: CallState.REFUSED,
+    Drawn.CONFIGURATION: CallState.REFUSED,
+    Drawn.NOT_SENT: CallState.PLANNED,
+    Drawn.UNKNOWN: CallState.UNKNOWN,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +43,14 @@ class ClaimedExecution:
 
     proposal: Proposal
     token: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """A call that is done, by us or before, and Polar's whole answer to it, if it was to us."""
+
+    result: Drawn
+    answer: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,110 +89,153 @@ async def _checked(parts: Parts, claimed: ClaimedExecution) -> Outcome:
     """Read everything anew, then call; or say why not. Nothing has been sent when this refuses."""
     calls = claimed.proposal.calls
     if not any(call.state == CallState.PLANNED for call in calls):
-        return await _call_all(
-            parts, claimed, []
-        )  # all was done before the program died: it only needs saying
-    wanted: list[PolarCall] | str
+        return await _call_all(parts, claimed, Plan([]))  # done before the program died: it only needs saying
+    plan: Plan | str
     try:
-        wanted = await _calls_now(parts, claimed.proposal)
+        plan = await _plan(parts, claimed.proposal)
     except NotFound as error:
-        wanted = f"Checked just before the call: {error.plain}"
+        plan = f"Checked just before the call: {error.plain}"
     except (EvaluationError, InvalidCall) as error:
         return Outcome(
             ProposalState.FAILED, f"Nothing was sent: whether it still applies cannot be told ({error})."
         )
-    except _CONFIGURATION as error:
-        return Outcome(ProposalState.FAILED, f"Nothing was sent: {error.plain}")
     except PolarError as error:
+        if drawn(error) is Drawn.CONFIGURATION:
+            return Outcome(ProposalState.FAILED, f"Nothing was sent: {error.plain}")
         return _not_now(parts, claimed.proposal, f"Checking whether it still applies: {error.plain}")
-    if not isinstance(wanted, str):
-        return await _call_all(parts, claimed, wanted)
+    if not isinstance(plan, str):
+        return await _call_all(parts, claimed, plan)
     if all(call.state == CallState.PLANNED for call in calls):
-        return Outcome(ProposalState.WITHDRAWN, wanted)
-    return await _call_all(parts, claimed, [])  # a part was done earlier: "nothing was done" would be a lie
+        return Outcome(ProposalState.WITHDRAWN, plan)
+    return await _call_all(
+        parts, claimed, Plan([])
+    )  # a part was done earlier: "nothing was done" would be a lie
 
 
-async def _calls_now(parts: Parts, proposal: Proposal) -> list[PolarCall] | str:
-    """The calls the rule would make now, or why it no longer applies. Raises PolarError, EvaluationError."""
+async def _plan(parts: Parts, proposal: Proposal) -> Plan | str:
+    """The calls to make now, or why it no longer applies. Raises PolarError, EvaluationError."""
+    approved = [as_polar_call(call) for call in proposal.calls]
     if proposal.rule is None or proposal.event_id is None:
-        return [
-            as_polar_call(call) for call in proposal.calls
-        ]  # a person proposed it: there is no rule to ask
+        # a person proposed it: there is no rule to ask
+        await look_again(parts, [as_polar_call(c) for c in proposal.calls if c.state == CallState.PLANNED])
+        return Plan(approved)
     stored = await parts.store.do(get_event, proposal.event_id)
     rule = await rule_as_it_was(parts, proposal.rule, proposal.rule_version or "")
     if stored is None or rule is None:
         return "Its event or its rule is no longer here."
     event = parse(stored.body)
-    scope = scope_of(event, parts.clock(), await before(parts, event) if rule.compares() else None)
-    scope = await Reads(parts.polar, within=_CHECK_WITHIN).fill(rule, scope)
+    names = scope_of(event, parts.clock(), await before(parts, event) if rule.compares() else None)
+    if rule.then and any(call.state != CallState.PLANNED for call in proposal.calls):
+        return Plan(approved, rule, names)  # its first call changed what `still` asks about
+    scope = await Reads(parts.polar, within=_CHECK_WITHIN).fill(rule, names)
     items = rule.items(scope)
     scope = scope if items is None else scope.plus(each=items)
     if not rule.holds(scope):
         condition = " ".join(rule.still.source.split()) if rule.still else ""
         return f"Checked just before the call: it no longer applies ({condition})."
-    return list(rule.calls(scope, items))
+    return Plan(list(rule.calls(scope, items)), rule, names)
 
 
-async def _call_all(parts: Parts, claimed: ClaimedExecution, wanted: list[PolarCall]) -> Outcome:
+async def _call_all(parts: Parts, claimed: ClaimedExecution, plan: Plan) -> Outcome:
     """Make the calls that were approved and that the rule would still make; what is new since is not made."""
     proposal = claimed.proposal
     refusals = [call.error or "" for call in proposal.calls if call.state == CallState.REFUSED]
-    done = sum(call.state == CallState.DONE for call in proposal.calls)
-    for call in proposal.calls:
-        if call.state != CallState.PLANNED:
-            continue
-        if as_polar_call(call) not in wanted:
-            await _end(parts, claimed, call, CallState.SKIPPED)
-            continue
+    answers = [call.answer for call in proposal.calls if call.state == CallState.DONE]
+    made: list[_Made] = []
+    for call in await _wanted(parts, claimed, plan):
+        if plan.chained and refusals:
+            break  # what follows needs what came before
         try:
-            begun = await _call(parts, claimed, call)
+            ready = await bound(parts, plan, call, answers, proposal_id=proposal.id, token=claimed.token)
+            done = await _call(parts, claimed, ready)
+        except EvaluationError as error:
+            return Outcome(ProposalState.FAILED, f"Done in part; the next call was not sent ({error}).")
         except PolarError as error:
             outcome = _stops(parts, proposal, error)
             if outcome is not None:
                 return outcome
             refusals.append(error.plain)
             continue
-        if not begun:
+        if done is None:
             return Outcome(ProposalState.APPROVED, "The check took too long; nothing was sent.", again=True)
-        done += 1
+        made.append(done)
+        answers.append(excerpt(done.answer))
     if refusals:
         return Outcome(ProposalState.FAILED, "Polar refused: " + "; ".join(dict.fromkeys(refusals)))
-    if not done:
+    if not answers:
         return Outcome(
             ProposalState.WITHDRAWN, "Checked just before the call: none of its calls applies any more."
         )
-    return Outcome(ProposalState.SUCCEEDED)
+    earlier = sum(call.was_so for call in proposal.calls)
+    note = was_so(earlier + sum(one.result is Drawn.ALREADY_DONE for one in made), len(answers))
+    last = made[-1].answer if made else None
+    told = await hand_over(parts, proposal, plan, last)
+    return Outcome(ProposalState.SUCCEEDED, " ".join(filter(None, [note, told])) or None)
+
+
+async def _wanted(parts: Parts, claimed: ClaimedExecution, plan: Plan) -> list[Call]:
+    """The planned calls that are still wanted; the others are skipped, and so is what would follow them."""
+    wanted: list[Call] = []
+    dropped = False
+    for call in claimed.proposal.calls:
+        if call.state != CallState.PLANNED:
+            continue
+        dropped = as_polar_call(call) not in plan.calls or (plan.chained and dropped)
+        if dropped:
+            await _end(parts, claimed, call, CallState.SKIPPED)
+        else:
+            wanted.append(call)
+    return wanted
 
 
 def _stops(parts: Parts, proposal: Proposal, error: PolarError) -> Outcome | None:
     """Where a failed call leaves the whole proposal; None when the other calls may go on without it."""
-    if isinstance(error, NotSent | RateLimited):
-        return _not_now(parts, proposal, error.plain)
-    if isinstance(error, NoAnswer):
-        return Outcome(ProposalState.UNKNOWN, error.plain)
-    return Outcome(ProposalState.FAILED, error.plain) if isinstance(error, _CONFIGURATION) else None
+    match drawn(error):
+        case Drawn.NOT_SENT:
+            return _not_now(parts, proposal, error.plain)
+        case Drawn.UNKNOWN:
+            return Outcome(ProposalState.UNKNOWN, error.plain)
+        case Drawn.CONFIGURATION:
+            return Outcome(ProposalState.FAILED, error.plain)
+    return None
 
 
-async def _call(parts: Parts, claimed: ClaimedExecution, call: Call) -> bool:
-    """Make one call; False when it must not be sent. Raises what Polar's client raises, after noting it."""
+async def _call(parts: Parts, claimed: ClaimedExecution, call: Call) -> _Made | None:
+    """Make one call: DONE, or ALREADY_DONE; None when it must not be sent.
+
+    Raises what Polar's client raises, after noting it.
+    """
     begun = await parts.store.do(
         begin_call, claimed.proposal.id, call.number, token=claimed.token, now=parts.clock()
     )
     if not begun:
-        return False
+        return None
     try:
         answer = await parts.polar.send(as_polar_call(call))
-    except (NotSent, RateLimited) as error:
-        await _end(parts, claimed, call, CallState.PLANNED, error=error)
-        raise
-    except Refused as error:
-        await _end(parts, claimed, call, CallState.REFUSED, error=error)
-        raise
-    except NoAnswer as error:
-        await _end(parts, claimed, call, CallState.UNKNOWN, error=error)
+    except PolarError as error:
+        result = await _looked_up(parts, as_polar_call(call), error)
+        await _end(parts, claimed, call, _AFTER[result], error=error)
+        if result is Drawn.ALREADY_DONE:
+            return _Made(result)
         raise
     await _end(parts, claimed, call, CallState.DONE, status=answer.status, answer=excerpt(answer.body))
-    return True
+    return _Made(Drawn.DONE, answer.body)
+
+
+async def _looked_up(parts: Parts, call: PolarCall, error: PolarError) -> Drawn:
+    """What a failed call came to; a refusal that may mean "already done" is believed only after a read."""
+    read = look(call, error)
+    if read is None:
+        return drawn(error)
+    found: Any
+    try:
+        found = await Reads(parts.polar).answer(read)
+    except NotFound as gone:
+        found = gone
+    except PolarError as unread:
+        log.info("cannot look whether %s was already so: %s", call.operation, unread)
+        found = None
+    return concluded(call, error, found)
 
 
 async def _end(

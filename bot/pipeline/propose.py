@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -32,6 +32,7 @@ from store.models import (
 log = logging.getLogger(__name__)
 
 _WHILE_SENDING = timedelta(milliseconds=500)
+_LATEST = timedelta(days=1)  # Polar's own attempts end within the hour; a person may ask for one more
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,10 @@ async def propose(parts: Parts, claimed: Claimed) -> None:
     if not rules:
         await _finish(parts, claimed, event, event.problem or "no rule listens to it")
         return
-    at = event.timestamp or stored.received_at
-    sent = await parts.store.do(calls_sent_since, at - WINDOW - LEASE)
+    # By the time of the event: it may come hours late, or be put before the rules once more.
+    at = max(event.timestamp or stored.received_at, stored.received_at - _LATEST)
+    since = min(at, stored.received_at) - WINDOW - LEASE
+    sent = await parts.store.do(calls_sent_since, since)
     verdict = judge(event, stored.received_at, sent)
     if verdict.proposal_id is not None:
         await _finish(parts, claimed, event, f"echo of {verdict.proposal_id}")
@@ -72,8 +75,8 @@ async def propose(parts: Parts, claimed: Claimed) -> None:
 
 
 async def _apply(parts: Parts, claimed: Claimed, event: Event, rules: tuple[Rule, ...]) -> None:
-    compared = any(rule.compares() for rule in rules)
-    scope = scope_of(event, parts.clock(), await before(parts, event) if compared else None)
+    looks_back = any(rule.compares() for rule in rules)
+    scope = scope_of(event, parts.clock(), await before(parts, event) if looks_back else None)
     reads = Reads(parts.polar)
     spoken: list[Spoken] = []
     failures: list[str] = []
@@ -94,6 +97,7 @@ async def _apply(parts: Parts, claimed: Claimed, event: Event, rules: tuple[Rule
         log.error("rules failed on event %s: %s", claimed.event.id, "; ".join(failures))
     state = EventState.FAILED if failures else EventState.DONE
     note = "; ".join(failures) or _note(spoken, event)
+    compared = parts.rules.compares(event.type)
     await _conclude(parts, claimed, Conclusion(state, note[:1_000], spoken, sighting(event), compared))
     _wake(parts, spoken)
 
@@ -146,7 +150,7 @@ async def consider(
     if not rule.fires(scope):
         return None
     change = rule.change(scope) or fact_key(event, stored)
-    firing = Firing(change, rule.name, rule.version, stored.id, FiringState.PROPOSED)
+    firing = Firing(change, rule.name, rule.version, stored.id, FiringState.PROPOSED, fired_at=now)
     if rule.wait:
         due_at = (event.timestamp or stored.received_at) + rule.wait
         if due_at > now:
@@ -196,7 +200,7 @@ def _is_fresh(rule: Rule, event: Event, now: datetime) -> bool:
 
 
 def _changed(firing: Firing, state: FiringState, note: str, due_at: datetime | None = None) -> Firing:
-    return Firing(firing.fact_key, firing.rule, firing.rule_version, firing.event_id, state, due_at, note)
+    return replace(firing, state=state, note=note, due_at=due_at)
 
 
 def new_proposal(firing: Firing, draft: Draft, event: Event, now: datetime) -> NewProposal:
@@ -215,14 +219,18 @@ def new_proposal(firing: Firing, draft: Draft, event: Event, now: datetime) -> N
         because=draft.because or (summarise(event),),
         facts=tuple((fact.label, fact.value) for fact in facts(event)),
         risk=max(risks),
-        always_asks=always_asks(event.type, risks),
+        always_asks=always_asks(event.type, risks, tells=draft.tells),
         calls=tuple(PlannedCall(call.operation, call.path, call.query, call.body) for call in draft.calls),
         created_at=now,
     )
 
 
 async def _finish(parts: Parts, claimed: Claimed, event: Event, note: str) -> None:
-    await _conclude(parts, claimed, Conclusion(EventState.DONE, note, sighting=sighting(event)))
+    # What no rule asks about may still be what a later event is compared with.
+    conclusion = Conclusion(
+        EventState.DONE, note, sighting=sighting(event), compared=parts.rules.compares(event.type)
+    )
+    await _conclude(parts, claimed, conclusion)
 
 
 async def _conclude(parts: Parts, claimed: Claimed, conclusion: Conclusion) -> None:

@@ -25,10 +25,11 @@ class Reads:
         """The scope with every read of the rule in it. Raises PolarError, EvaluationError."""
         for read in rule.reads:
             call = rule.request(read, scope)
-            scope = scope.plus(**{read.name: None if call is None else await self._answer(call)})
+            scope = scope.plus(**{read.name: None if call is None else await self.answer(call)})
         return scope
 
-    async def _answer(self, call: Call) -> Any:
+    async def answer(self, call: Call) -> Any:
+        """What Polar answers, lists in full. Raises PolarError."""
         key = json.dumps([call.operation, call.path, call.query], sort_keys=True)
         if key not in self._kept:
             if self._away is not None:

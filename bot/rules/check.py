@@ -2,19 +2,22 @@
 
 from collections.abc import Iterator
 
-from bot.rules.expression import STANDARD_FUNCTIONS, Expression, Tree
+from bot.rules.expression import ANSWERS, STANDARD_FUNCTIONS, Expression, Tree
 from bot.rules.functions import FUNCTIONS
-from bot.rules.rule import Rule
-from polar.catalog import check_names, event_fields, event_types, operations
+from bot.rules.rule import Rule, Step
+from polar.catalog import FieldTree, check_names, event_fields, event_types, operations
+from polar.polled import POLLED
 from polar.validation import closest
 
 _ALWAYS = frozenset({"data", "type", "timestamp", "now", "before"})
+_KNOWN = event_types() | POLLED.keys()
 
 
 def problems(rule: Rule) -> Iterator[str]:
     """Each problem in words, beginning with the field it is in."""
     yield from _events(rule)
     yield from _operations(rule)
+    yield from _combinations(rule)
     for field, expression, extra in _expressions(rule):
         yield from _names(field, expression, extra | _ALWAYS)
         yield from _functions(field, expression)
@@ -25,20 +28,40 @@ def _events(rule: Rule) -> Iterator[str]:
     if not rule.on:
         yield "`on`: names no event"
     for name in rule.on:
-        if name not in event_types():
-            yield f"`on`: Polar has no event {name!r}{closest(name, event_types())}"
+        if name not in _KNOWN:
+            yield f"`on`: Polar has no event {name!r}{closest(name, _KNOWN)}"
 
 
 def _operations(rule: Rule) -> Iterator[str]:
-    yield from _operation("call", rule.operation, rule.path, rule.query, rule.body)
-    found = operations().get(rule.operation)
-    if found is not None and not found.is_write:
-        yield f"`call`: {rule.operation} only reads; name it under `read`"
+    first = Step(rule.operation, rule.path, rule.query, rule.body)
+    for field, step in [("call", first), *_numbered(rule)]:
+        yield from _operation(field, step.operation, step.path, step.query, step.body)
+        found = operations().get(step.operation)
+        if found is not None and not found.is_write:
+            yield f"`{field}`: {step.operation} only reads; name it under `read`"
     for read in rule.reads:
         yield from _operation(f"read.{read.name}", read.operation, read.path, read.query, None)
         wanted = operations().get(read.operation)
         if wanted is not None and wanted.is_write:
             yield f"`read.{read.name}`: {read.operation} changes something; only reads are allowed here"
+
+
+def _numbered(rule: Rule) -> list[tuple[str, Step]]:
+    return [(f"then[{number}]", step) for number, step in enumerate(rule.then, start=1)]
+
+
+def _combinations(rule: Rule) -> Iterator[str]:
+    """What cannot be had together."""
+    if rule.each is not None and rule.then:
+        yield "`then`: does not go with `each`: one of several items may fail, and nothing could follow it"
+    if rule.each is not None and rule.tell is not None:
+        yield "`tell`: does not go with `each`: one answer is told"
+    for field, step in _numbered(rule):
+        for expression in (
+            e for part in (step.path, step.query, step.body) if part for e in part.expressions
+        ):
+            if ANSWERS in expression.names and expression.names != {ANSWERS}:
+                yield f"`{field}`: an expression that uses `{ANSWERS}` can use nothing else"
 
 
 def _operation(field: str, name: str, path: Tree, query: Tree, body: Tree | None) -> Iterator[str]:
@@ -72,10 +95,18 @@ def _expressions(rule: Rule) -> Iterator[tuple[str, Expression, frozenset[str]]]
         yield "still", rule.still, reads
     for line, field in [(rule.title, "title"), *((line, "because") for line in rule.because)]:
         yield from ((field, expression, reads) for expression in line.expressions)
+    yield from _in_calls(rule, reads)
+
+
+def _in_calls(rule: Rule, reads: frozenset[str]) -> Iterator[tuple[str, Expression, frozenset[str]]]:
     item = reads | {"item"} if rule.each is not None else reads
     for part, field in [(rule.path, "path"), (rule.query, "query"), (rule.body, "body")]:
         if part is not None:
             yield from ((field, expression, item) for expression in part.expressions)
+    for field, step in _numbered(rule):
+        yield from ((field, expression, reads | {ANSWERS}) for expression in step.expressions)
+    if rule.tell is not None:
+        yield from (("tell", expression, frozenset({"answer"})) for expression in rule.tell.expressions)
 
 
 def _names(field: str, expression: Expression, known: frozenset[str]) -> Iterator[str]:
@@ -90,7 +121,11 @@ def _functions(field: str, expression: Expression) -> Iterator[str]:
 
 
 def _data_paths(field: str, expression: Expression, rule: Rule) -> Iterator[str]:
-    trees = [tree for name in rule.on if (tree := event_fields(name)) is not None]
+    trees = [tree for name in rule.on if (tree := _fields(name)) is not None]
     for path in sorted(expression.data_paths):
         if trees and all(tree.at("data", *path) is None for tree in trees):
             yield f"`{field}`: {' and '.join(rule.on)} has no field `data.{'.'.join(path)}`"
+
+
+def _fields(event_type: str) -> FieldTree | None:
+    return POLLED[event_type].fields if event_type in POLLED else event_fields(event_type)

@@ -21,9 +21,15 @@ _QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
 _PATH = re.compile(r"(?<![\w.])data((?:\.[A-Za-z_]\w*)+)(\s*\()?")
 
 
+# A value that Polar's answer to an earlier call of the same proposal will give: kept as {LATE: template}
+# until that call has been made, so that the whole plan can be stored before any of it is sent.
+LATE = "$late"
+ANSWERS = "answers"
+
+
 class Scope:
     """The names an expression may use for one event: `data`, `type`, `timestamp`, `now`, `before` (the
-    subject's data one event earlier, or null), reads, `each`, `item`.
+    subject's data one event earlier, or null), reads, `each`, `item`; in `then`, `answers`.
 
     The values are handed to CEL once and reused by every expression until a name is added.
     """
@@ -99,6 +105,34 @@ class Template:
     def expressions(self) -> tuple[Expression, ...]:
         """The expressions in it."""
         return tuple(part for part in self.parts if isinstance(part, Expression))
+
+    @property
+    def is_late(self) -> bool:
+        """Whether it needs the answer to an earlier call."""
+        return any(ANSWERS in expression.names for expression in self.expressions)
+
+    @property
+    def source(self) -> str:
+        """It as written, for `template`."""
+        return "".join(part if isinstance(part, str) else f"${{{part.source}}}" for part in self.parts)
+
+
+def resolve(node: Any, answers: Sequence[Any]) -> Any:
+    """A stored value with its late parts filled in from what is kept of the answers so far.
+
+    Raises ValueError when an answer does not have what is asked of it.
+    """
+    if isinstance(node, Mapping):
+        if node.keys() == {LATE}:
+            found = template(node[LATE]).value(Scope({ANSWERS: list(answers)}))
+            if found is None:
+                msg = f"Polar's answer does not have `{node[LATE]}`"
+                raise ValueError(msg)
+            return found
+        return {name: resolve(child, answers) for name, child in node.items()}
+    if isinstance(node, list):
+        return [resolve(child, answers) for child in node]
+    return node
 
 
 def _text(value: Any) -> str:
@@ -183,12 +217,28 @@ def _read(node: Any) -> Any:
 
 def _render(node: Any, scope: Scope) -> Any:
     if isinstance(node, Template):
-        return node.value(scope)
+        if node.is_late:
+            return {LATE: node.source}
+        value = node.value(scope)
+        _refuse_late(value)
+        return value
     if isinstance(node, Mapping):
         return {name: _render(child, scope) for name, child in node.items()}
     if isinstance(node, list):
         return [_render(child, scope) for child in node]
     return node
+
+
+def _refuse_late(value: Any) -> None:
+    """What a customer typed is never taken for an expression of ours."""
+    if isinstance(value, Mapping):
+        if LATE in value:
+            msg = f"the value has a field `{LATE}`, which is reserved"
+            raise ValueError(msg)
+        value = list(value.values())
+    if isinstance(value, list):
+        for child in value:
+            _refuse_late(child)
 
 
 def _expressions(node: Any) -> list[Expression]:

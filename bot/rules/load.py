@@ -1,5 +1,6 @@
 """Rules from TOML: the ones that ship, with the user's own added, replacing by name or switching off."""
 
+import dataclasses
 import hashlib
 import json
 import re
@@ -7,6 +8,7 @@ import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,25 +16,39 @@ from typing import Any, TypeVar
 from bot.rules.check import problems
 from bot.rules.errors import RulesError
 from bot.rules.expression import Expression, template, tree
-from bot.rules.rule import Read, Rule
+from bot.rules.rule import Read, Rule, Step
+from polar.events import noun
+from polar.polled import POLLED
 from polar.validation import closest
 
 T = TypeVar("T")
 
-DEFAULTS = Path(__file__).with_name("defaults.toml")
+DEFAULTS = Path(__file__).with_name("defaults")
 _FIELDS = frozenset(
-    "name enabled on when once read each still call path query body title because wait fresh".split()
+    "name enabled on when once read each still call path query body then title because tell wait fresh"
+    "".split()
 )
 _READ_FIELDS = frozenset({"call", "path", "query", "when"})
+_STEP_FIELDS = frozenset({"call", "path", "query", "body"})
 _DURATION = re.compile(r"(\d+)\s*([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
+class Origin(StrEnum):
+    """Where the rule of a name comes from, and whether it is in force."""
+
+    DEFAULT = "on"
+    REPLACED = "on, your own in place of the default"
+    OWN = "on, your own"
+    OFF = "off"
+
+
 @dataclass(frozen=True)
 class RuleSet:
-    """The rules in force."""
+    """The rules in force. `origins` has those that are switched off too, by name."""
 
     rules: tuple[Rule, ...]
+    origins: Mapping[str, Origin] = dataclasses.field(default_factory=dict)
 
     @cached_property
     def _by_event(self) -> Mapping[str, tuple[Rule, ...]]:
@@ -44,25 +60,43 @@ class RuleSet:
         return self._by_event.get(type_, ())
 
     def event_types(self) -> frozenset[str]:
-        """Every event type some rule listens to."""
-        return frozenset(self._by_event)
+        """Every webhook some rule listens to; what is polled comes without one."""
+        return frozenset(self._by_event) - POLLED.keys()
+
+    def compares(self, type_: str) -> bool:
+        """Whether some rule compares events of this type's noun with what earlier ones said (`before`)."""
+        return noun(type_) in self._compared
+
+    @cached_property
+    def _compared(self) -> frozenset[str]:
+        return frozenset(noun(type_) for rule in self.rules if rule.compares() for type_ in rule.on)
 
 
 def load_rules(rules_file: Path | None = None) -> RuleSet:
     """The default rules and those of `rules_file`. Raises RulesError with every problem found."""
     found: list[str] = []
     rules: dict[str, Rule] = {}
-    for path in [DEFAULTS, *([rules_file] if rules_file else [])]:
+    origins: dict[str, Origin] = {}
+    for path in [*sorted(DEFAULTS.glob("*.toml")), *([rules_file] if rules_file else [])]:
         for source in _tables(path, found):
             name = source["name"]
             rules.pop(name, None)
+            origins[name] = _origin(source, own=path is rules_file, known=name in origins)
             if source.get("enabled", True):
                 rule = _checked(path.name, source, found)
                 if rule is not None:
                     rules[name] = rule
     if found:
         raise RulesError(found)
-    return RuleSet(tuple(rules.values()))
+    return RuleSet(tuple(rules.values()), origins)
+
+
+def _origin(source: Mapping[str, Any], *, own: bool, known: bool) -> Origin:
+    if not source.get("enabled", True):
+        return Origin.OFF
+    if not own:
+        return Origin.DEFAULT
+    return Origin.REPLACED if known else Origin.OWN
 
 
 def _tables(path: Path, found: list[str]) -> list[Mapping[str, Any]]:
@@ -135,6 +169,8 @@ def compile_rule(source: Mapping[str, Any]) -> Rule:
         wait=_optional("wait", source, _duration, found) or timedelta(0),
         fresh=_optional("fresh", source, _duration, found) or timedelta(0),
         once=_optional("once", source, template, found),
+        then=tuple(_steps(source, found)),
+        tell=_optional("tell", source, template, found),
     )
     if found:
         raise RulesError(found)
@@ -163,6 +199,22 @@ def _reads(source: Mapping[str, Any], found: list[str]) -> Iterable[Read]:
         when = _optional("when", read, _expression, found, where=f"{where}.when")
         if path is not None and query is not None:
             yield Read(name, read["call"], path, query, when)
+
+
+def _steps(source: Mapping[str, Any], found: list[str]) -> Iterable[Step]:
+    steps = source.get("then", [])
+    for number, step in enumerate(steps if isinstance(steps, list) else [steps], start=1):
+        where = f"then[{number}]"
+        if not isinstance(step, Mapping) or not isinstance(step.get("call"), str):
+            found.append(f"`{where}`: must be a table with a `call`")
+            continue
+        for field in step.keys() - _STEP_FIELDS:
+            found.append(f"`{where}.{field}`: is no field of a step{closest(field, _STEP_FIELDS)}")
+        path = _field(f"{where}.path", step.get("path", {}), tree, found)
+        query = _field(f"{where}.query", step.get("query", {}), tree, found)
+        body = _optional("body", step, tree, found, where=f"{where}.body")
+        if path is not None and query is not None:
+            yield Step(step["call"], path, query, body)
 
 
 def _optional(

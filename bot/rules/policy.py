@@ -11,8 +11,13 @@ ALWAYS_ASK_EVENTS: Mapping[str, str] = {
 }
 
 
-def always_asks(event_type: str, risks: Iterable[str]) -> str | None:
-    """Why this case always asks, or None when it may be trusted one day."""
+def always_asks(event_type: str, risks: Iterable[str], *, tells: bool = False) -> str | None:
+    """Why this case always asks, or None when it may be trusted one day.
+
+    `tells`: its answer is for whoever approved.
+    """
     if event_type in ALWAYS_ASK_EVENTS:
         return ALWAYS_ASK_EVENTS[event_type]
+    if tells:
+        return "somebody is handed a link"
     return "irreversible" if "R4" in risks else None

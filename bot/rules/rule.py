@@ -22,17 +22,44 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """A call made after the one before it was done. Its values may use `answers`, what is kept of the answers
+    to the calls before it (ids, states, amounts): `${answers[0].id}`.
+    """
+
+    operation: str
+    path: Tree
+    query: Tree
+    body: Tree | None
+
+    @property
+    def expressions(self) -> tuple[Expression, ...]:
+        """Every expression in it."""
+        parts = [self.path, self.query, *([self.body] if self.body is not None else [])]
+        return tuple(expression for part in parts for expression in part.expressions)
+
+
+@dataclass(frozen=True, slots=True)
 class Draft:
-    """What a rule proposes for one event: a question and the calls that a yes makes."""
+    """What a rule proposes for one event: a question and the calls that a yes makes.
+
+    `tells`: whoever says yes is handed something, so a person has to.
+    """
 
     title: str
     because: tuple[str, ...]
     calls: tuple[Call, ...]
+    tells: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule. `version` is the hash of `source`; an event younger than `fresh` needs no `still` yet."""
+    """One rule. `version` is the hash of `source`; an event younger than `fresh` needs no `still` yet.
+
+    `then` are calls that follow in order, each only when the one before was done; once the first is done,
+    `still` is not asked again. `tell` is whispered to whoever approved, from the whole `answer` to the last
+    call and the event's own names: for links, which are neither stored nor posted.
+    """
 
     name: str
     version: str
@@ -51,10 +78,13 @@ class Rule:
     wait: timedelta
     fresh: timedelta
     once: Template | None
+    then: tuple[Step, ...] = ()
+    tell: Template | None = None
 
     def operations(self) -> frozenset[str]:
         """The ids of every operation it needs, reads included."""
-        return frozenset({self.operation, *(read.operation for read in self.reads)})
+        reads = [read.operation for read in self.reads]
+        return frozenset({self.operation, *reads, *(step.operation for step in self.then)})
 
     def fires(self, scope: Scope) -> bool:
         """Whether its `when` holds. Raises EvaluationError."""
@@ -81,7 +111,8 @@ class Rule:
         asked = [one for one in (self.when, self.each, self.still) if one is not None]
         asked += [] if self.once is None else list(self.once.expressions)
         reads = [e for read in self.reads for tree in (read.path, read.query) for e in tree.expressions]
-        return any("before" in expression.names for expression in (*asked, *reads, *self._asked()))
+        told = [] if self.tell is None else self.tell.expressions
+        return any("before" in expression.names for expression in (*asked, *reads, *self._asked(), *told))
 
     def needs_reads(self) -> bool:
         """Whether the question itself (not only `still`) uses what is read."""
@@ -89,9 +120,9 @@ class Rule:
         return self.each is not None or any(names & expression.names for expression in self._asked())
 
     def _asked(self) -> list[Expression]:
-        trees = [self.path, self.query, *([self.body] if self.body else [])]
-        templates = [self.title, *self.because]
-        return [e for tree in trees for e in tree.expressions] + [e for t in templates for e in t.expressions]
+        steps = [Step(self.operation, self.path, self.query, self.body), *self.then]
+        lines = [e for line in (self.title, *self.because) for e in line.expressions]
+        return lines + [e for step in steps for e in step.expressions]
 
     def items(self, scope: Scope) -> list[Any] | None:
         """The values of `each`, or None for a rule that makes one call. Raises EvaluationError."""
@@ -107,24 +138,34 @@ class Rule:
         return self.still is None or self._truth("still", self.still, scope)
 
     def calls(self, scope: Scope, items: list[Any] | None) -> tuple[Call, ...]:
-        """The calls it makes now: one, or one for each item. Raises EvaluationError."""
+        """The calls it makes now: one (and those of `then`), or one for each item. Raises EvaluationError."""
         scopes = [scope] if items is None else [scope.plus(item=item) for item in items]
-        return tuple(self._call(each) for each in scopes)
+        first = Step(self.operation, self.path, self.query, self.body)
+        following = [
+            self._call(step, scope, f"then[{number}].") for number, step in enumerate(self.then, start=1)
+        ]
+        return (*(self._call(first, each) for each in scopes), *following)
 
-    def _call(self, scope: Scope) -> Call:
-        body = None if self.body is None else self._value("body", self.body, scope)
+    def _call(self, step: Step, scope: Scope, where: str = "") -> Call:
         return Call(
-            self.operation,
-            self._value("path", self.path, scope),
-            self._value("query", self.query, scope),
-            body,
+            step.operation,
+            self._value(f"{where}path", step.path, scope),
+            self._value(f"{where}query", step.query, scope),
+            None if step.body is None else self._value(f"{where}body", step.body, scope),
         )
+
+    def told(self, scope: Scope, answer: Any) -> str | None:
+        """What whoever approved is told of Polar's answer; None when nothing is. Raises EvaluationError."""
+        if self.tell is None:
+            return None
+        return str(self._value("tell", self.tell, scope.plus(answer=answer)))
 
     def draft(self, scope: Scope, items: list[Any] | None) -> Draft:
         """The question and its calls. Raises EvaluationError."""
         title = str(self._value("title", self.title, scope))
         because = [str(self._value("because", line, scope)) for line in self.because]
-        return Draft(title, tuple(line for line in because if line.strip()), self.calls(scope, items))
+        shown = tuple(line for line in because if line.strip())
+        return Draft(title, shown, self.calls(scope, items), tells=self.tell is not None)
 
     def _truth(self, field: str, expression: Expression, scope: Scope) -> bool:
         found = self._value(field, expression, scope)

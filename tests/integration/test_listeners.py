@@ -16,6 +16,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.desk import Desk, Tap
 from bot.listeners import Listeners, register
+from bot.proposing import Proposing
 from bot.slack_http import slack_events
 from store.errors import StoreFailed
 from store.models import Verdict
@@ -42,6 +43,13 @@ class QuietDesk(Desk):
     async def whisper(self, tap: Tap, text: str) -> None:
         """Remember what was told."""
         self.told.append((tap, text))
+
+
+class QuietProposing(Proposing):
+    """Nobody proposes anything here."""
+
+    def __init__(self) -> None:
+        """Needs nothing."""
 
 
 class Slack:
@@ -76,7 +84,7 @@ async def slack() -> AsyncIterator[Slack]:
         app = AsyncApp(
             client=AsyncWebClient("xoxb-1", base_url=str(api_server.make_url("/"))), signing_secret=SECRET
         )
-        register(app, desk)
+        register(app, desk, QuietProposing())
         ours.router.add_post(PATH, slack_events(app, SECRET))
         async with TestClient(TestServer(ours)) as client:
             yield Slack(client, desk)
@@ -230,6 +238,6 @@ async def test_of_a_link_nothing_is_told() -> None:
     async def ack() -> None:
         acked.append(True)
 
-    await Listeners(desk).out_of_date(ack, {}, {"action_id": "open", "url": "https://polar.sh"})  # type: ignore[arg-type]
+    await Listeners(desk, QuietProposing()).out_of_date(ack, {}, {"action_id": "open", "url": "https://polar.sh"})  # type: ignore[arg-type]
     assert acked == [True]
     assert desk.told == []

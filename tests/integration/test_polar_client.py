@@ -250,7 +250,7 @@ async def test_id_that_a_server_could_take_for_another_path_is_not_sent(external
 def test_no_id_changes_the_path(external_id):
     call = Call("customers:get_external", {"external_id": external_id}, {}, None)
     try:
-        url = client_of(Polar())._request(call).url
+        url = client_of(Polar()).prepare(call).url
     except InvalidCall:
         return
 

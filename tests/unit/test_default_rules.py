@@ -1,4 +1,4 @@
-"""The three rules that ship, asked about real events."""
+"""Some of the rules that ship, asked about real events."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bot.pipeline.propose import scope_of
-from bot.rules import EvaluationError, load_rules
+from bot.rules import EvaluationError, always_asks, load_rules, silent_reasons, unaccounted
 from polar.events import parse
 
 PAYLOADS = Path(__file__).parents[1] / "payloads" / "deliveries.jsonl"
@@ -82,19 +82,23 @@ def test_without_keys_there_is_nothing_to_ask():
 @pytest.mark.parametrize(
     ("key", "subscription", "order", "holds"),
     [
-        ("revoked", {"status": "active"}, None, True),
-        ("revoked", {"status": "trialing"}, None, True),
-        ("revoked", {"status": "canceled"}, None, False),
-        ("disabled", {"status": "active"}, None, False),
-        ("granted", {"status": "active"}, None, False),
-        ("revoked", None, {"status": "paid"}, True),
-        ("revoked", None, {"status": "refunded"}, False),
+        ("revoked", {"status": "active", "seats": None}, None, True),
+        ("revoked", {"status": "trialing", "seats": None}, None, True),
+        ("revoked", {"status": "canceled", "seats": None}, None, False),
+        ("disabled", {"status": "active", "seats": None}, None, False),
+        ("granted", {"status": "active", "seats": None}, None, False),
+        ("revoked", None, {"status": "paid", "seats": None}, True),
+        ("revoked", None, {"status": "refunded", "seats": None}, False),
         ("revoked", None, None, False),
+        ("revoked", {"status": "active", "seats": 3}, None, False),  # the seat is the question there
     ],
 )
 def test_a_key_is_granted_again_only_while_it_is_paid_for(key, subscription, order, holds):
     rule = RULES["restore-license-key"]
     event = scope("benefit_grant.revoked").plus(key={"status": key}, subscription=subscription, order=order)
+    event = event.plus(
+        product={"benefits": [{"id": RECORDED["benefit_grant.revoked"]["data"]["benefit_id"]}]}
+    )
 
     assert rule.fires(event)
     assert holds == rule.holds(event)
@@ -106,7 +110,8 @@ def test_other_benefits_are_not_granted_again():
 
 def test_a_read_whose_condition_is_false_is_not_made():
     rule = RULES["restore-license-key"]
-    requests = {read.name: rule.request(read, scope("benefit_grant.revoked")) for read in rule.reads}
+    event = scope("benefit_grant.revoked").plus(subscription={"product_id": "p1"}, order=None)
+    requests = {read.name: rule.request(read, event) for read in rule.reads}
 
     assert requests["order"] is None
     assert "subscriptions:get" == requests["subscription"].operation
@@ -121,3 +126,39 @@ def test_only_rules_that_use_what_they_read_need_it_for_the_question():
     assert not RULES["generate-invoice"].needs_reads()
     assert RULES["restore-license-key"].needs_reads()
     assert timedelta(minutes=10) == RULES["generate-invoice"].fresh
+
+
+def test_every_event_has_rules_or_a_reason():
+    assert [] == list(unaccounted(load_rules()))
+    assert all(reason.endswith(".") and len(reason) < 200 for reason in silent_reasons().values())
+
+
+def test_a_type_without_rule_and_reason_is_named():
+    rules = load_rules()
+    fewer = type(rules)(tuple(rule for rule in rules.rules if rule.name != "generate-invoice"))
+
+    assert ["order.paid has neither a rule nor a reason in silent.toml"] == list(unaccounted(fewer))
+
+
+@pytest.mark.parametrize(
+    "type_", ["benefit_grant.revoked", "customer.state_changed", "customer_seat.revoked"]
+)
+def test_what_the_mission_fixes_always_asks_a_person(type_):
+    assert always_asks(type_, ["R1"])
+
+
+@pytest.mark.parametrize("type_", ["order.created", "checkout.created", "customer.created"])
+def test_what_may_graduate_may(type_):
+    assert always_asks(type_, ["R3"]) is None
+    assert always_asks(type_, ["R4"])
+
+
+def test_a_rule_that_hands_over_a_link_always_asks():
+    assert always_asks("checkout.expired", ["R1"], tells=True)
+
+
+@pytest.mark.parametrize(
+    "noise", ["order.updated", "subscription.updated", "customer.updated", "checkout.updated"]
+)
+def test_noise_has_no_rule(noise):
+    assert () == load_rules().for_event(noise)

@@ -24,7 +24,7 @@ def write(folder, text):
 def test_the_rules_that_ship_are_without_problems():
     names = [rule.name for rule in load_rules().rules]
 
-    assert ["generate-invoice", "disable-keys-of-refunded-order", "restore-license-key"] == names
+    assert {"generate-invoice", "disable-keys-of-refunded-order", "restore-license-key"} < set(names)
 
 
 def test_a_file_of_ones_own_adds_to_them(tmp_path):

@@ -4,7 +4,7 @@ import { arrowKeys, openMenu } from "./dialogs.js";
 import { el, link, webAddress } from "./dom.js";
 import { icon } from "./icons.js";
 import { checkboxes, dateField, momentField, numberField, radioButtons, textField } from "./inputs.js";
-import { externalSelect, multiSelect, staticSelect } from "./selects.js";
+import { externalSelect, multiExternalSelect, multiSelect, staticSelect } from "./selects.js";
 import { focusName, isBusy, press } from "./press.js";
 import { optionText, plain } from "./text.js";
 import { unknown } from "./unknown.js";
@@ -16,6 +16,7 @@ const ELEMENTS = {
   static_select: staticSelect,
   external_select: externalSelect,
   multi_static_select: multiSelect,
+  multi_external_select: multiExternalSelect,
   plain_text_input: textField,
   number_input: numberField,
   datepicker: dateField,

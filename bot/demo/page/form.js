@@ -10,6 +10,7 @@ const INITIAL = {
   static_select: (element) => ({ selected_option: element.initial_option ?? null }),
   external_select: (element) => ({ selected_option: element.initial_option ?? null }),
   multi_static_select: (element) => ({ selected_options: element.initial_options ?? [] }),
+  multi_external_select: (element) => ({ selected_options: element.initial_options ?? [] }),
 };
 
 export class Form {

@@ -23,7 +23,15 @@ export function externalSelect(element, block, surface, labelledBy) {
 
 /** `multi_static_select`: every tap adds or takes away one. */
 export function multiSelect(element, block, surface, labelledBy) {
-  const source = fixed(element);
+  return several(element, block, surface, labelledBy, fixed(element));
+}
+
+/** `multi_external_select`: the same, and the app suggests. */
+export function multiExternalSelect(element, block, surface, labelledBy) {
+  return several(element, block, surface, labelledBy, suggested(element, block, surface));
+}
+
+function several(element, block, surface, labelledBy, source) {
   const chosen = () => surface.form.read(block, element).selected_options;
   const most = element.max_selected_items ?? Infinity;
   const face = () => chosen().map((option) => el("span", { class: "token" }, plain(option.text)));

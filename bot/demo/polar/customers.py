@@ -1,5 +1,7 @@
 """Customers: found by id or external id, their state, changes, and the link into their portal."""
 
+from datetime import timedelta
+
 from bot.demo.polar import call as check
 from bot.demo.polar.call import Call
 from bot.demo.polar.errors import Answer, not_found, unacceptable
@@ -69,7 +71,9 @@ def _check_unique(shop: Shop, customer: Row, fields: Row) -> None:
 
 
 def create_session(call: Call) -> Answer:
-    """customer-sessions:create: a link that logs its holder in as the customer, for one hour."""
+    """customer-sessions:create: a link that logs its holder in as the customer, or as one member of a team,
+    for one hour.
+    """
     shop, body = call.shop, call.body
     name = "external_customer_id" if "external_customer_id" in body else "customer_id"
     check.required(body, name)
@@ -77,7 +81,12 @@ def create_session(call: Call) -> Answer:
     customer = next(shop.rows("customers", **{column: body[name]}), None)
     if customer is None:
         raise unacceptable(name, "Customer does not exist.", body[name])
-    token = f"polar_cst_demo{shop.random.getrandbits(96):024x}"
+    member_id = body.get("member_id")
+    if member_id is None and customer["type"] == "team":
+        raise unacceptable("member_id", "member_id is required for team customers.", None)
+    if member_id is not None and not any(shop.rows("members", id=member_id, customer_id=customer["id"])):
+        raise unacceptable("member_id", "Member does not exist.", member_id)
+    token = f"polar_{'mst' if member_id else 'cst'}_demo{shop.random.getrandbits(96):024x}"
     shop.note(f"portal link made for {customer['email']}")
     session = {
         "created_at": shop.now(), "modified_at": None, "id": shop.new_id(), "token": token,
@@ -85,4 +94,6 @@ def create_session(call: Call) -> Answer:
         "customer_portal_url": f"https://demo.invalid/portal?customer_session_token={token}",
         "customer_id": customer["id"], "customer": customer,
     }  # fmt: skip
+    until = shop.clock() + timedelta(hours=1)
+    shop.sessions[token] = {"customer_id": customer["id"], "member_id": member_id, "expires_at": until}
     return Answer(201, session)

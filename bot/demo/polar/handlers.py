@@ -2,7 +2,18 @@
 
 from collections.abc import Callable
 
-from bot.demo.polar import customers, endpoints, grants, orders, reads, sales, seats, subscriptions
+from bot.demo.polar import (
+    customers,
+    disputes,
+    endpoints,
+    grants,
+    orders,
+    portal,
+    reads,
+    sales,
+    seats,
+    subscriptions,
+)
 from bot.demo.polar.call import Call
 from bot.demo.polar.errors import Answer
 
@@ -25,6 +36,7 @@ HANDLERS: dict[str, Callable[[Call], Answer]] = {
     "refunds:create": orders.create_refund,
     "disputes:get": reads.get("disputes"),
     "disputes:list": reads.listing("disputes"),
+    "disputes:accept": disputes.accept,
     "payments:get": reads.get("payments"),
     "payments:list": reads.listing("payments"),
     "subscriptions:get": reads.get("subscriptions"),
@@ -42,6 +54,10 @@ HANDLERS: dict[str, Callable[[Call], Answer]] = {
     "customers:update": customers.update,
     "customers:update_external": customers.update,
     "customer-sessions:create": customers.create_session,
+    "customer_portal:customers:get": portal.get_customer,
+    "customer_portal:customers:update": portal.update_customer,
+    "customer_portal:license_keys:list": portal.list_keys,
+    "customer_portal:members:list_members": portal.list_members,
     "members:list_members": reads.listing("members"),
     "customer-seats:list_seats": seats.list_seats,
     "customer-seats:assign_seat": seats.assign,

@@ -105,8 +105,9 @@ def _option(element: Json, wanted: Any, suggested: Sequence[Json]) -> Json:
     name = wanted.get("value") if isinstance(wanted, dict) else wanted
     groups = element.get("option_groups") or [element]
     offered = [option for group in groups for option in group.get("options", ())]
-    if element["type"] == "external_select":
-        offered = [*suggested, *([element["initial_option"]] if "initial_option" in element else [])]
+    if element["type"] in ("external_select", "multi_external_select"):
+        initial = [element["initial_option"]] if "initial_option" in element else []
+        offered = [*suggested, *initial, *element.get("initial_options", ())]
     for option in offered:
         if option["value"] == name:
             return dict(option)

@@ -17,6 +17,7 @@ VALUE_KEYS = {
     "external_select": "selected_option",
     "radio_buttons": "selected_option",
     "multi_static_select": "selected_options",
+    "multi_external_select": "selected_options",
     "checkboxes": "selected_options",
     "datepicker": "selected_date",
     "datetimepicker": "selected_date_time",

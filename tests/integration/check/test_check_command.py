@@ -23,7 +23,10 @@ async def test_when_everything_is_as_it_should_be_only_the_write_scopes_stay_ope
     findings = await check(APPROVERS=f"{MAYA},{GROUP}")
 
     assert findings.worse() == []
-    assert findings.only("Not testable").found.endswith("also need: license_keys:write.")
+    untried = findings.only("Not testable").found
+    assert {"license_keys:write", "refunds:write", "disputes:write"} <= set(
+        untried.rstrip(".").split(": ")[1].split(", ")
+    )
     assert findings.only("SLACK_BOT_TOKEN works: @polar-approvals in the workspace Harbor Software.")
     assert findings.only(f"APPROVERS {GROUP} is a user group; its members (2)")
 
@@ -37,7 +40,7 @@ async def test_nothing_is_written_anywhere_but_in_the_database(
     assert not [exchange.what for exchange in slack.calls("chat.postMessage")]
     assert slack.messages() == []
     lists = [request for request in polar.requests if request.path != "/v1/webhooks/endpoints"]
-    assert {request.query for request in lists} == {(("limit", "1"),)}
+    assert {request.query for request in lists} <= {(("limit", "1"),), ()}  # one row, where there are pages
 
 
 async def test_each_mistake_in_the_rules_is_told(check: Any, tmp_path: Path) -> None:

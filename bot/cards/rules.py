@@ -1,0 +1,81 @@
+"""The answer to `/polar rules`: every rule, what it has done, and why some events have none."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from bot.cards.card import Message, when
+from bot.cards.text import Block, Element, clean, escape, glue, line, rich, words
+
+RULES_BACK, RULES_ON = "rules.back", "rules.on"  # action ids; the value is the page
+# Slack takes fifty blocks; one line of heading, one of buttons, and some room for what Slack may count too.
+PAGE = 45
+
+
+@dataclass(frozen=True, slots=True)
+class RuleLine:
+    """One rule as it is told: its state in words, and how often it fired with what came of it."""
+
+    name: str
+    events: tuple[str, ...]
+    state: str
+    fired: int = 0
+    carded: int = 0
+    waiting: int = 0
+    silent: int = 0
+    last_fired_at: datetime | None = None
+
+
+def rules_message(rules: Sequence[RuleLine], reasons: Sequence[tuple[str, str]], page: int = 1) -> Message:
+    """One page of the rules, and after them of the event types without one: (type, why)."""
+    entries = [*(_rule(one) for one in rules), *(_reason(type_, why) for type_, why in reasons)]
+    pages = max(-(-len(entries) // PAGE), 1)
+    page = min(max(page, 1), pages)
+    of = f", page {page} of {pages}" if pages > 1 else ""
+    on = sum(rule.state != "off" for rule in rules)
+    text = f"{on} of {len(rules)} rules are on; {len(reasons)} kinds of event have none{of}"
+    first = (page - 1) * PAGE
+    blocks = [rich("rules.head", line(words(text, bold=True)))]
+    for number, entry in enumerate(entries[first : first + PAGE], first):
+        blocks.append(rich(f"rules.{number}", line(*entry)))
+    if pages > 1:
+        blocks.append(_turn(page, pages))
+    return Message(escape(clean(text, 300)), tuple(blocks))
+
+
+def _rule(one: RuleLine) -> list[Element]:
+    about = " – ".join(filter(None, [one.state, ", ".join(one.events)]))
+    heading = [words(one.name, 80, bold=True), glue(" – "), words(about, 400)]
+    if not one.fired:
+        return [*heading, glue("\nHas not fired yet.")]
+    came = [
+        f"{count} {words_}"
+        for count, words_ in (
+            (one.carded, "with a card"),
+            (one.waiting, "waiting"),
+            (one.silent, "with nothing left to do"),
+        )
+        if count
+    ]
+    last = [glue("; last "), when(one.last_fired_at)] if one.last_fired_at else []
+    times = "once" if one.fired == 1 else f"{one.fired} times"
+    return [*heading, glue(f"\nFired {times}: {', '.join(came)}"), *last, glue(".")]
+
+
+def _reason(type_: str, why: str) -> list[Element]:
+    return [words(type_, 80, bold=True), glue(" – no rule\n"), words(why, 400)]
+
+
+def _turn(page: int, pages: int) -> Block:
+    ways = [(RULES_BACK, "Back", page - 1), (RULES_ON, "Next", page + 1)]
+    elements = [
+        {
+            "type": "button",
+            "action_id": action_id,
+            "text": {"type": "plain_text", "text": label, "emoji": False},
+            "value": str(to),
+        }
+        for action_id, label, to in ways
+        if 1 <= to <= pages
+    ]
+    return {"type": "actions", "block_id": f"rules.turn.{page}", "elements": elements}

@@ -1,0 +1,155 @@
+"""`python -m bot rules`: list the rules, check a file of your own, try them on an event."""
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bot.cli.trial import Answers, FileAnswers, Given, LiveAnswers, Said, ask
+from bot.cli.wording import said_in_words
+from bot.rule_list import reasons, rule_lines
+from bot.rules import Origin, RulesError, RuleSet, load_rules
+from bot.settings import SettingsError, load_settings
+from polar.client import PolarClient
+from polar.events import Event, NotAnEvent, parse
+
+
+class _Unusable(Exception):
+    """What was given on the command line cannot be used; the words say what and why."""
+
+
+def run(argv: Sequence[str]) -> int:
+    """0 when all is well, 1 when something is wrong with what was given, 2 for a wrong command line."""
+    options = _parser().parse_args(argv)
+    try:
+        done: int = options.does(options)
+    except RulesError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except (_Unusable, SettingsError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return done
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bot rules", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="list|check|try")
+    listed = commands.add_parser("list", help="every rule and its state, and why some events have none")
+    listed.add_argument("file", nargs="?", type=Path, help="your rules; otherwise those of RULES_FILE")
+    listed.set_defaults(does=_list)
+    checked = commands.add_parser("check", help="say everything that is wrong with a rule file")
+    checked.add_argument("file", type=Path, help="your rules")
+    checked.set_defaults(does=_check)
+    tried = commands.add_parser("try", help="what the rules would propose for an event; nothing is sent")
+    tried.add_argument("file", nargs="?", type=Path, help="your rules; otherwise only those that ship")
+    tried.add_argument("--event", required=True, help="a webhook's body, or one exported line; - for input")
+    tried.add_argument("--before", help="the event before it about the same subject, for rules that compare")
+    answers = tried.add_mutually_exclusive_group()
+    answers.add_argument("--reads", help="a JSON object: what Polar answers, by the name of the read")
+    answers.add_argument("--live", action="store_true", help="ask Polar (reads only) with your settings")
+    tried.set_defaults(does=_try)
+    return parser
+
+
+def _list(options: argparse.Namespace) -> int:
+    rules = load_rules(options.file or _own_file())
+    for one in rule_lines(rules, {}):
+        print(f"{one.name:<44}{': '.join(filter(None, [one.state, ', '.join(one.events)]))}")
+    for type_, why in reasons(rules):
+        print(f"{type_:<44}no rule: {why}")
+    return 0
+
+
+def _own_file() -> Path | None:
+    """RULES_FILE, if the settings are complete enough to be read."""
+    try:
+        return load_settings().rules_file
+    except SettingsError:
+        print("Without RULES_FILE: the settings are not complete (python -m bot check).", file=sys.stderr)
+        return None
+
+
+def _check(options: argparse.Namespace) -> int:
+    rules = load_rules(options.file)
+    own = {Origin.OWN: "new", Origin.REPLACED: "in place of the default", Origin.OFF: "switched off"}
+    told = [f"  {name}: {own[origin]}" for name, origin in rules.origins.items() if origin in own]
+    print("\n".join([f"{options.file}: nothing is wrong.", *(told or ["  It has no rules."])]))
+    return 0
+
+
+def _try(options: argparse.Namespace) -> int:
+    rules = load_rules(options.file)
+    event = _event(options.event)
+    before = None if options.before is None else _event(options.before).data
+    own = {name for name, origin in rules.origins.items() if origin in (Origin.OWN, Origin.REPLACED)}
+    return asyncio.run(_tried(options, rules, Given(event, before), own))
+
+
+async def _tried(options: argparse.Namespace, rules: RuleSet, given: Given, own: set[str]) -> int:
+    listening = [rule for rule in rules.rules if given.event.type in rule.on]
+    idle = [rule for rule in rules.rules if rule.name in own and rule not in listening]
+    if options.live:
+        settings = load_settings()
+        token, url = settings.polar_access_token.get_secret_value(), settings.polar_base_url
+        async with PolarClient(token, url, per_minute=settings.polar_per_minute) as client:
+            found = [await ask(rule, given, LiveAnswers(client)) for rule in listening]
+    else:
+        answers: Answers = FileAnswers(_reads(options.reads))
+        found = [await ask(rule, given, answers) for rule in listening]
+    _print(given, found)
+    for rule in idle:
+        print(f"\n{rule.name}: does not listen to {given.event.type}, only to {', '.join(rule.on)}")
+    return 1 if any(said.failed for said in found) else 0
+
+
+def _print(given: Given, found: Sequence[Said]) -> None:
+    print(f"{given.event.type}, as if it had just arrived. Nothing is sent.")
+    if given.event.problem:
+        print(f"This event cannot be read in full: {given.event.problem}")
+    if not found:
+        print("\nNo rule listens to it.")
+    for said in found:
+        print("\n" + said_in_words(said))
+
+
+# -- files -----------------------------------------------------------------------------------------------
+
+
+def _event(name: str) -> Event:
+    """The event in a file: a webhook's body, or a line of an export or of recorded deliveries (`body`)."""
+    content = _json(name, "an event")
+    body = content.get("body", content)
+    try:
+        return parse(body.encode() if isinstance(body, str) else json.dumps(body).encode())
+    except NotAnEvent as error:
+        msg = f"{name} holds no event of Polar: {error}"
+        raise _Unusable(msg) from error
+
+
+def _reads(name: str | None) -> dict[str, Any]:
+    return {} if name is None else _json(name, "the answers")
+
+
+def _json(name: str, what: str) -> dict[str, Any]:
+    try:
+        text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+        found = json.loads(text)
+    except OSError as error:
+        msg = f"{name} cannot be read ({error.strerror})."
+        raise _Unusable(msg) from error
+    except (ValueError, RecursionError) as error:
+        more = " It has several lines: give one of them." if len(_lines(text)) > 1 else ""
+        msg = f"{name} should hold {what} as one JSON object, and does not ({error}).{more}"
+        raise _Unusable(msg) from error
+    if not isinstance(found, dict):
+        msg = f"{name} should hold {what} as one JSON object, and holds something else."
+        raise _Unusable(msg)
+    return found
+
+
+def _lines(text: str) -> list[str]:
+    return [line for line in text.splitlines() if line.strip().startswith("{")]

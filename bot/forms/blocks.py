@@ -1,0 +1,316 @@
+"""The modal as Slack draws it: questions as Block Kit inputs. Pure."""
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from bot.cards.text import Block, Element, clean
+from bot.forms import names
+from bot.forms.fields import Kind, Leaf, Pick
+from bot.forms.search import by_family, title
+from bot.forms.steps import Adder, Item, More
+from bot.forms.values import Answers
+from polar.catalog import Operation, Shape
+
+CALLBACK = "propose"
+OPERATION, PICK, FIND, VALUE, MORE, ADD, BACK = (
+    f"propose.{name}" for name in ("operation", "pick", "find", "value", "more", "add", "back")
+)
+PICKED, ADDED = "pick:", "more"  # how the ids of blocks begin that hold no value
+_TEXT, _HINT, _FEW = 3_000, 300, 100
+
+
+def plain(text: str, limit: int) -> Element:
+    """A plain text object; what customers typed cannot become markup in it."""
+    return {"type": "plain_text", "text": clean(text, limit) or "–", "emoji": False}
+
+
+def option(text: str, value: str, description: str = "") -> Element:
+    """One option of a select."""
+    found: Element = {"text": plain(text, 75), "value": value[:150]}
+    return found | ({"description": plain(description, 75)} if description else {})
+
+
+def modal(title_: str, blocks: Sequence[Block], draft: str, submit: str | None = None) -> dict[str, Any]:
+    """A view of ours; it carries the draft's id and nothing else."""
+    view: dict[str, Any] = {
+        "type": "modal",
+        "callback_id": CALLBACK,
+        "title": plain(title_, 24),
+        "close": plain("Close", 24),
+        "private_metadata": draft,
+        "blocks": list(blocks),
+    }
+    return view | ({"submit": plain(submit, 24)} if submit else {})
+
+
+def notice(text: str) -> dict[str, Any]:
+    """A view that only says something."""
+    return modal("Propose", [_section("notice", text)], "")
+
+
+def _section(block_id: str, text: str) -> Block:
+    return {"type": "section", "block_id": block_id, "text": plain(text, 1_500)}
+
+
+def operation_options(found: Sequence[Operation]) -> list[Element]:
+    """Operations as the groups of a select, by family."""
+    return [
+        {
+            "label": plain(name, 75),
+            "options": [option(title(one), one.id, one.id) for one in group],
+        }
+        for name, group in by_family(found)
+    ]
+
+
+def opening(draft: str, found: Sequence[Operation] | None, words: str) -> dict[str, Any]:
+    """The first view: which operation? `found` are those that `words` of the command mean."""
+    element: Element = {"action_id": OPERATION, "placeholder": plain("Search: refund, cancel, seat…", 150)}
+    if found:
+        element |= {"type": "static_select", "option_groups": operation_options(found)}
+    else:
+        element |= {"type": "external_select", "min_query_length": 0}
+    blocks: list[Block] = []
+    if words and not found:
+        blocks.append(_section("none", f"Nothing that can be proposed has the words “{words[:80]}”."))
+    label = f"What should be done ({clean(words, 80)})?" if found else "What should be done?"
+    blocks.append(_input(OPERATION, label, element, dispatch=True))
+    blocks.append(
+        _section("about", "It becomes a card in the channel; nothing is done until it is approved.")
+    )
+    return modal("Propose", blocks, draft, "Next")
+
+
+def page_view(
+    operation: Operation,
+    items: Sequence[Item],
+    draft: str,
+    *,
+    answers: Answers,
+    number: int,
+    count: int,
+    said: Mapping[str, str],
+    currencies: Mapping[str, str],
+    watched: frozenset[str],
+) -> dict[str, Any]:
+    """One page of the form. `said` is what is wrong, by question; `currencies` of amounts, by question;
+    `watched` are questions whose answer changes the page.
+    """
+    blocks = [_section("head", f"{title(operation)}" + (f" – page {number + 1}" if number else ""))]
+    if said:
+        blocks.append(_section("wrong", " ".join(dict.fromkeys(said.values()))))
+    for item in items:
+        if isinstance(item, Leaf):
+            watch = item.path in watched
+            blocks.append(leaf_block(item, answers.get(item.path), currencies.get(item.path), watch=watch))
+        else:
+            blocks.append(_choice_block(item))
+    if number:
+        button = {"type": "button", "action_id": BACK, "text": plain("Back", 75), "value": "back"}
+        blocks.append({"type": "actions", "block_id": "back", "elements": [button]})
+    seen = operation.customer_sees
+    if seen:
+        blocks.append(
+            {"type": "context", "block_id": "sees", "elements": [plain(f"The customer: {seen}.", 300)]}
+        )
+    last = number + 1 >= count and not any(isinstance(item, More) for item in items)
+    return modal("Propose", blocks, draft, "Propose" if last else "Next")
+
+
+def _choice_block(item: Pick | Adder | More) -> Block:
+    if isinstance(item, Adder):
+        text = f"Add {'another' if item.count else 'one'}: {item.label[:1].lower()}{item.label[1:]}"
+        button = {"type": "button", "action_id": ADD, "text": plain(text, 75), "value": item.path}
+        return {"type": "actions", "block_id": f"add:{item.path}", "elements": [button]}
+    if isinstance(item, Pick):
+        options = [option(name, str(number)) for number, name in enumerate(item.options)]
+        element: Element = {"type": "static_select", "action_id": PICK, "options": options}
+        if item.current is not None:
+            element["initial_option"] = options[item.current]
+        return _input(f"{PICKED}{item.path}", f"{item.label}", element, dispatch=True)
+    options = [option(one.label, one.path) for one in item.options]
+    element = {"type": "multi_static_select", "action_id": MORE, "options": options}
+    if chosen := [one for one in options if one["value"] in item.chosen]:
+        element["initial_options"] = chosen
+    label = "What should change?" if item.needed else "More"
+    hint = "Asked on the next page. Left empty there, what can be cleared is cleared."
+    return _input(ADDED, label, element, optional=not item.needed, hint=hint)
+
+
+def _input(
+    block_id: str,
+    label: str,
+    element: Element,
+    *,
+    dispatch: bool = False,
+    optional: bool = False,
+    hint: str = "",
+) -> Block:
+    block: Block = {
+        "type": "input",
+        "block_id": block_id,
+        "label": plain(label, 150),
+        "element": element,
+        "optional": optional,
+    }
+    if dispatch:
+        block["dispatch_action"] = True
+    return block | ({"hint": plain(hint, _HINT)} if hint else {})
+
+
+# --- Questions ------------------------------------------------------------------------------------------
+
+
+def leaf_block(
+    leaf: Leaf, answer: Mapping[str, Any] | None, currency: str | None = None, *, watch: bool = False
+) -> Block:
+    """The input for one question, with what has been answered already."""
+    element = _ELEMENTS[leaf.kind](leaf, answer or {})
+    element.setdefault("action_id", VALUE)
+    hint = HINTS.get(leaf.kind, "") or _hint(leaf)
+    label = leaf.label
+    if leaf.kind in (Kind.MONEY, Kind.UNIT_PRICE):
+        label += f" in {currency.upper()}" if currency else ""
+        hint = f"In {currency.upper()}." if currency else "In the currency it is counted in, such as 29.00."
+    return _input(leaf.path, label, element, dispatch=watch, optional=not leaf.must, hint=hint)
+
+
+def _hint(leaf: Leaf) -> str:
+    if leaf.kind in (Kind.ONE, Kind.MANY):
+        return "Search by name, e-mail or number, or paste an id."
+    if leaf.shape.nullable and leaf.required:
+        return "Left empty it is cleared."
+    if leaf.name in names.SECRET:
+        return "Kept off the card."
+    return "Its id, pasted." if leaf.shape.format in ("uuid4", "uuid") else ""
+
+
+HINTS: Mapping[Kind, str] = {
+    Kind.LINES: "One a line.",
+    Kind.PAIRS: "One a line, such as: plan = gold. It replaces what is there.",
+    Kind.AMOUNTS: "One a line, such as: eur = 5.00",
+    Kind.JSON: "As JSON.",
+    Kind.PERCENT: "Such as 12.5",
+    Kind.MOMENT: "In your own time zone.",
+}
+
+
+def _typed(leaf: Leaf, answer: Mapping[str, Any]) -> Element:
+    many = leaf.kind in (Kind.LINES, Kind.PAIRS, Kind.AMOUNTS, Kind.JSON)
+    most = _TEXT if many else min(leaf.shape.facts.get("maxLength", _TEXT), _TEXT)
+    element: Element = {"type": "plain_text_input", "max_length": most}
+    if many or leaf.name in names.LONG:
+        element["multiline"] = True
+    if leaf.must and not many and (least := leaf.shape.facts.get("minLength")):
+        element["min_length"] = least
+    return element | ({"initial_value": answer["value"]} if answer.get("value") else {})
+
+
+def _numbered(leaf: Leaf, answer: Mapping[str, Any]) -> Element:
+    whole = leaf.kind == Kind.WHOLE
+    element: Element = {"type": "number_input", "is_decimal_allowed": not whole}
+    facts = leaf.shape.facts
+    if whole:
+        above = facts.get("exclusiveMinimum")
+        least = [
+            one for one in (facts.get("minimum"), None if above is None else above + 1) if one is not None
+        ]
+        element |= {"min_value": str(max(least))} if least else {}
+        element |= {"max_value": str(facts["maximum"])} if "maximum" in facts else {}
+    elif leaf.kind != Kind.DECIMAL:
+        element["min_value"] = "0"
+    return element | ({"initial_value": str(answer["value"])} if answer.get("value") else {})
+
+
+def choices(leaf: Leaf) -> list[Element]:
+    """The options of a question with fixed values."""
+    if leaf.kind == Kind.YES_NO:
+        return [option("Yes", "yes"), option("No", "no")]
+    shape = leaf.shape.items if leaf.kind == Kind.CHOICES else leaf.shape
+    values = shape.enum or Shape.of({"$ref": "PresentmentCurrency"}).enum
+    return [option(_shown(leaf, str(value)), str(value)) for value in values]
+
+
+def _shown(leaf: Leaf, value: str) -> str:
+    if leaf.name.endswith("currency"):
+        return value.upper()
+    return (
+        value
+        if leaf.kind == Kind.CHOICES
+        else value.replace("_", " ").capitalize()
+        if value.islower()
+        else value
+    )
+
+
+def _chosen(leaf: Leaf, answer: Mapping[str, Any]) -> Element:
+    options = choices(leaf)
+    element: Element = {"type": "static_select"}
+    if len(options) <= _FEW:
+        element["options"] = options
+    else:  # countries and currencies: more than one list may have, but groups may
+        groups = groupby(options, lambda one: one["value"][:1].upper())
+        element["option_groups"] = [{"label": plain(name, 75), "options": list(of)} for name, of in groups]
+    held = (answer.get("selected_option") or {}).get("value")
+    found = next((one for one in options if one["value"] == held), None)
+    return element | ({"initial_option": found} if found else {})
+
+
+def _several(leaf: Leaf, answer: Mapping[str, Any]) -> Element:
+    options = choices(leaf)
+    held = {one["value"] for one in answer.get("selected_options") or ()}
+    found = [one for one in options if one["value"] in held]
+    element: Element = {"type": "multi_static_select", "options": options}
+    return element | ({"initial_options": found} if found else {})
+
+
+def _tick(_: Leaf, answer: Mapping[str, Any]) -> Element:
+    yes = option("Yes", "yes")
+    element: Element = {"type": "checkboxes", "options": [yes]}
+    return element | ({"initial_options": [yes]} if answer.get("selected_options") else {})
+
+
+def _moment(_: Leaf, answer: Mapping[str, Any]) -> Element:
+    at = answer.get("selected_date_time")
+    return {"type": "datetimepicker"} | ({"initial_date_time": int(at)} if at else {})
+
+
+def _day(_: Leaf, answer: Mapping[str, Any]) -> Element:
+    on = answer.get("selected_date")
+    return {"type": "datepicker"} | ({"initial_date": on} if on else {})
+
+
+def _one(_: Leaf, answer: Mapping[str, Any]) -> Element:
+    held = answer.get("selected_option")
+    element: Element = {"type": "external_select", "action_id": FIND, "min_query_length": 0}
+    return element | ({"initial_option": held} if held else {})
+
+
+def _many(_: Leaf, answer: Mapping[str, Any]) -> Element:
+    held = answer.get("selected_options")
+    element: Element = {"type": "multi_external_select", "action_id": FIND, "min_query_length": 0}
+    return element | ({"initial_options": held} if held else {})
+
+
+_ELEMENTS: Mapping[Kind, Callable[[Leaf, Mapping[str, Any]], Element]] = {
+    Kind.TEXT: _typed,
+    Kind.LINES: _typed,
+    Kind.PAIRS: _typed,
+    Kind.AMOUNTS: _typed,
+    Kind.JSON: _typed,
+    Kind.SCALAR: _typed,
+    Kind.WHOLE: _numbered,
+    Kind.DECIMAL: _numbered,
+    Kind.MONEY: _numbered,
+    Kind.UNIT_PRICE: _numbered,
+    Kind.PERCENT: _numbered,
+    Kind.CHOICE: _chosen,
+    Kind.CHOICES: _several,
+    Kind.TICK: _tick,
+    Kind.YES_NO: _chosen,
+    Kind.MOMENT: _moment,
+    Kind.DAY: _day,
+    Kind.ONE: _one,
+    Kind.MANY: _many,
+}

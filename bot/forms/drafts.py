@@ -1,0 +1,120 @@
+"""The forms that people have open: kept in memory for an hour, named by an opaque id."""
+
+import asyncio
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from bot.forms.blocks import ADDED, OPERATION, PICKED
+from bot.forms.fields import Form, Leaf, Pick, all_leaves, form_of
+from bot.forms.steps import Item, More, pages
+from bot.forms.values import entry
+from polar.catalog import Operation
+
+KEPT_FOR = timedelta(hours=1)
+MOST = 500
+
+
+@dataclass(eq=False, slots=True)
+class Draft:
+    """One open form. Slack is given its id alone: the answers stay here."""
+
+    id: str
+    user_id: str
+    touched_at: datetime
+    operation: Operation | None = None
+    picks: dict[str, str] = field(default_factory=dict)
+    added: frozenset[str] = frozenset()
+    answers: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    page: int = 0
+    currency: tuple[str, str] | None = None  # of an object: its id and what Polar said
+    title: str = ""  # of the proposal it has become
+    # Slack sends taps side by side: one at a time, so that the last one is what is shown.
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def start(self, operation: Operation) -> None:
+        """Begin the form of an operation; nothing of another one is kept."""
+        self.operation = operation
+        self.picks, self.added, self.answers = {}, frozenset(), {}
+        self.page, self.currency = 0, None
+
+    def form(self) -> Form:
+        """The form as far as it is known. Only for a draft that has an operation."""
+        assert self.operation is not None  # noqa: S101 - callers look first
+        return form_of(self.operation, self.picks, self.added)
+
+    def page_items(self) -> tuple[Form, list[list[Item]]]:
+        """The form and its pages; the current page is put back where there are fewer now."""
+        form = self.form()
+        found = pages(form)
+        self.page = min(self.page, len(found) - 1)
+        return form, found
+
+    def absorb(self, values: Mapping[str, Any]) -> bool:
+        """Take over a view's state; whether that changes which questions follow.
+
+        Only what the current page asks is believed.
+        """
+        form, found = self.page_items()
+        shown = found[self.page]
+        leaves = {item.path: item for item in shown if isinstance(item, Leaf)}
+        picks = {f"{PICKED}{item.path}": item for item in shown if isinstance(item, Pick)}
+        before = (dict(self.picks), self.added)
+        for block_id, actions in values.items():
+            state = next(iter(actions.values()), None)
+            if block_id in leaves and state is not None:
+                self.answers[block_id] = state
+            elif block_id in picks:
+                self._pick(picks[block_id], entry(state))
+            elif block_id == ADDED and any(isinstance(item, More) for item in shown):
+                known = {one.path for one in form.more}
+                self.added = frozenset(one["value"] for one in entry(state) or ()) & known
+        return before[0] != self.picks or before[1] != self.added
+
+    def _pick(self, pick: Pick, chosen: Any) -> None:
+        value = str(chosen["value"]) if isinstance(chosen, Mapping) else ""
+        if not value.isdigit() or int(value) >= len(pick.options) or self.picks.get(pick.path) == value:
+            return
+        if pick.path == "body":  # another way asks other things
+            self.added = frozenset()
+        if pick.current != int(value):
+            self.picks[pick.path] = value
+
+    def known(self) -> dict[str, str]:
+        """The ids chosen so far, by question."""
+        held = {leaf.path: entry(self.answers.get(leaf.path)) for leaf in all_leaves(self.form())}
+        return {path: str(one["value"]) for path, one in held.items() if isinstance(one, Mapping)}
+
+
+class Drafts:
+    """The open forms of everybody."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, Draft] = {}
+
+    def new(self, user_id: str, now: datetime) -> Draft:
+        """A form just opened. The oldest goes when there are too many."""
+        for old in [each.id for each in self._open.values() if now - each.touched_at > KEPT_FOR]:
+            del self._open[old]
+        while len(self._open) >= MOST:
+            del self._open[next(iter(self._open))]
+        draft = Draft(secrets.token_urlsafe(12), user_id, now)
+        self._open[draft.id] = draft
+        return draft
+
+    def get(self, identity: str, user_id: str, now: datetime) -> Draft | None:
+        """Somebody's own form, unless its time is over."""
+        draft = self._open.get(identity)
+        if draft is None or draft.user_id != user_id or now - draft.touched_at > KEPT_FOR:
+            return None
+        draft.touched_at = now
+        return draft
+
+
+def chosen_operation(values: Mapping[str, Any]) -> str:
+    """The operation chosen on the first page; empty when none is."""
+    state = next(iter((values.get(OPERATION) or {}).values()), None)
+    held = entry(state)
+    return str(held["value"]) if isinstance(held, Mapping) else ""

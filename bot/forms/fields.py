@@ -1,0 +1,351 @@
+"""An operation's schema as a tree of questions, for what a person has chosen so far. Pure."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from bot.forms import names
+from bot.forms.ways import Way, name_of, ways
+from polar.catalog import Operation, Parameter, Shape
+
+MOST_ENTRIES = 20
+
+
+class Kind(StrEnum):
+    """How a value is asked for."""
+
+    TEXT = "text"
+    LINES = "lines"  # a list of texts, one a line
+    PAIRS = "pairs"  # a free-form object, `name = value` a line
+    AMOUNTS = "amounts"  # currency to amount, `eur = 5.00` a line
+    JSON = "json"  # what no input fits
+    SCALAR = "scalar"  # text, a number, or true or false
+    WHOLE = "whole number"
+    DECIMAL = "number"
+    MONEY = "money"
+    UNIT_PRICE = "unit price"  # money, also in fractions of the smallest unit
+    PERCENT = "percent"
+    CHOICE = "choice"
+    CHOICES = "choices"
+    TICK = "tick"
+    YES_NO = "yes or no"  # a boolean that may be left out
+    MOMENT = "moment"
+    DAY = "day"
+    ONE = "one object"
+    MANY = "many objects"
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One question. `path` names it ("body.amount"); `must` says whether it may not be left empty.
+
+    `required`: left empty, it is sent as empty or null where the schema lets it. `source` is where objects
+    are looked up. `currency` of an amount: "=usd", "@" for that of an object, or the path of the question.
+    """
+
+    path: str
+    label: str
+    kind: Kind
+    shape: Shape = field(repr=False)
+    required: bool
+    must: bool
+    source: str = ""
+    currency: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition(".")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """A choice that changes which questions follow; `current` is None as long as nothing is chosen."""
+
+    path: str
+    label: str
+    options: tuple[str, ...]
+    current: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """An object: its members, and what it holds without asking.
+
+    Left empty it is sent empty or as null when `required`, else left out.
+    """
+
+    path: str
+    label: str
+    members: Mapping[str, "Node"]
+    fixed: Mapping[str, Any]
+    required: bool
+    nullable: bool
+    pick: Pick | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A list of objects; `required` as in Group."""
+
+    path: str
+    label: str
+    entries: tuple["Node", ...]
+    required: bool
+    nullable: bool
+
+
+Node = Leaf | Group | Series
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """Something that may be added under "More"."""
+
+    path: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """Everything one operation asks. `first` are required; `added` were chosen under `more`."""
+
+    operation: Operation
+    places: tuple[Leaf, ...]  # what the path names
+    asked: tuple[Leaf, ...]  # of the query string
+    way: Pick | None
+    body: Group | None
+    more: tuple[Option, ...]
+    added: frozenset[str]
+    complete: bool  # whether the way is chosen
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where in the tree a shape stands."""
+
+    path: str
+    label: str
+    required: bool
+    must: bool
+    currency: str = ""
+
+
+class _Builder:
+    def __init__(self, picks: Mapping[str, str], currency: str) -> None:
+        self._picks = picks
+        self._currency = currency
+
+    def node(self, name: str, shape: Shape, at: _Place) -> Node:
+        objects = [option for option in shape.options if option.type == "object"]
+        if objects and (shape.type == "union" or objects[0].values is None):
+            return self._object(objects, at, nullable=shape.nullable)
+        if shape.type == "array" and any(option.type == "object" for option in shape.items.options):
+            return self._series(shape, at)
+        kind, source = _kind(name, shape, required=at.required)
+        currency = names.FIXED_CURRENCY.get(name) or ""
+        currency = f"={currency}" if currency else at.currency or self._currency
+        money = kind in (Kind.MONEY, Kind.UNIT_PRICE)
+        # An unticked box is an answer, and an empty list or null may be one.
+        free = shape.nullable or kind in (Kind.TICK, Kind.PAIRS, Kind.LINES, Kind.CHOICES, Kind.MANY)
+        least = shape.facts.get("minItems", 0)
+        must = at.must and at.required and (not free or (least > 0 and not shape.nullable))
+        return Leaf(at.path, at.label, kind, shape, at.required, must, source, currency if money else "")
+
+    def _object(self, options: list[Shape], at: _Place, *, nullable: bool) -> Group:
+        pick = None
+        chosen = options[0]
+        if len(options) > 1:
+            current = int(self._picks.get(at.path, 0))
+            current = current if current < len(options) else 0
+            pick = Pick(at.path, at.label, tuple(name_of(one) for one in options), current)
+            chosen = options[current]
+        fixed = constants(chosen)
+        wanted = [name for name in chosen.fields if name not in fixed and _askable(chosen, name)]
+        must = at.must and at.required and not nullable
+        members = self.members(chosen, wanted, at, chosen.required, must=must)
+        return Group(at.path, at.label, members, fixed, at.required, nullable, pick)
+
+    def members(
+        self, shape: Shape, wanted: list[str], at: _Place, required: frozenset[str], *, must: bool
+    ) -> dict[str, Node]:
+        """The questions for these fields of an object; the currency of an amount is asked with it."""
+        fields = shape.fields
+        currency = next((name for name in names.CURRENCY if name in fields), "")
+        own = at.currency
+        if currency and (not self._currency or currency in wanted):
+            own = f"{at.path}.{currency}"
+            if any(name in names.MONEY or name == "unit_amount" for name in wanted):
+                required = required | {currency}
+                wanted = [currency, *(name for name in wanted if name != currency)]
+        ordered = [name for name in wanted if name in required]
+        ordered += [name for name in wanted if name not in required]
+        found: dict[str, Node] = {}
+        for name in ordered:
+            place = _Place(f"{at.path}.{name}", _under(at.label, name), name in required, must, own)
+            found[name] = self.node(name, fields[name], place)
+            if name == currency and must and name in required and isinstance(asked := found[name], Leaf):
+                found[name] = replace(asked, must=True)  # an amount without its currency says nothing
+        return found
+
+    def _series(self, shape: Shape, at: _Place) -> Series:
+        count = min(int(self._picks.get(f"{at.path}#", 1 if at.required else 0)), MOST_ENTRIES)
+        must = at.must and at.required and not shape.nullable
+        entries = []
+        for number in range(count):
+            label = at.label if number == 0 else f"{at.label} {number + 1}"
+            # Only the first has to be filled in: one that was added and left empty is left out.
+            place = _Place(f"{at.path}.{number}", label, True, must and number == 0, at.currency)
+            entries.append(self.node("", shape.items, place))
+        return Series(at.path, at.label, tuple(entries), at.required, shape.nullable)
+
+
+def form_of(operation: Operation, picks: Mapping[str, str], added: frozenset[str] = frozenset()) -> Form:
+    """The questions of an operation. `picks` are choices by path ("body" for the way), `added` of `more`."""
+    builder = _Builder(picks, "@" if operation.id in names.OBJECT_CURRENCY else "")
+    places = tuple(_place(operation, one) for one in operation.parameters if one.where == "path")
+    query = [one for one in operation.parameters if one.where == "query" and not one.deprecated]
+    more = [Option(f"query.{one.name}", names.label(one.name)) for one in query]
+    asked = tuple(
+        builder.node(one.name, one.shape, _Place(f"query.{one.name}", names.label(one.name), True, True))
+        for one in query
+        if f"query.{one.name}" in added
+    )
+    leaves = tuple(one for one in asked if isinstance(one, Leaf))
+    found = ways(operation)
+    if not found:
+        return Form(operation, places, leaves, None, None, tuple(more), added, complete=True)
+    chosen, pick = _chosen(found, picks)
+    if chosen is None:
+        return Form(operation, places, leaves, pick, None, (), frozenset(), complete=False)
+    body, options = _body(operation, chosen, added, builder)
+    return Form(operation, places, leaves, pick, body, (*more, *options), added, complete=True)
+
+
+def _chosen(found: tuple[Way, ...], picks: Mapping[str, str]) -> tuple[Way | None, Pick | None]:
+    if len(found) == 1:
+        return found[0], None
+    current = int(picks["body"]) if picks.get("body", "x").isdigit() else None
+    current = current if current is not None and current < len(found) else None
+    pick = Pick("body", "What exactly?", tuple(way.name for way in found), current)
+    return (None if current is None else found[current]), pick
+
+
+def _body(
+    operation: Operation, way: Way, added: frozenset[str], builder: _Builder
+) -> tuple[Group, list[Option]]:
+    shape = way.shape
+    repeats = names.REPEATS.get(operation.id, {})
+    fixed = constants(shape) | dict(way.fixed)
+    first = [n for n in shape.fields if (n in shape.required or n in way.ask) and n not in fixed]
+    first = [name for name in first if name not in repeats]
+    rest = [n for n in shape.fields if n not in first and n not in fixed and n not in repeats]
+    rest = [n for n in rest if _askable(shape, n) and (way.more is None or n in way.more)]
+    chosen = [name for name in rest if f"body.{name}" in added]
+    required = frozenset(first) | frozenset(chosen)
+    at = _Place("body", "", required=True, must=True)
+    members = builder.members(shape, [*first, *chosen], at, required, must=True)
+    options = [Option(f"body.{name}", names.label(name)) for name in rest]
+    return Group("body", "", members, fixed, required=True, nullable=False), options
+
+
+def _place(operation: Operation, parameter: Parameter) -> Leaf:
+    source, label = names.path_source(operation, parameter)
+    kind = Kind.ONE if source else Kind.TEXT
+    path = f"path.{parameter.name}"
+    return Leaf(path, label, kind, parameter.shape, required=True, must=True, source=source)
+
+
+def constants(shape: Shape) -> dict[str, Any]:
+    """The members of an object that can have one value only, which is therefore not asked for."""
+    found: dict[str, Any] = {}
+    for name, member in shape.fields.items():
+        if len(member.enum) == 1:
+            found[name] = member.enum[0]
+        elif member.type == "null" and name in shape.required:
+            found[name] = None
+    return found
+
+
+def _askable(shape: Shape, name: str) -> bool:
+    member = shape.fields[name]
+    if name in shape.required:
+        return True
+    # polar.md 2.1: with an organization token Polar answers 422 to an optional organization_id
+    return not member.deprecated and member.type != "null" and name != "organization_id"
+
+
+def _under(label: str, name: str) -> str:
+    own = names.label(name)
+    return f"{label}: {own[:1].lower()}{own[1:]}" if label and label not in ("Properties", "Upload") else own
+
+
+def _kind(name: str, shape: Shape, *, required: bool) -> tuple[Kind, str]:
+    """How to ask for a value, and where an object is looked up."""
+    source = names.SOURCES.get(name, "prices" if name == "id" else "")
+    match shape.type:
+        case "union":
+            return _union_kind(name, shape), ""
+        case "array":
+            return _list_kind(shape, source)
+        case "object":
+            return _free_kind(shape), ""
+        case "integer" | "number":
+            return _number_kind(name, shape), ""
+        case "boolean":
+            return (Kind.TICK if required else Kind.YES_NO), ""
+        case "string":
+            return (Kind.ONE, source) if source else (_text_kind(name, shape), "")
+    return Kind.SCALAR, ""
+
+
+def _union_kind(name: str, shape: Shape) -> Kind:
+    if name == "unit_amount":
+        return Kind.UNIT_PRICE
+    return Kind.MOMENT if any(one.format == "date-time" for one in shape.options) else Kind.SCALAR
+
+
+def _list_kind(shape: Shape, source: str) -> tuple[Kind, str]:
+    if shape.items.enum:
+        return Kind.CHOICES, ""
+    if source and shape.items.type == "string":
+        return Kind.MANY, source
+    return (Kind.LINES if shape.items.type == "string" else Kind.JSON), ""
+
+
+def _free_kind(shape: Shape) -> Kind:
+    value = shape.values
+    if value is not None and value.type == "integer":
+        return Kind.AMOUNTS
+    return Kind.JSON if value is not None and value.type in ("array", "object") else Kind.PAIRS
+
+
+def _number_kind(name: str, shape: Shape) -> Kind:
+    if name in names.MONEY:
+        return Kind.MONEY
+    if name == "basis_points":
+        return Kind.PERCENT
+    return Kind.WHOLE if shape.type == "integer" else Kind.DECIMAL
+
+
+def _text_kind(name: str, shape: Shape) -> Kind:
+    if shape.enum or name in names.CURRENCY:
+        return Kind.CHOICE
+    return {"date-time": Kind.MOMENT, "date": Kind.DAY}.get(shape.format or "", Kind.TEXT)
+
+
+def leaves(node: Node | None) -> Iterator[Leaf]:
+    """Every question of a part, in order."""
+    if isinstance(node, Leaf):
+        yield node
+    elif isinstance(node, Group):
+        for member in node.members.values():
+            yield from leaves(member)
+    elif isinstance(node, Series):
+        for entry in node.entries:
+            yield from leaves(entry)
+
+
+def all_leaves(form: Form) -> list[Leaf]:
+    """Every question of a form."""
+    return [*form.places, *form.asked, *leaves(form.body)]

@@ -1,0 +1,120 @@
+"""What a field of a body is called and which objects an id in it may name: tables. Pure."""
+
+from collections.abc import Mapping
+
+from polar.catalog import Operation, Parameter
+
+# Amounts in the smallest unit of a currency.
+MONEY = frozenset(
+    {
+        "amount",
+        "price_amount",
+        "minimum_amount",
+        "maximum_amount",
+        "preset_amount",
+        "cap_amount",
+        "price_per_seat",
+        "auto_accept_below_amount",
+    }
+)
+CURRENCY = ("currency", "price_currency")
+# An amount whose currency the contract fixes ("in USD cents").
+FIXED_CURRENCY: Mapping[str, str] = {"auto_accept_below_amount": "usd"}
+# An amount in the currency of an object that is there: the read, and the field that names the object.
+OBJECT_CURRENCY: Mapping[str, tuple[str, str]] = {
+    "refunds:create": ("orders:get", "body.order_id"),
+    "checkouts:update": ("checkouts:get", "path.id"),
+}
+# What a person types here is kept off cards.
+SECRET = frozenset({"key", "guild_token"})
+# What the contract's patterns ask for, which the catalog does not keep: the pattern and the words.
+PATTERNS: Mapping[str, tuple[str, str]] = {
+    "slug": (r"[a-z0-9_-]+", "Write small letters, digits, - and _ only."),
+}
+LONG = frozenset(
+    {"description", "comment", "note", "welcome_message", "customer_cancellation_comment", "about"}
+)
+# A field that must repeat what the path says.
+REPEATS: Mapping[str, Mapping[str, str]] = {"files:uploaded": {"id": "path.id"}}
+
+SOURCES: Mapping[str, str] = {
+    "benefit_id": "benefits",
+    "benefits": "benefits",
+    "custom_field_id": "custom fields",
+    "customer_id": "customers",
+    "discount_id": "discounts",
+    "external_customer_id": "your customers",
+    "external_member_id": "your members",
+    "files": "files",
+    "medias": "files",
+    "member_external_id": "your members",
+    "member_id": "members",
+    "meter_id": "meters",
+    "order_id": "orders",
+    "organization_id": "organizations",
+    "payment_method_id": "payment methods",
+    "product_id": "products",
+    "product_price_id": "prices",
+    "products": "products",
+    "seat_id": "seats",
+    "subscription_id": "subscriptions",
+}
+# The object that `{id}` in a path names: (what the path begins with, the source, its singular).
+PATHS: tuple[tuple[str, str, str], ...] = (
+    ("/v1/webhooks/events/", "webhook events", "Webhook event"),
+    ("/v1/webhooks/endpoints/", "endpoints", "Webhook endpoint"),
+    ("/v1/benefits/", "benefits", "Benefit"),
+    ("/v1/checkout-links/", "checkout links", "Checkout link"),
+    ("/v1/checkouts/", "checkouts", "Checkout"),
+    ("/v1/custom-fields/", "custom fields", "Custom field"),
+    ("/v1/customers/external/", "your customers", "Customer"),
+    ("/v1/customers/", "customers", "Customer"),
+    ("/v1/discounts/", "discounts", "Discount"),
+    ("/v1/disputes/", "disputes", "Dispute"),
+    ("/v1/event-types/", "event types", "Type of event"),
+    ("/v1/files/", "files", "File"),
+    ("/v1/license-keys/", "license keys", "License key"),
+    ("/v1/meters/", "meters", "Meter"),
+    ("/v1/metrics/dashboards/", "dashboards", "Dashboard"),
+    ("/v1/orders/", "orders", "Order"),
+    ("/v1/organizations/", "organizations", "Organization"),
+    ("/v1/products/", "products", "Product"),
+    ("/v1/subscriptions/", "subscriptions", "Subscription"),
+)
+
+_LABELS: Mapping[str, str] = {
+    "amounts": "Amount off in each currency",
+    "basis_points": "Percent off",
+    "customer_id": "Customer",
+    "external_customer_id": "Customer, by your own id",
+    "external_member_id": "Member, by your own id",
+    "member_external_id": "Member, by your own id",
+    "func": "Function",
+    "ge": "At least",
+    "le": "At most",
+    "limit": "Limit",
+    "meta": "Metadata",
+    "note": "Note",
+    "ttl": "Valid for",
+    "timeframe": "Unit of time",
+    "url": "URL",
+}
+
+
+def label(name: str) -> str:
+    """A field's name in words: `order_id` is "Order", `customer_tax_id` "Customer tax id"."""
+    if name in _LABELS:
+        return _LABELS[name]
+    if name in SOURCES and name.endswith("_id"):
+        name = name.removesuffix("_id")
+    return name.strip("_").replace("_", " ").capitalize()
+
+
+def path_source(operation: Operation, parameter: Parameter) -> tuple[str, str]:
+    """Where the object that a path parameter names is looked up, and its label."""
+    if parameter.name in SOURCES:
+        return SOURCES[parameter.name], label(parameter.name)
+    for start, source, singular in PATHS:
+        if operation.path.startswith(start):
+            return source, singular
+    return "", label(parameter.name)

@@ -1,0 +1,348 @@
+"""From what was typed and chosen to the values of a call; what does not fit is said by question. Pure."""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Any, Final
+
+from bot.forms import names
+from bot.forms.fields import Form, Group, Kind, Leaf, Node, Series, all_leaves, leaves
+from polar.catalog import Call, check_call
+from polar.money import ZERO_DECIMAL
+from polar.validation import problems
+
+Answers = Mapping[str, Mapping[str, Any]]  # Slack's state of each element, by the question's path
+
+_NUMBER = re.compile(r"-?\d{1,15}(\.\d{1,15})?")
+# Of the contract's: at most five digits and twelve behind the point, in the smallest unit.
+_UNIT_PRICE = re.compile(r"0*\d{0,5}(\.\d{0,12}0*)?")
+_QUOTED = re.compile(r"`(?:a name in )?((?:body|path|query)[^`]*)`")
+
+
+class Nothing(Enum):
+    """Stands for what is not sent at all."""
+
+    NOTHING = "nothing"
+
+
+NOTHING: Final = Nothing.NOTHING
+
+
+class NotUsable(Exception):
+    """What was typed cannot be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """The call, or what keeps it from being one: sentences by question path ("" when by none)."""
+
+    call: Call
+    errors: Mapping[str, str]
+
+
+def compose(form: Form, answers: Answers, object_currency: str | None) -> Composed:
+    """The call that the answers mean. `object_currency` is that of the object an amount is about."""
+    reader = _Reader(answers, object_currency)
+    path = {leaf.name: reader.value(leaf) for leaf in form.places}
+    query = {leaf.name: reader.value(leaf) for leaf in form.asked}
+    body = None if form.body is None else reader.group(form.body)
+    for name, source in names.REPEATS.get(form.operation.id, {}).items():
+        if isinstance(body, dict):
+            body[name] = path.get(source.partition(".")[2])
+    known = form.operation.body
+    if body is NOTHING or (known is not None and not known.required and not body):
+        body = None
+    call = Call(form.operation.id, _given(path), _given(query), body)
+    errors = dict(reader.errors)
+    if form.complete and not errors:
+        errors = _by_question(form, check_call(form.operation, call.path, call.query, call.body))
+    return Composed(call, errors)
+
+
+def currencies(form: Form, answers: Answers, object_currency: str | None) -> dict[str, str]:
+    """The currencies of the amounts, as far as they are known, by question."""
+    reader = _Reader(answers, object_currency)
+    found = {leaf.path: reader.currency(leaf) for leaf in all_leaves(form) if leaf.currency}
+    return {path: currency for path, currency in found.items() if currency}
+
+
+def check(shown: Sequence[Leaf], answers: Answers, object_currency: str | None) -> dict[str, str]:
+    """What is wrong with the questions of one step, taken alone."""
+    reader = _Reader(answers, object_currency)
+    for leaf in shown:
+        value = reader.value(leaf)
+        if value is NOTHING or leaf.path in reader.errors:
+            continue
+        if found := problems(leaf.shape, value, leaf.path):
+            reader.errors[leaf.path] = plainly(found[0])
+    return dict(reader.errors)
+
+
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not NOTHING}
+
+
+def _by_question(form: Form, found: list[str]) -> dict[str, str]:
+    """Each problem under the question it is about: the one whose path its own begins with."""
+    paths = sorted((leaf.path for leaf in all_leaves(form)), key=len, reverse=True)
+    errors: dict[str, str] = {}
+    for sentence in found:
+        quoted = _QUOTED.search(sentence)
+        where = re.sub(r"\[(\d+)\]", r".\1", quoted[1]) if quoted else ""
+        path = next((one for one in paths if where == one or where.startswith(f"{one}.")), None)
+        path = path or next((one for one in reversed(paths) if where and one.startswith(f"{where}.")), "")
+        errors.setdefault(path, plainly(sentence) if path else sentence.replace("`", ""))
+    return errors
+
+
+def plainly(sentence: str) -> str:
+    """A sentence about a parameter as one about the input it stands under."""
+    said = _QUOTED.sub("this", sentence, count=1).replace("`", "")
+    return said[:1].upper() + said[1:] + "."
+
+
+class _Reader:
+    def __init__(self, answers: Answers, object_currency: str | None) -> None:
+        self._answers = answers
+        self._object_currency = object_currency
+        self.errors: dict[str, str] = {}
+
+    def node(self, node: Node) -> Any:
+        if isinstance(node, Leaf):
+            return self.value(node)
+        return self.group(node) if isinstance(node, Group) else self._series(node)
+
+    def value(self, leaf: Leaf) -> Any:
+        """What is sent for a question; NOTHING when it was left empty and may be."""
+        entered = entry(self._answers.get(leaf.path))
+        if entered in (None, "", []):
+            return _empty(leaf)
+        try:
+            return READERS[leaf.kind](leaf, entered, self.currency(leaf))
+        except NotUsable as error:
+            self.errors[leaf.path] = str(error)
+            return NOTHING
+
+    def currency(self, leaf: Leaf) -> str | None:
+        """The currency of an amount, in small letters; None when it is not known."""
+        if leaf.currency.startswith("="):
+            return leaf.currency[1:]
+        if leaf.currency == "@":
+            return self._object_currency
+        chosen = entry(self._answers.get(leaf.currency))
+        return str(chosen["value"]) if isinstance(chosen, Mapping) else None
+
+    def group(self, group: Group) -> Any:
+        asked = list(leaves(group))
+        only_ticks = bool(asked) and all(leaf.kind == Kind.TICK for leaf in asked)
+        empty = not any(touched(leaf, self._answers) for leaf in asked)
+        if empty and not (group.required and (only_ticks or not group.nullable)):
+            return None if group.required else NOTHING
+        members = {name: self.node(member) for name, member in group.members.items()}
+        return {**group.fixed, **_given(members)}
+
+    def _series(self, series: Series) -> Any:
+        filled = [
+            one
+            for number, one in enumerate(series.entries)
+            if (number == 0 and series.required) or any(touched(leaf, self._answers) for leaf in leaves(one))
+        ]
+        if series.nullable and not any(touched(leaf, self._answers) for leaf in leaves(series)):
+            filled = []
+        found = [value for one in filled if (value := self.node(one)) is not NOTHING]
+        if found or not series.required:
+            return found or NOTHING
+        return None if series.nullable else []
+
+
+def _empty(leaf: Leaf) -> Any:
+    if not leaf.required:
+        return NOTHING
+    if leaf.kind == Kind.TICK:
+        return False
+    if leaf.shape.nullable and leaf.shape.type != "any":
+        return None
+    if leaf.kind in (Kind.MANY, Kind.CHOICES, Kind.LINES):
+        return []
+    return {} if leaf.kind in (Kind.PAIRS, Kind.AMOUNTS) else NOTHING
+
+
+def entry(state: Mapping[str, Any] | None) -> Any:
+    """What an element of Slack's holds: a text, an option, a list of options, seconds, a date; or None."""
+    if state is None:
+        return None
+    keys = ("value", "selected_option", "selected_options", "selected_date_time", "selected_date")
+    return next((state[key] for key in keys if state.get(key) is not None), None)
+
+
+def touched(leaf: Leaf, answers: Answers) -> bool:
+    """Whether somebody has put something in."""
+    return entry(answers.get(leaf.path)) not in (None, "", [])
+
+
+# --- One reader for each kind: (question, what was entered, currency) to the value ------------------------
+
+
+def _text(leaf: Leaf, entered: Any, __: str | None) -> str:
+    text = str(entered).strip("\r\n")
+    pattern, words = names.PATTERNS.get(leaf.name, ("", ""))
+    if pattern and not re.fullmatch(pattern, text):
+        raise NotUsable(words)
+    return text
+
+
+def _option(_: Leaf, entered: Any, __: str | None) -> Any:
+    return entered["value"]
+
+
+def _options(_: Leaf, entered: Any, __: str | None) -> list[Any]:
+    return [one["value"] for one in entered]
+
+
+def _tick(_: Leaf, entered: Any, __: str | None) -> bool:
+    return bool(entered)
+
+
+def _yes_no(_: Leaf, entered: Any, __: str | None) -> bool:
+    return bool(entered["value"] == "yes")
+
+
+def _moment(_: Leaf, entered: Any, __: str | None) -> str:
+    return datetime.fromtimestamp(int(entered), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _day(_: Leaf, entered: Any, __: str | None) -> str:
+    return str(entered)
+
+
+def _number(text: Any) -> Decimal:
+    said = str(text).strip()
+    if not _NUMBER.fullmatch(said):
+        raise NotUsable("Write a number with a point for the fraction, such as 29.50.")
+    return Decimal(said)
+
+
+def _whole(_: Leaf, entered: Any, __: str | None) -> int:
+    return _integral(_number(entered), "Write a whole number.")
+
+
+def _integral(number: Decimal, otherwise: str) -> int:
+    if number != number.to_integral_value():
+        raise NotUsable(otherwise)
+    return int(number)
+
+
+def _decimal(_: Leaf, entered: Any, __: str | None) -> int | float:
+    number = _number(entered)
+    return int(number) if number == number.to_integral_value() else float(number)
+
+
+def _money(_: Leaf, entered: Any, currency: str | None) -> int:
+    return minor_units(_number(entered), currency)
+
+
+def minor_units(amount: Decimal, currency: str | None) -> int:
+    """An amount as people write it, in the smallest unit of its currency. Raises NotUsable."""
+    scaled = amount * _scale(currency)
+    if currency in ZERO_DECIMAL:
+        return _integral(scaled, f"{str(currency).upper()} has no smaller unit: write a whole number.")
+    return _integral(scaled, f"{str(currency).upper()} has two digits after the point, no more.")
+
+
+def _scale(currency: str | None) -> int:
+    if currency is None:
+        raise NotUsable("Its currency is not known: choose it first, or try again in a moment.")
+    return 1 if currency in ZERO_DECIMAL else 100
+
+
+def _unit_price(_: Leaf, entered: Any, currency: str | None) -> str:
+    """Polar takes fractions of the smallest unit here, as text so that nothing is rounded."""
+    scaled = _number(entered) * _scale(currency)
+    if scaled <= 0:
+        raise NotUsable("Write an amount of more than nothing.")
+    text = format(scaled, "f")
+    if not _UNIT_PRICE.fullmatch(text):
+        raise NotUsable(
+            "A price by usage is less than 1,000 and has fourteen digits after the point at most."
+        )
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _percent(_: Leaf, entered: Any, __: str | None) -> int:
+    return _integral(_number(entered) * 100, "A percentage has two digits after the point, no more.")
+
+
+def _lines(_: Leaf, entered: Any, __: str | None) -> list[str]:
+    return [line.strip() for line in str(entered).splitlines() if line.strip()]
+
+
+def _pairs(_: Leaf, entered: Any, __: str | None) -> dict[str, Any]:
+    return {name: scalar(value) for name, value in _split(entered)}
+
+
+def _amounts(_: Leaf, entered: Any, __: str | None) -> dict[str, int]:
+    return {name.lower(): minor_units(_number(value), name.lower()) for name, value in _split(entered)}
+
+
+def _split(entered: Any) -> list[tuple[str, str]]:
+    pairs: list[tuple[str, str]] = []
+    for line in _lines_of(entered):
+        name, equals, value = (part.strip() for part in line.partition("="))
+        if not equals or not name:
+            raise NotUsable("Write one `name = value` on each line.".replace("`", '"'))
+        if name in dict(pairs):
+            raise NotUsable("One of the names is there twice.")
+        pairs.append((name, value))
+    return pairs
+
+
+def _lines_of(entered: Any) -> list[str]:
+    return [line for line in str(entered).splitlines() if line.strip()]
+
+
+def scalar(text: str) -> Any:
+    """A value of metadata: a number, true or false, what is in quotes or braces as JSON; else the text."""
+    if text in ("true", "false") or text[:1] in ('"', "{", "[") or _NUMBER.fullmatch(text):
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError):
+            return text
+    return text
+
+
+def _scalar(_: Leaf, entered: Any, __: str | None) -> Any:
+    return scalar(str(entered).strip())
+
+
+def _json(_: Leaf, entered: Any, __: str | None) -> Any:
+    try:
+        return json.loads(str(entered))
+    except (ValueError, RecursionError) as error:
+        raise NotUsable("This is not JSON.") from error
+
+
+READERS: Mapping[Kind, Callable[[Leaf, Any, str | None], Any]] = {
+    Kind.TEXT: _text,
+    Kind.LINES: _lines,
+    Kind.PAIRS: _pairs,
+    Kind.AMOUNTS: _amounts,
+    Kind.JSON: _json,
+    Kind.SCALAR: _scalar,
+    Kind.WHOLE: _whole,
+    Kind.DECIMAL: _decimal,
+    Kind.MONEY: _money,
+    Kind.UNIT_PRICE: _unit_price,
+    Kind.PERCENT: _percent,
+    Kind.CHOICE: _option,
+    Kind.CHOICES: _options,
+    Kind.TICK: _tick,
+    Kind.YES_NO: _yes_no,
+    Kind.MOMENT: _moment,
+    Kind.DAY: _day,
+    Kind.ONE: _option,
+    Kind.MANY: _options,
+}

@@ -1,0 +1,89 @@
+"""What a rule's calls owe one another and whoever approved: late values filled in, an answer handed over."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bot.cards import handed
+from bot.pipeline.parts import Parts
+from bot.rules import EvaluationError, Rule, Scope, resolve
+from bot.slack import SlackError
+from polar.catalog import Call as PolarCall
+from store.chains import bind_call
+from store.models import Call, PlannedCall, Proposal
+
+log = logging.getLogger(__name__)
+
+_NOT_SHOWN = "Done, but the link could not be shown to whoever approved, and it is not kept."
+
+
+# What a person who proposes one of these by hand is after; a rule says it with `tell`.
+_LINKS = {
+    "customer-sessions:create": ("The customer's portal, for an hour", "customer_portal_url"),
+    "checkouts:create": ("The checkout", "url"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The calls to make now, the rule that asks for them, and the names of its event."""
+
+    calls: list[PolarCall]
+    rule: Rule | None = None
+    names: Scope | None = None
+
+    @property
+    def chained(self) -> bool:
+        """Whether each call needs the one before."""
+        return self.rule is not None and bool(self.rule.then)
+
+
+async def bound(
+    parts: Parts, plan: Plan, call: Call, answers: Sequence[Any], *, proposal_id: str, token: str
+) -> Call:
+    """A call with what the answers before it give, stored as it will be sent. Raises EvaluationError."""
+    if plan.rule is None or not plan.chained:
+        return call
+    try:
+        path, query = resolve(dict(call.path), answers), resolve(dict(call.query), answers)
+        body = resolve(call.body, answers)
+    except ValueError as error:
+        raise EvaluationError(plan.rule.name, "then", str(error)) from error
+    if (path, query, body) == (call.path, call.query, call.body):
+        return call
+    to = PlannedCall(call.operation, path, query, body)
+    await parts.store.do(bind_call, proposal_id, call.number, token=token, to=to)
+    return replace(call, path=path, query=query, body=body)
+
+
+async def hand_over(parts: Parts, proposal: Proposal, plan: Plan, answer: Any) -> str | None:
+    """Whisper what the answer holds for whoever approved, and to nobody else; why not, if it did not work.
+
+    It is not stored: if this process dies in between, the link is gone.
+    """
+    if not _hands_over(plan):
+        return None
+    if answer is None or proposal.decided_by is None:
+        return _NOT_SHOWN
+    try:
+        text = handed(_told(plan, answer))
+        await parts.slack.whisper(proposal.channel or parts.channel, proposal.decided_by, text)
+    except (EvaluationError, SlackError) as error:
+        log.warning("what Polar answered to %s was not handed over: %s", proposal.id, error)
+        return _NOT_SHOWN
+    return None
+
+
+def _hands_over(plan: Plan) -> bool:
+    if plan.rule is None:
+        return bool(plan.calls) and plan.calls[-1].operation in _LINKS
+    return plan.names is not None and plan.rule.tell is not None
+
+
+def _told(plan: Plan, answer: Any) -> str:
+    if plan.rule is not None and plan.names is not None:
+        return plan.rule.told(plan.names, answer) or ""
+    about, field = _LINKS[plan.calls[-1].operation]
+    link = answer.get(field) if isinstance(answer, Mapping) else None
+    return f"{about}: {link or 'Polar gave none'}"

@@ -1,0 +1,187 @@
+"""What Polar's answer to a call, or the want of one, means for the call. Pure: reads are handed in."""
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Any
+
+from polar.catalog import Call, operations
+from polar.errors import (
+    InvalidCall,
+    MissingScope,
+    NoAnswer,
+    NotFound,
+    NotSent,
+    PolarError,
+    RateLimited,
+    Redirected,
+    Refused,
+    Unauthorized,
+    UnsupportedVersionOrRoute,
+)
+
+
+class Drawn(StrEnum):
+    """The outcome of one call."""
+
+    DONE = "done"
+    ALREADY_DONE = "already done"  # Polar refused a second time, and a read shows the wish fulfilled
+    REFUSED = "refused"  # certainly not done; the proposal's other calls may go on
+    NOT_SENT = "not sent"  # certainly not done, and it is safe to try again later
+    UNKNOWN = "unknown"  # nobody knows; it is never sent again
+    CONFIGURATION = "configuration"  # the set-up is wrong: the next call would fare no better
+
+
+def was_so(count: int, of: int) -> str | None:
+    """The note of a proposal of whose calls so many found their wish fulfilled."""
+    if not count:
+        return None
+    return "It was already so." if count == of else f"Of {of} calls, {count} found it already so."
+
+
+_BY_ERROR: tuple[tuple[tuple[type[PolarError], ...], Drawn], ...] = (
+    ((NotSent, RateLimited), Drawn.NOT_SENT),
+    ((NoAnswer,), Drawn.UNKNOWN),
+    ((Unauthorized, MissingScope, UnsupportedVersionOrRoute, Redirected), Drawn.CONFIGURATION),
+    ((Refused,), Drawn.REFUSED),
+)
+
+
+def drawn(error: PolarError | None) -> Drawn:
+    """What a call's error (None: it was answered with success) says without looking any further."""
+    if error is None:
+        return Drawn.DONE
+    return next((outcome for kinds, outcome in _BY_ERROR if isinstance(error, kinds)), Drawn.UNKNOWN)
+
+
+def concluded(call: Call, error: PolarError | None, found: Any = None) -> Drawn:
+    """The outcome of a call; `found` is what its verifying read (`look`) answered, or the NotFound it raised.
+
+    Without `found` a refusal stays a refusal.
+    """
+    first = drawn(error)
+    return Drawn.ALREADY_DONE if first is Drawn.REFUSED and _is_so(call, error, found) else first
+
+
+def look(call: Call, error: PolarError) -> Call | None:
+    """The read that tells whether a refused call found its wish fulfilled; None when it cannot be so."""
+    if drawn(error) is not Drawn.REFUSED or _claim(call, error) is None:
+        return None
+    return operations()[call.operation].describe(call).verify_call(call)
+
+
+def _is_so(call: Call, error: PolarError | None, found: Any) -> bool:
+    shows = None if error is None or found is None else _claim(call, error)
+    return shows is not None and shows(call.body or {}, found)
+
+
+# -- which refusals may mean that the wish was fulfilled before, and what must then be read (polar.md 2.13) --
+
+Shows = Callable[[Mapping[str, Any], Any], bool]  # (body sent, answer of the verifying read)
+
+
+def _claim(call: Call, error: PolarError) -> Shows | None:
+    """How to tell that this refusal means "already done"; None when it does not mean it."""
+    operation = operations()[call.operation]
+    if isinstance(error, InvalidCall) or not isinstance(error, Refused):
+        return None
+    if operation.method == "DELETE" and ":delete" in operation.id:
+        return _gone if isinstance(error, NotFound) else None
+    kinds, shows = _CLAIMS.get(operation.id, (frozenset(), None))
+    return shows if error.kind in kinds else None
+
+
+def _gone(sent: Mapping[str, Any], found: Any) -> bool:  # noqa: ARG001 - a table of tests has one signature
+    return isinstance(found, NotFound) or (isinstance(found, Mapping) and found.get("items") == [])
+
+
+def _ended(sent: Mapping[str, Any], found: Any) -> bool:  # noqa: ARG001 - see _gone
+    return _get(found, "status") == "canceled" and _get(found, "ended_at") is not None
+
+
+def _subscription(sent: Mapping[str, Any], found: Any) -> bool:
+    """Whether a subscription stands as one of these changes leaves it."""
+    if not isinstance(found, Mapping):
+        return False
+    status, paused = found.get("status"), found.get("paused_at") is not None
+    match sent:
+        case {"revoke": True}:
+            return _ended(sent, found)
+        case {"cancel_at_period_end": True}:
+            return found.get("cancel_at_period_end") is True or status == "canceled"
+        case {"cancel_at_period_end": False}:
+            return found.get("cancel_at_period_end") is False and status in ("active", "trialing")
+        case {"pause_at_period_end": bool(asked)}:
+            return found.get("pause_at_period_end") is asked and not paused and status != "canceled"
+        case {"resume": True}:
+            return status == "active" and not paused
+    return False
+
+
+def _refunded(sent: Mapping[str, Any], found: Any) -> bool:
+    """Our own refund, known by the metadata we gave it, is the only one: Polar says the order is refunded in
+    full, so ours was the whole. Of several, each is a part, and a part is never taken for done.
+    """
+    standing = [one for one in _items(found, "items") if one.get("status") not in ("failed", "canceled")]
+    marker = sent.get("metadata")
+    if len(standing) != 1 or not marker:
+        return False
+    return bool(standing[0].get("metadata") == marker and standing[0].get("amount") == sent.get("amount"))
+
+
+def _seated(sent: Mapping[str, Any], found: Any) -> bool:
+    return any(_holds(sent, seat) for seat in _items(found, "seats"))
+
+
+def _holds(sent: Mapping[str, Any], seat: Mapping[str, Any]) -> bool:
+    if seat.get("status") not in ("pending", "claimed"):
+        return False
+    member = seat.get("member") or {}
+    mails = {
+        str(mail).lower()
+        for mail in (seat.get("email"), seat.get("customer_email"), member.get("email"))
+        if mail
+    }
+    by_id = any(sent.get(name) and sent[name] == seat.get(name) for name in ("member_id", "customer_id"))
+    return by_id or str(sent.get("email") or "").lower() in mails
+
+
+def _created(sent: Mapping[str, Any], found: Any) -> bool:
+    """Something with exactly what was asked for is there: ours, or as good as ours."""
+    return any(
+        all(name in one and one[name] == value for name, value in sent.items())
+        for one in _items(found, "items")
+    )
+
+
+def _created_by_us(sent: Mapping[str, Any], found: Any) -> bool:
+    return bool(sent.get("metadata")) and _created(sent, found)
+
+
+def _accepted(sent: Mapping[str, Any], found: Any) -> bool:  # noqa: ARG001 - see _gone
+    # One that is under review, or was won, was not accepted either.
+    return bool(_get(found, "status") == "lost")
+
+
+def _get(found: Any, name: str) -> Any:
+    return found.get(name) if isinstance(found, Mapping) else None
+
+
+def _items(found: Any, name: str) -> list[Mapping[str, Any]]:
+    listed = _get(found, name)
+    return [one for one in listed if isinstance(one, Mapping)] if isinstance(listed, list) else []
+
+
+_STATES = frozenset(
+    {"AlreadyCanceledSubscription", "NotPausedSubscription", "CannotPauseSubscription", "NoScheduledPause"}
+    | {"BadRequest"}  # to keep a subscription that nothing is going to end
+)
+_TAKEN = frozenset({"PolarRequestValidationError"})
+_CLAIMS: Mapping[str, tuple[frozenset[str], Shows]] = {
+    "subscriptions:update": (_STATES, _subscription),
+    "subscriptions:revoke": (frozenset({"AlreadyCanceledSubscription"}), _ended),
+    "refunds:create": (frozenset({"RefundedAlready"}), _refunded),
+    "customer-seats:assign_seat": (frozenset({"SeatAlreadyAssigned"}), _seated),
+    "customers:create": (_TAKEN, _created),
+    "discounts:create": (_TAKEN, _created_by_us),
+    "disputes:accept": (frozenset({"DisputeNotOpenError"}), _accepted),
+}

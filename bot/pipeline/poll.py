@@ -1,0 +1,121 @@
+"""Step 0: what Polar sends no webhook for is looked up, and stored as events with ids of their own."""
+
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from bot.pipeline.parts import LEASE, Parts
+from polar.catalog import Call
+from polar.errors import PolarError
+from store.models import NewEvent
+from store.polls import claim_poll, keep_polled_until, poll_again, polled_until
+
+log = logging.getLogger(__name__)
+
+_OURS = "/polar/webhooks"  # an endpoint with our route is this program's own
+# Polar's ten attempts are over after at most an hour; large windows time out (polar.md 1.3 and 1.4).
+_ATTEMPTS_TAKE = timedelta(hours=1)
+_WINDOW = timedelta(hours=1)
+_FIRST_ATTEMPT_WITHIN = timedelta(minutes=5)
+_AFTER_START = timedelta(minutes=1)  # a new program has its webhooks to see to first
+_LOOKS_BACK = timedelta(hours=24)  # after a long stop: older failures are history
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """Something to look up: which of our event types it makes, how often, and how.
+
+    `look` stores what it finds and says whether there is more to look up at once.
+    """
+
+    name: str
+    types: frozenset[str]
+    every: timedelta
+    look: Callable[[Parts, datetime], Awaitable[bool]]
+
+
+async def claim(parts: Parts, limit: int) -> list[Feed]:
+    """Take the feeds that are due and that some rule asks for."""
+    now = parts.clock()
+    wanted = [feed for feed in FEEDS if any(parts.rules.for_event(type_) for type_ in feed.types)]
+    times = {"now": now, "until": now + LEASE, "first": now + _AFTER_START}
+    due = [await parts.store.do(claim_poll, feed.name, **times) for feed in wanted[:limit]]
+    return [feed for feed, is_due in zip(wanted, due, strict=False) if is_due]
+
+
+async def poll(parts: Parts, feed: Feed) -> None:
+    """Look once. What cannot be read now is read at the next turn; nothing is skipped."""
+    started_at = parts.clock()
+    try:
+        more = await feed.look(parts, started_at)
+    except PolarError as error:
+        log.warning("%s could not be looked up: %s", feed.name, error)
+        more = False
+    await parts.store.do(poll_again, feed.name, started_at if more else started_at + feed.every)
+
+
+async def _disputes(parts: Parts, now: datetime) -> bool:
+    """One event for each open dispute and state it has been in."""
+    waiting = Call("disputes:list", query={"status": ["needs_response", "early_warning"]})
+    async for dispute in parts.polar.pages(waiting):
+        name = f"dispute.{dispute['status']}"
+        await _record(parts, f"poll:dispute:{dispute['id']}:{dispute['status']}", name, dispute, now)
+    return False
+
+
+async def _failed_deliveries(parts: Parts, now: datetime) -> bool:
+    """One event for each other endpoint and hour in which it did not take something."""
+    known = await parts.store.do(polled_until, "deliveries")
+    start = max(known or now - _ATTEMPTS_TAKE - _WINDOW, now - _LOOKS_BACK)
+    end = start + _WINDOW
+    if end + _ATTEMPTS_TAKE > now:
+        return False
+    async for endpoint in parts.polar.pages(Call("webhooks:list_webhook_endpoints")):
+        if not urlsplit(endpoint["url"]).path.rstrip("/").endswith(_OURS):
+            await _one_endpoint(parts, endpoint, start, end, now)
+    await parts.store.do(keep_polled_until, "deliveries", end)
+    return True
+
+
+async def _one_endpoint(
+    parts: Parts, endpoint: Mapping[str, Any], start: datetime, end: datetime, now: datetime
+) -> None:
+    until = end + _FIRST_ATTEMPT_WITHIN
+    query = {"endpoint_id": endpoint["id"], "succeeded": False}
+    query |= {"start_timestamp": start.isoformat(), "end_timestamp": until.isoformat()}
+    failed: dict[str, dict[str, Any]] = {}
+    async for attempt in parts.polar.pages(Call("webhooks:list_webhook_deliveries", query=query)):
+        event = attempt["webhook_event"]
+        if event.get("succeeded") or event["is_archived"]:
+            continue
+        if start <= datetime.fromisoformat(event["created_at"]) < end:
+            # Without the payload: it is the customers', and the card has no use for it.
+            failed[event["id"]] = {name: event[name] for name in ("id", "type", "created_at")}
+    if failed:
+        data = {"id": endpoint["id"], "host": urlsplit(endpoint["url"]).hostname or "an endpoint"}
+        data |= {"since": start.isoformat(), "until": until.isoformat(), "events": list(failed.values())}
+        name = f"poll:webhook_delivery:{endpoint['id']}:{start:%Y%m%dT%H%M%S}"
+        await _record(parts, name, "webhook_delivery.failed", data, now)
+
+
+async def _record(parts: Parts, id_: str, type_: str, data: Mapping[str, Any], now: datetime) -> None:
+    """Store what was found as an event; found before, it changes nothing. It holds true of when we looked."""
+    body = json.dumps({"type": type_, "timestamp": now.isoformat(), "data": data}, ensure_ascii=False)
+    event = NewEvent(id_, type_, body.encode(errors="replace"), "", sent_at=now, received_at=now)
+    await parts.store.record(event)
+    parts.wake("propose")
+
+
+FEEDS = (
+    Feed(
+        "disputes",
+        frozenset({"dispute.needs_response", "dispute.early_warning"}),
+        timedelta(minutes=10),
+        _disputes,
+    ),
+    Feed("deliveries", frozenset({"webhook_delivery.failed"}), timedelta(minutes=10), _failed_deliveries),
+)

@@ -1,0 +1,360 @@
+"""Where people propose: opens the form, follows what is chosen in it, and makes a proposal of it."""
+
+import base64
+import hashlib
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bot.forms import names, wording
+from bot.forms.blocks import (
+    ADD,
+    ADDED,
+    BACK,
+    FIND,
+    OPERATION,
+    PICK,
+    VALUE,
+    notice,
+    opening,
+    operation_options,
+    page_view,
+)
+from bot.forms.drafts import Draft, Drafts, chosen_operation
+from bot.forms.fields import Form, Leaf, all_leaves
+from bot.forms.lookup import SOURCES, Lookup
+from bot.forms.search import proposable, search
+from bot.forms.steps import Adder, Item, More
+from bot.forms.values import Composed, check, compose, currencies, entry
+from bot.pipeline.parts import Parts
+from bot.slack import SlackError
+from polar.catalog import Call
+from store.errors import StoreError
+from store.models import NewProposal, PlannedCall
+from store.proposals import propose_by_hand
+
+log = logging.getLogger(__name__)
+
+Payload = Mapping[str, Any]
+Answer = dict[str, Any]
+
+GONE = (
+    "This form is no longer known here: it was left open for too long, or the program was restarted. "
+    "Nothing was proposed. Close it and type /polar propose to begin again."
+)
+FORM_BROKE = "Something went wrong here and nothing was proposed. Close this and type /polar propose again."
+NOT_OPENED = "The form could not be opened, and nothing was proposed ({why}). Type /polar propose again."
+PROPOSED = "Proposed: {title}. Its card is in the channel; nothing is done until somebody approves it there."
+CHOOSE = "Choose one from the list."
+CHANGE_SOMETHING = "Choose at least one thing to change."
+# Objects that events are about too, by the source in which they are looked up.
+_SUBJECTS = {
+    "benefits": "benefit",
+    "checkouts": "checkout",
+    "customers": "customer",
+    "discounts": "discount",
+    "orders": "order",
+    "products": "product",
+    "subscriptions": "subscription",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who acts in a form: the Slack user, and the workspace Slack says they are of."""
+
+    user_id: str
+    team_id: str | None
+
+
+class Proposing:
+    """What a person can do in a form. Everybody of the workspace may propose; deciding is the desk's."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._drafts = Drafts()
+        self._lookup = Lookup(parts.polar)
+
+    async def open(
+        self,
+        person: Person,
+        *,
+        trigger_id: str,
+        words: str,
+        tell: Callable[[str], Awaitable[None]],
+    ) -> None:
+        """Open the form, before anything slow: the trigger lives three seconds. `tell` is for failures."""
+        draft = self._drafts.new(person.user_id, self._parts.clock())
+        found = search(words) if words else []
+        if len(found) == 1:
+            draft.start(found[0])
+            view = self._view(draft)
+        else:
+            view = opening(draft.id, found or None, words)
+        try:
+            view_id = await self._parts.slack.open_view(trigger_id, view)
+        except SlackError as error:
+            log.warning("the form of %s did not open: %s", person.user_id, error)
+            await tell(NOT_OPENED.format(why=error))
+            return
+        reason = await self._refusal(person)
+        if reason is not None:
+            await self._show(view_id, notice(reason))
+
+    async def tapped(self, person: Person, view: Payload, action: Payload) -> None:
+        """Something in a form was chosen or pressed that changes what it shows."""
+        draft, refused = await self._draft(person, view)
+        if draft is None:
+            await self._show(str(view["id"]), notice(refused))
+            return
+        async with draft.lock:
+            shown = await self._follow(draft, view, action)
+            if shown is not None:
+                await self._show(str(view["id"]), shown)
+
+    async def suggest(self, person: Person, payload: Payload) -> Answer:
+        """The options for what somebody types into a select: `options` or `option_groups`."""
+        view = payload.get("view") or {}
+        draft, _ = await self._draft(person, view)
+        if draft is None:
+            return {"options": []}
+        typed = str(payload.get("value") or "")
+        if payload.get("action_id") == OPERATION:
+            return {"option_groups": operation_options(search(typed))}
+        if draft.operation is None:
+            return {"options": []}
+        draft.absorb(_values(view))
+        leaf = next((one for one in all_leaves(draft.form()) if one.path == payload.get("block_id")), None)
+        if leaf is None or not leaf.source:
+            return {"options": []}
+        return {"options": await self._lookup.find(leaf.source, typed, draft.known())}
+
+    async def submit(self, person: Person, view: Payload) -> Answer:
+        """Next or Propose was pressed: what Slack's acknowledgement is to say."""
+        draft, refused = await self._draft(person, view)
+        if draft is None:
+            return _update(notice(refused))
+        async with draft.lock:
+            return await self._submit(draft, person, view)
+
+    # --- Who, and which form --------------------------------------------------------------------------
+
+    async def _refusal(self, person: Person) -> str | None:
+        reason = await self._parts.authority.outsider(person.user_id, person.team_id)
+        return None if reason is None else f"{reason} Nothing was proposed."
+
+    async def _draft(self, person: Person, view: Payload) -> tuple[Draft | None, str]:
+        """The form this view shows, or why there is none for this person."""
+        reason = await self._refusal(person)
+        if reason is not None:
+            return None, reason
+        identity = str(view.get("private_metadata") or "")
+        return self._drafts.get(identity, person.user_id, self._parts.clock()), GONE
+
+    async def _show(self, view_id: str, view: Mapping[str, Any]) -> None:
+        try:
+            await self._parts.slack.update_view(view_id, view)
+        except SlackError as error:  # not_found: closed meanwhile, and nobody looks at it
+            log.info("a form is not redrawn: %s", error)
+
+    # --- What is chosen -------------------------------------------------------------------------------
+
+    async def _follow(self, draft: Draft, view: Payload, action: Payload) -> Answer | None:
+        """What the form shows after a tap; None when that stays as it is."""
+        name = action.get("action_id")
+        if draft.title:
+            return notice(_already(draft))
+        if name == OPERATION:
+            return self._begin(draft, str((entry(action) or {}).get("value", "")))
+        if draft.operation is None:
+            return None
+        changed = draft.absorb(_with(_values(view), action))
+        if name == BACK:
+            draft.page = max(draft.page - 1, 0)
+        elif name == ADD:
+            self._add_entry(draft, str(action.get("value")))
+        elif name == FIND:
+            await self._object_currency(draft)
+        elif not changed and name not in (PICK, VALUE):
+            return None
+        return self._view(draft)
+
+    def _begin(self, draft: Draft, identity: str) -> Answer | None:
+        found = next((one for one in proposable() if one.id == identity), None)
+        if found is None:
+            return None
+        draft.start(found)
+        return self._view(draft)
+
+    def _add_entry(self, draft: Draft, path: str) -> None:
+        _, found = draft.page_items()
+        for item in found[draft.page]:
+            if isinstance(item, Adder) and item.path == path:
+                draft.picks[f"{path}#"] = str(item.count + 1)
+
+    async def _object_currency(self, draft: Draft) -> str | None:
+        """The currency of the object the amounts are in, asked of Polar once for each object."""
+        assert draft.operation is not None  # noqa: S101 - callers have looked
+        if draft.operation.id not in names.OBJECT_CURRENCY:
+            return None
+        chosen = draft.known().get(names.OBJECT_CURRENCY[draft.operation.id][1])
+        if chosen is None:
+            return None
+        if draft.currency is None or draft.currency[0] != chosen:
+            found = await self._lookup.currency(draft.operation.id, chosen)
+            draft.currency = None if found is None else (chosen, found)
+        return None if draft.currency is None else draft.currency[1]
+
+    def _view(self, draft: Draft, said: Mapping[str, str] | None = None) -> Answer:
+        form, found = draft.page_items()
+        known = None if draft.currency is None else draft.currency[1]
+        return page_view(
+            form.operation,
+            found[draft.page],
+            draft.id,
+            answers=draft.answers,
+            number=draft.page,
+            count=len(found),
+            said=said or {},
+            currencies=currencies(form, draft.answers, known),
+            watched=_watched(form),
+        )
+
+    # --- Next and Propose -----------------------------------------------------------------------------
+
+    async def _submit(self, draft: Draft, person: Person, view: Payload) -> Answer:
+        if draft.title:
+            return _update(notice(_already(draft)))
+        values = _values(view)
+        if draft.operation is None:
+            begun = self._begin(draft, chosen_operation(values))
+            return _errors({OPERATION: CHOOSE}) if begun is None else _update(begun)
+        picks = dict(draft.picks)
+        draft.absorb(values)
+        form, found = draft.page_items()
+        if picks != draft.picks or not form.complete:
+            return _update(self._view(draft))
+        currency = await self._object_currency(draft)
+        if errors := _wrong_here(found[draft.page], draft, currency):
+            return _errors(errors)
+        if draft.page + 1 < len(found):
+            draft.page += 1
+            return _update(self._view(draft))
+        composed = compose(form, draft.answers, currency)
+        if composed.errors:
+            return self._send_back(draft, found, composed)
+        return await self._propose(draft, person, form, composed.call, currency)
+
+    def _send_back(self, draft: Draft, found: Sequence[Sequence[Item]], composed: Composed) -> Answer:
+        """Errors under the inputs of this page; for those of another one, that page with what is wrong."""
+        here = {item.path for item in found[draft.page] if isinstance(item, Leaf)}
+        if under := {path: text for path, text in composed.errors.items() if path in here}:
+            return _errors(under)
+        labels: dict[str, str] = {}
+        for number, items in enumerate(found):
+            for item in items:
+                if isinstance(item, Leaf) and item.path in composed.errors:
+                    labels[item.path] = item.label
+                    draft.page = number
+        said = {path: f"{labels.get(path, 'Form')}: {text}" for path, text in composed.errors.items()}
+        return _update(self._view(draft, said))
+
+    async def _propose(
+        self, draft: Draft, person: Person, form: Form, call: Call, currency: str | None
+    ) -> Answer:
+        proposal = await self._proposal(draft, person, form, call, currency)
+        try:
+            await self._parts.store.do(propose_by_hand, proposal)
+        except StoreError as error:
+            log.error("a proposal by hand is not stored: %s", error)
+            return _update(
+                self._view(draft, {"": "It could not be stored; nothing was proposed. Try again."})
+            )
+        draft.title = proposal.title
+        self._parts.wake("announce")
+        log.info("%s proposes %s by hand as %s", person.user_id, call.operation, proposal.id)
+        return _update(notice(PROPOSED.format(title=proposal.title)))
+
+    async def _proposal(
+        self, draft: Draft, person: Person, form: Form, call: Call, currency: str | None
+    ) -> NewProposal:
+        effect = form.operation.describe(call)
+        amounts = currencies(form, draft.answers, currency)
+        facts, rest = wording.split(wording.facts(form, draft.answers, amounts))
+        name = await self._parts.authority.name(person.user_id)
+        digest = hashlib.sha256(f"manual|{draft.id}".encode()).digest()
+        risk = effect.risk.value
+        return NewProposal(
+            # Follows from the form: submitted twice, it is the same proposal.
+            id="p" + base64.b32encode(digest).decode().lower()[:12],
+            fact_key=f"manual|{draft.id}",
+            event_id=None,
+            rule=None,
+            rule_version=None,
+            subject=_subject(form, call),
+            title=wording.title(form, call, draft.answers, amounts),
+            because=(f"{name} proposes this.", *rest),
+            facts=facts,
+            risk=risk,
+            always_asks="irreversible" if risk == "R4" else "a person proposed it",
+            calls=(PlannedCall(call.operation, call.path, call.query, call.body),),
+            created_at=self._parts.clock(),
+            proposer=person.user_id,
+        )
+
+
+def _already(draft: Draft) -> str:
+    return f"Already proposed: {draft.title}. Its card is in the channel. Type /polar propose for another."
+
+
+def _update(view: Mapping[str, Any]) -> Answer:
+    return {"response_action": "update", "view": dict(view)}
+
+
+def _errors(found: Mapping[str, str]) -> Answer:
+    return {"response_action": "errors", "errors": dict(found)}
+
+
+def _values(view: Payload) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = (view.get("state") or {}).get("values") or {}
+    return found
+
+
+def _with(values: Mapping[str, Any], action: Payload) -> Mapping[str, Any]:
+    """A view's state with what has just been done in it."""
+    block, name = str(action.get("block_id")), str(action.get("action_id"))
+    return {**values, block: {name: action}}
+
+
+def _wrong_here(items: Sequence[Item], draft: Draft, currency: str | None) -> dict[str, str]:
+    leaves = [item for item in items if isinstance(item, Leaf)]
+    found = check(leaves, draft.answers, currency)
+    if any(isinstance(item, More) and item.needed and not item.chosen for item in items):
+        found[ADDED] = CHANGE_SOMETHING
+    return found
+
+
+def _watched(form: Form) -> frozenset[str]:
+    """The questions whose answer changes how another one is asked: the currency, the object to look in."""
+    found = (
+        {names.OBJECT_CURRENCY[form.operation.id][1]} if form.operation.id in names.OBJECT_CURRENCY else set()
+    )
+    for leaf in all_leaves(form):
+        if leaf.currency[:1] not in ("", "=", "@"):
+            found.add(leaf.currency)
+        if leaf.source == "payment methods":
+            found.add("path.id")
+        elif leaf.source in SOURCES:
+            found.update(SOURCES[leaf.source].limits.values())
+    return frozenset(found)
+
+
+def _subject(form: Form, call: Call) -> str | None:
+    """What the proposal is about, as events name it: "order:…"."""
+    held = {**{f"body.{name}": value for name, value in (call.body or {}).items()}}
+    held |= {f"path.{name}": value for name, value in call.path.items()}
+    for leaf in all_leaves(form):
+        if leaf.source in _SUBJECTS and isinstance(held.get(leaf.path), str):
+            return f"{_SUBJECTS[leaf.source]}:{held[leaf.path]}"
+    return None

@@ -1,0 +1,43 @@
+"""The rules as they are listed, in Slack and on the command line, and why some events have none."""
+
+from collections.abc import Mapping
+
+from bot.cards import RuleLine
+from bot.rules import Origin, RuleSet, silent_reasons
+from polar.catalog import event_types
+from store.activity import RuleActivity
+from store.models import FiringState
+
+_NOTHING = RuleActivity({}, None)
+_SWITCHED_OFF = "Every rule for it is switched off."
+
+
+def rule_lines(rules: RuleSet, activity: Mapping[str, RuleActivity]) -> list[RuleLine]:
+    """Every rule: those in force in their order, then those that are switched off."""
+    on = [
+        _line(rule.name, rule.on, rules.origins.get(rule.name, Origin.OWN), activity) for rule in rules.rules
+    ]
+    off = sorted(name for name, origin in rules.origins.items() if origin is Origin.OFF)
+    return on + [_line(name, (), Origin.OFF, activity) for name in off]
+
+
+def _line(
+    name: str, events: tuple[str, ...], origin: Origin, activity: Mapping[str, RuleActivity]
+) -> RuleLine:
+    done = activity.get(name, _NOTHING)
+    return RuleLine(
+        name,
+        events,
+        origin.value,
+        fired=done.fired,
+        carded=done.counts.get(FiringState.PROPOSED, 0),
+        waiting=done.counts.get(FiringState.WAITING, 0),
+        silent=done.counts.get(FiringState.SILENT, 0),
+        last_fired_at=done.last_fired_at,
+    )
+
+
+def reasons(rules: RuleSet) -> list[tuple[str, str]]:
+    """Why nothing is asked about an event, for each type that no rule in force listens to."""
+    known = silent_reasons()
+    return [(type_, known.get(type_, _SWITCHED_OFF)) for type_ in sorted(event_types() - rules.event_types())]

@@ -1,0 +1,38 @@
+"""Queries on what the rules have done: how often each fired, and when last."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, func, select
+
+from store.models import FiringState
+from store.tables import firings
+
+
+@dataclass(frozen=True, slots=True)
+class RuleActivity:
+    """How often a rule fired, by what came of it, and when it last did (UTC)."""
+
+    counts: dict[FiringState, int]
+    last_fired_at: datetime | None
+
+    @property
+    def fired(self) -> int:
+        """How often in all."""
+        return sum(self.counts.values())
+
+
+def rule_activity(connection: Connection) -> dict[str, RuleActivity]:
+    """What each rule that ever fired has done, by its name; read from an index alone."""
+    found = connection.execute(
+        select(firings.c.rule, firings.c.state, func.count(), func.max(firings.c.fired_at)).group_by(
+            firings.c.rule, firings.c.state
+        )
+    )
+    counts: dict[str, dict[FiringState, int]] = defaultdict(dict)
+    last: dict[str, list[datetime]] = defaultdict(list)
+    for rule, state, count, fired_at in found:
+        counts[rule][FiringState(state)] = count
+        last[rule] += [] if fired_at is None else [fired_at]
+    return {rule: RuleActivity(dict(of), max(last[rule], default=None)) for rule, of in counts.items()}
