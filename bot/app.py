@@ -7,7 +7,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import aiohttp
 from aiohttp import web
@@ -38,6 +38,8 @@ from store.models import EventState, ProposalState
 from store.proposals import count_proposals
 
 log = logging.getLogger(__name__)
+
+_HEALTH_FOR = timedelta(seconds=15)
 
 
 # What the person who starts the program can mend; anything else is a defect and shows its traceback.
@@ -78,6 +80,8 @@ async def serve(settings: Settings) -> None:
 async def running(settings: Settings) -> AsyncIterator[tuple[Running, asyncio.Task[None]]]:
     """The whole program, listening; the task does the work in the background and ends only by failing."""
     rules = load_rules(settings.rules_file)
+    if not (settings.approvers.users or settings.approvers.groups):
+        log.warning("APPROVERS is empty: cards will be posted, and nobody may decide")
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings.database_url.get_secret_value()))
         await _take_over(store, rules)
@@ -166,7 +170,8 @@ async def _introduce(parts: Parts) -> None:
     pause = 1.0
     while parts.authority.team_id is None:
         try:
-            parts.authority.team_id = str((await parts.slack.whoami())["team_id"])
+            # Without a team (no Slack answers so) everybody is a stranger, and the log says why.
+            parts.authority.team_id = str((await parts.slack.whoami()).get("team_id", "unknown"))
         except SlackError as error:
             log.error("auth.test: %s. Nobody can decide until Slack accepts SLACK_BOT_TOKEN.", error)
             await asyncio.sleep(pause)
@@ -208,9 +213,13 @@ async def _http(
 
 def _metrics(store: Store) -> Handler:
     async def answer(request: web.Request) -> web.StreamResponse:
+        try:
+            of_proposals, of_events = await store.do(count_proposals), await store.do(count_events)
+        except StoreError as error:
+            return web.Response(status=503, text=f"The database does not answer: {error}")
         for gauge, states, counts in (
-            (PROPOSALS, ProposalState, await store.do(count_proposals)),
-            (EVENTS, EventState, await store.do(count_events)),
+            (PROPOSALS, ProposalState, of_proposals),
+            (EVENTS, EventState, of_events),
         ):
             for state in states:  # all of them: a gauge keeps its value when a state has emptied
                 gauge.labels(state=state).set(counts.get(state, 0))
@@ -237,10 +246,18 @@ class SlackProbe:
     def __init__(self, slack: Slack, supervisor: Supervisor | None) -> None:
         self._slack = slack
         self._supervisor = supervisor
+        self._asked_at: datetime | None = None
+        self._found: str | None = None
 
     async def __call__(self) -> str | None:
         if self._supervisor is not None:
             return None if self._supervisor.connected else "the Socket Mode connection is down"
+        # Anybody may ask for our health; Slack is not asked each time.
+        if self._asked_at is None or utc_now() - self._asked_at > _HEALTH_FOR:
+            self._asked_at, self._found = utc_now(), await self._ask()
+        return self._found
+
+    async def _ask(self) -> str | None:
         try:
             await self._slack.whoami()
         except SlackError as error:

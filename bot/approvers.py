@@ -1,6 +1,7 @@
 """Who may decide, asked of Slack at the moment of acting."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,12 +16,15 @@ T = TypeVar("T")
 # limited to about 100 a minute, usergroups.users.list to about 20).
 _USER_FOR = timedelta(seconds=60)
 _GROUP_FOR = timedelta(minutes=5)
+_AT_THE_TAP = timedelta(seconds=5)  # at a tap nothing older counts of the person, a minute of the groups
+_GROUP_AT_THE_TAP = timedelta(minutes=1)
+_NAMELESS_FOR = timedelta(seconds=10)
 
 
 @dataclass(slots=True)
 class _Kept(Generic[T]):
     value: T
-    until: datetime
+    asked_at: datetime
 
 
 class Authority:
@@ -30,7 +34,8 @@ class Authority:
         self._approvers = approvers
         self._slack = slack
         self._clock = clock
-        self._asking = asyncio.Lock()
+        self._asking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._nameless: dict[str, datetime] = {}
         self._users: dict[str, _Kept[SlackUser]] = {}
         self._groups: dict[str, _Kept[frozenset[str]]] = {}
         self._handles: dict[str, _Kept[Mapping[str, str]]] = {}
@@ -69,7 +74,7 @@ class Authority:
         return await self._name(user_id)
 
     async def _outside(self, user_id: str, team_id: str | None, verb: str) -> str | None:
-        user = await self._user(user_id)
+        user = await self._user(user_id, _AT_THE_TAP)
         foreign = {team for team in (team_id, user.team_id) if team and self.team_id and team != self.team_id}
         if foreign or user.is_stranger:
             return "You are not of this workspace."
@@ -94,9 +99,13 @@ class Authority:
             self._users.pop(user_id, None)
 
     async def _name(self, user_id: str) -> str:
+        """For cards only: when Slack does not say, the id will do, and for ten seconds it is not asked."""
+        if self._nameless.get(user_id, self._clock()) > self._clock():
+            return user_id
         try:
             return (await self._user(user_id)).name
         except SlackError:
+            self._nameless[user_id] = self._clock() + _NAMELESS_FOR
             return user_id
 
     async def _handle(self, group: str) -> str:
@@ -108,26 +117,26 @@ class Authority:
             return f"user group {group}"
         return f"@{handles[group]}" if group in handles else f"user group {group}"
 
-    async def _user(self, user_id: str) -> SlackUser:
-        return await self._keep(self._users, user_id, _USER_FOR, self._slack.user)
+    async def _user(self, user_id: str, age: timedelta = _USER_FOR) -> SlackUser:
+        return await self._keep(self._users, user_id, age, self._slack.user)
 
     async def _in_a_group(self, user_id: str) -> bool:
         for group in self._approvers.groups:
-            if user_id in await self._members(group):
+            if user_id in await self._members(group, _GROUP_AT_THE_TAP):
                 return True
         return False
 
-    async def _members(self, group: str) -> frozenset[str]:
-        return await self._keep(self._groups, group, _GROUP_FOR, self._slack.group_members)
+    async def _members(self, group: str, age: timedelta = _GROUP_FOR) -> frozenset[str]:
+        return await self._keep(self._groups, group, age, self._slack.group_members)
 
     async def _keep(
-        self, kept: dict[str, _Kept[T]], key: str, time: timedelta, ask: Callable[[str], Awaitable[T]]
+        self, kept: dict[str, _Kept[T]], key: str, age: timedelta, ask: Callable[[str], Awaitable[T]]
     ) -> T:
-        # One at a time: thirty cards drawn at once ask Slack once.
-        async with self._asking:
+        # One at a time for each: thirty cards drawn at once ask Slack once.
+        async with self._asking[key]:
             now = self._clock()
-            if key not in kept or kept[key].until <= now:
-                kept[key] = _Kept(await ask(key), now + time)
+            if key not in kept or kept[key].asked_at + age <= now:
+                kept[key] = _Kept(await ask(key), now)
             return kept[key].value
 
 

@@ -60,6 +60,7 @@ class Desk:
         except StoreError as error:
             await self.whisper(tap, cards.not_stored(str(error)))
             return
+        log.info("%s by %s on %s: %s", verdict, tap.user_id, tap.proposal_id, "counts" if won else "too late")
         self._parts.wake("execute")
         self._parts.wake("announce")
         if proposal is None:

@@ -15,12 +15,14 @@ from bot.commands import read_command
 from bot.desk import Desk, Tap
 from bot.forms.blocks import CALLBACK, notice
 from bot.proposing import FORM_BROKE, Person, Proposing
+from store.errors import StoreError
 from store.models import Verdict
 
 log = logging.getLogger(__name__)
 
 Payload = Mapping[str, Any]
 _ACK_WITHIN = 1.0  # seconds
+_ANSWER_WITHIN = 2.0  # seconds
 _VERDICTS = {APPROVE: Verdict.APPROVE, DECLINE: Verdict.DECLINE}
 _IN_A_FORM = re.compile(rf"{CALLBACK}\.")
 
@@ -86,8 +88,14 @@ class Listeners:
             await ack()
             await _safely(self._propose(body, asked.rest, respond))
         else:
-            message = await asked.command.answer(self._desk, asked)
-            await ack(text=message.text, blocks=list(message.blocks), response_type="ephemeral")
+            answering = asyncio.ensure_future(_told(asked.command.answer(self._desk, asked)))
+            await asyncio.wait({answering}, timeout=_ANSWER_WITHIN)
+            said = None if answering.done() else respond
+            if said is not None:
+                await ack()  # Slack waits three seconds; the answer comes after
+            message = await answering
+            reply = said or ack
+            await reply(text=message.text, blocks=list(message.blocks), response_type="ephemeral")
 
     async def turn_rules(self, ack: AsyncAck, action: Payload, respond: AsyncRespond) -> None:
         """Back or Next was tapped below the rules."""
@@ -160,6 +168,14 @@ def _tap(body: Payload, action: Payload) -> Tap:
         channel=container.get("channel_id") or (body.get("channel") or {}).get("id"),
         message_ts=container.get("message_ts"),
     )
+
+
+async def _told(answer: Awaitable[cards.Message]) -> cards.Message:
+    """The answer to a command, or why there is none."""
+    try:
+        return await answer
+    except StoreError as error:
+        return cards.Message(f"Nothing can be shown just now: {error}", ())
 
 
 async def _safely(work: Awaitable[None]) -> None:

@@ -1,5 +1,6 @@
 """Where people propose: opens the form, follows what is chosen in it, and makes a proposal of it."""
 
+import asyncio
 import base64
 import hashlib
 import logging
@@ -46,8 +47,11 @@ GONE = (
 FORM_BROKE = "Something went wrong here and nothing was proposed. Close this and type /polar propose again."
 NOT_OPENED = "The form could not be opened, and nothing was proposed ({why}). Type /polar propose again."
 PROPOSED = "Proposed: {title}. Its card is in the channel; nothing is done until somebody approves it there."
+SLOW = "Slack or Polar was too slow to answer and nothing was proposed. Submit again."
 CHOOSE = "Choose one from the list."
 CHANGE_SOMETHING = "Choose at least one thing to change."
+# Slack waits three seconds for the answer to a submit; the rest is for storing and the way back.
+WITHIN = 2.5
 # Objects that events are about too, by the source in which they are looked up.
 _SUBJECTS = {
     "benefits": "benefit",
@@ -132,11 +136,16 @@ class Proposing:
 
     async def submit(self, person: Person, view: Payload) -> Answer:
         """Next or Propose was pressed: what Slack's acknowledgement is to say."""
-        draft, refused = await self._draft(person, view)
-        if draft is None:
-            return _update(notice(refused))
-        async with draft.lock:
-            return await self._submit(draft, person, view)
+        try:
+            async with asyncio.timeout(WITHIN) as limit:
+                draft, refused = await self._draft(person, view)
+                if draft is None:
+                    return _update(notice(refused))
+                async with draft.lock:
+                    return await self._submit(draft, person, view, limit)
+        except TimeoutError:
+            log.warning("a form of %s is not taken: no answer within %s s", person.user_id, WITHIN)
+            return _too_slow(view)
 
     # --- Who, and which form --------------------------------------------------------------------------
 
@@ -223,7 +232,7 @@ class Proposing:
 
     # --- Next and Propose -----------------------------------------------------------------------------
 
-    async def _submit(self, draft: Draft, person: Person, view: Payload) -> Answer:
+    async def _submit(self, draft: Draft, person: Person, view: Payload, limit: asyncio.Timeout) -> Answer:
         if draft.title:
             return _update(notice(_already(draft)))
         values = _values(view)
@@ -244,7 +253,9 @@ class Proposing:
         composed = compose(form, draft.answers, currency)
         if composed.errors:
             return self._send_back(draft, found, composed)
-        return await self._propose(draft, person, form, composed.call, currency)
+        proposal = await self._proposal(draft, person, form, composed.call, currency)
+        limit.reschedule(None)  # what is being stored is not broken off: nobody could say whether it was
+        return await self._propose(draft, proposal)
 
     def _send_back(self, draft: Draft, found: Sequence[Sequence[Item]], composed: Composed) -> Answer:
         """Errors under the inputs of this page; for those of another one, that page with what is wrong."""
@@ -260,10 +271,7 @@ class Proposing:
         said = {path: f"{labels.get(path, 'Form')}: {text}" for path, text in composed.errors.items()}
         return _update(self._view(draft, said))
 
-    async def _propose(
-        self, draft: Draft, person: Person, form: Form, call: Call, currency: str | None
-    ) -> Answer:
-        proposal = await self._proposal(draft, person, form, call, currency)
+    async def _propose(self, draft: Draft, proposal: NewProposal) -> Answer:
         try:
             await self._parts.store.do(propose_by_hand, proposal)
         except StoreError as error:
@@ -273,7 +281,8 @@ class Proposing:
             )
         draft.title = proposal.title
         self._parts.wake("announce")
-        log.info("%s proposes %s by hand as %s", person.user_id, call.operation, proposal.id)
+        operation = proposal.calls[0].operation
+        log.info("%s proposes %s by hand as %s", proposal.proposer, operation, proposal.id)
         return _update(notice(PROPOSED.format(title=proposal.title)))
 
     async def _proposal(
@@ -283,6 +292,7 @@ class Proposing:
         amounts = currencies(form, draft.answers, currency)
         facts, rest = wording.split(wording.facts(form, draft.answers, amounts))
         name = await self._parts.authority.name(person.user_id)
+        because = " ".join([f"{name} proposes this.", *filter(None, [names.NOTES.get(call.operation)])])
         digest = hashlib.sha256(f"manual|{draft.id}".encode()).digest()
         risk = effect.risk.value
         return NewProposal(
@@ -294,7 +304,7 @@ class Proposing:
             rule_version=None,
             subject=_subject(form, call),
             title=wording.title(form, call, draft.answers, amounts),
-            because=(f"{name} proposes this.", *rest),
+            because=(because, *rest),
             facts=facts,
             risk=risk,
             always_asks="irreversible" if risk == "R4" else "a person proposed it",
@@ -314,6 +324,12 @@ def _update(view: Mapping[str, Any]) -> Answer:
 
 def _errors(found: Mapping[str, str]) -> Answer:
     return {"response_action": "errors", "errors": dict(found)}
+
+
+def _too_slow(view: Payload) -> Answer:
+    """An error under the last input: next to the button that is to be pressed again."""
+    asked = [block["block_id"] for block in view.get("blocks") or () if block.get("type") == "input"]
+    return _errors({asked[-1]: SLOW}) if asked else _update(notice(FORM_BROKE))
 
 
 def _values(view: Payload) -> Mapping[str, Any]:

@@ -154,10 +154,15 @@ def _given(environ: Mapping[str, str], env_file: Path | None) -> dict[str, str]:
     for name in (*SECRETS, *PLAIN):
         names = (name, f"{name}_FILE") if name in SECRETS else (name,)
         for source in (environ, written):
-            if found := {each: text for each in names if (text := source.get(each))}:
+            if found := {each: source.get(each) or "" for each in names if _is_set(each, source.get(each))}:
                 given |= found
                 break
     return given
+
+
+def _is_set(name: str, text: str | None) -> bool:
+    """Whether a variable is given; an empty one only where that says something: nobody may decide."""
+    return bool(text) or (name == "APPROVERS" and text is not None)
 
 
 def _with_files(given: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:

@@ -1,5 +1,6 @@
 """The only caller of Slack's Web API: post, update, whisper, look up; errors in three values like Polar's."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -65,6 +66,7 @@ class Slack:
 
     def __init__(self, client: AsyncWebClient) -> None:
         self._client = client
+        self._paused: dict[str, float] = {}  # method -> when Slack takes it again, by the loop's clock
 
     async def whoami(self) -> Mapping[str, Any]:
         """`auth.test`: team, user and bot ids of our token."""
@@ -73,7 +75,7 @@ class Slack:
 
     async def post(self, channel: str, message: Message, thread_ts: str | None = None) -> str:
         """Post a message; its `ts`. Links and pictures are not unfolded, names do not become mentions."""
-        answer = await _call(
+        answer = await self._paced(
             self._client.chat_postMessage,
             channel=channel,
             thread_ts=thread_ts,
@@ -85,7 +87,18 @@ class Slack:
 
     async def update(self, channel: str, ts: str, message: Message) -> None:
         """Replace one of our messages."""
-        await _call(self._client.chat_update, channel=channel, ts=ts, **_content(message))
+        await self._paced(self._client.chat_update, channel=channel, ts=ts, **_content(message))
+
+    async def _paced(self, method: Callable[..., Awaitable[Any]], **arguments: Any) -> Any:
+        """A call that Slack limits: after a 429 none of its kind is sent before the pause is over."""
+        now, name = asyncio.get_running_loop().time(), method.__name__
+        if now < self._paused.get(name, 0.0):
+            raise SlackRateLimited(self._paused[name] - now)
+        try:
+            return await _call(method, **arguments)
+        except SlackRateLimited as error:
+            self._paused[name] = now + error.retry_after
+            raise
 
     async def whisper(self, channel: str, user: str, text: str, thread_ts: str | None = None) -> None:
         """Tell one person in the channel, visible to them alone. `text` is ours or escaped."""
@@ -177,11 +190,19 @@ async def _call(method: Callable[..., Awaitable[Any]], **arguments: Any) -> Any:
     return response.data
 
 
+def _seconds(header: Any) -> float:
+    """A Retry-After; one second where it cannot be read."""
+    try:
+        return min(max(float(header), 0.0), 300.0)
+    except (TypeError, ValueError):
+        return 1.0
+
+
 def _translate(error: SlackApiError) -> NoReturn:
     response = error.response
     status = getattr(response, "status_code", 200)
     if status == 429:
-        raise SlackRateLimited(float(response.headers.get("Retry-After", 1))) from error
+        raise SlackRateLimited(_seconds(response.headers.get("Retry-After"))) from error
     if status >= 500:
         raise SlackNoAnswer(f"Slack failed (status {status})") from error
     answer = response.data if isinstance(response.data, dict) else {}

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 
+import aiohttp
 from slack_bolt.adapter.socket_mode.websockets import AsyncSocketModeHandler
 from slack_bolt.app.async_app import AsyncApp
-from slack_sdk.errors import SlackApiError
+from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.socket_mode.async_client import AsyncBaseSocketModeClient
+from websockets.exceptions import WebSocketException
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +76,13 @@ class Supervisor:
                 if code in FATAL:
                     raise SocketModeFailed(code) from error
                 log.warning("Slack gave no socket (%s); trying again", code)
-            except (OSError, TimeoutError, asyncio.InvalidStateError) as error:
+            except (
+                OSError,
+                TimeoutError,
+                aiohttp.ClientError,
+                SlackClientError,
+                WebSocketException,
+            ) as error:
                 log.warning("the Slack socket cannot be opened (%s); trying again", type(error).__name__)
             else:
                 self.connected = True
@@ -104,5 +112,5 @@ class Supervisor:
         if handler is None:
             return
         # A teardown of a dead connection has been seen to hang.
-        with suppress(TimeoutError, OSError):
+        with suppress(TimeoutError, OSError, aiohttp.ClientError, WebSocketException):
             await asyncio.wait_for(handler.close_async(), _CLOSE_WITHIN)  # type: ignore[no-untyped-call]  # as above

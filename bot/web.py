@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 MOST_BYTES = 1 << 20
 _JSON = "application/json"
+_COMPLAIN_EVERY = timedelta(seconds=10)
 # Polar repeats after 4 s at the earliest (polar.md 1.3); its client ignores the header, other senders do not.
 _RETRY_AFTER = {"Retry-After": "5"}
 
@@ -34,6 +35,7 @@ def webhook(
     202 stored (also for a repeat); 400 malformed; 403 signature wrong or old; 413 over 1 MiB; 415 not JSON;
     503 not stored, send again. Polar keeps what we answer, so nothing internal is said.
     """
+    complain = _Complaint()
 
     async def receive(request: web.Request) -> web.Response:
         try:
@@ -42,16 +44,16 @@ def webhook(
             return _answer(413, "The body is larger than 1 MiB. Nothing was stored.")
         except web.RequestPayloadError:
             return _answer(400, "The body cannot be read as its headers say. Nothing was stored.")
-        if request.content_type != _JSON:
+        if "Content-Type" in request.headers and request.content_type != _JSON:
             return _answer(415, f"The content type must be {_JSON}. Nothing was stored.")
         now = clock()
         try:
             delivery = verifier.verify(request.headers, body, now)
             type_ = read_type(body)
-        except UntrustedDelivery as error:
-            return _answer(403, error.plain)
-        except (MalformedDelivery, NotAnEvent) as error:
-            return _answer(400, getattr(error, "plain", None) or str(error))
+        except (UntrustedDelivery, MalformedDelivery, NotAnEvent) as error:
+            said = getattr(error, "plain", None) or str(error)
+            complain(f"a webhook was refused: {said}", now)
+            return _answer(403 if isinstance(error, UntrustedDelivery) else 400, said)
         # Beside the signature that fits the header may hold bytes that are no text: no database takes them.
         signature = delivery.signature.encode("ascii", "backslashreplace").decode()
         event = NewEvent(delivery.id, type_, body, signature, delivery.timestamp, now)
@@ -64,6 +66,18 @@ def webhook(
         return _answer(202, "Stored.")
 
     return receive
+
+
+class _Complaint:
+    """Logs a warning, at most one in ten seconds: anybody can post to the route."""
+
+    def __init__(self) -> None:
+        self._next: datetime | None = None
+
+    def __call__(self, said: str, now: datetime) -> None:
+        if self._next is None or now >= self._next:
+            log.warning("%s", said)
+            self._next = now + _COMPLAIN_EVERY
 
 
 def _answer(status: int, text: str, headers: dict[str, str] | None = None) -> web.Response:

@@ -145,6 +145,24 @@ def claim_cards(
     return _with_calls(connection, sorted(found, key=lambda p: (p.decided_at is None, p.created_at, p.id)))
 
 
+def card_posted(connection: Connection, proposal_id: str, *, token: str, channel: str, ts: str) -> None:
+    """Note where the card is, as soon as it is there."""
+    connection.execute(
+        update(proposals)
+        .where(proposals.c.id == proposal_id, proposals.c.card_claim == token)
+        .values(channel=channel, card_ts=ts, card_sent_at=None)
+    )
+
+
+def line_told(connection: Connection, proposal_id: str, version: int) -> None:
+    """Note that the thread has the line about one change."""
+    connection.execute(
+        update(transitions)
+        .where(transitions.c.proposal_id == proposal_id, transitions.c.version == version)
+        .values(told=1)
+    )
+
+
 def card_drawn(
     connection: Connection,
     proposal_id: str,

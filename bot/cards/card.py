@@ -167,7 +167,8 @@ def when(at: datetime) -> Element:
 
 def _approved(p: Proposal) -> list[Element]:
     start = [emoji("hourglass_flowing_sand"), glue(" Approved. "), *_by(p, "Decided"), glue(".")]
-    return start + ([glue("\n"), words(p.note, 400), glue(" Trying again.")] if p.note else [])
+    again = [glue("\n"), words(p.note, 400), glue(" Trying again.")] if p.note else []
+    return start + again + (_progress(p) if p.note else [])
 
 
 def _executing(p: Proposal) -> list[Element]:
@@ -181,14 +182,19 @@ def _succeeded(p: Proposal) -> list[Element]:
 
 def _failed(p: Proposal) -> list[Element]:
     said = words(p.note or "Polar refused.", 500)
-    return [emoji("x"), glue(" "), said, glue("\n"), *_by(p, "Approved"), glue("."), *_progress(p)]
+    next_ = glue(
+        " It is not tried again: once the reason is mended, do it in Polar, or with /polar propose.\n"
+    )
+    return [emoji("x"), glue(" "), said, next_, *_by(p, "Approved"), glue("."), *_progress(p)]
 
 
 def _unknown(p: Proposal) -> list[Element]:
     return [
         emoji("grey_question"),
         glue(" Polar gave no answer: it may or may not have been done. Nothing is sent twice. "),
-        glue("Look in Polar before doing it by hand.\n"),
+        glue("Look in Polar before doing it by hand. "),
+        *([words(p.note, 300)] if p.note else []),
+        glue("\n"),
         *_by(p, "Approved"),
         glue("."),
         *_progress(p),

@@ -90,4 +90,6 @@ def _list(waiting: Sequence[Proposal], links: Mapping[str, str]) -> list[Block]:
         rows.append(line(title, glue("  since "), when(proposal.created_at), *open_it))
     if not rows:
         return []
+    if len(waiting) > _MOST_LISTED:
+        rows.append(line(glue(f"and {len(waiting) - _MOST_LISTED} more or older ones")))
     return [rich("queue.list", {"type": "rich_text_list", "style": "bullet", "elements": rows})]

@@ -22,8 +22,8 @@ _STANDS: Mapping[ProposalState, str] = {
 
 
 def refusal(reason: str, deciders: str) -> Whisper:
-    """Why this person may not decide, and who may. `reason` and `deciders` are our own words."""
-    return f"{reason} Nothing was changed. {deciders}."
+    """Why this person may not decide, and who may. `deciders` holds names that people chose."""
+    return escape(clean(f"{reason} Nothing was changed. {deciders}.", 600))
 
 
 def already_decided(proposal: Proposal) -> Whisper:

@@ -11,11 +11,13 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from bot.forms.redaction import redacted
 from bot.settings import SettingsError, load_settings
 from store import open_store
 from store.decisions import all_decisions
 from store.errors import StoreError
 from store.events import all_events
+from store.models import Call
 from store.proposals import all_proposals, trail
 
 
@@ -27,7 +29,15 @@ def _events(connection: Connection) -> Iterator[Mapping[str, Any]]:
 def _proposals(connection: Connection) -> Iterator[Mapping[str, Any]]:
     for proposal in all_proposals(connection):
         changes = [asdict(change) for change in trail(connection, proposal.id)]
-        yield asdict(proposal) | {"trail": [{"from": change.pop("from_"), **change} for change in changes]}
+        yield asdict(proposal) | {
+            "calls": [asdict(call) | _without_secrets(call) for call in proposal.calls],
+            "trail": [{"from": change.pop("from_"), **change} for change in changes],
+        }
+
+
+def _without_secrets(call: Call) -> dict[str, Any]:
+    """What a call sends, for other eyes: a customer's key stays in the database until it is sent."""
+    return {name: redacted(getattr(call, name), name) for name in ("path", "query", "body")}
 
 
 def _decisions(connection: Connection) -> Iterator[Mapping[str, Any]]:

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,8 @@ def run(argv: Sequence[str]) -> int:
     found = [one for one in to_json() if _has(one, options.search)]
     if options.json:
         print(json.dumps(found, indent=1, ensure_ascii=False))
+    elif not found:
+        print("No operation has all these words in its id, path or title.", file=sys.stderr)
     else:
         for one in found:
             print(f"{one['risk']}  {one['id']:<46} {one['method']:<6} {one['path']:<62} {one['title']}")

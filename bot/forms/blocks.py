@@ -1,6 +1,6 @@
 """The modal as Slack draws it: questions as Block Kit inputs. Pure."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -17,6 +17,7 @@ OPERATION, PICK, FIND, VALUE, MORE, ADD, BACK = (
     f"propose.{name}" for name in ("operation", "pick", "find", "value", "more", "add", "back")
 )
 PICKED, ADDED = "pick:", "more"  # how the ids of blocks begin that hold no value
+LONGEST_VALUE = 150  # characters of an option's value
 _TEXT, _HINT, _FEW = 3_000, 300, 100
 
 
@@ -26,9 +27,14 @@ def plain(text: str, limit: int) -> Element:
 
 
 def option(text: str, value: str, description: str = "") -> Element:
-    """One option of a select."""
-    found: Element = {"text": plain(text, 75), "value": value[:150]}
+    """One option of a select. Its value is never cut, or it would name something else: see `options`."""
+    found: Element = {"text": plain(text, 75), "value": value}
     return found | ({"description": plain(description, 75)} if description else {})
+
+
+def options(told: Iterable[tuple[str, str]]) -> list[Element]:
+    """Options for (text, value), the value below the text; a value too long for Slack is left out."""
+    return [option(text, value, value) for text, value in told if len(value) <= LONGEST_VALUE]
 
 
 def modal(title_: str, blocks: Sequence[Block], draft: str, submit: str | None = None) -> dict[str, Any]:
@@ -124,14 +130,14 @@ def _choice_block(item: Pick | Adder | More) -> Block:
         button = {"type": "button", "action_id": ADD, "text": plain(text, 75), "value": item.path}
         return {"type": "actions", "block_id": f"add:{item.path}", "elements": [button]}
     if isinstance(item, Pick):
-        options = [option(name, str(number)) for number, name in enumerate(item.options)]
-        element: Element = {"type": "static_select", "action_id": PICK, "options": options}
+        ways = [option(name, str(number)) for number, name in enumerate(item.options)]
+        element: Element = {"type": "static_select", "action_id": PICK, "options": ways}
         if item.current is not None:
-            element["initial_option"] = options[item.current]
+            element["initial_option"] = ways[item.current]
         return _input(f"{PICKED}{item.path}", f"{item.label}", element, dispatch=True)
-    options = [option(one.label, one.path) for one in item.options]
-    element = {"type": "multi_static_select", "action_id": MORE, "options": options}
-    if chosen := [one for one in options if one["value"] in item.chosen]:
+    further = [option(one.label, one.path) for one in item.options]
+    element = {"type": "multi_static_select", "action_id": MORE, "options": further}
+    if chosen := [one for one in further if one["value"] in item.chosen]:
         element["initial_options"] = chosen
     label = "What should change?" if item.needed else "More"
     hint = "Asked on the next page. Left empty there, what can be cleared is cleared."
@@ -183,6 +189,8 @@ def _hint(leaf: Leaf) -> str:
         return "Left empty it is cleared."
     if leaf.name in names.SECRET:
         return "Kept off the card."
+    if leaf.path in names.HOST_ONLY:
+        return "Only its host is shown on the card."
     return "Its id, pasted." if leaf.shape.format in ("uuid4", "uuid") else ""
 
 
@@ -245,23 +253,23 @@ def _shown(leaf: Leaf, value: str) -> str:
 
 
 def _chosen(leaf: Leaf, answer: Mapping[str, Any]) -> Element:
-    options = choices(leaf)
+    offered = choices(leaf)
     element: Element = {"type": "static_select"}
-    if len(options) <= _FEW:
-        element["options"] = options
+    if len(offered) <= _FEW:
+        element["options"] = offered
     else:  # countries and currencies: more than one list may have, but groups may
-        groups = groupby(options, lambda one: one["value"][:1].upper())
+        groups = groupby(offered, lambda one: one["value"][:1].upper())
         element["option_groups"] = [{"label": plain(name, 75), "options": list(of)} for name, of in groups]
     held = (answer.get("selected_option") or {}).get("value")
-    found = next((one for one in options if one["value"] == held), None)
+    found = next((one for one in offered if one["value"] == held), None)
     return element | ({"initial_option": found} if found else {})
 
 
 def _several(leaf: Leaf, answer: Mapping[str, Any]) -> Element:
-    options = choices(leaf)
+    offered = choices(leaf)
     held = {one["value"] for one in answer.get("selected_options") or ()}
-    found = [one for one in options if one["value"] in held]
-    element: Element = {"type": "multi_static_select", "options": options}
+    found = [one for one in offered if one["value"] in held]
+    element: Element = {"type": "multi_static_select", "options": offered}
     return element | ({"initial_options": found} if found else {})
 
 

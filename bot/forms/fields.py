@@ -132,9 +132,10 @@ class _Place:
 
 
 class _Builder:
-    def __init__(self, picks: Mapping[str, str], currency: str) -> None:
+    def __init__(self, picks: Mapping[str, str], operation: Operation) -> None:
         self._picks = picks
-        self._currency = currency
+        self._currency = "@" if operation.id in names.OBJECT_CURRENCY else ""
+        self._labels = names.OWN_LABELS.get(operation.id, {})
 
     def node(self, name: str, shape: Shape, at: _Place) -> Node:
         objects = [option for option in shape.options if option.type == "object"]
@@ -182,7 +183,9 @@ class _Builder:
         ordered += [name for name in wanted if name not in required]
         found: dict[str, Node] = {}
         for name in ordered:
-            place = _Place(f"{at.path}.{name}", _under(at.label, name), name in required, must, own)
+            path = f"{at.path}.{name}"
+            label = self._labels.get(path) or _under(at.label, name)
+            place = _Place(path, label, name in required, must, own)
             found[name] = self.node(name, fields[name], place)
             if name == currency and must and name in required and isinstance(asked := found[name], Leaf):
                 found[name] = replace(asked, must=True)  # an amount without its currency says nothing
@@ -202,7 +205,7 @@ class _Builder:
 
 def form_of(operation: Operation, picks: Mapping[str, str], added: frozenset[str] = frozenset()) -> Form:
     """The questions of an operation. `picks` are choices by path ("body" for the way), `added` of `more`."""
-    builder = _Builder(picks, "@" if operation.id in names.OBJECT_CURRENCY else "")
+    builder = _Builder(picks, operation)
     places = tuple(_place(operation, one) for one in operation.parameters if one.where == "path")
     query = [one for one in operation.parameters if one.where == "query" and not one.deprecated]
     more = [Option(f"query.{one.name}", names.label(one.name)) for one in query]

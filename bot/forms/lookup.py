@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bot.forms import names
-from bot.forms.blocks import option
+from bot.forms import names, redaction
+from bot.forms.blocks import options
 from polar.catalog import Call, operations
 from polar.client import PolarClient
 from polar.errors import NotFound, PolarError
@@ -64,7 +64,7 @@ class Lookup:
         except (PolarError, TimeoutError) as error:
             log.warning("cannot search %s: %s", source, getattr(error, "plain", "no answer in time"))
         if typed and source.startswith("your"):
-            found = [*found[: _MOST - 1], option(f"{typed} (as typed)", typed)]
+            found = [*found[: _MOST - 1], *options([(f"{typed} (as typed)", typed)])]
         return found
 
     async def currency(self, operation: str, object_id: str) -> str | None:
@@ -81,7 +81,7 @@ class Lookup:
     async def _pasted(self, source: str, identity: str) -> Options:
         """The object of a pasted id; none when Polar says there is none."""
         known = SOURCES.get(source)
-        as_pasted = [option(f"{identity} (as pasted)", identity)]
+        as_pasted = options([(f"{identity} (as pasted)", identity)])
         if known is None or not known.get:
             return as_pasted
         try:
@@ -91,7 +91,7 @@ class Lookup:
             return []
         except (PolarError, TimeoutError):
             return as_pasted
-        return [option(known.describe(body), identity, identity)]
+        return options([(known.describe(body), identity)])
 
     async def _search(self, source: str, typed: str, context: Mapping[str, str]) -> Options:
         if source == "seats":
@@ -111,7 +111,7 @@ class Lookup:
         if typed and known.by_customer:
             found = [*found, *await self._of_customers(known, typed)]
         unique = {str(one[known.value]): known.describe(one) for one in found}
-        return [option(text, value, value) for value, text in list(unique.items())[:_MOST]]
+        return options((text, value) for value, text in unique.items())[:_MOST]
 
     async def _of_customers(self, known: Source, typed: str) -> list[Row]:
         customers = await self._rows(Call("customers:list", {}, {"query": typed, "limit": _CUSTOMERS}))
@@ -127,7 +127,7 @@ class Lookup:
         calls = [Call("customer-seats:list_seats", {}, {"subscription_id": each}) for each in ids]
         answers = await asyncio.gather(*(self._read(call) for call in calls))
         seats = [seat for answer in answers for seat in answer.get("seats", ())]
-        return [option(_seat(one), one["id"], one["id"]) for one in seats][:_MOST]
+        return options((_seat(one), one["id"]) for one in seats)[:_MOST]
 
     async def _payment_methods(self, context: Mapping[str, str]) -> Options:
         order = context.get("path.id")
@@ -135,7 +135,7 @@ class Lookup:
             return []
         customer = (await self._read(Call("orders:get", {"id": order})))["customer_id"]
         rows = await self._rows(Call("customers:list_payment_methods", {"id": customer}))
-        return [option(_card(one), one["id"], one["id"]) for one in rows]
+        return options((_card(one), one["id"]) for one in rows)[:_MOST]
 
     async def _rows(self, call: Call) -> list[Row]:
         body = await self._read(call)
@@ -206,6 +206,10 @@ def _link(row: Row) -> str:
     return _joined(row.get("label"), products) or "without a label"
 
 
+def _endpoint(row: Row) -> str:
+    return _joined(row.get("name"), redaction.host(str(row.get("url") or "")))
+
+
 def _event(row: Row) -> str:
     return _joined(row.get("type"), str(row.get("created_at") or "")[:16].replace("T", " "))
 
@@ -255,9 +259,7 @@ SOURCES: Mapping[str, Source] = {
     "dashboards": Source("metrics:list_dashboards", _named("name"), get="metrics:get_dashboard"),
     "discounts": Source("discounts:list", _discount, query=True, get="discounts:get"),
     "disputes": Source("disputes:list", _dispute, get="disputes:get"),
-    "endpoints": Source(
-        "webhooks:list_webhook_endpoints", _named("name", "url"), get="webhooks:get_webhook_endpoint"
-    ),
+    "endpoints": Source("webhooks:list_webhook_endpoints", _endpoint, get="webhooks:get_webhook_endpoint"),
     "event types": Source("event-types:list", _named("label", "name"), query=True),
     "files": Source("files:list", _named("name", "version")),
     "license keys": Source("license_keys:list", _key, get="license_keys:get"),

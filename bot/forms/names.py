@@ -27,6 +27,14 @@ OBJECT_CURRENCY: Mapping[str, tuple[str, str]] = {
 }
 # What a person types here is kept off cards.
 SECRET = frozenset({"key", "guild_token"})
+# A URL that is itself a credential, as Slack's and Discord's are: only its host is shown.
+HOST_ONLY = frozenset({"body.url"})
+# A field of one operation that needs other words than its name.
+OWN_LABELS: Mapping[str, Mapping[str, str]] = {"refunds:create": {"body.amount": "Amount before tax"}}
+# What whoever approves has to know beside what the form says (polar.md 6, refunds:create).
+NOTES: Mapping[str, str] = {
+    "refunds:create": "Polar returns the tax in proportion on top of the amount; its fees are not returned."
+}
 # What the contract's patterns ask for, which the catalog does not keep: the pattern and the words.
 PATTERNS: Mapping[str, tuple[str, str]] = {
     "slug": (r"[a-z0-9_-]+", "Write small letters, digits, - and _ only."),

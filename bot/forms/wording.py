@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from bot.forms import names
+from bot.forms import names, redaction
 from bot.forms.fields import Form, Kind, Leaf, all_leaves
 from bot.forms.values import Answers, NotUsable, entry, minor_units
 from polar.catalog import Call
@@ -67,7 +67,9 @@ def shown(leaf: Leaf, answers: Answers, currency: str | None) -> str:
     if held in (None, "", []):
         return ""
     if leaf.name in names.SECRET:
-        return "(kept off the card)"
+        return redaction.HIDDEN
+    if leaf.path in names.HOST_ONLY:
+        return plain(redaction.host(str(held)), _VALUE)
     return plain(_words(leaf, held, currency), _VALUE)
 
 

@@ -8,7 +8,7 @@ from bot.cards import card, thread_line
 from bot.pipeline.parts import LEASE, Parts, new_token
 from bot.slack import SlackError, SlackNoAnswer, SlackRateLimited, SlackRefused
 from store.models import Proposal
-from store.proposals import card_drawn, card_not_drawn, claim_cards, untold
+from store.proposals import card_drawn, card_not_drawn, card_posted, claim_cards, line_told, untold
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +40,9 @@ async def announce(parts: Parts, claimed: ClaimedCard) -> None:
     proposal, token = claimed.proposal, claimed.token
     try:
         channel, ts = await _draw(parts, proposal)
+        if proposal.version > 1:
+            # Noted before anything else can fail: a card posted anew must not be posted again.
+            await parts.store.do(card_posted, proposal.id, token=token, channel=channel, ts=ts)
         told = await _tell(parts, proposal, channel, ts)
     except SlackError as error:
         await _try_later(parts, claimed, error)
@@ -64,7 +67,9 @@ async def _draw(parts: Parts, proposal: Proposal) -> tuple[str, str]:
                 raise
         else:
             return channel, ts
-    return parts.channel, await parts.slack.post(parts.channel, message)
+    ts = await parts.slack.post(parts.channel, message)
+    log.info("posted the card of %s (rule %s)", proposal.id, proposal.rule)
+    return parts.channel, ts
 
 
 async def _find(parts: Parts, proposal: Proposal) -> str | None:
@@ -89,6 +94,7 @@ async def _tell(parts: Parts, proposal: Proposal, channel: str, ts: str) -> list
         line = thread_line(proposal, change)
         if line is not None:
             await parts.slack.post(channel, line, thread_ts=ts)
+            await parts.store.do(line_told, proposal.id, change.version)
         told.append(change.version)
     return told
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -72,6 +72,7 @@ async def claim(parts: Parts, limit: int) -> list[ClaimedExecution]:
 async def execute(parts: Parts, claimed: ClaimedExecution) -> None:
     """Check that the proposal still holds, make its calls, and write down what came of it."""
     outcome = await _checked(parts, claimed)
+    log.info("%s is %s", claimed.proposal.id, outcome.to)
     now, attempts = parts.clock(), claimed.proposal.attempts
     await parts.store.do(
         finish_execution,
@@ -89,19 +90,18 @@ async def _checked(parts: Parts, claimed: ClaimedExecution) -> Outcome:
     """Read everything anew, then call; or say why not. Nothing has been sent when this refuses."""
     calls = claimed.proposal.calls
     if not any(call.state == CallState.PLANNED for call in calls):
-        return await _call_all(parts, claimed, Plan([]))  # done before the program died: it only needs saying
+        # Done before the program died: it only needs saying, and that a link is lost.
+        return await _call_all(parts, claimed, await _remembered(parts, claimed.proposal))
     plan: Plan | str
     try:
         plan = await _plan(parts, claimed.proposal)
     except NotFound as error:
         plan = f"Checked just before the call: {error.plain}"
     except (EvaluationError, InvalidCall) as error:
-        return Outcome(
-            ProposalState.FAILED, f"Nothing was sent: whether it still applies cannot be told ({error})."
-        )
+        return Outcome(ProposalState.FAILED, f"Not sent: whether it still applies cannot be told ({error}).")
     except PolarError as error:
         if drawn(error) is Drawn.CONFIGURATION:
-            return Outcome(ProposalState.FAILED, f"Nothing was sent: {error.plain}")
+            return Outcome(ProposalState.FAILED, f"Not sent: {error.plain}")
         return _not_now(parts, claimed.proposal, f"Checking whether it still applies: {error.plain}")
     if not isinstance(plan, str):
         return await _call_all(parts, claimed, plan)
@@ -110,6 +110,18 @@ async def _checked(parts: Parts, claimed: ClaimedExecution) -> Outcome:
     return await _call_all(
         parts, claimed, Plan([])
     )  # a part was done earlier: "nothing was done" would be a lie
+
+
+async def _remembered(parts: Parts, proposal: Proposal) -> Plan:
+    """The plan as it was approved, with nothing read: for a proposal that has no call left to make."""
+    approved = [as_polar_call(call) for call in proposal.calls]
+    if proposal.rule is None or proposal.event_id is None:
+        return Plan(approved)
+    stored = await parts.store.do(get_event, proposal.event_id)
+    rule = await rule_as_it_was(parts, proposal.rule, proposal.rule_version or "")
+    if stored is None or rule is None:
+        return Plan(approved)
+    return Plan(approved, rule, scope_of(parse(stored.body), parts.clock()))
 
 
 async def _plan(parts: Parts, proposal: Proposal) -> Plan | str:
@@ -153,11 +165,11 @@ async def _call_all(parts: Parts, claimed: ClaimedExecution, plan: Plan) -> Outc
         except PolarError as error:
             outcome = _stops(parts, proposal, error)
             if outcome is not None:
-                return outcome
+                return _after(outcome, answers)
             refusals.append(error.plain)
             continue
         if done is None:
-            return Outcome(ProposalState.APPROVED, "The check took too long; nothing was sent.", again=True)
+            return Outcome(ProposalState.APPROVED, "It took too long.", again=True)
         made.append(done)
         answers.append(excerpt(done.answer))
     if refusals:
@@ -186,6 +198,13 @@ async def _wanted(parts: Parts, claimed: ClaimedExecution, plan: Plan) -> list[C
         else:
             wanted.append(call)
     return wanted
+
+
+def _after(outcome: Outcome, answers: list[Any]) -> Outcome:
+    """The same, told truly where earlier calls were made: "nothing was done" is true of this one only."""
+    if not answers or outcome.reason is None:
+        return outcome
+    return replace(outcome, reason=outcome.reason.replace("Nothing was done.", "This call was not made."))
 
 
 def _stops(parts: Parts, proposal: Proposal, error: PolarError) -> Outcome | None:
@@ -264,7 +283,7 @@ async def _end(
 def _not_now(parts: Parts, proposal: Proposal, why: str) -> Outcome:
     """Nothing was sent: try again after a pause, but not for ever."""
     if proposal.decided_at is not None and parts.clock() - proposal.decided_at > _GIVE_UP_AFTER:
-        return Outcome(ProposalState.FAILED, f"Given up after a day; nothing was sent. {why}")
+        return Outcome(ProposalState.FAILED, f"Given up after a day. {why}")
     return Outcome(ProposalState.APPROVED, why, again=True)
 
 

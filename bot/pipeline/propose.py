@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bot.pipeline.echo import WINDOW, judge
+from bot.pipeline.outcomes import Drawn, drawn
 from bot.pipeline.parts import LEASE, Parts, backoff, new_token
 from bot.pipeline.reads import Reads
 from bot.rules import Draft, EvaluationError, Rule, Scope, always_asks
@@ -32,6 +33,11 @@ from store.models import (
 log = logging.getLogger(__name__)
 
 _WHILE_SENDING = timedelta(milliseconds=500)
+# Whoever has these may act: they stay in the signed body and are copied nowhere.
+_BEARER = {"checkout": frozenset({"client_secret", "url"})}
+_SET_UP_AGAIN = timedelta(hours=1)
+# An event that could not be looked at for so long is shown as failed instead of asking Polar for ever.
+GIVE_UP_AFTER = timedelta(days=2)
 _LATEST = timedelta(days=1)  # Polar's own attempts end within the hour; a person may ask for one more
 
 
@@ -80,19 +86,23 @@ async def _apply(parts: Parts, claimed: Claimed, event: Event, rules: tuple[Rule
     reads = Reads(parts.polar)
     spoken: list[Spoken] = []
     failures: list[str] = []
-    unread: list[str] = []
+    unread: list[tuple[Rule, PolarError]] = []
     for rule in rules:
         try:
             said = await consider(rule, scope, reads, event=event, stored=claimed.event, now=parts.clock())
         except (EvaluationError, InvalidCall) as error:
             failures.append(str(error))
         except PolarError as error:
-            unread.append(f"rule {rule.name}: {error.plain}")
+            if drawn(error) is Drawn.REFUSED:  # it would be refused again
+                failures.append(f"rule {rule.name}: {error.plain}")
+            else:
+                unread.append((rule, error))
         else:
             spoken += [said] if said is not None else []
-    if unread:
-        await _later(parts, claimed, spoken, "; ".join(unread))
+    if unread and parts.clock() - claimed.event.received_at < GIVE_UP_AFTER:
+        await _later(parts, claimed, spoken, unread)
         return
+    failures += [f"given up: rule {rule.name}: {error.plain}" for rule, error in unread]
     if failures:
         log.error("rules failed on event %s: %s", claimed.event.id, "; ".join(failures))
     state = EventState.FAILED if failures else EventState.DONE
@@ -115,7 +125,10 @@ def sighting(event: Event) -> Sighting | None:
     if event.subject is None or event.timestamp is None:
         return None
     key = event.order_key
-    return Sighting(subject_of(event.subject), key.terminal, key.timestamp, key.rank, event.data)
+    known = {
+        name: value for name, value in event.data.items() if name not in _BEARER.get(event.subject.kind, ())
+    }
+    return Sighting(subject_of(event.subject), key.terminal, key.timestamp, key.rank, known)
 
 
 def subject_of(subject: Subject) -> str:
@@ -133,14 +146,23 @@ def _wake(parts: Parts, spoken: list[Spoken]) -> None:
         parts.wake("announce")
 
 
-async def _later(parts: Parts, claimed: Claimed, spoken: list[Spoken], why: str) -> None:
+async def _later(
+    parts: Parts, claimed: Claimed, spoken: list[Spoken], unread: list[tuple[Rule, PolarError]]
+) -> None:
     """Polar could not be read: keep what the other rules said, and ask again after a pause."""
+    why = "; ".join(f"rule {rule.name}: {error.plain}" for rule, error in unread)
     log.warning("event %s waits: %s", claimed.event.id, why)
-    due_at = parts.clock() + backoff(claimed.event.attempts)
+    pause = max(pause_after(error, claimed.event.attempts) for _, error in unread)
+    due_at = parts.clock() + pause
     await parts.store.do(
         conclude_for_now, claimed.event.id, spoken, token=claimed.token, due_at=due_at, note=why[:1_000]
     )
     _wake(parts, spoken)
+
+
+def pause_after(error: PolarError, attempts: int) -> timedelta:
+    """When to read again: soon after an outage, hourly while somebody has to mend the token or the set-up."""
+    return _SET_UP_AGAIN if drawn(error) is Drawn.CONFIGURATION else backoff(attempts)
 
 
 async def consider(

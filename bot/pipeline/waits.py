@@ -4,8 +4,9 @@ import logging
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from bot.pipeline.parts import LEASE, Parts, backoff, new_token
-from bot.pipeline.propose import before, new_proposal, question, scope_of
+from bot.pipeline.outcomes import Drawn, drawn
+from bot.pipeline.parts import LEASE, Parts, new_token
+from bot.pipeline.propose import GIVE_UP_AFTER, before, new_proposal, pause_after, question, scope_of
 from bot.pipeline.reads import Reads
 from bot.pipeline.versions import rule_as_it_was
 from bot.rules import EvaluationError
@@ -74,7 +75,11 @@ async def _outcome(parts: Parts, firing: Firing) -> _Came:
         log.error("rule %s failed after its wait on event %s: %s", rule.name, stored.id, error)
         return _Came(FiringState.SILENT, str(error)[:1_000])
     except PolarError as error:
-        return _Came(FiringState.WAITING, error.plain, parts.clock() + backoff(8))
+        over = (event.timestamp or stored.received_at) + rule.wait
+        if drawn(error) is Drawn.REFUSED or parts.clock() - over > GIVE_UP_AFTER:
+            log.error("rule %s is given up after its wait on event %s: %s", rule.name, stored.id, error)
+            return _Came(FiringState.SILENT, f"given up: {error.plain}")
+        return _Came(FiringState.WAITING, error.plain, parts.clock() + pause_after(error, 8))
     if draft is None:
         return _Came(FiringState.SILENT, "nothing left to do after the wait")
     proposed = replace(firing, state=FiringState.PROPOSED)

@@ -143,8 +143,11 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def template(source: str) -> Template:
-    """Read a string with `${…}`. Raises ValueError for an unclosed or unreadable expression."""
+def template(source: Any) -> Template:
+    """Read a string with `${…}`. Raises ValueError for an unreadable one, TypeError for what is no string."""
+    if not isinstance(source, str):
+        msg = f"must be a text, not {source!r}"
+        raise TypeError(msg)
     parts: list[str | Expression] = []
     rest = source
     while (start := rest.find("${")) >= 0:

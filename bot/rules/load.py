@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from bot.rules.check import problems
 from bot.rules.errors import RulesError
-from bot.rules.expression import Expression, template, tree
+from bot.rules.expression import Expression, Tree, template, tree
 from bot.rules.rule import Read, Rule, Step
 from polar.events import noun
 from polar.polled import POLLED
@@ -157,9 +157,9 @@ def compile_rule(source: Mapping[str, Any]) -> Rule:
         each=_optional("each", source, _expression, found),
         still=_optional("still", source, _expression, found),
         operation=str(source["call"]),
-        path=_field("path", source.get("path", {}), tree, found) or tree({}),
-        query=_field("query", source.get("query", {}), tree, found) or tree({}),
-        body=_optional("body", source, tree, found),
+        path=_field("path", source.get("path", {}), _table, found) or tree({}),
+        query=_field("query", source.get("query", {}), _table, found) or tree({}),
+        body=_optional("body", source, _table, found),
         title=_field("title", source["title"], template, found) or template(""),
         because=tuple(
             line
@@ -229,6 +229,13 @@ def _field(where: str, value: Any, read: Callable[[Any], T], found: list[str]) -
     except (ValueError, TypeError) as error:
         found.append(f"`{where}`: {error}")
         return None
+
+
+def _table(value: Any) -> Tree:
+    if not isinstance(value, Mapping):
+        msg = f'must be a table such as {{ id = "${{data.id}}" }}, not {value!r}'
+        raise TypeError(msg)
+    return tree(value)
 
 
 def _expression(value: Any) -> Expression:

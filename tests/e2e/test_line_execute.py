@@ -169,7 +169,7 @@ async def test_a_refused_token_says_what_to_do(line: World) -> None:
 
     assert line.writes == []
     assert "POLAR_ACCESS_TOKEN" in words_of(failed)
-    assert "Nothing was sent" in words_of(failed)
+    assert "Not sent" in words_of(failed)
     assert "polar_oat_" not in words_of(failed)
 
 

@@ -238,6 +238,8 @@ async def test_of_a_link_nothing_is_told() -> None:
     async def ack() -> None:
         acked.append(True)
 
-    await Listeners(desk, QuietProposing()).out_of_date(ack, {}, {"action_id": "open", "url": "https://polar.sh"})  # type: ignore[arg-type]
+    await Listeners(desk, QuietProposing()).out_of_date(
+        ack, {}, {"action_id": "open", "url": "https://polar.sh"}
+    )  # type: ignore[arg-type]
     assert acked == [True]
     assert desk.told == []

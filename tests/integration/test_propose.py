@@ -1,17 +1,20 @@
 """`/polar propose`: who may, what they are told, and what becomes of a form that is left, lost or sent twice."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from bot.cli import export
 from bot.forms.blocks import ADD, BACK, FIND, OPERATION, PICK
 from store.proposals import all_proposals
 from tests.form_fixture import ANY_ID
-from tests.propose_fixture import GUS, JONAS, LENA, MAYA, OMAR, World, world
+from tests.propose_fixture import GUS, JONAS, LENA, MAYA, OMAR, ROW, World, world
 
-REFUND = {"body__reason": {"value": "customer_request"}}
+KEY = "TEST-0123456789"
+HOOK = "https://hooks.slack.com/services/T0SECRET/B0SECRET/T0SECRET"
 
 
 @pytest.fixture
@@ -47,10 +50,12 @@ async def test_an_amount_is_asked_in_the_currency_of_its_order_and_sent_in_its_s
     here.polar.currency = currency
     async with here.app():
         view_id = await refund_form(here)
-        assert f"Amount in {currency.upper()}" in here.shown()
+        assert f"Amount before tax in {currency.upper()}" in here.shown()
         await send(here, view_id, body__amount={"value": typed})
         card = await here.card()
         assert card.text.startswith(f"Refund an order: {shown}, INV-7")
+        assert "Amount before tax" in here.words(card)
+        assert "returns the tax in proportion on top of the amount; its fees are not" in here.words(card)
         assert (await here.approve(card)).startswith("Done")
     assert here.polar.calls[0].body is not None
     assert here.polar.calls[0].body["amount"] == minor
@@ -76,6 +81,34 @@ async def test_an_amount_whose_currency_polar_does_not_say_is_not_guessed(here: 
         here.polar.gone.add("orders:get")
         await here.slack.submit(MAYA, view.id, values)
         assert "currency is not known" in (here.view().errors or {})["body.amount"]
+
+
+async def test_one_limit_covers_everything_asked_before_the_answer_and_the_form_is_kept(
+    here: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.proposing.WITHIN", 0.2)  # Slack's three seconds, without waiting for them
+    async with here.app() as app:
+        view = await here.begin("refunds:create")
+        values = await here.values(view, body__amount={"value": "9"})
+        here.polar.slow = 10
+        await here.slack.submit(MAYA, view.id, values)
+        [said] = (here.view().errors or {}).values()
+        assert "Submit again" in said
+        assert await app.parts.store.do(lambda connection: list(all_proposals(connection))) == []
+        here.polar.slow = 0
+
+        held = asyncio.Event()
+        user = app.parts.slack.user
+        app.desk.authority.forget(MAYA)
+        with monkeypatch.context() as slack:
+            slack.setattr(type(app.parts.slack), "user", lambda *_: held.wait())
+            await here.slack.submit(MAYA, view.id, values)
+            [said] = (here.view().errors or {}).values()
+            assert "Submit again" in said
+        assert app.parts.slack.user == user
+
+        await here.slack.submit(MAYA, view.id, values)
+        assert "Proposed: Refund an order: €9.00" in here.shown()
 
 
 # --- who --------------------------------------------------------------------------------------------------
@@ -301,6 +334,66 @@ async def test_a_key_that_is_typed_in_stays_off_the_card(here: World) -> None:
         card = await here.card()
         assert "TEST-0123456789" not in here.words(card) + card.text
         assert "kept off the card" in here.words(card)
+        assert "6789" not in here.words(card) + card.text
+
+
+async def test_a_key_is_exported_by_its_end_and_stored_and_sent_whole(
+    here: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in here.environment.items():
+        monkeypatch.setenv(name, value)
+    async with here.app():
+        await here.fill("license_keys:validate", body__key={"value": KEY})
+        card = await here.card()
+        assert await asyncio.to_thread(export.run, ["proposals"]) == 0
+        printed = capsys.readouterr().out
+        assert KEY not in printed
+        assert json.loads(printed)["calls"][0]["body"]["key"] == "…6789"
+        assert (await here.approve(card)).startswith("Done")
+        assert await asyncio.to_thread(export.run, ["proposals"]) == 0
+        assert KEY not in capsys.readouterr().out
+    assert here.polar.calls[0].body is not None
+    assert here.polar.calls[0].body["key"] == KEY
+
+
+@pytest.mark.parametrize(
+    "operation", ["webhooks:create_webhook_endpoint", "webhooks:update_webhook_endpoint"]
+)
+async def test_of_a_webhooks_url_only_the_host_is_shown_in_the_channel(here: World, operation: str) -> None:
+    async with here.app():
+        said = await here.fill(operation, more="all", body__url={"value": HOOK})
+        card = await here.card()
+        shown = said + here.words(card) + card.text
+        assert "T0SECRET" not in shown
+        assert "hooks.slack.com" in shown
+        assert (await here.approve(card)).startswith("Done")
+        everything = json.dumps([[one.text, one.blocks] for one in here.slack.messages()])
+        assert "T0SECRET" not in everything
+    assert here.polar.calls[0].body is not None
+    assert here.polar.calls[0].body["url"] == HOOK
+
+
+async def test_an_endpoint_is_offered_and_named_by_its_host(
+    here: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ROW, "url", HOOK)
+    async with here.app():
+        view = await here.begin("webhooks:delete_webhook_endpoint")
+        for typed in ("", "hooks.slack", ANY_ID):
+            [found] = (await here.slack.suggest(MAYA, view.id, FIND, typed, "path.id")).options
+            assert found["text"]["text"] == "Jane Doe · hooks.slack.com"
+
+
+async def test_an_object_whose_name_slack_would_cut_is_not_offered(
+    here: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with here.app():
+        view = await here.begin("customers:delete_external")
+        asked = (MAYA, view.id, FIND)
+        assert len((await here.slack.suggest(*asked, "u" * 150, "path.external_id")).options) == 2
+        assert len((await here.slack.suggest(*asked, "u" * 151, "path.external_id")).options) == 1
+        monkeypatch.setitem(ROW, "external_id", "x" * 151)
+        assert (await here.slack.suggest(*asked, "", "path.external_id")).options == []
 
 
 async def test_what_a_proposer_types_is_no_markup_on_the_card(here: World) -> None:

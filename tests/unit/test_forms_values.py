@@ -217,7 +217,7 @@ def test_a_title_says_what_how_much_and_whom() -> None:
     call = compose(operation, given, "usd").call
     amounts = {"body.amount": "usd"}
     assert title(operation, call, given, amounts) == "Refund an order: $9.00, Jane Doe (jane@example.com)"
-    assert ("Amount", "$9.00") in facts(operation, given, amounts)
+    assert ("Amount before tax", "$9.00") in facts(operation, given, amounts)
     assert call.body == {"order_id": ANY_ID, "reason": "other", "amount": 900}
 
 

@@ -12,7 +12,9 @@ def test_the_link_that_was_asked_for_is_handed_over():
     plan = by_hand("customer-sessions:create")
 
     assert _hands_over(plan)
-    assert "The customer's portal, for an hour: https://polar.sh/p" == _told(plan, {"customer_portal_url": "https://polar.sh/p", "token": "t"})
+    assert "The customer's portal, for an hour: https://polar.sh/p" == _told(
+        plan, {"customer_portal_url": "https://polar.sh/p", "token": "t"}
+    )
 
 
 def test_an_answer_without_the_link_says_so():

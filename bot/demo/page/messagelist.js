@@ -100,7 +100,10 @@ function dayItem(day) {
 /** The line between a thread's first message and its replies. */
 function countItem(count) {
   const said = count === 1 ? "1 reply" : `${count} replies`;
-  return { key: "count", print: said, make: () => el("div", { class: "count" }, said) };
+  const patch = (node) => {
+    node.textContent = said;
+  };
+  return { key: "count", print: said, make: () => el("div", { class: "count" }, said), patch };
 }
 
 /** Whether a person simply went on writing; cards and notes always show who speaks. */

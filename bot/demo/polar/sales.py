@@ -203,6 +203,8 @@ def _discount(shop: Shop, body: Row) -> Row | None:
 
 def _discount_value(body: Row) -> Row:
     """What the discount takes off: a share (1,000 basis points are 10 %) or an amount for each currency."""
+    if body["duration"] == "repeating":
+        check.required(body, "duration_in_months")
     months = {"duration_in_months": body["duration_in_months"]} if body["duration"] == "repeating" else {}
     if body.get("type", "percentage") == "percentage":
         check.required(body, "basis_points")
