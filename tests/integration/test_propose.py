@@ -340,9 +340,9 @@ async def test_a_key_that_is_typed_in_stays_off_the_card(here: World) -> None:
 async def test_a_key_is_exported_by_its_end_and_stored_and_sent_whole(
     here: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name, value in here.environment.items():
-        monkeypatch.setenv(name, value)
     async with here.app():
+        for name, value in here.environment.items():  # the program takes the tokens out when it starts
+            monkeypatch.setenv(name, value)
         await here.fill("license_keys:validate", body__key={"value": KEY})
         card = await here.card()
         assert await asyncio.to_thread(export.run, ["proposals"]) == 0

@@ -16,12 +16,6 @@ def supervisor(slack: SlackStandIn, app_token: str | None = None) -> Supervisor:
     return Supervisor(app, app_token or slack.app_token, lambda: datetime.now(UTC))
 
 
-async def connected(slack: SlackStandIn) -> None:
-    async with asyncio.timeout(10):
-        while not slack.connections:
-            await asyncio.sleep(0.01)
-
-
 @pytest.mark.parametrize(
     ("method", "kind"),
     [
@@ -34,7 +28,7 @@ async def test_a_first_connect_that_fails_is_tried_again(method: str, kind: str)
     async with SlackStandIn.serve() as slack:
         slack.fail_next(method, kind, 2)
         running = asyncio.ensure_future(supervisor(slack).run())
-        await connected(slack)
+        await slack.wait_until(lambda: slack.connections, 15)
 
         assert not running.done()
         running.cancel()
