@@ -291,7 +291,11 @@ async def test_an_expired_checkout_can_be_finished_with_a_new_link(shop_line: Li
         [shop_line.polar.product["id"]],
         "kofi@example.com",
     )
-    assert body["metadata"] == {"polar_approvals": f"recovered-from:{checkout['id']}"}
+    assert body["metadata"] == {
+        "polar_approvals": f"recovered-from:{checkout['id']}",
+        "recovered_from": checkout["id"],
+    }
+    assert (body["currency"], body["discount_id"]) == ("usd", None)
     assert "https://demo.invalid/checkout/" in shop_line.whispers.told[0][1]
     expire(shop_line, metadata=body["metadata"])  # and this one is not chased again
     await shop_line.deliver()

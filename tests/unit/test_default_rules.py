@@ -95,12 +95,50 @@ def test_without_keys_there_is_nothing_to_ask():
 )
 def test_a_key_is_granted_again_only_while_it_is_paid_for(key, subscription, order, holds):
     rule = RULES["restore-license-key"]
+    if subscription is not None:
+        subscription = subscription | {"product": {}}
     event = scope("benefit_grant.revoked").plus(key={"status": key}, subscription=subscription, order=order)
     event = event.plus(
-        product={"benefits": [{"id": RECORDED["benefit_grant.revoked"]["data"]["benefit_id"]}]}
+        product={"benefits": [{"id": RECORDED["benefit_grant.revoked"]["data"]["benefit_id"]}]},
+        refunds={"items": []},
+        disputes={"items": []},
     )
 
     assert rule.fires(event)
+    assert holds == rule.holds(event)
+
+
+@pytest.mark.parametrize(
+    ("refunds", "disputes", "holds"),
+    [
+        ([], [], True),
+        ([{"revoke_benefits": False, "status": "succeeded"}], [{"status": "prevented"}], True),
+        ([{"revoke_benefits": True, "status": "pending"}], [], False),
+        ([{"revoke_benefits": True, "status": "failed"}], [], True),
+        ([], [{"status": "lost"}], False),
+    ],
+)
+def test_what_a_refund_or_a_dispute_took_is_not_given_back(refunds, disputes, holds):
+    benefit = {"id": RECORDED["benefit_grant.revoked"]["data"]["benefit_id"]}
+    event = scope("benefit_grant.revoked").plus(
+        key={"status": "revoked"},
+        subscription=None,
+        order={"status": "paid", "seats": None},
+        product={"benefits": [benefit]},
+        refunds={"items": refunds},
+        disputes={"items": disputes},
+    )
+
+    assert holds == RULES["restore-license-key"].holds(event)
+
+
+@pytest.mark.parametrize(("ended_at", "holds"), [("2026-11-20T00:00:00Z", True), (None, False)])
+def test_a_paused_or_past_due_subscription_is_not_gone(ended_at, holds):
+    rule = RULES["disable-other-keys-after-last-subscription"]
+    event = scope("customer.state_changed").plus(
+        subscriptions={"items": [{"ended_at": ended_at}]}, each=[KEY]
+    )
+
     assert holds == rule.holds(event)
 
 
