@@ -123,7 +123,9 @@ async def test_a_rule_that_cannot_read_does_not_hold_up_what_others_said(shop_li
     shop_line.tell("subscription.revoked", "subscriptions", subscription)
     shop_line.clock.advance(days=8)  # so late that the rule which waits a week asks at once
     grant["subscription_id"], grant["order_id"] = subscription["id"], None
-    shop_line.polar.standin.scopes = frozenset({"benefits:read", "subscriptions:read"})  # and no other
+    shop_line.polar.standin.scopes = frozenset(
+        {"benefits:read", "license_keys:read", "subscriptions:read"}
+    )  # and no other
 
     await shop_line.deliver()
 

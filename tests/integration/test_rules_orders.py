@@ -159,6 +159,29 @@ async def test_the_keys_of_a_customers_lapsed_subscriptions_make_one_card_after_
     assert [each["status"] for each in keys] == ["disabled", "disabled"]
 
 
+async def test_only_the_subscription_that_ended_last_speaks_for_the_keys(shop_line: Line) -> None:
+    on = shop_line
+    first = stock.add_subscription(on.shop, on.polar.customer, on.polar.monthly)
+    last = stock.add_subscription(on.shop, on.polar.customer, on.polar.monthly)
+    _, key = stock.add_grant(on.shop, first, on.polar.benefit)
+    _, off = stock.add_grant(on.shop, last, on.polar.benefit)
+    off["status"] = "disabled"  # by a person: it keeps its grant
+    stock.add_subscription(on.shop, on.polar.customer, on.polar.monthly, status="incomplete_expired")
+    for each in (first, last):
+        on.clock.advance(days=3)
+        now = on.shop.now()
+        on.shop.change(each, status="canceled", ended_at=now, ends_at=now, canceled_at=now)
+        on.tell("subscription.revoked", "subscriptions", each)
+        await on.deliver()
+
+    await on.later(days=5)
+    assert "disable-keys-of-lapsed-subscription" not in await on.rules()
+    await on.later(days=3)
+
+    assert done(await on.approve(await on.only("disable-keys-of-lapsed-subscription")))
+    assert [path for _, path, _ in on.sent()] == [f"/v1/license-keys/{key['id']}"]
+
+
 async def test_keys_are_kept_when_the_customer_came_back_within_the_week(shop_line: Line) -> None:
     subscription = stock.add_subscription(shop_line.shop, shop_line.polar.customer, shop_line.polar.monthly)
     stock.add_grant(shop_line.shop, subscription, shop_line.polar.benefit)

@@ -371,3 +371,28 @@ async def test_keys_from_elsewhere_are_asked_about_when_the_last_subscription_is
     assert proposal.always_asks
     assert done(await shop_line.approve(proposal))
     assert (key["status"], grant["is_granted"]) == ("disabled", True)
+
+
+@pytest.mark.parametrize("status", ["past_due", "paused"])
+async def test_keys_from_elsewhere_are_kept_while_a_subscription_may_come_back(
+    shop_line: Line, status: str
+) -> None:
+    subscription = subscribe(shop_line)
+    stock.add_grant(shop_line.shop, shop_line.polar.order(), shop_line.polar.benefit)
+    tell_state(shop_line.shop, subscription["customer_id"])
+    shop_line.shop.change(subscription, status=status)
+    tell_state(shop_line.shop, subscription["customer_id"])
+    await shop_line.deliver()
+    await shop_line.later(hours=2)
+
+    assert "disable-other-keys-after-last-subscription" not in await shop_line.rules()
+
+
+async def test_a_seat_is_not_given_back_to_a_member_who_is_gone(shop_line: Line) -> None:
+    _, seat = give_seat(shop_line)
+    member_id = seat["member_id"]
+    revoke_seat(shop_line.shop, seat)
+    shop_line.shop.remove("members", member_id)
+    await shop_line.deliver()
+
+    assert "restore-seat" not in await shop_line.rules()

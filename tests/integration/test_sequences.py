@@ -3,6 +3,7 @@
 Each is told by the stand-in's shop, then delivered in order, reversed, and every event twice under two ids.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -407,3 +408,58 @@ async def test_a_sequence_ends_the_same_however_it_arrives(
     for arrive in (reversed_, doubled, interleaved):
         again = await play(tmp_path, sequence, arrive)
         assert again == (states, spoken), arrive.__name__
+
+
+# --- each event right after its step, while Polar is still in the middle of the sequence
+
+
+def with_key_of_an_order(sequence: Play) -> Play:
+    def play_both(on: Line) -> None:
+        give(on, on.polar.order())
+        sequence(on)
+
+    play_both.__name__ = f"{sequence.__name__}_with_key_of_an_order"
+    return play_both
+
+
+def u3_dispute_of_an_order_lost(on: Line) -> None:
+    order = on.polar.order()
+    grant = give(on, order)
+    dispute(on, order, "lost")
+    revoke_grant(on.shop, grant)
+
+
+async def as_it_happens(on: Line, sequence: Play) -> None:
+    """The sequence in a thread of its own that waits, at every event, until we have dealt with it."""
+    loop, tell = asyncio.get_running_loop(), on.shop.tell
+
+    def tell_and_wait(type_: str, data: Row) -> None:
+        tell(type_, data)
+        asyncio.run_coroutine_threadsafe(on.deliver(), loop).result(timeout=10)
+
+    on.shop.tell = tell_and_wait  # type: ignore[method-assign]  # only this shop, only in this test
+    await asyncio.to_thread(sequence, on)
+
+
+AS_IT_HAPPENS: tuple[tuple[Play, set[str]], ...] = (
+    (f_refund, {"disable-keys-of-refunded-order"}),
+    (g_delayed_refund, set()),
+    (with_key_of_an_order(m_failed_renewal), {"card-update-link"}),
+    (with_key_of_an_order(p_pause), set()),
+    (u2_dispute_lost, {"win-back-offer"}),
+    (u3_dispute_of_an_order_lost, set()),
+)
+
+
+@pytest.mark.parametrize(
+    ("sequence", "rules"), AS_IT_HAPPENS, ids=[each.__name__ for each, _ in AS_IT_HAPPENS]
+)
+async def test_no_wrong_card_when_each_event_comes_right_after_its_step(
+    tmp_path: Path, sequence: Play, rules: set[str]
+) -> None:
+    async with line(tmp_path) as on:
+        await as_it_happens(on, sequence)
+        await on.later(days=2)
+
+        assert set(await on.rules()) == rules
+        assert (await on.store.do(count_events)).keys() == {"done"}

@@ -64,6 +64,7 @@ def test_a_full_refund_disables_the_keys_of_that_order_and_no_others():
     order_id = RECORDED["order.refunded"]["data"]["id"]
     other = KEY | {"benefit": {"type": "discord"}}
     event = event.plus(grants={"items": [KEY | {"order_id": order_id}, KEY, other | {"order_id": order_id}]})
+    event = event.plus(order={"status": "refunded"}, disabled={"items": []})
     items = rule.items(event)
     draft = rule.draft(event.plus(each=items), items)
 
@@ -75,6 +76,7 @@ def test_a_full_refund_disables_the_keys_of_that_order_and_no_others():
 def test_without_keys_there_is_nothing_to_ask():
     rule = RULES["disable-keys-of-refunded-order"]
     event = scope("order.refunded", status="refunded").plus(grants={"items": []})
+    event = event.plus(order={"status": "refunded"}, disabled=None)
 
     assert not rule.holds(event.plus(each=rule.items(event)))
 
