@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bot.demo.polar.orders import tell_order
-from tests.e2e.app_harness import World, handled, proposals, world
+from tests.e2e.app_harness import World, eventually, handled, proposals, world
 
 RULES = """
 [[rule]]
@@ -49,12 +49,16 @@ async def test_the_echo_of_our_own_call_makes_no_card(tmp_path: Path, rules: Pat
                 line.polar.fail_next("slow", only="orders:generate_invoice", seconds=0.7)
             await approve_an_invoice(line)
             [asked] = await proposals(app)
-            echo = next(each for each in line.polar.webhooks.newest if each.echo)
+            echo = await eventually(lambda: _echo(line))
             stored = await handled(app, echo)
 
             assert (stored.type, stored.note) == ("order.updated", f"echo of {asked.id}")
             assert len(line.cards) == 1
             assert await proposals(app) == [await _only(app)]
+
+
+async def _echo(line: World):
+    return next((each for each in line.polar.webhooks.newest if each.echo), None)
 
 
 async def _only(app):
