@@ -446,7 +446,7 @@ AS_IT_HAPPENS: tuple[tuple[Play, set[str]], ...] = (
     (g_delayed_refund, set()),
     (with_key_of_an_order(m_failed_renewal), {"card-update-link"}),
     (with_key_of_an_order(p_pause), set()),
-    (u2_dispute_lost, {"win-back-offer"}),
+    (u2_dispute_lost, set()),
     (u3_dispute_of_an_order_lost, set()),
 )
 
