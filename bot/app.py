@@ -19,6 +19,7 @@ from bot.desk import Desk
 from bot.listeners import register
 from bot.metrics import BACKLOG, EVENTS, PROPOSALS
 from bot.pipeline.parts import Parts
+from bot.pipeline.reconcile import STRANDED
 from bot.proposing import Proposing
 from bot.rules import RulesError, RuleSet, load_rules
 from bot.settings import Settings
@@ -121,9 +122,7 @@ async def _take_over(store: Store, rules: RuleSet) -> None:
     """Keep the rules as they are now, and close what a dead process left behind."""
     if store.sole_owner:
         await store.do(release_claims)
-    await store.do(
-        recover_stranded, now=utc_now(), reason="The program stopped while Polar was being called."
-    )
+    await store.do(recover_stranded, now=utc_now(), reason=STRANDED)
     sources = {rule.version: (rule.name, rule.source) for rule in rules.rules}
     await store.do(keep_rules, sources, utc_now())
 

@@ -1,7 +1,6 @@
 """Queries on decisions: exactly one wins, and it is written down with its author."""
 
 from collections.abc import Iterator
-from datetime import datetime
 
 from sqlalchemy import Connection, insert, select
 
@@ -47,11 +46,3 @@ def all_decisions(connection: Connection) -> Iterator[Decision]:
             at=row.at,
             reason=row.reason,
         )
-
-
-def last_decision_at(connection: Connection) -> datetime | None:
-    """When a person last decided anything."""
-    found: datetime | None = connection.execute(
-        select(decisions.c.at).order_by(decisions.c.id.desc()).limit(1)
-    ).scalar()
-    return found

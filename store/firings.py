@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, or_, select, tuple_, update
+from sqlalchemy import Connection, Row, or_, select, tuple_, update
 
 from store.database import insert_new
 from store.events import ask_successor_again, finish_event, note_sighting, postpone_event
@@ -120,12 +120,6 @@ def conclude_firing(
     if result.rowcount == 1 and proposal is not None:
         insert_proposal(connection, proposal)
     return result.rowcount == 1
-
-
-def count_firings(connection: Connection) -> dict[str, int]:
-    """How often each rule has spoken up."""
-    rows = connection.execute(select(firings.c.rule, func.count()).group_by(firings.c.rule))
-    return dict(tuple(row) for row in rows)
 
 
 def _firing(row: Row[Any]) -> Firing:
