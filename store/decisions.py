@@ -38,11 +38,5 @@ def decide(connection: Connection, decision: Decision) -> tuple[bool, Proposal |
 def all_decisions(connection: Connection) -> Iterator[Decision]:
     """Every decision, oldest first. Go through it inside the transaction: it is read as you go."""
     for row in connection.execute(select(decisions).order_by(decisions.c.id)):
-        yield Decision(
-            proposal_id=row.proposal_id,
-            actor=row.actor,
-            verdict=Verdict(row.verdict),
-            via=row.via,
-            at=row.at,
-            reason=row.reason,
-        )
+        names = set(Decision.__slots__) - {"verdict"}
+        yield Decision(**{name: getattr(row, name) for name in names}, verdict=Verdict(row.verdict))

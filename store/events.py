@@ -6,9 +6,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, literal, or_, select, tuple_, update
 
+from store.columns import UtcDateTime
 from store.database import insert_new
 from store.models import EventState, NewEvent, Sighting, StoredEvent
-from store.tables import UtcDateTime, events, subjects
+from store.tables import events, subjects
 
 
 def insert_events(connection: Connection, arrivals: Sequence[NewEvent]) -> None:

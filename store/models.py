@@ -62,6 +62,46 @@ class FiringState(StrEnum):
     SILENT = "silent"  # its `still` was not true: nothing to propose
 
 
+class ProposalKind(StrEnum):
+    """What approving a proposal does."""
+
+    CALLS = "calls"  # makes calls of Polar
+    GRADUATION = "graduation"  # lets the kind of case `shape` run on its own
+
+
+class Mode(StrEnum):
+    """Who was asked about a proposal."""
+
+    ASKED = "asked"  # a person, as ever
+    AUTO = "auto"  # nobody: its kind of case runs on its own
+    AUDIT = "audit"  # a person, though its kind runs on its own: drawn at random
+
+
+class RemarkKind(StrEnum):
+    """What people said or did around a proposal."""
+
+    REASON = "reason"  # why it was declined
+    THREAD = "thread"  # a message in its card's thread
+    ACT = "act"  # snoozed, assigned, held, released, marked, retried
+
+
+class ShapeState(StrEnum):
+    """How far a kind of case is trusted."""
+
+    ASKING = "asking"
+    GRADUATED = "graduated"
+    PAUSED = "paused"  # its breaker is open: asks until somebody turns it on again
+
+
+class OutcomeKind(StrEnum):
+    """What later happened to something that was done."""
+
+    UNDONE = "undone"
+    REVERSED = "reversed"
+    DISPUTED = "disputed"
+    FAILED = "failed"  # an unexpected error while running on its own
+
+
 class Verdict(StrEnum):
     """What a person decided."""
 
@@ -128,6 +168,7 @@ class Call(PlannedCall):
     status: int | None = None
     error: str | None = None
     answer: Any = None
+    before: Mapping[str, Any] | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
 
@@ -169,6 +210,16 @@ class NewProposal:
     calls: tuple[PlannedCall, ...]
     created_at: datetime
     proposer: str | None = None
+    kind: ProposalKind = ProposalKind.CALLS
+    digest: str | None = None
+    deadline: datetime | None = None
+    expires_at: datetime | None = None
+    amount: int | None = None
+    currency: str | None = None
+    customer_id: str | None = None
+    customer: str | None = None
+    undoes: str | None = None
+    shape: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +232,11 @@ class Spoken:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A proposal as kept. `version` grows with every change; `drawn` is the version its card shows."""
+    """A proposal as kept. `version` grows with every change; `drawn` is the version its card shows.
+
+    `edition` grows when what it asks changes; `changes` are (label, before, now) since the edition before.
+    `amount` is in minor units of `currency`. See `store.tables.proposals` for the other columns.
+    """
 
     id: str
     fact_key: str
@@ -207,12 +262,44 @@ class Proposal:
     drawn: int
     card_sent_at: datetime | None = None
     proposer: str | None = None
+    kind: ProposalKind = ProposalKind.CALLS
+    edition: int = 1
+    digest: str | None = None
+    changes: tuple[tuple[str, str, str], ...] = ()
+    edited_by: str | None = None
+    deciding_by: str | None = None
+    held_until: datetime | None = None
+    on_hold_by: str | None = None
+    snoozed_until: datetime | None = None
+    snoozed_by: str | None = None
+    assignee: str | None = None
+    deadline: datetime | None = None
+    expires_at: datetime | None = None
+    reminded_at: datetime | None = None
+    escalated_at: datetime | None = None
+    amount: int | None = None
+    currency: str | None = None
+    customer_id: str | None = None
+    customer: str | None = None
+    bundle_id: str | None = None
+    undoes: str | None = None
+    undone_by: str | None = None
+    undone_at: datetime | None = None
+    card_at: datetime | None = None
+    quiet: int = 0
+    mode: Mode = Mode.ASKED
+    shape: str | None = None
+    gate: Mapping[str, Any] | None = None
     calls: tuple[Call, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Who decided what, when and by which way in (`button`, `command`, `cli`)."""
+    """Who decided what, when and by which way in (`button`, `command`, `cli`, `thread`, `policy`, `undo`).
+
+    `tap` is one press of a button, however many proposals it decided; `seen_at` is since when whoever
+    decided could have looked at it.
+    """
 
     proposal_id: str
     actor: str
@@ -220,6 +307,9 @@ class Decision:
     via: str
     at: datetime
     reason: str | None = None
+    edition: int = 1
+    tap: str | None = None
+    seen_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

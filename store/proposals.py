@@ -8,18 +8,21 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, case, func, insert, literal, or_, select, update
 
+from store.columns import UtcDateTime
 from store.database import insert_new
 from store.models import (
     TRANSITIONS,
     Call,
     CallState,
     Firing,
+    Mode,
     NewProposal,
     Proposal,
+    ProposalKind,
     ProposalState,
     Transition,
 )
-from store.tables import UtcDateTime, calls, firings, proposals, transitions
+from store.tables import calls, firings, proposals, transitions
 
 # A card of something just decided goes before a card that is merely new: somebody is looking at it.
 _DECIDED_FIRST = case((proposals.c.decided_at.is_not(None), 0), else_=1)
@@ -272,12 +275,15 @@ def _chunks(ids: Sequence[str], size: int) -> Iterable[Sequence[str]]:
 
 
 def _proposal(row: Row[Any]) -> Proposal:
-    names = set(Proposal.__slots__) - {"calls", "because", "facts", "state"}
+    names = set(Proposal.__slots__) - {"calls", "because", "facts", "changes", "state", "kind", "mode"}
     return Proposal(
         **{name: getattr(row, name) for name in names},
         because=tuple(row.because),
         facts=tuple((label, value) for label, value in row.facts),
+        changes=tuple((label, before, now) for label, before, now in row.changes or ()),
         state=ProposalState(row.state),
+        kind=ProposalKind(row.kind),
+        mode=Mode(row.mode),
     )
 
 
@@ -293,6 +299,7 @@ def read_call(row: Row[Any]) -> Call:
         status=row.status,
         error=row.error,
         answer=row.answer,
+        before=row.before,
         started_at=row.started_at,
         finished_at=row.finished_at,
     )

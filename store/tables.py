@@ -1,14 +1,9 @@
-"""The schema's one definition: SQLAlchemy Core tables for SQLite and PostgreSQL alike."""
-
-from datetime import UTC, datetime, timedelta
-from enum import StrEnum
+"""The schema's one definition, for SQLite and PostgreSQL alike; graduation's is in trust_tables."""
 
 from sqlalchemy import (
     JSON,
     BigInteger,
-    CheckConstraint,
     Column,
-    Dialect,
     ForeignKey,
     Index,
     Integer,
@@ -16,48 +11,20 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
-    TypeDecorator,
     UniqueConstraint,
 )
 
-from store.models import CallState, EventState, FiringState, ProposalState, Verdict
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """An aware datetime kept as microseconds since 1970 UTC: one integer compares alike on every database."""
-
-    impl = BigInteger
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002 - SQLAlchemy's signature
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            msg = f"a naive datetime cannot be stored: {value!r}"
-            raise ValueError(msg)
-        return (value - _EPOCH) // _MICROSECOND
-
-    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - SQLAlchemy's signature
-        return None if value is None else _EPOCH + value * _MICROSECOND
-
-
-class SafeText(TypeDecorator[str]):
-    """Text without the two things a database may refuse: NUL (PostgreSQL) and lone surrogates (both)."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - as above
-        return None if value is None else value.replace("\0", "").encode("utf-8", "replace").decode()
-
-
-def _one_of(column: str, states: type[StrEnum]) -> CheckConstraint:
-    allowed = ", ".join(f"'{state}'" for state in states)
-    return CheckConstraint(f"{column} IN ({allowed})", name=f"{column}_known")
-
+from store.columns import SafeText, UtcDateTime, one_of
+from store.models import (
+    CallState,
+    EventState,
+    FiringState,
+    Mode,
+    ProposalKind,
+    ProposalState,
+    RemarkKind,
+    Verdict,
+)
 
 metadata = MetaData(
     naming_convention={
@@ -89,7 +56,7 @@ events = Table(
     # known once the rules have looked at it: what it is about ("order:…") and when Polar says it happened
     Column("subject", SafeText),
     Column("occurred_at", UtcDateTime),
-    _one_of("state", EventState),
+    one_of("state", EventState),
 )
 Index(
     "ix_events_new",
@@ -140,7 +107,7 @@ firings = Table(
     Column("claim", Text),
     Column("claimed_until", UtcDateTime),
     Column("fired_at", UtcDateTime),
-    _one_of("state", FiringState),
+    one_of("state", FiringState),
 )
 # Holds all that is asked about a rule's activity, so that the rows themselves are not read.
 Index("ix_firings_rule", firings.c.rule, firings.c.state, firings.c.fired_at)
@@ -189,8 +156,38 @@ proposals = Table(
     Column("card_sent_at", UtcDateTime),
     Column("card_claim", Text),
     Column("card_claimed_until", UtcDateTime),
+    Column("kind", Text, nullable=False, server_default=ProposalKind.CALLS),
+    # what it asks: grows when somebody edits it or Polar's state changes under it, and a button carries it
+    Column("edition", Integer, nullable=False, server_default="1"),
+    Column("digest", Text),  # of what the card shows
+    Column("changes", JSON(none_as_null=True)),  # [label, before, now] since the edition before
+    Column("edited_by", Text),
+    Column("deciding_by", Text),  # whose Approve is being checked
+    Column("held_until", UtcDateTime),  # approved, and can be taken back until then
+    Column("on_hold_by", Text),  # a person said: nobody approves or runs this now
+    Column("snoozed_until", UtcDateTime),
+    Column("snoozed_by", Text),
+    Column("assignee", Text),
+    Column("deadline", UtcDateTime),  # the business's: a period ends, evidence is due
+    Column("expires_at", UtcDateTime),
+    Column("reminded_at", UtcDateTime),
+    Column("escalated_at", UtcDateTime),
+    Column("amount", BigInteger),  # minor units of `currency`: the money at stake
+    Column("currency", Text),
+    Column("customer_id", SafeText),
+    Column("customer", SafeText),  # their e-mail address in lower case, for whoever looks for it
+    Column("bundle_id", Text),  # of `bundles`
+    Column("undoes", Text),  # the proposal whose calls this one takes back
+    Column("undone_by", Text),  # the proposal that took this one back, or is about to
+    Column("undone_at", UtcDateTime),
+    Column("card_at", UtcDateTime),  # when its card first stood in the channel
+    Column("quiet", Integer, nullable=False, server_default="0"),  # 1: runs on its own and has no card
+    Column("mode", Text, nullable=False, server_default=Mode.ASKED),
+    Column("shape", Text),
+    Column("gate", JSON(none_as_null=True)),  # what the policy said of it, and why
     UniqueConstraint("fact_key", "rule"),
-    _one_of("state", ProposalState),
+    one_of("state", ProposalState),
+    # SQLite adds no constraint to a table that exists: `kind` and `mode` are checked where rows are read.
 )
 _BUSY = proposals.c.state.in_(["approved", "executing", "unknown"])
 _UNDRAWN = proposals.c.drawn < proposals.c.version
@@ -198,6 +195,18 @@ Index("ix_proposals_busy", proposals.c.due_at, sqlite_where=_BUSY, postgresql_wh
 Index("ix_proposals_undrawn", proposals.c.card_due_at, sqlite_where=_UNDRAWN, postgresql_where=_UNDRAWN)
 Index("ix_proposals_state", proposals.c.state, proposals.c.created_at)
 Index("ix_proposals_event_id", proposals.c.event_id)
+_PENDING = proposals.c.state == "pending"
+Index("ix_proposals_expires_at", proposals.c.expires_at, sqlite_where=_PENDING, postgresql_where=_PENDING)
+Index("ix_proposals_assignee", proposals.c.assignee, sqlite_where=_PENDING, postgresql_where=_PENDING)
+Index("ix_proposals_customer_id", proposals.c.customer_id, proposals.c.created_at)
+Index("ix_proposals_customer", proposals.c.customer, proposals.c.created_at)
+Index("ix_proposals_rule", proposals.c.rule, proposals.c.created_at)
+Index("ix_proposals_decided_by", proposals.c.decided_by, proposals.c.decided_at)
+Index("ix_proposals_decided_at", proposals.c.decided_at)
+Index("ix_proposals_bundle_id", proposals.c.bundle_id)
+Index("ix_proposals_shape", proposals.c.shape, proposals.c.decided_at)
+Index("ix_proposals_undoes", proposals.c.undoes)
+Index("ix_proposals_card_ts", proposals.c.card_ts)
 
 calls = Table(
     "calls",
@@ -212,9 +221,10 @@ calls = Table(
     Column("status", Integer),
     Column("error", SafeText),
     Column("answer", JSON(none_as_null=True)),
+    Column("before", JSON(none_as_null=True)),  # the fields it changes as they were, to write them back
     Column("started_at", UtcDateTime),
     Column("finished_at", UtcDateTime),
-    _one_of("state", CallState),
+    one_of("state", CallState),
 )
 Index("ix_calls_started_at", calls.c.started_at)
 
@@ -228,7 +238,10 @@ decisions = Table(
     Column("via", Text, nullable=False),
     Column("reason", SafeText),
     Column("at", UtcDateTime, nullable=False),
-    _one_of("verdict", Verdict),
+    Column("edition", Integer, nullable=False, server_default="1"),
+    Column("tap", Text),  # one press of a button, however many proposals it decided
+    Column("seen_at", UtcDateTime),  # since when whoever decided could have looked at it
+    one_of("verdict", Verdict),
 )
 Index("ix_decisions_proposal_id", decisions.c.proposal_id)
 
@@ -243,4 +256,114 @@ transitions = Table(
     Column("reason", SafeText),
     Column("at", UtcDateTime, nullable=False),
     Column("told", Integer, nullable=False, default=0),  # 1 once its line is in the card's thread
+)
+
+# An Approve that is being checked against Polar: on disk before Slack is told that we have it.
+taps = Table(
+    "taps",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("proposal_id", Text, ForeignKey("proposals.id"), nullable=False),
+    Column("edition", Integer, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("via", Text, nullable=False),
+    Column("tap", Text),
+    Column("reason", SafeText),
+    Column("channel", Text),  # where to whisper an answer
+    Column("at", UtcDateTime, nullable=False),
+    Column("closed_at", UtcDateTime),
+    Column("came", SafeText),  # what came of it
+    Column("claim", Text),
+    Column("claimed_until", UtcDateTime),
+)
+_OPEN_TAP = taps.c.closed_at.is_(None)
+Index("ix_taps_open", taps.c.at, sqlite_where=_OPEN_TAP, postgresql_where=_OPEN_TAP)
+Index("ix_taps_proposal_id", taps.c.proposal_id)
+
+# What a proposal asked before it was edited or restated.
+editions = Table(
+    "editions",
+    metadata,
+    Column("proposal_id", Text, ForeignKey("proposals.id"), primary_key=True),
+    Column("edition", Integer, primary_key=True),
+    Column("title", SafeText, nullable=False),
+    Column("because", JSON, nullable=False),
+    Column("facts", JSON, nullable=False),
+    Column("calls", JSON, nullable=False),
+    Column("ended_by", Text, nullable=False),  # who edited it, or the program
+    Column("ended_at", UtcDateTime, nullable=False),
+)
+
+# What people said and did around a proposal: reasons, thread messages, snoozes, assignments.
+remarks = Table(
+    "remarks",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("proposal_id", Text, ForeignKey("proposals.id"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("text", SafeText, nullable=False),
+    Column("preset", Text),
+    Column("channel", Text),
+    Column("ts", Text),
+    Column("at", UtcDateTime, nullable=False),
+    UniqueConstraint("proposal_id", "channel", "ts"),
+    one_of("kind", RemarkKind),
+)
+Index("ix_remarks_proposal_id", remarks.c.proposal_id, remarks.c.at)
+
+# One card for many proposals of one kind.
+bundles = Table(
+    "bundles",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("key", SafeText, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("closed_at", UtcDateTime),  # nothing joins it any more
+    Column("version", Integer, nullable=False),
+    Column("channel", Text),
+    Column("card_ts", Text),
+    Column("card_at", UtcDateTime),
+    Column("drawn", Integer, nullable=False, default=0),
+    Column("card_due_at", UtcDateTime, nullable=False),
+    Column("card_sent_at", UtcDateTime),
+    Column("card_claim", Text),
+    Column("card_claimed_until", UtcDateTime),
+)
+_UNDRAWN_BUNDLE = bundles.c.drawn < bundles.c.version
+Index(
+    "ix_bundles_undrawn",
+    bundles.c.card_due_at,
+    sqlite_where=_UNDRAWN_BUNDLE,
+    postgresql_where=_UNDRAWN_BUNDLE,
+)
+Index("ix_bundles_card_ts", bundles.c.card_ts)
+
+# Messages that are no cards, each sent once its time has come: digests, reminders, lines in threads.
+notices = Table(
+    "notices",
+    metadata,
+    Column("id", SafeText, primary_key=True),  # says what it is for, so that it is made once
+    Column("kind", Text, nullable=False),
+    Column("proposal_id", Text, ForeignKey("proposals.id")),  # its card's thread is where it goes
+    Column("message", JSON, nullable=False),  # {text, blocks}
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("due_at", UtcDateTime, nullable=False),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("ts", Text),
+    Column("sent_at", UtcDateTime),
+    Column("note", SafeText),
+    Column("claim", Text),
+    Column("claimed_until", UtcDateTime),
+)
+_UNSENT = notices.c.sent_at.is_(None)
+Index("ix_notices_unsent", notices.c.due_at, sqlite_where=_UNSENT, postgresql_where=_UNSENT)
+
+# Who has the Home tab open, so that it is drawn again when something changes.
+viewers = Table(
+    "viewers",
+    metadata,
+    Column("user_id", Text, primary_key=True),
+    Column("opened_at", UtcDateTime, nullable=False),
+    Column("drawn_at", UtcDateTime),
 )

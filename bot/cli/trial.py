@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from bot.pipeline.propose import new_proposal, scope_of
 from bot.pipeline.reads import Reads
+from bot.policy import Policy
 from bot.rules import EvaluationError, Read, Rule, Scope
 from bot.rules.explain import false_part
 from polar.catalog import Call
@@ -112,9 +113,8 @@ async def _asked(rule: Rule, given: Given, scope: Scope, answers: Answers) -> Sa
     if not draft.calls:
         return Said(rule, "`each` is empty: there is nothing to call", change=change, notes=notes)
     firing = Firing(change or "", rule.name, rule.version, "", FiringState.PROPOSED)
-    return Said(
-        rule, proposal=new_proposal(firing, draft, given.event, given.now), change=change, notes=notes
-    )
+    proposal = new_proposal(rule, Policy(), firing, draft, event=given.event, now=given.now)
+    return Said(rule, proposal=proposal, change=change, notes=notes)
 
 
 def _notes(rule: Rule, given: Given, *, waited: bool) -> tuple[str, ...]:

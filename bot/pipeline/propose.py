@@ -4,13 +4,15 @@ import base64
 import hashlib
 import logging
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bot.pipeline.echo import WINDOW, judge
 from bot.pipeline.outcomes import Drawn, drawn
 from bot.pipeline.parts import LEASE, Parts, backoff, new_token
 from bot.pipeline.reads import Reads
+from bot.pipeline.stakes import customer_of, digest_of_proposal, money_of
+from bot.policy import Policy
 from bot.rules import Draft, EvaluationError, Rule, Scope, always_asks
 from polar.catalog import operations
 from polar.errors import InvalidCall, NotFound, PolarError
@@ -89,7 +91,9 @@ async def _apply(parts: Parts, claimed: Claimed, event: Event, rules: tuple[Rule
     unread: list[tuple[Rule, PolarError]] = []
     for rule in rules:
         try:
-            said = await consider(rule, scope, reads, event=event, stored=claimed.event, now=parts.clock())
+            said = await consider(
+                rule, scope, reads, parts.rules.policy, event=event, stored=claimed.event, now=parts.clock()
+            )
         except (EvaluationError, InvalidCall) as error:
             failures.append(str(error))
         except PolarError as error:
@@ -166,7 +170,14 @@ def pause_after(error: PolarError, attempts: int) -> timedelta:
 
 
 async def consider(
-    rule: Rule, scope: Scope, reads: Reads, *, event: Event, stored: StoredEvent, now: datetime
+    rule: Rule,
+    scope: Scope,
+    reads: Reads,
+    policy: Policy,
+    *,
+    event: Event,
+    stored: StoredEvent,
+    now: datetime,
 ) -> Spoken | None:
     """What one rule says about one event now. Raises EvaluationError, PolarError (but not NotFound)."""
     if not rule.fires(scope):
@@ -185,7 +196,7 @@ async def consider(
         return Spoken(_changed(firing, FiringState.SILENT, "Polar no longer has what it reads"), None)
     if draft is None:
         return Spoken(_changed(firing, FiringState.SILENT, "nothing left to do"), None)
-    return Spoken(firing, new_proposal(firing, draft, event, now))
+    return Spoken(firing, new_proposal(rule, policy, firing, draft, event=event, now=now))
 
 
 async def question(rule: Rule, scope: Scope, reads: Reads, *, fresh: bool) -> Draft | None:
@@ -225,12 +236,17 @@ def _changed(firing: Firing, state: FiringState, note: str, due_at: datetime | N
     return replace(firing, state=state, note=note, due_at=due_at)
 
 
-def new_proposal(firing: Firing, draft: Draft, event: Event, now: datetime) -> NewProposal:
+def new_proposal(
+    rule: Rule, policy: Policy, firing: Firing, draft: Draft, *, event: Event, now: datetime
+) -> NewProposal:
     """A draft as a proposal. Its id follows from the change and the rule: made twice, it is the same one."""
     effects = [operations()[call.operation].describe(call) for call in draft.calls]
     risks = [effect.risk.value for effect in effects]
     digest = hashlib.sha256(f"{firing.fact_key}|{firing.rule}".encode()).digest()
-    return NewProposal(
+    amount, currency = money_of(draft.calls, event.data)
+    customer_id, customer = customer_of(event)
+    expire = rule.expire or policy.schedule.expire_after
+    proposal = NewProposal(
         id="p" + base64.b32encode(digest).decode().lower()[:12],
         fact_key=firing.fact_key,
         event_id=firing.event_id,
@@ -244,7 +260,14 @@ def new_proposal(firing: Firing, draft: Draft, event: Event, now: datetime) -> N
         always_asks=always_asks(event.type, risks, tells=draft.tells),
         calls=tuple(PlannedCall(call.operation, call.path, call.query, call.body) for call in draft.calls),
         created_at=now,
+        deadline=draft.deadline,
+        expires_at=min(now + expire, draft.deadline or datetime.max.replace(tzinfo=UTC)),
+        amount=amount,
+        currency=currency,
+        customer_id=customer_id,
+        customer=customer,
     )
+    return replace(proposal, digest=digest_of_proposal(proposal))
 
 
 async def _finish(parts: Parts, claimed: Claimed, event: Event, note: str) -> None:

@@ -83,4 +83,5 @@ async def _outcome(parts: Parts, firing: Firing) -> _Came:
     if draft is None:
         return _Came(FiringState.SILENT, "nothing left to do after the wait")
     proposed = replace(firing, state=FiringState.PROPOSED)
-    return _Came(FiringState.PROPOSED, proposal=new_proposal(proposed, draft, event, parts.clock()))
+    proposal = new_proposal(rule, parts.rules.policy, proposed, draft, event=event, now=parts.clock())
+    return _Came(FiringState.PROPOSED, proposal=proposal)

@@ -95,6 +95,8 @@ def _expressions(rule: Rule) -> Iterator[tuple[str, Expression, frozenset[str]]]
         yield "still", rule.still, reads
     for line, field in [(rule.title, "title"), *((line, "because") for line in rule.because)]:
         yield from ((field, expression, reads) for expression in line.expressions)
+    if rule.deadline is not None:
+        yield from (("deadline", expression, reads) for expression in rule.deadline.expressions)
     yield from _in_calls(rule, reads)
 
 

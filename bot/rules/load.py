@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from bot.policy import TABLES, Policy, duration, people, read_policy
 from bot.rules.check import problems
 from bot.rules.errors import RulesError
 from bot.rules.expression import Expression, Tree, template, tree
@@ -25,13 +26,11 @@ T = TypeVar("T")
 
 DEFAULTS = Path(__file__).with_name("defaults")
 _FIELDS = frozenset(
-    "name enabled on when once read each still call path query body then title because tell wait fresh"
-    "".split()
+    "name enabled on when once read each still call path query body then title because tell wait fresh "
+    "approvers deadline expire".split()
 )
 _READ_FIELDS = frozenset({"call", "path", "query", "when"})
 _STEP_FIELDS = frozenset({"call", "path", "query", "body"})
-_DURATION = re.compile(r"(\d+)\s*([smhdw])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 class Origin(StrEnum):
@@ -45,10 +44,11 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True)
 class RuleSet:
-    """The rules in force. `origins` has those that are switched off too, by name."""
+    """The rules in force and the operator's policy. `origins` has those switched off too, by name."""
 
     rules: tuple[Rule, ...]
     origins: Mapping[str, Origin] = dataclasses.field(default_factory=dict)
+    policy: Policy = dataclasses.field(default_factory=Policy)
 
     @cached_property
     def _by_event(self) -> Mapping[str, tuple[Rule, ...]]:
@@ -77,8 +77,18 @@ def load_rules(rules_file: Path | None = None) -> RuleSet:
     found: list[str] = []
     rules: dict[str, Rule] = {}
     origins: dict[str, Origin] = {}
+    policy = Policy()
     for path in [*sorted(DEFAULTS.glob("*.toml")), *([rules_file] if rules_file else [])]:
-        for source in _tables(path, found):
+        content = _content(path, found)
+        if path is rules_file:
+            policy, wrong = read_policy({name: content[name] for name in TABLES & content.keys()})
+            found.extend(f"{path.name}, {problem}" for problem in wrong)
+        for name in content.keys() - {"rule"} - (TABLES if path is rules_file else frozenset()):
+            known = TABLES | {"rule"}
+            found.append(
+                f"{path.name}: unknown table `{name}`{closest(name, known)}; rules are `[[rule]]` tables"
+            )
+        for source in _named(path, content.get("rule", []), found):
             name = source["name"]
             rules.pop(name, None)
             origins[name] = _origin(source, own=path is rules_file, known=name in origins)
@@ -88,7 +98,7 @@ def load_rules(rules_file: Path | None = None) -> RuleSet:
                     rules[name] = rule
     if found:
         raise RulesError(found)
-    return RuleSet(tuple(rules.values()), origins)
+    return RuleSet(tuple(rules.values()), origins, policy)
 
 
 def _origin(source: Mapping[str, Any], *, own: bool, known: bool) -> Origin:
@@ -99,19 +109,15 @@ def _origin(source: Mapping[str, Any], *, own: bool, known: bool) -> Origin:
     return Origin.REPLACED if known else Origin.OWN
 
 
-def _tables(path: Path, found: list[str]) -> list[Mapping[str, Any]]:
-    """The `[[rule]]` tables of a file that have a name."""
+def _content(path: Path, found: list[str]) -> Mapping[str, Any]:
+    """What a file holds; nothing when it cannot be read."""
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         found.append(f"{path}: cannot be read ({error.strerror}). Check RULES_FILE.")
-        return []
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         found.append(f"{path}: is not TOML: {error}")
-        return []
-    for name in content.keys() - {"rule"}:
-        found.append(f"{path.name}: unknown table `{name}`; rules are `[[rule]]` tables")
-    return list(_named(path, content.get("rule", []), found))
+    return {}
 
 
 def _named(path: Path, tables: Any, found: list[str]) -> Iterable[Mapping[str, Any]]:
@@ -166,11 +172,14 @@ def compile_rule(source: Mapping[str, Any]) -> Rule:
             for text in _strings("because", source, found)
             if (line := _field("because", text, template, found)) is not None
         ),
-        wait=_optional("wait", source, _duration, found) or timedelta(0),
-        fresh=_optional("fresh", source, _duration, found) or timedelta(0),
+        wait=_optional("wait", source, duration, found) or timedelta(0),
+        fresh=_optional("fresh", source, duration, found) or timedelta(0),
         once=_optional("once", source, template, found),
         then=tuple(_steps(source, found)),
         tell=_optional("tell", source, template, found),
+        approvers=_optional("approvers", source, people, found) or (),
+        deadline=_optional("deadline", source, template, found),
+        expire=_optional("expire", source, duration, found),
     )
     if found:
         raise RulesError(found)
@@ -243,14 +252,6 @@ def _expression(value: Any) -> Expression:
         msg = f"must be an expression in quotes, not {value!r}"
         raise TypeError(msg)
     return Expression(value)
-
-
-def _duration(value: Any) -> timedelta:
-    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
-    if match is None:
-        msg = f'must be a time such as "30m", "12h" or "7d", not {value!r}'
-        raise ValueError(msg)
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
 def _strings(name: str, source: Mapping[str, Any], found: list[str]) -> Sequence[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bot.rules.errors import EvaluationError
@@ -50,6 +50,7 @@ class Draft:
     because: tuple[str, ...]
     calls: tuple[Call, ...]
     tells: bool = False
+    deadline: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,8 @@ class Rule:
     `then` are calls that follow in order, each only when the one before was done; once the first is done,
     `still` is not asked again. `tell` is whispered to whoever approved, from the whole `answer` to the last
     call and the event's own names: for links, which are neither stored nor posted.
+    `approvers` alone may decide it (empty: whoever may anyway). `deadline` gives the business's own (as
+    RFC 3339, or nothing); after `expire` without a decision it is closed.
     """
 
     name: str
@@ -80,6 +83,9 @@ class Rule:
     once: Template | None
     then: tuple[Step, ...] = ()
     tell: Template | None = None
+    approvers: tuple[str, ...] = ()
+    deadline: Template | None = None
+    expire: timedelta | None = None
 
     def operations(self) -> frozenset[str]:
         """The ids of every operation it needs, reads included."""
@@ -121,7 +127,8 @@ class Rule:
 
     def _asked(self) -> list[Expression]:
         steps = [Step(self.operation, self.path, self.query, self.body), *self.then]
-        lines = [e for line in (self.title, *self.because) for e in line.expressions]
+        deadline = () if self.deadline is None else (self.deadline,)
+        lines = [e for line in (self.title, *self.because, *deadline) for e in line.expressions]
         return lines + [e for step in steps for e in step.expressions]
 
     def items(self, scope: Scope) -> list[Any] | None:
@@ -165,7 +172,19 @@ class Rule:
         title = str(self._value("title", self.title, scope))
         because = [str(self._value("because", line, scope)) for line in self.because]
         shown = tuple(line for line in because if line.strip())
-        return Draft(title, shown, self.calls(scope, items), tells=self.tell is not None)
+        return Draft(title, shown, self.calls(scope, items), self.tell is not None, self._deadline(scope))
+
+    def _deadline(self, scope: Scope) -> datetime | None:
+        said = (
+            "" if self.deadline is None else str(self._value("deadline", self.deadline, scope) or "").strip()
+        )
+        if not said or said == "null":
+            return None
+        try:
+            at = datetime.fromisoformat(said)
+        except ValueError as error:
+            raise EvaluationError(self.name, "deadline", f"gives {said!r:.60}, which is no time") from error
+        return at if at.tzinfo else at.replace(tzinfo=UTC)
 
     def _truth(self, field: str, expression: Expression, scope: Scope) -> bool:
         found = self._value(field, expression, scope)

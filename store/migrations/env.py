@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from store.tables import metadata
+from store.trust_tables import metadata  # the module that knows all tables
 
 context.configure(
     connection=context.config.attributes["connection"],

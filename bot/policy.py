@@ -1,0 +1,178 @@
+"""The operator's own policy: who decides what, holds, times, thresholds and caps; from RULES_FILE. Pure."""
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import time, timedelta
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from polar.catalog import Risk, operations
+
+_DURATION = re.compile(r"(\d+)\s*([smhdw])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_QUIET = re.compile(r"(\d{1,2}):(\d{2})-(\d{1,2}):(\d{2})")
+_PERSON = re.compile(r"[UWS][A-Z0-9]{2,}")
+_NO_WAIT, _MONEY_WAIT = timedelta(0), timedelta(seconds=15)
+
+
+def duration(value: Any) -> timedelta:
+    """A time such as "30m" or "7d". Raises ValueError."""
+    if isinstance(value, timedelta):
+        return value
+    match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        msg = f'must be a time such as "30m", "12h" or "7d", not {value!r}'
+        raise ValueError(msg)
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def _zone(value: Any) -> ZoneInfo:
+    try:
+        return value if isinstance(value, ZoneInfo) else ZoneInfo(str(value))
+    except (ZoneInfoNotFoundError, ValueError):
+        msg = f'must be a time zone such as "Europe/Berlin", not {value!r}'
+        raise ValueError(msg) from None
+
+
+def _quiet(value: Any) -> tuple[time, time] | None:
+    if value is None or isinstance(value, tuple):
+        return value
+    match = _QUIET.fullmatch(str(value).replace(" ", ""))
+    if match is None:
+        msg = f'must be two times such as "20:00-08:00", not {value!r}'
+        raise ValueError(msg)
+    hours = [int(part) for part in match.groups()]
+    return time(hours[0], hours[1]), time(hours[2], hours[3])
+
+
+def people(value: Any) -> tuple[str, ...]:
+    """User ids and user group ids. Raises ValueError."""
+    named = tuple(value) if isinstance(value, list | tuple) else (value,)
+    wrong = [one for one in named if not isinstance(one, str) or not _PERSON.fullmatch(one)]
+    if wrong:
+        msg = f"must be user ids (U…) and user group ids (S…), not {wrong[0]!r}"
+        raise ValueError(msg)
+    return named
+
+
+Duration = Annotated[timedelta, BeforeValidator(duration)]
+People = Annotated[tuple[str, ...], BeforeValidator(people)]
+Money = Mapping[str, Annotated[int, Field(ge=0)]]  # minor units by currency, in lower case
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class TwoPeople(_Table):
+    """Which proposals take two different people: of these classes, or from these amounts on."""
+
+    risk: tuple[Risk, ...] = ()
+    amount: Money = {}
+
+
+class Schedule(_Table):
+    """When people are reminded, and when not. All times of day are in `timezone`."""
+
+    timezone: Annotated[ZoneInfo, BeforeValidator(_zone)] = ZoneInfo("UTC")
+    quiet: Annotated[tuple[time, time] | None, BeforeValidator(_quiet)] = None
+    digest: time | None = time(9, 0)
+    remind_after: Duration = timedelta(hours=4)
+    remind_every: Duration = timedelta(hours=4)
+    escalate_after: Duration = timedelta(days=1)
+    escalate_to: People = ()
+    expire_after: Duration = timedelta(days=14)
+
+
+class Caps(_Table):
+    """How much may run without being asked; 0 is nothing. What is over a cap asks."""
+
+    action_amount: Money = {"usd": 2_000, "eur": 2_000, "gbp": 2_000}
+    customer_amount: Money = {"usd": 5_000, "eur": 5_000, "gbp": 5_000}  # in 30 days
+    customer_count: Annotated[int, Field(ge=0)] = 5  # in 30 days
+    shape_amount: Money = {"usd": 6_000, "eur": 6_000, "gbp": 6_000}  # a day
+    shape_count: Annotated[int, Field(ge=0)] = 50  # a day
+    day_amount: Money = {"usd": 20_000, "eur": 20_000, "gbp": 20_000}
+    day_count: Annotated[int, Field(ge=0)] = 200
+
+
+class Accepted(_Table):
+    """A bar below the class's own, for one operation: only with a sentence that says who accepts it."""
+
+    score: Annotated[float, Field(ge=50, le=100)]
+    accepted: Annotated[str, Field(min_length=20, max_length=500)]
+
+
+class Trust(_Table):
+    """The bars of graduation: a class's score may be raised freely, lowered for named operations only."""
+
+    R1: Annotated[float, Field(ge=90, le=100)] = 90
+    R2: Annotated[float, Field(ge=95, le=100)] = 95
+    R3: Annotated[float, Field(ge=98, le=100)] = 98
+    opt_in: tuple[str, ...] = ()  # operations of class R3 that may graduate
+    never: tuple[str, ...] = ()  # operations that always ask, whatever their class
+    accept: Mapping[str, Accepted] = {}
+    dead_man: Duration = timedelta(hours=72)
+    outcome_window: Duration = timedelta(days=7)
+
+    @model_validator(mode="after")
+    def _named(self) -> "Trust":
+        for name in (*self.opt_in, *self.never, *self.accept):
+            if name not in operations():
+                msg = f"{name!r} is no operation; see `python -m bot operations`"
+                raise ValueError(msg)
+        for name in self.accept:
+            if operations()[name].risk == Risk.R4:
+                msg = f"{name!r} is of class R4 and always asks; no bar can be accepted for it"
+                raise ValueError(msg)
+        return self
+
+
+class Policy(_Table):
+    """Everything the tables beside `[[rule]]` may say; each has a safe default.
+
+    `approvers` names, for a risk class, who alone decides it; a class not named is decided by APPROVERS.
+    `hold` is how long an approved proposal of a class waits with Undo on its card.
+    """
+
+    approvers: Mapping[Risk, People] = {}
+    two_people: TwoPeople = TwoPeople()
+    hold: Mapping[Risk, Duration] = {}
+    schedule: Schedule = Schedule()
+    caps: Caps = Caps()
+    graduation: Trust = Trust()
+
+    def hold_for(self, risk: Risk, *, reversible: bool, money: bool) -> timedelta:
+        """How long an approved proposal waits before it runs.
+
+        Nothing for what can be taken back afterwards and for class R1 (low: an invoice, an e-mail); fifteen
+        seconds for money and for what cannot be taken back.
+        """
+        if risk in self.hold:
+            return self.hold[risk]
+        calm = risk <= Risk.R1 or reversible
+        return _NO_WAIT if calm and not money else _MONEY_WAIT
+
+    def takes_two(self, risk: Risk, amount: int | None, currency: str | None) -> bool:
+        """Whether two different people have to approve; `amount` in minor units."""
+        limit = self.two_people.amount.get((currency or "").lower())
+        return risk in self.two_people.risk or (limit is not None and amount is not None and amount >= limit)
+
+
+TABLES = frozenset(Policy.model_fields)
+
+
+def read_policy(tables: Mapping[str, Any]) -> tuple[Policy, list[str]]:
+    """The policy of a rules file's tables, and what is wrong with them, a sentence each."""
+    try:
+        return Policy.model_validate(tables), []
+    except ValidationError as error:
+        return Policy(), list(_lines(error))
+
+
+def _lines(error: ValidationError) -> Iterable[str]:
+    for each in error.errors(include_url=False, include_input=False):
+        place = ".".join(str(part) for part in each["loc"])
+        yield f"`{place}`: {each['msg'].removeprefix('Value error, ')}"

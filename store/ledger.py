@@ -1,0 +1,45 @@
+"""The log that everything is explained from: rows that can only be added, each hashed with the one before."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from store.database import insert_new
+from store.tables import marks
+from store.trust_tables import ledger
+
+HEAD = "ledger"  # the mark that holds "SEQ HASH" of the newest row: a cut-off end is noticed
+START = "0" * 64
+
+
+def append(
+    connection: Connection, kind: str, subject: str | None, body: Mapping[str, Any], at: datetime
+) -> str:
+    """Add one row in the caller's transaction; its hash. `body` is plain JSON: no bytes, no datetimes.
+
+    The mark's row is written first, so that two replicas add one after the other.
+    """
+    insert_new(connection, marks, [{"name": HEAD, "value": f"0 {START}"}])
+    connection.execute(update(marks).where(marks.c.name == HEAD).values(value=marks.c.value))
+    seq, previous = connection.execute(select(marks.c.value).where(marks.c.name == HEAD)).scalar_one().split()
+    number, text = int(seq) + 1, canonical(body)
+    digest = row_hash(previous, seq=number, at=at, kind=kind, subject=subject, body=text)
+    row = {"seq": number, "at": at, "kind": kind, "subject": subject, "body": text, "hash": digest}
+    connection.execute(insert(ledger), [row])
+    connection.execute(update(marks).where(marks.c.name == HEAD).values(value=f"{number} {digest}"))
+    return digest
+
+
+def canonical(body: Mapping[str, Any]) -> str:
+    """JSON with sorted names and nothing between: the same content is the same text."""
+    return json.dumps(body, sort_keys=True, separators=(",", ":"))
+
+
+def row_hash(previous: str, *, seq: int, at: datetime, kind: str, subject: str | None, body: str) -> str:
+    """The hash of one row: of the hash before it and of everything in it."""
+    parts = (previous, str(seq), at.isoformat(), kind, subject or "", body)
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
