@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install install-dev demo run test lint bench lock
+.PHONY: install install-dev demo run test lint bench simulate lock
 
 install: .venv/.installed
 install-dev: .venv/.installed-dev
@@ -34,6 +34,10 @@ lint: install-dev
 
 bench: install-dev
 	$(BIN)/python -m tests.bench
+
+# What graduation does to ten thousand kinds of case of known rate; --plot FILE draws the README's picture.
+simulate: install-dev
+	$(BIN)/python -m tests.bench.simulate
 
 # The hashes come from the registry of whoever runs this; no index address is written down.
 lock: install-dev

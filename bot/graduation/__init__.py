@@ -1,0 +1,1 @@
+"""Trust in kinds of cases: earned, measured, and lost. Pure: time, chance and history are arguments."""

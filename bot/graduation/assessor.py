@@ -1,0 +1,113 @@
+"""What is learnt from decided cases, and the question whether a kind of case may run on its own. Pure."""
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from bot.cards.trust import change_notice, duration, money
+from bot.graduation import labels, score
+from bot.graduation.novelty import Seen
+from bot.graduation.shape import parameters
+from bot.graduation.standing import lacks, standard_of
+from bot.policy import Policy
+from store.models import NewProposal, PlannedCall, ProposalKind, ProposalState
+from store.trust_models import PROGRAM, CaseHistory, Label, LastOffer, Rehearsal, Shape
+
+BACK = timedelta(days=90)
+SECONDS_A_CASE = 20  # what asking costs a person (graduation.md 3.6)
+ASK_AGAIN_AFTER = 20  # more counted cases after "keep asking"
+_OPEN = (ProposalState.PENDING, ProposalState.APPROVED, ProposalState.EXECUTING)
+
+
+@dataclass(frozen=True, slots=True)
+class Assessor:
+    """The policy over what was decided (a `store.assess.Assessor`)."""
+
+    policy: Policy
+
+    def label(self, case: CaseHistory) -> Label | None:
+        return labels.label(case, self.policy.graduation.outcome_window)
+
+    def learn(self, approved: Sequence[Sequence[PlannedCall]]) -> Mapping[str, Any]:
+        seen = Seen()
+        for calls in approved:
+            seen = seen.learn(parameters(calls))
+        return seen.to_json()
+
+    def since(self, now: datetime) -> datetime:
+        return now - BACK
+
+    def lacks(self, shape: Shape, now: datetime) -> list[str]:
+        return lacks(shape, self.policy.graduation, now)
+
+    def wants_offer(self, shape: Shape, last: LastOffer | None, now: datetime) -> bool:  # noqa: ARG002 - see the protocol
+        """Once for each bar reached; after "keep asking" only when twenty more cases have counted."""
+        if last is None or last.epoch != shape.epoch:
+            return True
+        return last.state not in _OPEN and shape.n >= last.n + ASK_AGAIN_AFTER
+
+    def offer(self, shape: Shape, rehearsal: Rehearsal, now: datetime) -> NewProposal:
+        change = f"graduation|{shape.hash}|{shape.epoch}|{shape.n}"
+        digest = hashlib.sha256(change.encode()).digest()
+        return NewProposal(
+            id="p" + base64.b32encode(digest).decode().lower()[:12],
+            fact_key=change,
+            event_id=None,
+            rule=None,
+            rule_version=None,
+            subject=None,
+            title=f"Let this kind of case run on its own: {shape.words}?",
+            because=tuple(self._because(shape, rehearsal)),
+            facts=tuple(self._facts(shape)),
+            risk=shape.risk,
+            always_asks="it is about trust itself",
+            calls=(),
+            created_at=now,
+            proposer=PROGRAM,
+            kind=ProposalKind.GRADUATION,
+            digest=hashlib.sha256(digest).hexdigest()[:16],
+            expires_at=now + self.policy.schedule.expire_after,
+            shape=shape.hash,
+        )
+
+    def notice(self, change: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
+        return change_notice(change)
+
+    def _facts(self, shape: Shape) -> list[tuple[str, str]]:
+        found = score.score(shape.n, shape.k, shape.epoch)
+        since = "" if shape.first_at is None else f" since {shape.first_at:%d %b %Y}"
+        return [
+            ("Said", f"{shape.n - shape.k} yes, {shape.k} no{since}, {shape.customers} customers"),
+            ("Score", f"{found:.1f}: at least 95 % sure that at least {found:.1f} % would get a yes"),
+            ("Caps", self._caps(shape)),
+        ]
+
+    def _caps(self, shape: Shape) -> str:
+        caps = self.policy.caps
+        band = shape.fields.get("amount")
+        currency = str(band[1]) if band else ""
+        daily = f"{caps.shape_count} cases a day"
+        if currency not in caps.action_amount:
+            return daily
+        one, day = caps.action_amount[currency], caps.shape_amount.get(currency, 0)
+        return f"{daily}; where money moves {money(one, currency)} a case, {money(day, currency)} a day"
+
+    def _because(self, shape: Shape, past: Rehearsal) -> list[str]:
+        saved = duration(past.would * SECONDS_A_CASE)
+        moved = ", ".join(money(total, currency) for currency, total in sorted(past.moved.items())) or "no money"
+        said = [
+            f"Had it been on for 90 days: {past.would} would have run, {past.declined} of them you declined, "
+            f"{moved} moved, {saved} saved"
+        ]
+        if past.worst is not None:
+            amount, currency, title = past.worst
+            about = f" ({money(amount, currency)})" if currency else ""
+            said.append(f"The worst of those you declined: {title}{about}")
+        standard = standard_of(shape, self.policy.graduation)
+        floor = 0.0 if standard is None else standard.audit_floor
+        said.append(f"One in two is still asked at first, later one in {round(1 / floor) if floor else 0}, at random")
+        said.append("One no to those, an undo, a dispute or an error, and all of this kind asks again")
+        return said

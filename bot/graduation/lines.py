@@ -1,0 +1,43 @@
+"""What a card's small print says of trust: the score of its kind, and after the tap whether it was an audit. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from bot.cards.trust import audit_line
+from bot.graduation import score
+from bot.graduation.standing import standard_of
+from bot.policy import Trust
+from store.models import Mode, Proposal, ProposalState, ShapeState
+from store.trust_models import Shape
+
+_ANSWERED = frozenset(ProposalState) - {ProposalState.PENDING, ProposalState.EXPIRED}
+
+
+def score_line(proposal: Proposal, shape: Shape | None, trust: Trust) -> str | None:
+    """`score 91.8 · 50 yes 0 no · 35 more to 95`, or why it always asks; None when there is nothing to say.
+
+    An audit reads like any other card of a kind that runs on its own.
+    """
+    gate: Mapping[str, Any] = proposal.gate or {}
+    why = str(gate.get("why", ""))
+    if why.startswith("always asks") or shape is None:
+        return why or None
+    standard = standard_of(shape, trust)
+    if standard is None:
+        return None
+    said = score.words(shape.n, shape.k, shape.epoch, standard.target)
+    if proposal.mode == Mode.AUTO:
+        return f"ran on its own · {said}"
+    if shape.state == ShapeState.GRADUATED:
+        return f"{said} · most of this kind run on their own"
+    return said
+
+
+def audited(proposal: Proposal, shape: Shape | None) -> str | None:
+    """`audit: agreed, 31/31` once an audit is answered; None for every other card, and before the tap."""
+    if proposal.mode != Mode.AUDIT or proposal.state not in _ANSWERED or shape is None:
+        return None
+    bad = proposal.state == ProposalState.DECLINED or proposal.edited_by is not None
+    if bad:  # its epoch is over, and its audits with it
+        return audit_line(bad=True, agreed=0, audits=1)
+    return audit_line(bad=False, agreed=shape.audits_agreed, audits=shape.audits)

@@ -1,0 +1,198 @@
+"""The score of one shape against time, drawn as a picture for Slack. The only file here that needs Pillow."""
+
+from __future__ import annotations
+
+import io
+import math
+import unicodedata
+from collections.abc import Sequence
+from datetime import datetime
+from functools import cache
+from typing import TYPE_CHECKING
+
+from bot.cards.text import clean
+
+if TYPE_CHECKING:
+    from PIL.ImageDraw import ImageDraw
+    from PIL.ImageFont import FreeTypeFont, ImageFont
+
+    Point = tuple[float, float]
+
+WIDTH, HEIGHT = 800, 420
+# Drawn twice as large and made smaller: smooth lines from a library that draws jagged ones.
+_SCALE = 2
+_LEFT, _TOP, _RIGHT, _BOTTOM = 74, 66, 26, 92
+_TITLE, _TEXT = 27, 23
+
+_PAPER, _INK, _FAINT, _GRID = "#ffffff", "#1d1c1d", "#616061", "#dddddd"
+_LINE, _BAR, _ALONE = "#1264a3", "#b25e00", "#e3f4ea"
+# Pillow's own font knows ASCII and these; the rest is written with what it has, or as a question mark.
+_DRAWN = frozenset("…“”·\u2019")
+_SPELLED = str.maketrans(
+    {"–": "-", "—": "-", "×": "x", "€": "EUR ", "£": "GBP ", "¥": "Y", "→": "->"}
+)
+# How an event is marked: its first word decides; anything else is a grey line.
+_MARKS = {"graduated": "#007a5a", "demoted": "#c01343", "audit": "#616061"}
+
+# The axis is even in the logarithm of 100 - score, so that 95 and 98 stand as clearly apart as 50 and 80.
+_TICKS = (0, 50, 80, 90, 95, 98, 99)
+_TOP_SCORE = 99.3
+
+
+def trust_plot(
+    points: Sequence[tuple[datetime, float]],
+    *,
+    bar: float,
+    events: Sequence[tuple[datetime, str]],
+    title: str,
+) -> bytes:
+    """A PNG, 800 by 420, of the score (0 to 100) after each decision, oldest first, with the `bar` to reach.
+
+    An event is marked by its first word: `graduated` (from here the ground is green), `demoted` (until here),
+    `audit` (a tick below the line); any other is a grey line. Times are aware and in one zone.
+    """
+    from PIL import Image, ImageDraw  # noqa: PLC0415 - only who wants a picture pays for loading Pillow
+
+    image = Image.new("RGB", (WIDTH * _SCALE, HEIGHT * _SCALE), _PAPER)
+    plot = _Plot(ImageDraw.Draw(image), [when for when, _ in (*points, *events)])
+    plot.ground(events)
+    plot.axes(bar)
+    plot.events(events)
+    plot.steps(points)
+    plot.captions(title, points)
+    small = image.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
+    file = io.BytesIO()
+    small.save(file, "PNG", optimize=True)
+    return file.getvalue()
+
+
+class _Plot:
+    """A surface that takes times and scores instead of pixels."""
+
+    def __init__(self, draw: ImageDraw, times: Sequence[datetime]) -> None:
+        self._draw = draw
+        self._first = min(times, default=None)
+        self._last = max(times, default=None)
+
+    def ground(self, events: Sequence[tuple[datetime, str]]) -> None:
+        """Green where cases ran on their own."""
+        since: datetime | None = None
+        for when, what in sorted(events):
+            if _kind(what) == "graduated" and since is None:
+                since = when
+            elif _kind(what) == "demoted" and since is not None:
+                self._band(since, when)
+                since = None
+        if since is not None and self._last is not None:
+            self._band(since, self._last)
+
+    def axes(self, bar: float) -> None:
+        """The frame: a line at each tick and the bar, the first and the last day."""
+        for tick in _TICKS:
+            y = _y(tick)
+            self._segment((_LEFT, y), (WIDTH - _RIGHT, y), _GRID, 1)
+            if abs(y - _y(bar)) > _TEXT:  # the bar's own number stands there
+                self._text((_LEFT - 10, y), f"{tick}", _FAINT, anchor="rm")
+        y = _y(bar)
+        for x in range(_LEFT, WIDTH - _RIGHT, 16):
+            self._segment((x, y), (min(x + 9, WIDTH - _RIGHT), y), _BAR, 3)
+        self._text((_LEFT - 10, y), f"{bar:g}", _BAR, anchor="rm")
+        below = HEIGHT - _BOTTOM + 20
+        if self._first is not None and self._last is not None:
+            self._text((_LEFT, below), _day(self._first), _FAINT, anchor="lm")
+            self._text((WIDTH - _RIGHT, below), _day(self._last), _FAINT, anchor="rm")
+
+    def events(self, events: Sequence[tuple[datetime, str]]) -> None:
+        """A tick for each audit, a line for every other event."""
+        for when, what in events:
+            x, foot = self._x(when), HEIGHT - _BOTTOM
+            if _kind(what) == "audit":
+                self._segment((x, foot - 14), (x, foot), _MARKS["audit"], 2)
+            else:
+                self._segment((x, _TOP), (x, foot), _MARKS.get(_kind(what), _FAINT), 3)
+
+    def steps(self, points: Sequence[tuple[datetime, float]]) -> None:
+        """The score: it stays until the next decision changes it."""
+        corners: list[Point] = []
+        for when, score in points:
+            x, y = self._x(when), _y(score)
+            if corners:
+                corners.append((x, corners[-1][1]))
+            corners.append((x, y))
+        if not corners:
+            self._text((WIDTH / 2, (_y(50) + _y(80)) / 2), "no decisions yet", _FAINT, anchor="mm")
+            return
+        if self._last is not None:
+            corners.append((self._x(self._last), corners[-1][1]))
+        scaled = [(x * _SCALE, y * _SCALE) for x, y in corners]
+        self._draw.line(scaled, fill=_LINE, width=4 * _SCALE, joint="curve")
+        self._dot(corners[-1])
+
+    def captions(self, title: str, points: Sequence[tuple[datetime, float]]) -> None:
+        """What is shown, the score now, and what the marks mean."""
+        now = f"score {points[-1][1]:.1f}" if points else "no score"
+        room = WIDTH - _RIGHT - 16 - self._draw.textlength(now, font=_font(_TITLE)) / _SCALE - 14
+        self._text((16, 32), self._fitting(_drawable(title), room), _INK, anchor="lm", size=_TITLE)
+        self._text((WIDTH - _RIGHT, 32), now, _LINE, anchor="rm", size=_TITLE)
+        x: float = _LEFT
+        for word, colour in (("bar to reach", _BAR), *_MARKS.items()):
+            y = HEIGHT - 26
+            self._segment((x, y), (x + 22, y), colour, 5)
+            self._text((x + 30, y), word, _INK, anchor="lm")
+            x += 30 + self._draw.textlength(word, font=_font(_TEXT)) / _SCALE + 30
+
+    def _fitting(self, text: str, room: float) -> str:
+        """`text`, cut until it is no wider than `room`."""
+        cut = text
+        while cut and self._draw.textlength(cut, font=_font(_TITLE)) / _SCALE > room:
+            text = text[:-1]
+            cut = text.rstrip() + "…"
+        return cut
+
+    def _x(self, when: datetime) -> float:
+        if self._first is None or self._last is None or self._first == self._last:
+            return _LEFT
+        return _LEFT + (WIDTH - _LEFT - _RIGHT) * ((when - self._first) / (self._last - self._first))
+
+    def _band(self, since: datetime, until: datetime) -> None:
+        corners = (self._x(since), _TOP, self._x(until), HEIGHT - _BOTTOM)
+        self._draw.rectangle([corner * _SCALE for corner in corners], fill=_ALONE)
+
+    def _segment(self, start: Point, end: Point, colour: str, width: int) -> None:
+        ends = [value * _SCALE for value in (*start, *end)]
+        self._draw.line(ends, fill=colour, width=width * _SCALE)
+
+    def _dot(self, where: Point) -> None:
+        x, y, radius = where[0] * _SCALE, where[1] * _SCALE, 7 * _SCALE
+        self._draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=_LINE)
+
+    def _text(self, where: Point, text: str, colour: str, *, anchor: str, size: int = _TEXT) -> None:
+        place = (where[0] * _SCALE, where[1] * _SCALE)
+        self._draw.text(place, text, fill=colour, anchor=anchor, font=_font(size))
+
+
+def _drawable(text: str) -> str:
+    line = clean(text, 120).translate(_SPELLED)
+    letters = (letter for letter in unicodedata.normalize("NFD", line) if not unicodedata.combining(letter))
+    return "".join(letter if letter.isascii() or letter in _DRAWN else "?" for letter in letters)
+
+
+def _y(score: float) -> float:
+    height = HEIGHT - _TOP - _BOTTOM
+    lost = 1 - min(max(score, 0.0), _TOP_SCORE) / 100
+    return _TOP + height * (1 - math.log(lost) / math.log(1 - _TOP_SCORE / 100))
+
+
+@cache
+def _font(size: int) -> FreeTypeFont | ImageFont:
+    from PIL.ImageFont import load_default  # noqa: PLC0415 - as in trust_plot
+
+    return load_default(size * _SCALE)
+
+
+def _kind(what: str) -> str:
+    return what.split(maxsplit=1)[0].rstrip(":,").lower() if what.strip() else ""
+
+
+def _day(when: datetime) -> str:
+    return f"{when.day} {when:%b}"

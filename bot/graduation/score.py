@@ -1,0 +1,188 @@
+"""The score: how much trust the decisions on one shape of case have earned, as one number with a meaning.
+
+Read "score 91.8" as: at least 95 % sure, at every moment at once, that at least 91.8 % of such cases would
+get a yes. It is a bet against "the would-decline rate is at least p", spread over every rate below p. It
+cannot be expected to grow while the claim is true, even if the rate drifts, so its owner may look after every
+tap: by Ville's inequality it ever reaches 1/alpha with a chance of alpha at most (Robbins 1970; Howard et al.
+2021; Waudby-Smith and Ramdas 2010.09686).
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+# The rates the bet is spread over: Beta(0.5, 20). It tunes how fast trust grows, never whether it is earned.
+A, B = 0.5, 20
+# The chance that one shape ever graduates wrongly, over all its epochs; each epoch may spend half of what is
+# left: 0.05 / 2, / 4, / 8 … add up to it.
+EVER = 0.05
+
+_LN_BETA_AB = math.lgamma(A) + math.lgamma(B) - math.lgamma(A + B)
+# I_p(A, B) with B whole is p^A times a polynomial in 1 - p: no loss of digits, and cheaper than a fraction.
+_BELOW = [math.exp(math.lgamma(A + i) - math.lgamma(A) - math.lgamma(i + 1)) for i in range(B)][::-1]
+_ENOUGH = 1e-12
+_TURNS = 10_000
+_STEPS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What counts for one shape: `n` cases of this epoch, `k` of them bad, after `epoch` earlier epochs."""
+
+    n: int
+    k: int
+    epoch: int = 0
+
+
+def bar(epoch: int) -> float:
+    """ln(1 / alpha): how much evidence graduates. Each earlier epoch doubles it. ValueError below epoch 0."""
+    if epoch < 0:
+        raise ValueError(f"the first epoch is 0, not {epoch}")
+    return math.log(2 / EVER) + epoch * math.log(2)
+
+
+def log_evidence(n: int, k: int, p: float) -> float:
+    """Ln E_n(p): the evidence of `n` cases, `k` of them bad, against a would-decline rate of `p` or more.
+
+    ValueError for counts that cannot be or a rate outside 0 to 1.
+    """
+    _require(n, k)
+    if not 0 < p < 1:
+        raise ValueError(f"a rate lies between 0 and 1, not {p}")
+    return _evidence(n, k, -math.log1p(-p), _ln_beta(A + k, B + n - k))[0]
+
+
+def reached(n: int, k: int, epoch: int, limit: float) -> bool:
+    """Whether the evidence against a would-decline rate of `limit` (0.05) or more meets this epoch's bar."""
+    return log_evidence(n, k, limit) >= bar(epoch)
+
+
+def bound(n: int, k: int, epoch: int = 0) -> float:
+    """U_n: the largest would-decline rate that the evidence does not rule out yet; 1.0 before any yes."""
+    _require(n, k)
+    return 1.0 if n == k else -math.expm1(-_nats(n, k, epoch))
+
+
+def score(n: int, k: int, epoch: int = 0) -> float:
+    """100 * (1 - U_n), from 0 to 100: 0.0 before any yes."""
+    _require(n, k)
+    return 0.0 if n == k else 100 * math.exp(-_nats(n, k, epoch))
+
+
+def clean_needed(n: int, k: int, epoch: int, limit: float) -> int:
+    """How many more cases with a yes, and none without, until `reached`."""
+    _require(n, k)
+    return max(0, smallest(k, epoch, limit) - n)
+
+
+@lru_cache(maxsize=4096)
+def smallest(k: int, epoch: int, limit: float) -> int:
+    """The smallest number of cases that reaches the bar for `limit` with `k` bad ones among them.
+
+    A yes only ever adds evidence, so it is found by doubling and halving.
+    """
+    short, enough = k, max(2 * k, 16)
+    while not reached(enough, k, epoch, limit):
+        short, enough = enough, 2 * enough
+    while enough - short > 1:
+        middle = (short + enough) // 2
+        short, enough = (short, middle) if reached(middle, k, epoch, limit) else (middle, enough)
+    return enough
+
+
+def shown(n: int, k: int, epoch: int, target: float) -> str:
+    """The score with one digit, as people see it; one just short of the `target` is not rounded up to it."""
+    exact = score(n, k, epoch)
+    rounded = round(exact, 1)
+    return f"{rounded:.1f}" if exact >= target or rounded < target else f"{target - 0.1:.1f}"
+
+
+def words(n: int, k: int, epoch: int, target: float) -> str:
+    """`score 91.8 · 50 yes 0 no · 35 more to 95`; `target` is the score to reach, 0 to 100."""
+    if target >= 100:
+        ending = "100 is never reached"
+    elif more := clean_needed(n, k, epoch, (100 - target) / 100):
+        ending = f"{more} more to {target:g}"
+    else:
+        ending = f"{target:g} reached"
+    return f"score {shown(n, k, epoch, target)} · {n - k} yes {k} no · {ending}"
+
+
+def _require(n: int, k: int) -> None:
+    if not 0 <= k <= n:
+        raise ValueError(f"{k} bad ones of {n} cases cannot be")
+
+
+@lru_cache(maxsize=4096)
+def _nats(n: int, k: int, epoch: int) -> float:
+    """-ln(1 - U_n), by Newton's method: in it ln E is convex and nearly straight, so a few steps do.
+
+    The first steps leave out I_p(A + k, B + n - k), which costs most and is almost 1 where the answer is.
+    """
+    target = bar(epoch)
+    ln_beta = _ln_beta(A + k, B + n - k)
+    # Beyond the rate seen, where ln E rises for certain, however few or many the cases.
+    nats = math.log1p((k + 1 + 2 * math.sqrt(k + 1)) / (n - k))
+    for whole, near in ((False, 1e-3), (True, 1e-6)):
+        for _ in range(_STEPS):
+            value, slope = _evidence(n, k, nats, ln_beta, whole=whole)
+            step = (value - target) / slope
+            nats -= step
+            if abs(step) <= near * nats:  # the error left is about the square of the step
+                break
+        else:
+            raise ArithmeticError(f"no score found for {k} bad ones of {n} cases in epoch {epoch}")
+    return nats
+
+
+def _evidence(n: int, k: int, nats: float, ln_beta: float, *, whole: bool = True) -> tuple[float, float]:
+    """The evidence at p = 1 - exp(-nats) and its slope in `nats`; not `whole`: I_p(A + k, B + n - k) is 1."""
+    p, q = -math.expm1(-nats), math.exp(-nats)
+    ln_p = math.log(p)
+    polynomial = 0.0
+    for coefficient in _BELOW:
+        polynomial = polynomial * q + coefficient
+    value = ln_beta - _LN_BETA_AB - A * ln_p - math.log(polynomial) - k * ln_p + (n - k) * nats
+    slope = (n - k) - k * q / p - math.exp(-B * nats - _LN_BETA_AB) / (p * polynomial)
+    if whole:
+        ln_below = ln_incomplete_beta(A + k, B + n - k, nats, ln_beta)
+        value += ln_below
+        slope += math.exp((A + k - 1) * ln_p - (B + n - k) * nats - ln_beta - ln_below)
+    return value, slope
+
+
+def ln_incomplete_beta(a: float, b: float, nats: float, ln_beta: float | None = None) -> float:
+    """The logarithm of I_p(a, b), the regularised incomplete beta, at p = 1 - exp(-nats).
+
+    Above the mean its continued fraction is slow, so there it is 1 - I_(1-p)(b, a).
+    """
+    ln_beta = _ln_beta(a, b) if ln_beta is None else ln_beta
+    p, q = -math.expm1(-nats), math.exp(-nats)
+    ln_front = a * math.log(p) - b * nats - ln_beta
+    if p < (a + 1) / (a + b + 2):
+        return ln_front + math.log(_fraction(a, b, p) / a)
+    return math.log1p(-math.exp(ln_front) * _fraction(b, a, q) / b)
+
+
+def _fraction(a: float, b: float, x: float) -> float:
+    """The continued fraction of dlmf.nist.gov/8.17.22, from the front (Lentz), two terms a turn."""
+    d = 1 / (1 - (a + b) * x / (a + 1))
+    c, value, even = 1.0, d, a
+    for m in range(1, _TURNS):
+        even += 2
+        term = m * (b - m) * x / ((even - 1) * even)
+        d = 1 / (1 + term * d)
+        c = 1 + term / c
+        value *= d * c
+        term = -(a + m) * (a + b + m) * x / (even * (even + 1))
+        d = 1 / (1 + term * d)
+        c = 1 + term / c
+        change = d * c
+        value *= change
+        if -_ENOUGH < change - 1 < _ENOUGH:
+            return value
+    raise ArithmeticError(f"the incomplete beta of {a}, {b} at {x} did not settle")
+
+
+def _ln_beta(a: float, b: float) -> float:
+    return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)

@@ -1,0 +1,168 @@
+"""Shapes of case with a known true rate, run through the rules of graduation, each from a seed."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from random import Random
+
+from bot.graduation import score
+from bot.graduation.audit import drawn, probability
+from bot.graduation.thresholds import Standard
+
+# A rule: the number of cases at which it graduates, with `k` bad ones so far of which the latest was `last`.
+Rule = Callable[[int, int], int]
+Rate = Callable[[int], float]
+# Later than any case simulated.
+_NEVER = 1 << 60
+
+
+@cache
+def bet(limit: float, epoch: int) -> Rule:
+    """Our rule: the smallest number of cases for each number of bad ones, found once, when first asked for."""
+    smallest: list[int] = []
+
+    def enough(k: int, _last: int) -> int:
+        while len(smallest) <= k:
+            smallest.append(score.smallest(len(smallest), epoch, limit))
+        return smallest[k]
+
+    return enough
+
+
+def in_a_row(_k: int, last: int) -> int:
+    """Twenty approvals in a row."""
+    return last + 20
+
+
+def raw_rate(k: int, _last: int) -> int:
+    """At least 95 % approved of at least 20, looked at after every case."""
+    return max(20, 20 * k)
+
+
+def gap(chance: Random, rate: float) -> int:
+    """How many cases until the next bad one, itself counted, at a constant `rate`."""
+    if rate <= 0:
+        return _NEVER
+    if rate >= 1:
+        return 1
+    return 1 + int(math.log(1 - chance.random()) / math.log1p(-rate))
+
+
+def graduates(rule: Rule, chance: Random, rate: float, cases: int) -> bool:
+    """Whether a shape of constant true `rate` ever graduates within so many cases."""
+    n = k = 0
+    while n < cases:
+        next_bad = n + gap(chance, rate)
+        if max(rule(k, n), n + 1) < min(next_bad, cases + 1):
+            return True
+        n, k = next_bad, k + 1
+    return False
+
+
+def graduates_drifting(rule: Rule, chance: Random, rate: Rate, highest: float, cases: int) -> bool:
+    """The same where the rate of the n-th case is `rate(n)`, at most `highest`: bad ones are thinned out."""
+    n = k = last = 0
+    while n < cases:
+        n += gap(chance, highest)
+        if chance.random() * highest >= rate(n):
+            continue
+        if max(rule(k, last), last + 1) < min(n, cases + 1):
+            return True
+        last, k = n, k + 1
+    return max(rule(k, last), last + 1) <= cases
+
+
+def graduates_restarting(limit: float, chance: Random, patience: int, cases: int) -> bool:
+    """Whether an adversary ever gets through who starts a new epoch after so many bad cases, to try again.
+
+    They stay at the limit exactly, which is the most the claim allows.
+    """
+    at = epoch = n = k = 0
+    while at + n < cases:
+        enough, next_bad = bet(limit, epoch)(k, n), n + gap(chance, limit)
+        if max(enough, n + 1) < min(next_bad, cases - at + 1):
+            return True
+        n, k = next_bad, k + 1
+        if k >= patience:
+            at, epoch, n, k = at + n, epoch + 1, 0, 0
+    return False
+
+
+@dataclass(slots=True)
+class Life:
+    """What became of the cases of one shape: how many were asked, how many bad ones ran on their own."""
+
+    standard: Standard
+    cases: int
+    asked: int = 0
+    bad_alone: int = 0
+
+
+def live(standard: Standard, chance: Random, rate: float, cases: int) -> Life:
+    """One shape of constant `rate` through graduation, audits and demotion, over and over, for so many cases."""
+    life, at, epoch = Life(standard, cases), 0, 0
+    while at < cases:
+        at = _ask(life, chance, rate, at, epoch)
+        at = _run_alone(life, chance, rate, at)
+        epoch += 1
+    return life
+
+
+def _ask(life: Life, chance: Random, rate: float, start: int, epoch: int) -> int:
+    """Everything is asked until the bar is met; the number of the last case asked."""
+    rule, n, k = bet(life.standard.limit, epoch), 0, 0
+    while start + n < life.cases:
+        next_bad = n + gap(chance, rate)
+        enough = max(rule(k, n), n + 1)
+        if enough < next_bad:
+            n = min(enough, life.cases - start)
+            break
+        n, k = next_bad, k + 1
+    end = min(start + n, life.cases)
+    life.asked += end - start
+    return end
+
+
+def _run_alone(life: Life, chance: Random, rate: float, start: int) -> int:
+    """Audits are the only asks, until one of them is bad; the number of that case."""
+    at, agreed = start, 0
+    next_bad = at + gap(chance, rate)
+    share = probability(agreed, life.standard.audit_floor)
+    next_audit = at + gap(chance, share)
+    while (at := min(next_bad, next_audit)) <= life.cases:
+        if next_audit == at:
+            life.asked += 1
+            if next_bad == at:
+                return at
+            agreed += 1
+            share = probability(agreed, life.standard.audit_floor)
+            next_audit = at + gap(chance, share)
+        else:
+            life.bad_alone += 1
+            next_bad = at + gap(chance, rate)
+    return life.cases
+
+
+def adversary(standard: Standard, cases: int, chance: Random) -> float:
+    """The share of bad auto-runs of all cases, for one who is good until the audits are few and then bad.
+
+    Good until graduated and until the audits are down to their floor, bad until the next audit, over and over.
+    """
+    at = epoch = bad = 0
+    while at < cases:
+        at, agreed = at + score.smallest(0, epoch, standard.limit), 0
+        while probability(agreed, standard.audit_floor) > standard.audit_floor:
+            at += gap(chance, probability(agreed, standard.audit_floor))
+            agreed += 1
+        slipped = gap(chance, standard.audit_floor) - 1
+        at, bad, epoch = at + slipped + 1, bad + slipped, epoch + 1
+    return bad / at
+
+
+def slips(standard: Standard, name: str) -> int:
+    """How many bad cases run when all turn bad overnight at the floor: drawn as the program draws audits."""
+    slipped = 0
+    while not drawn(b"simulation", f"{name}-{slipped}", standard.audit_floor):
+        slipped += 1
+    return slipped

@@ -1,0 +1,101 @@
+"""What is asked whatever the score, because it is not like what was approved."""
+
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.graduation.novelty import CHOICES, RECENT, Seen, novelty
+
+VALUES = st.dictionaries(
+    st.sampled_from(["amount", "seats", "reason", "revoke"]),
+    st.one_of(st.integers(-(2**70), 2**70), st.floats(), st.text(max_size=5), st.booleans(), st.none()),
+)
+
+
+def learned(*cases):
+    seen = Seen()
+    for values in cases:
+        seen = seen.learn(values)
+    return seen
+
+
+AMOUNTS = learned(*({"amount": amount} for amount in range(100, 300)))
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"amount": 99}, "amount is 99, outside what was approved so far (100 to 299)"),
+        ({"amount": 4_500}, "amount is 4,500, outside what was approved so far (100 to 299)"),
+        ({"amount": 295}, "amount is 295, as much as only 5 of the last 200 approved"),
+        ({"amount": math.nan}, "amount is nan, outside what was approved so far (100 to 299)"),
+        ({"seats": 3}, "seats is 3, and no number was approved here before"),
+        ({"amount": True}, "amount is true, which was not approved before"),
+        ({"amount": "200"}, "amount is “200”, which was not approved before"),
+        ({"amount": None}, "amount is empty, which was not approved before"),
+    ],
+)
+def test_what_is_new_is_said(values, words):
+    assert novelty(AMOUNTS, values) == words
+
+
+def test_what_is_like_the_approved_passes():
+    assert novelty(AMOUNTS, {"amount": 200}) is None
+    assert novelty(AMOUNTS, {}) is None
+    assert (
+        novelty(
+            learned(*[{"amount": 500, "reason": "duplicate"}] * 40), {"amount": 500, "reason": "duplicate"}
+        )
+        is None
+    )
+
+
+def test_the_rank_is_one_more_than_those_as_large_over_one_more_than_all():
+    # Eleven of 201 are more than one in twenty, ten are not.
+    assert novelty(AMOUNTS, {"amount": 290}) is None
+    assert novelty(AMOUNTS, {"amount": 291}) is not None
+
+
+def test_nothing_seen_is_nothing_known():
+    assert novelty(Seen(), {"reason": "other"}) == "reason is “other”, which was not approved before"
+
+
+def test_hostile_text_is_cut_and_harmless_in_the_words():
+    words = novelty(Seen(), {"reason\u202e": "x\n" * 500})
+    assert "\n" not in words
+    assert "\u202e" not in words
+    assert len(words) < 150
+
+
+def test_only_the_latest_values_are_kept_but_the_range_stays():
+    seen = learned(*({"amount": amount, "reason": f"r{amount}"} for amount in range(1_000)))
+    assert len(seen.numbers["amount"].recent) == RECENT
+    assert (seen.numbers["amount"].low, seen.numbers["amount"].high) == (0, 999)
+    assert len(seen.choices["reason"]) == CHOICES
+    assert novelty(seen, {"reason": "r0"}) is not None
+    assert novelty(seen, {"reason": "r999"}) is None
+
+
+def test_a_choice_approved_again_is_not_forgotten():
+    seen = learned(
+        {"reason": "first"}, *({"reason": f"r{i}"} for i in range(CHOICES - 1)), {"reason": "first"}
+    )
+    assert novelty(seen.learn({"reason": "one more"}), {"reason": "first"}) is None
+
+
+@given(st.lists(VALUES, max_size=30))
+def test_what_was_learned_survives_json_and_stays_the_same(cases):
+    seen = learned(*cases)
+    assert Seen.from_json(json.loads(json.dumps(seen.to_json(), allow_nan=False))) == seen
+    assert Seen.from_json({}) == Seen()
+
+
+@given(st.lists(VALUES, min_size=1, max_size=18))
+def test_anything_finite_among_few_approved_passes_again(cases):
+    seen = learned(*cases)
+    for values in cases:
+        known = {name: v for name, v in values.items() if not isinstance(v, float) or math.isfinite(v)}
+        assert novelty(seen, known) is None
