@@ -8,7 +8,11 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "run": ("bot.cli.run", "serve until stopped"),
     "demo": ("bot.demo", "try it without an account, on this machine alone"),
     "check": ("bot.cli.check", "test tokens, scopes, channel, approvers, webhook endpoint, rules, database"),
+    "decide": ("bot.cli.decide", "approve or decline a proposal when Slack is down"),
     "export": ("bot.cli.export", "print stored events, proposals or decisions as JSON lines"),
+    "explain": ("bot.cli.explain", "everything behind one proposal as one JSON, to be checked offline"),
+    "verify-log": ("bot.cli.verify_log", "find any altered, missing or reordered row of the log"),
+    "backtest": ("bot.cli.backtest", "replay the log under any policy: what would have run by itself"),
     "rules": ("bot.cli.rules", "list the rules, check a file of yours, try them on an event"),
     "operations": ("bot.cli.operations", "print the catalog of Polar's operations"),
 }

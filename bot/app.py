@@ -4,31 +4,43 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-import aiohttp
 from aiohttp import web
 from slack_bolt.app.async_app import AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.approvers import Authority
+from bot.acting import wake_snoozed
+from bot.aftermath_buttons import AftermathButtons
+from bot.assemble import assemble
+from bot.bundles import Bundles
+from bot.card_menu import CardMenu
 from bot.desk import Desk
+from bot.feed import Feed
+from bot.home_tab import HomeTab
+from bot.last_errors import remembered
+from bot.links import Links
 from bot.listeners import register
+from bot.membership import Membership
 from bot.metrics import BACKLOG, EVENTS, PROPOSALS
 from bot.pipeline.parts import Parts
 from bot.pipeline.reconcile import STRANDED
 from bot.proposing import Proposing
 from bot.rules import RulesError, RuleSet, load_rules
+from bot.schedule import timers
+from bot.screens import Screens
+from bot.set_up import SetUp
 from bot.settings import Settings
-from bot.slack import TIMEOUT, Slack, SlackError
+from bot.slack import Slack, SlackError
 from bot.slack_http import slack_events
+from bot.slash_command import SlashCommand
 from bot.socket_mode import SocketModeFailed, Supervisor
+from bot.threads import Threads
 from bot.web import MOST_BYTES, Handler, Probe, health, metrics, webhook
 from bot.worker import Worker
-from polar.client import PolarClient
 from polar.webhooks import Verifier
 from store import Store, open_store
 from store.errors import StoreError
@@ -61,13 +73,13 @@ class Running:
     desk: Desk
 
 
-async def serve(settings: Settings) -> None:
+async def serve(settings: Settings, *, clock: Callable[[], datetime] = utc_now, speed: float = 1.0) -> None:
     """Run until SIGINT or SIGTERM. Raises what keeps it from starting or going on, in words."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stop.set)
-    async with running(settings) as (app, background):
+    async with running(settings, clock=clock, speed=speed) as (app, background):
         log.info("listening on %s", app.url)
         stopping = asyncio.create_task(stop.wait(), name="wait for a signal")
         done, _ = await asyncio.wait({stopping, background}, return_when=asyncio.FIRST_COMPLETED)
@@ -78,68 +90,53 @@ async def serve(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[tuple[Running, asyncio.Task[None]]]:
-    """The whole program, listening; the task does the work in the background and ends only by failing."""
+async def running(
+    settings: Settings, *, clock: Callable[[], datetime] = utc_now, speed: float = 1.0
+) -> AsyncIterator[tuple[Running, asyncio.Task[None]]]:
+    """The whole program, listening; the task does the work in the background and ends only by failing.
+
+    `speed` is how much faster than real time `clock` runs, for what is done every so often.
+    """
     rules = load_rules(settings.rules_file)
     if not (settings.approvers.users or settings.approvers.groups):
         log.warning("APPROVERS is empty: cards will be posted, and nobody may decide")
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_store(settings.database_url.get_secret_value()))
-        await _take_over(store, rules)
-        polar = await stack.enter_async_context(
-            PolarClient(
-                settings.polar_access_token.get_secret_value(),
-                settings.polar_base_url,
-                per_minute=settings.polar_per_minute,
-            )
-        )
-        session = await stack.enter_async_context(aiohttp.ClientSession(timeout=TIMEOUT))
-        slack_app = _bolt(settings, session)
-        slack, worker = Slack(slack_app.client), Worker()
-        parts = Parts(
-            store=store,
-            polar=polar,
-            slack=slack,
-            rules=rules,
-            authority=Authority(settings.approvers, slack, utc_now),
-            channel=settings.slack_channel,
-            clock=utc_now,
-            wake=worker.wake,
-        )
-        desk = Desk(parts)
-        register(slack_app, desk, Proposing(parts))
-        supervisor = _supervisor(settings, slack_app)
-        slack_probe = SlackProbe(slack, supervisor)
+        await _take_over(store, rules, clock())
+        worker = Worker(speed)
+        parts, client = await assemble(stack, settings, store, rules, clock=clock, wake=worker.wake)
+        slack_app = _bolt(settings, client)
+        desk, proposing, supervisor = Desk(parts), Proposing(parts), _supervisor(settings, slack_app)
+        feed = Feed(parts, stack.enter_context(remembered(settings.secrets)), supervisor)
+        links = Links(store, parts.slack)
+        screens = Screens(parts, feed, links)
+        home = HomeTab(parts, desk, screens, feed=feed, links=links, set_up=SetUp(parts, settings))
+        worker.add(home.lane())
+        talk = (CardMenu(parts, proposing, links), Threads(parts, desk), Bundles(parts, desk))
+        registrars = (SlashCommand(screens, proposing), home, Membership(parts, feed), *talk)
+        register(slack_app, desk, proposing, *registrars, AftermathButtons(parts, desk.aftermath))
+        slack_probe = SlackProbe(parts.slack, supervisor, feed)
         url = await stack.enter_async_context(
             _http(settings, parts, slack_app, {"store": _store_probe(store), "slack": slack_probe})
         )
-        background = asyncio.create_task(_work(parts, worker, supervisor), name="work")
+        background = asyncio.create_task(_work(parts, worker, supervisor, speed), name="work")
         stack.push_async_callback(_stop, background)
         yield Running(url, parts, desk), background
 
 
-async def _take_over(store: Store, rules: RuleSet) -> None:
+async def _take_over(store: Store, rules: RuleSet, now: datetime) -> None:
     """Keep the rules as they are now, and close what a dead process left behind."""
     if store.sole_owner:
         await store.do(release_claims)
-    await store.do(recover_stranded, now=utc_now(), reason=STRANDED)
+    await store.do(recover_stranded, now=now, reason=STRANDED)
     sources = {rule.version: (rule.name, rule.source) for rule in rules.rules}
-    await store.do(keep_rules, sources, utc_now())
+    await store.do(keep_rules, sources, now)
 
 
-def _bolt(settings: Settings, session: aiohttp.ClientSession) -> AsyncApp:
+def _bolt(settings: Settings, client: AsyncWebClient) -> AsyncApp:
     # Bolt reads these by itself, and with the last two it switches to OAuth and ignores our token.
     for name in ("SLACK_BOT_TOKEN", "SLACK_SIGNING_SECRET", "SLACK_CLIENT_ID", "SLACK_CLIENT_SECRET"):
         os.environ.pop(name, None)
-    token = settings.slack_bot_token.get_secret_value()
-    client = AsyncWebClient(
-        token,
-        base_url=settings.slack_api_url,
-        session=session,
-        user_agent_prefix="polar-approvals",
-        # The SDK's own retry sends chat.postMessage again after a dropped connection: two cards.
-        retry_handlers=[],
-    )
     secret = settings.slack_signing_secret
     # A bad signature makes Bolt log the whole body.
     logging.getLogger("slack_bolt.AsyncRequestVerification").setLevel(logging.WARNING)
@@ -156,8 +153,8 @@ def _supervisor(settings: Settings, app: AsyncApp) -> Supervisor | None:
     return Supervisor(app, token.get_secret_value(), utc_now) if token is not None else None
 
 
-async def _work(parts: Parts, worker: Worker, supervisor: Supervisor | None) -> None:
-    async with asyncio.TaskGroup() as group:
+async def _work(parts: Parts, worker: Worker, supervisor: Supervisor | None, speed: float) -> None:
+    async with timers(parts, {"snoozes": (wake_snoozed, 15)}, speed=speed), asyncio.TaskGroup() as group:
         group.create_task(_introduce(parts), name="auth.test")
         group.create_task(worker.run(parts), name="worker")
         if supervisor is not None:
@@ -242,13 +239,15 @@ def _store_probe(store: Store) -> Probe:
 class SlackProbe:
     """Whether Slack can be reached: the socket when there is one, else `auth.test`, asked now and then."""
 
-    def __init__(self, slack: Slack, supervisor: Supervisor | None) -> None:
-        self._slack = slack
+    def __init__(self, slack: Slack, supervisor: Supervisor | None, feed: Feed) -> None:
+        self._slack, self._feed = slack, feed
         self._supervisor = supervisor
         self._asked_at: datetime | None = None
         self._found: str | None = None
 
     async def __call__(self) -> str | None:
+        if self._feed.lost is not None:
+            return self._feed.lost
         if self._supervisor is not None:
             return None if self._supervisor.connected else "the Socket Mode connection is down"
         # Anybody may ask for our health; Slack is not asked each time.

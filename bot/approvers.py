@@ -2,13 +2,15 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
+from bot.deciders import Deciders, EverybodyListed
 from bot.settings import Approvers
 from bot.slack import Slack, SlackError, SlackRefused, SlackUser
+from store.models import Proposal
 
 T = TypeVar("T")
 
@@ -19,6 +21,7 @@ _GROUP_FOR = timedelta(minutes=5)
 _AT_THE_TAP = timedelta(seconds=5)  # at a tap nothing older counts of the person, a minute of the groups
 _GROUP_AT_THE_TAP = timedelta(minutes=1)
 _NAMELESS_FOR = timedelta(seconds=10)
+_NOT_NAMED = "You are not one of those who may decide."
 
 
 @dataclass(slots=True)
@@ -30,8 +33,15 @@ class _Kept(Generic[T]):
 class Authority:
     """Decides whether a person may decide. An empty list means nobody; doubt means no."""
 
-    def __init__(self, approvers: Approvers, slack: Slack, clock: Callable[[], datetime]) -> None:
-        self._approvers = approvers
+    def __init__(
+        self,
+        approvers: Approvers,
+        slack: Slack,
+        clock: Callable[[], datetime],
+        deciders: Deciders | None = None,
+    ) -> None:
+        """`deciders` knows who is named for single proposals; without it, `approvers` decide everything."""
+        self._deciders = deciders or EverybodyListed(approvers)
         self._slack = slack
         self._clock = clock
         self._asking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -41,33 +51,43 @@ class Authority:
         self._handles: dict[str, _Kept[Mapping[str, str]]] = {}
         self.team_id: str | None = None  # ours, known after auth.test
 
-    async def refusal(self, user_id: str, team_id: str | None) -> str | None:
-        """Why this person may not decide, in words, or None when they may. `team_id` is the clicker's."""
-        if self.team_id is None:  # without it nobody can be told from a member of another workspace
+    async def refusal(
+        self, user_id: str, team_id: str | None, proposal: Proposal | None = None, *, by_id: bool = False
+    ) -> str | None:
+        """Why this person may not decide, in words, or None when they may. `team_id` is the clicker's.
+
+        `proposal` says for which one: its rule or its class may name who alone decides it. `by_id` is for
+        whoever comes in past Slack, on the machine itself: while Slack does not answer, being listed by user
+        id is enough. Raises StoreError.
+        """
+        named = (await self._deciders(proposal)).people
+        if self.team_id is None and not by_id:  # without it nobody can be told from another workspace
             return "Slack has not yet said which workspace this is; tap again in a moment."
         try:
             outside = await self._outside(user_id, team_id, "decide")
-            listed = user_id in self._approvers.users or await self._in_a_group(user_id)
+            listed = user_id in named.users or await self._in_a_group(user_id, named.groups)
         except SlackError as error:
-            return _not_said(error)
+            away = by_id and user_id in named.users and not isinstance(error, SlackRefused)
+            return None if away else _not_said(error)
         if outside is not None:
             return outside
-        return None if listed else "You are not one of those who may decide."
+        return None if listed else _NOT_NAMED
 
-    async def outsider(self, user_id: str, team_id: str | None) -> str | None:
+    async def outsider(self, user_id: str, team_id: str | None, verb: str = "propose") -> str | None:
         """Why this person may not even propose: guests and strangers; None for everybody who works here."""
         try:
-            return await self._outside(user_id, team_id, "propose")
+            return await self._outside(user_id, team_id, verb)
         except SlackError as error:
             return _not_said(error)
 
-    async def is_only_approver(self, user_id: str) -> bool:
+    async def is_only_approver(self, user_id: str, proposal: Proposal | None = None) -> bool:
         """Whether nobody else may decide, so that a second pair of eyes is not to be had. In doubt: no."""
+        named = (await self._deciders(proposal)).people
         try:
-            groups = [await self._members(group) for group in self._approvers.groups]
+            groups = [await self._members(group) for group in named.groups]
         except SlackError:
             return False
-        return self._approvers.users.union(*groups) == {user_id}
+        return named.users.union(*groups) == {user_id}
 
     async def name(self, user_id: str) -> str:
         """What somebody is called here; the id when Slack does not say."""
@@ -82,12 +102,13 @@ class Authority:
             return "Your account is deactivated or is a bot."
         return f"You are a guest here, and guests may not {verb}." if user.is_guest else None
 
-    async def describe(self) -> str:
+    async def describe(self, proposal: Proposal | None = None) -> str:
         """Who may decide, in words for a card: no mention, so that nobody is pinged by every card."""
-        names = [await self._name(user_id) for user_id in sorted(self._approvers.users)]
-        names += [await self._handle(group) for group in sorted(self._approvers.groups)]
+        named = await self._deciders(proposal)
+        names = [await self._name(user_id) for user_id in sorted(named.people.users)]
+        names += [await self._handle(group) for group in sorted(named.people.groups)]
         if not names:
-            return "Nobody may decide: APPROVERS is empty"
+            return f"Nobody may decide: {named.source} is empty"
         shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
         return f"{shown} may decide"
 
@@ -120,8 +141,8 @@ class Authority:
     async def _user(self, user_id: str, age: timedelta = _USER_FOR) -> SlackUser:
         return await self._keep(self._users, user_id, age, self._slack.user)
 
-    async def _in_a_group(self, user_id: str) -> bool:
-        for group in self._approvers.groups:
+    async def _in_a_group(self, user_id: str, groups: Iterable[str]) -> bool:
+        for group in groups:
             if user_id in await self._members(group, _GROUP_AT_THE_TAP):
                 return True
         return False

@@ -1,81 +1,205 @@
-"""Where people's decisions arrive: authorise, decide once, tell whoever was not first."""
+"""Where people's decisions arrive: whichever way in, the same checks, and an answer for whoever decides."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from bot import cards
+from bot import answers, cards
+from bot.aftermath import Aftermath
+from bot.answers import Answer, Came
 from bot.approvers import Authority
-from bot.pipeline.parts import Parts
-from bot.rule_list import reasons, rule_lines
+from bot.cards import whispers
+from bot.pipeline import confirm
+from bot.pipeline.parts import Parts, new_token
+from bot.proposing import Person
 from bot.slack import SlackError
-from store.activity import rule_activity
-from store.decisions import decide
+from store import taps
+from store.decisions import barred, decide, take_back
 from store.errors import StoreError
-from store.events import count_events
-from store.models import Decision, Proposal, Verdict
-from store.proposals import count_proposals, get_proposal, waiting
+from store.models import Decision, Proposal, ProposalState, Verdict
+from store.proposals import get_proposal
 
 log = logging.getLogger(__name__)
 
-_LISTED = 10
+NO_EDITION = 0  # what a button says that names none we ever wrote: it decides nothing
 
 
 @dataclass(frozen=True, slots=True)
 class Tap:
-    """A button pressed: by whom, for which proposal, on which message. Only the ids are believed."""
+    """A button pressed: by whom, for which edition of which proposal, on which message.
+
+    Only the ids are believed. `press` names this one press, however often Slack delivers it.
+    """
 
     user_id: str
     team_id: str | None
     proposal_id: str
+    edition: int
     channel: str | None
     message_ts: str | None
+    press: str | None = None
+
+    @property
+    def person(self) -> Person:
+        """Who tapped."""
+        return Person(self.user_id, self.team_id)
 
 
 class Desk:
-    """What a person can do. Buttons, and later commands and threads, all come through here."""
+    """What a person can do. Buttons, bundles, threads and the command line all come through here."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self.aftermath = Aftermath(parts)
 
     @property
     def authority(self) -> Authority:
         """Who may decide."""
         return self._parts.authority
 
-    async def decide(self, tap: Tap, verdict: Verdict) -> None:
-        """Decide a proposal if this person may and nobody was first; otherwise tell them why not."""
-        reason = await self.authority.refusal(tap.user_id, tap.team_id)
-        if reason is not None:
-            log.info("refused a tap on %s by %s: %s", tap.proposal_id, tap.user_id, reason)
-            await self.whisper(tap, cards.refusal(reason, await self.authority.describe()))
-            return
-        decision = Decision(tap.proposal_id, tap.user_id, verdict, "button", self._parts.clock())
-        try:
-            if verdict == Verdict.APPROVE and await self._is_their_own(tap):
-                log.info("refused a tap on %s by its proposer %s", tap.proposal_id, tap.user_id)
-                await self.whisper(tap, cards.refusal(cards.OWN_PROPOSAL, await self.authority.describe()))
-                return
-            won, proposal = await self._parts.store.do(decide, decision)
-        except StoreError as error:
-            await self.whisper(tap, cards.not_stored(str(error)))
-            return
-        log.info("%s by %s on %s: %s", verdict, tap.user_id, tap.proposal_id, "counts" if won else "too late")
-        self._parts.wake("execute")
-        self._parts.wake("announce")
-        if proposal is None:
-            await self.whisper(tap, cards.gone())
-            return
-        if not won:
-            await self.whisper(tap, cards.already_decided(proposal))
-        await self._mend_copy(tap, proposal)
+    async def approve(
+        self,
+        person: Person,
+        proposal_id: str,
+        *,
+        via: str,
+        edition: int | None = None,
+        reason: str | None = None,
+        tap: str | None = None,
+        channel: str | None = None,
+        kept: Callable[[], None] = lambda: None,
+    ) -> Answer:
+        """Approve a proposal, after another look at Polar; what came of it, and what to tell the person.
 
-    async def _is_their_own(self, tap: Tap) -> bool:
-        """Whether they proposed it themselves and somebody else could decide: four eyes see more."""
-        proposal = await self._parts.store.do(get_proposal, tap.proposal_id)
-        if proposal is None or proposal.proposer != tap.user_id:
-            return False
-        return not await self.authority.is_only_approver(tap.user_id)
+        `edition` is the one they saw; None is the one there is now. `tap` names one press that may decide
+        many proposals: given again for the same one, nothing more happens. `channel` is where they are told
+        should the program stop meanwhile; `kept` is called once the approval is on disk.
+        """
+        row = f"{tap}:{proposal_id}" if tap else new_token()
+        at = self._parts.clock()
+        try:
+            if edition is None:
+                edition = await self._edition(proposal_id)
+            kept_tap = taps.Tap(row, proposal_id, edition, person.user_id, via, at, tap, reason, channel)
+            return await confirm.approve(self._parts, kept_tap, person.team_id, kept)
+        except StoreError as error:
+            return Answer(Came.NOT_STORED, cards.not_stored(str(error)))
+
+    async def decline(
+        self,
+        person: Person,
+        proposal_id: str,
+        *,
+        via: str,
+        edition: int | None = None,
+        reason: str | None = None,
+        tap: str | None = None,
+    ) -> Answer:
+        """Decline a proposal; the arguments are those of `approve`."""
+        try:
+            answer = await self._declined(person, proposal_id, edition, via=via, reason=reason, tap=tap)
+        except StoreError as error:
+            answer = Answer(Came.NOT_STORED, cards.not_stored(str(error)))
+        log.info("decline by %s (%s) on %s: %s", person.user_id, via, proposal_id, answer.came)
+        self._parts.wake("announce")
+        return answer
+
+    async def _declined(
+        self,
+        person: Person,
+        proposal_id: str,
+        edition: int | None,
+        *,
+        via: str,
+        reason: str | None,
+        tap: str | None,
+    ) -> Answer:
+        proposal = await self._parts.store.do(get_proposal, proposal_id)
+        if proposal is None:
+            return answers.gone()
+        refused = await confirm.refusal(self._parts, proposal, person.user_id, person.team_id, via=via)
+        if refused is not None:
+            return refused
+        decision = Decision(
+            proposal_id,
+            person.user_id,
+            Verdict.DECLINE,
+            via,
+            self._parts.clock(),
+            reason,
+            proposal.edition if edition is None else edition,
+            tap,
+        )
+        won, now = await self._parts.store.do(decide, decision)
+        if won or now is None:
+            return Answer(Came.DECLINED, whispers.DECLINED, now) if won else answers.gone()
+        bar = barred(now, Verdict.DECLINE, decision.edition)
+        return await confirm.lost(self._parts, now, bar, person.user_id)
+
+    async def undo(self, person: Person, proposal_id: str, *, via: str) -> Answer:
+        """Take back what was approved while nothing of it was sent, or undo what was done."""
+        try:
+            answer = await self._undone(person, proposal_id, via)
+        except StoreError as error:
+            answer = Answer(Came.NOT_STORED, cards.not_stored(str(error)))
+        log.info("undo by %s (%s) on %s: %s", person.user_id, via, proposal_id, answer.came)
+        self._parts.wake("announce")
+        return answer
+
+    async def _undone(self, person: Person, proposal_id: str, via: str) -> Answer:
+        proposal = await self._parts.store.do(get_proposal, proposal_id)
+        if proposal is None:
+            return answers.gone()
+        refused = await confirm.refusal(self._parts, proposal, person.user_id, person.team_id, via=via)
+        if refused is not None:
+            return refused
+        if proposal.state != ProposalState.SUCCEEDED:
+            reason = f"Undone by {person.user_id} in time. Nothing was done."
+            at = self._parts.clock()
+            in_time, found = await self._parts.store.do(
+                take_back, proposal_id, actor=person.user_id, at=at, reason=reason
+            )
+            if in_time:
+                return Answer(Came.UNDONE, whispers.UNDONE, found)
+            proposal = proposal if found is None else found
+        if proposal.state == ProposalState.SUCCEEDED:
+            said = await self.aftermath.undo(person, proposal)
+            return Answer(Came.UNDONE if said is None else Came.TOO_LATE, said or whispers.UNDOING, proposal)
+        return Answer(Came.TOO_LATE, whispers.too_late_to_undo(proposal), proposal)
+
+    async def _edition(self, proposal_id: str) -> int:
+        proposal = await self._parts.store.do(get_proposal, proposal_id)
+        return NO_EDITION if proposal is None else proposal.edition
+
+    # --- Buttons ------------------------------------------------------------------------------------------
+
+    async def decide(self, tap: Tap, verdict: Verdict, kept: Callable[[], None] = lambda: None) -> None:
+        """Approve or Decline was tapped: decide, and tell them what the card does not show."""
+        if verdict == Verdict.APPROVE:
+            answer = await self.approve(
+                tap.person,
+                tap.proposal_id,
+                via="button",
+                edition=tap.edition,
+                tap=tap.press,
+                channel=tap.channel,
+                kept=kept,
+            )
+        else:
+            answer = await self.decline(
+                tap.person, tap.proposal_id, via="button", edition=tap.edition, tap=tap.press
+            )
+        await self._tell(tap, answer)
+
+    async def take_back(self, tap: Tap) -> None:
+        """Undo was tapped."""
+        await self._tell(tap, await self.undo(tap.person, tap.proposal_id, via="button"))
+
+    async def _tell(self, tap: Tap, answer: Answer) -> None:
+        if not answer.shown:
+            await self.whisper(tap, answer.text)
+        if answer.proposal is not None and answer.came is not Came.REFUSED:
+            await self._mend_copy(tap, answer.proposal)
 
     async def _mend_copy(self, tap: Tap, proposal: Proposal) -> None:
         """A card posted twice (a crash between posting and noting it): the copy points to the card."""
@@ -94,41 +218,3 @@ class Desk:
             await self._parts.slack.whisper(tap.channel or self._parts.channel, tap.user_id, text)
         except SlackError as error:
             log.warning("%s could not be told that a tap did not count: %s", tap.user_id, error)
-
-    async def queue(self) -> cards.Message:
-        """What waits for a decision."""
-        found, counts = await self._waiting()
-        return cards.queue_message(found, counts, await self._links(found))
-
-    async def rules(self, page: int) -> cards.Message:
-        """One page of the rules, with what they have done."""
-        activity = await self._parts.store.do(rule_activity)
-        return cards.rules_message(rule_lines(self._parts.rules, activity), reasons(self._parts.rules), page)
-
-    async def show_home(self, user_id: str) -> None:
-        """Publish somebody's Home tab."""
-        found, counts = await self._waiting()
-        events = await self._parts.store.do(count_events)
-        view = cards.home_view(
-            found,
-            counts,
-            await self._links(found),
-            deciders=await self.authority.describe(),
-            failed_events=events.get("failed", 0),
-            now=self._parts.clock(),
-        )
-        await self._parts.slack.publish_home(user_id, view)
-
-    async def _waiting(self) -> tuple[list[Proposal], dict[str, int]]:
-        found = await self._parts.store.do(waiting, _LISTED)
-        return found, await self._parts.store.do(count_proposals)
-
-    async def _links(self, found: list[Proposal]) -> Mapping[str, str]:
-        links = {}
-        for proposal in found:
-            if proposal.card_ts is not None and proposal.channel is not None:
-                try:
-                    links[proposal.id] = await self._parts.slack.permalink(proposal.channel, proposal.card_ts)
-                except SlackError as error:
-                    log.info("no link to the card of %s: %s", proposal.id, error)
-        return links

@@ -114,6 +114,7 @@ class Trust(_Table):
     opt_in: tuple[str, ...] = ()  # operations of class R3 that may graduate
     never: tuple[str, ...] = ()  # operations that always ask, whatever their class
     accept: Mapping[str, Accepted] = {}
+    ask_first_of_week: bool = True  # a customer's first case of a kind within seven days asks
     dead_man: Duration = timedelta(hours=72)
     outcome_window: Duration = timedelta(days=7)
 

@@ -5,10 +5,12 @@ import base64
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
+from bot.editing import Editing, is_edit
 from bot.forms import names, wording
+from bot.forms.about import subject_of, watched_in
 from bot.forms.blocks import (
     ADD,
     ADDED,
@@ -24,15 +26,20 @@ from bot.forms.blocks import (
 )
 from bot.forms.drafts import Draft, Drafts, chosen_operation
 from bot.forms.fields import Form, Leaf, all_leaves
-from bot.forms.lookup import SOURCES, Lookup
+from bot.forms.lookup import Lookup
 from bot.forms.search import proposable, search
 from bot.forms.steps import Adder, Item, More
 from bot.forms.values import Composed, check, compose, currencies, entry
+from bot.person import Person as Person  # noqa: PLC0414 - others know it from here
 from bot.pipeline.parts import Parts
+from bot.pipeline.reads import Reads
+from bot.pipeline.stakes import digest_of_proposal, money_of
+from bot.pipeline.sums import Fact, money_facts, with_money
 from bot.slack import SlackError
 from polar.catalog import Call
+from polar.errors import PolarError
 from store.errors import StoreError
-from store.models import NewProposal, PlannedCall
+from store.models import NewProposal, PlannedCall, Proposal
 from store.proposals import propose_by_hand
 
 log = logging.getLogger(__name__)
@@ -52,24 +59,7 @@ CHOOSE = "Choose one from the list."
 CHANGE_SOMETHING = "Choose at least one thing to change."
 # Slack waits three seconds for the answer to a submit; the rest is for storing and the way back.
 WITHIN = 2.5
-# Objects that events are about too, by the source in which they are looked up.
-_SUBJECTS = {
-    "benefits": "benefit",
-    "checkouts": "checkout",
-    "customers": "customer",
-    "discounts": "discount",
-    "orders": "order",
-    "products": "product",
-    "subscriptions": "subscription",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """Who acts in a form: the Slack user, and the workspace Slack says they are of."""
-
-    user_id: str
-    team_id: str | None
+_SUM_WITHIN = 1.0  # seconds for reading what a refund comes to
 
 
 class Proposing:
@@ -79,6 +69,7 @@ class Proposing:
         self._parts = parts
         self._drafts = Drafts()
         self._lookup = Lookup(parts.polar)
+        self._editing = Editing(parts, self._lookup)
 
     async def open(
         self,
@@ -105,6 +96,15 @@ class Proposing:
         reason = await self._refusal(person)
         if reason is not None:
             await self._show(view_id, notice(reason))
+
+    async def edit(self, person: Person, view_id: str, proposal: Proposal) -> None:
+        """Fill a modal that is open with the form of a proposal's call, the proposed values in it."""
+        draft = await self._editing.begin(person, proposal, self._parts.clock())
+        if isinstance(draft, str):
+            await self._show(view_id, notice(draft))
+            return
+        self._drafts.keep(draft)
+        await self._show(view_id, self._view(draft))
 
     async def tapped(self, person: Person, view: Payload, action: Payload) -> None:
         """Something in a form was chosen or pressed that changes what it shows."""
@@ -159,7 +159,13 @@ class Proposing:
         if reason is not None:
             return None, reason
         identity = str(view.get("private_metadata") or "")
-        return self._drafts.get(identity, person.user_id, self._parts.clock()), GONE
+        found = self._drafts.get(identity, person.user_id, self._parts.clock())
+        if found is None and is_edit(identity):
+            found, said = await self._editing.again(person, identity, _values(view), self._parts.clock())
+            if found is not None:
+                self._drafts.keep(found)
+            return found, said
+        return found, GONE
 
     async def _show(self, view_id: str, view: Mapping[str, Any]) -> None:
         try:
@@ -227,7 +233,7 @@ class Proposing:
             count=len(found),
             said=said or {},
             currencies=currencies(form, draft.answers, known),
-            watched=_watched(form),
+            watched=watched_in(form),
         )
 
     # --- Next and Propose -----------------------------------------------------------------------------
@@ -239,10 +245,11 @@ class Proposing:
         if draft.operation is None:
             begun = self._begin(draft, chosen_operation(values))
             return _errors({OPERATION: CHOOSE}) if begun is None else _update(begun)
-        picks = dict(draft.picks)
+        picks, added = dict(draft.picks), draft.added
         draft.absorb(values)
         form, found = draft.page_items()
-        if picks != draft.picks or not form.complete:
+        asks_more = draft.edits is not None and added != draft.added  # on the page that is being shown
+        if picks != draft.picks or asks_more or not form.complete:
             return _update(self._view(draft))
         currency = await self._object_currency(draft)
         if errors := _wrong_here(found[draft.page], draft, currency):
@@ -253,6 +260,8 @@ class Proposing:
         composed = compose(form, draft.answers, currency)
         if composed.errors:
             return self._send_back(draft, found, composed)
+        if draft.edits is not None:
+            return _update(notice(await self._edited(draft, person, form, composed.call)))
         proposal = await self._proposal(draft, person, form, composed.call, currency)
         limit.reschedule(None)  # what is being stored is not broken off: nobody could say whether it was
         return await self._propose(draft, proposal)
@@ -285,6 +294,9 @@ class Proposing:
         log.info("%s proposes %s by hand as %s", proposal.proposer, operation, proposal.id)
         return _update(notice(PROPOSED.format(title=proposal.title)))
 
+    async def _edited(self, draft: Draft, person: Person, form: Form, call: Call) -> str:
+        return await self._editing.finish(draft, person, form, call, await self._money(call))
+
     async def _proposal(
         self, draft: Draft, person: Person, form: Form, call: Call, currency: str | None
     ) -> NewProposal:
@@ -295,23 +307,35 @@ class Proposing:
         because = " ".join([f"{name} proposes this.", *filter(None, [names.NOTES.get(call.operation)])])
         digest = hashlib.sha256(f"manual|{draft.id}".encode()).digest()
         risk = effect.risk.value
-        return NewProposal(
+        amount, currency = money_of([call], {"currency": currency})
+        proposal = NewProposal(
             # Follows from the form: submitted twice, it is the same proposal.
             id="p" + base64.b32encode(digest).decode().lower()[:12],
             fact_key=f"manual|{draft.id}",
             event_id=None,
             rule=None,
             rule_version=None,
-            subject=_subject(form, call),
+            subject=subject_of(form, call),
             title=wording.title(form, call, draft.answers, amounts),
             because=(because, *rest),
-            facts=facts,
+            facts=with_money(facts, await self._money(call)),
             risk=risk,
             always_asks="irreversible" if risk == "R4" else "a person proposed it",
             calls=(PlannedCall(call.operation, call.path, call.query, call.body),),
             created_at=self._parts.clock(),
             proposer=person.user_id,
+            amount=amount,
+            currency=currency,
         )
+        return replace(proposal, digest=digest_of_proposal(proposal))
+
+    async def _money(self, call: Call) -> tuple[Fact, ...]:
+        """What it comes to; when Polar cannot say it now, the tap asks once more."""
+        try:
+            return await money_facts(Reads(self._parts.polar, within=_SUM_WITHIN), [call])
+        except PolarError as error:
+            log.info("what %s comes to cannot be read: %s", call.operation, error)
+            return ()
 
 
 def _already(draft: Draft) -> str:
@@ -349,28 +373,3 @@ def _wrong_here(items: Sequence[Item], draft: Draft, currency: str | None) -> di
     if any(isinstance(item, More) and item.needed and not item.chosen for item in items):
         found[ADDED] = CHANGE_SOMETHING
     return found
-
-
-def _watched(form: Form) -> frozenset[str]:
-    """The questions whose answer changes how another one is asked: the currency, the object to look in."""
-    found = (
-        {names.OBJECT_CURRENCY[form.operation.id][1]} if form.operation.id in names.OBJECT_CURRENCY else set()
-    )
-    for leaf in all_leaves(form):
-        if leaf.currency[:1] not in ("", "=", "@"):
-            found.add(leaf.currency)
-        if leaf.source == "payment methods":
-            found.add("path.id")
-        elif leaf.source in SOURCES:
-            found.update(SOURCES[leaf.source].limits.values())
-    return frozenset(found)
-
-
-def _subject(form: Form, call: Call) -> str | None:
-    """What the proposal is about, as events name it: "order:…"."""
-    held = {**{f"body.{name}": value for name, value in (call.body or {}).items()}}
-    held |= {f"path.{name}": value for name, value in call.path.items()}
-    for leaf in all_leaves(form):
-        if leaf.source in _SUBJECTS and isinstance(held.get(leaf.path), str):
-            return f"{_SUBJECTS[leaf.source]}:{held[leaf.path]}"
-    return None

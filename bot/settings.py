@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from typing_extensions import override
 
 from bot import setting_values
+from bot.pace import SLACK, Tier
 from bot.setting_values import WHERE, Approvers
 
 __all__ = ["PLAIN", "SECRETS", "WHERE", "Approvers", "Settings", "SettingsError", "load_settings"]
@@ -81,6 +82,12 @@ class Settings(BaseSettings):
         return self.slack_app_token is not None
 
     @property
+    def secrets(self) -> tuple[str, ...]:
+        """Every secret value that is set, so that it can be kept out of what people see."""
+        given = (getattr(self, name.lower()) for name in SECRETS)
+        return tuple(value.get_secret_value() for value in given if value is not None)
+
+    @property
     def polar_base_url(self) -> str:
         """Polar's address without `/v1` and without a slash at the end."""
         hosts = {"production": "https://api.polar.sh", "sandbox": "https://sandbox-api.polar.sh"}
@@ -90,6 +97,11 @@ class Settings(BaseSettings):
     def polar_per_minute(self) -> int:
         """Polar's limit of requests a minute: https://polar.sh/docs/api-reference/rate-limits."""
         return {"production": 500, "sandbox": 100}[self.polar_server]
+
+    @property
+    def slack_tiers(self) -> Mapping[str, Tier]:
+        """Slack's limits of calls a minute, by method."""
+        return SLACK
 
     @classmethod
     @override

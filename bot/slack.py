@@ -10,6 +10,7 @@ from slack_sdk.errors import SlackApiError, SlackClientError, SlackRequestError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.cards import Message
+from bot.pace import Pace
 
 # Slack answers within a second; past this a card is better tried again.
 TIMEOUT = aiohttp.ClientTimeout(total=15, connect=5)
@@ -41,7 +42,7 @@ class SlackRefused(SlackError):
 
 
 class SlackRateLimited(SlackRefused):
-    """Slack asks for a pause of `retry_after` seconds."""
+    """Slack asks for a pause of `retry_after` seconds, or would: then nothing was sent."""
 
     def __init__(self, retry_after: float) -> None:
         super().__init__("ratelimited")
@@ -62,21 +63,29 @@ class SlackUser:
 
 
 class Slack:
-    """Slack with our bot token. Every method raises a SlackError and nothing else."""
+    """Slack with our bot token. Every method raises a SlackError and nothing else.
 
-    def __init__(self, client: AsyncWebClient) -> None:
-        self._client = client
-        self._paused: dict[str, float] = {}  # method -> when Slack takes it again, by the loop's clock
+    `pace` keeps us under Slack's limits: without room a call raises SlackRateLimited and is not sent.
+    """
+
+    def __init__(self, client: AsyncWebClient, pace: Pace) -> None:
+        self._client, self.pace = client, pace
 
     async def whoami(self) -> Mapping[str, Any]:
         """`auth.test`: team, user and bot ids of our token."""
-        answer: Mapping[str, Any] = await _call(self._client.auth_test)
+        answer: Mapping[str, Any] = await self._call(self._client.auth_test)
         return answer
 
-    async def post(self, channel: str, message: Message, thread_ts: str | None = None) -> str:
-        """Post a message; its `ts`. Links and pictures are not unfolded, names do not become mentions."""
-        answer = await self._paced(
+    async def post(
+        self, channel: str, message: Message, thread_ts: str | None = None, *, room: bool = False
+    ) -> str:
+        """Post a message; its `ts`. Links and pictures are not unfolded, names do not become mentions.
+
+        `room`: the caller has taken room from the pace; else it is taken here.
+        """
+        answer = await self._call(
             self._client.chat_postMessage,
+            room=room,
             channel=channel,
             thread_ts=thread_ts,
             unfurl_links=False,
@@ -85,32 +94,39 @@ class Slack:
         )
         return str(answer["ts"])
 
-    async def update(self, channel: str, ts: str, message: Message) -> None:
-        """Replace one of our messages."""
-        await self._paced(self._client.chat_update, channel=channel, ts=ts, **_content(message))
+    async def update(self, channel: str, ts: str, message: Message, *, room: bool = False) -> None:
+        """Replace one of our messages. `room` as in `post`."""
+        await self._call(self._client.chat_update, room=room, channel=channel, ts=ts, **_content(message))
 
-    async def _paced(self, method: Callable[..., Awaitable[Any]], **arguments: Any) -> Any:
-        """A call that Slack limits: after a 429 none of its kind is sent before the pause is over."""
-        now, name = asyncio.get_running_loop().time(), method.__name__
-        if now < self._paused.get(name, 0.0):
-            raise SlackRateLimited(self._paused[name] - now)
+    async def _call(
+        self, method: Callable[..., Awaitable[Any]], *, room: bool = False, **arguments: Any
+    ) -> Any:
+        """One call, in its turn: after a 429 none of its kind is sent before the pause is over."""
+        name, channel = method.__name__.replace("_", "."), arguments.get("channel")
+        if not room and not self.pace.take(name, channel):
+            raise SlackRateLimited(self.pace.wait(name, channel))
         try:
             return await _call(method, **arguments)
         except SlackRateLimited as error:
-            self._paused[name] = now + error.retry_after
+            self.pace.pause(name, channel, error.retry_after)
             raise
 
     async def whisper(self, channel: str, user: str, text: str, thread_ts: str | None = None) -> None:
         """Tell one person in the channel, visible to them alone. `text` is ours or escaped."""
-        await _call(
+        await self._call(
             self._client.chat_postEphemeral, channel=channel, user=user, text=text, thread_ts=thread_ts
         )
 
-    async def find_card(self, channel: str, proposal_id: str, since: float) -> str | None:
-        """The `ts` of a card posted after `since` (seconds) that nobody noted, if history shows it."""
+    async def find_card(
+        self, channel: str, identity: str, since: float, *, named: str = "proposal_id"
+    ) -> str | None:
+        """The `ts` of a card posted after `since` (seconds) that nobody noted, if history shows it.
+
+        `identity` is what its metadata says under `named`.
+        """
         cursor: str | None = None
         for _ in range(_MOST_PAGES):
-            answer = await _call(
+            answer = await self._call(
                 self._client.conversations_history,
                 channel=channel,
                 oldest=f"{since:.6f}",
@@ -121,7 +137,7 @@ class Slack:
             for message in answer.get("messages", []):
                 payload = (message.get("metadata") or {}).get("event_payload") or {}
                 root = message.get("thread_ts", message["ts"])
-                if payload.get("proposal_id") == proposal_id and root == message["ts"]:
+                if payload.get(named) == identity and root == message["ts"]:
                     return str(message["ts"])
             cursor = (answer.get("response_metadata") or {}).get("next_cursor")
             if not cursor:
@@ -130,12 +146,12 @@ class Slack:
 
     async def permalink(self, channel: str, ts: str) -> str:
         """The link that opens a message."""
-        answer = await _call(self._client.chat_getPermalink, channel=channel, message_ts=ts)
+        answer = await self._call(self._client.chat_getPermalink, channel=channel, message_ts=ts)
         return str(answer["permalink"])
 
     async def user(self, user_id: str) -> SlackUser:
         """Who somebody is, as of now."""
-        found = (await _call(self._client.users_info, user=user_id))["user"]
+        found = (await self._call(self._client.users_info, user=user_id))["user"]
         profile = found.get("profile") or {}
         return SlackUser(
             id=user_id,
@@ -149,26 +165,27 @@ class Slack:
 
     async def group_members(self, group_id: str) -> frozenset[str]:
         """The user ids in a user group."""
-        answer = await _call(self._client.usergroups_users_list, usergroup=group_id)
+        answer = await self._call(self._client.usergroups_users_list, usergroup=group_id)
         return frozenset(answer.get("users", []))
 
     async def group_handles(self) -> Mapping[str, str]:
         """The handle of every user group, by its id."""
-        answer = await _call(self._client.usergroups_list)
+        answer = await self._call(self._client.usergroups_list)
         return {group["id"]: group["handle"] for group in answer.get("usergroups", [])}
 
-    async def publish_home(self, user_id: str, view: Mapping[str, Any]) -> None:
-        """Show somebody their Home tab."""
-        await _call(self._client.views_publish, user_id=user_id, view=dict(view))
+    async def publish_home(self, user_id: str, view: Mapping[str, Any], hash_: str | None = None) -> str:
+        """Show somebody their Home tab; its new hash. Refused `hash_conflict`: `hash_` is not the last."""
+        answer = await self._call(self._client.views_publish, user_id=user_id, view=dict(view), hash=hash_)
+        return str(answer["view"]["hash"])
 
     async def open_view(self, trigger_id: str, view: Mapping[str, Any]) -> str:
         """Open a modal for whoever did what gave the trigger, within three seconds; its id."""
-        answer = await _call(self._client.views_open, trigger_id=trigger_id, view=dict(view))
+        answer = await self._call(self._client.views_open, trigger_id=trigger_id, view=dict(view))
         return str(answer["view"]["id"])
 
     async def update_view(self, view_id: str, view: Mapping[str, Any]) -> None:
         """Replace what a modal shows. Refused `not_found`: it has been closed."""
-        await _call(self._client.views_update, view_id=view_id, view=dict(view))
+        await self._call(self._client.views_update, view_id=view_id, view=dict(view))
 
 
 def _content(message: Message) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from bot.pipeline import announce, execute, poll, propose, reconcile, waits
+from bot.pipeline import announce, assess, confirm, execute, notices, poll, propose, reconcile, waits
 from bot.pipeline.parts import Parts
 from store.errors import StoreClosed
 
@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 Row = TypeVar("Row")
 
+# What waits for Slack's pace is looked at often: room comes about once a second, and none is to be lost.
+_SOON = 0.25
 # How long a stopping program lets running steps finish: a Polar call under way is worth waiting for.
 _DRAIN_SECONDS = 20.0
 
@@ -94,8 +96,15 @@ class Lane(Generic[Row]):
 class Worker:
     """All lanes. Built from the parts and told the parts' `wake`."""
 
-    def __init__(self) -> None:
+    def __init__(self, speed: float = 1.0) -> None:
+        """`speed`: how much faster than real time the clock runs by which rows become due."""
+        self._speed = speed
         self._lanes: dict[str, Lane[Any]] = {}
+        self._more: list[Lane[Any]] = []
+
+    def add(self, lane: Lane[Any]) -> None:
+        """A lane of something that needs more than the parts; before `run`."""
+        self._more.append(lane)
 
     def wake(self, lane: str) -> None:
         """Tell a lane that it has work."""
@@ -104,7 +113,9 @@ class Worker:
 
     async def run(self, parts: Parts) -> None:
         """Run every lane until cancelled."""
-        self._lanes = {lane.name: lane for lane in _lanes(parts)}
+        self._lanes = {lane.name: lane for lane in [*_lanes(parts), *self._more]}
+        for lane in self._lanes.values():
+            lane.idle = min(lane.idle, max(lane.idle / self._speed, _SOON))
         async with asyncio.TaskGroup() as group:
             for lane in self._lanes.values():
                 group.create_task(lane.run(), name=f"lane {lane.name}")
@@ -114,8 +125,11 @@ def _lanes(parts: Parts) -> list[Lane[Any]]:
     return [
         Lane("propose", partial(propose.claim, parts), partial(propose.propose, parts), width=32),
         Lane("ask again", partial(waits.claim, parts), partial(waits.ask_again, parts), width=4, idle=5.0),
-        Lane("announce", partial(announce.claim, parts), partial(announce.announce, parts), width=32),
+        Lane("confirm", partial(confirm.claim, parts), partial(confirm.confirm, parts), width=16),
+        Lane("announce", partial(announce.claim, parts), partial(announce.announce, parts), 32, _SOON),
+        Lane("notices", partial(notices.claim, parts), partial(notices.send, parts), 8, _SOON),
         Lane("execute", partial(execute.claim, parts), partial(execute.execute, parts), width=16),
+        Lane("assess", partial(assess.claim, parts), assess.handle, width=1, idle=2.0),
         Lane("look", partial(reconcile.claim, parts), partial(reconcile.look, parts), width=4, idle=5.0),
         Lane("poll", partial(poll.claim, parts), partial(poll.poll, parts), width=2, idle=60.0),
         Lane("recover", partial(_recover, parts), _nothing, width=1, idle=15.0),

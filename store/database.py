@@ -100,6 +100,21 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str,
     return connection.execute(statement, list(rows))
 
 
+def add_up(
+    connection: Connection,
+    table: Table,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    key: Sequence[str],
+    sums: Sequence[str],
+) -> None:
+    """INSERT … ON CONFLICT DO UPDATE: where the key is there already, the columns `sums` grow by the new values."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table)
+    grown = {name: table.c[name] + statement.excluded[name] for name in sums}
+    connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=grown), list(rows))
+
+
 def is_file(url: str) -> bool:
     """Whether the database is a SQLite file, which one process owns."""
     return _parsed(url).get_backend_name() == "sqlite"

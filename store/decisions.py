@@ -1,23 +1,75 @@
 """Queries on decisions: exactly one wins, and it is written down with its author."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
 
 from sqlalchemy import Connection, insert, select
 
-from store.models import Decision, Proposal, ProposalState, Verdict
-from store.proposals import advance, get_proposal
+from store.gate import heard
+from store.ledger import append
+from store.models import CallState, Decision, Proposal, ProposalState, Verdict
+from store.proposals import advance, get_proposal, lock_proposal, touch
 from store.tables import decisions
+from store.undoing import settle_undo
 
 _BECOMES = {Verdict.APPROVE: ProposalState.APPROVED, Verdict.DECLINE: ProposalState.DECLINED}
 
 
-def decide(connection: Connection, decision: Decision) -> tuple[bool, Proposal | None]:
-    """Decide a pending proposal. Returns whether this decision won, and the proposal as it is now.
+class Bar(StrEnum):
+    """What keeps a decision from counting."""
 
-    (False, None): there is no such proposal. (False, proposal): it was no longer pending; the proposal
-    says who was first and what became of it.
+    SETTLED = "settled"  # it is no longer pending
+    CHANGED = "changed"  # it asks something else than what the person saw
+    ON_HOLD = "on hold"
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What an approval takes: how many different people, and how long it then waits before it runs."""
+
+    people: int = 1
+    hold: timedelta = timedelta(0)
+
+
+def barred(proposal: Proposal, verdict: Verdict, edition: int) -> Bar | None:
+    """What keeps a decision on `edition` from counting, whoever takes it; None: nothing does."""
+    if proposal.state != ProposalState.PENDING:
+        return Bar.SETTLED
+    if proposal.edition != edition:
+        return Bar.CHANGED
+    held = verdict == Verdict.APPROVE and proposal.on_hold_by is not None
+    return Bar.ON_HOLD if held else None
+
+
+def decide(
+    connection: Connection, decision: Decision, terms: Terms = Terms()
+) -> tuple[bool, Proposal | None]:
+    """Decide a pending proposal. Returns whether this decision counts, and the proposal as it is now.
+
+    (False, None): there is no such proposal. (False, proposal): `barred` says why, or else the same person
+    has approved this edition before. A first yes of two counts and leaves it pending.
     """
-    version = advance(
+    proposal = lock_proposal(connection, decision.proposal_id)
+    if proposal is None or barred(proposal, decision.verdict, decision.edition) is not None:
+        return False, proposal
+    approves = decision.verdict == Verdict.APPROVE
+    others = approvals(connection, decision.proposal_id, decision.edition) if approves else []
+    if decision.actor in others:
+        return False, proposal
+    _record(connection, replace(decision, seen_at=decision.seen_at or proposal.card_at), proposal.digest)
+    heard(connection, decision, proposal)
+    if approves and len(others) + 1 < terms.people:
+        touch(connection, decision.proposal_id, decision.at, deciding_by=None)
+    else:
+        _settle(connection, decision, terms.hold if approves else timedelta(0))
+    return True, get_proposal(connection, decision.proposal_id)
+
+
+def _settle(connection: Connection, decision: Decision, hold: timedelta) -> None:
+    due_at = decision.at + hold
+    advance(
         connection,
         decision.proposal_id,
         ProposalState.PENDING,
@@ -27,12 +79,51 @@ def decide(connection: Connection, decision: Decision) -> tuple[bool, Proposal |
         reason=decision.reason,
         decided_by=decision.actor,
         decided_at=decision.at,
-        due_at=decision.at,
+        deciding_by=None,
+        due_at=due_at,
+        held_until=due_at if hold else None,
     )
-    if version is not None:
-        row = {name: getattr(decision, name) for name in Decision.__slots__}
-        connection.execute(insert(decisions), [row])
-    return version is not None, get_proposal(connection, decision.proposal_id)
+
+
+def _record(connection: Connection, decision: Decision, digest: str | None) -> None:
+    row = {name: getattr(decision, name) for name in Decision.__slots__}
+    connection.execute(insert(decisions), [row])
+    seen = None if decision.seen_at is None else decision.seen_at.isoformat()
+    body = {name: row[name] for name in ("actor", "verdict", "via", "edition", "tap", "reason")}
+    append(
+        connection, "decision", decision.proposal_id, body | {"seen_at": seen, "digest": digest}, decision.at
+    )
+
+
+def approvals(connection: Connection, proposal_id: str, edition: int) -> list[str]:
+    """Who has approved this edition, in order: with two people needed, the first leaves it pending."""
+    found = connection.execute(
+        select(decisions.c.actor)
+        .where(
+            decisions.c.proposal_id == proposal_id,
+            decisions.c.edition == edition,
+            decisions.c.verdict == Verdict.APPROVE,
+        )
+        .order_by(decisions.c.id)
+    ).scalars()
+    return list(dict.fromkeys(found))
+
+
+def take_back(
+    connection: Connection, proposal_id: str, *, actor: str, at: datetime, reason: str
+) -> tuple[bool, Proposal | None]:
+    """Withdraw what is approved while nothing of it was sent: whether it was in time, and how it is now."""
+    proposal = lock_proposal(connection, proposal_id)
+    if (
+        proposal is None
+        or proposal.state != ProposalState.APPROVED
+        or any(call.state != CallState.PLANNED for call in proposal.calls)
+    ):
+        return False, proposal
+    states = (ProposalState.APPROVED, ProposalState.WITHDRAWN)
+    advance(connection, proposal_id, *states, actor=actor, at=at, reason=reason, held_until=None)
+    settle_undo(connection, proposal_id, at)
+    return True, get_proposal(connection, proposal_id)
 
 
 def all_decisions(connection: Connection) -> Iterator[Decision]:

@@ -8,6 +8,7 @@ from store.execution import WORKER
 from store.models import CallState, Proposal, ProposalState
 from store.proposals import advance, get_proposal
 from store.tables import calls, proposals
+from store.undoing import settle_undo
 
 
 def claim_unknown(
@@ -45,16 +46,9 @@ def find_done(connection: Connection, proposal_id: str, *, token: str, now: date
 
     All done: `succeeded`. Some never sent: back to `approved`, to go on with those. Some refused: `failed`.
     """
-    states = set(
-        connection.execute(select(calls.c.state).where(calls.c.proposal_id == proposal_id)).scalars()
-    )
-    if CallState.UNKNOWN in states or CallState.SENDING in states:
+    to = after_doubt(connection, proposal_id)
+    if to is None:
         return False
-    to = ProposalState.SUCCEEDED
-    if CallState.REFUSED in states:
-        to = ProposalState.FAILED
-    elif CallState.PLANNED in states:
-        to = ProposalState.APPROVED
     version = advance(
         connection,
         proposal_id,
@@ -68,4 +62,32 @@ def find_done(connection: Connection, proposal_id: str, *, token: str, now: date
         claimed_until=None,
         due_at=now,
     )
+    settle_undo(connection, proposal_id, now)
     return version is not None
+
+
+def after_doubt(connection: Connection, proposal_id: str) -> ProposalState | None:
+    """Where a proposal goes from `unknown` as its calls stand; None while one of them is still in doubt."""
+    own = calls.c.proposal_id == proposal_id
+    states = set(connection.execute(select(calls.c.state).where(own)).scalars())
+    if CallState.UNKNOWN in states or CallState.SENDING in states:
+        return None
+    if CallState.REFUSED in states:
+        return ProposalState.FAILED
+    return ProposalState.APPROVED if CallState.PLANNED in states else ProposalState.SUCCEEDED
+
+
+def claim_doubt(
+    connection: Connection, proposal_id: str, *, token: str, now: datetime, until: datetime
+) -> Proposal | None:
+    """Take one proposal in `unknown` for a look that a person asks for; None: one is under way.
+
+    Its looks begin anew, so that this one is followed by others.
+    """
+    free = or_(proposals.c.claimed_until.is_(None), proposals.c.claimed_until < now)
+    taken = connection.execute(
+        update(proposals)
+        .where(proposals.c.id == proposal_id, proposals.c.state == ProposalState.UNKNOWN, free)
+        .values(claim=token, claimed_until=until, looks=1, due_at=now)
+    )
+    return get_proposal(connection, proposal_id) if taken.rowcount == 1 else None

@@ -5,6 +5,7 @@ StoreError
 ├── StoreClosed      a write was asked for after the store had closed
 ├── StoreFailed      the database refused; nothing of this was written
 ├── StoreLocked      another process has this SQLite file
+├── StoreOutdated    the schema was made by an older version, and only the program itself brings it up to date
 ├── StoreTooNew      the schema was made by a newer version of this program
 └── StoreUnreachable the database cannot be opened
 """
@@ -31,6 +32,10 @@ class StoreFailed(StoreError):
 
 class StoreLocked(StoreError):
     """Another process has this database open. Stop it, or use PostgreSQL for several replicas."""
+
+
+class StoreOutdated(StoreError):
+    """The database was last used by an older version. Start the program once; it brings it up to date."""
 
 
 class StoreTooNew(StoreError):

@@ -146,9 +146,15 @@ def all_events(connection: Connection) -> Iterator[StoredEvent]:
 
 
 def count_events(connection: Connection) -> dict[str, int]:
-    """How many webhooks stand in each state."""
-    rows = connection.execute(select(events.c.state, func.count()).group_by(events.c.state))
-    return dict(tuple(row) for row in rows)
+    """How many webhooks stand in each state; from indexes alone, for rows are as large as their bodies."""
+    few = (EventState.NEW, EventState.FAILED)
+    counts: dict[str, int] = {
+        state: connection.execute(select(func.count()).where(events.c.state == state)).scalar_one()
+        for state in few
+    }
+    total = connection.execute(select(func.count()).select_from(events)).scalar_one()
+    counts[EventState.DONE] = total - sum(counts.values())
+    return {state: count for state, count in counts.items() if count}
 
 
 def _event(row: Row[tuple[object, ...]]) -> StoredEvent:

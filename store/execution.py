@@ -1,15 +1,28 @@
 """Queries on the way from approved to an outcome: claim, mark each call before and after it is sent."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, or_, select, update
 
-from store.models import Call, CallState, EventState, FiringState, Proposal, ProposalState
+from store.gate import ask_instead, still_trusted
+from store.ledger import append, fingerprint
+from store.models import (
+    Call,
+    CallState,
+    EventState,
+    FiringState,
+    Proposal,
+    ProposalKind,
+    ProposalState,
+    RemarkKind,
+)
 from store.proposals import advance, get_proposal, read_call
-from store.tables import calls, events, firings, proposals
+from store.remarks import add_remark
+from store.tables import bundles, calls, events, firings, notices, proposals, taps
+from store.undoing import settle_undo
 
 WORKER = "polar-approvals"
 _CLAIMABLE = (ProposalState.APPROVED, ProposalState.EXECUTING, ProposalState.UNKNOWN)
@@ -21,12 +34,20 @@ def claim_approved(
     """Take up to `limit` approved proposals that are due: each goes to `executing` under `token`."""
     due = connection.execute(
         select(proposals.c.id)
-        .where(proposals.c.state == ProposalState.APPROVED, proposals.c.due_at <= now)
+        .where(
+            proposals.c.state == ProposalState.APPROVED,
+            proposals.c.due_at <= now,
+            proposals.c.kind == ProposalKind.CALLS,
+            proposals.c.on_hold_by.is_(None),
+        )
         .order_by(proposals.c.due_at)
         .limit(limit)
     ).scalars()
     taken = []
     for proposal_id in due.all():
+        if not still_trusted(connection, proposal_id):
+            ask_instead(connection, proposal_id, now)
+            continue
         version = advance(
             connection,
             proposal_id,
@@ -44,8 +65,18 @@ def claim_approved(
     return taken
 
 
-def begin_call(connection: Connection, proposal_id: str, number: int, *, token: str, now: datetime) -> bool:
+def begin_call(
+    connection: Connection,
+    proposal_id: str,
+    number: int,
+    *,
+    token: str,
+    now: datetime,
+    before: Mapping[str, Any] | None = None,
+) -> bool:
     """Note, before the first byte leaves, that a call is being sent. False: it must not be sent.
+
+    `before` are the fields it changes as they were, to write them back.
 
     Only a PLANNED call of a proposal still executing under `token` may be sent: this is what makes a
     write at most once, whatever is killed. The proposal's row is written first, so that a rival who takes
@@ -61,16 +92,20 @@ def begin_call(connection: Connection, proposal_id: str, number: int, *, token: 
         )
         .values(claim=token)
     )
-    if held.rowcount != 1:
+    if held.rowcount != 1 or not still_trusted(connection, proposal_id):
         return False
     result = connection.execute(
         update(calls)
         .where(
             calls.c.proposal_id == proposal_id, calls.c.number == number, calls.c.state == CallState.PLANNED
         )
-        .values(state=CallState.SENDING, started_at=now)
-    )
-    return result.rowcount == 1
+        .values(state=CallState.SENDING, started_at=now, before=None if before is None else dict(before))
+        .returning(calls.c.operation, calls.c.path, calls.c.query, calls.c.body)
+    ).first()
+    if result is None:
+        return False
+    append(connection, "request", proposal_id, {"number": number} | fingerprint(*result), now)
+    return True
 
 
 def end_call(
@@ -93,7 +128,11 @@ def end_call(
         .where(calls.c.proposal_id.in_(held), calls.c.number == number, calls.c.state.in_(open_states))
         .values(state=state, status=status, error=error, answer=answer, finished_at=now)
     )
-    return result.rowcount == 1
+    if result.rowcount != 1:
+        return False
+    told = {"number": number, "state": state, "status": status, "error": error, "answer": answer}
+    append(connection, "answer", proposal_id, told, now)
+    return True
 
 
 def finish_execution(
@@ -105,10 +144,11 @@ def finish_execution(
     now: datetime,
     reason: str | None,
     due_at: datetime | None = None,
+    detail: str | None = None,
 ) -> int | None:
     """Leave `executing` for an outcome, or back to `approved` until `due_at`. None: the claim ran out.
 
-    WITHDRAWN is reached over `approved`: it is for what was certainly not sent.
+    WITHDRAWN is reached over `approved`: it is for what was certainly not sent. `detail` is kept beside it.
     """
     withdrawn = to == ProposalState.WITHDRAWN
     later = {} if due_at is None else {"due_at": due_at}
@@ -125,9 +165,14 @@ def finish_execution(
         claimed_until=None,
         **later,
     )
-    if version is None or not withdrawn:
-        return version
-    return advance(connection, proposal_id, ProposalState.APPROVED, to, actor=WORKER, at=now, reason=reason)
+    if version is not None and detail is not None:
+        add_remark(connection, proposal_id, RemarkKind.ACT, WORKER, detail, at=now)
+    if version is not None and withdrawn:
+        from_ = ProposalState.APPROVED
+        version = advance(connection, proposal_id, from_, to, actor=WORKER, at=now, reason=reason)
+    if version is not None:
+        settle_undo(connection, proposal_id, now)
+    return version
 
 
 def recover_stranded(connection: Connection, *, now: datetime, reason: str) -> int:
@@ -166,6 +211,7 @@ def _close_stranded(connection: Connection, proposal_id: str, now: datetime, rea
         reason=reason if in_doubt else None,
         due_at=now,
     )
+    settle_undo(connection, proposal_id, now)
     return version is not None
 
 
@@ -176,6 +222,9 @@ def release_claims(connection: Connection) -> None:
         (firings.c.claimed_until, firings.c.state == FiringState.WAITING),
         (proposals.c.claimed_until, proposals.c.state.in_(_CLAIMABLE)),
         (proposals.c.card_claimed_until, proposals.c.drawn < proposals.c.version),
+        (taps.c.claimed_until, taps.c.closed_at.is_(None)),
+        (bundles.c.card_claimed_until, bundles.c.drawn < bundles.c.version),
+        (notices.c.claimed_until, notices.c.sent_at.is_(None)),
     ):
         connection.execute(update(column.table).where(among, column.is_not(None)).values({column: None}))
 

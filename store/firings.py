@@ -1,17 +1,20 @@
 """Queries on rules: their versions as they were, and the firings that wait."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, Row, or_, select, tuple_, update
 
 from store.database import insert_new
 from store.events import ask_successor_again, finish_event, note_sighting, postpone_event
+from store.gate import put
 from store.models import EventState, Firing, FiringState, NewProposal, Sighting, Spoken
 from store.proposals import add_proposal, insert_proposal
 from store.tables import firings, rule_versions
+from store.trust_models import Judge
 
 
 def keep_rules(
@@ -57,7 +60,7 @@ def claim_firings(
 @dataclass(frozen=True, slots=True)
 class Conclusion:
     """What came of an event. `compared`: a rule compares it with its predecessor, so its successor, which may
-    have come first, is asked again.
+    have come first, is asked again. `judge`: the policy over what was proposed; without it everything asks.
     """
 
     state: EventState
@@ -65,6 +68,7 @@ class Conclusion:
     spoken: Sequence[Spoken] = ()
     sighting: Sighting | None = None
     compared: bool = False
+    judge: Judge | None = None
 
 
 def conclude_event(
@@ -73,7 +77,7 @@ def conclude_event(
     """In one transaction: close a claimed event and keep what came of it; nothing if the claim ran out."""
     if not finish_event(connection, event_id, token=token, state=conclusion.state, note=conclusion.note):
         return
-    _keep(connection, conclusion.spoken)
+    _keep(connection, conclusion.spoken, conclusion.judge)
     told = conclusion.sighting
     if told is not None and note_sighting(connection, event_id, told) and conclusion.compared:
         ask_successor_again(connection, told.subject, told.occurred_at, now)
@@ -87,15 +91,20 @@ def conclude_for_now(
     token: str,
     due_at: datetime,
     note: str,
+    judge: Judge | None = None,
 ) -> None:
     """Keep what the rules that could be asked have said; the event is tried again at `due_at`."""
     if postpone_event(connection, event_id, token=token, due_at=due_at, note=note):
-        _keep(connection, spoken)
+        _keep(connection, spoken, judge)
 
 
-def _keep(connection: Connection, spoken: Sequence[Spoken]) -> None:
+def _keep(connection: Connection, spoken: Sequence[Spoken], judge: Judge | None) -> None:
     for one in spoken:
-        add_proposal(connection, one.firing, one.proposal)
+        add_proposal(connection, one.firing, one.proposal, _way_in(judge))
+
+
+def _way_in(judge: Judge | None) -> Callable[[Connection, NewProposal], None]:
+    return insert_proposal if judge is None else partial(put, judge=judge)
 
 
 def conclude_firing(
@@ -107,6 +116,7 @@ def conclude_firing(
     note: str | None,
     due_at: datetime | None,
     proposal: NewProposal | None,
+    judge: Judge | None = None,
 ) -> bool:
     """Close a claimed firing, with its proposal if any, or (WAITING) let it be tried again at `due_at`.
 
@@ -118,7 +128,7 @@ def conclude_firing(
         .values(state=state, note=note, due_at=due_at, claim=None, claimed_until=None)
     )
     if result.rowcount == 1 and proposal is not None:
-        insert_proposal(connection, proposal)
+        _way_in(judge)(connection, proposal)
     return result.rowcount == 1
 
 

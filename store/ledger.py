@@ -23,9 +23,7 @@ def append(
 
     The mark's row is written first, so that two replicas add one after the other.
     """
-    insert_new(connection, marks, [{"name": HEAD, "value": f"0 {START}"}])
-    connection.execute(update(marks).where(marks.c.name == HEAD).values(value=marks.c.value))
-    seq, previous = connection.execute(select(marks.c.value).where(marks.c.name == HEAD)).scalar_one().split()
+    seq, previous = (_hold(connection) or _begin(connection)).split()
     number, text = int(seq) + 1, canonical(body)
     digest = row_hash(previous, seq=number, at=at, kind=kind, subject=subject, body=text)
     row = {"seq": number, "at": at, "kind": kind, "subject": subject, "body": text, "hash": digest}
@@ -34,12 +32,39 @@ def append(
     return digest
 
 
+def _hold(connection: Connection) -> str | None:
+    """The newest row's number and hash, held until the transaction ends."""
+    same = update(marks).where(marks.c.name == HEAD).values(value=marks.c.value)
+    found: str | None = connection.execute(same.returning(marks.c.value)).scalar()
+    return found
+
+
+def _begin(connection: Connection) -> str:
+    insert_new(connection, marks, [{"name": HEAD, "value": f"0 {START}"}])
+    return _hold(connection) or f"0 {START}"
+
+
+def head(connection: Connection) -> tuple[int, str]:
+    """The number and the hash of the newest row."""
+    found = connection.execute(select(marks.c.value).where(marks.c.name == HEAD)).scalar()
+    seq, digest = (found or f"0 {START}").split()
+    return int(seq), digest
+
+
 def canonical(body: Mapping[str, Any]) -> str:
     """JSON with sorted names and nothing between: the same content is the same text."""
     return json.dumps(body, sort_keys=True, separators=(",", ":"))
 
 
+def fingerprint(
+    operation: str, path: Mapping[str, Any], query: Mapping[str, Any], body: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """A call as the log keeps it: its body, which may hold a secret, only as a hash."""
+    digest = None if body is None else hashlib.sha256(canonical(body).encode()).hexdigest()
+    return {"operation": operation, "path": dict(path), "query": dict(query), "body_sha256": digest}
+
+
 def row_hash(previous: str, *, seq: int, at: datetime, kind: str, subject: str | None, body: str) -> str:
     """The hash of one row: of the hash before it and of everything in it."""
-    parts = (previous, str(seq), at.isoformat(), kind, subject or "", body)
+    parts = (previous, seq, at.isoformat(), kind, subject, body)
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

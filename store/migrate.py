@@ -6,7 +6,7 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from store.database import foreign_keys_off, take_migration_lock
-from store.errors import StoreTooNew
+from store.errors import StoreOutdated, StoreTooNew
 from store.trust_tables import metadata
 
 # The newest revision in migrations/versions; a test compares them. Loading Alembic costs a fifth of a
@@ -25,6 +25,15 @@ async def migrate(engine: AsyncEngine) -> None:
             await connection.run_sync(_create)
         elif present != HEAD:
             await connection.run_sync(_upgrade)
+
+
+def require_current(connection: Connection) -> None:
+    """Raises StoreOutdated or StoreTooNew when the schema is not the one of this version."""
+    present = _revision(connection)
+    if present is None or present < HEAD:
+        raise StoreOutdated
+    if present > HEAD:
+        raise StoreTooNew
 
 
 def _revision(connection: Connection) -> str | None:

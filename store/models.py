@@ -24,7 +24,9 @@ class ProposalState(StrEnum):
 _S = ProposalState
 TRANSITIONS: Mapping[ProposalState, frozenset[ProposalState]] = {
     _S.PENDING: frozenset({_S.APPROVED, _S.DECLINED, _S.EXPIRED, _S.WITHDRAWN}),
-    _S.APPROVED: frozenset({_S.EXECUTING, _S.WITHDRAWN}),
+    _S.APPROVED: frozenset(
+        {_S.EXECUTING, _S.WITHDRAWN, _S.PENDING}
+    ),  # PENDING: the policy's yes is taken back
     _S.EXECUTING: frozenset({_S.SUCCEEDED, _S.FAILED, _S.UNKNOWN, _S.APPROVED}),
     _S.UNKNOWN: frozenset({_S.SUCCEEDED, _S.APPROVED, _S.FAILED}),
     _S.FAILED: frozenset({_S.APPROVED}),
@@ -133,6 +135,7 @@ class Sighting:
     occurred_at: datetime
     rank: int
     state: Mapping[str, Any]
+    customer_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,3 +326,40 @@ class Transition:
     actor: str
     reason: str | None
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """What happened in a span of time: `asked` new proposals, `states` of those decided in it.
+
+    `people` is how many each person decided; `seconds` how long each decision took, in order.
+    """
+
+    asked: int
+    states: Mapping[ProposalState, int]
+    people: Mapping[str, int]
+    seconds: tuple[float, ...]
+
+    @property
+    def decided(self) -> int:
+        """How many were decided, whatever came of them."""
+        return sum(self.states.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """Many proposals of one kind on one card. `key` says of what kind; `members` are the oldest first.
+
+    `closed_at`: since then nothing joins it. `version`, `drawn`, `card_sent_at` are as of a proposal.
+    """
+
+    id: str
+    key: str
+    created_at: datetime
+    closed_at: datetime | None
+    version: int
+    channel: str | None
+    card_ts: str | None
+    card_at: datetime | None
+    card_sent_at: datetime | None
+    members: tuple[Proposal, ...] = ()

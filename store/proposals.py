@@ -1,15 +1,16 @@
 """Queries on proposals. `advance` is the only writer of a proposal's state."""
 
+import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, case, func, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
 
-from store.columns import UtcDateTime
 from store.database import insert_new
+from store.ledger import append, fingerprint
 from store.models import (
     TRANSITIONS,
     Call,
@@ -22,23 +23,26 @@ from store.models import (
     ProposalState,
     Transition,
 )
-from store.tables import calls, firings, proposals, transitions
-
-# A card of something just decided goes before a card that is merely new: somebody is looking at it.
-_DECIDED_FIRST = case((proposals.c.decided_at.is_not(None), 0), else_=1)
+from store.outcomes import came_of
+from store.tables import calls, events, firings, proposals, transitions
 
 
-def add_proposal(connection: Connection, firing: Firing, proposal: NewProposal | None) -> bool:
+def add_proposal(
+    connection: Connection,
+    firing: Firing,
+    proposal: NewProposal | None,
+    insert_it: Callable[[Connection, NewProposal], None] | None = None,
+) -> bool:
     """Note that a rule spoke up for a change and, with `proposal`, what it proposes.
 
     False when that rule has already spoken up for that change: nothing is written. One proposal per
-    (change, rule), whatever is repeated.
+    (change, rule), whatever is repeated. `insert_it` stores it instead of `insert_proposal`.
     """
     row = {name: getattr(firing, name) for name in Firing.__slots__}
     if insert_new(connection, firings, [row | {"attempts": 0}]).rowcount != 1:
         return False
     if proposal is not None:
-        insert_proposal(connection, proposal)
+        (insert_it or insert_proposal)(connection, proposal)
     return True
 
 
@@ -50,12 +54,15 @@ def propose_by_hand(connection: Connection, proposal: NewProposal) -> bool:
     return True
 
 
-def insert_proposal(connection: Connection, proposal: NewProposal) -> None:
-    """Store a proposal as pending, with its calls and the first line of its audit trail."""
+def insert_proposal(connection: Connection, proposal: NewProposal, **columns: Any) -> None:
+    """Store a proposal as pending, with its calls and the first line of its audit trail.
+
+    `columns` are those that only the gate knows (`store.gate`).
+    """
     row = {name: getattr(proposal, name) for name in NewProposal.__slots__ if name != "calls"}
     row |= {"because": list(proposal.because), "facts": [list(fact) for fact in proposal.facts]}
     row |= {"state": ProposalState.PENDING, "due_at": proposal.created_at, "card_due_at": proposal.created_at}
-    connection.execute(insert(proposals), [row])
+    connection.execute(insert(proposals), [row | columns])
     rows = [
         {
             "proposal_id": proposal.id,
@@ -74,7 +81,19 @@ def insert_proposal(connection: Connection, proposal: NewProposal) -> None:
         connection.execute(insert(calls), rows)
     born = ProposalState.PENDING
     by = proposal.proposer or f"rule {proposal.rule}"
-    _log(connection, Transition(proposal.id, 1, None, born, by, None, proposal.created_at))
+    append(connection, "proposed", proposal.id, _proposed(connection, proposal, by), proposal.created_at)
+    _trace(connection, Transition(proposal.id, 1, None, born, by, None, proposal.created_at))
+
+
+def _proposed(connection: Connection, proposal: NewProposal, by: str) -> dict[str, Any]:
+    """What the log keeps of a new proposal: what it asks, and the fingerprint of the webhook behind it."""
+    body = connection.execute(select(events.c.body).where(events.c.id == proposal.event_id)).scalar()
+    names = ("kind", "event_id", "rule", "rule_version", "risk", "always_asks", "shape", "title", "digest")
+    return {name: getattr(proposal, name) for name in names} | {
+        "by": by,
+        "body_sha256": None if body is None else hashlib.sha256(body).hexdigest(),
+        "calls": [fingerprint(c.operation, c.path, c.query, c.body) for c in proposal.calls],
+    }
 
 
 def advance(
@@ -108,117 +127,36 @@ def advance(
     ).scalar()
     if version is not None:
         _log(connection, Transition(proposal_id, version, from_, to, actor, reason, at))
+        came_of(connection, proposal_id, to, actor, at)
     return version
 
 
+def touch(connection: Connection, /, proposal_id: str, at: datetime, **values: Any) -> int | None:
+    """Set columns without a change of state and have the card redrawn; its new version, or None: not there.
+
+    `values` are columns of `proposals`; pass `state` to `advance` instead. Raises ValueError for `state`.
+    """
+    if "state" in values:
+        msg = "only `advance` changes a proposal's state"
+        raise ValueError(msg)
+    return connection.execute(
+        update(proposals)
+        .where(proposals.c.id == proposal_id)
+        .values(version=proposals.c.version + 1, card_due_at=at, **values)
+        .returning(proposals.c.version)
+    ).scalar()
+
+
 def _log(connection: Connection, change: Transition) -> None:
+    body = {"from": change.from_, "to": change.to, "actor": change.actor, "reason": change.reason}
+    append(connection, "transition", change.proposal_id, body | {"version": change.version}, change.at)
+    _trace(connection, change)
+
+
+def _trace(connection: Connection, change: Transition) -> None:
     row = {name: getattr(change, name) for name in ("proposal_id", "version", "actor", "reason", "at")}
     row |= {"from_state": change.from_, "to_state": change.to, "told": 0}
     connection.execute(insert(transitions), [row])
-
-
-def claim_cards(
-    connection: Connection, *, token: str, now: datetime, until: datetime, limit: int
-) -> list[Proposal]:
-    """Take up to `limit` proposals whose card is behind; for one never posted, note that it is about to be.
-
-    `card_sent_at` in what is returned is the note of an earlier try: set, that try may have posted.
-    """
-    free = [
-        proposals.c.drawn < proposals.c.version,
-        proposals.c.card_due_at <= now,
-        or_(proposals.c.card_claimed_until.is_(None), proposals.c.card_claimed_until < now),
-    ]
-    behind = (
-        select(proposals.c.id).where(*free).order_by(_DECIDED_FIRST, proposals.c.card_due_at).limit(limit)
-    )
-    before = {row.id: row for row in connection.execute(select(proposals).where(proposals.c.id.in_(behind)))}
-    if not before:
-        return []
-    sent_at = case(
-        (proposals.c.card_ts.is_(None), func.coalesce(proposals.c.card_sent_at, literal(now, UtcDateTime)))
-    )
-    taken = connection.execute(
-        update(proposals)
-        .where(proposals.c.id.in_(before), *free)
-        .values(card_claim=token, card_claimed_until=until, card_sent_at=sent_at)
-        .returning(proposals)
-    )
-    found = [replace(_proposal(row), card_sent_at=before[row.id].card_sent_at) for row in taken]
-    return _with_calls(connection, sorted(found, key=lambda p: (p.decided_at is None, p.created_at, p.id)))
-
-
-def card_posted(connection: Connection, proposal_id: str, *, token: str, channel: str, ts: str) -> None:
-    """Note where the card is, as soon as it is there."""
-    connection.execute(
-        update(proposals)
-        .where(proposals.c.id == proposal_id, proposals.c.card_claim == token)
-        .values(channel=channel, card_ts=ts, card_sent_at=None)
-    )
-
-
-def line_told(connection: Connection, proposal_id: str, version: int) -> None:
-    """Note that the thread has the line about one change."""
-    connection.execute(
-        update(transitions)
-        .where(transitions.c.proposal_id == proposal_id, transitions.c.version == version)
-        .values(told=1)
-    )
-
-
-def card_drawn(
-    connection: Connection,
-    proposal_id: str,
-    *,
-    token: str,
-    version: int,
-    channel: str,
-    ts: str,
-    told: Sequence[int],
-) -> bool:
-    """Note that the card shows `version` and the thread has the lines `told`. False: the claim ran out."""
-    if told:
-        connection.execute(
-            update(transitions)
-            .where(transitions.c.proposal_id == proposal_id, transitions.c.version.in_(told))
-            .values(told=1)
-        )
-    result = connection.execute(
-        update(proposals)
-        .where(proposals.c.id == proposal_id, proposals.c.card_claim == token)
-        .values(
-            drawn=version,
-            channel=channel,
-            card_ts=ts,
-            card_claim=None,
-            card_claimed_until=None,
-            card_sent_at=None,
-        )
-    )
-    return result.rowcount == 1
-
-
-def card_not_drawn(
-    connection: Connection, proposal_id: str, *, token: str, due_at: datetime, certainly_not_posted: bool
-) -> bool:
-    """Let the card be tried again at `due_at`. False: the claim ran out."""
-    forget = {"card_sent_at": None} if certainly_not_posted else {}
-    result = connection.execute(
-        update(proposals)
-        .where(proposals.c.id == proposal_id, proposals.c.card_claim == token)
-        .values(card_due_at=due_at, card_claim=None, card_claimed_until=None, **forget)
-    )
-    return result.rowcount == 1
-
-
-def untold(connection: Connection, proposal_id: str) -> list[Transition]:
-    """The changes of a proposal whose line is not yet in its card's thread, oldest first."""
-    rows = connection.execute(
-        select(transitions)
-        .where(transitions.c.proposal_id == proposal_id, transitions.c.told == 0)
-        .order_by(transitions.c.version)
-    )
-    return [_transition(row) for row in rows]
 
 
 def trail(connection: Connection, proposal_id: str) -> list[Transition]:
@@ -226,25 +164,21 @@ def trail(connection: Connection, proposal_id: str) -> list[Transition]:
     rows = connection.execute(
         select(transitions).where(transitions.c.proposal_id == proposal_id).order_by(transitions.c.version)
     )
-    return [_transition(row) for row in rows]
+    return [read_transition(row) for row in rows]
 
 
 def get_proposal(connection: Connection, proposal_id: str) -> Proposal | None:
     """One proposal with its calls."""
     rows = connection.execute(select(proposals).where(proposals.c.id == proposal_id))
-    found = _with_calls(connection, [_proposal(row) for row in rows])
+    found = with_calls(connection, [read_proposal(row) for row in rows])
     return found[0] if found else None
 
 
-def waiting(connection: Connection, limit: int) -> list[Proposal]:
-    """The oldest proposals that wait for a person, without their calls."""
-    rows = connection.execute(
-        select(proposals)
-        .where(proposals.c.state == ProposalState.PENDING)
-        .order_by(proposals.c.created_at)
-        .limit(limit)
-    )
-    return [_proposal(row) for row in rows]
+def lock_proposal(connection: Connection, proposal_id: str) -> Proposal | None:
+    """One proposal, unchanged by rivals until the transaction ends: its row is written before it is read."""
+    own = proposals.c.id == proposal_id
+    connection.execute(update(proposals).where(own).values(version=proposals.c.version))
+    return get_proposal(connection, proposal_id)
 
 
 def count_proposals(connection: Connection) -> dict[str, int]:
@@ -256,10 +190,11 @@ def count_proposals(connection: Connection) -> dict[str, int]:
 def all_proposals(connection: Connection) -> Iterator[Proposal]:
     """Every proposal with its calls, oldest first. Go through it inside the transaction."""
     rows = connection.execute(select(proposals).order_by(proposals.c.created_at, proposals.c.id))
-    yield from _with_calls(connection, [_proposal(row) for row in rows])
+    yield from with_calls(connection, [read_proposal(row) for row in rows])
 
 
-def _with_calls(connection: Connection, found: list[Proposal]) -> list[Proposal]:
+def with_calls(connection: Connection, found: list[Proposal]) -> list[Proposal]:
+    """The same proposals, each with its calls."""
     by_proposal: defaultdict[str, list[Call]] = defaultdict(list)
     for chunk in _chunks([proposal.id for proposal in found], 500):
         rows = connection.execute(
@@ -274,7 +209,8 @@ def _chunks(ids: Sequence[str], size: int) -> Iterable[Sequence[str]]:
     return (ids[start : start + size] for start in range(0, len(ids), size))
 
 
-def _proposal(row: Row[Any]) -> Proposal:
+def read_proposal(row: Row[Any]) -> Proposal:
+    """A row of `proposals` as a value, without its calls."""
     names = set(Proposal.__slots__) - {"calls", "because", "facts", "changes", "state", "kind", "mode"}
     return Proposal(
         **{name: getattr(row, name) for name in names},
@@ -305,7 +241,8 @@ def read_call(row: Row[Any]) -> Call:
     )
 
 
-def _transition(row: Row[Any]) -> Transition:
+def read_transition(row: Row[Any]) -> Transition:
+    """A row of `transitions` as a value."""
     return Transition(
         proposal_id=row.proposal_id,
         version=row.version,

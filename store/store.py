@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from store.database import is_file, make_engine, sole_owner
 from store.errors import StoreFailed, StoreUnreachable
 from store.events import insert_events
-from store.migrate import migrate
+from store.migrate import migrate, require_current
 from store.models import NewEvent
 from store.writer import Writer
 
@@ -97,6 +97,23 @@ async def open_store(url: str, *, exclusive: bool = True) -> AsyncIterator[Store
                 yield store
         finally:
             await engine.dispose()
+
+
+@asynccontextmanager
+async def open_beside(url: str) -> AsyncIterator[Store]:
+    """For a command that writes one thing, whether the program runs or not: nothing is locked or migrated.
+
+    What it writes is guarded like everything else, so the program and the command cannot both win. Raises
+    StoreUnreachable, StoreOutdated, StoreTooNew.
+    """
+    looking = make_engine(url, read_only=True)
+    try:
+        async with looking.connect() as connection:
+            await connection.run_sync(require_current)
+    finally:
+        await looking.dispose()
+    async with _serving(make_engine(url), sole_owner=False) as store:
+        yield store
 
 
 async def _migrated(engine: AsyncEngine) -> None:

@@ -65,6 +65,8 @@ Index(
     postgresql_where=events.c.state == "new",
 )
 Index("ix_events_received_at", events.c.received_at)
+_FAILED = events.c.state == "failed"
+Index("ix_events_failed", events.c.received_at, sqlite_where=_FAILED, postgresql_where=_FAILED)
 Index("ix_events_subject", events.c.subject, events.c.occurred_at)
 
 # The newest state of everything events have told of; a late event never replaces a newer one.
@@ -77,7 +79,9 @@ subjects = Table(
     Column("rank", Integer, nullable=False),
     Column("event_id", Text, ForeignKey("events.id"), nullable=False),
     Column("state", JSON, nullable=False),  # the event's `data`
+    Column("customer_id", SafeText),  # of whom it is, as far as the data says
 )
+Index("ix_subjects_customer_id", subjects.c.customer_id, subjects.c.subject)
 
 # How far something has been read, by name.
 marks = Table(
@@ -198,6 +202,28 @@ Index("ix_proposals_event_id", proposals.c.event_id)
 _PENDING = proposals.c.state == "pending"
 Index("ix_proposals_expires_at", proposals.c.expires_at, sqlite_where=_PENDING, postgresql_where=_PENDING)
 Index("ix_proposals_assignee", proposals.c.assignee, sqlite_where=_PENDING, postgresql_where=_PENDING)
+# Holds all that the queue is ordered by, so that its order is found without reading a hundred thousand rows.
+Index(
+    "ix_proposals_waiting",
+    proposals.c.state,
+    proposals.c.created_at,
+    proposals.c.deadline,
+    proposals.c.expires_at,
+    proposals.c.amount,
+    proposals.c.currency,
+    proposals.c.snoozed_until,
+    proposals.c.id,
+    sqlite_where=_PENDING,
+    postgresql_where=_PENDING,
+)
+_BY_HAND = proposals.c.proposer.is_not(None)
+Index(
+    "ix_proposals_proposer",
+    proposals.c.proposer,
+    proposals.c.created_at,
+    sqlite_where=_BY_HAND,
+    postgresql_where=_BY_HAND,
+)
 Index("ix_proposals_customer_id", proposals.c.customer_id, proposals.c.created_at)
 Index("ix_proposals_customer", proposals.c.customer, proposals.c.created_at)
 Index("ix_proposals_rule", proposals.c.rule, proposals.c.created_at)
@@ -244,6 +270,8 @@ decisions = Table(
     one_of("verdict", Verdict),
 )
 Index("ix_decisions_proposal_id", decisions.c.proposal_id)
+Index("ix_decisions_tap", decisions.c.tap)
+Index("ix_decisions_actor", decisions.c.actor, decisions.c.at)
 
 transitions = Table(
     "transitions",
@@ -338,6 +366,8 @@ Index(
     postgresql_where=_UNDRAWN_BUNDLE,
 )
 Index("ix_bundles_card_ts", bundles.c.card_ts)
+_OPEN_BUNDLE = bundles.c.closed_at.is_(None)
+Index("ix_bundles_open", bundles.c.created_at, sqlite_where=_OPEN_BUNDLE, postgresql_where=_OPEN_BUNDLE)
 
 # Messages that are no cards, each sent once its time has come: digests, reminders, lines in threads.
 notices = Table(

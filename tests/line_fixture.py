@@ -20,7 +20,7 @@ from sqlalchemy import Connection, select
 from bot.demo.polar.shop import Row, Told
 from bot.demo.polar.traffic import Received
 from bot.demo.polar.wire import wire
-from bot.pipeline import execute, poll, propose, waits
+from bot.pipeline import assess, execute, poll, propose, waits
 from bot.pipeline.parts import Parts
 from bot.rules import load_rules
 from bot.slack import SlackNoAnswer
@@ -116,6 +116,10 @@ class Line:
         while waited := await waits.claim(self.parts, 10):
             for one in waited:
                 await waits.ask_again(self.parts, one)
+
+    async def assess(self) -> None:
+        """Learn from what was decided."""
+        await assess.claim(self.parts, 1)
 
     async def later(self, **time: float) -> None:
         """Let time pass, then do what is due."""

@@ -1,12 +1,43 @@
 """Every word a person reads in Slack, and the blocks around it. Pure."""
 
-from bot.cards.card import Message, card, copy_of, thread_line
-from bot.cards.home import help_message, home_view, queue_message
+from bot.cards.card import CardView, Message, card, copy_of, thread_line, visible
+from bot.cards.home import help_message, home_view
+from bot.cards.queue import queue_message
 from bot.cards.rules import RuleLine, rules_message
-from bot.cards.whispers import OWN_PROPOSAL, Whisper, already_decided, gone, handed, not_stored, refusal
+from bot.cards.whispers import (
+    BEING_DECIDED,
+    BEING_UNDONE,
+    FIRST_YES,
+    NOBODY_MAY,
+    NOT_IN_DOUBT,
+    NOTHING_TO_RETRY,
+    NOTHING_TO_UNDO,
+    OWN_PROPOSAL,
+    SECOND_YES_NEEDED,
+    STALE,
+    TOO_LATE_TO_UNDO,
+    Whisper,
+    already_decided,
+    gone,
+    handed,
+    not_stored,
+    on_hold,
+    refusal,
+)
 
 __all__ = [
+    "BEING_DECIDED",
+    "BEING_UNDONE",
+    "FIRST_YES",
+    "NOBODY_MAY",
+    "NOTHING_TO_RETRY",
+    "NOTHING_TO_UNDO",
+    "NOT_IN_DOUBT",
     "OWN_PROPOSAL",
+    "SECOND_YES_NEEDED",
+    "STALE",
+    "TOO_LATE_TO_UNDO",
+    "CardView",
     "Message",
     "RuleLine",
     "Whisper",
@@ -18,8 +49,10 @@ __all__ = [
     "help_message",
     "home_view",
     "not_stored",
+    "on_hold",
     "queue_message",
     "refusal",
     "rules_message",
     "thread_line",
+    "visible",
 ]

@@ -1,95 +1,228 @@
-"""The Home tab and the answer to `/polar`: what waits, and whether all is well."""
+"""The Home tab: what to decide next, what waits, what ran today, whether all is well. And `/polar help`."""
 
+import html
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from bot.cards.card import Message, when
-from bot.cards.text import Block, clean, context, escape, glue, line, rich, words
+from bot.cards.card import APPROVE, DECLINE, Message, when
+from bot.cards.health import Health, automatic, feed_line
+from bot.cards.queue import content, row
+from bot.cards.text import (
+    Block,
+    Element,
+    clean,
+    context,
+    emoji,
+    escape,
+    glue,
+    line,
+    person,
+    rich,
+    words,
+)
+from polar.money import format_money
 from store.models import Proposal
 
-_MOST_LISTED = 10
+HOME_OPEN, HOME_LOOK = "home.open", "home.look"  # action ids: a link to the card, and set-up looked at again
+_MENTION = re.compile(r"<@([UW][A-Z0-9]+)>")
+_MOST_STEPS = 25
+_ALL_SET = "All set: Slack, Polar, the webhook and the approvers are as they should be"
+_COUNTED: tuple[tuple[str, str], ...] = (
+    ("pending", "waiting"),
+    ("approved", "approved, about to run"),
+    ("executing", "running"),
+    ("unknown", "without an answer"),
+    ("failed", "refused by Polar"),
+    ("succeeded", "done"),
+    ("declined", "declined"),
+    ("expired", "expired"),
+    ("withdrawn", "withdrawn"),
+)
 
 
-def queue_message(
-    waiting: Sequence[Proposal], counts: Mapping[str, int], links: Mapping[str, str]
-) -> Message:
-    """The oldest proposals that wait, with links to their cards; `counts` by state."""
-    text = _headline(counts)
-    blocks = [rich("queue.head", line(words(text, bold=True))), *_list(waiting, links)]
-    return Message(escape(text), tuple(blocks))
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to have set up: done or not, in words; `remedy` is what to do about it."""
+
+    done: bool
+    said: str
+    remedy: str = ""
 
 
-def help_message(commands: Mapping[str, str], unknown: str = "") -> Message:
-    """What may follow `/polar`, {word: what it does}; `unknown` is what somebody typed instead."""
-    lead = f"/polar knows no “{clean(unknown, 40)}”. It knows:" if unknown else "What may follow /polar:"
+@dataclass(frozen=True, slots=True)
+class Home:
+    """What the Home tab shows. `next_card` is the card of `next_up`; `links` by proposal id.
+
+    `ran` counts what ran on its own today, `money` its sums in minor units by currency; `panels` are blocks
+    of other parts of the program. `steps` None: set-up has not been looked at yet. `told` is what the last
+    tap on this very tab came to, escaped.
+    """
+
+    now: datetime
+    health: Health
+    counts: Mapping[str, int]
+    deciders: str
+    next_up: Proposal | None = None
+    next_card: Message | None = None
+    waiting: Sequence[Proposal] = ()
+    links: Mapping[str, str] | None = None
+    approved: int = 0
+    declined: int = 0
+    ran: int = 0
+    money: Sequence[tuple[str, int]] = ()
+    panels: Sequence[Block] = ()
+    steps: Sequence[Step] | None = None
+    told: str = ""
+
+
+def home_view(home: Home) -> dict[str, Any]:
+    """The view of the app's Home tab."""
+    links = home.links or {}
+    blocks: list[Block] = [
+        _header("home.title", "Polar approvals"),
+        *_told(home.told),
+        *_set_up(home.steps),
+        *_next(home, links),
+        _header("home.count", "Proposals"),
+        rich("home.counts", line(words(_counts(home.counts), 400))),
+        *_waiting(home, links),
+        _header("home.ran.head", "Today on its own"),
+        rich("home.ran", line(*_ran(home))),
+        *home.panels,
+        {"type": "divider", "block_id": "home.end"},
+        rich("home.feed", line(*feed_line(home.health))),
+        rich("home.as_of", line(glue("As of "), when(home.now), glue("."))),
+        context("home.deciders", home.deciders),
+    ]
+    return {"type": "home", "blocks": blocks[:100]}
+
+
+def _header(block_id: str, text: str) -> Block:
+    return {"type": "header", "block_id": block_id, "text": _plain(text)}
+
+
+def _told(whisper: str) -> list[Block]:
+    """What one person was told, in elements: our mentions stay mentions, everything else is as it is."""
+    if not whisper:
+        return []
+    parts = _MENTION.split(whisper)
+    elements = [
+        person(part) if number % 2 else glue(clean(f".{html.unescape(part)}.", 1_000)[1:-1])
+        for number, part in enumerate(parts)
+        if part
+    ]
+    return [rich("home.told", line(*elements))]
+
+
+def _plain(text: str) -> Element:
+    return {"type": "plain_text", "text": text, "emoji": False}
+
+
+def _set_up(steps: Sequence[Step] | None) -> list[Block]:
+    """The check-list of whoever installs; one line once everything is done."""
+    if steps is None:
+        return []
+    if all(step.done for step in steps):
+        return [context("home.set_up", _ALL_SET)]
+    items = [
+        line(
+            emoji("white_check_mark" if step.done else "black_square_button"),
+            glue(" "),
+            words(step.said, 300),
+            *([glue(" "), words(step.remedy, 300)] if step.remedy and not step.done else []),
+        )
+        for step in steps[:_MOST_STEPS]
+    ]
+    listed = {"type": "rich_text_list", "style": "bullet", "elements": items}
+    again = {"type": "button", "action_id": HOME_LOOK, "text": _plain("Look again"), "value": "again"}
+    return [
+        _header("home.set_up.head", "Set-up"),
+        rich("home.set_up", listed),
+        {"type": "actions", "block_id": "home.set_up.again", "elements": [again]},
+    ]
+
+
+def _next(home: Home, links: Mapping[str, str]) -> list[Block]:
+    if home.next_up is None or home.next_card is None:
+        return [rich("home.next", line(words("Nothing waits for a decision.", bold=True)))]
+    p = home.next_up
+    return [
+        _header("home.next.head", "Decide next"),
+        *content(home.next_card.blocks, f"home.card.{p.id}.{p.version}"),
+        _buttons(p, links.get(p.id)),
+    ]
+
+
+def _buttons(p: Proposal, link: str | None) -> Block:
+    def button(action_id: str, label: str, style: str) -> Element:
+        shown = {"type": "button", "action_id": action_id, "text": _plain(label), "style": style}
+        return shown | {
+            "value": f"{p.id}:{p.edition}",
+            "accessibility_label": clean(f"{label}: {p.title}", 75),
+        }
+
+    open_it = {"type": "button", "action_id": HOME_OPEN, "text": _plain("Open"), "url": link}
+    elements = [button(APPROVE, "Approve", "primary"), button(DECLINE, "Decline", "danger")]
+    return {
+        "type": "actions",
+        "block_id": f"home.decide.{p.id}.{p.version}",
+        "elements": [*elements, *([open_it] if link else [])],
+    }
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    said = [f"{counts[state]:,} {what}" for state, what in _COUNTED if counts.get(state)]
+    return ", ".join(said) or "none yet"
+
+
+def _waiting(home: Home, links: Mapping[str, str]) -> list[Block]:
+    others = [each for each in home.waiting if home.next_up is None or each.id != home.next_up.id][:5]
+    if not others:
+        return []
+    rows = [line(*row(each, links.get(each.id), home.now)) for each in others]
+    listed = {"type": "rich_text_list", "style": "bullet", "elements": rows}
+    return [rich("home.waiting", line(glue("Then, most urgent first (all of them: /polar queue):")), listed)]
+
+
+def _ran(home: Home) -> list[Element]:
+    """What ran on its own today, and beside it what people decided."""
+    asked = f"People approved {home.approved:,} and declined {home.declined:,}."
+    if home.health.paused is not None:
+        start: list[Element] = [*automatic(home.health.paused), glue(". ")]
+    else:
+        start = []
+    money = ", ".join(format_money(amount, currency) for currency, amount in home.money if amount)
+    ran = f"{home.ran:,} ran on {'its' if home.ran == 1 else 'their'} own" if home.ran else "Nothing ran"
+    return [*start, words(f"{ran}{f', {money}' if money else ''}. {asked}", 400)]
+
+
+def help_message(commands: Mapping[str, str], unknown: str = "", closest: str = "") -> Message:
+    """What may follow `/polar`, {word: what it does}; `unknown` is what somebody typed instead.
+
+    `closest` is the word they may have meant.
+    """
+    meant = f" Did you mean {closest}?" if closest else ""
+    lead = (
+        f"/polar knows no “{clean(unknown, 40)}”.{meant} It knows:" if unknown else "What may follow /polar:"
+    )
     rows = [line(words(word, bold=True), glue("  "), words(about)) for word, about in commands.items()]
     listed = {"type": "rich_text_list", "style": "bullet", "elements": rows}
     text = f"{lead} {', '.join(commands)}"
     return Message(escape(text), (rich("help", line(words(lead)), listed),))
 
 
-def home_view(
-    waiting: Sequence[Proposal],
-    counts: Mapping[str, int],
-    links: Mapping[str, str],
-    *,
-    deciders: str,
-    failed_events: int,
-    now: datetime,
-) -> dict[str, Any]:
-    """The app's Home tab. `failed_events` are webhooks no rule could be applied to."""
-    blocks: list[Block] = [
-        {
-            "type": "header",
-            "block_id": "head",
-            "text": {"type": "plain_text", "text": "Polar approvals", "emoji": False},
-        },
-        rich(
-            "about",
-            line(
-                glue(
-                    "Each thing that could be done about a Polar event is a card in the channel. "
-                    "Approve does it, once; Decline does nothing."
-                )
-            ),
-        ),
-        rich("count", line(words(_headline(counts), bold=True))),
-        *_list(waiting, links),
-        {"type": "divider", "block_id": "end"},
-        rich("as_of", line(glue("As of "), when(now), glue("."))),
-        context("deciders", deciders),
-    ]
-    if failed_events:
-        blocks.append(
-            context(
-                "failed", f"{failed_events} webhooks could not be handled: see `python -m bot export events`"
-            )
-        )
-    return {"type": "home", "blocks": blocks}
-
-
-def _headline(counts: Mapping[str, int]) -> str:
-    pending = counts.get("pending", 0)
-    unclear = counts.get("unknown", 0)
-    failed = counts.get("failed", 0)
-    said = "Nothing waits for a decision" if not pending else f"{pending} waiting for a decision"
-    return (
-        said
-        + (f", {unclear} without an answer" if unclear else "")
-        + (f", {failed} refused by Polar" if failed else "")
+def greeting(deciders: str, *, here: bool) -> Message:
+    """What is said once, when the app is first invited into a channel; `here`: the cards come to it."""
+    what = (
+        "Hello. For each Polar event that something could be done about, a card is posted here. "
+        "Approve does it, once; Decline does nothing."
+        if here
+        else "Hello. The cards about Polar events are posted in another channel: the one in SLACK_CHANNEL. "
+        "Set it to this channel's id to have them here."
     )
-
-
-def _list(waiting: Sequence[Proposal], links: Mapping[str, str]) -> list[Block]:
-    rows = []
-    for proposal in waiting[:_MOST_LISTED]:
-        link = links.get(proposal.id)
-        open_it = [glue("  "), {"type": "link", "url": link, "text": "open"}] if link else []
-        title = words(clean(proposal.title, 150))
-        rows.append(line(title, glue("  since "), when(proposal.created_at), *open_it))
-    if not rows:
-        return []
-    if len(waiting) > _MOST_LISTED:
-        rows.append(line(glue(f"and {len(waiting) - _MOST_LISTED} more or older ones")))
-    return [rich("queue.list", {"type": "rich_text_list", "style": "bullet", "elements": rows})]
+    more = "/polar help lists what can be asked; the Home tab of this app shows what waits."
+    said = line(glue(what + "\n"), words(deciders, 400), glue(".\n" + more))
+    return Message(what, (rich("greeting", said),))

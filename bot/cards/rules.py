@@ -7,7 +7,7 @@ from datetime import datetime
 from bot.cards.card import Message, when
 from bot.cards.text import Block, Element, clean, escape, glue, line, rich, words
 
-RULES_BACK, RULES_ON = "rules.back", "rules.on"  # action ids; the value is the page
+RULES_BACK, RULES_ON = "rules.back", "rules.on"  # action ids; the value is the command of that page
 # Slack takes fifty blocks; one line of heading, one of buttons, and some room for what Slack may count too.
 PAGE = 45
 
@@ -73,7 +73,7 @@ def _turn(page: int, pages: int) -> Block:
             "type": "button",
             "action_id": action_id,
             "text": {"type": "plain_text", "text": label, "emoji": False},
-            "value": str(to),
+            "value": f"rules {to}",
         }
         for action_id, label, to in ways
         if 1 <= to <= pages

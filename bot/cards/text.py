@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 Block = dict[str, Any]
@@ -39,12 +40,31 @@ def escape(text: str) -> str:
     return text.translate(_ESCAPES)
 
 
+def fitted(text: str, limit: int) -> str:
+    """`text` cleaned and escaped, cut so that it has at most `limit` characters once escaped."""
+    cleaned = clean(text, limit)
+    while len(escape(cleaned)) > limit:
+        cleaned = clean(cleaned, len(cleaned) * limit // len(escape(cleaned)))
+    return escape(cleaned)
+
+
 def words(text: str, limit: int = BLOCK_TEXT, *, bold: bool = False) -> Element:
     """A rich_text text element: Slack shows it as it is."""
     element: Element = {"type": "text", "text": clean(text, limit) or "–"}
     if bold:
         element["style"] = {"bold": True}
     return element
+
+
+def sentence(text: str, limit: int) -> Element:
+    """As `words`, with a full stop when it has no end of its own."""
+    said = clean(text, limit)
+    return words(said if said[-1:] in ".!?…" else f"{said}.")
+
+
+def struck(text: str, limit: int) -> Element:
+    """As `words`, struck through: what it was before."""
+    return words(text, limit) | {"style": {"strike": True}}
 
 
 def glue(text: str) -> Element:
@@ -59,14 +79,31 @@ def person(actor: str) -> Element:
     return words(actor, 80)
 
 
-def moment(seconds: int, fallback: str) -> Element:
-    """A point in time, shown in the reader's own zone."""
-    return {
-        "type": "date",
-        "timestamp": seconds,
-        "format": "{date_short_pretty} {time}",
-        "fallback": fallback,
-    }
+def mention(identity: str) -> Element:
+    """A user or a user group by id, so that they are told."""
+    if identity.startswith("S"):
+        return {"type": "usergroup", "usergroup_id": identity}
+    return {"type": "user", "user_id": identity}
+
+
+def preformatted(text: str) -> Element:
+    """Text in columns, as it is."""
+    return {"type": "rich_text_preformatted", "elements": [glue(text)]}
+
+
+def moment(seconds: int, fallback: str, *, shown: str = "{date_short_pretty} {time}") -> Element:
+    """A point in time, shown in the reader's own zone; `shown` is a format of Slack's."""
+    return {"type": "date", "timestamp": seconds, "format": shown, "fallback": fallback}
+
+
+def when(at: datetime) -> Element:
+    """A point in time in the reader's zone, UTC where Slack cannot."""
+    return moment(int(at.timestamp()), f"{at:%d %b %Y %H:%M} UTC")
+
+
+def to_the_second(at: datetime) -> Element:
+    """As `when`, for something that happens in a few seconds."""
+    return moment(int(at.timestamp()), f"{at:%d %b %Y %H:%M:%S} UTC", shown="{date_short_pretty} {time_secs}")
 
 
 def emoji(name: str) -> Element:
@@ -79,12 +116,12 @@ def line(*elements: Element) -> Element:
     return {"type": "rich_text_section", "elements": list(elements)}
 
 
-def bullets(texts: Iterable[str]) -> Element:
+def bullets(texts: Iterable[str], limit: int = 500) -> Element:
     """A rich_text bullet list."""
     return {
         "type": "rich_text_list",
         "style": "bullet",
-        "elements": [line(words(text, 500)) for text in texts],
+        "elements": [line(words(text, limit)) for text in texts],
     }
 
 
@@ -99,12 +136,12 @@ def context(block_id: str, *texts: str) -> Block:
     return {"type": "context", "block_id": block_id, "elements": elements}
 
 
-def labelled(rows: Iterable[tuple[str, str]]) -> Element:
+def labelled(rows: Iterable[tuple[str, str]], limit: int = 120) -> Element:
     """Short fields, one a line: the label in bold, the value as it is."""
     elements: list[Element] = []
     for label, value in rows:
         elements += [glue("\n")] if elements else []
-        elements += [words(label, 30, bold=True), glue("  "), words(value, 120)]
+        elements += [words(label, 30, bold=True), glue("  "), words(value, limit)]
     return line(*elements)
 
 

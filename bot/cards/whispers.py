@@ -1,4 +1,8 @@
-"""What one person is told, visible to them alone: why a tap did not count, or what Polar answered."""
+"""What one person is told, visible to them alone: why a tap did not count, or what Polar answered.
+
+Each says what happened, what was not done, and what to do next. Sentences that always read the same are
+constants; the others are functions. Names in them are mentions of ours or text that is escaped.
+"""
 
 from collections.abc import Mapping
 
@@ -8,6 +12,25 @@ from store.models import Proposal, ProposalState
 Whisper = str
 
 OWN_PROPOSAL = "You proposed this yourself, so somebody else must approve it. You may decline it."
+OWN_EDIT = "You changed what this asks, so somebody else must approve it. You may decline it."
+DECLINED = "Declined. Nothing was done."
+UNDONE = "Undone in time. Nothing was done."
+UNDOING = "It is being undone; the card shows what comes of it."
+KEPT = "Your approval is kept, but could not be carried through just now. It is tried again by itself."
+NOBODY_MAY = "Nobody may decide: APPROVERS is empty. Whoever runs this program sets it. Nothing was changed."
+STALE = (
+    "This changed since the card you saw, so your tap changed nothing. "
+    "The card now shows what is asked; look at it and decide again."
+)
+BEING_DECIDED = "Somebody has just approved this and Polar is being asked. Your tap changed nothing."
+FIRST_YES = "Your yes counts. It takes two people: somebody else has to approve it before anything is done."
+SECOND_YES_NEEDED = "Your yes counts already. It takes two people, so somebody else has to approve it now."
+TOO_LATE_TO_UNDO = "Too late to undo: it was being sent already. Your tap changed nothing; see the card."
+NOTHING_TO_UNDO = "There is nothing to undo here. Your tap changed nothing; the card shows where it stands."
+BEING_UNDONE = "Somebody is undoing this already. Your tap changed nothing."
+NOT_IN_DOUBT = "It is known by now what became of this. Your tap changed nothing; see the card."
+NOTHING_TO_RETRY = "This is not to be tried again as it stands now. Your tap changed nothing; see the card."
+
 _STANDS: Mapping[ProposalState, str] = {
     ProposalState.PENDING: "It still waits for a decision.",
     ProposalState.APPROVED: "It has been approved and is about to run.",
@@ -26,10 +49,38 @@ def refusal(reason: str, deciders: str) -> Whisper:
     return escape(clean(f"{reason} Nothing was changed. {deciders}.", 600))
 
 
-def already_decided(proposal: Proposal) -> Whisper:
-    """Somebody was first: who, and what became of it."""
+def already_decided(proposal: Proposal, by: str | None = None) -> Whisper:
+    """Somebody was first: who, and what became of it. `by` is who taps now; it may have been them."""
     first = f"<@{proposal.decided_by}> was first. " if _is_user(proposal.decided_by) else ""
+    if by is not None and proposal.decided_by == by:
+        first = "You have decided this already. "
     return f"{first}{_STANDS[proposal.state]} Your tap changed nothing."
+
+
+def approved(proposal: Proposal) -> Whisper:
+    """An approval counts; for whoever does not look at the card."""
+    if proposal.held_until is None:
+        return "Approved. It runs now; its card shows what comes of it."
+    return f"Approved. It runs at {proposal.held_until:%H:%M:%S} UTC; until then it can be undone."
+
+
+def too_late_to_undo(proposal: Proposal) -> Whisper:
+    """Undo was tapped when nothing could be taken back any more, or nothing was approved yet."""
+    if proposal.state in (ProposalState.APPROVED, ProposalState.EXECUTING):
+        return f"{TOO_LATE_TO_UNDO} Once it is done, Undo there takes it back if that is possible."
+    return f"{NOTHING_TO_UNDO} {_STANDS[proposal.state]}"
+
+
+def withdrawn(why: str) -> Whisper:
+    """Read again at the tap, it no longer applies."""
+    return escape(clean(f"Nothing was done. {why}", 600))
+
+
+def on_hold(proposal: Proposal) -> Whisper:
+    """A person said that nobody approves or runs this now."""
+    by = f" by <@{proposal.on_hold_by}>" if _is_user(proposal.on_hold_by) else ""
+    next_ = "Mention me with “release” in its thread, and it goes on."
+    return f"This is on hold{by}. Nothing was changed. {next_}"
 
 
 def _is_user(actor: str | None) -> bool:

@@ -15,10 +15,13 @@ from bot.forms.redaction import redacted
 from bot.settings import SettingsError, load_settings
 from store import open_store
 from store.decisions import all_decisions
+from store.dossier import decisions_of, editions_of
 from store.errors import StoreError
 from store.events import all_events
-from store.models import Call
+from store.models import Decision, PlannedCall
 from store.proposals import all_proposals, trail
+from store.record import Edition, Remark
+from store.remarks import remarks_of
 
 
 def _events(connection: Connection) -> Iterator[Mapping[str, Any]]:
@@ -32,10 +35,25 @@ def _proposals(connection: Connection) -> Iterator[Mapping[str, Any]]:
         yield asdict(proposal) | {
             "calls": [asdict(call) | _without_secrets(call) for call in proposal.calls],
             "trail": [{"from": change.pop("from_"), **change} for change in changes],
+            "decisions": [_about(decision) for decision in decisions_of(connection, proposal.id)],
+            "editions": [_edition(edition) for edition in editions_of(connection, proposal.id)],
+            "remarks": [_about(remark) for remark in remarks_of(connection, proposal.id)],
         }
 
 
-def _without_secrets(call: Call) -> dict[str, Any]:
+def _about(one: Decision | Remark) -> dict[str, Any]:
+    """A decision or a remark inside its proposal."""
+    return {name: value for name, value in asdict(one).items() if name != "proposal_id"}
+
+
+def _edition(edition: Edition) -> dict[str, Any]:
+    calls = [
+        PlannedCall(each["operation"], each["path"], each["query"], each["body"]) for each in edition.calls
+    ]
+    return asdict(edition) | {"calls": [asdict(call) | _without_secrets(call) for call in calls]}
+
+
+def _without_secrets(call: PlannedCall) -> dict[str, Any]:
     """What a call sends, for other eyes: a customer's key stays in the database until it is sent."""
     return {name: redacted(getattr(call, name), name) for name in ("path", "query", "body")}
 

@@ -140,7 +140,7 @@ def _choice_block(item: Pick | Adder | More) -> Block:
     if chosen := [one for one in further if one["value"] in item.chosen]:
         element["initial_options"] = chosen
     label = "What should change?" if item.needed else "More"
-    hint = "Asked on the next page. Left empty there, what can be cleared is cleared."
+    hint = "Asked next. Left empty there, what can be cleared is cleared."
     return _input(ADDED, label, element, optional=not item.needed, hint=hint)
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 from bot.forms.blocks import ADDED, OPERATION, PICKED
 from bot.forms.fields import Form, Leaf, Pick, all_leaves, form_of
-from bot.forms.steps import Item, More, pages
+from bot.forms.steps import Item, More, pages, together
 from bot.forms.values import entry
 from polar.catalog import Operation
+from store.models import Proposal
 
 KEPT_FOR = timedelta(hours=1)
 MOST = 500
@@ -31,6 +32,7 @@ class Draft:
     page: int = 0
     currency: tuple[str, str] | None = None  # of an object: its id and what Polar said
     title: str = ""  # of the proposal it has become
+    edits: Proposal | None = None  # what it changes, as it was when the form was opened
     # Slack sends taps side by side: one at a time, so that the last one is what is shown.
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -48,7 +50,7 @@ class Draft:
     def page_items(self) -> tuple[Form, list[list[Item]]]:
         """The form and its pages; the current page is put back where there are fewer now."""
         form = self.form()
-        found = pages(form)
+        found = pages(form) if self.edits is None else together(pages(form))
         self.page = min(self.page, len(found) - 1)
         return form, found
 
@@ -92,22 +94,26 @@ class Drafts:
     """The open forms of everybody."""
 
     def __init__(self) -> None:
-        self._open: dict[str, Draft] = {}
+        self._open: dict[tuple[str, str], Draft] = {}  # by id and user
 
     def new(self, user_id: str, now: datetime) -> Draft:
         """A form just opened. The oldest goes when there are too many."""
-        for old in [each.id for each in self._open.values() if now - each.touched_at > KEPT_FOR]:
+        for old in [key for key, each in self._open.items() if now - each.touched_at > KEPT_FOR]:
             del self._open[old]
         while len(self._open) >= MOST:
             del self._open[next(iter(self._open))]
         draft = Draft(secrets.token_urlsafe(12), user_id, now)
-        self._open[draft.id] = draft
+        self._open[draft.id, user_id] = draft
         return draft
+
+    def keep(self, draft: Draft) -> None:
+        """A form that was made elsewhere; it takes the place of the same person's of the same id."""
+        self._open[draft.id, draft.user_id] = draft
 
     def get(self, identity: str, user_id: str, now: datetime) -> Draft | None:
         """Somebody's own form, unless its time is over."""
-        draft = self._open.get(identity)
-        if draft is None or draft.user_id != user_id or now - draft.touched_at > KEPT_FOR:
+        draft = self._open.get((identity, user_id))
+        if draft is None or now - draft.touched_at > KEPT_FOR:
             return None
         draft.touched_at = now
         return draft

@@ -43,6 +43,14 @@ def pages(form: Form) -> list[list[Item]]:
     return found + (_cut(added) if added else [])
 
 
+def together(found: list[list[Item]]) -> list[list[Item]]:
+    """The pages as one, "More" last, when that is not too long: for changing what is there already."""
+    items = [item for page in found for item in page]
+    if len(items) > MOST_ON_A_PAGE:
+        return found
+    return [sorted(items, key=lambda item: isinstance(item, More))]
+
+
 def _needs_one(form: Form) -> bool:
     """An update that changes nothing is no proposal."""
     if form.operation.method != "PATCH" or form.body is None or form.body.fixed.keys() - {"type"}:

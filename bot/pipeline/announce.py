@@ -1,116 +1,142 @@
-"""Step 4: every proposal has one card that shows where it stands; what came of it goes into the thread."""
+"""Step 4: every proposal has a card that shows where it stands, of its own or with others of its kind.
+
+Cards leave no faster than Slack takes them. Room is taken first and a card is drawn from its proposal as it
+is then: several changes of one card become the last one.
+"""
 
 import logging
 from dataclasses import dataclass
-from datetime import timedelta
 
-from bot.cards import card, thread_line
+from bot.cards import Message, card, thread_line
+from bot.cards.bundle import bundle_card, bundle_line
+from bot.pace import POST, UPDATE
+from bot.pipeline.drawing import Sheet, certainly_not_posted, draw, pause_after
+from bot.pipeline.gather import gather
 from bot.pipeline.parts import LEASE, Parts, new_token
-from bot.slack import SlackError, SlackNoAnswer, SlackRateLimited, SlackRefused
-from store.models import Proposal
-from store.proposals import card_drawn, card_not_drawn, card_posted, claim_cards, line_told, untold
+from bot.pipeline.views import view_of
+from bot.slack import SlackError
+from store.bundles import bundle_drawn, bundle_not_drawn, claim_outgoing
+from store.cards import card_drawn, card_not_drawn, untold
+from store.models import Bundle, Proposal
 
 log = logging.getLogger(__name__)
-
-# Slack's answers to an update that no later try can mend: the card is gone or can no longer be edited.
-# https://docs.slack.dev/reference/methods/chat.update
-_CARD_LOST = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "is_inactive"})
-_AGAIN_AFTER = timedelta(seconds=2)
-_REFUSED_AGAIN_AFTER = timedelta(seconds=60)  # a person has to mend it (invite the bot, fix the token)
-_CLOCKS_DIFFER = 60.0  # seconds between Slack's clock and ours, at most
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimedCard:
-    """A proposal whose card is behind, under our claim."""
+    """A proposal or a bundle whose card is behind, under our claim, and what there is room for."""
 
-    proposal: Proposal
+    shown: Proposal | Bundle
     token: str
+    room: str | None
+
+    @property
+    def sheet(self) -> Sheet:
+        """Where its card is."""
+        one = self.shown
+        named = "proposal_id" if isinstance(one, Proposal) else "bundle_id"
+        return Sheet(one.id, named, one.channel, one.card_ts, one.card_sent_at, self.room)
 
 
 async def claim(parts: Parts, limit: int) -> list[ClaimedCard]:
-    """Take proposals whose card is behind, those just decided first."""
-    token, now = new_token(), parts.clock()
-    found = await parts.store.do(claim_cards, token=token, now=now, until=now + LEASE, limit=limit)
-    return [ClaimedCard(proposal, token) for proposal in found]
+    """Take as many cards as there is room for, those just decided first; what must wait is put together."""
+    token, now, pace, channel = new_token(), parts.clock(), parts.slack.pace, parts.channel
+    redraws, posts = pace.free(UPDATE, channel), pace.free(POST, channel)
+    room, until = min(limit, posts), now + LEASE
+    redraws = min(limit, redraws)
+    found = await parts.store.do(
+        claim_outgoing, token=token, now=now, until=until, redraws=redraws, posts=room
+    )
+    taken: list[Proposal | Bundle] = [*found.cards, *found.bundles]
+    if found.joinable:  # more of a kind that is on one card already joins it, whatever room there is
+        await gather(parts)
+        found = await parts.store.do(
+            claim_outgoing, token=token, now=now, until=until, redraws=0, posts=room, joined=True
+        )
+        taken += [*found.cards, *found.bundles]
+    if found.waiting and posts <= sum(map(_is_new, taken)):  # it is Slack's pace that they wait for
+        await gather(parts)
+    return [_with_room(parts, one, token) for one in taken]
+
+
+def _is_new(one: Proposal | Bundle) -> bool:
+    return one.card_ts is None
+
+
+def _with_room(parts: Parts, one: Proposal | Bundle, token: str) -> ClaimedCard:
+    """Without room (another lane was faster) the gateway says so, and the card is drawn a little later."""
+    method = POST if _is_new(one) else UPDATE
+    return ClaimedCard(one, token, method if parts.slack.pace.take(method, parts.channel) else None)
 
 
 async def announce(parts: Parts, claimed: ClaimedCard) -> None:
-    """Post or redraw one card, then say in its thread what has come of it since."""
-    proposal, token = claimed.proposal, claimed.token
+    """Post or redraw one card, and have said in its thread what has come of it since."""
+    if isinstance(claimed.shown, Bundle):
+        await _announce_bundle(parts, claimed, claimed.shown)
+    else:
+        await _announce_card(parts, claimed, claimed.shown)
+
+
+async def _announce_card(parts: Parts, claimed: ClaimedCard, proposal: Proposal) -> None:
     try:
-        channel, ts = await _draw(parts, proposal)
-        if proposal.version > 1:
-            # Noted before anything else can fail: a card posted anew must not be posted again.
-            await parts.store.do(card_posted, proposal.id, token=token, channel=channel, ts=ts)
-        told = await _tell(parts, proposal, channel, ts)
+        channel, ts = await draw(parts, claimed.sheet, card(proposal, await view_of(parts, proposal)))
     except SlackError as error:
-        await _try_later(parts, claimed, error)
+        log.warning("the card of %s is not drawn: %s", proposal.id, error)
+        await parts.store.do(
+            card_not_drawn,
+            proposal.id,
+            token=claimed.token,
+            due_at=parts.clock() + pause_after(error),
+            certainly_not_posted=certainly_not_posted(claimed.sheet, error),
+        )
         return
+    news = [] if proposal.version == 1 else await parts.store.do(untold, proposal.id, proposal.version)
+    lines = {change.version: line for change in news if (line := thread_line(proposal, change)) is not None}
     await parts.store.do(
-        card_drawn, proposal.id, token=token, version=proposal.version, channel=channel, ts=ts, told=told
-    )
-
-
-async def _draw(parts: Parts, proposal: Proposal) -> tuple[str, str]:
-    """Bring the card up to date; its channel and ts. Raises SlackError."""
-    message = card(proposal, await parts.authority.describe())
-    channel, ts = proposal.channel or parts.channel, proposal.card_ts
-    if ts is None and proposal.card_sent_at is not None:
-        # An earlier try may have posted it: better found than asked twice.
-        ts = await _find(parts, proposal)
-    if ts is not None:
-        try:
-            await parts.slack.update(channel, ts, message)
-        except SlackRefused as error:
-            if error.code not in _CARD_LOST:
-                raise
-        else:
-            return channel, ts
-    ts = await parts.slack.post(parts.channel, message)
-    log.info("posted the card of %s (rule %s)", proposal.id, proposal.rule)
-    return parts.channel, ts
-
-
-async def _find(parts: Parts, proposal: Proposal) -> str | None:
-    assert proposal.card_sent_at is not None  # noqa: S101 - the caller has looked
-    since = proposal.card_sent_at.timestamp() - _CLOCKS_DIFFER
-    try:
-        return await parts.slack.find_card(parts.channel, proposal.id, since)
-    except SlackRateLimited:
-        raise
-    except SlackRefused as error:
-        # Without channels:history the card is posted again: a lost question is worse than a repeated one.
-        log.warning("cannot look for the card of %s: %s", proposal.id, error)
-        return None
-
-
-async def _tell(parts: Parts, proposal: Proposal, channel: str, ts: str) -> list[int]:
-    """Post the lines the thread lacks; the versions that need no more telling. Raises SlackError."""
-    if proposal.version == 1:
-        return []
-    told = []
-    for change in await parts.store.do(untold, proposal.id):
-        line = thread_line(proposal, change)
-        if line is not None:
-            await parts.slack.post(channel, line, thread_ts=ts)
-            await parts.store.do(line_told, proposal.id, change.version)
-        told.append(change.version)
-    return told
-
-
-async def _try_later(parts: Parts, claimed: ClaimedCard, error: SlackError) -> None:
-    wait = _AGAIN_AFTER
-    if isinstance(error, SlackRateLimited):
-        wait = timedelta(seconds=error.retry_after)
-    elif isinstance(error, SlackRefused):
-        wait = _REFUSED_AGAIN_AFTER
-    log.warning("the card of %s is not drawn: %s", claimed.proposal.id, error)
-    await parts.store.do(
-        card_not_drawn,
-        claimed.proposal.id,
+        card_drawn,
+        proposal.id,
         token=claimed.token,
-        due_at=parts.clock() + wait,
-        # An earlier try that may have posted it stays noted until the card is found.
-        certainly_not_posted=claimed.proposal.card_sent_at is None and not isinstance(error, SlackNoAnswer),
+        version=proposal.version,
+        channel=channel,
+        ts=ts,
+        at=parts.clock(),
+        told=[change.version for change in news],
+        lines={version: _content(line) for version, line in lines.items()},
     )
+    if lines:
+        parts.wake("notices")
+
+
+async def _announce_bundle(parts: Parts, claimed: ClaimedCard, bundle: Bundle) -> None:
+    now = parts.clock()
+    try:
+        deciders = await parts.authority.describe()
+        channel, ts = await draw(parts, claimed.sheet, bundle_card(bundle, deciders=deciders, now=now))
+    except SlackError as error:
+        log.warning("the card of bundle %s is not drawn: %s", bundle.id, error)
+        await parts.store.do(
+            bundle_not_drawn,
+            bundle.id,
+            token=claimed.token,
+            due_at=parts.clock() + pause_after(error),
+            certainly_not_posted=certainly_not_posted(claimed.sheet, error),
+        )
+        return
+    line = bundle_line(bundle)
+    await parts.store.do(
+        bundle_drawn,
+        bundle.id,
+        token=claimed.token,
+        version=bundle.version,
+        channel=channel,
+        ts=ts,
+        at=now,
+        shown=[proposal.id for proposal in bundle.members],
+        line=None if line is None else _content(line) | {"thread_ts": ts},
+    )
+    if line is not None:
+        parts.wake("notices")
+
+
+def _content(message: Message) -> dict[str, object]:
+    return {"text": message.text, "blocks": list(message.blocks)}

@@ -12,8 +12,10 @@ from bot.pipeline.outcomes import Drawn, concluded, drawn, look, was_so
 from bot.pipeline.parts import LEASE, Parts, backoff, new_token
 from bot.pipeline.propose import before, scope_of
 from bot.pipeline.reads import Reads
+from bot.pipeline.undo import NO_UNDO, as_polar_call, read_before
 from bot.pipeline.versions import rule_as_it_was
-from bot.rules import EvaluationError
+from bot.rules import EvaluationError, Rule, Scope
+from bot.rules.explain import false_part
 from polar.catalog import Call as PolarCall
 from polar.errors import InvalidCall, NotFound, PolarError
 from polar.events import parse
@@ -47,19 +49,35 @@ class ClaimedExecution:
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """A call that is done, by us or before, and Polar's whole answer to it, if it was to us."""
+    """A call that is done, by us or before, and Polar's whole answer to it, if it was to us.
+
+    `kept`: what undoing it needs to know was read first, or nothing is needed.
+    """
 
     result: Drawn
     answer: Any = None
+    kept: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Where a proposal goes from `executing`, and why in words; `again` asks for another try."""
+    """Where a proposal goes from `executing`, and why in words; `again` asks for another try.
+
+    `detail` is for whoever wants to know more: the condition as the rule's author wrote it.
+    """
 
     to: ProposalState
     reason: str | None = None
     again: bool = False
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _NoLonger:
+    """Why nothing is to be called any more, and the condition that says so."""
+
+    why: str
+    detail: str | None = None
 
 
 async def claim(parts: Parts, limit: int) -> list[ClaimedExecution]:
@@ -82,6 +100,7 @@ async def execute(parts: Parts, claimed: ClaimedExecution) -> None:
         now=now,
         reason=outcome.reason,
         due_at=now + backoff(attempts) if outcome.again else None,
+        detail=outcome.detail,
     )
     parts.wake("announce")
 
@@ -92,24 +111,23 @@ async def _checked(parts: Parts, claimed: ClaimedExecution) -> Outcome:
     if not any(call.state == CallState.PLANNED for call in calls):
         # Done before the program died: it only needs saying, and that a link is lost.
         return await _call_all(parts, claimed, await _remembered(parts, claimed.proposal))
-    plan: Plan | str
+    plan: Plan | _NoLonger
     try:
         plan = await _plan(parts, claimed.proposal)
     except NotFound as error:
-        plan = f"Checked just before the call: {error.plain}"
+        plan = _NoLonger(f"Checked just before the call: {error.plain}")
     except (EvaluationError, InvalidCall) as error:
         return Outcome(ProposalState.FAILED, f"Not sent: whether it still applies cannot be told ({error}).")
     except PolarError as error:
         if drawn(error) is Drawn.CONFIGURATION:
             return Outcome(ProposalState.FAILED, f"Not sent: {error.plain}")
         return _not_now(parts, claimed.proposal, f"Checking whether it still applies: {error.plain}")
-    if not isinstance(plan, str):
+    if isinstance(plan, Plan):
         return await _call_all(parts, claimed, plan)
     if all(call.state == CallState.PLANNED for call in calls):
-        return Outcome(ProposalState.WITHDRAWN, plan)
-    return await _call_all(
-        parts, claimed, Plan([])
-    )  # a part was done earlier: "nothing was done" would be a lie
+        return Outcome(ProposalState.WITHDRAWN, plan.why, detail=plan.detail)
+    # A part was done earlier: "nothing was done" would be a lie.
+    return await _call_all(parts, claimed, Plan([]))
 
 
 async def _remembered(parts: Parts, proposal: Proposal) -> Plan:
@@ -124,7 +142,7 @@ async def _remembered(parts: Parts, proposal: Proposal) -> Plan:
     return Plan(approved, rule, scope_of(parse(stored.body), parts.clock()))
 
 
-async def _plan(parts: Parts, proposal: Proposal) -> Plan | str:
+async def _plan(parts: Parts, proposal: Proposal) -> Plan | _NoLonger:
     """The calls to make now, or why it no longer applies. Raises PolarError, EvaluationError."""
     approved = [as_polar_call(call) for call in proposal.calls]
     if proposal.rule is None or proposal.event_id is None:
@@ -134,7 +152,7 @@ async def _plan(parts: Parts, proposal: Proposal) -> Plan | str:
     stored = await parts.store.do(get_event, proposal.event_id)
     rule = await rule_as_it_was(parts, proposal.rule, proposal.rule_version or "")
     if stored is None or rule is None:
-        return "Its event or its rule is no longer here."
+        return _NoLonger("Its event or its rule is no longer here.")
     event = parse(stored.body)
     names = scope_of(event, parts.clock(), await before(parts, event) if rule.compares() else None)
     if rule.then and any(call.state != CallState.PLANNED for call in proposal.calls):
@@ -143,9 +161,14 @@ async def _plan(parts: Parts, proposal: Proposal) -> Plan | str:
     items = rule.items(scope)
     scope = scope if items is None else scope.plus(each=items)
     if not rule.holds(scope):
-        condition = " ".join(rule.still.source.split()) if rule.still else ""
-        return f"Checked just before the call: it no longer applies ({condition})."
-    return Plan(list(rule.calls(scope, items)), rule, names)
+        return _NoLonger("Checked just before the call: it no longer applies.", _not_true(rule, scope))
+    # What somebody edited is what was approved: the rule has a say in whether, not in what.
+    calls = list(rule.calls(scope, items)) if proposal.edited_by is None else approved
+    return Plan(calls, rule, names)
+
+
+def _not_true(rule: Rule, scope: Scope) -> str | None:
+    return None if rule.still is None else f"No longer true: {false_part(rule.still, scope)}"
 
 
 async def _call_all(parts: Parts, claimed: ClaimedExecution, plan: Plan) -> Outcome:
@@ -182,7 +205,8 @@ async def _call_all(parts: Parts, claimed: ClaimedExecution, plan: Plan) -> Outc
     note = was_so(earlier + sum(one.result is Drawn.ALREADY_DONE for one in made), len(answers))
     last = made[-1].answer if made else None
     told = await hand_over(parts, proposal, plan, last)
-    return Outcome(ProposalState.SUCCEEDED, " ".join(filter(None, [note, told])) or None)
+    unread = None if all(one.kept for one in made) else NO_UNDO
+    return Outcome(ProposalState.SUCCEEDED, " ".join(filter(None, [note, told, unread])) or None)
 
 
 async def _wanted(parts: Parts, claimed: ClaimedExecution, plan: Plan) -> list[Call]:
@@ -224,8 +248,14 @@ async def _call(parts: Parts, claimed: ClaimedExecution, call: Call) -> _Made | 
 
     Raises what Polar's client raises, after noting it.
     """
+    before = await _before(parts, claimed.proposal, call)
     begun = await parts.store.do(
-        begin_call, claimed.proposal.id, call.number, token=claimed.token, now=parts.clock()
+        begin_call,
+        claimed.proposal.id,
+        call.number,
+        token=claimed.token,
+        now=parts.clock(),
+        before=before or None,
     )
     if not begun:
         return None
@@ -238,7 +268,14 @@ async def _call(parts: Parts, claimed: ClaimedExecution, call: Call) -> _Made | 
             return _Made(result)
         raise
     await _end(parts, claimed, call, CallState.DONE, status=answer.status, answer=excerpt(answer.body))
-    return _Made(Drawn.DONE, answer.body)
+    return _Made(Drawn.DONE, answer.body, kept=before is not None)
+
+
+async def _before(parts: Parts, proposal: Proposal, call: Call) -> dict[str, Any] | None:
+    """What undoing the call will need; None when it cannot be read. An undo is not itself undone."""
+    if proposal.undoes is not None:
+        return {}
+    return await read_before(Reads(parts.polar, within=_CHECK_WITHIN), as_polar_call(call))
 
 
 async def _looked_up(parts: Parts, call: PolarCall, error: PolarError) -> Drawn:
@@ -282,15 +319,10 @@ async def _end(
 
 def _not_now(parts: Parts, proposal: Proposal, why: str) -> Outcome:
     """Nothing was sent: try again after a pause, but not for ever."""
-    if proposal.decided_at is not None and parts.clock() - proposal.decided_at > _GIVE_UP_AFTER:
+    since = proposal.held_until or proposal.decided_at  # a retry sets the former: it may start now
+    if since is not None and parts.clock() - since > _GIVE_UP_AFTER:
         return Outcome(ProposalState.FAILED, f"Given up after a day. {why}")
     return Outcome(ProposalState.APPROVED, why, again=True)
-
-
-def as_polar_call(call: Call) -> PolarCall:
-    """A stored call as Polar's client takes it."""
-    body = None if call.body is None else dict(call.body)
-    return PolarCall(call.operation, dict(call.path), dict(call.query), body)
 
 
 _TELLING = frozenset({"id", "status", "amount", "currency", "is_invoice_generated", "inserted", "duplicates"})

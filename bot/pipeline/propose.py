@@ -7,11 +7,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from bot.pipeline.assess import gate
 from bot.pipeline.echo import WINDOW, judge
 from bot.pipeline.outcomes import Drawn, drawn
+from bot.pipeline.outcomes_seen import done_before, notice_outcomes
 from bot.pipeline.parts import LEASE, Parts, backoff, new_token
 from bot.pipeline.reads import Reads
 from bot.pipeline.stakes import customer_of, digest_of_proposal, money_of
+from bot.pipeline.sums import money_facts, with_money
 from bot.policy import Policy
 from bot.rules import Draft, EvaluationError, Rule, Scope, always_asks
 from polar.catalog import operations
@@ -63,7 +66,8 @@ async def propose(parts: Parts, claimed: Claimed) -> None:
     """Put one event through every rule that listens to it. Raises nothing that a later try would mend."""
     stored, event = claimed.event, parse(claimed.event.body)
     rules = parts.rules.for_event(event.type)
-    if not rules:
+    made = await done_before(parts, event, stored.received_at)
+    if not rules and not made:
         await _finish(parts, claimed, event, event.problem or "no rule listens to it")
         return
     # By the time of the event: it may come hours late, or be put before the rules once more.
@@ -79,7 +83,11 @@ async def propose(parts: Parts, claimed: Claimed) -> None:
             postpone_event, stored.id, token=claimed.token, due_at=due, note="a write is under way"
         )
     else:
-        await _apply(parts, claimed, event, rules)
+        await notice_outcomes(parts, event, stored, made)
+        if rules:
+            await _apply(parts, claimed, event, rules)
+        else:
+            await _finish(parts, claimed, event, event.problem or "no rule listens to it")
 
 
 async def _apply(parts: Parts, claimed: Claimed, event: Event, rules: tuple[Rule, ...]) -> None:
@@ -104,7 +112,7 @@ async def _apply(parts: Parts, claimed: Claimed, event: Event, rules: tuple[Rule
         else:
             spoken += [said] if said is not None else []
     if unread and parts.clock() - claimed.event.received_at < GIVE_UP_AFTER:
-        await _later(parts, claimed, spoken, unread)
+        await _later(parts, claimed, event, spoken, unread)
         return
     failures += [f"given up: rule {rule.name}: {error.plain}" for rule, error in unread]
     if failures:
@@ -112,7 +120,8 @@ async def _apply(parts: Parts, claimed: Claimed, event: Event, rules: tuple[Rule
     state = EventState.FAILED if failures else EventState.DONE
     note = "; ".join(failures) or _note(spoken, event)
     compared = parts.rules.compares(event.type)
-    await _conclude(parts, claimed, Conclusion(state, note[:1_000], spoken, sighting(event), compared))
+    conclusion = Conclusion(state, note[:1_000], spoken, sighting(event), compared, gate(parts, event))
+    await _conclude(parts, claimed, conclusion)
     _wake(parts, spoken)
 
 
@@ -132,7 +141,9 @@ def sighting(event: Event) -> Sighting | None:
     known = {
         name: value for name, value in event.data.items() if name not in _BEARER.get(event.subject.kind, ())
     }
-    return Sighting(subject_of(event.subject), key.terminal, key.timestamp, key.rank, known)
+    return Sighting(
+        subject_of(event.subject), key.terminal, key.timestamp, key.rank, known, customer_of(event)[0]
+    )
 
 
 def subject_of(subject: Subject) -> str:
@@ -148,10 +159,15 @@ def _note(spoken: list[Spoken], event: Event) -> str:
 def _wake(parts: Parts, spoken: list[Spoken]) -> None:
     if any(one.proposal for one in spoken):
         parts.wake("announce")
+        parts.wake("execute")  # what runs on its own is due at once
 
 
 async def _later(
-    parts: Parts, claimed: Claimed, spoken: list[Spoken], unread: list[tuple[Rule, PolarError]]
+    parts: Parts,
+    claimed: Claimed,
+    event: Event,
+    spoken: list[Spoken],
+    unread: list[tuple[Rule, PolarError]],
 ) -> None:
     """Polar could not be read: keep what the other rules said, and ask again after a pause."""
     why = "; ".join(f"rule {rule.name}: {error.plain}" for rule, error in unread)
@@ -159,7 +175,13 @@ async def _later(
     pause = max(pause_after(error, claimed.event.attempts) for _, error in unread)
     due_at = parts.clock() + pause
     await parts.store.do(
-        conclude_for_now, claimed.event.id, spoken, token=claimed.token, due_at=due_at, note=why[:1_000]
+        conclude_for_now,
+        claimed.event.id,
+        spoken,
+        token=claimed.token,
+        due_at=due_at,
+        note=why[:1_000],
+        judge=gate(parts, event),
     )
     _wake(parts, spoken)
 
@@ -202,8 +224,8 @@ async def consider(
 async def question(rule: Rule, scope: Scope, reads: Reads, *, fresh: bool) -> Draft | None:
     """The rule's question, or None when its `still` is not true or there is nothing to call.
 
-    `fresh`: the event is proof enough, so nothing is read for `still` alone. Raises EvaluationError and
-    PolarError.
+    `fresh`: the event is proof enough, so nothing is read for `still` alone; what money comes to always is.
+    Raises EvaluationError and PolarError.
     """
     if not fresh or rule.needs_reads():
         scope = await reads.fill(rule, scope)
@@ -214,7 +236,7 @@ async def question(rule: Rule, scope: Scope, reads: Reads, *, fresh: bool) -> Dr
     else:
         items = None
     draft = rule.draft(scope, items)
-    return draft if draft.calls else None
+    return replace(draft, money=await money_facts(reads, draft.calls)) if draft.calls else None
 
 
 def scope_of(event: Event, now: datetime, before: dict[str, Any] | None = None) -> Scope:
@@ -255,7 +277,7 @@ def new_proposal(
         subject=None if event.subject is None else subject_of(event.subject),
         title=draft.title,
         because=draft.because or (summarise(event),),
-        facts=tuple((fact.label, fact.value) for fact in facts(event)),
+        facts=with_money([(fact.label, fact.value) for fact in facts(event)], draft.money),
         risk=max(risks),
         always_asks=always_asks(event.type, risks, tells=draft.tells),
         calls=tuple(PlannedCall(call.operation, call.path, call.query, call.body) for call in draft.calls),

@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from bot.pipeline.assess import gate
 from bot.pipeline.outcomes import Drawn, drawn
 from bot.pipeline.parts import LEASE, Parts, new_token
 from bot.pipeline.propose import GIVE_UP_AFTER, before, new_proposal, pause_after, question, scope_of
@@ -11,7 +12,7 @@ from bot.pipeline.reads import Reads
 from bot.pipeline.versions import rule_as_it_was
 from bot.rules import EvaluationError
 from polar.errors import InvalidCall, NotFound, PolarError
-from polar.events import parse
+from polar.events import Event, parse
 from store.events import get_event
 from store.firings import claim_firings, conclude_firing
 from store.models import Firing, FiringState, NewProposal
@@ -35,6 +36,7 @@ class _Came:
     note: str | None = None
     due_at: datetime | None = None
     proposal: NewProposal | None = None
+    event: Event | None = None
 
 
 async def claim(parts: Parts, limit: int) -> list[ClaimedFiring]:
@@ -47,6 +49,7 @@ async def claim(parts: Parts, limit: int) -> list[ClaimedFiring]:
 async def ask_again(parts: Parts, claimed: ClaimedFiring) -> None:
     """Ask the rule again, with everything read anew."""
     came = await _outcome(parts, claimed.firing)
+    judge = None if came.event is None else gate(parts, came.event)
     await parts.store.do(
         conclude_firing,
         claimed.firing,
@@ -55,9 +58,11 @@ async def ask_again(parts: Parts, claimed: ClaimedFiring) -> None:
         note=came.note,
         due_at=came.due_at,
         proposal=came.proposal,
+        judge=judge,
     )
     if came.proposal is not None:
         parts.wake("announce")
+        parts.wake("execute")  # what runs on its own is due at once
 
 
 async def _outcome(parts: Parts, firing: Firing) -> _Came:
@@ -84,4 +89,4 @@ async def _outcome(parts: Parts, firing: Firing) -> _Came:
         return _Came(FiringState.SILENT, "nothing left to do after the wait")
     proposed = replace(firing, state=FiringState.PROPOSED)
     proposal = new_proposal(rule, parts.rules.policy, proposed, draft, event=event, now=parts.clock())
-    return _Came(FiringState.PROPOSED, proposal=proposal)
+    return _Came(FiringState.PROPOSED, proposal=proposal, event=event)

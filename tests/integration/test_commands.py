@@ -16,15 +16,21 @@ from bot.commands import COMMANDS, read_command
 from bot.demo.blockkit import lint_message
 from bot.demo.slack import SlackStandIn
 from bot.desk import Desk
+from bot.feed import Feed
+from bot.last_errors import LastErrors
+from bot.links import Links
 from bot.listeners import register
 from bot.pipeline.parts import Parts
 from bot.rule_list import reasons, rule_lines
 from bot.rules import RuleSet, load_rules, silent_reasons
+from bot.screens import Screens
+from bot.slash_command import SlashCommand
 from polar.catalog import event_types
 from store import Store, open_store
 from store.activity import RuleActivity, rule_activity
 from store.firings import keep_rules
 from store.models import Firing, FiringState, NewEvent
+from store.pause import paused
 from store.proposals import add_proposal
 from tests.slack_fixture import MAYA, OMAR, no_wait, served, web_client
 
@@ -59,7 +65,8 @@ class House:
         nobody: Any = None
         parts = Parts(self.store, nobody, nobody, self.rules, nobody, "C1", lambda: NOW, lambda _: None)
         app = AsyncApp(client=self._client, signing_secret=self.slack.signing_secret)
-        register(app, Desk(parts), nobody)
+        screens = Screens(parts, Feed(parts, LastErrors()), Links(self.store, nobody))
+        register(app, Desk(parts), nobody, SlashCommand(screens, nobody))
         return app
 
     async def fired(self, rule: str, *states: FiringState) -> None:
@@ -148,6 +155,40 @@ async def test_the_pages_are_turned_in_place(house):
     await house.slack.wait_until(lambda: "page 1 of 2" in house.slack.ephemerals(MAYA)[-1].text)
 
     assert len(house.slack.ephemerals(MAYA)) == 1
+
+
+async def test_the_queue_is_turned_in_place_and_hostile_titles_stay_words(
+    house, new_proposal, store_proposal
+):
+    for number in range(9):
+        title = f"{number} <!channel> *now* <https://evil.example|Approve here>"
+        proposal = new_proposal(title=title, created_at=NOW + timedelta(minutes=number))
+        await house.store.do(store_proposal, proposal)
+    first = said(await house.ask(MAYA, "queue"))
+    message = house.slack.ephemerals(MAYA)[-1]
+    assert "0 <!channel> *now*" in first
+    assert message.action_ids == ["queue.on"]
+
+    assert (await house.slack.click(MAYA, house.slack.channel, message.ts, "queue.on")).acked
+    await house.slack.wait_until(lambda: house.slack.ephemerals(MAYA)[-1].action_ids == ["queue.back"])
+    assert "page 2" in house.slack.ephemerals(MAYA)[-1].text
+    assert (await house.slack.click(MAYA, house.slack.channel, message.ts, "queue.back")).acked
+    await house.slack.wait_until(lambda: house.slack.ephemerals(MAYA)[-1].action_ids == ["queue.on"])
+
+
+@pytest.mark.parametrize(
+    "value", ["pause now", "resume", "propose", "", "queue 99999999999999999999", "show p"]
+)
+async def test_a_forged_page_shows_a_page_or_nothing(house, value):
+    await house.ask(MAYA, "queue")
+    shown = house.slack.ephemerals(MAYA)[-1]
+
+    clicked = await house.slack.click(
+        MAYA, house.slack.channel, shown.ts, "queue.on", value=value, forged=True
+    )
+
+    assert clicked.acked
+    assert await house.store.do(paused) is None
 
 
 async def test_rules_answer_in_time_when_they_have_fired_a_hundred_thousand_times(house):

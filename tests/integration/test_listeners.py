@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 from urllib.parse import urlencode
 
@@ -34,7 +34,7 @@ class QuietDesk(Desk):
         self.told: list[tuple[Tap, str]] = []
         self.error: Exception | None = None
 
-    async def decide(self, tap: Tap, verdict: Verdict) -> None:
+    async def decide(self, tap: Tap, verdict: Verdict, kept: Callable[[], None] = lambda: None) -> None:
         """Remember the tap."""
         if self.error is not None:
             raise self.error
@@ -106,7 +106,7 @@ def tapped(action_id: str = "approve", value: object = "p1:1", **more: Any) -> b
 @pytest.mark.parametrize(("action", "verdict"), [("approve", Verdict.APPROVE), ("decline", Verdict.DECLINE)])
 async def test_a_signed_tap_is_heard(slack: Slack, action: str, verdict: Verdict) -> None:
     assert (await slack.post(tapped(action))).status == 200
-    assert slack.desk.taps == [(Tap("U1", "T1", "p1", "C1", "1.2"), verdict)]
+    assert slack.desk.taps == [(Tap("U1", "T1", "p1", 1, "C1", "1.2"), verdict)]
 
 
 async def test_slack_s_challenge_is_answered(slack: Slack) -> None:

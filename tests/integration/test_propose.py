@@ -127,7 +127,7 @@ async def test_everybody_here_may_propose_and_the_proposer_may_not_approve_alone
         await here.slack.click(MAYA, own.channel, own.ts, "approve")
         assert "somebody else must approve" in await here.told(MAYA)
         assert here.polar.calls == []
-        assert here.now(own).action_ids == ["approve", "decline"]
+        assert here.now(own).action_ids == ["approve", "decline", "menu"]
 
         assert (await here.approve(own, JONAS)).startswith("Done")
     assert [call.operation for call in here.polar.calls] == ["orders:generate_invoice"]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from store import Store, open_store
+from store.cards import card_drawn, card_not_drawn, claim_cards, untold
 from store.decisions import decide
 from store.events import claim_events, finish_event, get_event, insert_events, postpone_event
 from store.execution import (
@@ -26,17 +27,11 @@ from store.models import (
     Proposal,
     Verdict,
 )
-from store.proposals import (
-    add_proposal,
-    card_drawn,
-    card_not_drawn,
-    claim_cards,
-    get_proposal,
-    untold,
-)
+from store.proposals import add_proposal, get_proposal
 from tests.store_beside import beside
 
 MINUTE = timedelta(minutes=1)
+ROOM = {"redraws": 9, "posts": 9}
 Make = Callable[..., Any]
 
 
@@ -206,15 +201,16 @@ async def test_after_a_restart_nothing_waits_for_the_claims_of_the_dead(
 ) -> None:
     until = now + timedelta(days=1)
     made = await store.do(store_proposal)
-    for claim in (claim_events, claim_firings, claim_cards):
+    for claim in (claim_events, claim_firings):
         await store.do(claim, token="dead", now=now, until=until, limit=9)
+    await store.do(claim_cards, token="dead", now=now, until=until, **ROOM)
     assert await store.do(claim_events, token="new", now=now, until=until, limit=9) == []
-    assert await store.do(claim_cards, token="new", now=now, until=until, limit=9) == []
+    assert await store.do(claim_cards, token="new", now=now, until=until, **ROOM) == []
     await store.do(release_claims)
     assert [e.id for e in await store.do(claim_events, token="new", now=now, until=until, limit=9)] == [
         made.event_id
     ]
-    assert [p.id for p in await store.do(claim_cards, token="new", now=now, until=until, limit=9)] == [
+    assert [p.id for p in await store.do(claim_cards, token="new", now=now, until=until, **ROOM)] == [
         made.id
     ]
 
@@ -232,7 +228,7 @@ async def test_rivals_never_draw_the_same_card(
 
         async def take(number: int, rival: Store) -> list[str]:
             taken, time = [], {"now": now, "until": now + MINUTE}
-            while some := await rival.do(claim_cards, token=f"t{number}", limit=6, **time):
+            while some := await rival.do(claim_cards, token=f"t{number}", redraws=6, posts=6, **time):
                 taken += [proposal.id for proposal in some]
             return taken
 
@@ -245,17 +241,17 @@ async def test_the_next_holder_of_a_card_learns_when_it_may_have_been_posted(
     store: Store, store_proposal: Make, now: datetime
 ) -> None:
     await store.do(store_proposal)
-    (first,) = await store.do(claim_cards, token="a", now=now, until=now + MINUTE, limit=9)
+    (first,) = await store.do(claim_cards, token="a", now=now, until=now + MINUTE, **ROOM)
     assert first.card_sent_at is None
     later = now + MINUTE * 2
-    (second,) = await store.do(claim_cards, token="b", now=later, until=later + MINUTE, limit=9)
+    (second,) = await store.do(claim_cards, token="b", now=later, until=later + MINUTE, **ROOM)
     assert second.card_sent_at == now
     assert not await store.do(card_not_drawn, first.id, token="a", due_at=later, certainly_not_posted=True)
     assert await store.do(card_not_drawn, first.id, token="b", due_at=later, certainly_not_posted=False)
-    (third,) = await store.do(claim_cards, token="c", now=later, until=later + MINUTE, limit=9)
+    (third,) = await store.do(claim_cards, token="c", now=later, until=later + MINUTE, **ROOM)
     assert third.card_sent_at == now
     assert await store.do(card_not_drawn, first.id, token="c", due_at=later, certainly_not_posted=True)
-    (fourth,) = await store.do(claim_cards, token="d", now=later, until=later + MINUTE, limit=9)
+    (fourth,) = await store.do(claim_cards, token="d", now=later, until=later + MINUTE, **ROOM)
     assert fourth.card_sent_at is None
 
 
@@ -263,17 +259,17 @@ async def test_a_card_is_drawn_again_when_something_changed_while_it_was_drawn(
     store: Store, store_proposal: Make, now: datetime
 ) -> None:
     made = await store.do(store_proposal)
-    (card,) = await store.do(claim_cards, token="a", now=now, until=now + MINUTE, limit=9)
+    (card,) = await store.do(claim_cards, token="a", now=now, until=now + MINUTE, **ROOM)
     await store.do(decide, Decision(made.id, "U1", Verdict.APPROVE, "button", now))
-    shown = {"version": card.version, "channel": "C1", "ts": "1.1", "told": [1]}
+    shown = {"version": card.version, "channel": "C1", "ts": "1.1", "at": now, "told": [1]}
     assert await store.do(card_drawn, made.id, token="a", **shown)
-    assert [change.version for change in await store.do(untold, made.id)] == [2]
-    (again,) = await store.do(claim_cards, token="b", now=now, until=now + MINUTE, limit=9)
+    assert [change.version for change in await store.do(untold, made.id, 2)] == [2]
+    (again,) = await store.do(claim_cards, token="b", now=now, until=now + MINUTE, **ROOM)
     assert (again.version, again.drawn, again.card_ts, again.card_sent_at) == (2, 1, "1.1", None)
     assert not await store.do(card_drawn, made.id, token="a", **shown)
     assert await store.do(card_drawn, made.id, token="b", **(shown | {"version": 2, "told": [2]}))
-    assert await store.do(claim_cards, token="c", now=now, until=now + MINUTE, limit=9) == []
-    assert await store.do(untold, made.id) == []
+    assert await store.do(claim_cards, token="c", now=now, until=now + MINUTE, **ROOM) == []
+    assert await store.do(untold, made.id, 2) == []
 
 
 async def test_a_decided_card_is_drawn_before_new_ones(
@@ -282,5 +278,5 @@ async def test_a_decided_card_is_drawn_before_new_ones(
     made = [await store.do(store_proposal) for _ in range(3)]
     await store.do(decide, Decision(made[2].id, "U1", Verdict.DECLINE, "button", now + MINUTE))
     later = now + MINUTE
-    (first,) = await store.do(claim_cards, token="a", now=later, until=later + MINUTE, limit=1)
+    (first,) = await store.do(claim_cards, token="a", now=later, until=later + MINUTE, redraws=0, posts=1)
     assert first.id == made[2].id

@@ -49,7 +49,8 @@ from store.models import (
     Transition,
     Verdict,
 )
-from store.proposals import add_proposal, advance, all_proposals, card_drawn, claim_cards, get_proposal, trail
+from store.cards import card_drawn, claim_cards
+from store.proposals import add_proposal, advance, all_proposals, get_proposal, trail
 
 S = ProposalState
 LEASE = timedelta(seconds=60)
@@ -304,8 +305,9 @@ class Life(RuleBasedStateMachine):
     @rule()
     def draw(self) -> None:
         token, until = next(self.tokens), self.now + LEASE
-        for card in self._do(claim_cards, token=token, now=self.now, until=until, limit=2):
-            shown = {"version": card.version, "channel": "C1", "ts": "1.1", "told": [card.version]}
+        for card in self._do(claim_cards, token=token, now=self.now, until=until, redraws=2, posts=2):
+            shown = {"version": card.version, "channel": "C1", "ts": "1.1", "at": self.now}
+            shown |= {"told": [card.version]}
             assert self._do(card_drawn, card.id, token=token, **shown)
 
     # what must always be true

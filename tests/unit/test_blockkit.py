@@ -190,7 +190,7 @@ REFUSED = {
     "no type": ({}, "/type"),
     "no object": (7, ""),
     "no string": ({"type": "divider", "block_id": 7}, "/block_id"),
-    "unknown element": (actions({"type": "users_select"}), "/elements/0/type"),
+    "unknown element": (actions({"type": "channels_select"}), "/elements/0/type"),
     "typed text among actions": (actions({"type": "plain_text_input"}), "/elements/0/type"),
     "unknown key": ({"type": "divider", "style": "thick"}, "/style"),
     "hidden button": (actions(button(visible_to_user_ids=["U1"])), "/elements/0/visible_to_user_ids"),

@@ -1,168 +1,236 @@
-"""Cards in every state, for any payload: within Slack's limits, and no customer's word becomes markup."""
+"""What a card says and offers in each of its states; what holds for any card is in test_cards_property."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bot import cards
 from bot.cards.text import clean, escape
-from bot.demo.blockkit import lint_message, lint_view
-from polar.events import parse
-from polar.summaries import facts, summarise
-from store.models import Call, CallState, Proposal, ProposalState, Transition
+from store.models import CallState, Mode, ProposalState, Transition
+from tests.card_states import STATES, asked, decided, message_of
+from tests.card_strategies import NOW, a_proposal, assert_harmless, elements
 
-PAYLOADS = Path(__file__).parents[1] / "payloads" / "deliveries.jsonl"
-RECORDED = [row["body"] for row in map(json.loads, PAYLOADS.read_text().splitlines())]
-NOW = datetime(2026, 11, 21, 4, tzinfo=UTC)
-HOSTILE = st.sampled_from(
-    [
-        "<!channel>",
-        "<@U0OPERATOR>",
-        "<https://evil.example|Approve here>",
-        "`*bold*` _it_ ~no~",
-        "\u202eevil\u2066 rtl",
-        "a\nApproved by the boss\n:white_check_mark:",
-        "x" * 3_000,
-        "👩\u200d💻🏴\u200d☠️" * 50,
-        "&lt;!here&gt;",
-        "\x00\x1b[31m",
-        "\ud800",
-        "",
+VIEW = cards.CardView(deciders="Ada may decide")
+PENDING = [name for name, (proposal, _) in STATES.items() if proposal.state == ProposalState.PENDING]
+
+
+def labels(message: cards.Message) -> list[str]:
+    """The buttons, in order."""
+    found = elements(list(message.blocks))
+    return [one["text"]["text"] for one in found if one.get("type") == "button"]
+
+
+def options(message: cards.Message) -> list[str]:
+    """What the menu holds."""
+    found = [one for one in elements(list(message.blocks)) if one.get("type") == "overflow"]
+    return [option["text"]["text"] for menu in found for option in menu["options"]]
+
+
+def said(message: cards.Message) -> str:
+    """All text of a card, people and times as placeholders."""
+    shown = {"user": lambda one: f"@{one['user_id']}", "date": lambda _: "(then)"}
+    texts = [
+        shown[one["type"]](one) if one["type"] in shown else one["text"]
+        for one in elements(list(message.blocks))
+        if one.get("type") in ("text", "plain_text", *shown)
     ]
+    return "".join(texts)
+
+
+@pytest.mark.parametrize(
+    ("name", "buttons"),
+    [
+        ("pending", ["Approve", "Decline"]),
+        ("one of two", ["Approve", "Decline"]),
+        ("edited", ["Approve", "Decline"]),
+        ("on hold", ["Decline"]),
+        ("being decided", []),
+        ("approved, held", ["Undo"]),
+        ("approved, later", ["Undo"]),
+        ("running", []),
+        ("done", []),
+        ("done, undo", ["Undo"]),
+        ("being undone", []),
+        ("undone", []),
+        ("refused", ["Retry"]),
+        ("no answer", ["Check again", "Was done", "Not done"]),
+        ("declined", []),
+        ("expired", []),
+        ("withdrawn", []),
+        ("undone in time", []),
+        ("failed on its own", ["Retry"]),
+        ("graduation", ["Turn on", "Keep asking", "Why?"]),
+        ("turned on", []),
+    ],
 )
-TEXT = HOSTILE | st.text(max_size=80)
-SENDABLE = TEXT.filter(lambda text: text.isprintable() or "\ud800" not in text)
+def test_each_state_offers_what_can_be_done_in_it(name, buttons):
+    assert buttons == labels(message_of(name))
 
 
-def a_proposal(**changes: Any) -> Proposal:
-    call = Call(operation="license_keys:update", path={"id": "k1"}, body={"status": "disabled"}, number=0)
-    given_ = Proposal(
-        id="p234567abcdef", fact_key="f", event_id="e", rule="disable-keys-of-refunded-order", rule_version="v",
-        subject="order:o", title="Disable 1 license key of Bob, $29.00 refunded?", because=("Refunded in full",),
-        facts=(("Customer", "Bob (bob@example.com)"), ("Amount", "$29.00")), risk="R2", always_asks=None,
-        created_at=NOW, state=ProposalState.PENDING, version=1, note=None, attempts=0, looks=0, decided_by=None,
-        decided_at=None, channel=None, card_ts=None, drawn=0, calls=(call,),
-    )  # fmt: skip
-    return replace(given_, **changes)
-
-
-def payload(message: cards.Message) -> dict[str, Any]:
-    return {
-        "channel": "C1",
-        "text": message.text,
-        "blocks": list(message.blocks),
-        "metadata": message.metadata,
-    }
-
-
-def elements(node: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(node, dict):
-        yield node
-    for child in node.values() if isinstance(node, dict) else node if isinstance(node, list | tuple) else ():
-        yield from elements(child)
-
-
-@st.composite
-def proposals(draw: st.DrawFn) -> Proposal:
-    states = st.sampled_from(list(CallState))
-    made = st.builds(Call, st.just("license_keys:update"), st.just({"id": "k"}), st.just({}), st.just({"status": "granted"}),
-                     st.integers(0, 99), states, st.none() | st.integers(200, 500), st.none() | TEXT)  # fmt: skip
-    decided = draw(st.booleans())
-    return a_proposal(
-        title=draw(TEXT),
-        because=tuple(draw(st.lists(TEXT, max_size=8))),
-        facts=tuple(draw(st.lists(st.tuples(TEXT, TEXT), max_size=8))),
-        state=draw(st.sampled_from(list(ProposalState))),
-        note=draw(st.none() | TEXT),
-        always_asks=draw(st.none() | TEXT),
-        calls=tuple(draw(st.lists(made, min_size=1, max_size=30))),
-        decided_by=draw(st.sampled_from(["U1", "W2", "cli:anna", "policy"])) if decided else None,
-        decided_at=NOW if decided else None,
-    )
-
-
-@settings(deadline=None, max_examples=200)
-@given(proposals(), TEXT)
-def test_every_card_in_every_state_keeps_slacks_limits(proposal, deciders):
-    message = cards.card(proposal, deciders)
-    change = Transition(proposal.id, 2, ProposalState.EXECUTING, proposal.state, "x", proposal.note, NOW)
-    line = cards.thread_line(proposal, change)
-
-    assert [] == lint_message(payload(message))
-    assert line is None or [] == lint_message(payload(line))
-    assert len(message.text) <= 4_000
-
-
-@settings(deadline=None, max_examples=200)
-@given(proposals())
-def test_no_word_of_a_customer_stands_where_slack_reads_markup(proposal):
-    message = cards.card(proposal, "Ada may decide")
-
-    for element in elements(list(message.blocks)):
-        assert "mrkdwn" != element.get("type")
-        if element.get("type") == "user":
-            assert element["user_id"] == proposal.decided_by
-    assert "<" not in message.text
-    assert ">" not in message.text
-
-
-@settings(deadline=None, max_examples=100)
-@given(st.sampled_from(RECORDED), SENDABLE, SENDABLE)
-def test_a_card_of_any_event_with_a_hostile_name_keeps_slacks_limits(body, name, email):
-    raw = json.loads(body)
-    customer = raw["data"].get("customer")
-    for target in (raw["data"], customer if isinstance(customer, dict) else {}):
-        target |= {"name": name, "email": email}
-    event = parse(json.dumps(raw).encode())
-    proposal = a_proposal(title=f"Do it for {name}?", because=(summarise(event),),
-                          facts=tuple((fact.label, fact.value) for fact in facts(event)))  # fmt: skip
-
-    assert [] == lint_message(payload(cards.card(proposal, "Ada may decide")))
-
-
-@settings(deadline=None, max_examples=100)
-@given(
-    st.lists(proposals(), max_size=12),
-    st.dictionaries(st.sampled_from(list(ProposalState)), st.integers(0, 10**6)),
+@pytest.mark.parametrize(
+    ("name", "text", "line"),
+    [
+        ("pending", "", "Decide before (then): $34.51 at stake, then it expires and nothing is done."),
+        ("pending", "", "score 91.8 · 50 yes 0 no · 35 more to 95"),
+        ("pending", "", "Refunds today  $120.00 of $200.00"),
+        ("one of two", "One more yes: ", "@U0BEN said yes. It takes two: one more person has to approve."),
+        (
+            "edited",
+            "Changed: ",
+            "Edited by @U0ANNA, so it needs a decision of its own. Changed:\nAmount  $34.51 → $20.00",
+        ),
+        (
+            "changed",
+            "Changed: ",
+            "Changed at Polar since this was proposed:\nLeft to refund  $34.51 → $14.51",
+        ),
+        ("snoozed", "", "Snoozed until (then) by @U0BEN. It can still be decided."),
+        ("assigned", "", "Assigned to @U0BEN."),
+        ("on hold", "On hold: ", "On hold by @U0BEN. Nobody can approve it until"),
+        ("always asks", "", "always asks: irreversible"),
+        (
+            "being decided",
+            "Deciding: ",
+            "Deciding… @U0ANNA said yes; Polar is asked whether anything has changed.",
+        ),
+        (
+            "approved, held",
+            "Approved: ",
+            "Approved by @U0ANNA, (then).\nRuns (then). Until then Undo takes it back.",
+        ),
+        (
+            "approved, later",
+            "Approved: ",
+            "Not done yet: Polar could not be reached. Nothing was done. Trying again.",
+        ),
+        ("running", "Running: ", "Running now. Approved by @U0ANNA, (then)."),
+        ("done", "Done: ", "Done. Approved by @U0ANNA, (then)."),
+        ("done, undo", "Done: ", "audit: agreed, 31/31"),
+        ("being undone", "Done: ", "Being undone by @U0BEN…"),
+        ("undone", "Undone: ", "Undone by @U0BEN, (then)."),
+        ("refused", "Failed: ", "Look at it in Polar, and Retry once its state allows this."),
+        ("no answer", "No answer: ", "it may or may not have been done. Nothing is sent twice."),
+        ("declined", "Declined: ", "Nothing was done. Declined by @U0ANNA, (then)."),
+        ("declined, why", "Declined: ", "Why: Settled another way"),
+        (
+            "expired",
+            "Expired: ",
+            "Nobody decided in time. Nothing was done. If it is still wanted: /polar propose.",
+        ),
+        (
+            "withdrawn",
+            "Withdrawn: ",
+            "Nothing was done. Checked just before the call: it no longer applies. Approved",
+        ),
+        ("undone in time", "Undone: ", "Undone by @U0ANNA in time. Nothing was done."),
+        ("failed on its own", "Failed: ", "It ran on its own: such cases need no yes, (then)."),
+        ("failed on its own", "Failed: ", "Of 2 calls: 1 done, 1 refused."),
+        ("turned on", "Turned on: ", "Such cases now run on their own. Turned on by @U0ANNA, (then)."),
+    ],
 )
-def test_home_and_queue_keep_slacks_limits(found, counts):
-    links = {"p234567abcdef": "https://example.slack.com/archives/C1/p1"}
-    view = cards.home_view(found, counts, links, deciders="Ada may decide", failed_events=3, now=NOW)
+def test_each_state_says_where_it_stands_and_what_to_do_next(name, text, line):
+    message = message_of(name)
 
-    assert [] == lint_view(view)
-    assert [] == lint_message(payload(cards.queue_message(found, counts, links)))
+    assert message.text == f"{text}{STATES[name][0].title}"
+    assert line in said(message)
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_a_card_names_its_proposal_and_only_a_pending_one_says_who_may_decide(name):
+    message = message_of(name)
+
+    assert STATES[name][0].id in said(message)
+    assert (name in PENDING) == ("may decide" in said(message))
 
 
 def test_a_pending_card_asks_the_whole_question_in_one_line_and_has_the_two_buttons():
-    message = cards.card(a_proposal(), "Ada may decide")
+    message = cards.card(a_proposal(), VIEW)
     buttons = {one["action_id"]: one for one in elements(list(message.blocks)) if one.get("type") == "button"}
 
     assert "Disable 1 license key of Bob, $29.00 refunded?" == message.text
     assert {"approve", "decline"} == buttons.keys()
     assert all(one["value"].startswith("p234567abcdef") for one in buttons.values())
     assert {"A", "D"} == {one["text"]["text"][0] for one in buttons.values()}
+    assert ["Details", "Edit", "Snooze", "Assign", "Ask in thread"] == options(message)
+
+
+def test_a_button_names_the_edition_and_a_new_drawing_of_the_same_question_keeps_it():
+    def value(**changes: Any) -> set[str]:
+        found = elements(list(cards.card(a_proposal(**changes), VIEW).blocks))
+        return {one["value"] for one in found if one.get("type") == "button"}
+
+    assert {"p234567abcdef:1"} == value(version=7)
+    assert {"p234567abcdef:2"} == value(version=8, edition=2)
+
+
+def test_undo_is_offered_until_the_hold_is_over_and_not_a_second_longer():
+    proposal, view = STATES["approved, held"]
+    over = replace(view, now=proposal.held_until)
+
+    assert ["Undo"] == labels(cards.card(proposal, view))
+    assert [] == labels(cards.card(proposal, over))
+    assert "It is about to run." in said(cards.card(proposal, over))
+
+
+def test_what_was_sent_in_part_cannot_be_taken_back():
+    proposal, view = STATES["approved, later"]
+    sent = replace(
+        proposal, calls=(*proposal.calls, replace(proposal.calls[0], number=1, state=CallState.DONE))
+    )
+
+    assert [] == labels(cards.card(sent, view))
+
+
+def test_an_undo_that_was_declined_can_be_asked_for_again():
+    proposal, view = STATES["being undone"]
+    declined = replace(view, undone=replace(proposal, state=ProposalState.DECLINED))
+
+    assert ["Undo"] == labels(cards.card(proposal, declined))
+
+
+def test_an_audit_looks_like_any_other_question():
+    assert cards.card(asked(mode=Mode.AUDIT), VIEW) == cards.card(asked(mode=Mode.ASKED), VIEW)
+    # Even if somebody handed the line in too early.
+    assert cards.card(asked(mode=Mode.AUDIT), replace(VIEW, audit="audit: agreed, 31/31")) == cards.card(
+        asked(), VIEW
+    )
+
+
+def test_a_declined_card_asks_why_until_somebody_has_said_so():
+    def asks(name: str) -> bool:
+        return "reason" in [one.get("action_id") for one in elements(list(message_of(name).blocks))]
+
+    assert asks("declined")
+    assert not asks("declined, why")
+
+
+def test_two_approvers_are_both_named():
+    message = cards.card(decided(ProposalState.SUCCEEDED), replace(VIEW, approvals=("U0BEN", "U0ANNA")))
+
+    assert "Approved by @U0BEN and @U0ANNA, (then)." in said(message)
+
+
+def test_an_edited_proposal_that_ran_says_who_edited_it():
+    message = cards.card(decided(ProposalState.SUCCEEDED, edition=2, edited_by="U0BEN"), VIEW)
+
+    assert "Approved by @U0ANNA, (then), as edited by @U0BEN." in said(message)
 
 
 @pytest.mark.parametrize("state", [state for state in ProposalState if state != ProposalState.PENDING])
-def test_a_card_that_waits_for_nobody_has_no_buttons(state):
-    message = cards.card(
-        a_proposal(state=state, decided_by="U1", decided_at=NOW, note="why"), "Ada may decide"
-    )
+def test_a_card_that_waits_for_nobody_cannot_be_decided(state):
+    message = cards.card(a_proposal(state=state, decided_by="U1", decided_at=NOW, note="why"), VIEW)
 
-    assert "actions" not in [block["type"] for block in message.blocks]
+    assert not {"Approve", "Decline"} & set(labels(message))
 
 
 @pytest.mark.parametrize("state", [ProposalState.APPROVED, ProposalState.SUCCEEDED, ProposalState.FAILED,
                                    ProposalState.UNKNOWN, ProposalState.DECLINED])  # fmt: skip
 def test_a_decided_card_says_who_decided_and_when(state):
-    message = cards.card(a_proposal(state=state, decided_by="U1", decided_at=NOW), "Ada may decide")
+    message = cards.card(a_proposal(state=state, decided_by="U1", decided_at=NOW), VIEW)
     found = list(elements(list(message.blocks)))
 
     assert ["U1"] == [one["user_id"] for one in found if one.get("type") == "user"]
@@ -170,7 +238,7 @@ def test_a_decided_card_says_who_decided_and_when(state):
 
 
 def test_each_redraw_has_new_block_ids():
-    first, second = (cards.card(a_proposal(version=version), "x").blocks for version in (1, 2))
+    first, second = (cards.card(a_proposal(version=version), VIEW).blocks for version in (1, 2))
 
     assert not {one["block_id"] for one in first} & {one["block_id"] for one in second}
 
@@ -179,7 +247,7 @@ def test_polars_refusal_is_on_the_card_and_in_the_thread():
     failed = a_proposal(state=ProposalState.FAILED, note="Polar refused: Order is already fully refunded")
     change = Transition(failed.id, 4, ProposalState.EXECUTING, ProposalState.FAILED, "x", failed.note, NOW)
 
-    assert "Order is already fully refunded" in json.dumps(cards.card(failed, "x").blocks)
+    assert "Order is already fully refunded" in json.dumps(cards.card(failed, VIEW).blocks)
     assert "Order is already fully refunded" in str(cards.thread_line(failed, change))
 
 
@@ -211,3 +279,17 @@ def test_a_refusal_names_who_may_decide():
     assert "You are a guest. Nothing was changed. Ada may decide." == cards.refusal(
         "You are a guest.", "Ada may decide"
     )
+
+
+def test_whoever_taps_what_is_on_hold_is_told_who_holds_it_and_how_to_go_on():
+    told = cards.on_hold(a_proposal(on_hold_by="U0BEN"))
+
+    assert told.startswith("This is on hold by <@U0BEN>. Nothing was changed.")
+    assert "release" in told
+
+
+@pytest.mark.parametrize("name", [name for name in cards.__all__ if name.isupper()])
+def test_what_always_reads_the_same_is_a_short_sentence_without_markup(name):
+    assert_harmless([], getattr(cards, name))
+    assert getattr(cards, name).endswith(".")
+    assert len(getattr(cards, name)) < 200

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bot.__main__ import main
+from bot.policy import TABLES, Policy
 from bot.rules import load_rules
 from bot.rules.expression import STANDARD_FUNCTIONS
 from bot.rules.functions import FUNCTIONS
@@ -16,7 +17,9 @@ from bot.rules.policy import ALWAYS_ASK_EVENTS
 
 TESTS = Path(__file__).parent.parent
 PAGE = (TESTS.parent / "bot/rules/README.md").read_text("utf-8")
-EXAMPLES = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+_TOML = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
+EXAMPLES = [example for example in _TOML if "[[rule]]" in example]
+[POLICY] = [example for example in _TOML if "[[rule]]" not in example]
 DELIVERIES = (TESTS / "payloads/deliveries.jsonl").read_text().splitlines()
 BODIES = {json.loads(line)["type"]: json.loads(json.loads(line)["body"]) for line in DELIVERIES}
 
@@ -65,9 +68,34 @@ def test_example_is_without_problems(example, tmp_path):
 
 def test_all_examples_go_into_one_file(tmp_path):
     path = tmp_path / "mine.toml"
-    path.write_text("\n".join(EXAMPLES))
+    path.write_text("\n".join([*EXAMPLES, POLICY]))
 
     assert len(load_rules(path).origins) > len(EXAMPLES)
+
+
+def test_the_tables_beside_the_rules_load_and_show_everything_there_is(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(POLICY)
+    shown = tomllib.loads(POLICY)
+
+    policy = load_rules(path).policy
+
+    assert shown.keys() == TABLES
+    for name in ("two_people", "schedule", "caps", "graduation"):
+        assert shown[name].keys() == type(getattr(policy, name)).model_fields.keys()
+    assert all(f"| `[{name}]` |" in PAGE for name in TABLES)
+
+
+def test_what_the_example_does_not_mark_is_what_holds_when_nothing_is_said(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(POLICY)
+
+    said, default = load_rules(path).policy, Policy()
+
+    assert said.caps == default.caps
+    assert said.schedule.model_copy(update={"quiet": None, "escalate_to": ()}) == default.schedule
+    marked = {"opt_in": (), "never": (), "accept": {}}
+    assert said.graduation.model_copy(update=marked) == default.graduation
 
 
 def test_the_first_example_is_five_lines_below_its_name():

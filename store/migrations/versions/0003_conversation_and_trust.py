@@ -29,6 +29,14 @@ def upgrade() -> None:
     )
     op.create_index("ix_bundles_card_ts", "bundles", ["card_ts"], unique=False)
     op.create_index(
+        "ix_bundles_open",
+        "bundles",
+        ["created_at"],
+        unique=False,
+        sqlite_where=sa.text("closed_at IS NULL"),
+        postgresql_where=sa.text("closed_at IS NULL"),
+    )
+    op.create_index(
         "ix_bundles_undrawn",
         "bundles",
         ["card_due_at"],
@@ -270,3 +278,35 @@ def upgrade() -> None:
     op.create_index("ix_proposals_rule", "proposals", ["rule", "created_at"], unique=False)
     op.create_index("ix_proposals_shape", "proposals", ["shape", "decided_at"], unique=False)
     op.create_index("ix_proposals_undoes", "proposals", ["undoes"], unique=False)
+    op.create_index(
+        "ix_proposals_waiting",
+        "proposals",
+        ["state", "created_at", "deadline", "expires_at", "amount", "currency", "snoozed_until", "id"],
+        unique=False,
+        sqlite_where=sa.text("state = 'pending'"),
+        postgresql_where=sa.text("state = 'pending'"),
+    )
+    op.create_index(
+        "ix_proposals_proposer",
+        "proposals",
+        ["proposer", "created_at"],
+        unique=False,
+        sqlite_where=sa.text("proposer IS NOT NULL"),
+        postgresql_where=sa.text("proposer IS NOT NULL"),
+    )
+    op.create_index("ix_decisions_actor", "decisions", ["actor", "at"], unique=False)
+    op.create_index(
+        "ix_events_failed",
+        "events",
+        ["received_at"],
+        unique=False,
+        sqlite_where=sa.text("state = 'failed'"),
+        postgresql_where=sa.text("state = 'failed'"),
+    )
+
+    op.create_index("ix_decisions_tap", "decisions", ["tap"], unique=False)
+    op.add_column("subjects", sa.Column("customer_id", sa.Text(), nullable=True))
+    op.create_index("ix_subjects_customer_id", "subjects", ["customer_id", "subject"], unique=False)
+    # Whose it is, for what was seen before this column was: both databases read JSON, each in its own way.
+    told = "state->>'customer_id'" if op.get_bind().dialect.name == "postgresql" else "json_extract(state, '$.customer_id')"
+    op.execute(f"UPDATE subjects SET customer_id = {told}")  # noqa: S608 - our own words

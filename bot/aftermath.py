@@ -1,0 +1,167 @@
+"""What a person can do once a call was made: take it back, try it again, or settle what nobody knows."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from bot import cards
+from bot.cards import whispers
+from bot.cards.effects import does
+from bot.person import Person
+from bot.pipeline.parts import LEASE, Parts, new_token
+from bot.pipeline.reconcile import ClaimedDoubt, Seen, examine
+from bot.pipeline.stakes import digest_of_proposal
+from bot.pipeline.undo import as_polar_call, inverses
+from polar.catalog import operations
+from store import aftermath
+from store.acts import Act, Came
+from store.models import NewProposal, PlannedCall, Proposal, ProposalKind, ProposalState
+from store.proposals import get_proposal
+
+log = logging.getLogger(__name__)
+
+Told = str | None  # what only the person is told; None: the card says it
+
+_SEEN: Mapping[Seen, str] = {
+    Seen.DONE: "Polar shows that it was done. The card says where it stands now.",
+    Seen.NO_TRACE: (
+        "Polar shows no trace of it so far; it may still be on its way. Nothing was sent again. "
+        "Check again in some minutes, or look in Polar and say which it is."
+    ),
+    Seen.UNREAD: "Polar could not be asked just now. Nothing was changed. Check again in a moment.",
+    Seen.UNREADABLE: (
+        "Polar has no read that shows whether it was done. Nothing was changed. "
+        "Look in Polar and say which it is."
+    ),
+}
+_LOOKING = "Polar is being asked just now. Nothing was changed. Look at the card in a moment."
+
+
+class Aftermath:
+    """What can be done about what is done, failed or in doubt, by whoever may decide the proposal."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    # --- What was done is taken back ------------------------------------------------------------------
+
+    async def undo(self, person: Person, proposal: Proposal) -> Told:
+        """Take back what a proposal has done, by the calls that restore what was; what the person is told.
+
+        None: it runs, and the card shows it. The caller has asked whether this person may. Raises StoreError.
+        """
+        back = inverses(proposal)
+        over = proposal.state != ProposalState.SUCCEEDED or proposal.undone_at is not None
+        if proposal.kind != ProposalKind.CALLS or proposal.undoes is not None or over or not back:
+            return whispers.NOTHING_TO_UNDO
+        act = await self._act(person, proposal, "undid it")
+        won, found = await self._parts.store.do(aftermath.undo, act, _proposal(proposal, act, back))
+        if not won:
+            taken = found is not None and found.undone_by is not None and found.undone_at is None
+            return whispers.BEING_UNDONE if taken else whispers.NOTHING_TO_UNDO
+        self._done(act)
+        return None
+
+    # --- What Polar refused is tried again ------------------------------------------------------------
+
+    async def retry(self, person: Person, proposal_id: str) -> Told:
+        """Have the refused calls made again. Raises StoreError."""
+        return await self._settle(
+            person, proposal_id, aftermath.retry, "retried it", whispers.NOTHING_TO_RETRY
+        )
+
+    # --- What Polar never answered --------------------------------------------------------------------
+
+    async def check(self, person: Person, proposal_id: str) -> Told:
+        """Ask Polar now whether it was done. Raises StoreError."""
+        proposal, refused = await self._asked(person, proposal_id)
+        if proposal is None:
+            return refused
+        if proposal.state != ProposalState.UNKNOWN:
+            return whispers.NOT_IN_DOUBT
+        act, token = await self._act(person, proposal, "had Polar asked again"), new_token()
+        until = act.at + LEASE
+        claimed = await self._parts.store.do(aftermath.check, act, token=token, until=until)
+        if claimed is None:
+            return _LOOKING
+        return _SEEN[await examine(self._parts, ClaimedDoubt(claimed, token))]
+
+    async def mark_done(self, person: Person, proposal_id: str) -> Told:
+        """Take this person's word that it was done. Raises StoreError."""
+        return await self._settle(
+            person, proposal_id, aftermath.mark_done, "says that it was done", whispers.NOT_IN_DOUBT
+        )
+
+    async def mark_not_done(self, person: Person, proposal_id: str) -> Told:
+        """Take this person's word that it was not done. Raises StoreError."""
+        return await self._settle(
+            person, proposal_id, aftermath.mark_not_done, "says that it was not done", whispers.NOT_IN_DOUBT
+        )
+
+    async def _settle(
+        self, person: Person, proposal_id: str, how: Callable[..., Came], said: str, late: str
+    ) -> Told:
+        proposal, refused = await self._asked(person, proposal_id)
+        if proposal is None:
+            return refused
+        act = await self._act(person, proposal, said)
+        won, _ = await self._parts.store.do(how, act)
+        if not won:
+            return late
+        self._done(act)
+        return None
+
+    async def _asked(self, person: Person, proposal_id: str) -> tuple[Proposal | None, Told]:
+        """The proposal, or what to tell a person who may not touch it."""
+        proposal = await self._parts.store.do(get_proposal, proposal_id)
+        if proposal is None:
+            return None, cards.gone()
+        refused = await self._refused(person, proposal)
+        return (proposal, None) if refused is None else (None, refused)
+
+    async def _refused(self, person: Person, proposal: Proposal) -> Told:
+        """Who may decide a proposal may also undo it, and whoever may do that may retry the undoing."""
+        meant = proposal
+        if proposal.undoes is not None:
+            original = await self._parts.store.do(get_proposal, proposal.undoes)
+            meant = proposal if original is None else original
+        authority = self._parts.authority
+        reason = await authority.refusal(person.user_id, person.team_id, meant)
+        if reason is None:
+            return None
+        log.info("refused %s on %s: %s", person.user_id, proposal.id, reason)
+        return cards.refusal(reason, await authority.describe(meant))
+
+    async def _act(self, person: Person, proposal: Proposal, said: str) -> Act:
+        name = await self._parts.authority.name(person.user_id)
+        return Act(proposal.id, person.user_id, f"{name} {said}.", self._parts.clock())
+
+    def _done(self, act: Act) -> None:
+        log.info("%s on %s: %s", act.actor, act.proposal_id, act.said)
+        for lane in ("execute", "announce", "notices", "home"):
+            self._parts.wake(lane)
+
+
+def _proposal(original: Proposal, act: Act, back: tuple[PlannedCall, ...]) -> NewProposal:
+    """What takes a proposal back, as a proposal of its own: made, decided and kept like any other."""
+    risks = [operations()[call.operation].describe(as_polar_call(call)).risk.value for call in back]
+    made = NewProposal(
+        id="",  # given when it is stored, with its number among the undoings
+        fact_key="",
+        event_id=None,
+        rule=None,
+        rule_version=None,
+        subject=original.subject,
+        title=f"Undo: {original.title.rstrip('?')}",
+        because=(f"{act.said} It takes back {original.id}: {does(original)}.",),
+        facts=original.facts,
+        risk=max(risks),
+        always_asks="it takes something back",
+        calls=back,
+        created_at=act.at,
+        proposer=act.actor,
+        customer_id=original.customer_id,
+        customer=original.customer,
+        undoes=original.id,
+    )
+    return replace(made, digest=digest_of_proposal(made))

@@ -1,0 +1,341 @@
+"""The card for many: Approve all, Decline all, Review and Undo, each still a decision about each proposal."""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from slack_bolt.async_app import AsyncAck, AsyncApp
+
+from bot.answers import Answer, Came
+from bot.cards import bundle as on_card
+from bot.cards import gone
+from bot.cards.review import (
+    ALONE,
+    BACK,
+    NEXT,
+    PAGE,
+    REVIEWED,
+    TICKED,
+    Review,
+    loaded,
+    review_view,
+    said_view,
+)
+from bot.cards.text import clean, escape
+from bot.carving import one_by_one
+from bot.desk import Desk
+from bot.pipeline.parts import Parts
+from bot.proposing import Person
+from bot.slack import SlackError
+from store.bundles import close_bundle, get_bundle, give_own_card
+from store.errors import StoreError
+from store.models import Bundle, Proposal, ProposalState
+
+log = logging.getLogger(__name__)
+
+Payload = Mapping[str, Any]
+VIA = "bundle"
+_ACK_WITHIN = 1.0  # seconds, for Slack waits three
+_ANSWER_WITHIN = 2.0
+_AT_ONCE = 32  # proposals: what Polar is asked about them keeps to its own pace
+_LISTED = 5  # proposals by name for each reason why they were not decided
+_NONE_WAITS = (
+    "Nothing on this card waits for you any more. It shows what became of each. Nothing was changed."
+)
+_BROKE = "This went wrong and nothing more was decided. The card shows what was; close this and look at it."
+
+Decide = Callable[[Proposal], Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True)
+class Pressed:
+    """A button of a bundle's card: by whom, on which bundle, and when the card they saw was drawn (µs).
+
+    `press` names this one press.
+    """
+
+    person: Person
+    bundle_id: str
+    seen: int
+    press: str
+    channel: str | None
+
+
+class Bundles:
+    """What people do with a bundle. Nothing of the message is believed but ids and when it was drawn."""
+
+    def __init__(self, parts: Parts, desk: Desk) -> None:
+        self._parts, self._desk = parts, desk
+
+    def register(self, app: AsyncApp) -> None:
+        """Attach the buttons of the card and the modal."""
+        app.action(on_card.APPROVE_ALL)(self.approve_all)
+        app.action(on_card.DECLINE_ALL)(self.decline_all)
+        app.action(on_card.UNDO_ALL)(self.undo_all)
+        app.action(on_card.REVIEW)(self.review)
+        for way in (BACK, NEXT):
+            app.action(f"{PAGE}.{way}")(self.turn)
+        app.action(ALONE)(self.alone)
+        app.action(TICKED)(self.ticked)
+        app.view(REVIEWED)(self.reviewed)
+
+    # --- The card -----------------------------------------------------------------------------------------
+
+    async def approve_all(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
+        """Approve all was tapped: Slack is answered once every approval is on disk, or after a second."""
+        pressed = _pressed(body, action)
+        await self._answered(ack, pressed, self._approved(pressed))
+
+    async def decline_all(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
+        """Decline all was tapped."""
+        pressed = _pressed(body, action)
+        await self._answered(ack, pressed, self._declined(pressed))
+
+    async def undo_all(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
+        """Undo was tapped, while something approved still waits to run."""
+        pressed = _pressed(body, action)
+        await self._answered(ack, pressed, self._undone(pressed))
+
+    async def _answered(self, ack: AsyncAck, pressed: Pressed, work: Awaitable[str | None]) -> None:
+        working = asyncio.ensure_future(_told(work))
+        await asyncio.wait({working}, timeout=_ACK_WITHIN)
+        await ack()
+        said = await working
+        if said is not None:
+            await self._whisper(pressed, said)
+
+    async def _whisper(self, pressed: Pressed, text: str) -> None:
+        try:
+            await self._parts.slack.whisper(
+                pressed.channel or self._parts.channel, pressed.person.user_id, text
+            )
+        except SlackError as error:
+            log.warning("%s could not be told what came of a bundle: %s", pressed.person.user_id, error)
+
+    async def _approved(self, pressed: Pressed) -> str | None:
+        bundle = await self._closed(pressed.bundle_id)
+        if bundle is None:
+            return gone()
+        if one_by_one(bundle.key):  # a forged button: the card has none
+            return "These are gone through one by one: tap Review. Nothing was changed."
+        return await self._approve(pressed.person, bundle, _shown(bundle, pressed.seen), pressed)
+
+    async def _approve(
+        self, person: Person, bundle: Bundle, chosen: Sequence[Proposal], pressed: Pressed
+    ) -> str | None:
+        async def one(proposal: Proposal) -> Answer:
+            # What a bundle shows is the first edition of each; what asks anything else has its own card.
+            return await self._desk.approve(person, proposal.id, via=VIA, edition=1, tap=pressed.press)
+
+        return _summed("approved", bundle, pressed.seen, await _each(chosen, one))
+
+    async def _declined(self, pressed: Pressed) -> str | None:
+        bundle = await self._closed(pressed.bundle_id)
+        if bundle is None:
+            return gone()
+
+        async def one(proposal: Proposal) -> Answer:
+            return await self._desk.decline(
+                pressed.person, proposal.id, via=VIA, edition=1, tap=pressed.press
+            )
+
+        answers = await _each(_shown(bundle, pressed.seen), one)
+        return _summed("declined", bundle, pressed.seen, answers)
+
+    async def _undone(self, pressed: Pressed) -> str | None:
+        bundle = await self._parts.store.do(get_bundle, pressed.bundle_id)
+        if bundle is None:
+            return gone()
+
+        async def one(proposal: Proposal) -> Answer:
+            return await self._desk.undo(pressed.person, proposal.id, via=VIA)
+
+        # Only what can still be taken back in time: what is done has its Undo elsewhere.
+        held = [p for p in bundle.members if p.state == ProposalState.APPROVED and p.held_until is not None]
+        return _summed("undone", bundle, pressed.seen, await _each(held, one))
+
+    async def _closed(self, bundle_id: str) -> Bundle | None:
+        """The bundle, which nothing joins any more: somebody decides about it."""
+        await self._parts.store.do(close_bundle, bundle_id, self._parts.clock())
+        return await self._parts.store.do(get_bundle, bundle_id)
+
+    # --- The modal ----------------------------------------------------------------------------------------
+
+    async def review(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
+        """Review was tapped."""
+        await ack()
+        pressed = _pressed(body, action)
+        try:
+            bundle = await self._parts.store.do(get_bundle, pressed.bundle_id)
+            view = said_view(gone())
+            if bundle is not None:
+                view = _view(Review(bundle.id, pressed.seen, ticked=not one_by_one(bundle.key)), bundle)
+            await self._parts.slack.open_view(str(body.get("trigger_id", "")), view)
+        except (SlackError, StoreError) as error:
+            log.warning("bundle %s cannot be reviewed: %s", pressed.bundle_id, error)
+            await self._whisper(pressed, "Review could not be opened. Nothing was changed; tap it again.")
+
+    async def turn(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
+        """Back or Next: what is ticked on this page is kept."""
+        await ack()
+        step = 1 if action.get("value") == NEXT else -1
+        await self._redrawn(body, lambda review: replace(review, page=review.page + step))
+
+    async def ticked(self, ack: AsyncAck) -> None:
+        """A box was ticked: the modal tells when it is turned or submitted."""
+        await ack()
+
+    async def alone(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
+        """One of them is to have a card of its own."""
+        await ack()
+        person, view = _person(body), body["view"]
+        chosen = str((action.get("selected_option") or {}).get("value", ""))
+        try:
+            review = loaded(str(view.get("private_metadata", "")))
+            refused = await self._parts.authority.refusal(person.user_id, person.team_id)
+            if refused is None:
+                now = self._parts.clock()
+                await self._parts.store.do(give_own_card, review.bundle_id, chosen, now)
+                self._parts.wake("announce")
+        except (StoreError, ValueError) as error:
+            log.warning("no card of its own for %s: %s", chosen, error)
+            refused = _BROKE
+        await self._redrawn(body, lambda review: review, said=refused)
+
+    async def _redrawn(
+        self, body: Payload, change: Callable[[Review], Review], said: str | None = None
+    ) -> None:
+        view = body["view"]
+        try:
+            review = change(_read(view))
+            bundle = await self._parts.store.do(get_bundle, review.bundle_id)
+            shown = said_view(said or gone()) if said or bundle is None else _view(review, bundle)
+            await self._parts.slack.update_view(str(view["id"]), shown)
+        except (SlackError, StoreError, ValueError) as error:
+            log.warning("a review is not redrawn: %s", error)
+
+    async def reviewed(self, ack: AsyncAck, body: Payload, view: Payload) -> None:
+        """Approve was pressed in the modal: the ticked ones. The answer stands in the modal."""
+        working = asyncio.ensure_future(_told(self._submitted(_person(body), view)))
+        await asyncio.wait({working}, timeout=_ANSWER_WITHIN)
+        if working.done():
+            await ack(response_action="update", view=said_view(*(await working or _NONE_WAITS).split("\n")))
+            return
+        await ack(response_action="update", view=said_view("Approving. What comes of it is shown here."))
+        said = await working
+        try:
+            await self._parts.slack.update_view(
+                str(view["id"]), said_view(*(said or _NONE_WAITS).split("\n"))
+            )
+        except SlackError as error:
+            log.info("what came of a review is not shown: %s", error)
+
+    async def _submitted(self, person: Person, view: Payload) -> str:
+        try:
+            review = _read(view)
+        except ValueError:
+            return _BROKE
+        bundle = await self._closed(review.bundle_id)
+        if bundle is None:
+            return gone()
+        chosen = [p for p in _shown(bundle, review.seen) if review.approves(p.id)]
+        if not chosen:
+            return "Nothing was ticked, or nothing of it waits any more. Nothing was changed."
+        # Pressed again in the same modal it is the same press.
+        press = f"{view['id']}:{review.turn}"
+        pressed = Pressed(person, bundle.id, review.seen, press, None)
+        said = await self._approve(person, bundle, chosen, pressed)
+        return said or f"Approved: {len(chosen)}. The card shows what comes of them."
+
+
+def _view(review: Review, bundle: Bundle) -> dict[str, Any]:
+    waiting = _shown(bundle, review.seen)
+    return review_view(review, waiting) if waiting else said_view(_NONE_WAITS)
+
+
+def _shown(bundle: Bundle, seen: int) -> list[Proposal]:
+    """What waits of that which the card showed when it was drawn, and has no card of its own."""
+    return [
+        p
+        for p in bundle.members
+        if p.state == ProposalState.PENDING
+        and p.card_ts is None
+        and p.edition == 1
+        and p.card_at is not None
+        and on_card.stamp(p.card_at) <= seen
+    ]
+
+
+def _read(view: Payload) -> Review:
+    """The review a modal holds, with what is ticked on its page now. Raises ValueError."""
+    review = loaded(str(view.get("private_metadata", "")))
+    boxes = [block["element"] for block in view.get("blocks", []) if block.get("type") == "input"]
+    shown = [str(option["value"]) for element in boxes for option in element.get("options", [])]
+    typed = [each.get(TICKED, {}) for each in ((view.get("state") or {}).get("values") or {}).values()]
+    ticked = [str(option["value"]) for each in typed for option in each.get("selected_options") or []]
+    return review.with_page(shown, ticked)
+
+
+async def _each(chosen: Sequence[Proposal], decide: Decide) -> list[tuple[Proposal, Answer]]:
+    """Decide them side by side, so many at once; what came of each."""
+    room = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(proposal: Proposal) -> tuple[Proposal, Answer]:
+        async with room:
+            return proposal, await decide(proposal)
+
+    return list(await asyncio.gather(*(one(proposal) for proposal in chosen)))
+
+
+_AS_WANTED = frozenset({Came.REPEATED, Came.KEPT})
+
+
+def _summed(verb: str, bundle: Bundle, seen: int, answers: Sequence[tuple[Proposal, Answer]]) -> str | None:
+    """What the person is told: which were not decided and why; None when the card shows all there is."""
+    later = sum(p.state == ProposalState.PENDING and p.card_ts is None for p in bundle.members) - len(
+        _shown(bundle, seen)
+    )
+    joined = f"{later} joined after the card you saw was drawn: they still wait." if later > 0 else None
+    if not answers:
+        return joined or _NONE_WAITS
+    reasons: defaultdict[str, list[str]] = defaultdict(list)
+    for proposal, answer in answers:
+        unasked = not answer.counts and answer.came not in _AS_WANTED
+        if unasked or answer.came is Came.FIRST_YES:
+            reasons[answer.text].append(proposal.title)
+    missed = sum(map(len, reasons.values()))
+    lines = [f"{len(answers) - missed} of {len(answers)} {verb}."] if missed else []
+    for text, titles in reasons.items():
+        more = f" and {len(titles) - _LISTED} more" if len(titles) > _LISTED else ""
+        named = "; ".join(escape(clean(each, 100)) for each in titles[:_LISTED])
+        lines.append(f"{text} ({named}{more})")
+    return "\n".join([*lines, *([joined] if joined else [])])[:3_500] or None
+
+
+def _pressed(body: Payload, action: Payload) -> Pressed:
+    bundle_id, _, seen = str(action.get("value", "")).partition(":")
+    container = body.get("container") or {}
+    channel = container.get("channel_id") or (body.get("channel") or {}).get("id")
+    person = _person(body)
+    press = f"{person.user_id}:{container.get('message_ts')}:{action.get('action_ts')}"
+    known = seen.isascii() and seen.isdecimal() and len(seen) < 20
+    return Pressed(person, bundle_id, int(seen) if known else 0, press, channel)
+
+
+def _person(body: Payload) -> Person:
+    user = body.get("user") or {}
+    return Person(str(user.get("id", "")), user.get("team_id") or (body.get("team") or {}).get("id"))
+
+
+async def _told(work: Awaitable[str | None]) -> str | None:
+    """What came of it, in words, whatever happens: Slack has been answered or will be."""
+    try:
+        return await work
+    except StoreError as error:
+        return f"Nothing more could be decided just now: {error} The card shows what was. Tap again."
+    except Exception:
+        log.exception("a bundle could not be decided")
+        return _BROKE

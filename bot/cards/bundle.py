@@ -1,0 +1,203 @@
+"""Many proposals of one kind as one Slack message: the question, and how far it got. Pure."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from bot.cards.effects import does, risk_words
+from bot.cards.text import (
+    Block,
+    Element,
+    bullets,
+    clean,
+    context,
+    emoji,
+    fitted,
+    glue,
+    labelled,
+    line,
+    person,
+    rich,
+    when,
+    words,
+)
+from bot.cards.view import Message
+from bot.carving import one_by_one
+from polar.money import format_money
+from store.models import Bundle, Proposal, ProposalState
+
+APPROVE_ALL, DECLINE_ALL, REVIEW, UNDO_ALL = "approve_all", "decline_all", "review", "undo_all"
+_NAMED = 5  # proposals by name; the rest is counted, and Review shows all
+_FAILED = 10  # in the thread's line
+_S = ProposalState
+# In this order on the card. Each is said with a count: "8 done, 1 refused, 3 waiting".
+_STANDS: Mapping[ProposalState, str] = {
+    _S.SUCCEEDED: "done",
+    _S.FAILED: "refused",
+    _S.UNKNOWN: "no answer",
+    _S.EXECUTING: "running",
+    _S.APPROVED: "approved",
+    _S.DECLINED: "declined",
+    _S.EXPIRED: "expired",
+    _S.WITHDRAWN: "withdrawn",
+    _S.PENDING: "waiting",
+}
+_UNDER_WAY = frozenset({_S.PENDING, _S.APPROVED, _S.EXECUTING, _S.UNKNOWN})
+# "Generate the invoice of an order" is "12 invoices to generate": verb and first noun, the rest left out.
+_ORDER = re.compile(
+    r"(?P<verb>[A-Z][a-z]+) (?:an?|the) (?P<noun>[a-z]+(?: [a-z]+)?)(?: (?:of|to|from|for)\b.*)?"
+)
+_NO_NOUN = frozenset({"back", "again", "now", "link", "that"})
+
+
+def bundle_card(bundle: Bundle, *, deciders: str, now: datetime) -> Message:
+    """The card of a bundle as it stands. `now` is when it is drawn: what its buttons decide it shows."""
+    tag = f"{bundle.id}.{bundle.version}"  # Slack wants new block ids with each update
+    blocks: list[Block] = [
+        rich(f"title.{tag}", line(words(title(bundle), 300, bold=True))),
+        rich(f"facts.{tag}", labelled(_fields(bundle))),
+        rich(f"named.{tag}", bullets(_named(bundle.members))),
+    ]
+    if progress(bundle.members) is not None:
+        blocks.append(rich(f"status.{tag}", *_status(bundle)))
+    blocks.append(context(f"small.{tag}", *_small_print(bundle, deciders)))
+    row = _buttons(bundle, now)
+    return Message(_text(bundle), tuple([*blocks, row] if row else blocks), _metadata(bundle))
+
+
+def _metadata(bundle: Bundle) -> Mapping[str, object]:
+    """What ties the message to its bundle; any app in the workspace can read it, so the id only."""
+    return {"event_type": "polar_approvals_bundle", "event_payload": {"bundle_id": bundle.id}}
+
+
+def title(bundle: Bundle) -> str:
+    """The question in a few words: "12 invoices to generate"."""
+    return counted(bundle.members)
+
+
+def counted(proposals: Sequence[Proposal]) -> str:
+    """How many of what: "12 invoices to generate"; "3 × Take a seat back" where that cannot be said so."""
+    count = len(proposals)
+    order = does(proposals[0]) if proposals else "Nothing"
+    match = _ORDER.fullmatch(order)
+    if match is None or _NO_NOUN & set(match["noun"].split()):
+        return f"{count} × {order}"
+    return f"{count} {_plural(match['noun'], count)} to {match['verb'].lower()}"
+
+
+def _plural(noun: str, count: int) -> str:
+    if count == 1:
+        return noun
+    return f"{noun[:-1]}ies" if re.search(r"[^aeiou]y$", noun) else f"{noun}s"
+
+
+def _text(bundle: Bundle) -> str:
+    stands = progress(bundle.members)
+    total = sums(bundle.members)
+    said = f"{title(bundle)}{f', {total} in all' if total else ''}"
+    return fitted(f"{said}: {stands}" if stands else f"{said}?", 500)
+
+
+def sums(proposals: Iterable[Proposal]) -> str | None:
+    """The money at stake, in each currency; None without any."""
+    totals: Counter[str] = Counter()
+    for proposal in proposals:
+        if proposal.amount is not None and proposal.currency is not None:
+            totals[proposal.currency] += proposal.amount
+    return " and ".join(format_money(total, code) for code, total in sorted(totals.items())) or None
+
+
+def _fields(bundle: Bundle) -> list[tuple[str, str]]:
+    first, total = bundle.members[0], sums(bundle.members)
+    money = [("In all", total)] if total else []
+    return [*money, ("Each", does(first)), ("Risk", risk_words(first))]
+
+
+def _named(members: Sequence[Proposal]) -> list[str]:
+    """The first few that wait (or of all, when none does), and how many more there are."""
+    shown = [p for p in members if p.state == _S.PENDING] or list(members)
+    more = len(shown) - _NAMED
+    return [p.title for p in shown[:_NAMED]] + ([f"and {more} more"] if more > 0 else [])
+
+
+def progress(members: Iterable[Proposal]) -> str | None:
+    """How far it got: "8 done, 1 refused, 3 waiting"; None while all of it waits."""
+    counts = Counter("being decided" if _deciding(p) else _STANDS[p.state] for p in members)
+    if set(counts) <= {"waiting"}:
+        return None
+    ordered = [*_STANDS.values(), "being decided"]
+    return ", ".join(f"{counts[word]} {word}" for word in ordered if counts[word])
+
+
+def _deciding(proposal: Proposal) -> bool:
+    return proposal.state == _S.PENDING and proposal.deciding_by is not None
+
+
+def _status(bundle: Bundle) -> list[Element]:
+    stands = progress(bundle.members) or ""
+    mark = (
+        "hourglass_flowing_sand" if any(p.state in _UNDER_WAY for p in bundle.members) else "white_check_mark"
+    )
+    elements: list[Element] = [emoji(mark), glue(f" {stands[:1].upper()}{stands[1:]}. ")]
+    latest = max((p.decided_at for p in bundle.members if p.decided_at is not None), default=None)
+    deciders = Counter(p.decided_by for p in bundle.members if p.decided_by)
+    for place, (actor, count) in enumerate(deciders.most_common(5)):
+        elements += [glue("Decided by " if place == 0 else ", "), person(actor), glue(f" ({count})")]
+    if latest is not None:
+        elements += [glue(", "), when(latest), glue(".")]
+    own = sum(p.card_ts is not None for p in bundle.members)
+    if own:
+        elements.append(glue(f"\n{own} of them {'has' if own == 1 else 'have'} a card below."))
+    return [line(*elements)]
+
+
+def _small_print(bundle: Bundle, deciders: str) -> list[str]:
+    rule = bundle.members[0].rule
+    small = [bundle.id, f"rule {rule}"] if rule else [bundle.id]
+    if one_by_one(bundle.key):
+        small.append("gone through one by one: none is approved unseen")
+    waits = any(p.state == _S.PENDING for p in bundle.members)
+    return [*small, deciders] if waits else small
+
+
+def _buttons(bundle: Bundle, now: datetime) -> Block | None:
+    waits = any(p.state == _S.PENDING and not _deciding(p) for p in bundle.members)
+    held = any(p.state == _S.APPROVED and p.held_until and now < p.held_until for p in bundle.members)
+    offered = (
+        (waits and not one_by_one(bundle.key), APPROVE_ALL, "Approve all", "primary"),
+        (waits and not held, DECLINE_ALL, "Decline all", "danger"),
+        (waits, REVIEW, "Review", None),
+        (held, UNDO_ALL, "Undo", None),  # in the place of Decline all: at most three
+    )
+    elements = [_button(bundle, now, *how) for can, *how in offered if can]
+    tag = f"{bundle.id}.{bundle.version}"
+    return {"type": "actions", "block_id": f"decide.{tag}", "elements": elements} if elements else None
+
+
+def _button(bundle: Bundle, now: datetime, action_id: str, label: str, style: str | None = None) -> Element:
+    element: Element = {
+        "type": "button",
+        "action_id": action_id,
+        "text": {"type": "plain_text", "text": label, "emoji": False},
+        "value": f"{bundle.id}:{stamp(now)}",
+        "accessibility_label": clean(f"{label}: {title(bundle)}", 75),
+    }
+    return element | ({"style": style} if style else {})
+
+
+def stamp(at: datetime) -> int:
+    """A moment in microseconds since 1970: a button says when the card it is on was drawn."""
+    return round(at.timestamp() * 1_000_000)
+
+
+def bundle_line(bundle: Bundle) -> Message | None:
+    """The one line for the bundle's thread, once everything in it is decided and done; None before."""
+    if not bundle.members or any(p.state in _UNDER_WAY for p in bundle.members):
+        return None
+    stands = progress(bundle.members) or ""
+    text = f"{counted(bundle.members)}: {stands}."
+    failed = [f"{_STANDS[p.state]}: {p.title}" for p in bundle.members if p.state != _S.SUCCEEDED]
+    more = [f"and {len(failed) - _FAILED} more"] if len(failed) > _FAILED else []
+    parts = [line(words(text, 1_000)), *([bullets([*failed[:_FAILED], *more])] if failed else [])]
+    return Message(fitted(text, 500), (rich(f"outcome.{bundle.id}", *parts),))

@@ -1,0 +1,125 @@
+"""What can be tapped on a card: at most three buttons and one menu, by where the proposal stands."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from bot.cards.reasons import reason_select
+from bot.cards.text import Block, Element, clean
+from bot.cards.view import CardView
+from store.models import CallState, Proposal, ProposalKind, ProposalState
+
+# Action ids that tests and users rely on.
+APPROVE, DECLINE, WHY, UNDO, RETRY = "approve", "decline", "why", "undo", "retry"
+CHECK, MARK_DONE, MARK_NOT_DONE, MENU = "check", "mark_done", "mark_not_done", "menu"
+
+DETAILS, EDIT, SNOOZE, ASSIGN, ASK = "details", "edit", "snooze", "assign", "ask"  # what the menu holds
+_OPTIONS: Mapping[str, str] = {
+    DETAILS: "Details",
+    EDIT: "Edit",
+    SNOOZE: "Snooze",
+    ASSIGN: "Assign",
+    ASK: "Ask in thread",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Button:
+    """Its label: at most two words, and another first letter than its neighbours', for phones cut it."""
+
+    action_id: str
+    label: str
+    style: str | None = None
+
+
+_APPROVE = _Button(APPROVE, "Approve", "primary")
+_DECLINE = _Button(DECLINE, "Decline", "danger")
+_UNDO = _Button(UNDO, "Undo")
+_TURN_ON = (
+    _Button(APPROVE, "Turn on", "primary"),
+    _Button(DECLINE, "Keep asking"),
+    _Button(WHY, "Why?"),
+)
+_IN_DOUBT = (
+    _Button(CHECK, "Check again", "primary"),
+    _Button(MARK_DONE, "Was done"),
+    _Button(MARK_NOT_DONE, "Not done"),
+)
+_UNDO_AGAIN = frozenset({ProposalState.DECLINED, ProposalState.EXPIRED, ProposalState.WITHDRAWN})
+
+
+def actions(p: Proposal, view: CardView) -> Block | None:
+    """The row of buttons; None while nothing can be tapped: it is being decided, or it runs."""
+    deciding = p.state == ProposalState.PENDING and p.deciding_by is not None
+    if deciding or p.state == ProposalState.EXECUTING:
+        return None
+    elements = [_button(p, button) for button in _buttons(p, view)]
+    if p.state == ProposalState.DECLINED and not view.reasons:
+        elements.append(reason_select(p))
+    elements.append(_menu(p, _menu_of(p)))
+    return {"type": "actions", "block_id": f"decide.{p.id}.{p.version}", "elements": elements}
+
+
+def is_held(p: Proposal, view: CardView) -> bool:
+    """Whether it is approved and waits out its hold."""
+    return p.state == ProposalState.APPROVED and p.held_until is not None and view.now < p.held_until
+
+
+def can_be_taken_back(p: Proposal, view: CardView) -> bool:
+    """Whether it is approved, waits for something, and nothing of it was sent."""
+    waits = is_held(p, view) or p.on_hold_by is not None or p.note is not None
+    unsent = all(call.state == CallState.PLANNED for call in p.calls)
+    return p.state == ProposalState.APPROVED and waits and unsent
+
+
+def can_be_undone(p: Proposal, view: CardView) -> bool:
+    """Whether it is done, there is a way back, and nobody is on that way yet."""
+    free = view.undone is None or view.undone.state in _UNDO_AGAIN
+    return p.state == ProposalState.SUCCEEDED and view.undo and free and p.undone_at is None
+
+
+def _buttons(p: Proposal, view: CardView) -> tuple[_Button, ...]:
+    match p.state:
+        case ProposalState.PENDING if p.kind == ProposalKind.GRADUATION:
+            return _TURN_ON[1:] if p.on_hold_by else _TURN_ON
+        case ProposalState.PENDING:
+            return (_DECLINE,) if p.on_hold_by else (_APPROVE, _DECLINE)
+        case ProposalState.FAILED:
+            return (_Button(RETRY, "Retry", "primary"),)
+        case ProposalState.UNKNOWN:
+            return _IN_DOUBT
+    return (_UNDO,) if can_be_taken_back(p, view) or can_be_undone(p, view) else ()
+
+
+def _menu_of(p: Proposal) -> Iterable[str]:
+    if p.state != ProposalState.PENDING:
+        return (DETAILS, ASK)
+    if p.kind == ProposalKind.GRADUATION:
+        return (DETAILS, SNOOZE, ASSIGN, ASK)
+    return _OPTIONS
+
+
+def _value(p: Proposal) -> str:
+    """The id and the edition the person saw: nothing else is believed."""
+    return f"{p.id}:{p.edition}"
+
+
+def _button(p: Proposal, button: _Button) -> Element:
+    style = {"style": button.style} if button.style else {}
+    return {
+        "type": "button",
+        "action_id": button.action_id,
+        "text": {"type": "plain_text", "text": button.label, "emoji": False},
+        "value": _value(p),
+        "accessibility_label": clean(f"{button.label}: {p.title}", 75),
+    } | style
+
+
+def _menu(p: Proposal, names: Iterable[str]) -> Element:
+    options = [
+        {
+            "text": {"type": "plain_text", "text": _OPTIONS[name], "emoji": False},
+            "value": f"{name}:{_value(p)}",
+        }
+        for name in names
+    ]
+    return {"type": "overflow", "action_id": MENU, "options": options}

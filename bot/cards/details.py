@@ -1,0 +1,358 @@
+"""Everything about one proposal as pages of a modal: what it asks, why, what it sends, what was said."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from bot.cards.card import does
+from bot.cards.code import code, pretty, public, toml
+from bot.cards.text import (
+    Block,
+    Element,
+    bullets,
+    clean,
+    glue,
+    labelled,
+    line,
+    person,
+    rich,
+    when,
+    words,
+)
+from bot.forms import redaction
+from store.models import PlannedCall, Proposal, ProposalState, RemarkKind
+from store.record import Dossier, Edition, Remark
+
+DETAILS, BACK, NEXT = "details", "details.back", "details.next"  # action ids
+CALLBACK = "details"
+_PAGE_BLOCKS = 24
+_PAGE_TEXT = 9_000  # characters: more is a long way down on a phone
+_MOST_SAID = 60  # remarks and lines of the trail that are shown, the newest
+_STATES: Mapping[ProposalState, str] = {
+    ProposalState.PENDING: "waits for a decision",
+    ProposalState.APPROVED: "approved",
+    ProposalState.DECLINED: "declined",
+    ProposalState.EXPIRED: "expired",
+    ProposalState.WITHDRAWN: "withdrawn",
+    ProposalState.EXECUTING: "running",
+    ProposalState.SUCCEEDED: "done",
+    ProposalState.FAILED: "refused by Polar",
+    ProposalState.UNKNOWN: "without an answer",
+}
+_KINDS: Mapping[RemarkKind, str] = {
+    RemarkKind.REASON: "why declined",
+    RemarkKind.THREAD: "in the thread",
+    RemarkKind.ACT: "did",
+}
+
+
+def details_view(found: Dossier, deciders: str, links: Mapping[str, str], page: int = 1) -> dict[str, Any]:
+    """One page of the details. `deciders` says who may decide; `links` lead to the customer's other cards."""
+    pages = _pages(list(_blocks(found, deciders, links)))
+    page = min(max(page, 1), len(pages))
+    blocks = [*pages[page - 1]]
+    if len(pages) > 1:
+        blocks.append(_turn(found.proposal.id, page, len(pages)))
+    return view(
+        "Details" if len(pages) == 1 else f"Details, page {page} of {len(pages)}", blocks, found.proposal.id
+    )
+
+
+def view(title: str, blocks: Sequence[Block], identity: str = "") -> dict[str, Any]:
+    """A modal that only shows something."""
+    return {
+        "type": "modal",
+        "callback_id": CALLBACK,
+        "title": {"type": "plain_text", "text": clean(title, 24), "emoji": False},
+        "close": {"type": "plain_text", "text": "Close", "emoji": False},
+        "private_metadata": identity,
+        "blocks": list(blocks),
+    }
+
+
+def loading() -> dict[str, Any]:
+    """What is shown until everything has been gathered."""
+    return view("Details", [rich("loading", line(glue("One moment…")))])
+
+
+def _turn(proposal_id: str, page: int, pages: int) -> Block:
+    ways = [(BACK, "Back", page - 1), (NEXT, "Next", page + 1)]
+    elements = [
+        {
+            "type": "button",
+            "action_id": action_id,
+            "text": {"type": "plain_text", "text": label, "emoji": False},
+            "value": f"{proposal_id}:{to}",
+        }
+        for action_id, label, to in ways
+        if 1 <= to <= pages
+    ]
+    return {"type": "actions", "block_id": f"turn.{page}", "elements": elements}
+
+
+def _pages(blocks: Sequence[Block]) -> list[list[Block]]:
+    """Cut into pages. A heading is the first block of what it heads, so it never stands alone at an end."""
+    pages: list[list[Block]] = [[]]
+    size = 0
+    for block in blocks:
+        weight = len(json.dumps(block["elements"], ensure_ascii=False))
+        if pages[-1] and (len(pages[-1]) >= _PAGE_BLOCKS or size + weight > _PAGE_TEXT):
+            pages.append([])
+            size = 0
+        pages[-1].append(block)
+        size += weight
+    return pages
+
+
+# --- The sections, in the order in which somebody who decides needs them ----------------------------------
+
+
+def _blocks(found: Dossier, deciders: str, links: Mapping[str, str]) -> Iterator[Block]:
+    number = 0
+    for heading, section in _SECTIONS:
+        parts = section(found)
+        if heading == "This customer" and parts:
+            parts = [*parts, *_earlier(found, links)]
+        if heading == "The question":
+            parts = [*parts, line(words(deciders or "–", 300))]
+        for place, part in enumerate(parts):
+            head = [line(words(heading, bold=True))] if place == 0 else []
+            number += 1
+            yield rich(f"details.{number}", *head, part)
+
+
+def _question(found: Dossier) -> list[Element]:
+    p = found.proposal
+    rows = [("State", _state(p)), ("Does", does(p)), ("Risk", p.risk)]
+    rows += [("Always asks", p.always_asks)] if p.always_asks else []
+    rows += [("Edition", f"{p.edition}, version {p.version}"), ("Id", p.id)]
+    times = [
+        (label, at)
+        for label, at in (
+            ("Proposed", p.created_at),
+            ("Deadline", p.deadline),
+            ("Closes", p.expires_at),
+            ("Asleep until", p.snoozed_until),
+        )
+        if at is not None
+    ]
+    return [line(words(p.title, 600)), labelled(rows), _times(times), *_who(p)]
+
+
+def _state(p: Proposal) -> str:
+    note = f": {p.note}" if p.note else ""
+    return f"{_STATES[p.state]}{note}"
+
+
+def _times(rows: Sequence[tuple[str, datetime]]) -> Element:
+    elements: list[Element] = []
+    for label, at in rows:
+        elements += [glue("\n")] if elements else []
+        elements += [words(label, 30, bold=True), glue("  "), when(at)]
+    return line(*elements)
+
+
+def _who(p: Proposal) -> list[Element]:
+    said = [
+        (label, actor)
+        for label, actor in (
+            ("Proposed by", p.proposer),
+            ("Assigned to", p.assignee),
+            ("On hold by", p.on_hold_by),
+            ("Edited by", p.edited_by),
+            ("Decided by", p.decided_by),
+        )
+        if actor
+    ]
+    if not said:
+        return []
+    elements: list[Element] = []
+    for label, actor in said:
+        elements += [glue("\n")] if elements else []
+        elements += [words(label, 30, bold=True), glue("  "), person(actor)]
+    return [line(*elements)]
+
+
+def _evidence(found: Dossier) -> list[Element]:
+    p = found.proposal
+    return [bullets(p.because)] if p.because else []
+
+
+def _facts(found: Dossier) -> list[Element]:
+    return [labelled(found.proposal.facts, 400)] if found.proposal.facts else []
+
+
+def _changes(found: Dossier) -> list[Element]:
+    rows = [f"{label}: {before} → {now}" for label, before, now in found.proposal.changes]
+    return [bullets(rows)] if rows else []
+
+
+def _no_longer(found: Dossier) -> list[Element]:
+    if found.proposal.state != ProposalState.WITHDRAWN:
+        return []
+    still = (found.rule_source or {}).get("still")
+    said = [line(words(found.proposal.note or "It no longer applies.", 600))]
+    return said + ([*code(f"still = {still}")] if still else [])
+
+
+def _sent(found: Dossier) -> list[Element]:
+    """Each call as it will be sent, without its secrets."""
+    p = found.proposal
+    parts = [part for call in p.calls[:20] for part in code(pretty(_shown(call)))]
+    more = len(p.calls) - 20
+    return parts + ([line(glue(f"and {more} more calls of the same kind"))] if more > 0 else [])
+
+
+def _shown(call: PlannedCall) -> dict[str, Any]:
+    shown: dict[str, Any] = {"operation": call.operation}
+    for name in ("path", "query", "body"):
+        if value := getattr(call, name):
+            shown[name] = redaction.redacted(dict(value), name)
+    return shown
+
+
+def _rule(found: Dossier) -> list[Element]:
+    p = found.proposal
+    if p.rule is None:
+        return []
+    head = line(words(p.rule, 100), glue(", version "), words(str(p.rule_version), 100))
+    return [head, *(code(toml(found.rule_source)) if found.rule_source else ())]
+
+
+def _reads(found: Dossier) -> list[Element]:
+    reads = (found.rule_source or {}).get("read") or {}
+    rows = [f"{name}: {one.get('operation', one)}" for name, one in reads.items() if isinstance(one, Mapping)]
+    return [bullets(rows)] if rows else []
+
+
+def _payload(found: Dossier) -> list[Element]:
+    if found.event is None:
+        return []
+    try:
+        body = json.loads(found.event.body)
+    except ValueError:
+        return [line(glue("The webhook cannot be read."))]
+    head = line(words(found.event.type, 100), glue(", received "), when(found.event.received_at))
+    return [head, *code(pretty(public(body)))]
+
+
+def _latest(found: Dossier) -> list[Element]:
+    if found.latest is None:
+        return []
+    return [line(words(str(found.proposal.subject), 200)), *code(pretty(public(found.latest)))]
+
+
+def _customer(found: Dossier) -> list[Element]:
+    if not found.counts:
+        return []
+    told = [f"{count} {_STATES[ProposalState(state)]}" for state, count in sorted(found.counts.items())]
+    return [
+        line(
+            words(found.proposal.customer or str(found.proposal.customer_id), 200),
+            glue(": "),
+            words(", ".join(told)),
+        )
+    ]
+
+
+def _earlier(found: Dossier, links: Mapping[str, str]) -> list[Element]:
+    rows = []
+    for one in found.earlier:
+        link = links.get(one.id)
+        open_it = [glue("  "), {"type": "link", "url": link, "text": "open"}] if link else []
+        rows.append(
+            line(
+                words(one.title, 150),
+                glue(f" – {_STATES[one.state]}, "),
+                when(one.created_at),
+                glue(f"  {one.id}"),
+                *open_it,
+            )
+        )
+    return [{"type": "rich_text_list", "style": "bullet", "elements": rows}] if rows else []
+
+
+def _trail(found: Dossier) -> list[Element]:
+    rows = [
+        line(
+            when(change.at),
+            glue(f"  {_STATES[change.to]} – "),
+            person(change.actor),
+            *([glue(": "), words(change.reason, 300)] if change.reason else []),
+        )
+        for change in found.trail[-_MOST_SAID:]
+    ]
+    return [{"type": "rich_text_list", "style": "bullet", "elements": rows}] if rows else []
+
+
+def _decisions(found: Dossier) -> list[Element]:
+    rows = [
+        line(
+            when(one.at),
+            glue(f"  {one.verdict} by "),
+            person(one.actor),
+            glue(f", edition {one.edition}, via {clean(one.via, 20)}"),
+            *([glue(": "), words(one.reason, 300)] if one.reason else []),
+        )
+        for one in found.decisions
+    ]
+    return [{"type": "rich_text_list", "style": "bullet", "elements": rows}] if rows else []
+
+
+def _remarks(found: Dossier) -> list[Element]:
+    rows = [_remark(one) for one in found.remarks[-_MOST_SAID:]]
+    listed = [rows[at : at + 15] for at in range(0, len(rows), 15)]
+    return [{"type": "rich_text_list", "style": "bullet", "elements": part} for part in listed]
+
+
+def _remark(one: Remark) -> Element:
+    return line(
+        when(one.at), glue("  "), person(one.author), glue(f" ({_KINDS[one.kind]}): "), words(one.text, 500)
+    )
+
+
+def _editions(found: Dossier) -> list[Element]:
+    return [part for one in found.editions for part in _edition(one)]
+
+
+def _edition(one: Edition) -> list[Element]:
+    head = line(
+        glue(f"Edition {one.edition}, until "), when(one.ended_at), glue(" – changed by "),
+        person(one.ended_by), glue(":\n"), words(one.title, 300),
+    )  # fmt: skip
+    calls = [PlannedCall(c["operation"], c["path"], c["query"], c["body"]) for c in one.calls[:5]]
+    return [head, *(part for call in calls for part in code(pretty(_shown(call))))]
+
+
+def _score(found: Dossier) -> list[Element]:
+    gate = found.proposal.gate or {}
+    rows = [(key.capitalize(), _flat(gate[key])) for key in ("score", "verdict", "why") if key in gate]
+    rest = {key: value for key, value in gate.items() if key not in ("score", "verdict", "why")}
+    return ([labelled(rows, 600)] if rows else []) + (code(pretty(rest)) if rest else [])
+
+
+def _flat(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return "; ".join(str(one) for one in value)
+    return str(value)
+
+
+_SECTIONS: tuple[tuple[str, Callable[[Dossier], list[Element]]], ...] = (
+    ("The question", _question),
+    ("What changed since the edition before", _changes),
+    ("No longer true", _no_longer),
+    ("Because", _evidence),
+    ("Facts", _facts),
+    ("What is sent to Polar", _sent),
+    ("What was said and done", _remarks),
+    ("Decisions", _decisions),
+    ("Trail", _trail),
+    ("This customer", _customer),
+    ("Score and why", _score),
+    ("Rule", _rule),
+    ("What the rule reads", _reads),
+    ("Earlier editions", _editions),
+    ("What Polar last told of it", _latest),
+    ("The webhook", _payload),
+)

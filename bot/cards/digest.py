@@ -1,0 +1,144 @@
+"""Messages that time brings: reminders, calls for somebody, the morning's numbers. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from bot.cards.card import Message, when
+from bot.cards.text import (
+    Block,
+    Element,
+    clean,
+    escape,
+    glue,
+    line,
+    mention,
+    person,
+    preformatted,
+    rich,
+    words,
+)
+from store.models import Numbers, Proposal, ProposalState
+
+_LISTED = 10
+_EIGHTHS = " ▏▎▍▌▋▊▉"  # of a character cell, from the left
+_SAID: Mapping[ProposalState, str] = {
+    ProposalState.SUCCEEDED: "done",
+    ProposalState.DECLINED: "declined",
+    ProposalState.FAILED: "refused by Polar",
+    ProposalState.UNKNOWN: "without an answer",
+    ProposalState.WITHDRAWN: "withdrawn",
+    ProposalState.EXPIRED: "expired undecided",
+    ProposalState.APPROVED: "approved, not yet run",
+    ProposalState.EXECUTING: "running",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """A day of the chart: how many proposals were decided on it."""
+
+    day: date
+    decided: int
+
+
+def reminder(waiting: Sequence[Proposal], links: Mapping[str, str]) -> Message:
+    """One reminder for everything that waits, the most urgent first; it mentions nobody."""
+    said = f"{_count(waiting)} still {_wait(waiting)} for a decision"
+    return _listing("reminder", glue(said + ":"), said, waiting, links)
+
+
+def escalation(waiting: Sequence[Proposal], people: Sequence[str], links: Mapping[str, str]) -> Message:
+    """The call for named people (user and user group ids): these are mentioned."""
+    said = f"{_count(waiting)} {_wait(waiting)} too long for a decision"
+    called = [element for one in people for element in (mention(one), glue(" "))]
+    return _listing("escalation", line(*called, glue(said + ":")), said, waiting, links)
+
+
+def _count(waiting: Sequence[Proposal]) -> str:
+    return f"{len(waiting)} proposal" + ("" if len(waiting) == 1 else "s")
+
+
+def _wait(waiting: Sequence[Proposal]) -> str:
+    return "waits" if len(waiting) == 1 else "wait"
+
+
+def _listing(
+    kind: str, lead: Element, text: str, waiting: Sequence[Proposal], links: Mapping[str, str]
+) -> Message:
+    rows = [_row(proposal, links.get(proposal.id)) for proposal in waiting[:_LISTED]]
+    if len(waiting) > _LISTED:
+        rows.append(line(glue(f"and {len(waiting) - _LISTED} more: /polar queue")))
+    head = lead if lead["type"] == "rich_text_section" else line(lead)
+    listed = {"type": "rich_text_list", "style": "bullet", "elements": rows}
+    return Message(escape(f"{text}: {clean(waiting[0].title, 200)}"), (rich(kind, head, listed),))
+
+
+def _row(proposal: Proposal, link: str | None) -> Element:
+    due = [glue(", decide before "), when(proposal.deadline)] if proposal.deadline else []
+    whose = [glue(", assigned to "), person(proposal.assignee)] if proposal.assignee else []
+    open_it = [glue("  "), {"type": "link", "url": link, "text": "open"}] if link else []
+    return line(
+        words(proposal.title, 150), glue("  since "), when(proposal.created_at), *due, *whose, *open_it
+    )
+
+
+def digest(
+    day: date,
+    of_day: Numbers,
+    waiting: int,
+    days: Sequence[Day],
+    *,
+    more: Sequence[Block] = (),
+    seal: str = "",
+) -> Message:
+    """The morning's numbers of `day`, with a small chart of the days up to it.
+
+    `waiting` were there when the day ended and still wait.
+
+    `more` is what ran on its own; `seal` the newest row of the log, so that the channel witnesses it.
+    """
+    text = f"{day:%A}: {of_day.asked} new, {of_day.decided} decided, {waiting} left over"
+    blocks = [
+        rich("digest.head", line(words(text, 200, bold=True))),
+        rich("digest.numbers", line(*_numbers(of_day))),
+        *([rich("digest.chart", preformatted(chart(days)))] if days else []),
+        *more,
+    ]
+    if seal:
+        small = {"type": "plain_text", "text": clean(f"Log: {seal}", 200), "emoji": False}
+        blocks.append({"type": "context", "block_id": "digest.seal", "elements": [small]})
+    return Message(escape(text), tuple(blocks))
+
+
+def _numbers(of_day: Numbers) -> list[Element]:
+    if not of_day.decided:
+        return [glue("Nothing was decided.")]
+    parts = [f"{count} {_SAID[state]}" for state, count in sorted(of_day.states.items()) if state in _SAID]
+    found: list[Element] = [glue(", ".join(parts) + ".")]
+    if of_day.seconds:
+        middle = of_day.seconds[len(of_day.seconds) // 2]
+        found.append(glue(f" Half were decided within {span(middle)}."))
+    for actor, count in sorted(of_day.people.items(), key=lambda one: (-one[1], one[0]))[:5]:
+        found += [glue("\n"), person(actor), glue(f" {count}")]
+    return found
+
+
+def chart(days: Sequence[Day]) -> str:
+    """One bar a day, in characters that every phone has: "Mon ▃  4"."""
+    most = max((one.decided for one in days), default=0) or 1
+    width = len(str(most))
+    return "\n".join(f"{one.day:%a} {_bar(one.decided, most)} {one.decided:>{width}}" for one in days)
+
+
+def _bar(value: int, most: int) -> str:
+    cells, eighths = divmod(round(value / most * 8 * 8), 8)
+    return ("█" * cells + (_EIGHTHS[eighths] if eighths else "")).ljust(8)
+
+
+def span(seconds: float) -> str:
+    """A length of time in words: "40 s", "12 min", "3 h", "2 d"."""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"

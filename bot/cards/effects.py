@@ -1,0 +1,51 @@
+"""What a proposal's calls bring about, in words: "Disable a license key × 2", "low, can be undone"."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from polar.catalog import Call as PolarCall
+from polar.catalog import Operation, operations
+from store.models import Call, Proposal, ProposalKind
+
+_RISK = {
+    "R0": "none, only reads",
+    "R1": "low",
+    "R2": "some money or access, bounded",
+    "R3": "high",
+    "R4": "highest",
+}
+
+
+def does(p: Proposal) -> str:
+    """What approving does: "Disable a license key × 2"."""
+    if p.kind == ProposalKind.GRADUATION:
+        return "Lets such cases run without asking, except for audits and what is over a cap"
+    titles = list(dict.fromkeys(call_title(call) for call in p.calls))
+    count = f" × {len(p.calls)}" if len(p.calls) > 1 else ""
+    return "; ".join(titles) + count
+
+
+def risk_words(p: Proposal) -> str:
+    """How much can go wrong, and whether it can be taken back."""
+    if p.kind == ProposalKind.GRADUATION:
+        return "ends by itself at the first bad case; /polar pause stops it"
+    effects = [effect for call in p.calls if (effect := effect_of(call)) is not None]
+    undo = "can be undone" if effects and all(effect.reversible for effect in effects) else "cannot be undone"
+    return _RISK.get(p.risk, p.risk) + ("" if p.risk == "R0" else f", {undo}")
+
+
+def call_title(call: Call) -> str:
+    """What one call does, as an order: "Disable a license key"."""
+    effect = effect_of(call)
+    return call.operation if effect is None else effect.title
+
+
+def effect_of(call: Call) -> Operation | None:
+    """The operation as it is for exactly this call; None for one this version does not know."""
+    known = operations().get(call.operation)
+    polar_call = PolarCall(call.operation, dict(call.path), dict(call.query), _plain(call.body))
+    return None if known is None else known.describe(polar_call)
+
+
+def _plain(body: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return None if body is None else dict(body)

@@ -1,0 +1,234 @@
+"""Lists of proposals as `/polar` shows them: what waits, one's own, the past; and one proposal looked up."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from bot.cards.card import Message, when
+from bot.cards.text import Block, Element, clean, context, escape, glue, line, person, rich, words
+from polar.money import format_money
+from store.models import Proposal, ProposalState, Transition
+
+BACK, NEXT = "back", "on"  # the ends of the action ids `WORD.back`, `WORD.on`; the value is what to show
+_TITLE = 150
+PAGE = 8  # proposals on one page, as in store.listing
+_STEPS_SHOWN = 12
+STANDS: Mapping[ProposalState, str] = {
+    ProposalState.PENDING: "waits for a decision",
+    ProposalState.APPROVED: "approved, has not run yet",
+    ProposalState.EXECUTING: "running",
+    ProposalState.SUCCEEDED: "done",
+    ProposalState.FAILED: "refused by Polar",
+    ProposalState.UNKNOWN: "sent, without an answer",
+    ProposalState.DECLINED: "declined",
+    ProposalState.EXPIRED: "expired undecided",
+    ProposalState.WITHDRAWN: "withdrawn",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Pages:
+    """Where a list stands. `word` and `rest` are the command that shows it, without the page."""
+
+    word: str
+    rest: str = ""
+    number: int = 1
+    more: bool = False
+
+
+def queue_message(
+    found: Sequence[Proposal],
+    links: Mapping[str, str],
+    *,
+    pages: Pages,
+    total: int,
+    counts: Mapping[str, int],
+    now: datetime,
+) -> Message:
+    """One page of what waits, or of a filter; `counts` are all proposals by state, `links` by id."""
+    of = f", page {pages.number}" if pages.number > 1 or pages.more else ""
+    head = _QUEUES.get(pages.rest, _QUEUES[""])(total) + of
+    small = [_FILTERS] if pages.rest else [*_elsewhere(counts), _FILTERS]
+    return _list_message(head, [("", found)], links=links, pages=pages, now=now, small=small)
+
+
+def _waiting(total: int) -> str:
+    if not total:
+        return "Nothing waits for a decision"
+    return f"{total:,} {'waits' if total == 1 else 'wait'} for a decision, most urgent first"
+
+
+_QUEUES: Mapping[str, Callable[[int], str]] = {
+    "": _waiting,
+    "urgent": lambda total: f"{total:,} due within two days" if total else "Nothing is due within two days",
+    "mine": lambda total: f"{total:,} assigned to you" if total else "Nothing that waits is assigned to you",
+    "snoozed": lambda total: f"{total:,} snoozed" if total else "Nothing is snoozed",
+    "unknown": lambda total: (
+        f"{total:,} sent, without an answer from Polar" if total else "Polar has answered everything"
+    ),
+    "failed": lambda total: f"{total:,} refused by Polar" if total else "Polar has refused nothing",
+}
+QUEUES = tuple(name for name in _QUEUES if name)
+_FILTERS = f"/polar queue {', '.join(QUEUES)} shows these alone; /polar show ID shows one."
+
+
+def _elsewhere(counts: Mapping[str, int]) -> list[str]:
+    kinds = (("unknown", "without an answer"), ("failed", "refused by Polar"))
+    return [f"{counts[state]:,} {what}" for state, what in kinds if counts.get(state)]
+
+
+def mine_message(
+    groups: Sequence[tuple[str, Sequence[Proposal]]], links: Mapping[str, str], *, pages: Pages, now: datetime
+) -> Message:
+    """What concerns whoever asked and is not finished: (heading, proposals) for each way it concerns them."""
+    there = [group for group in groups if group[1]]
+    head = "What is yours and not finished" if there else "Nothing that is not finished is yours"
+    return _list_message(head, there, links=links, pages=pages, now=now)
+
+
+def history_message(
+    about: str, found: Sequence[Proposal], links: Mapping[str, str], *, pages: Pages, now: datetime
+) -> Message:
+    """A page of the past; `about` says whose ("jane@example.com", "rule x"), empty for everything."""
+    of = f" – {clean(about, 120)}" if about else ""
+    head = f"History{of}" if found else f"Nothing in the history{of}"
+    return _list_message(head, [("", found)], links=links, pages=pages, now=now, small=[_LOOK_UP])
+
+
+_LOOK_UP = (
+    "/polar history jane@example.com, a customer's id, rule NAME or @somebody narrows it; "
+    "/polar show ID shows one."
+)
+
+
+def _list_message(
+    head: str,
+    groups: Sequence[tuple[str, Sequence[Proposal]]],
+    *,
+    links: Mapping[str, str],
+    pages: Pages,
+    now: datetime,
+    small: Sequence[str] = (),
+) -> Message:
+    tag = pages.word
+    blocks = [rich(f"{tag}.head", line(words(head, 300, bold=True)))]
+    for number, (heading, found) in enumerate(groups):
+        if heading:
+            blocks.append(rich(f"{tag}.{number}.head", line(words(heading, 100))))
+        if found:
+            start = (pages.number - 1) * PAGE
+            blocks.append(rich(f"{tag}.{number}.list", listed(found, links, now, start=start)))
+    blocks += [context(f"{tag}.small", *small)] if small else []
+    return Message(escape(clean(head, 300)), (*blocks, *turn(pages)))
+
+
+def listed(found: Sequence[Proposal], links: Mapping[str, str], now: datetime, *, start: int = 0) -> Element:
+    """Proposals as a numbered list, two lines each."""
+    rows = [line(*row(proposal, links.get(proposal.id), now)) for proposal in found]
+    return {"type": "rich_text_list", "style": "ordered", "offset": min(start, 10_000), "elements": rows}
+
+
+def row(p: Proposal, link: str | None, now: datetime) -> list[Element]:
+    """One proposal in a list: what it asks, and below where it stands and how to get to it."""
+    title = {"type": "link", "url": link, "text": "open"} if link else words(p.id, 40)
+    details = [part for part in (_money(p), _standing(p, now)) if part]
+    elements = [words(p.title, _TITLE, bold=True), glue("\n")]
+    for detail in details:
+        elements += [*detail, glue(" · ")]
+    return [*elements, title]
+
+
+def _money(p: Proposal) -> list[Element]:
+    return [words(format_money(p.amount, p.currency), 40)] if p.amount and p.currency else []
+
+
+def _standing(p: Proposal, now: datetime) -> list[Element]:
+    return _open_for(p, now) if p.state == ProposalState.PENDING else _came_of(p)
+
+
+def _came_of(p: Proposal) -> list[Element]:
+    by = [glue(", decided by "), person(p.decided_by)] if p.decided_by else []
+    at = [glue(", "), when(p.decided_at)] if p.decided_at else []
+    said = p.note if p.state in (ProposalState.FAILED, ProposalState.WITHDRAWN) else None
+    return [words(STANDS[p.state]), *by, *at, *([glue(": "), words(said, 120)] if said else [])]
+
+
+def _open_for(p: Proposal, now: datetime) -> list[Element]:
+    due = p.deadline or p.expires_at
+    over = "due" if p.deadline else "expires"
+    parts = [[glue(f"{over} "), when(due)]] if due else [[glue("since "), when(p.created_at)]]
+    if p.snoozed_until is not None and p.snoozed_until > now:
+        parts.append([glue("snoozed until "), when(p.snoozed_until)])
+    if p.on_hold_by:
+        parts.append([glue("held by "), person(p.on_hold_by)])
+    if p.assignee:
+        parts.append([glue("for "), person(p.assignee)])
+    return [element for n, part in enumerate(parts) for element in ([glue(" · ")] if n else []) + part]
+
+
+def turn(pages: Pages) -> list[Block]:
+    """Back and Next, as far as there is something; the value is the command of the other page."""
+    ways = [(BACK, "Back", pages.number - 1, pages.number > 1), (NEXT, "Next", pages.number + 1, pages.more)]
+    elements = [
+        {
+            "type": "button",
+            "action_id": f"{pages.word}.{way}",
+            "text": {"type": "plain_text", "text": label, "emoji": False},
+            "value": " ".join(filter(None, [pages.word, pages.rest, str(to)])),
+        }
+        for way, label, to, there in ways
+        if there
+    ]
+    if not elements:
+        return []
+    return [{"type": "actions", "block_id": f"{pages.word}.turn.{pages.number}", "elements": elements}]
+
+
+def content(blocks: Sequence[Block], tag: str) -> list[Block]:
+    """What a card says, without what can be tapped; its blocks named anew to stand elsewhere."""
+    kept = [block for block in blocks if block["type"] not in ("actions", "input")]
+    return [
+        {key: value for key, value in block.items() if key != "accessory"} | {"block_id": f"{tag}.{number}"}
+        for number, block in enumerate(kept)
+    ]
+
+
+def show_message(proposal: Proposal, card: Message, trail: Sequence[Transition], link: str | None) -> Message:
+    """One proposal: its card's content, every step with who took it, and a link to the card."""
+    steps = [
+        line(
+            words(STANDS[step.to]),
+            glue(" – "),
+            person(step.actor),
+            glue(", "),
+            when(step.at),
+            *([glue(": "), words(step.reason, 200)] if step.reason else []),
+        )
+        for step in trail[-_STEPS_SHOWN:]
+    ]
+    stands: list[Element] = [words(f"{proposal.id} {STANDS[proposal.state]}.", bold=True)]
+    stands += [glue("  "), {"type": "link", "url": link, "text": "Open the card"}] if link else []
+    if link is None and proposal.card_ts is None:
+        stands += [glue("  It has no card in the channel.")]
+    blocks = [
+        rich("show.stands", line(*stands)),
+        *content(card.blocks, "show.card"),
+        rich("show.trail", {"type": "rich_text_list", "style": "bullet", "elements": steps}),
+    ]
+    if not steps:
+        blocks.pop()
+    return Message(card.text, tuple(blocks))
+
+
+def not_found_message(typed: str, alike: Sequence[str]) -> Message:
+    """Nothing, or more than one thing, begins with what somebody typed."""
+    start = clean(typed, 60)
+    if alike:
+        said = (
+            f"Several begin with {start}: {', '.join(alike[:5])}{' …' if len(alike) > 5 else ''}. Type more."
+        )
+    elif start:
+        said = f"No proposal has an id that begins with {start}. /polar queue and /polar history show ids."
+    else:
+        said = "Which one? /polar show ID, where the id is the small print of its card, or the start of it."
+    return Message(escape(said), (rich("show.none", line(words(said))),))

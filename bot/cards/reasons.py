@@ -1,0 +1,76 @@
+"""Why something was declined: the reasons offered, by what it would have done. Pure."""
+
+from collections.abc import Mapping
+
+from bot.cards.text import Element
+from store.models import Proposal
+
+REASON = "reason"  # action id of the select on a declined card
+OTHER = "other"
+_MONEY = {
+    "not_due": "Not due to them",
+    "amount": "Wrong amount",
+    "other_way": "Settled another way",
+    "abuse": "Looks like abuse",
+    "ask_first": "Ask the customer first",
+}
+_ACCESS = {
+    "keep": "They should keep it",
+    "too_early": "Too early",
+    "by_mistake": "It happened by mistake",
+    "by_hand": "Done by hand already",
+    "ask_first": "Ask the customer first",
+}
+_INVOICE = {
+    "not_wanted": "They do not want one",
+    "wrong_details": "Billing details are wrong",
+    "by_hand": "Done by hand already",
+}
+_OFFER = {
+    "no_offer": "No offer for this one",
+    "too_much": "Too generous",
+    "abuse": "Looks like abuse",
+    "ask_first": "Ask the customer first",
+}
+_ANY = {
+    "not_needed": "Not needed",
+    "wrong": "The rule is wrong here",
+    "too_early": "Too early",
+    "by_hand": "Done by hand already",
+}
+# By an operation, else by its family: what stands before the colon of its id.
+_BY_OPERATION: Mapping[str, Mapping[str, str]] = {
+    "orders:generate_invoice": _INVOICE,
+    "disputes": _MONEY,
+    "orders": _MONEY,
+    "refunds": _MONEY,
+    "customer-seats": _ACCESS,
+    "license_keys": _ACCESS,
+    "benefits": _ACCESS,
+    "subscriptions": _ACCESS,
+    "discounts": _OFFER,
+}
+
+
+def presets(proposal: Proposal) -> Mapping[str, str]:
+    """The reasons offered for declining it, {key: words}, in the order in which they are shown."""
+    operation = proposal.calls[0].operation if proposal.calls else ""
+    own = _BY_OPERATION.get(operation) or _BY_OPERATION.get(operation.partition(":")[0], {})
+    return {**own, **{key: said for key, said in _ANY.items() if key not in own}}
+
+
+def reason_select(proposal: Proposal) -> Element:
+    """The select of a declined card. The value of an option is `ID:EDITION:KEY`."""
+    offered = [*presets(proposal).items(), (OTHER, "Other…")]
+    return {
+        "type": "static_select",
+        "action_id": REASON,
+        "placeholder": {"type": "plain_text", "text": "Say why", "emoji": False},
+        "options": [
+            {
+                "text": {"type": "plain_text", "text": said, "emoji": False},
+                "value": f"{proposal.id}:{proposal.edition}:{key}",
+            }
+            for key, said in offered
+        ],
+    }

@@ -1,0 +1,270 @@
+"""Where a proposal stands, in words for its card: who decided, what came of it, what to do next."""
+
+import re
+from collections.abc import Callable, Mapping
+
+from bot.cards.buttons import is_held
+from bot.cards.text import Element, emoji, glue, line, person, sentence, to_the_second, when, words
+from bot.cards.view import CardView
+from store.models import Call, CallState, Proposal, ProposalKind, ProposalState
+
+PREFIX: Mapping[ProposalState, str] = {
+    ProposalState.PENDING: "",
+    ProposalState.APPROVED: "Approved: ",
+    ProposalState.EXECUTING: "Running: ",
+    ProposalState.SUCCEEDED: "Done: ",
+    ProposalState.FAILED: "Failed: ",
+    ProposalState.UNKNOWN: "No answer: ",
+    ProposalState.DECLINED: "Declined: ",
+    ProposalState.EXPIRED: "Expired: ",
+    ProposalState.WITHDRAWN: "Withdrawn: ",
+}
+_OF_GRADUATION: Mapping[ProposalState, str] = {
+    ProposalState.SUCCEEDED: "Turned on: ",
+    ProposalState.DECLINED: "Keeps asking: ",
+}
+_POLICY = "policy"  # the actor when nobody was asked
+_CALL_WORDS: Mapping[CallState, str] = {
+    CallState.PLANNED: "not sent",
+    CallState.SENDING: "being sent",
+    CallState.DONE: "done",
+    CallState.REFUSED: "refused",
+    CallState.UNKNOWN: "no answer",
+    CallState.SKIPPED: "skipped, no longer applies",
+}
+# The rule's own condition, which the log keeps: on a card it would be code.
+_CONDITION = re.compile(r"(it no longer applies) \(.*\)(?=\.|$)", re.DOTALL)
+_TAKEN_BACK = re.compile(r"Undone by (\S+) in time\b.*", re.DOTALL)
+
+# What a refusal leaves to do, by Polar's status; the words before it are Polar's own reason.
+_NEXT: Mapping[int | None, str] = {
+    401: "Then Retry.",
+    404: "Look whether Polar still has it; Retry asks once more.",
+    409: "Look at it in Polar, and Retry once its state allows this.",
+    410: "It is over in Polar; what is still wanted can be proposed anew with /polar propose.",
+    412: "Look at it in Polar, and Retry once its state allows this.",
+    422: "As it stands it would be refused again: propose it differently with /polar propose.",
+    None: "Mend that, then Retry.",
+}
+_NEXT_OTHERWISE = "Retry once that has changed, or propose it differently with /polar propose."
+
+
+def prefix(p: Proposal, view: CardView) -> str:
+    """How the one line for a notification begins."""
+    if p.state == ProposalState.PENDING:
+        return _pending_prefix(p, view)
+    if p.state == ProposalState.WITHDRAWN and taken_back_by(p.note):
+        return "Undone: "
+    if view.undone is not None and view.undone.state == ProposalState.SUCCEEDED:
+        return "Undone: "
+    special = _OF_GRADUATION if p.kind == ProposalKind.GRADUATION else {}
+    return special.get(p.state, PREFIX[p.state])
+
+
+def _pending_prefix(p: Proposal, view: CardView) -> str:
+    if p.deciding_by:
+        return "Deciding: "
+    if p.on_hold_by:
+        return "On hold: "
+    if view.needs_two and view.approvals:
+        return "One more yes: "
+    return "Changed: " if p.changes else ""
+
+
+def status(p: Proposal, view: CardView, limit: int) -> list[Element]:
+    """One section for each thing to say; nothing while a proposal merely waits. `limit` cuts long reasons."""
+    if p.state == ProposalState.PENDING:
+        return [line(*said) for said in _waiting(p, view)]
+    return [line(*_STATUS[p.state](p, view, limit))]
+
+
+def _waiting(p: Proposal, view: CardView) -> list[list[Element]]:
+    """What holds a pending proposal up, or whom it waits for."""
+    release = " Nobody can approve it until somebody mentions me with “release” in the thread."
+    said: list[list[Element]] = []
+    if view.needs_two and view.approvals:
+        first = [emoji("ballot_box_with_check"), glue(" "), *_people(view.approvals)]
+        said.append([*first, glue(" said yes. It takes two: one more person has to approve.")])
+    if p.deciding_by:
+        said.append([emoji("hourglass_flowing_sand"), glue(" Deciding… "), person(p.deciding_by),
+                     glue(" said yes; Polar is asked whether anything has changed.")])  # fmt: skip
+    if p.on_hold_by:
+        said.append([emoji("pushpin"), glue(" On hold by "), person(p.on_hold_by),
+                     glue(f".{release}")])  # fmt: skip
+    if p.assignee:
+        said.append([emoji("point_right"), glue(" Assigned to "), person(p.assignee), glue(".")])
+    if p.snoozed_until and view.now < p.snoozed_until:
+        by = [glue(" by "), person(p.snoozed_by)] if p.snoozed_by else []
+        said.append([emoji("zzz"), glue(" Snoozed until "), when(p.snoozed_until), *by,
+                     glue(". It can still be decided.")])  # fmt: skip
+    return said
+
+
+def _people(actors: tuple[str, ...]) -> list[Element]:
+    named: list[Element] = []
+    for number, actor in enumerate(actors[:3]):
+        named += ([glue(" and ")] if number else []) + [person(actor)]
+    return named
+
+
+def _by(p: Proposal, view: CardView, verb: str) -> list[Element]:
+    """Who decided and when: Approved by @Ada, 21 Nov 12:31."""
+    if p.decided_by is None or p.decided_at is None:
+        return []
+    if p.decided_by == _POLICY:
+        return [glue("It ran on its own: such cases need no yes, "), when(p.decided_at), glue(".")]
+    everybody = view.approvals if p.decided_by in view.approvals else (p.decided_by,)
+    edited = [glue(", as edited by "), person(p.edited_by)] if p.edited_by else []
+    return [glue(f"{verb} by "), *_people(everybody), glue(", "), when(p.decided_at), *edited, glue(".")]
+
+
+def _approved(p: Proposal, view: CardView, limit: int) -> list[Element]:
+    start = [emoji("hourglass_flowing_sand"), glue(" "), *_by(p, view, "Approved")]
+    if p.on_hold_by:
+        return [
+            *start,
+            glue("\nOn hold by "),
+            person(p.on_hold_by),
+            glue(": it does not run until released."),
+        ]
+    if p.held_until is not None and is_held(p, view):
+        return [
+            *start,
+            glue("\nRuns "),
+            to_the_second(p.held_until),
+            glue(". Until then Undo takes it back."),
+        ]
+    if p.note:
+        return [
+            *start,
+            glue("\nNot done yet: "),
+            sentence(p.note, limit),
+            glue(" Trying again."),
+            *_progress(p),
+        ]
+    return [*start, glue(" It is about to run.")]
+
+
+def _executing(p: Proposal, view: CardView, limit: int) -> list[Element]:  # noqa: ARG001 - one table, one signature
+    return [emoji("hourglass_flowing_sand"), glue(" Running now. "), *_by(p, view, "Approved")]
+
+
+def _succeeded(p: Proposal, view: CardView, limit: int) -> list[Element]:
+    note = [sentence(p.note, limit), glue(" ")] if p.note else []
+    verb, done = ("Approved", " Done. ")
+    if p.kind == ProposalKind.GRADUATION:
+        verb, done = "Turned on", " Such cases now run on their own. "
+    said = [emoji("white_check_mark"), glue(done), *note, *_by(p, view, verb), *_progress(p)]
+    return said + _undone(p, view, limit)
+
+
+def _undone(p: Proposal, view: CardView, limit: int) -> list[Element]:
+    """What became of taking it back."""
+    undo = view.undone
+    arrow = [glue("\n"), emoji("leftwards_arrow_with_hook"), glue(" ")]
+    if undo is None:
+        return [*arrow, glue("Undone, "), when(p.undone_at), glue(".")] if p.undone_at else []
+    actor = undo.decided_by or undo.proposer
+    by = [glue(" by "), person(actor)] if actor else []
+    match undo.state:
+        case ProposalState.SUCCEEDED:
+            at = p.undone_at or undo.decided_at
+            return [*arrow, glue("Undone"), *by, *([glue(", "), when(at)] if at else []), glue(".")]
+        case ProposalState.FAILED:
+            return [*arrow, glue("Could not be undone: "), sentence(undo.note or "Polar refused.", limit)]
+        case ProposalState.UNKNOWN:
+            return [*arrow, glue("Polar gave no answer to the undoing: it may or may not be undone.")]
+        case ProposalState.PENDING:
+            return [*arrow, glue("Undoing it waits for a yes on a card of its own.")]
+        case ProposalState.APPROVED | ProposalState.EXECUTING:
+            return [*arrow, glue("Being undone"), *by, glue("…")]
+    return [*arrow, glue("It was to be undone, but that was not done.")]
+
+
+def _failed(p: Proposal, view: CardView, limit: int) -> list[Element]:
+    said = sentence(p.note or "Polar refused.", limit)
+    next_ = glue(f" It is not tried again by itself. {_next(p)}\n")
+    return [emoji("x"), glue(" "), said, next_, *_by(p, view, "Approved"), *_progress(p)]
+
+
+def _next(p: Proposal) -> str:
+    refused = [call for call in p.calls if call.state == CallState.REFUSED]
+    return _NEXT.get(refused[-1].status if refused else None, _NEXT_OTHERWISE)
+
+
+def _unknown(p: Proposal, view: CardView, limit: int) -> list[Element]:
+    return [
+        emoji("grey_question"),
+        glue(" Polar gave no answer: it may or may not have been done. Nothing is sent twice. "),
+        glue("Check again reads it from Polar; if you have looked yourself, say which it is. "),
+        *([sentence(p.note, limit)] if p.note else []),
+        glue("\n"),
+        *_by(p, view, "Approved"),
+        *_progress(p),
+    ]
+
+
+def _declined(p: Proposal, view: CardView, limit: int) -> list[Element]:
+    said = " Nothing was done. "
+    if p.kind == ProposalKind.GRADUATION:
+        said = " I keep asking about such cases. "
+    why = [glue("\nWhy: "), words("; ".join(view.reasons), limit)] if view.reasons else []
+    return [emoji("no_entry_sign"), glue(said), *_by(p, view, "Declined"), *why]
+
+
+def _expired(p: Proposal, view: CardView, limit: int) -> list[Element]:  # noqa: ARG001 - one table, one signature
+    at = [glue(", "), when(p.expires_at)] if p.expires_at else []
+    why = sentence(p.note or "Nobody decided in time.", limit)
+    next_ = glue(" Nothing was done. If it is still wanted: /polar propose.")
+    return [emoji("hourglass"), glue(" Expired"), *at, glue(". "), why, next_]
+
+
+def taken_back_by(note: str | None) -> str | None:
+    """Who took back an Approve before anything was sent, if the note says so."""
+    found = _TAKEN_BACK.fullmatch(note or "")
+    return found[1] if found else None
+
+
+def _withdrawn(p: Proposal, view: CardView, limit: int) -> list[Element]:
+    arrow, back = emoji("leftwards_arrow_with_hook"), taken_back_by(p.note)
+    approved = [glue(" "), *_by(p, view, "Approved")] if p.decided_by else []
+    if back:
+        return [arrow, glue(" Undone by "), person(back), glue(" in time. Nothing was done."), *approved]
+    why = sentence(plain_reason(p.note or "It no longer applies."), limit)
+    return [arrow, glue(" Withdrawn. Nothing was done. "), why, *approved]
+
+
+def plain_reason(note: str) -> str:
+    """A note without the rule's condition in it."""
+    return _CONDITION.sub(r"\1", note)
+
+
+_STATUS: Mapping[ProposalState, Callable[[Proposal, CardView, int], list[Element]]] = {
+    ProposalState.APPROVED: _approved,
+    ProposalState.EXECUTING: _executing,
+    ProposalState.SUCCEEDED: _succeeded,
+    ProposalState.FAILED: _failed,
+    ProposalState.UNKNOWN: _unknown,
+    ProposalState.DECLINED: _declined,
+    ProposalState.EXPIRED: _expired,
+    ProposalState.WITHDRAWN: _withdrawn,
+}
+
+
+def _progress(p: Proposal) -> list[Element]:
+    """With several calls of which not all are done, how many stand where: "1 done, 1 refused"."""
+    if len(p.calls) < 2 or all(call.state == CallState.DONE for call in p.calls):
+        return []
+    counts: dict[str, int] = {}
+    for call in p.calls:
+        counts[_CALL_WORDS[call.state]] = counts.get(_CALL_WORDS[call.state], 0) + 1
+    listed = ", ".join(f"{count} {state}" for state, count in counts.items())
+    return [glue(f"\nOf {len(p.calls)} calls: {listed}.")]
+
+
+def outcome(call: Call) -> str:
+    """What became of one call, in words for the thread."""
+    said = _CALL_WORDS[call.state] + (
+        f" ({call.status})" if call.status and call.state != CallState.DONE else ""
+    )
+    return f"{said}: {call.error}" if call.error else said

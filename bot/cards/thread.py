@@ -1,0 +1,33 @@
+"""The lines a card's thread gets when something has come of its proposal."""
+
+from bot.cards.effects import call_title
+from bot.cards.status import PREFIX, outcome, plain_reason, taken_back_by
+from bot.cards.text import bullets, clean, escape, glue, line, person, rich, words
+from bot.cards.view import Message
+from store.models import Proposal, ProposalState, Transition
+
+_TOLD = frozenset(
+    {
+        ProposalState.SUCCEEDED,
+        ProposalState.FAILED,
+        ProposalState.UNKNOWN,
+        ProposalState.WITHDRAWN,
+        ProposalState.EXPIRED,
+    }
+)
+
+
+def thread_line(proposal: Proposal, change: Transition) -> Message | None:
+    """The line for the card's thread about one change; None for one the card itself shows well enough."""
+    if change.to not in _TOLD:
+        return None
+    tag = f"{proposal.id}.{change.version}"
+    back = taken_back_by(change.reason) if change.to == ProposalState.WITHDRAWN else None
+    if back:
+        text = "Undone in time. Nothing was done."
+        return Message(text, (rich(f"outcome.{tag}", line(person(back), glue(": "), words(text))),))
+    said = f": {plain_reason(change.reason)}" if change.reason else ""
+    text = clean(f"{PREFIX[change.to].rstrip(': ')}{said}", 1_000)
+    details = [f"{call_title(call)}: {outcome(call)}" for call in proposal.calls[:20]]
+    parts = [line(words(text, 1_000)), *([bullets(details)] if details else [])]
+    return Message(escape(text), (rich(f"outcome.{tag}", *parts),))

@@ -1,0 +1,116 @@
+"""Which proposals wait together on one card, and which are odd and get a card of their own. Pure."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from statistics import median
+
+from bot.policy import Policy
+from polar.catalog import Risk
+from store.models import Bundle, Proposal
+
+MOST, LEAST = 100, 5  # proposals in a bundle: more nobody goes through, fewer are no flood
+SINGLES = 10  # so many of one kind get cards of their own, however odd; more share one that only opens Review
+_UNUSUAL = 3.0  # times the median of its kind
+_SOON = timedelta(hours=24)
+_EACH, _ALL = "each", "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Proposals to put into one bundle: one that is there (`bundle_id`), or a new one."""
+
+    key: str
+    bundle_id: str | None
+    proposals: tuple[Proposal, ...]
+
+
+def kind_of(proposal: Proposal) -> str:
+    """What has to be the same: the rule as it was, the operations, the currency."""
+    called = ",".join(dict.fromkeys(call.operation for call in proposal.calls))
+    return "|".join((proposal.rule or "", proposal.rule_version or "", called, proposal.currency or ""))
+
+
+def one_by_one(key: str) -> bool:
+    """Whether a bundle of this key is gone through one by one: it has no Approve all."""
+    return key.startswith(f"{_EACH}|")
+
+
+def plan(
+    waiting: Sequence[Proposal],
+    open_: Sequence[Bundle],
+    *,
+    known: Collection[str],
+    policy: Policy,
+    now: datetime,
+) -> list[Put]:
+    """What to put together of the proposals that wait for a card; the others get one each.
+
+    `open_` are the bundles that more may join, `known` the customers about whom something was decided before.
+    """
+    kinds: defaultdict[str, list[Proposal]] = defaultdict(list)
+    for proposal in waiting:
+        kinds[kind_of(proposal)].append(proposal)
+    made: list[Put] = []
+    for kind, group in kinds.items():
+        together, apart = f"{_ALL}|{kind}", f"{_EACH}|{kind}"
+        joined = [bundle for bundle in open_ if bundle.key == together]
+        odd = {p.id for p in carve(group, [p for b in joined for p in b.members], known, policy, now)}
+        alike = [proposal for proposal in group if proposal.id not in odd]
+        made += _fill(together, alike, joined, LEAST)
+        others = [bundle for bundle in open_ if bundle.key == apart]
+        made += _fill(apart, [proposal for proposal in group if proposal.id in odd], others, SINGLES + 1)
+    return made
+
+
+def carve(
+    group: Sequence[Proposal],
+    members: Sequence[Proposal],
+    known: Collection[str],
+    policy: Policy,
+    now: datetime,
+) -> list[Proposal]:
+    """Those of `group` that are not to be lost in a crowd; `members` are in the crowd already.
+
+    An amount of more than three times the median, and a customer about whom nothing was ever decided, are
+    odd while they are rare among their kind (a tenth, or two): what most of a flood has is nothing odd.
+    """
+    everybody = [*members, *group]
+    rare = max(2, len(everybody) // 10)
+    usual = _usual(everybody)
+    large = [p for p in group if usual is not None and p.amount is not None and p.amount > _UNUSUAL * usual]
+    new = [p for p in everybody if p.customer_id is not None and p.customer_id not in known]
+    odd = {p.id for p in group if needs_a_look(p, policy, now)}
+    odd |= {p.id for p in large} if len(large) <= rare else set()
+    odd |= {p.id for p in new} if len(new) <= rare else set()
+    return [p for p in group if p.id in odd]
+
+
+def needs_a_look(proposal: Proposal, policy: Policy, now: datetime) -> bool:
+    """Whether it is decided by itself whatever it comes with: risky, two people, soon due, always asked."""
+    return (
+        proposal.always_asks is not None
+        or proposal.risk >= Risk.R3
+        or policy.takes_two(Risk(proposal.risk), proposal.amount, proposal.currency)
+        or (proposal.deadline is not None and proposal.deadline - now < _SOON)
+    )
+
+
+def _usual(proposals: Iterable[Proposal]) -> float | None:
+    amounts = [proposal.amount for proposal in proposals if proposal.amount is not None]
+    return median(amounts) if len(amounts) >= LEAST else None
+
+
+def _fill(key: str, waiting: list[Proposal], open_: Sequence[Bundle], least: int) -> list[Put]:
+    """First into what is open, then into new bundles while at least `least` are left over."""
+    made: list[Put] = []
+    for bundle in open_:
+        room = MOST - len(bundle.members)
+        if room > 0 and waiting:
+            made.append(Put(key, bundle.id, tuple(waiting[:room])))
+            waiting = waiting[room:]
+    while len(waiting) >= least:
+        made.append(Put(key, None, tuple(waiting[:MOST])))
+        waiting = waiting[MOST:]
+    return made

@@ -1,0 +1,211 @@
+"""`python -m bot backtest`: the log replayed under any policy, each decision looked at only afterwards."""
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
+
+from bot.cards.text import clean
+from bot.cards.trust import duration, money
+from bot.graduation.backtest import KindReport, Report, Tally, report
+from bot.graduation.replay import replay
+from bot.policy import Policy
+from bot.policy import duration as length
+from bot.rules import RulesError, load_rules
+from bot.settings import SettingsError, load_settings
+from store import open_store
+from store.errors import StoreError
+from store.replay import draw_secret, kinds, past_cases
+from store.trust_models import NewShape, PastCase
+
+_UNKNOWN_SECRET = b"nothing has been drawn yet"
+_WIDEST = 62
+
+
+@dataclass(frozen=True, slots=True)
+class _Past:
+    cases: Sequence[PastCase]
+    shapes: Mapping[str, NewShape]
+    secret: bytes | None
+
+
+def run(argv: Sequence[str]) -> int:
+    """Print what would have run; 0, or 1 when something given cannot be used."""
+    options = _parser().parse_args(argv)
+    try:
+        settings = load_settings()
+        policy = load_rules(options.policy or settings.rules_file).policy
+        past = asyncio.run(_read(settings.database_url.get_secret_value()))
+    except (SettingsError, StoreError, RulesError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    since = None if options.since is None else datetime.now(UTC) - options.since
+    found = report(_replayed(past, policy), since)
+    print(json.dumps(_as_json(found, past, since), indent=2) if options.json else _table(found, past, since))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m bot backtest",
+        description="Walk the past case by case under a policy, as if it had been in force: what would have "
+        "run without a question, and what people said of those cases. Nothing is changed; works while the "
+        "program runs.",
+    )
+    parser.add_argument(
+        "--policy",
+        type=Path,
+        metavar="FILE",
+        help="a rules file with [graduation] and [caps]; else RULES_FILE",
+    )
+    parser.add_argument(
+        "--since",
+        type=_length,
+        metavar="90d",
+        help="count only the cases since then; what came before still teaches (default: all)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    return parser
+
+
+def _length(value: str) -> Any:
+    try:
+        return length(value)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+async def _read(url: str) -> _Past:
+    def all_of_it(connection: Connection) -> _Past:
+        return _Past(past_cases(connection), kinds(connection), draw_secret(connection))
+
+    async with open_store(url, exclusive=False) as store:
+        return await store.do(all_of_it)
+
+
+def _replayed(past: _Past, policy: Policy) -> Any:
+    return replay(past.cases, past.shapes, policy, secret=past.secret or _UNKNOWN_SECRET)
+
+
+# --- For people -------------------------------------------------------------------------------------------
+
+
+def _table(found: Report, past: _Past, since: datetime | None) -> str:
+    total = found.total
+    period = "all of the log" if since is None else f"since {since:%d %b %Y}"
+    lines = [
+        f"Back-test over {period}: {total.cases:,} cases.",
+        f"  Would have run on their own: {total.ran:,} ({_share(total)} of all)",
+        f"  Of these: {_came(total)}",
+        f"  Money moved: {_moneys(total.moved)}; of that in such cases: {_moneys(total.bad_money)}",
+        f"  Worst: {_worst(total)}",
+        f"  Saved: {duration(total.seconds)}. Still asked: {total.asked:,}, {total.audits:,} of them audits",
+        "",
+        *(line for kind in found.kinds for line in _kind(kind)),
+        "Why a person was still asked:",
+        *(f"  {count:>9,}  {clean(why, 90)}" for why, count in found.reasons.items()),
+        "",
+        _small_print(past),
+    ]
+    return "\n".join(lines)
+
+
+def _kind(kind: KindReport) -> list[str]:
+    tally = kind.tally
+    turned_on = next((at for at, state, _ in kind.history if state == "graduated"), None)
+    first = f", on since {turned_on:%d %b %Y}" if turned_on else ""
+    lost = f", lost its trust {kind.epoch} times" if kind.epoch else ""
+    stands = (
+        f"always asks: {kind.always}" if kind.always else f"{kind.state}, score {kind.score:.1f}{first}{lost}"
+    )
+    moved, saved = _moneys(tally.moved), duration(tally.seconds)
+    return [
+        f"{kind.risk}  {clean(kind.words, 200)}",
+        f"    {tally.cases:,} cases, {tally.ran:,} ran: {_came(tally)}. {moved} moved, {saved} saved",
+        f"    Still asked: {tally.asked:,}, {tally.audits:,} of them audits",
+        f"    At the end: {stands}",
+        *([f"    Worst: {_worst(tally)}"] if tally.worst else []),
+        "",
+    ]
+
+
+def _share(tally: Tally) -> str:
+    return f"{100 * tally.ran / tally.cases:.1f} %" if tally.cases else "–"
+
+
+def _came(tally: Tally) -> str:
+    said = [f"{tally.came['declined']:,} you declined"]
+    said += [
+        f"{tally.came[one]:,} {one}"
+        for one in ("edited", "taken back", "failed", "undecided")
+        if tally.came[one]
+    ]
+    return ", ".join(said)
+
+
+def _moneys(amounts: Mapping[str, int]) -> str:
+    return ", ".join(money(amount, currency) for currency, amount in sorted(amounts.items())) or "none"
+
+
+def _worst(tally: Tally) -> str:
+    worst = tally.worst
+    if worst is None:
+        return "none"
+    about = f" ({money(worst.amount, worst.currency)})" if worst.amount else ""
+    return f"{clean(worst.title, _WIDEST)}{about}, {worst.came}: {worst.id}"
+
+
+def _small_print(past: _Past) -> str:
+    drawn = "drawn with the program's own secret, as they would have been"
+    if past.secret is None:
+        drawn = "drawn with a made-up secret: the program has drawn none so far"
+    return (
+        "Assumed: each offer is accepted at once, and a kind whose breaker opened is turned on again a day\n"
+        f"later. Audits are {drawn}.\n"
+        "What ran here and was declined in the past counts above and takes no trust back: nobody saw it.\n"
+        "Saved is 20 s for each case that was not asked about."
+    )
+
+
+# --- For programs -----------------------------------------------------------------------------------------
+
+
+def _as_json(found: Report, past: _Past, since: datetime | None) -> dict[str, Any]:
+    return {
+        "since": None if since is None else since.isoformat(),
+        "audits": "drawn with a made-up secret" if past.secret is None else "drawn with the program's secret",
+        "total": _counted(found.total),
+        "kinds": [
+            {"shape": kind.shape, "words": kind.words, "risk": kind.risk, "always_asks": kind.always}
+            | {"state": kind.state, "score": round(kind.score, 6), "epoch": kind.epoch}
+            | {"history": [[at.isoformat(), state, why] for at, state, why in kind.history]}
+            | _counted(kind.tally)
+            for kind in found.kinds
+        ],
+        "asked_because": dict(found.reasons),
+    }
+
+
+def _counted(tally: Tally) -> dict[str, Any]:
+    worst = tally.worst
+    return {
+        "cases": tally.cases,
+        "would_have_run": tally.ran,
+        "of_these": dict(tally.came),
+        "should_not_have_run": tally.bad,
+        "money_moved": dict(tally.moved),
+        "money_in_those": dict(tally.bad_money),
+        "worst": None
+        if worst is None
+        else {name: getattr(worst, name) for name in ("id", "title", "amount", "currency", "came")},
+        "seconds_saved": tally.seconds,
+        "asked": tally.asked,
+        "audits": tally.audits,
+    }

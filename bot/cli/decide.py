@@ -1,0 +1,76 @@
+"""`python -m bot decide ID approve|decline --as USER`: the second way in, for when Slack is down."""
+
+import argparse
+import asyncio
+import html
+import logging
+import re
+import sys
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+
+from bot.settings import Settings, SettingsError, load_settings
+from store.errors import StoreError
+
+_USER = re.compile(r"[UW][A-Z0-9]{2,}")
+_MENTION = re.compile(r"<@([UW][A-Z0-9]+)>")
+VIA = "cli"
+
+
+def run(argv: Sequence[str]) -> int:
+    """Decide one proposal as somebody; 0 when it counts, 1 when it does not, and the words say why."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bot decide",
+        description="Decide a proposal from this machine: the same rules and the same log as in Slack. "
+        "Whether the person is a guest or deactivated is asked of Slack when it answers.",
+    )
+    parser.add_argument("id", help="the proposal's id, as on its card or in `export proposals`")
+    parser.add_argument("verdict", choices=["approve", "decline"])
+    parser.add_argument(
+        "--as",
+        dest="user",
+        required=True,
+        type=_user,
+        metavar="USER",
+        help="a Slack user id (U…) that may decide",
+    )
+    parser.add_argument("--reason", help="why, for the log and for whoever looks later")
+    options = parser.parse_args(argv)
+    logging.basicConfig(level=logging.ERROR)
+    try:
+        counts, words = asyncio.run(_decide(load_settings(), options))
+    except (SettingsError, StoreError) as error:
+        counts, words = False, f"Nothing was decided: {error}"
+    print(words, file=sys.stdout if counts else sys.stderr)
+    return 0 if counts else 1
+
+
+def _user(value: str) -> str:
+    if not _USER.fullmatch(value):
+        msg = "must be a Slack user id such as U012AB3CD (in Slack: profile, ⋮, Copy member ID)"
+        raise argparse.ArgumentTypeError(msg)
+    return value
+
+
+async def _decide(settings: Settings, options: argparse.Namespace) -> tuple[bool, str]:
+    from bot.app import utc_now  # noqa: PLC0415 - wrong arguments are told without loading the rest
+    from bot.assemble import assemble  # noqa: PLC0415 - see above
+    from bot.desk import Desk  # noqa: PLC0415 - see above
+    from bot.person import Person  # noqa: PLC0415 - see above
+    from bot.rules import load_rules  # noqa: PLC0415 - see above
+    from store import open_beside  # noqa: PLC0415 - see above
+
+    rules = load_rules(settings.rules_file)
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(open_beside(settings.database_url.get_secret_value()))
+        parts, _ = await assemble(stack, settings, store, rules, clock=utc_now, wake=lambda _: None)
+        desk, person = Desk(parts), Person(options.user, None)
+        act = desk.approve if options.verdict == "approve" else desk.decline
+        answer = await act(person, options.id, via=VIA, reason=options.reason)
+    return answer.counts, _plain(answer.text)
+
+
+def _plain(text: str) -> str:
+    """Words for Slack as words for a terminal: on one line, without markup or control characters."""
+    said = html.unescape(_MENTION.sub(r"\1", text))
+    return " ".join("".join(each if each.isprintable() else " " for each in said).split())

@@ -1,0 +1,73 @@
+"""Who is named to decide a proposal: by its rule, else by its risk class, else by APPROVERS."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from bot.policy import Policy, people
+from bot.rules import RuleSet
+from bot.settings import Approvers
+from polar.catalog import Risk
+from store import Store
+from store.firings import rule_source
+from store.models import Proposal
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Those who alone may decide; `source` is where they are named, for the card when it is nobody."""
+
+    people: Approvers
+    source: str
+
+
+class Deciders(Protocol):
+    """Knows who is named to decide a proposal; without one, who decides when nothing else is said."""
+
+    async def __call__(self, proposal: Proposal | None) -> Named:
+        """Raises StoreError."""
+
+
+class EverybodyListed:
+    """APPROVERS decide everything."""
+
+    def __init__(self, approvers: Approvers) -> None:
+        self._named = Named(approvers, "APPROVERS")
+
+    async def __call__(self, proposal: Proposal | None) -> Named:  # noqa: ARG002 - the protocol's
+        """Whatever the proposal is."""
+        return self._named
+
+
+class ByRuleAndClass:
+    """The rule that made it, as it was then, comes first; then the class's row in the policy as it is now."""
+
+    def __init__(self, approvers: Approvers, rules: RuleSet, store: Store) -> None:
+        self._otherwise = Named(approvers, "APPROVERS")
+        self._policy: Policy = rules.policy
+        self._store = store
+        # By version, which is the hash of the content: what is known of one never changes.
+        self._of_rule = {rule.version: rule.approvers for rule in rules.rules}
+
+    async def __call__(self, proposal: Proposal | None) -> Named:
+        """Who alone may decide this one."""
+        if proposal is None:
+            return self._otherwise
+        if proposal.rule_version is not None and (own := await self._rule(proposal.rule_version)):
+            return Named(_split(own), f"approvers of rule {proposal.rule}")
+        if proposal.risk in {risk.value for risk in self._policy.approvers}:
+            listed = self._policy.approvers[Risk(proposal.risk)]
+            return Named(_split(listed), f"approvers of class {proposal.risk}")
+        return self._otherwise
+
+    async def _rule(self, version: str) -> tuple[str, ...]:
+        if version not in self._of_rule:
+            source = await self._store.do(rule_source, version) or {}
+            self._of_rule[version] = people(source.get("approvers") or [])
+        return self._of_rule[version]
+
+
+def _split(ids: Iterable[str]) -> Approvers:
+    named = frozenset(ids)
+    groups = frozenset(one for one in named if one.startswith("S"))
+    return Approvers(named - groups, groups)

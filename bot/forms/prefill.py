@@ -1,0 +1,226 @@
+"""A form filled in with a call that is there already, so that it can be changed. Pure."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from bot.forms import names
+from bot.forms.blocks import choices, option
+from bot.forms.fields import Form, Group, Kind, Leaf, Node, Series, all_leaves, form_of
+from bot.forms.values import compose, currencies, scalar
+from bot.forms.ways import ways
+from polar.catalog import Call, operations
+from polar.money import ZERO_DECIMAL
+
+State = dict[str, Any]
+_MISSING = object()
+_ROUNDS = 4  # of finding out what the form asks: each choice may open the next
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What a draft holds: the choices, what was added under "More", and every answer."""
+
+    picks: dict[str, str]
+    added: frozenset[str]
+    answers: dict[str, Mapping[str, Any]]
+
+
+def prefill(call: Call, currency: str | None, labels: Mapping[str, str]) -> Filled | None:
+    """The answers that mean exactly this call; None when the form cannot say it, or a value is secret.
+
+    `currency` is that of the object an amount is about; `labels` are words for ids, by id.
+    """
+    operation = operations()[call.operation]
+    for way in range(max(len(ways(operation)), 1)):
+        filled = _fitting(call, str(way), currency, labels)
+        if filled is None:
+            continue
+        form = form_of(operation, filled.picks, filled.added)
+        if any(leaf.name in names.SECRET or leaf.path in names.HOST_ONLY for leaf in all_leaves(form)):
+            continue
+        composed = compose(form, filled.answers, currency)
+        if not composed.errors and same_call(composed.call, call):
+            return filled
+    return None
+
+
+def ids_in(call: Call) -> list[tuple[str, str]]:
+    """What the call names by id: (source to look it up, id)."""
+    operation = operations()[call.operation]
+    found = []
+    for way in range(max(len(ways(operation)), 1)):
+        filled = _fitting(call, str(way), None, {})
+        asked = [] if filled is None else all_leaves(form_of(operation, filled.picks, filled.added))
+        for leaf in asked:
+            value = _at(call, leaf.path)
+            if leaf.source and value is not _MISSING:
+                found += [(leaf.source, str(one)) for one in (value if isinstance(value, list) else [value])]
+    return list(dict.fromkeys(found))
+
+
+def same_call(one: Call, other: Call) -> bool:
+    """Whether both send the same request."""
+    return (dict(one.path), dict(one.query), one.body or None) == (
+        dict(other.path),
+        dict(other.query),
+        other.body or None,
+    )
+
+
+def _fitting(call: Call, way: str, currency: str | None, labels: Mapping[str, str]) -> Filled | None:
+    """The form of one way, or None when a value is of another kind than this way asks for."""
+    try:
+        return _with_way(call, way, currency, labels)
+    except (ValueError, TypeError, AttributeError, ArithmeticError):
+        return None
+
+
+def _with_way(call: Call, way: str, currency: str | None, labels: Mapping[str, str]) -> Filled:
+    operation = operations()[call.operation]
+    picks = {"body": way}
+    query = {f"query.{name}" for name in call.query}
+    form = form_of(operation, picks)
+    added = frozenset(
+        one.path for one in form.more if one.path in query or _at(call, one.path) is not _MISSING
+    )
+    for _ in range(_ROUNDS):
+        form = form_of(operation, picks, added)
+        found = picks | (dict(_picks(form.body, call)) if form.body else {})
+        if found == picks:
+            break
+        picks = found
+    return Filled(picks, added, _answers(form, call, currency, labels))
+
+
+def _picks(node: Node, call: Call) -> Iterator[tuple[str, str]]:
+    """The choices inside a body: which alternative an object is, how many entries a list has."""
+    value = _at(call, node.path)
+    if isinstance(node, Group):
+        if node.pick is not None and isinstance(value, Mapping):
+            yield node.path, str(_alternative(node, value, call))
+        for member in node.members.values():
+            yield from _picks(member, call)
+    elif isinstance(node, Series):
+        if isinstance(value, list):
+            yield f"{node.path}#", str(len(value))
+        for entry in node.entries:
+            yield from _picks(entry, call)
+
+
+def _alternative(group: Group, value: Mapping[str, Any], call: Call) -> int:
+    """The alternative whose constants and fields fit what is there."""
+    operation = operations()[call.operation]
+    assert group.pick is not None  # noqa: S101 - the caller has looked
+    held = set(value)
+    best, chosen = -1, group.pick.current or 0
+    for number in range(len(group.pick.options)):
+        found = _group_at(form_of(operation, {"body": "0", group.path: str(number)}).body, group.path)
+        if found is None:
+            continue
+        fits = sum(value.get(name) == constant for name, constant in found.fixed.items())
+        fits = -1 if fits < len(found.fixed) else fits + len(held & set(found.members))
+        if fits > best:
+            best, chosen = fits, number
+    return chosen
+
+
+def _group_at(node: Node | None, path: str) -> Group | None:
+    if isinstance(node, Group):
+        if node.path == path:
+            return node
+        found = (_group_at(member, path) for member in node.members.values())
+        return next((one for one in found if one is not None), None)
+    return None
+
+
+def _answers(
+    form: Form, call: Call, currency: str | None, labels: Mapping[str, str]
+) -> dict[str, Mapping[str, Any]]:
+    """Every answer; the currencies first, for amounts are shown in them."""
+    answers: dict[str, Mapping[str, Any]] = {}
+    for money in (False, True):
+        known = currencies(form, answers, currency)
+        for leaf in all_leaves(form):
+            value = _at(call, leaf.path)
+            if bool(leaf.currency) is money and value is not _MISSING and value is not None:
+                answers[leaf.path] = _state(leaf, value, known.get(leaf.path), labels)
+    return answers
+
+
+def _at(call: Call, path: str) -> Any:
+    """The value at "body.prices.0.amount", or _MISSING."""
+    where, *parts = path.split(".")
+    found: Any = getattr(call, where)
+    for part in parts:
+        if isinstance(found, Mapping) and part in found:
+            found = found[part]
+        elif isinstance(found, list) and part.isdigit() and int(part) < len(found):
+            found = found[int(part)]
+        else:
+            return _MISSING
+    return found
+
+
+# --- The element's state for a value: what `bot.forms.values` reads, the other way round --------------------
+
+
+def _state(leaf: Leaf, value: Any, currency: str | None, labels: Mapping[str, str]) -> State:
+    if leaf.kind in (Kind.CHOICE, Kind.CHOICES):
+        offered = {one["value"]: one for one in choices(leaf)}
+        held = value if isinstance(value, list) else [value]
+        found = [offered.get(str(one)) or option(str(one), str(one)) for one in held]
+        return {"selected_options": found} if leaf.kind == Kind.CHOICES else {"selected_option": found[0]}
+    chosen = _CHOSEN.get(leaf.kind)
+    return {"value": _text(leaf, value, currency)} if chosen is None else chosen(value, labels)
+
+
+def _option(identity: str, labels: Mapping[str, str]) -> State:
+    return option(labels.get(identity, identity), identity)
+
+
+_CHOSEN: Mapping[Kind, Callable[[Any, Mapping[str, str]], State]] = {
+    Kind.ONE: lambda value, labels: {"selected_option": _option(str(value), labels)},
+    Kind.MANY: lambda value, labels: {"selected_options": [_option(str(one), labels) for one in value]},
+    Kind.YES_NO: lambda value, _: {"selected_option": option("Yes", "yes") if value else option("No", "no")},
+    Kind.TICK: lambda value, _: {"selected_options": [option("Yes", "yes")] if value else []},
+    Kind.MOMENT: lambda value, _: {"selected_date_time": _seconds(value)},
+    Kind.DAY: lambda value, _: {"selected_date": str(value)},
+}
+
+
+def _seconds(value: Any) -> int:
+    return int(datetime.fromisoformat(str(value)).timestamp())
+
+
+def _text(leaf: Leaf, value: Any, currency: str | None) -> str:
+    match leaf.kind:
+        case Kind.MONEY | Kind.UNIT_PRICE:
+            return _major(value, currency)
+        case Kind.PERCENT:
+            return format(Decimal(value) / 100, "f")
+        case Kind.LINES:
+            return "\n".join(str(one) for one in value)
+        case Kind.PAIRS:
+            return "\n".join(f"{name} = {_scalar(one)}" for name, one in value.items())
+        case Kind.AMOUNTS:
+            return "\n".join(f"{name} = {_major(one, name)}" for name, one in value.items())
+        case Kind.JSON:
+            return json.dumps(value, ensure_ascii=False)
+        case Kind.SCALAR:
+            return _scalar(value)
+    return str(value)
+
+
+def _major(value: Any, currency: str | None) -> str:
+    number = Decimal(str(value))
+    return format(number if currency in ZERO_DECIMAL else number / 100, "f")
+
+
+def _scalar(value: Any) -> str:
+    return (
+        value if isinstance(value, str) and scalar(value) == value else json.dumps(value, ensure_ascii=False)
+    )

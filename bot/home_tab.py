@@ -1,0 +1,223 @@
+"""The Home tab: drawn when it is opened, after a tap on it, and while it is open when something changes."""
+
+import asyncio
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, time, timedelta
+from typing import Any
+
+from slack_bolt.async_app import AsyncAck, AsyncApp
+
+from bot.answers import Answer
+from bot.cards.card import APPROVE, DECLINE
+from bot.cards.home import HOME_LOOK, HOME_OPEN, Home, home_view
+from bot.cards.text import Block, escape
+from bot.desk import Desk
+from bot.feed import Feed
+from bot.links import Links
+from bot.listeners import asked
+from bot.pipeline.parts import Parts
+from bot.proposing import Person
+from bot.screens import Screens
+from bot.set_up import SetUp
+from bot.slack import SlackError, SlackRefused
+from bot.urgency import SOON, next_card
+from bot.worker import Lane
+from store.errors import StoreError
+from store.listing import candidates, queue, today
+from store.proposals import count_proposals, get_proposal
+from store.viewers import claim_drawing, forget_viewer, home_viewers, opened_home
+
+log = logging.getLogger(__name__)
+
+Payload = Mapping[str, Any]
+# Blocks of another part of the program for the Home tab, given midnight of today.
+Panel = Callable[[datetime], Awaitable[Sequence[Block]]]
+EVERY = timedelta(seconds=10)  # nobody's tab is drawn more often because something changed
+_OPEN_FOR = timedelta(hours=1)  # Slack does not say when a tab is closed
+_ACK_WITHIN = 1.0  # seconds
+_AT_ONCE = 20
+_LOOK = ""  # the row of the lane that looks at the set-up; the others are user ids
+_NO_TAB = frozenset({"not_enabled", "user_not_found", "invalid_user", "user_disabled", "user_not_visible"})
+_ON_HOME = re.compile(r"home\..*")
+
+
+class HomeTab:
+    """Draws it and hears its taps. `panels` add blocks below what ran today."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        desk: Desk,
+        screens: Screens,
+        *,
+        feed: Feed,
+        links: Links,
+        set_up: SetUp,
+        panels: Sequence[Panel] = (),
+    ) -> None:
+        self._parts, self._desk, self._screens = parts, desk, screens
+        self._feed, self._links, self._set_up = feed, links, set_up
+        self._panels, self._every = panels, EVERY
+        # user id -> the digest of what their tab shows, and Slack's hash of it
+        self._shown: dict[str, tuple[str, str | None]] = {}
+
+    def register(self, app: AsyncApp) -> None:
+        """Attach its listeners; before those of the cards, which have the same buttons."""
+        app.event("app_home_opened")(self.opened)
+        for action_id in (APPROVE, DECLINE):
+            app.action({"type": "block_actions", "block_id": _ON_HOME, "action_id": action_id})(self.decide)
+        app.action(HOME_OPEN)(self.followed)
+        app.action(HOME_LOOK)(self.look_again)
+
+    def lane(self) -> Lane[tuple[str, Home | None]]:
+        """The worker's lane "home": draws again what is open and has changed."""
+        return Lane(
+            "home", self._claim, self._redraw, width=4, idle=max(self._every.total_seconds() / 2, 0.05)
+        )
+
+    # --- What people do -----------------------------------------------------------------------------
+
+    async def opened(self, event: Payload) -> None:
+        """Somebody opened the app's home."""
+        if event.get("tab", "home") != "home" or not event.get("user"):
+            return
+        user = str(event["user"])
+        try:
+            await self._parts.store.do(opened_home, user, self._parts.clock())
+            await self._publish(user, await self.gather())
+        except StoreError as error:
+            log.error("the Home tab of %s is not drawn: %s", user, error)
+        self._parts.wake("home")
+
+    async def decide(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
+        """Approve or Decline was tapped on the Home tab: what came of it is said on top of it."""
+        user = body.get("user") or {}
+        person = Person(str(user.get("id", "")), user.get("team_id"))
+        deciding = asyncio.ensure_future(self._decide(person, action))
+        await asyncio.wait({deciding}, timeout=_ACK_WITHIN)
+        await ack()
+        told = await deciding
+        try:
+            await self._parts.store.do(opened_home, person.user_id, self._parts.clock())
+            await self._publish(person.user_id, await self.gather(told=told))
+        except StoreError as error:
+            log.error("the Home tab of %s is not drawn: %s", person.user_id, error)
+
+    async def _decide(self, person: Person, action: Payload) -> str:
+        """What to tell them, in Slack's markup."""
+        proposal_id, edition = asked(str(action.get("value", "")))
+        act = self._desk.approve if action.get("action_id") == APPROVE else self._desk.decline
+        tap = f"home:{person.user_id}:{action.get('action_ts', '')}"
+        try:
+            answer: Answer = await act(person, proposal_id, edition=edition, via="button", tap=tap)
+            found = await self._parts.store.do(get_proposal, proposal_id)
+        except Exception:
+            log.exception("a tap on the Home tab failed")
+            return "Something went wrong in the program; look at the card before you tap again."
+        title = f"{escape(found.title[:150])} – " if found is not None else ""
+        return f"{title}{answer.text}"
+
+    async def followed(self, ack: AsyncAck) -> None:
+        """The link to a card was followed: Slack tells us too, and there is nothing to do."""
+        await ack()
+
+    async def look_again(self, ack: AsyncAck) -> None:
+        """Whoever sets things up wants them looked at now."""
+        await ack()
+        self._set_up.forget()
+        self._parts.wake("home")
+
+    # --- What is shown ------------------------------------------------------------------------------
+
+    async def gather(self, *, told: str = "") -> Home:
+        """Everything the tab shows, the same for everybody. Raises StoreError."""
+        store, now = self._parts.store, self._parts.clock()
+        midnight = self._midnight(now)
+        up = next_card(await store.do(candidates, now), now)
+        waits = await store.do(queue, which="", person="", now=now, soon=now + SOON)
+        day = await store.do(today, midnight)
+        whole = None if up is None else await store.do(get_proposal, up.id)
+        shown = [*waits.found, *([whole] if whole is not None else [])]
+        return Home(
+            now=now,
+            health=await self._feed.health(),
+            counts=await store.do(count_proposals),
+            deciders=await self._parts.authority.describe(),
+            next_up=whole,
+            next_card=None if whole is None else await self._screens.card_of(whole),
+            waiting=waits.found,
+            links=await self._links.of(shown),
+            approved=day.approved,
+            declined=day.declined,
+            ran=day.ran,
+            money=day.money,
+            panels=[block for panel in self._panels for block in await panel(midnight)],
+            steps=await self._set_up.steps(),
+            told=told,
+        )
+
+    def _midnight(self, now: datetime) -> datetime:
+        local = now.astimezone(self._parts.rules.policy.schedule.timezone)
+        return datetime.combine(local.date(), time(), local.tzinfo).astimezone(now.tzinfo)
+
+    async def _publish(self, user: str, home: Home) -> None:
+        """Draw one tab; somebody who has none is not drawn again."""
+        _, hash_ = self._shown.get(user, ("", None))
+        try:
+            hash_ = await self._parts.slack.publish_home(user, home_view(home), hash_)
+            self._shown[user] = (_digest(home), hash_)
+        except SlackRefused as error:
+            if error.code == "hash_conflict":  # drawn meanwhile by a tap or another replica: look again
+                self._shown.pop(user, None)
+                return
+            log.info("the Home tab of %s is not drawn: %s", user, error)
+            if error.code in _NO_TAB:
+                self._shown.pop(user, None)
+                await self._parts.store.do(forget_viewer, user)
+        except SlackError as error:
+            log.info("the Home tab of %s is not drawn: %s", user, error)
+
+    # --- The lane -----------------------------------------------------------------------------------
+
+    async def _claim(self, room: int) -> Sequence[tuple[str, Home | None]]:
+        """Whose tab is open, was not drawn of late, and shows something else by now."""
+        now = self._parts.clock()
+        open_ = await self._parts.store.do(
+            home_viewers, opened_since=now - _OPEN_FOR, drawn_before=now, limit=_AT_ONCE
+        )
+        if not open_:
+            self._shown.clear()
+            return ()
+        if self._set_up.due:
+            return ((_LOOK, None),)
+        ready = await self._parts.store.do(
+            home_viewers, opened_since=now - _OPEN_FOR, drawn_before=now - self._every, limit=_AT_ONCE
+        )
+        if not ready:
+            return ()
+        home = await self.gather()
+        digest = _digest(home)
+        stale = [user for user in ready if self._shown.get(user, ("",))[0] != digest]
+        return [(user, home) for user in stale[:room]]
+
+    async def _redraw(self, row: tuple[str, Home | None]) -> None:
+        user, home = row
+        if home is None:
+            await self._set_up.look()
+            return
+        now = self._parts.clock()
+        if await self._parts.store.do(claim_drawing, user, drawn_before=now - self._every, at=now):
+            await self._publish(user, home)
+
+
+def _digest(home: Home) -> str:
+    """The same for two tabs that differ in nothing but what grows by itself: ages, budgets, the time."""
+    still = replace(home.health, now=home.health.last.at if home.health.last else home.now, polar_left=0)
+    view = home_view(replace(home, health=still, told="", links={}))
+    kept = [block for block in view["blocks"] if block["block_id"] not in ("home.as_of", "home.told")]
+    return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()

@@ -1,0 +1,69 @@
+"""Our own place in Slack: a greeting when first invited into a channel, an alarm when taken out of Slack."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from slack_bolt.async_app import AsyncApp, AsyncBoltContext
+
+from bot.cards.home import greeting
+from bot.feed import Feed
+from bot.pipeline.parts import Parts
+from bot.slack import SlackError, SlackNotSent, SlackRefused
+from store.errors import StoreError
+from store.greetings import first_time, not_greeted
+
+log = logging.getLogger(__name__)
+
+_LOST = (
+    "The app was {how} in Slack: nothing can be posted or decided. Install it again, and restart this "
+    "program with the new token."
+)
+
+
+class Membership:
+    """Hears of invitations and of the end of the installation."""
+
+    def __init__(self, parts: Parts, feed: Feed) -> None:
+        self._parts, self._feed = parts, feed
+
+    def register(self, app: AsyncApp) -> None:
+        """Attach its listeners."""
+        app.event("member_joined_channel")(self.joined)
+        app.event("app_uninstalled")(self.uninstalled)
+        app.event("tokens_revoked")(self.revoked)
+
+    async def joined(self, event: Mapping[str, Any], context: AsyncBoltContext) -> None:
+        """Somebody joined a channel; when it is us for the first time, say what we are here for."""
+        channel = str(event.get("channel", ""))
+        if not channel or event.get("user") != context.bot_user_id:
+            return
+        try:
+            if await self._parts.store.do(first_time, channel, self._parts.clock()):
+                await self._greet(channel)
+        except StoreError as error:
+            log.error("channel %s is not greeted: %s", channel, error)
+        self._parts.wake("announce")  # cards that Slack refused for want of membership can go now
+
+    async def _greet(self, channel: str) -> None:
+        words = greeting(await self._parts.authority.describe(), here=channel == self._parts.channel)
+        try:
+            await self._parts.slack.post(channel, words)
+        except (SlackNotSent, SlackRefused) as error:
+            log.warning("channel %s is not greeted: %s", channel, error)
+            await self._parts.store.do(not_greeted, channel)  # at the next invitation, then
+        except SlackError as error:
+            log.warning("it is not known whether channel %s was greeted: %s", channel, error)
+
+    async def uninstalled(self) -> None:
+        """The app was removed from the workspace."""
+        self._lose("removed")
+
+    async def revoked(self, event: Mapping[str, Any]) -> None:
+        """Tokens were revoked; ours when a bot's is among them."""
+        if (event.get("tokens") or {}).get("bot"):
+            self._lose("cut off: its token was revoked")
+
+    def _lose(self, how: str) -> None:
+        self._feed.lost = _LOST.format(how=how)
+        log.error("%s", self._feed.lost)

@@ -1,0 +1,136 @@
+"""At the tap: Polar is read again, and what the card shows is held against what it would show now."""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from bot.pipeline.by_hand import look_again
+from bot.pipeline.parts import Parts
+from bot.pipeline.propose import before, new_proposal, scope_of
+from bot.pipeline.reads import Reads
+from bot.pipeline.stakes import digest_of, digest_of_proposal
+from bot.pipeline.sums import Fact, money_facts, with_money
+from bot.pipeline.undo import as_polar_call
+from bot.pipeline.versions import rule_as_it_was
+from bot.rules import EvaluationError, Rule, Scope
+from bot.rules.explain import false_part
+from polar.catalog import Call as PolarCall
+from polar.errors import InvalidCall, NotFound, PolarError
+from polar.events import Event, parse
+from store.events import get_event
+from store.models import Firing, FiringState, NewProposal, PlannedCall, Proposal, ProposalKind
+
+log = logging.getLogger(__name__)
+
+_WITHIN = 5.0  # seconds for each read: somebody waits
+_NO_LONGER = "Read again at the tap: it no longer applies."
+
+
+@dataclass(frozen=True, slots=True)
+class NoLonger:
+    """Why it no longer applies, and the condition that says so."""
+
+    why: str
+    detail: str | None = None
+
+
+# None: it is as shown, or that cannot be told now; right before the call it is looked at once more.
+Found = NewProposal | NoLonger | None
+Look = Callable[[Parts, Proposal], Awaitable[Found]]
+
+
+async def as_shown(parts: Parts, proposal: Proposal) -> Found:
+    """What a proposal would ask now: None when that is what its card shows. Raises StoreError.
+
+    While Polar is away, or the set-up is wrong, the decision counts: nothing is called without another look.
+    """
+    try:
+        return await LOOKS[proposal.kind](parts, proposal)
+    except NotFound as error:
+        return NoLonger(f"Read again at the tap: {error.plain}")
+    except (EvaluationError, InvalidCall, PolarError) as error:
+        log.info("%s is not read again at the tap: %s", proposal.id, error)
+        return None
+
+
+async def _calls(parts: Parts, proposal: Proposal) -> Found:
+    if proposal.rule is None or proposal.event_id is None:
+        await look_again(parts, [as_polar_call(call) for call in proposal.calls])
+        return await _with_facts(parts, proposal)
+    stored = await parts.store.do(get_event, proposal.event_id)
+    rule = await rule_as_it_was(parts, proposal.rule, proposal.rule_version or "")
+    if stored is None or rule is None:
+        return NoLonger("Its event or its rule is no longer here.")
+    if not rule.reads:
+        return await _with_facts(parts, proposal)
+    return await _asked_again(parts, proposal, rule, parse(stored.body))
+
+
+async def _asked_again(parts: Parts, proposal: Proposal, rule: Rule, event: Event) -> Found:
+    """The rule's question, with everything read anew. Raises PolarError, EvaluationError."""
+    names = scope_of(event, parts.clock(), await before(parts, event) if rule.compares() else None)
+    scope = await Reads(parts.polar, within=_WITHIN).fill(rule, names)
+    items = rule.items(scope)
+    scope = scope if items is None else scope.plus(each=items)
+    if not rule.holds(scope):
+        return NoLonger(_NO_LONGER, _not_true(rule, scope))
+    if proposal.edited_by is not None:
+        return await _with_facts(parts, proposal)  # the rule has a say in whether, not in what
+    # As of when it was made: that time has passed is no change.
+    draft = rule.draft(scope.plus(now=proposal.created_at), items)
+    if not draft.calls:
+        return NoLonger("Read again at the tap: there is nothing left to do.")
+    firing = Firing(proposal.fact_key, rule.name, rule.version, proposal.event_id or "", FiringState.PROPOSED)
+    policy, at = parts.rules.policy, proposal.created_at
+    new = new_proposal(rule, policy, firing, draft, event=event, now=at)
+    return await _compared(parts, proposal, replace(new, calls=_in_order(proposal.calls, new.calls)))
+
+
+def _not_true(rule: Rule, scope: Scope) -> str | None:
+    return None if rule.still is None else f"No longer true: {false_part(rule.still, scope)}"
+
+
+def _in_order(shown: Sequence[PlannedCall], now: Sequence[PlannedCall]) -> tuple[PlannedCall, ...]:
+    """The calls in the order of the card when they are the same ones: Polar lists in any order."""
+    known = [_planned(call) for call in shown]
+    same = len(known) == len(now) and all(call in known for call in now)
+    return tuple(known) if same else tuple(now)
+
+
+def _planned(call: PlannedCall) -> PlannedCall:
+    return PlannedCall(call.operation, call.path, call.query, call.body)
+
+
+async def _with_facts(parts: Parts, proposal: Proposal) -> Found:
+    """The same question, its facts read anew."""
+    names = NewProposal.__slots__
+    new = NewProposal(**{name: getattr(proposal, name) for name in names if name != "calls"}, calls=())
+    return await _compared(parts, proposal, replace(new, calls=tuple(map(_planned, proposal.calls))))
+
+
+async def _compared(parts: Parts, proposal: Proposal, new: NewProposal) -> Found:
+    calls = [as_polar_call(call) for call in new.calls]
+    new = replace(new, facts=await _facts(parts, proposal, calls))
+    new = replace(new, digest=digest_of_proposal(new))
+    return None if new.digest == _digest(proposal) else new
+
+
+async def _facts(parts: Parts, proposal: Proposal, calls: Sequence[PolarCall]) -> tuple[Fact, ...]:
+    """The facts the card would show now; only what money comes to may have changed. Raises PolarError."""
+    money = await money_facts(Reads(parts.polar, within=_WITHIN), calls)
+    return with_money(proposal.facts, money)
+
+
+def _digest(proposal: Proposal) -> str:
+    calls = [as_polar_call(call) for call in proposal.calls]
+    return proposal.digest or digest_of(proposal.title, proposal.because, proposal.facts, calls)
+
+
+async def _nothing_to_read(parts: Parts, proposal: Proposal) -> Found:  # noqa: ARG001 - a Look's signature
+    return None
+
+
+LOOKS: Mapping[ProposalKind, Look] = {
+    ProposalKind.CALLS: _calls,
+    ProposalKind.GRADUATION: _nothing_to_read,
+}

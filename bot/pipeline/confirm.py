@@ -1,0 +1,200 @@
+"""Step 5: an Approve that is on disk is checked against Polar as it is now, then decided."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bot import answers, cards
+from bot.answers import Answer, Came
+from bot.cards import whispers
+from bot.pipeline.as_shown import Found, NoLonger, as_shown
+from bot.pipeline.changes import changes
+from bot.pipeline.parts import LEASE, Parts, new_token
+from bot.pipeline.undo import as_polar_call
+from bot.policy import Policy
+from bot.slack import SlackError
+from polar.catalog import Operation, Risk, operations
+from store.decisions import Bar, Terms, approvals, barred, decide
+from store.editions import restate, withdraw
+from store.errors import StoreError
+from store.models import Call, Decision, NewProposal, Proposal, Verdict
+from store.proposals import get_proposal, touch
+from store.taps import Tap, claim_taps, close_tap, leave_tap
+
+log = logging.getLogger(__name__)
+
+# Seconds without an answer of Polar after which the card says that it is being decided: most answer sooner,
+# and then one redraw is enough.
+SHOWN_AFTER = 0.7
+CLI = "cli"
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedTap:
+    """An Approve under our claim. `team_id` is the clicker's, known only while the tap itself is at hand."""
+
+    tap: Tap
+    token: str
+    team_id: str | None = None
+
+
+async def claim(parts: Parts, limit: int) -> list[ClaimedTap]:
+    """Take taps that nobody sees to: those of a program that was stopped, and those of the command line."""
+    token, now = new_token(), parts.clock()
+    found = await parts.store.do(claim_taps, token=token, now=now, until=now + LEASE, limit=limit)
+    return [ClaimedTap(tap, token) for tap in found]
+
+
+async def confirm(parts: Parts, claimed: ClaimedTap) -> None:
+    """See to a tap whose person no longer waits for the answer, and tell them."""
+    tap, answer = claimed.tap, await settle(parts, claimed)
+    if answer.shown or _was_theirs(answer, tap) or tap.channel is None or tap.via == CLI:
+        return
+    try:
+        await parts.slack.whisper(tap.channel, tap.actor, answer.text)
+    except SlackError as error:
+        log.warning("%s could not be told what came of a tap: %s", tap.actor, error)
+
+
+def _was_theirs(answer: Answer, tap: Tap) -> bool:
+    """Whether this very tap had been decided when the program was stopped: nothing is left to say."""
+    decided_by = None if answer.proposal is None else answer.proposal.decided_by
+    return answer.came is Came.TWICE or (answer.came is Came.SETTLED and decided_by == tap.actor)
+
+
+async def approve(
+    parts: Parts, tap: Tap, team_id: str | None, kept: Callable[[], None] = lambda: None
+) -> Answer:
+    """Keep an Approve, then see to it; `kept` is called once it is on disk.
+
+    Raises StoreError when it could not be kept.
+    """
+    token = new_token()
+    until = parts.clock() + LEASE
+    new, proposal = await parts.store.do(leave_tap, tap, token=token, until=until)
+    kept()
+    if proposal is None:
+        return answers.gone()
+    if not new:
+        return Answer(Came.REPEATED, "This has been taken down already.", proposal)
+    try:
+        return await settle(parts, ClaimedTap(tap, token, team_id))
+    except StoreError as error:
+        log.error("an approval of %s is kept for later: %s", proposal.id, error)
+        return Answer(Came.KEPT, whispers.KEPT, proposal)
+
+
+async def settle(parts: Parts, claimed: ClaimedTap) -> Answer:
+    """Decide, restate, withdraw or refuse, and close the tap. Raises StoreError; then the tap stays open."""
+    tap = claimed.tap
+    proposal = await parts.store.do(get_proposal, tap.proposal_id)
+    answer = answers.gone() if proposal is None else await _settled(parts, claimed, proposal)
+    log.info("approve by %s (%s) on %s: %s", tap.actor, tap.via, tap.proposal_id, answer.came)
+    await parts.store.do(close_tap, tap.id, token=claimed.token, came=answer.text, at=parts.clock())
+    for lane in ("execute", "announce"):
+        parts.wake(lane)
+    return answer
+
+
+async def _settled(parts: Parts, claimed: ClaimedTap, proposal: Proposal) -> Answer:
+    tap = claimed.tap
+    refused = await refusal(parts, proposal, tap.actor, claimed.team_id, via=tap.via)
+    refused = refused or await _own(parts, proposal, tap.actor)
+    if refused is not None:
+        return refused
+    if (bar := barred(proposal, Verdict.APPROVE, tap.edition)) is not None:
+        return await lost(parts, proposal, bar, tap.actor)
+    if tap.actor in await parts.store.do(approvals, proposal.id, tap.edition):
+        return Answer(Came.TWICE, whispers.SECOND_YES_NEEDED, proposal)
+    found, said = await _looked(parts, tap, proposal)
+    answer = await _concluded(parts, tap, proposal, found)
+    if said and answer.came not in _MOVED:
+        await parts.store.do(touch, proposal.id, parts.clock(), deciding_by=None)
+    return answer
+
+
+_MOVED = frozenset({Came.APPROVED, Came.FIRST_YES, Came.RESTATED, Came.WITHDRAWN})
+
+
+async def refusal(
+    parts: Parts, proposal: Proposal, actor: str, team_id: str | None, *, via: str
+) -> Answer | None:
+    """Why this person may not decide it; None when they may. Raises StoreError."""
+    reason = await parts.authority.refusal(actor, team_id, proposal, by_id=via == CLI)
+    return None if reason is None else await _refused(parts, proposal, reason)
+
+
+async def _own(parts: Parts, proposal: Proposal, actor: str) -> Answer | None:
+    """Whether they asked for it themselves and somebody else could decide: four eyes see more."""
+    own = {proposal.proposer: whispers.OWN_PROPOSAL, proposal.edited_by: whispers.OWN_EDIT}
+    if actor not in own or await parts.authority.is_only_approver(actor, proposal):
+        return None
+    return await _refused(parts, proposal, own[actor])
+
+
+async def _refused(parts: Parts, proposal: Proposal, reason: str) -> Answer:
+    deciders = await parts.authority.describe(proposal)
+    return Answer(Came.REFUSED, cards.refusal(reason, deciders), proposal)
+
+
+async def lost(parts: Parts, proposal: Proposal, bar: Bar | None, actor: str) -> Answer:
+    """Why a decision does not count; None is for who has said yes already. A stale card is redrawn."""
+    if bar is None:
+        return Answer(Came.TWICE, whispers.SECOND_YES_NEEDED, proposal)
+    if bar == Bar.CHANGED:
+        await parts.store.do(touch, proposal.id, parts.clock())
+    return answers.barred(bar, proposal, actor)
+
+
+async def _looked(parts: Parts, tap: Tap, proposal: Proposal) -> tuple[Found, bool]:
+    """What Polar says now, and whether the card was told meanwhile that it is being decided."""
+    looking = asyncio.ensure_future(as_shown(parts, proposal))
+    try:
+        await asyncio.wait({looking}, timeout=SHOWN_AFTER)
+        if slow := not looking.done():
+            await parts.store.do(touch, proposal.id, parts.clock(), deciding_by=tap.actor)
+            parts.wake("announce")
+        return await looking, slow
+    finally:
+        looking.cancel()
+
+
+async def _concluded(parts: Parts, tap: Tap, proposal: Proposal, found: Found) -> Answer:
+    """Write down what follows; what has changed meanwhile is found in the same transaction."""
+    at, edition = parts.clock(), tap.edition
+    if isinstance(found, NoLonger):
+        done, now = await parts.store.do(
+            withdraw, proposal.id, edition, reason=found.why, detail=found.detail, at=at
+        )
+        answer = Answer(Came.WITHDRAWN, whispers.withdrawn(found.why), now)
+    elif isinstance(found, NewProposal):
+        said = changes(proposal, found)
+        done, now = await parts.store.do(restate, edition, found, changes=said, at=at)
+        answer = Answer(Came.RESTATED, whispers.STALE, now)
+    else:
+        decision = Decision(
+            tap.proposal_id, tap.actor, Verdict.APPROVE, tap.via, at, tap.reason, edition, tap.tap
+        )
+        done, now = await parts.store.do(decide, decision, terms(parts.rules.policy, proposal))
+        answer = answers.gone() if now is None else answers.approved(now)
+    if done or now is None:
+        return answer
+    return await lost(parts, now, barred(now, Verdict.APPROVE, edition), tap.actor)
+
+
+def terms(policy: Policy, proposal: Proposal) -> Terms:
+    """How many people this takes and how long it waits once approved, as the policy has it."""
+    effects = [_effect(call) for call in proposal.calls]
+    known = [effect for effect in effects if effect is not None]
+    # What this version does not know is taken for the worst.
+    risk = Risk(proposal.risk) if proposal.risk in set(Risk) else Risk.R4
+    reversible = len(known) == len(effects) and all(effect.reversible for effect in known)
+    hold = policy.hold_for(risk, reversible=reversible, money=any(effect.money for effect in known))
+    two = policy.takes_two(risk, proposal.amount, proposal.currency)
+    return Terms(2 if two else 1, hold)
+
+
+def _effect(call: Call) -> Operation | None:
+    known = operations().get(call.operation)
+    return None if known is None else known.describe(as_polar_call(call))

@@ -1,0 +1,79 @@
+"""One message brought up to date: updated where it is, found where it may be, posted where there is none."""
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from bot.cards import Message
+from bot.pace import POST, UPDATE
+from bot.pipeline.parts import Parts
+from bot.slack import SlackError, SlackNoAnswer, SlackRateLimited, SlackRefused
+
+log = logging.getLogger(__name__)
+
+# Slack's answers to an update that no later try can mend: the card is gone or can no longer be edited.
+# https://docs.slack.dev/reference/methods/chat.update
+_CARD_LOST = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "is_inactive"})
+_AGAIN_AFTER = timedelta(seconds=2)
+_REFUSED_AGAIN_AFTER = timedelta(seconds=60)  # a person has to mend it (invite the bot, fix the token)
+_CLOCKS_DIFFER = 60.0  # seconds between Slack's clock and ours, at most
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """Where a message stands. `identity` is what its metadata says under `named`.
+
+    `sent_at` without a `ts`: it was to be posted then, and may have been. `room`: the method for which room
+    was taken from Slack's pace.
+    """
+
+    identity: str
+    named: str
+    channel: str | None
+    ts: str | None
+    sent_at: datetime | None
+    room: str | None = None
+
+
+async def draw(parts: Parts, sheet: Sheet, message: Message) -> tuple[str, str]:
+    """Bring it up to date; its channel and ts. Raises SlackError."""
+    channel, ts = sheet.channel or parts.channel, sheet.ts
+    if ts is None and sheet.sent_at is not None:
+        # An earlier try may have posted it: better found than asked twice.
+        ts = await _find(parts, sheet, sheet.sent_at)
+    if ts is not None:
+        try:
+            await parts.slack.update(channel, ts, message, room=sheet.room == UPDATE)
+        except SlackRefused as error:
+            if error.code not in _CARD_LOST:
+                raise
+        else:
+            return channel, ts
+    ts = await parts.slack.post(parts.channel, message, room=sheet.room == POST)
+    log.info("posted the card of %s", sheet.identity)
+    return parts.channel, ts
+
+
+async def _find(parts: Parts, sheet: Sheet, sent_at: datetime) -> str | None:
+    since = sent_at.timestamp() - _CLOCKS_DIFFER
+    try:
+        return await parts.slack.find_card(parts.channel, sheet.identity, since, named=sheet.named)
+    except SlackRateLimited:
+        raise
+    except SlackRefused as error:
+        # Without channels:history the card is posted again: a lost question is worse than a repeated one.
+        log.warning("cannot look for the card of %s: %s", sheet.identity, error)
+        return None
+
+
+def pause_after(error: SlackError) -> timedelta:
+    """When to try again what Slack did not take."""
+    if isinstance(error, SlackRateLimited):
+        return timedelta(seconds=error.retry_after)
+    return _REFUSED_AGAIN_AFTER if isinstance(error, SlackRefused) else _AGAIN_AFTER
+
+
+def certainly_not_posted(sheet: Sheet, error: SlackError) -> bool:
+    """Whether no message can be in the channel that nobody noted."""
+    # An earlier try that may have posted it stays noted until the card is found.
+    return sheet.sent_at is None and not isinstance(error, SlackNoAnswer)

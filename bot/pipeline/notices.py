@@ -1,0 +1,73 @@
+"""Messages that are no cards: what came of a proposal, for its thread; then digests and reminders."""
+
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+
+from bot.cards import Message
+from bot.pace import POST
+from bot.pipeline.drawing import pause_after
+from bot.pipeline.parts import LEASE, Parts, backoff, new_token
+from bot.slack import SlackError, SlackRateLimited, SlackRefused
+from store.bundles import anything_waits
+from store.notices import Notice, claim_notices, notice_is_due, notice_postponed, notice_sent
+
+log = logging.getLogger(__name__)
+
+_CARD_FIRST = timedelta(seconds=1)
+_MOST_ATTEMPTS = 12  # refused so often, with growing pauses, it is a message that Slack will never take
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedNotice:
+    """A message under our claim. `room`: Slack's pace has room for it."""
+
+    notice: Notice
+    token: str
+    room: bool
+
+
+async def claim(parts: Parts, limit: int) -> list[ClaimedNotice]:
+    """Take messages whose time has come; none while a question waits for its card, which goes first."""
+    pace, now = parts.slack.pace, parts.clock()
+    room = min(limit, pace.free(POST, parts.channel))
+    if not room or not await parts.store.do(notice_is_due, now) or await parts.store.do(anything_waits, now):
+        return []
+    token = new_token()
+    found = await parts.store.do(claim_notices, token=token, now=now, until=now + LEASE, limit=room)
+    return [ClaimedNotice(one, token, bool(pace.take(POST, parts.channel))) for one in found]
+
+
+async def send(parts: Parts, claimed: ClaimedNotice) -> None:
+    """Post one message: in the thread of the card it belongs to, else in the channel."""
+    notice = claimed.notice
+    if not notice.carded:
+        await _postpone(parts, claimed, _CARD_FIRST, "its card is still to come")
+        return
+    message = Message(notice.message["text"], tuple(notice.message["blocks"]))
+    thread_ts = notice.message.get("thread_ts") or notice.card_ts
+    try:
+        ts = await parts.slack.post(notice.channel or parts.channel, message, thread_ts, room=claimed.room)
+    except SlackError as error:
+        await _not_taken(parts, claimed, error)
+        return
+    await parts.store.do(notice_sent, notice.id, token=claimed.token, ts=ts, at=parts.clock())
+
+
+async def _not_taken(parts: Parts, claimed: ClaimedNotice, error: SlackError) -> None:
+    notice, refused = claimed.notice, isinstance(error, SlackRefused)
+    if refused and not isinstance(error, SlackRateLimited) and notice.attempts >= _MOST_ATTEMPTS:
+        log.error("message %s is given up: %s", notice.id, error)
+        await parts.store.do(
+            notice_sent, notice.id, token=claimed.token, ts=None, at=parts.clock(), note=str(error)
+        )
+        return
+    log.warning("message %s is not sent: %s", notice.id, error)
+    pause = pause_after(error)
+    waits = pause if isinstance(error, SlackRateLimited) else max(pause, backoff(notice.attempts))
+    await _postpone(parts, claimed, waits, str(error))
+
+
+async def _postpone(parts: Parts, claimed: ClaimedNotice, pause: timedelta, note: str) -> None:
+    due_at = parts.clock() + pause
+    await parts.store.do(notice_postponed, claimed.notice.id, token=claimed.token, due_at=due_at, note=note)

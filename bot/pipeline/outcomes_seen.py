@@ -1,0 +1,103 @@
+"""Step 3c: an event that is no echo of ours may show that something done was reversed or is disputed."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from bot.pipeline.parts import Parts
+from bot.pipeline.stakes import customer_of
+from polar.catalog import Call as PolarCall
+from polar.catalog import operations
+from polar.events import Event
+from store.models import Call, OutcomeKind, StoredEvent
+from store.outcomes import add_outcome
+from store.past import Done, done_for_customer
+from store.trust_models import Outcome
+
+log = logging.getLogger(__name__)
+
+_REFUNDS = ("refund.created", "order.refunded")
+
+
+async def done_before(parts: Parts, event: Event, received_at: datetime) -> Sequence[Done]:
+    """What was done about an event's customer within the outcome window before it."""
+    customer_id, _ = customer_of(event)
+    if customer_id is None:
+        return ()
+    since = (event.timestamp or received_at) - parts.rules.policy.graduation.outcome_window
+    return await parts.store.do(done_for_customer, customer_id, since)
+
+
+async def notice_outcomes(parts: Parts, event: Event, stored: StoredEvent, made: Sequence[Done]) -> None:
+    """Keep what an event that nobody here caused shows about what was done before it."""
+    at = event.timestamp or stored.received_at
+    for done in made:
+        kind = shown(event, done, at)
+        if kind is not None and await parts.store.do(
+            add_outcome, Outcome(done.proposal_id, kind, stored.id, at)
+        ):
+            log.warning("%s shows that %s was %s", event.type, done.proposal_id, kind)
+            parts.wake("assess")
+
+
+def shown(event: Event, done: Done, at: datetime) -> OutcomeKind | None:
+    """What an event that nobody here caused shows about something that was done before it."""
+    for call in done.calls:
+        if call.was_so or call.started_at is None or at <= call.started_at:
+            continue
+        if not _touched(done, call) & event.related_ids:
+            continue
+        if _disputes(event):
+            return OutcomeKind.DISPUTED
+        if _reverses(event, call):
+            return OutcomeKind.REVERSED
+    return None
+
+
+def _disputes(event: Event) -> bool:
+    dispute = event.data.get("dispute")
+    return event.type.startswith("dispute.") or (
+        event.type.startswith("refund.") and isinstance(dispute, Mapping)
+    )
+
+
+def _reverses(event: Event, call: Call) -> bool:
+    """Whether the event tells of the inverse of the call, or of money going back that the call had moved."""
+    known = operations().get(call.operation)
+    if known is None:
+        return False
+    sent = PolarCall(call.operation, dict(call.path), dict(call.query), _body(call.body))
+    operation = known.describe(sent)
+    if event.type in _REFUNDS and operation.money:
+        return call.operation != "refunds:create"
+    answer = call.answer if isinstance(call.answer, Mapping) else None
+    inverse = operation.undo_call(sent, call.before, answer)
+    if inverse is None:
+        return False
+    echo = operations()[inverse.operation].describe(inverse).echo
+    if event.type not in echo:
+        return False
+    expected = {name: value for name, value in (inverse.body or {}).items() if name in event.data}
+    if expected:
+        return all(event.data[name] == value for name, value in expected.items())
+    return event.type not in operation.echo
+
+
+def _touched(done: Done, call: Call) -> set[str]:
+    """The ids of what a call acted on, and of what its proposal was about."""
+    found = {str(value) for value in call.path.values()}
+    found.update(_ids(call.body or {}))
+    if isinstance(call.answer, Mapping) and isinstance(call.answer.get("id"), str):
+        found.add(call.answer["id"])
+    if done.subject is not None:
+        found.add(done.subject.partition(":")[2])
+    return found
+
+
+def _ids(body: Mapping[str, Any]) -> Iterator[str]:
+    return (body[name] for name in ("order_id", "subscription_id") if isinstance(body.get(name), str))
+
+
+def _body(body: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return None if body is None else dict(body)

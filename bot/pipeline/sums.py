@@ -1,0 +1,179 @@
+"""The true sum of a money card: what the customer gets or pays, what Polar keeps, what is left."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from bot.pipeline.parts import Parts
+from bot.pipeline.reads import Reads
+from bot.policy import Policy
+from polar.catalog import Call
+from polar.errors import MissingScope
+from polar.money import format_money
+from store.aftermath import refunds_since
+from store.models import Proposal
+
+Fact = tuple[str, str]
+GETS, KEEPS, LEFT, TOO_MUCH = "Customer gets", "Fees", "Left to refund", "Too much"
+PAYS, LOSES = "Customer pays", "You lose"
+_LABELS = frozenset({GETS, KEEPS, LEFT, TOO_MUCH, PAYS, LOSES})
+_REFUND = "refunds:create"
+
+
+@dataclass(frozen=True, slots=True)
+class RefundSum:
+    """What one refund comes to, in minor units of `currency`; `net` is the amount asked for, before tax.
+
+    `refundable` is the most that Polar gives back before tax; `fee` is what it charged and does not return.
+    """
+
+    net: int
+    tax: int
+    currency: str
+    refundable: int
+    fee: int = 0
+    fee_currency: str = ""
+
+    @property
+    def total(self) -> int:
+        """What the customer gets."""
+        return self.net + self.tax
+
+    @property
+    def excess(self) -> int:
+        """By how much it is more than Polar gives back; then all of it is refused."""
+        return max(0, self.net - self.refundable)
+
+
+def refund_sum(order: Mapping[str, Any], amount: int) -> RefundSum:
+    """What refunding `amount` (minor units before tax) of an order, as Polar shows it, comes to."""
+    currency = str(order["currency"])
+    refundable = order["refundable_amount"]
+    fee_currency = str(order.get("platform_fee_currency") or currency)
+    fee = order.get("platform_fee_amount") or 0
+    return RefundSum(amount, _tax(order, amount), currency, refundable, fee, fee_currency)
+
+
+def _tax(order: Mapping[str, Any], amount: int) -> int:
+    """The tax that Polar gives back with `amount`: all that is left with the last of it, else in proportion.
+
+    As in Polar's own `Order.calculate_refunded_tax_from_subtotal` (server/polar/models/order.py), floating
+    point and rounding included.
+    """
+    net: int = order["net_amount"]
+    if amount >= order["refundable_amount"]:
+        left: int = order["refundable_tax_amount"]
+        return left
+    return round(amount * (order["tax_amount"] / net)) if net else 0
+
+
+def refund_facts(sums: Sequence[RefundSum]) -> tuple[Fact, ...]:
+    """The lines of a card about what these refunds come to."""
+    if not sums:
+        return ()
+    gets, taxes = _each(sums, lambda one: one.total), [one for one in sums if one.tax]
+    of_it = f"of it {_each(taxes, lambda one: one.tax)} tax" if taxes else "no tax"
+    found = [(GETS, f"{gets}, {of_it}")]
+    if over := [one for one in sums if one.excess]:
+        most = _each(over, lambda one: one.refundable)
+        found.insert(0, (TOO_MUCH, f"Polar refuses more than {most} before tax"))
+    if fees := [one for one in sums if one.fee]:
+        kept = _each(fees, lambda one: one.fee, lambda one: one.fee_currency)
+        found.append((KEEPS, f"{kept}, not returned by Polar"))
+    if not over:
+        left = [one for one in sums if one.refundable > one.net]
+        rest = f"{_each(left, lambda one: one.refundable - one.net)} before tax" if left else "nothing"
+        found.append((LEFT, rest))
+    return tuple(found)
+
+
+def _each(
+    sums: Sequence[RefundSum],
+    amount: Callable[[RefundSum], int],
+    currency: Callable[[RefundSum], str] = lambda one: one.currency,
+) -> str:
+    """The total in each currency: they are never added up."""
+    totals: dict[str, int] = {}
+    for one in sums:
+        totals[currency(one)] = totals.get(currency(one), 0) + amount(one)
+    return " and ".join(format_money(total, code) for code, total in totals.items())
+
+
+async def money_facts(reads: Reads, calls: Sequence[Call]) -> tuple[Fact, ...]:
+    """What calls that move money come to, as Polar shows it now; nothing for other calls.
+
+    Raises PolarError, unless it is only that our token may not read it: then that is said.
+    """
+    sums: list[RefundSum] = []
+    found: list[Fact] = []
+    try:
+        for call in calls:
+            if call.operation == _REFUND:
+                sums += await _refund(reads, call)
+            elif call.operation in _TOLD:
+                found += await _TOLD[call.operation](reads, call)
+    except MissingScope as error:
+        return ((GETS, f"cannot be told: {error.plain}"),)
+    return (*refund_facts(sums), *found)
+
+
+async def _refund(reads: Reads, call: Call) -> list[RefundSum]:
+    body = call.body or {}
+    amount, order_id = body.get("amount"), body.get("order_id")
+    if not isinstance(amount, int) or not isinstance(order_id, str):
+        return []
+    order = await reads.answer(Call("orders:get", {"id": order_id}))
+    return [refund_sum(order, amount)] if _has(order, "refundable_amount", "refundable_tax_amount") else []
+
+
+async def _charge(reads: Reads, call: Call) -> list[Fact]:
+    order = await reads.answer(Call("orders:get", dict(call.path)))
+    if not _has(order, "due_amount"):
+        return []
+    return [(PAYS, f"{format_money(order['due_amount'], order['currency'])} including tax")]
+
+
+async def _dispute(reads: Reads, call: Call) -> list[Fact]:
+    dispute = await reads.answer(Call("disputes:get", dict(call.path)))
+    if not _has(dispute, "amount", "tax_amount"):
+        return []
+    total = dispute["amount"] + dispute["tax_amount"]
+    return [(LOSES, f"{format_money(total, dispute['currency'])} including tax")]
+
+
+def _has(found: Any, *names: str) -> bool:
+    return isinstance(found, Mapping) and all(isinstance(found.get(name), int) for name in names)
+
+
+_TOLD: Mapping[str, Callable[[Reads, Call], Awaitable[list[Fact]]]] = {
+    "orders:finalize": _charge,
+    "disputes:accept": _dispute,
+}
+
+
+def with_money(facts: Sequence[Fact], money: Sequence[Fact]) -> tuple[Fact, ...]:
+    """The facts of a card with these about its money, which stand first, instead of those it had."""
+    return (*money, *(fact for fact in facts if fact[0] not in _LABELS))
+
+
+async def today(parts: Parts, proposal: Proposal) -> tuple[Fact, ...]:
+    """For the card of a refund: what we have refunded today (in the policy's time zone) of the day's cap."""
+    if proposal.currency is None or all(call.operation != _REFUND for call in proposal.calls):
+        return ()
+    policy = parts.rules.policy
+    spent = await parts.store.do(refunds_since, midnight(parts.clock(), policy))
+    return today_lines(spent, proposal.currency, policy)
+
+
+def midnight(now: datetime, policy: Policy) -> datetime:
+    """When the day of `now` began."""
+    return now.astimezone(policy.schedule.timezone).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def today_lines(spent: Mapping[str, int], currency: str, policy: Policy) -> tuple[Fact, ...]:
+    """The line of today's refunds; the cap is what may run without being asked. Minor units by currency."""
+    code = currency.lower()
+    cap = policy.caps.day_amount.get(code)
+    limit = "" if cap is None else f"; at most {format_money(cap, code)} a day without asking"
+    return (("Refunded today", f"{format_money(spent.get(code, 0), code)} before tax{limit}"),)

@@ -1,0 +1,80 @@
+"""How what was done is taken back: what to keep of the object as it was, and the calls that restore it."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from bot.forms import names
+from bot.pipeline.reads import Reads
+from polar.catalog import Call as PolarCall
+from polar.catalog import operations
+from polar.errors import PolarError
+from store.models import Call, CallState, PlannedCall, Proposal, ProposalKind, ProposalState
+
+log = logging.getLogger(__name__)
+
+NO_UNDO = "There is no Undo: what it was before could not be read."
+
+
+def as_polar_call(call: PlannedCall) -> PolarCall:
+    """A stored call as Polar's client takes it."""
+    body = None if call.body is None else dict(call.body)
+    return PolarCall(call.operation, dict(call.path), dict(call.query), body)
+
+
+async def read_before(reads: Reads, call: PolarCall) -> dict[str, Any] | None:
+    """The fields that undoing this call will write back, as they are now; nothing else of the object is kept.
+
+    Empty when its undoing needs none. None: it needs some and they cannot be read, so there is no Undo.
+    """
+    known = operations()[call.operation]
+    wanted = known.needs_before(call)
+    if not wanted:
+        return {}
+    read = known.verify_call(call)
+    if read is None or not wanted.isdisjoint(names.SECRET):
+        return None
+    try:
+        found = _own(await reads.answer(read), call)
+    except PolarError as error:
+        log.info("what %s changes cannot be read first: %s", call.operation, error)
+        return None
+    return {name: found[name] for name in wanted} if wanted <= found.keys() else None
+
+
+def _own(answer: Any, call: PolarCall) -> Mapping[str, Any]:
+    """The object that a call changes, in the answer to a read of it or of a list with it."""
+    if not isinstance(answer, Mapping):
+        return {}
+    listed = answer.get("items")
+    if not isinstance(listed, list):
+        return answer
+    ids = set(call.path.values())
+    return next((one for one in listed if isinstance(one, Mapping) and one.get("id") in ids), {})
+
+
+def inverses(proposal: Proposal) -> tuple[PlannedCall, ...]:
+    """The calls that take back what a proposal did, the last one first; empty unless that is the whole of it.
+
+    What was so already before us is left as it is. Pure: from the catalog and what the calls have kept.
+    """
+    ours = [call for call in proposal.calls if call.state == CallState.DONE and not call.was_so]
+    undone = [_inverse(call) for call in reversed(ours)]
+    found = [one for one in undone if one is not None]
+    return tuple(found) if len(found) == len(ours) else ()
+
+
+def _inverse(call: Call) -> PlannedCall | None:
+    known = operations().get(call.operation)
+    answer = call.answer if isinstance(call.answer, Mapping) else None
+    undo = None if known is None else known.undo_call(as_polar_call(call), call.before, answer)
+    return None if undo is None else PlannedCall(undo.operation, undo.path, undo.query, undo.body)
+
+
+def can_undo(proposal: Proposal) -> bool:
+    """Whether its card offers Undo: it is done, nobody has taken it back, and our calls can restore what was.
+
+    What takes something back is not itself taken back: whoever wants that proposes it anew.
+    """
+    stands = proposal.state == ProposalState.SUCCEEDED and proposal.kind == ProposalKind.CALLS
+    return stands and proposal.undoes is None and proposal.undone_by is None and bool(inverses(proposal))

@@ -1,0 +1,181 @@
+"""What time brings: expiry, reminders, calls for people, the morning digest. APScheduler holds the timers."""
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import date, datetime, time, timedelta
+from functools import partial
+from typing import Any
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from bot.cards import Message
+from bot.cards.digest import Day, digest, escalation, reminder
+from bot.pipeline.parts import Parts
+from bot.policy import Schedule
+from bot.slack import SlackError
+from store.ledger import head
+from store.models import Proposal
+from store.notices import add_notice
+from store.numbers import decided_between, numbers
+from store.timers import call_people, expire, has_notice, to_escalate, to_remind, waiting_since
+
+log = logging.getLogger(__name__)
+
+_CHART_DAYS = 7
+# A digest that could not be made in the morning (the program was down) is no news in the evening.
+_DIGEST_UNTIL = timedelta(hours=6)
+_LINKED = 10
+
+Step = Callable[[Parts], Awaitable[None]]
+
+
+@asynccontextmanager
+async def timers(
+    parts: Parts, more: Mapping[str, tuple[Step, float]], *, speed: float = 1.0
+) -> AsyncIterator[None]:
+    """Run every step at its interval until the block ends; what a step needs to know is in the store.
+
+    `more` are steps of others with their seconds; `speed` divides every interval, for a clock that runs fast.
+    """
+    scheduler = AsyncIOScheduler(
+        job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}, timezone="UTC"
+    )
+    for name, (step, seconds) in {**_STEPS, **more}.items():
+        scheduler.add_job(partial(step, parts), "interval", seconds=seconds / speed, id=name)
+    scheduler.start()
+    try:
+        yield
+    finally:
+        scheduler.shutdown(wait=False)
+
+
+async def close_late(parts: Parts) -> None:
+    """Close what nobody has decided in time; that is no decision, and its card and thread say so."""
+    closed = await parts.store.do(expire, now=parts.clock())
+    if closed:
+        log.info("%s proposals expired undecided", len(closed))
+        parts.wake("announce")
+
+
+async def remind(parts: Parts) -> None:
+    """One reminder in the channel for all that waits, again after a while, never in quiet hours."""
+    schedule, now = parts.rules.policy.schedule, parts.clock()
+    if quiet_until(schedule, now) is not None:
+        return
+    waiting = await parts.store.do(
+        to_remind,
+        older_than=now - schedule.remind_after,
+        reminded_before=now - schedule.remind_every,
+        now=now,
+    )
+    if waiting:
+        message = reminder(waiting, await _links(parts, waiting))
+        await _call(parts, "reminder", waiting, message)
+
+
+async def escalate(parts: Parts) -> None:
+    """Call named people for what waits too long, or would end while everybody sleeps."""
+    schedule, now = parts.rules.policy.schedule, parts.clock()
+    if not schedule.escalate_to:
+        return
+    over = quiet_until(schedule, now)
+    older_than = now - schedule.escalate_after
+    waiting = await parts.store.do(to_escalate, older_than=older_than, deadline_before=over, now=now)
+    if over is not None:  # quiet: only what cannot wait for the morning
+        waiting = [one for one in waiting if one.deadline is not None and one.deadline <= over]
+    if waiting:
+        message = escalation(waiting, schedule.escalate_to, await _links(parts, waiting))
+        await _call(parts, "escalation", waiting, message)
+
+
+async def _call(parts: Parts, kind: str, waiting: Sequence[Proposal], message: Message) -> None:
+    ids = [proposal.id for proposal in waiting]
+    await parts.store.do(call_people, kind, ids, _stored(message), parts.clock())
+    parts.wake("notices")
+
+
+def _stored(message: Message) -> dict[str, Any]:
+    return {"text": message.text, "blocks": list(message.blocks)}
+
+
+async def _links(parts: Parts, waiting: Sequence[Proposal]) -> Mapping[str, str]:
+    """Where the cards are; without Slack's answer the list goes without links."""
+    links = {}
+    for one in waiting[:_LINKED]:
+        if one.card_ts is not None and one.channel is not None:
+            try:
+                links[one.id] = await parts.slack.permalink(one.channel, one.card_ts)
+            except SlackError as error:
+                log.info("no link to the card of %s: %s", one.id, error)
+    return links
+
+
+async def morning(parts: Parts) -> None:
+    """Yesterday's numbers, once a day, at the time of day that the policy names."""
+    schedule, now = parts.rules.policy.schedule, parts.clock()
+    today = now.astimezone(schedule.timezone).date()
+    if schedule.digest is None or not _is_morning(schedule, now):
+        return
+    name = f"digest:{today.isoformat()}"
+    if await parts.store.do(has_notice, name):
+        return
+    message = await _digest(parts, today - timedelta(days=1))
+    if message is not None:
+        await parts.store.do(add_notice, name, kind="digest", message=_stored(message), at=now)
+        parts.wake("notices")
+
+
+def _is_morning(schedule: Schedule, now: datetime) -> bool:
+    if schedule.digest is None:
+        return False
+    local = now.astimezone(schedule.timezone)
+    due = datetime.combine(local.date(), schedule.digest, schedule.timezone)
+    return due <= local < due + _DIGEST_UNTIL
+
+
+async def _digest(parts: Parts, day: date) -> Message | None:
+    """The digest of a day; None when nothing happened and nothing is left over: silence says so too."""
+    start, end = _bounds(parts, day)
+    of_day = await parts.store.do(numbers, start, end)
+    waiting = await parts.store.do(waiting_since, end)
+    if not (of_day.asked or of_day.decided or waiting):
+        return None
+    chart = []
+    for back in reversed(range(_CHART_DAYS)):
+        one = day - timedelta(days=back)
+        chart.append(Day(one, await parts.store.do(decided_between, *_bounds(parts, one))))
+    seq, digest_of_log = await parts.store.do(head)
+    return digest(day, of_day, waiting, chart, seal=f"{seq} rows, {digest_of_log[:16]}")
+
+
+def _bounds(parts: Parts, day: date) -> tuple[datetime, datetime]:
+    """From when until when a day lasts where the team is."""
+    zone = parts.rules.policy.schedule.timezone
+    return (
+        datetime.combine(day, time.min, zone),
+        datetime.combine(day + timedelta(days=1), time.min, zone),
+    )
+
+
+def quiet_until(schedule: Schedule, now: datetime) -> datetime | None:
+    """When the quiet hours end that it is now in; None outside of them."""
+    if schedule.quiet is None:
+        return None
+    begin, end = schedule.quiet
+    local = now.astimezone(schedule.timezone)
+    for day in (local.date() - timedelta(days=1), local.date()):
+        starts = datetime.combine(day, begin, schedule.timezone)
+        last = day if end > begin else day + timedelta(days=1)
+        over = datetime.combine(last, end, schedule.timezone)
+        if starts <= local < over:
+            return over
+    return None
+
+
+_STEPS: Mapping[str, tuple[Step, float]] = {
+    "expire": (close_late, 15),
+    "remind": (remind, 60),
+    "escalate": (escalate, 60),
+    "morning": (morning, 60),
+}

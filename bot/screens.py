@@ -1,0 +1,185 @@
+"""What `/polar` answers: lists, one proposal, the state of everything; and the pause of automatic runs."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bot import cards
+from bot.cards.health import (
+    Pause,
+    nothing_to_resume,
+    paused_message,
+    refused_message,
+    resumed_message,
+    status_message,
+)
+from bot.cards.queue import (
+    QUEUES,
+    Pages,
+    history_message,
+    mine_message,
+    not_found_message,
+    queue_message,
+    show_message,
+)
+from bot.feed import Feed, said
+from bot.links import Links
+from bot.pipeline.parts import Parts
+from bot.pipeline.views import view_of
+from bot.proposing import Person
+from bot.rule_list import reasons, rule_lines
+from bot.urgency import SOON
+from store.activity import rule_activity
+from store.listing import beginning, history, mine, queue, whole
+from store.models import Proposal
+from store.pause import Paused, pause, paused, resume
+from store.proposals import count_proposals
+
+_USER = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>")
+_MAIL = re.compile(r"<mailto:([^|>]+)(?:\|[^>]*)?>")
+_LONGEST = 200  # of what is looked for, and of why something is paused
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """Whose past is looked for: `by` as in `store.listing.history`, `about` in words for the heading."""
+
+    by: str
+    value: str
+    about: str
+
+
+class Screens:
+    """Everything that can be looked up. Every method raises StoreError when the database does not answer."""
+
+    def __init__(self, parts: Parts, feed: Feed, links: Links) -> None:
+        self._parts, self._feed, self._links = parts, feed, links
+
+    async def queue(self, person: Person, which: str, page: int = 1) -> cards.Message:
+        """What waits, or one of the filters in QUEUES; an unknown filter shows all."""
+        now, which = self._parts.clock(), which if which in QUEUES else ""
+        store = self._parts.store
+        found = await store.do(queue, which=which, person=person.user_id, now=now, soon=now + SOON, page=page)
+        return queue_message(
+            found.found,
+            await self._links.of(found.found),
+            pages=Pages("queue", which, found.number, found.more),
+            total=found.total or 0,
+            counts=await store.do(count_proposals),
+            now=now,
+        )
+
+    async def mine(self, person: Person, page: int = 1) -> cards.Message:
+        """What is assigned to, was proposed by or approved by somebody, and is not finished."""
+        now = self._parts.clock()
+        found = await self._parts.store.do(mine, person=person.user_id, soon=now + SOON, page=page)
+        groups = (
+            ("Assigned to you", found.assigned),
+            ("Proposed by you", found.proposed),
+            ("Approved by you", found.approved),
+        )
+        shown = [proposal for _, part in groups for proposal in part.found]
+        return mine_message(
+            [(heading, part.found) for heading, part in groups],
+            await self._links.of(shown),
+            pages=Pages("mine", "", max(page, 1), any(part.more for _, part in groups)),
+            now=now,
+        )
+
+    async def show(self, typed: str) -> cards.Message:
+        """One proposal by its id or the start of it: what its card says, and every step since."""
+        start = typed.strip().strip("`").casefold()[:_LONGEST]
+        ids = await self._parts.store.do(beginning, start) if start else []
+        found = await self._parts.store.do(whole, ids[0]) if len(ids) == 1 else None
+        if found is None:
+            return not_found_message(typed, ids)
+        proposal, steps = found
+        card = await self.card_of(proposal)
+        return show_message(proposal, card, steps, (await self._links.of([proposal])).get(proposal.id))
+
+    async def card_of(self, proposal: Proposal) -> cards.Message:
+        """The card of a proposal as it would be drawn now."""
+        return cards.card(proposal, await view_of(self._parts, proposal))
+
+    async def history(self, typed: str, page: int = 1) -> cards.Message:
+        """The last decisions; of one customer, rule or person if `typed` names one."""
+        asked = read_history(typed, self._parts.rules.origins)
+        about = asked.about
+        if asked.by == "person":
+            about = f"what {await self._parts.authority.name(asked.value)} decided"
+        found = await self._parts.store.do(history, by=asked.by, value=asked.value, page=page)
+        return history_message(
+            about,
+            found.found,
+            await self._links.of(found.found),
+            pages=Pages("history", typed.strip()[:_LONGEST], found.number, found.more),
+            now=self._parts.clock(),
+        )
+
+    async def rules(self, page: int) -> cards.Message:
+        """One page of the rules, with what they have done."""
+        activity = await self._parts.store.do(rule_activity)
+        return cards.rules_message(rule_lines(self._parts.rules, activity), reasons(self._parts.rules), page)
+
+    async def status(self) -> cards.Message:
+        """Whether all is well."""
+        return status_message(await self._feed.health())
+
+    async def pause(self, person: Person, why: str) -> cards.Message:
+        """Stop everything that would run on its own; only for who may decide. The channel is told."""
+        if (refused := await self._refusal(person)) is not None:
+            return refused
+        asked = Pause(person.user_id, self._parts.clock(), " ".join(why.split())[:_LONGEST])
+        store, notice = self._parts.store, _notice(paused_message(asked))
+        made = await store.do(pause, by=asked.by, why=asked.why, at=asked.at, notice=notice)
+        self._told()
+        before = said(await store.do(paused))
+        return paused_message(before or asked, already=not made)
+
+    async def resume(self, person: Person) -> cards.Message:
+        """Let what is trusted run on its own again; only for who may decide. The channel is told."""
+        if (refused := await self._refusal(person)) is not None:
+            return refused
+        by = person.user_id
+
+        def notice(before: Paused) -> Mapping[str, Any]:
+            return _notice(resumed_message(by, Pause(before.by, before.at, before.why)))
+
+        before = await self._parts.store.do(resume, by=by, at=self._parts.clock(), notice=notice)
+        self._told()
+        return resumed_message(by, Pause(before.by, before.at, before.why)) if before else nothing_to_resume()
+
+    async def _refusal(self, person: Person) -> cards.Message | None:
+        authority = self._parts.authority
+        reason = await authority.refusal(person.user_id, person.team_id)
+        if reason is None:
+            return None
+        return refused_message(cards.refusal(reason, await authority.describe()))
+
+    def _told(self) -> None:
+        self._parts.wake("notices")
+        self._parts.wake("home")
+
+
+def read_history(typed: str, rules: Mapping[str, object]) -> Looked:
+    """What somebody typed after `/polar history`: a mention, an address, `rule NAME`, a customer's id."""
+    text = " ".join(typed.split())[:_LONGEST]
+    if (user := _USER.match(text)) is not None:
+        return Looked("person", user[1], "")
+    mail = _MAIL.search(text)
+    kind, _, rest = text.partition(" ")
+    value = mail[1] if mail else rest.strip() if kind in ("rule", "customer") and rest else text
+    if not value:
+        return Looked("", "", "")
+    if kind == "rule" and rest:
+        return Looked("rule", value, f"rule {value}")
+    if "@" in value:
+        return Looked("customer", value.lower(), value.lower())
+    if value in rules:
+        return Looked("rule", value, f"rule {value}")
+    return Looked("customer_id", value, f"customer {value}")
+
+
+def _notice(message: cards.Message) -> dict[str, Any]:
+    return {"text": message.text, "blocks": list(message.blocks)}

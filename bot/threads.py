@@ -1,0 +1,228 @@
+"""Threads of cards: what people write there is kept, and `@polar …` does what the buttons do."""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from slack_bolt.async_app import AsyncApp, AsyncBoltContext
+
+from bot.acting import Acted, Acting
+from bot.cards import details
+from bot.cards.text import Element, bullets, clean, escape, glue, line, rich, words
+from bot.desk import Desk
+from bot.person import Person
+from bot.pipeline.parts import Parts
+from bot.slack import SlackError
+from bot.thread_words import Asked, help_line, is_addressed, plain_text, read, user_of
+from bot.until import until
+from store.dossier import Thread, edition_at, in_thread
+from store.models import Proposal
+from store.notices import add_notice
+from store.proposals import get_proposal
+from store.remarks import keep_message
+
+log = logging.getLogger(__name__)
+
+Payload = Mapping[str, Any]
+Notice = dict[str, Any]
+# Everything else a message may be: edited, deleted, somebody joined, another bot's.
+_WRITTEN = frozenset({None, "thread_broadcast", "file_share", "me_message"})
+_NO_CARD = "I answer in the thread of a card. Type /polar for what waits."
+_IN_A_BUNDLE = (
+    "This card is for several proposals, and here I could not tell which one you mean, so nothing was done. "
+    "Use Review on the card."
+)
+_NO_TIME = (
+    "I could not read that time, so nothing was put aside. Write snooze 2h, or snooze until tomorrow, "
+    "monday 14:00, 2026-12-01 – at most 90 days ahead."
+)
+_NOT_UNDERSTOOD = "I did not understand that, so nothing was done. "
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One message that mentions us in the thread of a card."""
+
+    person: Person
+    channel: str
+    ts: str
+    root: str
+    asked: Asked
+    thread: Thread
+
+    @property
+    def at(self) -> datetime:
+        """When it was written, by Slack's clock."""
+        return datetime.fromtimestamp(float(self.ts), UTC)
+
+
+Answer = Acted | Notice | None  # told to one person when it was not done; a line for everybody; nothing
+
+
+class Threads:
+    """Slack tells of one message up to four times, as `message` and as `app_mention`: it counts once."""
+
+    def __init__(self, parts: Parts, desk: Desk) -> None:
+        self._parts = parts
+        self._desk = desk
+        self._acting = Acting(parts)
+        self._does: Mapping[str, Callable[[Said, Proposal], Awaitable[Answer]]] = {
+            "": self._help,
+            "help": self._help,
+            "why": self._why,
+            "who": self._who,
+            "details": self._details,
+            "approve": self._approve,
+            "decline": self._decline,
+            "hold": self._hold,
+            "release": self._release,
+            "snooze": self._snooze,
+            "assign": self._assign,
+        }
+
+    def register(self, app: AsyncApp) -> None:
+        """Attach its listeners."""
+        app.event("message")(self.written)
+        app.event("app_mention")(self.written)
+
+    async def written(self, event: Payload, context: AsyncBoltContext) -> None:
+        """Somebody wrote something. Bolt has acknowledged it."""
+        try:
+            await self._written(event, str(context.bot_user_id or ""))
+        except Exception:
+            log.exception("a message in a thread could not be handled")
+
+    async def _written(self, event: Payload, bot: str) -> None:
+        text, user = str(event.get("text") or ""), str(event.get("user") or "")
+        if event.get("subtype") not in _WRITTEN or event.get("bot_id") or not user or user == bot:
+            return
+        channel, ts, root = str(event.get("channel")), str(event.get("ts")), event.get("thread_ts")
+        addressed = is_addressed(text, bot)
+        thread = await self._parts.store.do(in_thread, channel, str(root)) if root and root != ts else None
+        if thread is None:
+            if addressed and event.get("type") == "app_mention":
+                await self._whisper(channel, user, _NO_CARD, str(root) if root else None)
+            return
+        new = await self._parts.store.do(
+            keep_message, thread.ids, user, plain_text(text), at=self._parts.clock(), channel=channel, ts=ts
+        )
+        if new and addressed:
+            person = Person(user, _team(event))
+            await self._answer(Said(person, channel, ts, str(root), read(text, bot), thread))
+
+    async def _answer(self, said: Said) -> None:
+        word = said.asked.word
+        if said.thread.bundle_id is not None and len(said.thread.ids) != 1:
+            answer: Answer = Acted(False, help_line() if word == "help" else _IN_A_BUNDLE)
+        else:
+            found = await self._parts.store.do(get_proposal, said.thread.ids[0])
+            if found is None:
+                return
+            answer = await self._does[word](said, found)
+        log.info("%s wrote %r in a thread", said.person.user_id, word or "something else")
+        if isinstance(answer, Acted):
+            if not answer.done:
+                await self._whisper(said.channel, said.person.user_id, answer.said, said.root)
+        elif answer is not None:
+            await self._line(said, answer)
+
+    # --- One method for each word -----------------------------------------------------------------------
+
+    async def _help(self, said: Said, _: Proposal) -> Answer:
+        lead = "" if said.asked.word == "help" else _NOT_UNDERSTOOD
+        return Acted(False, lead + help_line())
+
+    async def _why(self, _: Said, found: Proposal) -> Answer:
+        made = f"Rule {found.rule} asks this." if found.rule else "It was proposed by hand."
+        parts: list[Element] = [line(words(made, 200))]
+        parts += [bullets(found.because[:8])] if found.because else []
+        parts += [line(words(f"Always asks: {found.always_asks}", 200))] if found.always_asks else []
+        return _told(found, "why", made, parts)
+
+    async def _who(self, _: Said, found: Proposal) -> Answer:
+        who = f"{await self._parts.authority.describe(found)}."
+        return _told(found, "who", who, [line(words(who, 600))])
+
+    async def _details(self, _: Said, found: Proposal) -> Answer:
+        button = {
+            "type": "button",
+            "action_id": details.DETAILS,
+            "text": {"type": "plain_text", "text": "Details", "emoji": False},
+            "value": f"{found.id}:{found.edition}",
+        }
+        told = _told(found, "details", "Everything about this:", [line(glue("Everything about this:"))])
+        return told | {
+            "blocks": [*told["blocks"], {"type": "actions", "block_id": "open", "elements": [button]}]
+        }
+
+    async def _approve(self, said: Said, found: Proposal) -> Answer:
+        edition = await self._parts.store.do(edition_at, found.id, said.at)
+        answer = await self._desk.approve(
+            said.person, found.id, via="thread", edition=edition, tap=_press(said), channel=said.channel
+        )
+        return None if answer.shown else Acted(False, answer.text)
+
+    async def _decline(self, said: Said, found: Proposal) -> Answer:
+        edition = await self._parts.store.do(edition_at, found.id, said.at)
+        reason = said.asked.rest or None
+        answer = await self._desk.decline(
+            said.person, found.id, via="thread", edition=edition, reason=reason, tap=_press(said)
+        )
+        if answer.counts and reason:
+            return await self._acting.reason(said.person, found.id, text=reason)
+        return None if answer.shown else Acted(False, answer.text)
+
+    async def _hold(self, said: Said, found: Proposal) -> Answer:
+        return await self._acting.hold(said.person, found.id)
+
+    async def _release(self, said: Said, found: Proposal) -> Answer:
+        return await self._acting.release(said.person, found.id)
+
+    async def _snooze(self, said: Said, found: Proposal) -> Answer:
+        at = until(said.asked.rest, self._parts.clock(), self._parts.rules.policy.schedule.timezone)
+        return Acted(False, _NO_TIME) if at is None else await self._acting.snooze(said.person, found.id, at)
+
+    async def _assign(self, said: Said, found: Proposal) -> Answer:
+        whom = said.person.user_id if said.asked.rest == "me" else user_of(said.asked.rest)
+        if whom is None:
+            return Acted(False, _NOT_UNDERSTOOD + help_line())
+        return await self._acting.assign(said.person, found.id, whom)
+
+    # --- Saying -----------------------------------------------------------------------------------------
+
+    async def _line(self, said: Said, message: Notice) -> None:
+        """A line in the thread, once for the message it answers."""
+        await self._parts.store.do(
+            add_notice,
+            f"answer.{said.channel}.{said.ts}",
+            kind="answer",
+            message=message,
+            at=self._parts.clock(),
+            proposal_id=said.thread.ids[0],
+        )
+        self._parts.wake("notices")
+
+    async def _whisper(self, channel: str, user: str, text: str, thread_ts: str | None) -> None:
+        try:
+            await self._parts.slack.whisper(channel, user, escape(clean(text, 1_500)), thread_ts)
+        except SlackError as error:
+            log.warning("%s could not be answered in a thread: %s", user, error)
+
+
+def _told(found: Proposal, name: str, text: str, parts: list[Element]) -> Notice:
+    return {"text": escape(clean(text, 300)), "blocks": [rich(f"{name}.{found.id}", *parts)]}
+
+
+def _press(said: Said) -> str:
+    """Names this message, however often Slack tells of it."""
+    return f"{said.channel}.{said.ts}"
+
+
+def _team(event: Payload) -> str | None:
+    """The workspace of whoever wrote: in a shared channel `team` may be ours, but never `user_team`.
+
+    https://docs.slack.dev/apis/slack-connect
+    """
+    return event.get("user_team") or event.get("source_team") or event.get("team")

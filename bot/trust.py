@@ -1,0 +1,127 @@
+"""What people do with trust: turn a kind of case on by decree or after a pause, or off; and what ran."""
+
+import logging
+from collections.abc import Sequence
+from datetime import datetime
+
+from bot.cards.trust import Ran, money
+from bot.graduation import score
+from bot.graduation.standing import always_human
+from bot.person import Person
+from bot.pipeline.parts import Parts
+from bot.policy import Caps
+from polar.catalog import Risk
+from store.errors import StoreError
+from store.models import ShapeState
+from store.receipts import Receipt, receipts
+from store.shapes import all_shapes, change, find_shape, graduate
+from store.trust_models import Shape
+
+log = logging.getLogger(__name__)
+
+_NOT_STORED = "It could not be stored, and nothing was changed. Try again in a moment."
+_NO_SUCH = "There is no such kind of case, and nothing was changed. `/polar trust` lists them with their ids."
+
+
+class Trust:
+    """Everything a person can change about trust. Each answer says what was done, or why not."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def shapes(self) -> list[Shape]:
+        """Every kind of case, those that run on their own first."""
+        return await self._parts.store.do(all_shapes)
+
+    async def decree(self, person: Person, start: str) -> str:
+        """Turn a kind of class R1 on below its bar; `start` is how its hash begins. Marked as such."""
+        found, refused = await self._find(person, start)
+        if found is None:
+            return refused
+        if found.risk != Risk.R1:
+            return "Only kinds of low risk (R1) can be turned on below their bar. Nothing was changed."
+        human = always_human(found, self._parts.rules.policy.graduation)
+        if human is not None:
+            return f"This kind always asks: {human}. Nothing was changed."
+        return await self._turn_on(person, found, decree=True)
+
+    async def turn_on_again(self, person: Person, start: str) -> str:
+        """End the pause of one kind of case whose breaker had opened."""
+        found, refused = await self._find(person, start)
+        if found is None:
+            return refused
+        if found.state != ShapeState.PAUSED:
+            return f"This kind is not paused: it is {found.state}. Nothing was changed."
+        return await self._turn_on(person, found, decree=found.decree)
+
+    async def turn_off(self, person: Person, start: str) -> str:
+        """Have a kind of case ask again. What it has earned stays: it is no demotion."""
+        found, refused = await self._find(person, start)
+        if found is None:
+            return refused
+        try:
+            await self._parts.store.do(
+                change,
+                found.hash,
+                ShapeState.ASKING,
+                actor=person.user_id,
+                cause="turned off by a person",
+                at=self._parts.clock(),
+            )
+        except StoreError:
+            return _NOT_STORED
+        self._parts.wake("assess")
+        return f"Turned off: {found.words}. Every such case asks a person."
+
+    async def ran(self, since: datetime) -> list[Ran]:
+        """What ran on its own since then, a line for each kind."""
+        now = self._parts.clock()
+        found = await self._parts.store.do(receipts, since, now)
+        return [_ran(one, self._parts.rules.policy.caps) for one in found]
+
+    async def _find(self, person: Person, start: str) -> tuple[Shape | None, str]:
+        reason = await self._parts.authority.refusal(person.user_id, person.team_id)
+        if reason is not None:
+            return None, f"{reason} Nothing was changed."
+        found = await self._parts.store.do(find_shape, start) if start else None
+        return found, _NO_SUCH
+
+    async def _turn_on(self, person: Person, shape: Shape, *, decree: bool) -> str:
+        human = always_human(shape, self._parts.rules.policy.graduation)
+        missing: Sequence[str] = () if human is None else (f"always asks: {human}",)
+        cause = "turned on by decree, below its bar" if decree else "turned on again after a pause"
+        try:
+            lacking = await self._parts.store.do(
+                graduate,
+                shape.hash,
+                lambda _: missing,
+                actor=person.user_id,
+                cause=cause,
+                at=self._parts.clock(),
+                decree=decree,
+            )
+        except StoreError:
+            return _NOT_STORED
+        if lacking:
+            return f"Not turned on: {'; '.join(lacking)}."
+        log.info("%s turned on %s (%s)", person.user_id, shape.hash[:12], cause)
+        self._parts.wake("assess")
+        below = " Its score does not vouch for it: caps and audits do." if decree else ""
+        return f"Turned on: {shape.words}.{below}"
+
+
+def _ran(one: Receipt, caps: Caps) -> Ran:
+    shape = one.shape
+    found = score.score(shape.n, shape.k, shape.epoch)
+    return Ran(shape.words, one.count, one.moved, one.refused, one.undone, found, caps_left(one, caps))
+
+
+def caps_left(one: Receipt, caps: Caps) -> str:
+    """What one kind's caps leave today, in words: "38 cases and $23.00 left today"."""
+    cases = max(caps.shape_count - one.today.count, 0)
+    band = one.shape.fields.get("amount")
+    currency = str(band[1]) if band else ""
+    if currency not in caps.shape_amount or not one.moved:
+        return f"{cases} cases left today"
+    rest = max(caps.shape_amount[currency] - one.today.amount, 0)
+    return f"{cases} cases and {money(rest, currency)} left today"

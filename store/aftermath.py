@@ -1,0 +1,171 @@
+"""What people do after a call was made: take it back, try it again, or say what came of it.
+
+Every function decides by compare-and-set: of two people who press at once, the second finds it decided.
+"""
+
+import base64
+import hashlib
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, func, select, update
+
+from store.acts import Act, Came
+from store.decisions import decide
+from store.doubt import after_doubt, claim_doubt
+from store.ledger import append
+from store.models import CallState, Decision, NewProposal, Proposal, ProposalState, RemarkKind, Verdict
+from store.proposals import advance, get_proposal, insert_proposal, lock_proposal, touch
+from store.remarks import add_remark
+from store.tables import calls, proposals
+from store.undoing import settle_undo
+
+_IN_DOUBT = (CallState.UNKNOWN, CallState.SENDING)
+
+
+def undo(connection: Connection, act: Act, inverse: NewProposal) -> Came:
+    """Propose what takes a proposal back and approve it, as one step; the new proposal when it counts.
+
+    `inverse` gets its id here. (False, the original): it is not done, or somebody takes it back already.
+    """
+    original = lock_proposal(connection, act.proposal_id)
+    if original is None or not _can_be_taken_back(original) or original.undone_by is not None:
+        return False, original
+    fact_key = f"undo|{original.id}|{_count_undos(connection, original.id) + 1}"
+    identity = "p" + base64.b32encode(hashlib.sha256(fact_key.encode()).digest()).decode().lower()[:12]
+    made = replace(inverse, id=identity, fact_key=fact_key, undoes=original.id, created_at=act.at)
+    insert_proposal(connection, made)
+    # As long as it goes well, the card of what is taken back shows it; it needs none of its own.
+    connection.execute(update(proposals).where(proposals.c.id == identity).values(quiet=1))
+    # Whoever takes back says yes by it. There is no hold: it can be proposed the other way again.
+    decide(connection, Decision(identity, act.actor, Verdict.APPROVE, "undo", act.at))
+    touch(connection, original.id, act.at, undone_by=identity)
+    _keep(connection, act)
+    return True, get_proposal(connection, identity)
+
+
+def _can_be_taken_back(original: Proposal) -> bool:
+    done = original.state == ProposalState.SUCCEEDED and original.undone_at is None
+    return done and original.undoes is None
+
+
+def _count_undos(connection: Connection, original_id: str) -> int:
+    found = select(func.count()).select_from(proposals).where(proposals.c.undoes == original_id)
+    return int(connection.execute(found).scalar_one())
+
+
+def retry(connection: Connection, act: Act) -> Came:
+    """Let what Polar refused be called again: the refused calls are planned anew, those done stay done.
+
+    What takes another proposal back is tried again only while nothing else does.
+    """
+    found = lock_proposal(connection, act.proposal_id)
+    if found is None or found.state != ProposalState.FAILED or not _take_again(connection, found, act.at):
+        return False, found
+    _move(connection, found, ProposalState.APPROVED, act, held_until=act.at, attempts=0)
+    connection.execute(
+        update(calls)
+        .where(calls.c.proposal_id == found.id, calls.c.state == CallState.REFUSED)
+        .values(
+            state=CallState.PLANNED,
+            status=None,
+            error=None,
+            answer=None,
+            started_at=None,
+            finished_at=None,
+        )
+    )
+    return True, get_proposal(connection, found.id)
+
+
+def _take_again(connection: Connection, found: Proposal, at: datetime) -> bool:
+    """Whether nothing keeps this from being tried again; the other one then shows that it is taken back."""
+    if found.undoes is None:
+        return True
+    original = lock_proposal(connection, found.undoes)
+    if original is None or not _can_be_taken_back(original) or original.undone_by not in (None, found.id):
+        return False
+    touch(connection, original.id, at, undone_by=found.id)
+    return True
+
+
+def mark_done(connection: Connection, act: Act) -> Came:
+    """A person who has looked says that the calls which Polar never answered were carried out."""
+    return _mark(connection, act, CallState.DONE, None)
+
+
+def mark_not_done(connection: Connection, act: Act) -> Came:
+    """A person who has looked says that the calls which Polar never answered were not carried out.
+
+    They count as refused, so that a retry may plan them anew. Nothing but that person's word says
+    that this is the first time they arrive: by itself the program sends none of them twice.
+    """
+    return _mark(connection, act, CallState.REFUSED, act.said)
+
+
+def _mark(connection: Connection, act: Act, state: CallState, error: str | None) -> Came:
+    found = lock_proposal(connection, act.proposal_id)
+    if found is None or found.state != ProposalState.UNKNOWN:
+        return False, found
+    own = (calls.c.proposal_id == found.id, calls.c.state.in_(_IN_DOUBT))
+    marked = connection.execute(
+        update(calls).where(*own).values(state=state, error=error).returning(calls.c.number)
+    ).scalars()
+    for number in sorted(marked.all()):
+        told = {"number": number, "state": state.value, "status": None, "answer": None, "error": error}
+        append(connection, "answer", found.id, told | {"actor": act.actor}, act.at)
+    # With calls that were never sent, "done" lets those go on, just as finding it out by a look does.
+    to = after_doubt(connection, found.id)
+    assert to is not None  # noqa: S101 - no call is in doubt any more
+    _move(connection, found, to, act, reason=act.said)
+    settle_undo(connection, found.id, act.at)
+    return True, get_proposal(connection, found.id)
+
+
+def _move(
+    connection: Connection,
+    found: Proposal,
+    to: ProposalState,
+    act: Act,
+    reason: str | None = None,
+    **values: Any,
+) -> None:
+    """Change the state, whoever holds a claim: a worker that still looks finds its own gone."""
+    free: dict[str, Any] = {"claim": None, "claimed_until": None, "due_at": act.at}
+    who = act.actor
+    advance(connection, found.id, found.state, to, actor=who, at=act.at, reason=reason, **free, **values)
+    _keep(connection, act)
+
+
+def _keep(connection: Connection, act: Act) -> None:
+    add_remark(connection, act.proposal_id, RemarkKind.ACT, act.actor, act.said, at=act.at)
+
+
+def check(connection: Connection, act: Act, *, token: str, until: datetime) -> Proposal | None:
+    """Take a proposal in doubt for a look at once; None: somebody is looking just now, or it is closed."""
+    found = claim_doubt(connection, act.proposal_id, token=token, now=act.at, until=until)
+    if found is not None:
+        _keep(connection, act)
+    return found
+
+
+def refunds_since(connection: Connection, since: datetime) -> dict[str, int]:
+    """What our refunds since then give back before tax, in minor units by currency.
+
+    Those that Polar never answered count: they may have been made. Refused ones do not.
+    """
+    sent = (CallState.DONE, *_IN_DOUBT)
+    rows = connection.execute(
+        select(calls.c.body, calls.c.status, calls.c.answer, proposals.c.currency)
+        .join(proposals, proposals.c.id == calls.c.proposal_id)
+        .where(calls.c.started_at >= since, calls.c.operation == "refunds:create", calls.c.state.in_(sent))
+    )
+    totals: dict[str, int] = {}
+    for row in rows:
+        currency = (row.answer or {}).get("currency") or row.currency
+        amount = (row.body or {}).get("amount")
+        was_so = row.status is not None and row.status >= 400
+        if isinstance(amount, int) and isinstance(currency, str) and not was_so:
+            totals[currency.lower()] = totals.get(currency.lower(), 0) + amount
+    return totals

@@ -1,0 +1,174 @@
+"""The step that learns: what the log says since the last look becomes labels, tallies, offers and notices."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, case, func, select, update
+
+from store.database import insert_new
+from store.labels import relabel, tally
+from store.models import ProposalKind, ProposalState, ShapeState
+from store.notices import add_notice
+from store.proposals import advance, propose_by_hand
+from store.shapes import get_shape, graduate
+from store.tables import marks, proposals
+from store.trust_models import PROGRAM, Assessor, LastOffer, Rehearsal
+from store.trust_tables import labels, ledger, shapes
+
+_READ, _RIPE = (
+    "assess:read",
+    "assess:ripe",
+)  # marks: how far the log is read, and until when labels are counted
+_CHUNK = 500
+_CASE_KINDS = ("decision", "edited", "restated", "transition", "outcome")
+
+
+@dataclass(frozen=True, slots=True)
+class Assessed:
+    """What came of one look: whether there was work, more of it, cards to draw and messages to send."""
+
+    more: bool = False
+    cards: bool = False
+    notices: bool = False
+
+
+def assess(connection: Connection, assessor: Assessor, now: datetime) -> Assessed:
+    """Read on in the log and bring up to date what follows from it, all in the caller's transaction."""
+    read = int(_mark(connection, _READ, "0"))
+    rows = connection.execute(
+        select(ledger.c.seq, ledger.c.at, ledger.c.kind, ledger.c.subject, ledger.c.body)
+        .where(ledger.c.seq > read)
+        .order_by(ledger.c.seq)
+        .limit(_CHUNK)
+    ).all()
+    cases = {row.subject for row in rows if row.kind in _CASE_KINDS and row.subject is not None}
+    touched = relabel(connection, cases, assessor.label) | _ripened(connection, now)
+    for shape in sorted(touched):
+        tally(connection, shape, assessor.learn, now)
+    offered = [shape for shape in sorted(touched) if _offer(connection, shape, assessor, now)]
+    told = [row for row in rows if row.kind == "shape" and _tell(connection, row, assessor, now)]
+    decided = _turn_on(connection, assessor, now)
+    if rows:
+        _set_mark(connection, _READ, str(rows[-1].seq))
+    return Assessed(len(rows) == _CHUNK, bool(offered or decided), bool(told))
+
+
+def _ripened(connection: Connection, now: datetime) -> set[str]:
+    """The shapes of labels whose window has ended since the last look."""
+    before = datetime.fromisoformat(_mark(connection, _RIPE, datetime.min.replace(tzinfo=UTC).isoformat()))
+    since = max(before, datetime(1970, 1, 2, tzinfo=UTC))
+    found = connection.execute(
+        select(labels.c.shape).where(labels.c.matures_at > since, labels.c.matures_at <= now).distinct()
+    ).scalars()
+    _set_mark(connection, _RIPE, max(now, since).isoformat())
+    return set(found)
+
+
+def _mark(connection: Connection, name: str, default: str) -> str:
+    insert_new(connection, marks, [{"name": name, "value": default}])
+    value: str = connection.execute(
+        # Written before it is read: a rival replica comes wholly before or wholly after.
+        update(marks).where(marks.c.name == name).values(value=marks.c.value).returning(marks.c.value)
+    ).scalar_one()
+    return value
+
+
+def _set_mark(connection: Connection, name: str, value: str) -> None:
+    connection.execute(update(marks).where(marks.c.name == name).values(value=value))
+
+
+def _offer(connection: Connection, shape: str, assessor: Assessor, now: datetime) -> bool:
+    """Ask a person to let a kind run on its own when its bar is reached; once for each bar."""
+    found = get_shape(connection, shape)
+    if found is None or found.state != ShapeState.ASKING or assessor.lacks(found, now):
+        return False
+    if not assessor.wants_offer(found, last_offer(connection, shape), now):
+        return False
+    question = assessor.offer(found, rehearsal(connection, shape, assessor.since(now)), now)
+    if not propose_by_hand(connection, question):
+        return False
+    connection.execute(update(shapes).where(shapes.c.hash == shape).values(offered_at=now))
+    return True
+
+
+def last_offer(connection: Connection, shape: str) -> LastOffer | None:
+    """The newest offer of a shape. Its change is "graduation|SHAPE|EPOCH|N"."""
+    row = connection.execute(
+        select(proposals.c.state, proposals.c.fact_key)
+        .where(proposals.c.shape == shape, proposals.c.kind == ProposalKind.GRADUATION)
+        .order_by(proposals.c.created_at.desc())
+        .limit(1)
+    ).one_or_none()
+    if row is None:
+        return None
+    _, _, epoch, n = row.fact_key.split("|")
+    return LastOffer(ProposalState(row.state), int(epoch), int(n))
+
+
+def rehearsal(connection: Connection, shape: str, since: datetime) -> Rehearsal:
+    """What would have run since then, by what the gate wrote down at the time, and what people said of it."""
+    would = proposals.c.gate["would_run"].as_boolean().is_(True)
+    own = (
+        proposals.c.shape == shape,
+        proposals.c.kind == ProposalKind.CALLS,
+        proposals.c.created_at >= since,
+        would,
+    )
+    no = case((proposals.c.state == ProposalState.DECLINED, 1), else_=0)
+    totals = connection.execute(select(func.count(), func.coalesce(func.sum(no), 0)).where(*own)).one()
+    amount, currency = proposals.c.gate["amount"].as_integer(), proposals.c.gate["currency"].as_string()
+    moved = connection.execute(select(currency, func.sum(amount)).where(*own, amount > 0).group_by(currency))
+    worst = connection.execute(
+        select(proposals.c.amount, proposals.c.currency, proposals.c.title)
+        .where(*own, proposals.c.state == ProposalState.DECLINED)
+        .order_by(func.coalesce(proposals.c.amount, 0).desc())
+        .limit(1)
+    ).one_or_none()
+    found = None if worst is None else (worst.amount or 0, worst.currency or "", worst.title)
+    return Rehearsal(int(totals[0]), int(totals[1]), {name: int(total) for name, total in moved}, found)
+
+
+def _tell(connection: Connection, row: Any, assessor: Assessor, now: datetime) -> bool:
+    found = assessor.notice(json.loads(row.body) | {"shape": row.subject})
+    if found is None:
+        return False
+    kind, message = found
+    return add_notice(connection, f"shape:{row.seq}", kind=kind, message=message, at=now)
+
+
+def _turn_on(connection: Connection, assessor: Assessor, now: datetime) -> int:
+    """Carry out the offers that a person has accepted: the bar is looked at once more."""
+    due = connection.execute(
+        select(proposals.c.id, proposals.c.shape, proposals.c.decided_by).where(
+            proposals.c.state == ProposalState.APPROVED,
+            proposals.c.due_at <= now,
+            proposals.c.kind == ProposalKind.GRADUATION,
+            proposals.c.on_hold_by.is_(None),
+        )
+    ).all()
+    for row in due:
+        missing = graduate(
+            connection,
+            row.shape,
+            lambda shape: assessor.lacks(shape, now),
+            actor=row.decided_by or PROGRAM,
+            cause=f"turned on ({row.id})",
+            at=now,
+        )
+        _close(connection, row.id, missing, now)
+    return len(due)
+
+
+def _close(connection: Connection, proposal_id: str, missing: Sequence[str], now: datetime) -> None:
+    approved = ProposalState.APPROVED
+    if missing:
+        why = f"It no longer meets its bar: {'; '.join(missing)}. It goes on asking."
+        advance(connection, proposal_id, approved, ProposalState.WITHDRAWN, actor=PROGRAM, at=now, reason=why)
+        return
+    advance(connection, proposal_id, approved, ProposalState.EXECUTING, actor=PROGRAM, at=now)
+    said = "Turned on. Cases of this kind run on their own from now on, under the caps and with audits."
+    done = ProposalState.SUCCEEDED
+    advance(connection, proposal_id, ProposalState.EXECUTING, done, actor=PROGRAM, at=now, reason=said)

@@ -1,0 +1,353 @@
+"""Queries on bundles: one card for many proposals of one kind, each of which is still decided by itself."""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    case,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
+
+from store.cards import BEHIND, IN_BUNDLE_ONLY, card_free, claim_cards, redraw_bundles
+from store.columns import UtcDateTime
+from store.models import Bundle, Proposal, ProposalKind, ProposalState
+from store.notices import LINE, add_notice
+from store.proposals import read_proposal, with_calls
+from store.tables import bundles, proposals
+
+MOST = 100  # proposals in one bundle: the most that a person goes through
+_JOINABLE_FOR = timedelta(hours=1)  # a card changed later than that is not looked at again
+_REDRAWN_EVERY = timedelta(seconds=3)  # while its proposals run: one card must not use up all redraws
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """What is to be drawn now, under one claim.
+
+    `waiting`: some proposals still have no card. `joinable`: some may join a bundle that is open; none of
+    these was taken.
+    """
+
+    bundles: list[Bundle]
+    cards: list[Proposal]
+    waiting: bool = False
+    joinable: bool = False
+
+
+def claim_outgoing(
+    connection: Connection,
+    *,
+    token: str,
+    now: datetime,
+    until: datetime,
+    redraws: int,
+    posts: int,
+    joined: bool = False,
+) -> Outgoing:
+    """Take cards and bundles that are behind: up to `redraws` to update, up to `posts` to post.
+
+    Cards go before bundles among the redraws, bundles (they hold many questions) among the new ones.
+    `joined`: what may join an open bundle has done so.
+    """
+    behind = _what_is_behind(connection, now)
+    if behind.unseen or behind.changed:
+        _follow_members(connection, now)
+    joinable = bool(behind.card and behind.open and not joined)
+    room = 0 if joinable else posts
+    claim = partial(claim_cards, connection, token=token, now=now, until=until)
+    redrawn = claim(redraws=redraws, posts=0) if behind.redraw else []
+    left = redraws - len(redrawn)
+    found: list[Bundle] = []
+    if behind.bundle or behind.changed:
+        found = _claim_bundles(connection, token=token, now=now, until=until, redraws=left, posts=room)
+    room -= sum(bundle.card_ts is None for bundle in found)
+    new = claim(redraws=0, posts=room) if behind.card else []
+    waiting = bool((behind.card or behind.bundle) and anything_waits(connection, now))
+    return Outgoing(found, redrawn + new, waiting, joinable)
+
+
+def _what_is_behind(connection: Connection, now: datetime) -> Any:
+    """One look for everything that might be to do: mostly there is nothing, or one thing."""
+    has_card, in_time = proposals.c.card_ts.is_not(None), bundles.c.created_at > now - _JOINABLE_FOR
+    asked = {
+        "unseen": select(proposals.c.id).where(BEHIND, proposals.c.quiet == 1),
+        "changed": select(proposals.c.id).where(BEHIND, IN_BUNDLE_ONLY),
+        "redraw": select(proposals.c.id).where(*card_free(now), has_card),
+        "card": select(proposals.c.id).where(*card_free(now), ~has_card),
+        "bundle": select(bundles.c.id).where(*_bundle_free(now)),
+        "open": select(bundles.c.id).where(bundles.c.closed_at.is_(None), in_time),
+    }
+    return connection.execute(select(*(exists(each).label(name) for name, each in asked.items()))).one()
+
+
+def anything_waits(connection: Connection, now: datetime) -> bool:
+    """Whether a proposal or a bundle waits for its first card."""
+    unposted = select(bundles.c.id).where(*_bundle_free(now), bundles.c.card_ts.is_(None))
+    cards = select(proposals.c.id).where(*card_free(now), proposals.c.card_ts.is_(None))
+    return bool(connection.execute(select(or_(exists(cards), exists(unposted)))).scalar())
+
+
+def _follow_members(connection: Connection, now: datetime) -> None:
+    """What changed about proposals that have no card of their own is shown by their bundle, or by nothing.
+
+    A bundle of which something has been decided or changed is closed: nothing joins it any more.
+    """
+    unseen = proposals.c.quiet == 1
+    connection.execute(update(proposals).where(BEHIND, unseen).values(drawn=proposals.c.version))
+    changed = connection.execute(
+        update(proposals)
+        .where(BEHIND, IN_BUNDLE_ONLY)
+        .values(drawn=proposals.c.version)
+        .returning(proposals.c.bundle_id)
+    ).scalars()
+    closed_at = func.coalesce(bundles.c.closed_at, literal(now, UtcDateTime))
+    redraw_bundles(connection, sorted({each for each in changed if each}), closed_at=closed_at)
+
+
+def _bundle_free(now: datetime) -> list[ColumnElement[bool]]:
+    return [
+        bundles.c.drawn < bundles.c.version,
+        bundles.c.card_due_at <= now,
+        or_(bundles.c.card_claimed_until.is_(None), bundles.c.card_claimed_until < now),
+    ]
+
+
+def _claim_bundles(
+    connection: Connection, *, token: str, now: datetime, until: datetime, redraws: int, posts: int
+) -> list[Bundle]:
+    has_one = bundles.c.card_ts.is_not(None)
+    ids: list[str] = []
+    for which, room in ((has_one, redraws), (~has_one, posts)):
+        if room > 0:
+            due = select(bundles.c.id).where(*_bundle_free(now), which).order_by(bundles.c.card_due_at)
+            ids += connection.execute(due.limit(room)).scalars()
+    before = {row.id: row for row in connection.execute(select(bundles).where(bundles.c.id.in_(ids)))}
+    if not before:
+        return []
+    sent_at = case(
+        (bundles.c.card_ts.is_(None), func.coalesce(bundles.c.card_sent_at, literal(now, UtcDateTime)))
+    )
+    taken = connection.execute(
+        update(bundles)
+        .where(bundles.c.id.in_(before), *_bundle_free(now))
+        .values(card_claim=token, card_claimed_until=until, card_sent_at=sent_at)
+        .returning(bundles)
+    )
+    found = [replace(_bundle(row), card_sent_at=before[row.id].card_sent_at) for row in taken]
+    return _with_members(connection, sorted(found, key=lambda bundle: (bundle.created_at, bundle.id)))
+
+
+def get_bundle(connection: Connection, bundle_id: str) -> Bundle | None:
+    """One bundle with its proposals and their calls."""
+    rows = connection.execute(select(bundles).where(bundles.c.id == bundle_id))
+    found = _with_members(connection, [_bundle(row) for row in rows])
+    return found[0] if found else None
+
+
+def _with_members(connection: Connection, found: list[Bundle], *, calls: bool = True) -> list[Bundle]:
+    members: defaultdict[str | None, list[Proposal]] = defaultdict(list)
+    rows = connection.execute(
+        select(proposals)
+        .where(proposals.c.bundle_id.in_([bundle.id for bundle in found]))
+        .order_by(proposals.c.created_at, proposals.c.id)
+    )
+    plain = [read_proposal(row) for row in rows]
+    for proposal in with_calls(connection, plain) if calls else plain:
+        members[proposal.bundle_id].append(proposal)
+    return [replace(bundle, members=tuple(members[bundle.id])) for bundle in found]
+
+
+def _bundle(row: Row[Any]) -> Bundle:
+    names = set(Bundle.__slots__) - {"members"}
+    return Bundle(**{name: getattr(row, name) for name in names})
+
+
+def bundle_drawn(
+    connection: Connection,
+    bundle_id: str,
+    *,
+    token: str,
+    version: int,
+    channel: str,
+    ts: str,
+    at: datetime,
+    shown: Sequence[str],
+    line: Mapping[str, Any] | None = None,
+) -> bool:
+    """Note that the card shows `version`, and since when it shows each of `shown`. False: the claim ran out.
+
+    `line` is for its thread, once.
+    """
+    result = connection.execute(
+        update(bundles)
+        .where(bundles.c.id == bundle_id, bundles.c.card_claim == token)
+        .values(
+            drawn=version,
+            channel=channel,
+            card_ts=ts,
+            card_at=func.coalesce(bundles.c.card_at, literal(at, UtcDateTime)),
+            card_due_at=at + _REDRAWN_EVERY,
+            card_claim=None,
+            card_claimed_until=None,
+            card_sent_at=None,
+        )
+    )
+    if result.rowcount != 1:
+        return False
+    first_seen = update(proposals).where(proposals.c.id.in_(shown), proposals.c.card_at.is_(None))
+    connection.execute(first_seen.values(card_at=at))
+    if line is not None:
+        add_notice(connection, f"{LINE}:{bundle_id}", kind=LINE, message=line, at=at)
+    return True
+
+
+def bundle_not_drawn(
+    connection: Connection, bundle_id: str, *, token: str, due_at: datetime, certainly_not_posted: bool
+) -> bool:
+    """Let the bundle's card be tried again at `due_at`. False: the claim ran out."""
+    forget = {"card_sent_at": None} if certainly_not_posted else {}
+    result = connection.execute(
+        update(bundles)
+        .where(bundles.c.id == bundle_id, bundles.c.card_claim == token)
+        .values(card_due_at=due_at, card_claim=None, card_claimed_until=None, **forget)
+    )
+    return result.rowcount == 1
+
+
+@dataclass(frozen=True, slots=True)
+class Gathering:
+    """What waits for a first card and may go into a bundle, and the bundles it may join.
+
+    `known` are the customers of all these about whom something has been decided before.
+    """
+
+    waiting: list[Proposal]
+    open: list[Bundle]
+    known: frozenset[str]
+
+
+def gathering(connection: Connection, now: datetime, limit: int) -> Gathering:
+    """The oldest proposals without a card, the open bundles (without calls), and who is known."""
+    old = bundles.c.created_at <= now - _JOINABLE_FOR
+    connection.execute(update(bundles).where(bundles.c.closed_at.is_(None), old).values(closed_at=now))
+    rows = connection.execute(
+        select(proposals)
+        .where(*card_free(now), *_may_be_bundled())
+        .order_by(proposals.c.created_at, proposals.c.id)
+        .limit(limit)
+    )
+    waiting = with_calls(connection, [read_proposal(row) for row in rows])
+    if not waiting:
+        return Gathering([], [], frozenset())
+    still_open = connection.execute(select(bundles).where(bundles.c.closed_at.is_(None)))
+    joinable = _with_members(connection, [_bundle(row) for row in still_open], calls=False)
+    everybody = {
+        each.customer_id for each in [*waiting, *(m for b in joinable for m in b.members)] if each.customer_id
+    }
+    return Gathering(waiting, joinable, _known(connection, everybody))
+
+
+def _may_be_bundled() -> list[ColumnElement[bool]]:
+    """Nobody has seen it, and nobody has done anything about it."""
+    untouched = (
+        "card_ts",
+        "card_sent_at",
+        "bundle_id",
+        "deciding_by",
+        "on_hold_by",
+        "snoozed_until",
+        "assignee",
+    )
+    return [
+        proposals.c.state == ProposalState.PENDING,
+        proposals.c.kind == ProposalKind.CALLS,
+        proposals.c.rule.is_not(None),
+        proposals.c.edition == 1,
+        *(proposals.c[name].is_(None) for name in untouched),
+    ]
+
+
+def _known(connection: Connection, customers: Collection[str]) -> frozenset[str]:
+    decided = (
+        select(proposals.c.customer_id)
+        .where(proposals.c.customer_id.in_(customers), proposals.c.decided_at.is_not(None))
+        .distinct()
+    )
+    return frozenset(connection.execute(decided).scalars())
+
+
+def put_in_bundle(
+    connection: Connection, bundle_id: str, key: str, proposal_ids: Sequence[str], now: datetime
+) -> int:
+    """Put proposals that still wait for their first card into a bundle, made where it is new; how many went.
+
+    None go into one that has been closed meanwhile.
+    """
+    row = connection.execute(select(bundles.c.closed_at).where(bundles.c.id == bundle_id)).first()
+    if row is not None and row.closed_at is not None:
+        return 0
+    joined = connection.execute(
+        update(proposals)
+        .where(proposals.c.id.in_(proposal_ids), *card_free(now), *_may_be_bundled())
+        .values(bundle_id=bundle_id, drawn=proposals.c.version)
+    ).rowcount
+    if joined and row is None:
+        made = {"id": bundle_id, "key": key, "created_at": now, "version": 1, "drawn": 0, "card_due_at": now}
+        connection.execute(insert(bundles), [made])
+    elif joined:
+        redraw_bundles(connection, [bundle_id])
+    if joined:
+        _close_when_full(connection, bundle_id, now)
+    return joined
+
+
+def _close_when_full(connection: Connection, bundle_id: str, now: datetime) -> None:
+    members = select(func.count()).select_from(proposals).where(proposals.c.bundle_id == bundle_id)
+    full = members.scalar_subquery() >= MOST
+    connection.execute(update(bundles).where(bundles.c.id == bundle_id, full).values(closed_at=now))
+
+
+def close_bundle(connection: Connection, bundle_id: str, now: datetime) -> None:
+    """Let nothing more join: somebody is deciding."""
+    still_open = bundles.c.closed_at.is_(None)
+    connection.execute(update(bundles).where(bundles.c.id == bundle_id, still_open).values(closed_at=now))
+
+
+def give_own_card(connection: Connection, bundle_id: str, proposal_id: str, now: datetime) -> bool:
+    """Take a proposal that waits out of its bundle, so that it gets a card of its own. False: not there.
+
+    `card_sent_at` is set, as before any posting: nothing that has it is ever put into a bundle.
+    """
+    result = connection.execute(
+        update(proposals)
+        .where(
+            proposals.c.id == proposal_id,
+            proposals.c.bundle_id == bundle_id,
+            proposals.c.card_ts.is_(None),
+            proposals.c.state == ProposalState.PENDING,
+        )
+        .values(
+            bundle_id=None,
+            version=proposals.c.version + 1,
+            card_due_at=now,
+            card_sent_at=now,
+            card_claim=None,
+        )
+    )
+    if result.rowcount != 1:
+        return False
+    redraw_bundles(connection, [bundle_id])
+    return True

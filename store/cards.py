@@ -1,0 +1,157 @@
+"""Queries on the cards of proposals: which are behind, and what each shows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, case, exists, func, literal, or_, select, update
+
+from store.columns import UtcDateTime
+from store.models import Proposal, ProposalState, Transition
+from store.notices import LINE, add_notice
+from store.proposals import read_proposal, read_transition, with_calls
+from store.tables import bundles, proposals, transitions
+
+# A card of something just decided goes before one that is merely changed: somebody is looking at it.
+_DECIDED_FIRST = case((proposals.c.decided_at.is_not(None), 0), else_=1)
+BEHIND = proposals.c.drawn < proposals.c.version
+# Part of a bundle, and still shown by its card alone: what fails or asks something new gets its own.
+IN_BUNDLE_ONLY = (
+    proposals.c.bundle_id.is_not(None)
+    & proposals.c.card_ts.is_(None)
+    & proposals.c.state.not_in([ProposalState.FAILED, ProposalState.UNKNOWN])
+    & (proposals.c.edition == 1)
+)
+
+
+def card_free(now: datetime) -> list[ColumnElement[bool]]:
+    """A proposal whose own card is to be drawn now and that nobody is drawing."""
+    return [
+        BEHIND,
+        proposals.c.quiet == 0,
+        ~IN_BUNDLE_ONLY,
+        proposals.c.card_due_at <= now,
+        or_(proposals.c.card_claimed_until.is_(None), proposals.c.card_claimed_until < now),
+    ]
+
+
+def claim_cards(
+    connection: Connection, *, token: str, now: datetime, until: datetime, redraws: int, posts: int
+) -> list[Proposal]:
+    """Take proposals whose card is behind: up to `redraws` that have one, up to `posts` that have none yet.
+
+    For one never posted it is noted that it is about to be: `card_sent_at` in what is returned is the note
+    of an earlier try; set, that try may have posted.
+    """
+    has_one = proposals.c.card_ts.is_not(None)
+    order = (_DECIDED_FIRST, proposals.c.card_due_at)
+    ids: list[str] = []
+    for which, room in ((has_one, redraws), (~has_one, posts)):
+        if room > 0:
+            due = select(proposals.c.id).where(*card_free(now), which).order_by(*order).limit(room)
+            ids += connection.execute(due).scalars()
+    before = {row.id: row for row in connection.execute(select(proposals).where(proposals.c.id.in_(ids)))}
+    if not before:
+        return []
+    sent_at = case(
+        (proposals.c.card_ts.is_(None), func.coalesce(proposals.c.card_sent_at, literal(now, UtcDateTime)))
+    )
+    taken = connection.execute(
+        update(proposals)
+        .where(proposals.c.id.in_(before), *card_free(now))
+        .values(card_claim=token, card_claimed_until=until, card_sent_at=sent_at)
+        .returning(proposals)
+    )
+    found = [replace(read_proposal(row), card_sent_at=before[row.id].card_sent_at) for row in taken]
+    return with_calls(connection, sorted(found, key=lambda p: (p.decided_at is None, p.created_at, p.id)))
+
+
+def cards_wait(connection: Connection, now: datetime) -> bool:
+    """Whether a proposal waits for its first card."""
+    waiting = select(proposals.c.id).where(*card_free(now), proposals.c.card_ts.is_(None))
+    return bool(connection.execute(select(exists(waiting))).scalar())
+
+
+def card_drawn(
+    connection: Connection,
+    proposal_id: str,
+    *,
+    token: str,
+    version: int,
+    channel: str,
+    ts: str,
+    at: datetime,
+    told: Sequence[int] = (),
+    lines: Mapping[int, Mapping[str, Any]] | None = None,
+) -> bool:
+    """Note that the card shows `version`, and what is to be said in its thread. False: the claim ran out.
+
+    `told` are the versions that need no more telling; `lines` the messages about some of them. The bundle
+    it belongs to is drawn again.
+    """
+    result = connection.execute(
+        update(proposals)
+        .where(proposals.c.id == proposal_id, proposals.c.card_claim == token)
+        .values(
+            drawn=version,
+            channel=channel,
+            card_ts=ts,
+            card_at=func.coalesce(proposals.c.card_at, literal(at, UtcDateTime)),
+            card_claim=None,
+            card_claimed_until=None,
+            card_sent_at=None,
+        )
+        .returning(proposals.c.bundle_id)
+    ).first()
+    if result is None:
+        return False
+    if told:
+        connection.execute(
+            update(transitions)
+            .where(transitions.c.proposal_id == proposal_id, transitions.c.version.in_(told))
+            .values(told=1)
+        )
+    for number, line in (lines or {}).items():
+        name = f"{LINE}:{proposal_id}:{number}"
+        add_notice(connection, name, kind=LINE, message=line, at=at, proposal_id=proposal_id)
+    if result.bundle_id is not None:
+        redraw_bundles(connection, [result.bundle_id])
+    return True
+
+
+def redraw_bundles(connection: Connection, bundle_ids: Sequence[str], **values: Any) -> None:
+    """Have the cards of these bundles drawn again, no sooner than was planned."""
+    if bundle_ids:
+        connection.execute(
+            update(bundles)
+            .where(bundles.c.id.in_(bundle_ids))
+            .values(version=bundles.c.version + 1, **values)
+        )
+
+
+def card_not_drawn(
+    connection: Connection, proposal_id: str, *, token: str, due_at: datetime, certainly_not_posted: bool
+) -> bool:
+    """Let the card be tried again at `due_at`. False: the claim ran out."""
+    forget = {"card_sent_at": None} if certainly_not_posted else {}
+    result = connection.execute(
+        update(proposals)
+        .where(proposals.c.id == proposal_id, proposals.c.card_claim == token)
+        .values(card_due_at=due_at, card_claim=None, card_claimed_until=None, **forget)
+    )
+    return result.rowcount == 1
+
+
+def untold(connection: Connection, proposal_id: str, version: int) -> list[Transition]:
+    """The changes of a proposal up to `version` that its card's thread does not know of, oldest first."""
+    rows = connection.execute(
+        select(transitions)
+        .where(
+            transitions.c.proposal_id == proposal_id,
+            transitions.c.told == 0,
+            transitions.c.version <= version,
+        )
+        .order_by(transitions.c.version)
+    )
+    return [read_transition(row) for row in rows]

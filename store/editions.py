@@ -1,0 +1,75 @@
+"""What a proposal asks, when that changes because Polar's state has."""
+
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from store.acts import keep_edition, replace_calls
+from store.execution import WORKER
+from store.ledger import append, fingerprint
+from store.models import NewProposal, Proposal, ProposalState, RemarkKind
+from store.proposals import advance, get_proposal, lock_proposal, touch
+from store.remarks import add_remark
+
+
+def restate(
+    connection: Connection,
+    edition: int,
+    new: NewProposal,
+    *,
+    changes: tuple[tuple[str, str, str], ...],
+    at: datetime,
+) -> tuple[bool, Proposal | None]:
+    """Have a pending proposal ask what `new` (of the same id) asks: a new edition, to be decided anew.
+
+    `changes` are (label, before, now) for its card. False when it is no longer pending or of that edition:
+    nothing is written. Returns the proposal as it now is.
+    """
+    found = lock_proposal(connection, new.id)
+    if found is None or not _asks(found, edition):
+        return False, found
+    keep_edition(connection, found, ended_by=WORKER, at=at)
+    replace_calls(connection, new.id, new.calls)
+    said = [list(change) for change in changes]
+    body = {"edition": edition + 1, "title": new.title, "digest": new.digest, "changes": said}
+    body |= {"calls": [fingerprint(c.operation, c.path, c.query, c.body) for c in new.calls]}
+    append(connection, "restated", new.id, body, at)
+    touch(
+        connection,
+        new.id,
+        at,
+        title=new.title,
+        because=list(new.because),
+        facts=[list(fact) for fact in new.facts],
+        risk=new.risk,
+        always_asks=new.always_asks,
+        amount=new.amount,
+        currency=new.currency,
+        deadline=new.deadline,
+        digest=new.digest,
+        changes=said,
+        edition=edition + 1,
+        deciding_by=None,
+    )
+    return True, get_proposal(connection, new.id)
+
+
+def withdraw(
+    connection: Connection, proposal_id: str, edition: int, *, reason: str, detail: str | None, at: datetime
+) -> tuple[bool, Proposal | None]:
+    """Close a pending proposal that no longer applies; False when it is no longer pending or of that edition.
+
+    `detail` is kept beside it, for whoever wants to know more than `reason` says.
+    """
+    found = lock_proposal(connection, proposal_id)
+    if found is None or not _asks(found, edition):
+        return False, found
+    states = (ProposalState.PENDING, ProposalState.WITHDRAWN)
+    advance(connection, proposal_id, *states, actor=WORKER, at=at, reason=reason, deciding_by=None)
+    if detail is not None:
+        add_remark(connection, proposal_id, RemarkKind.ACT, WORKER, detail, at=at)
+    return True, get_proposal(connection, proposal_id)
+
+
+def _asks(found: Proposal, edition: int) -> bool:
+    return found.state == ProposalState.PENDING and found.edition == edition

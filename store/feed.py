@@ -1,0 +1,59 @@
+"""Queries on how things flow: the last webhook, what could not be handled, what waits to be done or told."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from store.models import EventState, ProposalState
+from store.tables import events, notices, proposals
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A webhook without its body: `note` says what came of it."""
+
+    id: str
+    type: str
+    received_at: datetime
+    note: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Webhooks in, work out. `cards` and `notices` are messages not yet in Slack, `runs` approved calls."""
+
+    last: Arrival | None
+    failed: int
+    newest_failure: Arrival | None
+    unread: int
+    cards: int
+    notices: int
+    runs: int
+
+
+def flow(connection: Connection) -> Flow:
+    """How things flow now; each number from an index of its own."""
+    failed = events.c.state == EventState.FAILED
+    newest = select(events.c.id, events.c.type, events.c.received_at, events.c.note).order_by(
+        events.c.received_at.desc()
+    )
+    busy = [ProposalState.APPROVED, ProposalState.EXECUTING]
+
+    def count(*where: object) -> int:
+        return connection.execute(select(func.count()).where(*where)).scalar_one()  # type: ignore[arg-type]  # conditions
+
+    return Flow(
+        last=_arrival(connection.execute(newest.limit(1)).first()),
+        failed=count(failed),
+        newest_failure=_arrival(connection.execute(newest.where(failed).limit(1)).first()),
+        unread=count(events.c.state == EventState.NEW),
+        cards=count(proposals.c.drawn < proposals.c.version),
+        notices=count(notices.c.sent_at.is_(None)),
+        runs=count(proposals.c.state.in_(busy)),
+    )
+
+
+def _arrival(row: Any) -> Arrival | None:
+    return None if row is None else Arrival(row.id, row.type, row.received_at, row.note)

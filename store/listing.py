@@ -1,0 +1,226 @@
+"""Queries behind what people look up: the queue, their own, one by its id, the past; a page at a time.
+
+Each is answered from an index, so that a hundred thousand proposals cost no more than a hundred.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, not_, or_, select
+
+from store.models import Mode, Proposal, ProposalState, Transition, Verdict
+from store.proposals import get_proposal, read_proposal, trail
+from store.tables import bundles, decisions, proposals
+from store.worth import worth_in_sql
+
+PAGE = 8  # proposals on one page
+_P = proposals.c
+_PENDING = _P.state == ProposalState.PENDING
+_UNFINISHED = (ProposalState.APPROVED, ProposalState.EXECUTING, ProposalState.UNKNOWN)
+_MOST_SAME = 6  # ids that begin alike: enough to say that there are several
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of proposals, without their calls. `number` counts from 1; `total` is None where not counted."""
+
+    found: tuple[Proposal, ...]
+    number: int = 1
+    more: bool = False
+    total: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mine:
+    """What concerns one person and is not finished: pages with the same number."""
+
+    assigned: Page
+    proposed: Page
+    approved: Page
+
+
+@dataclass(frozen=True, slots=True)
+class Today:
+    """What was decided since midnight: by people, and what ran on its own with its money by currency."""
+
+    approved: int
+    declined: int
+    ran: int
+    money: tuple[tuple[str, int], ...]
+
+
+def due() -> ColumnElement[datetime | None]:
+    """When a proposal is over: the business's deadline, else its own expiry."""
+    return func.coalesce(_P.deadline, _P.expires_at)
+
+
+def queue(
+    connection: Connection,
+    *,
+    which: str,
+    person: str,
+    now: datetime,
+    soon: datetime,
+    page: int = 1,
+) -> Page:
+    """What waits: due before `soon` first, then the most money, then the oldest.
+
+    `which`: "" all but the snoozed, "urgent" due before `soon`, "mine" assigned to `person`, "snoozed"; or
+    the states "unknown" and "failed", newest first.
+    """
+    if which in (ProposalState.UNKNOWN, ProposalState.FAILED):
+        # Through the state's index alone: a row is as wide as its card.
+        where: ColumnElement[bool] = _P.state == ProposalState(which)
+        order: tuple[Any, ...] = (_P.created_at.desc(),)
+    else:
+        snoozed = and_(_P.snoozed_until.is_not(None), _P.snoozed_until > now)
+        kinds: dict[str, ColumnElement[bool]] = {
+            "urgent": and_(not_(snoozed), due() <= soon),
+            "mine": _P.assignee == person,
+            "snoozed": snoozed,
+        }
+        where = and_(_PENDING, kinds.get(which, or_(_P.snoozed_until.is_(None), _P.snoozed_until <= now)))
+        order = _by_urgency(soon)
+    total = connection.execute(select(func.count()).select_from(proposals).where(where)).scalar_one()
+    last = max(-(-total // PAGE), 1)
+    return _page(connection, select(_P.id).where(where).order_by(*order), min(page, last), total)
+
+
+def _by_urgency(soon: datetime) -> tuple[Any, ...]:
+    hurry = due() <= soon
+    return (
+        case((hurry, 0), else_=1),
+        case((hurry, due())),
+        worth_in_sql().desc(),
+        _P.created_at,
+        _P.id,
+    )
+
+
+def mine(connection: Connection, *, person: str, soon: datetime, page: int = 1) -> Mine:
+    """What is assigned to, was proposed by and was approved by somebody, as far as it is not finished."""
+    ids = select(_P.id)
+    open_ = _P.state.in_([ProposalState.PENDING, *_UNFINISHED])
+    first_yes = (
+        select(decisions.c.proposal_id)
+        .join(proposals, _P.id == decisions.c.proposal_id)
+        .where(decisions.c.actor == person, decisions.c.verdict == Verdict.APPROVE, _PENDING)
+        .where(decisions.c.edition == _P.edition)
+    )
+    # Not by the index of who decided, which holds years; what is not finished is little.
+    said_yes = and_(_P.state.in_(_UNFINISHED), func.coalesce(_P.decided_by, "") == person)
+    approved = ids.where(or_(said_yes, and_(_PENDING, _P.id.in_(first_yes))))
+    return Mine(
+        assigned=_page(
+            connection, ids.where(_PENDING, _P.assignee == person).order_by(*_by_urgency(soon)), page
+        ),
+        proposed=_page(
+            connection, ids.where(_P.proposer == person, open_).order_by(_P.created_at.desc()), page
+        ),
+        approved=_page(connection, approved.order_by(_P.created_at.desc()), page),
+    )
+
+
+def history(connection: Connection, *, by: str, value: str, page: int = 1) -> Page:
+    """The last decided proposals, newest first; or all of a customer or rule, decided or not.
+
+    `by`: "" everything, "customer" (an e-mail address in lower case), "customer_id", "rule", "person".
+    """
+    if by == "person":
+        acts = (
+            select(decisions.c.proposal_id)
+            .where(decisions.c.actor == value)
+            .group_by(decisions.c.proposal_id)
+            .order_by(func.max(decisions.c.at).desc())
+        )
+        return _page(connection, acts, page)
+    column = {"customer": _P.customer, "customer_id": _P.customer_id, "rule": _P.rule}.get(by)
+    if column is None:
+        found = select(_P.id).where(_P.decided_at.is_not(None)).order_by(_P.decided_at.desc())
+    else:
+        found = select(_P.id).where(column == value).order_by(_P.created_at.desc())
+    return _page(connection, found, page)
+
+
+def _page(connection: Connection, ids: Select[Any], number: int, total: int | None = None) -> Page:
+    """One page of a query of ids, one row more to know whether there is another."""
+    number = max(number, 1)
+    rows = connection.execute(ids.limit(PAGE + 1).offset((number - 1) * PAGE)).scalars().all()
+    return Page(tuple(_read(connection, rows[:PAGE])), number, len(rows) > PAGE, total)
+
+
+def _read(connection: Connection, ids: Sequence[str]) -> list[Proposal]:
+    """The proposals with these ids in this order, without their calls."""
+    rows = connection.execute(select(proposals).where(_P.id.in_(ids)))
+    found = {row.id: read_proposal(row) for row in rows}
+    return [found[id_] for id_ in ids if id_ in found]
+
+
+def whole(connection: Connection, proposal_id: str) -> tuple[Proposal, list[Transition]] | None:
+    """One proposal with its calls, and every change of it, oldest first."""
+    found = get_proposal(connection, proposal_id)
+    return None if found is None else (found, trail(connection, proposal_id))
+
+
+def beginning(connection: Connection, start: str) -> list[str]:
+    """The ids that are `start`, or else begin with it; a few at most."""
+    exact = connection.execute(select(_P.id).where(_P.id == start)).scalars().all()
+    if exact:
+        return list(exact)
+    alike = select(_P.id).where(_P.id.startswith(start, autoescape=True)).order_by(_P.id).limit(_MOST_SAME)
+    return list(connection.execute(alike).scalars())
+
+
+def candidates(connection: Connection, now: datetime, limit: int = 40) -> list[Proposal]:
+    """Those that could be the next to decide: due soonest, most money, oldest; up to `limit` of each."""
+    free = (_PENDING, or_(_P.snoozed_until.is_(None), _P.snoozed_until <= now))
+    orders: tuple[tuple[Any, ...], ...] = (
+        (case((due().is_(None), 1), else_=0), due()),
+        (worth_in_sql().desc(), _P.created_at),
+        (_P.created_at,),
+    )
+    ids: dict[str, None] = {}
+    for order in orders:
+        ids |= dict.fromkeys(
+            connection.execute(select(_P.id).where(*free).order_by(*order).limit(limit)).scalars()
+        )
+    found = _read(connection, list(ids))
+    return [each for each in found if each.on_hold_by is None and each.deciding_by is None]
+
+
+def card_places(connection: Connection, found: Sequence[Proposal]) -> dict[str, tuple[str, str]]:
+    """(channel, ts) of the message that shows each: its own card, or the bundle's it is part of."""
+    places = {each.id: (each.channel, each.card_ts) for each in found if each.channel and each.card_ts}
+    bundled = {each.bundle_id: each.id for each in found if each.id not in places and each.bundle_id}
+    known: dict[str, tuple[str, str]] = {}
+    if bundled:
+        rows = connection.execute(
+            select(bundles).where(bundles.c.id.in_(bundled), bundles.c.card_ts.is_not(None))
+        )
+        known = {row.id: (row.channel, row.card_ts) for row in rows}
+    shown = {each.id: known[each.bundle_id] for each in found if each.bundle_id in known}
+    return {id_: (str(channel), str(ts)) for id_, (channel, ts) in {**shown, **places}.items()}
+
+
+def today(connection: Connection, since: datetime) -> Today:
+    """What was decided since `since`."""
+    rows = connection.execute(
+        select(_P.mode, _P.state, _P.currency, func.count(), func.coalesce(func.sum(_P.amount), 0))
+        .where(_P.decided_at >= since)
+        .group_by(_P.mode, _P.state, _P.currency)
+    ).all()
+    ran = [row for row in rows if row[0] == Mode.AUTO]
+    asked = [row for row in rows if row[0] != Mode.AUTO]
+    money: dict[str, int] = {}
+    for _, _, currency, _, amount in ran:
+        if currency:
+            money[currency] = money.get(currency, 0) + int(amount)
+    declined = sum(count for _, state, _, count, _ in asked if state == ProposalState.DECLINED)
+    return Today(
+        approved=sum(count for _, _, _, count, _ in asked) - declined,
+        declined=declined,
+        ran=sum(count for _, _, _, count, _ in ran),
+        money=tuple(sorted(money.items())),
+    )

@@ -1,0 +1,56 @@
+"""Queries on what later happened to something that was done. What it costs in trust is settled at once."""
+
+from datetime import datetime
+
+from sqlalchemy import Connection, select, update
+
+from store.database import insert_new
+from store.ledger import append
+from store.models import Mode, OutcomeKind, ProposalState
+from store.shapes import demote
+from store.tables import proposals
+from store.trust_models import POLICY, PROGRAM, Outcome
+from store.trust_tables import outcomes
+
+# What one of these says of a case that ran on its own, or that was drawn for an audit.
+_CAUSES = {
+    OutcomeKind.UNDONE: "{} was undone",
+    OutcomeKind.REVERSED: "{} was reversed",
+    OutcomeKind.DISPUTED: "{} is under dispute",
+    OutcomeKind.FAILED: "{} went wrong",
+}
+_WHICH = {Mode.AUTO: "a case that ran on its own", Mode.AUDIT: "an audited case"}
+_WENT_WRONG = (ProposalState.FAILED, ProposalState.UNKNOWN)
+
+
+def add_outcome(connection: Connection, outcome: Outcome) -> bool:
+    """Keep an outcome and demote the shape it speaks against. False: it is known already."""
+    row = {name: getattr(outcome, name) for name in Outcome.__slots__}
+    if insert_new(connection, outcomes, [row]).rowcount != 1:
+        return False
+    body = {"kind": outcome.kind, "source": outcome.source}
+    append(connection, "outcome", outcome.proposal_id, body, outcome.at)
+    found = connection.execute(
+        select(proposals.c.shape, proposals.c.mode).where(proposals.c.id == outcome.proposal_id)
+    ).one()
+    if found.shape is not None and found.mode in _WHICH:
+        cause = _CAUSES[outcome.kind].format(f"{_WHICH[found.mode]} ({outcome.proposal_id})")
+        demote(connection, found.shape, cause=cause, at=outcome.at)
+    return True
+
+
+def came_of(connection: Connection, proposal_id: str, to: ProposalState, actor: str, at: datetime) -> None:
+    """What a proposal's new state says of trust: called by `store.proposals.advance`, in its transaction."""
+    if to not in (ProposalState.SUCCEEDED, ProposalState.WITHDRAWN, *_WENT_WRONG):
+        return
+    own = connection.execute(
+        select(proposals.c.mode, proposals.c.undoes).where(proposals.c.id == proposal_id)
+    ).one()
+    if to == ProposalState.SUCCEEDED and own.undoes is not None:
+        add_outcome(connection, Outcome(own.undoes, OutcomeKind.UNDONE, proposal_id, at))
+    elif to == ProposalState.WITHDRAWN and actor not in (PROGRAM, POLICY):
+        add_outcome(connection, Outcome(proposal_id, OutcomeKind.UNDONE, f"taken back by {actor}", at))
+    elif to in _WENT_WRONG and own.mode == Mode.AUTO:
+        # Nobody has seen it yet, and now somebody has to.
+        connection.execute(update(proposals).where(proposals.c.id == proposal_id).values(quiet=0))
+        add_outcome(connection, Outcome(proposal_id, OutcomeKind.FAILED, to, at))

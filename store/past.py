@@ -1,0 +1,105 @@
+"""What events have told of a customer beside the case at hand: a few rows by index."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, func, select
+
+from store.models import Call, CallState, NewProposal
+from store.proposals import read_call
+from store.tables import calls, proposals, subjects
+from store.trust_models import Past
+
+_WEEK = timedelta(days=7)
+# Between a proposal and its calls lies a decision, which is seldom later than this.
+_LONGEST = timedelta(days=30)
+_ENOUGH = 2  # first or returning; none, one, or two and more refunds
+_PAID = ("paid", "partially_refunded", "refunded")
+_REFUND = ("succeeded", "pending")
+# A dispute of any other status is money in doubt.
+_OVER = ("won", "lost", "prevented")
+
+
+def past_of(connection: Connection, proposal: NewProposal) -> Past:
+    """The past of a proposal's customer; that of a first customer when nobody can tell who it is."""
+    if proposal.customer_id is None:
+        return Past()
+    who, own = proposal.customer_id, subjects.c.subject != (proposal.subject or "")
+    status, disputed = (
+        subjects.c.state["status"].as_string(),
+        subjects.c.state["dispute"]["status"].as_string(),
+    )
+    row = connection.execute(
+        select(
+            _count(who, "order", own, status.in_(_PAID)),
+            _count(who, "order", own, status.in_(_PAID[1:])),
+            _count(who, "refund", own, status.in_(_REFUND)),
+            # Its own dispute counts too: nothing under dispute runs on its own.
+            _count(who, "dispute", status.not_in(_OVER)),
+            _count(who, "refund", disputed.not_in(_OVER)),
+        )
+    ).one()
+    orders, refunded, refunds, disputes, disputed_refunds = row
+    return Past(orders, max(refunded, refunds), dispute=bool(disputes or disputed_refunds))
+
+
+def _kind(customer_id: str, kind: str) -> list[ColumnElement[bool]]:
+    # ";" is the character after ":": the range that holds everything of a kind, by the index.
+    return [
+        subjects.c.customer_id == customer_id,
+        subjects.c.subject >= f"{kind}:",
+        subjects.c.subject < f"{kind};",
+    ]
+
+
+def _count(customer_id: str, kind: str, *where: ColumnElement[bool]) -> ScalarSelect[int]:
+    found = select(subjects.c.subject).where(*_kind(customer_id, kind), *where).limit(_ENOUGH).subquery()
+    return select(func.count()).select_from(found).scalar_subquery()
+
+
+def seen_this_week(connection: Connection, proposal: NewProposal, shape: str, now: datetime) -> bool:
+    """Whether this customer had a case of this kind in the last seven days."""
+    if proposal.customer_id is None:
+        return False
+    found = (
+        select(proposals.c.id)
+        .where(
+            proposals.c.customer_id == proposal.customer_id,
+            proposals.c.created_at > now - _WEEK,
+            proposals.c.shape == shape,
+            proposals.c.id != proposal.id,
+        )
+        .limit(1)
+    )
+    return connection.execute(found).first() is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A proposal of which something was done, with the calls that were."""
+
+    proposal_id: str
+    subject: str | None
+    calls: tuple[Call, ...]
+
+
+def done_for_customer(connection: Connection, customer_id: str, since: datetime) -> Sequence[Done]:
+    """What rules proposed about a customer and was done since then."""
+    rows = connection.execute(
+        select(proposals.c.id.label("proposal"), proposals.c.subject, calls)
+        .join_from(proposals, calls, calls.c.proposal_id == proposals.c.id)
+        .where(
+            proposals.c.customer_id == customer_id,
+            proposals.c.created_at >= since - _LONGEST,
+            proposals.c.shape.is_not(None),
+            calls.c.started_at >= since,
+            calls.c.state == CallState.DONE,
+        )
+        .order_by(proposals.c.id, calls.c.number)
+    ).all()
+    made: dict[str, list[Call]] = {}
+    for row in rows:
+        made.setdefault(row.proposal, []).append(read_call(row))
+    about = {row.proposal: row.subject for row in rows}
+    return [Done(one, about[one], tuple(done)) for one, done in made.items()]

@@ -1,0 +1,70 @@
+"""Whether what runs on its own is paused: by whom, since when and why. What people decide is not affected."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, delete, select
+
+from store.database import insert_new
+from store.ledger import append
+from store.notices import add_notice
+from store.tables import marks
+
+MARK = "paused"
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """Nothing runs on its own: `by` a Slack user (or the program), `at` in UTC, `why` in their words."""
+
+    by: str
+    at: datetime
+    why: str
+
+
+def paused(connection: Connection) -> Paused | None:
+    """The pause that is on, or None; one read by primary key."""
+    text = connection.execute(select(marks.c.value).where(marks.c.name == MARK)).scalar()
+    if text is None:
+        return None
+    said = json.loads(text)
+    return Paused(said["by"], datetime.fromisoformat(said["at"]), said["why"])
+
+
+def pause(
+    connection: Connection, *, by: str, why: str, at: datetime, notice: Mapping[str, Any] | None = None
+) -> bool:
+    """Pause everything that runs on its own. False when it is paused already: the first pause stands.
+
+    `notice` ({text, blocks}) is what the channel is told of it; wake the lane "notices" afterwards.
+    """
+    body = {"by": by, "at": at.isoformat(), "why": why.encode("utf-8", "replace").decode().replace("\0", "")}
+    if insert_new(connection, marks, [{"name": MARK, "value": json.dumps(body)}]).rowcount != 1:
+        return False
+    append(connection, "pause", None, body, at)
+    _tell(connection, "pause", notice, at)
+    return True
+
+
+def resume(
+    connection: Connection,
+    *,
+    by: str,
+    at: datetime,
+    notice: Callable[[Paused], Mapping[str, Any]] | None = None,
+) -> Paused | None:
+    """End the pause; what it was, or None when there was none. `notice` as in `pause`, of what it was."""
+    before = paused(connection)
+    if before is None or connection.execute(delete(marks).where(marks.c.name == MARK)).rowcount != 1:
+        return None
+    append(connection, "resume", None, {"by": by, "paused_by": before.by, "since": before.at.isoformat()}, at)
+    _tell(connection, "resume", notice(before) if notice else None, at)
+    return before
+
+
+def _tell(connection: Connection, kind: str, message: Mapping[str, Any] | None, at: datetime) -> None:
+    if message is not None:
+        add_notice(connection, f"{kind}:{at.isoformat()}", kind=kind, message=message, at=at)

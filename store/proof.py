@@ -1,0 +1,236 @@
+"""Queries that check the log: every row in its place with its hash, and what it speaks of as it was."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import BigInteger, Connection, Row, select, type_coerce
+
+from store.ledger import START, fingerprint, head, row_hash
+from store.models import CallState, ProposalState
+from store.tables import calls, decisions, events, proposals
+from store.trust_models import POLICY
+from store.trust_tables import ledger
+
+MOST_PROBLEMS = 100
+_MOST_MOVED = 12  # broken rows that are tried in each other's places
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What a look through the log found: how many rows, the newest hash, and what is wrong, in words."""
+
+    rows: int
+    head: str
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row of the log."""
+
+    seq: int
+    at: datetime
+    kind: str
+    subject: str | None
+    body: dict[str, Any]
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Broken:
+    """A row that does not follow from the one before it; `before` is that one's hash."""
+
+    row: Row[Any]
+    before: str
+
+
+def verify(connection: Connection) -> Verified:
+    """Go through the whole log; at most the first hundred problems are named."""
+    expected, previous = 1, START
+    problems: list[str] = []
+    broken: list[_Broken] = []
+    for row in connection.execute(_ROWS):
+        problems += _gap(expected, row.seq)
+        if _digest(row, previous, row.seq) == row.hash:
+            check = _CHECKS.get(row.kind)
+            problems += [] if check is None else check(connection, row)
+        else:
+            broken.append(_Broken(row, previous))
+            who = f"{row.kind} {row.subject or ''}".strip()
+            problems.append(f"row {row.seq} ({who}) was altered, or the row before it was")
+        expected, previous = row.seq + 1, row.hash
+        if len(problems) >= MOST_PROBLEMS:
+            break
+    else:
+        problems += [*_moved(broken), *_end(connection, expected - 1, previous), *_unlogged(connection)]
+    return Verified(expected - 1, previous, tuple(problems[:MOST_PROBLEMS]))
+
+
+def knows(connection: Connection, digest: str) -> int | None:
+    """The number of the row whose hash begins so, as the morning digest shows it; None when there is none."""
+    return connection.execute(
+        select(ledger.c.seq).where(ledger.c.hash.startswith(digest, autoescape=True)).limit(1)
+    ).scalar()
+
+
+def before(connection: Connection, seq: int) -> str:
+    """The hash of the row before this one: what this one's hash covers."""
+    found = connection.execute(select(ledger.c.hash).where(ledger.c.seq == seq - 1)).scalar()
+    return START if found is None else found
+
+
+# The time as it lies there: one that was made unreadable is a finding, no crash.
+_ROWS = select(
+    ledger.c.seq,
+    type_coerce(ledger.c.at, BigInteger).label("at"),
+    ledger.c.kind,
+    ledger.c.subject,
+    ledger.c.body,
+    ledger.c.hash,
+).order_by(ledger.c.seq)
+
+
+def _digest(row: Row[Any], previous: str, seq: int) -> str | None:
+    try:
+        at = _EPOCH + timedelta(microseconds=row.at)
+        return row_hash(previous, seq=seq, at=at, kind=row.kind, subject=row.subject, body=row.body)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _gap(expected: int, seq: int) -> list[str]:
+    if seq == expected:
+        return []
+    if seq < expected:
+        return [f"row {seq} does not belong to the log: its numbers begin at 1"]
+    missing = f"row {expected} is" if seq == expected + 1 else f"rows {expected} to {seq - 1} are"
+    return [f"{missing} missing"]
+
+
+def _moved(broken: Sequence[_Broken]) -> Iterator[str]:
+    """Rows that are whole, but stand in another's place."""
+    among = broken[:_MOST_MOVED]
+    hashes = {one.before for one in among} | {one.row.hash for one in among}
+    for one in among:
+        for other in among:
+            place = other.row.seq
+            if place != one.row.seq and any(_digest(one.row, each, place) == one.row.hash for each in hashes):
+                yield f"row {place} stands in the place of row {one.row.seq}: the order was changed"
+
+
+def _end(connection: Connection, last: int, newest: str) -> list[str]:
+    """A cut-off end leaves a chain that is whole in itself; the mark knows how long it was."""
+    seq, digest = head(connection)
+    if (seq, digest) == (last, newest):
+        return []
+    if seq == last:
+        return ["the newest row was replaced"]
+    return [f"the log ends at row {last}, but row {seq} was written"]
+
+
+def _unlogged(connection: Connection) -> Iterator[str]:
+    """Decisions that somebody wrote into the database past the log."""
+    in_log = select(ledger.c.seq).where(
+        ledger.c.subject == decisions.c.proposal_id,
+        ledger.c.kind == "decision",
+        ledger.c.at == decisions.c.at,
+    )
+    # What was proposed before there was a log is in none of its rows.
+    known = select(ledger.c.seq).where(
+        ledger.c.subject == decisions.c.proposal_id, ledger.c.kind == "proposed"
+    )
+    rows = connection.execute(
+        select(decisions.c.proposal_id, decisions.c.actor)
+        .where(decisions.c.actor != POLICY, known.exists(), ~in_log.exists())
+        .limit(MOST_PROBLEMS)
+    )
+    for row in rows:
+        yield f"a decision of {row.actor} on {row.proposal_id} is in no row of the log"
+
+
+def _proposed(connection: Connection, row: Row[Any]) -> list[str]:
+    """What a proposal rests on and, until it is carried out, what it asks."""
+    return [*_event(connection, row), *_planned(connection, row)]
+
+
+def _planned(connection: Connection, row: Row[Any]) -> list[str]:
+    """The calls of the newest edition, while nothing of it has been sent."""
+    told = json.loads(row.body).get("calls")
+    later = select(ledger.c.seq).where(
+        ledger.c.subject == row.subject, ledger.c.kind.in_(_EDITIONS), ledger.c.seq > row.seq
+    )
+    untouched = select(proposals.c.id).where(
+        proposals.c.id == row.subject,
+        proposals.c.state.in_([ProposalState.PENDING, ProposalState.APPROVED]),
+        proposals.c.attempts == 0,
+        ~later.exists(),
+    )
+    if told is None or connection.execute(untouched).first() is None:
+        return []
+    kept = connection.execute(
+        select(calls.c.operation, calls.c.path, calls.c.query, calls.c.body)
+        .where(calls.c.proposal_id == row.subject, calls.c.state == CallState.PLANNED)
+        .order_by(calls.c.number)
+    )
+    if [fingerprint(*call) for call in kept] == told:
+        return []
+    return [f"row {row.seq}: what {row.subject} would do is not what it says"]
+
+
+def _event(connection: Connection, row: Row[Any]) -> list[str]:
+    """The webhook a proposal rests on, byte for byte."""
+    told = json.loads(row.body)
+    if told.get("event_id") is None:
+        return []
+    body = connection.execute(select(events.c.body).where(events.c.id == told["event_id"])).scalar()
+    if body is None:
+        return [f"row {row.seq}: webhook {told['event_id']} is gone"]
+    if hashlib.sha256(body).hexdigest() == told["body_sha256"]:
+        return []
+    return [f"row {row.seq}: webhook {told['event_id']} was altered after {row.subject} was proposed"]
+
+
+def _request(connection: Connection, row: Row[Any]) -> list[str]:
+    """The call as it was sent; one that was sent again is held against the later row."""
+    told = json.loads(row.body)
+    number = told.pop("number")
+    where = [calls.c.proposal_id == row.subject, calls.c.number == number]
+    kept = select(calls.c.operation, calls.c.path, calls.c.query, calls.c.body).where(*where)
+    found = connection.execute(kept).first()
+    if found is not None and fingerprint(*found) == told:
+        return []
+    later = [e for e in entries(connection, row.subject) if e.kind == row.kind and e.seq > row.seq]
+    again = any(entry.body["number"] == number for entry in later)
+    return [] if again else [f"row {row.seq}: a call of {row.subject} is not what was sent"]
+
+
+def _decision(connection: Connection, row: Row[Any]) -> list[str]:
+    """The decision as the score counts it."""
+    told = json.loads(row.body)
+    names = ("actor", "verdict", "via", "edition", "tap", "reason")
+    where = [decisions.c[name] == told[name] for name in names]
+    at = _EPOCH + timedelta(microseconds=row.at)
+    kept = select(decisions.c.id).where(decisions.c.proposal_id == row.subject, decisions.c.at == at, *where)
+    if connection.execute(kept).first() is not None:
+        return []
+    return [f"row {row.seq}: the decision of {told['actor']} on {row.subject} was altered or removed"]
+
+
+_EDITIONS = ("proposed", "edited", "restated")
+_CHECKS = dict.fromkeys(_EDITIONS, _planned) | {
+    "proposed": _proposed,
+    "request": _request,
+    "decision": _decision,
+}
+
+
+def entries(connection: Connection, subject: str) -> Iterator[Entry]:
+    """The rows about one proposal or shape, oldest first."""
+    query = select(ledger).where(ledger.c.subject == subject).order_by(ledger.c.seq)
+    for row in connection.execute(query):
+        yield Entry(row.seq, row.at, row.kind, row.subject, json.loads(row.body), row.hash)

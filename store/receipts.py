@@ -1,0 +1,94 @@
+"""Queries on what ran on its own: for the digest, the Home tab and `/polar trust`."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import Connection, func, select
+
+from store.models import Mode, OutcomeKind, ProposalState
+from store.shapes import get_shape
+from store.spending import ALL, day, of_shape, spent
+from store.tables import proposals
+from store.trust_models import Shape, Spent
+from store.trust_tables import outcomes
+
+_WENT_WRONG = (ProposalState.FAILED, ProposalState.UNKNOWN)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What one kind of case did on its own since some moment.
+
+    `moved` is money in minor units by currency; `today` what it has used of its caps today (money in the
+    currency of its own amounts), `undone` counts what was undone, reversed or disputed.
+    """
+
+    shape: Shape
+    count: int
+    refused: int
+    undone: int
+    moved: Mapping[str, int] = field(default_factory=dict)
+    today: Spent = field(default_factory=Spent)
+
+
+def receipts(connection: Connection, since: datetime, now: datetime) -> list[Receipt]:
+    """What ran on its own since then, the most frequent kind first."""
+    ran = (proposals.c.decided_at >= since, proposals.c.mode == Mode.AUTO, proposals.c.shape.is_not(None))
+    counted = connection.execute(
+        select(proposals.c.shape, proposals.c.state, func.count())
+        .where(*ran)
+        .group_by(proposals.c.shape, proposals.c.state)
+    )
+    states: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    for shape, state, count in counted:
+        states[shape][state] = count
+    taken_back = _taken_back(connection, since)
+    moved = _moved(connection, ran)
+    found = []
+    for shape, by_state in states.items():
+        known = get_shape(connection, shape)
+        if known is None:
+            continue
+        today = spent(connection, of_shape(shape), day(now), _currency(known))
+        refused = sum(by_state.get(state, 0) for state in _WENT_WRONG)
+        total = sum(by_state.values())
+        found.append(Receipt(known, total, refused, taken_back.get(shape, 0), moved[shape], today))
+    return sorted(found, key=lambda one: (-one.count, one.shape.words))
+
+
+def _moved(connection: Connection, ran: tuple[object, ...]) -> dict[str, dict[str, int]]:
+    """The money that succeeded, as the gate counted it when it let each case run."""
+    amount, currency = proposals.c.gate["amount"].as_integer(), proposals.c.gate["currency"].as_string()
+    rows = connection.execute(
+        select(proposals.c.shape, currency, func.sum(amount))
+        .where(*ran, proposals.c.state == ProposalState.SUCCEEDED, amount > 0)  # type: ignore[arg-type]  # column conditions
+        .group_by(proposals.c.shape, currency)
+    )
+    found: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    for shape, code, total in rows:
+        found[shape][code] = int(total)
+    return found
+
+
+def _taken_back(connection: Connection, since: datetime) -> dict[str, int]:
+    """How many that ran on their own were undone, reversed or disputed since then, by shape."""
+    kinds = [OutcomeKind.UNDONE, OutcomeKind.REVERSED, OutcomeKind.DISPUTED]
+    rows = connection.execute(
+        select(proposals.c.shape, func.count(outcomes.c.proposal_id.distinct()))
+        .join_from(outcomes, proposals, proposals.c.id == outcomes.c.proposal_id)
+        .where(proposals.c.mode == Mode.AUTO, outcomes.c.at >= since, outcomes.c.kind.in_(kinds))
+        .group_by(proposals.c.shape)
+    )
+    return {shape: count for shape, count in rows if shape is not None}
+
+
+def used_today(connection: Connection, now: datetime, currency: str | None = None) -> Spent:
+    """How much ran on its own today, all kinds together."""
+    return spent(connection, ALL, day(now), currency)
+
+
+def _currency(shape: Shape) -> str | None:
+    band = shape.fields.get("amount")
+    return str(band[1]) if band else None

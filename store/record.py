@@ -1,0 +1,51 @@
+"""What is kept around a proposal, as plain values: remarks, editions, and all of it together. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from store.models import Decision, Proposal, RemarkKind, StoredEvent, Transition
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """One thing said or done around a proposal. `text` is untrusted; `ts` names its Slack message."""
+
+    proposal_id: str
+    kind: RemarkKind
+    author: str
+    text: str
+    preset: str | None
+    channel: str | None
+    ts: str | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Edition:
+    """What a proposal asked before it was edited or restated. `calls` are as they would have been sent."""
+
+    edition: int
+    title: str
+    because: tuple[str, ...]
+    facts: tuple[tuple[str, str], ...]
+    calls: tuple[Mapping[str, Any], ...]
+    ended_by: str
+    ended_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Dossier:
+    """A proposal with all that belongs to it. `counts` are of its customer's proposals, by state."""
+
+    proposal: Proposal
+    event: StoredEvent | None
+    latest: Mapping[str, Any] | None
+    rule_source: Mapping[str, Any] | None
+    trail: tuple[Transition, ...]
+    decisions: tuple[Decision, ...]
+    editions: tuple[Edition, ...]
+    remarks: tuple[Remark, ...]
+    earlier: tuple[Proposal, ...]
+    counts: Mapping[str, int]

@@ -1,0 +1,87 @@
+"""Queries on remarks: what people said and did around a proposal, beside deciding it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from store.database import insert_new
+from store.ledger import append
+from store.models import RemarkKind
+from store.record import Remark
+from store.tables import remarks
+
+LONGEST = 4_000  # characters kept of one message: Slack's own advice for a message's length
+
+
+def add_remark(
+    connection: Connection,
+    proposal_id: str,
+    kind: RemarkKind,
+    author: str,
+    text: str,
+    *,
+    at: datetime,
+    preset: str | None = None,
+    channel: str | None = None,
+    ts: str | None = None,
+) -> bool:
+    """Keep a remark. False when the same Slack message was kept before: Slack tells of it again.
+
+    `preset` is the key of a reason offered in a list; None for one's own words.
+    """
+    row: dict[str, Any] = {"proposal_id": proposal_id, "kind": kind, "author": author, "text": text[:LONGEST]}
+    row |= {"preset": preset, "channel": channel, "ts": ts}
+    if insert_new(connection, remarks, [row | {"at": at}]).rowcount != 1:
+        return False
+    told = {name: value for name, value in row.items() if name != "proposal_id" and value is not None}
+    append(connection, "remark", proposal_id, told, at)
+    return True
+
+
+def keep_message(
+    connection: Connection,
+    ids: Sequence[str],
+    author: str,
+    text: str,
+    *,
+    at: datetime,
+    channel: str,
+    ts: str,
+) -> bool:
+    """Keep a message of a thread with every proposal its card is for. False: it was kept before."""
+    kept = [
+        add_remark(connection, one, RemarkKind.THREAD, author, text, at=at, channel=channel, ts=ts)
+        for one in ids
+    ]
+    return any(kept)
+
+
+def remarks_of(
+    connection: Connection, proposal_id: str, kinds: Sequence[RemarkKind] = tuple(RemarkKind)
+) -> list[Remark]:
+    """The remarks of these kinds on a proposal, oldest first."""
+    rows = connection.execute(
+        select(remarks)
+        .where(remarks.c.proposal_id == proposal_id, remarks.c.kind.in_(kinds))
+        .order_by(remarks.c.at, remarks.c.id)
+    )
+    return [
+        Remark(
+            row.proposal_id,
+            RemarkKind(row.kind),
+            row.author,
+            row.text,
+            row.preset,
+            row.channel,
+            row.ts,
+            row.at,
+        )
+        for row in rows
+    ]
+
+
+def reasons_of(connection: Connection, proposal_id: str) -> tuple[str, ...]:
+    """Why it was declined, as people said, oldest first."""
+    return tuple(remark.text for remark in remarks_of(connection, proposal_id, (RemarkKind.REASON,)))

@@ -1,0 +1,97 @@
+"""Queries on how much ran: counted in the transaction that lets it run, so that no cap is ever broken."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, and_, or_, select
+
+from store.database import add_up
+from store.trust_models import Spent
+from store.trust_tables import spending
+
+ALL = "all"
+_COLUMNS = (
+    spending.c.scope,
+    spending.c.day,
+    spending.c.currency,
+    spending.c.count,
+    spending.c.amount,
+)
+MONTH = timedelta(days=29)  # with today that is thirty days
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """A scope, and the day or hour from which on it is asked for."""
+
+    scope: str
+    since: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """One counter: so many cases of a scope on a day or in an hour, and their money in minor units."""
+
+    scope: str
+    day: str
+    currency: str
+    cases: int
+    amount: int
+
+
+def of_shape(shape: str) -> str:
+    """The scope of a kind of case."""
+    return f"shape:{shape}"
+
+
+def of_customer(customer_id: str) -> str:
+    """The scope of a customer."""
+    return f"customer:{customer_id}"
+
+
+def cases_of(shape: str) -> str:
+    """The scope under which every case of a kind is counted by the hour, whether it ran or not."""
+    return f"cases:{shape}"
+
+
+def breaches_of(shape: str) -> str:
+    """The scope under which a kind's breaches of a cap are counted by the hour."""
+    return f"over:{shape}"
+
+
+def day(at: datetime) -> str:
+    """A day in UTC: "2026-11-21"."""
+    return f"{at:%Y-%m-%d}"
+
+
+def hour(at: datetime) -> str:
+    """An hour in UTC: "2026-11-21T09"."""
+    return f"{at:%Y-%m-%dT%H}"
+
+
+def spend(connection: Connection, wheres: Iterable[tuple[str, str]], currency: str, amount: int) -> None:
+    """Count one more case in each (scope, day or hour), with its money in minor units."""
+    rows = [
+        {"scope": scope, "day": when, "currency": currency, "count": 1, "amount": amount}
+        for scope, when in wheres
+    ]
+    add_up(connection, spending, rows, key=("scope", "day", "currency"), sums=("count", "amount"))
+
+
+def counters(connection: Connection, wanted: Sequence[Since]) -> Sequence[Counter]:
+    """The counters of several scopes in one read."""
+    where = [and_(spending.c.scope == one.scope, spending.c.day >= one.since) for one in wanted]
+    return [Counter(*row) for row in connection.execute(select(*_COLUMNS).where(or_(*where)))]
+
+
+def summed(rows: Iterable[Counter], scope: str, currency: str | None) -> Spent:
+    """What a scope's counters come to: all its cases, and its money in one currency."""
+    own = [row for row in rows if row.scope == scope]
+    money = sum(row.amount for row in own if row.currency == (currency or ""))
+    return Spent(sum(row.cases for row in own), money)
+
+
+def spent(connection: Connection, scope: str, since: str, currency: str | None) -> Spent:
+    """What one scope has counted since a day or hour."""
+    return summed(counters(connection, [Since(scope, since)]), scope, currency)

@@ -1,0 +1,104 @@
+"""Queries on what time brings: what expires, what people are reminded of, what somebody is called for."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, func, or_, select, update
+
+from store.execution import WORKER
+from store.models import Proposal, ProposalState
+from store.notices import add_notice
+from store.proposals import advance, read_proposal
+from store.tables import notices, proposals, taps
+
+_MOST = 500  # in one reminder; nobody reads further
+_PENDING = proposals.c.state == ProposalState.PENDING
+_UNCHECKED = ~(
+    select(taps.c.id).where(taps.c.proposal_id == proposals.c.id, taps.c.closed_at.is_(None)).exists()
+)
+
+
+def expire(connection: Connection, *, now: datetime, limit: int = 200) -> list[str]:
+    """Close what nobody has decided in time; their ids. One whose Approve is being checked waits for that."""
+    late = connection.execute(
+        select(proposals.c.id, proposals.c.deadline, proposals.c.expires_at)
+        .where(_PENDING, proposals.c.expires_at <= now, _UNCHECKED)
+        .order_by(proposals.c.expires_at)
+        .limit(limit)
+    ).all()
+    return [row.id for row in late if _close(connection, row.id, due=row.deadline == row.expires_at, now=now)]
+
+
+def _close(connection: Connection, proposal_id: str, *, due: bool, now: datetime) -> bool:
+    why = "Its deadline has passed without a decision." if due else "Nobody has decided it for too long."
+    version = advance(
+        connection,
+        proposal_id,
+        ProposalState.PENDING,
+        ProposalState.EXPIRED,
+        actor=WORKER,
+        at=now,
+        reason=why,
+    )
+    return version is not None
+
+
+def to_remind(
+    connection: Connection, *, older_than: datetime, reminded_before: datetime, now: datetime
+) -> list[Proposal]:
+    """What waits since `older_than`, is not asleep, and was not in a reminder since `reminded_before`.
+
+    Empty as long as some other reminder is younger: there is one for all of them, not one for each.
+    """
+    recent = select(proposals.c.id).where(_PENDING, proposals.c.reminded_at > reminded_before).limit(1)
+    if connection.execute(recent).first() is not None:
+        return []
+    return _waiting(connection, [proposals.c.created_at <= older_than, _awake(now)])
+
+
+def to_escalate(
+    connection: Connection, *, older_than: datetime, deadline_before: datetime | None, now: datetime
+) -> list[Proposal]:
+    """What nobody was called for yet and waits since `older_than`, or ends before `deadline_before`."""
+    due = [] if deadline_before is None else [proposals.c.deadline <= deadline_before]
+    late = or_(proposals.c.created_at <= older_than, *due)
+    return _waiting(connection, [late, proposals.c.escalated_at.is_(None), _awake(now)])
+
+
+def _awake(now: datetime) -> ColumnElement[bool]:
+    return or_(proposals.c.snoozed_until.is_(None), proposals.c.snoozed_until <= now)
+
+
+def _waiting(connection: Connection, conditions: Sequence[ColumnElement[bool]]) -> list[Proposal]:
+    """Pending ones that have a card, the most urgent first: by deadline, then by age."""
+    rows = connection.execute(
+        select(proposals)
+        .where(_PENDING, proposals.c.quiet == 0, *conditions)
+        .order_by(proposals.c.deadline.is_(None), proposals.c.deadline, proposals.c.created_at)
+        .limit(_MOST)
+    )
+    return [read_proposal(row) for row in rows]
+
+
+def call_people(
+    connection: Connection, kind: str, ids: Sequence[str], message: Mapping[str, Any], at: datetime
+) -> None:
+    """Note a reminder or an escalation for these proposals, to be posted once; no card changes."""
+    column = _CALLS[kind]
+    connection.execute(update(proposals).where(proposals.c.id.in_(ids)).values({column: at}))
+    add_notice(connection, f"{kind}:{at.isoformat()}", kind=kind, message=message, at=at)
+
+
+_CALLS = {"reminder": proposals.c.reminded_at, "escalation": proposals.c.escalated_at}
+
+
+def has_notice(connection: Connection, notice_id: str) -> bool:
+    """Whether a notice of this id was made already."""
+    return connection.execute(select(notices.c.id).where(notices.c.id == notice_id)).first() is not None
+
+
+def waiting_since(connection: Connection, moment: datetime) -> int:
+    """How many proposals that were there at `moment` still wait."""
+    query = select(func.count()).select_from(proposals).where(_PENDING, proposals.c.created_at < moment)
+    return connection.execute(query).scalar_one()

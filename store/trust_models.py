@@ -1,0 +1,222 @@
+"""The nouns of graduation as the store keeps them: shapes, labels, outcomes, and what the gate is told."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from store.models import Decision, Mode, NewProposal, OutcomeKind, PlannedCall, ProposalState, ShapeState
+
+POLICY = "policy"  # the actor of what nobody decided
+PROGRAM = "polar-approvals"  # the actor of what the program does
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What events have told of a customer beside the one at hand: other paid orders and refunds, each counted
+    up to two, and whether money of theirs is under dispute.
+    """
+
+    orders: int = 0
+    refunds: int = 0
+    dispute: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NewShape:
+    """The kind of case a proposal is. `hash` is of `fields` as canonical JSON; `words` say the same."""
+
+    hash: str
+    family: str
+    fields: Mapping[str, Any]
+    words: str
+    risk: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A kind of case as kept; see `store.trust_tables.shapes` for the columns."""
+
+    hash: str
+    family: str
+    fields: Mapping[str, Any]
+    words: str
+    risk: str
+    state: ShapeState
+    decree: bool
+    epoch: int
+    epoch_at: datetime
+    n: int
+    k: int
+    customers: int
+    first_at: datetime | None
+    clean_tail: int
+    audits_agreed: int
+    audits: int
+    seen: Mapping[str, Any]
+    offered_at: datetime | None
+    used_at: datetime
+    changed_at: datetime | None
+    cause: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """How much ran: how often, and for how much money (minor units of the case's own currency)."""
+
+    count: int = 0
+    amount: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class GateInputs:
+    """All that the gate knows of one case's surroundings, read in the transaction that stores the case.
+
+    `hours` are the shape's cases in each hour of the last week that had any ("2026-11-21T09"); `breaches` how
+    often it went over a cap in the last day. `first_this_week`: no case of this kind for this customer in the
+    last seven days. `human_at`: when a person last decided anything.
+    """
+
+    shape: Shape
+    now: datetime
+    secret: bytes = field(repr=False)
+    paused: str | None = None
+    human_at: datetime | None = None
+    customer: Spent = Spent()  # 30 days
+    shape_day: Spent = Spent()
+    day: Spent = Spent()
+    breaches: int = 0
+    hours: Mapping[str, int] = field(default_factory=dict)
+    first_this_week: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the gate said. `gate` is plain JSON, kept with the proposal; `amount` is what running it moves.
+
+    `breach`: it is over a cap. `pauses`: why the whole shape is to ask from now on.
+    """
+
+    mode: Mode
+    gate: Mapping[str, Any]
+    amount: int = 0
+    currency: str = ""
+    breach: bool = False
+    pauses: str | None = None
+
+
+class Judge(Protocol):
+    """The policy, as far as the store needs it. Both answer at once and reach nothing outside."""
+
+    def shape(self, proposal: NewProposal, past: Past) -> NewShape | None:
+        """The kind of case; None for what never has one."""
+
+    def judge(self, proposal: NewProposal, past: Past, inputs: GateInputs | None) -> Judged:
+        """Whether it runs; without a shape there are no `inputs`, and it asks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What later happened to something that was done, and what shows it."""
+
+    proposal_id: str
+    kind: OutcomeKind
+    source: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CaseHistory:
+    """All that a label is made of. `edited_by` are the people who changed what it asks; `first_of_tap`: no
+    other proposal was approved earlier by the same press; `forced`: asked though its kind ran on its own.
+    """
+
+    proposal_id: str
+    shape: str
+    state: ProposalState
+    mode: Mode
+    decisions: Sequence[Decision]  # people's, oldest first
+    edited_by: Sequence[str]
+    outcomes: Sequence[Outcome]
+    first_of_tap: bool
+    forced: bool
+    card_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What one decided case says for or against its shape. It counts from `matures_at` on."""
+
+    proposal_id: str
+    shape: str
+    bad: bool
+    counted: bool
+    why: str
+    audit: bool
+    decided_at: datetime
+    matures_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """What would have happened had a kind of case run on its own since some day.
+
+    `would`: how many would have run; `declined` how many of these a person declined; `moved` the money in
+    minor units by currency; `worst` the largest declined one (amount, currency, title).
+    """
+
+    would: int
+    declined: int
+    moved: Mapping[str, int]
+    worst: tuple[int, str, str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class LastOffer:
+    """The newest offer of a shape: its state, and the epoch and the counted cases when it was made."""
+
+    state: ProposalState
+    epoch: int
+    n: int
+
+
+class Assessor(Protocol):
+    """The policy, as far as learning needs it. All answers are at once and from the arguments alone."""
+
+    def label(self, case: CaseHistory) -> Label | None:
+        """What a case says."""
+
+    def learn(self, approved: Sequence[Sequence[PlannedCall]]) -> Mapping[str, Any]:
+        """What the novelty gate compares with."""
+
+    def since(self, now: datetime) -> datetime:
+        """How far back an offer looks."""
+
+    def wants_offer(self, shape: Shape, last: LastOffer | None, now: datetime) -> bool:
+        """Whether a person is to be asked to let it run on its own."""
+
+    def offer(self, shape: Shape, rehearsal: Rehearsal, now: datetime) -> NewProposal:
+        """The question."""
+
+    def lacks(self, shape: Shape, now: datetime) -> list[str]:
+        """What it lacks for running on its own."""
+
+    def notice(self, change: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
+        """The kind and the message about a change of trust; None for one that needs no telling."""
+
+
+@dataclass(frozen=True, slots=True)
+class PastCase:
+    """One proposal of a rule as a replay walks it: what was asked first, and all that came of it.
+
+    `proposal` is as the gate saw it, before anybody edited it; of one without a shape only the times matter.
+    `decisions` are people's, oldest first; the rest is as in `CaseHistory`.
+    """
+
+    proposal: NewProposal
+    state: ProposalState
+    decisions: Sequence[Decision] = ()
+    edited_by: Sequence[str] = ()
+    outcomes: Sequence[Outcome] = ()
+    first_of_tap: bool = True
+    card_at: datetime | None = None

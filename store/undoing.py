@@ -1,0 +1,54 @@
+"""What becomes of a proposal when the one that takes it back gets somewhere."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, func, select, update
+
+from store.models import CallState, ProposalState
+from store.notices import LINE, add_notice
+from store.proposals import touch
+from store.tables import calls, proposals
+
+_OVER = (ProposalState.FAILED, ProposalState.WITHDRAWN)
+_LOUD = (*_OVER, ProposalState.UNKNOWN)
+
+
+def settle_undo(connection: Connection, proposal_id: str, at: datetime) -> None:
+    """After every step of a proposal that takes another one back: tell the other one, in this transaction.
+
+    Done: the other one is undone. Not done: it may be taken back anew, unless a part was. Only what goes
+    wrong gets a card of its own.
+    """
+    own = proposals.c.id == proposal_id
+    names = (proposals.c.undoes, proposals.c.state, proposals.c.version, proposals.c.decided_by)
+    row = connection.execute(select(*names).where(own)).one_or_none()
+    if row is None or row.undoes is None:
+        return
+    if row.state in _LOUD:
+        connection.execute(update(proposals).where(own).values(quiet=0))
+    if row.state == ProposalState.SUCCEEDED:
+        touch(connection, row.undoes, at, undone_at=at)
+        _say(connection, row, proposal_id, f"Undone by <@{row.decided_by}>: what it was before is back.", at)
+    elif row.state in _OVER and not _done_in_part(connection, proposal_id):
+        touch(connection, row.undoes, at, undone_by=None)
+        _say(connection, row, proposal_id, "Not undone: nothing was changed. Its own card says why.", at)
+    elif row.state in _LOUD:
+        touch(connection, row.undoes, at)
+        _say(connection, row, proposal_id, "Not certainly undone. Its own card says why.", at)
+
+
+def _done_in_part(connection: Connection, proposal_id: str) -> bool:
+    """Then a second undo would do that part again: what is left is for a retry of this one."""
+    done = (calls.c.proposal_id == proposal_id, calls.c.state == CallState.DONE)
+    return bool(connection.execute(select(func.count()).select_from(calls).where(*done)).scalar())
+
+
+def _say(connection: Connection, row: Any, proposal_id: str, text: str, at: datetime) -> None:
+    """A line for the thread of the card of what is taken back, if it has one."""
+    shown = (proposals.c.id == row.undoes, proposals.c.quiet == 0)
+    if connection.execute(select(proposals.c.id).where(*shown)).first() is None:
+        return
+    message = {"text": text, "blocks": []}
+    identity = f"undo:{proposal_id}:{row.version}"
+    add_notice(connection, identity, kind=LINE, message=message, at=at, proposal_id=row.undoes)

@@ -1,0 +1,233 @@
+"""Many taps in any order: one decision wins for an edition, and nothing runs that nobody approved as it is."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import Connection, create_engine, select
+
+from store import Store
+from store.decisions import Bar, Terms, all_decisions, approvals, barred, decide, take_back
+from store.editions import restate, withdraw
+from store.execution import begin_call, claim_approved, end_call, finish_execution
+from store.models import CallState, Decision, NewProposal, PlannedCall, ProposalState, Verdict
+from store.proposals import get_proposal, touch, trail
+from store.tables import metadata, taps
+from store.taps import Tap, came_of_tap, claim_taps, close_tap, leave_tap
+from store.trust_tables import ledger
+from tests.integration.conftest import NOW, _new_proposal, _store_proposal
+
+APPROVE, DECLINE = Verdict.APPROVE, Verdict.DECLINE
+HOUR = timedelta(hours=1)
+_STEPS = st.one_of(
+    st.tuples(
+        st.sampled_from(["tap"]),
+        st.sampled_from(["U1", "U2", "U3"]),
+        st.sampled_from([APPROVE, APPROVE, APPROVE, DECLINE]),
+        st.integers(0, 4),
+    ),
+    st.tuples(st.sampled_from(["restate", "hold", "release", "undo", "run", "wait", "withdraw"])),
+)
+
+
+@contextmanager
+def database() -> Iterator[Connection]:
+    """An empty database in memory."""
+    engine = create_engine("sqlite://")
+    metadata.create_all(engine)
+    with engine.begin() as connection:
+        yield connection
+    engine.dispose()
+
+
+def asking(proposal: NewProposal, edition: int) -> NewProposal:
+    """The same proposal, about another object with each edition."""
+    call = PlannedCall("orders:generate_invoice", path={"id": f"of edition {edition}"})
+    return replace(proposal, title=f"Edition {edition}?", calls=(call,), digest=str(edition))
+
+
+@given(st.lists(_STEPS, max_size=30), st.sampled_from([Terms(), Terms(2), Terms(1, HOUR), Terms(2, HOUR)]))
+def test_whatever_the_order_an_edition_is_decided_once_and_nothing_unapproved_runs(
+    steps: list[tuple[Any, ...]], terms: Terms
+) -> None:
+    with database() as connection:
+        made = asking(_new_proposal(), 1)
+        _store_proposal(connection, made)
+        now, won = NOW, []
+        for step in steps:
+            now += timedelta(seconds=1)
+            if step[0] == "tap":
+                decision = Decision(made.id, step[1], step[2], "button", now, edition=step[3])
+                before = get_proposal(connection, made.id)
+                counts, after = decide(connection, decision, terms)
+                assert before is not None
+                assert after is not None
+                assert not counts or (before.state, before.edition) == ("pending", step[3])
+                assert not (counts and step[2] == APPROVE and before.on_hold_by)
+                won += [decision] if counts else []
+            else:
+                now = _other(connection, made, step[0], now, won=won, terms=terms)
+        _check(connection, made.id, won, terms)
+
+
+def _other(
+    connection: Connection, made: NewProposal, name: str, now: Any, *, won: list[Decision], terms: Terms
+) -> Any:
+    found = get_proposal(connection, made.id)
+    assert found is not None
+    match name:
+        case "restate":
+            new = asking(made, found.edition + 1)
+            restate(connection, found.edition, new, changes=(("Question", "a", "b"),), at=now)
+        case "hold" | "release":
+            touch(connection, made.id, now, on_hold_by="U9" if name == "hold" else None)
+        case "undo":
+            take_back(connection, made.id, actor="U1", at=now, reason="Undone")
+        case "withdraw":
+            withdraw(connection, made.id, found.edition, reason="gone", detail=None, at=now)
+        case "wait":
+            return now + 2 * HOUR
+        case "run":
+            for taken in claim_approved(connection, token="t", now=now, until=now + HOUR, limit=9):
+                yes = {one.actor for one in won if one.verdict == APPROVE and one.edition == taken.edition}
+                assert len(yes) >= terms.people
+                assert taken.calls[0].path == {"id": f"of edition {taken.edition}"}
+                assert taken.decided_at is not None
+                assert now >= taken.decided_at + terms.hold
+    return now
+
+
+def _check(connection: Connection, proposal_id: str, won: list[Decision], terms: Terms) -> None:
+    kept = list(all_decisions(connection))
+    assert [(each.actor, each.verdict, each.edition) for each in kept] == [
+        (each.actor, each.verdict, each.edition) for each in won
+    ]
+    settled = [each for each in trail(connection, proposal_id) if each.to in ("approved", "declined")]
+    assert len(settled) <= 1
+    for edition in {each.edition for each in won}:
+        yes = approvals(connection, proposal_id, edition)
+        assert len(yes) == len(set(yes)) <= terms.people
+    rows = connection.execute(select(ledger.c.body).where(ledger.c.kind == "decision")).scalars()
+    assert [json.loads(row)["actor"] for row in rows] == [each.actor for each in won]
+
+
+# --- One by one -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def pending(store: Store, store_proposal: Callable[..., NewProposal]) -> NewProposal:
+    """A proposal that waits."""
+    return await store.do(store_proposal)
+
+
+def approval(proposal: NewProposal, actor: str = "U1", edition: int = 1) -> Decision:
+    return Decision(proposal.id, actor, APPROVE, "button", NOW, edition=edition, tap="press")
+
+
+async def test_an_approval_waits_for_its_hold_and_says_until_when(store: Store, pending: NewProposal) -> None:
+    won, found = await store.do(decide, approval(pending), Terms(1, timedelta(seconds=15)))
+    early = await store.do(
+        claim_approved, token="a", now=NOW + timedelta(seconds=14), until=NOW + HOUR, limit=1
+    )
+    late = await store.do(
+        claim_approved, token="a", now=NOW + timedelta(seconds=15), until=NOW + HOUR, limit=1
+    )
+
+    assert won
+    assert found is not None
+    assert found.held_until == NOW + timedelta(seconds=15)
+    assert early == []
+    assert [each.id for each in late] == [pending.id]
+
+
+async def test_a_decision_is_in_the_log_with_what_was_seen(store: Store, pending: NewProposal) -> None:
+    await store.do(touch, pending.id, NOW, card_at=NOW - HOUR, digest="abc")
+    await store.do(decide, approval(pending))
+    [row] = await store.do(
+        lambda c: c.execute(select(ledger.c.body).where(ledger.c.kind == "decision")).all()
+    )
+    [kept] = await store.do(lambda c: list(all_decisions(c)))
+
+    said = json.loads(row.body)
+    assert (said["actor"], said["verdict"], said["digest"], said["edition"]) == ("U1", "approve", "abc", 1)
+    assert said["seen_at"] == (NOW - HOUR).isoformat()
+    assert kept.seen_at == NOW - HOUR
+
+
+async def test_another_edition_is_another_question(store: Store, pending: NewProposal) -> None:
+    new = asking(pending, 2)
+    done, now = await store.do(restate, 1, new, changes=(("Question", "a", "b"),), at=NOW)
+    again, _ = await store.do(restate, 1, new, changes=(), at=NOW)
+    won, found = await store.do(decide, approval(pending))
+
+    assert (done, again, won) == (True, False, False)
+    assert now is not None
+    assert (now.title, now.edition, now.changes) == ("Edition 2?", 2, (("Question", "a", "b"),))
+    assert [call.path for call in now.calls] == [{"id": "of edition 2"}]
+    assert found is not None
+    assert barred(found, APPROVE, 1) is Bar.CHANGED
+    assert (await store.do(decide, approval(pending, edition=2)))[0]
+
+
+async def test_a_yes_to_the_edition_before_is_no_yes_to_this_one(store: Store, pending: NewProposal) -> None:
+    await store.do(decide, approval(pending), Terms(2))
+    await store.do(restate, 1, asking(pending, 2), changes=(), at=NOW)
+    await store.do(decide, approval(pending, "U2", 2), Terms(2))
+    found = await store.do(get_proposal, pending.id)
+
+    assert found is not None
+    assert found.state == ProposalState.PENDING
+
+
+async def test_two_programs_at_once_decide_once(
+    rivals: list[Store], store_proposal: Callable[..., NewProposal]
+) -> None:
+    made = await rivals[0].do(store_proposal)
+    came = await asyncio.gather(
+        *(rival.do(decide, approval(made, f"U{number}")) for number, rival in enumerate(rivals))
+    )
+
+    assert sorted(won for won, _ in came) == [False, False, False, True]
+
+
+async def test_a_tap_is_kept_once_claimed_once_and_closed_by_its_holder(
+    store: Store, pending: NewProposal
+) -> None:
+    tap = Tap("press:p", pending.id, 1, "U1", "button", NOW, "press")
+    first, found = await store.do(leave_tap, tap, token="mine", until=NOW + HOUR)
+    again, _ = await store.do(leave_tap, tap)
+    nowhere = await store.do(leave_tap, replace(tap, id="x", proposal_id="nothing"))
+    claimed = {"token": "other", "until": NOW + 2 * HOUR, "limit": 9}
+    early = await store.do(claim_taps, now=NOW, **claimed)
+    late = await store.do(claim_taps, now=NOW + 2 * HOUR, **claimed)
+    old = await store.do(close_tap, tap.id, token="mine", came="Done.", at=NOW)
+    new = await store.do(close_tap, tap.id, token="other", came="Approved.", at=NOW)
+
+    assert (first, again) == (True, False)
+    assert found is not None
+    assert nowhere == (False, None)
+    assert (early, late) == ([], [tap])
+    assert (old, new) == (False, True)
+    assert await store.do(came_of_tap, tap.id) == "Approved."
+    assert await store.do(lambda c: c.execute(select(taps.c.id)).scalars().all()) == [tap.id]
+
+
+async def test_what_is_partly_done_is_not_taken_back(store: Store, pending: NewProposal) -> None:
+    await store.do(decide, approval(pending))
+    await store.do(claim_approved, token="a", now=NOW, until=NOW + HOUR, limit=1)
+    await store.do(begin_call, pending.id, 0, token="a", now=NOW)
+    await store.do(end_call, pending.id, 0, token="a", state=CallState.DONE, now=NOW)
+    back = {"token": "a", "now": NOW, "reason": None, "due_at": NOW + HOUR}
+    await store.do(finish_execution, pending.id, ProposalState.APPROVED, **back)
+    in_time, found = await store.do(take_back, pending.id, actor="U1", at=NOW, reason="Undone")
+
+    assert not in_time
+    assert found is not None
+    assert found.state == ProposalState.APPROVED

@@ -1,0 +1,212 @@
+"""What time brings, on a clock that tests move: expiry, reminders, calls for people, quiet hours, the digest."""
+
+import json
+from dataclasses import replace
+from datetime import time, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import select
+
+from bot.demo.polar.orders import tell_order
+from bot.policy import Policy, Schedule
+from bot.schedule import close_late, escalate, morning, quiet_until, remind
+from bot.slack import SlackNoAnswer
+from store.decisions import decide
+from store.models import Decision, Proposal, ProposalState, Verdict
+from store.proposals import get_proposal, touch, trail
+from store.tables import notices
+from store.timers import expire
+from tests.line_fixture import MAYA, START, line
+
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+@pytest.fixture
+async def world(tmp_path):
+    async with line(tmp_path) as found:
+        found.parts = replace(found.parts, slack=NoLinks())
+        yield found
+
+
+class NoLinks:
+    """Where Slack would be: it has no links."""
+
+    async def permalink(self, channel, ts):
+        raise SlackNoAnswer
+
+
+def policy(world, **schedule) -> None:
+    """Go by this schedule from now on."""
+    rules = replace(world.parts.rules, policy=Policy(schedule=Schedule(**schedule)))
+    world.parts = replace(world.parts, rules=rules)
+
+
+async def asked(world, **columns) -> Proposal:
+    """A proposal that waits, with these columns."""
+    before = {each.id for each in await world.proposals()}
+    tell_order(world.shop, "order.paid", world.polar.order())
+    await world.deliver()
+    (found,) = [each for each in await world.proposals() if each.id not in before]
+    if columns:
+        await world.store.do(touch, found.id, world.clock(), **columns)
+    return await world.store.do(get_proposal, found.id)
+
+
+async def said(world, kind=None) -> list[str]:
+    def query(connection):
+        rows = connection.execute(select(notices).order_by(notices.c.created_at))
+        return [json.dumps(row.message) for row in rows if kind in (None, row.kind)]
+
+    return await world.store.do(query)
+
+
+async def test_what_nobody_decides_expires_after_two_weeks_and_says_so(world):
+    proposal = await asked(world)
+
+    world.clock.advance(days=13, hours=23)
+    await close_late(world.parts)
+    assert (await world.store.do(get_proposal, proposal.id)).state == ProposalState.PENDING
+    world.clock.advance(hours=2)
+    await close_late(world.parts)
+
+    found = await world.store.do(get_proposal, proposal.id)
+    assert found.state == ProposalState.EXPIRED
+    assert found.note == "Nobody has decided it for too long."
+    assert found.decided_by is None
+    assert [change.to for change in await world.store.do(trail, proposal.id)][-1] == ProposalState.EXPIRED
+
+
+async def test_a_deadline_closes_it_earlier(world):
+    deadline = START + timedelta(hours=5)
+    proposal = await asked(world, deadline=deadline, expires_at=deadline)
+
+    world.clock.advance(hours=6)
+    await close_late(world.parts)
+
+    assert (
+        await world.store.do(get_proposal, proposal.id)
+    ).note == "Its deadline has passed without a decision."
+
+
+async def test_a_decision_in_time_is_not_undone_by_the_deadline(world):
+    deadline = START + timedelta(hours=5)
+    proposal = await asked(world, deadline=deadline, expires_at=deadline)
+    await world.store.do(decide, Decision(proposal.id, MAYA, Verdict.DECLINE, "button", world.clock()))
+
+    world.clock.advance(hours=6)
+
+    assert await world.store.do(expire, now=world.clock()) == []
+
+
+async def test_one_reminder_for_all_and_the_next_only_after_a_while(world):
+    for _ in range(3):
+        await asked(world)
+    await remind(world.parts)
+    assert await said(world) == []
+
+    world.clock.advance(hours=5)
+    await remind(world.parts)
+    await remind(world.parts)
+    world.clock.advance(hours=3)
+    await remind(world.parts)
+    assert len(await said(world, "reminder")) == 1
+    assert "3 proposals still wait" in (await said(world))[0]
+
+    world.clock.advance(hours=2)
+    await remind(world.parts)
+    assert len(await said(world, "reminder")) == 2
+
+
+async def test_what_sleeps_or_is_decided_is_in_no_reminder(world):
+    await asked(world, snoozed_until=START + timedelta(days=2))
+    decided = await asked(world)
+    await world.store.do(decide, Decision(decided.id, MAYA, Verdict.DECLINE, "button", world.clock()))
+
+    world.clock.advance(hours=10)
+    await remind(world.parts)
+
+    assert await said(world) == []
+
+
+async def test_nobody_is_called_in_quiet_hours_except_for_what_ends_before_morning(world):
+    # 09:00 UTC at the start is 10:00 in Berlin; quiet until 08:00 the next day
+    policy(
+        world,
+        timezone="Europe/Berlin",
+        quiet="20:00-08:00",
+        escalate_after="12h",
+        escalate_to=["U0BOSS"],
+    )
+    await asked(world)
+    await asked(world, deadline=START + timedelta(hours=20))
+    world.clock.advance(hours=14)  # midnight in Berlin
+
+    await remind(world.parts)
+    await escalate(world.parts)
+
+    (call,) = await said(world)
+    assert "U0BOSS" in call
+    assert "1 proposal waits too long" in call
+    world.clock.advance(hours=9)
+    await escalate(world.parts)
+    await escalate(world.parts)
+    assert len(await said(world, "escalation")) == 2  # the other one, in the morning, once
+
+
+async def test_without_named_people_nobody_is_called(world):
+    await asked(world)
+    world.clock.advance(days=3)
+    await escalate(world.parts)
+    assert await said(world) == []
+
+
+async def test_the_digest_comes_once_a_morning_with_yesterdays_numbers(world):
+    policy(world, timezone="UTC", digest=time(8, 30))
+    first, _ = await asked(world), await asked(world)
+    await world.store.do(decide, Decision(first.id, MAYA, Verdict.DECLINE, "button", world.clock()))
+    await morning(world.parts)  # today's: the day before brought nothing, so nothing is said
+    world.clock.advance(days=1, minutes=-40)  # 08:20
+    await morning(world.parts)
+    assert await said(world, "digest") == []
+
+    world.clock.advance(minutes=15)
+    await morning(world.parts)
+    world.clock.advance(minutes=1)
+    await morning(world.parts)
+
+    digests = await said(world, "digest")
+    assert len(digests) == 1
+    assert "2 new, 1 decided, 1 left over" in digests[0]
+    assert "1 declined." in digests[0]
+
+
+async def test_a_program_that_was_down_all_morning_does_not_say_it_in_the_evening(world):
+    world.clock.advance(hours=8)
+    await morning(world.parts)
+    assert await said(world) == []
+
+
+@given(
+    st.tuples(st.times(), st.times()),
+    st.integers(0, 365 * 24 * 60).map(lambda minutes: START + timedelta(minutes=minutes)),
+    st.sampled_from([ZoneInfo("UTC"), BERLIN, ZoneInfo("America/New_York"), ZoneInfo("Asia/Kolkata")]),
+)
+def test_quiet_hours_end_when_they_say_and_hold_at_their_times_of_day(quiet, now, zone):
+    begin, end = (one.replace(second=0, microsecond=0) for one in quiet)
+    found = quiet_until(Schedule(timezone=zone, quiet=(begin, end)), now)
+
+    at = now.astimezone(zone)
+    moment = at.time()
+    inside = begin <= moment < end if begin < end else (moment >= begin or moment < end)
+    if at.utcoffset() == (at - timedelta(days=1)).utcoffset() == (at + timedelta(days=1)).utcoffset():
+        assert (found is not None) == (inside or begin == end)
+    if found is not None:
+        assert found > now
+        assert found.astimezone(zone).time() == end or found.utcoffset() != at.utcoffset()
+
+
+def test_without_quiet_hours_it_is_never_quiet():
+    assert quiet_until(Schedule(), START) is None

@@ -1,0 +1,129 @@
+"""Each rule of what a decided case says for or against its kind."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from bot.graduation.labels import BROKEN, BULK, FAST, FORCED, YES, label
+from store.labels import UNSEEN
+from store.models import Decision, Mode, OutcomeKind, ProposalState, Verdict
+from store.trust_models import CaseHistory, Outcome
+
+AT = datetime(2026, 11, 21, 12, tzinfo=UTC)
+WINDOW = timedelta(days=7)
+S = ProposalState
+
+
+def said(verdict: Verdict = Verdict.APPROVE, **more: Any) -> Decision:
+    return Decision("p1", "U1", verdict, "button", AT, **{"seen_at": AT - timedelta(minutes=1), **more})
+
+
+def case(**more: Any) -> CaseHistory:
+    usual: dict[str, Any] = {
+        "proposal_id": "p1",
+        "shape": "s1",
+        "state": S.SUCCEEDED,
+        "mode": Mode.ASKED,
+        "decisions": [said()],
+        "edited_by": [],
+        "outcomes": [],
+        "first_of_tap": True,
+        "forced": False,
+        "card_at": AT - timedelta(minutes=1),
+    }
+    return CaseHistory(**(usual | more))
+
+
+def came(kind: OutcomeKind, **after: float) -> list[Outcome]:
+    return [Outcome("p1", kind, "evt", AT + timedelta(**after))]
+
+
+def test_a_yes_counts_for_its_kind_once_the_window_has_passed() -> None:
+    found = label(case(), WINDOW)
+    assert found is not None
+    assert (found.bad, found.counted, found.why, found.matures_at) == (False, True, YES, AT + WINDOW)
+
+
+def test_a_no_counts_at_once_however_fast_or_many_it_was() -> None:
+    no = [said(Verdict.DECLINE, seen_at=AT, tap="t")]
+    found = label(case(state=S.DECLINED, decisions=no, first_of_tap=False, forced=True), WINDOW)
+    assert found is not None
+    assert (found.bad, found.counted, found.why, found.matures_at) == (True, True, "declined", AT)
+
+
+@pytest.mark.parametrize("kind", [OutcomeKind.UNDONE, OutcomeKind.REVERSED, OutcomeKind.DISPUTED])
+def test_what_was_undone_reversed_or_disputed_within_the_window_is_bad_from_then_on(
+    kind: OutcomeKind,
+) -> None:
+    found = label(case(outcomes=came(kind, days=6)), WINDOW)
+    assert found is not None
+    assert (found.bad, found.counted, found.matures_at) == (True, True, AT + timedelta(days=6))
+
+
+def test_what_comes_after_the_window_is_no_longer_its_fault() -> None:
+    found = label(case(outcomes=came(OutcomeKind.DISPUTED, days=8)), WINDOW)
+    assert found is not None
+    assert not found.bad
+
+
+def test_what_had_to_be_changed_before_a_yes_is_bad() -> None:
+    found = label(case(edited_by=["U1"]), WINDOW)
+    assert found is not None
+    assert (found.bad, found.why) == (True, "changed before it was approved")
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ({"decisions": [said(seen_at=AT - timedelta(seconds=1.9))]}, FAST),
+        ({"decisions": [said(seen_at=None)], "card_at": AT - timedelta(seconds=1)}, FAST),
+        ({"first_of_tap": False}, BULK),
+        ({"forced": True}, FORCED),
+        ({"state": S.FAILED}, BROKEN),
+        ({"state": S.UNKNOWN}, BROKEN),
+    ],
+)
+def test_a_yes_that_nobody_may_have_thought_about_is_kept_and_not_counted(
+    more: dict[str, Any], why: str
+) -> None:
+    found = label(case(**more), WINDOW)
+    assert found is not None
+    assert (found.bad, found.counted, found.why) == (False, False, why)
+
+
+def test_a_yes_of_two_seconds_counts() -> None:
+    found = label(case(decisions=[said(seen_at=AT - timedelta(seconds=2))]), WINDOW)
+    assert found is not None
+    assert found.counted
+
+
+@pytest.mark.parametrize("state", [S.PENDING, S.EXPIRED, S.WITHDRAWN])
+def test_what_expired_or_was_withdrawn_says_nothing(state: ProposalState) -> None:
+    assert label(case(state=state), WINDOW) is None
+    assert label(case(state=state, decisions=[]), WINDOW) is None
+
+
+def test_a_yes_taken_back_in_time_is_bad() -> None:
+    found = label(case(state=S.WITHDRAWN, outcomes=came(OutcomeKind.UNDONE, seconds=5)), WINDOW)
+    assert found is not None
+    assert (found.bad, found.why) == (True, "undone")
+
+
+def test_an_audit_is_marked_as_one() -> None:
+    found = label(case(mode=Mode.AUDIT), WINDOW)
+    assert found is not None
+    assert found.audit
+
+
+def test_what_ran_on_its_own_says_nothing_unless_it_went_wrong() -> None:
+    alone = case(mode=Mode.AUTO, decisions=[])
+    assert label(alone, WINDOW) is None
+    found = label(replace(alone, outcomes=came(OutcomeKind.FAILED, seconds=1)), WINDOW)
+    assert found is not None
+    assert (found.bad, found.audit) == (True, False)
+
+
+def test_nothing_is_learnt_from_a_yes_that_nobody_may_have_looked_at() -> None:
+    assert set(UNSEEN) == {FAST, BULK}
