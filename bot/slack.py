@@ -1,6 +1,5 @@
 """The only caller of Slack's Web API: post, update, whisper, look up; errors in three values like Polar's."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn

@@ -96,6 +96,11 @@ class PolarClient:
             transport=transport,
         )
 
+    @property
+    def environment(self) -> str:
+        """"sandbox" or "production", by the address."""
+        return "sandbox" if "://sandbox-" in self._base else "production"
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -104,6 +109,10 @@ class PolarClient:
 
     def __repr__(self) -> str:
         return f"PolarClient({self._base!r})"
+
+    def budget(self) -> tuple[int, int, float]:
+        """Calls that may still be made in this minute, the limit, and the seconds Polar has us wait."""
+        return self._bucket.budget()
 
     @asynccontextmanager
     async def as_customer(self, customer_id: str, member_id: str | None = None) -> AsyncIterator[Portal]:

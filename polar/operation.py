@@ -164,6 +164,15 @@ class Operation:
         # A list without any of its filters would show the objects of others.
         return None if path is None or (asked and not query) else Call(target.id, path, query)
 
+    def needs_before(self, call: Call) -> frozenset[str]:
+        """The fields of the object as it was that `undo_call` writes back; none when no read is needed."""
+        inverse = self.describe(call).inverse
+        if inverse is None:
+            return frozenset()
+        sources = [source.partition(".") for source in (*inverse.path.values(), *inverse.copied.values())]
+        names = tuple(call.body or ()) if "*" in inverse.old else inverse.old
+        return frozenset(names) | {name for place, _, name in sources if place == "before"}
+
     def undo_call(
         self, call: Call, before: Mapping[str, Any] | None = None, answer: Mapping[str, Any] | None = None
     ) -> Call | None:

@@ -1,5 +1,6 @@
 """Keeps our calls under Polar's rate limit: a token bucket in which writes go before reads."""
 
+from collections import deque
 from collections.abc import Awaitable, Callable
 from math import inf
 
@@ -27,6 +28,7 @@ class RateBucket:
         self._kept = min(KEPT_FOR_WRITES, self._size - 1)
         self._monotonic, self._sleep = monotonic, sleep
         self._tokens, self._counted_at = float(self._size), monotonic()
+        self._per_minute, self._taken = per_minute, deque[float]()
 
     async def take(self, *, at_most: float = inf, for_write: bool = False) -> None:
         """Wait for room for one call, `at_most` so many seconds. Raises RateBudgetExhausted."""
@@ -37,6 +39,18 @@ class RateBucket:
                 raise RateBudgetExhausted(wait)
             await self._sleep(max(wait, TICK))
         self._tokens -= 1
+        self._taken.append(self._monotonic())
+        self._forget()
+
+    def budget(self) -> tuple[int, int, float]:
+        """Calls that may still be made in this minute, the limit, and the seconds Polar has us wait."""
+        self._forget()
+        waits = max(self._counted_at - self._monotonic(), 0.0)
+        return max(self._per_minute - len(self._taken), 0), self._per_minute, waits
+
+    def _forget(self) -> None:
+        while self._taken and self._taken[0] <= self._monotonic() - 60:
+            self._taken.popleft()
 
     def pause(self, seconds: float) -> None:
         """Let nobody through for so long: Polar has said so."""

@@ -21,7 +21,7 @@ from sqlalchemy import (
     update,
 )
 
-from store.cards import BEHIND, IN_BUNDLE_ONLY, card_free, claim_cards, redraw_bundles
+from store.cards import BEHIND, IN_BUNDLE_ONLY, NO_CARD, card_free, claim_cards, redraw_bundles
 from store.columns import UtcDateTime
 from store.models import Bundle, Proposal, ProposalKind, ProposalState
 from store.notices import LINE, add_notice
@@ -81,12 +81,12 @@ def claim_outgoing(
 
 def _what_is_behind(connection: Connection, now: datetime) -> Any:
     """One look for everything that might be to do: mostly there is nothing, or one thing."""
-    has_card, in_time = proposals.c.card_ts.is_not(None), bundles.c.created_at > now - _JOINABLE_FOR
+    in_time = bundles.c.created_at > now - _JOINABLE_FOR
     asked = {
         "unseen": select(proposals.c.id).where(BEHIND, proposals.c.quiet == 1),
         "changed": select(proposals.c.id).where(BEHIND, IN_BUNDLE_ONLY),
-        "redraw": select(proposals.c.id).where(*card_free(now), has_card),
-        "card": select(proposals.c.id).where(*card_free(now), ~has_card),
+        "redraw": select(proposals.c.id).where(*card_free(now), ~NO_CARD),
+        "card": select(proposals.c.id).where(*card_free(now), NO_CARD),
         "bundle": select(bundles.c.id).where(*_bundle_free(now)),
         "open": select(bundles.c.id).where(bundles.c.closed_at.is_(None), in_time),
     }
@@ -96,7 +96,7 @@ def _what_is_behind(connection: Connection, now: datetime) -> Any:
 def anything_waits(connection: Connection, now: datetime) -> bool:
     """Whether a proposal or a bundle waits for its first card."""
     unposted = select(bundles.c.id).where(*_bundle_free(now), bundles.c.card_ts.is_(None))
-    cards = select(proposals.c.id).where(*card_free(now), proposals.c.card_ts.is_(None))
+    cards = select(proposals.c.id).where(*card_free(now), NO_CARD)
     return bool(connection.execute(select(or_(exists(cards), exists(unposted)))).scalar())
 
 
@@ -262,21 +262,15 @@ def gathering(connection: Connection, now: datetime, limit: int) -> Gathering:
 
 def _may_be_bundled() -> list[ColumnElement[bool]]:
     """Nobody has seen it, and nobody has done anything about it."""
-    untouched = (
-        "card_ts",
-        "card_sent_at",
-        "bundle_id",
-        "deciding_by",
-        "on_hold_by",
-        "snoozed_until",
-        "assignee",
-    )
+    texts = ("card_ts", "bundle_id", "deciding_by", "on_hold_by", "assignee")
+    times = ("card_sent_at", "snoozed_until")
     return [
-        proposals.c.state == ProposalState.PENDING,
+        # As in NO_CARD: what is pending is many, what is behind is few.
+        func.coalesce(proposals.c.state, "") == ProposalState.PENDING,
         proposals.c.kind == ProposalKind.CALLS,
-        proposals.c.rule.is_not(None),
+        func.coalesce(proposals.c.rule, "") != "",
         proposals.c.edition == 1,
-        *(proposals.c[name].is_(None) for name in untouched),
+        *(func.coalesce(*(proposals.c[name] for name in names)).is_(None) for names in (texts, times)),
     ]
 
 

@@ -9,7 +9,16 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, distinct, func, insert, select, update
 
-from store.models import Decision, Mode, OutcomeKind, PlannedCall, ProposalKind, ProposalState, Verdict
+from store.models import (
+    Decision,
+    Mode,
+    OutcomeKind,
+    PlannedCall,
+    ProposalKind,
+    ProposalState,
+    ShapeState,
+    Verdict,
+)
 from store.shapes import get_shape
 from store.tables import calls, decisions, editions, proposals
 from store.trust_models import POLICY, PROGRAM, CaseHistory, Label, Outcome
@@ -80,11 +89,19 @@ def histories(connection: Connection, ids: Sequence[str]) -> list[CaseHistory]:
             edited_by=edited[row.id],
             outcomes=came[row.id],
             first_of_tap=row.id not in taps,
-            forced=row.mode == Mode.ASKED and (row.gate or {}).get("state") == "graduated",
+            forced=row.mode == Mode.ASKED and _unusual(row.gate or {}),
             card_at=row.card_at,
         )
         for row in rows
     ]
+
+
+def _unusual(gate: Mapping[str, Any]) -> bool:
+    """Whether a case was asked about for what it is, while others of its kind ran.
+
+    When all of a kind ask for a while (score below the bar, nobody there), each is a fair sample.
+    """
+    return gate.get("state") == ShapeState.GRADUATED and not gate.get("would_run")
 
 
 def _decisions(connection: Connection, ids: Sequence[str]) -> tuple[dict[str, list[Decision]], set[str]]:

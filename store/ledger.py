@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from store.database import insert_new
 from store.tables import marks
@@ -14,6 +14,11 @@ from store.trust_tables import ledger
 
 HEAD = "ledger"  # the mark that holds "SEQ HASH" of the newest row: a cut-off end is noticed
 START = "0" * 64
+# Built once: this runs several times for every proposal.
+_MARK = update(marks).where(marks.c.name == HEAD)
+_HELD = _MARK.values(value=marks.c.value).returning(marks.c.value)
+_MOVED = _MARK.values(value=bindparam("head"))
+_ADDED = insert(ledger)
 
 
 def append(
@@ -27,15 +32,14 @@ def append(
     number, text = int(seq) + 1, canonical(body)
     digest = row_hash(previous, seq=number, at=at, kind=kind, subject=subject, body=text)
     row = {"seq": number, "at": at, "kind": kind, "subject": subject, "body": text, "hash": digest}
-    connection.execute(insert(ledger), [row])
-    connection.execute(update(marks).where(marks.c.name == HEAD).values(value=f"{number} {digest}"))
+    connection.execute(_ADDED, [row])
+    connection.execute(_MOVED, {"head": f"{number} {digest}"})
     return digest
 
 
 def _hold(connection: Connection) -> str | None:
     """The newest row's number and hash, held until the transaction ends."""
-    same = update(marks).where(marks.c.name == HEAD).values(value=marks.c.value)
-    found: str | None = connection.execute(same.returning(marks.c.value)).scalar()
+    found: str | None = connection.execute(_HELD).scalar()
     return found
 
 

@@ -147,6 +147,7 @@ SELECTS = {
     "static_select": _element({**CHOICES, "initial_option": OPTION}, rules=EITHER_OPTIONS),
     "external_select": _element({**PLACED, "initial_option": OPTION, "min_query_length": Int(0, 100)}),
     "datepicker": _element({**PLACED, "initial_date": DATE}),
+    "users_select": _element({**PLACED, "initial_user": ID}),
     "checkboxes": _element(
         {**TICKS, "initial_options": Array(MARKED_OPTION, 1, 10)}, ("options",), (_initial_is_an_option,)
     ),

@@ -12,6 +12,8 @@ from pathlib import Path
 import aiohttp
 
 RUN_APP = (sys.executable, "-m", "bot", "run")
+# The same program with the clock that lies in its folder.
+DEMO_APP = (sys.executable, "-m", "bot.demo.app")
 _ROOT = Path(__file__).parents[2]
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SYSTEMROOT", "LD_LIBRARY_PATH")
 _START_TIMEOUT = 30.0  # seconds; a slow machine unpacks byte code at its first start
@@ -44,7 +46,7 @@ class App:
         folder: Path,
         *,
         say: Callable[[str], None],
-        command: Sequence[str] = RUN_APP,
+        command: Sequence[str] = DEMO_APP,
     ) -> None:
         """`folder` is its working directory, so that no `.env` of the user's is read; `say` gets its log.
 

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import tempfile
+import time
 import webbrowser
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -14,7 +15,9 @@ from typing import Any
 
 from aiohttp import web
 
-from bot.demo.child import RUN_APP, App, AppDied, running
+from bot.demo.child import DEMO_APP, App, AppDied, running
+from bot.demo.clock import NAME, DemoClock
+from bot.demo.month import Month, Stage
 from bot.demo.polar import PolarStandIn
 from bot.demo.slack import Page, SlackStandIn
 from bot.demo.story import Story, play_opening
@@ -22,17 +25,19 @@ from bot.demo.story import Story, play_opening
 log = logging.getLogger(__name__)
 
 NO_BROWSER = "DEMO_NO_BROWSER"
+RULES = Path(__file__).with_name("rules.toml")
 
 
 class Desk:
-    """Everything of one demo: `slack`, `polar`, `story`, the page's `url`, and the `app` at `app_url`.
+    """Everything of one demo: `slack`, `polar`, `story`, `month`, the page's `url`, the `app` at `app_url`.
 
     `app` can be killed and started again: it keeps its address and its database.
     """
 
-    def __init__(self, slack: SlackStandIn, polar: PolarStandIn) -> None:
-        self.slack, self.polar = slack, polar
+    def __init__(self, slack: SlackStandIn, polar: PolarStandIn, clock: DemoClock) -> None:
+        self.slack, self.polar, self.clock = slack, polar, clock
         self.story = Story(polar)
+        self.month = Month(Stage(slack, polar, self.story, clock))
         self.url = ""
         self.app: App
 
@@ -49,26 +54,34 @@ class Desk:
         port: int = 0,
         opening: bool = True,
         say: Callable[[str], None] = log.info,
-        command: Sequence[str] = RUN_APP,
+        serving: Callable[[str], None] = log.info,
+        command: Sequence[str] = DEMO_APP,
         slack: SlackStandIn | None = None,
         polar: PolarStandIn | None = None,
     ) -> AsyncIterator["Desk"]:
         """Serve on loopback (`port` 0: any), start the app, wait for its health, play the opening.
 
-        `say` gets the app's log line by line. `command` starts the app. Raises AppDied if it does not
+        `say` gets the app's log line by line, `serving` the page's address as soon as there is one. `command`
+        starts the app. Stand-ins given here keep their own clocks: then no month can be played. Raises AppDied if it does not
         come up, OSError if the port is taken.
         """
-        desk = cls(slack or SlackStandIn(), polar or PolarStandIn())
         with tempfile.TemporaryDirectory(prefix="polar-approvals-demo-") as folder:
+            path = Path(folder)
+            clock = DemoClock(path / NAME)
+            slack = slack or SlackStandIn(clock=clock.seconds, ages=time.monotonic)
+            desk = cls(slack, polar or PolarStandIn(clock=clock.now), clock)
             async with desk._served(port):
-                path = Path(folder)
+                serving(desk.url)
                 desk.app = App(desk.settings(path), path, say=say, command=command)
                 desk.polar.connect(f"{desk.app.url}/polar/webhooks")  # before the app looks for it
                 async with running(desk.app):
                     await desk.app.healthy()
                     if opening:
                         await play_opening(desk.story)
-                    yield desk
+                    try:
+                        yield desk
+                    finally:
+                        await desk.month.close()
 
     @asynccontextmanager
     async def _served(self, port: int) -> AsyncIterator[None]:
@@ -87,8 +100,9 @@ class Desk:
         app = web.Application(client_max_size=4 * 1024 * 1024)
         self.slack.add_routes(app)
         self.polar.add_routes(app)
-        Page(self.slack, [self.story]).add_routes(app)
+        Page(self.slack, [self.story, self.month]).add_routes(app)
         app.router.add_post("/page/polar/send", self._send)
+        app.router.add_post("/page/month/{order}", self._order)
         return app
 
     def settings(self, folder: Path) -> dict[str, str]:
@@ -105,13 +119,12 @@ class Desk:
             "POLAR_WEBHOOK_SECRET": self.polar.webhook_secret,
             "POLAR_API_URL": f"{self.url}{self.polar.prefix}",
             "DATABASE_URL": f"sqlite+aiosqlite:///{folder / 'demo.db'}",
+            "RULES_FILE": str(RULES),
         }
 
     async def _send(self, request: web.Request) -> web.Response:
         """POST /page/polar/send {"name"}: play one case. Only the page itself may ask for it."""
-        own = {self.url, self.url.replace("127.0.0.1", "localhost")}
-        if request.headers.get("Origin", self.url) not in own:
-            raise web.HTTPForbidden(text="Only the demo's own page may do this.")
+        self._refuse_other_sites(request)
         try:
             body: Any = await request.json()
             name = str(body["name"])
@@ -121,8 +134,18 @@ class Desk:
             )
         return web.json_response(await self.story.send(name))
 
+    async def _order(self, request: web.Request) -> web.Response:
+        """POST /page/month/ORDER: play, pause, resume or stop the month. Only the page itself may ask for it."""
+        self._refuse_other_sites(request)
+        return web.json_response(self.month.order(request.match_info["order"]))
 
-async def serve(*, port: int, open_browser: bool, command: Sequence[str] = RUN_APP) -> int:
+    def _refuse_other_sites(self, request: web.Request) -> None:
+        own = {self.url, self.url.replace("127.0.0.1", "localhost")}
+        if request.headers.get("Origin", self.url) not in own:
+            raise web.HTTPForbidden(text="Only the demo's own page may do this.")
+
+
+async def serve(*, port: int, open_browser: bool, command: Sequence[str] = DEMO_APP) -> int:
     """Run the demo until Ctrl-C, SIGTERM or the end of the app. Returns the exit code."""
     with _cancelled_by_signals():
         try:
@@ -138,11 +161,13 @@ async def serve(*, port: int, open_browser: bool, command: Sequence[str] = RUN_A
 
 
 async def _serve(port: int, command: Sequence[str], *, open_browser: bool) -> int:
-    async with Desk.start(port=port, opening=False, say=_say_of_app, command=command) as desk:
-        _say(f"The demo is at {desk.url}/ (Ctrl-C stops it)")
+    async with Desk.start(
+        port=port, opening=False, say=_say_of_app, serving=_say_where, command=command
+    ) as desk:
         if open_browser and _has_display():
             await asyncio.to_thread(webbrowser.open, desk.url)
         await play_opening(desk.story)
+        _say(f"The demo is at {desk.url}/ (Ctrl-C stops it)")
         code = await desk.app.wait()
         _say(f"The app stopped by itself with exit code {code}, so the demo ends. Its last lines are above.")
     return 1
@@ -176,6 +201,10 @@ def _has_display() -> bool:
     return sys.platform in {"darwin", "win32"} or bool(
         os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     )
+
+
+def _say_where(url: str) -> None:
+    _say(f"The demo is at {url}/ and starts the app now: its log follows.")
 
 
 def _say_of_app(line: str) -> None:

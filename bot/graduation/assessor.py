@@ -35,7 +35,7 @@ class Assessor:
         seen = Seen()
         for calls in approved:
             seen = seen.learn(parameters(calls))
-        return seen.to_json()
+        return seen.to_json() if approved else {}
 
     def since(self, now: datetime) -> datetime:
         return now - BACK
@@ -97,17 +97,20 @@ class Assessor:
 
     def _because(self, shape: Shape, past: Rehearsal) -> list[str]:
         saved = duration(past.would * SECONDS_A_CASE)
-        moved = ", ".join(money(total, currency) for currency, total in sorted(past.moved.items())) or "no money"
-        said = [
-            f"Had it been on for 90 days: {past.would} would have run, {past.declined} of them you declined, "
-            f"{moved} moved, {saved} saved"
-        ]
+        sums = [money(total, currency) for currency, total in sorted(past.moved.items())]
+        moved = ", ".join(sums) or "no money"
+        tried = (
+            f"{past.would} would have run, {past.declined} of them you declined, {moved} moved, {saved} saved"
+        )
+        said = [f"Had it been on for 90 days: {tried}"]
         if past.worst is not None:
             amount, currency, title = past.worst
             about = f" ({money(amount, currency)})" if currency else ""
             said.append(f"The worst of those you declined: {title}{about}")
         standard = standard_of(shape, self.policy.graduation)
         floor = 0.0 if standard is None else standard.audit_floor
-        said.append(f"One in two is still asked at first, later one in {round(1 / floor) if floor else 0}, at random")
+        said.append(
+            f"One in two is still asked at first, later one in {round(1 / floor) if floor else 0}, at random"
+        )
         said.append("One no to those, an undo, a dispute or an error, and all of this kind asks again")
         return said

@@ -1,4 +1,4 @@
-"""What a card's small print says of trust: the score of its kind, and after the tap whether it was an audit. Pure."""
+"""A card's small print on trust: the score of its kind, and after the tap whether it was an audit. Pure."""
 
 from collections.abc import Mapping
 from typing import Any

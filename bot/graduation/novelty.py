@@ -1,7 +1,7 @@
 """What a shape has seen approved, kept small, and whether a case is like it (graduation.md 3.2)."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +46,25 @@ class Seen:
                 others = tuple(known for known in choices.get(name, ()) if known != value)
                 choices[name] = (*others, value)[-CHOICES:]
         return Seen(numbers, choices)
+
+    @classmethod
+    def of(cls, cases: Sequence[Mapping[str, Value]]) -> "Seen":
+        """What `learn` gives for these cases one after the other, in one pass."""
+        numbers: dict[str, list[float]] = {}
+        choices: dict[str, dict[Choice, None]] = {}
+        for values in cases:
+            for name, value in values.items():
+                if isinstance(value, int | float) and not isinstance(value, bool):
+                    if math.isfinite(value):
+                        numbers.setdefault(name, []).append(value)
+                else:
+                    known = choices.setdefault(name, {})
+                    known.pop(value, None)
+                    known[value] = None
+        return cls(
+            {name: Numbers(min(all_), max(all_), tuple(all_[-RECENT:])) for name, all_ in numbers.items()},
+            {name: tuple(known)[-CHOICES:] for name, known in choices.items()},
+        )
 
     def to_json(self) -> dict[str, Any]:
         """For a JSON column."""

@@ -43,7 +43,8 @@ class Step:
 class Draft:
     """What a rule proposes for one event: a question and the calls that a yes makes.
 
-    `tells`: whoever says yes is handed something, so a person has to.
+    `tells`: whoever says yes is handed something, so a person has to. `money` are (label, value) of what the
+    calls come to, once that has been read.
     """
 
     title: str
@@ -51,6 +52,7 @@ class Draft:
     calls: tuple[Call, ...]
     tells: bool = False
     deadline: datetime | None = None
+    money: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +180,7 @@ class Rule:
         said = (
             "" if self.deadline is None else str(self._value("deadline", self.deadline, scope) or "").strip()
         )
-        if not said or said == "null":
+        if not said:
             return None
         try:
             at = datetime.fromisoformat(said)

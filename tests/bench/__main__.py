@@ -12,6 +12,7 @@ import uvloop
 
 from tests.bench.accepting import accepting
 from tests.bench.cards import cards
+from tests.bench.gate import gate
 from tests.bench.kills import kills
 from tests.bench.report import Row, as_json, table
 from tests.bench.taps import taps
@@ -19,8 +20,9 @@ from tests.bench.weight import weight
 
 SECTIONS: dict[str, tuple[str, Callable[[int], Awaitable[list[Row]]]]] = {
     "accept": ("Signed webhooks of 4 KB, stored before the 202 (no rule listens)", accepting),
-    "cards": ("From the webhook to the card in Slack", cards),
+    "cards": ("From the webhook to the card in Slack (Slack's own pace of one a second aside)", cards),
     "taps": ("From the tap to Polar, over Socket Mode", taps),
+    "gate": ("The gate of trust over a long history", gate),
     "weight": ("Memory and start", weight),
     "kills": ("Lost over three kills (SIGKILL) under load", kills),
 }

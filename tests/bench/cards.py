@@ -1,4 +1,4 @@
-"""From the webhook to its card: latency at three paces, and the pace that can be kept up."""
+"""From the webhook to its card, were Slack to take any pace: latency at three, and the highest kept up."""
 
 import re
 
@@ -41,7 +41,7 @@ class Cards:
 async def cards(rounds: int) -> list[Row]:
     """The lowest of `rounds` for each latency, and the highest pace kept up."""
     rows: list[Row] = []
-    async with on_stage() as stage:
+    async with on_stage(unhurried=True) as stage:
         sender = Cards(stage)
         await sender.at(10, 5)  # the first cards load code and ask Slack who may decide
         for rate, count in _PACES:

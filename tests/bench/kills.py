@@ -17,7 +17,7 @@ _SETTLE = 40.0  # seconds; a call in doubt is looked at after five
 async def kills(rounds: int) -> list[Row]:
     """One run: 150 events at 30 a second, every eighth card approved, three kills."""
     del rounds  # a single loss counts, so no run is picked
-    async with on_stage() as stage:
+    async with on_stage(unhurried=True) as stage:
         desk = stage.desk
         names = [f"Kill {number:03d}." for number in range(_EVENTS)]
         orders: dict[str, str] = {}

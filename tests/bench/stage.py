@@ -3,6 +3,7 @@
 import asyncio
 import re
 import sqlite3
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from bot.demo.child import RUN_APP
 from bot.demo.desk import Desk
 from tests.bench.load import Job
 
@@ -70,8 +72,11 @@ class Stage:
 
 
 @asynccontextmanager
-async def on_stage(say: Callable[[str], None] = lambda line: None) -> AsyncIterator[Stage]:
-    """A healthy app with nothing in its database."""
+async def on_stage(
+    say: Callable[[str], None] = lambda line: None, *, unhurried: bool = False
+) -> AsyncIterator[Stage]:
+    """A healthy app with nothing in its database; `unhurried`: it does not keep to Slack's pace."""
+    command = (sys.executable, "-m", "tests.bench.unhurried") if unhurried else RUN_APP
     said: list[str] = []
 
     def note(line: str) -> None:
@@ -79,7 +84,10 @@ async def on_stage(say: Callable[[str], None] = lambda line: None) -> AsyncItera
             said.append(line)
         say(line)
 
-    async with Desk.start(opening=False, say=note) as desk, aiohttp.ClientSession() as session:
+    async with (
+        Desk.start(opening=False, say=note, command=command) as desk,
+        aiohttp.ClientSession() as session,
+    ):
         yield Stage(desk, session, said)
 
 

@@ -32,7 +32,7 @@ def card_of(desk: Desk, name: str) -> str | None:
 async def taps(rounds: int) -> list[Row]:
     """The best of `rounds`, each of thirty taps."""
     runs = []
-    async with on_stage() as stage:
+    async with on_stage(unhurried=True) as stage:
         for number in range(rounds):
             runs.append([await _tap(stage.desk, f"Tap {number} {i:03d}.") for i in range(_TAPS)])
     acked, called = ([[each[part] for each in run] for run in runs] for part in (0, 1))

@@ -16,6 +16,7 @@ from bot.demo.polar.webhooks import WebhookEvent
 from bot.demo.slack import DEMO_CAST, SlackStandIn
 from bot.demo.slack.state import Message
 from bot.demo.story import EVENTS, Story
+from bot.pace import Tier
 from bot.settings import Settings, load_settings
 from store import open_store
 from store.events import get_event
@@ -29,7 +30,21 @@ _PROXIES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY
 
 
 class Unhurried(Settings):
-    """Settings under which Polar's rate limit is never reached: the real one is tested by itself."""
+    """Settings under which nobody's rate limit is ever reached: the real ones are tested by themselves."""
+
+    @property
+    def polar_per_minute(self) -> int:
+        """Far more than any test asks for."""
+        return 600_000
+
+    @property
+    def slack_tiers(self) -> Mapping[str, Tier]:
+        """None: Slack takes whatever comes."""
+        return {}
+
+
+class PolarUnhurried(Settings):
+    """Slack at its real pace; Polar's is far off."""
 
     @property
     def polar_per_minute(self) -> int:
@@ -54,9 +69,9 @@ class World:
         self.slack.use_http(f"{self.app_url}/slack/events")
 
     @asynccontextmanager
-    async def app(self) -> AsyncIterator[Running]:
+    async def app(self, made: type[Settings] = Unhurried) -> AsyncIterator[Running]:
         """The program in this process, until the block ends; it must not fail by itself."""
-        settings = Unhurried(**load_settings(self.environment, None).model_dump(exclude_unset=True))
+        settings = made(**load_settings(self.environment, None).model_dump(exclude_unset=True))
         async with running(settings) as (app, background):
             await self.reachable()
             yield app

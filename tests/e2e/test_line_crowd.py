@@ -54,7 +54,7 @@ async def test_hundreds_of_proposals_are_each_decided_and_done_once(
     by_ts = {each.card_ts: each for each in made}
     for card in line.cards:
         proposal = by_ts[card.ts]
-        assert card.action_ids == []
+        assert "approve" not in card.action_ids
         assert card.text == f"Done: {proposal.title}"
         assert f"<@{proposal.decided_by}>" in words_of(card)
         assert len(line.slack.thread(card.ts)) == 1

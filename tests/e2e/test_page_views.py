@@ -59,6 +59,21 @@ async def test_a_modal_sends_every_kind_of_answer(
 
 
 @pytest.mark.browser
+@pytest.mark.parametrize("size", SIZES)
+async def test_somebody_is_chosen_from_the_people_of_the_workspace(
+    open_page: OpenPage, page_server: PageServer, size: dict[str, int]
+) -> None:
+    person = page_server.slack["users"][0]
+    page_server.slack["modals"] = [modal("V1", field("amount", {"type": "users_select"}))]
+    page = await open_page(size)
+    await page.get_by_label("Amount").click()
+    await page.get_by_role("option", name=person["real_name"] or person["name"]).click()
+    await page.get_by_role("button", name="Propose").click()
+    act = await page_server.acted()
+    assert act["values"] == {"amount": {"v": {"type": "users_select", "selected_user": person["id"]}}}
+
+
+@pytest.mark.browser
 async def test_a_modal_shows_its_faults_and_the_apps_errors_under_their_fields(
     open_page: OpenPage, page_server: PageServer
 ) -> None:

@@ -79,7 +79,9 @@ async def test_a_line_goes_into_the_thread_of_the_card_once_there_is_one(
 
 
 async def outgoing(store: Store, at: datetime, redraws: int = 9, posts: int = 9) -> Any:
-    return await store.do(claim_outgoing, token="o", now=at, until=at + MINUTE, redraws=redraws, posts=posts, joined=True)
+    return await store.do(
+        claim_outgoing, token="o", now=at, until=at + MINUTE, redraws=redraws, posts=posts, joined=True
+    )
 
 
 async def five_together(store: Store, store_proposal: Make, now: datetime) -> list[str]:

@@ -210,9 +210,7 @@ async def test_after_a_restart_nothing_waits_for_the_claims_of_the_dead(
     assert [e.id for e in await store.do(claim_events, token="new", now=now, until=until, limit=9)] == [
         made.event_id
     ]
-    assert [p.id for p in await store.do(claim_cards, token="new", now=now, until=until, **ROOM)] == [
-        made.id
-    ]
+    assert [p.id for p in await store.do(claim_cards, token="new", now=now, until=until, **ROOM)] == [made.id]
 
 
 # cards

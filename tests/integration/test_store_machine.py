@@ -28,6 +28,7 @@ from hypothesis.stateful import (
 from sqlalchemy import Connection
 
 from store import Store, open_store
+from store.cards import card_drawn, claim_cards
 from store.decisions import all_decisions, decide
 from store.doubt import claim_unknown
 from store.execution import (
@@ -49,7 +50,6 @@ from store.models import (
     Transition,
     Verdict,
 )
-from store.cards import card_drawn, claim_cards
 from store.proposals import add_proposal, advance, all_proposals, get_proposal, trail
 
 S = ProposalState

@@ -2,11 +2,13 @@
 
 const COLOURS = 8;
 let names = new Map();
+let members = [];
 let viewer = "";
 
 /** Reads people, groups, the channel and the bot out of a slack snapshot. */
 export function readDirectory(slack) {
   viewer = slack.viewer;
+  members = slack.users.map((user) => ({ id: user.id, name: user.real_name || user.name }));
   names = new Map([
     ...slack.users.map((user) => [user.id, user.real_name || user.name]),
     ...slack.usergroups.map((group) => [group.id, group.handle]),
@@ -18,6 +20,11 @@ export function readDirectory(slack) {
 /** The name behind an id; the id itself when nobody has told us. */
 export function nameOf(id) {
   return names.get(id) ?? id;
+}
+
+/** Everybody of the workspace, as `{id, name}`. */
+export function people() {
+  return members;
 }
 
 /** The person who looks at the page; mentions of them stand out. */

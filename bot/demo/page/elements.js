@@ -4,7 +4,7 @@ import { arrowKeys, openMenu } from "./dialogs.js";
 import { el, link, webAddress } from "./dom.js";
 import { icon } from "./icons.js";
 import { checkboxes, dateField, momentField, numberField, radioButtons, textField } from "./inputs.js";
-import { externalSelect, multiExternalSelect, multiSelect, staticSelect } from "./selects.js";
+import { externalSelect, multiExternalSelect, multiSelect, staticSelect, usersSelect } from "./selects.js";
 import { focusName, isBusy, press } from "./press.js";
 import { optionText, plain } from "./text.js";
 import { unknown } from "./unknown.js";
@@ -15,6 +15,7 @@ const ELEMENTS = {
   image: thumbnail,
   static_select: staticSelect,
   external_select: externalSelect,
+  users_select: usersSelect,
   multi_static_select: multiSelect,
   multi_external_select: multiExternalSelect,
   plain_text_input: textField,

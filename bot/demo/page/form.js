@@ -9,6 +9,7 @@ const INITIAL = {
   radio_buttons: (element) => ({ selected_option: element.initial_option ?? null }),
   static_select: (element) => ({ selected_option: element.initial_option ?? null }),
   external_select: (element) => ({ selected_option: element.initial_option ?? null }),
+  users_select: (element) => ({ selected_user: element.initial_user ?? null }),
   multi_static_select: (element) => ({ selected_options: element.initial_options ?? [] }),
   multi_external_select: (element) => ({ selected_options: element.initial_options ?? [] }),
 };

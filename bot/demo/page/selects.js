@@ -1,6 +1,7 @@
-/** Draws the three select menus and the list they open. */
+/** Draws the select menus and the list they open. */
 
 import { arrowKeys, openMenu } from "./dialogs.js";
+import { people } from "./directory.js";
 import { el } from "./dom.js";
 import { icon } from "./icons.js";
 import { answer } from "./inputs.js";
@@ -19,6 +20,23 @@ export function staticSelect(element, block, surface, labelledBy) {
 /** `external_select`: the app suggests while the person types. */
 export function externalSelect(element, block, surface, labelledBy) {
   return single(element, block, surface, labelledBy, suggested(element, block, surface));
+}
+
+/** `users_select`: the people of the workspace, as Slack itself offers them. */
+export function usersSelect(element, block, surface, labelledBy) {
+  const options = people().map(({ id, name }) => ({ value: id, text: { type: "plain_text", text: name } }));
+  const chosen = () => options.find((option) => option.value === surface.form.read(block, element).selected_user);
+  const face = () => (chosen() ? [plain(chosen().text)] : []);
+  const control = anchor(element, block, surface, labelledBy, face, () => {
+    openList(control, fixed({ options }), {
+      isChosen: (option) => chosen()?.value === option.value,
+      choose: (option) => {
+        answer(surface, block, element, { selected_user: option.value });
+        control.redraw();
+      },
+    });
+  });
+  return control;
 }
 
 /** `multi_static_select`: every tap adds or takes away one. */

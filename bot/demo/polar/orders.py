@@ -89,8 +89,10 @@ def _refundable_tax(shop: Shop, order: Row, body: Row) -> int:
         raise rule(400, "RevokeSubscriptionBenefitsProhibited", detail)
     if amount > shown["refundable_amount"]:
         raise unacceptable("amount", "Refund amount exceeds refundable amount", amount)
-    tax: float = shown["refundable_tax_amount"] / shown["refundable_amount"] * amount
-    return round(tax)
+    if amount == shown["refundable_amount"]:
+        left: int = shown["refundable_tax_amount"]
+        return left
+    return round(amount * (order["tax_amount"] / order["net_amount"])) if order["net_amount"] else 0
 
 
 def _add_refund(shop: Shop, order: Row, body: Row, tax: int) -> Row:

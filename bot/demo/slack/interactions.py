@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from time import perf_counter
 from typing import Any
 
@@ -64,7 +65,7 @@ class Interactions:
     ) -> Clicked:
         """Taps an element of a message. `value` or `selected_option` choose among options.
 
-        Only what is on the stored message can be tapped; `forged` sends any ids and `value` as if it were.
+        Only what is on the stored message, or was a moment ago, can be tapped; `forged` sends any ids and `value` as if it were.
         """
         try:
             actor, where = self._actor(user), known_channel(self._slack, channel)
@@ -223,7 +224,9 @@ class Interactions:
             raise CannotAct("There is no such message.")
         if actor.id not in self._slack.channels[message.channel].members:
             raise CannotAct("This person is not in the channel.")
-        block, element = _find(message.blocks, action_id, block_id)
+        # A screen may be behind: Slack takes a tap on what was there a moment ago, and the app answers it.
+        before = self._slack.drawn_before.get((message.channel, message.ts), ())
+        block, element = _find([*message.blocks, *chain.from_iterable(reversed(before))], action_id, block_id)
         return payloads.action(self._slack, block, element, chosen(element, given))
 
     def _offered(self, view_id: str) -> list[Json]:

@@ -15,6 +15,7 @@ VALUE_KEYS = {
     "overflow": "selected_option",
     "static_select": "selected_option",
     "external_select": "selected_option",
+    "users_select": "selected_user",
     "radio_buttons": "selected_option",
     "multi_static_select": "selected_options",
     "multi_external_select": "selected_options",
@@ -27,6 +28,7 @@ VALUE_KEYS = {
 INITIAL_KEYS = {
     "selected_option": "initial_option",
     "selected_options": "initial_options",
+    "selected_user": "initial_user",
     "selected_date": "initial_date",
     "selected_date_time": "initial_date_time",
     "value": "initial_value",

@@ -49,15 +49,17 @@ class SlackStandIn:
         limits: bool = False,
         subscriptions: frozenset[str] | None = BOT_EVENTS,
         clock: Callable[[], float] = time.time,
+        ages: Callable[[], float] | None = None,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         """`scopes` None allows everything; `request_url` chooses HTTP instead of sockets.
 
         `ack_timeout` in seconds; `limits` turns Slack's rate limits on; `subscriptions` are the manifest's
-        `bot_events` (None: every event); `clock` gives UTC seconds; `sleep` waits before a repeated event.
+        `bot_events` (None: every event); `clock` gives UTC seconds; `ages` those by which
+        trigger ids grow old (None: `clock`, which may jump); `sleep` waits before a repeated event.
         """
         self.bot_token, self.app_token, self.signing_secret = bot_token, app_token, signing_secret
-        self.workspace = Workspace(cast=cast, clock=clock)
+        self.workspace = Workspace(cast=cast, clock=clock, ages=ages)
         self._commands, self._ack_timeout = commands, ack_timeout
         self._faults = Faults()
         self._tokens = Tokens(bot_token, app_token, scopes)

@@ -1,7 +1,7 @@
 """The state of one workspace: messages, views, people; who changes it calls `changed`."""
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,6 +11,7 @@ from bot.demo.slack.people import DEMO_CAST, Cast, Channel, User
 from bot.demo.slack.traffic import Traffic
 
 Json = dict[str, Any]
+_REMEMBERED = 3  # earlier drawings of a message: what somebody may still have on the screen
 BROKEN = "This app did not respond. Try again."
 
 
@@ -61,8 +62,14 @@ class View:
 class Workspace:
     """Everything Slack remembers. One per stand-in; nothing here does I/O."""
 
-    def __init__(self, *, cast: Cast = DEMO_CAST, clock: Callable[[], float]) -> None:
-        """`clock` gives UTC seconds; ages of handles and message times come from it."""
+    def __init__(
+        self,
+        *,
+        cast: Cast = DEMO_CAST,
+        clock: Callable[[], float],
+        ages: Callable[[], float] | None = None,
+    ) -> None:
+        """`clock` gives UTC seconds, for message times; `ages` counts how long handles live (None: it too)."""
         self.cast, self.app, self.clock = cast, cast.app, clock
         self.users = {user.id: user for user in cast.users}
         self.usergroups = {group.id: group for group in cast.usergroups}
@@ -72,6 +79,7 @@ class Workspace:
         )
         self.channels = {channel.id: channel}
         self.messages: dict[tuple[str, str], Message] = {}
+        self.drawn_before: dict[tuple[str, str], deque[list[Json]]] = {}
         self.roots_of_replies: Counter[tuple[str, str]] = Counter()
         self.ephemerals: dict[tuple[str, str], Message] = {}
         self.warnings: dict[tuple[str, str], str] = {}
@@ -79,7 +87,8 @@ class Workspace:
         self.homes: dict[str, View] = {}
         self.modals: dict[str, list[View]] = {}
         self.uploads: dict[str, tuple[str, bytes]] = {}
-        self.triggers, self.response_urls, self.tickets = Triggers(clock), ResponseUrls(clock), Tickets()
+        self.triggers, self.response_urls = Triggers(ages or clock), ResponseUrls(ages or clock)
+        self.tickets = Tickets()
         self.traffic = Traffic(clock)
         self.paid_plan = True
         self.origin = ""
@@ -170,6 +179,8 @@ class Workspace:
         key = (message.channel, message.ts)
         if key not in self.messages and message.thread_ts is not None:
             self.roots_of_replies[(message.channel, message.thread_ts)] += 1
+        if key in self.messages and self.messages[key].blocks != message.blocks:
+            self.drawn_before.setdefault(key, deque(maxlen=_REMEMBERED)).append(self.messages[key].blocks)
         self.messages[key] = message
         self.changed()
         return message

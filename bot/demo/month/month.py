@@ -1,0 +1,127 @@
+"""The month as the page knows it: started by a button, paused, stopped, and told as it goes."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Literal
+
+from bot.demo.month.script import DAYS, play
+from bot.demo.month.stage import Stage, Stuck
+
+log = logging.getLogger(__name__)
+
+State = Literal["ready", "playing", "paused", "played", "stopped", "broken"]
+_ORDERS: Mapping[str, tuple[State, ...]] = {
+    "play": ("ready", "played", "stopped", "broken"),
+    "pause": ("playing",),
+    "resume": ("paused",),
+    "stop": ("playing", "paused"),
+}
+
+
+class Month:
+    """Plays the script once each time it is started; `missed` holds what did not go as written."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self.state: State = "ready"
+        self.day = 0
+        self.told: list[dict[str, Any]] = []
+        self.missed: list[str] = []
+        self._subscribers: list[Callable[[], None]] = []
+        self._playing: asyncio.Task[None] | None = None
+        stage.tell = self._tell
+
+    # --- For the page -----------------------------------------------------------------------------------
+
+    def snapshot(self, viewer: str) -> dict[str, Any]:
+        """Where the month is: it is the same for every viewer. `at` is the time of the story, in ISO."""
+        del viewer
+        return {
+            "kind": "month",
+            "state": self.state,
+            "day": self.day,
+            "days": DAYS,
+            "at": self.stage.clock.now().isoformat(),
+            "told": self.told,
+        }
+
+    def subscribe(self, subscriber: Callable[[], None]) -> Callable[[], None]:
+        """Have `subscriber` called after each change; returns how to stop that."""
+        self._subscribers.append(subscriber)
+        return lambda: self._subscribers.remove(subscriber)
+
+    def order(self, name: str) -> dict[str, Any]:
+        """Play, pause, resume or stop; the page's answer."""
+        if self.state not in _ORDERS.get(name, ()):
+            return {"ok": False, "error": f"The month cannot {name} now: it is {self.state}."}
+        getattr(self, f"_{name}")()
+        return {"ok": True}
+
+    async def wait(self) -> None:
+        """Until the month has been played or stopped."""
+        if self._playing is not None:
+            await asyncio.wait({self._playing})
+
+    async def close(self) -> None:
+        """Stop, if it plays."""
+        if self._playing is not None:
+            self._playing.cancel()
+            await asyncio.gather(self._playing, return_exceptions=True)
+
+    # --- What can be ordered ----------------------------------------------------------------------------
+
+    def _play(self) -> None:
+        self.day, self.told, self.missed = 0, [], []
+        self.stage.may_go_on.set()
+        self._playing = asyncio.create_task(self._run(), name="play a month")
+        self._become("playing")
+
+    def _pause(self) -> None:
+        self.stage.may_go_on.clear()
+        self._become("paused")
+
+    def _resume(self) -> None:
+        self.stage.may_go_on.set()
+        self._become("playing")
+
+    def _stop(self) -> None:
+        assert self._playing is not None  # noqa: S101 - it plays, or it could not be stopped
+        self._playing.cancel()
+
+    async def _run(self) -> None:
+        try:
+            await play(self.stage, self._opens, self._scene)
+        except asyncio.CancelledError:
+            self._become("stopped")
+        except Exception:
+            log.exception("the month broke off")
+            self._tell("The story broke off here. The program runs on, and everything can be tapped.")
+            self._become("broken")
+        else:
+            self._become("played")
+
+    def _opens(self, day: int) -> None:
+        self.day = day
+        self._changed()
+
+    async def _scene(self, scene: Awaitable[None]) -> None:
+        """One scene. Whoever acts on the page meanwhile may spoil it; the story goes on without it."""
+        try:
+            await scene
+        except Stuck as stuck:
+            log.warning("day %d: waited in vain for %s", self.day, stuck)
+            self.missed.append(f"day {self.day}: {stuck}")
+            self._tell("Something came otherwise than in the script (was it you?). The story goes on.")
+
+    def _tell(self, text: str) -> None:
+        self.told.append({"day": self.day, "at": self.stage.clock.now().isoformat(), "text": text})
+        self._changed()
+
+    def _become(self, state: State) -> None:
+        self.state = state
+        self._changed()
+
+    def _changed(self) -> None:
+        for subscriber in list(self._subscribers):
+            subscriber()

@@ -1,0 +1,275 @@
+"""What a scene of the month may do: let customers act, tap as people do, let time pass, wait for what shows."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from bot.demo.clock import DemoClock
+from bot.demo.polar import PolarStandIn
+from bot.demo.polar.shop import Row, Shop
+from bot.demo.slack import Message, SlackStandIn, View
+from bot.demo.story import EVENTS, Story
+
+CASES = {each.name: each for each in EVENTS}
+ZONE = ZoneInfo("Europe/Berlin")
+WITHIN = 12.0
+"""Real seconds for anything to show; the slowest machine this was tried on needed one."""
+# No work of the program is claimed for so long: a longer jump waits until it has come to rest.
+_HARMLESS = timedelta(minutes=3)
+_STILL, _MOST_STILL = 0.12, 4.0
+
+
+class Stuck(Exception):
+    """Something that the story waits for did not show: somebody else acted, or the program did not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """Who acts, by their ids."""
+
+    maya: str
+    jonas: str
+    lena: str
+
+
+class Stage:
+    """The shop, the channel and the clock of one demo."""
+
+    def __init__(self, slack: SlackStandIn, polar: PolarStandIn, story: Story, clock: DemoClock) -> None:
+        self.slack, self.polar, self.story, self.clock = slack, polar, story, clock
+        self.team = Team(*slack.people[:3])
+        self.may_go_on = asyncio.Event()
+        self.may_go_on.set()
+        self.tell: Callable[[str], None] = lambda _: None
+
+    @property
+    def shop(self) -> Shop:
+        """Polar's own state."""
+        return self.polar.shop
+
+    # --- Time -----------------------------------------------------------------------------------------
+
+    @property
+    def now(self) -> datetime:
+        """The time of the story where the team is."""
+        return self.clock.now().astimezone(ZONE)
+
+    async def later(self, **ahead: float) -> None:
+        """Let time pass (as for timedelta); much of it only once the program has nothing under way."""
+        await self.may_go_on.wait()
+        span = timedelta(**ahead)
+        if span > _HARMLESS:
+            await self.rest()
+        self.clock.jump(span.total_seconds())
+
+    async def at(self, hour: int, minute: int = 0, *, days: int = 0) -> None:
+        """Let it become that time of day, `days` from now; nothing happens when it has passed."""
+        day = self.now.date() + timedelta(days=days)
+        wanted = datetime.combine(day, time(hour, minute), ZONE)
+        seconds = (wanted - self.clock.now()).total_seconds()
+        if seconds > 0:
+            await self.later(seconds=seconds)
+
+    async def rest(self) -> None:
+        """Wait until nothing goes to and fro any more between the program, Slack and Polar."""
+        still_since, seen = _monotonic(), -1
+        give_up = still_since + _MOST_STILL
+        while _monotonic() < min(give_up, still_since + _STILL):
+            count = sum(self.slack.workspace.traffic.counts.values()) + len(self.polar.traffic.requests)
+            waiting = any(each.status is None for each in self.polar.webhooks.newest)
+            if count != seen or waiting:
+                still_since, seen = _monotonic(), count
+            await asyncio.sleep(0.02)
+
+    # --- Waiting --------------------------------------------------------------------------------------
+
+    async def until(self, shows: Callable[[], Any], what: str, within: float = WITHIN) -> Any:
+        """The first true answer of `shows`, asked after each change of Slack or Polar. Raises Stuck."""
+        changed = asyncio.Event()
+        stops = [self.slack.subscribe(changed.set), self.polar.subscribe(changed.set)]
+        try:
+            async with asyncio.timeout(within):
+                while not (found := shows()):
+                    changed.clear()
+                    await changed.wait()
+        except TimeoutError:
+            raise Stuck(what) from None
+        finally:
+            for stop in stops:
+                stop()
+        return found
+
+    async def happens(self, shows: Callable[[], Any], within: float) -> bool:
+        """Whether it shows in time: for what need not."""
+        with suppress(Stuck):
+            return bool(await self.until(shows, "", within))
+        return False
+
+    def messages(self, start: str = "", about: str = "") -> list[Message]:
+        """The app's messages in the channel whose text has these words, oldest first; no replies."""
+        return [
+            each
+            for each in self.slack.messages()
+            if each.from_bot and each.thread_ts is None and each.channel == self.slack.channel
+            and start in each.text and about in each.text
+        ]  # fmt: skip
+
+    async def message(self, start: str, about: str = "", *, after: str = "") -> Message:
+        """The newest message with these words, newer than the ts `after`, once it is there. Raises Stuck."""
+
+        def newest() -> Message | None:
+            return next((each for each in reversed(self.messages(start, about)) if each.ts > after), None)
+
+        found: Message = await self.until(newest, f"a message that says {start!r} {about!r}")
+        return found
+
+    def shown(self, card: Message) -> Message:
+        """A card as it is now."""
+        return self.slack.message(card.ts) or card
+
+    async def says(self, card: Message, words: str) -> Message:
+        """Wait until a card says so somewhere. Raises Stuck."""
+        await self.until(lambda: words in words_of(self.shown(card)), f"{card.text!r} to say {words!r}")
+        return self.shown(card)
+
+    def all_of(self, card: Message) -> str:
+        """Everything a card says now."""
+        return words_of(self.shown(card))
+
+    def option(self, card: Message, action: str, end: str) -> str:
+        """The value of the option of a card's select or menu that ends so. Raises Stuck."""
+        for block in self.shown(card).blocks:
+            for element in block.get("elements", ()):
+                for option in element.get("options", ()) if element.get("action_id") == action else ():
+                    if option["value"].endswith(end):
+                        return str(option["value"])
+        raise Stuck(f"the option {end!r} of {action!r} on {card.text!r}")
+
+    async def offers(self, card: Message, action: str) -> Message:
+        """Wait until a card has this button. Raises Stuck."""
+        await self.until(lambda: action in self.shown(card).action_ids, f"{action!r} on {card.text!r}")
+        return self.shown(card)
+
+    # --- People ---------------------------------------------------------------------------------------
+
+    async def tap(
+        self, card: Message, action: str, who: str, *, thought: float = 20, value: str | None = None
+    ) -> None:
+        """Tap a button after `thought` seconds of the story. Raises Stuck when it cannot be tapped."""
+        await self.offers(card, action)
+        if thought:
+            await self.rest()  # the program has noted when the card was there: thinking begins then
+            await self.later(seconds=thought)
+        given = {} if value is None else {"value": value}
+        clicked = await self.slack.click(who, card.channel, card.ts, action, **given)
+        if not clicked.acked:
+            raise Stuck(f"{action!r} on {card.text!r}: {clicked.error}")
+
+    async def approve(self, card: Message, who: str, *, thought: float = 20) -> None:
+        """Approve a card and wait until it is done. Raises Stuck."""
+        await self.tap(card, "approve", who, thought=thought)
+        await self.until(lambda: self.shown(card).text.startswith(("Done: ", "Turned on: ")), f"{card.text!r} to be done")
+
+    async def choose(self, card: Message, name: str, who: str) -> View:
+        """Choose something of a card's menu; the form, once it is filled. Raises Stuck."""
+        about = _menu_value(self.shown(card)).partition(":")[2]
+        await self.tap(card, "menu", who, thought=5, value=f"{name}:{about}")
+
+        def filled() -> View | None:
+            opened = self.slack.modals(who)
+            return opened[-1] if opened and "submit" in opened[-1].content else None
+
+        view: View = await self.until(filled, f"the form {name!r} of {card.text!r}")
+        return view
+
+    async def submit(self, view: View, who: str, **entered: Any) -> None:
+        """Submit a form with `block=state`; a block's name may be the end of its id. Raises Stuck."""
+        values = {}
+        for name, state in entered.items():
+            block = next(b for b in view.content["blocks"] if b.get("block_id", "").endswith(name))
+            values[block["block_id"]] = {block["element"]["action_id"]: state}
+        clicked = await self.slack.submit(who, view.id, values)
+        if not clicked.acked:
+            raise Stuck(f"a form: {clicked.error}")
+        await self.close(who)
+
+    async def close(self, who: str) -> None:
+        """Close whatever is still open, as people do once they have read it."""
+        while opened := self.slack.modals(who):
+            await self.slack.close(who, opened[-1].id)
+
+    async def write(self, card: Message, who: str, text: str) -> None:
+        """Write in a card's thread; `@name` mentions."""
+        await self.later(seconds=8)
+        self.slack.say(who, self.slack.encode(text), card.ts)
+
+    async def replied(self, card: Message, words: str) -> None:
+        """Wait until the app has said so in a card's thread. Raises Stuck."""
+        await self.until(
+            lambda: any(words in words_of(each) for each in self.slack.thread(card.ts) if each.from_bot),
+            f"the thread of {card.text!r} to say {words!r}",
+        )
+
+    # --- Polar ----------------------------------------------------------------------------------------
+
+    async def case(self, name: str, start: str) -> Message:
+        """Play one of the story's cases; the card it leads to. Raises Stuck."""
+        last = max((each.ts for each in self.messages()), default="")
+        for each in self.story.play(CASES[name]):
+            await self.until(lambda each=each: each.succeeded, f"the app to take {each.told.type}")
+        card: Message = await self.until(
+            lambda: next((c for c in self.messages(start) if c.ts > last and "approve" in c.action_ids), None),
+            f"a card that says {start!r}",
+        )
+        return card
+
+    async def happened(self, title: str) -> None:
+        """Send what was changed in the shop, and wait until the app has taken it. Raises Stuck."""
+        sent = self.polar.send_pending(title)
+        for each in sent:
+            await self.until(lambda each=each: each.succeeded, f"the app to take {each.told.type}")
+
+    async def sale(self, customer: Row, product: Row) -> tuple[Row, Message | None]:
+        """A customer buys: the order, and its card; None when the invoice was made without asking."""
+        before = max((each.ts for each in self.messages()), default="")
+        order = self.story.buy(customer, product)
+        await self.happened(f"{customer['name']} buys {product['name']}")
+
+        def card() -> Message | None:
+            asked = self.messages("Generate the invoice", customer["name"])
+            return next((each for each in reversed(asked) if each.ts > before), None)
+
+        await self.until(lambda: order["is_invoice_generated"] or card(), f"the sale to {customer['name']}")
+        return order, card()
+
+
+def words_of(message: Message) -> str:
+    """Everything a message shows, in reading order, after its text."""
+    return " ".join([message.text, *_texts(message.blocks)])
+
+
+def _texts(part: Any) -> list[str]:
+    if isinstance(part, list):
+        return [text for each in part for text in _texts(each)]
+    if not isinstance(part, dict):
+        return []
+    own = [part["text"]] if isinstance(part.get("text"), str) else []
+    return own + [text for each in part.values() if isinstance(each, dict | list) for text in _texts(each)]
+
+
+def _menu_value(card: Message) -> str:
+    for block in card.blocks:
+        for element in block.get("elements", ()):
+            if element.get("action_id") == "menu":
+                return str(element["options"][0]["value"])
+    raise Stuck(f"the menu of {card.text!r}")
+
+
+def _monotonic() -> float:
+    return asyncio.get_running_loop().time()
+
+

@@ -1,0 +1,171 @@
+"""Scenes about sales: asked about first, then trusted, watched, held by a cap, and asked about again."""
+
+import asyncio
+
+from bot.demo.month.cast import Cast
+from bot.demo.month.stage import Stage
+from bot.demo.polar.shop import Row
+from bot.demo.polar.webhooks import WebhookEvent
+from bot.demo.slack import Message
+
+CAP = 3  # of the shop's rules: `shape_count`
+_OPEN = "Generate the invoice"
+
+
+async def morning(stage: Stage) -> None:
+    """The digest of the day before."""
+    last = max((each.ts for each in stage.messages("left over")), default="")
+    await stage.happens(lambda: any(each.ts > last for each in stage.messages("left over")), 1.0)
+
+
+async def leftovers(stage: Stage, cast: Cast) -> None:
+    """What was still open in the channel before the month began."""
+    del cast
+    waiting = [each for each in stage.messages() if "approve" in each.action_ids]
+    for card in waiting:
+        await stage.approve(card, stage.team.maya)
+    if waiting:
+        stage.tell(f"Maya decides the {len(waiting)} cards that were still open.")
+
+
+async def newsletter(stage: Stage, cast: Cast) -> None:
+    """First orders at once: some cards, and one for the rest."""
+    await stage.later(minutes=20)
+    people = [*cast.regulars, *cast.curious]
+    sent = [each for one in people for each in _buys(stage, one, cast)]
+    for each in sent:
+        await stage.until(lambda each=each: each.succeeded, f"the app to take {each.told.type}")
+
+    def asked() -> bool:
+        together = sum(_count(each) for each in _bundles(stage))
+        return together + len(_singles(stage, people)) >= len(people)
+
+    await stage.until(asked, "a card for each first order")
+    singles, bundles = _singles(stage, people), _bundles(stage)
+    stage.tell(f"The newsletter goes out: {len(people)} first orders at once. The channel stays readable.")
+    for bundle in bundles:
+        await stage.tap(bundle, "approve_all", stage.team.maya, thought=90)
+        await stage.says(bundle, f"{_count(bundle)} done")
+    stage.tell("Maya approves most of them with one tap. For trust that counts as one yes.")
+    await _approve_all(stage, singles)
+
+
+def _buys(stage: Stage, customer: Row, cast: Cast) -> list[WebhookEvent]:
+    stage.story.buy(customer, cast.credits)
+    return stage.polar.send_pending(f"{customer['name']} buys {cast.credits['name']}")
+
+
+def _count(bundle: Message) -> int:
+    return int(bundle.text.split(" ", 1)[0])
+
+
+def _bundles(stage: Stage) -> list[Message]:
+    return [each for each in stage.messages("to generate") if "approve_all" in each.action_ids]
+
+
+def _singles(stage: Stage, people: list[Row]) -> list[Message]:
+    names = {one["name"] for one in people}
+    asked = [each for each in stage.messages(_OPEN) if "approve" in each.action_ids]
+    return [each for each in asked if any(name in each.text for name in names)]
+
+
+async def busy_day(stage: Stage, cast: Cast) -> None:
+    """Six returning customers, approved by Maya and Jonas."""
+    for hour in (10, 15):
+        await stage.at(hour)
+        await _asked_sales(stage, cast.next(3), cast)
+
+
+async def quiet_day(stage: Stage, cast: Cast) -> None:
+    """Two returning customers."""
+    await stage.at(11)
+    await _asked_sales(stage, cast.often(2), cast)
+
+
+async def graduation(stage: Stage, _: Cast) -> None:
+    """The bar is met, and a person turns it on."""
+    card = await stage.message("Let this kind of case run on its own")
+    stage.tell("Forty invoices for returning customers got a yes and held for a week: the program asks to run them.")
+    await stage.approve(card, stage.team.maya, thought=150)
+    stage.tell("Maya turns it on. One in two is still asked at first, and nobody sees which.")
+
+
+async def trusted_day(stage: Stage, cast: Cast) -> None:
+    """Some run, some are asked; what is asked is approved."""
+    ran = audited = 0
+    for hour in (10, 12, 14):
+        await stage.at(hour)
+        _, card = await stage.sale(cast.often(1)[0], cast.credits)
+        if card is None:
+            ran += 1
+            continue
+        await stage.approve(card, stage.team.jonas)
+        audited += await stage.happens(lambda card=card: "audit: agreed" in stage.all_of(card), 1.5)
+    stage.tell(f"{_invoices(ran)} ran on {'its' if ran == 1 else 'their'} own, {audited} came as an audit: agreed.")
+
+
+async def capped_day(stage: Stage, cast: Cast) -> None:
+    """More than the cap of a day: the rest asks."""
+    if cast.capped:
+        return
+    ran = 0
+    for hour in range(9, 20):
+        await stage.at(hour, 30)
+        _, card = await stage.sale(cast.often(1)[0], cast.credits)
+        if card is None:
+            ran += 1
+            continue
+        await stage.approve(card, stage.team.maya)
+        if ran >= CAP:
+            cast.capped = True
+            stage.tell(f"A good day. {_invoices(ran)} ran on their own, then the day's cap held: the next one asked.")
+            return
+
+
+async def bad_audit(stage: Stage, cast: Cast) -> None:
+    """An audit is declined: trust is lost at once."""
+    if cast.demoted:
+        return
+    for hour in range(10, 17):
+        await stage.at(hour)
+        _, card = await stage.sale(cast.often(1)[0], cast.credits)
+        if card is None:
+            continue
+        await stage.tap(card, "decline", stage.team.maya, thought=80)
+        await stage.offers(card, "reason")
+        await stage.tap(card, "reason", stage.team.maya, thought=5, value=stage.option(card, "reason", ":not_wanted"))
+        await stage.message("No longer runs on its own", after=card.ts)
+        cast.demoted = True
+        stage.tell("Maya declines one: the customer wants no invoice. It was an audit, so trust is lost at once.")
+        return
+
+
+async def asked_again(stage: Stage, cast: Cast) -> None:
+    """As on the first day."""
+    await stage.at(13)
+    await _asked_sales(stage, cast.often(2), cast)
+
+
+async def last_day(stage: Stage, _: Cast) -> None:
+    """What there is to look at now."""
+    stage.tell("The month is over. Open Home, type /polar trust, or go on yourself: the program runs on.")
+
+
+def _invoices(count: int) -> str:
+    return "1 invoice" if count == 1 else f"{count} invoices"
+
+
+async def _asked_sales(stage: Stage, people: list[Row], cast: Cast) -> None:
+    """Each buys once; what is asked is approved."""
+    sold = await asyncio.gather(*(stage.sale(one, cast.credits) for one in people))
+    await _approve_all(stage, [card for _, card in sold if card is not None])
+
+
+async def _approve_all(stage: Stage, cards: list[Message]) -> None:
+    """Maya and Jonas share what waits, after a look."""
+    who = (stage.team.maya, stage.team.jonas)
+    await stage.rest()
+    await stage.later(seconds=stage.story.random.uniform(20, 150))
+    await asyncio.gather(
+        *(stage.approve(card, who[place % 2], thought=0) for place, card in enumerate(cards))
+    )

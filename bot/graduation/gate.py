@@ -1,0 +1,210 @@
+"""Whether one case runs on its own, asks, or asks as an audit: the policy's whole judgement. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from bot.graduation import audit, drift, score
+from bot.graduation.novelty import Seen, novelty
+from bot.graduation.shape import call_of, parameters, shape_of
+from bot.graduation.standing import always_human, opted_in, standard_of
+from bot.graduation.thresholds import Standard
+from bot.policy import Caps, Policy
+from bot.rules.policy import always_asks
+from polar.catalog import Risk, operations
+from polar.events import Event
+from polar.money import format_money
+from store.models import Mode, NewProposal, ProposalKind, ShapeState
+from store.trust_models import GateInputs, Judged, NewShape, Past, Spent
+
+_HOURS = 6  # the latest hours, in which a flood is looked for
+_WEEK = 168
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """The policy over the proposals of one event (a `store.trust_models.Judge`)."""
+
+    policy: Policy
+    event: Event
+    environment: str
+
+    def shape(self, proposal: NewProposal, past: Past) -> NewShape | None:
+        """The kind of case it is; None for what is not a rule's, or always asks."""
+        if never(proposal, self.event.type) is not None:
+            return None
+        return shape_of(proposal, self.event, past, environment=self.environment)
+
+    def judge(self, proposal: NewProposal, past: Past, inputs: GateInputs | None) -> Judged:  # noqa: ARG002 - the shape holds what matters of the past
+        """Whether it runs. Without inputs it is a case that always asks."""
+        if inputs is None:
+            why = never(proposal, self.event.type) or "no kind of case fits it"
+            return Judged(Mode.ASKED, _record("ask", f"always asks: {why}"))
+        return judge(proposal, inputs, self.policy)
+
+
+def never(proposal: NewProposal, event_type: str) -> str | None:
+    """Why a proposal is a person's whatever the history says; None when its shape decides.
+
+    Asked of the calls themselves once more: what a rule says of its own risk is not believed.
+    """
+    if proposal.kind != ProposalKind.CALLS or not proposal.calls:
+        return "it is about trust itself"
+    if proposal.rule is None or proposal.event_id is None or proposal.proposer is not None:
+        return "proposed by hand"
+    risks = [operations()[call.operation].describe(call_of(call)).risk.value for call in proposal.calls]
+    return proposal.always_asks or always_asks(event_type, [*risks, proposal.risk])
+
+
+def judge(proposal: NewProposal, inputs: GateInputs, policy: Policy) -> Judged:
+    """The judgement over a case that has a shape, with everything that speaks against running it in order."""
+    shape, trust = inputs.shape, policy.graduation
+    standard = standard_of(shape, trust)
+    human = _human(proposal, shape_policy=policy, inputs=inputs)
+    moved = _moved(proposal)
+    novel = _novel(proposal, inputs, ask_first=trust.ask_first_of_week)
+    over = (
+        "the money it moves is not known" if moved is None else _over(policy.caps, *moved, proposal, inputs)
+    )
+    would = next((why for why in (human, novel, over) if why is not None), None)
+    facts = _facts(inputs, standard, moved) | {"would_run": would is None, "would_why": would or ""}
+    asks = human or _not_trusted(inputs, trust.dead_man, standard)
+    if asks is not None or standard is None:
+        return Judged(Mode.ASKED, _record("ask", asks or "no bar", **facts))
+    flood = _flood(inputs)
+    if flood is not None:
+        return Judged(Mode.ASKED, _record("ask", flood, **facts), pauses=flood)
+    if novel is not None:
+        return Judged(Mode.ASKED, _record("ask", novel, **facts))
+    if over is not None or moved is None:
+        twice = inputs.breaches + 1 >= drift.BREACHES
+        pauses = f"over a cap twice within a day, last: {over}" if twice else None
+        return Judged(Mode.ASKED, _record("ask", over or "", **facts), breach=True, pauses=pauses)
+    pi = audit.probability(shape.audits_agreed, standard.audit_floor)
+    drawn = audit.drawn(inputs.secret, proposal.id, pi)
+    verdict, why = ("audit", "drawn for an audit") if drawn else ("run", "its kind runs on its own")
+    return Judged(Mode.AUDIT if drawn else Mode.AUTO, _record(verdict, why, **facts | {"pi": pi}), *moved)
+
+
+def _record(verdict: str, why: str, **facts: Any) -> dict[str, Any]:
+    return {"verdict": verdict, "why": why, "would_run": False, "would_why": why, "pi": None, **facts}
+
+
+def _facts(inputs: GateInputs, standard: Standard | None, moved: tuple[int, str] | None) -> dict[str, Any]:
+    shape = inputs.shape
+    return {
+        "state": shape.state.value,
+        "decree": shape.decree,
+        "epoch": shape.epoch,
+        "n": shape.n,
+        "k": shape.k,
+        "score": round(score.score(shape.n, shape.k, shape.epoch), 6),
+        "target": None if standard is None else standard.target,
+        "audits": [shape.audits_agreed, shape.audits],
+        "amount": None if moved is None else moved[0],
+        "currency": None if moved is None else moved[1],
+        "spent": {
+            name: [spent.count, spent.amount]
+            for name, spent in (
+                ("customer", inputs.customer),
+                ("shape", inputs.shape_day),
+                ("day", inputs.day),
+            )
+        },
+        "paused": inputs.paused,
+        "human_at": None if inputs.human_at is None else inputs.human_at.isoformat(),
+        "at": inputs.now.isoformat(),
+    }
+
+
+def _human(proposal: NewProposal, *, shape_policy: Policy, inputs: GateInputs) -> str | None:
+    """Why a person always sees this case, whatever the state of its shape."""
+    shape, trust = inputs.shape, shape_policy.graduation
+    reason = always_human(shape, trust)
+    if reason is not None:
+        return f"always asks: {reason}"
+    if shape.risk == Risk.R3 and not opted_in(shape, trust):
+        return "always asks: high risk, and not opted in"
+    if shape_policy.takes_two(Risk(proposal.risk), proposal.amount, proposal.currency):
+        return "always asks: it takes two people"
+    return None
+
+
+def _not_trusted(inputs: GateInputs, dead_man: timedelta, standard: Standard | None) -> str | None:
+    """Why the shape does not run on its own at the moment; None when it does."""
+    shape = inputs.shape
+    if shape.state == ShapeState.PAUSED:
+        return f"this kind is paused: {shape.cause}"
+    if shape.state != ShapeState.GRADUATED or standard is None:
+        return "this kind asks"
+    if inputs.paused is not None:
+        return f"everything is paused: {inputs.paused}"
+    if inputs.human_at is None or inputs.now - inputs.human_at > dead_man:
+        return "nobody has decided anything for too long"
+    if not shape.decree and not score.reached(shape.n, shape.k, shape.epoch, standard.limit):
+        return "its score is below the bar now"
+    return None
+
+
+def _novel(proposal: NewProposal, inputs: GateInputs, *, ask_first: bool) -> str | None:
+    found = novelty(Seen.from_json(inputs.shape.seen), parameters(proposal.calls))
+    if found is not None:
+        return f"new: {found}"
+    if ask_first and inputs.first_this_week:
+        return "new: the first case of this kind for this customer this week"
+    return None
+
+
+def _moved(proposal: NewProposal) -> tuple[int, str] | None:
+    """The money it would move (minor units, currency); (0, "") for none, None when it is not known."""
+    bodies = [
+        call.body or {}
+        for call in proposal.calls
+        if operations()[call.operation].describe(call_of(call)).money
+    ]
+    if not bodies:
+        return 0, ""
+    amounts = [body["amount"] for body in bodies if isinstance(body.get("amount"), int)]
+    if proposal.currency is None or proposal.amount is None or 0 < len(amounts) < len(bodies):
+        return None
+    total = sum(abs(one) for one in amounts) if amounts else abs(proposal.amount) * len(bodies)
+    return max(total, abs(proposal.amount)), proposal.currency
+
+
+def _over(caps: Caps, amount: int, currency: str, proposal: NewProposal, inputs: GateInputs) -> str | None:
+    """The first cap that running this case would break, in words."""
+    held: list[tuple[str, Spent, int, Mapping[str, int]]] = [
+        ("this kind's cap of today", inputs.shape_day, caps.shape_count, caps.shape_amount),
+        ("the cap of today", inputs.day, caps.day_count, caps.day_amount),
+    ]
+    if proposal.customer_id is not None:
+        held.insert(
+            0, ("the customer's cap of 30 days", inputs.customer, caps.customer_count, caps.customer_amount)
+        )
+    if amount and amount > caps.action_amount.get(currency, 0):
+        return f"over the cap of one case, {_money(caps.action_amount.get(currency, 0), currency)}"
+    for name, spent, count, money in held:
+        if spent.count + 1 > count:
+            return f"over {name}, {count} cases"
+        if amount and spent.amount + amount > money.get(currency, 0):
+            return f"over {name}, {_money(money.get(currency, 0), currency)}"
+    return None
+
+
+def _money(minor: int, currency: str) -> str:
+    return format_money(minor, currency)
+
+
+def _flood(inputs: GateInputs) -> str | None:
+    """Why the shape is paused when its latest hours, this case with them, hold far more cases than usual."""
+    now = inputs.now.replace(minute=0, second=0, microsecond=0)
+    newest = [f"{now - timedelta(hours=back):%Y-%m-%dT%H}" for back in range(_HOURS - 1, -1, -1)]
+    latest = [inputs.hours.get(hour, 0) for hour in newest]
+    latest[-1] += 1
+    earlier = sum(count for hour, count in inputs.hours.items() if hour < newest[0])
+    oldest = datetime.fromisoformat(f"{min([*inputs.hours, newest[-1]])}:00+00:00")
+    span = min((now - oldest) // timedelta(hours=1), _WEEK) - _HOURS + 1
+    if not drift.flooded(latest, drift.usual_rate(earlier, span)):
+        return None
+    return f"far more cases than usual: {sum(latest)} in {_HOURS} hours"

@@ -1,0 +1,167 @@
+"""The gate over a long history: a million decided cases stored, and what one more costs."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, insert
+
+from bot.graduation.gate import Gate
+from bot.graduation.shape import shape_of
+from bot.policy import Policy
+from polar.events import Event
+from store import open_store
+from store.events import insert_events
+from store.firings import keep_rules
+from store.gate import look, note_human, put
+from store.models import Mode, NewEvent, NewProposal, PlannedCall, ProposalState, ShapeState, Verdict
+from store.shapes import change, note_shape
+from store.tables import decisions, proposals, subjects
+from store.trust_models import Past
+from store.trust_tables import labels, spending
+from tests.bench.report import Row, at_most, milliseconds
+
+DECISIONS = 1_000_000
+_CUSTOMERS, _CHUNK, _ASKED = 20_000, 20_000, 2_000
+_NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+_EVENT = Event(
+    type="order.paid",
+    timestamp=_NOW,
+    raw={"type": "order.paid", "data": {"id": "o", "billing_reason": "purchase", "product_id": "pro"}},
+)
+
+
+async def gate(rounds: int) -> list[Row]:
+    """Stores the history once, then lets two thousand cases through the gate, each in its own transaction."""
+    folder = Path(tempfile.mkdtemp(prefix="gate-"))
+    try:
+        async with open_store(f"sqlite+aiosqlite:///{folder / 'gate.db'}") as store:
+            await store.do(_prepare)
+            for start in range(0, DECISIONS, _CHUNK):
+                await store.do(_fill, start)
+            judge, took = Gate(Policy(), _EVENT, "production"), []
+            for number in range(_ASKED * rounds):
+                took.append(await store.do(_timed, _case(DECISIONS + number), judge))
+    finally:
+        shutil.rmtree(folder)
+    return [
+        Row("decisions stored", DECISIONS, ""),
+        Row("the gate's reads and judgement, p50", milliseconds((gate for gate, _ in took), 0.5), "ms"),
+        at_most(
+            "the gate's reads and judgement, p99", milliseconds((gate for gate, _ in took), 0.99), "ms", 5
+        ),
+        Row("judged, stored, counted and logged, p50", milliseconds((whole for _, whole in took), 0.5), "ms"),
+        Row(
+            "judged, stored, counted and logged, p99", milliseconds((whole for _, whole in took), 0.99), "ms"
+        ),
+    ]
+
+
+def _timed(connection: Connection, proposal: NewProposal, judge: Gate) -> tuple[float, float]:
+    """Seconds for the gate alone (all it reads, and its judgement), and with everything that is stored."""
+    begun = time.perf_counter()
+    look(connection, proposal, judge)
+    judged = time.perf_counter()
+    put(connection, proposal, judge)
+    return judged - begun, time.perf_counter() - judged
+
+
+def _customer(number: int) -> str:
+    return f"customer_{number % _CUSTOMERS}"
+
+
+def _case(number: int) -> NewProposal:
+    return NewProposal(
+        id=f"p{number}",
+        fact_key=f"order.paid|{number}",
+        event_id="evt",
+        rule="generate-invoice",
+        rule_version="v1",
+        subject=f"order:{number}",
+        title="Generate the invoice?",
+        because=("The order is paid",),
+        facts=(("Customer", "Ada"),),
+        risk="R1",
+        always_asks=None,
+        calls=(PlannedCall("orders:generate_invoice", path={"id": f"order_{number}"}),),
+        created_at=_NOW + timedelta(milliseconds=number - DECISIONS),
+        amount=2_900,
+        currency="usd",
+        customer_id=_customer(number),
+    )
+
+
+def _prepare(connection: Connection) -> None:
+    """A kind of case that runs on its own, half a year of its hours, and a person who is there."""
+    event = NewEvent("evt", "order.paid", b"{}", "", sent_at=_NOW, received_at=_NOW)
+    insert_events(connection, [event])
+    keep_rules(connection, {"v1": ("generate-invoice", {})}, _NOW)
+    made = shape_of(_case(0), _EVENT, Past(orders=2), environment="production")
+    begun = _NOW - timedelta(days=170)
+    note_shape(connection, made, begun)
+    change(connection, made.hash, ShapeState.GRADUATED, actor="U1", cause="bench", at=begun, decree=True)
+    note_human(connection, "U1", _NOW)
+    hours = [f"{begun + timedelta(hours=n):%Y-%m-%dT%H}" for n in range(170 * 24)]
+    rows = [
+        {"scope": f"cases:{made.hash}", "day": hour, "currency": "", "count": 245, "amount": 0}
+        for hour in hours
+    ]
+    connection.execute(insert(spending), rows)
+
+
+def _fill(connection: Connection, start: int) -> None:
+    made = shape_of(_case(0), _EVENT, Past(orders=2), environment="production").hash
+    numbers = range(start, start + _CHUNK)
+    connection.execute(insert(proposals), list(_proposals(numbers, made)))
+    connection.execute(insert(decisions), list(_decisions(numbers)))
+    connection.execute(insert(labels), list(_labels(numbers, made)))
+    if start < _CUSTOMERS * 4:
+        connection.execute(insert(subjects), list(_subjects(numbers)))
+
+
+def _at(number: int) -> datetime:
+    return _NOW - timedelta(seconds=14 * (DECISIONS - number))
+
+
+def _proposals(numbers: range, shape: str) -> Iterator[dict[str, Any]]:
+    for number in numbers:
+        case, at = _case(number), _at(number)
+        row = {name: getattr(case, name) for name in NewProposal.__slots__ if name != "calls"}
+        row |= {"because": [], "facts": [], "state": ProposalState.SUCCEEDED, "due_at": at, "card_due_at": at}
+        row |= {
+            "created_at": at,
+            "decided_at": at,
+            "decided_by": "U1",
+            "drawn": 1,
+            "mode": Mode.ASKED,
+            "shape": shape,
+        }
+        yield row
+
+
+def _decisions(numbers: range) -> Iterator[dict[str, Any]]:
+    for number in numbers:
+        yield {
+            "proposal_id": f"p{number}", "actor": "U1", "verdict": Verdict.APPROVE, "via": "button", "at": _at(number),
+        }  # fmt: skip
+
+
+def _labels(numbers: range, shape: str) -> Iterator[dict[str, Any]]:
+    for number in numbers:
+        at = _at(number)
+        yield {
+            "proposal_id": f"p{number}", "shape": shape, "epoch": 0, "bad": 0, "counted": 1, "why": "yes",
+            "decided_at": at, "matures_at": at + timedelta(days=7),
+        }  # fmt: skip
+
+
+def _subjects(numbers: range) -> Iterator[dict[str, Any]]:
+    for number in numbers:
+        yield {
+            "subject": f"order:{number}", "terminal": 0, "occurred_at": _at(number), "rank": 0, "event_id": "evt",
+            "state": {"status": "paid"}, "customer_id": _customer(number),
+        }  # fmt: skip

@@ -1,0 +1,52 @@
+"""What tests of deciding ask of the program and of the stand-ins."""
+
+from pathlib import Path
+
+import pytest
+
+from bot.app import Running
+from bot.demo.slack.state import Message
+from store.decisions import all_decisions
+from store.models import Decision, Proposal
+from tests.e2e.app_harness import (
+    World,
+    proposals,
+)
+
+
+def policy(line: World, folder: Path, text: str) -> None:
+    """Start the program with these tables."""
+    path = folder / "mine.toml"
+    path.write_text(text)
+    line.environment["RULES_FILE"] = str(path)
+
+
+async def only(app: Running) -> Proposal:
+    [proposal] = await proposals(app)
+    return proposal
+
+
+async def decisions(app: Running) -> list[Decision]:
+    return await app.parts.store.do(lambda connection: list(all_decisions(connection)))
+
+
+def value_of(card: Message, action: str = "approve") -> str:
+    for block in card.blocks:
+        for element in block.get("elements", []):
+            if element.get("action_id") == action:
+                return str(element["value"])
+    pytest.fail(f"the card has no {action}: {card.action_ids}")
+
+
+async def told(line: World, user: str, count: int = 1) -> str:
+    await line.slack.wait_until(lambda: len(line.slack.ephemerals(user)) >= count, 10)
+    assert len(line.slack.ephemerals(user)) == count
+    return line.slack.ephemerals(user)[-1].text
+
+
+def forget_a_key(line: World) -> None:
+    """Of the two keys that a refunded order left, Polar takes one back itself."""
+    shop = line.polar.shop
+    order = [each for each in shop.tables["orders"].values() if each["refunded_amount"]][-1]
+    grants = [each for each in shop.tables["benefit-grants"].values() if each.get("order_id") == order["id"]]
+    shop.change(grants[0], is_granted=False, is_revoked=True)

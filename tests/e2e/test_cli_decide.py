@@ -1,0 +1,105 @@
+"""The second way in: `python -m bot decide` beside the running program, and while Slack is down."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import pytest
+
+from store.models import ProposalState
+from tests.e2e.app_harness import LENA, MAYA, World, proposals
+from tests.e2e.app_harness import world as standing
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+async def world(tmp_path):
+    async with standing(tmp_path) as found:
+        yield found
+
+
+async def decide(world: World, *arguments: str, slack: bool = True) -> tuple[int, str]:
+    """Run the command with the program's own settings; its exit code and what it said."""
+    environment = {**world.environment, "PYTHONPATH": str(ROOT)}
+    if not slack:
+        environment["SLACK_API_URL"] = "http://127.0.0.1:9/"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "bot", "decide", *arguments),
+        env=environment,
+        cwd=Path(world.environment["DATABASE_URL"].removeprefix("sqlite+aiosqlite:///")).parent,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode is not None
+    return process.returncode, said.decode().strip()
+
+
+async def test_an_approval_from_the_command_line_runs_and_shows_on_the_card(world):
+    async with world.app() as app:
+        card = await world.ask("order.paid")
+        (proposal,) = await proposals(app)
+
+        code, said = await decide(world, proposal.id, "approve", "--as", MAYA)
+
+        assert (code, "pproved" in said) == (0, True), said
+        await world.says(card, "Done")
+        assert len(world.writes) == 1
+        code, said = await decide(world, proposal.id, "decline", "--as", MAYA)
+        assert code == 1
+        assert "changed nothing" in said
+
+
+async def test_while_slack_is_down_being_listed_is_enough_and_being_nobody_is_not(world):
+    world.environment["APPROVERS"] = MAYA
+    async with world.app() as app:
+        await world.ask("order.paid")
+        (proposal,) = await proposals(app)
+
+        code, said = await decide(world, proposal.id, "approve", "--as", LENA, slack=False)
+        assert code == 1, said
+        assert not world.writes
+        code, said = await decide(
+            world, proposal.id, "decline", "--as", MAYA, "--reason", "asked twice", slack=False
+        )
+
+        assert code == 0, said
+        (proposal,) = await proposals(app)
+        assert (proposal.state, proposal.decided_by) == (ProposalState.DECLINED, MAYA)
+        assert proposal.note == "asked twice"
+
+
+async def test_without_the_program_it_is_decided_and_runs_once_that_starts(world):
+    async with world.app() as app:
+        card = await world.ask("order.paid")
+        (proposal,) = await proposals(app)
+
+    code, said = await decide(world, proposal.id, "approve", "--as", MAYA, slack=False)
+
+    assert code == 0, said
+    assert not world.writes
+    async with world.app():
+        await world.says(card, "Done")
+        assert len(world.writes) == 1
+
+
+async def test_nonsense_is_refused_in_words(world):
+    async with world.app():
+        for arguments, words in (
+            (("p0", "approve", "--as", MAYA), "nothing here knows it"),
+            (("p0", "approve", "--as", "maya"), "must be a Slack user id"),
+            (("p0", "perhaps", "--as", MAYA), "invalid choice"),
+        ):
+            code, said = await decide(world, *arguments)
+            assert code != 0
+            assert words in said
+
+
+async def test_without_a_database_it_says_what_to_do(world):
+    world.environment["DATABASE_URL"] += ".none"
+    code, said = await decide(world, "p0", "approve", "--as", MAYA)
+
+    assert code == 1
+    assert "Start the program once" in said

@@ -1,0 +1,283 @@
+"""Between the tap and the call: Polar is read again, two people, holds and Undo; and what each person is told."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import urlencode
+
+import aiohttp
+import pytest
+
+from bot.demo.slack.state import Message
+from bot.proposing import Person
+from store.taps import Tap, leave_tap
+from tests.e2e.app_harness import (
+    JONAS,
+    LENA,
+    MAYA,
+    SIGNING_SECRET,
+    World,
+    proposals,
+    world,
+)
+from tests.e2e.deciding import decisions, forget_a_key, only, policy, told, value_of
+
+
+@pytest.fixture
+async def line(tmp_path: Path) -> AsyncIterator[World]:
+    async with world(tmp_path) as made:
+        yield made
+
+
+# --- Stale at the tap -----------------------------------------------------------------------------------
+
+
+async def test_what_has_changed_is_asked_again_and_runs_after_a_second_tap(line: World) -> None:
+    async with line.app() as app:
+        card = await line.ask("order.refunded")
+        forget_a_key(line)
+        before = value_of(card)
+        await line.tap(card)
+        first = await told(line, MAYA)
+        await line.slack.wait_until(lambda: value_of(line.shown(card)) != before, 10)
+        asked = await only(app)
+        nothing_yet = list(line.writes)
+        # An old copy of the card in Jonas's client: its button decides nothing.
+        await line.slack.click(JONAS, card.channel, card.ts, "approve", value=before, forged=True)
+        late = await told(line, JONAS)
+        await line.tap(line.shown(card))
+        await line.says(card, "Done: ")
+        counted = await decisions(app)
+
+    assert first == late
+    assert first.startswith("This changed since the card you saw, so your tap changed nothing.")
+    assert nothing_yet == []
+    assert (asked.state, asked.edition) == ("pending", 2)
+    assert ("Does", "Disable a license key × 2", "Disable a license key") in asked.changes
+    assert len(line.writes) == 1
+    assert [(each.actor, each.edition) for each in counted] == [(MAYA, 2)]
+
+
+async def test_what_no_longer_applies_is_withdrawn_at_the_tap_and_said(line: World) -> None:
+    async with line.app() as app:
+        card = await line.ask("order.paid")
+        order = list(line.polar.shop.tables["orders"].values())[-1]
+        line.polar.shop.change(order, is_invoice_generated=True)
+        await line.tap(card)
+        said = await told(line, MAYA)
+        await line.says(card, "Withdrawn: ")
+        counted = await decisions(app)
+
+    assert said == "Nothing was done. Read again at the tap: it no longer applies."
+    assert (line.writes, counted) == ([], [])
+
+
+async def test_while_polar_is_slow_the_card_says_that_it_is_being_decided(line: World) -> None:
+    async with line.app():
+        card = await line.ask("order.paid")
+        line.polar.fail_next("slow", only="orders:get", seconds=1.5)
+        await line.tap(card)
+        deciding = await line.says(card, "Deciding: ")
+        await line.says(card, "Done: ")
+
+    assert "approve" not in deciding.action_ids
+
+
+# --- Hold and undo --------------------------------------------------------------------------------------
+
+
+async def test_what_is_on_hold_is_undone_in_time_and_never_runs(line: World, tmp_path: Path) -> None:
+    policy(line, tmp_path, '[hold]\nR1 = "1h"\n')
+    async with line.app() as app:
+        card = await line.ask("order.paid")
+        await line.tap(card)
+        held = await line.says(card, "Approved: ")
+        await line.tap(held, "undo", JONAS)
+        await line.says(card, "Undone: ")
+        proposal = await only(app)
+        await line.slack.click(MAYA, card.channel, card.ts, "undo", value=value_of(held, "undo"), forged=True)
+        late = await told(line, MAYA)
+
+    assert "undo" in held.action_ids
+    assert (proposal.state, proposal.note) == ("withdrawn", f"Undone by {JONAS} in time. Nothing was done.")
+    assert late.startswith("There is nothing to undo here. Your tap changed nothing")
+    assert line.writes == []
+
+
+async def test_who_may_not_decide_may_not_undo(line: World, tmp_path: Path) -> None:
+    policy(line, tmp_path, '[hold]\nR1 = "1h"\n')
+    async with line.app() as app:
+        card = await line.ask("order.paid")
+        await line.tap(card)
+        held = await line.says(card, "Approved: ")
+        await line.tap(held, "undo", LENA)
+        said = await told(line, LENA)
+        proposal = await only(app)
+
+    assert said.startswith("You are not one of those who may decide. Nothing was changed.")
+    assert proposal.state == "approved"
+
+
+async def test_a_hold_survives_a_restart_and_then_runs(line: World, tmp_path: Path) -> None:
+    policy(line, tmp_path, '[hold]\nR1 = "2s"\n')
+    async with line.app():
+        card = await line.ask("order.paid")
+        await line.tap(card)
+        await line.says(card, "Approved: ")
+    assert line.writes == []
+    async with line.app():
+        await line.says(card, "Done: ")
+
+    assert len(line.writes) == 1
+
+
+async def test_a_hold_survives_a_restart_and_can_be_undone(line: World, tmp_path: Path) -> None:
+    policy(line, tmp_path, '[hold]\nR1 = "1h"\n')
+    async with line.app():
+        card = await line.ask("order.paid")
+        await line.tap(card)
+        await line.says(card, "Approved: ")
+    async with line.app():
+        await line.tap(line.shown(card), "undo")
+        await line.says(card, "Undone: ")
+
+    assert line.writes == []
+
+
+# --- Forged, replayed, interrupted ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("edition", "what"),
+    [(":2", "stale"), (":0", "stale"), (":x", "stale"), (":1:1", "stale"), (":", "stale"),
+     (":²", "stale"), (":" + "9" * 50, "stale"), ("", "counts")],
+)  # fmt: skip
+async def test_a_value_of_another_edition_decides_nothing(line: World, edition: str, what: str) -> None:
+    async with line.app() as app:
+        card = await line.ask("order.paid")
+        proposal = await only(app)
+        value = f"{proposal.id}{edition}"
+        clicked = await line.slack.click(MAYA, card.channel, card.ts, "approve", value=value, forged=True)
+        assert clicked.acked
+        if what == "counts":  # a button older than editions
+            await line.says(card, "Done: ")
+        else:
+            assert (await told(line, MAYA)).startswith("This changed since the card you saw")
+            assert ((await only(app)).state, line.writes) == ("pending", [])
+
+
+async def test_a_press_that_slack_delivers_again_is_the_same_press(line: World) -> None:
+    line.use_http()
+    async with line.app() as app:
+        card = await line.ask("order.paid")
+        posted = await _replayed(line, card)
+        await line.says(card, "Done: ")
+        counted = await decisions(app)
+
+    assert posted == [200, 200, 200]
+    assert [each.actor for each in counted] == [MAYA]
+    assert len(line.writes) == 1
+    assert line.slack.ephemerals(MAYA) == []
+
+
+async def _replayed(line: World, card: Message) -> list[int]:
+    """One signed tap, posted to the program three times over."""
+    payload = {
+        "type": "block_actions",
+        "user": {"id": MAYA, "team_id": line.slack.workspace.cast.team_id},
+        "team": {"id": line.slack.workspace.cast.team_id},
+        "container": {"type": "message", "message_ts": card.ts, "channel_id": card.channel},
+        "actions": [
+            {
+                "type": "button",
+                "action_id": "approve",
+                "block_id": "b",
+                "value": value_of(card),
+                "action_ts": "1800000000.000100",
+            }
+        ],
+    }
+    body, at = urlencode({"payload": json.dumps(payload)}).encode(), str(int(time.time()))
+    signed = hmac.new(SIGNING_SECRET.encode(), f"v0:{at}:".encode() + body, hashlib.sha256).hexdigest()
+    headers = {
+        "Content-Type": "application/x-www-form-urlencoded",
+        "X-Slack-Request-Timestamp": at,
+        "X-Slack-Signature": f"v0={signed}",
+    }
+    statuses = []
+    async with aiohttp.ClientSession() as session:
+        for _ in range(3):
+            async with session.post(f"{line.app_url}/slack/events", data=body, headers=headers) as answer:
+                statuses.append(answer.status)
+    return statuses
+
+
+async def test_a_second_press_by_the_same_person_is_told_that_they_have_decided(line: World) -> None:
+    async with line.app():
+        card = await line.ask("order.paid")
+        value = value_of(card)
+        await line.tap(card)
+        await line.says(card, "Done: ")
+        await line.slack.click(MAYA, card.channel, card.ts, "approve", value=value, forged=True)
+        said = await told(line, MAYA)
+
+    assert said == "You have decided this already. It has been approved and done. Your tap changed nothing."
+
+
+async def test_two_approvers_race_and_one_is_told_who_was_first(line: World) -> None:
+    async with line.app() as app:
+        card = await line.ask("order.refunded")
+        taps = [line.slack.click(who, card.channel, card.ts, "approve") for who in (MAYA, JONAS)]
+        assert all(clicked.acked for clicked in await asyncio.gather(*taps))
+        await line.says(card, "Done: ")
+        proposal = await only(app)
+        [loser] = {MAYA, JONAS} - {str(proposal.decided_by)}
+        said = await told(line, loser)
+        counted = await decisions(app)
+
+    assert said.startswith(f"<@{proposal.decided_by}> was first.")
+    assert len(counted) == 1
+    assert len(line.writes) == 2  # one for each key, each once
+
+
+@pytest.mark.parametrize("stale", [False, True], ids=["as shown", "changed meanwhile"])
+async def test_an_open_tap_is_seen_to_after_a_restart(line: World, stale: bool) -> None:
+    async with line.app() as app:
+        card = await line.ask("order.refunded")
+        proposal = await only(app)
+        now = app.parts.clock()
+        tap = Tap("1:p", proposal.id, 1, MAYA, "button", now, channel=card.channel)
+        until = now.replace(year=now.year + 1)
+        await app.parts.store.do(leave_tap, tap, token="of a program that was killed", until=until)
+        if stale:
+            forget_a_key(line)
+    async with line.app() as app:
+        if stale:
+            assert (await told(line, MAYA)).startswith("This changed since the card you saw")
+            assert ((await only(app)).edition, line.writes) == (2, [])
+        else:
+            await line.says(card, "Done: ")
+            assert line.slack.ephemerals(MAYA) == []
+
+
+async def test_of_many_proposals_one_press_decides_each(line: World) -> None:
+    async with line.app() as app:
+        cards = [await line.ask("order.paid") for _ in range(3)]
+        person = Person(MAYA, app.desk.authority.team_id)
+        found = await proposals(app)
+        answers = [
+            await app.desk.approve(person, each.id, via="bundle", edition=1, tap="press") for each in found
+        ]
+        again = await app.desk.approve(person, found[0].id, via="bundle", edition=1, tap="press")
+        for card in cards:
+            await line.says(card, "Done: ")
+        counted = await decisions(app)
+
+    assert [answer.came for answer in answers] == ["approved"] * 3
+    assert again.came == "repeated"
+    assert {each.tap for each in counted} == {"press"}
+    assert len(counted) == 3

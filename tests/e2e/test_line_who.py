@@ -1,0 +1,198 @@
+"""Who decides what: classes and rules that name their own, two people, holds; and what each is told."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bot.proposing import Person
+from store.proposals import touch
+from tests.e2e.app_harness import (
+    DORA,
+    GUS,
+    JONAS,
+    LENA,
+    MAYA,
+    OMAR,
+    World,
+    words_of,
+    world,
+)
+from tests.e2e.deciding import decisions, only, policy, told
+
+
+@pytest.fixture
+async def line(tmp_path: Path) -> AsyncIterator[World]:
+    async with world(tmp_path) as made:
+        yield made
+
+
+async def test_two_different_people_are_needed_where_the_policy_says_so(line: World, tmp_path: Path) -> None:
+    policy(line, tmp_path, '[two_people]\nrisk = ["R1"]\n')
+    async with line.app() as app:
+        card = await line.ask("order.paid")
+        await line.tap(card)
+        first = await told(line, MAYA)
+        await line.tap(card)
+        again = await told(line, MAYA, 2)
+        waiting = await only(app)
+        nothing_yet = list(line.writes)
+        await line.tap(line.shown(card), user=JONAS)
+        await line.says(card, "Done: ")
+        counted = await decisions(app)
+
+    assert first.startswith("Your yes counts. It takes two people")
+    assert again.startswith("Your yes counts already.")
+    assert (waiting.state, nothing_yet) == ("pending", [])
+    assert [each.actor for each in counted] == [MAYA, JONAS]
+    assert len(line.writes) == 1
+
+
+async def test_of_two_people_one_no_is_enough(line: World, tmp_path: Path) -> None:
+    policy(line, tmp_path, '[two_people]\nrisk = ["R1"]\n')
+    async with line.app():
+        card = await line.ask("order.paid")
+        await line.tap(card)
+        await told(line, MAYA)
+        await line.tap(line.shown(card), "decline", JONAS)
+        await line.says(card, "Declined: ")
+
+    assert line.writes == []
+
+
+@pytest.mark.parametrize(
+    ("table", "named", "source"),
+    [
+        (f'[approvers]\nR1 = ["{LENA}"]\n', True, "class R1"),
+        ("[approvers]\nR1 = []\n", False, "class R1"),
+        ('[approvers]\nR1 = ["S0APPROVERS"]\n', True, "class R1"),
+        (f'[approvers]\nR4 = ["{LENA}"]\n', None, ""),
+    ],
+    ids=["a person", "nobody", "a group", "another class"],
+)
+async def test_a_class_may_name_who_alone_decides_it(
+    line: World, tmp_path: Path, table: str, named: bool | None, source: str
+) -> None:
+    policy(line, tmp_path, table)
+    line.slack.change_group("S0APPROVERS", [LENA])
+    async with line.app() as app:
+        card = await line.ask("order.paid")
+        shown = words_of(card)
+        await line.tap(card, user=LENA if named is None else MAYA)
+        said = await told(line, LENA if named is None else MAYA)
+        if named is not False:
+            await line.tap(card, user=MAYA if named is None else LENA)
+            await line.says(card, "Done: ")
+        decided_by = (await only(app)).decided_by
+
+    assert said.startswith("You are not one of those who may decide. Nothing was changed.")
+    if named is False:
+        assert f"Nobody may decide: approvers of {source} is empty" in said
+        assert "Nobody may decide" in shown
+    assert decided_by == {True: LENA, False: None, None: MAYA}[named]
+
+
+async def test_the_rule_that_made_it_names_who_decides_also_after_it_was_changed(
+    line: World, tmp_path: Path
+) -> None:
+    rule = f"""
+[[rule]]
+name = "mine"
+on = ["order.paid"]
+call = "orders:update"
+path = {{ id = "${{data.id}}" }}
+body = {{ billing_name = "Ada" }}
+title = "Call it Ada's?"
+approvers = ["{LENA}"]
+
+[[rule]]
+name = "generate-invoice"
+enabled = false
+"""
+    policy(line, tmp_path, rule)
+    async with line.app():
+        card = await line.ask("order.paid")
+    policy(line, tmp_path, rule.replace(LENA, JONAS))
+    async with line.app() as app:
+        await line.tap(card, user=JONAS)
+        said = await told(line, JONAS)
+        await line.tap(card, user=LENA)
+        await line.says(card, "Done: ")
+        decided_by = (await only(app)).decided_by
+
+    assert said.startswith("You are not one of those who may decide. Nothing was changed. lena may decide")
+    assert decided_by == LENA
+
+
+@pytest.mark.parametrize(
+    ("user", "reason"),
+    [
+        (LENA, "You are not one of those who may decide."),
+        (GUS, "You are a guest here, and guests may not decide."),
+        (OMAR, "You are not of this workspace."),
+    ],
+    ids=["stranger", "guest", "Slack Connect"],
+)
+async def test_who_is_refused_on_one_way_in_is_refused_on_all(line: World, user: str, reason: str) -> None:
+    async with line.app() as app:
+        await line.ask("order.paid")
+        proposal = await only(app)
+        team = app.desk.authority.team_id
+        answers = [
+            await app.desk.approve(Person(user, team), proposal.id, via="thread"),
+            await app.desk.decline(Person(user, team), proposal.id, via="thread"),
+            await app.desk.undo(Person(user, team), proposal.id, via="thread"),
+            await app.desk.approve(Person(user, None), proposal.id, via="cli"),
+            await app.desk.approve(Person(DORA, None), proposal.id, via="cli"),
+        ]
+        after = await only(app)
+
+    assert [answer.came for answer in answers] == ["refused"] * 5
+    assert all(answer.text.startswith(reason) for answer in answers[:4])
+    assert answers[4].text.startswith("Your account is deactivated or is a bot.")
+    assert (after.state, after.version) == (proposal.state, proposal.version)
+
+
+async def test_while_slack_is_away_the_command_line_takes_those_listed_by_id(line: World) -> None:
+    async with line.app() as app:
+        await line.ask("order.paid")
+        proposal = await only(app)
+        for _ in range(2):
+            line.slack.fail_next("users.info", "server_error")
+        app.parts.authority.forget(MAYA)
+        app.parts.authority.forget(LENA)
+        stranger = await app.desk.approve(Person(LENA, None), proposal.id, via="cli")
+        listed = await app.desk.approve(Person(MAYA, None), proposal.id, via="cli")
+
+    assert (stranger.came, listed.came) == ("refused", "approved")
+    assert listed.text == "Approved. It runs now; its card shows what comes of it."
+
+
+async def test_who_changed_what_it_asks_does_not_approve_that_alone(line: World) -> None:
+    async with line.app() as app:
+        card = await line.ask("order.paid")
+        proposal = await only(app)
+        await app.parts.store.do(touch, proposal.id, app.parts.clock(), edited_by=MAYA)
+        await line.tap(card)
+        said = await told(line, MAYA)
+        await line.tap(card, user=JONAS)
+        await line.says(card, "Done: ")
+        decided_by = (await only(app)).decided_by
+
+    assert said.startswith("You changed what this asks, so somebody else must approve it.")
+    assert decided_by == JONAS
+
+
+async def test_what_is_pinned_is_not_approved_but_may_be_declined(line: World) -> None:
+    async with line.app() as app:
+        card = await line.ask("order.paid")
+        proposal = await only(app)
+        await app.parts.store.do(touch, proposal.id, app.parts.clock(), on_hold_by=JONAS)
+        await line.slack.click(MAYA, card.channel, card.ts, "approve", value=f"{proposal.id}:1", forged=True)
+        said = await told(line, MAYA)
+        held = await only(app)
+        await line.slack.click(MAYA, card.channel, card.ts, "decline", value=f"{proposal.id}:1", forged=True)
+        await line.says(card, "Declined: ")
+
+    assert said.startswith(f"This is on hold by <@{JONAS}>. Nothing was changed.")
+    assert held.state == "pending"

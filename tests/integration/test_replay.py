@@ -1,0 +1,68 @@
+"""The replay against the live line: what the program did on its own, the replay of its log says it would do."""
+
+import asyncio
+import tempfile
+from datetime import timedelta
+from pathlib import Path
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot.graduation.replay import replay
+from bot.policy import Policy
+from store.models import OutcomeKind, Verdict
+from store.replay import draw_secret, kinds, past_cases
+from tests.past_fixture import Past, past
+
+_STEPS = st.lists(
+    st.tuples(
+        st.sampled_from([0.2, 2, 9, 30, 80, 24 * 9]),  # hours since the one before
+        st.integers(0, 11),  # customer
+        st.sampled_from([300, 900, 1100, 1900]),  # amount
+        st.sampled_from(["yes"] * 8 + ["no", "undone", "reversed"]),
+    ),
+    min_size=5, max_size=60,
+)
+_EARNED: list[tuple[bytes, timedelta, int]] = []
+
+
+@given(steps=_STEPS)
+@settings(max_examples=25)
+def test_the_replay_of_a_past_judges_each_case_as_the_program_did(steps: list[tuple[float, int, int, str]]) -> None:
+    asyncio.run(_compare(steps))
+
+
+async def _compare(steps: list[tuple[float, int, int, str]]) -> None:
+    policy = Policy()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        await _earned(folder)
+        async with past(folder, policy) as made:
+            _, made.now, made._number = _EARNED[0]
+            for hours, customer, amount, came in steps:
+                made.now += timedelta(hours=hours)
+                id_ = await made.case(customer, amount)
+                await made.says(id_, Verdict.DECLINE if came == "no" else Verdict.APPROVE)
+                if came in ("undone", "reversed"):
+                    await made.comes(id_, OutcomeKind(came))
+            found = await made.modes()
+            walked = await _walk(made)
+    assert walked == found
+
+
+async def _walk(made: Past) -> dict[str, str]:
+    cases, shapes = await made.store.do(past_cases), await made.store.do(kinds)
+    secret = await made.store.do(draw_secret)
+    assert secret is not None
+    return {run.case.proposal.id: run.mode for run in replay(cases, shapes, made.policy, secret=secret).runs}
+
+
+async def _earned(folder: Path) -> None:
+    """A kind of case that has just earned its trust; made once."""
+    path = folder / "past.db"
+    if not _EARNED:
+        async with past(folder) as made:
+            await made.earn()
+            now, number = made.now, made._number
+        _EARNED.append((path.read_bytes(), now, number))
+    path.write_bytes(_EARNED[0][0])

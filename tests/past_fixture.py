@@ -1,0 +1,163 @@
+"""A past made with the store's own functions, without Slack or Polar: cases put, decided and learnt from.
+
+async with past(folder) as made:
+    id_ = await made.case(customer=3, amount=900)
+    await made.says(id_, Verdict.APPROVE)
+"""
+
+import base64
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from sqlalchemy import Connection, select
+
+from bot.graduation.assessor import Assessor
+from bot.graduation.gate import Gate
+from bot.graduation.replay import RESUMED_AFTER
+from bot.policy import Policy
+from polar.events import Event
+from store import Store, open_store
+from store.assess import assess
+from store.decisions import decide
+from store.events import insert_events
+from store.firings import keep_rules
+from store.gate import put
+from store.models import (
+    Decision,
+    Mode,
+    NewEvent,
+    NewProposal,
+    OutcomeKind,
+    PlannedCall,
+    ProposalKind,
+    ProposalState,
+    ShapeState,
+    Verdict,
+)
+from store.outcomes import add_outcome
+from store.proposals import get_proposal
+from store.shapes import SECRET, all_shapes, change
+from store.tables import marks, proposals
+from store.trust_models import Outcome
+
+MAYA = "U0MAYA"
+START = datetime(2026, 5, 1, 9, tzinfo=UTC)
+SECRET_BYTES = bytes.fromhex("17" * 32)
+_BODY = b'{"type":"order.paid","data":{"id":"o","billing_reason":"purchase","product_id":"pro"}}'
+EVENT = Event(
+    type="order.paid",
+    timestamp=START,
+    raw={"type": "order.paid", "data": {"id": "o", "billing_reason": "purchase", "product_id": "pro"}},
+)
+
+
+class Past:
+    """See the module."""
+
+    def __init__(self, store: Store, policy: Policy) -> None:
+        self.store, self.policy, self.now = store, policy, START
+        self._gate, self._number = Gate(policy, EVENT, "production"), 0
+
+    async def case(self, customer: int, amount: int = 900, operation: str = "orders:generate_invoice") -> str:
+        """One case comes; its id."""
+        await self.learn()
+        self._number += 1
+        body = {"amount": amount, "reason": "other", "order_id": "o"} if operation == "refunds:create" else None
+        id_ = "p" + base64.b32encode(hashlib.sha256(f"{self._number}".encode()).digest()).decode().lower()[:12]
+        proposal = NewProposal(
+            id=id_,
+            fact_key=f"order.paid|{self._number}",
+            event_id="evt",
+            rule="a-rule",
+            rule_version="v1",
+            subject=f"order:{self._number}",
+            title=f"Do it for customer {customer}?",
+            because=("The order is paid",),
+            facts=(("Customer", "Ada"),),
+            risk="R2" if operation == "refunds:create" else "R1",
+            always_asks=None,
+            calls=(PlannedCall(operation, path={} if body else {"id": "o"}, body=body),),
+            created_at=self.now,
+            amount=amount,
+            currency="usd",
+            customer_id=f"c{customer}",
+        )
+        await self.store.do(put, proposal, self._gate)
+        return id_
+
+    async def says(self, id_: str, verdict: Verdict = Verdict.APPROVE, **more: str) -> bool:
+        """Maya decides a while after it was asked, if she is asked at all; whether she was."""
+        found = await self.store.do(get_proposal, id_)
+        assert found is not None
+        if found.state != ProposalState.PENDING:
+            return False
+        self.now += timedelta(minutes=3)
+        won, _ = await self.store.do(decide, Decision(id_, MAYA, verdict, "button", self.now, **more))
+        await self.learn()
+        return won
+
+    async def comes(self, id_: str, kind: OutcomeKind) -> None:
+        """Something later shows that it was not right."""
+        self.now += timedelta(minutes=1)
+        await self.store.do(add_outcome, Outcome(id_, kind, "an event", self.now))
+        await self.learn()
+
+    async def learn(self) -> None:
+        """What follows from the log by now; every offer is accepted at once, every pause ends after a day."""
+        await self.store.do(_turn_on_again, self.now)
+        await self.store.do(assess, Assessor(self.policy), self.now)
+        for id_ in await self.store.do(_offers):
+            await self.store.do(decide, Decision(id_, MAYA, Verdict.APPROVE, "button", self.now))
+            await self.store.do(assess, Assessor(self.policy), self.now)
+
+    async def earn(self, operation: str = "orders:generate_invoice", cases: int = 42) -> None:
+        """A kind of case earns its trust: yes after yes, of twelve customers, matured."""
+        for number in range(cases):
+            await self.says(await self.case(number % 12, 900, operation))
+            self.now += timedelta(hours=1)
+        self.now += timedelta(days=7, hours=6)
+        await self.learn()
+
+    async def modes(self) -> dict[str, Mode]:
+        """How each case was judged, oldest first."""
+        return await self.store.do(_modes)
+
+
+def _offers(connection: Connection) -> list[str]:
+    where = (proposals.c.kind == ProposalKind.GRADUATION, proposals.c.state == ProposalState.PENDING)
+    return list(connection.execute(select(proposals.c.id).where(*where)).scalars())
+
+
+def _turn_on_again(connection: Connection, now: datetime) -> None:
+    for shape in all_shapes(connection):
+        if shape.state == ShapeState.PAUSED and shape.changed_at and now >= shape.changed_at + RESUMED_AFTER:
+            change(connection, shape.hash, ShapeState.GRADUATED, actor=MAYA, cause="again", at=now)
+
+
+def _modes(connection: Connection) -> dict[str, Mode]:
+    rows = connection.execute(
+        select(proposals.c.id, proposals.c.mode)
+        .where(proposals.c.kind == ProposalKind.CALLS)
+        .order_by(proposals.c.created_at)
+    )
+    return {row.id: Mode(row.mode) for row in rows}
+
+
+@asynccontextmanager
+async def past(folder: Path, policy: Policy | None = None, *, name: str = "past") -> AsyncIterator[Past]:
+    """An empty database in `folder`, or the one that lies there."""
+    path = folder / f"{name}.db"
+    known = path.exists()
+    async with open_store(f"sqlite+aiosqlite:///{path}") as store:
+        if not known:
+            await store.do(_prepare)
+        yield Past(store, policy or Policy())
+
+
+def _prepare(connection: Connection) -> None:
+    insert_events(connection, [NewEvent("evt", "order.paid", _BODY, "", sent_at=START, received_at=START)])
+    keep_rules(connection, {"v1": ("a-rule", {"name": "a-rule"})}, START)
+    connection.execute(marks.insert(), [{"name": SECRET, "value": SECRET_BYTES.hex()}])
