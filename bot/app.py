@@ -39,6 +39,8 @@ from bot.slack_http import slack_events
 from bot.slash_command import SlashCommand
 from bot.socket_mode import SocketModeFailed, Supervisor
 from bot.threads import Threads
+from bot.trust_buttons import TrustButtons
+from bot.trust_screen import TrustScreen
 from bot.web import MOST_BYTES, Handler, Probe, health, metrics, webhook
 from bot.worker import Worker
 from polar.webhooks import Verifier
@@ -110,11 +112,12 @@ async def running(
         feed = Feed(parts, stack.enter_context(remembered(settings.secrets)), supervisor)
         links = Links(store, parts.slack)
         screens = Screens(parts, feed, links)
-        home = HomeTab(parts, desk, screens, feed=feed, links=links, set_up=SetUp(parts, settings))
+        set_up, trust = SetUp(parts, settings), TrustScreen(parts)
+        home = HomeTab(parts, desk, screens, feed=feed, links=links, set_up=set_up, panels=(trust.panel,))
         worker.add(home.lane())
         talk = (CardMenu(parts, proposing, links), Threads(parts, desk), Bundles(parts, desk))
-        registrars = (SlashCommand(screens, proposing), home, Membership(parts, feed), *talk)
-        register(slack_app, desk, proposing, *registrars, AftermathButtons(parts, desk.aftermath))
+        looks = (SlashCommand(screens, proposing), home, Membership(parts, feed), TrustButtons(trust))
+        register(slack_app, desk, proposing, *looks, *talk, AftermathButtons(parts, desk.aftermath))
         slack_probe = SlackProbe(parts.slack, supervisor, feed)
         url = await stack.enter_async_context(
             _http(settings, parts, slack_app, {"store": _store_probe(store), "slack": slack_probe})

@@ -45,6 +45,7 @@ _LISTED = 5  # proposals by name for each reason why they were not decided
 _NONE_WAITS = (
     "Nothing on this card waits for you any more. It shows what became of each. Nothing was changed."
 )
+_DRAWN_AGAIN = "This card was drawn again after what you saw. Nothing was changed; look at it and tap again."
 _BROKE = "This went wrong and nothing more was decided. The card shows what was; close this and look at it."
 
 Decide = Callable[[Proposal], Awaitable[Answer]]
@@ -253,7 +254,10 @@ class Bundles:
 
 def _view(review: Review, bundle: Bundle) -> dict[str, Any]:
     waiting = _shown(bundle, review.seen)
-    return review_view(review, waiting) if waiting else said_view(_NONE_WAITS)
+    if waiting:
+        return review_view(review, waiting)
+    later = any(p.state == ProposalState.PENDING and p.card_ts is None for p in bundle.members)
+    return said_view(_DRAWN_AGAIN if later else _NONE_WAITS)
 
 
 def _shown(bundle: Bundle, seen: int) -> list[Proposal]:

@@ -73,6 +73,10 @@ async def _rules(screens: Screens, asked: Asked) -> cards.Message:
     return await screens.rules(asked.page)
 
 
+async def _trust(screens: Screens, asked: Asked) -> cards.Message:
+    return await screens.trust(asked.about, asked.page)
+
+
 async def _status(screens: Screens, _: Asked) -> cards.Message:
     return await screens.status()
 
@@ -116,6 +120,12 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "rules": Command(
         "every rule, whether it is on and what it has done, and why some events have none", _rules, paged=True
+    ),
+    "trust": Command(
+        "how far each kind of case is trusted, and what runs on its own; trust refund looks for a kind. For "
+        "who may decide: turn one on or off",
+        _trust,
+        paged=True,
     ),
     "pause": Command(
         "nothing runs on its own until somebody resumes it; “pause because …” says why. For who may decide",

@@ -29,6 +29,7 @@ from bot.pipeline.parts import Parts
 from bot.pipeline.views import view_of
 from bot.proposing import Person
 from bot.rule_list import reasons, rule_lines
+from bot.trust_screen import TrustScreen
 from bot.urgency import SOON
 from store.activity import rule_activity
 from store.listing import beginning, history, mine, queue, whole
@@ -55,6 +56,7 @@ class Screens:
 
     def __init__(self, parts: Parts, feed: Feed, links: Links) -> None:
         self._parts, self._feed, self._links = parts, feed, links
+        self._trust = TrustScreen(parts)
 
     async def queue(self, person: Person, which: str, page: int = 1) -> cards.Message:
         """What waits, or one of the filters in QUEUES; an unknown filter shows all."""
@@ -121,6 +123,10 @@ class Screens:
         """One page of the rules, with what they have done."""
         activity = await self._parts.store.do(rule_activity)
         return cards.rules_message(rule_lines(self._parts.rules, activity), reasons(self._parts.rules), page)
+
+    async def trust(self, about: str, page: int) -> cards.Message:
+        """How far each kind of case is trusted."""
+        return await self._trust.answer(about, page)
 
     async def status(self) -> cards.Message:
         """Whether all is well."""

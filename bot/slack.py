@@ -143,6 +143,42 @@ class Slack:
                 break
         return None
 
+    async def upload(
+        self,
+        channel: str,
+        name: str,
+        content: bytes,
+        *,
+        title: str,
+        comment: str,
+        thread_ts: str | None = None,
+    ) -> None:
+        """Put a file into a channel the bot is in; `comment` is ours or escaped. Needs files:write.
+
+        https://docs.slack.dev/messaging/working-with-files#upload
+        """
+        place = await self._call(self._client.files_getUploadURLExternal, filename=name, length=len(content))
+        await self._send(str(place["upload_url"]), content)
+        await self._call(
+            self._client.files_completeUploadExternal,
+            files=[{"id": place["file_id"], "title": title}],
+            channel_id=channel,
+            thread_ts=thread_ts,
+            initial_comment=comment,
+        )
+
+    async def _send(self, url: str, content: bytes) -> None:
+        """The bytes of a file, to where Slack wants them."""
+        session = self._client.session
+        if session is None:  # the program always has one
+            raise SlackNotSent("Slack was not asked: there is no session")
+        try:
+            async with session.post(url, data=content) as response:
+                if response.status != 200:
+                    raise SlackNoAnswer(f"Slack did not take the file (status {response.status})")
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise SlackNoAnswer(f"Slack did not take the file ({type(error).__name__})") from error
+
     async def permalink(self, channel: str, ts: str) -> str:
         """The link that opens a message."""
         answer = await self._call(self._client.chat_getPermalink, channel=channel, message_ts=ts)

@@ -4,14 +4,16 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime
 
-from bot.cards.trust import Ran, money
+from bot.cards.trust import Ran
+from bot.cards.trust_list import left_today
 from bot.graduation import score
-from bot.graduation.standing import always_human
+from bot.graduation.standing import always_human, lacks
 from bot.person import Person
 from bot.pipeline.parts import Parts
 from bot.policy import Caps
 from polar.catalog import Risk
 from store.errors import StoreError
+from store.gate import note_human
 from store.models import ShapeState
 from store.receipts import Receipt, receipts
 from store.shapes import all_shapes, change, find_shape, graduate
@@ -43,7 +45,8 @@ class Trust:
         human = always_human(found, self._parts.rules.policy.graduation)
         if human is not None:
             return f"This kind always asks: {human}. Nothing was changed."
-        return await self._turn_on(person, found, decree=True)
+        below = lacks(found, self._parts.rules.policy.graduation, self._parts.clock())
+        return await self._turn_on(person, found, decree=bool(below))
 
     async def turn_on_again(self, person: Person, start: str) -> str:
         """End the pause of one kind of case whose breaker had opened."""
@@ -59,13 +62,15 @@ class Trust:
         found, refused = await self._find(person, start)
         if found is None:
             return refused
+        if found.state == ShapeState.ASKING:
+            return "This kind asks already. Nothing was changed."
         try:
             await self._parts.store.do(
                 change,
                 found.hash,
                 ShapeState.ASKING,
                 actor=person.user_id,
-                cause="turned off by a person",
+                cause=f"turned off by {await self._parts.authority.name(person.user_id)}",
                 at=self._parts.clock(),
             )
         except StoreError:
@@ -89,8 +94,11 @@ class Trust:
     async def _turn_on(self, person: Person, shape: Shape, *, decree: bool) -> str:
         human = always_human(shape, self._parts.rules.policy.graduation)
         missing: Sequence[str] = () if human is None else (f"always asks: {human}",)
-        cause = "turned on by decree, below its bar" if decree else "turned on again after a pause"
+        name = await self._parts.authority.name(person.user_id)
+        how = " by decree, below its bar," if decree else ""
+        cause = f"turned on{' again' if shape.state == ShapeState.PAUSED else ''}{how} by {name}"
         try:
+            await self._parts.store.do(note_human, person.user_id, self._parts.clock())
             lacking = await self._parts.store.do(
                 graduate,
                 shape.hash,
@@ -118,10 +126,7 @@ def _ran(one: Receipt, caps: Caps) -> Ran:
 
 def caps_left(one: Receipt, caps: Caps) -> str:
     """What one kind's caps leave today, in words: "38 cases and $23.00 left today"."""
-    cases = max(caps.shape_count - one.today.count, 0)
     band = one.shape.fields.get("amount")
     currency = str(band[1]) if band else ""
-    if currency not in caps.shape_amount or not one.moved:
-        return f"{cases} cases left today"
-    rest = max(caps.shape_amount[currency] - one.today.amount, 0)
-    return f"{cases} cases and {money(rest, currency)} left today"
+    cap = caps.shape_amount.get(currency) if one.moved else None
+    return left_today(one.today.count, caps.shape_count, one.today.amount, cap, currency)

@@ -2,8 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, Dialect, Text, TypeDecorator
+from sqlalchemy import JSON, BigInteger, CheckConstraint, Dialect, Text, TypeDecorator
+from sqlalchemy.types import TypeEngine
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -34,7 +36,45 @@ class SafeText(TypeDecorator[str]):
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - as above
-        return None if value is None else value.replace("\0", "").encode("utf-8", "replace").decode()
+        return None if value is None else _readable(value)
+
+
+class KeyText(SafeText):
+    """SafeText in the order of its characters' codes, so that a prefix is a range.
+
+    PostgreSQL sorts text as people do where nothing else is said, and may then put ";" before ":".
+    """
+
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[str]:
+        return dialect.type_descriptor(Text(collation="C" if dialect.name == "postgresql" else None))
+
+
+class SafeJson(TypeDecorator[Any]):
+    """JSON of which queries read a part: PostgreSQL reads none of it while a NUL or a lone surrogate is in it."""
+
+    impl = JSON
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:  # noqa: ARG002 - SQLAlchemy's signature
+        return readable(value)
+
+    def coerce_compared_value(self, op: Any, value: Any) -> TypeEngine[Any]:
+        return self.impl_instance.coerce_compared_value(op, value)
+
+
+def readable(value: Any) -> Any:
+    """The same JSON value with texts as SafeText keeps them."""
+    if isinstance(value, str):
+        return _readable(value)
+    if isinstance(value, dict):
+        return {_readable(name): readable(each) for name, each in value.items()}
+    return [readable(each) for each in value] if isinstance(value, list) else value
+
+
+def _readable(value: str) -> str:
+    return value.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def one_of(column: str, states: type[StrEnum]) -> CheckConstraint:

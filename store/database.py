@@ -28,8 +28,13 @@ def make_engine(url: str, *, read_only: bool = False) -> AsyncEngine:
     # Parameters hold what customers wrote; an error must not carry them into the log.
     if parsed.get_backend_name() == "sqlite":
         return _sqlite_engine(parsed, read_only=read_only)
-    options = {"pool_size": 4, "max_overflow": 0, "pool_pre_ping": True, "isolation_level": "READ COMMITTED"}
-    return create_async_engine(parsed, hide_parameters=True, **options)
+    # A long look sees one moment, however much is written meanwhile: on SQLite every transaction does.
+    level = "REPEATABLE READ" if read_only else "READ COMMITTED"
+    pool = {"pool_size": 4, "max_overflow": 0, "pool_pre_ping": True}
+    rights = {"read_only": read_only, "postgresql_readonly": read_only}
+    return create_async_engine(
+        parsed, hide_parameters=True, isolation_level=level, execution_options=rights, **pool
+    )
 
 
 def _parsed(url: str) -> URL:
@@ -173,3 +178,16 @@ def take_migration_lock(connection: Connection) -> None:
     """One replica migrates PostgreSQL at a time; SQLite has its lock file."""
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7265127)")
+
+
+def take_turn(connection: Connection) -> None:
+    """One replica writes PostgreSQL at a time, as one process writes SQLite; held until the transaction ends.
+
+    A transaction holds what several callers asked for, so the order of its row locks is nobody's choice:
+    without turns two busy replicas ran into a deadlock every other second, and each costs both of them one.
+    What a transaction reads is then true until it ends. Whoever vanishes in the middle of one loses it, and
+    his turn, after half a minute: the server would wait for two hours.
+    """
+    if not connection.get_execution_options().get("read_only"):
+        vanished = "set_config('idle_in_transaction_session_timeout', '30s', true)"
+        connection.exec_driver_sql(f"SELECT {vanished}, pg_advisory_xact_lock(7265128)")

@@ -47,7 +47,7 @@ def hold_trust(connection: Connection) -> bytes:
 def get_shape(connection: Connection, shape: str) -> Shape | None:
     """One shape by its hash."""
     row = connection.execute(select(shapes).where(shapes.c.hash == shape)).one_or_none()
-    return None if row is None else _shape(row)
+    return None if row is None else read_shape(row)
 
 
 def all_shapes(connection: Connection, limit: int = 1_000) -> list[Shape]:
@@ -55,7 +55,7 @@ def all_shapes(connection: Connection, limit: int = 1_000) -> list[Shape]:
     rows = connection.execute(
         select(shapes).order_by(shapes.c.state == ShapeState.ASKING, shapes.c.used_at.desc()).limit(limit)
     )
-    return [_shape(row) for row in rows]
+    return [read_shape(row) for row in rows]
 
 
 def find_shape(connection: Connection, start: str) -> Shape | None:
@@ -63,7 +63,7 @@ def find_shape(connection: Connection, start: str) -> Shape | None:
     rows = connection.execute(
         select(shapes).where(shapes.c.hash.startswith(start, autoescape=True)).limit(2)
     ).all()
-    return _shape(rows[0]) if len(rows) == 1 else None
+    return read_shape(rows[0]) if len(rows) == 1 else None
 
 
 def note_shape(connection: Connection, new: NewShape, at: datetime) -> Shape:
@@ -171,7 +171,8 @@ def graduate(
     return missing
 
 
-def _shape(row: Row[Any]) -> Shape:
+def read_shape(row: Row[Any]) -> Shape:
+    """A row of `shapes` as a value."""
     names = set(Shape.__slots__) - {"state", "decree"}
     found = {name: getattr(row, name) for name in names}
     return Shape(**found, state=ShapeState(row.state), decree=bool(row.decree))

@@ -14,7 +14,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from store.columns import SafeText, UtcDateTime, one_of
+from store.columns import KeyText, SafeJson, SafeText, UtcDateTime, one_of
 from store.models import (
     CallState,
     EventState,
@@ -73,12 +73,12 @@ Index("ix_events_subject", events.c.subject, events.c.occurred_at)
 subjects = Table(
     "subjects",
     metadata,
-    Column("subject", SafeText, primary_key=True),
+    Column("subject", KeyText, primary_key=True),
     Column("terminal", Integer, nullable=False),
     Column("occurred_at", UtcDateTime, nullable=False),
     Column("rank", Integer, nullable=False),
     Column("event_id", Text, ForeignKey("events.id"), nullable=False),
-    Column("state", JSON, nullable=False),  # the event's `data`
+    Column("state", SafeJson, nullable=False),  # the event's `data`
     Column("customer_id", SafeText),  # of whom it is, as far as the data says
 )
 Index("ix_subjects_customer_id", subjects.c.customer_id, subjects.c.subject)

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 from sqlalchemy import Connection, Dialect, Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from store.database import in_process_engine
+from store.database import in_process_engine, take_turn
 
 T = TypeVar("T")
 
@@ -67,6 +67,7 @@ class _Awaited:
 
     async def run(self, work: Callable[[Connection], T]) -> T:
         async with self._engine.begin() as connection:
+            await connection.run_sync(take_turn)
             return await connection.run_sync(work)
 
     async def dispose(self) -> None:

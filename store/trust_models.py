@@ -220,3 +220,29 @@ class PastCase:
     outcomes: Sequence[Outcome] = ()
     first_of_tap: bool = True
     card_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change of a kind's trust. `fell`: it lost what it had earned."""
+
+    at: datetime
+    from_: ShapeState
+    to: ShapeState
+    cause: str
+    decree: bool
+    epoch: int
+    fell: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How a kind came to stand where it stands: labels as (when it counted, epoch, bad), oldest first.
+
+    `before` is what counted before the first of them, (cases, bad ones) by epoch; `audits` are their times.
+    """
+
+    points: Sequence[tuple[datetime, int, bool]]
+    before: dict[int, tuple[int, int]]
+    changes: Sequence[Change]
+    audits: Sequence[datetime]

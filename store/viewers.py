@@ -24,7 +24,7 @@ def home_viewers(
         select(viewers.c.user_id)
         .where(viewers.c.opened_at >= opened_since)
         .where(or_(viewers.c.drawn_at.is_(None), viewers.c.drawn_at <= drawn_before))
-        .order_by(viewers.c.drawn_at)
+        .order_by(viewers.c.drawn_at.nulls_first())
         .limit(limit)
     )
     return list(rows.scalars())

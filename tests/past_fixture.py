@@ -18,6 +18,7 @@ from bot.graduation.assessor import Assessor
 from bot.graduation.gate import Gate
 from bot.graduation.replay import RESUMED_AFTER
 from bot.policy import Policy
+from bot.rules.load import version_of
 from polar.events import Event
 from store import Store, open_store
 from store.assess import assess
@@ -44,6 +45,8 @@ from store.tables import marks, proposals
 from store.trust_models import Outcome
 
 MAYA = "U0MAYA"
+RULE = {"name": "a-rule"}
+VERSION = version_of(RULE)
 START = datetime(2026, 5, 1, 9, tzinfo=UTC)
 SECRET_BYTES = bytes.fromhex("17" * 32)
 _BODY = b'{"type":"order.paid","data":{"id":"o","billing_reason":"purchase","product_id":"pro"}}'
@@ -72,7 +75,7 @@ class Past:
             fact_key=f"order.paid|{self._number}",
             event_id="evt",
             rule="a-rule",
-            rule_version="v1",
+            rule_version=VERSION,
             subject=f"order:{self._number}",
             title=f"Do it for customer {customer}?",
             because=("The order is paid",),
@@ -159,5 +162,5 @@ async def past(folder: Path, policy: Policy | None = None, *, name: str = "past"
 
 def _prepare(connection: Connection) -> None:
     insert_events(connection, [NewEvent("evt", "order.paid", _BODY, "", sent_at=START, received_at=START)])
-    keep_rules(connection, {"v1": ("a-rule", {"name": "a-rule"})}, START)
+    keep_rules(connection, {VERSION: ("a-rule", RULE)}, START)
     connection.execute(marks.insert(), [{"name": SECRET, "value": SECRET_BYTES.hex()}])

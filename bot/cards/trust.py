@@ -25,12 +25,14 @@ def duration(seconds: int) -> str:
 def change_notice(change: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
     """The message about a change of trust, by its row in the log; None when nobody needs to be told.
 
-    `change` holds `shape`, `words`, `from`, `to`, `cause` and `epoch`.
+    `change` holds `shape`, `words`, `from`, `to`, `cause`, `epoch` and `new_epoch`: whether trust was lost.
     """
     before, after = ShapeState(change["from"]), ShapeState(change["to"])
     if before == after:
         return None
     kind, sign, said, next_ = _SAID[after]
+    if after == ShapeState.ASKING and not change.get("new_epoch", True):
+        next_ = "Every such case asks a person again. What it has earned stays"
     cause = clean(str(change["cause"]), 300)
     text = f"{said}: {clean(str(change['words']), 300)}. Why: {cause}."
     body = line(emoji(sign), glue(" "), words(f"{said}: ", 100, bold=True), words(str(change["words"]), 400))

@@ -26,6 +26,9 @@ SCOPES: Final[Mapping[str, str]] = {
 }
 """The bot's scopes, as in manifest.yml, and what each is for."""
 
+OPTIONAL_SCOPES: Final[Mapping[str, str]] = {"files:write": "the plot of a kind's trust, as a picture"}
+"""Scopes a workspace may leave out: what needs them says so and goes without."""
+
 _SECONDS: Final = 10
 
 

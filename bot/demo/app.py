@@ -1,4 +1,4 @@
-"""The real program with the demo's clock: `python -m bot.demo.app`, started by the desk and by nobody else."""
+"""The real program with the demo's clock: `python -m bot.demo.app`, which the desk starts."""
 
 import logging
 import sys

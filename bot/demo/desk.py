@@ -62,8 +62,8 @@ class Desk:
         """Serve on loopback (`port` 0: any), start the app, wait for its health, play the opening.
 
         `say` gets the app's log line by line, `serving` the page's address as soon as there is one. `command`
-        starts the app. Stand-ins given here keep their own clocks: then no month can be played. Raises AppDied if it does not
-        come up, OSError if the port is taken.
+        starts the app. Stand-ins given here keep their own clocks: then no month can be played. Raises
+        AppDied if the app does not come up, OSError if the port is taken.
         """
         with tempfile.TemporaryDirectory(prefix="polar-approvals-demo-") as folder:
             path = Path(folder)
@@ -135,7 +135,7 @@ class Desk:
         return web.json_response(await self.story.send(name))
 
     async def _order(self, request: web.Request) -> web.Response:
-        """POST /page/month/ORDER: play, pause, resume or stop the month. Only the page itself may ask for it."""
+        """POST /page/month/ORDER: play, pause, resume or stop it. Only the page itself may ask for that."""
         self._refuse_other_sites(request)
         return web.json_response(self.month.order(request.match_info["order"]))
 

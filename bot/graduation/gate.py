@@ -69,6 +69,7 @@ def judge(proposal: NewProposal, inputs: GateInputs, policy: Policy) -> Judged:
     )
     would = next((why for why in (human, novel, over) if why is not None), None)
     facts = _facts(inputs, standard, moved) | {"would_run": would is None, "would_why": would or ""}
+    facts["caps"] = _caps(policy.caps, None if moved is None else moved[1])
     asks = human or _not_trusted(inputs, trust.dead_man, standard)
     if asks is not None or standard is None:
         return Judged(Mode.ASKED, _record("ask", asks or "no bar", **facts))
@@ -115,6 +116,17 @@ def _facts(inputs: GateInputs, standard: Standard | None, moved: tuple[int, str]
         "paused": inputs.paused,
         "human_at": None if inputs.human_at is None else inputs.human_at.isoformat(),
         "at": inputs.now.isoformat(),
+    }
+
+
+def _caps(caps: Caps, currency: str | None) -> dict[str, Any]:
+    """The caps in force: money in minor units of `currency`; of one case, then with how many cases each."""
+    code = currency or ""
+    return {
+        "case": caps.action_amount.get(code, 0),
+        "customer": [caps.customer_count, caps.customer_amount.get(code, 0)],
+        "shape": [caps.shape_count, caps.shape_amount.get(code, 0)],
+        "day": [caps.day_count, caps.day_amount.get(code, 0)],
     }
 
 

@@ -34,6 +34,8 @@ _SPELLED = str.maketrans(
 # How an event is marked: its first word decides; anything else is a grey line.
 _MARKS = {"graduated": "#007a5a", "demoted": "#c01343", "audit": "#616061"}
 
+_ENDS = frozenset({"demoted", "paused", "turned"})  # after these nothing runs on its own
+
 # The axis is even in the logarithm of 100 - score, so that 95 and 98 stand as clearly apart as 50 and 80.
 _TICKS = (0, 50, 80, 90, 95, 98, 99)
 _TOP_SCORE = 99.3
@@ -49,7 +51,8 @@ def trust_plot(
     """A PNG, 800 by 420, of the score (0 to 100) after each decision, oldest first, with the `bar` to reach.
 
     An event is marked by its first word: `graduated` (from here the ground is green), `demoted` (until here),
-    `audit` (a tick below the line); any other is a grey line. Times are aware and in one zone.
+    `audit` (a tick below the line); any other is a grey line, and `paused` and `turned off` end the green.
+    Times are aware and in one zone.
     """
     from PIL import Image, ImageDraw  # noqa: PLC0415 - only who wants a picture pays for loading Pillow
 
@@ -80,7 +83,7 @@ class _Plot:
         for when, what in sorted(events):
             if _kind(what) == "graduated" and since is None:
                 since = when
-            elif _kind(what) == "demoted" and since is not None:
+            elif _kind(what) in _ENDS and since is not None:
                 self._band(since, when)
                 since = None
         if since is not None and self._last is not None:

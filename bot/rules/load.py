@@ -155,7 +155,7 @@ def compile_rule(source: Mapping[str, Any]) -> Rule:
         raise RulesError(found)
     rule = Rule(
         name=source["name"],
-        version=_version(source),
+        version=version_of(source),
         source=source,
         on=tuple(_strings("on", source, found)),
         when=_optional("when", source, _expression, found),
@@ -186,7 +186,8 @@ def compile_rule(source: Mapping[str, Any]) -> Rule:
     return rule
 
 
-def _version(source: Mapping[str, Any]) -> str:
+def version_of(source: Mapping[str, Any]) -> str:
+    """The version of a rule: the beginning of its content's SHA-256."""
     canonical = json.dumps(source, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 

@@ -1,14 +1,19 @@
-"""The browser of the end-to-end tests (real Chromium, or a skip that says why) and the page opened in it."""
+"""What end-to-end tests share: a browser (real Chromium, or a skip that says why), and programs to kill."""
 
 import os
 import shutil
-from collections.abc import AsyncIterator
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 
+from tests.e2e.lives import Killable
 from tests.page_fixture import DESKTOP, PHONE, OpenPage, PageServer
 
+ROOT = Path(__file__).parents[2]
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = (
     "--no-sandbox",
@@ -69,3 +74,22 @@ async def open_page(browser: Browser, page_server: PageServer) -> AsyncIterator[
 
     yield opened
     assert errors == []
+
+
+@pytest.fixture(scope="session")
+def forker() -> Iterator["subprocess.Popen[str]"]:
+    """The process that forks programs, with everything loaded."""
+    command = [sys.executable, "-m", "tests.e2e.killable"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=ROOT, **pipes) as process:  # noqa: S603 - our own interpreter and file
+        yield process
+        process.stdin.close()
+
+
+@pytest.fixture
+async def program(forker: "subprocess.Popen[str]", tmp_path: Path) -> AsyncIterator[Killable]:
+    """The program of one test."""
+    made = Killable(forker, tmp_path)
+    yield made
+    if made.pid:
+        await made.kill()

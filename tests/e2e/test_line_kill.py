@@ -1,12 +1,9 @@
 """`kill -9` between any two steps and during a call: nothing is lost, nothing done twice, no card lies."""
 
-import asyncio
 import json
 import os
 import signal
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -14,60 +11,10 @@ import pytest
 
 from bot.demo.slack.state import Message
 from tests.e2e.app_harness import MAYA, World, words_of, world
+from tests.e2e.lives import Killable
 
-ROOT = Path(__file__).parents[2]
 INVOICE = "orders:generate_invoice"
 OUTCOMES = ("Done: ", "Failed: ", "No answer: ", "Withdrawn: ", "Declined: ")
-
-
-class Killable:
-    """The process that forks programs, and the program it runs now."""
-
-    def __init__(self, process: "subprocess.Popen[str]", folder: Path) -> None:
-        self._process, self.folder = process, folder
-        self.pid = 0
-
-    def start(self, environment: dict[str, str], crash: Sequence[object] = ()) -> None:
-        """Start the program; with `crash` it will end itself at that step."""
-        order = {"environment": environment, "folder": str(self.folder), "crash": list(crash)}
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
-        self.pid = int(self._line())
-
-    async def ended(self, within: float = 15) -> int:
-        """Wait until the program has ended; its exit code, negative for a signal."""
-        code = int(await asyncio.wait_for(asyncio.to_thread(self._line), within))
-        self.pid = 0
-        return code
-
-    async def kill(self, number: signal.Signals = signal.SIGKILL) -> int:
-        """Send the program a signal; its exit code."""
-        os.kill(self.pid, number)
-        return await self.ended()
-
-    def _line(self) -> str:
-        assert self._process.stdout is not None
-        return self._process.stdout.readline()
-
-
-@pytest.fixture(scope="session")
-def forker() -> Iterator["subprocess.Popen[str]"]:
-    """The process that forks programs, with everything loaded."""
-    command = [sys.executable, "-m", "tests.e2e.killable"]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, cwd=ROOT, **pipes) as process:  # noqa: S603 - our own interpreter and file
-        yield process
-        process.stdin.close()
-
-
-@pytest.fixture
-async def program(forker: "subprocess.Popen[str]", tmp_path: Path) -> AsyncIterator[Killable]:
-    """The program of one test."""
-    made = Killable(forker, tmp_path)
-    yield made
-    if made.pid:
-        await made.kill()
 
 
 @pytest.fixture

@@ -74,12 +74,18 @@ async def test_the_page_and_both_stand_ins_share_one_origin(fake_app: Sequence[s
             "/page/polar/send", json={"name": "order.paid"}, headers={"Origin": "https://evil.example"}
         )
         nonsense = await client.post("/page/polar/send", content=b"[")
+        their_month = await client.post("/page/month/play", headers={"Origin": "https://evil.example"})
+        too_early = await client.post("/page/month/pause", json={})
+        unknown = await client.post("/page/month/snapshot", json={})
         slack = await client.post("/slack/api/auth.test")
         polar = await client.get("/polar/v1/orders/", headers={"Polar-Version": "2026-10"})
 
     assert page.headers["content-type"].startswith("text/html")
     assert (sent.json()["ok"], sent.json()["status"]) == (True, 202)
     assert (other_site.status_code, nonsense.status_code) == (403, 400)
+    assert their_month.status_code == 403
+    assert desk.month.state == "ready"
+    assert (too_early.json()["ok"], unknown.json()["ok"]) == (False, False)
     assert (slack.json()["ok"], polar.status_code) == (False, 401)
 
 
@@ -145,10 +151,14 @@ async def test_the_demo_says_where_it_is_and_stops_in_order(fake_app: Sequence[s
     assert demo.stdout is not None
 
     line = (await asyncio.wait_for(demo.stdout.readline(), 20)).decode()
+    address, again = line.split()[4], ""
+    while not again.startswith("The demo is at"):  # once more, below the app's own log
+        again = (await asyncio.wait_for(demo.stdout.readline(), 20)).decode()
     demo.terminate()
     rest = (await asyncio.wait_for(demo.stdout.read(), 20)).decode()
 
     assert line.startswith("The demo is at http://127.0.0.1:")
+    assert address in again
     assert rest.endswith("The demo has stopped.\n")
     assert await demo.wait() == 0
 

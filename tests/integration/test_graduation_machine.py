@@ -152,6 +152,7 @@ class Trusting(RuleBasedStateMachine):
     def a_busy_day(self, amount: int, works: bool, kind: str) -> None:
         """Everybody comes, and everything is trusted: enough to break any cap that does not hold."""
         self._do(note_human, "U1", self.now)
+        self._do(resume, by="U1", at=self.now)
         self.turn_on_everything()
         for who in (1, 2, 1, 2, 1, 2, 1, 2, 3, 3, 1, 2):
             self.comes(kind, who, amount)
@@ -189,7 +190,9 @@ class Trusting(RuleBasedStateMachine):
     @rule(verdict=st.sampled_from([*Verdict, Verdict.APPROVE]), pick=st.integers(0, 9))
     def tap(self, verdict: Verdict, pick: int) -> None:
         self.now += timedelta(seconds=5)
-        found = self._in(S.PENDING)[pick % len(self._in(S.PENDING))]
+        waiting = self._in(S.PENDING)
+        audits = [one for one in waiting if one.mode is Mode.AUDIT]
+        found = (audits or waiting)[pick % len(audits or waiting)]
         won, _ = self._do(decide, Decision(found.id, "U1", verdict, "button", self.now))
         assert won
         shape = None if found.shape is None else self._do(get_shape, found.shape)
@@ -356,7 +359,7 @@ def _fix_draw(connection: Connection) -> None:
 
 def _busy(connection: Connection, now: datetime) -> None:
     """A busy shop: what comes in one go here is no flood."""
-    hours = [hour(now - timedelta(hours=back)) for back in range(30)]
+    hours = [hour(now - timedelta(hours=back)) for back in range(170)]
     rows = [
         {"scope": cases_of(shape.hash), "day": one, "currency": "", "count": 50, "amount": 0}
         for shape in all_shapes(connection)

@@ -26,8 +26,7 @@ async def too_generous(stage: Stage, _: Cast) -> None:
     """An offer is declined, with a reason."""
     card = await stage.case("subscription.canceled", "Offer")
     await stage.tap(card, "decline", stage.team.maya, thought=70)
-    await stage.offers(card, "reason")
-    await stage.tap(card, "reason", stage.team.maya, thought=5, value=stage.option(card, "reason", ":too_much"))
+    await stage.pick(card, "reason", ":too_much", stage.team.maya)
     await stage.says(card, "Too generous")
     stage.tell("A subscriber leaves. Maya declines the discount and says why: too generous.")
 
@@ -40,7 +39,7 @@ async def smaller_refund(stage: Stage, _: Cast) -> None:
     await stage.says(card, "needs a decision of its own")
     await stage.tap(card, "approve", stage.team.maya, thought=45)
     await _held_then_done(stage, card)
-    stage.tell("Somebody bought twice. Jonas edits the refund to $20.00, so Maya has to approve what is asked now.")
+    stage.tell("Somebody bought twice. Jonas edits the refund, and Maya approves what is asked now.")
 
 
 async def second_thoughts(stage: Stage, _: Cast) -> None:
@@ -81,7 +80,7 @@ async def tomorrow(stage: Stage, cast: Cast) -> None:
     card = cast.snoozed
     if card is None:
         raise Stuck("a card that was put aside yesterday")
-    await stage.until(lambda: "Snoozed until" not in stage.all_of(card), "the snoozed card to be back")
+    await stage.until(lambda: not stage.has(card, "Snoozed until"), "the snoozed card to be back")
     await stage.approve(card, stage.team.jonas)
     stage.tell("The snoozed card is back in the morning; Jonas approves it.")
 
@@ -92,7 +91,7 @@ async def talked_over(stage: Stage, _: Cast) -> None:
     form = await stage.choose(card, "assign", stage.team.jonas)
     await stage.submit(form, stage.team.jonas, whom={"selected_user": stage.team.maya})
     await stage.says(card, "Assigned to")
-    await stage.write(card, stage.team.lena, "I talked to them last week. They only wait for the spring release.")
+    await stage.write(card, stage.team.lena, "We talked last week. They only wait for the spring release.")
     await stage.write(card, stage.team.maya, f"{BOT} why")
     await stage.replied(card, "subscription ended")
     await stage.write(card, stage.team.maya, f"{BOT} hold")
@@ -103,7 +102,7 @@ async def talked_over(stage: Stage, _: Cast) -> None:
     await stage.replied(card, "released this")
     await stage.write(card, stage.team.maya, f"{BOT} approve")
     await _held_then_done(stage, card)
-    stage.tell("A customer is gone. Jonas assigns the offer to Maya; they talk it over and decide in the thread.")
+    stage.tell("A customer is gone. Jonas assigns the offer to Maya; it is talked over in the thread.")
 
 
 async def changed_meanwhile(stage: Stage, _: Cast) -> None:
@@ -115,7 +114,7 @@ async def changed_meanwhile(stage: Stage, _: Cast) -> None:
     await stage.happened("A colleague revokes one of the keys in Polar")
     await stage.tap(card, "approve", stage.team.jonas)
     await stage.says(card, "Changed: ")
-    stage.tell("A colleague changed something in Polar: at Jonas's tap the card shows the difference and asks again.")
+    stage.tell("A colleague changed something in Polar: at the tap the card shows what, and asks again.")
     await stage.approve(card, stage.team.jonas)
 
 
@@ -132,7 +131,7 @@ async def no_answer(stage: Stage, _: Cast) -> None:
     if not done:
         await stage.tap(card, "mark_done", stage.team.jonas, thought=90)
         await stage.says(card, "Done: ")
-    stage.tell("Polar gives no answer to a refund. Nothing is sent twice: Jonas checks again and says it was done.")
+    stage.tell("Polar gives no answer to a refund. Nothing is sent twice: Jonas looks, and settles it.")
 
 
 async def disputed(stage: Stage, cast: Cast) -> None:
@@ -163,7 +162,7 @@ async def left_alone(stage: Stage, _: Cast) -> None:
     shop.tell("subscription.canceled", wire(shop, "subscriptions", subscription))
     await stage.happened("Otto Lang cancels Pro monthly: too expensive")
     await stage.message("Offer", "Otto Lang")
-    stage.tell("Otto Lang cancels, his period ends in two days. Everybody is busy, and nobody looks at the card.")
+    stage.tell("Otto Lang cancels, his period ends in two days. Nobody looks at the card.")
 
 
 async def reminded(stage: Stage, _: Cast) -> None:
@@ -195,5 +194,3 @@ async def _held_then_done(stage: Stage, card: Message) -> None:
     await stage.offers(card, "undo")
     await stage.later(seconds=20)
     await stage.says(card, "Done: ")
-
-

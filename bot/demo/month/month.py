@@ -30,7 +30,7 @@ class Month:
         self.missed: list[str] = []
         self._subscribers: list[Callable[[], None]] = []
         self._playing: asyncio.Task[None] | None = None
-        stage.tell = self._tell
+        stage.tell, stage.moved = self._tell, self._changed
 
     # --- For the page -----------------------------------------------------------------------------------
 

@@ -31,14 +31,10 @@ SCRIPT: Mapping[int, tuple[Scene, ...]] = {
     16: (trust.graduation, trust.trusted_day),
     17: (trust.trusted_day,),
     18: (trust.trusted_day,),
-    19: (trust.trusted_day,),
-    20: (trust.capped_day,),
-    21: (trust.capped_day,),
-    22: (trust.trusted_day,),
-    23: (trust.bad_audit,),
-    24: (trust.bad_audit,),
-    25: (trust.asked_again,),
-    27: (trust.asked_again,),
+    # What an audit is, chance decides: each of these days is played until it has come to that.
+    **dict.fromkeys((19, 20, 21), (trust.capped_day,)),
+    **dict.fromkeys(range(22, 28), (trust.bad_audit,)),
+    28: (trust.asked_again,),
     29: (trust.asked_again,),
     30: (trust.last_day,),
 }

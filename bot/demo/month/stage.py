@@ -1,16 +1,18 @@
-"""What a scene of the month may do: let customers act, tap as people do, let time pass, wait for what shows."""
+"""What a scene of the month may do: let people act and time pass, and wait for what shows of it."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
+from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from bot.demo.clock import DemoClock
 from bot.demo.polar import PolarStandIn
 from bot.demo.polar.shop import Row, Shop
+from bot.demo.polar.webhooks import WebhookEvent
 from bot.demo.slack import Message, SlackStandIn, View
 from bot.demo.story import EVENTS, Story
 
@@ -45,6 +47,7 @@ class Stage:
         self.may_go_on = asyncio.Event()
         self.may_go_on.set()
         self.tell: Callable[[str], None] = lambda _: None
+        self.moved: Callable[[], None] = lambda: None
 
     @property
     def shop(self) -> Shop:
@@ -65,6 +68,7 @@ class Stage:
         if span > _HARMLESS:
             await self.rest()
         self.clock.jump(span.total_seconds())
+        self.moved()
 
     async def at(self, hour: int, minute: int = 0, *, days: int = 0) -> None:
         """Let it become that time of day, `days` from now; nothing happens when it has passed."""
@@ -133,12 +137,12 @@ class Stage:
 
     async def says(self, card: Message, words: str) -> Message:
         """Wait until a card says so somewhere. Raises Stuck."""
-        await self.until(lambda: words in words_of(self.shown(card)), f"{card.text!r} to say {words!r}")
+        await self.until(lambda: self.has(card, words), f"{card.text!r} to say {words!r}")
         return self.shown(card)
 
-    def all_of(self, card: Message) -> str:
-        """Everything a card says now."""
-        return words_of(self.shown(card))
+    def has(self, card: Message, words: str) -> bool:
+        """Whether a card says so somewhere now."""
+        return words in words_of(self.shown(card))
 
     def option(self, card: Message, action: str, end: str) -> str:
         """The value of the option of a card's select or menu that ends so. Raises Stuck."""
@@ -164,15 +168,20 @@ class Stage:
         if thought:
             await self.rest()  # the program has noted when the card was there: thinking begins then
             await self.later(seconds=thought)
-        given = {} if value is None else {"value": value}
-        clicked = await self.slack.click(who, card.channel, card.ts, action, **given)
+        clicked = await self.slack.click(who, card.channel, card.ts, action, value=value)
         if not clicked.acked:
             raise Stuck(f"{action!r} on {card.text!r}: {clicked.error}")
 
     async def approve(self, card: Message, who: str, *, thought: float = 20) -> None:
         """Approve a card and wait until it is done. Raises Stuck."""
         await self.tap(card, "approve", who, thought=thought)
-        await self.until(lambda: self.shown(card).text.startswith(("Done: ", "Turned on: ")), f"{card.text!r} to be done")
+        done = ("Done: ", "Turned on: ")
+        await self.until(lambda: self.shown(card).text.startswith(done), f"{card.text!r} to be done")
+
+    async def pick(self, card: Message, action: str, end: str, who: str) -> None:
+        """Choose the option of a card's select whose value ends so. Raises Stuck."""
+        await self.offers(card, action)
+        await self.tap(card, action, who, thought=5, value=self.option(card, action, end))
 
     async def choose(self, card: Message, name: str, who: str) -> View:
         """Choose something of a card's menu; the form, once it is filled. Raises Stuck."""
@@ -202,6 +211,27 @@ class Stage:
         while opened := self.slack.modals(who):
             await self.slack.close(who, opened[-1].id)
 
+    async def ask(self, who: str, text: str) -> Message:
+        """Type `/polar TEXT`; the answer, which only this person sees. Raises Stuck."""
+        last = max((each.ts for each in self.slack.ephemerals(who)), default="")
+        await self.slack.command(who, "/polar", text)
+
+        def answer() -> Message | None:
+            return next((each for each in self.slack.ephemerals(who) if each.ts > last), None)
+
+        found: Message = await self.until(answer, f"an answer to /polar {text}")
+        return found
+
+    async def tap_beside(self, listed: Message, words: str, action: str, who: str) -> None:
+        """Tap the button in the row below the block of a list that has these words. Raises Stuck."""
+        await self.later(seconds=15)
+        for block, row in pairwise(listed.blocks):
+            if words in " ".join(_texts(block)) and row["type"] == "actions":
+                clicked = await self.slack.click(who, listed.channel, listed.ts, action, row["block_id"])
+                if clicked.acked:
+                    return
+        raise Stuck(f"{action!r} beside {words!r}")
+
     async def write(self, card: Message, who: str, text: str) -> None:
         """Write in a card's thread; `@name` mentions."""
         await self.later(seconds=8)
@@ -219,19 +249,17 @@ class Stage:
     async def case(self, name: str, start: str) -> Message:
         """Play one of the story's cases; the card it leads to. Raises Stuck."""
         last = max((each.ts for each in self.messages()), default="")
-        for each in self.story.play(CASES[name]):
-            await self.until(lambda each=each: each.succeeded, f"the app to take {each.told.type}")
-        card: Message = await self.until(
-            lambda: next((c for c in self.messages(start) if c.ts > last and "approve" in c.action_ids), None),
-            f"a card that says {start!r}",
-        )
-        return card
+        await self.taken(self.story.play(CASES[name]))
+        card = await self.message(start, after=last)
+        return await self.offers(card, "approve")
 
     async def happened(self, title: str) -> None:
         """Send what was changed in the shop, and wait until the app has taken it. Raises Stuck."""
-        sent = self.polar.send_pending(title)
-        for each in sent:
-            await self.until(lambda each=each: each.succeeded, f"the app to take {each.told.type}")
+        await self.taken(self.polar.send_pending(title))
+
+    async def taken(self, sent: Sequence[WebhookEvent]) -> None:
+        """Wait until the app has taken all of them. Raises Stuck."""
+        await self.until(lambda: all(each.succeeded for each in sent), "the app to take the webhooks")
 
     async def sale(self, customer: Row, product: Row) -> tuple[Row, Message | None]:
         """A customer buys: the order, and its card; None when the invoice was made without asking."""
@@ -271,5 +299,3 @@ def _menu_value(card: Message) -> str:
 
 def _monotonic() -> float:
     return asyncio.get_running_loop().time()
-
-

@@ -1,6 +1,7 @@
 """Scenes about sales: asked about first, then trusted, watched, held by a cap, and asked about again."""
 
 import asyncio
+from functools import partial
 
 from bot.demo.month.cast import Cast
 from bot.demo.month.stage import Stage
@@ -32,9 +33,7 @@ async def newsletter(stage: Stage, cast: Cast) -> None:
     """First orders at once: some cards, and one for the rest."""
     await stage.later(minutes=20)
     people = [*cast.regulars, *cast.curious]
-    sent = [each for one in people for each in _buys(stage, one, cast)]
-    for each in sent:
-        await stage.until(lambda each=each: each.succeeded, f"the app to take {each.told.type}")
+    await stage.taken([each for one in people for each in _buys(stage, one, cast)])
 
     def asked() -> bool:
         together = sum(_count(each) for each in _bundles(stage))
@@ -85,7 +84,7 @@ async def quiet_day(stage: Stage, cast: Cast) -> None:
 async def graduation(stage: Stage, _: Cast) -> None:
     """The bar is met, and a person turns it on."""
     card = await stage.message("Let this kind of case run on its own")
-    stage.tell("Forty invoices for returning customers got a yes and held for a week: the program asks to run them.")
+    stage.tell("Forty invoices got a yes that held for a week: the program asks to run such cases.")
     await stage.approve(card, stage.team.maya, thought=150)
     stage.tell("Maya turns it on. One in two is still asked at first, and nobody sees which.")
 
@@ -100,15 +99,16 @@ async def trusted_day(stage: Stage, cast: Cast) -> None:
             ran += 1
             continue
         await stage.approve(card, stage.team.jonas)
-        audited += await stage.happens(lambda card=card: "audit: agreed" in stage.all_of(card), 1.5)
-    stage.tell(f"{_invoices(ran)} ran on {'its' if ran == 1 else 'their'} own, {audited} came as an audit: agreed.")
+        audited += await stage.happens(partial(stage.has, card, "audit: agreed"), 1.5)
+    stage.tell(_day_in_words(ran, audited))
 
 
 async def capped_day(stage: Stage, cast: Cast) -> None:
-    """More than the cap of a day: the rest asks."""
+    """More than the cap of a day: the rest asks, and the second to ask opens the breaker."""
     if cast.capped:
+        await trusted_day(stage, cast)
         return
-    ran = 0
+    ran = over = 0
     for hour in range(9, 20):
         await stage.at(hour, 30)
         _, card = await stage.sale(cast.often(1)[0], cast.credits)
@@ -116,27 +116,41 @@ async def capped_day(stage: Stage, cast: Cast) -> None:
             ran += 1
             continue
         await stage.approve(card, stage.team.maya)
-        if ran >= CAP:
-            cast.capped = True
-            stage.tell(f"A good day. {_invoices(ran)} ran on their own, then the day's cap held: the next one asked.")
-            return
+        over += ran >= CAP
+        if over == 1:
+            stage.tell(f"A good day: {ran} invoices ran, then the day's cap held, and the next one asked.")
+        if over == 2:
+            await _breaker(stage, card)
+            break
+    cast.capped = over > 0
+
+
+async def _breaker(stage: Stage, card: Message) -> None:
+    """Twice over a cap within a day stops the kind until a person turns it on again."""
+    await stage.message("Paused: ", after=card.ts)
+    stage.tell("Twice over the cap within a day: the breaker opens, and every such case asks.")
+    await stage.at(20)
+    listed = await stage.ask(stage.team.maya, "trust print credits")
+    await stage.tap_beside(listed, "Paused, asks", "trust.turn_on", stage.team.maya)
+    await stage.message("Runs on its own now", after=card.ts)
+    stage.tell("Maya looks at /polar trust, finds nothing wrong, and turns it on again.")
 
 
 async def bad_audit(stage: Stage, cast: Cast) -> None:
     """An audit is declined: trust is lost at once."""
     if cast.demoted:
+        await asked_again(stage, cast)
         return
-    for hour in range(10, 17):
+    for hour in range(10, 10 + CAP):  # one more would ask because of the cap, and be no audit
         await stage.at(hour)
         _, card = await stage.sale(cast.often(1)[0], cast.credits)
         if card is None:
             continue
         await stage.tap(card, "decline", stage.team.maya, thought=80)
-        await stage.offers(card, "reason")
-        await stage.tap(card, "reason", stage.team.maya, thought=5, value=stage.option(card, "reason", ":not_wanted"))
+        await stage.pick(card, "reason", ":not_wanted", stage.team.maya)
         await stage.message("No longer runs on its own", after=card.ts)
         cast.demoted = True
-        stage.tell("Maya declines one: the customer wants no invoice. It was an audit, so trust is lost at once.")
+        stage.tell("Maya declines one: no invoice is wanted. It was an audit, so trust is lost at once.")
         return
 
 
@@ -148,11 +162,19 @@ async def asked_again(stage: Stage, cast: Cast) -> None:
 
 async def last_day(stage: Stage, _: Cast) -> None:
     """What there is to look at now."""
+    listed = await stage.ask(stage.team.maya, "trust print credits")
+    await stage.tap_beside(listed, "returning customer", "trust.plot", stage.team.maya)
+    await stage.until(lambda: any(each.files for each in stage.messages()), "the picture of the score")
+    stage.tell("Maya asks /polar trust for a picture of the month: how the score rose, and where it fell.")
     stage.tell("The month is over. Open Home, type /polar trust, or go on yourself: the program runs on.")
 
 
-def _invoices(count: int) -> str:
-    return "1 invoice" if count == 1 else f"{count} invoices"
+def _day_in_words(ran: int, audited: int) -> str:
+    own = "No invoice ran" if ran == 0 else "1 invoice ran" if ran == 1 else f"{ran} invoices ran"
+    if not audited:
+        return f"{own} on its own." if ran == 1 else f"{own} on their own."
+    audits = "1 was asked and turned out to be an audit" if audited == 1 else f"{audited} were asked: audits"
+    return f"{own} by itself, {audits}, agreed." if ran < 2 else f"{own} by themselves, {audits}, agreed."
 
 
 async def _asked_sales(stage: Stage, people: list[Row], cast: Cast) -> None:

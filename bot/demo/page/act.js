@@ -18,6 +18,11 @@ export function sendEvent(name) {
   return post("/page/polar/send", { name });
 }
 
+/** Plays, pauses, resumes or stops the month. */
+export function orderMonth(order) {
+  return post(`/page/month/${order}`, {});
+}
+
 async function post(path, body) {
   try {
     const answer = await fetch(path, {

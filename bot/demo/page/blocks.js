@@ -1,5 +1,6 @@
 /** Draws a list of Block Kit blocks, each by the function of its type. */
 
+import { today } from "./dates.js";
 import { reader } from "./directory.js";
 import { el, freshId } from "./dom.js";
 import { drawElement, picture, thumbnail } from "./elements.js";
@@ -27,7 +28,7 @@ const BLOCKS = {
 export function drawBlocks(container, blocks, surface) {
   const items = blocks.map((block, index) => ({
     key: block.block_id ?? `#${index}`,
-    print: JSON.stringify([block, surface.errors[block.block_id], reader()]),
+    print: JSON.stringify([block, surface.errors[block.block_id], reader(), today()]),
     block,
   }));
   reconcile(container, items, (item) => drawBlock(item.block, surface));

@@ -2,6 +2,14 @@
 
 const LANGUAGE = "en-US"; // the page speaks English, and so does Slack's reader of it
 const DAY = 86_400_000;
+let ahead = 0; // ms by which the story's clock is before the browser's
+
+/** From now on "today" is that of the story: `iso` is its present moment. */
+export function setClock(iso) {
+  ahead = new Date(iso).getTime() - Date.now();
+}
+
+const present = () => new Date(Date.now() + ahead);
 
 const shape = (options) => {
   const format = new Intl.DateTimeFormat(LANGUAGE, options);
@@ -12,6 +20,7 @@ const time = shape({ hour: "numeric", minute: "2-digit" });
 const date = shape({ month: "long", day: "numeric", year: "numeric" });
 const short = shape({ month: "short", day: "numeric", year: "numeric" });
 const long = shape({ weekday: "long", month: "long", day: "numeric", year: "numeric" });
+const weekday = shape({ weekday: "short", month: "short", day: "numeric" });
 const divider = shape({ weekday: "long", month: "long", day: "numeric" });
 
 const TOKENS = {
@@ -32,7 +41,7 @@ const TOKENS = {
 };
 
 /** `{date_short_pretty} at {time}` filled for a Unix time in seconds; null when no date can be made of it. */
-export function formatDate(seconds, format, now = new Date()) {
+export function formatDate(seconds, format, now = present()) {
   const when = new Date(Number(seconds) * 1000);
   if (Number.isNaN(when.getTime())) return null;
   let first = true;
@@ -50,8 +59,18 @@ export function clock(ts) {
 }
 
 /** "Today", "Yesterday" or "Friday, November 20" of a message's ts. */
-export function dayOf(ts, now = new Date()) {
+export function dayOf(ts, now = present()) {
   return TOKENS.day_divider_pretty(new Date(Number(ts) * 1000), now);
+}
+
+/** The day it is: what is said of "today" has to be drawn again when it is over. */
+export function today() {
+  return date(present());
+}
+
+/** "Thu, Dec 3" of an ISO time. */
+export function storyDay(iso) {
+  return weekday(new Date(iso));
 }
 
 /** "14:03:21" of an ISO time, for the panels. */

@@ -82,9 +82,17 @@ function overflow(element, block, surface) {
   );
 }
 
-/** A grey place for an image: the demo fetches nothing from anywhere. */
+/** A picture that the app has uploaded; null for one that lies anywhere else: the demo fetches nothing. */
+export function uploaded(id, said, classes) {
+  if (!/^[A-Z0-9]+$/.test(id ?? "")) return null;
+  return el("img", { src: `/slack/files/${id}`, alt: said, class: classes, loading: "lazy" });
+}
+
+/** A small image, or a grey place for it. */
 export function thumbnail(element) {
   const { alt_text: said } = element;
+  const own = uploaded(element.slack_file?.id, said, "thumbnail");
+  if (own) return own;
   return el("span", { class: "thumbnail", role: "img", "aria-label": said, title: said }, said);
 }
 
@@ -94,7 +102,8 @@ export function picture(block) {
     "figure",
     { class: "block picture" },
     block.title ? el("figcaption", {}, plain(block.title)) : null,
-    el("div", { class: "picture-place", role: "img", "aria-label": block.alt_text }, block.alt_text),
+    uploaded(block.slack_file?.id, block.alt_text, "picture-shown") ??
+      el("div", { class: "picture-place", role: "img", "aria-label": block.alt_text }, block.alt_text),
     webAddress(block.image_url) ? el("div", { class: "faint" }, link(block.image_url, "Open the image")) : null,
   );
 }

@@ -2,12 +2,14 @@
 
 import { actAs } from "./act.js";
 import { Composer } from "./composer.js";
+import { setClock } from "./dates.js";
 import { readDirectory } from "./directory.js";
 import { Home } from "./home.js";
 import { drawIcons } from "./icons.js";
 import { Live } from "./live.js";
 import { MessageList } from "./messagelist.js";
 import { Modals } from "./modals.js";
+import { Month } from "./month.js";
 import { drawEvents, drawReceived, drawSent, drawTraffic } from "./panels.js";
 import { People } from "./people.js";
 import { onWarning } from "./press.js";
@@ -18,7 +20,7 @@ const find = (name) => document.querySelector(name);
 const findAll = (name) => [...document.querySelectorAll(name)];
 const openThread = (ts) => go({ thread: ts, tab: "channel" });
 
-const latest = { slack: null, polar: null };
+const latest = { slack: null, polar: null, month: null };
 const channelList = new MessageList(find("#channel"), openThread);
 const threadList = new MessageList(find("#thread"), openThread);
 const composers = [
@@ -27,6 +29,7 @@ const composers = [
 ];
 const home = new Home(find("#home"));
 const modals = new Modals();
+const month = new Month(find("#month"));
 const people = new People(findAll("[data-people]"), findAll("[data-pill]"), become);
 const live = new Live(take, (up) => {
   find("#stopped").hidden = up;
@@ -62,6 +65,7 @@ function take(snapshot) {
     }
     actAs(snapshot.viewer);
   }
+  if (snapshot.kind === "month") setClock(snapshot.at);
   latest[snapshot.kind] = snapshot;
   plan();
 }
@@ -85,6 +89,7 @@ function move() {
 function draw() {
   if (latest.slack) drawSlack(latest.slack);
   if (latest.polar) drawPolar(latest.polar);
+  if (latest.month) month.draw(latest.month);
 }
 
 function drawSlack(slack) {

@@ -1,9 +1,10 @@
 /** Draws one message as Slack does: avatar, name, time, blocks, replies. */
 
 import { drawBlocks } from "./blocks.js";
-import { clock, formatDate } from "./dates.js";
+import { clock, formatDate, today } from "./dates.js";
 import { colourOf, initialsOf, nameOf, reader } from "./directory.js";
 import { el } from "./dom.js";
+import { uploaded } from "./elements.js";
 import { withEmoji } from "./emoji.js";
 import { icon } from "./icons.js";
 import { mrkdwn } from "./mrkdwn.js";
@@ -30,7 +31,7 @@ export function messageItem(message, { channel, repliers, compact, inThread }) {
   const faces = repliers.get(message.ts) ?? [];
   return {
     key: message.ts,
-    print: JSON.stringify([message, warning, faces, compact, nameOf(message.user), reader()]),
+    print: JSON.stringify([message, warning, faces, compact, nameOf(message.user), reader(), today()]),
     message,
     warning,
     faces,
@@ -77,8 +78,15 @@ export function patchMessage(node, { message, warning, faces, compact, surface, 
   face.replaceChildren(compact ? "" : avatar(message.user, message));
   head.replaceChildren(...[...author(message), when(message), edited(message)].filter(Boolean));
   drawBlocks(blocks, message.blocks?.length ? message.blocks : [wordsOf(message)], surface);
+  blocks.append(...picturesOf(message));
   const replies = !inThread && message.reply_count > 0 ? replyBar(message, faces, open) : null;
   foot.replaceChildren(...[reactionRow(message), warning ? warningLine(warning) : null, replies].filter(Boolean));
+}
+
+/** What was uploaded with it; other files than pictures are named in its text. */
+function picturesOf({ files }) {
+  const shown = (files ?? []).filter((file) => file.picture);
+  return shown.map((file) => el("figure", { class: "block picture" }, uploaded(file.id, file.title, "picture-shown")));
 }
 
 /** A message without blocks is its text. */

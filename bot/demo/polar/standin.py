@@ -142,7 +142,7 @@ class PolarStandIn:
                 "body": each.body, "status": each.status, "answer": each.answer, "changed": each.changed,
                 "write": each.method != "GET",
             }
-            for each in list(self.traffic.requests)[-60:]
+            for each in self.traffic.newest(60)
         ]  # fmt: skip
         sent = [
             {

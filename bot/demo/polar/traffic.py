@@ -42,6 +42,19 @@ class Traffic:
             if not future.done() and predicate(received):
                 future.set_result(received)
 
+    def newest(self, count: int) -> list[Received]:
+        """The newest `count`, oldest of them first; the same read over and over counts once, the last one."""
+        found: list[Received] = []
+        before: tuple[Any, ...] = ()
+        for each in reversed(self.requests):
+            asked = (each.method, each.path, each.query)
+            if asked != before or each.method != "GET":
+                found.append(each)
+            before = asked
+            if len(found) == count:
+                break
+        return found[::-1]
+
     async def wait_for(self, predicate: Callable[[Received], bool], timeout: float) -> Received:  # noqa: ASYNC109  # the caller's words
         """The first request, past or to come, that fits; TimeoutError after `timeout` seconds."""
         for received in self.requests:

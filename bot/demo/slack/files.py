@@ -5,6 +5,14 @@ from typing import Any
 from bot.demo.slack.conversations import known_channel, thread_root
 from bot.demo.slack.state import Json, Message, Refused, Workspace
 
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def picture(slack: Workspace, file_id: str) -> bytes | None:
+    """The bytes of an uploaded PNG, the only kind of file that the page shows."""
+    _, content = slack.uploads.get(file_id, ("", b""))
+    return content if content.startswith(PNG) else None
+
 
 def get_upload_url(slack: Workspace, arguments: Json) -> Json:
     """files.getUploadURLExternal."""
@@ -30,11 +38,14 @@ def complete_upload(slack: Workspace, arguments: Json) -> Json:
         channel = known_channel(slack, arguments["channel_id"])
         if slack.app.bot_user_id not in channel.members:
             raise Refused("not_in_channel")
-        names = ", ".join(file["title"] for file in files)
-        text = f"{arguments.get('initial_comment') or ''}\n📎 {names}".strip()
+        names = ", ".join(file["title"] for file in files if not file["picture"])
+        said = [arguments.get("initial_comment") or "", f"📎 {names}" if names else ""]
+        text = "\n".join(filter(None, said))
         thread_ts = thread_root(slack, channel, arguments.get("thread_ts"))
         author = slack.app.bot_user_id
-        slack.put(Message(channel.id, slack.next_ts(), author, text, [], thread_ts=thread_ts, from_bot=True))
+        ts = slack.next_ts()
+        message = Message(channel.id, ts, author, text, [], thread_ts, from_bot=True, files=tuple(files))
+        slack.put(message)
     return {"files": files}
 
 
@@ -43,4 +54,4 @@ def _file(slack: Workspace, item: Any) -> Json:
     name, content = slack.uploads.get(str(file_id), ("", b""))
     if not content:
         raise Refused("file_not_found")
-    return {"id": file_id, "title": item.get("title") or name}
+    return {"id": file_id, "title": item.get("title") or name, "picture": content.startswith(PNG)}

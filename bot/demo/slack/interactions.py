@@ -65,7 +65,8 @@ class Interactions:
     ) -> Clicked:
         """Taps an element of a message. `value` or `selected_option` choose among options.
 
-        Only what is on the stored message, or was a moment ago, can be tapped; `forged` sends any ids and `value` as if it were.
+        Only what is on the stored message, or was a moment ago, can be tapped; `forged` sends any ids and
+        `value` as if it were.
         """
         try:
             actor, where = self._actor(user), known_channel(self._slack, channel)

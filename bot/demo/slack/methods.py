@@ -56,7 +56,7 @@ METHODS = {
     "views.update": Method(views.update_view, TIER_4),
 }
 
-# What manifest.yml asks for: the bot's scopes and events; and the app-level token's one scope.
+# What manifest.yml asks for: the bot's scopes (optional ones too) and events; and the app-level token's one scope.
 BOT_SCOPES = frozenset(
     {
         "app_mentions:read",
@@ -64,6 +64,7 @@ BOT_SCOPES = frozenset(
         "channels:read",
         "chat:write",
         "commands",
+        "files:write",
         "groups:history",
         "groups:read",
         "usergroups:read",

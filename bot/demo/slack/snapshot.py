@@ -51,6 +51,7 @@ def _message(slack: Workspace, viewer: str, message: Message) -> Json:
         "text": message.text,
         "blocks": message.blocks,
         "edited": message.edited,
+        "files": list(message.files),
         "ephemeral": message.ephemeral_to is not None,
         "reply_count": slack.roots_of_replies.get((message.channel, message.ts), 0),
         "reactions": slack.reactions.get((message.channel, message.ts), []),

@@ -17,6 +17,7 @@ from bot.demo.slack.acts import page_act
 from bot.demo.slack.delivery import HttpTransport, Transport
 from bot.demo.slack.events import Events, Sleep
 from bot.demo.slack.faults import Fault, Faults, Limits
+from bot.demo.slack.files import picture
 from bot.demo.slack.interactions import Clicked, Interactions, Suggested
 from bot.demo.slack.methods import BOT_EVENTS, BOT_SCOPES
 from bot.demo.slack.page import Page, Source
@@ -110,6 +111,7 @@ class SlackStandIn:
         app.router.add_get("/slack/socket", self._sockets.handle)
         app.router.add_post("/slack/response/{token}", self._respond)
         app.router.add_post("/slack/upload/{file}", self._upload)
+        app.router.add_get("/slack/files/{file}", self._picture)
         app.on_shutdown.append(self._stop)
 
     @property
@@ -301,6 +303,13 @@ class SlackStandIn:
         name, _ = self.workspace.uploads[file_id]
         self.workspace.uploads[file_id] = (name, await request.read())
         return web.Response(text="OK")
+
+    async def _picture(self, request: web.Request) -> web.Response:
+        found = picture(self.workspace, request.match_info["file"])
+        if found is None:
+            raise web.HTTPNotFound(text="There is no such picture.")
+        headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "max-age=3600"}
+        return web.Response(body=found, content_type="image/png", headers=headers)
 
     async def _stop(self, app: web.Application) -> None:
         del app

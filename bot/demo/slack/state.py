@@ -39,6 +39,7 @@ class Message:
     edited: bool = False
     from_bot: bool = False
     ephemeral_to: str | None = None
+    files: tuple[Json, ...] = ()
 
     @property
     def action_ids(self) -> list[str]:
@@ -69,7 +70,7 @@ class Workspace:
         clock: Callable[[], float],
         ages: Callable[[], float] | None = None,
     ) -> None:
-        """`clock` gives UTC seconds, for message times; `ages` counts how long handles live (None: it too)."""
+        """`clock` gives UTC seconds, for message times; `ages` those by which handles grow old."""
         self.cast, self.app, self.clock = cast, cast.app, clock
         self.users = {user.id: user for user in cast.users}
         self.usergroups = {group.id: group for group in cast.usergroups}
@@ -236,6 +237,8 @@ class Workspace:
         replies = self.roots_of_replies.get((message.channel, message.ts), 0)
         if replies:
             shown |= {"thread_ts": message.ts, "reply_count": replies}
+        if message.files:
+            shown["files"] = list(message.files)
         if message.metadata is not None:
             shown["metadata"] = message.metadata
         if message.edited:

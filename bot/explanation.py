@@ -1,0 +1,139 @@
+"""One proposal explained as one JSON: from the webhook's bytes to what came of it, with the log. Pure."""
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from bot.forms.redaction import redacted
+from polar.catalog import operations
+from store.explained import Explained, LogRow
+from store.models import Call, Mode, Proposal, StoredEvent
+from store.trust_models import Shape
+
+FORMAT = "polar-approvals explanation 1"
+_DRAW = (
+    "HMAC-SHA-256 of the proposal's id with a secret, as a share of all that it can be; below the probability"
+)
+
+
+def explanation(found: Explained, now: datetime) -> dict[str, Any]:
+    """Plain JSON with all that is kept, except what opens something by itself (`bot.forms.redaction`)."""
+    dossier, proposal = found.dossier, found.dossier.proposal
+    sent = [call for call in proposal.calls if call.started_at is not None]
+    return {
+        "format": FORMAT,
+        "made_at": now.isoformat(),
+        "proposal": _proposal(proposal),
+        "webhook": _webhook(dossier.event),
+        "rule": {
+            "name": proposal.rule,
+            "version": proposal.rule_version,
+            "source": dossier.rule_source,
+        },
+        "shape": _shape(found.shape),
+        "score": _score(proposal.gate or {}),
+        "audit": _audit(proposal),
+        "policy": proposal.gate,
+        "decisions": [_plain(asdict(one)) for one in dossier.decisions],
+        "editions": [_edition(asdict(one)) for one in dossier.editions],
+        "calls": [_request(call) for call in proposal.calls],
+        "requests": [call.number for call in sent],
+        "answers": [_answer(call) for call in sent],
+        "trail": [_plain(asdict(one)) for one in dossier.trail],
+        "remarks": [_plain(asdict(one)) for one in dossier.remarks],
+        "outcomes": [_plain(asdict(one)) for one in found.outcomes],
+        "log": {
+            "head": {"seq": found.head[0], "hash": found.head[1]},
+            "rows": [_row(row) for row in found.rows],
+            "trust": [_row(row) for row in found.trust],
+        },
+    }
+
+
+def _proposal(proposal: Proposal) -> dict[str, Any]:
+    names = (
+        "id", "fact_key", "kind", "title", "because", "facts", "risk", "always_asks", "created_at",
+        "proposer", "subject", "amount", "currency", "customer_id", "edition", "digest", "mode", "state",
+        "note", "decided_by", "decided_at", "undoes", "undone_by",
+    )  # fmt: skip
+    return {name: _plain(getattr(proposal, name)) for name in names}
+
+
+def _webhook(event: StoredEvent | None) -> dict[str, Any] | None:
+    if event is None:
+        return None
+    return {
+        "id": event.id,
+        "type": event.type,
+        "sent_at": event.sent_at.isoformat(),
+        "received_at": event.received_at.isoformat(),
+        "body_base64": base64.b64encode(event.body).decode(),
+        "body_sha256": hashlib.sha256(event.body).hexdigest(),
+    }
+
+
+def _shape(shape: Shape | None) -> dict[str, Any] | None:
+    if shape is None:
+        return None
+    return {name: _plain(getattr(shape, name)) for name in ("hash", "family", "words", "risk", "fields")}
+
+
+def _score(gate: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the score was made of when the case came."""
+    if "score" not in gate:
+        return None
+    return {name: gate.get(name) for name in ("n", "k", "epoch", "score", "target", "state", "decree")}
+
+
+def _audit(proposal: Proposal) -> dict[str, Any] | None:
+    """Whether chance chose a person. The secret that decided is not shown."""
+    gate = proposal.gate or {}
+    if gate.get("pi") is None:
+        return None
+    return {"probability": gate["pi"], "drawn": gate.get("verdict") == Mode.AUDIT, "how": _DRAW}
+
+
+def _edition(edition: dict[str, Any]) -> dict[str, Any]:
+    calls = [{name: redacted(value, name) for name, value in call.items()} for call in edition["calls"]]
+    plain: dict[str, Any] = _plain(edition | {"calls": calls})
+    return plain
+
+
+def _request(call: Call) -> dict[str, Any]:
+    """The call as it is or was sent; `whole`: nothing had to be kept out of it."""
+    operation = operations().get(call.operation)
+    shown = {name: redacted(_plain(getattr(call, name)), name) for name in ("path", "query", "body")}
+    real = {name: _plain(getattr(call, name)) for name in shown}
+    return {
+        "number": call.number,
+        "operation": call.operation,
+        "method": None if operation is None else operation.method,
+        "route": None if operation is None else operation.path,
+        **shown,
+        "whole": shown == real,
+        "started_at": _plain(call.started_at),
+    }
+
+
+def _answer(call: Call) -> dict[str, Any]:
+    names = ("number", "state", "status", "error", "answer", "finished_at")
+    return {name: _plain(getattr(call, name)) for name in names}
+
+
+def _row(row: LogRow) -> dict[str, Any]:
+    plain: dict[str, Any] = _plain(asdict(row))
+    return plain
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, times as text."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {str(name): _plain(each) for name, each in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(each) for each in value]
+    return value

@@ -1,0 +1,242 @@
+"""Whether an explanation holds together: every hash, score and fingerprint made anew, offline. Pure."""
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from bot.explanation import FORMAT
+from bot.graduation import audit, score
+from bot.graduation.thresholds import STANDARDS
+from bot.rules.load import version_of
+from polar.catalog import Risk
+from store.ledger import canonical, fingerprint, row_hash
+
+_CLOSE = 1e-5
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at. `fits` None: it cannot be told here, and the words say why."""
+
+    fits: bool | None
+    words: str
+
+
+class NoExplanation(Exception):
+    """What was given is no explanation, or one of another format."""
+
+
+def check(document: Any) -> list[Finding]:
+    """Everything that can be made anew from an explanation. Raises NoExplanation."""
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        raise NoExplanation
+    try:
+        return [finding for look in _LOOKS for finding in look(document)]
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise NoExplanation from error
+
+
+def _rows(document: Mapping[str, Any], *kinds: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Rows of the log about the proposal, with their bodies read."""
+    return [(row, json.loads(row["body"])) for row in document["log"]["rows"] if row["kind"] in kinds]
+
+
+def _asked(document: Mapping[str, Any]) -> dict[str, Any]:
+    return next((body for _, body in _rows(document, "proposed")), {})
+
+
+def _log(document: Mapping[str, Any]) -> Iterator[Finding]:
+    rows = document["log"]["rows"]
+    if not rows:
+        yield Finding(False, "the log has no row about this proposal")
+    by_number = {row["seq"]: row["hash"] for row in [*rows, *document["log"]["trust"]]}
+    head = document["log"]["head"]
+    by_number.setdefault(head["seq"], head["hash"])
+    for row in sorted([*rows, *document["log"]["trust"]], key=lambda row: row["seq"]):
+        at, name = datetime.fromisoformat(row["at"]), f"row {row['seq']} of the log ({row['kind']})"
+        made = row_hash(
+            row["previous"], seq=row["seq"], at=at, kind=row["kind"], subject=row["subject"], body=row["body"]
+        )
+        yield Finding(made == row["hash"], f"{name} has the hash of what it says")
+        if by_number.get(row["seq"] - 1, row["previous"]) != row["previous"]:
+            yield Finding(False, f"{name} follows the row before it")
+        if row["seq"] > head["seq"]:
+            yield Finding(False, f"{name} lies before the newest row, {head['seq']}")
+    if [row["seq"] for row in rows] != sorted({row["seq"] for row in rows}):
+        yield Finding(False, "the rows of the log are in their order")
+
+
+def _webhook(document: Mapping[str, Any]) -> Iterator[Finding]:
+    told, asked = document["webhook"], _asked(document)
+    if told is None:
+        yield Finding(asked.get("event_id") is None, "no webhook is behind it")
+        return
+    try:
+        body = base64.b64decode(told["body_base64"], validate=True)
+    except binascii.Error:
+        yield Finding(False, "the webhook's bytes can be read")
+        return
+    made = hashlib.sha256(body).hexdigest()
+    yield Finding(
+        made == told["body_sha256"] == asked.get("body_sha256"), "the webhook's bytes have their hash"
+    )
+    yield Finding(json.loads(body).get("type") == told["type"], f"the webhook says {told['type']}")
+    yield Finding(told["id"] == asked.get("event_id"), "it is the webhook that the log names")
+
+
+def _rule(document: Mapping[str, Any]) -> Iterator[Finding]:
+    rule, asked = document["rule"], _asked(document)
+    if rule["version"] is None:
+        return
+    yield Finding(
+        version_of(rule["source"]) == rule["version"], "the rule's version is the hash of its source"
+    )
+    same = (rule["name"], rule["version"]) == (asked.get("rule"), asked.get("rule_version"))
+    yield Finding(same, "it is the rule and the version that the log names")
+
+
+def _shape(document: Mapping[str, Any]) -> Iterator[Finding]:
+    shape, asked = document["shape"], _asked(document)
+    if shape is None:
+        yield Finding(asked.get("shape") is None, "it is of no kind of case")
+        return
+    made = hashlib.sha256(canonical(shape["fields"]).encode()).hexdigest()
+    yield Finding(made == shape["hash"] == asked.get("shape"), "the kind's hash is that of its fields")
+    coarse = canonical({name: shape["fields"][name] for name in ("action", "trigger")})
+    family = hashlib.sha256(coarse.encode()).hexdigest()
+    yield Finding(family == shape["family"], "its family is made of action and trigger")
+    fits = shape["fields"]["rule"] == document["rule"]["version"] and shape["fields"]["risk"] == shape["risk"]
+    yield Finding(fits, "the kind is of this rule's version and this risk class")
+
+
+def _policy(document: Mapping[str, Any]) -> Iterator[Finding]:
+    gate = document["policy"]
+    told = [body for _, body in _rows(document, "policy")]
+    if gate is None:
+        yield Finding(not told, "the policy was not asked")
+        return
+    yield Finding(bool(told) and told[0]["gate"] == gate, "what the policy said is what the log says it said")
+    said = document["score"]
+    if said is not None:
+        same = all(gate[name] == value for name, value in said.items())
+        made = score.score(said["n"], said["k"], said["epoch"])
+        fits = same and abs(made - said["score"]) < _CLOSE
+        words = f"{said['n']} cases, {said['k']} bad, epoch {said['epoch']} give the score {said['score']}"
+        yield Finding(fits, words)
+    if gate["verdict"] in ("run", "audit"):
+        yield from _ran(document, gate)
+
+
+def _ran(document: Mapping[str, Any], gate: Mapping[str, Any]) -> Iterator[Finding]:
+    """What a case had to meet to run, or to be drawn for an audit."""
+    standard = STANDARDS.get(Risk(document["shape"]["risk"]))
+    if standard is None or gate["target"] is None:
+        yield Finding(False, "its risk class may run on its own")
+        return
+    limit = (100 - gate["target"]) / 100
+    met = gate["decree"] or score.reached(gate["n"], gate["k"], gate["epoch"], limit)
+    yield Finding(
+        met, "by decree, without a bar" if gate["decree"] else f"the score meets the bar {gate['target']:g}"
+    )
+    yield Finding(
+        gate["state"] == "graduated" and gate["paused"] is None, "its kind ran on its own, unpaused"
+    )
+    probability = audit.probability(gate["audits"][0], standard.audit_floor)
+    drawn = f"{gate['audits'][0]} agreed audits make {probability:g} the chance of another"
+    yield Finding(probability == gate["pi"] == document["audit"]["probability"], drawn)
+    yield Finding(None, "whether chance drew it: only the program has the secret of the draw")
+    yield Finding(_under_caps(gate), "it stayed under every cap of that moment")
+
+
+def _under_caps(gate: Mapping[str, Any]) -> bool:
+    caps, amount = gate["caps"], gate["amount"]
+    if amount > caps["case"] > 0 or (amount and not caps["case"]):
+        return False
+    for name in ("customer", "shape", "day"):
+        (count, spent), (most, money) = gate["spent"][name], caps[name]
+        if count + 1 > most or (amount and spent + amount > money):
+            return False
+    return True
+
+
+def _decisions(document: Mapping[str, Any]) -> Iterator[Finding]:
+    rows = {(row["at"], body["actor"]): body for row, body in _rows(document, "decision")}
+    for one in document["decisions"]:
+        what = f"{one['verdict']} by {one['actor']}"
+        if one["actor"] == "policy":
+            ran = any(body["mode"] == "auto" for _, body in _rows(document, "policy"))
+            yield Finding(ran, f"{what}: the log says that it ran on its own")
+            continue
+        told = rows.pop((one["at"], one["actor"]), None)
+        names = ("verdict", "via", "edition", "tap", "reason")
+        yield Finding(
+            told is not None and all(told[name] == one[name] for name in names), f"{what} is in the log"
+        )
+    if rows:
+        yield Finding(False, f"{len(rows)} decisions of the log are told here")
+
+
+def _requests(document: Mapping[str, Any]) -> Iterator[Finding]:
+    rows = {body.pop("number"): body for _, body in _rows(document, "request")}  # the newest of each counts
+    planned = [
+        body["calls"] for _, body in _rows(document, "proposed", "edited", "restated") if "calls" in body
+    ]
+    for call in document["calls"]:
+        number, name = call["number"], f"request {call['number']} ({call['operation']})"
+        told = rows.get(number)
+        if told is None:
+            yield Finding(number not in document["requests"], f"{name} was not sent")
+            continue
+        made = fingerprint(call["operation"], call["path"], call["query"], call["body"])
+        if not call["whole"]:
+            yield Finding(
+                None, f"{name} holds what opens something and is kept out: its fingerprint is not checked"
+            )
+        else:
+            yield Finding(made == told, f"{name} is what the log says was sent")
+        if planned and number < len(planned[-1]) and "${" not in canonical(planned[-1][number]):
+            yield Finding(planned[-1][number] == told, f"{name} is what was asked")
+
+
+def _answers(document: Mapping[str, Any]) -> Iterator[Finding]:
+    rows = {body["number"]: body for _, body in _rows(document, "answer")}
+    for one in document["answers"]:
+        told = rows.get(one["number"])
+        name = f"the answer to request {one['number']}"
+        if told is None:
+            yield Finding(one["finished_at"] is None, f"{name} is not there yet")
+            continue
+        fits = all(told[each] == one[each] for each in ("state", "status", "error", "answer"))
+        yield Finding(fits, f"{name} is in the log")
+
+
+def _steps(document: Mapping[str, Any]) -> Iterator[Finding]:
+    told = {
+        body["version"]: (body["from"], body["to"], body["actor"])
+        for _, body in _rows(document, "transition")
+    }
+    steps = {step["version"]: (step["from_"], step["to"], step["actor"]) for step in document["trail"][1:]}
+    yield Finding(told == steps, f"its {len(steps)} changes of state are those of the log")
+    came = [(row["at"], body["kind"], body["source"]) for row, body in _rows(document, "outcome")]
+    listed = [(one["at"], one["kind"], one["source"]) for one in document["outcomes"]]
+    yield Finding(sorted(came) == sorted(listed), f"what came of it later ({len(listed)}) is in the log")
+    last = document["trail"][-1]["to"] if document["trail"] else "pending"
+    yield Finding(last == document["proposal"]["state"], f"it is {document['proposal']['state']}")
+
+
+_LOOKS: tuple[Callable[[Mapping[str, Any]], Iterator[Finding]], ...] = (
+    _log,
+    _webhook,
+    _rule,
+    _shape,
+    _policy,
+    _decisions,
+    _requests,
+    _answers,
+    _steps,
+)

@@ -1,0 +1,54 @@
+"""The course of one kind of case as points and events: what a picture shows, and what words say. Pure."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from bot.graduation import score
+from store.models import ShapeState
+from store.trust_models import Change, Course
+
+MOST_POINTS = 400  # more than a picture of 800 dots can show
+
+Point = tuple[datetime, float]
+
+
+def points(course: Course) -> list[Point]:
+    """The score after each counted case, thinned out where there are many; what ends an epoch starts at 0."""
+    tallies = {epoch: list(counted) for epoch, counted in course.before.items()}
+    ends = [(change.at, change.epoch) for change in course.changes if change.fell]
+    kept: list[tuple[datetime, int, int, int]] = []
+    every = max(len(course.points) // MOST_POINTS, 1)
+    newest = -1
+    for number, (at, epoch, bad) in enumerate(course.points):
+        if epoch < newest:
+            continue  # matured after its epoch had ended
+        newest = epoch
+        tally = tallies.setdefault(epoch, [0, 0])
+        tally[0] += 1
+        tally[1] += bad
+        if bad or number % every == 0 or number == len(course.points) - 1:
+            kept.append((at, tally[0], tally[1], epoch))
+    found = [(at, score.score(n, k, epoch)) for at, n, k, epoch in kept]
+    return sorted([*found, *((at, 0.0) for at, _ in ends)], key=lambda point: point[0])
+
+
+def events(course: Course) -> list[tuple[datetime, str]]:
+    """What is marked: the first word decides how (`bot.graduation.plot`)."""
+    changed = [(change.at, _marked(change)) for change in course.changes]
+    return sorted([*changed, *((at, "audit") for at in course.audits)])
+
+
+def in_words(found: Sequence[Point], most: int = 6) -> str:
+    """The last points, for who gets no picture: `12 May 41.2, 19 May 62.0`."""
+    return (
+        ", ".join(f"{at.day} {at:%b} {value:.1f}" for at, value in found[-most:])
+        or "no decision has counted yet"
+    )
+
+
+def _marked(change: Change) -> str:
+    if change.to == ShapeState.GRADUATED:
+        return "graduated"
+    if change.fell:
+        return "demoted"
+    return "paused" if change.to == ShapeState.PAUSED else "turned off"

@@ -1,0 +1,40 @@
+"""The program as a process of its own, which a test starts, kills and starts again."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+
+class Killable:
+    """The process that forks programs (`tests.e2e.killable`), and the program it runs now."""
+
+    def __init__(self, process: "subprocess.Popen[str]", folder: Path) -> None:
+        self._process, self.folder = process, folder
+        self.pid = 0
+
+    def start(self, environment: Mapping[str, str], crash: Sequence[object] = ()) -> None:
+        """Start the program; with `crash` it will end itself at that step."""
+        order = {"environment": dict(environment), "folder": str(self.folder), "crash": list(crash)}
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        self.pid = int(self._line())
+
+    async def ended(self, within: float = 15) -> int:
+        """Wait until the program has ended; its exit code, negative for a signal."""
+        code = int(await asyncio.wait_for(asyncio.to_thread(self._line), within))
+        self.pid = 0
+        return code
+
+    async def kill(self, number: signal.Signals = signal.SIGKILL) -> int:
+        """Send the program a signal; its exit code."""
+        os.kill(self.pid, number)
+        return await self.ended()
+
+    def _line(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline()

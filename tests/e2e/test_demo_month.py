@@ -1,0 +1,113 @@
+"""The demo's month: the real program lives through thirty days in under two minutes, and shows all of it."""
+
+import asyncio
+import json
+import sqlite3
+import time
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, ViewportSize, expect
+
+from bot.demo.desk import Desk
+from bot.demo.month.stage import words_of
+from tests.e2e.app_harness import without_proxies
+
+pytestmark = pytest.mark.slow
+
+MOST_SECONDS = 120
+PHONE: ViewportSize = {"width": 390, "height": 844}
+
+
+def database_of(desk: Desk) -> Path:
+    return Path(desk.app._environment["DATABASE_URL"].partition("///")[2])
+
+
+async def test_a_month_shows_trust_earned_watched_and_lost_and_every_state_of_a_card() -> None:
+    said: list[str] = []
+    with without_proxies():
+        async with Desk.start(say=said.append) as desk:
+            begun = time.perf_counter()
+            assert desk.month.order("play") == {"ok": True}
+            async with asyncio.timeout(MOST_SECONDS + 30):
+                await desk.month.wait()
+            seconds = time.perf_counter() - begun
+            await desk.month.stage.rest()
+            with closing(sqlite3.connect(f"file:{database_of(desk)}?mode=ro", uri=True)) as database:
+                cases = database.execute(
+                    "SELECT rule, kind, mode, state, json_extract(gate, '$.why'), date(created_at / 1000000, "
+                    "'unixepoch') FROM proposals"
+                ).fetchall()
+                trust = [row[0] for row in database.execute("SELECT body FROM ledger WHERE kind = 'shape'")]
+
+            assert desk.month.missed == []
+            assert desk.month.state == "played"
+            assert seconds < MOST_SECONDS
+
+            channel = [each for each in desk.slack.messages() if each.thread_ts is None]
+            texts = [each.text for each in channel]
+            words = [words_of(each) for each in channel]
+            for start in (
+                "Turned on: Let this kind",
+                "Expired: ",
+                "Undone: ",
+                "Declined: ",
+                "Runs on its own now",
+            ):
+                assert any(text.startswith(start) for text in texts), start
+            for part in (" invoices to generate, $", "still wait", "too long for a decision", "left over"):
+                assert any(part in text for text in texts), part
+            assert any("audit: agreed" in each for each in words)
+            assert any(text.startswith("No longer runs on its own") for text in texts)
+
+            modes = Counter((mode, state) for _, _, mode, state, _, _ in cases)
+            assert modes["auto", "succeeded"] >= 1
+            assert modes["audit", "succeeded"] >= 1
+            assert modes["audit", "declined"] == 1
+            assert any("over this kind's cap of today" in (why or "") for *_, why, _ in cases)
+            ran = Counter(day for _, _, mode, _, _, day in cases if mode == "auto")
+            assert max(ran.values()) <= 3
+            assert not {state for *_, state, _, _ in cases} & {"unknown", "executing", "approved", "failed"}
+            states = [json.loads(body)["to"] for body in trust]
+            assert (states[0], states[-1]) == ("graduated", "asking")
+            assert any(each.files for each in channel)  # the picture of the score
+
+            failed = [each for each in desk.slack.workspace.traffic.exchanges if each.error is not None]
+            assert failed == []
+            assert [each for each in desk.polar.requests if each.status >= 500] == []
+            assert all(each.succeeded for each in desk.polar.webhooks.events.values())
+    assert [line for line in said if " ERROR " in line or "Traceback" in line] == []
+
+
+@pytest.mark.browser
+async def test_one_button_on_a_phone_starts_the_month_and_the_progress_moves(browser: Browser) -> None:
+    errors: list[str] = []
+    with without_proxies():
+        async with Desk.start(opening=False) as desk:
+            context = await browser.new_context(
+                viewport=PHONE, has_touch=True, is_mobile=True, locale="en-US"
+            )
+            context.set_default_timeout(20_000)
+            page = await context.new_page()
+            page.on("pageerror", lambda error: errors.append(str(error)))
+            await page.goto(desk.url)
+            await page.get_by_role("button", name="Play a month").tap()
+            bar = page.locator("#month")
+            await expect(bar).to_contain_text("Day 1 of 30")
+            await expect(bar).to_contain_text("Day 2 of 30", timeout=30_000)
+            assert await page.locator("#month progress").evaluate("bar => bar.value") >= 2
+
+            await page.get_by_role("button", name="Pause the month").tap()
+            await expect(page.get_by_role("button", name="Go on with the month")).to_be_visible()
+            await page.locator(".month-said").tap()
+            await expect(page.locator("#month-told li").first).to_be_visible()
+            await page.locator("#tabs [data-go=home]").tap()
+            await expect(page.locator("#month-told")).to_be_hidden()
+            await page.get_by_role("button", name="Stop the month").tap()
+            await expect(page.get_by_role("button", name="Play again")).to_be_visible()
+            assert await page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+            assert desk.month.state == "stopped"
+            await context.close()
+    assert errors == []
