@@ -9,7 +9,7 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 from bot import cards
 from bot.aftermath import Aftermath, Told
 from bot.cards.buttons import CHECK, MARK_DONE, MARK_NOT_DONE, RETRY
-from bot.person import Person
+from bot.person import Person, person_of
 from bot.pipeline.parts import Parts
 from bot.slack import SlackError
 from store.errors import StoreError
@@ -46,8 +46,7 @@ class AftermathButtons:
             log.exception("a button failed after it was acknowledged")
 
     async def _press(self, body: Payload, action: Payload) -> None:
-        user, container = body.get("user") or {}, body.get("container") or {}
-        person = Person(str(user.get("id", "")), user.get("team_id") or (body.get("team") or {}).get("id"))
+        container, person = body.get("container") or {}, person_of(body)
         press = self._presses[action["action_id"]]
         try:
             told = await press(person, str(action.get("value", "")).partition(":")[0])

@@ -27,8 +27,8 @@ from bot.cards.review import (
 from bot.cards.text import clean, escape
 from bot.carving import one_by_one
 from bot.desk import Desk
+from bot.person import Person, person_of
 from bot.pipeline.parts import Parts
-from bot.proposing import Person
 from bot.slack import SlackError
 from store.bundles import close_bundle, get_bundle, give_own_card
 from store.errors import StoreError
@@ -192,7 +192,7 @@ class Bundles:
     async def alone(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
         """One of them is to have a card of its own."""
         await ack()
-        person, view = _person(body), body["view"]
+        person, view = person_of(body), body["view"]
         chosen = str((action.get("selected_option") or {}).get("value", ""))
         try:
             review = loaded(str(view.get("private_metadata", "")))
@@ -220,7 +220,7 @@ class Bundles:
 
     async def reviewed(self, ack: AsyncAck, body: Payload, view: Payload) -> None:
         """Approve was pressed in the modal: the ticked ones. The answer stands in the modal."""
-        working = asyncio.ensure_future(_told(self._submitted(_person(body), view)))
+        working = asyncio.ensure_future(_told(self._submitted(person_of(body), view)))
         await asyncio.wait({working}, timeout=_ANSWER_WITHIN)
         if working.done():
             await ack(response_action="update", view=said_view(*(await working or _NONE_WAITS).split("\n")))
@@ -323,15 +323,10 @@ def _pressed(body: Payload, action: Payload) -> Pressed:
     bundle_id, _, seen = str(action.get("value", "")).partition(":")
     container = body.get("container") or {}
     channel = container.get("channel_id") or (body.get("channel") or {}).get("id")
-    person = _person(body)
+    person = person_of(body)
     press = f"{person.user_id}:{container.get('message_ts')}:{action.get('action_ts')}"
     known = seen.isascii() and seen.isdecimal() and len(seen) < 20
     return Pressed(person, bundle_id, int(seen) if known else 0, press, channel)
-
-
-def _person(body: Payload) -> Person:
-    user = body.get("user") or {}
-    return Person(str(user.get("id", "")), user.get("team_id") or (body.get("team") or {}).get("id"))
 
 
 async def _told(work: Awaitable[str | None]) -> str | None:

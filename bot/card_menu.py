@@ -10,11 +10,12 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 
 from bot.acting import Acted, Acting, ending
 from bot.cards import details, gone, menu
+from bot.cards.buttons import WHY
 from bot.cards.reasons import OTHER, REASON
 from bot.cards.text import escape
 from bot.forms.values import entry
 from bot.links import Links
-from bot.person import Person
+from bot.person import Person, person_of
 from bot.pipeline.parts import Parts
 from bot.proposing import Proposing
 from bot.slack import SlackError
@@ -28,8 +29,9 @@ log = logging.getLogger(__name__)
 Payload = Mapping[str, Any]
 View = dict[str, Any]
 _WITHIN = 2.5  # seconds; Slack waits three for the answer to a submit
-_SLOW = "This takes longer than Slack waits. The thread of the card says so once it is done."
+_SLOW = "This takes longer than Slack waits. What came of it is said here in a moment."
 _BROKE = "Something went wrong here and nothing was done. Close this and choose again."
+_HEADS = {True: "Done", False: "Nothing was done"}
 _CHOOSE = "Choose somebody."
 _PICK = "Choose a time here, or one of the spans above."
 _TITLES = {"edit": "Edit", "snooze": "Snooze", "assign": "Assign", "ask": "Ask in thread"}
@@ -58,7 +60,8 @@ class CardMenu:
     def register(self, app: AsyncApp) -> None:
         """Attach its listeners."""
         app.action(menu.MENU)(self.chosen)
-        app.action(details.DETAILS)(self.details_tapped)
+        for action_id in (details.DETAILS, WHY):
+            app.action(action_id)(self.details_tapped)
         app.action(details.BACK)(self.turned)
         app.action(details.NEXT)(self.turned)
         app.action(REASON)(self.reason_chosen)
@@ -74,7 +77,7 @@ class CardMenu:
         await self._safely(self._open(name, about, body))
 
     async def details_tapped(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
-        """A button that opens the details."""
+        """A button that opens the details; Why? of the question about trust is one."""
         await ack()
         await self._safely(self._open("details", str(action.get("value", "")), body))
 
@@ -97,18 +100,33 @@ class CardMenu:
 
     async def submitted(self, ack: AsyncAck, body: Payload, view: Payload) -> None:
         """A form was sent. The answer goes into the acknowledgement, so it comes first."""
-        doing = asyncio.ensure_future(self._submit(person_of(body), view))
+        person = person_of(body)
+        doing = asyncio.ensure_future(self._submit(person, view))
         await asyncio.wait({doing}, timeout=_WITHIN)
         late = not doing.done()
         if late:  # what is being stored is not broken off: nobody could say whether it was
             await ack(**_updated("Please wait", _SLOW))
         try:
-            answer = await doing
+            came = await doing
         except Exception:
             log.exception("a form of the menu could not be answered")
-            answer = _updated("Nothing was done", _BROKE)
-        if not late:
-            await ack(**answer)
+            came = Acted(False, _BROKE)
+        if late:
+            await self._safely(self._told_late(person, str(view.get("id", "")), came))
+        else:
+            await ack(**_answer(came))
+
+    async def _told_late(self, person: Person, view_id: str, came: Acted | View) -> None:
+        """What came of a form that was slow: in its modal; whispered too if that has been closed meanwhile."""
+        if not isinstance(came, Acted):  # the fields it speaks of are shown no longer
+            came = Acted(False, " ".join(came["errors"].values()))
+        try:
+            await self._parts.slack.update_view(view_id, menu.said_view(_HEADS[came.done], came.said))
+        except SlackError as error:
+            log.info("a slow form cannot be answered in its modal: %s", error)
+            if not came.done:
+                text = f"Your form was slow, and nothing was done. {came.said}"
+                await self._parts.slack.whisper(self._parts.channel, person.user_id, escape(text))
 
     # --- Opening ----------------------------------------------------------------------------------------
 
@@ -178,13 +196,11 @@ class CardMenu:
 
     # --- Submitting -------------------------------------------------------------------------------------
 
-    async def _submit(self, person: Person, view: Payload) -> View:
+    async def _submit(self, person: Person, view: Payload) -> Acted | View:
+        """What came of it, or what is wrong with which field."""
         proposal_id, edition = named(str(view.get("private_metadata") or ""))
         values = (view.get("state") or {}).get("values") or {}
-        came = await self._submits[str(view.get("callback_id"))](person, proposal_id, edition, values)
-        if not isinstance(came, Acted):
-            return came
-        return {} if came.done else _updated("Nothing was done", came.said)
+        return await self._submits[str(view.get("callback_id"))](person, proposal_id, edition, values)
 
     async def _snooze(self, person: Person, proposal_id: str, edition: int, values: Payload) -> Acted | View:
         own, span = _held(values, menu.MOMENT), str((_held(values, menu.SPAN) or {}).get("value", ""))
@@ -228,12 +244,6 @@ class CardMenu:
             log.exception("the menu of a card failed after it had acknowledged")
 
 
-def person_of(body: Payload) -> Person:
-    """Who acts."""
-    user = body.get("user") or {}
-    return Person(str(user.get("id", "")), user.get("team_id") or (body.get("team") or {}).get("id"))
-
-
 def named(value: str) -> tuple[str, int]:
     """`ID:NUMBER`: the proposal, and the edition or page; 0, which there never is, for what is no number."""
     proposal_id, _, number = value.partition(":")
@@ -250,6 +260,13 @@ def _moment(seconds: Any) -> datetime | None:
         return datetime.fromtimestamp(int(seconds), UTC)
     except (ValueError, OverflowError, OSError):
         return None
+
+
+def _answer(came: Acted | View) -> View:
+    """What the acknowledgement of a form says: nothing closes it."""
+    if not isinstance(came, Acted):
+        return came
+    return {} if came.done else _updated(_HEADS[False], came.said)
 
 
 def _errors(found: Mapping[str, str]) -> View:

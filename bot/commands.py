@@ -16,12 +16,14 @@ _NOBODY = Person("", None)
 class Command:
     """One word: what it does in a few words, and what it answers; None for the one that opens a form.
 
-    `paged` ones only look, so that a button may ask for them.
+    `paged` ones only look, so that a button may ask for them. `for_all`: guests and people of other
+    workspaces get an answer too.
     """
 
     about: str
     answer: "Callable[[Screens, Asked], Awaitable[cards.Message]] | None"
     paged: bool = False
+    for_all: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,5 +135,5 @@ COMMANDS: Mapping[str, Command] = {
     ),
     "resume": Command("what is trusted runs on its own again. For who may decide", _resume),
     "status": Command("whether webhooks arrive and all is well, and the last errors", _status),
-    "help": Command("this list", _help),
+    "help": Command("this list", _help, for_all=True),
 }

@@ -14,14 +14,14 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 
 from bot.answers import Answer
 from bot.cards.card import APPROVE, DECLINE
-from bot.cards.home import HOME_LOOK, HOME_OPEN, Home, home_view
+from bot.cards.home import HOME_LOOK, HOME_OPEN, Home, home_view, outside_view
 from bot.cards.text import Block, escape
 from bot.desk import Desk
 from bot.feed import Feed
 from bot.links import Links
 from bot.listeners import asked
+from bot.person import Person, person_of
 from bot.pipeline.parts import Parts
-from bot.proposing import Person
 from bot.screens import Screens
 from bot.set_up import SetUp
 from bot.slack import SlackError, SlackRefused
@@ -96,8 +96,7 @@ class HomeTab:
 
     async def decide(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
         """Approve or Decline was tapped on the Home tab: what came of it is said on top of it."""
-        user = body.get("user") or {}
-        person = Person(str(user.get("id", "")), user.get("team_id"))
+        person = person_of(body)
         deciding = asyncio.ensure_future(self._decide(person, action))
         await asyncio.wait({deciding}, timeout=_ACK_WITHIN)
         await ack()
@@ -168,8 +167,11 @@ class HomeTab:
     async def _publish(self, user: str, home: Home) -> None:
         """Draw one tab; somebody who has none is not drawn again."""
         _, hash_ = self._shown.get(user, ("", None))
+        # Everything on it is customers' names and sums: nothing for guests and other workspaces.
+        refused = await self._parts.authority.outsider(user, None, "look at this")
+        view = home_view(home) if refused is None else outside_view(refused)
         try:
-            hash_ = await self._parts.slack.publish_home(user, home_view(home), hash_)
+            hash_ = await self._parts.slack.publish_home(user, view, hash_)
             self._shown[user] = (_digest(home), hash_)
         except SlackRefused as error:
             if error.code == "hash_conflict":  # drawn meanwhile by a tap or another replica: look again

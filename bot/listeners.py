@@ -12,7 +12,8 @@ from bot import cards
 from bot.cards.buttons import APPROVE, DECLINE, UNDO
 from bot.desk import NO_EDITION, Desk, Tap
 from bot.forms.blocks import CALLBACK, notice
-from bot.proposing import FORM_BROKE, Person, Proposing
+from bot.person import person_of
+from bot.proposing import FORM_BROKE, Proposing
 from store.models import Verdict
 
 log = logging.getLogger(__name__)
@@ -91,16 +92,16 @@ class Listeners:
     async def form_tapped(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
         """Something was chosen in a form."""
         await ack()
-        await _safely(self._proposing.tapped(_person(body), body["view"], action))
+        await _safely(self._proposing.tapped(person_of(body), body["view"], action))
 
     async def form_options(self, ack: AsyncAck, body: Payload, payload: Payload) -> None:
         """Somebody types into a select of a form."""
-        await ack(**await _answered(self._proposing.suggest(_person(body), payload), {"options": []}))
+        await ack(**await _answered(self._proposing.suggest(person_of(body), payload), {"options": []}))
 
     async def form_submitted(self, ack: AsyncAck, body: Payload, view: Payload) -> None:
         """Next or Propose was pressed. The answer goes into the acknowledgement, so it comes first."""
         broken = {"response_action": "update", "view": notice(FORM_BROKE)}
-        await ack(**await _answered(self._proposing.submit(_person(body), view), broken))
+        await ack(**await _answered(self._proposing.submit(person_of(body), view), broken))
 
     async def changed_user(self, event: Payload) -> None:
         """Somebody was deactivated, became a guest, changed their name."""
@@ -114,11 +115,6 @@ class Listeners:
         """See _IGNORED."""
 
 
-def _person(body: Payload) -> Person:
-    user = body.get("user", {})
-    return Person(str(user.get("id", "")), user.get("team_id") or (body.get("team") or {}).get("id"))
-
-
 async def _answered(work: Awaitable[dict[str, Any]], otherwise: dict[str, Any]) -> dict[str, Any]:
     """What the acknowledgement says; when that fails it is logged, and Slack gets `otherwise`."""
     try:
@@ -129,17 +125,17 @@ async def _answered(work: Awaitable[dict[str, Any]], otherwise: dict[str, Any]) 
 
 
 def _tap(body: Payload, action: Payload) -> Tap:
-    user, container = body.get("user") or {}, body.get("container") or {}
-    user_id, pressed_at = str(user.get("id", "")), str(action.get("action_ts") or "")
+    person, container = person_of(body), body.get("container") or {}
+    pressed_at = str(action.get("action_ts") or "")
     proposal_id, edition = asked(str(action.get("value", "")))
     return Tap(
-        user_id=user_id,
-        team_id=user.get("team_id"),
+        user_id=person.user_id,
+        team_id=person.team_id,
         proposal_id=proposal_id,
         edition=edition,
         channel=container.get("channel_id") or (body.get("channel") or {}).get("id"),
         message_ts=container.get("message_ts"),
-        press=f"{user_id}.{pressed_at}"[:80] if pressed_at else None,
+        press=f"{person.user_id}.{pressed_at}"[:80] if pressed_at else None,
     )
 
 

@@ -1,8 +1,9 @@
 """What time brings: expiry, reminders, calls for people, the morning digest. APScheduler holds the timers."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import date, datetime, time, timedelta
 from functools import partial
 from typing import Any
@@ -11,9 +12,11 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from bot.cards import Message
 from bot.cards.digest import Day, digest, escalation, reminder
+from bot.cards.trust import receipts_block
 from bot.pipeline.parts import Parts
 from bot.policy import Schedule
 from bot.slack import SlackError
+from bot.trust import Trust
 from store.ledger import head
 from store.models import Proposal
 from store.notices import add_notice
@@ -26,6 +29,7 @@ _CHART_DAYS = 7
 # A digest that could not be made in the morning (the program was down) is no news in the evening.
 _DIGEST_UNTIL = timedelta(hours=6)
 _LINKED = 10
+_DAY = timedelta(days=1)
 
 Step = Callable[[Parts], Awaitable[None]]
 
@@ -42,12 +46,18 @@ async def timers(
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}, timezone="UTC"
     )
     for name, (step, seconds) in {**_STEPS, **more}.items():
-        scheduler.add_job(partial(step, parts), "interval", seconds=seconds / speed, id=name)
+        scheduler.add_job(partial(_until_stopped, step, parts), "interval", seconds=seconds / speed, id=name)
     scheduler.start()
     try:
         yield
     finally:
         scheduler.shutdown(wait=False)
+
+
+async def _until_stopped(step: Step, parts: Parts) -> None:
+    """Run a step. A stop in its midst is no error, which APScheduler would log it as: all state is stored."""
+    with suppress(asyncio.CancelledError):
+        await step(parts)
 
 
 async def close_late(parts: Parts) -> None:
@@ -90,8 +100,7 @@ async def escalate(parts: Parts) -> None:
 
 
 async def _call(parts: Parts, kind: str, waiting: Sequence[Proposal], message: Message) -> None:
-    ids = [proposal.id for proposal in waiting]
-    await parts.store.do(call_people, kind, ids, _stored(message), parts.clock())
+    await parts.store.do(call_people, kind, waiting, _stored(message), parts.clock())
     parts.wake("notices")
 
 
@@ -139,14 +148,16 @@ async def _digest(parts: Parts, day: date) -> Message | None:
     start, end = _bounds(parts, day)
     of_day = await parts.store.do(numbers, start, end)
     waiting = await parts.store.do(waiting_since, end)
-    if not (of_day.asked or of_day.decided or waiting):
+    ran = receipts_block(await Trust(parts).ran(parts.clock() - _DAY), "digest")
+    if not (of_day.asked or of_day.decided or waiting or ran):
         return None
     chart = []
     for back in reversed(range(_CHART_DAYS)):
         one = day - timedelta(days=back)
         chart.append(Day(one, await parts.store.do(decided_between, *_bounds(parts, one))))
     seq, digest_of_log = await parts.store.do(head)
-    return digest(day, of_day, waiting, chart, seal=f"{seq} rows, {digest_of_log[:16]}")
+    more = [] if ran is None else [ran]
+    return digest(day, of_day, waiting, chart, more=more, seal=f"{seq} rows, {digest_of_log[:16]}")
 
 
 def _bounds(parts: Parts, day: date) -> tuple[datetime, datetime]:

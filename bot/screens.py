@@ -23,6 +23,7 @@ from bot.cards.queue import (
     queue_message,
     show_message,
 )
+from bot.cards.text import escape
 from bot.feed import Feed, said
 from bot.links import Links
 from bot.pipeline.parts import Parts
@@ -155,6 +156,13 @@ class Screens:
         before = await self._parts.store.do(resume, by=by, at=self._parts.clock(), notice=notice)
         self._told()
         return resumed_message(by, Pause(before.by, before.at, before.why)) if before else nothing_to_resume()
+
+    async def outsider(self, person: Person) -> cards.Message | None:
+        """Why somebody may look at nothing here; None for everybody who works here."""
+        reason = await self._parts.authority.outsider(person.user_id, person.team_id, "look at this")
+        return (
+            None if reason is None else refused_message(escape(f"{reason} /polar help works for everybody."))
+        )
 
     async def _refusal(self, person: Person) -> cards.Message | None:
         authority = self._parts.authority

@@ -11,7 +11,8 @@ from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
 from bot import cards
 from bot.cards.queue import BACK, NEXT
 from bot.commands import COMMANDS, Asked, read_command
-from bot.proposing import Person, Proposing
+from bot.person import person_of
+from bot.proposing import Proposing
 from bot.screens import Screens
 from store.errors import StoreError
 
@@ -35,13 +36,12 @@ class SlashCommand:
 
     async def command(self, ack: AsyncAck, body: Payload, respond: AsyncRespond) -> None:
         """`/polar`: see COMMANDS. What opens a form is acknowledged first, what is shown comes with it."""
-        person = Person(str(body.get("user_id", "")), body.get("team_id"))
-        asked = read_command(str(body.get("text") or ""), person)
+        asked = read_command(str(body.get("text") or ""), person_of(body))
         if asked.command.answer is None:
             await ack()
             await self._propose(body, asked, respond)
             return
-        answering = asyncio.ensure_future(_told(asked.command.answer(self._screens, asked)))
+        answering = asyncio.ensure_future(_told(self._answer(asked)))
         await asyncio.wait({answering}, timeout=_ANSWER_WITHIN)
         reply: AsyncAck | AsyncRespond = ack
         if not answering.done():
@@ -54,14 +54,20 @@ class SlashCommand:
     async def turn(self, ack: AsyncAck, body: Payload, action: Payload, respond: AsyncRespond) -> None:
         """Back or Next was tapped below a list: the value is the command of that page."""
         await ack()
-        user = body.get("user") or {}
-        person = Person(str(user.get("id", "")), user.get("team_id"))
-        asked = read_command(str(action.get("value", "")), person)
+        asked = read_command(str(action.get("value", "")), person_of(body))
         if asked.command.answer is None or not asked.command.paged:
             log.warning("a button asked for %r, which no button shows", asked.word[:40])
             return
-        message = await _told(asked.command.answer(self._screens, asked))
+        message = await _told(self._answer(asked))
         await respond(text=message.text, blocks=list(message.blocks), replace_original=True)
+
+    async def _answer(self, asked: Asked) -> cards.Message:
+        """What was asked for; help alone is for everybody, guests and other workspaces see no customers."""
+        command = asked.command
+        assert command.answer is not None  # noqa: S101 - the caller has looked
+        if not command.for_all and (refused := await self._screens.outsider(asked.person)) is not None:
+            return refused
+        return await command.answer(self._screens, asked)
 
     async def _propose(self, body: Payload, asked: Asked, respond: AsyncRespond) -> None:
         async def tell(text: str) -> None:

@@ -11,8 +11,9 @@ from slack_bolt.async_app import AsyncApp, AsyncBoltContext
 from bot.acting import Acted, Acting
 from bot.cards import details
 from bot.cards.text import Element, bullets, clean, escape, glue, line, rich, words
+from bot.cards.whispers import Whisper
 from bot.desk import Desk
-from bot.person import Person
+from bot.person import Person, writer_of
 from bot.pipeline.parts import Parts
 from bot.slack import SlackError
 from bot.thread_words import Asked, help_line, is_addressed, plain_text, read, user_of
@@ -58,7 +59,8 @@ class Said:
         return datetime.fromtimestamp(float(self.ts), UTC)
 
 
-Answer = Acted | Notice | None  # told to one person when it was not done; a line for everybody; nothing
+# Told to one person when it was not done; the same, in Slack's markup already; a line for everybody; nothing.
+Answer = Acted | Whisper | Notice | None
 
 
 class Threads:
@@ -109,8 +111,7 @@ class Threads:
             keep_message, thread.ids, user, plain_text(text), at=self._parts.clock(), channel=channel, ts=ts
         )
         if new and addressed:
-            person = Person(user, _team(event))
-            await self._answer(Said(person, channel, ts, str(root), read(text, bot), thread))
+            await self._answer(Said(writer_of(event), channel, ts, str(root), read(text, bot), thread))
 
     async def _answer(self, said: Said) -> None:
         word = said.asked.word
@@ -125,6 +126,8 @@ class Threads:
         if isinstance(answer, Acted):
             if not answer.done:
                 await self._whisper(said.channel, said.person.user_id, answer.said, said.root)
+        elif isinstance(answer, Whisper):
+            await self._tell(said.channel, said.person.user_id, answer, said.root)
         elif answer is not None:
             await self._line(said, answer)
 
@@ -162,7 +165,7 @@ class Threads:
         answer = await self._desk.approve(
             said.person, found.id, via="thread", edition=edition, tap=_press(said), channel=said.channel
         )
-        return None if answer.shown else Acted(False, answer.text)
+        return None if answer.shown else answer.text
 
     async def _decline(self, said: Said, found: Proposal) -> Answer:
         edition = await self._parts.store.do(edition_at, found.id, said.at)
@@ -172,7 +175,7 @@ class Threads:
         )
         if answer.counts and reason:
             return await self._acting.reason(said.person, found.id, text=reason)
-        return None if answer.shown else Acted(False, answer.text)
+        return None if answer.shown else answer.text
 
     async def _hold(self, said: Said, found: Proposal) -> Answer:
         return await self._acting.hold(said.person, found.id)
@@ -205,8 +208,11 @@ class Threads:
         self._parts.wake("notices")
 
     async def _whisper(self, channel: str, user: str, text: str, thread_ts: str | None) -> None:
+        await self._tell(channel, user, escape(clean(text, 1_500)), thread_ts)
+
+    async def _tell(self, channel: str, user: str, text: Whisper, thread_ts: str | None) -> None:
         try:
-            await self._parts.slack.whisper(channel, user, escape(clean(text, 1_500)), thread_ts)
+            await self._parts.slack.whisper(channel, user, text, thread_ts)
         except SlackError as error:
             log.warning("%s could not be answered in a thread: %s", user, error)
 
@@ -218,11 +224,3 @@ def _told(found: Proposal, name: str, text: str, parts: list[Element]) -> Notice
 def _press(said: Said) -> str:
     """Names this message, however often Slack tells of it."""
     return f"{said.channel}.{said.ts}"
-
-
-def _team(event: Payload) -> str | None:
-    """The workspace of whoever wrote: in a shared channel `team` may be ours, but never `user_team`.
-
-    https://docs.slack.dev/apis/slack-connect
-    """
-    return event.get("user_team") or event.get("source_team") or event.get("team")

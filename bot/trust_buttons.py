@@ -8,7 +8,7 @@ from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
 
 from bot.cards.text import escape
 from bot.cards.trust_list import PLOT, TURN_OFF, TURN_ON
-from bot.person import Person
+from bot.person import person_of
 from bot.trust_screen import TrustScreen
 from store.errors import StoreError
 
@@ -37,8 +37,7 @@ class TrustButtons:
             log.exception("a button of trust failed after it was acknowledged")
 
     async def _press(self, body: Payload, action: Payload, respond: AsyncRespond) -> None:
-        user, action_id = body.get("user") or {}, str(action.get("action_id"))
-        who = Person(str(user.get("id", "")), user.get("team_id") or (body.get("team") or {}).get("id"))
+        who, action_id = person_of(body), str(action.get("action_id"))
         shape, _, rest = str(action.get("value", "")).partition(" ")
         page, _, about = rest.partition(" ")
         try:

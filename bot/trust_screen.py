@@ -79,7 +79,7 @@ class TrustScreen:
         try:
             if action_id == TURN_OFF:
                 return await self._trust.turn_off(who, start)
-            found = await self._parts.store.do(find_shape, start)
+            found = await self._parts.store.do(find_shape, start) if start else None
             paused = found is not None and found.state == ShapeState.PAUSED
             return await (self._trust.turn_on_again if paused else self._trust.decree)(who, start)
         except StoreError:
@@ -87,7 +87,7 @@ class TrustScreen:
 
     async def plot(self, who: Person, start: str) -> str:
         """Put a kind's picture into the channel of the cards; what to tell whoever asked."""
-        shape = await self._parts.store.do(find_shape, start)
+        shape = await self._parts.store.do(find_shape, start) if start else None
         if shape is None:
             return "There is no such kind of case any more. /polar trust lists those there are."
         way = await self._parts.store.do(course, shape.hash, self._parts.clock())

@@ -6,16 +6,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, case, func, select, update
+from sqlalchemy import Connection, select, update
 
 from store.database import insert_new
 from store.labels import relabel, tally
 from store.models import ProposalKind, ProposalState, ShapeState
 from store.notices import add_notice
 from store.proposals import advance, propose_by_hand
+from store.replay import draw_secret, past_cases
 from store.shapes import get_shape, graduate
 from store.tables import marks, proposals
-from store.trust_models import PROGRAM, Assessor, LastOffer, Rehearsal
+from store.trust_models import PROGRAM, Assessor, LastOffer
 from store.trust_tables import labels, ledger, shapes
 
 _READ, _RIPE = (
@@ -23,6 +24,7 @@ _READ, _RIPE = (
     "assess:ripe",
 )  # marks: how far the log is read, and until when labels are counted
 _CHUNK = 500
+_REHEARSED = 2_000  # cases a back-test on a card walks at most: a third of a second
 _CASE_KINDS = ("decision", "edited", "restated", "transition", "outcome")
 
 
@@ -87,7 +89,9 @@ def _offer(connection: Connection, shape: str, assessor: Assessor, now: datetime
         return False
     if not assessor.wants_offer(found, last_offer(connection, shape), now):
         return False
-    question = assessor.offer(found, rehearsal(connection, shape, assessor.since(now)), now)
+    past = past_cases(connection, shape=shape, most=_REHEARSED)
+    tried = assessor.rehearse(found, past, draw_secret(connection) or b"", now)
+    question = assessor.offer(found, tried, now)
     if not propose_by_hand(connection, question):
         return False
     connection.execute(update(shapes).where(shapes.c.hash == shape).values(offered_at=now))
@@ -106,29 +110,6 @@ def last_offer(connection: Connection, shape: str) -> LastOffer | None:
         return None
     _, _, epoch, n = row.fact_key.split("|")
     return LastOffer(ProposalState(row.state), int(epoch), int(n))
-
-
-def rehearsal(connection: Connection, shape: str, since: datetime) -> Rehearsal:
-    """What would have run since then, by what the gate wrote down at the time, and what people said of it."""
-    would = proposals.c.gate["would_run"].as_boolean().is_(True)
-    own = (
-        proposals.c.shape == shape,
-        proposals.c.kind == ProposalKind.CALLS,
-        proposals.c.created_at >= since,
-        would,
-    )
-    no = case((proposals.c.state == ProposalState.DECLINED, 1), else_=0)
-    totals = connection.execute(select(func.count(), func.coalesce(func.sum(no), 0)).where(*own)).one()
-    amount, currency = proposals.c.gate["amount"].as_integer(), proposals.c.gate["currency"].as_string()
-    moved = connection.execute(select(currency, func.sum(amount)).where(*own, amount > 0).group_by(currency))
-    worst = connection.execute(
-        select(proposals.c.amount, proposals.c.currency, proposals.c.title)
-        .where(*own, proposals.c.state == ProposalState.DECLINED)
-        .order_by(func.coalesce(proposals.c.amount, 0).desc())
-        .limit(1)
-    ).one_or_none()
-    found = None if worst is None else (worst.amount or 0, worst.currency or "", worst.title)
-    return Rehearsal(int(totals[0]), int(totals[1]), {name: int(total) for name, total in moved}, found)
 
 
 def _tell(connection: Connection, row: Any, assessor: Assessor, now: datetime) -> bool:

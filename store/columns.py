@@ -48,11 +48,11 @@ class KeyText(SafeText):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[str]:
-        return dialect.type_descriptor(Text(collation="C" if dialect.name == "postgresql" else None))
+        return Text(collation="C" if dialect.name == "postgresql" else None)
 
 
 class SafeJson(TypeDecorator[Any]):
-    """JSON of which queries read a part: PostgreSQL reads none of it while a NUL or a lone surrogate is in it."""
+    """JSON of which queries read a part: PostgreSQL refuses to where a NUL or a lone surrogate is in it."""
 
     impl = JSON
     cache_ok = True

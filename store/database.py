@@ -4,9 +4,9 @@ import fcntl
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVarTuple
 
-from sqlalchemy import Connection, CursorResult, Engine, Table, create_engine, event
+from sqlalchemy import Connection, CursorResult, Engine, Select, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -14,6 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from store.errors import StoreLocked, StoreUnreachable
 
+Row = TypeVarTuple("Row")
+# A transaction is over in milliseconds: whoever says nothing for so long in the middle of one has vanished.
+VANISHED = "30s"
 _DRIVERS = frozenset({"sqlite+aiosqlite", "postgresql+asyncpg"})
 # Readers of other processes (`export`, a backup) may hold the file for a moment: milliseconds.
 _BUSY = "busy_timeout=5000"
@@ -113,11 +116,16 @@ def add_up(
     key: Sequence[str],
     sums: Sequence[str],
 ) -> None:
-    """INSERT … ON CONFLICT DO UPDATE: where the key is there already, the columns `sums` grow by the new values."""
+    """INSERT … ON CONFLICT DO UPDATE: where the key is there, the columns `sums` grow by the new values."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(table)
     grown = {name: table.c[name] + statement.excluded[name] for name in sums}
     connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=grown), list(rows))
+
+
+def in_pieces(query: Select[*Row]) -> Select[*Row]:
+    """The query with its rows fetched as they are needed: PostgreSQL's driver would load all of them."""
+    return query.execution_options(yield_per=500)
 
 
 def is_file(url: str) -> bool:
@@ -185,9 +193,9 @@ def take_turn(connection: Connection) -> None:
 
     A transaction holds what several callers asked for, so the order of its row locks is nobody's choice:
     without turns two busy replicas ran into a deadlock every other second, and each costs both of them one.
-    What a transaction reads is then true until it ends. Whoever vanishes in the middle of one loses it, and
-    his turn, after half a minute: the server would wait for two hours.
+    What a transaction reads is then true until it ends. Who vanishes in the middle of one loses his turn: by
+    itself the server would wait for two hours.
     """
     if not connection.get_execution_options().get("read_only"):
-        vanished = "set_config('idle_in_transaction_session_timeout', '30s', true)"
+        vanished = f"set_config('idle_in_transaction_session_timeout', '{VANISHED}', true)"
         connection.exec_driver_sql(f"SELECT {vanished}, pg_advisory_xact_lock(7265128)")

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from sqlalchemy import Connection, insert, select
 
+from store.database import in_pieces
 from store.gate import heard
 from store.ledger import append
 from store.models import CallState, Decision, Proposal, ProposalState, Verdict
@@ -128,6 +129,6 @@ def take_back(
 
 def all_decisions(connection: Connection) -> Iterator[Decision]:
     """Every decision, oldest first. Go through it inside the transaction: it is read as you go."""
-    for row in connection.execute(select(decisions).order_by(decisions.c.id)):
+    for row in connection.execute(in_pieces(select(decisions).order_by(decisions.c.id))):
         names = set(Decision.__slots__) - {"verdict"}
         yield Decision(**{name: getattr(row, name) for name in names}, verdict=Verdict(row.verdict))

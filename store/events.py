@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, literal, or_, select, tuple_, update
 
 from store.columns import UtcDateTime
-from store.database import insert_new
+from store.database import in_pieces, insert_new
 from store.models import EventState, NewEvent, Sighting, StoredEvent
 from store.tables import events, subjects
 
@@ -141,7 +141,8 @@ def get_event(connection: Connection, event_id: str) -> StoredEvent | None:
 
 def all_events(connection: Connection) -> Iterator[StoredEvent]:
     """Every webhook, in the order received. Go through it inside the transaction: it is read as you go."""
-    for row in connection.execute(select(events).order_by(events.c.received_at, events.c.id)):
+    rows = connection.execute(in_pieces(select(events).order_by(events.c.received_at, events.c.id)))
+    for row in rows:
         yield _event(row)
 
 

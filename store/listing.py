@@ -18,6 +18,8 @@ from store.worth import worth_in_sql
 PAGE = 8  # proposals on one page
 _P = proposals.c
 _PENDING = _P.state == ProposalState.PENDING
+# Down to the id: the pages of one list must not overlap, and PostgreSQL promises no order among equals.
+_NEWEST = (_P.created_at.desc(), _P.id)
 _UNFINISHED = (ProposalState.APPROVED, ProposalState.EXECUTING, ProposalState.UNKNOWN)
 _MOST_SAME = 6  # ids that begin alike: enough to say that there are several
 
@@ -73,7 +75,7 @@ def queue(
     if which in (ProposalState.UNKNOWN, ProposalState.FAILED):
         # Through the state's index alone: a row is as wide as its card.
         where: ColumnElement[bool] = _P.state == ProposalState(which)
-        order: tuple[Any, ...] = (_P.created_at.desc(),)
+        order: tuple[Any, ...] = _NEWEST
     else:
         snoozed = and_(_P.snoozed_until.is_not(None), _P.snoozed_until > now)
         kinds: dict[str, ColumnElement[bool]] = {
@@ -116,10 +118,8 @@ def mine(connection: Connection, *, person: str, soon: datetime, page: int = 1) 
         assigned=_page(
             connection, ids.where(_PENDING, _P.assignee == person).order_by(*_by_urgency(soon)), page
         ),
-        proposed=_page(
-            connection, ids.where(_P.proposer == person, open_).order_by(_P.created_at.desc()), page
-        ),
-        approved=_page(connection, approved.order_by(_P.created_at.desc()), page),
+        proposed=_page(connection, ids.where(_P.proposer == person, open_).order_by(*_NEWEST), page),
+        approved=_page(connection, approved.order_by(*_NEWEST), page),
     )
 
 
@@ -133,14 +133,14 @@ def history(connection: Connection, *, by: str, value: str, page: int = 1) -> Pa
             select(decisions.c.proposal_id)
             .where(decisions.c.actor == value)
             .group_by(decisions.c.proposal_id)
-            .order_by(func.max(decisions.c.at).desc())
+            .order_by(func.max(decisions.c.at).desc(), decisions.c.proposal_id)
         )
         return _page(connection, acts, page)
     column = {"customer": _P.customer, "customer_id": _P.customer_id, "rule": _P.rule}.get(by)
     if column is None:
-        found = select(_P.id).where(_P.decided_at.is_not(None)).order_by(_P.decided_at.desc())
+        found = select(_P.id).where(_P.decided_at.is_not(None)).order_by(_P.decided_at.desc(), _P.id)
     else:
-        found = select(_P.id).where(column == value).order_by(_P.created_at.desc())
+        found = select(_P.id).where(column == value).order_by(*_NEWEST)
     return _page(connection, found, page)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Connection, Row, select, type_coerce
 
+from store.database import in_pieces
 from store.ledger import START, fingerprint, head, row_hash
 from store.models import CallState, ProposalState
 from store.tables import calls, decisions, events, proposals
@@ -54,7 +55,7 @@ def verify(connection: Connection) -> Verified:
     expected, previous = 1, START
     problems: list[str] = []
     broken: list[_Broken] = []
-    for row in connection.execute(_ROWS):
+    for row in connection.execute(in_pieces(_ROWS)):
         problems += _gap(expected, row.seq)
         if _digest(row, previous, row.seq) == row.hash:
             problems += _checked(connection, row)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import BigInteger, Connection, cast, func, select
 
 from store.models import Mode, OutcomeKind, ProposalState
 from store.shapes import get_shape
@@ -60,7 +60,9 @@ def receipts(connection: Connection, since: datetime, now: datetime) -> list[Rec
 
 def _moved(connection: Connection, ran: tuple[object, ...]) -> dict[str, dict[str, int]]:
     """The money that succeeded, as the gate counted it when it let each case run."""
-    amount, currency = proposals.c.gate["amount"].as_integer(), proposals.c.gate["currency"].as_string()
+    currency = proposals.c.gate["currency"].as_string()
+    # Not as_integer(): on PostgreSQL that ends at two billion, which is a thousand dollars in rupiah.
+    amount = cast(proposals.c.gate["amount"].as_string(), BigInteger)
     rows = connection.execute(
         select(proposals.c.shape, currency, func.sum(amount))
         .where(*ran, proposals.c.state == ProposalState.SUCCEEDED, amount > 0)  # type: ignore[arg-type]  # column conditions

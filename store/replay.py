@@ -1,11 +1,10 @@
 """Queries on the past as a replay walks it: each case with all that came of it, in a few passes."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, select
+from sqlalchemy import Connection, Row, select
 
 from store.models import (
     Decision,
@@ -25,34 +24,43 @@ _NOBODY = (POLICY, PROGRAM)
 
 
 def past_cases(
-    connection: Connection,
-    *,
-    shape: str | None = None,
-    since: datetime | None = None,
-    most: int | None = None,
+    connection: Connection, *, shape: str | None = None, most: int | None = None
 ) -> list[PastCase]:
-    """The proposals of rules, oldest first: of one shape, since some moment, or the newest `most`."""
-    own = select(proposals.c.id).where(proposals.c.kind == ProposalKind.CALLS, *_narrowed(shape, since))
-    if most is not None:
-        own = own.order_by(proposals.c.created_at.desc()).limit(most)
+    """The proposals of rules, oldest first: all, or of one shape the newest `most`."""
+    own = _ids(connection, shape, most)
+    found = proposals.c.id.in_(own)
     rows = connection.execute(
-        select(*_COLUMNS).where(proposals.c.id.in_(own)).order_by(proposals.c.created_at, proposals.c.id)
+        select(*_COLUMNS).where(found).order_by(proposals.c.created_at, proposals.c.id)
     ).all()
     said, later = _decisions(connection, own)
     planned, first, editors = _calls(connection, own), *_editions(connection, own)
     came = _outcomes(connection, own)
-    return [
-        PastCase(
-            proposal=_as_asked(row, first.get(row.id) or planned.get(row.id, ()), edited=row.id in first),
-            state=ProposalState(row.state),
-            decisions=said.get(row.id, ()),
-            edited_by=editors.get(row.id, ()),
-            outcomes=came.get(row.id, ()),
-            first_of_tap=row.id not in later,
-            card_at=row.card_at,
+    money = _money(connection, first)
+    cases = []
+    for row in rows:
+        id_ = row[0]
+        amount, currency = money.get(id_, (row.amount, row.currency))
+        cases.append(
+            PastCase(
+                proposal=_as_asked(row, first.get(id_) or planned.get(id_, ()), amount, currency),
+                state=ProposalState(row.state),
+                decisions=said.get(id_, ()),
+                edited_by=editors.get(id_, ()),
+                outcomes=came.get(id_, ()),
+                first_of_tap=id_ not in later,
+                card_at=row.card_at,
+            )
         )
-        for row in rows
-    ]
+    return cases
+
+
+def _ids(connection: Connection, shape: str | None, most: int | None) -> Any:
+    """Which proposals: as a query for all of them, as a list for the few of one shape."""
+    wanted = select(proposals.c.id).where(proposals.c.kind == ProposalKind.CALLS)
+    if shape is None:
+        return wanted
+    newest = wanted.where(proposals.c.shape == shape).order_by(proposals.c.decided_at.desc()).limit(most)
+    return connection.execute(newest).scalars().all()
 
 
 def kinds(connection: Connection) -> dict[str, NewShape]:
@@ -72,19 +80,15 @@ _COLUMNS = tuple(
     proposals.c[name]
     for name in (
         "id", "rule", "rule_version", "event_id", "subject", "title", "risk", "always_asks", "created_at",
-        "state", "amount", "currency", "customer_id", "shape", "card_at", "gate",
+        "state", "amount", "currency", "customer_id", "shape", "card_at",
     )
 )  # fmt: skip
 
 
-def _narrowed(shape: str | None, since: datetime | None) -> list[Any]:
-    where: list[Any] = [] if shape is None else [proposals.c.shape == shape]
-    return where if since is None else [*where, proposals.c.created_at >= since]
-
-
-def _as_asked(row: Row[Any], planned: Sequence[PlannedCall], *, edited: bool) -> NewProposal:
-    """The proposal as it was made; the gate wrote down the money that an edit has changed since."""
-    gate = (row.gate or {}) if edited else {}
+def _as_asked(
+    row: Row[Any], planned: Sequence[PlannedCall], amount: int | None, currency: str | None
+) -> NewProposal:
+    """The proposal as it was made."""
     return NewProposal(
         id=row.id,
         fact_key="",
@@ -99,47 +103,45 @@ def _as_asked(row: Row[Any], planned: Sequence[PlannedCall], *, edited: bool) ->
         always_asks=row.always_asks,
         calls=tuple(planned),
         created_at=row.created_at,
-        amount=gate.get("amount") or row.amount,
-        currency=gate.get("currency") or row.currency,
+        amount=amount,
+        currency=currency,
         customer_id=row.customer_id,
         shape=row.shape,
     )
 
 
-def _decisions(
-    connection: Connection, own: Select[tuple[str]]
-) -> tuple[Mapping[str, Sequence[Decision]], set[str]]:
+def _money(connection: Connection, edited: Iterable[str]) -> dict[str, tuple[int, str]]:
+    """What the edited ones moved before somebody changed it: the gate wrote it down."""
+    found: dict[str, tuple[int, str]] = {}
+    for id_ in edited:
+        gate = connection.execute(select(proposals.c.gate).where(proposals.c.id == id_)).scalar() or {}
+        if gate.get("amount"):
+            found[id_] = (gate["amount"], gate["currency"])
+    return found
+
+
+def _decisions(connection: Connection, own: Any) -> tuple[Mapping[str, Sequence[Decision]], set[str]]:
     """What people decided, and which proposals were approved by a press that had approved another before."""
+    names = ("proposal_id", "actor", "verdict", "via", "at", "edition", "tap", "seen_at")
     rows = connection.execute(
-        select(decisions)
+        select(*(decisions.c[name] for name in names))
         .where(decisions.c.proposal_id.in_(own), decisions.c.actor.not_in(_NOBODY))
         .order_by(decisions.c.id)
     )
     found: defaultdict[str, list[Decision]] = defaultdict(list)
     pressed: set[str] = set()
     later: set[str] = set()
-    for row in rows:
-        verdict = Verdict(row.verdict)
-        found[row.proposal_id].append(
-            Decision(
-                proposal_id=row.proposal_id,
-                actor=row.actor,
-                verdict=verdict,
-                via=row.via,
-                at=row.at,
-                edition=row.edition,
-                tap=row.tap,
-                seen_at=row.seen_at,
-            )
-        )
-        if row.tap is not None and verdict == Verdict.APPROVE:
-            if row.tap in pressed:
-                later.add(row.proposal_id)
-            pressed.add(row.tap)
+    for id_, actor, said, via, at, edition, tap, seen_at in rows:
+        verdict = Verdict(said)
+        found[id_].append(Decision(id_, actor, verdict, via, at, None, edition, tap, seen_at))
+        if tap is not None and verdict == Verdict.APPROVE:
+            if tap in pressed:
+                later.add(id_)
+            pressed.add(tap)
     return found, later
 
 
-def _calls(connection: Connection, own: Select[tuple[str]]) -> Mapping[str, Sequence[PlannedCall]]:
+def _calls(connection: Connection, own: Any) -> Mapping[str, Sequence[PlannedCall]]:
     rows = connection.execute(
         select(calls.c.proposal_id, calls.c.operation, calls.c.path, calls.c.query, calls.c.body)
         .where(calls.c.proposal_id.in_(own))
@@ -152,7 +154,7 @@ def _calls(connection: Connection, own: Select[tuple[str]]) -> Mapping[str, Sequ
 
 
 def _editions(
-    connection: Connection, own: Select[tuple[str]]
+    connection: Connection, own: Any
 ) -> tuple[Mapping[str, Sequence[PlannedCall]], Mapping[str, Sequence[str]]]:
     """What the edited ones asked first, and which people changed what a proposal asks."""
     rows = connection.execute(
@@ -169,7 +171,7 @@ def _editions(
     return first, editors
 
 
-def _outcomes(connection: Connection, own: Select[tuple[str]]) -> Mapping[str, Sequence[Outcome]]:
+def _outcomes(connection: Connection, own: Any) -> Mapping[str, Sequence[Outcome]]:
     rows = connection.execute(
         select(outcomes).where(outcomes.c.proposal_id.in_(own)).order_by(outcomes.c.at, outcomes.c.id)
     )

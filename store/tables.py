@@ -188,7 +188,7 @@ proposals = Table(
     Column("quiet", Integer, nullable=False, server_default="0"),  # 1: runs on its own and has no card
     Column("mode", Text, nullable=False, server_default=Mode.ASKED),
     Column("shape", Text),
-    Column("gate", JSON(none_as_null=True)),  # what the policy said of it, and why
+    Column("gate", SafeJson(none_as_null=True)),  # what the policy said of it, and why
     UniqueConstraint("fact_key", "rule"),
     one_of("state", ProposalState),
     # SQLite adds no constraint to a table that exists: `kind` and `mode` are checked where rows are read.

@@ -82,12 +82,19 @@ def _waiting(connection: Connection, conditions: Sequence[ColumnElement[bool]]) 
 
 
 def call_people(
-    connection: Connection, kind: str, ids: Sequence[str], message: Mapping[str, Any], at: datetime
-) -> None:
-    """Note a reminder or an escalation for these proposals, to be posted once; no card changes."""
+    connection: Connection, kind: str, waiting: Sequence[Proposal], message: Mapping[str, Any], at: datetime
+) -> bool:
+    """Note a reminder or an escalation for these proposals, to be posted once; no card changes.
+
+    False: another replica has done it since they were read. Nothing is noted.
+    """
     column = _CALLS[kind]
-    connection.execute(update(proposals).where(proposals.c.id.in_(ids)).values({column: at}))
-    add_notice(connection, f"{kind}:{at.isoformat()}", kind=kind, message=message, at=at)
+    own = proposals.c.id.in_([one.id for one in waiting])
+    now = {row.id: row[1] for row in connection.execute(select(proposals.c.id, column).where(own))}
+    if any(now[one.id] != getattr(one, column.name) for one in waiting):
+        return False
+    connection.execute(update(proposals).where(own).values({column: at}))
+    return add_notice(connection, f"{kind}:{at.isoformat()}", kind=kind, message=message, at=at)
 
 
 _CALLS = {"reminder": proposals.c.reminded_at, "escalation": proposals.c.escalated_at}

@@ -159,16 +159,18 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
-    """What would have happened had a kind of case run on its own since some day.
+    """What would have happened had a kind of case run on its own for ninety days.
 
-    `would`: how many would have run; `declined` how many of these a person declined; `moved` the money in
-    minor units by currency; `worst` the largest declined one (amount, currency, title).
+    `would`: how many would have run; `declined`: how many of these a person declined, changed or took back;
+    `moved`: the money in minor units by currency; `worst`: the largest of those declined (amount, currency,
+    title with what came of it); `last`: only so many of the newest cases were looked at, for there are more.
     """
 
     would: int
     declined: int
     moved: Mapping[str, int]
     worst: tuple[int, str, str] | None
+    last: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +191,8 @@ class Assessor(Protocol):
     def learn(self, approved: Sequence[Sequence[PlannedCall]]) -> Mapping[str, Any]:
         """What the novelty gate compares with."""
 
-    def since(self, now: datetime) -> datetime:
-        """How far back an offer looks."""
+    def rehearse(self, shape: Shape, past: "Sequence[PastCase]", secret: bytes, now: datetime) -> Rehearsal:
+        """The back-test of an offer: the kind's newest cases, oldest first, as if it had been on."""
 
     def wants_offer(self, shape: Shape, last: LastOffer | None, now: datetime) -> bool:
         """Whether a person is to be asked to let it run on its own."""

@@ -18,9 +18,25 @@ from bot.rules import EvaluationError, Rule, load_rules
 from polar.catalog import operations
 from polar.events import parse
 from polar.summaries import facts, summarise
-from store.models import Call, CallState, Mode, Proposal, ProposalKind, ProposalState
+from store.models import (
+    Bundle,
+    Call,
+    CallState,
+    Decision,
+    EventState,
+    Mode,
+    Proposal,
+    ProposalKind,
+    ProposalState,
+    RemarkKind,
+    StoredEvent,
+    Transition,
+    Verdict,
+)
+from store.record import Dossier, Edition, Remark
 
 NOW = datetime(2026, 11, 21, 4, tzinfo=UTC)
+LINK = "https://example.slack.com/archives/C1/p1"  # to one of our own messages
 PEOPLE = ("U0ANNA", "U0BEN", "W0CLEO")  # those whom our own elements may mention
 ACTORS = (*PEOPLE, "cli:anna", "policy", "polar-approvals")
 _PAYLOADS = Path(__file__).parent / "payloads" / "deliveries.jsonl"
@@ -146,6 +162,45 @@ def views(draw: st.DrawFn) -> CardView:
     )
 
 
+@st.composite
+def bundles(draw: st.DrawFn) -> Bundle:
+    """Many proposals on one card, in any mixture of states."""
+    found = draw(st.lists(proposals(), min_size=1, max_size=5))
+    members = [replace(one, id=f"p{number}", customer=draw(_MAYBE)) for number, one in enumerate(found)]
+    key = draw(st.sampled_from(["all|generate-invoice", "each|x"]))
+    return Bundle("b0123456789ab", key, NOW, None, 3, "C1", None, None, None, tuple(members))
+
+
+@st.composite
+def trails(draw: st.DrawFn) -> list[Transition]:
+    """Every change of a proposal, by anybody, for any reason."""
+    steps = draw(
+        st.lists(st.tuples(st.sampled_from(list(ProposalState)), _ACTOR, _MAYBE), min_size=1, max_size=6)
+    )
+    return [Transition("p", number, None, to, by, why, NOW) for number, (to, by, why) in enumerate(steps)]
+
+
+@st.composite
+def dossiers(draw: st.DrawFn) -> Dossier:
+    """Everything about a proposal, each word of it typed by somebody."""
+    said, proposal = draw(st.lists(TEXT, min_size=8, max_size=8)), draw(proposals())
+    body = json.dumps({"type": said[0], "data": {said[1]: said[2]}}).encode()
+    asked = {"operation": "refunds:create", "path": {}, "query": {}, "body": {said[3]: said[4]}}
+    edition = Edition(1, said[5], (said[6],), ((said[7], said[0]),), (asked,), draw(_ACTOR), NOW)
+    return Dossier(
+        replace(proposal, customer=said[1], customer_id=said[2], gate={"why": said[3], said[4]: [said[5]]}),
+        draw(st.none() | st.just(StoredEvent("e", said[6], body, NOW, NOW, EventState.DONE, None, 1))),
+        {said[7]: said[0]},
+        {"name": said[1], "on": [said[2]], "body": {said[3]: said[4]}},
+        tuple(draw(trails())),
+        (Decision("p", draw(_ACTOR), Verdict.APPROVE, said[5], NOW, said[6]),),
+        (edition,),
+        tuple(Remark("p", kind, draw(_ACTOR), said[7], None, "C1", "1.3", NOW) for kind in RemarkKind),
+        tuple(draw(st.lists(proposals(), max_size=2))),
+        {"pending": 1},
+    )
+
+
 @cache
 def _rules() -> tuple[Rule, ...]:
     return tuple(load_rules().rules)
@@ -153,10 +208,21 @@ def _rules() -> tuple[Rule, ...]:
 
 @st.composite
 def recorded(draw: st.DrawFn) -> Proposal:
-    """What a rule that ships (else: made-up words) asks about a recorded event full of hostile names."""
-    names = draw(st.lists(_SENT, min_size=3, max_size=3))
-    raw = _poisoned(json.loads(draw(st.sampled_from(RECORDED))), names)
-    event = parse(json.dumps(raw).encode())
+    """What is asked about a recorded event full of hostile names."""
+    return draw(asked_about(draw(poisoned(json.loads(draw(st.sampled_from(RECORDED)))))))
+
+
+@st.composite
+def poisoned(draw: st.DrawFn, body: dict[str, Any]) -> dict[str, Any]:
+    """A payload in which everything that somebody could have typed is hostile."""
+    found: dict[str, Any] = _poisoned(body, draw(st.lists(_SENT, min_size=3, max_size=3)))
+    return found
+
+
+@st.composite
+def asked_about(draw: st.DrawFn, body: dict[str, Any]) -> Proposal:
+    """What a rule that ships (else: made-up words) asks about an event."""
+    event = parse(json.dumps(body).encode())
     shown = tuple((fact.label, fact.value) for fact in facts(event))
     plain = a_proposal(title=f"Do it for {draw(TEXT)}?", because=(summarise(event),), facts=shown)
     ours = [rule for rule in _rules() if event.type in rule.on]
@@ -202,13 +268,19 @@ _MENTIONS = frozenset({"broadcast", "usergroup", "channel"})
 _HIDDEN = frozenset({"Cf", "Cc", "Cs", "Co"})
 
 
+def assert_quiet(text: str) -> None:
+    """What one person is told, in Slack's markup: nothing links or pings but mentions of ours."""
+    assert not _LIVE.search(re.sub("|".join(f"<@{one}>" for one in PEOPLE), "", text)), text
+
+
 def assert_harmless(blocks: Any, text: str = "", *, may_mention: tuple[str, ...] = PEOPLE) -> None:
     """Nothing in these blocks or this `text` is markup, a link, a mention but of ours, or hidden."""
     assert not _LIVE.search(text), text
     assert "\n" not in text
     for element in elements(blocks):
         kind = element.get("type")
-        assert kind not in ("mrkdwn", "markdown", "link"), element
+        assert kind not in ("mrkdwn", "markdown"), element
+        assert kind != "link" or element["url"] == LINK, element
         assert kind not in _MENTIONS, element
         assert kind != "user" or element["user_id"] in may_mention, element
         assert kind != "date" or element["fallback"]

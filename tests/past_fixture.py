@@ -40,6 +40,7 @@ from store.models import (
 )
 from store.outcomes import add_outcome
 from store.proposals import get_proposal
+from store.replay import draw_secret
 from store.shapes import SECRET, all_shapes, change
 from store.tables import marks, proposals
 from store.trust_models import Outcome
@@ -68,8 +69,12 @@ class Past:
         """One case comes; its id."""
         await self.learn()
         self._number += 1
-        body = {"amount": amount, "reason": "other", "order_id": "o"} if operation == "refunds:create" else None
-        id_ = "p" + base64.b32encode(hashlib.sha256(f"{self._number}".encode()).digest()).decode().lower()[:12]
+        body = (
+            {"amount": amount, "reason": "other", "order_id": "o"} if operation == "refunds:create" else None
+        )
+        id_ = (
+            "p" + base64.b32encode(hashlib.sha256(f"{self._number}".encode()).digest()).decode().lower()[:12]
+        )
         proposal = NewProposal(
             id=id_,
             fact_key=f"order.paid|{self._number}",
@@ -151,11 +156,9 @@ def _modes(connection: Connection) -> dict[str, Mode]:
 
 @asynccontextmanager
 async def past(folder: Path, policy: Policy | None = None, *, name: str = "past") -> AsyncIterator[Past]:
-    """An empty database in `folder`, or the one that lies there."""
-    path = folder / f"{name}.db"
-    known = path.exists()
-    async with open_store(f"sqlite+aiosqlite:///{path}") as store:
-        if not known:
+    """An empty database in `folder`, or the past that lies there."""
+    async with open_store(f"sqlite+aiosqlite:///{folder / name}.db") as store:
+        if await store.do(draw_secret) is None:
             await store.do(_prepare)
         yield Past(store, policy or Policy())
 

@@ -19,6 +19,7 @@ from bot.cards.text import (
     words,
 )
 from store.models import Numbers, Proposal, ProposalState
+from store.trust_models import POLICY
 
 _LISTED = 10
 _EIGHTHS = " ▏▎▍▌▋▊▉"  # of a character cell, from the left
@@ -119,8 +120,11 @@ def _numbers(of_day: Numbers) -> list[Element]:
     if of_day.seconds:
         middle = of_day.seconds[len(of_day.seconds) // 2]
         found.append(glue(f" Half were decided within {span(middle)}."))
-    for actor, count in sorted(of_day.people.items(), key=lambda one: (-one[1], one[0]))[:5]:
-        found += [glue("\n"), person(actor), glue(f" {count}")]
+    decided = {actor: count for actor, count in of_day.people.items() if actor != POLICY}
+    for actor, count in sorted(decided.items(), key=lambda one: (-one[1], one[0]))[:5]:
+        found += [glue("\n"), person(actor), glue(f" decided {count}")]
+    if alone := of_day.people.get(POLICY, 0):
+        found.append(glue(f"\n{alone} ran on their own"))
     return found
 
 

@@ -100,6 +100,11 @@ def home_view(home: Home) -> dict[str, Any]:
     return {"type": "home", "blocks": blocks[:100]}
 
 
+def outside_view(refused: str) -> dict[str, Any]:
+    """The Home tab of somebody who may not look at anything: why, in one line."""
+    return {"type": "home", "blocks": [rich("home.outside", line(words(refused, 300)))]}
+
+
 def _header(block_id: str, text: str) -> Block:
     return {"type": "header", "block_id": block_id, "text": _plain(text)}
 

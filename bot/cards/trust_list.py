@@ -135,7 +135,11 @@ def _by_decree(kind: KindLine) -> Element:
         "The caps hold, and one in two cases is still asked at first."
     )
     plain = {"title": "Turn on by decree?", "text": said, "confirm": "Turn on", "deny": "Keep asking"}
-    return {"confirm": {name: {"type": "plain_text", "text": text[:300]} for name, text in plain.items()}}
+    return {
+        "confirm": {
+            name: {"type": "plain_text", "text": text[:300], "emoji": False} for name, text in plain.items()
+        }
+    }
 
 
 def home_section(kinds: Sequence[KindLine], total: int, on: int) -> list[Block]:

@@ -9,14 +9,17 @@ from typing import Any
 
 from bot.cards.trust import change_notice, duration, money
 from bot.graduation import labels, score
+from bot.graduation.backtest import report
 from bot.graduation.novelty import Seen
+from bot.graduation.replay import replay
 from bot.graduation.shape import parameters
 from bot.graduation.standing import lacks, standard_of
 from bot.policy import Policy
 from store.models import NewProposal, PlannedCall, ProposalKind, ProposalState
-from store.trust_models import PROGRAM, CaseHistory, Label, LastOffer, Rehearsal, Shape
+from store.trust_models import PROGRAM, CaseHistory, Label, LastOffer, NewShape, PastCase, Rehearsal, Shape
 
 BACK = timedelta(days=90)
+_MANY = 2_000  # cases from which on a back-test may not reach ninety days back
 SECONDS_A_CASE = 20  # what asking costs a person (graduation.md 3.6)
 ASK_AGAIN_AFTER = 20  # more counted cases after "keep asking"
 _OPEN = (ProposalState.PENDING, ProposalState.APPROVED, ProposalState.EXECUTING)
@@ -37,8 +40,22 @@ class Assessor:
             seen = seen.learn(parameters(calls))
         return seen.to_json() if approved else {}
 
-    def since(self, now: datetime) -> datetime:
-        return now - BACK
+    def rehearse(self, shape: Shape, past: Sequence[PastCase], secret: bytes, now: datetime) -> Rehearsal:
+        """The replay of `python -m bot backtest`, with the kind on from its first case on."""
+        # Of the other kinds nothing is known here: that nobody was there for days cannot be told.
+        trust = self.policy.graduation.model_copy(update={"dead_man": timedelta.max})
+        policy = self.policy.model_copy(update={"graduation": trust})
+        kind = NewShape(shape.hash, shape.family, shape.fields, shape.words, shape.risk)
+        walked = replay(past, {shape.hash: kind}, policy, secret=secret or b"none yet", on=(shape.hash,))
+        total = report(walked, now - BACK).total
+        worst = total.worst
+        return Rehearsal(
+            total.ran,
+            total.bad,
+            dict(total.moved),
+            None if worst is None else (worst.amount, worst.currency, f"{worst.title} ({worst.came})"),
+            len(past) if past and total.cases == len(past) >= _MANY else None,
+        )
 
     def lacks(self, shape: Shape, now: datetime) -> list[str]:
         return lacks(shape, self.policy.graduation, now)
@@ -100,13 +117,15 @@ class Assessor:
         sums = [money(total, currency) for currency, total in sorted(past.moved.items())]
         moved = ", ".join(sums) or "no money"
         tried = (
-            f"{past.would} would have run, {past.declined} of them you declined, {moved} moved, {saved} saved"
+            f"{past.would} would have run, {past.declined} of them you declined or took back, {moved} moved, "
+            f"{saved} saved"
         )
-        said = [f"Had it been on for 90 days: {tried}"]
+        long = "90 days" if past.last is None else f"the last {past.last:,} cases"
+        said = [f"Had it been on for {long}: {tried}"]
         if past.worst is not None:
             amount, currency, title = past.worst
             about = f" ({money(amount, currency)})" if currency else ""
-            said.append(f"The worst of those you declined: {title}{about}")
+            said.append(f"The worst of those: {title}{about}")
         standard = standard_of(shape, self.policy.graduation)
         floor = 0.0 if standard is None else standard.audit_floor
         said.append(

@@ -18,11 +18,9 @@ def points(course: Course) -> list[Point]:
     ends = [(change.at, change.epoch) for change in course.changes if change.fell]
     kept: list[tuple[datetime, int, int, int]] = []
     every = max(len(course.points) // MOST_POINTS, 1)
-    newest = -1
     for number, (at, epoch, bad) in enumerate(course.points):
-        if epoch < newest:
+        if any(fell_at <= at and epoch < begun for fell_at, begun in ends):
             continue  # matured after its epoch had ended
-        newest = epoch
         tally = tallies.setdefault(epoch, [0, 0])
         tally[0] += 1
         tally[1] += bad

@@ -122,7 +122,8 @@ class _Walk:
         self._families: dict[str, list[PastKind]] = {}
         for kind in self.kinds.values():
             self._families.setdefault(kind.shape.family, []).append(kind)
-        self._human_at: datetime | None = None
+        # What runs from the start was turned on by somebody who was there.
+        self._human_at = cases[0].proposal.created_at if on and cases else None
         self._day = _Counted()
         self._of_customer: dict[str, _Counted] = {}
         self._met: dict[tuple[str, str], datetime] = {}

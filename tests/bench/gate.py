@@ -50,14 +50,11 @@ async def gate(rounds: int) -> list[Row]:
         shutil.rmtree(folder)
     return [
         Row("decisions stored", DECISIONS, ""),
-        Row("the gate's reads and judgement, p50", milliseconds((gate for gate, _ in took), 0.5), "ms"),
-        at_most(
-            "the gate's reads and judgement, p99", milliseconds((gate for gate, _ in took), 0.99), "ms", 5
-        ),
-        Row("judged, stored, counted and logged, p50", milliseconds((whole for _, whole in took), 0.5), "ms"),
-        Row(
-            "judged, stored, counted and logged, p99", milliseconds((whole for _, whole in took), 0.99), "ms"
-        ),
+        Row("the gate's reads and judgement, p50", milliseconds((one[0] for one in took), 0.5), "ms"),
+        at_most("the gate's reads and judgement, p99", milliseconds((one[0] for one in took), 0.99), "ms", 5),
+        Row("    of which the processor's, p99", milliseconds((one[1] for one in took), 0.99), "ms"),
+        Row("judged, stored, counted and logged, p50", milliseconds((one[2] for one in took), 0.5), "ms"),
+        Row("judged, stored, counted and logged, p99", milliseconds((one[2] for one in took), 0.99), "ms"),
     ]
 
 

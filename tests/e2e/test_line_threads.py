@@ -103,7 +103,7 @@ async def test_on_hold_nobody_approves_until_it_is_released(line: World) -> None
         say(line, card, f"{BOT} hold")
         await in_thread(line, card, "put this on hold")
         say(line, card, f"{BOT} approve", JONAS)
-        assert "hold" in (await line.whispered(JONAS)).lower()
+        assert f"on hold by <@{MAYA}>" in await line.whispered(JONAS)
         assert (await everything(app, card)).proposal.state == "pending"
         say(line, card, f"{BOT} release", JONAS)
         await in_thread(line, card, "released this")

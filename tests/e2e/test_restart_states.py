@@ -141,7 +141,7 @@ async def being_decided(line: World) -> Message:
 
 
 async def put_off(line: World) -> Message:
-    line.polar.fail_next("429", only=INVOICE, seconds=3_600)
+    line.polar.fail_next("429", 50, only=INVOICE, seconds=3_600)
     return await offering("undo", after("approve", "Approved: "))(line)
 
 
@@ -233,7 +233,7 @@ async def review_open(line: World) -> Message:
 
 async def form_open(line: World) -> Message:
     card = await line.ask("order.paid")
-    assert (await line.slack.command(MAYA, "/polar", "propose refund")).acked
+    assert (await line.slack.command(MAYA, "/polar", "propose customer")).acked
     assert "What should be done" in words_in(await filled(line))
     return card
 

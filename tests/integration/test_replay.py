@@ -21,14 +21,17 @@ _STEPS = st.lists(
         st.sampled_from([300, 900, 1100, 1900]),  # amount
         st.sampled_from(["yes"] * 8 + ["no", "undone", "reversed"]),
     ),
-    min_size=5, max_size=60,
+    min_size=5,
+    max_size=60,
 )
 _EARNED: list[tuple[bytes, timedelta, int]] = []
 
 
 @given(steps=_STEPS)
 @settings(max_examples=25)
-def test_the_replay_of_a_past_judges_each_case_as_the_program_did(steps: list[tuple[float, int, int, str]]) -> None:
+def test_the_replay_of_a_past_judges_each_case_as_the_program_did(
+    steps: list[tuple[float, int, int, str]],
+) -> None:
     asyncio.run(_compare(steps))
 
 

@@ -56,7 +56,7 @@ METHODS = {
     "views.update": Method(views.update_view, TIER_4),
 }
 
-# What manifest.yml asks for: the bot's scopes (optional ones too) and events; and the app-level token's one scope.
+# What manifest.yml asks for: the scopes (optional ones too) and events of the bot; the one of the app token.
 BOT_SCOPES = frozenset(
     {
         "app_mentions:read",

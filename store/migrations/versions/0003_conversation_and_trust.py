@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from store.columns import UtcDateTime
+from store.columns import SafeJson, UtcDateTime
 
 revision = "0003"
 down_revision = "0002"
@@ -307,6 +307,20 @@ def upgrade() -> None:
     op.create_index("ix_decisions_tap", "decisions", ["tap"], unique=False)
     op.add_column("subjects", sa.Column("customer_id", sa.Text(), nullable=True))
     op.create_index("ix_subjects_customer_id", "subjects", ["customer_id", "subject"], unique=False)
-    # Whose it is, for what was seen before this column was: both databases read JSON, each in its own way.
-    told = "state->>'customer_id'" if op.get_bind().dialect.name == "postgresql" else "json_extract(state, '$.customer_id')"
+    if op.get_bind().dialect.name == "postgresql":
+        op.alter_column("subjects", "subject", type_=sa.Text(collation="C"))
+        _make_readable()
+        told = "state->>'customer_id'"
+    else:
+        told = "json_extract(state, '$.customer_id')"
+    # Whose it is, for what was seen before this column was.
     op.execute(f"UPDATE subjects SET customer_id = {told}")  # noqa: S608 - our own words
+
+
+def _make_readable() -> None:
+    """PostgreSQL stops at the first state with a NUL or a lone surrogate that it is to read from."""
+    subjects = sa.table("subjects", sa.column("subject", sa.Text), sa.column("state", SafeJson))
+    escaped = sa.cast(subjects.c.state, sa.Text).regexp_match(r"\\u(0000|d[89a-f])")
+    for row in op.get_bind().execute(sa.select(subjects).where(escaped)).all():
+        same = sa.update(subjects).where(subjects.c.subject == row.subject)
+        op.execute(same.values(state=row.state))

@@ -1,0 +1,188 @@
+"""`/polar trust` over the wire: what it shows, who may switch a kind on or off, and its picture in the channel."""
+
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from bot.app import Running
+from bot.demo.slack.methods import BOT_SCOPES
+from bot.demo.slack.state import Message
+from bot.graduation.score import shown
+from bot.person import Person
+from bot.trust_screen import TrustScreen
+from store.models import Mode, ShapeState, Verdict
+from store.shapes import all_shapes
+from store.trust_models import Shape
+from tests.e2e.app_harness import LENA, MAYA, World, words_of, world
+from tests.past_fixture import Past, past
+
+
+@asynccontextmanager
+async def _house(folder: Path, scopes: frozenset[str] = BOT_SCOPES) -> AsyncIterator[tuple[World, Running]]:
+    """The program over a past in which one kind of case was earned and runs, and one was never trusted."""
+    async with world(folder, slack={"scopes": scopes}) as made:
+        async with past(folder, name="approvals") as lived:
+            lived.now = datetime.now(UTC) - timedelta(days=12)
+            await _live(lived)
+        with sqlite3.connect(folder / "approvals.db") as connection:
+            # Nothing of it is to be sent or drawn: only what it says of trust is looked at.
+            connection.execute("UPDATE proposals SET state = 'succeeded', drawn = 1000")
+            connection.execute("UPDATE events SET state = 'done'")
+            connection.execute("UPDATE notices SET sent_at = due_at")
+        connection.close()
+        async with made.app() as app:
+            yield made, app
+
+
+async def _live(lived: Past) -> None:
+    await lived.earn()
+    for _ in range(30):
+        id_ = await lived.case(1)
+        modes = await lived.modes()
+        await lived.says(id_)
+        lived.now += timedelta(hours=7)
+        if modes[id_] == Mode.AUDIT:
+            break
+    await lived.says(await lived.case(3, 70_000, "refunds:create"), Verdict.DECLINE)
+
+
+async def _ask(house: World, words: str = "trust", user: str = MAYA) -> Message:
+    assert (await house.slack.command(user, "/polar", words)).acked
+    return house.slack.ephemerals(user)[-1]
+
+
+async def _press(house: World, page: Message, action: str, user: str = MAYA, kind: int = 0) -> Message:
+    """Tap the button of a kind on a page; the page as it is then."""
+    before = page.blocks
+    (block, _) = [
+        (each["block_id"], element)
+        for each in page.blocks
+        if each["type"] == "actions"
+        for element in each["elements"]
+        if element["action_id"] == action
+    ][kind]
+    clicked = await house.slack.click(user, page.channel, page.ts, action, block_id=block)
+    assert clicked.acked, clicked.error
+    await house.slack.wait_until(lambda: house.slack.ephemerals(user)[-1].blocks != before, 10)
+    return house.slack.ephemerals(user)[-1]
+
+
+def _said(message: Message) -> str:
+    return " ".join(words_of(message).split())
+
+
+async def _shapes(app: Running) -> dict[str, Shape]:
+    found = await app.parts.store.do(all_shapes)
+    return {"refund" if "efund" in one.words else "invoice": one for one in found}
+
+
+def _actions(page: Message) -> list[list[str]]:
+    return [[e["text"]["text"] for e in b["elements"]] for b in page.blocks if b["type"] == "actions"]
+
+
+async def test_each_kind_is_shown_with_its_score_its_audits_and_what_may_be_done(tmp_path: Path) -> None:
+    async with _house(tmp_path) as (house, app):
+        page = await _ask(house)
+        said = _said(page)
+        shape = (await _shapes(app))["invoice"]
+        assert "2 kinds of case; 1 of all run on their own" in said
+        assert f"R1 · score {shown(shape.n, 0, 0, 90)} · {shape.n} yes 0 no · 90 reached" in said
+        assert "Runs on its own since" in said
+        assert f"audits: {shape.audits_agreed}/{shape.audits} agreed, at most" in said
+        assert "50 cases and $60.00 left today" in said
+        assert "score 0.0 · 0 yes 1 no" in said
+        assert "R2 at 95, then 1 in 10 still asked" in said
+        assert _actions(page) == [["Turn off", "Plot"], ["Plot"]]
+        assert "1 kind of case with “refund”" in _said(await _ask(house, "trust refund"))
+        assert "No kind of case with “unicorns”" in _said(await _ask(house, "trust unicorns"))
+        assert "1 kind of case with" in _said(await _ask(house, f"trust {shape.hash[:10]}"))
+
+
+async def test_who_may_not_decide_switches_nothing(tmp_path: Path) -> None:
+    async with _house(tmp_path) as (house, app):
+        page = await _press(house, await _ask(house, user=LENA), "trust.turn_off", user=LENA)
+        assert "Nothing was changed." in _said(page)
+        assert (await _shapes(app))["invoice"].state == ShapeState.GRADUATED
+
+
+async def test_turned_off_it_keeps_what_it_earned_and_turned_on_again_it_is_no_decree(tmp_path: Path) -> None:
+    async with _house(tmp_path) as (house, app):
+        before = (await _shapes(app))["invoice"]
+        page = await _press(house, await _ask(house), "trust.turn_off")
+        assert _said(page).startswith("Turned off: ")
+        after = (await _shapes(app))["invoice"]
+        assert (after.state, after.epoch, after.n) == (ShapeState.ASKING, before.epoch, before.n)
+        assert after.cause is not None
+        assert after.cause.startswith("turned off by maya")
+        told = await house.slack.wait_for_message(lambda m: "No longer runs on its own" in _said(m), 10)
+        assert "What it has earned stays" in _said(told)
+        page = await _press(house, page, "trust.turn_on")
+        assert _said(page).startswith("Turned on: ")
+        on = (await _shapes(app))["invoice"]
+        assert (on.state, on.decree) == (ShapeState.GRADUATED, False)
+
+
+async def test_below_its_bar_it_is_turned_on_by_decree_after_a_question_and_marked_so(tmp_path: Path) -> None:
+    async with _house(tmp_path) as (house, app):
+        with sqlite3.connect(tmp_path / "approvals.db") as connection:
+            connection.execute("UPDATE shapes SET state = 'asking', n = 12, audits = 0, audits_agreed = 0")
+        connection.close()
+        page = await _ask(house)
+        (button,) = [
+            e for b in page.blocks if b["type"] == "actions" for e in b["elements"] if "confirm" in e
+        ]
+        assert button["confirm"]["text"]["text"].startswith("By decree, no bound: score ")
+        page = await _press(house, page, "trust.turn_on")
+        assert "Its score does not vouch for it" in _said(page)
+        assert "Runs on its own, by decree, no bound since" in _said(page)
+        assert (await _shapes(app))["invoice"].decree
+
+
+async def test_the_plot_is_a_picture_in_the_channel(tmp_path: Path) -> None:
+    async with _house(tmp_path) as (house, _):
+        page = await _press(house, await _ask(house), "trust.plot")
+        assert _said(page).startswith("The picture is in the channel of the cards. Score now 9")
+        (upload,) = house.slack.workspace.uploads.values()
+        assert upload[0].startswith("trust-")
+        assert upload[1].startswith(b"\x89PNG")
+        shown = [m for m in house.slack.messages() if f"<@{MAYA}> asked how far this is trusted" in m.text]
+        assert len(shown) == 1
+
+
+async def test_without_the_scope_the_numbers_are_said_instead(tmp_path: Path) -> None:
+    async with _house(tmp_path, BOT_SCOPES - {"files:write"}) as (house, _):
+        page = await _press(house, await _ask(house), "trust.plot")
+        said = _said(page)
+        assert said.startswith("No picture: the app has no scope files:write (optional in manifest.yml).")
+        assert "Score now 9" in said
+        assert house.slack.workspace.uploads == {}
+
+
+async def test_the_home_tab_says_how_far_each_kind_is_trusted(tmp_path: Path) -> None:
+    async with _house(tmp_path) as (house, _):
+        house.slack.open_home(MAYA)
+        await house.slack.wait_until(lambda: house.slack.home(MAYA) is not None, 10)
+        view = house.slack.home(MAYA)
+        assert view is not None
+        said = _said(Message("C", "1", "U", "", _blocks(view.content)))
+        assert "Trust: 1 of 2 kinds of case run on their own" in said
+        assert "audits: " in said
+
+
+def _blocks(view: dict[str, Any]) -> list[dict[str, Any]]:
+    blocks: list[dict[str, Any]] = view["blocks"]
+    return blocks
+
+
+async def test_a_button_that_names_no_kind_changes_nothing(tmp_path: Path) -> None:
+    async with _house(tmp_path) as (_, app):
+        screen, who = TrustScreen(app.parts), Person(MAYA, app.parts.authority.team_id)
+        before = await _shapes(app)
+        for value in ("", "nothing", "%", "' OR 1=1", "0" * 64):
+            for action in ("trust.turn_off", "trust.turn_on"):
+                assert "There is no such kind of case" in await screen.switch(who, action, value)
+            assert "There is no such kind of case" in await screen.plot(who, value)
+        assert await _shapes(app) == before

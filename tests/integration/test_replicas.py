@@ -1,0 +1,322 @@
+"""Several programs on one database at once: no place under a cap, no yes, no row of the log and no message twice."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, select, text
+
+from store import Store, database, open_store
+from store.acts import Act, due_snoozes, snooze
+from store.assess import assess
+from store.bundles import claim_outgoing
+from store.cards import card_drawn
+from store.database import make_engine, take_turn
+from store.decisions import Terms, approvals, decide
+from store.editions import restate
+from store.execution import begin_call, claim_approved, end_call, finish_execution
+from store.gate import put
+from store.ledger import append
+from store.models import CallState, Decision, Mode, NewProposal, Proposal, ProposalState, ShapeState, Verdict
+from store.proof import verify
+from store.proposals import all_proposals, get_proposal, touch
+from store.shapes import change, note_shape
+from store.spending import ALL, day, spent
+from store.tables import decisions, notices, proposals
+from store.timers import call_people, to_remind
+from store.trust_models import GateInputs, Judged, NewShape, Past
+from tests.integration.conftest import NOW, _new_proposal, _store_proposal
+
+KIND = NewShape("5a9e", "invoice", {"operation": "orders:generate_invoice"}, "An invoice", "R1")
+PLACES = 7
+
+
+@dataclass(frozen=True)
+class Capped:
+    """A policy with so many places a day and nothing else to say."""
+
+    places: int = PLACES
+
+    def shape(self, proposal: NewProposal, past: Past) -> NewShape | None:  # noqa: ARG002 - a Judge
+        return KIND
+
+    def judge(self, proposal: NewProposal, past: Past, inputs: GateInputs | None) -> Judged:  # noqa: ARG002 - a Judge
+        assert inputs is not None
+        free = inputs.shape.state == ShapeState.GRADUATED and inputs.day.count < self.places
+        gate = {"epoch": inputs.shape.epoch, "amount": 3_000_000_000, "currency": "idr"}
+        return Judged(Mode.AUTO if free else Mode.ASKED, gate, 3_000_000_000, "idr")
+
+
+def _trust(connection: Connection) -> None:
+    note_shape(connection, KIND, NOW)
+    change(connection, KIND.hash, ShapeState.GRADUATED, actor="U1", cause="t", at=NOW, decree=True)
+
+
+def _put(connection: Connection, proposal: NewProposal, judge: Capped) -> None:
+    _store_proposal(connection, replace(proposal, id=f"{proposal.id}_of_its_event", fact_key=proposal.id))
+    put(connection, proposal, judge)
+
+
+def _turns(rivals: list[Store], count: int) -> Iterator[tuple[int, Store]]:
+    return ((number, rivals[number % len(rivals)]) for number in range(count))
+
+
+async def test_the_last_place_under_a_cap_is_taken_once(rivals: list[Store]) -> None:
+    await rivals[0].do(_trust)
+    made = [_new_proposal(customer_id=f"c{number}") for number in range(24)]
+    for one in made:
+        await rivals[0].do(_store_proposal, replace(one, id=f"{one.id}_first", fact_key=one.id))
+
+    await asyncio.gather(
+        *(rival.do(put, made[number], Capped()) for number, rival in _turns(rivals, len(made)))
+    )
+
+    found = [await rivals[0].do(get_proposal, one.id) for one in made]
+    assert Counter(one.mode for one in found if one) == {Mode.AUTO: PLACES, Mode.ASKED: 24 - PLACES}
+    counted = await rivals[0].do(spent, ALL, day(NOW), "idr")
+    assert (counted.count, counted.amount) == (PLACES, PLACES * 3_000_000_000)
+    assert (await rivals[0].do(verify)).problems == ()
+
+
+async def test_trust_taken_back_by_one_program_is_gone_for_all(rivals: list[Store]) -> None:
+    await rivals[0].do(_trust)
+    made = [_new_proposal() for _ in range(8)]
+    for one in made:
+        await rivals[0].do(_store_proposal, replace(one, id=f"{one.id}_first", fact_key=one.id))
+
+    async def fall(rival: Store) -> None:
+        to = {"actor": "U1", "cause": "no", "at": NOW, "new_epoch": True}
+        await rival.do(change, KIND.hash, ShapeState.ASKING, **to)
+
+    puts = (rival.do(put, made[number], Capped()) for number, rival in _turns(rivals, len(made)))
+    await asyncio.gather(*puts, fall(rivals[3]))
+    until = NOW + timedelta(minutes=5)
+    taken = await asyncio.gather(
+        *(
+            rival.do(claim_approved, token=f"t{n}", now=NOW, until=until, limit=9)
+            for n, rival in enumerate(rivals)
+        )
+    )
+
+    assert [one.id for part in taken for one in part] == []
+
+
+@pytest.mark.parametrize("people", [1, 2])
+async def test_of_four_approvals_as_many_count_as_are_needed(
+    rivals: list[Store], store_proposal: Callable[..., NewProposal], people: int
+) -> None:
+    made = await rivals[0].do(store_proposal)
+
+    came = await asyncio.gather(
+        *(
+            rival.do(decide, Decision(made.id, f"U{number}", Verdict.APPROVE, "button", NOW), Terms(people))
+            for number, rival in enumerate(rivals)
+        )
+    )
+
+    found = await rivals[0].do(get_proposal, made.id)
+    assert sum(won for won, _ in came) == people
+    assert found is not None
+    assert (found.state, found.version) == (ProposalState.APPROVED, 1 + people)
+    assert len(await rivals[0].do(approvals, made.id, 1)) == people
+
+
+async def test_one_person_at_four_programs_is_one_of_the_two_that_are_needed(
+    rivals: list[Store], store_proposal: Callable[..., NewProposal]
+) -> None:
+    made = await rivals[0].do(store_proposal)
+    yes = Decision(made.id, "U1", Verdict.APPROVE, "button", NOW)
+
+    came = await asyncio.gather(*(rival.do(decide, yes, Terms(2)) for rival in rivals))
+
+    found = await rivals[0].do(get_proposal, made.id)
+    assert sorted(won for won, _ in came) == [False, False, False, True]
+    assert found is not None
+    assert found.state == ProposalState.PENDING
+
+
+async def test_what_is_approved_is_what_was_asked_though_it_changes_at_the_same_moment(
+    rivals: list[Store], store_proposal: Callable[..., NewProposal]
+) -> None:
+    for _ in range(8):
+        made = await rivals[0].do(store_proposal)
+        new = replace(made, title="Another question?")
+        (won, _), (changed, _), *_ = await asyncio.gather(
+            rivals[0].do(decide, Decision(made.id, "U1", Verdict.APPROVE, "button", NOW)),
+            rivals[1].do(restate, 1, new, changes=(), at=NOW),
+            rivals[2].do(touch, made.id, NOW, assignee="U2"),
+            rivals[3].do(touch, made.id, NOW, assignee="U3"),
+        )
+        found = await rivals[0].do(get_proposal, made.id)
+        assert found is not None
+        assert won is not changed
+        assert (found.title == made.title) is won
+        assert found.version == 4
+
+
+async def test_four_programs_write_one_log(rivals: list[Store]) -> None:
+    await asyncio.gather(
+        *(rival.do(append, "pause", None, {"number": n}, NOW) for n, rival in _turns(rivals, 60))
+    )
+
+    found = await rivals[0].do(verify)
+    assert (found.rows, found.problems) == (60, ())
+
+
+async def test_the_log_is_checked_as_of_one_moment_while_it_grows(
+    database_url: str, rivals: list[Store]
+) -> None:
+    done = asyncio.Event()
+
+    async def write(rival: Store) -> None:
+        while not done.is_set():
+            await rival.do(append, "pause", None, {}, NOW)
+
+    writing = [asyncio.create_task(write(rival)) for rival in rivals[:2]]
+    async with open_store(database_url, exclusive=False) as reader:
+        found = [await reader.do(verify) for _ in range(12)]
+    done.set()
+    await asyncio.gather(*writing)
+
+    assert [one.problems for one in found] == [()] * 12
+    assert found[0].rows < found[-1].rows
+
+
+async def test_people_are_reminded_and_woken_once(
+    rivals: list[Store], store_proposal: Callable[..., NewProposal]
+) -> None:
+    made = [await rivals[0].do(store_proposal) for _ in range(3)]
+    for one in made:
+        act = Act(one.id, "U1", "Snoozed.", NOW)
+        await rivals[0].do(snooze, act, NOW + timedelta(hours=1))
+    later = NOW + timedelta(hours=5)
+
+    async def remind(number: int, rival: Store) -> bool:
+        about: Any = {"older_than": later, "reminded_before": NOW, "now": later}
+        waiting: list[Proposal] = await rival.do(to_remind, **about)
+        await asyncio.sleep(0)  # as while the links to the cards are asked for
+        at = later + timedelta(microseconds=number)
+        return bool(waiting) and await rival.do(
+            call_people, "reminder", waiting, {"text": "", "blocks": []}, at
+        )
+
+    woken = await asyncio.gather(*(rival.do(due_snoozes, later) for rival in rivals))
+    told = await asyncio.gather(*(remind(number, rival) for number, rival in enumerate(rivals)))
+
+    kinds = await rivals[0].do(
+        lambda c: list(c.execute(select(notices.c.kind).order_by(notices.c.kind)).scalars())
+    )
+    assert sorted(len(ids) for ids in woken) == [0, 0, 0, 3]
+    assert sorted(told) == [False, False, False, True]
+    assert kinds == ["act", "act", "act", "reminder"]
+
+
+async def test_busy_programs_refuse_nothing_and_send_nothing_twice(rivals: list[Store]) -> None:
+    """Everything at once, each program with several things in one transaction: on PostgreSQL no deadlock."""
+    await rivals[0].do(_trust)
+    made = [_new_proposal(customer_id=f"c{number % 3}") for number in range(40)]
+    sent: Counter[str] = Counter()
+    over = asyncio.Event()
+
+    async def asks(number: int, rival: Store) -> None:
+        for one in made[number :: len(rivals)]:
+            await rival.do(_put, one, Capped(12))
+
+    async def decides(number: int, rival: Store) -> None:
+        while not over.is_set():
+            for one in await rival.do(_pending):
+                verdict = Verdict.DECLINE if one.id.endswith("7") else Verdict.APPROVE
+                await rival.do(decide, Decision(one.id, f"U{number}", verdict, "button", NOW))
+            await asyncio.sleep(0.01)
+
+    async def works(number: int, rival: Store) -> None:
+        token, until = f"t{number}", NOW + timedelta(minutes=5)
+        while not over.is_set():
+            taken = await rival.do(claim_approved, token=token, now=NOW, until=until, limit=4)
+            for one in taken:
+                if await rival.do(begin_call, one.id, 0, token=token, now=NOW):
+                    sent[one.id] += 1
+                    end = {"state": CallState.DONE, "now": NOW, "status": 200}
+                    await rival.do(end_call, one.id, 0, token=token, **end)
+                done = ProposalState.SUCCEEDED
+                await rival.do(finish_execution, one.id, done, token=token, now=NOW, reason=None)
+            await asyncio.sleep(0.01)
+
+    async def draws(number: int, rival: Store) -> None:
+        token, until = f"d{number}", NOW + timedelta(minutes=5)
+        while not over.is_set():
+            out = await rival.do(claim_outgoing, token=token, now=NOW, until=until, redraws=5, posts=5)
+            for one in out.cards:
+                drawn: Any = {
+                    "token": token,
+                    "version": one.version,
+                    "channel": "C1",
+                    "ts": one.id,
+                    "at": NOW,
+                }
+                await rival.do(card_drawn, one.id, **drawn)
+            await rival.do(assess, Taught(), NOW)
+            await asyncio.sleep(0.01)
+
+    loops = [asyncio.create_task(f(n, r)) for n, r in enumerate(rivals) for f in (decides, works, draws)]
+    await asyncio.gather(*(asks(number, rival) for number, rival in enumerate(rivals)))
+    async with asyncio.timeout(60):
+        while await rivals[0].do(_unfinished):
+            await asyncio.sleep(0.05)
+    over.set()
+    await asyncio.gather(*loops)
+
+    assert set(sent.values()) == {1}
+    found = await rivals[0].do(lambda c: list(all_proposals(c)))
+    assert sum(one.mode == Mode.AUTO for one in found) == 12
+    assert {one.id for one in found if one.state == ProposalState.SUCCEEDED} == set(sent)
+    decided = await rivals[0].do(lambda c: list(c.execute(select(decisions.c.proposal_id)).scalars()))
+    assert len(decided) == len(set(decided)) == len(found)
+    assert (await rivals[0].do(verify)).problems == ()
+
+
+class Taught:
+    """An assessor that learns nothing: only its reading of the log is under test."""
+
+    def label(self, _case: Any) -> None:
+        return None
+
+    def learn(self, _approved: Any) -> dict[str, Any]:
+        return {}
+
+    def lacks(self, _shape: Any, _now: datetime) -> list[str]:
+        return ["everything"]
+
+    def notice(self, _change: Any) -> None:
+        return None
+
+
+def _pending(connection: Connection) -> list[Proposal]:
+    return [one for one in all_proposals(connection) if one.state == ProposalState.PENDING]
+
+
+def _unfinished(connection: Connection) -> bool:
+    over = (ProposalState.SUCCEEDED, ProposalState.DECLINED)
+    behind = proposals.c.state.not_in(over) | (proposals.c.drawn < proposals.c.version)
+    return connection.execute(select(proposals.c.id).where(behind).limit(1)).first() is not None
+
+
+async def test_a_program_that_vanishes_in_the_middle_keeps_nobody_from_writing(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "VANISHED", "300ms")
+    engine = make_engine(postgres_url)
+    async with open_store(postgres_url) as store:
+        gone = await engine.connect()
+        await gone.run_sync(take_turn)
+        async with asyncio.timeout(5):
+            await store.do(append, "pause", None, {}, NOW)
+        with pytest.raises(Exception, match="idle-in-transaction|connection"):
+            await gone.execute(text("SELECT 1"))
+        await gone.invalidate()
+        await gone.close()
+    await engine.dispose()

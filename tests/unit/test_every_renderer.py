@@ -1,0 +1,397 @@
+"""Every function that draws something for Slack, with hostile words in it: Slack takes it, nothing is markup.
+
+A renderer that is in no table here fails `test_no_renderer_is_left_out`.
+"""
+
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date, timedelta
+from importlib import import_module
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import bot.cards
+from bot.answers import Answer, Came
+from bot.bundles import _summed
+from bot.cards import bundle as on_bundle
+from bot.cards import (
+    buttons,
+    code,
+    details,
+    digest,
+    health,
+    home,
+    menu,
+    queue,
+    reasons,
+    review,
+    rules,
+    status,
+    text,
+    thread,
+    trust,
+    trust_list,
+    whispers,
+)
+from bot.cards.card import card, copy_of
+from bot.cards.view import Message
+from bot.demo.blockkit import lint_blocks, lint_message, lint_options, lint_view
+from bot.forms import blocks as forms
+from bot.forms.drafts import Draft
+from bot.forms.prefill import prefill
+from bot.forms.search import proposable
+from bot.forms.values import currencies
+from bot.thread_words import Asked
+from bot.threads import Said, Threads
+from polar.catalog import Call, Operation, operations
+from store.models import Numbers, ProposalState, ShapeState
+from tests.card_strategies import (
+    LINK,
+    NOW,
+    PEOPLE,
+    TEXT,
+    assert_harmless,
+    assert_quiet,
+    bundles,
+    dossiers,
+    payload,
+    proposals,
+    recorded,
+    trails,
+    views,
+)
+from tests.form_fixture import ANY_ID
+from tests.unit.test_forms_all import CASES, composed
+from tests.unit.test_screens import healths, homes
+
+Strategy = st.SearchStrategy[Any]
+_LATER = NOW + timedelta(days=3)
+_PERSON = st.sampled_from(PEOPLE)
+_WAITING = st.lists(proposals(), min_size=1, max_size=4)
+_COUNT = st.integers(0, 10**6)
+_LINKS = st.just({"p234567abcdef": LINK})
+_PAUSE = st.builds(health.Pause, _PERSON, st.just(NOW), TEXT)
+_PAIRS = st.lists(st.tuples(TEXT, TEXT), max_size=4)
+_CHANGES = st.lists(st.tuples(TEXT, TEXT, TEXT), max_size=5).map(tuple)
+_SHOWN = st.builds(card, proposals(), views())
+_PAGES = st.builds(
+    queue.Pages, st.sampled_from(["queue", "history"]), st.just("x"), st.integers(1, 2_000), st.booleans()
+)
+
+
+@st.composite
+def _kinds(draw: st.DrawFn) -> trust_list.KindLine:
+    return trust_list.KindLine(
+        hash=f"{draw(st.integers(0, 2**64)):064x}",
+        words=draw(TEXT),
+        risk="R1",
+        score=draw(TEXT),
+        state=draw(st.sampled_from(list(ShapeState))),
+        decree=draw(st.booleans()),
+        audits=draw(st.tuples(_COUNT, _COUNT)),
+        bound=draw(st.none() | st.floats(0, 1)),
+        left=draw(TEXT),
+        changed_at=draw(st.none() | st.just(NOW)),
+        cause=draw(TEXT),
+        button=draw(st.sampled_from(["", trust_list.TURN_ON, trust_list.TURN_OFF])),
+        below=draw(st.booleans()),
+        fell=draw(st.none() | st.tuples(st.just(NOW), TEXT)),
+    )
+
+
+_KINDS = st.lists(_kinds(), max_size=trust_list.PAGE, unique_by=lambda kind: kind.hash[:12])
+_TRUST = st.builds(
+    trust_list.TrustPage, _KINDS, _COUNT, _COUNT, st.booleans(), _COUNT,
+    about=TEXT.map(lambda said: " ".join(said.split())[:100]), paused_by=st.none() | _PERSON,
+    rules=st.lists(TEXT, max_size=3), told=TEXT,
+)  # fmt: skip
+_CHANGE = st.fixed_dictionaries({
+    "shape": st.just("a" * 64), "words": TEXT, "from": st.sampled_from(list(ShapeState)),
+    "to": st.sampled_from(list(ShapeState)), "cause": TEXT, "epoch": st.integers(0, 9),
+})  # fmt: skip
+_RAN = st.lists(
+    st.builds(trust.Ran, TEXT, _COUNT, st.dictionaries(st.sampled_from(["usd", "jpy", "<!c"]), _COUNT),
+              _COUNT, _COUNT, st.floats(0, 100), TEXT),
+    max_size=4,
+)  # fmt: skip
+_NUMBERS = st.builds(
+    Numbers, _COUNT, st.dictionaries(st.sampled_from(list(ProposalState)), _COUNT),
+    st.dictionaries(_PERSON | st.just("cli:anna"), _COUNT), st.lists(st.floats(0, 10**6)).map(sorted).map(tuple),
+)  # fmt: skip
+_DAYS = st.lists(st.builds(digest.Day, st.just(date(2026, 11, 20)), _COUNT), max_size=7)
+_REVIEW = st.builds(review.Review, st.just("b1"), st.just(1), st.booleans(), st.integers(-1, 4))
+_RULE = st.builds(
+    rules.RuleLine, TEXT, st.lists(TEXT, max_size=3).map(tuple), TEXT, _COUNT, _COUNT, _COUNT, _COUNT,
+    st.none() | st.just(NOW),
+)  # fmt: skip
+
+
+def _calls(function: Callable[..., Any], *arguments: Strategy, **named: Strategy) -> Strategy:
+    """What it draws from any of these."""
+    given_all = st.tuples(st.tuples(*arguments), st.fixed_dictionaries(named))
+    return given_all.map(lambda both: function(*both[0], **both[1]))
+
+
+# Whole messages, modals, Home views, blocks and what stands in them, by who draws them.
+RENDERERS: Mapping[Callable[..., Any], Strategy] = {
+    function: _calls(function, *arguments)
+    for function, *arguments in (
+        (buttons.actions, proposals(), views()),
+        (card, recorded(), views()),
+        (copy_of, recorded(), st.just(LINK)),
+        (code.code, TEXT),
+        (details.details_view, dossiers(), TEXT, _LINKS, st.integers(-1, 6)),
+        (details.view, st.just("Details"), st.just([text.rich("x", text.line(text.words("x")))]), st.just("p1")),
+        (details.loading,),
+        (digest.reminder, _WAITING, _LINKS),
+        (digest.escalation, _WAITING, st.lists(_PERSON, max_size=2), _LINKS),
+        (digest.digest, st.just(date(2026, 11, 20)), _NUMBERS, _COUNT, _DAYS),
+        (health.status_message, healths()),
+        (health.feed_line, healths()),
+        (health.automatic, st.none() | _PAUSE),
+        (health.paused_message, _PAUSE),
+        (health.resumed_message, _PERSON, _PAUSE),
+        (health.nothing_to_resume,),
+        (health.refused_message, TEXT.map(lambda said: whispers.refusal(said, said))),
+        (home.home_view, homes()),
+        (home.help_message, st.just({"queue": "what waits"}), TEXT, TEXT),
+        (menu.form, st.just("x"), TEXT, proposals(), st.just([]), TEXT),
+        (menu.said_view, TEXT, TEXT),
+        (menu.snooze_view, recorded(), st.just({"4h": "Four hours"}), st.none() | st.just(_LATER)),
+        (menu.assign_view, proposals()),
+        (menu.ask_view, proposals()),
+        (menu.reason_view, proposals()),
+        (menu.thread_message, TEXT, TEXT.map(text.words)),
+        (menu.snoozed_line, _PERSON, st.just(_LATER)),
+        (menu.assigned_line, _PERSON, _PERSON, proposals()),
+        (menu.asked_line, _PERSON, st.none() | _PERSON, TEXT),
+        (menu.held_line, _PERSON),
+        (menu.reason_line, _PERSON, TEXT),
+        (menu.edited_line, _PERSON, _CHANGES),
+        (on_bundle.bundle_line, bundles()),
+        (queue.listed, _WAITING, _LINKS, st.just(NOW)),
+        (queue.row, proposals(), st.sampled_from([None, LINK]), st.just(NOW)),
+        (queue.turn, _PAGES),
+        (queue.content, _SHOWN.map(lambda message: message.blocks), st.just("tag")),
+        (queue.show_message, proposals(), _SHOWN, trails(), st.sampled_from([None, LINK])),
+        (queue.not_found_message, TEXT, st.lists(st.just("p1"), max_size=7)),
+        (reasons.reason_select, proposals()),
+        (review.review_view, _REVIEW, bundles().map(lambda found: found.members)),
+        (review.said_view, TEXT, TEXT),
+        (rules.rules_message, st.lists(_RULE, max_size=8), _PAIRS, st.integers(-1, 3)),
+        (status.status, proposals(), views(), st.sampled_from([75, 300])),
+        (thread.thread_line, recorded(), trails().map(lambda found: found[-1])),
+        (trust.change_notice, _CHANGE),
+        (trust.receipts_block, _RAN, st.just("tag")),
+        (trust_list.trust_message, _TRUST),
+        (trust_list.home_section, _KINDS, _COUNT, _COUNT),
+        (forms.plain, TEXT, st.just(75)),
+        (forms.notice, TEXT),
+        (forms.modal, TEXT, st.just([]), st.just("d1"), TEXT),
+        (forms.opening, st.just("d1"), st.none() | st.just(proposable()), TEXT),
+    )
+} | {
+    on_bundle.bundle_card: _calls(on_bundle.bundle_card, bundles(), deciders=TEXT, now=st.just(NOW)),
+    home.greeting: _calls(home.greeting, TEXT, here=st.booleans()),
+    menu.released_line: _calls(menu.released_line, _PERSON, runs=st.booleans()),
+    queue.queue_message: _calls(
+        queue.queue_message, _WAITING, _LINKS, pages=_PAGES, total=_COUNT, counts=st.just({}), now=st.just(NOW)
+    ),
+    queue.mine_message: _calls(
+        queue.mine_message, st.lists(st.tuples(TEXT, _WAITING), max_size=2), _LINKS, pages=_PAGES, now=st.just(NOW)
+    ),
+    queue.history_message: _calls(
+        queue.history_message, TEXT, _WAITING, _LINKS, pages=_PAGES, now=st.just(NOW)
+    ),
+}  # fmt: skip
+WHISPERS: Mapping[Callable[..., str], Strategy] = {
+    function: _calls(function, *arguments)
+    for function, *arguments in (
+        (whispers.refusal, TEXT, TEXT),
+        (whispers.already_decided, proposals(), st.none() | _PERSON),
+        (whispers.approved, proposals()),
+        (whispers.too_late_to_undo, proposals()),
+        (whispers.withdrawn, TEXT),
+        (whispers.on_hold, proposals()),
+        (whispers.gone,),
+        (whispers.not_stored, TEXT),
+        (whispers.handed, TEXT),
+    )
+}
+# Options and questions: they are drawn inside the pages of forms, below.
+_IN_A_FORM = frozenset(
+    {forms.option, forms.options, forms.operation_options, forms.page_view, forms.leaf_block, forms.choices}
+)
+_PARTS = frozenset({text})  # what all the others are made of
+_SLOW_TO_DRAW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
+
+
+def _public(module: Any) -> Iterator[Callable[..., Any]]:
+    for name, function in inspect.getmembers(module, inspect.isfunction):
+        if function.__module__ == module.__name__ and not name.startswith("_"):
+            yield function
+
+
+def _draws(function: Callable[..., Any]) -> bool:
+    """Whether it returns a message, a view, blocks or elements."""
+    told = str(inspect.signature(function, eval_str=True).return_annotation)
+    return any(
+        name in told for name in (Message.__qualname__, "dict[str, typing.Any]", "Mapping[str, typing")
+    )
+
+
+def test_no_renderer_is_left_out() -> None:
+    modules = [import_module(f"bot.cards.{each.name}") for each in pkgutil.iter_modules(bot.cards.__path__)]
+    drawing = {
+        one for module in (*modules, forms) if module not in _PARTS for one in _public(module) if _draws(one)
+    }
+    assert {one.__qualname__ for one in drawing - set(RENDERERS) - _IN_A_FORM} == set()
+    assert {one.__qualname__ for one in set(_public(whispers)) - set(WHISPERS)} == set()
+
+
+@pytest.mark.parametrize("renderer", RENDERERS, ids=lambda one: f"{one.__module__}.{one.__name__}")
+@settings(max_examples=25, deadline=None, suppress_health_check=_SLOW_TO_DRAW)
+@given(data=st.data())
+def test_whatever_is_drawn_slack_takes_it_and_nothing_in_it_is_markup(
+    renderer: Callable[..., Any], data: st.DataObject
+) -> None:
+    assert_drawn(data.draw(RENDERERS[renderer]))
+
+
+@pytest.mark.parametrize("whisper", WHISPERS, ids=lambda one: one.__name__)
+@settings(max_examples=25, deadline=None, suppress_health_check=_SLOW_TO_DRAW)
+@given(data=st.data())
+def test_whatever_one_person_is_told_nothing_in_it_is_markup(
+    whisper: Callable[..., str], data: st.DataObject
+) -> None:
+    told = data.draw(WHISPERS[whisper])
+
+    assert_quiet(told)
+    assert lint_message({"channel": "C1", "text": told or "-"}) == []
+
+
+def assert_drawn(drawn: Any) -> None:
+    """Slack takes it, whatever it is, and no word in it is markup, a link, a mention, or hidden."""
+    if isinstance(drawn, Message):
+        assert lint_message(payload(drawn)) == []
+        assert_harmless(list(drawn.blocks), drawn.text)
+    elif isinstance(drawn, tuple) and drawn and isinstance(drawn[0], str):  # the kind of a notice, and it
+        assert_drawn(drawn[1])
+    elif isinstance(drawn, Mapping):
+        _assert_object(dict(drawn))
+    elif drawn:
+        _assert_several(list(drawn))
+
+
+def _assert_object(drawn: dict[str, Any]) -> None:
+    kind = drawn.get("type")
+    if kind is None:  # a notice
+        assert lint_message({"channel": "C1", **drawn}) == []
+        assert_harmless(drawn["blocks"], drawn["text"])
+    elif kind in ("modal", "home"):
+        assert (
+            lint_view(drawn | {"blocks": drawn["blocks"] or [text.rich("x", text.line(text.words("x")))]})
+            == []
+        )
+        assert_harmless([drawn])
+    elif kind in ("rich_text", "actions", "context", "section", "header", "input"):
+        _assert_several([drawn])
+    elif kind == "plain_text":
+        assert_harmless([drawn])
+    elif kind == "static_select":
+        _assert_several([{"type": "actions", "block_id": "x", "elements": [drawn]}])
+    else:
+        _assert_several([text.rich("x", drawn)])
+
+
+def _assert_several(drawn: list[dict[str, Any]]) -> None:
+    if drawn[0]["type"].startswith("rich_text_"):
+        drawn = [text.rich("x", *drawn)]
+    elif drawn[0]["type"] in ("text", "user", "emoji", "date", "link"):
+        drawn = [text.rich("x", text.line(*drawn))]
+    assert lint_blocks(drawn) == []
+    assert_harmless(drawn)
+
+
+# --- Forms with what is there already -----------------------------------------------------------------------
+
+
+def _poisoned(value: Any, said: str) -> Any:
+    """Every text that a person may have typed there is another one."""
+    if isinstance(value, Mapping):
+        return {key: _poisoned(each, said) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_poisoned(each, said) for each in value]
+    return said if value in ("Anything", "T-shirt size", "gold") else value
+
+
+@pytest.mark.parametrize(("operation", "way", "more"), [case for case in CASES if case.values[2] == "all"])
+@settings(max_examples=5, deadline=None, suppress_health_check=_SLOW_TO_DRAW)
+@given(said=TEXT, name=TEXT)
+def test_a_form_opened_with_what_customers_typed_is_what_slack_takes(
+    operation: Operation, way: int, more: str, said: str, name: str
+) -> None:
+    call = composed(operation, way, more)[1]
+    asked = Call(call.operation, call.path, call.query, _poisoned(call.body, said))
+    filled = prefill(asked, "eur", {ANY_ID: name})
+    if filled is None:  # it cannot be said in the form, and the person is told so
+        return
+    draft = Draft("p1:1", PEOPLE[0], NOW)
+    draft.start(operations()[asked.operation])
+    draft.picks, draft.added, draft.answers = filled.picks, filled.added, dict(filled.answers)
+    _, found = draft.page_items()
+    for number, items in enumerate(found):
+        view = forms.page_view(
+            operation, items, draft.id, answers=draft.answers, number=number, count=len(found), said={"x": said},
+            currencies=currencies(draft.form(), draft.answers, "eur"), watched=frozenset(),
+        )  # fmt: skip
+        assert lint_view(view) == []
+        assert_harmless([view])
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=5))
+def test_what_a_search_offers_is_what_slack_takes(found: list[tuple[str, str]]) -> None:
+    offered = forms.options([(said, value or "x") for said, value in found])
+
+    assert not offered or lint_options({"options": offered}) == []
+    assert_harmless(offered)
+
+
+# --- What is said outside of the cards ----------------------------------------------------------------------
+
+
+class Nobody:
+    """Says who may decide, in words that people chose."""
+
+    def __init__(self, said: str) -> None:
+        self._said = said
+
+    async def describe(self, _: object) -> str:
+        return self._said
+
+
+@pytest.mark.parametrize("word", ["why", "who", "details"])
+@settings(max_examples=40, deadline=None)
+@given(found=recorded() | proposals(), said=TEXT)
+async def test_what_a_thread_is_answered_is_harmless(word: str, found: Any, said: str) -> None:
+    parts: Any = SimpleNamespace(authority=Nobody(said), store=None)
+    threads = Threads(parts, None)  # type: ignore[arg-type] - no decision is taken
+    asked: Any = Said(None, "C1", "1.2", "1.1", Asked(word), None)  # type: ignore[arg-type] - not looked at
+
+    assert_drawn(await threads._does[word](asked, found))
+
+
+@settings(max_examples=60, deadline=None)
+@given(bundles(), TEXT, st.sampled_from(list(Came)))
+def test_what_a_bundle_came_to_is_harmless(bundle: Any, said: str, came: Came) -> None:
+    answers = [(one, Answer(came, whispers.refusal(said, said), one)) for one in bundle.members]
+    told = _summed("approved", bundle, 0, answers)
+
+    assert_quiet(told or "")
+    assert lint_message({"channel": "C1", "text": told or "-"}) == []
