@@ -35,6 +35,10 @@ _NOT_OPEN = "It no longer waits for a decision, so nothing was done. The card sh
 _NOT_DECLINED = "Only what was declined can be given a reason, so nothing was kept. Look at the card."
 _TOO_LATE = "It must be decided by {ends:%d %b %Y %H:%M} UTC and cannot sleep past that. Nothing was done."
 _IN_THE_PAST = "That moment has passed, so nothing was done. Choose a later one."
+_THEIR_OWN = (
+    "They proposed or changed this themselves, so somebody else must approve it, and it was not assigned to "
+    "them. Choose somebody else."
+)
 _HELD = "It is on hold already."
 _NOT_HELD = "It is not on hold."
 _NOTHING_TO_HOLD = "There is nothing to hold: it is not waiting and not about to run. Nothing was changed."
@@ -83,6 +87,9 @@ class Acting:
         if await self._parts.authority.refusal(assignee, None, found) is not None:
             who = await self._parts.authority.describe(found)
             return Acted(False, f"They may not decide this, so it was not assigned to them. {who}.")
+        alone = await self._parts.authority.is_only_approver(assignee, found)
+        if assignee in (found.proposer, found.edited_by) and not alone:
+            return Acted(False, _THEIR_OWN)
         line = menu.assigned_line(person.user_id, assignee, found)
         act = self._said(person, found, f"Assigned to {assignee}.", line)
         return await self._result(self._parts.store.do(assign, act, assignee), "Assigned.")

@@ -8,11 +8,14 @@ from bot import cards
 from bot.cards import whispers
 from bot.cards.effects import does
 from bot.person import Person
+from bot.pipeline.confirm import terms
 from bot.pipeline.parts import LEASE, Parts, new_token
+from bot.pipeline.reads import Reads
 from bot.pipeline.reconcile import ClaimedDoubt, Seen, examine
 from bot.pipeline.stakes import digest_of_proposal
-from bot.pipeline.undo import as_polar_call, inverses
+from bot.pipeline.undo import as_polar_call, changed_since, inverses
 from polar.catalog import operations
+from polar.errors import PolarError
 from store import aftermath
 from store.acts import Act, Came
 from store.models import NewProposal, PlannedCall, Proposal, ProposalKind, ProposalState
@@ -34,6 +37,7 @@ _SEEN: Mapping[Seen, str] = {
         "Look in Polar and say which it is."
     ),
 }
+_LOOK_WITHIN = 5.0  # seconds: somebody waits
 _LOOKING = "Polar is being asked just now. Nothing was changed. Look at the card in a moment."
 
 
@@ -48,19 +52,33 @@ class Aftermath:
     async def undo(self, person: Person, proposal: Proposal) -> Told:
         """Take back what a proposal has done, by the calls that restore what was; what the person is told.
 
-        None: it runs, and the card shows it. The caller has asked whether this person may. Raises StoreError.
+        None: it runs, and the card shows it. What took two people takes two to take back: then it waits for
+        the other one. The caller has asked whether this person may. Raises StoreError.
         """
         back = inverses(proposal)
         over = proposal.state != ProposalState.SUCCEEDED or proposal.undone_at is not None
         if proposal.kind != ProposalKind.CALLS or proposal.undoes is not None or over or not back:
             return whispers.NOTHING_TO_UNDO
-        act = await self._act(person, proposal, "undid it")
-        won, found = await self._parts.store.do(aftermath.undo, act, _proposal(proposal, act, back))
+        if await self._changed_since(proposal):
+            return whispers.CHANGED_SINCE
+        people = terms(self._parts.rules.policy, proposal).people
+        act = await self._act(person, proposal, "undid it" if people == 1 else "asks to undo it")
+        made = _proposal(proposal, act, back)
+        made = replace(made, expires_at=act.at + self._parts.rules.policy.schedule.expire_after)
+        won, found = await self._parts.store.do(aftermath.undo, act, made, people)
         if not won:
             taken = found is not None and found.undone_by is not None and found.undone_at is None
             return whispers.BEING_UNDONE if taken else whispers.NOTHING_TO_UNDO
         self._done(act)
-        return None
+        return None if people == 1 else whispers.UNDO_TAKES_TWO
+
+    async def _changed_since(self, proposal: Proposal) -> bool:
+        """Whether undoing would overwrite a newer state. Unread: no; it is looked at once more."""
+        try:
+            return await changed_since(Reads(self._parts.polar, within=_LOOK_WITHIN), proposal)
+        except PolarError as error:
+            log.info("what %s did is not looked at before its Undo: %s", proposal.id, error)
+            return False
 
     # --- What Polar refused is tried again ------------------------------------------------------------
 
@@ -120,17 +138,12 @@ class Aftermath:
         return (proposal, None) if refused is None else (None, refused)
 
     async def _refused(self, person: Person, proposal: Proposal) -> Told:
-        """Who may decide a proposal may also undo it, and whoever may do that may retry the undoing."""
-        meant = proposal
-        if proposal.undoes is not None:
-            original = await self._parts.store.do(get_proposal, proposal.undoes)
-            meant = proposal if original is None else original
         authority = self._parts.authority
-        reason = await authority.refusal(person.user_id, person.team_id, meant)
+        reason = await authority.refusal(person.user_id, person.team_id, proposal)
         if reason is None:
             return None
         log.info("refused %s on %s: %s", person.user_id, proposal.id, reason)
-        return cards.refusal(reason, await authority.describe(meant))
+        return cards.refusal(reason, await authority.describe(proposal))
 
     async def _act(self, person: Person, proposal: Proposal, said: str) -> Act:
         name = await self._parts.authority.name(person.user_id)

@@ -12,7 +12,7 @@ from bot.acting import Acted, Acting, ending
 from bot.cards import details, gone, menu
 from bot.cards.buttons import WHY
 from bot.cards.reasons import OTHER, REASON
-from bot.cards.text import escape
+from bot.cards.text import fitted
 from bot.forms.values import entry
 from bot.links import Links
 from bot.person import Person, person_of
@@ -117,7 +117,7 @@ class CardMenu:
             await ack(**_answer(came))
 
     async def _told_late(self, person: Person, view_id: str, came: Acted | View) -> None:
-        """What came of a form that was slow: in its modal; whispered too if that has been closed meanwhile."""
+        """What came of a form that was slow: in its modal, or whispered when that is closed."""
         if not isinstance(came, Acted):  # the fields it speaks of are shown no longer
             came = Acted(False, " ".join(came["errors"].values()))
         try:
@@ -234,7 +234,7 @@ class CardMenu:
     async def _whisper(self, body: Payload, person: Person, text: str) -> None:
         container = body.get("container") or {}
         channel = str(container.get("channel_id") or self._parts.channel)
-        await self._parts.slack.whisper(channel, person.user_id, escape(text))
+        await self._parts.slack.whisper(channel, person.user_id, fitted(text, 3_000))
 
     async def _safely(self, work: Awaitable[None]) -> None:
         """Slack has been answered: what fails now is logged, and must not become a second answer."""

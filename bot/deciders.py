@@ -11,6 +11,7 @@ from polar.catalog import Risk
 from store import Store
 from store.firings import rule_source
 from store.models import Proposal
+from store.proposals import get_proposal
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,10 @@ class EverybodyListed:
 
 
 class ByRuleAndClass:
-    """The rule that made it, as it was then, comes first; then the class's row in the policy as it is now."""
+    """The rule that made it, as it was then, comes first; then the class's row in the policy as it is now.
+
+    What takes another proposal back is decided by whoever decides that one.
+    """
 
     def __init__(self, approvers: Approvers, rules: RuleSet, store: Store) -> None:
         self._otherwise = Named(approvers, "APPROVERS")
@@ -51,6 +55,8 @@ class ByRuleAndClass:
 
     async def __call__(self, proposal: Proposal | None) -> Named:
         """Who alone may decide this one."""
+        if proposal is not None and proposal.undoes is not None:  # whoever may decide it may take it back
+            proposal = await self._store.do(get_proposal, proposal.undoes)
         if proposal is None:
             return self._otherwise
         if proposal.rule_version is not None and (own := await self._rule(proposal.rule_version)):

@@ -158,8 +158,11 @@ class Policy(_Table):
 
     def takes_two(self, risk: Risk, amount: int | None, currency: str | None) -> bool:
         """Whether two different people have to approve; `amount` in minor units."""
-        limit = self.two_people.amount.get((currency or "").lower())
-        return risk in self.two_people.risk or (limit is not None and amount is not None and amount >= limit)
+        limits = self.two_people.amount
+        if risk in self.two_people.risk or amount is None or not limits:
+            return risk in self.two_people.risk
+        # Where amounts are named, money in a currency without a line, or without one at all, is over it.
+        return amount >= limits.get((currency or "").lower(), 0)
 
 
 TABLES = frozenset(Policy.model_fields)

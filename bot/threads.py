@@ -10,7 +10,7 @@ from slack_bolt.async_app import AsyncApp, AsyncBoltContext
 
 from bot.acting import Acted, Acting
 from bot.cards import details
-from bot.cards.text import Element, bullets, clean, escape, glue, line, rich, words
+from bot.cards.text import Element, bullets, clean, escape, fitted, glue, line, rich, words
 from bot.cards.whispers import Whisper
 from bot.desk import Desk
 from bot.person import Person, writer_of
@@ -208,7 +208,7 @@ class Threads:
         self._parts.wake("notices")
 
     async def _whisper(self, channel: str, user: str, text: str, thread_ts: str | None) -> None:
-        await self._tell(channel, user, escape(clean(text, 1_500)), thread_ts)
+        await self._tell(channel, user, fitted(text, 3_000), thread_ts)
 
     async def _tell(self, channel: str, user: str, text: Whisper, thread_ts: str | None) -> None:
         try:

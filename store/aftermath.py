@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select, update
 
 from store.acts import Act, Came
-from store.decisions import decide
+from store.decisions import Terms, decide
 from store.doubt import after_doubt, claim_doubt
 from store.ledger import append
 from store.models import CallState, Decision, NewProposal, Proposal, ProposalState, RemarkKind, Verdict
@@ -24,9 +24,10 @@ from store.undoing import settle_undo
 _IN_DOUBT = (CallState.UNKNOWN, CallState.SENDING)
 
 
-def undo(connection: Connection, act: Act, inverse: NewProposal) -> Came:
+def undo(connection: Connection, act: Act, inverse: NewProposal, people: int = 1) -> Came:
     """Propose what takes a proposal back and approve it, as one step; the new proposal when it counts.
 
+    With two `people` it waits for the other one, on a card of its own.
     `inverse` gets its id here. (False, the original): it is not done, or somebody takes it back already.
     """
     original = lock_proposal(connection, act.proposal_id)
@@ -36,10 +37,11 @@ def undo(connection: Connection, act: Act, inverse: NewProposal) -> Came:
     identity = "p" + base64.b32encode(hashlib.sha256(fact_key.encode()).digest()).decode().lower()[:12]
     made = replace(inverse, id=identity, fact_key=fact_key, undoes=original.id, created_at=act.at)
     insert_proposal(connection, made)
-    # As long as it goes well, the card of what is taken back shows it; it needs none of its own.
-    connection.execute(update(proposals).where(proposals.c.id == identity).values(quiet=1))
+    if people == 1:
+        # As long as it goes well, the card of what is taken back shows it; it needs none of its own.
+        connection.execute(update(proposals).where(proposals.c.id == identity).values(quiet=1))
     # Whoever takes back says yes by it. There is no hold: it can be proposed the other way again.
-    decide(connection, Decision(identity, act.actor, Verdict.APPROVE, "undo", act.at))
+    decide(connection, Decision(identity, act.actor, Verdict.APPROVE, "undo", act.at), Terms(people))
     touch(connection, original.id, act.at, undone_by=identity)
     _keep(connection, act)
     return True, get_proposal(connection, identity)

@@ -84,6 +84,7 @@ def _settle(connection: Connection, decision: Decision, hold: timedelta) -> None
         due_at=due_at,
         held_until=due_at if hold else None,
     )
+    settle_undo(connection, decision.proposal_id, decision.at)
 
 
 def _record(connection: Connection, decision: Decision, digest: str | None) -> None:

@@ -10,6 +10,7 @@ from store.ledger import append, fingerprint
 from store.models import NewProposal, Proposal, ProposalState, RemarkKind
 from store.proposals import advance, get_proposal, lock_proposal, touch
 from store.remarks import add_remark
+from store.undoing import settle_undo
 
 
 def restate(
@@ -66,6 +67,7 @@ def withdraw(
         return False, found
     states = (ProposalState.PENDING, ProposalState.WITHDRAWN)
     advance(connection, proposal_id, *states, actor=WORKER, at=at, reason=reason, deciding_by=None)
+    settle_undo(connection, proposal_id, at)
     if detail is not None:
         add_remark(connection, proposal_id, RemarkKind.ACT, WORKER, detail, at=at)
     return True, get_proposal(connection, proposal_id)

@@ -19,7 +19,7 @@ _MOST_POINTS, _MOST_CHANGES = 5_000, 200
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of case as it is looked at. `today`: what it used of its caps; `fell`: its last loss of trust."""
+    """A kind of case as it is looked at. `today`: what it used of its caps; `fell`: its last fall."""
 
     shape: Shape
     today: Spent

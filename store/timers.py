@@ -11,6 +11,7 @@ from store.models import Proposal, ProposalState
 from store.notices import add_notice
 from store.proposals import advance, read_proposal
 from store.tables import notices, proposals, taps
+from store.undoing import settle_undo
 
 _MOST = 500  # in one reminder; nobody reads further
 _PENDING = proposals.c.state == ProposalState.PENDING
@@ -41,6 +42,7 @@ def _close(connection: Connection, proposal_id: str, *, due: bool, now: datetime
         at=now,
         reason=why,
     )
+    settle_undo(connection, proposal_id, now)
     return version is not None
 
 

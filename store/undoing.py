@@ -10,7 +10,12 @@ from store.notices import LINE, add_notice
 from store.proposals import touch
 from store.tables import calls, proposals
 
-_OVER = (ProposalState.FAILED, ProposalState.WITHDRAWN)
+_OVER = (
+    ProposalState.FAILED,
+    ProposalState.WITHDRAWN,
+    ProposalState.DECLINED,
+    ProposalState.EXPIRED,
+)
 _LOUD = (*_OVER, ProposalState.UNKNOWN)
 
 

@@ -2,7 +2,7 @@
 
 from bot.cards.effects import call_title
 from bot.cards.status import PREFIX, outcome, plain_reason, taken_back_by
-from bot.cards.text import bullets, clean, escape, glue, line, person, rich, words
+from bot.cards.text import MESSAGE_TEXT, bullets, clean, fitted, glue, line, person, rich, words
 from bot.cards.view import Message
 from store.models import Proposal, ProposalState, Transition
 
@@ -30,4 +30,4 @@ def thread_line(proposal: Proposal, change: Transition) -> Message | None:
     text = clean(f"{PREFIX[change.to].rstrip(': ')}{said}", 1_000)
     details = [f"{call_title(call)}: {outcome(call)}" for call in proposal.calls[:20]]
     parts = [line(words(text, 1_000)), *([bullets(details)] if details else [])]
-    return Message(escape(text), (rich(f"outcome.{tag}", *parts),))
+    return Message(fitted(text, MESSAGE_TEXT), (rich(f"outcome.{tag}", *parts),))

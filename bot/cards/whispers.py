@@ -6,7 +6,7 @@ constants; the others are functions. Names in them are mentions of ours or text 
 
 from collections.abc import Mapping
 
-from bot.cards.text import clean, escape
+from bot.cards.text import MESSAGE_TEXT, clean, escape, fitted
 from store.models import Proposal, ProposalState
 
 Whisper = str
@@ -16,6 +16,11 @@ OWN_EDIT = "You changed what this asks, so somebody else must approve it. You ma
 DECLINED = "Declined. Nothing was done."
 UNDONE = "Undone in time. Nothing was done."
 UNDOING = "It is being undone; the card shows what comes of it."
+CHANGED_SINCE = "It was changed since, so nothing was sent. Propose what you want with /polar propose."
+UNDO_TAKES_TWO = (
+    "Your yes to undoing it counts. It took two people, so somebody else has to approve that too: it has a "
+    "card of its own."
+)
 KEPT = "Your approval is kept, but could not be carried through just now. It is tried again by itself."
 NOBODY_MAY = "Nobody may decide: APPROVERS is empty. Whoever runs this program sets it. Nothing was changed."
 STALE = (
@@ -99,4 +104,4 @@ def not_stored(why: str) -> Whisper:
 
 def handed(text: str) -> Whisper:
     """What Polar's answer holds for whoever approved, such as a link: theirs alone, and kept nowhere."""
-    return escape(clean(text, 2_900))
+    return fitted(text, MESSAGE_TEXT)

@@ -55,6 +55,7 @@ def _user(value: str) -> str:
 async def _decide(settings: Settings, options: argparse.Namespace) -> tuple[bool, str]:
     from bot.app import utc_now  # noqa: PLC0415 - wrong arguments are told without loading the rest
     from bot.assemble import assemble  # noqa: PLC0415 - see above
+    from bot.cards.text import escape  # noqa: PLC0415 - see above
     from bot.desk import Desk  # noqa: PLC0415 - see above
     from bot.person import Person  # noqa: PLC0415 - see above
     from bot.rules import load_rules  # noqa: PLC0415 - see above
@@ -67,7 +68,8 @@ async def _decide(settings: Settings, options: argparse.Namespace) -> tuple[bool
         desk, person = Desk(parts), Person(options.user, None)
         act = desk.approve if options.verdict == "approve" else desk.decline
         answer = await act(person, options.id, via=VIA, reason=options.reason)
-    return answer.counts, _plain(answer.text)
+    about = "" if answer.proposal is None else f"“{answer.proposal.title}”: "
+    return answer.counts, _plain(f"{escape(about)}{answer.text}")
 
 
 def _plain(text: str) -> str:

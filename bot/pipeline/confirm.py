@@ -176,11 +176,20 @@ async def _concluded(parts: Parts, tap: Tap, proposal: Proposal, found: Found) -
         decision = Decision(
             tap.proposal_id, tap.actor, Verdict.APPROVE, tap.via, at, tap.reason, edition, tap.tap
         )
-        done, now = await parts.store.do(decide, decision, terms(parts.rules.policy, proposal))
+        policy, taken_back = parts.rules.policy, await original_of(parts.store, proposal)
+        people = terms(policy, taken_back).people  # whatever took two takes two to take back
+        held = terms(policy, proposal).hold
+        done, now = await parts.store.do(decide, decision, Terms(people, held))
         answer = answers.gone() if now is None else answers.approved(now)
     if done or now is None:
         return answer
     return await lost(parts, now, barred(now, Verdict.APPROVE, edition), tap.actor)
+
+
+async def original_of(store: Store, proposal: Proposal) -> Proposal:
+    """What an undo takes back; every other proposal itself."""
+    found = await store.do(get_proposal, proposal.undoes) if proposal.undoes else None
+    return proposal if found is None else found
 
 
 def terms(policy: Policy, proposal: Proposal) -> Terms:

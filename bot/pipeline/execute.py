@@ -12,7 +12,7 @@ from bot.pipeline.outcomes import Drawn, concluded, drawn, look, was_so
 from bot.pipeline.parts import LEASE, Parts, backoff, new_token
 from bot.pipeline.propose import before, scope_of
 from bot.pipeline.reads import Reads
-from bot.pipeline.undo import NO_UNDO, as_polar_call, read_before
+from bot.pipeline.undo import NO_UNDO, as_polar_call, changed_since, read_before
 from bot.pipeline.versions import rule_as_it_was
 from bot.rules import EvaluationError, Rule, Scope
 from bot.rules.explain import false_part
@@ -22,6 +22,7 @@ from polar.events import parse
 from store.events import get_event
 from store.execution import begin_call, claim_approved, end_call, finish_execution
 from store.models import Call, CallState, Proposal, ProposalState
+from store.proposals import get_proposal
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ log = logging.getLogger(__name__)
 _GIVE_UP_AFTER = timedelta(hours=24)
 # Somebody looks at the card: when Polar is away it says so at once instead of "Running now".
 _CHECK_WITHIN = 5.0
+_CHANGED_SINCE = "It was changed at Polar since. Propose what you want with /polar propose."
 _AFTER = {
     Drawn.DONE: CallState.DONE,
     Drawn.ALREADY_DONE: CallState.DONE,
@@ -126,6 +128,8 @@ async def _checked(parts: Parts, claimed: ClaimedExecution) -> Outcome:
         return await _call_all(parts, claimed, plan)
     if all(call.state == CallState.PLANNED for call in calls):
         return Outcome(ProposalState.WITHDRAWN, plan.why, detail=plan.detail)
+    if claimed.proposal.undoes is not None:  # what it takes back is undone in part only
+        return Outcome(ProposalState.FAILED, plan.why, detail=plan.detail)
     # A part was done earlier: "nothing was done" would be a lie.
     return await _call_all(parts, claimed, Plan([]))
 
@@ -148,7 +152,7 @@ async def _plan(parts: Parts, proposal: Proposal) -> Plan | _NoLonger:
     if proposal.rule is None or proposal.event_id is None:
         # a person proposed it: there is no rule to ask
         await look_again(parts, [as_polar_call(c) for c in proposal.calls if c.state == CallState.PLANNED])
-        return Plan(approved)
+        return _NoLonger(_CHANGED_SINCE) if await _overwrites(parts, proposal) else Plan(approved)
     stored = await parts.store.do(get_event, proposal.event_id)
     rule = await rule_as_it_was(parts, proposal.rule, proposal.rule_version or "")
     if stored is None or rule is None:
@@ -165,6 +169,14 @@ async def _plan(parts: Parts, proposal: Proposal) -> Plan | _NoLonger:
     # What somebody edited is what was approved: the rule has a say in whether, not in what.
     calls = list(rule.calls(scope, items)) if proposal.edited_by is None else approved
     return Plan(calls, rule, names)
+
+
+async def _overwrites(parts: Parts, proposal: Proposal) -> bool:
+    """Whether it takes back what somebody has changed since. Raises PolarError."""
+    if proposal.undoes is None:
+        return False
+    original = await parts.store.do(get_proposal, proposal.undoes)
+    return original is not None and await changed_since(Reads(parts.polar, within=_CHECK_WITHIN), original)
 
 
 def _not_true(rule: Rule, scope: Scope) -> str | None:

@@ -2,13 +2,14 @@
 
 import logging
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from bot.forms import names
 from bot.pipeline.reads import Reads
 from polar.catalog import Call as PolarCall
 from polar.catalog import operations
-from polar.errors import PolarError
+from polar.errors import MissingScope, NotFound, PolarError
 from store.models import Call, CallState, PlannedCall, Proposal, ProposalKind, ProposalState
 
 log = logging.getLogger(__name__)
@@ -53,12 +54,63 @@ def _own(answer: Any, call: PolarCall) -> Mapping[str, Any]:
     return next((one for one in listed if isinstance(one, Mapping) and one.get("id") in ids), {})
 
 
+async def changed_since(reads: Reads, proposal: Proposal) -> bool:
+    """Whether what a proposal wrote was written anew by somebody: undoing it would overwrite that.
+
+    What no read shows counts as unchanged. Raises PolarError.
+    """
+    for call in _ours(proposal):
+        try:
+            found = await _found(reads, call)
+        except NotFound:
+            return True
+        except MissingScope as error:
+            log.info("what %s wrote cannot be read before undoing it: %s", call.operation, error.plain)
+            continue
+        sent, back = call.body or {}, _inverse(call)
+        wanted = (back and back.body) or {}
+        # As it was before us it may be too: Polar makes some changes at the end of a period only.
+        known = {name: (sent[name], wanted.get(name, sent[name])) for name in sent if name in found}
+        if any(all(_differs(one, found[name]) for one in ways) for name, ways in known.items()):
+            return True
+    return False
+
+
+async def _found(reads: Reads, call: Call) -> Mapping[str, Any]:
+    """What a call was about, as it is now; empty where no read shows it. Raises PolarError."""
+    answer = call.answer if isinstance(call.answer, Mapping) else None
+    read = operations()[call.operation].verify_call(as_polar_call(call), answer)
+    return {} if read is None else _own(await reads.answer(read), as_polar_call(call))
+
+
+def _differs(sent: Any, found: Any) -> bool:
+    """Whether they cannot mean the same. Lists of objects are read otherwise than they are written: no."""
+    if isinstance(sent, Mapping) and isinstance(found, Mapping):
+        return any(name not in found or _differs(one, found[name]) for name, one in sent.items())
+    if isinstance(sent, Mapping | list) or isinstance(found, Mapping | list):
+        return False
+    return bool(_moment(sent) != _moment(found))
+
+
+def _moment(value: Any) -> Any:
+    """A time however it is written: "…Z" and "…+00:00" are the same; everything else as it is."""
+    try:
+        return datetime.fromisoformat(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def _ours(proposal: Proposal) -> list[Call]:
+    """What was so already before us is left as it is."""
+    return [call for call in proposal.calls if call.state == CallState.DONE and not call.was_so]
+
+
 def inverses(proposal: Proposal) -> tuple[PlannedCall, ...]:
     """The calls that take back what a proposal did, the last one first; empty unless that is the whole of it.
 
-    What was so already before us is left as it is. Pure: from the catalog and what the calls have kept.
+    Pure: from the catalog and what the calls have kept.
     """
-    ours = [call for call in proposal.calls if call.state == CallState.DONE and not call.was_so]
+    ours = _ours(proposal)
     undone = [_inverse(call) for call in reversed(ours)]
     found = [one for one in undone if one is not None]
     return tuple(found) if len(found) == len(ours) else ()

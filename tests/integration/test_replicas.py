@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -41,10 +41,10 @@ class Capped:
 
     places: int = PLACES
 
-    def shape(self, proposal: NewProposal, past: Past) -> NewShape | None:  # noqa: ARG002 - a Judge
+    def shape(self, proposal: NewProposal, past: Past) -> NewShape | None:
         return KIND
 
-    def judge(self, proposal: NewProposal, past: Past, inputs: GateInputs | None) -> Judged:  # noqa: ARG002 - a Judge
+    def judge(self, proposal: NewProposal, past: Past, inputs: GateInputs | None) -> Judged:
         assert inputs is not None
         free = inputs.shape.state == ShapeState.GRADUATED and inputs.day.count < self.places
         gate = {"epoch": inputs.shape.epoch, "amount": 3_000_000_000, "currency": "idr"}
@@ -89,7 +89,7 @@ async def test_trust_taken_back_by_one_program_is_gone_for_all(rivals: list[Stor
         await rivals[0].do(_store_proposal, replace(one, id=f"{one.id}_first", fact_key=one.id))
 
     async def fall(rival: Store) -> None:
-        to = {"actor": "U1", "cause": "no", "at": NOW, "new_epoch": True}
+        to: Any = {"actor": "U1", "cause": "no", "at": NOW, "new_epoch": True}
         await rival.do(change, KIND.hash, ShapeState.ASKING, **to)
 
     puts = (rival.do(put, made[number], Capped()) for number, rival in _turns(rivals, len(made)))
@@ -178,12 +178,13 @@ async def test_the_log_is_checked_as_of_one_moment_while_it_grows(
 
     writing = [asyncio.create_task(write(rival)) for rival in rivals[:2]]
     async with open_store(database_url, exclusive=False) as reader:
-        found = [await reader.do(verify) for _ in range(12)]
+        found = [await reader.do(verify)]
+        while len({one.rows for one in found}) < 8:
+            found.append(await reader.do(verify))
     done.set()
     await asyncio.gather(*writing)
 
-    assert [one.problems for one in found] == [()] * 12
-    assert found[0].rows < found[-1].rows
+    assert {one.problems for one in found} == {()}
 
 
 async def test_people_are_reminded_and_woken_once(
@@ -215,68 +216,73 @@ async def test_people_are_reminded_and_woken_once(
     assert kinds == ["act", "act", "act", "reminder"]
 
 
+class Busy:
+    """A program that does everything at once, so that one transaction holds several things."""
+
+    def __init__(self, number: int, store: Store, over: asyncio.Event, sent: Counter[str]) -> None:
+        self.number, self.store, self.over, self.sent = number, store, over, sent
+        self.until: Any = {"now": NOW, "until": NOW + timedelta(minutes=5), "token": f"t{number}"}
+
+    async def again_and_again(self, step: Callable[[], Awaitable[None]]) -> None:
+        while not self.over.is_set():
+            await step()
+            await asyncio.sleep(0.01)
+
+    async def asks(self, made: Sequence[NewProposal]) -> None:
+        for one in made:
+            await self.store.do(_put, one, Capped())
+
+    async def decides(self) -> None:
+        for one in await self.store.do(_pending):
+            verdict = Verdict.DECLINE if one.id.endswith("7") else Verdict.APPROVE
+            await self.store.do(decide, Decision(one.id, f"U{self.number}", verdict, "button", NOW))
+
+    async def works(self) -> None:
+        own: Any = {"token": self.until["token"], "now": NOW}
+        for one in await self.store.do(claim_approved, limit=4, **self.until):
+            if await self.store.do(begin_call, one.id, 0, **own):
+                self.sent[one.id] += 1
+                await self.store.do(end_call, one.id, 0, state=CallState.DONE, status=200, **own)
+            await self.store.do(finish_execution, one.id, ProposalState.SUCCEEDED, reason=None, **own)
+
+    async def draws(self) -> None:
+        out = await self.store.do(claim_outgoing, redraws=5, posts=5, **self.until)
+        for one in out.cards:
+            where: Any = {"version": one.version, "channel": "C1", "ts": one.id, "at": NOW}
+            await self.store.do(card_drawn, one.id, token=self.until["token"], **where)
+
+    async def learns(self) -> None:
+        nothing: Any = Taught()
+        await self.store.do(assess, nothing, NOW)
+
+
 async def test_busy_programs_refuse_nothing_and_send_nothing_twice(rivals: list[Store]) -> None:
-    """Everything at once, each program with several things in one transaction: on PostgreSQL no deadlock."""
+    """On PostgreSQL there is no deadlock: each would refuse what was to be written."""
     await rivals[0].do(_trust)
-    made = [_new_proposal(customer_id=f"c{number % 3}") for number in range(40)]
-    sent: Counter[str] = Counter()
-    over = asyncio.Event()
+    made = [_new_proposal(customer_id=f"c{number % 3}") for number in range(18)]
+    over, sent = asyncio.Event(), Counter[str]()
+    programs = [Busy(number, rival, over, sent) for number, rival in enumerate(rivals[:3])]
 
-    async def asks(number: int, rival: Store) -> None:
-        for one in made[number :: len(rivals)]:
-            await rival.do(_put, one, Capped(12))
-
-    async def decides(number: int, rival: Store) -> None:
-        while not over.is_set():
-            for one in await rival.do(_pending):
-                verdict = Verdict.DECLINE if one.id.endswith("7") else Verdict.APPROVE
-                await rival.do(decide, Decision(one.id, f"U{number}", verdict, "button", NOW))
-            await asyncio.sleep(0.01)
-
-    async def works(number: int, rival: Store) -> None:
-        token, until = f"t{number}", NOW + timedelta(minutes=5)
-        while not over.is_set():
-            taken = await rival.do(claim_approved, token=token, now=NOW, until=until, limit=4)
-            for one in taken:
-                if await rival.do(begin_call, one.id, 0, token=token, now=NOW):
-                    sent[one.id] += 1
-                    end = {"state": CallState.DONE, "now": NOW, "status": 200}
-                    await rival.do(end_call, one.id, 0, token=token, **end)
-                done = ProposalState.SUCCEEDED
-                await rival.do(finish_execution, one.id, done, token=token, now=NOW, reason=None)
-            await asyncio.sleep(0.01)
-
-    async def draws(number: int, rival: Store) -> None:
-        token, until = f"d{number}", NOW + timedelta(minutes=5)
-        while not over.is_set():
-            out = await rival.do(claim_outgoing, token=token, now=NOW, until=until, redraws=5, posts=5)
-            for one in out.cards:
-                drawn: Any = {
-                    "token": token,
-                    "version": one.version,
-                    "channel": "C1",
-                    "ts": one.id,
-                    "at": NOW,
-                }
-                await rival.do(card_drawn, one.id, **drawn)
-            await rival.do(assess, Taught(), NOW)
-            await asyncio.sleep(0.01)
-
-    loops = [asyncio.create_task(f(n, r)) for n, r in enumerate(rivals) for f in (decides, works, draws)]
-    await asyncio.gather(*(asks(number, rival) for number, rival in enumerate(rivals)))
-    async with asyncio.timeout(60):
-        while await rivals[0].do(_unfinished):
-            await asyncio.sleep(0.05)
+    steps = [step for one in programs for step in (one.decides, one.works, one.draws, one.learns)]
+    loops = [asyncio.create_task(programs[0].again_and_again(step)) for step in steps]
+    await asyncio.gather(*(one.asks(made[one.number :: 3]) for one in programs))
+    await eventually(rivals[0], _finished)
     over.set()
     await asyncio.gather(*loops)
 
     assert set(sent.values()) == {1}
     found = await rivals[0].do(lambda c: list(all_proposals(c)))
-    assert sum(one.mode == Mode.AUTO for one in found) == 12
+    assert sum(one.mode == Mode.AUTO for one in found) == PLACES
     assert {one.id for one in found if one.state == ProposalState.SUCCEEDED} == set(sent)
     decided = await rivals[0].do(lambda c: list(c.execute(select(decisions.c.proposal_id)).scalars()))
     assert len(decided) == len(set(decided)) == len(found)
     assert (await rivals[0].do(verify)).problems == ()
+
+
+async def eventually(store: Store, answer: Callable[[Connection], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not await store.do(answer):  # noqa: ASYNC110 - only the database knows
+            await asyncio.sleep(0.02)
 
 
 class Taught:
@@ -299,10 +305,10 @@ def _pending(connection: Connection) -> list[Proposal]:
     return [one for one in all_proposals(connection) if one.state == ProposalState.PENDING]
 
 
-def _unfinished(connection: Connection) -> bool:
+def _finished(connection: Connection) -> bool:
     over = (ProposalState.SUCCEEDED, ProposalState.DECLINED)
     behind = proposals.c.state.not_in(over) | (proposals.c.drawn < proposals.c.version)
-    return connection.execute(select(proposals.c.id).where(behind).limit(1)).first() is not None
+    return connection.execute(select(proposals.c.id).where(behind).limit(1)).first() is None
 
 
 async def test_a_program_that_vanishes_in_the_middle_keeps_nobody_from_writing(
@@ -315,7 +321,7 @@ async def test_a_program_that_vanishes_in_the_middle_keeps_nobody_from_writing(
         await gone.run_sync(take_turn)
         async with asyncio.timeout(5):
             await store.do(append, "pause", None, {}, NOW)
-        with pytest.raises(Exception, match="idle-in-transaction|connection"):
+        with pytest.raises(Exception, match=r"idle-in-transaction|connection"):
             await gone.execute(text("SELECT 1"))
         await gone.invalidate()
         await gone.close()

@@ -1,0 +1,83 @@
+"""`/polar trust` and trust on the Home tab: whatever a kind of case is called, Slack takes it and nothing pings."""
+
+import json
+from datetime import UTC, datetime
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.cards.trust_list import (
+    PAGE,
+    TURN_OFF,
+    TURN_ON,
+    KindLine,
+    TrustPage,
+    home_section,
+    left_today,
+    trust_message,
+)
+from bot.commands import read_command
+from bot.demo.blockkit import lint_message, lint_view
+from store.models import ShapeState
+
+NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
+HOSTILE = st.one_of(
+    st.text(max_size=700),
+    st.sampled_from(["<!channel> <@U1>", "a" * 3_000, "\u202eevil", "", "*b* `c`", "\0\ud800"]),
+)
+LINES = st.builds(
+    KindLine,
+    hash=st.integers(0, 2**256 - 1).map(lambda n: f"{n:064x}"),
+    words=HOSTILE,
+    risk=st.sampled_from(["R0", "R1", "R2", "R3", "R4"]),
+    score=HOSTILE,
+    state=st.sampled_from(ShapeState),
+    decree=st.booleans(),
+    audits=st.tuples(st.integers(0, 99), st.integers(0, 99)),
+    bound=st.one_of(st.none(), st.floats(0, 1)),
+    left=HOSTILE,
+    changed_at=st.one_of(st.none(), st.just(NOW)),
+    cause=HOSTILE,
+    button=st.sampled_from(["", TURN_ON, TURN_OFF]),
+    below=st.booleans(),
+    fell=st.one_of(st.none(), st.tuples(st.just(NOW), HOSTILE)),
+)
+KINDS = st.lists(LINES, max_size=PAGE, unique_by=lambda one: one.hash[:12])
+
+
+@given(
+    page=st.builds(
+        TrustPage,
+        kinds=KINDS,
+        number=st.integers(1, 999_999),
+        total=st.integers(0, 10**6),
+        more=st.booleans(),
+        on=st.integers(0, 10**6),
+        about=HOSTILE.map(lambda text: text[:100]),
+        paused_by=st.sampled_from([None, "U0MAYA", "polar-approvals"]),
+        rules=st.lists(HOSTILE, max_size=2),
+        told=HOSTILE,
+    )
+)
+def test_slack_takes_every_page_and_no_name_becomes_markup(page: TrustPage) -> None:
+    message = trust_message(page)
+    assert lint_message({"text": message.text, "blocks": list(message.blocks)}) == []
+    assert "<!" not in message.text
+    assert "<@" not in message.text
+    assert "mrkdwn" not in json.dumps(message.blocks)
+
+
+@given(kinds=KINDS, total=st.integers(0, 10**6), on=st.integers(0, 10**6))
+def test_slack_takes_it_on_the_home_tab(kinds: list[KindLine], total: int, on: int) -> None:
+    assert lint_view({"type": "home", "blocks": home_section(kinds, total, on)}) == []
+
+
+def test_a_page_is_asked_for_by_words_and_number() -> None:
+    asked = read_command("trust partial refund 2")
+    assert (asked.word, asked.about, asked.page, asked.command.paged) == ("trust", "partial refund", 2, True)
+
+
+def test_what_the_caps_leave_is_never_below_nothing() -> None:
+    assert left_today(12, 50, 400, 6_000, "usd") == "38 cases and $56.00 left today"
+    assert left_today(60, 50, 9_000, 6_000, "usd") == "0 cases and $0.00 left today"
+    assert left_today(1, 50, 0, None, "") == "49 cases left today"
