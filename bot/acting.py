@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 CHANGED = "This changed since you looked at it, so nothing was done. Look at the card and choose again."
 _NOT_OPEN = "It no longer waits for a decision, so nothing was done. The card shows what became of it."
 _NOT_DECLINED = "Only what was declined can be given a reason, so nothing was kept. Look at the card."
-_TOO_LATE = "It must be decided by {ends:%d %b %Y %H:%M} UTC and cannot sleep past that. Nothing was done."
+_TOO_LATE = "It closes on {ends:%d %b %Y %H:%M} UTC; choose an earlier time. Nothing was done."
 _IN_THE_PAST = "That moment has passed, so nothing was done. Choose a later one."
 _THEIR_OWN = (
     "They proposed or changed this themselves, so somebody else must approve it, and it was not assigned to "
@@ -121,16 +121,23 @@ class Acting:
         return await self._result(self._parts.store.do(release, act), "Released.")
 
     async def reason(
-        self, person: Person, proposal_id: str, *, preset: str | None = None, text: str = ""
+        self,
+        person: Person,
+        proposal_id: str,
+        *,
+        preset: str | None = None,
+        text: str = "",
+        silent: bool = False,
     ) -> Acted:
-        """Keep why it was declined: the words of a preset, or somebody's own."""
+        """Keep why it was declined: a preset's words or one's own; `silent`: no line in the thread."""
         found, refused = await self.may_say_why(person, proposal_id)
         if found is None:
             return Acted(False, refused)
         said = presets(found).get(preset, "") if preset else text.strip()
         if not said:
             return Acted(False, "No reason was given, so nothing was kept.")
-        act = self._said(person, found, said, menu.reason_line(person.user_id, said))
+        line = None if silent else menu.reason_line(person.user_id, said)
+        act = self._said(person, found, said, line)
         return await self._result(self._parts.store.do(give_reason, act, preset), "Kept.", _NOT_DECLINED)
 
     async def may_say_why(self, person: Person, proposal_id: str) -> tuple[Proposal | None, str]:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
 from bot import cards
 from bot.cards import whispers
@@ -14,6 +15,7 @@ from bot.pipeline.reads import Reads
 from bot.pipeline.reconcile import ClaimedDoubt, Seen, examine
 from bot.pipeline.stakes import digest_of_proposal
 from bot.pipeline.undo import as_polar_call, changed_since, inverses
+from bot.policy import ends
 from polar.catalog import operations
 from polar.errors import PolarError
 from store import aftermath
@@ -64,7 +66,7 @@ class Aftermath:
         people = terms(self._parts.rules.policy, proposal).people
         act = await self._act(person, proposal, "undid it" if people == 1 else "asks to undo it")
         made = _proposal(proposal, act, back)
-        made = replace(made, expires_at=act.at + self._parts.rules.policy.schedule.expire_after)
+        made = replace(made, expires_at=ends(act.at, self._parts.rules.policy.schedule.expire_after, None))
         won, found = await self._parts.store.do(aftermath.undo, act, made, people)
         if not won:
             taken = found is not None and found.undone_by is not None and found.undone_at is None
@@ -83,10 +85,12 @@ class Aftermath:
     # --- What Polar refused is tried again ------------------------------------------------------------
 
     async def retry(self, person: Person, proposal_id: str) -> Told:
-        """Have the refused calls made again. Raises StoreError."""
-        return await self._settle(
-            person, proposal_id, aftermath.retry, "retried it", whispers.NOTHING_TO_RETRY
-        )
+        """Have the refused calls made again, after the wait that an approval has. Raises StoreError."""
+        proposal, refused = await self._asked(person, proposal_id)
+        if proposal is None:
+            return refused
+        how = partial(aftermath.retry, hold=terms(self._parts.rules.policy, proposal).hold)
+        return await self._carried(person, proposal, how, "retried it", whispers.NOTHING_TO_RETRY)
 
     # --- What Polar never answered --------------------------------------------------------------------
 
@@ -120,9 +124,13 @@ class Aftermath:
         self, person: Person, proposal_id: str, how: Callable[..., Came], said: str, late: str
     ) -> Told:
         proposal, refused = await self._asked(person, proposal_id)
-        if proposal is None:
-            return refused
-        act = await self._act(person, proposal, said)
+        return refused if proposal is None else await self._carried(person, proposal, how, said, late)
+
+    async def _carried(
+        self, person: Person, proposal: Proposal, how: Callable[..., Came], said: str, late: str
+    ) -> Told:
+        # The id and not the name: wherever this is read it stands as a mention (bot.cards.text.told).
+        act = Act(proposal.id, person.user_id, f"{person.user_id} {said}.", self._parts.clock())
         won, _ = await self._parts.store.do(how, act)
         if not won:
             return late

@@ -1,5 +1,6 @@
 """The buttons of what failed or is in doubt: Retry, Check again, Was done, Not done."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -8,6 +9,7 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 
 from bot import cards
 from bot.aftermath import Aftermath, Told
+from bot.cards import whispers
 from bot.cards.buttons import CHECK, MARK_DONE, MARK_NOT_DONE, RETRY
 from bot.person import Person, person_of
 from bot.pipeline.parts import Parts
@@ -17,11 +19,12 @@ from store.errors import StoreError
 log = logging.getLogger(__name__)
 
 Payload = Mapping[str, Any]
+_ACK_WITHIN = 2.5  # seconds, for Slack waits three
 Press = Callable[[Person, str], Awaitable[Told]]
 
 
 class AftermathButtons:
-    """Each is acknowledged first, then done; what the card does not show is whispered."""
+    """Each is done, then acknowledged; what the card does not show is whispered."""
 
     def __init__(self, parts: Parts, aftermath: Aftermath) -> None:
         self._parts = parts
@@ -38,20 +41,12 @@ class AftermathButtons:
             app.action(action_id)(self.pressed)
 
     async def pressed(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
-        """One of them was tapped."""
-        await ack()
-        try:
-            await self._press(body, action)
-        except Exception:  # Slack has been answered: Bolt must not turn this into a second answer
-            log.exception("a button failed after it was acknowledged")
-
-    async def _press(self, body: Payload, action: Payload) -> None:
+        """One of them was tapped: Slack is answered once it is done, or shortly before it gives up."""
         container, person = body.get("container") or {}, person_of(body)
-        press = self._presses[action["action_id"]]
-        try:
-            told = await press(person, str(action.get("value", "")).partition(":")[0])
-        except StoreError as error:
-            told = cards.not_stored(str(error))
+        pressing = asyncio.ensure_future(self._press(person, action))
+        await asyncio.wait({pressing}, timeout=_ACK_WITHIN)
+        await ack()
+        told = await pressing
         if told is None:
             return
         channel = container.get("channel_id") or self._parts.channel
@@ -59,3 +54,13 @@ class AftermathButtons:
             await self._parts.slack.whisper(channel, person.user_id, told)
         except SlackError as error:
             log.warning("%s could not be told what came of a tap: %s", person.user_id, error)
+
+    async def _press(self, person: Person, action: Payload) -> Told:
+        press = self._presses[action["action_id"]]
+        try:
+            return await press(person, str(action.get("value", "")).partition(":")[0])
+        except StoreError as error:
+            return cards.not_stored(str(error))
+        except Exception:  # Bolt must not turn this into a second answer
+            log.exception("a button failed")
+            return whispers.BROKE

@@ -19,6 +19,7 @@ class Came(StrEnum):
     RESTATED = "restated"  # Polar's state has changed: it asks something else now
     WITHDRAWN = "withdrawn"  # read again, it no longer applies
     REFUSED = "refused"  # this person may not
+    UNTOLD = "untold"  # Slack does not say who they are: whether they may cannot be told now
     ON_HOLD = "on hold"
     STALE = "stale"  # decided on what was shown before
     TWICE = "twice"  # their yes counts already

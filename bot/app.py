@@ -108,7 +108,7 @@ async def running(
         worker = Worker(speed)
         parts, client = await assemble(stack, settings, store, rules, clock=clock, wake=worker.wake)
         slack_app = _bolt(settings, client)
-        desk, proposing, supervisor = Desk(parts), Proposing(parts), _supervisor(settings, slack_app)
+        desk, proposing, supervisor = Desk(parts), Proposing(parts), _supervisor(settings, slack_app, clock)
         feed = Feed(parts, stack.enter_context(remembered(settings.secrets)), supervisor)
         links = Links(store, parts.slack)
         screens = Screens(parts, feed, links)
@@ -151,9 +151,9 @@ def _bolt(settings: Settings, client: AsyncWebClient) -> AsyncApp:
     )
 
 
-def _supervisor(settings: Settings, app: AsyncApp) -> Supervisor | None:
+def _supervisor(settings: Settings, app: AsyncApp, clock: Callable[[], datetime]) -> Supervisor | None:
     token = settings.slack_app_token
-    return Supervisor(app, token.get_secret_value(), utc_now) if token is not None else None
+    return Supervisor(app, token.get_secret_value(), clock) if token is not None else None
 
 
 async def _work(parts: Parts, worker: Worker, supervisor: Supervisor | None, speed: float) -> None:

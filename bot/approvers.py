@@ -22,6 +22,16 @@ _AT_THE_TAP = timedelta(seconds=5)  # at a tap nothing older counts of the perso
 _GROUP_AT_THE_TAP = timedelta(minutes=1)
 _NAMELESS_FOR = timedelta(seconds=10)
 _NOT_NAMED = "You are not one of those who may decide."
+# Slack's own trouble, not an answer about anybody. https://docs.slack.dev/reference/methods/users.info
+_PASSES = frozenset(
+    {"ratelimited", "internal_error", "fatal_error", "service_unavailable", "request_timeout"}
+)
+
+
+class Untold(str):
+    """A refusal only because Slack does not say who somebody is: a moment later it may be none."""
+
+    __slots__ = ()
 
 
 @dataclass(slots=True)
@@ -58,11 +68,11 @@ class Authority:
 
         `proposal` says for which one: its rule or its class may name who alone decides it. `by_id` is for
         whoever comes in past Slack, on the machine itself: while Slack does not answer, being listed by user
-        id is enough. Raises StoreError.
+        id is enough. An `Untold` is no refusal for good: Slack did not answer. Raises StoreError.
         """
         named = (await self._deciders(proposal)).people
         if self.team_id is None and not by_id:  # without it nobody can be told from another workspace
-            return "Slack has not yet said which workspace this is; tap again in a moment."
+            return Untold("Slack has not yet said which workspace this is; tap again in a moment.")
         try:
             outside = await self._outside(user_id, team_id, "decide")
             listed = user_id in named.users or await self._in_a_group(user_id, named.groups)
@@ -82,12 +92,16 @@ class Authority:
 
     async def is_only_approver(self, user_id: str, proposal: Proposal | None = None) -> bool:
         """Whether nobody else may decide, so that a second pair of eyes is not to be had. In doubt: no."""
-        named = (await self._deciders(proposal)).people
         try:
-            groups = [await self._members(group) for group in named.groups]
+            return await self.everybody(proposal) == {user_id}
         except SlackError:
             return False
-        return named.users.union(*groups) == {user_id}
+
+    async def everybody(self, proposal: Proposal | None = None) -> frozenset[str]:
+        """All who are named to decide, as of the tap. Raises SlackError and StoreError."""
+        named = (await self._deciders(proposal)).people
+        groups = [await self._members(group, _GROUP_AT_THE_TAP) for group in named.groups]
+        return named.users.union(*groups)
 
     async def name(self, user_id: str) -> str:
         """What somebody is called here; the id when Slack does not say."""
@@ -147,7 +161,7 @@ class Authority:
                 return True
         return False
 
-    async def _members(self, group: str, age: timedelta = _GROUP_FOR) -> frozenset[str]:
+    async def _members(self, group: str, age: timedelta) -> frozenset[str]:
         return await self._keep(self._groups, group, age, self._slack.group_members)
 
     async def _keep(
@@ -163,8 +177,8 @@ class Authority:
 
 def _not_said(error: SlackError) -> str:
     """What somebody is told when Slack does not say who they are: doubt means no."""
-    if not isinstance(error, SlackRefused):
-        return "Slack did not say who you are; tap again in a moment."
+    if not isinstance(error, SlackRefused) or error.code in _PASSES:
+        return Untold("Slack did not say who you are; tap again in a moment.")
     if error.code in ("user_not_found", "user_not_visible"):
         return "You are not of this workspace."
     return f"Slack would not say who you are ({error.code})."

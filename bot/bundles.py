@@ -9,9 +9,11 @@ from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
+from bot.acting import Acting
 from bot.answers import Answer, Came
 from bot.cards import bundle as on_card
 from bot.cards import gone
+from bot.cards.reasons import REASON_ALL
 from bot.cards.review import (
     ALONE,
     BACK,
@@ -27,19 +29,21 @@ from bot.cards.review import (
 from bot.cards.text import clean, escape
 from bot.carving import one_by_one
 from bot.desk import Desk
+from bot.listeners import done_or_kept
 from bot.person import Person, person_of
 from bot.pipeline.parts import Parts
 from bot.slack import SlackError
 from store.bundles import close_bundle, get_bundle, give_own_card
 from store.errors import StoreError
 from store.models import Bundle, Proposal, ProposalState
+from store.proposals import get_proposal
 
 log = logging.getLogger(__name__)
 
 Payload = Mapping[str, Any]
 VIA = "bundle"
-_ACK_WITHIN = 1.0  # seconds, for Slack waits three
-_ANSWER_WITHIN = 2.0
+# Seconds, for Slack waits three: until it is on disk, or decided; a modal shows its answer when that is soon.
+_ACK_WITHIN, _ANSWER_WITHIN = 2.5, 2.0
 _AT_ONCE = 32  # proposals: what Polar is asked about them keeps to its own pace
 _LISTED = 5  # proposals by name for each reason why they were not decided
 _NONE_WAITS = (
@@ -69,7 +73,7 @@ class Bundles:
     """What people do with a bundle. Nothing of the message is believed but ids and when it was drawn."""
 
     def __init__(self, parts: Parts, desk: Desk) -> None:
-        self._parts, self._desk = parts, desk
+        self._parts, self._desk, self._acting = parts, desk, Acting(parts)
 
     def register(self, app: AsyncApp) -> None:
         """Attach the buttons of the card and the modal."""
@@ -80,15 +84,16 @@ class Bundles:
         for way in (BACK, NEXT):
             app.action(f"{PAGE}.{way}")(self.turn)
         app.action(ALONE)(self.alone)
+        app.action(REASON_ALL)(self.reason_all)
         app.action(TICKED)(self.ticked)
         app.view(REVIEWED)(self.reviewed)
 
     # --- The card -----------------------------------------------------------------------------------------
 
     async def approve_all(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
-        """Approve all was tapped: Slack is answered once every approval is on disk, or after a second."""
-        pressed = _pressed(body, action)
-        await self._answered(ack, pressed, self._approved(pressed))
+        """Approve all was tapped: Slack is answered once every approval is on disk."""
+        pressed, kept = _pressed(body, action), asyncio.Event()
+        await self._answered(ack, pressed, self._approved(pressed, kept.set), kept)
 
     async def decline_all(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
         """Decline all was tapped."""
@@ -100,9 +105,15 @@ class Bundles:
         pressed = _pressed(body, action)
         await self._answered(ack, pressed, self._undone(pressed))
 
-    async def _answered(self, ack: AsyncAck, pressed: Pressed, work: Awaitable[str | None]) -> None:
+    async def _answered(
+        self,
+        ack: AsyncAck,
+        pressed: Pressed,
+        work: Awaitable[str | None],
+        kept: asyncio.Event | None = None,
+    ) -> None:
         working = asyncio.ensure_future(_told(work))
-        await asyncio.wait({working}, timeout=_ACK_WITHIN)
+        await done_or_kept(working, kept or asyncio.Event(), _ACK_WITHIN)
         await ack()
         said = await working
         if said is not None:
@@ -116,22 +127,22 @@ class Bundles:
         except SlackError as error:
             log.warning("%s could not be told what came of a bundle: %s", pressed.person.user_id, error)
 
-    async def _approved(self, pressed: Pressed) -> str | None:
+    async def _approved(self, pressed: Pressed, kept: Callable[[], None]) -> str | None:
         bundle = await self._closed(pressed.bundle_id)
         if bundle is None:
             return gone()
         if one_by_one(bundle.key):  # a forged button: the card has none
             return "These are gone through one by one: tap Review. Nothing was changed."
-        return await self._approve(pressed.person, bundle, _shown(bundle, pressed.seen), pressed)
+        return await self._approve(bundle, _shown(bundle, pressed.seen), pressed, kept)
 
     async def _approve(
-        self, person: Person, bundle: Bundle, chosen: Sequence[Proposal], pressed: Pressed
+        self, bundle: Bundle, chosen: Sequence[Proposal], pressed: Pressed, kept: Callable[[], None]
     ) -> str | None:
-        async def one(proposal: Proposal) -> Answer:
-            # What a bundle shows is the first edition of each; what asks anything else has its own card.
-            return await self._desk.approve(person, proposal.id, via=VIA, edition=1, tap=pressed.press)
-
-        return _summed("approved", bundle, pressed.seen, await _each(chosen, one))
+        # What a bundle shows is the first edition of each; what asks anything else has its own card.
+        answers = await self._desk.approve_all(
+            pressed.person, chosen, via=VIA, edition=1, tap=pressed.press, kept=kept
+        )
+        return _summed("approved", bundle, pressed.seen, answers)
 
     async def _declined(self, pressed: Pressed) -> str | None:
         bundle = await self._closed(pressed.bundle_id)
@@ -154,9 +165,29 @@ class Bundles:
         async def one(proposal: Proposal) -> Answer:
             return await self._desk.undo(pressed.person, proposal.id, via=VIA)
 
-        # Only what can still be taken back in time: what is done has its Undo elsewhere.
+        # Only what can still be taken back in time: what is done is undone on a card of its own.
         held = [p for p in bundle.members if p.state == ProposalState.APPROVED and p.held_until is not None]
         return _summed("undone", bundle, pressed.seen, await _each(held, one))
+
+    async def reason_all(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
+        """Why all of it was declined: kept with each of them."""
+        await ack()
+        value = str((action.get("selected_option") or {}).get("value", ""))
+        pressed = _pressed(body, {**action, "value": value.partition(":")[0]})
+        said = await _told(self._reasoned(pressed, value.rpartition(":")[2]))
+        if said is not None:
+            await self._whisper(pressed, said)
+
+    async def _reasoned(self, pressed: Pressed, preset: str) -> str | None:
+        bundle = await self._parts.store.do(get_bundle, pressed.bundle_id)
+        if bundle is None:
+            return gone()
+        for proposal in bundle.members:
+            if proposal.state == ProposalState.DECLINED and proposal.card_ts is None:
+                acted = await self._acting.reason(pressed.person, proposal.id, preset=preset, silent=True)
+                if not acted.done:
+                    return escape(acted.said)
+        return None
 
     async def _closed(self, bundle_id: str) -> Bundle | None:
         """The bundle, which nothing joins any more: somebody decides about it."""
@@ -171,8 +202,10 @@ class Bundles:
         pressed = _pressed(body, action)
         try:
             bundle = await self._parts.store.do(get_bundle, pressed.bundle_id)
-            view = said_view(gone())
-            if bundle is not None:
+            who = pressed.person
+            refused = await self._parts.authority.outsider(who.user_id, who.team_id, "look at this")
+            view = said_view(refused or gone())
+            if bundle is not None and refused is None:
                 view = _view(Review(bundle.id, pressed.seen, ticked=not one_by_one(bundle.key)), bundle)
             await self._parts.slack.open_view(str(body.get("trigger_id", "")), view)
         except (SlackError, StoreError) as error:
@@ -196,7 +229,8 @@ class Bundles:
         chosen = str((action.get("selected_option") or {}).get("value", ""))
         try:
             review = loaded(str(view.get("private_metadata", "")))
-            refused = await self._parts.authority.refusal(person.user_id, person.team_id)
+            member = await self._parts.store.do(get_proposal, chosen)
+            refused = await self._parts.authority.refusal(person.user_id, person.team_id, member)
             if refused is None:
                 now = self._parts.clock()
                 await self._parts.store.do(give_own_card, review.bundle_id, chosen, now)
@@ -220,8 +254,10 @@ class Bundles:
 
     async def reviewed(self, ack: AsyncAck, body: Payload, view: Payload) -> None:
         """Approve was pressed in the modal: the ticked ones. The answer stands in the modal."""
-        working = asyncio.ensure_future(_told(self._submitted(person_of(body), view)))
+        kept = asyncio.Event()
+        working = asyncio.ensure_future(_told(self._submitted(person_of(body), view, kept.set)))
         await asyncio.wait({working}, timeout=_ANSWER_WITHIN)
+        await done_or_kept(working, kept, _ACK_WITHIN - _ANSWER_WITHIN)
         if working.done():
             await ack(response_action="update", view=said_view(*(await working or _NONE_WAITS).split("\n")))
             return
@@ -234,7 +270,7 @@ class Bundles:
         except SlackError as error:
             log.info("what came of a review is not shown: %s", error)
 
-    async def _submitted(self, person: Person, view: Payload) -> str:
+    async def _submitted(self, person: Person, view: Payload, kept: Callable[[], None]) -> str:
         try:
             review = _read(view)
         except ValueError:
@@ -248,15 +284,18 @@ class Bundles:
         # Pressed again in the same modal it is the same press.
         press = f"{view['id']}:{review.turn}"
         pressed = Pressed(person, bundle.id, review.seen, press, None)
-        said = await self._approve(person, bundle, chosen, pressed)
+        said = await self._approve(bundle, chosen, pressed, kept)
         return said or f"Approved: {len(chosen)}. The card shows what comes of them."
 
 
 def _view(review: Review, bundle: Bundle) -> dict[str, Any]:
     waiting = _shown(bundle, review.seen)
+    settled = [p for p in bundle.members if p.state != ProposalState.PENDING and p.card_ts is None]
     if waiting:
-        return review_view(review, waiting)
+        return review_view(review, waiting, settled)
     later = any(p.state == ProposalState.PENDING and p.card_ts is None for p in bundle.members)
+    if settled and not later:
+        return review_view(review, [], settled)
     return said_view(_DRAWN_AGAIN if later else _NONE_WAITS)
 
 

@@ -126,7 +126,7 @@ class CardMenu:
             log.info("a slow form cannot be answered in its modal: %s", error)
             if not came.done:
                 text = f"Your form was slow, and nothing was done. {came.said}"
-                await self._parts.slack.whisper(self._parts.channel, person.user_id, escape(text))
+                await self._parts.slack.whisper(self._parts.channel, person.user_id, fitted(text, 3_000))
 
     # --- Opening ----------------------------------------------------------------------------------------
 

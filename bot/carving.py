@@ -27,9 +27,10 @@ class Put:
 
 
 def kind_of(proposal: Proposal) -> str:
-    """What has to be the same: the rule as it was, the operations, the currency."""
+    """What has to be the same: the rule as it was, the operations, the currency, and so who may decide."""
     called = ",".join(dict.fromkeys(call.operation for call in proposal.calls))
-    return "|".join((proposal.rule or "", proposal.rule_version or "", called, proposal.currency or ""))
+    rule, version = proposal.rule or "", proposal.rule_version or ""
+    return "|".join((rule, version, called, proposal.currency or "", proposal.risk))
 
 
 def one_by_one(key: str) -> bool:

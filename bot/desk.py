@@ -1,7 +1,7 @@
 """Where people's decisions arrive: whichever way in, the same checks, and an answer for whoever decides."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bot import answers, cards
@@ -84,6 +84,25 @@ class Desk:
             return await confirm.approve(self._parts, kept_tap, person.team_id, kept)
         except StoreError as error:
             return Answer(Came.NOT_STORED, cards.not_stored(str(error)))
+
+    async def approve_all(
+        self,
+        person: Person,
+        chosen: Sequence[Proposal],
+        *,
+        via: str,
+        edition: int,
+        tap: str,
+        kept: Callable[[], None],
+    ) -> list[tuple[Proposal, Answer]]:
+        """Approve several by one press: all of them are on disk before any is seen to; what came of each."""
+        at = self._parts.clock()
+        rows = [taps.Tap(f"{tap}:{one.id}", one.id, edition, person.user_id, via, at, tap) for one in chosen]
+        try:
+            came = await confirm.approve_all(self._parts, rows, person.team_id, kept)
+        except StoreError as error:
+            came = [Answer(Came.NOT_STORED, cards.not_stored(str(error)))] * len(rows)
+        return list(zip(chosen, came, strict=True))
 
     async def decline(
         self,
@@ -196,9 +215,9 @@ class Desk:
         await self._tell(tap, await self.undo(tap.person, tap.proposal_id, via="button"))
 
     async def _tell(self, tap: Tap, answer: Answer) -> None:
-        if not answer.shown:
+        if not answer.shown or tap.message_ts is None:  # no card was tapped, so none shows them
             await self.whisper(tap, answer.text)
-        if answer.proposal is not None and answer.came is not Came.REFUSED:
+        if answer.proposal is not None and answer.came not in (Came.REFUSED, Came.UNTOLD):
             await self._mend_copy(tap, answer.proposal)
 
     async def _mend_copy(self, tap: Tap, proposal: Proposal) -> None:

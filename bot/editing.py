@@ -11,7 +11,7 @@ from typing import Any
 from bot.acting import Acting
 from bot.forms import names, wording
 from bot.forms.drafts import Draft
-from bot.forms.fields import Form, Pick, all_leaves
+from bot.forms.fields import Form, Kind, Pick, all_leaves, form_of
 from bot.forms.lookup import Lookup
 from bot.forms.names import OBJECT_CURRENCY
 from bot.forms.prefill import Filled, ids_in, prefill, same_call
@@ -41,8 +41,15 @@ _RESTARTED = (
     "The program was restarted while this form was open, and what you had put in is not known any more. "
     "Nothing was changed. Close this and choose Edit again."
 )
+_NOTHING_OPEN = (
+    "It only names what it is about, so there is nothing in it to change. Nothing was changed. Decline it, "
+    "and type /polar propose for what should be done instead."
+)
 _SAME = "You changed nothing, so it stays as it is."
-_EDITED = "Edited: {title}. Its card shows what changed; it needs a decision of its own."
+_EDITED = "Saved. Its card now asks “{title}”, shows what changed, and needs a decision of its own."
+_BY_HAND = " (edited)"
+# What no title speaks of: changed, it asks the same.
+_BESIDE_THE_QUESTION = frozenset({"comment", "customer_cancellation_comment", "metadata", "reason"})
 _IDENTITY = re.compile(r"(?P<id>[\w-]+):(?P<edition>\d{1,6})")
 _NAMES_WITHIN = 2.0  # seconds for what the objects are called; their ids will do
 
@@ -64,10 +71,13 @@ class Editing:
         """The form for editing a proposal, or in words why there is none."""
         if proposal.kind != ProposalKind.CALLS or len(proposal.calls) != 1:
             return _SEVERAL.format(count=len(proposal.calls) or "no")
-        call = as_polar_call(proposal.calls[0])
+        call = _asked(proposal)
         currency = await self._currency(call, proposal)
         filled = prefill(call, currency, await self._labels(call))
-        return _NOT_BY_FORM if filled is None else _draft(person, proposal, filled, currency, now)
+        if filled is None:
+            return _NOT_BY_FORM
+        draft = _draft(person, proposal, filled, currency, now)
+        return draft if any(draft.page_items()[1]) else _NOTHING_OPEN
 
     async def again(
         self, person: Person, identity: str, values: Mapping[str, Any], now: datetime
@@ -94,6 +104,7 @@ class Editing:
         seen, refused = await self._acting.may_edit(person, draft.edits.id, draft.edits.edition)
         if seen is None:
             return refused
+        call = _marked(call, seen)
         if same_call(as_polar_call(seen.calls[0]), call):
             return _SAME
         new = _edition(draft, _with_facts(seen, money), form, call)
@@ -132,10 +143,41 @@ def _draft(person: Person, proposal: Proposal, filled: Filled, currency: str | N
     draft = Draft(f"{proposal.id}:{proposal.edition}", person.user_id, now)
     draft.start(operations()[call.operation])
     draft.picks, draft.added, draft.answers = dict(filled.picks), filled.added, dict(filled.answers)
+    about = {f"body.{name}" for name in names.ABOUT}
+    named_by = all_leaves(form_of(operations()[call.operation], filled.picks, filled.added))
+    draft.kept = frozenset(
+        leaf.path
+        for leaf in named_by
+        if leaf.path in filled.answers and (leaf.path in about or leaf.path.startswith("path."))
+    )
     named = _object_id(call)
     draft.currency = (named, currency) if named and currency else None
     draft.edits = proposal
     return draft
+
+
+def _asked(proposal: Proposal) -> Call:
+    """The call without our own mark, which nobody edits."""
+    call = as_polar_call(proposal.calls[0])
+    body = dict(call.body or {})
+    if not _mark(body):
+        return call
+    rest = {name: value for name, value in body.pop("metadata").items() if name != names.MARK}
+    return replace(call, body=body | ({"metadata": rest} if rest else {}))
+
+
+def _marked(call: Call, seen: Proposal) -> Call:
+    """The call with the mark it had."""
+    mark = _mark(seen.calls[0].body or {})
+    if not mark:
+        return call
+    body = dict(call.body or {})
+    return replace(call, body=body | {"metadata": {**(body.get("metadata") or {}), **mark}})
+
+
+def _mark(body: Mapping[str, Any]) -> dict[str, Any]:
+    found = body.get("metadata")
+    return {names.MARK: found[names.MARK]} if isinstance(found, Mapping) and names.MARK in found else {}
 
 
 def _object_id(call: Call) -> str | None:
@@ -155,7 +197,9 @@ def _edition(draft: Draft, seen: Proposal, form: Form, call: Call) -> NewEdition
     currency = None if draft.currency is None else draft.currency[1]
     currency = currency or seen.currency
     effect = form.operation.describe(call)
-    title = wording.title(form, call, draft.answers, currencies(form, draft.answers, currency))
+    title = _title(draft, seen, form, currency) or wording.title(
+        form, call, draft.answers, currencies(form, draft.answers, currency)
+    )
     amount, of = money_of([call], {"currency": currency})
     return NewEdition(
         edition=seen.edition,
@@ -173,7 +217,7 @@ def _edition(draft: Draft, seen: Proposal, form: Form, call: Call) -> NewEdition
 
 def _changes(draft: Draft, seen: Proposal, form: Form, currency: str | None) -> tuple[Change, ...]:
     """Each question whose answer is another now, as (label, before, now)."""
-    before = prefill(as_polar_call(seen.calls[0]), currency, _labels_of(draft))
+    before = prefill(_asked(seen), currency, _labels_of(draft))
     was = Filled({}, frozenset(), {}) if before is None else before
     units = currencies(form, draft.answers, currency)
     found: list[Change] = []
@@ -190,6 +234,26 @@ def _changes(draft: Draft, seen: Proposal, form: Form, currency: str | None) -> 
     return tuple(change for change in found if change[1] != change[2]) or (
         ("Values", "as before", "changed"),
     )
+
+
+def _title(draft: Draft, seen: Proposal, form: Form, currency: str | None) -> str:
+    """The question as it was put, with the amounts of now; empty when it could say something else by now."""
+    before = prefill(_asked(seen), currency, _labels_of(draft))
+    if before is None or before.picks != draft.picks:
+        return ""
+    units, title = currencies(form, draft.answers, currency), seen.title
+    for leaf in all_leaves(form):
+        was, now = (
+            wording.shown(leaf, held, units.get(leaf.path)) for held in (before.answers, draft.answers)
+        )
+        if was == now or leaf.name in _BESIDE_THE_QUESTION:
+            continue
+        said = re.compile(rf"(?<![\w.,]){re.escape(was)}(?!\w|[.,]\d)")
+        if leaf.kind != Kind.MONEY or not (was and now) or len(said.findall(title)) != 1:
+            return ""
+        title = said.sub(now.replace("\\", r"\\"), title)
+    start, mark, end = title.replace(_BY_HAND, "").rpartition("?")
+    return f"{start}{_BY_HAND}{mark}{end}" if mark else ""
 
 
 def _current(way: Pick) -> str:

@@ -57,7 +57,7 @@ def _proposal(proposal: Proposal) -> dict[str, Any]:
     names = (
         "id", "fact_key", "kind", "title", "because", "facts", "risk", "always_asks", "created_at",
         "proposer", "subject", "amount", "currency", "customer_id", "edition", "digest", "mode", "state",
-        "note", "decided_by", "decided_at", "undoes", "undone_by",
+        "note", "decided_by", "decided_at", "undoes", "undone_by", "reads",
     )  # fmt: skip
     return {name: _plain(getattr(proposal, name)) for name in names}
 

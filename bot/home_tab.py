@@ -146,7 +146,7 @@ class HomeTab:
             now=now,
             health=await self._feed.health(),
             counts=await store.do(count_proposals),
-            deciders=await self._parts.authority.describe(),
+            deciders=await self._parts.authority.describe(whole),
             next_up=whole,
             next_card=None if whole is None else await self._screens.card_of(whole),
             waiting=waits.found,

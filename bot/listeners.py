@@ -19,7 +19,7 @@ from store.models import Verdict
 log = logging.getLogger(__name__)
 
 Payload = Mapping[str, Any]
-_ACK_WITHIN = 1.0  # seconds
+_ACK_WITHIN = 2.5  # seconds, for Slack waits three
 _LONGEST_NUMBER = 10  # digits: no proposal has so many editions
 _VERDICTS = {APPROVE: Verdict.APPROVE, DECLINE: Verdict.DECLINE}
 _IN_A_FORM = re.compile(rf"{CALLBACK}\.")
@@ -67,21 +67,28 @@ class Listeners:
     async def decide(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
         """Approve or Decline was tapped.
 
-        Slack is answered once the approval or the decision is on disk, so that a tap Slack has taken is never
-        lost; but within a second in any case, for Slack waits three.
+        Slack is answered once the approval or the decision is on disk, so that a tap Slack has taken is not
+        lost. A Decline is on disk once it is known who declines: while Slack does not say that in time, it
+        may be lost in a crash, and else the person is told what came of it.
         """
         verdict, kept = _VERDICTS[action["action_id"]], asyncio.Event()
-        deciding = asyncio.ensure_future(_safely(self._desk.decide(_tap(body, action), verdict, kept.set)))
-        on_disk = asyncio.ensure_future(kept.wait())
-        await asyncio.wait({deciding, on_disk}, timeout=_ACK_WITHIN, return_when=asyncio.FIRST_COMPLETED)
-        on_disk.cancel()
-        await ack()
-        await deciding
+        tap = _tap(body, action)
+        await self._answered(ack, tap, self._desk.decide(tap, verdict, kept.set), kept)
 
     async def undo(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
         """Undo was tapped: in time, or after it was done."""
+        tap = _tap(body, action)
+        await self._answered(ack, tap, self._desk.take_back(tap), asyncio.Event())
+
+    async def _answered(self, ack: AsyncAck, tap: Tap, work: Awaitable[None], kept: asyncio.Event) -> None:
+        deciding = asyncio.ensure_future(work)
+        await done_or_kept(deciding, kept, _ACK_WITHIN)
         await ack()
-        await _safely(self._desk.take_back(_tap(body, action)))
+        try:
+            await deciding
+        except Exception:  # Slack has been answered: Bolt must not turn this into a second answer
+            log.exception("a tap failed after it was acknowledged")
+            await self._desk.whisper(tap, cards.whispers.BROKE)
 
     async def out_of_date(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
         """Something was tapped that this version does not know, so an older or newer card."""
@@ -115,6 +122,13 @@ class Listeners:
         """See _IGNORED."""
 
 
+async def done_or_kept(work: asyncio.Future[Any], kept: asyncio.Event, within: float) -> None:
+    """Wait until it is done, or on disk so that it will be, or so many seconds are over."""
+    on_disk = asyncio.ensure_future(kept.wait())
+    await asyncio.wait({work, on_disk}, timeout=within, return_when=asyncio.FIRST_COMPLETED)
+    on_disk.cancel()
+
+
 async def _answered(work: Awaitable[dict[str, Any]], otherwise: dict[str, Any]) -> dict[str, Any]:
     """What the acknowledgement says; when that fails it is logged, and Slack gets `otherwise`."""
     try:
@@ -134,7 +148,7 @@ def _tap(body: Payload, action: Payload) -> Tap:
         proposal_id=proposal_id,
         edition=edition,
         channel=container.get("channel_id") or (body.get("channel") or {}).get("id"),
-        message_ts=container.get("message_ts"),
+        message_ts=None if container.get("is_ephemeral") else container.get("message_ts"),
         press=f"{person.user_id}.{pressed_at}"[:80] if pressed_at else None,
     )
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -60,6 +60,11 @@ def people(value: Any) -> tuple[str, ...]:
 Duration = Annotated[timedelta, BeforeValidator(duration)]
 People = Annotated[tuple[str, ...], BeforeValidator(people)]
 Money = Mapping[str, Annotated[int, Field(ge=0)]]  # minor units by currency, in lower case
+
+
+def ends(now: datetime, expire: timedelta, deadline: datetime | None) -> datetime:
+    """When what is proposed now closes undecided: at its deadline, or after `expire` at the latest."""
+    return min(now + expire, deadline or datetime.max.replace(tzinfo=UTC))
 
 
 class _Table(BaseModel):

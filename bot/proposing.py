@@ -35,6 +35,7 @@ from bot.pipeline.parts import Parts
 from bot.pipeline.reads import Reads
 from bot.pipeline.stakes import digest_of_proposal, money_of
 from bot.pipeline.sums import Fact, money_facts, with_money
+from bot.policy import ends
 from bot.slack import SlackError
 from polar.catalog import Call
 from polar.errors import PolarError
@@ -101,7 +102,7 @@ class Proposing:
         """Fill a modal that is open with the form of a proposal's call, the proposed values in it."""
         draft = await self._editing.begin(person, proposal, self._parts.clock())
         if isinstance(draft, str):
-            await self._show(view_id, notice(draft))
+            await self._show(view_id, notice(draft, "Edit"))
             return
         self._drafts.keep(draft)
         await self._show(view_id, self._view(draft))
@@ -110,7 +111,7 @@ class Proposing:
         """Something in a form was chosen or pressed that changes what it shows."""
         draft, refused = await self._draft(person, view)
         if draft is None:
-            await self._show(str(view["id"]), notice(refused))
+            await self._show(str(view["id"]), _no_form(view, refused))
             return
         async with draft.lock:
             shown = await self._follow(draft, view, action)
@@ -140,7 +141,7 @@ class Proposing:
             async with asyncio.timeout(WITHIN) as limit:
                 draft, refused = await self._draft(person, view)
                 if draft is None:
-                    return _update(notice(refused))
+                    return _update(_no_form(view, refused))
                 async with draft.lock:
                     return await self._submit(draft, person, view, limit)
         except TimeoutError:
@@ -179,7 +180,7 @@ class Proposing:
         """What the form shows after a tap; None when that stays as it is."""
         name = action.get("action_id")
         if draft.title:
-            return notice(_already(draft))
+            return _already(draft)
         if name == OPERATION:
             return self._begin(draft, str((entry(action) or {}).get("value", "")))
         if draft.operation is None:
@@ -234,13 +235,14 @@ class Proposing:
             said=said or {},
             currencies=currencies(form, draft.answers, known),
             watched=watched_in(form),
+            edits="" if draft.edits is None else draft.edits.title,
         )
 
     # --- Next and Propose -----------------------------------------------------------------------------
 
     async def _submit(self, draft: Draft, person: Person, view: Payload, limit: asyncio.Timeout) -> Answer:
         if draft.title:
-            return _update(notice(_already(draft)))
+            return _update(_already(draft))
         values = _values(view)
         if draft.operation is None:
             begun = self._begin(draft, chosen_operation(values))
@@ -261,7 +263,7 @@ class Proposing:
         if composed.errors:
             return self._send_back(draft, found, composed)
         if draft.edits is not None:
-            return _update(notice(await self._edited(draft, person, form, composed.call)))
+            return _update(notice(await self._edited(draft, person, form, composed.call), "Edit"))
         proposal = await self._proposal(draft, person, form, composed.call, currency)
         limit.reschedule(None)  # what is being stored is not broken off: nobody could say whether it was
         return await self._propose(draft, proposal)
@@ -306,7 +308,7 @@ class Proposing:
         name = await self._parts.authority.name(person.user_id)
         because = " ".join([f"{name} proposes this.", *filter(None, [names.NOTES.get(call.operation)])])
         digest = hashlib.sha256(f"manual|{draft.id}".encode()).digest()
-        risk = effect.risk.value
+        risk, now = effect.risk.value, self._parts.clock()
         amount, currency = money_of([call], {"currency": currency})
         proposal = NewProposal(
             # Follows from the form: submitted twice, it is the same proposal.
@@ -322,7 +324,8 @@ class Proposing:
             risk=risk,
             always_asks="irreversible" if risk == "R4" else "a person proposed it",
             calls=(PlannedCall(call.operation, call.path, call.query, call.body),),
-            created_at=self._parts.clock(),
+            created_at=now,
+            expires_at=ends(now, self._parts.rules.policy.schedule.expire_after, None),
             proposer=person.user_id,
             amount=amount,
             currency=currency,
@@ -338,8 +341,16 @@ class Proposing:
             return ()
 
 
-def _already(draft: Draft) -> str:
-    return f"Already proposed: {draft.title}. Its card is in the channel. Type /polar propose for another."
+def _already(draft: Draft) -> Answer:
+    if draft.edits is not None:
+        return notice(f"Already saved: “{draft.title}”. Its card shows what changed.", "Edit")
+    return notice(
+        f"Already proposed: {draft.title}. Its card is in the channel. Type /polar propose for another."
+    )
+
+
+def _no_form(view: Payload, why: str) -> Answer:
+    return notice(why, "Edit" if is_edit(str(view.get("private_metadata") or "")) else "Propose")
 
 
 def _update(view: Mapping[str, Any]) -> Answer:

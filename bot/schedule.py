@@ -29,8 +29,10 @@ _CHART_DAYS = 7
 # A digest that could not be made in the morning (the program was down) is no news in the evening.
 _DIGEST_UNTIL = timedelta(hours=6)
 _LINKED = 10
+_EACH_MINUTE = timedelta(minutes=1)
 _DAY = timedelta(days=1)
 
+Say = Callable[[Sequence[Proposal]], Message]
 Step = Callable[[Parts], Awaitable[None]]
 
 
@@ -80,8 +82,8 @@ async def remind(parts: Parts) -> None:
         now=now,
     )
     if waiting:
-        message = reminder(waiting, await _links(parts, waiting))
-        await _call(parts, "reminder", waiting, message)
+        say = partial(reminder, links=await _links(parts, waiting))
+        await _call(parts, "reminder", waiting, say, schedule.remind_every)
 
 
 async def escalate(parts: Parts) -> None:
@@ -95,13 +97,18 @@ async def escalate(parts: Parts) -> None:
     if over is not None:  # quiet: only what cannot wait for the morning
         waiting = [one for one in waiting if one.deadline is not None and one.deadline <= over]
     if waiting:
-        message = escalation(waiting, schedule.escalate_to, await _links(parts, waiting))
-        await _call(parts, "escalation", waiting, message)
+        say = partial(escalation, people=schedule.escalate_to, links=await _links(parts, waiting))
+        await _call(parts, "escalation", waiting, say, _EACH_MINUTE)
 
 
-async def _call(parts: Parts, kind: str, waiting: Sequence[Proposal], message: Message) -> None:
-    await parts.store.do(call_people, kind, waiting, _stored(message), parts.clock())
+async def _call(parts: Parts, kind: str, waiting: Sequence[Proposal], say: Say, window: timedelta) -> None:
+    stored = partial(_said, say)
+    await parts.store.do(call_people, kind, waiting, stored, parts.clock(), window=window)
     parts.wake("notices")
+
+
+def _said(say: Say, waiting: Sequence[Proposal]) -> dict[str, Any]:
+    return _stored(say(waiting))
 
 
 def _stored(message: Message) -> dict[str, Any]:

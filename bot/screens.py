@@ -40,6 +40,7 @@ from store.proposals import count_proposals
 
 _USER = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>")
 _MAIL = re.compile(r"<mailto:([^|>]+)(?:\|[^>]*)?>")
+_BECAUSE = re.compile(r"(?:because\b|:)[\s:]*", re.IGNORECASE)
 _LONGEST = 200  # of what is looked for, and of why something is paused
 
 
@@ -137,7 +138,7 @@ class Screens:
         """Stop everything that would run on its own; only for who may decide. The channel is told."""
         if (refused := await self._refusal(person)) is not None:
             return refused
-        asked = Pause(person.user_id, self._parts.clock(), " ".join(why.split())[:_LONGEST])
+        asked = Pause(person.user_id, self._parts.clock(), _BECAUSE.sub("", " ".join(why.split()))[:_LONGEST])
         store, notice = self._parts.store, _notice(paused_message(asked))
         made = await store.do(pause, by=asked.by, why=asked.why, at=asked.at, notice=notice)
         self._told()

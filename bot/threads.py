@@ -22,14 +22,15 @@ from store.dossier import Thread, edition_at, in_thread
 from store.models import Proposal
 from store.notices import add_notice
 from store.proposals import get_proposal
-from store.remarks import keep_message
+from store.remarks import keep_message, mend_message
 
 log = logging.getLogger(__name__)
 
 Payload = Mapping[str, Any]
 Notice = dict[str, Any]
-# Everything else a message may be: edited, deleted, somebody joined, another bot's.
+# Everything else a message may be: somebody joined, another bot's; and _MENDED.
 _WRITTEN = frozenset({None, "thread_broadcast", "file_share", "me_message"})
+_MENDED = frozenset({"message_changed", "message_deleted"})
 _NO_CARD = "I answer in the thread of a card. Type /polar for what waits."
 _IN_A_BUNDLE = (
     "This card is for several proposals, and here I could not tell which one you mean, so nothing was done. "
@@ -97,6 +98,9 @@ class Threads:
             log.exception("a message in a thread could not be handled")
 
     async def _written(self, event: Payload, bot: str) -> None:
+        if event.get("subtype") in _MENDED:
+            await self._mended(event)
+            return
         text, user = str(event.get("text") or ""), str(event.get("user") or "")
         if event.get("subtype") not in _WRITTEN or event.get("bot_id") or not user or user == bot:
             return
@@ -112,6 +116,17 @@ class Threads:
         )
         if new and addressed:
             await self._answer(Said(writer_of(event), channel, ts, str(root), read(text, bot), thread))
+
+    async def _mended(self, event: Payload) -> None:
+        """What was kept of a message is edited or deleted: what it asked for stays done.
+
+        https://docs.slack.dev/reference/events/message/message_changed
+        """
+        now = event.get("message") or {}
+        text = plain_text(str(now.get("text") or "")) if now and now.get("subtype") != "tombstone" else None
+        ts = str(now.get("ts") or event.get("deleted_ts"))
+        channel = str(event.get("channel"))
+        await self._parts.store.do(mend_message, text, at=self._parts.clock(), channel=channel, ts=ts)
 
     async def _answer(self, said: Said) -> None:
         word = said.asked.word

@@ -22,7 +22,7 @@ from store.trust_models import Shape
 log = logging.getLogger(__name__)
 
 _NOT_STORED = "It could not be stored, and nothing was changed. Try again in a moment."
-_NO_SUCH = "There is no such kind of case, and nothing was changed. /polar trust lists them with their ids."
+_NO_SUCH = "There is no such kind of case, and nothing was changed. /polar trust lists them."
 
 
 class Trust:

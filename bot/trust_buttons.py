@@ -40,6 +40,10 @@ class TrustButtons:
         who, action_id = person_of(body), str(action.get("action_id"))
         shape, _, rest = str(action.get("value", "")).partition(" ")
         page, _, about = rest.partition(" ")
+        refused = await self._screen.outsider(who)
+        if refused is not None:
+            await respond(text=escape(refused), response_type="ephemeral", replace_original=False)
+            return
         try:
             if action_id == PLOT:
                 told = await self._screen.plot(who, shape)

@@ -74,6 +74,10 @@ class TrustScreen:
         now = self._parts.clock()
         return await self._parts.store.do(kinds_page, words, page=page, size=size, now=now)
 
+    async def outsider(self, who: Person) -> str | None:
+        """Why somebody may not even look, in words; None when they may."""
+        return await self._parts.authority.outsider(who.user_id, who.team_id, "look at this")
+
     async def switch(self, who: Person, action_id: str, start: str) -> str:
         """Turn a kind on or off; what came of it. Whether this person may is asked now."""
         try:

@@ -151,6 +151,7 @@ def edit(connection: Connection, act: Act, new: NewEdition) -> Came:
         currency=new.currency,
         edited_by=act.actor,
         edition=new.edition + 1,
+        card_at=None,
     )
 
 

@@ -6,7 +6,7 @@ Every function decides by compare-and-set: of two people who press at once, the 
 import base64
 import hashlib
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, func, select, update
@@ -57,15 +57,16 @@ def _count_undos(connection: Connection, original_id: str) -> int:
     return int(connection.execute(found).scalar_one())
 
 
-def retry(connection: Connection, act: Act) -> Came:
+def retry(connection: Connection, act: Act, *, hold: timedelta = timedelta(0)) -> Came:
     """Let what Polar refused be called again: the refused calls are planned anew, those done stay done.
 
+    It waits out `hold` first, as after an approval; until then it can be undone if nothing of it is done.
     What takes another proposal back is tried again only while nothing else does.
     """
     found = lock_proposal(connection, act.proposal_id)
     if found is None or found.state != ProposalState.FAILED or not _take_again(connection, found, act.at):
         return False, found
-    _move(connection, found, ProposalState.APPROVED, act, held_until=act.at, attempts=0)
+    _move(connection, found, ProposalState.APPROVED, act, held_until=act.at + hold, due_at=act.at + hold, attempts=0)
     connection.execute(
         update(calls)
         .where(calls.c.proposal_id == found.id, calls.c.state == CallState.REFUSED)
@@ -103,7 +104,7 @@ def mark_not_done(connection: Connection, act: Act) -> Came:
     They count as refused, so that a retry may plan them anew. Nothing but that person's word says
     that this is the first time they arrive: by itself the program sends none of them twice.
     """
-    return _mark(connection, act, CallState.REFUSED, act.said)
+    return _mark(connection, act, CallState.REFUSED, "A person says that it was not done.")
 
 
 def _mark(connection: Connection, act: Act, state: CallState, error: str | None) -> Came:
@@ -134,9 +135,8 @@ def _move(
     **values: Any,
 ) -> None:
     """Change the state, whoever holds a claim: a worker that still looks finds its own gone."""
-    free: dict[str, Any] = {"claim": None, "claimed_until": None, "due_at": act.at}
-    who = act.actor
-    advance(connection, found.id, found.state, to, actor=who, at=act.at, reason=reason, **free, **values)
+    values = {"claim": None, "claimed_until": None, "due_at": act.at} | values
+    advance(connection, found.id, found.state, to, actor=act.actor, at=act.at, reason=reason, **values)
     _keep(connection, act)
 
 

@@ -207,7 +207,9 @@ def bundle_drawn(
     )
     if result.rowcount != 1:
         return False
-    first_seen = update(proposals).where(proposals.c.id.in_(shown), proposals.c.card_at.is_(None))
+    # What a bundle shows is the first edition of each.
+    unseen = proposals.c.card_at.is_(None) & (proposals.c.edition == 1)
+    first_seen = update(proposals).where(proposals.c.id.in_(shown), unseen)
     connection.execute(first_seen.values(card_at=at))
     if line is not None:
         add_notice(connection, f"{LINE}:{bundle_id}", kind=LINE, message=line, at=at)
@@ -321,7 +323,7 @@ def close_bundle(connection: Connection, bundle_id: str, now: datetime) -> None:
 
 
 def give_own_card(connection: Connection, bundle_id: str, proposal_id: str, now: datetime) -> bool:
-    """Take a proposal that waits out of its bundle, so that it gets a card of its own. False: not there.
+    """Take a proposal, however it stands, out of its bundle: it gets a card of its own. False: not there.
 
     `card_sent_at` is set, as before any posting: nothing that has it is ever put into a bundle.
     """
@@ -331,7 +333,6 @@ def give_own_card(connection: Connection, bundle_id: str, proposal_id: str, now:
             proposals.c.id == proposal_id,
             proposals.c.bundle_id == bundle_id,
             proposals.c.card_ts.is_(None),
-            proposals.c.state == ProposalState.PENDING,
         )
         .values(
             bundle_id=None,

@@ -75,6 +75,7 @@ def card_drawn(
     *,
     token: str,
     version: int,
+    edition: int,
     channel: str,
     ts: str,
     at: datetime,
@@ -83,9 +84,12 @@ def card_drawn(
 ) -> bool:
     """Note that the card shows `version`, and what is to be said in its thread. False: the claim ran out.
 
+    `edition` is the one drawn; `card_at` is when the one that is current was first shown.
+
     `told` are the versions that need no more telling; `lines` the messages about some of them. The bundle
     it belongs to is drawn again.
     """
+    first_shown = proposals.c.card_at.is_(None) & (proposals.c.edition == edition)
     result = connection.execute(
         update(proposals)
         .where(proposals.c.id == proposal_id, proposals.c.card_claim == token)
@@ -93,7 +97,7 @@ def card_drawn(
             drawn=version,
             channel=channel,
             card_ts=ts,
-            card_at=func.coalesce(proposals.c.card_at, literal(at, UtcDateTime)),
+            card_at=case((first_shown, literal(at, UtcDateTime)), else_=proposals.c.card_at),
             card_claim=None,
             card_claimed_until=None,
             card_sent_at=None,

@@ -1,6 +1,6 @@
 """Queries on decisions: exactly one wins, and it is written down with its author."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -45,23 +45,29 @@ def barred(proposal: Proposal, verdict: Verdict, edition: int) -> Bar | None:
 
 
 def decide(
-    connection: Connection, decision: Decision, terms: Terms = Terms()
+    connection: Connection,
+    decision: Decision,
+    terms: Terms = Terms(),
+    *,
+    without: Collection[str] = (),
 ) -> tuple[bool, Proposal | None]:
     """Decide a pending proposal. Returns whether this decision counts, and the proposal as it is now.
 
     (False, None): there is no such proposal. (False, proposal): `barred` says why, or else the same person
-    has approved this edition before. A first yes of two counts and leaves it pending.
+    has approved this edition before. A first yes of two counts and leaves it pending. The earlier yes of
+    those in `without` stays written down and does not count: they may decide no more.
     """
     proposal = lock_proposal(connection, decision.proposal_id)
     if proposal is None or barred(proposal, decision.verdict, decision.edition) is not None:
         return False, proposal
     approves = decision.verdict == Verdict.APPROVE
-    others = approvals(connection, decision.proposal_id, decision.edition) if approves else []
-    if decision.actor in others:
+    said = approvals(connection, decision.proposal_id, decision.edition) if approves else []
+    standing = {actor for actor in said if actor not in without}
+    if decision.actor in standing and len(standing) < terms.people:
         return False, proposal
     _record(connection, replace(decision, seen_at=decision.seen_at or proposal.card_at), proposal.digest)
     heard(connection, decision, proposal)
-    if approves and len(others) + 1 < terms.people:
+    if approves and len(standing | {decision.actor}) < terms.people:
         touch(connection, decision.proposal_id, decision.at, deciding_by=None)
     else:
         _settle(connection, decision, terms.hold if approves else timedelta(0))

@@ -101,13 +101,14 @@ def editions_of(connection: Connection, proposal_id: str) -> list[Edition]:
 
 
 def edition_at(connection: Connection, proposal_id: str, moment: datetime) -> int:
-    """Which edition somebody who wrote at that moment can have seen."""
-    ended = connection.execute(
-        select(func.max(editions.c.edition)).where(
-            editions.c.proposal_id == proposal_id, editions.c.ended_at <= moment
-        )
-    ).scalar()
-    return (ended or 0) + 1
+    """Which edition somebody who wrote at that moment can have seen: the current one, or one before it."""
+    found = connection.execute(
+        select(proposals.c.edition, proposals.c.card_at).where(proposals.c.id == proposal_id)
+    ).first()
+    if found is None:
+        return 1
+    shown = found.card_at is not None and found.card_at <= moment
+    return int(found.edition) if shown else max(found.edition - 1, 1)
 
 
 def in_thread(connection: Connection, channel: str, ts: str) -> Thread | None:

@@ -47,9 +47,11 @@ def restate(
         amount=new.amount,
         currency=new.currency,
         deadline=new.deadline,
+        expires_at=new.expires_at,
         digest=new.digest,
         changes=said,
         edition=edition + 1,
+        card_at=None,
         deciding_by=None,
     )
     return True, get_proposal(connection, new.id)

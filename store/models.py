@@ -223,6 +223,7 @@ class NewProposal:
     customer: str | None = None
     undoes: str | None = None
     shape: str | None = None
+    reads: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +294,7 @@ class Proposal:
     mode: Mode = Mode.ASKED
     shape: str | None = None
     gate: Mapping[str, Any] | None = None
+    reads: Mapping[str, Any] | None = None
     calls: tuple[Call, ...] = ()
 
 

@@ -18,8 +18,7 @@ _LINES_FIRST = case((notices.c.kind == LINE, 0), else_=1)
 class Notice:
     """A message to send. `message` is {text, blocks}, and `thread_ts` for one thread in particular.
 
-    `channel` and `card_ts` are where the card of its proposal is (or the card of its proposal's bundle);
-    `carded` is False while that card is still to come.
+    `channel` and `card_ts` are where the card of its proposal is (or the card of its proposal's bundle).
     """
 
     id: str
@@ -29,7 +28,6 @@ class Notice:
     attempts: int
     channel: str | None
     card_ts: str | None
-    carded: bool
 
 
 def add_notice(
@@ -57,7 +55,7 @@ def claim_notices(
     connection: Connection, *, token: str, now: datetime, until: datetime, limit: int
 ) -> list[Notice]:
     """Take up to `limit` messages whose time has come, lines about outcomes first."""
-    free = [notices.c.sent_at.is_(None), notices.c.due_at <= now, _unclaimed(now)]
+    free = _free(now)
     due = (
         select(notices.c.id).where(*free).order_by(_LINES_FIRST, notices.c.due_at, notices.c.id).limit(limit)
     )
@@ -74,8 +72,7 @@ def claim_notices(
         select(
             notices,
             func.coalesce(proposals.c.channel, bundles.c.channel).label("channel"),
-            func.coalesce(proposals.c.card_ts, bundles.c.card_ts).label("card_ts"),
-            proposals.c.quiet,
+            _CARD.label("card_ts"),
         )
         .select_from(notices.outerjoin(proposals, proposals.c.id == notices.c.proposal_id))
         .outerjoin(bundles, bundles.c.id == proposals.c.bundle_id)
@@ -85,12 +82,24 @@ def claim_notices(
     return [_notice(row) for row in rows]
 
 
-def _unclaimed(now: datetime) -> ColumnElement[bool]:
-    return or_(notices.c.claimed_until.is_(None), notices.c.claimed_until < now)
+_CARD = func.coalesce(proposals.c.card_ts, bundles.c.card_ts)
+# It goes into the thread of a card that is still to come.
+_TOO_EARLY = (
+    select(proposals.c.id)
+    .select_from(proposals.outerjoin(bundles, bundles.c.id == proposals.c.bundle_id))
+    .where(proposals.c.id == notices.c.proposal_id, _CARD.is_(None), proposals.c.quiet == 0)
+    .correlate(notices)
+    .exists()
+)
+
+
+def _free(now: datetime) -> list[ColumnElement[bool]]:
+    """A message to be sent now that nobody is sending."""
+    unclaimed = or_(notices.c.claimed_until.is_(None), notices.c.claimed_until < now)
+    return [notices.c.sent_at.is_(None), notices.c.due_at <= now, unclaimed, ~_TOO_EARLY]
 
 
 def _notice(row: Row[Any]) -> Notice:
-    comes = row.proposal_id is not None and row.card_ts is None and not row.quiet
     return Notice(
         id=row.id,
         kind=row.kind,
@@ -99,7 +108,6 @@ def _notice(row: Row[Any]) -> Notice:
         attempts=row.attempts,
         channel=row.channel,
         card_ts=row.card_ts,
-        carded=not comes,
     )
 
 
@@ -139,5 +147,5 @@ def _close(connection: Connection, notice_id: str, token: str, **values: Any) ->
 
 def notice_is_due(connection: Connection, now: datetime) -> bool:
     """Whether a message waits whose time has come."""
-    free = select(notices.c.id).where(notices.c.sent_at.is_(None), notices.c.due_at <= now, _unclaimed(now))
+    free = select(notices.c.id).where(*_free(now))
     return bool(connection.execute(select(exists(free))).scalar())

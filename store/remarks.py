@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, update
 
 from store.database import insert_new
 from store.ledger import append
@@ -12,6 +12,7 @@ from store.models import RemarkKind
 from store.record import Remark
 from store.tables import remarks
 
+_DELETED = "(deleted) "
 LONGEST = 4_000  # characters kept of one message: Slack's own advice for a message's length
 
 
@@ -58,6 +59,22 @@ def keep_message(
     return any(kept)
 
 
+def mend_message(connection: Connection, text: str | None, *, at: datetime, channel: str, ts: str) -> None:
+    """A message that was kept says something else now; None: it was deleted, and is marked so.
+
+    The log keeps every wording. Nothing happens when no such message was kept, or it says the same.
+    """
+    own = (remarks.c.kind == RemarkKind.THREAD, remarks.c.channel == channel, remarks.c.ts == ts)
+    for row in connection.execute(select(remarks).where(*own)).all():
+        gone = row.text if row.text.startswith(_DELETED) else f"{_DELETED}{row.text}"
+        said = (gone if text is None else text)[:LONGEST]
+        if said == row.text:
+            continue
+        connection.execute(update(remarks).where(remarks.c.id == row.id).values(text=said))
+        told = {"kind": row.kind, "author": row.author, "text": said, "channel": channel, "ts": ts}
+        append(connection, "remark", row.proposal_id, told, at)
+
+
 def remarks_of(
     connection: Connection, proposal_id: str, kinds: Sequence[RemarkKind] = tuple(RemarkKind)
 ) -> list[Remark]:
@@ -85,3 +102,10 @@ def remarks_of(
 def reasons_of(connection: Connection, proposal_id: str) -> tuple[str, ...]:
     """Why it was declined, as people said, oldest first."""
     return tuple(remark.text for remark in remarks_of(connection, proposal_id, (RemarkKind.REASON,)))
+
+
+def reasons_among(connection: Connection, ids: Sequence[str]) -> tuple[str, ...]:
+    """Why any of these were declined, each reason once."""
+    why = (remarks.c.proposal_id.in_(ids), remarks.c.kind == RemarkKind.REASON)
+    found = connection.execute(select(remarks.c.text).where(*why).order_by(remarks.c.id)).scalars()
+    return tuple(dict.fromkeys(found))

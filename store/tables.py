@@ -184,11 +184,12 @@ proposals = Table(
     Column("undoes", Text),  # the proposal whose calls this one takes back
     Column("undone_by", Text),  # the proposal that took this one back, or is about to
     Column("undone_at", UtcDateTime),
-    Column("card_at", UtcDateTime),  # when its card first stood in the channel
+    Column("card_at", UtcDateTime),  # when the current edition was first shown
     Column("quiet", Integer, nullable=False, server_default="0"),  # 1: runs on its own and has no card
     Column("mode", Text, nullable=False, server_default=Mode.ASKED),
     Column("shape", Text),
     Column("gate", SafeJson(none_as_null=True)),  # what the policy said of it, and why
+    Column("reads", SafeJson(none_as_null=True)),  # of Polar, when it was made: by name, cut short
     UniqueConstraint("fact_key", "rule"),
     one_of("state", ProposalState),
     # SQLite adds no constraint to a table that exists: `kind` and `mode` are checked where rows are read.

@@ -1,15 +1,16 @@
 """Queries on taps: an Approve is on disk before Slack is told that we have it, until its end is known."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, or_, select, update
 
 from store.database import insert_new
 from store.models import Proposal
-from store.proposals import get_proposal
-from store.tables import taps
+from store.proposals import get_proposal, touch
+from store.tables import proposals, taps
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +59,40 @@ def claim_taps(
     return sorted((_tap(row) for row in taken), key=lambda tap: tap.at)
 
 
-def close_tap(connection: Connection, tap_id: str, *, token: str, came: str, at: datetime) -> bool:
-    """Note what came of a tap, in the words its person is told. False: the claim ran out."""
-    result = connection.execute(
-        update(taps)
-        .where(taps.c.id == tap_id, taps.c.claim == token, taps.c.closed_at.is_(None))
-        .values(came=came, closed_at=at, claim=None, claimed_until=None)
-    )
+def leave_taps(
+    connection: Connection, left: Sequence[Tap], *, token: str, until: datetime
+) -> list[tuple[bool, Proposal | None]]:
+    """Keep several taps, all of them or (with an error) none; what `leave_tap` says of each."""
+    return [leave_tap(connection, tap, token=token, until=until) for tap in left]
+
+
+def put_off_tap(connection: Connection, tap_id: str, *, token: str, due_at: datetime) -> bool:
+    """Have a tap seen to again at `due_at`. False: the claim ran out."""
+    result = connection.execute(update(taps).where(*_claimed(tap_id, token)).values(claimed_until=due_at))
     return result.rowcount == 1
 
 
-def came_of_tap(connection: Connection, tap_id: str) -> str | None:
-    """What came of a tap; None while it is open or unknown."""
-    found: str | None = connection.execute(select(taps.c.came).where(taps.c.id == tap_id)).scalar()
-    return found
+def close_tap(connection: Connection, tap_id: str, *, token: str, came: str, at: datetime) -> bool:
+    """Note what came of a tap, in the words its person is told. False: the claim ran out.
+
+    The card no longer says that they are deciding: where their tap did not move it, it has its buttons again.
+    """
+    row = connection.execute(
+        update(taps)
+        .where(*_claimed(tap_id, token))
+        .values(came=came, closed_at=at, claim=None, claimed_until=None)
+        .returning(taps.c.proposal_id, taps.c.actor)
+    ).first()
+    if row is None:
+        return False
+    own = (proposals.c.id == row.proposal_id, proposals.c.deciding_by == row.actor)
+    if connection.execute(select(proposals.c.id).where(*own)).first() is not None:
+        touch(connection, row.proposal_id, at, deciding_by=None)
+    return True
+
+
+def _claimed(tap_id: str, token: str) -> tuple[ColumnElement[bool], ...]:
+    return taps.c.id == tap_id, taps.c.claim == token, taps.c.closed_at.is_(None)
 
 
 def _tap(row: Row[Any]) -> Tap:

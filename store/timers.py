@@ -1,7 +1,7 @@
 """Queries on what time brings: what expires, what people are reminded of, what somebody is called for."""
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, or_, select, update
@@ -84,19 +84,33 @@ def _waiting(connection: Connection, conditions: Sequence[ColumnElement[bool]]) 
 
 
 def call_people(
-    connection: Connection, kind: str, waiting: Sequence[Proposal], message: Mapping[str, Any], at: datetime
+    connection: Connection,
+    kind: str,
+    waiting: Sequence[Proposal],
+    say: Callable[[Sequence[Proposal]], Mapping[str, Any]],
+    at: datetime,
+    *,
+    window: timedelta,
 ) -> bool:
-    """Note a reminder or an escalation for these proposals, to be posted once; no card changes.
+    """Note a reminder or an escalation, to be posted once for each `window` of time; no card changes.
 
-    False: another replica has done it since they were read. Nothing is noted.
+    `say` is its message about those of `waiting` that are still due. False: another replica has called
+    people since they were read. Nothing is noted.
     """
     column = _CALLS[kind]
-    own = proposals.c.id.in_([one.id for one in waiting])
-    now = {row.id: row[1] for row in connection.execute(select(proposals.c.id, column).where(own))}
-    if any(now[one.id] != getattr(one, column.name) for one in waiting):
+    again = or_(column.is_(None), column <= at - window) if kind == "reminder" else column.is_(None)
+    own = (proposals.c.id.in_([one.id for one in waiting]), _PENDING, again)
+    # Written before they are read: a rival waits here, and then finds none of them due.
+    locked = update(proposals).where(*own).values({column: column}).returning(proposals.c.id)
+    due = set(connection.execute(locked).scalars())
+    if not due:
         return False
-    connection.execute(update(proposals).where(own).values({column: at}))
-    return add_notice(connection, f"{kind}:{at.isoformat()}", kind=kind, message=message, at=at)
+    number = int(at.timestamp() // max(window.total_seconds(), 1))
+    message = say([one for one in waiting if one.id in due])
+    if not add_notice(connection, f"{kind}:{number}", kind=kind, message=message, at=at):
+        return False
+    connection.execute(update(proposals).where(proposals.c.id.in_(due)).values({column: at}))
+    return True
 
 
 _CALLS = {"reminder": proposals.c.reminded_at, "escalation": proposals.c.escalated_at}

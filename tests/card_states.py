@@ -6,14 +6,28 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bot.cards import CardView, Message, card
-from store.models import Call, CallState, Mode, Proposal, ProposalKind, ProposalState
+from bot.graduation.assessor import Assessor
+from bot.graduation.score import words as score_words
+from bot.pipeline.sums import refund_facts, refund_sum, today_lines
+from bot.policy import Policy
+from store.models import Call, CallState, Mode, Proposal, ProposalState, ShapeState
+from store.trust_models import Rehearsal, Shape
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 LATER = NOW + timedelta(days=6, hours=2)
 _S = ProposalState
-_REFUND = Call("refunds:create", {}, {}, {"order_id": "o1", "amount": 2900, "reason": "customer_request"})
+_REFUND = Call("refunds:create", {}, {}, {"order_id": "o1", "amount": 3451, "reason": "duplicate"})
 _KEY = Call("license_keys:update", {"id": "k1"}, {}, {"status": "disabled"})
-_TODAY = (("Customer gets", "$34.51, tax included"), ("Refunds today", "$120.00 of $200.00"))
+_POLICY = Policy()
+_TODAY = today_lines({"usd": 12_000}, "usd", _POLICY)
+_ORDER = {
+    "currency": "usd", "refundable_amount": 3451, "refundable_tax_amount": 0, "net_amount": 3451,
+    "tax_amount": 0, "platform_fee_amount": 178,
+}  # fmt: skip
+
+
+def _sum(amount: int) -> tuple[tuple[str, str], ...]:
+    return refund_facts([refund_sum(_ORDER, amount)])
 
 
 def asked(**changes: Any) -> Proposal:
@@ -21,9 +35,9 @@ def asked(**changes: Any) -> Proposal:
     given = Proposal(
         id="p7k2m4q6s8t3", fact_key="f", event_id="e", rule="refund-duplicate-order", rule_version="v1",
         subject="order:o1", title="Refund $34.51 to Marta Kowalczyk, who paid twice for Pro?",
-        because=("Two orders of the same product within 4 minutes", "The second one has not been used"),
-        facts=(("Customer", "Marta Kowalczyk (marta@kowalczyk.example)"), ("Order", "INV-2041, $34.51, 21 Nov")),
-        risk="R2", always_asks=None, created_at=NOW, state=_S.PENDING, version=1, note=None, attempts=0, looks=0,
+        because=("The same customer bought the same product twice within ten minutes", "The benefits stay"),
+        facts=(*_sum(3451), ("Customer", "Marta Kowalczyk (marta@kowalczyk.example)")),
+        risk="R3", always_asks=None, created_at=NOW, state=_S.PENDING, version=1, note=None, attempts=0, looks=0,
         decided_by=None, decided_at=None, channel=None, card_ts=None, drawn=0, amount=3451, currency="usd",
         calls=(_REFUND,),
     )  # fmt: skip
@@ -43,33 +57,35 @@ def _keys(state: ProposalState, **changes: Any) -> Proposal:
     keys = {
         "title": "Disable 2 license keys of Bob Lind, $29.00 refunded?", "calls": done,
         "rule": "disable-keys-of-refunded-order", "because": ("The refund left 2 keys granted",),
-        "facts": (("Customer", "Bob Lind (bob@lind.example)"), ("Amount", "$29.00")),
+        "facts": (("Customer", "Bob Lind (bob@lind.example)"), ("Amount", "$29.00")), "risk": "R2",
     }  # fmt: skip
     return decided(state, **keys | changes)
 
 
 def _graduation(state: ProposalState = _S.PENDING, **changes: Any) -> Proposal:
-    about = {
-        "kind": ProposalKind.GRADUATION, "rule": None, "calls": (), "state": state,
-        "title": "Let “Generate the invoice, paid order, under $32” run without asking?",
-        "because": ("50 yes, 0 no since 3 May; score 91.8, the bar is 90",
-                    "Had it been on for 90 days: 74 on its own, none you declined, 25 min saved"),
-        "facts": (("Audits", "I keep asking about 1 in 10, at first every other one"),
-                  ("Caps", "50 a day; no money moves")), "risk": "R1", "amount": None,
-    }  # fmt: skip
+    offer = Assessor(_POLICY).offer(_INVOICES, Rehearsal(74, 0, {}, None), NOW)
+    names = ("title", "because", "facts", "risk", "always_asks", "kind", "proposer", "rule", "calls")
+    about = {name: getattr(offer, name) for name in names} | {"state": state, "amount": None}
     return asked(**about | changes)
 
 
+_INVOICES = Shape(
+    hash="5" * 64, family="f", fields={"amount": [11, "usd"]}, risk="R1", state=ShapeState.ASKING, decree=False,
+    words="Generate an invoice · order paid, purchase · Pro monthly · $20.48 to $40.95 · returning customer",
+    epoch=0, epoch_at=NOW, n=50, k=0, customers=38, first_at=NOW - timedelta(days=202), clean_tail=50,
+    audits_agreed=0, audits=0, seen={}, offered_at=None, used_at=NOW, changed_at=None, cause=None,
+)  # fmt: skip
 _ASK = CardView(deciders="Anna Berg, Ben Okafor may decide", today=_TODAY, now=NOW,
-                score="score 91.8 · 50 yes 0 no · 35 more to 95")  # fmt: skip
+                score="always asks: high risk, and not opted in")  # fmt: skip
+_ACCESS = replace(_ASK, today=(), score=score_words(50, 0, 0, 95.0))
 _REFUSED = replace(_REFUND, state=CallState.REFUSED, status=409, error="The order is under dispute")
-_EDITED = (("Amount", "$34.51", "$20.00"), ("Reason", "customer request", "satisfaction guarantee"))
+_EDITED = (("Amount before tax", "$34.51", "$20.00"), ("Reason", "Duplicate", "Satisfaction guarantee"))
 
 STATES: Mapping[str, tuple[Proposal, CardView]] = {
     "pending": (asked(deadline=LATER), _ASK),
     "one of two": (asked(version=2), replace(_ASK, needs_two=True, approvals=("U0BEN",))),
-    "edited": (asked(edition=2, version=2, changes=_EDITED, edited_by="U0ANNA", title="Refund $20.00 to Marta Kowalczyk, who paid twice for Pro?"), _ASK),
-    "changed": (asked(edition=2, version=2, changes=(("Left to refund", "$34.51", "$14.51"),)), _ASK),
+    "edited": (asked(edition=2, version=2, changes=_EDITED, edited_by="U0ANNA", facts=(*_sum(2000), ("Customer", "Marta Kowalczyk (marta@kowalczyk.example)")), always_asks="a person edited it", title="Refund $20.00 to Marta Kowalczyk, who paid twice for Pro (edited)?"), _ASK),
+    "changed": (asked(edition=2, version=2, changes=(("Fees", "$1.50, not returned by Polar", "$1.78, not returned by Polar"),)), _ASK),
     "snoozed": (asked(version=2, snoozed_until=LATER, snoozed_by="U0BEN"), _ASK),
     "assigned": (asked(version=2, assignee="U0BEN"), _ASK),
     "on hold": (asked(version=2, on_hold_by="U0BEN"), _ASK),
@@ -79,9 +95,9 @@ STATES: Mapping[str, tuple[Proposal, CardView]] = {
     "approved, later": (decided(_S.APPROVED, note="Polar could not be reached. Nothing was done."), _ASK),
     "running": (decided(_S.EXECUTING), _ASK),
     "done": (decided(_S.SUCCEEDED), _ASK),
-    "done, undo": (_keys(_S.SUCCEEDED), replace(_ASK, undo=True, audit="audit: agreed, 31/31")),
-    "being undone": (_keys(_S.SUCCEEDED), replace(_ASK, undo=True, undone=_keys(_S.EXECUTING, decided_by="U0BEN"))),
-    "undone": (_keys(_S.SUCCEEDED, undone_at=NOW), replace(_ASK, undone=_keys(_S.SUCCEEDED, decided_by="U0BEN"))),
+    "done, undo": (_keys(_S.SUCCEEDED), replace(_ACCESS, undo=True, audit="audit: agreed, 31/31")),
+    "being undone": (_keys(_S.SUCCEEDED), replace(_ACCESS, undo=True, undone=_keys(_S.EXECUTING, decided_by="U0BEN"))),
+    "undone": (_keys(_S.SUCCEEDED, undone_at=NOW), replace(_ACCESS, undone=_keys(_S.SUCCEEDED, decided_by="U0BEN"))),
     "refused": (decided(_S.FAILED, note="Polar refused: The order is under dispute", calls=(_REFUSED,)), _ASK),
     "no answer": (decided(_S.UNKNOWN), _ASK),
     "declined": (decided(_S.DECLINED), _ASK),
@@ -94,7 +110,7 @@ STATES: Mapping[str, tuple[Proposal, CardView]] = {
     "failed on its own": (
         _keys(_S.FAILED, decided_by="policy", mode=Mode.AUTO, note="Polar refused: It is gone",
               calls=(replace(_KEY, state=CallState.DONE), replace(_KEY, number=1, state=CallState.REFUSED, status=404))),
-        _ASK,
+        _ACCESS,
     ),
     "graduation": (_graduation(), replace(_ASK, today=(), score=None)),
     "turned on": (_graduation(_S.SUCCEEDED, decided_by="U0ANNA", decided_at=NOW), replace(_ASK, score=None)),

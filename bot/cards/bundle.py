@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from bot.cards.effects import does, risk_words
+from bot.cards.reasons import reasons_select
 from bot.cards.text import (
     Block,
     Element,
@@ -29,10 +30,11 @@ from store.models import Bundle, Proposal, ProposalState
 
 APPROVE_ALL, DECLINE_ALL, REVIEW, UNDO_ALL = "approve_all", "decline_all", "review", "undo_all"
 _NAMED = 5  # proposals by name; the rest is counted, and Review shows all
+_EMPTY = "Each of the proposals that stood here has a card of its own now."
 _FAILED = 10  # in the thread's line
 _S = ProposalState
 # In this order on the card. Each is said with a count: "8 done, 1 refused, 3 waiting".
-_STANDS: Mapping[ProposalState, str] = {
+STANDS: Mapping[ProposalState, str] = {
     _S.SUCCEEDED: "done",
     _S.FAILED: "refused",
     _S.UNKNOWN: "no answer",
@@ -51,18 +53,23 @@ _ORDER = re.compile(
 _NO_NOUN = frozenset({"back", "again", "now", "link", "that"})
 
 
-def bundle_card(bundle: Bundle, *, deciders: str, now: datetime) -> Message:
-    """The card of a bundle as it stands. `now` is when it is drawn: what its buttons decide it shows."""
+def bundle_card(bundle: Bundle, *, deciders: str, now: datetime, reasons: Sequence[str] = ()) -> Message:
+    """The card of a bundle as it stands. `now` is when it is drawn: what its buttons decide it shows.
+
+    `reasons` is why any of it was declined.
+    """
     tag = f"{bundle.id}.{bundle.version}"  # Slack wants new block ids with each update
+    if not bundle.members:
+        return Message(_EMPTY, (rich(f"title.{tag}", line(glue(_EMPTY))),), _metadata(bundle))
     blocks: list[Block] = [
         rich(f"title.{tag}", line(words(title(bundle), 300, bold=True))),
         rich(f"facts.{tag}", labelled(_fields(bundle))),
         rich(f"named.{tag}", bullets(_named(bundle.members))),
     ]
     if progress(bundle.members) is not None:
-        blocks.append(rich(f"status.{tag}", *_status(bundle)))
+        blocks.append(rich(f"status.{tag}", *_status(bundle, reasons)))
     blocks.append(context(f"small.{tag}", *_small_print(bundle, deciders)))
-    row = _buttons(bundle, now)
+    row = _buttons(bundle, now, reasons)
     return Message(_text(bundle), tuple([*blocks, row] if row else blocks), _metadata(bundle))
 
 
@@ -123,10 +130,10 @@ def _named(members: Sequence[Proposal]) -> list[str]:
 
 def progress(members: Iterable[Proposal]) -> str | None:
     """How far it got: "8 done, 1 refused, 3 waiting"; None while all of it waits."""
-    counts = Counter("being decided" if _deciding(p) else _STANDS[p.state] for p in members)
+    counts = Counter("being decided" if _deciding(p) else STANDS[p.state] for p in members)
     if set(counts) <= {"waiting"}:
         return None
-    ordered = [*_STANDS.values(), "being decided"]
+    ordered = [*STANDS.values(), "being decided"]
     return ", ".join(f"{counts[word]} {word}" for word in ordered if counts[word])
 
 
@@ -134,7 +141,7 @@ def _deciding(proposal: Proposal) -> bool:
     return proposal.state == _S.PENDING and proposal.deciding_by is not None
 
 
-def _status(bundle: Bundle) -> list[Element]:
+def _status(bundle: Bundle, reasons: Sequence[str]) -> list[Element]:
     stands = progress(bundle.members) or ""
     mark = (
         "hourglass_flowing_sand" if any(p.state in _UNDER_WAY for p in bundle.members) else "white_check_mark"
@@ -146,6 +153,8 @@ def _status(bundle: Bundle) -> list[Element]:
         elements += [glue("Decided by " if place == 0 else ", "), person(actor), glue(f" ({count})")]
     if latest is not None:
         elements += [glue(", "), when(latest), glue(".")]
+    if reasons:
+        elements.append(words(f"\nDeclined because: {'; '.join(reasons)}", 300))
     own = sum(p.card_ts is not None for p in bundle.members)
     if own:
         elements.append(glue(f"\n{own} of them {'has' if own == 1 else 'have'} a card below."))
@@ -161,16 +170,19 @@ def _small_print(bundle: Bundle, deciders: str) -> list[str]:
     return [*small, deciders] if waits else small
 
 
-def _buttons(bundle: Bundle, now: datetime) -> Block | None:
+def _buttons(bundle: Bundle, now: datetime, reasons: Sequence[str]) -> Block | None:
     waits = any(p.state == _S.PENDING and not _deciding(p) for p in bundle.members)
     held = any(p.state == _S.APPROVED and p.held_until and now < p.held_until for p in bundle.members)
     offered = (
         (waits and not one_by_one(bundle.key), APPROVE_ALL, "Approve all", "primary"),
         (waits and not held, DECLINE_ALL, "Decline all", "danger"),
-        (waits, REVIEW, "Review", None),
+        (True, REVIEW, "Review", None),  # what became of each, and cards of their own
         (held, UNDO_ALL, "Undo", None),  # in the place of Decline all: at most three
     )
     elements = [_button(bundle, now, *how) for can, *how in offered if can]
+    declined = [p for p in bundle.members if p.state == _S.DECLINED]
+    if declined and not waits and not reasons:
+        elements.append(reasons_select(declined[0], bundle.id))
     tag = f"{bundle.id}.{bundle.version}"
     return {"type": "actions", "block_id": f"decide.{tag}", "elements": elements} if elements else None
 
@@ -197,7 +209,7 @@ def bundle_line(bundle: Bundle) -> Message | None:
         return None
     stands = progress(bundle.members) or ""
     text = f"{counted(bundle.members)}: {stands}."
-    failed = [f"{_STANDS[p.state]}: {p.title}" for p in bundle.members if p.state != _S.SUCCEEDED]
+    failed = [f"{STANDS[p.state]}: {p.title}" for p in bundle.members if p.state != _S.SUCCEEDED]
     more = [f"and {len(failed) - _FAILED} more"] if len(failed) > _FAILED else []
     parts = [line(words(text, 1_000)), *([bullets([*failed[:_FAILED], *more])] if failed else [])]
     return Message(fitted(text, 500), (rich(f"outcome.{bundle.id}", *parts),))

@@ -7,6 +7,7 @@ from typing import Any
 
 from bot.cards.card import does
 from bot.cards.code import code, pretty, public, toml
+from bot.cards.effects import risk_words
 from bot.cards.text import (
     Block,
     Element,
@@ -17,6 +18,7 @@ from bot.cards.text import (
     line,
     person,
     rich,
+    told,
     when,
     words,
 )
@@ -124,7 +126,7 @@ def _blocks(found: Dossier, deciders: str, links: Mapping[str, str]) -> Iterator
 
 def _question(found: Dossier) -> list[Element]:
     p = found.proposal
-    rows = [("State", _state(p)), ("Does", does(p)), ("Risk", p.risk)]
+    rows = [("State", _STATES[p.state]), ("Does", does(p)), ("Risk", risk_words(p))]
     rows += [("Always asks", p.always_asks)] if p.always_asks else []
     rows += [("Edition", f"{p.edition}, version {p.version}"), ("Id", p.id)]
     times = [
@@ -137,12 +139,8 @@ def _question(found: Dossier) -> list[Element]:
         )
         if at is not None
     ]
-    return [line(words(p.title, 600)), labelled(rows), _times(times), *_who(p)]
-
-
-def _state(p: Proposal) -> str:
-    note = f": {p.note}" if p.note else ""
-    return f"{_STATES[p.state]}{note}"
+    note = [line(*told(p.note, 600))] if p.note else []
+    return [line(words(p.title, 600)), labelled(rows), *note, _times(times), *_who(p)]
 
 
 def _times(rows: Sequence[tuple[str, datetime]]) -> Element:
@@ -222,8 +220,9 @@ def _rule(found: Dossier) -> list[Element]:
 
 def _reads(found: Dossier) -> list[Element]:
     reads = (found.rule_source or {}).get("read") or {}
-    rows = [f"{name}: {one.get('operation', one)}" for name, one in reads.items() if isinstance(one, Mapping)]
-    return [bullets(rows)] if rows else []
+    rows = [f"{name}: {one.get('call', '–')}" for name, one in reads.items() if isinstance(one, Mapping)]
+    kept = found.proposal.reads
+    return ([bullets(rows)] if rows else []) + (code(pretty(kept)) if kept else [])
 
 
 def _payload(found: Dossier) -> list[Element]:
@@ -279,7 +278,7 @@ def _trail(found: Dossier) -> list[Element]:
             when(change.at),
             glue(f"  {_STATES[change.to]} – "),
             person(change.actor),
-            *([glue(": "), words(change.reason, 300)] if change.reason else []),
+            *([glue(": "), *told(change.reason, 300)] if change.reason else []),
         )
         for change in found.trail[-_MOST_SAID:]
     ]
@@ -308,7 +307,7 @@ def _remarks(found: Dossier) -> list[Element]:
 
 def _remark(one: Remark) -> Element:
     return line(
-        when(one.at), glue("  "), person(one.author), glue(f" ({_KINDS[one.kind]}): "), words(one.text, 500)
+        when(one.at), glue("  "), person(one.author), glue(f" ({_KINDS[one.kind]}): "), *told(one.text, 500)
     )
 
 
@@ -351,7 +350,7 @@ _SECTIONS: tuple[tuple[str, Callable[[Dossier], list[Element]]], ...] = (
     ("This customer", _customer),
     ("Score and why", _score),
     ("Rule", _rule),
-    ("What the rule reads", _reads),
+    ("What was read of Polar", _reads),
     ("Earlier editions", _editions),
     ("What Polar last told of it", _latest),
     ("The webhook", _payload),

@@ -44,7 +44,7 @@ def said_view(title: str, text: str) -> dict[str, Any]:
 
 
 def snooze_view(proposal: Proposal, offered: Mapping[str, str], ends: datetime | None) -> dict[str, Any]:
-    """Until when? `offered` are {key: words}; it cannot sleep past `ends`."""
+    """Until when? `offered` are {key: words}; it closes at `ends`."""
     ways = [option(said, key) for key, said in offered.items()] + [option("A time of my own", OWN)]
     select = {"type": "static_select", "action_id": VALUE, "options": ways, "initial_option": ways[0]}
     blocks = [
@@ -58,7 +58,9 @@ def snooze_view(proposal: Proposal, offered: Mapping[str, str], ends: datetime |
         ),
     ]
     if ends is not None:
-        blocks.append(rich("ends", line(glue("It cannot sleep past its end, "), when(ends), glue("."))))
+        blocks.append(
+            rich("ends", line(glue("It closes on "), when(ends), glue("; choose an earlier time.")))
+        )
     return form(SNOOZE, "Snooze", proposal, blocks, "Snooze")
 
 

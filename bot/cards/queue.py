@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bot.cards.card import Message, when
-from bot.cards.text import Block, Element, clean, context, escape, glue, line, person, rich, words
+from bot.cards.text import Block, Element, clean, context, escape, glue, line, person, rich, told, words
 from polar.money import format_money
 from store.models import Proposal, ProposalState, Transition
 
@@ -150,7 +150,7 @@ def _came_of(p: Proposal) -> list[Element]:
     by = [glue(", decided by "), person(p.decided_by)] if p.decided_by else []
     at = [glue(", "), when(p.decided_at)] if p.decided_at else []
     said = p.note if p.state in (ProposalState.FAILED, ProposalState.WITHDRAWN) else None
-    return [words(STANDS[p.state]), *by, *at, *([glue(": "), words(said, 120)] if said else [])]
+    return [words(STANDS[p.state]), *by, *at, *([glue(": "), *told(said, 120)] if said else [])]
 
 
 def _open_for(p: Proposal, now: datetime) -> list[Element]:
@@ -194,7 +194,10 @@ def content(blocks: Sequence[Block], tag: str) -> list[Block]:
 
 
 def show_message(proposal: Proposal, card: Message, trail: Sequence[Transition], link: str | None) -> Message:
-    """One proposal: its card's content, every step with who took it, and a link to the card."""
+    """One proposal: its card's content, every step with who took it, and a link to the card.
+
+    What has no card of its own, for it is on one with others, has the buttons of one here.
+    """
     steps = [
         line(
             words(STANDS[step.to]),
@@ -202,17 +205,20 @@ def show_message(proposal: Proposal, card: Message, trail: Sequence[Transition],
             person(step.actor),
             glue(", "),
             when(step.at),
-            *([glue(": "), words(step.reason, 200)] if step.reason else []),
+            *([glue(": "), *told(step.reason, 200)] if step.reason else []),
         )
         for step in trail[-_STEPS_SHOWN:]
     ]
     stands: list[Element] = [words(f"{proposal.id} {STANDS[proposal.state]}.", bold=True)]
     stands += [glue("  "), {"type": "link", "url": link, "text": "Open the card"}] if link else []
-    if link is None and proposal.card_ts is None:
-        stands += [glue("  It has no card in the channel.")]
+    no_card = proposal.card_ts is None
+    actions = [block for block in card.blocks if block["type"] == "actions" and no_card]
+    if no_card:
+        stands += [glue("  It has no card of its own; what can be done stands below.")]
     blocks = [
         rich("show.stands", line(*stands)),
         *content(card.blocks, "show.card"),
+        *actions,
         rich("show.trail", {"type": "rich_text_list", "style": "bullet", "elements": steps}),
     ]
     if not steps:

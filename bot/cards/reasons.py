@@ -1,11 +1,12 @@
 """Why something was declined: the reasons offered, by what it would have done. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from bot.cards.text import Element
 from store.models import Proposal
 
 REASON = "reason"  # action id of the select on a declined card
+REASON_ALL = "reason_all"  # and on the card of a bundle
 OTHER = "other"
 _MONEY = {
     "not_due": "Not due to them",
@@ -62,14 +63,23 @@ def presets(proposal: Proposal) -> Mapping[str, str]:
 def reason_select(proposal: Proposal) -> Element:
     """The select of a declined card. The value of an option is `ID:EDITION:KEY`."""
     offered = [*presets(proposal).items(), (OTHER, "Other…")]
+    return _select(REASON, f"{proposal.id}:{proposal.edition}", offered)
+
+
+def reasons_select(proposal: Proposal, bundle_id: str) -> Element:
+    """The same for all that were declined of a bundle. The value of an option is `BUNDLE:KEY`."""
+    return _select(REASON_ALL, bundle_id, presets(proposal).items())
+
+
+def _select(action_id: str, about: str, offered: Iterable[tuple[str, str]]) -> Element:
     return {
         "type": "static_select",
-        "action_id": REASON,
+        "action_id": action_id,
         "placeholder": {"type": "plain_text", "text": "Say why", "emoji": False},
         "options": [
             {
                 "text": {"type": "plain_text", "text": said, "emoji": False},
-                "value": f"{proposal.id}:{proposal.edition}:{key}",
+                "value": f"{about}:{key}",
             }
             for key, said in offered
         ],

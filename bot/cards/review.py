@@ -1,17 +1,18 @@
-"""The modal in which a bundle is gone through: ten a page, ticked or not, or with an own card. Pure."""
+"""The modal in which a bundle is gone through: ten a page, to be ticked, with what came of the rest. Pure."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bot.cards.bundle import counted
-from bot.cards.text import Block, Element, clean
+from bot.cards.bundle import STANDS, counted
+from bot.cards.text import Block, Element, bullets, clean, rich
 from polar.money import format_money
 from store.models import Proposal
 
 REVIEWED, PAGE, ALONE, TICKED = "bundle_reviewed", "bundle_page", "bundle_alone", "bundle_ticked"
 BACK, NEXT = "back", "next"
+_OWN = "Undo, Details and the reason of a no are on the card that “Own card for…” gives one of them."
 A_PAGE = 10  # Slack's limit of one group of checkboxes
 
 
@@ -60,24 +61,48 @@ def pages(count: int) -> int:
     return max(1, -(-count // A_PAGE))
 
 
-def review_view(review: Review, waiting: Sequence[Proposal]) -> dict[str, Any]:
-    """One page of the modal. `waiting` are the proposals that can be decided, the oldest first."""
-    last = pages(len(waiting)) - 1
+def review_view(
+    review: Review, waiting: Sequence[Proposal], settled: Sequence[Proposal] = ()
+) -> dict[str, Any]:
+    """One page of the modal. `waiting` are the proposals that can be decided, the oldest first.
+
+    `settled` are the others that have no card of their own: each with where it stands.
+    """
+    everything = [*waiting, *settled]
+    last = pages(len(everything)) - 1
     page = min(max(review.page, 0), last)
-    shown = waiting[page * A_PAGE : (page + 1) * A_PAGE]
+    shown = everything[page * A_PAGE : (page + 1) * A_PAGE]
     review = replace(review, page=page, turn=review.turn + 1)
-    ticked = sum(review.approves(proposal.id) for proposal in waiting)
-    said = f"{counted(waiting)}. Ticked: {ticked} of {len(waiting)}. Page {page + 1} of {last + 1}."
-    rest = "" if not last else " Approve counts for the ticked ones of all pages."
+    known = {proposal.id for proposal in waiting}
+    here = [proposal for proposal in shown if proposal.id in known]
+    rest = [proposal for proposal in shown if proposal.id not in known]
     blocks = [
-        _section(f"said.{review.turn}", f"{said}{rest}"),
-        _ticks(review, shown),
+        _section(
+            f"said.{review.turn}", f"{_said(review, waiting, everything)} Page {page + 1} of {last + 1}."
+        ),
+        *([_ticks(review, here)] if here else []),
+        *([_stands(review, rest)] if rest else []),
         _ways(review, shown, last),
     ]
-    return _modal(tuple(blocks), submit="Approve") | {
+    return _modal(tuple(blocks), submit="Approve" if waiting else None) | {
         "callback_id": REVIEWED,
         "private_metadata": review.dumped(),
     }
+
+
+def _said(review: Review, waiting: Sequence[Proposal], everything: Sequence[Proposal]) -> str:
+    if not waiting:
+        return f"{counted(everything)}: none waits. {_OWN}"
+    ticked = sum(review.approves(proposal.id) for proposal in waiting)
+    said = f"{counted(waiting)}. Ticked: {ticked} of {len(waiting)}."
+    more = " Approve counts for the ticked ones of all pages." if len(everything) > A_PAGE else ""
+    return f"{said}{more}{f' {_OWN}' if len(everything) > len(waiting) else ''}"
+
+
+def _stands(review: Review, settled: Sequence[Proposal]) -> Block:
+    """What became of those that no longer wait."""
+    rows = [f"{proposal.title} – {STANDS[proposal.state]}" for proposal in settled]
+    return rich(f"stands.{review.turn}", bullets(rows, 200))
 
 
 def _ticks(review: Review, shown: Sequence[Proposal]) -> Block:

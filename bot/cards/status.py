@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from bot.cards.buttons import is_held
-from bot.cards.text import Element, emoji, glue, line, person, sentence, to_the_second, when, words
+from bot.cards.text import Element, emoji, glue, line, person, sentence, to_the_second, told, when, words
 from bot.cards.view import CardView
 from store.models import Call, CallState, Proposal, ProposalKind, ProposalState
 
@@ -150,7 +150,7 @@ def _executing(p: Proposal, view: CardView, limit: int) -> list[Element]:  # noq
 
 
 def _succeeded(p: Proposal, view: CardView, limit: int) -> list[Element]:
-    note = [sentence(p.note, limit), glue(" ")] if p.note else []
+    note = [*_ended(p.note, limit), glue(" ")] if p.note else []
     verb, done = ("Approved", " Done. ")
     if p.kind == ProposalKind.GRADUATION:
         verb, done = "Turned on", " Such cases now run on their own. "
@@ -182,9 +182,9 @@ def _undone(p: Proposal, view: CardView, limit: int) -> list[Element]:
 
 
 def _failed(p: Proposal, view: CardView, limit: int) -> list[Element]:
-    said = sentence(p.note or "Polar refused.", limit)
+    said = _ended(p.note or "Polar refused.", limit)
     next_ = glue(f" It is not tried again by itself. {_next(p)}\n")
-    return [emoji("x"), glue(" "), said, next_, *_by(p, view, "Approved"), *_progress(p)]
+    return [emoji("x"), glue(" "), *said, next_, *_by(p, view, "Approved"), *_progress(p)]
 
 
 def _next(p: Proposal) -> str:
@@ -217,6 +217,12 @@ def _expired(p: Proposal, view: CardView, limit: int) -> list[Element]:  # noqa:
     why = sentence(p.note or "Nobody decided in time.", limit)
     next_ = glue(" Nothing was done. If it is still wanted: /polar propose.")
     return [emoji("hourglass"), glue(" Expired"), *at, glue(". "), why, next_]
+
+
+def _ended(note: str, limit: int) -> list[Element]:
+    """A note as a sentence, whoever it names as a mention."""
+    *start, last = told(note, limit)
+    return [*start, sentence(last["text"], limit) if not start else last]
 
 
 def taken_back_by(note: str | None) -> str | None:

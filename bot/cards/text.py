@@ -1,5 +1,6 @@
 """Text for Slack: cleaned, cut and escaped, so that nothing a customer wrote becomes markup."""
 
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -17,6 +18,10 @@ _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 # can hide text, turn its order around or fail to encode.
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
 _BREAKS = frozenset({"Zl", "Zp"})
+# How a note begins that names who did or said it.
+_ACTOR = re.compile(
+    r"(Undone by )?([UW][A-Z0-9]{2,})\b( in time\b.*| says that it was .*| retried it\.)", re.DOTALL
+)
 
 
 def clean(text: str, limit: int) -> str:
@@ -77,6 +82,15 @@ def person(actor: str) -> Element:
     if actor[:1] in "UW" and actor.isalnum():
         return {"type": "user", "user_id": actor}
     return words(actor, 80)
+
+
+def told(text: str, limit: int = BLOCK_TEXT) -> list[Element]:
+    """A note or reason of the program's; the user id in what somebody did or said becomes a mention."""
+    found = _ACTOR.fullmatch(text)
+    if found is None:
+        return [words(text, limit)]
+    start = [glue(found[1])] if found[1] else []
+    return [*start, person(found[2]), glue(f" {clean(found[3], limit)}")]
 
 
 def mention(identity: str) -> Element:

@@ -2,7 +2,7 @@
 
 from bot.cards.effects import call_title
 from bot.cards.status import PREFIX, outcome, plain_reason, taken_back_by
-from bot.cards.text import MESSAGE_TEXT, bullets, clean, fitted, glue, line, person, rich, words
+from bot.cards.text import MESSAGE_TEXT, bullets, clean, fitted, glue, line, person, rich, told, words
 from bot.cards.view import Message
 from store.models import Proposal, ProposalState, Transition
 
@@ -26,8 +26,10 @@ def thread_line(proposal: Proposal, change: Transition) -> Message | None:
     if back:
         text = "Undone in time. Nothing was done."
         return Message(text, (rich(f"outcome.{tag}", line(person(back), glue(": "), words(text))),))
-    said = f": {plain_reason(change.reason)}" if change.reason else ""
+    why = told(plain_reason(change.reason), 1_000) if change.reason else []
+    said = f": {''.join(one.get('text', 'Somebody') for one in why)}" if why else ""
     text = clean(f"{PREFIX[change.to].rstrip(': ')}{said}", 1_000)
     details = [f"{call_title(call)}: {outcome(call)}" for call in proposal.calls[:20]]
-    parts = [line(words(text, 1_000)), *([bullets(details)] if details else [])]
+    head = [glue(PREFIX[change.to]), *why] if why else []
+    parts = [line(*(head or [words(text, 1_000)])), *([bullets(details)] if details else [])]
     return Message(fitted(text, MESSAGE_TEXT), (rich(f"outcome.{tag}", *parts),))

@@ -88,16 +88,20 @@ def _head(page: TrustPage) -> str:
 def _kind(kind: KindLine) -> list[Element]:
     elements = [words(kind.words, _WORDS, bold=True), glue(f"\n{kind.risk} · "), words(kind.score, 200)]
     elements += [glue("\n"), *_stands(kind)]
-    elements += [glue("\n"), words(_audited(kind), 200), glue(" · "), words(kind.left, 100)]
-    if kind.fell is not None:
-        at, why = kind.fell
-        elements += [glue("\nLast lost its trust "), when(at), glue(": "), words(why, 200)]
-    return [*elements, glue("  "), words(kind.hash[:8], 8)]
+    elements += [glue("\n"), words(_audited(kind), 200), glue(" · on its own: "), words(kind.left, 100)]
+    return elements + _fell(kind, "\nLast")
+
+
+def _fell(kind: KindLine, start: str) -> list[Element]:
+    """When it last lost its trust and why, unless that is how it stands now: then it has been said."""
+    if kind.fell is None or kind.fell[0] == kind.changed_at:
+        return []
+    return [glue(f"{start} lost its trust "), when(kind.fell[0]), glue(": "), words(kind.fell[1], 200)]
 
 
 def _stands(kind: KindLine) -> list[Element]:
     said = {
-        ShapeState.ASKING: "Asks",
+        ShapeState.ASKING: "Asks each time",
         ShapeState.PAUSED: "Paused, asks until it is turned on again",
         ShapeState.GRADUATED: "Runs on its own, by decree, no bound" if kind.decree else "Runs on its own",
     }[kind.state]
@@ -159,9 +163,7 @@ def home_section(kinds: Sequence[KindLine], total: int, on: int) -> list[Block]:
 def _on_home(kind: KindLine) -> list[Element]:
     elements = [words(kind.words, 200, bold=True), glue("\n"), words(kind.score, 200), glue("\n")]
     elements += [*_stands(kind), glue("\n"), words(_audited(kind), 200)]
-    if kind.fell is not None:
-        elements += [glue("; last lost its trust "), when(kind.fell[0]), glue(": "), words(kind.fell[1], 200)]
-    return elements
+    return elements + _fell(kind, "; last")
 
 
 def left_today(cases: int, cap: int, amount: int, money_cap: int | None, currency: str) -> str:

@@ -4,7 +4,7 @@ Each says what happened, what was not done, and what to do next. Sentences that 
 constants; the others are functions. Names in them are mentions of ours or text that is escaped.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from bot.cards.text import MESSAGE_TEXT, clean, escape, fitted
 from store.models import Proposal, ProposalState
@@ -29,7 +29,12 @@ STALE = (
 )
 BEING_DECIDED = "Somebody has just approved this and Polar is being asked. Your tap changed nothing."
 FIRST_YES = "Your yes counts. It takes two people: somebody else has to approve it before anything is done."
+ONLY_ONE = (
+    "Your yes counts, but it takes two people and nobody else may decide this, so it can never be approved. "
+    "Have somebody added to those who may decide, or decline it."
+)
 SECOND_YES_NEEDED = "Your yes counts already. It takes two people, so somebody else has to approve it now."
+BROKE = "Something went wrong here, and your tap may not count. Look at the card and tap again if it waits."
 TOO_LATE_TO_UNDO = "Too late to undo: it was being sent already. Your tap changed nothing; see the card."
 NOTHING_TO_UNDO = "There is nothing to undo here. Your tap changed nothing; the card shows where it stands."
 BEING_UNDONE = "Somebody is undoing this already. Your tap changed nothing."
@@ -47,6 +52,24 @@ _STANDS: Mapping[ProposalState, str] = {
     ProposalState.EXPIRED: "It has expired.",
     ProposalState.WITHDRAWN: "It has been withdrawn.",
 }
+
+
+def untold(reason: str) -> Whisper:
+    """Whether this person may decide cannot be told now."""
+    return f"{reason} Nothing was changed."
+
+
+def other_untold(actor: str) -> Whisper:
+    """Whether the earlier yes of somebody else still counts cannot be told now."""
+    who = f"<@{actor}>" if _is_user(actor) else "whoever said yes before"
+    return f"Slack did not say whether {who} may still decide; tap again in a moment. Nothing was changed."
+
+
+def first_yes(gone: Collection[str], *, alone: bool) -> Whisper:
+    """The first yes of two counts. `gone` are those whose yes counts no more; `alone`: nobody is left."""
+    names = " and ".join(f"<@{actor}>" for actor in sorted(gone) if _is_user(actor))
+    lead = f"The earlier yes of {names} counts no more: they may no longer decide this. " if names else ""
+    return lead + (ONLY_ONE if alone else FIRST_YES)
 
 
 def refusal(reason: str, deciders: str) -> Whisper:

@@ -134,7 +134,8 @@ def _kind(kind: KindReport) -> list[str]:
     tally = kind.tally
     turned_on = next((at for at, state, _ in kind.history if state == "graduated"), None)
     first = f", on since {turned_on:%d %b %Y}" if turned_on else ""
-    lost = f", lost its trust {kind.epoch} times" if kind.epoch else ""
+    times = {1: "once", 2: "twice"}.get(kind.epoch, f"{kind.epoch} times")
+    lost = f", lost its trust {times}" if kind.epoch else ""
     stands = (
         f"always asks: {kind.always}" if kind.always else f"{kind.state}, score {kind.score:.1f}{first}{lost}"
     )

@@ -15,6 +15,7 @@ from store.errors import StoreError
 _USER = re.compile(r"[UW][A-Z0-9]{2,}")
 _MENTION = re.compile(r"<@([UW][A-Z0-9]+)>")
 VIA = "cli"
+_UNKNOWN = "There is no proposal {id}. `python -m bot export proposals` lists them. Nothing was decided."
 
 
 def run(argv: Sequence[str]) -> int:
@@ -60,6 +61,7 @@ async def _decide(settings: Settings, options: argparse.Namespace) -> tuple[bool
     from bot.person import Person  # noqa: PLC0415 - see above
     from bot.rules import load_rules  # noqa: PLC0415 - see above
     from store import open_beside  # noqa: PLC0415 - see above
+    from store.proposals import get_proposal  # noqa: PLC0415 - see above
 
     rules = load_rules(settings.rules_file)
     async with AsyncExitStack() as stack:
@@ -68,6 +70,9 @@ async def _decide(settings: Settings, options: argparse.Namespace) -> tuple[bool
         desk, person = Desk(parts), Person(options.user, None)
         act = desk.approve if options.verdict == "approve" else desk.decline
         answer = await act(person, options.id, via=VIA, reason=options.reason)
+        known = answer.proposal is not None or await store.do(get_proposal, options.id) is not None
+    if not known:
+        return False, _UNKNOWN.format(id=options.id)
     about = "" if answer.proposal is None else f"“{answer.proposal.title}”: "
     return answer.counts, _plain(f"{escape(about)}{answer.text}")
 

@@ -18,7 +18,8 @@ OPERATION, PICK, FIND, VALUE, MORE, ADD, BACK = (
 )
 PICKED, ADDED = "pick:", "more"  # how the ids of blocks begin that hold no value
 LONGEST_VALUE = 150  # characters of an option's value
-_TEXT, _HINT, _FEW = 3_000, 300, 100
+LONGEST_TEXT = 3_000  # characters of what an input holds
+_HINT, _FEW = 300, 100
 
 
 def plain(text: str, limit: int) -> Element:
@@ -50,9 +51,9 @@ def modal(title_: str, blocks: Sequence[Block], draft: str, submit: str | None =
     return view | ({"submit": plain(submit, 24)} if submit else {})
 
 
-def notice(text: str) -> dict[str, Any]:
+def notice(text: str, title_: str = "Propose") -> dict[str, Any]:
     """A view that only says something."""
-    return modal("Propose", [_section("notice", text)], "")
+    return modal(title_, [_section("notice", text)], "")
 
 
 def _section(block_id: str, text: str) -> Block:
@@ -99,11 +100,12 @@ def page_view(
     said: Mapping[str, str],
     currencies: Mapping[str, str],
     watched: frozenset[str],
+    edits: str = "",
 ) -> dict[str, Any]:
     """One page of the form. `said` is what is wrong, by question; `currencies` of amounts, by question;
-    `watched` are questions whose answer changes the page.
+    `watched` are questions whose answer changes the page; `edits` is the question of what is edited.
     """
-    blocks = [_section("head", f"{title(operation)}" + (f" – page {number + 1}" if number else ""))]
+    blocks = [_section("head", (edits or title(operation)) + (f" – page {number + 1}" if number else ""))]
     if said:
         blocks.append(_section("wrong", " ".join(dict.fromkeys(said.values()))))
     for item in items:
@@ -120,6 +122,8 @@ def page_view(
         blocks.append(
             {"type": "context", "block_id": "sees", "elements": [plain(f"The customer: {seen}.", 300)]}
         )
+    if edits:
+        return modal("Edit", blocks, draft, "Save" if number + 1 >= count else "Next")
     last = number + 1 >= count and not any(isinstance(item, More) for item in items)
     return modal("Propose", blocks, draft, "Propose" if last else "Next")
 
@@ -206,7 +210,7 @@ HINTS: Mapping[Kind, str] = {
 
 def _typed(leaf: Leaf, answer: Mapping[str, Any]) -> Element:
     many = leaf.kind in (Kind.LINES, Kind.PAIRS, Kind.AMOUNTS, Kind.JSON)
-    most = _TEXT if many else min(leaf.shape.facts.get("maxLength", _TEXT), _TEXT)
+    most = LONGEST_TEXT if many else min(leaf.shape.facts.get("maxLength", LONGEST_TEXT), LONGEST_TEXT)
     element: Element = {"type": "plain_text_input", "max_length": most}
     if many or leaf.name in names.LONG:
         element["multiline"] = True

@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -33,6 +33,7 @@ class Draft:
     currency: tuple[str, str] | None = None  # of an object: its id and what Polar said
     title: str = ""  # of the proposal it has become
     edits: Proposal | None = None  # what it changes, as it was when the form was opened
+    kept: frozenset[str] = frozenset()  # questions of an edit that are not asked: they stay as answered
     # Slack sends taps side by side: one at a time, so that the last one is what is shown.
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -50,9 +51,20 @@ class Draft:
     def page_items(self) -> tuple[Form, list[list[Item]]]:
         """The form and its pages; the current page is put back where there are fewer now."""
         form = self.form()
-        found = pages(form) if self.edits is None else together(pages(form))
+        found = pages(form) if self.edits is None else together(self._without_kept(pages(form)))
         self.page = min(self.page, len(found) - 1)
         return form, found
+
+    def _without_kept(self, found: list[list[Item]]) -> list[list[Item]]:
+        """The pages of an edit, without what stays as it is."""
+        asked = [[self._open_to_change(item) for item in page] for page in found]
+        return [kept for page in asked if (kept := [item for item in page if item is not None])] or [[]]
+
+    def _open_to_change(self, item: Item) -> Item | None:
+        if isinstance(item, More):
+            options = tuple(one for one in item.options if one.path not in self.kept)
+            return replace(item, options=options, chosen=item.chosen - self.kept) if options else None
+        return None if item.path in self.kept else item
 
     def absorb(self, values: Mapping[str, Any]) -> bool:
         """Take over a view's state; whether that changes which questions follow.
@@ -72,7 +84,8 @@ class Draft:
                 self._pick(picks[block_id], entry(state))
             elif block_id == ADDED and any(isinstance(item, More) for item in shown):
                 known = {one.path for one in form.more}
-                self.added = frozenset(one["value"] for one in entry(state) or ()) & known
+                chosen = frozenset(one["value"] for one in entry(state) or ())
+                self.added = (chosen & known) | (self.added & self.kept)
         return before[0] != self.picks or before[1] != self.added
 
     def _pick(self, pick: Pick, chosen: Any) -> None:

@@ -25,6 +25,13 @@ OBJECT_CURRENCY: Mapping[str, tuple[str, str]] = {
     "refunds:create": ("orders:get", "body.order_id"),
     "checkouts:update": ("checkouts:get", "path.id"),
 }
+# What a body's object is about: another one would be another proposal, so an edit does not ask for it.
+ABOUT = frozenset(
+    {"customer_id", "external_customer_id", "external_member_id", "member_id", "order_id", "seat_id"}
+    | {"subscription_id"}
+)
+# Our own mark in the metadata of what we make (the default rules): it stays as it is.
+MARK = "polar_approvals"
 # What a person types here is kept off cards.
 SECRET = frozenset({"key", "guild_token"})
 # A URL that is itself a credential, as Slack's and Discord's are: only its host is shown.

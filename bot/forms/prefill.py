@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from bot.forms import names
-from bot.forms.blocks import choices, option
+from bot.forms.blocks import LONGEST_TEXT, choices, option
 from bot.forms.fields import Form, Group, Kind, Leaf, Node, Series, all_leaves, form_of
 from bot.forms.values import compose, currencies, scalar
 from bot.forms.ways import ways
@@ -17,6 +17,7 @@ from polar.money import ZERO_DECIMAL
 
 State = dict[str, Any]
 _MISSING = object()
+_CENT = Decimal("0.01")
 _ROUNDS = 4  # of finding out what the form asks: each choice may open the next
 
 
@@ -42,6 +43,8 @@ def prefill(call: Call, currency: str | None, labels: Mapping[str, str]) -> Fill
         form = form_of(operation, filled.picks, filled.added)
         if any(leaf.name in names.SECRET or leaf.path in names.HOST_ONLY for leaf in all_leaves(form)):
             continue
+        if any(len(str(state.get("value") or "")) > LONGEST_TEXT for state in filled.answers.values()):
+            continue  # Slack would not open it
         composed = compose(form, filled.answers, currency)
         if not composed.errors and same_call(composed.call, call):
             return filled
@@ -217,7 +220,11 @@ def _text(leaf: Leaf, value: Any, currency: str | None) -> str:
 
 def _major(value: Any, currency: str | None) -> str:
     number = Decimal(str(value))
-    return format(number if currency in ZERO_DECIMAL else number / 100, "f")
+    if currency in ZERO_DECIMAL:
+        return format(number, "f")
+    number /= 100
+    cents = number.quantize(_CENT)
+    return format(cents if cents == number else number, "f")
 
 
 def _scalar(value: Any) -> str:

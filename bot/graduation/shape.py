@@ -127,7 +127,9 @@ def _in_words(fields: Mapping[str, Any], proposal: NewProposal, data: Mapping[st
     kind, *why = fields["trigger"]
     said = [kind.replace(".", " ").replace("_", " "), *(one.replace("_", " ") for one in why)]
     product = _text(_part(data, "product").get("name")) or fields["product"]
-    sold = " ".join(filter(None, (product, _ly(fields["interval"]))))
+    how_often = _ly(fields["interval"])
+    said_already = how_often and product is not None and how_often in product.lower()
+    sold = " ".join(filter(None, (product, "" if said_already else how_often)))
     customer = fields["customer"]
     who = "first order" if customer["orders"] == "first" else "returning customer"
     if customer["refunds"]:

@@ -18,6 +18,7 @@ from bot.slack import SlackError
 from store.bundles import bundle_drawn, bundle_not_drawn, claim_outgoing
 from store.cards import card_drawn, card_not_drawn, untold
 from store.models import Bundle, Proposal
+from store.remarks import reasons_among
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +98,7 @@ async def _announce_card(parts: Parts, claimed: ClaimedCard, proposal: Proposal)
         proposal.id,
         token=claimed.token,
         version=proposal.version,
+        edition=proposal.edition,
         channel=channel,
         ts=ts,
         at=parts.clock(),
@@ -110,8 +112,11 @@ async def _announce_card(parts: Parts, claimed: ClaimedCard, proposal: Proposal)
 async def _announce_bundle(parts: Parts, claimed: ClaimedCard, bundle: Bundle) -> None:
     now = parts.clock()
     try:
-        deciders = await parts.authority.describe()
-        channel, ts = await draw(parts, claimed.sheet, bundle_card(bundle, deciders=deciders, now=now))
+        # Those of a bundle are of one rule and one class, so the same people decide each of them.
+        deciders = await parts.authority.describe(next(iter(bundle.members), None))
+        reasons = await parts.store.do(reasons_among, [one.id for one in bundle.members])
+        message = bundle_card(bundle, deciders=deciders, now=now, reasons=reasons)
+        channel, ts = await draw(parts, claimed.sheet, message)
     except SlackError as error:
         log.warning("the card of bundle %s is not drawn: %s", bundle.id, error)
         await parts.store.do(

@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from bot import answers, cards
 from bot.answers import Answer, Came
+from bot.approvers import Untold
 from bot.cards import whispers
 from bot.pipeline.as_shown import Found, NoLonger, as_shown
 from bot.pipeline.changes import changes
@@ -20,13 +22,17 @@ from store.editions import restate, withdraw
 from store.errors import StoreError
 from store.models import Call, Decision, NewProposal, Proposal, Verdict
 from store.proposals import get_proposal, touch
-from store.taps import Tap, claim_taps, close_tap, leave_tap
+from store.taps import Tap, claim_taps, close_tap, leave_taps, put_off_tap
 
 log = logging.getLogger(__name__)
 
 # Seconds without an answer of Polar after which the card says that it is being decided: most answer sooner,
 # and then one redraw is enough.
 SHOWN_AFTER = 0.7
+# Somebody's tap is kept as long as Slack does not say who they are: looked at again after as long as it has
+# waited, and given up when nobody expects it any more.
+_SOONEST, _LATEST, _GIVE_UP_AFTER = timedelta(seconds=2), timedelta(seconds=15), timedelta(hours=24)
+_AT_ONCE = 32  # of one press: what Polar is asked about them keeps to its own pace
 CLI = "cli"
 
 
@@ -48,8 +54,10 @@ async def claim(parts: Parts, limit: int) -> list[ClaimedTap]:
 
 async def confirm(parts: Parts, claimed: ClaimedTap) -> None:
     """See to a tap whose person no longer waits for the answer, and tell them."""
-    tap, answer = claimed.tap, await settle(parts, claimed)
-    if answer.shown or _was_theirs(answer, tap) or tap.channel is None or tap.via == CLI:
+    tap, answer = claimed.tap, await settle(parts, claimed, live=False)
+    if answer.came is Came.KEPT or answer.shown or _was_theirs(answer, tap):
+        return
+    if tap.channel is None or tap.via == CLI:
         return
     try:
         await parts.slack.whisper(tap.channel, tap.actor, answer.text)
@@ -70,27 +78,57 @@ async def approve(
 
     Raises StoreError when it could not be kept.
     """
+    [answer] = await approve_all(parts, [tap], team_id, kept)
+    return answer
+
+
+async def approve_all(
+    parts: Parts, left: Sequence[Tap], team_id: str | None, kept: Callable[[], None] = lambda: None
+) -> list[Answer]:
+    """Keep the Approves of one press, all or none, then see to them side by side; `kept` as in `approve`.
+
+    Raises StoreError when they could not be kept.
+    """
     token = new_token()
     until = parts.clock() + LEASE
-    new, proposal = await parts.store.do(leave_tap, tap, token=token, until=until)
+    found = await parts.store.do(leave_taps, left, token=token, until=until)
     kept()
+    room = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(tap: Tap, new: bool, proposal: Proposal | None) -> Answer:
+        async with room:
+            return await _seen_to(parts, ClaimedTap(tap, token, team_id), new, proposal)
+
+    seen_to = (one(tap, *came) for tap, came in zip(left, found, strict=True))
+    return list(await asyncio.gather(*seen_to))
+
+
+async def _seen_to(parts: Parts, claimed: ClaimedTap, new: bool, proposal: Proposal | None) -> Answer:
     if proposal is None:
         return answers.gone()
     if not new:
         return Answer(Came.REPEATED, "This has been taken down already.", proposal)
     try:
-        return await settle(parts, ClaimedTap(tap, token, team_id))
+        return await settle(parts, claimed)
     except StoreError as error:
         log.error("an approval of %s is kept for later: %s", proposal.id, error)
         return Answer(Came.KEPT, whispers.KEPT, proposal)
 
 
-async def settle(parts: Parts, claimed: ClaimedTap) -> Answer:
-    """Decide, restate, withdraw or refuse, and close the tap. Raises StoreError; then the tap stays open."""
-    tap = claimed.tap
+async def settle(parts: Parts, claimed: ClaimedTap, *, live: bool = True) -> Answer:
+    """Decide, restate, withdraw or refuse, and close the tap. Raises StoreError; then the tap stays open.
+
+    It stays open too while Slack does not say whether the person may, unless they are there (`live`) to be
+    told to tap again.
+    """
+    tap, now = claimed.tap, parts.clock()
     proposal = await parts.store.do(get_proposal, tap.proposal_id)
     answer = answers.gone() if proposal is None else await _settled(parts, claimed, proposal)
     log.info("approve by %s (%s) on %s: %s", tap.actor, tap.via, tap.proposal_id, answer.came)
+    if answer.came is Came.UNTOLD and not live and now - tap.at < _GIVE_UP_AFTER:
+        pause = min(max(now - tap.at, _SOONEST), _LATEST)
+        await parts.store.do(put_off_tap, tap.id, token=claimed.token, due_at=parts.clock() + pause)
+        return Answer(Came.KEPT, whispers.KEPT, proposal)
     await parts.store.do(close_tap, tap.id, token=claimed.token, came=answer.text, at=parts.clock())
     for lane in ("execute", "announce"):
         parts.wake(lane)
@@ -105,16 +143,43 @@ async def _settled(parts: Parts, claimed: ClaimedTap, proposal: Proposal) -> Ans
         return refused
     if (bar := barred(proposal, Verdict.APPROVE, tap.edition)) is not None:
         return await lost(parts, proposal, bar, tap.actor)
-    if tap.actor in await parts.store.do(approvals, proposal.id, tap.edition):
+    earlier = await parts.store.do(approvals, proposal.id, tap.edition)
+    gone = await _no_longer(parts, proposal, tap, earlier)
+    if isinstance(gone, Answer):
+        return gone
+    standing = set(earlier) - gone
+    if tap.actor in standing and len(standing) < (await terms_of(parts, proposal)).people:
         return Answer(Came.TWICE, whispers.SECOND_YES_NEEDED, proposal)
-    found, said = await _looked(parts, tap, proposal)
-    answer = await _concluded(parts, tap, proposal, found)
-    if said and answer.came not in _MOVED:
-        await parts.store.do(touch, proposal.id, parts.clock(), deciding_by=None)
-    return answer
+    answer = await _concluded(parts, tap, proposal, await _looked(parts, tap, proposal), gone)
+    if answer.came is not Came.FIRST_YES:
+        return answer
+    return replace(answer, text=await _first_yes(parts, proposal, tap.actor, gone))
 
 
-_MOVED = frozenset({Came.APPROVED, Came.FIRST_YES, Came.RESTATED, Came.WITHDRAWN})
+async def _no_longer(
+    parts: Parts, proposal: Proposal, tap: Tap, earlier: Sequence[str]
+) -> frozenset[str] | Answer:
+    """Of those who have approved it before, who may decide it no more: their yes no longer counts."""
+    gone = set()
+    for actor in earlier:
+        if actor == tap.actor:  # was looked at just now
+            continue
+        reason = await parts.authority.refusal(actor, None, proposal, by_id=tap.via == CLI)
+        if isinstance(reason, Untold):
+            return Answer(Came.UNTOLD, whispers.other_untold(actor), proposal)
+        if reason is not None:
+            log.info("the yes of %s to %s counts no more: %s", actor, proposal.id, reason)
+            gone.add(actor)
+    return frozenset(gone)
+
+
+async def _first_yes(parts: Parts, proposal: Proposal, actor: str, gone: frozenset[str]) -> str:
+    """What whoever gave the first yes of two is told: whose yes counts no more, whether anybody is left."""
+    try:
+        alone = await parts.authority.everybody(proposal) - gone <= {actor}
+    except SlackError:
+        alone = False
+    return whispers.first_yes(gone, alone=alone)
 
 
 async def refusal(
@@ -122,14 +187,24 @@ async def refusal(
 ) -> Answer | None:
     """Why this person may not decide it; None when they may. Raises StoreError."""
     reason = await parts.authority.refusal(actor, team_id, proposal, by_id=via == CLI)
+    if isinstance(reason, Untold):
+        return Answer(Came.UNTOLD, whispers.untold(reason), proposal)
     return None if reason is None else await _refused(parts, proposal, reason)
+
+
+_OTHERS_UNTOLD = "Slack did not say whether anybody else may decide this; tap again in a moment."
 
 
 async def _own(parts: Parts, proposal: Proposal, actor: str) -> Answer | None:
     """Whether they asked for it themselves and somebody else could decide: four eyes see more."""
     own = {proposal.proposer: whispers.OWN_PROPOSAL, proposal.edited_by: whispers.OWN_EDIT}
-    if actor not in own or await parts.authority.is_only_approver(actor, proposal):
+    if actor not in own:
         return None
+    try:
+        if await parts.authority.everybody(proposal) == {actor}:
+            return None
+    except SlackError:
+        return Answer(Came.UNTOLD, whispers.untold(_OTHERS_UNTOLD), proposal)
     return await _refused(parts, proposal, own[actor])
 
 
@@ -147,20 +222,22 @@ async def lost(parts: Parts, proposal: Proposal, bar: Bar | None, actor: str) ->
     return answers.barred(bar, proposal, actor)
 
 
-async def _looked(parts: Parts, tap: Tap, proposal: Proposal) -> tuple[Found, bool]:
-    """What Polar says now, and whether the card was told meanwhile that it is being decided."""
+async def _looked(parts: Parts, tap: Tap, proposal: Proposal) -> Found:
+    """What Polar says now; when that takes a while the card says that it is being decided."""
     looking = asyncio.ensure_future(as_shown(parts, proposal))
     try:
         await asyncio.wait({looking}, timeout=SHOWN_AFTER)
-        if slow := not looking.done():
+        if not looking.done():
             await parts.store.do(touch, proposal.id, parts.clock(), deciding_by=tap.actor)
             parts.wake("announce")
-        return await looking, slow
+        return await looking
     finally:
         looking.cancel()
 
 
-async def _concluded(parts: Parts, tap: Tap, proposal: Proposal, found: Found) -> Answer:
+async def _concluded(
+    parts: Parts, tap: Tap, proposal: Proposal, found: Found, gone: frozenset[str]
+) -> Answer:
     """Write down what follows; what has changed meanwhile is found in the same transaction."""
     at, edition = parts.clock(), tap.edition
     if isinstance(found, NoLonger):
@@ -176,20 +253,20 @@ async def _concluded(parts: Parts, tap: Tap, proposal: Proposal, found: Found) -
         decision = Decision(
             tap.proposal_id, tap.actor, Verdict.APPROVE, tap.via, at, tap.reason, edition, tap.tap
         )
-        policy, taken_back = parts.rules.policy, await original_of(parts.store, proposal)
-        people = terms(policy, taken_back).people  # whatever took two takes two to take back
-        held = terms(policy, proposal).hold
-        done, now = await parts.store.do(decide, decision, Terms(people, held))
+        own = await terms_of(parts, proposal)
+        done, now = await parts.store.do(decide, decision, own, without=gone)
         answer = answers.gone() if now is None else answers.approved(now)
     if done or now is None:
         return answer
     return await lost(parts, now, barred(now, Verdict.APPROVE, edition), tap.actor)
 
 
-async def original_of(store: Store, proposal: Proposal) -> Proposal:
-    """What an undo takes back; every other proposal itself."""
-    found = await store.do(get_proposal, proposal.undoes) if proposal.undoes else None
-    return proposal if found is None else found
+async def terms_of(parts: Parts, proposal: Proposal) -> Terms:
+    """Its terms; what took two people takes two to take back. Raises StoreError."""
+    policy = parts.rules.policy
+    own = terms(policy, proposal)
+    original = await parts.store.do(get_proposal, proposal.undoes) if proposal.undoes else None
+    return own if original is None else replace(own, people=max(own.people, terms(policy, original).people))
 
 
 def terms(policy: Policy, proposal: Proposal) -> Terms:

@@ -1,7 +1,6 @@
 """Step 6: an approved proposal is checked once more, then its calls are made, each at most once."""
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -11,7 +10,7 @@ from bot.pipeline.chain import Plan, bound, hand_over
 from bot.pipeline.outcomes import Drawn, concluded, drawn, look, was_so
 from bot.pipeline.parts import LEASE, Parts, backoff, new_token
 from bot.pipeline.propose import before, scope_of
-from bot.pipeline.reads import Reads
+from bot.pipeline.reads import Reads, excerpt
 from bot.pipeline.undo import NO_UNDO, as_polar_call, changed_since, read_before
 from bot.pipeline.versions import rule_as_it_was
 from bot.rules import EvaluationError, Rule, Scope
@@ -335,17 +334,3 @@ def _not_now(parts: Parts, proposal: Proposal, why: str) -> Outcome:
     if since is not None and parts.clock() - since > _GIVE_UP_AFTER:
         return Outcome(ProposalState.FAILED, f"Given up after a day. {why}")
     return Outcome(ProposalState.APPROVED, why, again=True)
-
-
-_TELLING = frozenset({"id", "status", "amount", "currency", "is_invoice_generated", "inserted", "duplicates"})
-
-
-def excerpt(body: Any) -> dict[str, Any] | None:
-    """What is kept of Polar's answer: ids, state and amounts; never keys, tokens, links or addresses."""
-    if not isinstance(body, Mapping):
-        return None
-    return {
-        name: value
-        for name, value in body.items()
-        if (name in _TELLING or name.endswith("_id")) and isinstance(value, str | int | bool)
-    }

@@ -14,7 +14,6 @@ from store.notices import Notice, claim_notices, notice_is_due, notice_postponed
 
 log = logging.getLogger(__name__)
 
-_CARD_FIRST = timedelta(seconds=1)
 _MOST_ATTEMPTS = 12  # refused so often, with growing pauses, it is a message that Slack will never take
 
 
@@ -41,9 +40,6 @@ async def claim(parts: Parts, limit: int) -> list[ClaimedNotice]:
 async def send(parts: Parts, claimed: ClaimedNotice) -> None:
     """Post one message: in the thread of the card it belongs to, else in the channel."""
     notice = claimed.notice
-    if not notice.carded:
-        await _postpone(parts, claimed, _CARD_FIRST, "its card is still to come")
-        return
     message = Message(notice.message["text"], tuple(notice.message["blocks"]))
     thread_ts = notice.message.get("thread_ts") or notice.card_ts
     try:

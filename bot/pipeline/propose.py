@@ -4,7 +4,7 @@ import base64
 import hashlib
 import logging
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from bot.pipeline.assess import gate
@@ -14,8 +14,8 @@ from bot.pipeline.outcomes_seen import done_before, notice_outcomes
 from bot.pipeline.parts import LEASE, Parts, backoff, new_token
 from bot.pipeline.reads import Reads
 from bot.pipeline.stakes import customer_of, digest_of_proposal, money_of
-from bot.pipeline.sums import money_facts, with_money
-from bot.policy import Policy
+from bot.pipeline.sums import money_facts, of_order, with_money
+from bot.policy import Policy, ends
 from bot.rules import Draft, EvaluationError, Rule, Scope, always_asks
 from polar.catalog import operations
 from polar.errors import InvalidCall, NotFound, PolarError
@@ -233,10 +233,13 @@ async def question(rule: Rule, scope: Scope, reads: Reads, *, fresh: bool) -> Dr
         scope = scope if items is None else scope.plus(each=items)
         if not rule.holds(scope):
             return None
+        kept = reads.told(rule, scope)
     else:
-        items = None
+        items = kept = None
     draft = rule.draft(scope, items)
-    return replace(draft, money=await money_facts(reads, draft.calls)) if draft.calls else None
+    if not draft.calls:
+        return None
+    return replace(draft, money=await money_facts(reads, draft.calls), reads=kept)
 
 
 def scope_of(event: Event, now: datetime, before: dict[str, Any] | None = None) -> Scope:
@@ -267,7 +270,8 @@ def new_proposal(
     digest = hashlib.sha256(f"{firing.fact_key}|{firing.rule}".encode()).digest()
     amount, currency = money_of(draft.calls, event.data)
     customer_id, customer = customer_of(event)
-    expire = rule.expire or policy.schedule.expire_after
+    expires_at = ends(now, rule.expire or policy.schedule.expire_after, draft.deadline)
+    told = [(fact.label, fact.value) for fact in facts(event)]
     proposal = NewProposal(
         id="p" + base64.b32encode(digest).decode().lower()[:12],
         fact_key=firing.fact_key,
@@ -277,17 +281,18 @@ def new_proposal(
         subject=None if event.subject is None else subject_of(event.subject),
         title=draft.title,
         because=draft.because or (summarise(event),),
-        facts=with_money([(fact.label, fact.value) for fact in facts(event)], draft.money),
+        facts=with_money(of_order(told, event.type, draft.money), draft.money),
         risk=max(risks),
         always_asks=always_asks(event.type, risks, tells=draft.tells),
         calls=tuple(PlannedCall(call.operation, call.path, call.query, call.body) for call in draft.calls),
         created_at=now,
         deadline=draft.deadline,
-        expires_at=min(now + expire, draft.deadline or datetime.max.replace(tzinfo=UTC)),
+        expires_at=expires_at,
         amount=amount,
         currency=currency,
         customer_id=customer_id,
         customer=customer,
+        reads=draft.reads,
     )
     return replace(proposal, digest=digest_of_proposal(proposal))
 

@@ -11,6 +11,11 @@ from polar.errors import NoAnswer, NotSent, PolarError, RateLimited
 
 # A customer with more of anything than this is no routine case.
 _MOST_ITEMS = 1_000
+_MOST_KEPT = 5  # of a list, beside the proposal
+_TELLING = frozenset(
+    {"id", "status", "amount", "currency", "is_invoice_generated", "is_granted", "inserted", "duplicates"}
+)
+_TELLING_ENDS = ("_id", "_amount")
 
 
 class Reads:
@@ -30,7 +35,7 @@ class Reads:
 
     async def answer(self, call: Call) -> Any:
         """What Polar answers, lists in full. Raises PolarError."""
-        key = json.dumps([call.operation, call.path, call.query], sort_keys=True)
+        key = _key(call)
         if key not in self._kept:
             if self._away is not None:
                 raise self._away  # the next rule would wait just as long, and our claim runs out
@@ -40,6 +45,12 @@ class Reads:
                 self._away = error
                 raise
         return self._kept[key]
+
+    def told(self, rule: Rule, scope: Scope) -> dict[str, Any] | None:
+        """What is kept beside a proposal of the reads that `fill` made; None when there are none."""
+        calls = {read.name: rule.request(read, scope) for read in rule.reads}
+        found = {name: self._kept.get(_key(call)) for name, call in calls.items() if call is not None}
+        return {name: _cut(answer) for name, answer in found.items()} or None
 
     async def _read(self, call: Call) -> Any:
         if not operations()[call.operation].paginated:
@@ -54,3 +65,25 @@ class Reads:
             if len(items) >= _MOST_ITEMS:
                 break
         return {"items": items}
+
+
+def _key(call: Call) -> str:
+    return json.dumps([call.operation, call.path, call.query], sort_keys=True)
+
+
+def _cut(answer: Any) -> Any:
+    listed = answer.get("items") if isinstance(answer, Mapping) else None
+    if not isinstance(listed, list):
+        return excerpt(answer)
+    return {"count": len(listed), "first": [excerpt(one) for one in listed[:_MOST_KEPT]]}
+
+
+def excerpt(body: Any) -> dict[str, Any] | None:
+    """What is kept of Polar's answer: ids, state and amounts; never keys, tokens, links or addresses."""
+    if not isinstance(body, Mapping):
+        return None
+    return {
+        name: value
+        for name, value in body.items()
+        if (name in _TELLING or name.endswith(_TELLING_ENDS)) and isinstance(value, str | int | bool)
+    }

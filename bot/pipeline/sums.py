@@ -15,9 +15,9 @@ from store.aftermath import refunds_since
 from store.models import Proposal
 
 Fact = tuple[str, str]
-GETS, KEEPS, LEFT, TOO_MUCH = "Customer gets", "Fees", "Left to refund", "Too much"
+GETS, KEEPS, LEFT, TOO_MUCH = "Customer gets", "Fees", "Left afterwards", "Too much"
 PAYS, LOSES = "Customer pays", "You lose"
-_LABELS = frozenset({GETS, KEEPS, LEFT, TOO_MUCH, PAYS, LOSES})
+_LABELS = frozenset({GETS, KEEPS, LEFT, TOO_MUCH, PAYS, LOSES, "Left to refund"})  # the last: earlier cards
 _REFUND = "refunds:create"
 
 
@@ -150,6 +150,12 @@ _TOLD: Mapping[str, Callable[[Reads, Call], Awaitable[list[Fact]]]] = {
     "orders:finalize": _charge,
     "disputes:accept": _dispute,
 }
+
+
+def of_order(facts: Sequence[Fact], event_type: str, money: Sequence[Fact]) -> list[Fact]:
+    """An event's facts, its amount told apart from what the customer gets when that stands beside it."""
+    beside = event_type.startswith("order.") and any(label == GETS for label, _ in money)
+    return [("Order" if beside and label == "Amount" else label, value) for label, value in facts]
 
 
 def with_money(facts: Sequence[Fact], money: Sequence[Fact]) -> tuple[Fact, ...]:

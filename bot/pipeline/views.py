@@ -2,10 +2,11 @@
 
 from bot.cards import CardView
 from bot.graduation.lines import audited, score_line
+from bot.pipeline.confirm import terms_of
 from bot.pipeline.parts import Parts
 from bot.pipeline.sums import today
 from bot.pipeline.undo import can_undo
-from polar.catalog import Risk
+from bot.slack import SlackError
 from store.decisions import approvals
 from store.models import Proposal, ProposalKind, ProposalState
 from store.proposals import get_proposal
@@ -18,16 +19,14 @@ _MONEY_AT_STAKE = frozenset({ProposalState.PENDING, ProposalState.APPROVED})
 async def view_of(parts: Parts, proposal: Proposal) -> CardView:
     """Asks the store only what this proposal, as it stands, can show."""
     store = parts.store
-    two = proposal.kind == ProposalKind.CALLS and parts.rules.policy.takes_two(
-        Risk(proposal.risk), proposal.amount, proposal.currency
-    )
+    two = proposal.kind == ProposalKind.CALLS and (await terms_of(parts, proposal)).people > 1
     said_yes = await store.do(approvals, proposal.id, proposal.edition) if two else []
     declined = proposal.state == ProposalState.DECLINED
     taken_back = proposal.undone_by
     shape = await store.do(get_shape, proposal.shape) if proposal.shape else None
     is_case = proposal.kind == ProposalKind.CALLS
     return CardView(
-        deciders=await parts.authority.describe(proposal),
+        deciders=await _deciders(parts, proposal, two=two),
         approvals=tuple(said_yes),
         needs_two=two,
         reasons=await store.do(reasons_of, proposal.id) if declined else (),
@@ -38,3 +37,15 @@ async def view_of(parts: Parts, proposal: Proposal) -> CardView:
         audit=audited(proposal, shape) if is_case else None,
         now=parts.clock(),
     )
+
+
+async def _deciders(parts: Parts, proposal: Proposal, *, two: bool) -> str:
+    """Who may decide, and that they are too few where two have to."""
+    said = await parts.authority.describe(proposal)
+    if not two or proposal.state != ProposalState.PENDING:
+        return said
+    try:
+        few = len(await parts.authority.everybody(proposal)) == 1
+    except SlackError:
+        few = False
+    return f"{said}, so it can never be approved: two have to, add somebody or decline it" if few else said

@@ -44,7 +44,7 @@ class Draft:
     """What a rule proposes for one event: a question and the calls that a yes makes.
 
     `tells`: whoever says yes is handed something, so a person has to. `money` are (label, value) of what the
-    calls come to, once that has been read.
+    calls come to, once that has been read; `reads` is what is kept of the answers, by the names of the reads.
     """
 
     title: str
@@ -53,6 +53,7 @@ class Draft:
     tells: bool = False
     deadline: datetime | None = None
     money: tuple[tuple[str, str], ...] = ()
+    reads: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

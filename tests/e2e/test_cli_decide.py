@@ -88,7 +88,7 @@ async def test_without_the_program_it_is_decided_and_runs_once_that_starts(world
 async def test_nonsense_is_refused_in_words(world):
     async with world.app():
         for arguments, words in (
-            (("p0", "approve", "--as", MAYA), "nothing here knows it"),
+            (("p0", "approve", "--as", MAYA), "There is no proposal p0"),
             (("p0", "approve", "--as", "maya"), "must be a Slack user id"),
             (("p0", "perhaps", "--as", MAYA), "invalid choice"),
         ):

@@ -16,7 +16,7 @@ from bot.trust_screen import TrustScreen
 from store.models import Mode, ShapeState, Verdict
 from store.shapes import all_shapes
 from store.trust_models import Shape
-from tests.e2e.app_harness import LENA, MAYA, World, words_of, world
+from tests.e2e.app_harness import GUS, LENA, MAYA, World, words_of, world
 from tests.past_fixture import Past, past
 
 
@@ -186,3 +186,16 @@ async def test_a_button_that_names_no_kind_changes_nothing(tmp_path: Path) -> No
                 assert "There is no such kind of case" in await screen.switch(who, action, value)
             assert "There is no such kind of case" in await screen.plot(who, value)
         assert await _shapes(app) == before
+
+
+async def test_a_guest_gets_no_picture(tmp_path: Path) -> None:
+    async with _house(tmp_path) as (house, app):
+        shape = (await _shapes(app))["invoice"].hash
+        channel, ts = house.slack.channel, house.cards[0].ts if house.cards else (await _ask(house)).ts
+        clicked = await house.slack.click(
+            GUS, channel, ts, "trust.plot", block_id="b", value=shape, forged=True
+        )
+        assert clicked.acked
+        await house.slack.wait_until(lambda: house.slack.ephemerals(GUS), 10)
+        assert "guest" in house.slack.ephemerals(GUS)[-1].text
+        assert house.slack.workspace.uploads == {}

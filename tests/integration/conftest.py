@@ -5,7 +5,6 @@
 proposal with the event and the rule it needs. All of them share the moment NOW, which is the fixture `now`.
 """
 
-import os
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -18,13 +17,11 @@ import pytest
 from sqlalchemy import Connection
 
 from store import Store, open_store
-from store.database import make_engine
 from store.events import insert_events
 from store.firings import keep_rules
 from store.models import Firing, FiringState, NewEvent, NewProposal, PlannedCall
 from store.proposals import add_proposal
-from store.tables import metadata
-from tests.store_beside import beside
+from tests.store_beside import beside, emptied_postgres
 
 NOW = datetime(2026, 10, 1, 12, tzinfo=UTC)
 _NUMBERS = count(1)
@@ -116,17 +113,10 @@ async def sqlite_url(template: Path, tmp_path: Path) -> str:
 
 @pytest.fixture
 async def postgres_url() -> str:
-    """The address of the PostgreSQL database of POSTGRES_URL, migrated and emptied; skips without it."""
-    url = os.environ.get("POSTGRES_URL")
-    if not url:
+    """The address of the PostgreSQL database of POSTGRES_URL, made anew and empty; skips without it."""
+    url = await emptied_postgres()
+    if url is None:
         pytest.skip("POSTGRES_URL is not set")
-    async with open_store(url):
-        pass
-    engine = make_engine(url)
-    async with engine.begin() as connection:
-        names = ", ".join(table.name for table in metadata.sorted_tables)
-        await connection.exec_driver_sql(f"TRUNCATE {names} RESTART IDENTITY")
-    await engine.dispose()
     return url
 
 

@@ -34,7 +34,6 @@ class Everybody:
 
     async def refusal(self, user: str, team: str | None, proposal: Proposal | None = None) -> str | None:
         assert proposal is not None
-        assert proposal.undoes is None, "who may decide an undoing is who may decide what it undoes"
         return "You are not of this workspace." if user == STRANGER.user_id else None
 
     async def describe(self, proposal: Proposal | None = None) -> str:
@@ -397,7 +396,7 @@ async def test_what_polar_refused_is_retried_and_what_was_done_is_not_sent_twice
     retried = [(each.from_, each.to, each.actor) for each in await after.trail(done)]
     assert ("failed", "approved", "U0ADA") in retried
     [remark] = await after.parts.store.do(remarks_of, done.id, (RemarkKind.ACT,))
-    assert (remark.author, remark.text) == ("U0ADA", "Ada retried it.")
+    assert (remark.author, remark.text) == ("U0ADA", "U0ADA retried it.")
 
 
 # --- No answer ----------------------------------------------------------------------------------------
@@ -448,7 +447,7 @@ async def test_marked_done_it_is_done_by_that_persons_word(after):
     assert await after.aftermath.mark_not_done(ADA, doubt.id) == whispers.NOT_IN_DOUBT
 
     now = await after.now(doubt)
-    assert (now.state, now.note) == (ProposalState.SUCCEEDED, "Ada says that it was done.")
+    assert (now.state, now.note) == (ProposalState.SUCCEEDED, "U0ADA says that it was done.")
     assert [call.state for call in now.calls] == [CallState.DONE]
     assert can_undo(now)
 
@@ -461,7 +460,7 @@ async def test_marked_not_done_it_may_be_retried_and_is_then_sent_once_more(afte
     assert await after.aftermath.mark_not_done(ADA, doubt.id) is None
     await reconcile.look(after.parts, looking)  # its claim is gone: it changes nothing
     failed = await after.now(doubt)
-    assert (failed.state, failed.note) == (ProposalState.FAILED, "Ada says that it was not done.")
+    assert (failed.state, failed.note) == (ProposalState.FAILED, "U0ADA says that it was not done.")
     assert [call.state for call in failed.calls] == [CallState.REFUSED]
 
     assert await after.aftermath.retry(ADA, doubt.id) is None
@@ -515,7 +514,7 @@ async def test_the_card_of_a_refund_says_what_the_customer_gets_and_a_change_of_
     assert proposal.facts[:3] == (
         ("Customer gets", "$34.51, of it $5.51 tax"),
         ("Fees", "$1.57, not returned by Polar"),
-        ("Left to refund", "nothing"),
+        ("Left afterwards", "nothing"),
     )
     assert await as_shown(after.parts, proposal) is None
     shop.change(second, tax_amount=600)

@@ -253,6 +253,7 @@ def upgrade() -> None:
     op.add_column("proposals", sa.Column("mode", sa.Text(), server_default="asked", nullable=False))
     op.add_column("proposals", sa.Column("shape", sa.Text(), nullable=True))
     op.add_column("proposals", sa.Column("gate", sa.JSON(none_as_null=True), nullable=True))
+    op.add_column("proposals", sa.Column("reads", sa.JSON(none_as_null=True), nullable=True))
     op.create_index(
         "ix_proposals_assignee",
         "proposals",

@@ -1,0 +1,313 @@
+"""Every query of the store, asked of one past on both databases: PostgreSQL answers what SQLite answers.
+
+The queries are found by looking, and their arguments by name, so that a new query is asked too.
+"""
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+import store
+from store.acts import Act
+from store.database import make_engine
+from store.firings import Conclusion
+from store.ledger import head
+from store.models import (
+    CallState,
+    Decision,
+    EventState,
+    Firing,
+    FiringState,
+    NewEvent,
+    NewProposal,
+    OutcomeKind,
+    PlannedCall,
+    Proposal,
+    ProposalState,
+    RemarkKind,
+    ShapeState,
+    Sighting,
+    Spoken,
+    Verdict,
+)
+from store.proposals import get_proposal
+from store.spending import Since
+from store.taps import Tap
+from store.trust_models import Outcome
+from tests.whole_past import (
+    EDITION,
+    HOUR,
+    KIND,
+    MESSAGE,
+    NAMES,
+    NOW,
+    RICH,
+    SOON,
+    WILLING,
+    new,
+    prepare,
+)
+
+FREE = {"database", "migrate"}  # modules of tools: no queries, but what queries are made of
+UNORDERED = {"labels.histories"}
+
+# What a parameter of this name is given; each of several values in turn.
+LATER = SOON + 30 * HOUR
+SIGHTING = Sighting("order:pending", True, SOON, 1, {"status": "paid", "note": "\0\ud800"}, "c1")
+FIRING = Firing("fact new", "a-rule", "v1", "evt_1", FiringState.PROPOSED)
+LEFT = [Tap(f"tap_{number}", name, 1, "U1", "button", SOON) for number, name in enumerate(NAMES)]
+GIVEN: Mapping[str, Sequence[Any]] = {
+    "act": [Act("PROPOSAL", "U3", "Said\0.", SOON, MESSAGE)],
+    "actor": ["U3"],
+    "amount": [RICH],
+    "approved": [[]],
+    "arrivals": [[NewEvent("evt_9", "order.paid", b"{}", "", NOW, NOW)]],
+    "assessor": [WILLING],
+    "assignee": ["U2"],
+    "at": [SOON],
+    "author": ["U1"],
+    "body": [{"note": "\0\ud800"}],
+    "bundle_id": ["b1", "b2"],
+    "by": ["U1"],
+    "came": ["yes\0"],
+    "cause": ["because\0"],
+    "certainly_not_posted": [True],
+    "changes": [(("Question", "a", "b"),)],
+    "channel": ["C1"],
+    "conclusion": [
+        Conclusion(EventState.DONE, "done\0", [Spoken(FIRING, new("new"))], SIGHTING, True, WILLING)
+    ],
+    "currency": ["idr"],
+    "customer_id": ["c1"],
+    "deadline_before": [None, LATER],
+    "decision": [Decision("PROPOSAL", "U3", verdict, "button", SOON, "No\0") for verdict in Verdict],
+    "detail": ["more\0"],
+    "digest": ["", "0"],
+    "drawn_before": [SOON],
+    "due_at": [LATER],
+    "edition": [1],
+    "ended_by": ["U1"],
+    "event_id": ["evt_1", "evt_9"],
+    "firing": [FIRING],
+    "first": [NOW],
+    "found": ["[PROPOSAL]"],
+    "from_": [ProposalState.PENDING],
+    "ids": [list(NAMES[:-1])],
+    "inverse": [new("inverse", shape=None)],
+    "judge": [WILLING],
+    "key": ["a kind\0"],
+    "kind": ["pause"],
+    "label": [WILLING.label],
+    "lacks": [lambda shape: ["everything"], lambda shape: []],
+    "left": [LEFT],
+    "learn": [WILLING.learn],
+    "limit": [2, 40],
+    "message": [MESSAGE],
+    "moment": [SOON],
+    "most": [2],
+    "most_looks": [3],
+    "name": ["refunds"],
+    "new": [new("PROPOSAL", title="Otherwise?")],
+    "note": ["note\0"],
+    "notice_id": ["note", "other\0"],
+    "now": [SOON, LATER],
+    "number": [0],
+    "older_than": [LATER],
+    "opened_since": [NOW],
+    "outcome": [Outcome("PROPOSAL", OutcomeKind.DISPUTED, "an event\0", SOON)],
+    "page": [1, 2],
+    "path": [{}],
+    "people": [1],
+    "person": ["U1", "U2"],
+    "planned": [(PlannedCall("orders:generate_invoice", body={"note": "\0\ud800"}),)],
+    "posts": [9],
+    "preset": [None],
+    "proposal": ["PROPOSAL"],
+    "proposal_id": ["PROPOSAL"],
+    "proposal_ids": [["pending", "first", "tapped"]],
+    "reason": ["reason\0"],
+    "redraws": [9],
+    "reminded_before": [NOW],
+    "scope": ["all"],
+    "seq": [1, 3],
+    "shape": [KIND.hash, "none"],
+    "shown": [list(NAMES)],
+    "sighting": [SIGHTING],
+    "since": [NOW],
+    "size": [1],
+    "soon": [LATER],
+    "sources": [{"v2": ("b-rule", {"note": "\0"})}],
+    "spoken": [[Spoken(FIRING, new("new"))]],
+    "start": ["p", "pending", "5", "%", "\\"],
+    "state": list(ProposalState),
+    "subject": ["PROPOSAL", "order:pending"],
+    "tap": [Tap("tap_2", "PROPOSAL", 1, "U1", "button", SOON, reason="So\0")],
+    "tap_id": ["tap_1", "tap_2"],
+    "text": ["text\0"],
+    "to": [ProposalState.APPROVED],
+    "token": ["t", "d"],
+    "ts": ["1.pending", "2"],
+    "until": [LATER],
+    "user_id": ["U1", "U9"],
+    "value": ["ada@example.com", "c1", "a-rule", "U1", ""],
+    "verdict": list(Verdict),
+    "version": [1],
+    "waiting": ["[PROPOSAL]"],
+    "wanted": [[Since("all", "2026-11-21")]],
+    "wheres": [[("all", "2026-11-21"), ("shape:\0", "2026-11-21")]],
+    "which": ["", "urgent", "mine", "snoozed", "unknown", "failed"],
+    "why": ["why\0"],
+    "words": [["invoice"], ["5A"], ["an", "%"], []],
+}
+OTHERWISE: Mapping[str, Mapping[str, Sequence[Any]]] = {
+    "acts.edit": {"new": [EDITION]},
+    "chains.bind_call": {"to": [PlannedCall("orders:generate_invoice", path={"id": "\0"})]},
+    "execution.end_call": {"state": list(CallState)},
+    "execution.finish_execution": {"to": [ProposalState.SUCCEEDED, ProposalState.WITHDRAWN]},
+    "firings.conclude_firing": {"state": [FiringState.SILENT], "proposal": [None, new("new")]},
+    "firings.rule_source": {"version": ["v1", "v2"]},
+    "cards.untold": {"version": [9]},
+    "cards.redraw_bundles": {"bundle_ids": [["b1"]], "values": [{}]},
+    "bundles.bundle_drawn": {"version": [2]},
+    "cards.card_drawn": {"version": [2]},
+    "events.finish_event": {"state": [EventState.DONE]},
+    "gate.look": {"proposal": [new("new")]},
+    "gate.put": {"proposal": [new("new")]},
+    "listing.history": {"by": ["", "customer", "customer_id", "rule", "person"]},
+    "outcomes.came_of": {"to": list(ProposalState)},
+    "past.past_of": {"proposal": [new("new"), new("new", customer_id="c\0")]},
+    "past.seen_this_week": {"proposal": [new("new")]},
+    "proposals.add_proposal": {"proposal": [None, new("new")]},
+    "proposals.insert_proposal": {"proposal": [new("new")], "columns": [{}]},
+    "proposals.propose_by_hand": {"proposal": [new("done"), new("new")]},
+    "proposals.advance": {"from_": ["STATE"], "to": list(ProposalState), "values": [{}]},
+    "proposals.touch": {"values": [{"assignee": "U1"}]},
+    "remarks.add_remark": {"kind": list(RemarkKind)},
+    "shapes.change": {"to": list(ShapeState)},
+    "shapes.note_shape": {"new": [KIND, replace(KIND, hash="other", words="A\0")]},
+    "spending.spent": {"since": ["2026-11-21"]},
+    "timers.call_people": {"kind": ["reminder", "escalation"]},
+    "timers.expire": {"limit": [200]},
+}
+
+
+@dataclass(frozen=True)
+class Question:
+    """One query with arguments for it."""
+
+    name: str
+    query: Callable[..., Any]
+    arguments: Mapping[str, Any]
+
+
+def _queries() -> Iterator[tuple[str, Callable[..., Any]]]:
+    for module in pkgutil.iter_modules(store.__path__):
+        if module.ispkg or module.name in FREE:
+            continue
+        loaded = importlib.import_module(f"store.{module.name}")
+        for name, query in vars(loaded).items():
+            own = inspect.isfunction(query) and query.__module__ == loaded.__name__ and name[0] != "_"
+            if own and next(iter(inspect.signature(query).parameters), "") == "connection":
+                yield f"{module.name}.{name}", query
+
+
+def _questions() -> Iterator[Question]:
+    for name, query in _queries():
+        own = {**GIVEN, **OTHERWISE.get(name, {})}
+        wanted = [
+            one.name
+            for one in list(inspect.signature(query).parameters.values())[1:]
+            if one.default is inspect.Parameter.empty or one.name in ("page", "most", "currency")
+        ]
+        unknown = [each for each in wanted if each not in own]
+        assert not unknown, f"say in GIVEN what {name} is to be given as {unknown}"
+        for values in product(*(own[each] for each in wanted)):
+            yield Question(name, query, dict(zip(wanted, values, strict=True)))
+
+
+def _placed(value: Any, found: Proposal | None, name: str) -> Any:
+    """The argument for one proposal."""
+    if value == "PROPOSAL":
+        return name
+    if value == "STATE":
+        return ProposalState.PENDING if found is None else found.state
+    if value == "[PROPOSAL]":
+        return [] if found is None else [found]
+    if isinstance(value, Act | Decision | Outcome | Tap):
+        return replace(value, proposal_id=name)
+    if isinstance(value, NewProposal) and value.id == "PROPOSAL":
+        return replace(value, id=name)
+    return value
+
+
+def _ask(connection: Connection, question: Question, name: str) -> Any:
+    """What comes of a question, in words that can be compared; nothing of it stays."""
+    found = get_proposal(connection, name)
+    arguments: dict[str, Any] = {}
+    for each, value in question.arguments.items():
+        if each == "proposal" and value == "PROPOSAL":
+            arguments[each] = found or get_proposal(connection, "pending")
+        elif each in ("values", "columns"):
+            arguments |= value or {}
+        else:
+            arguments[each] = _placed(value, found, name)
+    step = connection.begin_nested()
+    try:
+        answer = question.query(connection, **arguments)
+        came = list(answer) if isinstance(answer, Iterator) else answer
+        return sorted(came, key=repr) if question.name in UNORDERED else came, head(connection)
+    except (SQLAlchemyError, ValueError, AssertionError) as error:
+        return type(error).__name__
+    finally:
+        step.rollback()
+
+
+def _answers(connection: Connection) -> dict[str, Any]:
+    prepare(connection)
+    return {
+        f"{question.name}({question.arguments!r:.300}) of {name}": _ask(connection, question, name)
+        for question in _questions()
+        for name in (NAMES if "PROPOSAL" in repr(question.arguments) else NAMES[:1])
+    }
+
+
+_KEPT: dict[str, dict[str, Any]] = {}  # asked once: it takes seconds
+
+
+async def _all_answers(url: str) -> dict[str, Any]:
+    kind = url.partition(":")[0]
+    if kind not in _KEPT:
+        _KEPT[kind] = await _asked(url)
+    return _KEPT[kind]
+
+
+async def _asked(url: str) -> dict[str, Any]:
+    engine = make_engine(url)
+    async with engine.connect() as connection:
+        answers = await connection.run_sync(_answers)
+        await connection.rollback()
+    await engine.dispose()
+    return answers
+
+
+async def test_every_query_can_be_asked_and_most_have_an_answer(sqlite_url: str) -> None:
+    answers = await _all_answers(sqlite_url)
+
+    asked = {key.partition("(")[0] for key in answers}
+    answered = {key.partition("(")[0] for key, answer in answers.items() if not isinstance(answer, str)}
+    assert asked == {name for name, _ in _queries()}
+    assert asked - answered == set()
+
+
+async def test_postgresql_answers_what_sqlite_answers(sqlite_url: str, postgres_url: str) -> None:
+    ours, theirs = await _all_answers(sqlite_url), await _all_answers(postgres_url)
+
+    different = {key: (ours[key], theirs[key]) for key in ours if ours[key] != theirs[key]}
+    assert different == {}

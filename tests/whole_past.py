@@ -1,0 +1,179 @@
+"""A past in which every state there is occurs, the same on every database: hostile words, a lot of money."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, delete
+
+from store.acts import Act, NewEdition, assign, edit, hold, snooze
+from store.bundles import put_in_bundle
+from store.cards import card_drawn, claim_cards
+from store.database import insert_new
+from store.decisions import Terms, decide
+from store.events import insert_events
+from store.execution import begin_call, claim_approved, end_call, finish_execution
+from store.firings import keep_rules
+from store.gate import put
+from store.models import (
+    CallState,
+    Decision,
+    Mode,
+    NewEvent,
+    NewProposal,
+    OutcomeKind,
+    PlannedCall,
+    ProposalState,
+    RemarkKind,
+    ShapeState,
+    Verdict,
+)
+from store.notices import add_notice
+from store.outcomes import add_outcome
+from store.remarks import add_remark
+from store.shapes import SECRET, change, note_shape
+from store.tables import marks, viewers
+from store.taps import Tap, leave_tap
+from store.trust_models import CaseHistory, GateInputs, Judged, Label, NewShape, Outcome, Past
+from store.viewers import opened_home
+
+NOW = datetime.fromisoformat("2026-11-21T12:00:00+00:00")
+HOUR, SOON = timedelta(hours=1), NOW + timedelta(minutes=5)
+KIND = NewShape(
+    "5a9e", "invoice", {"operation": "orders:generate_invoice", "amount": [1, "idr"]}, "An invoice", "R1"
+)
+RICH = 3_000_000_000  # minor units: more than 32 bits hold
+MESSAGE: Mapping[str, Any] = {"text": "Hello", "blocks": []}
+
+
+class Willing:
+    """A judge that lets everything run, an assessor that learns nothing new, a labeller: what queries ask back."""
+
+    def shape(self, proposal: NewProposal, past: Past) -> NewShape | None:
+        return KIND
+
+    def judge(self, proposal: NewProposal, past: Past, inputs: GateInputs | None) -> Judged:
+        assert inputs is not None
+        mode = Mode.AUTO if inputs.shape.state == ShapeState.GRADUATED else Mode.ASKED
+        return Judged(mode, {"epoch": inputs.shape.epoch, "amount": RICH, "currency": "idr"}, RICH, "idr")
+
+    def label(self, case: CaseHistory) -> Label | None:
+        if not case.decisions:
+            return None
+        at = case.decisions[-1].at
+        return Label(case.proposal_id, case.shape, bool(case.outcomes), True, "a yes", False, at, at)
+
+    def learn(self, approved: Sequence[Sequence[PlannedCall]]) -> Mapping[str, Any]:
+        return {"cases": len(approved), "most": RICH * 1_000}
+
+    def lacks(self, shape: Any, now: datetime) -> list[str]:
+        return ["everything"]
+
+    def notice(self, told: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
+        return ("shape", MESSAGE)
+
+
+class Asking(Willing):
+    """A judge that has everything asked."""
+
+    def judge(self, proposal: NewProposal, past: Past, inputs: GateInputs | None) -> Judged:
+        return replace(super().judge(proposal, past, inputs), mode=Mode.ASKED)
+
+
+WILLING, ASKING = Willing(), Asking()
+
+
+def new(name: str, second: int = 0, **fields: Any) -> NewProposal:
+    """A proposal of this name, of one customer, about a lot of money."""
+    made = NewProposal(
+        id=name,
+        fact_key=f"fact {name}",
+        event_id="evt_1",
+        rule="a-rule",
+        rule_version="v1",
+        subject=f"order:{name}",
+        title=f"Do it for Ada\0 of {name}?",
+        because=("The order is paid\0",),
+        facts=(("Customer", "Ada \ud800\0 \U0001f600"),),
+        risk="R1",
+        always_asks=None,
+        calls=(
+            PlannedCall(
+                "orders:generate_invoice", path={"id": name}, body={"amount": RICH, "note": "\0\ud800"}
+            ),
+        ),
+        created_at=NOW + timedelta(seconds=second),
+        expires_at=NOW + 24 * HOUR + timedelta(seconds=second),
+        amount=RICH,
+        currency="idr",
+        customer_id="c1",
+        customer="ada@example.com",
+        digest="d1",
+    )
+    return replace(made, **fields)
+
+
+EDITION = NewEdition(
+    1, "Do it twice\0?", (("Customer", "Ada"),), (PlannedCall("orders:generate_invoice", path={"id": "e"}),),
+    (("Question", "once", "twice"),), "d2", "R1", None, RICH, "idr",
+)  # fmt: skip
+NAMES = ("pending", "held", "snoozed", "edited", "first", "tapped", "bundled", "approved", "declined", "running",
+         "unknown", "failed", "done", "ran", "missing")  # fmt: skip
+
+
+def prepare(connection: Connection) -> None:
+    """Make the past in an empty database."""
+    connection.execute(delete(marks))
+    insert_new(connection, marks, [{"name": SECRET, "value": "17" * 32}])
+    events = [
+        NewEvent(f"evt_{n}", "order.paid", b"{}", "", NOW, NOW + timedelta(seconds=n)) for n in (1, 2, 3)
+    ]
+    insert_events(connection, events)
+    keep_rules(connection, {"v1": ("a-rule", {"name": "a-rule"})}, NOW)
+    note_shape(connection, KIND, NOW)
+    change(connection, KIND.hash, ShapeState.GRADUATED, actor="U1", cause="t", at=NOW, decree=True)
+    for number, name in enumerate(NAMES[:-1]):
+        # Some have a deadline: what has none comes neither first nor last by chance.
+        ends = NOW + (20 - number) * HOUR if number % 3 == 0 else None
+        put(connection, new(name, number, deadline=ends), WILLING if name == "ran" else ASKING)
+    for number, name in enumerate(("approved", "running", "unknown", "failed", "done")):
+        at = SOON + timedelta(seconds=number)
+        decide(connection, Decision(name, "U1", Verdict.APPROVE, "button", at, tap="press"))
+    decide(connection, Decision("declined", "U2", Verdict.DECLINE, "button", SOON - HOUR / 60, reason="No\0"))
+    decide(connection, Decision("first", "U1", Verdict.APPROVE, "button", SOON), Terms(2))
+    leave_tap(connection, Tap("tap_1", "tapped", 1, "U1", "button", SOON, channel="C1"))
+    hold(connection, Act("held", "U1", "Held.", SOON, MESSAGE))
+    snooze(connection, Act("snoozed", "U1", "Snoozed.", SOON), SOON + HOUR)
+    assign(connection, Act("pending", "U1", "Assigned.", SOON), "U2")
+    edit(connection, Act("edited", "U1", "Edited.", SOON), EDITION)
+    put_in_bundle(connection, "b1", "a kind\0", ["bundled"], SOON)
+    _run(connection)
+    at = SOON + HOUR / 30
+    for shown in claim_cards(connection, token="d", now=at, until=SOON + HOUR, redraws=9, posts=4):
+        where: Any = {"version": shown.version, "channel": "C1", "ts": f"1.{shown.id}", "at": SOON}
+        card_drawn(connection, shown.id, token="d", lines={shown.version: MESSAGE}, **where)
+    add_notice(connection, "note\0", kind="digest", message=MESSAGE, at=NOW)
+    add_remark(connection, "pending", RemarkKind.THREAD, "U1", "Why\0?", at=NOW, channel="C1", ts="1")
+    add_outcome(connection, Outcome("done", OutcomeKind.UNDONE, "an event", SOON))
+    opened_home(connection, "U1", NOW)
+    insert_new(connection, viewers, [{"user_id": "U2", "opened_at": NOW, "drawn_at": None}])
+
+
+def _run(connection: Connection) -> None:
+    at = SOON + HOUR / 60
+    claim_approved(connection, token="t", now=at, until=SOON + HOUR, limit=9)
+    for second, (name, state, to) in enumerate(
+        (
+            ("unknown", CallState.UNKNOWN, ProposalState.UNKNOWN),
+            ("failed", CallState.REFUSED, ProposalState.FAILED),
+            ("done", CallState.DONE, ProposalState.SUCCEEDED),
+            ("ran", CallState.DONE, ProposalState.SUCCEEDED),
+            ("approved", CallState.PLANNED, ProposalState.APPROVED),
+        )
+    ):
+        mine: Any = {"token": "t", "now": at + timedelta(seconds=second)}
+        if name != "approved":
+            begin_call(connection, name, 0, before={"was": "\0"}, **mine)
+            end_call(connection, name, 0, state=state, answer={"currency": "IDR", "note": "\0"}, **mine)
+        finish_execution(connection, name, to, reason=None, **mine)
