@@ -62,15 +62,22 @@ class Authority:
         self.team_id: str | None = None  # ours, known after auth.test
 
     async def refusal(
-        self, user_id: str, team_id: str | None, proposal: Proposal | None = None, *, by_id: bool = False
+        self,
+        user_id: str,
+        team_id: str | None,
+        proposal: Proposal | None = None,
+        *,
+        by_id: bool = False,
+        risk: str | None = None,
     ) -> str | None:
         """Why this person may not decide, in words, or None when they may. `team_id` is the clicker's.
 
-        `proposal` says for which one: its rule or its class may name who alone decides it. `by_id` is for
+        `proposal` says for which one: its rule or its class may name who alone decides it; where there is
+        none, `risk` says of which class it is. `by_id` is for
         whoever comes in past Slack, on the machine itself: while Slack does not answer, being listed by user
         id is enough. An `Untold` is no refusal for good: Slack did not answer. Raises StoreError.
         """
-        named = (await self._deciders(proposal)).people
+        named = (await self._deciders(proposal, risk)).people
         if self.team_id is None and not by_id:  # without it nobody can be told from another workspace
             return Untold("Slack has not yet said which workspace this is; tap again in a moment.")
         try:

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from bot import cards
 from bot.proposing import Person
 from bot.screens import Screens
+from store.columns import readable
 
 _LONGEST = 500  # characters of a command that are read
 _NOBODY = Person("", None)
@@ -50,7 +51,8 @@ class Asked:
 
 def read_command(text: str, person: Person = _NOBODY) -> Asked:
     """What somebody typed after `/polar`; nothing means the queue, and an unknown word asks for help."""
-    word, _, rest = text.strip()[:_LONGEST].partition(" ")
+    # A database may refuse what it is to look for, not only what it is to keep.
+    word, _, rest = readable(text).strip()[:_LONGEST].partition(" ")
     known = COMMANDS["queue"] if not word else COMMANDS.get(word.lower(), COMMANDS["help"])
     return Asked(word.lower(), rest.strip(), known, person)
 

@@ -25,8 +25,8 @@ class Named:
 class Deciders(Protocol):
     """Knows who is named to decide a proposal; without one, who decides when nothing else is said."""
 
-    async def __call__(self, proposal: Proposal | None) -> Named:
-        """Raises StoreError."""
+    async def __call__(self, proposal: Proposal | None, risk: str | None = None) -> Named:
+        """For what is no proposal, `risk` is the class it is about. Raises StoreError."""
 
 
 class EverybodyListed:
@@ -35,7 +35,7 @@ class EverybodyListed:
     def __init__(self, approvers: Approvers) -> None:
         self._named = Named(approvers, "APPROVERS")
 
-    async def __call__(self, proposal: Proposal | None) -> Named:  # noqa: ARG002 - the protocol's
+    async def __call__(self, proposal: Proposal | None, risk: str | None = None) -> Named:  # noqa: ARG002 - the protocol's
         """Whatever the proposal is."""
         return self._named
 
@@ -53,17 +53,16 @@ class ByRuleAndClass:
         # By version, which is the hash of the content: what is known of one never changes.
         self._of_rule = {rule.version: rule.approvers for rule in rules.rules}
 
-    async def __call__(self, proposal: Proposal | None) -> Named:
-        """Who alone may decide this one."""
+    async def __call__(self, proposal: Proposal | None, risk: str | None = None) -> Named:
+        """Who alone may decide this one, or whatever else is of this class."""
         if proposal is not None and proposal.undoes is not None:  # whoever may decide it may take it back
             proposal = await self._store.do(get_proposal, proposal.undoes)
-        if proposal is None:
-            return self._otherwise
-        if proposal.rule_version is not None and (own := await self._rule(proposal.rule_version)):
-            return Named(_split(own), f"approvers of rule {proposal.rule}")
-        if proposal.risk in {risk.value for risk in self._policy.approvers}:
-            listed = self._policy.approvers[Risk(proposal.risk)]
-            return Named(_split(listed), f"approvers of class {proposal.risk}")
+        if proposal is not None:
+            if proposal.rule_version is not None and (own := await self._rule(proposal.rule_version)):
+                return Named(_split(own), f"approvers of rule {proposal.rule}")
+            risk = proposal.risk
+        if risk in {named.value for named in self._policy.approvers}:
+            return Named(_split(self._policy.approvers[Risk(risk)]), f"approvers of class {risk}")
         return self._otherwise
 
     async def _rule(self, version: str) -> tuple[str, ...]:

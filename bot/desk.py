@@ -183,7 +183,8 @@ class Desk:
             proposal = proposal if found is None else found
         if proposal.state == ProposalState.SUCCEEDED:
             said = await self.aftermath.undo(person, proposal)
-            return Answer(Came.UNDONE if said is None else Came.TOO_LATE, said or whispers.UNDOING, proposal)
+            came = {None: Came.UNDONE, whispers.UNDO_TAKES_TWO: Came.FIRST_YES}.get(said, Came.TOO_LATE)
+            return Answer(came, said or whispers.UNDOING, proposal)
         return Answer(Came.TOO_LATE, whispers.too_late_to_undo(proposal), proposal)
 
     async def _edition(self, proposal_id: str) -> int:

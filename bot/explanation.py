@@ -7,6 +7,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from bot.cards.trust import BLIND, WITHHELD
 from bot.forms.redaction import redacted
 from polar.catalog import operations
 from store.explained import Explained, LogRow
@@ -23,10 +24,13 @@ def explanation(found: Explained, now: datetime) -> dict[str, Any]:
     """Plain JSON with all that is kept, except what opens something by itself (`bot.forms.redaction`)."""
     dossier, proposal = found.dossier, found.dossier.proposal
     sent = [call for call in proposal.calls if call.started_at is not None]
+    blind = proposal.state in BLIND
+    rows = [row for row in found.rows if not (blind and row.kind == "policy")]
     return {
         "format": FORMAT,
         "made_at": now.isoformat(),
-        "proposal": _proposal(proposal),
+        "withheld": WITHHELD if blind else None,
+        "proposal": _proposal(proposal) | ({"mode": None} if blind else {}),
         "webhook": _webhook(dossier.event),
         "rule": {
             "name": proposal.rule,
@@ -35,8 +39,8 @@ def explanation(found: Explained, now: datetime) -> dict[str, Any]:
         },
         "shape": _shape(found.shape),
         "score": _score(proposal.gate or {}),
-        "audit": _audit(proposal),
-        "policy": proposal.gate,
+        "audit": None if blind else _audit(proposal),
+        "policy": None if blind else proposal.gate,
         "decisions": [_plain(asdict(one)) for one in dossier.decisions],
         "editions": [_edition(asdict(one)) for one in dossier.editions],
         "calls": [_request(call) for call in proposal.calls],
@@ -47,7 +51,7 @@ def explanation(found: Explained, now: datetime) -> dict[str, Any]:
         "outcomes": [_plain(asdict(one)) for one in found.outcomes],
         "log": {
             "head": {"seq": found.head[0], "hash": found.head[1]},
-            "rows": [_row(row) for row in found.rows],
+            "rows": [_row(row) for row in rows],
             "trust": [_row(row) for row in found.trust],
         },
     }

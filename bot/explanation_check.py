@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from bot.cards.trust import BLIND, WITHHELD
 from bot.explanation import FORMAT
 from bot.graduation import audit, score
 from bot.graduation.thresholds import STANDARDS
 from bot.rules.load import version_of
 from polar.catalog import Risk
+from store.columns import readable
 from store.ledger import canonical, fingerprint, row_hash
 
 _CLOSE = 1e-5
@@ -67,8 +69,35 @@ def _log(document: Mapping[str, Any]) -> Iterator[Finding]:
             yield Finding(False, f"{name} follows the row before it")
         if row["seq"] > head["seq"]:
             yield Finding(False, f"{name} lies before the newest row, {head['seq']}")
+        if row["seq"] + 1 not in by_number:  # its hash speaks for those right before it, too
+            whose = "is the log's own: a digest in the channel or `verify-log --head` must know"
+            yield Finding(None, f"whether {name} {whose} {row['hash']}")
     if [row["seq"] for row in rows] != sorted({row["seq"] for row in rows}):
         yield Finding(False, "the rows of the log are in their order")
+
+
+def _withheld(document: Mapping[str, Any]) -> bool:
+    return document.get("withheld") is not None and document["proposal"]["state"] in BLIND
+
+
+def _shown(document: Mapping[str, Any]) -> Iterator[Finding]:
+    """What is told of the proposal beside what the log said when it was proposed, edited and restated."""
+    told: dict[str, Any] = {}
+    for _, body in _rows(document, "proposed", "edited", "restated"):
+        told |= body
+    names = ("kind", "title", "risk", "always_asks", "subject", "amount", "currency", "customer_id", "digest")
+    shown = document["proposal"]
+    other = [name for name in names if name in told and readable(told[name]) != shown[name]]
+    words = f"what is asked is what the log says{': not ' + ', '.join(other) if other else ''}"
+    yield Finding(bool(told) and not other, words)
+    if _withheld(document):
+        return
+    instead = any(
+        (body["actor"], body["to"]) == ("policy", "pending") for _, body in _rows(document, "transition")
+    )
+    judged = next((body["mode"] for _, body in _rows(document, "policy")), "asked")
+    fits = shown["mode"] == ("asked" if instead else judged)
+    yield Finding(fits, f"it is {shown['mode']}, as the policy said")
 
 
 def _webhook(document: Mapping[str, Any]) -> Iterator[Finding]:
@@ -112,13 +141,17 @@ def _shape(document: Mapping[str, Any]) -> Iterator[Finding]:
     yield Finding(family == shape["family"], "its family is made of action and trigger")
     fits = shape["fields"]["rule"] == document["rule"]["version"] and shape["fields"]["risk"] == shape["risk"]
     yield Finding(fits, "the kind is of this rule's version and this risk class")
+    named = {json.loads(row["body"])["words"] for row in document["log"]["trust"] if row["kind"] == "shape"}
+    if named:
+        yield Finding(shape["words"] in named, "its words are those of the log")
 
 
 def _policy(document: Mapping[str, Any]) -> Iterator[Finding]:
     gate = document["policy"]
     told = [body for _, body in _rows(document, "policy")]
     if gate is None:
-        yield Finding(not told, "the policy was not asked")
+        withheld = _withheld(document) and not told
+        yield Finding(None if withheld else not told, WITHHELD if withheld else "the policy was not asked")
         return
     yield Finding(bool(told) and told[0]["gate"] == gate, "what the policy said is what the log says it said")
     said = document["score"]
@@ -139,10 +172,13 @@ def _ran(document: Mapping[str, Any], gate: Mapping[str, Any]) -> Iterator[Findi
         yield Finding(False, "its risk class may run on its own")
         return
     limit = (100 - gate["target"]) / 100
-    met = gate["decree"] or score.reached(gate["n"], gate["k"], gate["epoch"], limit)
-    yield Finding(
-        met, "by decree, without a bar" if gate["decree"] else f"the score meets the bar {gate['target']:g}"
-    )
+    if gate["decree"]:
+        yield Finding(document["shape"]["risk"] == Risk.R1, "by decree, without a bar: class R1 only")
+    else:
+        met = score.reached(gate["n"], gate["k"], gate["epoch"], limit)
+        yield Finding(met, f"the score meets the bar {gate['target']:g}")
+    yield Finding(gate["would_run"] is True, "nothing of the case itself spoke against it")
+    yield Finding(_was_there(gate), "a person had decided something lately enough")
     yield Finding(
         gate["state"] == "graduated" and gate["paused"] is None, "its kind ran on its own, unpaused"
     )
@@ -151,6 +187,13 @@ def _ran(document: Mapping[str, Any], gate: Mapping[str, Any]) -> Iterator[Findi
     yield Finding(probability == gate["pi"] == document["audit"]["probability"], drawn)
     yield Finding(None, "whether chance drew it: only the program has the secret of the draw")
     yield Finding(_under_caps(gate), "it stayed under every cap of that moment")
+
+
+def _was_there(gate: Mapping[str, Any]) -> bool:
+    if gate["human_at"] is None:
+        return False
+    alone = datetime.fromisoformat(gate["at"]) - datetime.fromisoformat(gate["human_at"])
+    return alone.total_seconds() <= gate["dead_man"]
 
 
 def _under_caps(gate: Mapping[str, Any]) -> bool:
@@ -231,6 +274,7 @@ def _steps(document: Mapping[str, Any]) -> Iterator[Finding]:
 
 _LOOKS: tuple[Callable[[Mapping[str, Any]], Iterator[Finding]], ...] = (
     _log,
+    _shown,
     _webhook,
     _rule,
     _shape,

@@ -87,7 +87,7 @@ class Listeners:
         try:
             await deciding
         except Exception:  # Slack has been answered: Bolt must not turn this into a second answer
-            log.exception("a tap failed after it was acknowledged")
+            log.exception("a listener failed after it had acknowledged")
             await self._desk.whisper(tap, cards.whispers.BROKE)
 
     async def out_of_date(self, ack: AsyncAck, body: Payload, action: Payload) -> None:

@@ -57,9 +57,20 @@ def people(value: Any) -> tuple[str, ...]:
     return named
 
 
+def _in_lower_case(value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    lower = {str(currency).lower(): amount for currency, amount in value.items()}
+    if len(lower) != len(value):
+        msg = "names a currency twice"
+        raise ValueError(msg)
+    return lower
+
+
 Duration = Annotated[timedelta, BeforeValidator(duration)]
 People = Annotated[tuple[str, ...], BeforeValidator(people)]
-Money = Mapping[str, Annotated[int, Field(ge=0)]]  # minor units by currency, in lower case
+# Minor units by currency, in lower case as Polar writes it.
+Money = Annotated[Mapping[str, Annotated[int, Field(ge=0)]], BeforeValidator(_in_lower_case)]
 
 
 def ends(now: datetime, expire: timedelta, deadline: datetime | None) -> datetime:

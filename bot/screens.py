@@ -40,7 +40,7 @@ from store.proposals import count_proposals
 
 _USER = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>")
 _MAIL = re.compile(r"<mailto:([^|>]+)(?:\|[^>]*)?>")
-_BECAUSE = re.compile(r"(?:because\b|:)[\s:]*", re.IGNORECASE)
+_BECAUSE = re.compile(r"^(?:because\b|:)[\s:]*", re.IGNORECASE)
 _LONGEST = 200  # of what is looked for, and of why something is paused
 
 

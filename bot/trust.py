@@ -59,7 +59,7 @@ class Trust:
 
     async def turn_off(self, person: Person, start: str) -> str:
         """Have a kind of case ask again. What it has earned stays: it is no demotion."""
-        found, refused = await self._find(person, start)
+        found, refused = await self._find(person, start, off=True)
         if found is None:
             return refused
         if found.state == ShapeState.ASKING:
@@ -84,25 +84,36 @@ class Trust:
         found = await self._parts.store.do(receipts, since, now)
         return [_ran(one, self._parts.rules.policy.caps) for one in found]
 
-    async def _find(self, person: Person, start: str) -> tuple[Shape | None, str]:
-        reason = await self._parts.authority.refusal(person.user_id, person.team_id)
+    async def _find(self, person: Person, start: str, *, off: bool = False) -> tuple[Shape | None, str]:
+        """The kind, if this person may change it: those named for its class; `off`, whoever may decide."""
+        found = await self._parts.store.do(find_shape, start) if start else None
+        refusal = self._parts.authority.refusal
+        risk = None if found is None else found.risk
+        reason = await refusal(person.user_id, person.team_id, risk=risk)
+        if reason is not None and off:
+            reason = await refusal(person.user_id, person.team_id)
         if reason is not None:
             return None, f"{reason} Nothing was changed."
-        found = await self._parts.store.do(find_shape, start) if start else None
         return found, _NO_SUCH
 
     async def _turn_on(self, person: Person, shape: Shape, *, decree: bool) -> str:
         human = always_human(shape, self._parts.rules.policy.graduation)
-        missing: Sequence[str] = () if human is None else (f"always asks: {human}",)
         name = await self._parts.authority.name(person.user_id)
         how = " by decree, below its bar," if decree else ""
         cause = f"turned on{' again' if shape.state == ShapeState.PAUSED else ''}{how} by {name}"
+
+        def lacking_of(now: Shape) -> Sequence[str]:
+            if human is not None:
+                return (f"always asks: {human}",)
+            same = (now.state, now.epoch) == (shape.state, shape.epoch)
+            return () if same else (f"meanwhile it has changed, and it is {now.state} now: look again",)
+
         try:
             await self._parts.store.do(note_human, person.user_id, self._parts.clock())
             lacking = await self._parts.store.do(
                 graduate,
                 shape.hash,
-                lambda _: missing,
+                lacking_of,
                 actor=person.user_id,
                 cause=cause,
                 at=self._parts.clock(),

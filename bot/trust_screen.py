@@ -134,8 +134,8 @@ class TrustScreen:
             score=said,
             state=shape.state,
             decree=shape.decree,
-            audits=(shape.audits_agreed, shape.audits),
-            bound=audit.bad_rate_bound(shape.audits_agreed, shape.audits) if shape.audits else None,
+            audits=kind.audits,
+            bound=audit.bad_rate_bound(*kind.audits) if kind.audits[1] else None,
             left=left_today(
                 kind.today.count,
                 caps.shape_count,

@@ -137,6 +137,7 @@ def edit(connection: Connection, act: Act, new: NewEdition) -> Came:
     replace_calls(connection, found.id, new.calls)
     body = {"edition": new.edition + 1, "title": new.title, "by": act.actor, "digest": new.digest}
     body |= {"changes": [list(one) for one in new.changes], "calls": _prints(new.calls)}
+    body |= {"risk": new.risk, "amount": new.amount, "currency": new.currency}
     append(connection, "edited", found.id, body, act.at)
     return _done(
         connection,

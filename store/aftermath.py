@@ -16,9 +16,11 @@ from store.decisions import Terms, decide
 from store.doubt import after_doubt, claim_doubt
 from store.ledger import append
 from store.models import CallState, Decision, NewProposal, Proposal, ProposalState, RemarkKind, Verdict
+from store.outcomes import asked_to_undo
 from store.proposals import advance, get_proposal, insert_proposal, lock_proposal, touch
 from store.remarks import add_remark
 from store.tables import calls, proposals
+from store.trust_models import POLICY
 from store.undoing import settle_undo
 
 _IN_DOUBT = (CallState.UNKNOWN, CallState.SENDING)
@@ -43,6 +45,7 @@ def undo(connection: Connection, act: Act, inverse: NewProposal, people: int = 1
     # Whoever takes back says yes by it. There is no hold: it can be proposed the other way again.
     decide(connection, Decision(identity, act.actor, Verdict.APPROVE, "undo", act.at), Terms(people))
     touch(connection, original.id, act.at, undone_by=identity)
+    asked_to_undo(connection, original, identity, act.at)
     _keep(connection, act)
     return True, get_proposal(connection, identity)
 
@@ -66,7 +69,11 @@ def retry(connection: Connection, act: Act, *, hold: timedelta = timedelta(0)) -
     found = lock_proposal(connection, act.proposal_id)
     if found is None or found.state != ProposalState.FAILED or not _take_again(connection, found, act.at):
         return False, found
-    _move(connection, found, ProposalState.APPROVED, act, held_until=act.at + hold, due_at=act.at + hold, attempts=0)
+    until = act.at + hold
+    values: dict[str, Any] = {"held_until": until, "due_at": until, "attempts": 0}
+    if found.decided_by == POLICY:  # from here on it is this person's yes: the policy's has lost its trust
+        values["decided_by"] = act.actor
+    _move(connection, found, ProposalState.APPROVED, act, **values)
     connection.execute(
         update(calls)
         .where(calls.c.proposal_id == found.id, calls.c.state == CallState.REFUSED)

@@ -3,10 +3,11 @@
 import fcntl
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import IO, Any, TypeVarTuple
 
-from sqlalchemy import Connection, CursorResult, Engine, Select, Table, create_engine, event
+from sqlalchemy import Connection, CursorResult, Engine, Executable, Select, Table, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
@@ -103,9 +104,12 @@ def _pragma(connection: Any, pragma: str) -> None:
 
 def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> CursorResult[Any]:
     """INSERT … ON CONFLICT DO NOTHING: rows whose key is already there are left as they are."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table).on_conflict_do_nothing()
-    return connection.execute(statement, list(rows))
+    return connection.execute(_insert_new(connection.dialect.name, table), list(rows))
+
+
+@cache  # a gate decision needs several of these, and building one costs more than the database's part
+def _insert_new(name: str, table: Table) -> Executable:
+    return (postgresql if name == "postgresql" else sqlite).insert(table).on_conflict_do_nothing()
 
 
 def add_up(
@@ -117,10 +121,14 @@ def add_up(
     sums: Sequence[str],
 ) -> None:
     """INSERT … ON CONFLICT DO UPDATE: where the key is there, the columns `sums` grow by the new values."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table)
-    grown = {name: table.c[name] + statement.excluded[name] for name in sums}
-    connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=grown), list(rows))
+    connection.execute(_add_up(connection.dialect.name, table, tuple(key), tuple(sums)), list(rows))
+
+
+@cache
+def _add_up(name: str, table: Table, key: tuple[str, ...], sums: tuple[str, ...]) -> Executable:
+    statement = (postgresql if name == "postgresql" else sqlite).insert(table)
+    grown = {column: table.c[column] + statement.excluded[column] for column in sums}
+    return statement.on_conflict_do_update(index_elements=list(key), set_=grown)
 
 
 def in_pieces(query: Select[*Row]) -> Select[*Row]:

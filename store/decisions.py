@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
@@ -13,6 +14,7 @@ from store.ledger import append
 from store.models import CallState, Decision, Proposal, ProposalState, Verdict
 from store.proposals import advance, get_proposal, lock_proposal, touch
 from store.tables import decisions
+from store.trust_models import POLICY
 from store.undoing import settle_undo
 
 _BECOMES = {Verdict.APPROVE: ProposalState.APPROVED, Verdict.DECLINE: ProposalState.DECLINED}
@@ -94,23 +96,25 @@ def _settle(connection: Connection, decision: Decision, hold: timedelta) -> None
 
 
 def _record(connection: Connection, decision: Decision, digest: str | None) -> None:
-    row = {name: getattr(decision, name) for name in Decision.__slots__}
+    row: dict[str, Any] = {name: getattr(decision, name) for name in Decision.__slots__}
     connection.execute(insert(decisions), [row])
-    seen = None if decision.seen_at is None else decision.seen_at.isoformat()
+    times = {name: None if row[name] is None else row[name].isoformat() for name in ("seen_at", "pressed_at")}
     body = {name: row[name] for name in ("actor", "verdict", "via", "edition", "tap", "reason")}
-    append(
-        connection, "decision", decision.proposal_id, body | {"seen_at": seen, "digest": digest}, decision.at
-    )
+    append(connection, "decision", decision.proposal_id, body | times | {"digest": digest}, decision.at)
 
 
 def approvals(connection: Connection, proposal_id: str, edition: int) -> list[str]:
-    """Who has approved this edition, in order: with two people needed, the first leaves it pending."""
+    """Which people have approved this edition, in order: with two needed, the first leaves it pending.
+
+    The policy is nobody: its yes, once taken back, is not the first of two.
+    """
     found = connection.execute(
         select(decisions.c.actor)
         .where(
             decisions.c.proposal_id == proposal_id,
             decisions.c.edition == edition,
             decisions.c.verdict == Verdict.APPROVE,
+            decisions.c.actor != POLICY,
         )
         .order_by(decisions.c.id)
     ).scalars()

@@ -34,6 +34,7 @@ def restate(
     said = [list(change) for change in changes]
     body = {"edition": edition + 1, "title": new.title, "digest": new.digest, "changes": said}
     body |= {"calls": [fingerprint(c.operation, c.path, c.query, c.body) for c in new.calls]}
+    body |= {"risk": new.risk, "amount": new.amount, "currency": new.currency}
     append(connection, "restated", new.id, body, at)
     touch(
         connection,

@@ -22,16 +22,27 @@ from store.models import (
 from store.proposals import advance, get_proposal, read_call
 from store.remarks import add_remark
 from store.tables import bundles, calls, events, firings, notices, proposals, taps
+from store.trust_models import Still
 from store.undoing import settle_undo
 
 WORKER = "polar-approvals"
+_WITHOUT_A_POLICY = Still()
 _CLAIMABLE = (ProposalState.APPROVED, ProposalState.EXECUTING, ProposalState.UNKNOWN)
 
 
 def claim_approved(
-    connection: Connection, *, token: str, now: datetime, until: datetime, limit: int
+    connection: Connection,
+    *,
+    token: str,
+    now: datetime,
+    until: datetime,
+    limit: int,
+    still: Still = _WITHOUT_A_POLICY,
 ) -> list[Proposal]:
-    """Take up to `limit` approved proposals that are due: each goes to `executing` under `token`."""
+    """Take up to `limit` approved proposals that are due: each goes to `executing` under `token`.
+
+    What the policy approved and would no longer (`still`) asks a person instead.
+    """
     due = connection.execute(
         select(proposals.c.id)
         .where(
@@ -45,7 +56,7 @@ def claim_approved(
     ).scalars()
     taken = []
     for proposal_id in due.all():
-        if not still_trusted(connection, proposal_id):
+        if not still_trusted(connection, proposal_id, now, still):
             ask_instead(connection, proposal_id, now)
             continue
         version = advance(
@@ -73,6 +84,7 @@ def begin_call(
     token: str,
     now: datetime,
     before: Mapping[str, Any] | None = None,
+    still: Still = _WITHOUT_A_POLICY,
 ) -> bool:
     """Note, before the first byte leaves, that a call is being sent. False: it must not be sent.
 
@@ -92,7 +104,7 @@ def begin_call(
         )
         .values(claim=token)
     )
-    if held.rowcount != 1 or not still_trusted(connection, proposal_id):
+    if held.rowcount != 1 or not still_trusted(connection, proposal_id, now, still):
         return False
     result = connection.execute(
         update(calls)

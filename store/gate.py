@@ -1,7 +1,7 @@
 """The gate: a proposal is judged, stored and (when the policy says so) approved in one transaction."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
@@ -28,9 +28,12 @@ from store.spending import (
     summed,
 )
 from store.tables import decisions, marks
-from store.trust_models import POLICY, PROGRAM, GateInputs, Judge, Judged, NewShape
+from store.trust_models import POLICY, PROGRAM, GateInputs, Judge, Judged, NewShape, Still
 
 HUMAN = "human_at"  # the mark of when a person last decided anything
+# Built once: every case that comes needs them.
+_HUMAN = select(marks.c.value).where(marks.c.name == HUMAN)
+_DECIDED = insert(decisions)
 _WEEK, _DAY = timedelta(days=7), timedelta(hours=23)
 
 
@@ -79,7 +82,7 @@ def _inputs(connection: Connection, proposal: NewProposal, kind: NewShape) -> Ga
         now=now,
         secret=secret,
         paused=None if stopped is None else f"by {stopped.by}",
-        human_at=last_human(connection),
+        human_at=last_human(connection, now),
         customer=summed(rows, customer, currency),
         shape_day=summed(rows, own, currency),
         day=summed(rows, ALL, currency),
@@ -105,7 +108,7 @@ def _run(connection: Connection, proposal: NewProposal, judged: Judged) -> None:
         connection, proposal.id, *states, actor=POLICY, at=at, decided_by=POLICY, decided_at=at, due_at=at
     )
     row = {"proposal_id": proposal.id, "actor": POLICY, "verdict": Verdict.APPROVE, "via": POLICY, "at": at}
-    connection.execute(insert(decisions), [row | {"edition": 1}])
+    connection.execute(_DECIDED, [row | {"edition": 1}])
     scopes = [of_shape(proposal.shape or ""), ALL]
     if proposal.customer_id is not None:
         scopes.append(of_customer(proposal.customer_id))
@@ -138,24 +141,36 @@ def note_human(connection: Connection, actor: str, at: datetime) -> None:
     connection.execute(update(marks).where(known, marks.c.value < text).values(value=text))
 
 
-def last_human(connection: Connection) -> datetime | None:
-    """When a person last decided anything."""
-    found = connection.execute(select(marks.c.value).where(marks.c.name == HUMAN)).scalar()
-    return None if found is None else datetime.fromisoformat(found)
+def last_human(connection: Connection, now: datetime) -> datetime | None:
+    """When a person last decided anything; what a clock that ran ahead wrote down is brought back to now.
+
+    It is written anew, or else it would be "just now" at every look until that moment comes.
+    """
+    found = connection.execute(_HUMAN).scalar()
+    if found is None or (at := datetime.fromisoformat(found)) <= now:
+        return None if found is None else at
+    text = now.astimezone(UTC).isoformat(timespec="microseconds")
+    connection.execute(update(marks).where(marks.c.name == HUMAN).values(value=text))
+    return now
 
 
-def still_trusted(connection: Connection, proposal_id: str) -> bool:
+def still_trusted(connection: Connection, proposal_id: str, now: datetime, still: Still) -> bool:
     """Whether what the policy approved may still be sent; a person's yes always may.
 
-    Not when its kind lost its trust since, or everything was paused. What was begun is finished.
+    Not when its kind lost its trust since, everything was paused, nobody has decided anything for too long,
+    it waited too long, or the policy has become another one. What was begun is finished.
     """
     proposal = get_proposal(connection, proposal_id)
     if proposal is None or proposal.mode != Mode.AUTO or proposal.decided_by != POLICY or _begun(proposal):
         return True
     shape = None if proposal.shape is None else get_shape(connection, proposal.shape)
-    gate = proposal.gate or {}
-    trusted = shape is not None and shape.state == ShapeState.GRADUATED and shape.epoch == gate.get("epoch")
-    return trusted and paused(connection) is None
+    epoch = (proposal.gate or {}).get("epoch")
+    if shape is None or shape.state != ShapeState.GRADUATED or shape.epoch != epoch:
+        return False
+    human, decided = last_human(connection, now), proposal.decided_at
+    lately = human is not None and now - human <= still.dead_man
+    fresh = decided is not None and now - decided <= still.within
+    return lately and fresh and paused(connection) is None and still.allows(proposal, shape)
 
 
 def _begun(proposal: Proposal) -> bool:
@@ -166,5 +181,5 @@ def ask_instead(connection: Connection, proposal_id: str, at: datetime) -> bool:
     """Take the policy's yes back before anything was sent: a person is asked. False: it has moved on."""
     values: dict[str, Any] = {"decided_by": None, "decided_at": None, "quiet": 0, "mode": Mode.ASKED}
     states = (ProposalState.APPROVED, ProposalState.PENDING)
-    why = "It was about to run on its own; trust was taken back or paused before it did."
+    why = "It was about to run on its own; trust was taken back or paused, or it waited too long."
     return advance(connection, proposal_id, *states, actor=POLICY, at=at, reason=why, **values) is not None

@@ -19,10 +19,14 @@ _MOST_POINTS, _MOST_CHANGES = 5_000, 200
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of case as it is looked at. `today`: what it used of its caps; `fell`: its last fall."""
+    """A kind of case as it is looked at. `today`: what it used of its caps; `fell`: its last fall.
+
+    `audits` of all its epochs, (agreed, all): one that was not agreed ends its epoch, and its tally with it.
+    """
 
     shape: Shape
     today: Spent
+    audits: tuple[int, int] = (0, 0)
     fell: Change | None = None
 
 
@@ -74,7 +78,15 @@ def _kind(connection: Connection, shape: Shape, now: datetime) -> Kind:
     band = shape.fields.get("amount")
     today = spent(connection, of_shape(shape.hash), day(now), str(band[1]) if band else None)
     fell = [change for change in changes_of(connection, shape.hash) if change.fell] if shape.epoch else []
-    return Kind(shape, today, fell[-1] if fell else None)
+    return Kind(shape, today, _audits(connection, shape.hash), fell[-1] if fell else None)
+
+
+def _audits(connection: Connection, shape: str) -> tuple[int, int]:
+    own = (labels.c.shape == shape, labels.c.counted == 1, labels.c.audit == 1)
+    total, bad = connection.execute(
+        select(func.count(), func.coalesce(func.sum(labels.c.bad), 0)).where(*own)
+    ).one()
+    return total - int(bad), total
 
 
 def changes_of(connection: Connection, shape: str) -> list[Change]:

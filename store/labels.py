@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, distinct, func, insert, select, update
 
+from store.haste import hasty
 from store.models import (
     Decision,
     Mode,
@@ -78,7 +79,8 @@ def histories(connection: Connection, ids: Sequence[str]) -> list[CaseHistory]:
     ).all()
     own = [row.id for row in rows]
     said, taps = _decisions(connection, own)
-    edited, came = _editors(connection, own), _outcomes(connection, own)
+    ended, came = _enders(connection, own), _outcomes(connection, own)
+    in_haste = hasty(connection, own)
     return [
         CaseHistory(
             proposal_id=row.id,
@@ -86,11 +88,13 @@ def histories(connection: Connection, ids: Sequence[str]) -> list[CaseHistory]:
             state=ProposalState(row.state),
             mode=Mode(row.mode),
             decisions=said[row.id],
-            edited_by=edited[row.id],
+            edited_by=[actor for actor in ended[row.id] if actor not in _NOBODY],
             outcomes=came[row.id],
             first_of_tap=row.id not in taps,
             forced=row.mode == Mode.ASKED and _unusual(row.gate or {}),
             card_at=row.card_at,
+            restated=PROGRAM in ended[row.id],
+            hasty=row.id in in_haste,
         )
         for row in rows
     ]
@@ -124,10 +128,11 @@ def _decisions(connection: Connection, ids: Sequence[str]) -> tuple[dict[str, li
     return found, later
 
 
-def _editors(connection: Connection, ids: Sequence[str]) -> dict[str, list[str]]:
+def _enders(connection: Connection, ids: Sequence[str]) -> dict[str, list[str]]:
+    """Who changed what a proposal asks: people, and the program where Polar's state had changed."""
     rows = connection.execute(
         select(editions.c.proposal_id, editions.c.ended_by)
-        .where(editions.c.proposal_id.in_(ids), editions.c.ended_by.not_in(_NOBODY))
+        .where(editions.c.proposal_id.in_(ids))
         .order_by(editions.c.edition)
     )
     found: defaultdict[str, list[str]] = defaultdict(list)
@@ -164,7 +169,9 @@ def tally(connection: Connection, shape: str, learn: Learner, now: datetime) -> 
         .select_from(labels.join(proposals, proposals.c.id == labels.c.proposal_id))
         .where(*ripe)
     ).one()
-    tail = n if last_bad is None else _count(connection, *ripe, labels.c.decided_at > last_bad)
+    # A busy kind has a no within any window: what was decided since the last one does not wait for it.
+    since = () if last_bad is None else (labels.c.decided_at > last_bad,)
+    tail = _count(connection, *own, *since)
     # An audit is answered at the tap: how often it was agreed does not wait for the window.
     audits = _count(connection, *own, labels.c.audit == 1)
     agreed = _count(connection, *own, labels.c.audit == 1, labels.c.bad == 0)
@@ -197,7 +204,7 @@ def _approved(connection: Connection, shape: str) -> list[list[PlannedCall]]:
 
 
 # The words of `bot.graduation.labels` for a yes that nobody may have looked at: nothing is learnt from it.
-UNSEEN = ("yes in less than 2 s", "yes by one tap for several")
+UNSEEN = ("yes in less than 2 s", "yes by one tap for several", "yes to a question that had changed")
 
 
 def recompute(connection: Connection, shape: str, label: Labeller, learn: Learner, now: datetime) -> None:

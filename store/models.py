@@ -303,7 +303,7 @@ class Decision:
     """Who decided what, when and by which way in (`button`, `command`, `cli`, `thread`, `policy`, `undo`).
 
     `tap` is one press of a button, however many proposals it decided; `seen_at` is since when whoever
-    decided could have looked at it.
+    decided could have looked at it; `pressed_at` when they pressed, where that was earlier than `at`.
     """
 
     proposal_id: str
@@ -315,6 +315,7 @@ class Decision:
     edition: int = 1
     tap: str | None = None
     seen_at: datetime | None = None
+    pressed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

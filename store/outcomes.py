@@ -6,7 +6,7 @@ from sqlalchemy import Connection, select, update
 
 from store.database import insert_new
 from store.ledger import append
-from store.models import Mode, OutcomeKind, ProposalState
+from store.models import Mode, OutcomeKind, Proposal, ProposalState
 from store.shapes import demote
 from store.tables import proposals
 from store.trust_models import POLICY, PROGRAM, Outcome
@@ -23,20 +23,32 @@ _WHICH = {Mode.AUTO: "a case that ran on its own", Mode.AUDIT: "an audited case"
 _WENT_WRONG = (ProposalState.FAILED, ProposalState.UNKNOWN)
 
 
-def add_outcome(connection: Connection, outcome: Outcome) -> bool:
-    """Keep an outcome and demote the shape it speaks against. False: it is known already."""
+def add_outcome(connection: Connection, outcome: Outcome, now: datetime) -> bool:
+    """Keep an outcome and demote the shape it speaks against. False: it is known already.
+
+    An event may arrive long after it happened: trust is lost now, or what counted since would count twice.
+    """
     row = {name: getattr(outcome, name) for name in Outcome.__slots__}
     if insert_new(connection, outcomes, [row]).rowcount != 1:
         return False
-    body = {"kind": outcome.kind, "source": outcome.source}
-    append(connection, "outcome", outcome.proposal_id, body, outcome.at)
+    body = {"kind": outcome.kind, "source": outcome.source, "at": outcome.at.isoformat()}
+    append(connection, "outcome", outcome.proposal_id, body, now)
     found = connection.execute(
         select(proposals.c.shape, proposals.c.mode).where(proposals.c.id == outcome.proposal_id)
     ).one()
     if found.shape is not None and found.mode in _WHICH:
         cause = _CAUSES[outcome.kind].format(f"{_WHICH[found.mode]} ({outcome.proposal_id})")
-        demote(connection, found.shape, cause=cause, at=outcome.at)
+        demote(connection, found.shape, cause=cause, at=now)
     return True
+
+
+def asked_to_undo(connection: Connection, original: Proposal, undo: str, at: datetime) -> None:
+    """Somebody takes back what ran on its own, or an audit, by the proposal `undo`.
+
+    That was wrong whether or not it can still be undone. A person's own case waits for its undo to succeed.
+    """
+    if original.mode in _WHICH:
+        add_outcome(connection, Outcome(original.id, OutcomeKind.UNDONE, undo, at), at)
 
 
 def came_of(connection: Connection, proposal_id: str, to: ProposalState, actor: str, at: datetime) -> None:
@@ -47,10 +59,10 @@ def came_of(connection: Connection, proposal_id: str, to: ProposalState, actor: 
         select(proposals.c.mode, proposals.c.undoes).where(proposals.c.id == proposal_id)
     ).one()
     if to == ProposalState.SUCCEEDED and own.undoes is not None:
-        add_outcome(connection, Outcome(own.undoes, OutcomeKind.UNDONE, proposal_id, at))
+        add_outcome(connection, Outcome(own.undoes, OutcomeKind.UNDONE, proposal_id, at), at)
     elif to == ProposalState.WITHDRAWN and actor not in (PROGRAM, POLICY):
-        add_outcome(connection, Outcome(proposal_id, OutcomeKind.UNDONE, f"taken back by {actor}", at))
+        add_outcome(connection, Outcome(proposal_id, OutcomeKind.UNDONE, f"taken back by {actor}", at), at)
     elif to in _WENT_WRONG and own.mode == Mode.AUTO:
         # Nobody has seen it yet, and now somebody has to.
         connection.execute(update(proposals).where(proposals.c.id == proposal_id).values(quiet=0))
-        add_outcome(connection, Outcome(proposal_id, OutcomeKind.FAILED, to, at))
+        add_outcome(connection, Outcome(proposal_id, OutcomeKind.FAILED, to, at), at)

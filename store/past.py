@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, ScalarSelect, Select, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, Select, and_, bindparam, func, or_, select
 
 from store.columns import UtcDateTime
-from store.models import Call, CallState, NewProposal
+from store.models import Call, CallState, Mode, NewProposal
 from store.proposals import read_call
 from store.tables import calls, proposals, subjects
 from store.trust_models import Past
@@ -83,16 +83,21 @@ class Done:
     calls: tuple[Call, ...]
 
 
-def done_for_customer(connection: Connection, customer_id: str, since: datetime) -> Sequence[Done]:
-    """What rules proposed about a customer and was done since then."""
+def done_for_customer(
+    connection: Connection, customer_id: str, since: datetime, alone_since: datetime
+) -> Sequence[Done]:
+    """What rules proposed about a customer and was done since then, on its own since `alone_since`."""
     rows = connection.execute(
         select(proposals.c.id.label("proposal"), proposals.c.subject, calls)
         .join_from(proposals, calls, calls.c.proposal_id == proposals.c.id)
         .where(
             proposals.c.customer_id == customer_id,
-            proposals.c.created_at >= since - _LONGEST,
+            proposals.c.created_at >= min(since, alone_since) - _LONGEST,
             proposals.c.shape.is_not(None),
-            calls.c.started_at >= since,
+            or_(
+                calls.c.started_at >= since,
+                and_(calls.c.started_at >= alone_since, proposals.c.mode == Mode.AUTO),
+            ),
             calls.c.state == CallState.DONE,
         )
         .order_by(proposals.c.id, calls.c.number)

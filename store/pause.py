@@ -14,6 +14,7 @@ from store.notices import add_notice
 from store.tables import marks
 
 MARK = "paused"
+_PAUSED = select(marks.c.value).where(marks.c.name == MARK)  # built once: every case asks
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Paused:
 
 def paused(connection: Connection) -> Paused | None:
     """The pause that is on, or None; one read by primary key."""
-    text = connection.execute(select(marks.c.value).where(marks.c.name == MARK)).scalar()
+    text = connection.execute(_PAUSED).scalar()
     if text is None:
         return None
     said = json.loads(text)

@@ -5,16 +5,19 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import BigInteger, Connection, Row, select, type_coerce
 
+from store.columns import readable
 from store.database import in_pieces
+from store.derived import altered
 from store.ledger import START, fingerprint, head, row_hash
-from store.models import CallState, ProposalState
+from store.models import CallState, Mode, ProposalState
 from store.tables import calls, decisions, events, proposals
 from store.trust_models import POLICY
-from store.trust_tables import ledger
+from store.trust_tables import ledger, outcomes
 
 MOST_PROBLEMS = 100
 _MOST_MOVED = 12  # broken rows that are tried in each other's places
@@ -68,6 +71,7 @@ def verify(connection: Connection) -> Verified:
             break
     else:
         problems += [*_moved(broken), *_end(connection, expected - 1, previous), *_unlogged(connection)]
+        problems += islice(altered(connection), MOST_PROBLEMS)
     return Verified(expected - 1, previous, tuple(problems[:MOST_PROBLEMS]))
 
 
@@ -223,6 +227,8 @@ def _decision(connection: Connection, row: Row[Any]) -> list[str]:
     told = json.loads(row.body)
     names = ("actor", "verdict", "via", "edition", "tap", "reason")
     where = [decisions.c[name] == told[name] for name in names]
+    pressed = told.get("pressed_at")
+    where.append(decisions.c.pressed_at == (None if pressed is None else datetime.fromisoformat(pressed)))
     at = _EPOCH + timedelta(microseconds=row.at)
     kept = select(decisions.c.id).where(decisions.c.proposal_id == row.subject, decisions.c.at == at, *where)
     if connection.execute(kept).first() is not None:
@@ -230,11 +236,42 @@ def _decision(connection: Connection, row: Row[Any]) -> list[str]:
     return [f"row {row.seq}: the decision of {told['actor']} on {row.subject} was altered or removed"]
 
 
+def _outcome(connection: Connection, row: Row[Any]) -> list[str]:
+    """What later came of a proposal, as the score counts it."""
+    told = json.loads(row.body)
+    at = datetime.fromisoformat(told["at"])  # when it happened; the row is of when it was told
+    where = (outcomes.c.kind == told["kind"], outcomes.c.source == told["source"], outcomes.c.at == at)
+    kept = select(outcomes.c.id).where(outcomes.c.proposal_id == row.subject, *where)
+    if connection.execute(kept).first() is not None:
+        return []
+    return [f"row {row.seq}: that {row.subject} was {told['kind']} was altered or removed"]
+
+
+def _policy(connection: Connection, row: Row[Any]) -> list[str]:
+    """What the policy said of a case; that it asked instead of running is told by a later row."""
+    told = json.loads(row.body)
+    kept = connection.execute(
+        select(proposals.c.shape, proposals.c.mode, proposals.c.gate).where(proposals.c.id == row.subject)
+    ).first()
+    if kept is None or (kept.shape, kept.gate) != (told["shape"], readable(told["gate"])):
+        return [f"row {row.seq}: what the policy said of {row.subject} was altered or removed"]
+    if kept.mode != told["mode"] and not (kept.mode == Mode.ASKED and _asked_instead(connection, row)):
+        return [f"row {row.seq}: {row.subject} is {kept.mode}, but the policy said {told['mode']}"]
+    return []
+
+
+def _asked_instead(connection: Connection, row: Row[Any]) -> bool:
+    later = [entry.body for entry in entries(connection, row.subject) if entry.kind == "transition"]
+    return any(body["actor"] == POLICY and body["to"] == ProposalState.PENDING for body in later)
+
+
 _EDITIONS = ("proposed", "edited", "restated")
 _CHECKS = dict.fromkeys(_EDITIONS, _planned) | {
     "proposed": _proposed,
     "request": _request,
     "decision": _decision,
+    "outcome": _outcome,
+    "policy": _policy,
 }
 
 

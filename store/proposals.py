@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, insert, select, update
 
 from store.database import insert_new
 from store.ledger import append, fingerprint
@@ -25,6 +25,10 @@ from store.models import (
 )
 from store.outcomes import came_of
 from store.tables import calls, events, firings, proposals, transitions
+
+# Built once: every proposal needs them.
+_PROPOSED, _PLANNED, _MOVED = insert(proposals), insert(calls), insert(transitions)
+_WEBHOOK = select(events.c.body).where(events.c.id == bindparam("event"))
 
 
 def add_proposal(
@@ -62,7 +66,7 @@ def insert_proposal(connection: Connection, proposal: NewProposal, **columns: An
     row = {name: getattr(proposal, name) for name in NewProposal.__slots__ if name != "calls"}
     row |= {"because": list(proposal.because), "facts": [list(fact) for fact in proposal.facts]}
     row |= {"state": ProposalState.PENDING, "due_at": proposal.created_at, "card_due_at": proposal.created_at}
-    connection.execute(insert(proposals), [row | columns])
+    connection.execute(_PROPOSED, [row | columns])
     rows = [
         {
             "proposal_id": proposal.id,
@@ -78,7 +82,7 @@ def insert_proposal(connection: Connection, proposal: NewProposal, **columns: An
         for number, call in enumerate(proposal.calls)
     ]
     if rows:
-        connection.execute(insert(calls), rows)
+        connection.execute(_PLANNED, rows)
     born = ProposalState.PENDING
     by = proposal.proposer or f"rule {proposal.rule}"
     append(connection, "proposed", proposal.id, _proposed(connection, proposal, by), proposal.created_at)
@@ -87,8 +91,9 @@ def insert_proposal(connection: Connection, proposal: NewProposal, **columns: An
 
 def _proposed(connection: Connection, proposal: NewProposal, by: str) -> dict[str, Any]:
     """What the log keeps of a new proposal: what it asks, and the fingerprint of the webhook behind it."""
-    body = connection.execute(select(events.c.body).where(events.c.id == proposal.event_id)).scalar()
+    body = connection.execute(_WEBHOOK, {"event": proposal.event_id}).scalar()
     names = ("kind", "event_id", "rule", "rule_version", "risk", "always_asks", "shape", "title", "digest")
+    names += ("subject", "amount", "currency", "customer_id")
     return {name: getattr(proposal, name) for name in names} | {
         "by": by,
         "body_sha256": None if body is None else hashlib.sha256(body).hexdigest(),
@@ -156,7 +161,7 @@ def _log(connection: Connection, change: Transition) -> None:
 def _trace(connection: Connection, change: Transition) -> None:
     row = {name: getattr(change, name) for name in ("proposal_id", "version", "actor", "reason", "at")}
     row |= {"from_state": change.from_, "to_state": change.to, "told": 0}
-    connection.execute(insert(transitions), [row])
+    connection.execute(_MOVED, [row])
 
 
 def trail(connection: Connection, proposal_id: str) -> list[Transition]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
+from store.haste import hasty
 from store.models import (
     Decision,
     NewProposal,
@@ -33,8 +34,8 @@ def past_cases(
         select(*_COLUMNS).where(found).order_by(proposals.c.created_at, proposals.c.id)
     ).all()
     said, later = _decisions(connection, own)
-    planned, first, editors = _calls(connection, own), *_editions(connection, own)
-    came = _outcomes(connection, own)
+    planned, first, enders = _calls(connection, own), *_editions(connection, own)
+    came, in_haste = _outcomes(connection, own), hasty(connection, own)
     money = _money(connection, first)
     cases = []
     for row in rows:
@@ -45,10 +46,12 @@ def past_cases(
                 proposal=_as_asked(row, first.get(id_) or planned.get(id_, ()), amount, currency),
                 state=ProposalState(row.state),
                 decisions=said.get(id_, ()),
-                edited_by=editors.get(id_, ()),
+                edited_by=[actor for actor in enders.get(id_, ()) if actor not in _NOBODY],
                 outcomes=came.get(id_, ()),
                 first_of_tap=id_ not in later,
                 card_at=row.card_at,
+                restated=PROGRAM in enders.get(id_, ()),
+                hasty=id_ in in_haste,
             )
         )
     return cases
@@ -59,7 +62,9 @@ def _ids(connection: Connection, shape: str | None, most: int | None) -> Any:
     wanted = select(proposals.c.id).where(proposals.c.kind == ProposalKind.CALLS)
     if shape is None:
         return wanted
-    newest = wanted.where(proposals.c.shape == shape).order_by(proposals.c.decided_at.desc()).limit(most)
+    # PostgreSQL takes what nobody has decided for the newest, SQLite for the oldest.
+    last = proposals.c.decided_at.desc().nulls_last()
+    newest = wanted.where(proposals.c.shape == shape).order_by(last).limit(most)
     return connection.execute(newest).scalars().all()
 
 
@@ -122,7 +127,7 @@ def _money(connection: Connection, edited: Iterable[str]) -> dict[str, tuple[int
 
 def _decisions(connection: Connection, own: Any) -> tuple[Mapping[str, Sequence[Decision]], set[str]]:
     """What people decided, and which proposals were approved by a press that had approved another before."""
-    names = ("proposal_id", "actor", "verdict", "via", "at", "edition", "tap", "seen_at")
+    names = ("proposal_id", "actor", "verdict", "via", "at", "edition", "tap", "seen_at", "pressed_at")
     rows = connection.execute(
         select(*(decisions.c[name] for name in names))
         .where(decisions.c.proposal_id.in_(own), decisions.c.actor.not_in(_NOBODY))
@@ -131,9 +136,9 @@ def _decisions(connection: Connection, own: Any) -> tuple[Mapping[str, Sequence[
     found: defaultdict[str, list[Decision]] = defaultdict(list)
     pressed: set[str] = set()
     later: set[str] = set()
-    for id_, actor, said, via, at, edition, tap, seen_at in rows:
+    for id_, actor, said, via, at, edition, tap, *times in rows:
         verdict = Verdict(said)
-        found[id_].append(Decision(id_, actor, verdict, via, at, None, edition, tap, seen_at))
+        found[id_].append(Decision(id_, actor, verdict, via, at, None, edition, tap, *times))
         if tap is not None and verdict == Verdict.APPROVE:
             if tap in pressed:
                 later.add(id_)
@@ -156,19 +161,18 @@ def _calls(connection: Connection, own: Any) -> Mapping[str, Sequence[PlannedCal
 def _editions(
     connection: Connection, own: Any
 ) -> tuple[Mapping[str, Sequence[PlannedCall]], Mapping[str, Sequence[str]]]:
-    """What the edited ones asked first, and which people changed what a proposal asks."""
+    """What the edited ones asked first, and who changed what a proposal asks."""
     rows = connection.execute(
         select(editions.c.proposal_id, editions.c.calls, editions.c.ended_by)
         .where(editions.c.proposal_id.in_(own))
         .order_by(editions.c.proposal_id, editions.c.edition)
     )
     first: dict[str, Sequence[PlannedCall]] = {}
-    editors: defaultdict[str, list[str]] = defaultdict(list)
+    enders: defaultdict[str, list[str]] = defaultdict(list)
     for id_, planned, ended_by in rows:
         first.setdefault(id_, tuple(PlannedCall(**call) for call in planned))
-        if ended_by not in _NOBODY:
-            editors[id_].append(ended_by)
-    return first, editors
+        enders[id_].append(ended_by)
+    return first, enders
 
 
 def _outcomes(connection: Connection, own: Any) -> Mapping[str, Sequence[Outcome]]:

@@ -5,21 +5,19 @@ from datetime import datetime, timedelta
 from secrets import token_hex
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, bindparam, select, update
 
 from store.database import insert_new
 from store.ledger import append
 from store.models import ShapeState
 from store.tables import marks
-from store.trust_models import POLICY, NewShape, Shape
+from store.trust_models import FAMILY_FALLS, FAMILY_WINDOW, POLICY, NewShape, Shape
 from store.trust_tables import shapes
 
 SECRET = "audit_secret"  # noqa: S105 - the name of the mark that holds it
 IDLE_AFTER = timedelta(days=180)
 IDLE = "not seen for half a year"
 _USED = timedelta(hours=1)  # when it was last used is not kept more finely
-# Two of a family within so long demote all of it (graduation.md 3.5).
-_FAMILY_WINDOW, _FAMILY_FALLS = timedelta(days=7), 2
 _NOTHING_COUNTED = {
     "n": 0,
     "k": 0,
@@ -29,6 +27,11 @@ _NOTHING_COUNTED = {
     "audits": 0,
     "audits_agreed": 0,
 }
+# Built once: every case that comes needs them.
+_HELD = update(marks).where(marks.c.name == SECRET).values(value=marks.c.value).returning(marks.c.value)
+_OWN = shapes.c.hash == bindparam("shape")
+_ONE = select(shapes).where(_OWN)
+_TOUCHED = update(shapes).where(_OWN).values(used_at=bindparam("now"))
 
 
 def hold_trust(connection: Connection) -> bytes:
@@ -36,17 +39,16 @@ def hold_trust(connection: Connection) -> bytes:
 
     The secret is made once and shown to nobody. SQLite has one writer anyway; PostgreSQL locks the row.
     """
-    held = update(marks).where(marks.c.name == SECRET).values(value=marks.c.value).returning(marks.c.value)
-    value: str | None = connection.execute(held).scalar()
+    value: str | None = connection.execute(_HELD).scalar()
     if value is None:
         insert_new(connection, marks, [{"name": SECRET, "value": token_hex(32)}])
-        value = connection.execute(held).scalar_one()
+        value = connection.execute(_HELD).scalar_one()
     return bytes.fromhex(value)
 
 
 def get_shape(connection: Connection, shape: str) -> Shape | None:
     """One shape by its hash."""
-    row = connection.execute(select(shapes).where(shapes.c.hash == shape)).one_or_none()
+    row = connection.execute(_ONE, {"shape": shape}).one_or_none()
     return None if row is None else read_shape(row)
 
 
@@ -82,7 +84,7 @@ def note_shape(connection: Connection, new: NewShape, at: datetime) -> Shape:
         insert_new(connection, shapes, [row | _NOTHING_COUNTED | {"used_at": at, "seen": {}}])
     elif at - known.used_at > IDLE_AFTER and (known.n or known.state != ShapeState.ASKING):
         change(connection, new.hash, ShapeState.ASKING, actor=POLICY, cause=IDLE, at=at, new_epoch=True)
-    connection.execute(update(shapes).where(shapes.c.hash == new.hash).values(used_at=at))
+    connection.execute(_TOUCHED, {"shape": new.hash, "now": at})
     found = get_shape(connection, new.hash)
     assert found is not None  # noqa: S101 - it was inserted above
     return found
@@ -137,7 +139,7 @@ def demote(connection: Connection, shape: str, *, cause: str, at: datetime, acto
     change(connection, shape, ShapeState.ASKING, actor=actor, cause=cause, at=at, new_epoch=True)
     family = connection.execute(select(shapes).where(shapes.c.family == found.family)).all()
     fallen = [row for row in family if _fell_lately(row, at)]
-    if len(fallen) < _FAMILY_FALLS:
+    if len(fallen) < FAMILY_FALLS:
         return [shape]
     rest = [row.hash for row in family if row.state != ShapeState.ASKING]
     why = f"two of its family lost their trust within seven days, last: {cause}"
@@ -147,7 +149,7 @@ def demote(connection: Connection, shape: str, *, cause: str, at: datetime, acto
 
 
 def _fell_lately(row: Row[Any], at: datetime) -> bool:
-    return bool(row.epoch > 0 and row.cause != IDLE and row.epoch_at > at - _FAMILY_WINDOW)
+    return bool(row.epoch > 0 and row.cause != IDLE and row.epoch_at > at - FAMILY_WINDOW)
 
 
 def graduate(

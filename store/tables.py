@@ -36,8 +36,7 @@ metadata = MetaData(
     }
 )
 
-# A claim is a random token and a time until which it holds: whoever holds a claim that ran out finds its
-# writes refused, because every write names the token.
+# A claim is a random token and the time it holds until: later writes that name it are refused.
 events = Table(
     "events",
     metadata,
@@ -127,8 +126,7 @@ proposals = Table(
     metadata,
     Column("id", Text, primary_key=True),
     Column("fact_key", SafeText, nullable=False),
-    # a rule's proposal has an event and a rule, a person's has a proposer
-    Column("event_id", Text, ForeignKey("events.id")),
+    Column("event_id", Text, ForeignKey("events.id")),  # with a rule; a person's has a proposer instead
     Column("rule", Text),
     Column("rule_version", Text, ForeignKey("rule_versions.version")),
     Column("proposer", Text),
@@ -268,6 +266,7 @@ decisions = Table(
     Column("edition", Integer, nullable=False, server_default="1"),
     Column("tap", Text),  # one press of a button, however many proposals it decided
     Column("seen_at", UtcDateTime),  # since when whoever decided could have looked at it
+    Column("pressed_at", UtcDateTime),  # when they pressed, before Polar was looked at
     one_of("verdict", Verdict),
 )
 Index("ix_decisions_proposal_id", decisions.c.proposal_id)

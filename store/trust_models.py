@@ -1,14 +1,25 @@
 """The nouns of graduation as the store keeps them: shapes, labels, outcomes, and what the gate is told."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from store.models import Decision, Mode, NewProposal, OutcomeKind, PlannedCall, ProposalState, ShapeState
+from store.models import (
+    Decision,
+    Mode,
+    NewProposal,
+    OutcomeKind,
+    PlannedCall,
+    Proposal,
+    ProposalState,
+    ShapeState,
+)
 
 POLICY = "policy"  # the actor of what nobody decided
 PROGRAM = "polar-approvals"  # the actor of what the program does
+# Two of a family within so long demote all of it (graduation.md 3.5).
+FAMILY_WINDOW, FAMILY_FALLS = timedelta(days=7), 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +127,19 @@ class Judge(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Still:
+    """What the policy's yes must meet once more when it is sent, for then the policy may be another one.
+
+    `allows`: whether the policy of that moment lets this kind run on its own. `dead_man`: how long ago a
+    person may have decided anything at most; `within`: how old the policy's yes may be at most.
+    """
+
+    allows: Callable[[Proposal, Shape], bool] = lambda _proposal, _shape: True
+    dead_man: timedelta = timedelta(hours=72)
+    within: timedelta = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """What later happened to something that was done, and what shows it."""
 
@@ -128,7 +152,8 @@ class Outcome:
 @dataclass(frozen=True, slots=True)
 class CaseHistory:
     """All that a label is made of. `edited_by` are the people who changed what it asks; `first_of_tap`: no
-    other proposal was approved earlier by the same press; `forced`: asked though its kind ran on its own.
+    other proposal was approved earlier by the same press; `forced`: asked though its kind ran on its own;
+    `restated`: the program changed what it asks; `hasty`: a yes came on the heels of another of that person.
     """
 
     proposal_id: str
@@ -141,6 +166,8 @@ class CaseHistory:
     first_of_tap: bool
     forced: bool
     card_at: datetime | None
+    restated: bool = False
+    hasty: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +249,8 @@ class PastCase:
     outcomes: Sequence[Outcome] = ()
     first_of_tap: bool = True
     card_at: datetime | None = None
+    restated: bool = False
+    hasty: bool = False
 
 
 @dataclass(frozen=True, slots=True)

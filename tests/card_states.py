@@ -70,8 +70,8 @@ def _graduation(state: ProposalState = _S.PENDING, **changes: Any) -> Proposal:
 
 
 _INVOICES = Shape(
-    hash="5" * 64, family="f", fields={"amount": [11, "usd"]}, risk="R1", state=ShapeState.ASKING, decree=False,
-    words="Generate an invoice · order paid, purchase · Pro monthly · $20.48 to $40.95 · returning customer",
+    hash="5" * 64, family="f", fields={"action": [["POST", "/v1/orders/{id}/invoice", []]], "amount": [11, "usd"]}, risk="R1", state=ShapeState.ASKING, decree=False,
+    words="Generate the invoice of an order · order paid, purchase · Pro monthly · $20.48 to $40.95 · returning customer",
     epoch=0, epoch_at=NOW, n=50, k=0, customers=38, first_at=NOW - timedelta(days=202), clean_tail=50,
     audits_agreed=0, audits=0, seen={}, offered_at=None, used_at=NOW, changed_at=None, cause=None,
 )  # fmt: skip

@@ -189,12 +189,12 @@ def _outcome(connection: Connection) -> tuple[dict[str, Any], set[tuple[str, str
 
 
 @asynccontextmanager
-async def line(folder: Path, name: str = "line") -> AsyncIterator[Line]:
-    """A fresh stand-in, an empty database in `folder`, the rules that ship."""
+async def line(folder: Path, name: str = "line", *, url: str | None = None) -> AsyncIterator[Line]:
+    """A fresh stand-in, an empty database in `folder` (or the one at `url`), the rules that ship."""
     clock, whispers, rules = Clock(), Whispers(), load_rules()
     async with (
         running(clock=clock) as polar,
-        open_store(f"sqlite+aiosqlite:///{folder / name}.db") as store,
+        open_store(url or f"sqlite+aiosqlite:///{folder / name}.db") as store,
         PolarClient(polar.standin.token, str(polar.client.base_url), per_minute=600_000) as client,
     ):
         polar.standin.connect("http://127.0.0.1:9/polar/webhooks")

@@ -110,7 +110,7 @@ class Past:
     async def comes(self, id_: str, kind: OutcomeKind) -> None:
         """Something later shows that it was not right."""
         self.now += timedelta(minutes=1)
-        await self.store.do(add_outcome, Outcome(id_, kind, "an event", self.now))
+        await self.store.do(add_outcome, Outcome(id_, kind, "an event", self.now), self.now)
         await self.learn()
 
     async def learn(self) -> None:

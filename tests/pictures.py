@@ -24,7 +24,6 @@ _ON_A_PHONE = (
     ("edited", "approved, held", "no answer"),
     ("done, undo", "refused", "declined"),
 )
-_ON_A_DESKTOP = (("changed", "approved, held", "done, undo", "refused"),)
 _COLORS = 64  # a picture of text needs no more, and is a third of the size
 _GAP = 12
 
@@ -38,7 +37,8 @@ def posted(name: str, ago: int) -> dict[str, Any]:
 async def show(server: PageServer, browser: Browser, size: dict[str, int], names: Sequence[str]) -> Page:
     """The page at a size with these cards in its channel, as Anna sees them."""
     server.slack["messages"] = [posted(name, 6000 - number * 400) for number, name in enumerate(names)]
-    context = await browser.new_context(viewport=size, timezone_id="UTC", locale="en-US")
+    tall = size | {"height": 2_000}  # nothing of the frame stands over a long card
+    context = await browser.new_context(viewport=tall, timezone_id="UTC", locale="en-US")
     page = await context.new_page()
     await page.goto(server.url)
     await page.locator("#channel .message").nth(len(names) - 1).wait_for()
@@ -81,10 +81,11 @@ def _save(image: Image.Image, path: Path) -> None:
 async def _main(folder: Path | None) -> None:
     async with PageServer() as server, async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium(), args=list(FLAGS))
-        for size, columns in ((PHONE, _ON_A_PHONE), (DESKTOP, _ON_A_DESKTOP)):
+        for size in (PHONE, DESKTOP) if folder else (PHONE,):
             found = await cards(server, browser, size)
-            sheet = beside([[found[name] for name in column] for column in columns])
-            _save(sheet, PICTURES / f"cards-{size['width']}.png")
+            if size is PHONE:
+                sheet = beside([[found[name] for name in column] for column in _ON_A_PHONE])
+                _save(sheet, PICTURES / "cards-390.png")
             for name, image in found.items() if folder else ():
                 assert folder is not None
                 image.save(folder / f"{size['width']}-{name.replace(', ', '-').replace(' ', '-')}.png")

@@ -151,11 +151,12 @@ def prepare(connection: Connection) -> None:
     _run(connection)
     at = SOON + HOUR / 30
     for shown in claim_cards(connection, token="d", now=at, until=SOON + HOUR, redraws=9, posts=4):
-        where: Any = {"version": shown.version, "channel": "C1", "ts": f"1.{shown.id}", "at": SOON}
+        where: Any = {"version": shown.version, "edition": shown.edition, "channel": "C1", "at": SOON}
+        where |= {"ts": f"1.{shown.id}"}
         card_drawn(connection, shown.id, token="d", lines={shown.version: MESSAGE}, **where)
     add_notice(connection, "note\0", kind="digest", message=MESSAGE, at=NOW)
     add_remark(connection, "pending", RemarkKind.THREAD, "U1", "Why\0?", at=NOW, channel="C1", ts="1")
-    add_outcome(connection, Outcome("done", OutcomeKind.UNDONE, "an event", SOON))
+    add_outcome(connection, Outcome("done", OutcomeKind.UNDONE, "an event", SOON), SOON)
     opened_home(connection, "U1", NOW)
     insert_new(connection, viewers, [{"user_id": "U2", "opened_at": NOW, "drawn_at": None}])
 

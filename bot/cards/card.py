@@ -26,7 +26,7 @@ from bot.cards.text import (
 from bot.cards.thread import thread_line
 from bot.cards.view import CardView, Message
 from polar.money import format_money
-from store.models import Proposal, ProposalState
+from store.models import Proposal, ProposalKind, ProposalState
 
 __all__ = [
     "APPROVE",
@@ -142,7 +142,7 @@ def _deadline(p: Proposal) -> list[Element]:
 
 
 def _small_print(p: Proposal, view: CardView) -> list[str]:
-    whose = "proposed by hand" if p.proposer else "graduation"
+    whose = "graduation" if p.kind == ProposalKind.GRADUATION else "proposed by hand"
     small = [p.id, f"rule {p.rule}" if p.rule else whose]
     score = f"always asks: {p.always_asks}" if p.always_asks else view.score
     small += [score] if score else []

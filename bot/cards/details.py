@@ -8,6 +8,7 @@ from typing import Any
 from bot.cards.card import does
 from bot.cards.code import code, pretty, public, toml
 from bot.cards.effects import risk_words
+from bot.cards.gate_words import gate_rows
 from bot.cards.text import (
     Block,
     Element,
@@ -325,16 +326,8 @@ def _edition(one: Edition) -> list[Element]:
 
 
 def _score(found: Dossier) -> list[Element]:
-    gate = found.proposal.gate or {}
-    rows = [(key.capitalize(), _flat(gate[key])) for key in ("score", "verdict", "why") if key in gate]
-    rest = {key: value for key, value in gate.items() if key not in ("score", "verdict", "why")}
-    return ([labelled(rows, 600)] if rows else []) + (code(pretty(rest)) if rest else [])
-
-
-def _flat(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return "; ".join(str(one) for one in value)
-    return str(value)
+    rows = gate_rows(found.proposal)
+    return [labelled(rows, 600)] if rows else []
 
 
 _SECTIONS: tuple[tuple[str, Callable[[Dossier], list[Element]]], ...] = (

@@ -21,7 +21,7 @@ class KindLine:
     """One kind of case in words: `score` its score or why it always asks, `stands` what it does now.
 
     `button` is what may be tapped: TURN_ON, TURN_OFF or nothing; `below`: turning it on would be by decree.
-    `audits` are (agreed, all), `bound` the highest bad rate they leave possible, None without an audit.
+    `audits` are (agreed, all) over all epochs, `bound` the highest bad rate they leave possible, None without an audit.
     `fell` is when it last lost its trust and why.
     """
 
@@ -162,13 +162,14 @@ def home_section(kinds: Sequence[KindLine], total: int, on: int) -> list[Block]:
 
 def _on_home(kind: KindLine) -> list[Element]:
     elements = [words(kind.words, 200, bold=True), glue("\n"), words(kind.score, 200), glue("\n")]
-    elements += [*_stands(kind), glue("\n"), words(_audited(kind), 200)]
+    elements += [*_stands(kind), glue("\n" if kind.audits[1] else " · "), words(_audited(kind), 200)]
     return elements + _fell(kind, "; last")
 
 
 def left_today(cases: int, cap: int, amount: int, money_cap: int | None, currency: str) -> str:
     """What a kind's caps leave today: `38 cases and $23.00 left today`."""
-    count = f"{max(cap - cases, 0):,} cases"
+    left = max(cap - cases, 0)
+    count = f"{left:,} case{'' if left == 1 else 's'}"
     if money_cap is None:
         return f"{count} left today"
     return f"{count} and {money(max(money_cap - amount, 0), currency)} left today"

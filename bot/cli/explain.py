@@ -86,7 +86,8 @@ def _text(made: Mapping[str, Any]) -> Iterator[str]:
     """The same for somebody who reads it; shorter."""
     proposal, webhook, gate = made["proposal"], made["webhook"], made["policy"] or {}
     yield f"{proposal['id']}  {clean(proposal['title'], 200)}"
-    yield f"  {proposal['state']}, {proposal['mode']}, {proposal['risk']}, made {proposal['created_at']}"
+    told = [proposal[name] for name in ("state", "mode", "risk") if proposal[name]]
+    yield f"  {', '.join(told)}, made {proposal['created_at']}"
     if webhook is not None:
         yield f"Webhook   {webhook['type']} {webhook['id']}, {webhook['sent_at']}"
         yield f"          sha256 {webhook['body_sha256']}"
@@ -120,5 +121,7 @@ def _trust(made: Mapping[str, Any], gate: Mapping[str, Any]) -> Iterator[str]:
     if made["audit"] is not None:
         drawn = "drawn" if made["audit"]["drawn"] else "not drawn"
         yield f"Audit     with a chance of {made['audit']['probability']:g}: {drawn}"
+    if made["withheld"]:
+        yield f"Policy    {made['withheld']}"
     if gate:
         yield f"Policy    {gate['verdict']}: {clean(gate['why'], 200)}"

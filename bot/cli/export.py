@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from bot.cards.trust import BLIND, WITHHELD
 from bot.forms.redaction import redacted
 from bot.settings import SettingsError, load_settings
 from store import open_store
@@ -32,7 +33,9 @@ def _events(connection: Connection) -> Iterator[Mapping[str, Any]]:
 def _proposals(connection: Connection) -> Iterator[Mapping[str, Any]]:
     for proposal in all_proposals(connection):
         changes = [asdict(change) for change in trail(connection, proposal.id)]
-        yield asdict(proposal) | {
+        blind = proposal.state in BLIND
+        yield asdict(proposal) | ({"mode": None, "gate": None} if blind else {}) | {
+            "withheld": WITHHELD if blind else None,
             "calls": [asdict(call) | _without_secrets(call) for call in proposal.calls],
             "trail": [{"from": change.pop("from_"), **change} for change in changes],
             "decisions": [_about(decision) for decision in decisions_of(connection, proposal.id)],

@@ -15,8 +15,8 @@ from bot.rules.policy import always_asks
 from polar.catalog import Risk, operations
 from polar.events import Event
 from polar.money import format_money
-from store.models import Mode, NewProposal, ProposalKind, ShapeState
-from store.trust_models import GateInputs, Judged, NewShape, Past, Spent
+from store.models import Mode, NewProposal, Proposal, ProposalKind, ShapeState
+from store.trust_models import GateInputs, Judged, NewShape, Past, Shape, Spent, Still
 
 _HOURS = 6  # the latest hours, in which a flood is looked for
 _WEEK = 168
@@ -61,15 +61,14 @@ def judge(proposal: NewProposal, inputs: GateInputs, policy: Policy) -> Judged:
     """The judgement over a case that has a shape, with everything that speaks against running it in order."""
     shape, trust = inputs.shape, policy.graduation
     standard = standard_of(shape, trust)
-    human = _human(proposal, shape_policy=policy, inputs=inputs)
+    human = _human(proposal, shape, policy)
     moved = _moved(proposal)
     novel = _novel(proposal, inputs, ask_first=trust.ask_first_of_week)
-    over = (
-        "the money it moves is not known" if moved is None else _over(policy.caps, *moved, proposal, inputs)
-    )
+    over = "the money it moves is not known" if moved is None else _over(policy.caps, *moved, inputs)
     would = next((why for why in (human, novel, over) if why is not None), None)
     facts = _facts(inputs, standard, moved) | {"would_run": would is None, "would_why": would or ""}
     facts["caps"] = _caps(policy.caps, None if moved is None else moved[1])
+    facts["dead_man"] = int(trust.dead_man.total_seconds())
     asks = human or _not_trusted(inputs, trust.dead_man, standard)
     if asks is not None or standard is None:
         return Judged(Mode.ASKED, _record("ask", asks or "no bar", **facts))
@@ -130,15 +129,32 @@ def _caps(caps: Caps, currency: str | None) -> dict[str, Any]:
     }
 
 
-def _human(proposal: NewProposal, *, shape_policy: Policy, inputs: GateInputs) -> str | None:
+def still_of(policy: Policy) -> Still:
+    """What the policy's yes must meet once more when it is sent."""
+
+    def allows(proposal: Proposal, shape: Shape) -> bool:
+        return _human(proposal, shape, policy) is None and _meets_bar(
+            shape, standard_of(shape, policy.graduation)
+        )
+
+    return Still(allows, policy.graduation.dead_man)
+
+
+def _meets_bar(shape: Shape, standard: Standard | None) -> bool:
+    if standard is None:
+        return False
+    return shape.decree or score.reached(shape.n, shape.k, shape.epoch, standard.limit)
+
+
+def _human(proposal: NewProposal | Proposal, shape: Shape, policy: Policy) -> str | None:
     """Why a person always sees this case, whatever the state of its shape."""
-    shape, trust = inputs.shape, shape_policy.graduation
+    trust = policy.graduation
     reason = always_human(shape, trust)
     if reason is not None:
         return f"always asks: {reason}"
     if shape.risk == Risk.R3 and not opted_in(shape, trust):
         return "always asks: high risk, and not opted in"
-    if shape_policy.takes_two(Risk(proposal.risk), proposal.amount, proposal.currency):
+    if policy.takes_two(Risk(proposal.risk), proposal.amount, proposal.currency):
         return "always asks: it takes two people"
     return None
 
@@ -154,7 +170,7 @@ def _not_trusted(inputs: GateInputs, dead_man: timedelta, standard: Standard | N
         return f"everything is paused: {inputs.paused}"
     if inputs.human_at is None or inputs.now - inputs.human_at > dead_man:
         return "nobody has decided anything for too long"
-    if not shape.decree and not score.reached(shape.n, shape.k, shape.epoch, standard.limit):
+    if not _meets_bar(shape, standard):
         return "its score is below the bar now"
     return None
 
@@ -163,6 +179,8 @@ def _novel(proposal: NewProposal, inputs: GateInputs, *, ask_first: bool) -> str
     found = novelty(Seen.from_json(inputs.shape.seen), parameters(proposal.calls))
     if found is not None:
         return f"new: {found}"
+    if proposal.customer_id is None:
+        return "nobody knows its customer, so no cap of theirs can hold"
     if ask_first and inputs.first_this_week:
         return "new: the first case of this kind for this customer this week"
     return None
@@ -184,16 +202,13 @@ def _moved(proposal: NewProposal) -> tuple[int, str] | None:
     return max(total, abs(proposal.amount)), proposal.currency
 
 
-def _over(caps: Caps, amount: int, currency: str, proposal: NewProposal, inputs: GateInputs) -> str | None:
+def _over(caps: Caps, amount: int, currency: str, inputs: GateInputs) -> str | None:
     """The first cap that running this case would break, in words."""
     held: list[tuple[str, Spent, int, Mapping[str, int]]] = [
+        ("the customer's cap of 30 days", inputs.customer, caps.customer_count, caps.customer_amount),
         ("this kind's cap of today", inputs.shape_day, caps.shape_count, caps.shape_amount),
         ("the cap of today", inputs.day, caps.day_count, caps.day_amount),
     ]
-    if proposal.customer_id is not None:
-        held.insert(
-            0, ("the customer's cap of 30 days", inputs.customer, caps.customer_count, caps.customer_amount)
-        )
     if amount and amount > caps.action_amount.get(currency, 0):
         return f"over the cap of one case, {_money(caps.action_amount.get(currency, 0), currency)}"
     for name, spent, count, money in held:

@@ -9,6 +9,8 @@ TOO_FAST = timedelta(seconds=2)
 YES = "yes"
 # Kept and shown, but worth nothing: nobody may have looked, or the case was no fair sample.
 FAST, BULK, FORCED = "yes in less than 2 s", "yes by one tap for several", "yes to an unusual case"
+RESTATED = "yes to a question that had changed"  # its shape is that of the question before
+UNSEEN = (FAST, BULK, RESTATED)  # nothing is learnt from these either
 BROKEN = "yes, but it was not done"  # a kind that Polar refuses has not shown that it works
 _OUTCOMES = {
     OutcomeKind.UNDONE: "undone",
@@ -64,10 +66,13 @@ def _bad(case: CaseHistory, decided: Decision | None, window: timedelta) -> tupl
 
 def _worthless(case: CaseHistory, decided: Decision) -> str | None:
     seen = decided.seen_at or case.card_at
-    if seen is not None and decided.at - seen < TOO_FAST:
+    pressed = decided.pressed_at or decided.at  # looking at Polar takes longer than two seconds at times
+    if case.hasty or (seen is not None and pressed - seen < TOO_FAST):
         return FAST
     if not case.first_of_tap:
         return BULK
+    if case.restated:
+        return RESTATED
     if case.state in _NOT_DONE:
         return BROKEN
     return FORCED if case.forced else None

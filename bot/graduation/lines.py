@@ -1,22 +1,22 @@
 """A card's small print on trust: the score of its kind, and after the tap whether it was an audit. Pure."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
-from bot.cards.trust import audit_line
+from bot.cards.trust import BLIND, audit_line
 from bot.graduation import score
-from bot.graduation.standing import standard_of
+from bot.graduation.standing import lacks, standard_of
 from bot.policy import Trust
 from store.models import Mode, Proposal, ProposalState, ShapeState
 from store.trust_models import Shape
 
-_ANSWERED = frozenset(ProposalState) - {ProposalState.PENDING, ProposalState.EXPIRED}
 
-
-def score_line(proposal: Proposal, shape: Shape | None, trust: Trust) -> str | None:
+def score_line(proposal: Proposal, shape: Shape | None, trust: Trust, now: datetime) -> str | None:
     """`score 91.8 · 50 yes 0 no · 35 more to 95`, or why it always asks; None when there is nothing to say.
 
-    An audit reads like any other card of a kind that runs on its own.
+    Where the score is reached, what else is lacking is named. An audit reads like any other card of a kind
+    that runs on its own.
     """
     gate: Mapping[str, Any] = proposal.gate or {}
     why = str(gate.get("why", ""))
@@ -30,12 +30,14 @@ def score_line(proposal: Proposal, shape: Shape | None, trust: Trust) -> str | N
         return f"ran on its own · {said}"
     if shape.state == ShapeState.GRADUATED:
         return f"{said} · most of this kind run on their own"
-    return said
+    reached = score.reached(shape.n, shape.k, shape.epoch, standard.limit)
+    lacking = lacks(shape, trust, now) if reached else []
+    return f"{said} · not yet: {'; '.join(lacking)}" if lacking else said
 
 
 def audited(proposal: Proposal, shape: Shape | None) -> str | None:
     """`audit: agreed, 31/31` once an audit is answered; None for every other card, and before the tap."""
-    if proposal.mode != Mode.AUDIT or proposal.state not in _ANSWERED or shape is None:
+    if proposal.mode != Mode.AUDIT or proposal.state in BLIND or shape is None:
         return None
     bad = proposal.state == ProposalState.DECLINED or proposal.edited_by is not None
     if bad:  # its epoch is over, and its audits with it

@@ -119,7 +119,10 @@ class PastKind:
         if epoch != self.epoch:
             return
         self._count(decided_at, customer)
-        if self._last_bad is None or decided_at > self._last_bad:
+
+    def said_yes(self, epoch: int, decided_at: datetime) -> None:
+        """A yes whose window has yet to pass: of the cases since the last bad one it is one already."""
+        if epoch == self.epoch and (self._last_bad is None or decided_at > self._last_bad):
             self._tail.append(decided_at)
 
     def count_no(self, epoch: int, decided_at: datetime, customer: str | None) -> None:

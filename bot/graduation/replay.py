@@ -19,12 +19,22 @@ from bot.graduation.gate import judge
 from bot.graduation.past_kind import PastKind
 from bot.policy import Policy
 from store.models import Mode, OutcomeKind, ProposalState, ShapeState, Verdict
-from store.trust_models import CaseHistory, GateInputs, Judged, Label, NewShape, Outcome, PastCase, Spent
+from store.trust_models import (
+    FAMILY_FALLS,
+    FAMILY_WINDOW,
+    CaseHistory,
+    GateInputs,
+    Judged,
+    Label,
+    NewShape,
+    Outcome,
+    PastCase,
+    Spent,
+)
 
 RESUMED_AFTER = timedelta(days=1)
 _WENT_WRONG = (ProposalState.FAILED, ProposalState.UNKNOWN)
 _WEEK, _DAY, _MONTH = timedelta(days=7), timedelta(hours=23), timedelta(days=29)
-_FAMILY_WINDOW, _FAMILY_FALLS = timedelta(days=7), 2
 _OUTCOME, _DECISION, _RIPE, _RESUME, _ARRIVAL = range(5)  # what is at one moment comes in this order
 
 
@@ -257,9 +267,10 @@ class _Walk:
             one.kind.forget(index)
             one.kind.count_no(one.epoch, made.decided_at, case.proposal.customer_id)
         elif before is None:
-            if made.why not in (labels.FAST, labels.BULK):
+            if made.why not in labels.UNSEEN:
                 one.kind.learn(index, case.proposal.calls)
             if made.counted:
+                one.kind.said_yes(one.epoch, made.decided_at)
                 self._at(made.matures_at, _RIPE, index)
         if made.audit and made.counted:
             one.kind.audited(one.epoch, bad=made.bad, again=before is not None and before.counted)
@@ -274,7 +285,7 @@ class _Walk:
         if not kind.fall(now):
             return
         family = self._families[kind.shape.family]
-        if sum(one.fell_since(now - _FAMILY_WINDOW) for one in family) >= _FAMILY_FALLS:
+        if sum(one.fell_since(now - FAMILY_WINDOW) for one in family) >= FAMILY_FALLS:
             for one in family:
                 one.fall(now)
 
@@ -307,6 +318,8 @@ def _history(case: PastCase, one: _Case, now: datetime) -> CaseHistory:
         first_of_tap=case.first_of_tap,
         forced=one.forced,
         card_at=case.card_at,
+        restated=case.restated,
+        hasty=case.hasty,
     )
 
 

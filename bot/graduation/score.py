@@ -53,8 +53,11 @@ def log_evidence(n: int, k: int, p: float) -> float:
 
 
 def reached(n: int, k: int, epoch: int, limit: float) -> bool:
-    """Whether the evidence against a would-decline rate of `limit` (0.05) or more meets this epoch's bar."""
-    return log_evidence(n, k, limit) >= bar(epoch)
+    """Whether the evidence against a would-decline rate of `limit` (0.05) or more meets this epoch's bar.
+
+    No evidence ever rules out a rate of 0 (score 100), the one way in which an operator says "never".
+    """
+    return limit > 0 and log_evidence(n, k, limit) >= bar(epoch)
 
 
 def bound(n: int, k: int, epoch: int = 0) -> float:
@@ -70,7 +73,7 @@ def score(n: int, k: int, epoch: int = 0) -> float:
 
 
 def clean_needed(n: int, k: int, epoch: int, limit: float) -> int:
-    """How many more cases with a yes, and none without, until `reached`."""
+    """How many more cases with a yes, and none without, until `reached`. ValueError for a limit of 0."""
     _require(n, k)
     return max(0, smallest(k, epoch, limit) - n)
 
@@ -79,8 +82,10 @@ def clean_needed(n: int, k: int, epoch: int, limit: float) -> int:
 def smallest(k: int, epoch: int, limit: float) -> int:
     """The smallest number of cases that reaches the bar for `limit` with `k` bad ones among them.
 
-    A yes only ever adds evidence, so it is found by doubling and halving.
+    A yes only ever adds evidence, so it is found by doubling and halving. ValueError for a limit of 0.
     """
+    if limit <= 0:
+        raise ValueError("no number of cases rules out a rate of 0")
     short, enough = k, max(2 * k, 16)
     while not reached(enough, k, epoch, limit):
         short, enough = enough, 2 * enough

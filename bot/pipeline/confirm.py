@@ -250,11 +250,10 @@ async def _concluded(
         done, now = await parts.store.do(restate, edition, found, changes=said, at=at)
         answer = Answer(Came.RESTATED, whispers.STALE, now)
     else:
-        decision = Decision(
-            tap.proposal_id, tap.actor, Verdict.APPROVE, tap.via, at, tap.reason, edition, tap.tap
-        )
-        own = await terms_of(parts, proposal)
-        done, now = await parts.store.do(decide, decision, own, without=gone)
+        own = (tap.proposal_id, tap.actor, Verdict.APPROVE, tap.via, at, tap.reason, edition, tap.tap)
+        decision = Decision(*own, pressed_at=tap.at)
+        takes = await terms_of(parts, proposal)
+        done, now = await parts.store.do(decide, decision, takes, without=gone)
         answer = answers.gone() if now is None else answers.approved(now)
     if done or now is None:
         return answer

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
+from bot.graduation.gate import still_of
 from bot.pipeline.by_hand import look_again
 from bot.pipeline.chain import Plan, bound, hand_over
 from bot.pipeline.outcomes import Drawn, concluded, drawn, look, was_so
@@ -84,7 +85,10 @@ class _NoLonger:
 async def claim(parts: Parts, limit: int) -> list[ClaimedExecution]:
     """Take approved proposals that are due."""
     token, now = new_token(), parts.clock()
-    found = await parts.store.do(claim_approved, token=token, now=now, until=now + LEASE, limit=limit)
+    still = still_of(parts.rules.policy)
+    found = await parts.store.do(
+        claim_approved, token=token, now=now, until=now + LEASE, limit=limit, still=still
+    )
     return [ClaimedExecution(proposal, token) for proposal in found]
 
 
@@ -267,6 +271,7 @@ async def _call(parts: Parts, claimed: ClaimedExecution, call: Call) -> _Made | 
         token=claimed.token,
         now=parts.clock(),
         before=before or None,
+        still=still_of(parts.rules.policy),
     )
     if not begun:
         return None

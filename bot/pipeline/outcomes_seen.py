@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from bot.pipeline.parts import Parts
@@ -17,16 +17,19 @@ from store.trust_models import Outcome
 
 log = logging.getLogger(__name__)
 
+# A bank lets a payment be disputed for months: nobody's yes answers for what ran on its own.
+_DISPUTED_WITHIN = timedelta(days=180)
 _REFUNDS = ("refund.created", "order.refunded")
 
 
 async def done_before(parts: Parts, event: Event, received_at: datetime) -> Sequence[Done]:
-    """What was done about an event's customer within the outcome window before it."""
+    """What was done about an event's customer within the outcome window before it; on its own, long before."""
     customer_id, _ = customer_of(event)
     if customer_id is None:
         return ()
-    since = (event.timestamp or received_at) - parts.rules.policy.graduation.outcome_window
-    return await parts.store.do(done_for_customer, customer_id, since)
+    at, window = event.timestamp or received_at, parts.rules.policy.graduation.outcome_window
+    alone_since = at - max(window, _DISPUTED_WITHIN)
+    return await parts.store.do(done_for_customer, customer_id, at - window, alone_since)
 
 
 async def notice_outcomes(parts: Parts, event: Event, stored: StoredEvent, made: Sequence[Done]) -> None:
@@ -35,7 +38,7 @@ async def notice_outcomes(parts: Parts, event: Event, stored: StoredEvent, made:
     for done in made:
         kind = shown(event, done, at)
         if kind is not None and await parts.store.do(
-            add_outcome, Outcome(done.proposal_id, kind, stored.id, at)
+            add_outcome, Outcome(done.proposal_id, kind, stored.id, at), parts.clock()
         ):
             log.warning("%s shows that %s was %s", event.type, done.proposal_id, kind)
             parts.wake("assess")

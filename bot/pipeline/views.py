@@ -33,7 +33,7 @@ async def view_of(parts: Parts, proposal: Proposal) -> CardView:
         undo=can_undo(proposal),
         undone=await store.do(get_proposal, taken_back) if taken_back else None,
         today=await today(parts, proposal) if proposal.state in _MONEY_AT_STAKE else (),
-        score=score_line(proposal, shape, parts.rules.policy.graduation) if is_case else None,
+        score=score_line(proposal, shape, parts.rules.policy.graduation, parts.clock()) if is_case else None,
         audit=audited(proposal, shape) if is_case else None,
         now=parts.clock(),
     )

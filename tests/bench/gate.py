@@ -8,11 +8,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, insert, update
 
+from bot.graduation.assessor import Assessor
 from bot.graduation.gate import Gate
 from bot.graduation.shape import shape_of
-from bot.policy import Policy
+from bot.policy import Caps, Policy
 from polar.events import Event
 from store import open_store
 from store.events import insert_events
@@ -20,13 +21,17 @@ from store.firings import keep_rules
 from store.gate import look, note_human, put
 from store.models import Mode, NewEvent, NewProposal, PlannedCall, ProposalState, ShapeState, Verdict
 from store.shapes import change, note_shape
+from store.spending import day, of_customer
 from store.tables import decisions, proposals, subjects
 from store.trust_models import Past
-from store.trust_tables import labels, spending
+from store.trust_tables import labels, shapes, spending
 from tests.bench.report import Row, at_most, milliseconds
 
 DECISIONS = 1_000_000
 _CUSTOMERS, _CHUNK, _ASKED = 20_000, 20_000, 2_000
+_APART = timedelta(seconds=14)  # a million in half a year: 257 an hour, so two thousand more are no flood
+_PLENTY = 10**9  # no cap is reached: what is measured is the gate of a kind that runs
+_POLICY = Policy(caps=Caps(customer_count=_PLENTY, shape_count=_PLENTY, day_count=_PLENTY))
 _NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 _EVENT = Event(
     type="order.paid",
@@ -43,9 +48,9 @@ async def gate(rounds: int) -> list[Row]:
             await store.do(_prepare)
             for start in range(0, DECISIONS, _CHUNK):
                 await store.do(_fill, start)
-            judge, took = Gate(Policy(), _EVENT, "production"), []
-            for number in range(_ASKED * rounds):
-                took.append(await store.do(_timed, _case(DECISIONS + number), judge))
+            judge, took = Gate(_POLICY, _EVENT, "production"), []
+            for number in range(DECISIONS, DECISIONS + _ASKED * rounds):
+                took.append(await store.do(_timed, _case(number), judge))
     finally:
         shutil.rmtree(folder)
     return [
@@ -61,10 +66,12 @@ async def gate(rounds: int) -> list[Row]:
 def _timed(connection: Connection, proposal: NewProposal, judge: Gate) -> tuple[float, float, float]:
     """Seconds for the gate alone (its reads and judgement), the processor's part of them, and with all writes."""
     begun, busy = time.perf_counter(), time.thread_time()
-    look(connection, proposal, judge)
+    _, said = look(connection, proposal, judge)
     busy, judged = time.thread_time() - busy, time.perf_counter()
     put(connection, proposal, judge)
-    return judged - begun, busy, time.perf_counter() - judged
+    stored = time.perf_counter()
+    assert said.mode in (Mode.AUTO, Mode.AUDIT), said.gate["why"]
+    return judged - begun, busy, stored - judged
 
 
 def _customer(number: int) -> str:
@@ -85,7 +92,7 @@ def _case(number: int) -> NewProposal:
         risk="R1",
         always_asks=None,
         calls=(PlannedCall("orders:generate_invoice", path={"id": f"order_{number}"}),),
-        created_at=_NOW + timedelta(milliseconds=number - DECISIONS),
+        created_at=_at(number),
         amount=2_900,
         currency="usd",
         customer_id=_customer(number),
@@ -108,6 +115,9 @@ def _prepare(connection: Connection) -> None:
         for hour in hours
     ]
     connection.execute(insert(spending), rows)
+    known = Assessor(_POLICY).learn([_case(0).calls])
+    counted = {"n": DECISIONS, "k": 0, "seen": known}
+    connection.execute(update(shapes).where(shapes.c.hash == made.hash).values(counted))
 
 
 def _fill(connection: Connection, start: int) -> None:
@@ -118,10 +128,22 @@ def _fill(connection: Connection, start: int) -> None:
     connection.execute(insert(labels), list(_labels(numbers, made)))
     if start < _CUSTOMERS * 4:
         connection.execute(insert(subjects), list(_subjects(numbers)))
+    if start < _CUSTOMERS:
+        connection.execute(insert(spending), list(_spent(numbers)))
 
 
 def _at(number: int) -> datetime:
-    return _NOW - timedelta(seconds=14 * (DECISIONS - number))
+    return _NOW + _APART * (number - DECISIONS)
+
+
+def _spent(numbers: range) -> Iterator[dict[str, Any]]:
+    """A month in which each customer had a case every third day."""
+    for number in numbers:
+        for back in range(0, 30, 3):
+            yield {
+                "scope": of_customer(_customer(number)), "day": day(_NOW - timedelta(days=back)), "currency": "",
+                "count": 1, "amount": 0,
+            }  # fmt: skip
 
 
 def _proposals(numbers: range, shape: str) -> Iterator[dict[str, Any]]:

@@ -1,7 +1,14 @@
 """What tests of deciding ask of the program and of the stand-ins."""
 
+import hashlib
+import hmac
+import json
+import time
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
 
+import aiohttp
 import pytest
 
 from bot.app import Running
@@ -9,6 +16,7 @@ from bot.demo.slack.state import Message
 from store.decisions import all_decisions
 from store.models import Decision, Proposal
 from tests.e2e.app_harness import (
+    SIGNING_SECRET,
     World,
     proposals,
 )
@@ -50,3 +58,20 @@ def forget_a_key(line: World) -> None:
     order = [each for each in shop.tables["orders"].values() if each["refunded_amount"]][-1]
     grants = [each for each in shop.tables["benefit-grants"].values() if each.get("order_id") == order["id"]]
     shop.change(grants[0], is_granted=False, is_revoked=True)
+
+
+async def posted(line: World, payload: dict[str, Any], times: int = 3) -> list[int]:
+    """One signed request, sent so many times."""
+    body, at = urlencode({"payload": json.dumps(payload)}).encode(), str(int(time.time()))
+    signed = hmac.new(SIGNING_SECRET.encode(), f"v0:{at}:".encode() + body, hashlib.sha256).hexdigest()
+    headers = {
+        "Content-Type": "application/x-www-form-urlencoded",
+        "X-Slack-Request-Timestamp": at,
+        "X-Slack-Signature": f"v0={signed}",
+    }
+    found = []
+    async with aiohttp.ClientSession() as session:
+        for _ in range(times):
+            async with session.post(f"{line.app_url}/slack/events", data=body, headers=headers) as answer:
+                found.append(answer.status)
+    return found

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from bot.app import Running
 from bot.demo.polar.errors import rule
@@ -14,6 +15,7 @@ from bot.demo.slack.state import Message, View
 from store.decisions import all_decisions
 from store.models import Decision, ProposalState
 from store.proposals import all_proposals
+from store.tables import taps
 from tests.e2e.app_harness import (
     GUS,
     MAYA,
@@ -87,6 +89,20 @@ async def test_approve_all_approves_each_by_itself_with_one_tap(line: World) -> 
     assert len({each.tap for each in made}) == 1
     assert len({each.proposal_id for each in made}) == len(made) == many == len(line.writes)
     assert len(line.slack.thread(card.ts)) == 1
+
+
+async def test_every_approval_of_one_tap_is_on_disk_when_slack_has_its_answer(line: World) -> None:
+    async with line.app(PolarUnhurried) as app:
+        card = await bundled(line, app, 45)
+        many = len(await members(app))
+        line.polar.fail_next("slow", times=many, only="orders:get", seconds=1)
+        await line.tap(card, "approve_all")
+        kept = await app.parts.store.do(lambda c: c.execute(select(taps.c.closed_at)).scalars().all())
+        await states(app, {"succeeded": many})
+
+    assert many > 32  # more than are seen to at once
+    assert len(kept) == many
+    assert None in kept
 
 
 async def test_decline_all_does_nothing_at_polar(line: World) -> None:

@@ -45,6 +45,7 @@ async def test_an_approval_from_the_command_line_runs_and_shows_on_the_card(worl
         code, said = await decide(world, proposal.id, "approve", "--as", MAYA)
 
         assert (code, "pproved" in said) == (0, True), said
+        assert said.startswith(f"“{proposal.title}”: ")
         await world.says(card, "Done")
         assert len(world.writes) == 1
         code, said = await decide(world, proposal.id, "decline", "--as", MAYA)

@@ -1,30 +1,25 @@
 """Between the tap and the call: Polar is read again, two people, holds and Undo; and what each person is told."""
 
 import asyncio
-import hashlib
-import hmac
-import json
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from urllib.parse import urlencode
+from typing import Any
 
-import aiohttp
 import pytest
 
 from bot.demo.slack.state import Message
 from bot.proposing import Person
+from store.proposals import touch
 from store.taps import Tap, leave_tap
 from tests.e2e.app_harness import (
     JONAS,
     LENA,
     MAYA,
-    SIGNING_SECRET,
     World,
     proposals,
     world,
 )
-from tests.e2e.deciding import decisions, forget_a_key, only, policy, told, value_of
+from tests.e2e.deciding import decisions, forget_a_key, only, policy, posted, told, value_of
 
 
 @pytest.fixture
@@ -174,19 +169,18 @@ async def test_a_press_that_slack_delivers_again_is_the_same_press(line: World) 
     line.use_http()
     async with line.app() as app:
         card = await line.ask("order.paid")
-        posted = await _replayed(line, card)
+        statuses = await posted(line, _press(line, card))
         await line.says(card, "Done: ")
         counted = await decisions(app)
 
-    assert posted == [200, 200, 200]
+    assert statuses == [200, 200, 200]
     assert [each.actor for each in counted] == [MAYA]
     assert len(line.writes) == 1
     assert line.slack.ephemerals(MAYA) == []
 
 
-async def _replayed(line: World, card: Message) -> list[int]:
-    """One signed tap, posted to the program three times over."""
-    payload = {
+def _press(line: World, card: Message) -> dict[str, Any]:
+    return {
         "type": "block_actions",
         "user": {"id": MAYA, "team_id": line.slack.workspace.cast.team_id},
         "team": {"id": line.slack.workspace.cast.team_id},
@@ -201,19 +195,6 @@ async def _replayed(line: World, card: Message) -> list[int]:
             }
         ],
     }
-    body, at = urlencode({"payload": json.dumps(payload)}).encode(), str(int(time.time()))
-    signed = hmac.new(SIGNING_SECRET.encode(), f"v0:{at}:".encode() + body, hashlib.sha256).hexdigest()
-    headers = {
-        "Content-Type": "application/x-www-form-urlencoded",
-        "X-Slack-Request-Timestamp": at,
-        "X-Slack-Signature": f"v0={signed}",
-    }
-    statuses = []
-    async with aiohttp.ClientSession() as session:
-        for _ in range(3):
-            async with session.post(f"{line.app_url}/slack/events", data=body, headers=headers) as answer:
-                statuses.append(answer.status)
-    return statuses
 
 
 async def test_a_second_press_by_the_same_person_is_told_that_they_have_decided(line: World) -> None:
@@ -262,6 +243,59 @@ async def test_an_open_tap_is_seen_to_after_a_restart(line: World, stale: bool) 
         else:
             await line.says(card, "Done: ")
             assert line.slack.ephemerals(MAYA) == []
+
+
+FAULTS: dict[str, dict[str, Any]] = {
+    "auth.test": {"kind": "slow", "seconds": 1.0},
+    "users.info": {"kind": "server_error", "times": 2},
+}
+
+
+@pytest.mark.parametrize("method", FAULTS)
+async def test_a_tap_waits_after_a_restart_until_slack_says_who_it_was(line: World, method: str) -> None:
+    async with line.app() as app:
+        card = await line.ask("order.paid")
+        proposal = await only(app)
+        now = app.parts.clock()
+        tap = Tap("1:p", proposal.id, 1, MAYA, "button", now, channel=card.channel)
+        until = now.replace(year=now.year + 1)
+        await app.parts.store.do(leave_tap, tap, token="of a program that was killed", until=until)
+        await app.parts.store.do(touch, proposal.id, now, deciding_by=MAYA)  # Polar was being asked
+        await line.says(card, "Deciding: ")
+    line.slack.fail_next(method, **FAULTS[method])
+    async with line.app() as app:
+        await line.says(card, "Done: ")
+        counted = await decisions(app)
+
+    assert [(each.actor, each.via) for each in counted] == [(MAYA, "button")]
+    assert line.slack.ephemerals(MAYA) == []
+
+
+async def test_a_tap_that_did_not_count_gives_the_card_its_buttons_back(line: World) -> None:
+    async with line.app() as app:
+        card = await line.ask("order.paid")
+        proposal = await only(app)
+        now = app.parts.clock()
+        tap = Tap("1:p", proposal.id, 1, LENA, "button", now, channel=card.channel)
+        until = now.replace(year=now.year + 1)
+        await app.parts.store.do(leave_tap, tap, token="of a program that was killed", until=until)
+        await app.parts.store.do(touch, proposal.id, now, deciding_by=LENA)
+        await line.says(card, "Deciding: ")
+    async with line.app():
+        said = await told(line, LENA)
+        await line.slack.wait_until(lambda: "approve" in line.shown(card).action_ids, 10)
+
+    assert said.startswith("You are not one of those who may decide.")
+
+
+async def test_slack_has_an_answer_once_a_decline_is_on_disk(line: World) -> None:
+    async with line.app() as app:
+        card = await line.ask("order.paid")
+        line.slack.fail_next("users.info", "slow", seconds=1.5)
+        await line.tap(card, "decline")
+        at_the_answer = await only(app)
+
+    assert at_the_answer.state == "declined"
 
 
 async def test_of_many_proposals_one_press_decides_each(line: World) -> None:

@@ -77,8 +77,8 @@ BEFORE_THE_CARD = [
     ("after", "card_drawn", 1),
 ]
 AFTER_THE_TAP = [
-    ("before", "leave_tap", 1),
-    ("after", "leave_tap", 1),
+    ("before", "leave_taps", 1),
+    ("after", "leave_taps", 1),
     ("before", "close_tap", 1),
     ("after", "close_tap", 1),
     ("before", "decide", 1),
@@ -93,6 +93,8 @@ AFTER_THE_TAP = [
     ("before", "card_drawn", 2),
     ("after", "card_drawn", 2),
     ("before", "card_drawn", 3),
+    ("after", "claim_notices", 1),
+    ("before", "notice_sent", 1),
 ]
 
 

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from bot import card_menu
+from bot.cards.details import details_view
 from bot.demo.blockkit import lint_view
+from store.proposals import touch
 from tests.e2e.app_harness import (
     DORA,
     GUS,
@@ -88,6 +91,20 @@ def _parts(part) -> list[dict]:
         return []
     own = [part] if "type" in part else []
     return own + [each for one in part.values() for each in _parts(one)]
+
+
+async def test_details_show_what_was_read_of_polar(line: World) -> None:
+    async with line.app() as app:
+        card = await line.ask("order.refunded")
+        found = (await everything(app, card)).proposal
+        assert found.reads is not None
+        assert found.reads["grants"]["count"] == 2
+        assert {"id", "order_id"} <= found.reads["grants"]["first"][0].keys()
+        assert "properties" not in str(found.reads)
+        shown = str(details_view(await everything(app, card), "", {}, 2))
+        shown += str(details_view(await everything(app, card), "", {}, 1))
+        assert "grants: benefit-grants:list" in shown
+        assert found.reads["grants"]["first"][0]["id"] in shown
 
 
 # --- Snooze, assign, ask -----------------------------------------------------------------------------------
@@ -195,6 +212,47 @@ async def test_a_small_form_is_taken_after_a_restart(line: World) -> None:
         await send(line, view, whom={"selected_user": JONAS})
         assert await in_thread(line, card, "please decide")
         assert (await everything(app, card)).proposal.assignee == JONAS
+
+
+async def test_nobody_is_assigned_what_they_changed_themselves(line: World) -> None:
+    async with line.app() as app:
+        card = await line.ask("order.paid")
+        found = (await everything(app, card)).proposal
+        await app.parts.store.do(touch, found.id, app.parts.clock(), edited_by=JONAS)
+        await send(line, await choose(line, card, "assign"), whom={"selected_user": JONAS})
+        assert "somebody else must approve it" in words_in(line.slack.modals(MAYA)[-1])
+        assert (await everything(app, card)).proposal.assignee is None
+
+
+async def test_a_slow_form_that_is_refused_says_so_in_its_modal(
+    line: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(card_menu, "_WITHIN", 0.05)
+    async with line.app() as app:
+        card = await line.ask("order.paid")
+        view = await choose(line, card, "assign")
+        line.slack.fail_next("users.info", "slow", times=1, seconds=0.5)
+        app.parts.authority.forget(LENA)
+        await send(line, view, whom={"selected_user": LENA})
+        assert "takes longer than Slack waits" in words_in(line.slack.modals(MAYA)[-1])
+        await line.slack.wait_until(
+            lambda: "They may not decide this" in words_in(line.slack.modals(MAYA)[-1]), 10
+        )
+
+
+async def test_a_slow_form_that_is_refused_is_whispered_when_its_modal_is_gone(
+    line: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(card_menu, "_WITHIN", 0.05)
+    async with line.app() as app:
+        card = await line.ask("order.paid")
+        view = await choose(line, card, "assign")
+        line.slack.fail_next("users.info", "slow", times=1, seconds=0.5)
+        line.slack.fail_next("views.update", "not_found", times=1)
+        app.parts.authority.forget(LENA)
+        await send(line, view, whom={"selected_user": LENA})
+        told = await line.whispered(MAYA)
+    assert told.startswith("Your form was slow, and nothing was done. They may not decide this")
 
 
 # --- Reasons ------------------------------------------------------------------------------------------------

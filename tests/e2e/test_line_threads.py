@@ -193,6 +193,23 @@ async def test_an_approve_that_was_written_before_an_edit_is_of_what_was_asked_t
         assert not found.decisions
 
 
+async def test_an_approve_is_of_what_was_shown_though_it_was_edited_before(line: World) -> None:
+    async with line.app() as app:
+        card = await line.ask("order.created.twice")
+        view = await choose(line, card, "edit", JONAS)
+        line.slack.fail_next("chat.update", "ratelimited", times=9, retry_after=30)
+        await send(line, view, JONAS, **{"body.amount": {"value": "5.00"}})
+        await in_thread(line, card, "needs a decision of its own")
+        before = line.shown(card).text
+        say(line, card, f"{BOT} approve")
+        await line.slack.wait_until(lambda: line.slack.ephemerals(MAYA), 10)
+        found = await everything(app, card)
+
+    assert line.shown(card).text == before
+    assert (found.proposal.state, found.proposal.edition, found.decisions) == ("pending", 2, ())
+    assert line.slack.ephemerals(MAYA)[-1].text.startswith("This changed since the card you saw")
+
+
 async def test_what_is_written_is_in_the_details(line: World) -> None:
     async with line.app() as app:
         card = await line.ask("order.paid")
@@ -235,3 +252,29 @@ async def test_in_the_thread_of_a_bundle_nothing_is_decided(line: World) -> None
             found = await everything(app, each)
             assert found.proposal.state == "pending"
             assert [one.text for one in found.remarks] == [f"{BOT} approve"]
+
+
+async def test_what_is_edited_or_deleted_later_is_kept_as_it_is_now(line: World) -> None:
+    async with line.app() as app:
+        card = await line.ask("order.paid")
+        ts = say(line, card, "They paid twice", LENA)
+        told = {"type": "message", "channel": card.channel, "channel_type": "channel", "event_ts": "1.0"}
+
+        async def kept(text: str) -> bool:
+            return [one.text for one in (await everything(app, card)).remarks] == [text]
+
+        await eventually(lambda: kept("They paid twice"))
+        now = {
+            "type": "message",
+            "user": LENA,
+            "text": "They paid &lt;once&gt;",
+            "ts": ts,
+            "thread_ts": card.ts,
+        }
+        line.slack.emit(told | {"subtype": "message_changed", "message": now, "ts": "2.0"})
+        await eventually(lambda: kept("They paid <once>"))
+        line.slack.emit(told | {"subtype": "message_deleted", "deleted_ts": ts, "ts": "3.0"})
+        await eventually(lambda: kept("(deleted) They paid <once>"))
+        line.slack.emit(told | {"subtype": "message_deleted", "deleted_ts": ts, "ts": "4.0"})
+        await line.slack.drain_events()
+        assert await kept("(deleted) They paid <once>")

@@ -48,6 +48,34 @@ async def test_two_different_people_are_needed_where_the_policy_says_so(line: Wo
     assert len(line.writes) == 1
 
 
+async def test_the_yes_of_somebody_deactivated_since_no_longer_counts(line: World, tmp_path: Path) -> None:
+    policy(line, tmp_path, '[two_people]\nrisk = ["R1"]\n')
+    async with line.app() as app:
+        card = await line.ask("order.paid")
+        await line.tap(card, "approve", MAYA)
+        await line.says(card, "One more yes")
+        line.slack.change_role(MAYA, "deactivated")
+        await line.tap(card, "approve", JONAS)
+        said = await told(line, JONAS)
+        found, counted = await only(app), await decisions(app)
+
+    assert said.startswith(f"The earlier yes of <@{MAYA}> counts no more: they may no longer decide this.")
+    assert "nobody else may decide this, so it can never be approved" in said
+    assert (found.state, line.writes) == ("pending", [])
+    assert [each.actor for each in counted] == [MAYA, JONAS]
+
+
+async def test_where_two_are_wanted_and_one_may_decide_the_card_says_so(line: World, tmp_path: Path) -> None:
+    policy(line, tmp_path, f'[two_people]\nrisk = ["R1"]\n[approvers]\nR1 = ["{MAYA}"]\n')
+    async with line.app():
+        card = await line.ask("order.paid")
+        await line.tap(card, "approve", MAYA)
+        said = await told(line, MAYA)
+
+    assert "may decide, so it can never be approved: two have to" in words_of(card)
+    assert said.startswith("Your yes counts, but it takes two people and nobody else may decide this")
+
+
 async def test_of_two_people_one_no_is_enough(line: World, tmp_path: Path) -> None:
     policy(line, tmp_path, '[two_people]\nrisk = ["R1"]\n')
     async with line.app():
@@ -164,7 +192,7 @@ async def test_while_slack_is_away_the_command_line_takes_those_listed_by_id(lin
         stranger = await app.desk.approve(Person(LENA, None), proposal.id, via="cli")
         listed = await app.desk.approve(Person(MAYA, None), proposal.id, via="cli")
 
-    assert (stranger.came, listed.came) == ("refused", "approved")
+    assert (stranger.came, listed.came) == ("untold", "approved")
     assert listed.text == "Approved. It runs now; its card shows what comes of it."
 
 

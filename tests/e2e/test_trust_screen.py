@@ -3,25 +3,35 @@
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+from sqlalchemy import Connection
 
 from bot.app import Running
+from bot.approvers import Authority
 from bot.demo.slack.methods import BOT_SCOPES
 from bot.demo.slack.state import Message
+from bot.graduation.assessor import Assessor
 from bot.graduation.score import shown
 from bot.person import Person
+from bot.trust import Trust
 from bot.trust_screen import TrustScreen
-from store.models import Mode, ShapeState, Verdict
-from store.shapes import all_shapes
-from store.trust_models import Shape
+from store.models import Mode, Proposal, ShapeState, Verdict
+from store.proposals import get_proposal, propose_by_hand
+from store.shapes import all_shapes, change, demote
+from store.trust_models import Rehearsal, Shape
 from tests.e2e.app_harness import GUS, LENA, MAYA, World, words_of, world
+from tests.e2e.deciding import policy
 from tests.past_fixture import Past, past
 
 
 @asynccontextmanager
-async def _house(folder: Path, scopes: frozenset[str] = BOT_SCOPES) -> AsyncIterator[tuple[World, Running]]:
+async def _house(
+    folder: Path, scopes: frozenset[str] = BOT_SCOPES, tables: str = ""
+) -> AsyncIterator[tuple[World, Running]]:
     """The program over a past in which one kind of case was earned and runs, and one was never trusted."""
     async with world(folder, slack={"scopes": scopes}) as made:
         async with past(folder, name="approvals") as lived:
@@ -33,6 +43,8 @@ async def _house(folder: Path, scopes: frozenset[str] = BOT_SCOPES) -> AsyncIter
             connection.execute("UPDATE events SET state = 'done'")
             connection.execute("UPDATE notices SET sent_at = due_at")
         connection.close()
+        if tables:
+            policy(made, folder, tables)
         async with made.app() as app:
             yield made, app
 
@@ -199,3 +211,62 @@ async def test_a_guest_gets_no_picture(tmp_path: Path) -> None:
         await house.slack.wait_until(lambda: house.slack.ephemerals(GUS), 10)
         assert "guest" in house.slack.ephemerals(GUS)[-1].text
         assert house.slack.workspace.uploads == {}
+
+
+async def test_only_those_named_for_its_class_turn_a_kind_on_and_any_who_decide_turn_it_off(
+    tmp_path: Path,
+) -> None:
+    async with _house(tmp_path, tables=f'[approvers]\nR1 = ["{LENA}"]\n') as (_, app):
+        screen, team = TrustScreen(app.parts), app.parts.authority.team_id
+        maya, lena = Person(MAYA, team), Person(LENA, team)
+        hash_ = (await _shapes(app))["invoice"].hash
+        for state in (ShapeState.PAUSED, ShapeState.ASKING):
+            await app.parts.store.do(_become, hash_, state)
+            said = await screen.switch(maya, "trust.turn_on", hash_)
+            assert said.startswith("You are not one of those who may decide.")
+            assert (await _shapes(app))["invoice"].state == state
+            assert (await screen.switch(lena, "trust.turn_on", hash_)).startswith("Turned on: ")
+        assert (await screen.switch(maya, "trust.turn_off", hash_)).startswith("Turned off: ")
+        offer = await _offer(app, (await _shapes(app))["invoice"])
+        refusal = app.parts.authority.refusal
+        assert await refusal(MAYA, team, offer) is not None
+        assert await refusal(LENA, team, offer) is None
+
+
+async def _offer(app: Running, shape: Shape) -> Proposal:
+    """The question that would be asked about this kind."""
+    none = Rehearsal(0, 0, {}, None)
+    new = Assessor(app.parts.rules.policy).offer(shape, none, datetime.now(UTC))
+    await app.parts.store.do(propose_by_hand, new)
+    found = await app.parts.store.do(get_proposal, new.id)
+    assert found is not None
+    return found
+
+
+def _become(connection: Connection, shape: str, state: ShapeState) -> None:
+    change(connection, shape, state, actor=MAYA, cause="test", at=datetime.now(UTC))
+
+
+class _Meanwhile:
+    """Who may decide, as ever; while somebody's name is asked for, a kind loses its trust."""
+
+    def __init__(self, app: Running, shape: str) -> None:
+        self._app, self._shape = app, shape
+
+    async def refusal(self, *_: Any, **__: Any) -> None:
+        """Everybody may."""
+
+    async def name(self, user_id: str) -> str:
+        store, now = self._app.parts.store, datetime.now(UTC)
+        assert await store.do(demote, self._shape, cause="an audited case was declined", at=now)
+        return user_id
+
+
+async def test_what_lost_its_trust_meanwhile_is_not_turned_on_again(tmp_path: Path) -> None:
+    async with _house(tmp_path) as (_, app):
+        hash_ = (await _shapes(app))["invoice"].hash
+        await app.parts.store.do(_become, hash_, ShapeState.PAUSED)
+        parts = replace(app.parts, authority=cast("Authority", _Meanwhile(app, hash_)))
+        said = await Trust(parts).turn_on_again(Person(MAYA, None), hash_)
+        assert said == "Not turned on: meanwhile it has changed, and it is asking now: look again."
+        assert (await _shapes(app))["invoice"].state == ShapeState.ASKING

@@ -3,12 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from bot.aftermath import Aftermath
-from bot.cards import whispers
+from bot.cards import CardView, whispers
+from bot.cards.buttons import can_be_taken_back
 from bot.demo.polar import stock
 from bot.demo.polar.errors import rule
 from bot.demo.polar.handlers import HANDLERS
@@ -19,10 +22,11 @@ from bot.pipeline.as_shown import as_shown
 from bot.pipeline.reads import Reads
 from bot.pipeline.sums import money_facts, today
 from bot.pipeline.undo import NO_UNDO, as_polar_call, can_undo
+from store.decisions import take_back
 from store.models import CallState, NewProposal, PlannedCall, Proposal, ProposalState, RemarkKind, Transition
-from store.notices import Notice, claim_notices
 from store.proposals import get_proposal, insert_proposal, trail
 from store.remarks import remarks_of
+from store.tables import notices
 from tests.line_fixture import MAYA, Line, line
 
 ADA, STRANGER = Person("U0ADA", "T1"), Person("U0STRANGER", "T9")
@@ -74,10 +78,10 @@ class After:
     async def trail(self, of: Proposal) -> list[Transition]:
         return await self.parts.store.do(trail, of.id)
 
-    async def lines(self) -> list[Notice]:
-        """What threads are told."""
-        now = self.clock()
-        return await self.parts.store.do(claim_notices, token="t", now=now, until=now, limit=9)
+    async def lines(self) -> list[str]:
+        """What threads are to be told once there are cards."""
+        rows = await self.parts.store.do(lambda c: c.execute(select(notices.c.message)).scalars().all())
+        return [str(message["text"]) for message in rows]
 
     def key(self) -> dict[str, Any]:
         order = self.polar.order()
@@ -88,8 +92,8 @@ class After:
 
 
 @pytest.fixture
-async def after(tmp_path) -> AsyncIterator[After]:
-    async with line(tmp_path) as made:
+async def after(tmp_path, database_url) -> AsyncIterator[After]:
+    async with line(tmp_path, url=database_url) as made:
         yield After(made)
 
 
@@ -129,9 +133,7 @@ async def test_a_disabled_key_works_again_and_who_undid_it_is_on_both(after):
     assert (original.undone_by, original.state) == (undo.id, "succeeded")
     assert original.undone_at is not None
     assert original.version > done.version
-    assert [each.message["text"] for each in await after.lines()] == [
-        "Undone by <@U0ADA>: what it was before is back."
-    ]
+    assert await after.lines() == ["Undone by <@U0ADA>: what it was before is back."]
     assert not can_undo(original)
     assert not can_undo(undo)
 
@@ -275,9 +277,7 @@ async def test_an_undo_that_polar_refuses_gets_a_card_and_may_be_retried_or_pres
     assert "moon" in str(undo.note)
     assert (original.undone_by, original.undone_at) == (None, None)
     assert can_undo(original)
-    assert [each.message["text"] for each in await after.lines()] == [
-        "Not undone: nothing was changed. Its own card says why."
-    ]
+    assert await after.lines() == ["Not undone: nothing was changed. Its own card says why."]
 
     assert await after.aftermath.retry(ADA, undo.id) is None
     assert await after.undo(done) == whispers.BEING_UNDONE  # the retry is on its way
@@ -537,3 +537,24 @@ async def test_the_recorded_formula_is_what_the_stand_in_gives_back(after):
     assert facts["Customer gets"] == f"${given[0] / 100:.2f}, of it $1.90 tax"
     assert last["Customer gets"] == f"${given[1] / 100:.2f}, of it $3.61 tax"
     assert sum(given) == 2_900 + 551
+
+
+async def test_a_retry_of_money_waits_like_an_approval_and_can_be_undone_meanwhile(after, monkeypatch):
+    order = after.polar.order()
+    body = {"order_id": order["id"], "reason": "other", "amount": 900}
+    with monkeypatch.context() as patched:
+        refuse(patched, REFUND)
+        failed = await after.ran(PlannedCall(REFUND, {}, {}, body))
+    assert failed.state == ProposalState.FAILED
+    asked = after.clock()
+
+    assert await after.aftermath.retry(ADA, failed.id) is None
+
+    waits = await after.now(failed)
+    assert waits.state == ProposalState.APPROVED
+    assert waits.held_until >= asked + timedelta(seconds=15)
+    assert can_be_taken_back(waits, CardView(deciders="", now=asked))
+    assert await execute.claim(after.parts, 5) == []
+    back = {"actor": "U0ADA", "at": asked, "reason": "Undone"}
+    in_time, found = await after.parts.store.do(take_back, failed.id, **back)
+    assert (in_time, found.state) == (True, ProposalState.WITHDRAWN)

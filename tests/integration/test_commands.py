@@ -49,6 +49,13 @@ enabled = false
 """
 
 
+class Members:
+    """Everybody works here."""
+
+    async def outsider(self, user_id: str, team_id: str | None, verb: str) -> str | None:
+        return None
+
+
 class House:
     """The app behind a Slack stand-in, with a store of its own; no Polar."""
 
@@ -63,7 +70,8 @@ class House:
 
     def app(self) -> AsyncApp:
         nobody: Any = None
-        parts = Parts(self.store, nobody, nobody, self.rules, nobody, "C1", lambda: NOW, lambda _: None)
+        members: Any = Members()
+        parts = Parts(self.store, nobody, nobody, self.rules, members, "C1", lambda: NOW, lambda _: None)
         app = AsyncApp(client=self._client, signing_secret=self.slack.signing_secret)
         screens = Screens(parts, Feed(parts, LastErrors()), Links(self.store, nobody))
         register(app, Desk(parts), nobody, SlashCommand(screens, nobody))
@@ -230,6 +238,7 @@ async def test_the_queue_is_what_the_command_shows_by_itself(house, words):
         ("  rules   2 ", "rules", "2"),
         ("Propose a refund", "propose", "a refund"),
         ("nope", "help", ""),
+        ("show p\0abc\ud800", "show", "pabc?"),
     ],
 )
 def test_command_is_read(typed, word, rest):

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,14 +13,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection, create_engine, select
 
+from bot.policy import ends
 from store import Store
+from store.acts import Act, NewEdition, edit
+from store.cards import card_drawn, claim_cards
 from store.decisions import Bar, Terms, all_decisions, approvals, barred, decide, take_back
+from store.dossier import decisions_of, edition_at
 from store.editions import restate, withdraw
+from store.errors import StoreFailed
 from store.execution import begin_call, claim_approved, end_call, finish_execution
 from store.models import CallState, Decision, NewProposal, PlannedCall, ProposalState, Verdict
 from store.proposals import get_proposal, touch, trail
 from store.tables import metadata, taps
-from store.taps import Tap, came_of_tap, claim_taps, close_tap, leave_tap
+from store.taps import Tap, claim_taps, close_tap, leave_tap, leave_taps, put_off_tap
 from store.trust_tables import ledger
 from tests.integration.conftest import NOW, _new_proposal, _store_proposal
 
@@ -215,8 +220,104 @@ async def test_a_tap_is_kept_once_claimed_once_and_closed_by_its_holder(
     assert nowhere == (False, None)
     assert (early, late) == ([], [tap])
     assert (old, new) == (False, True)
-    assert await store.do(came_of_tap, tap.id) == "Approved."
-    assert await store.do(lambda c: c.execute(select(taps.c.id)).scalars().all()) == [tap.id]
+    assert await store.do(lambda c: c.execute(select(taps.c.id, taps.c.came)).all()) == [
+        (tap.id, "Approved.")
+    ]
+
+
+async def test_a_tap_put_off_is_claimed_again_when_its_time_has_come(
+    store: Store, pending: NewProposal
+) -> None:
+    tap = Tap("press:p", pending.id, 1, "U1", "button", NOW, "press")
+    await store.do(leave_tap, tap, token="mine", until=NOW + HOUR)
+    minute = HOUR / 60
+    claimed = {"token": "other", "until": NOW + HOUR, "limit": 9}
+
+    assert not await store.do(put_off_tap, tap.id, token="other", due_at=NOW + minute)
+    assert await store.do(put_off_tap, tap.id, token="mine", due_at=NOW + minute)
+    assert await store.do(claim_taps, now=NOW + minute / 2, **claimed) == []
+    assert await store.do(claim_taps, now=NOW + 2 * minute, **claimed) == [tap]
+
+
+async def test_a_closed_tap_gives_the_card_its_buttons_back_unless_somebody_else_decides(
+    store: Store, pending: NewProposal
+) -> None:
+    both = [Tap(f"press:{actor}", pending.id, 1, actor, "button", NOW) for actor in ("U1", "U2")]
+    came = await store.do(leave_taps, both, token="t", until=NOW + HOUR)
+    await store.do(touch, pending.id, NOW, deciding_by="U2")
+
+    async def deciding(tap: Tap) -> str | None:
+        assert await store.do(close_tap, tap.id, token="t", came="No.", at=NOW)
+        found = await store.do(get_proposal, pending.id)
+        assert found is not None
+        return found.deciding_by
+
+    assert [new for new, _ in came] == [True, True]
+    assert [await deciding(tap) for tap in both] == ["U2", None]
+
+
+async def test_of_several_taps_all_are_kept_or_none(store: Store, pending: NewProposal) -> None:
+    good = Tap("press:p", pending.id, 1, "U1", "button", NOW)
+    bad = replace(good, id="x", actor=None)  # type: ignore[arg-type] - what the database refuses
+    with pytest.raises(StoreFailed):
+        await store.do(leave_taps, [good, bad], token="t", until=NOW + HOUR)
+
+    assert await store.do(lambda c: c.execute(select(taps.c.id)).all()) == []
+
+
+async def test_the_yes_of_somebody_who_may_decide_no_more_does_not_count(
+    store: Store, pending: NewProposal
+) -> None:
+    two = Terms(2)
+    first = await store.do(decide, approval(pending, "U1"), two)
+    second = await store.do(decide, approval(pending, "U2"), two, without={"U1"})
+    third = await store.do(decide, approval(pending, "U3"), two, without={"U1"})
+
+    assert [(won, found and found.state) for won, found in (first, second, third)] == [
+        (True, ProposalState.PENDING),
+        (True, ProposalState.PENDING),
+        (True, ProposalState.APPROVED),
+    ]
+    assert await store.do(approvals, pending.id, 1) == ["U1", "U2", "U3"]
+
+
+async def test_two_yes_that_both_count_again_are_carried_through_by_either(
+    store: Store, pending: NewProposal
+) -> None:
+    two = Terms(2)
+    await store.do(decide, approval(pending, "U1"), two)
+    await store.do(decide, approval(pending, "U2"), two, without={"U1"})
+    won, found = await store.do(decide, approval(pending, "U1"), two)
+
+    assert won
+    assert found is not None
+    assert found.state == ProposalState.APPROVED
+
+
+async def test_a_new_edition_is_seen_once_its_card_is_drawn(store: Store, pending: NewProposal) -> None:
+    async def drawn(edition: int, at: datetime) -> Any:
+        [card] = await store.do(claim_cards, token="c", now=at, until=at + HOUR, redraws=9, posts=9)
+        where = {"version": card.version, "channel": "C1", "ts": "1.1", "at": at}
+        assert await store.do(card_drawn, card.id, token="c", edition=edition, **where)
+        return await store.do(get_proposal, pending.id)
+
+    assert (await drawn(1, NOW)).card_at == NOW
+    changed = NewEdition(1, "Another?", (), pending.calls, (), "d" * 16, "R1", None, None, None)
+    late = NOW + HOUR
+    await store.do(edit, Act(pending.id, "U9", "Edited.", late), changed)
+    assert await store.do(edition_at, pending.id, late + HOUR) == 1  # nobody was shown the second
+    assert (await drawn(1, late + HOUR)).card_at is None  # a redraw that was on its way
+    await store.do(touch, pending.id, late)
+    assert (await drawn(2, late + 2 * HOUR)).card_at == late + 2 * HOUR
+    await store.do(touch, pending.id, late)
+    assert (await drawn(2, late + 3 * HOUR)).card_at == late + 2 * HOUR  # first shown
+    assert await store.do(edition_at, pending.id, late + 2 * HOUR - HOUR / 2) == 1
+    assert await store.do(edition_at, pending.id, late + 2 * HOUR) == 2
+    won, _ = await store.do(decide, replace(approval(pending), edition=2, at=late + 4 * HOUR))
+    [said] = await store.do(decisions_of, pending.id)
+
+    assert won
+    assert said.seen_at == late + 2 * HOUR
 
 
 async def test_what_is_partly_done_is_not_taken_back(store: Store, pending: NewProposal) -> None:
@@ -231,3 +332,15 @@ async def test_what_is_partly_done_is_not_taken_back(store: Store, pending: NewP
     assert not in_time
     assert found is not None
     assert found.state == ProposalState.APPROVED
+
+
+async def test_a_deadline_that_moved_closes_it_then(store: Store, pending: NewProposal) -> None:
+    sooner = NOW + 3 * HOUR
+    new = replace(asking(pending, 2), deadline=sooner, expires_at=ends(NOW, 24 * HOUR, sooner))
+    done, found = await store.do(restate, 1, new, changes=(), at=NOW)
+
+    assert done
+    assert found is not None
+    assert (found.deadline, found.expires_at) == (sooner, sooner)
+    assert ends(NOW, HOUR, sooner) == NOW + HOUR
+    assert ends(NOW, HOUR, None) == NOW + HOUR

@@ -193,7 +193,7 @@ OTHERWISE: Mapping[str, Mapping[str, Sequence[Any]]] = {
     "shapes.change": {"to": list(ShapeState)},
     "shapes.note_shape": {"new": [KIND, replace(KIND, hash="other", words="A\0")]},
     "spending.spent": {"since": ["2026-11-21"]},
-    "timers.call_people": {"kind": ["reminder", "escalation"]},
+    "timers.call_people": {"kind": ["reminder", "escalation"], "say": [lambda _: MESSAGE], "window": [HOUR]},
     "timers.expire": {"limit": [200]},
 }
 

@@ -28,8 +28,8 @@ CUSTOMERS = 10
 
 
 @pytest.fixture
-async def shop(tmp_path: Path) -> AsyncIterator[Line]:
-    async with line(tmp_path) as opened:
+async def shop(tmp_path: Path, database_url: str) -> AsyncIterator[Line]:
+    async with line(tmp_path, url=database_url) as opened:
         await opened.store.do(_fix_draw)
         yield opened
 

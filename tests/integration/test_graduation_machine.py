@@ -25,16 +25,14 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from sqlalchemy import Connection, select
 
 from bot.graduation.assessor import Assessor
 from bot.graduation.gate import Gate
-from bot.policy import Caps, Policy, Trust
-from polar.events import Event
 from store import Store, open_store
+from store.acts import Act, NewEdition, edit
 from store.assess import assess
-from store.database import insert_new
 from store.decisions import decide
+from store.editions import restate
 from store.events import insert_events
 from store.execution import (
     begin_call,
@@ -52,9 +50,7 @@ from store.models import (
     Decision,
     Mode,
     NewEvent,
-    NewProposal,
     OutcomeKind,
-    PlannedCall,
     Proposal,
     ProposalState,
     ShapeState,
@@ -62,36 +58,26 @@ from store.models import (
 )
 from store.outcomes import add_outcome
 from store.pause import pause, paused, resume
-from store.proposals import all_proposals, get_proposal
-from store.shapes import SECRET, all_shapes, change, get_shape
-from store.spending import cases_of, hour
-from store.tables import decisions, marks, proposals
+from store.proposals import get_proposal
+from store.shapes import all_shapes, change, get_shape
 from store.trust_models import Outcome
-from store.trust_tables import labels, shapes, spending
+from tests.trusting import (
+    AMOUNTS,
+    CAPS,
+    CASES,
+    POLICY,
+    STRICTER,
+    busy,
+    case,
+    derived,
+    dispute,
+    everything,
+    fix_draw,
+    moved,
+    ran,
+)
 
 S = ProposalState
-CAPS = Caps(
-    action_amount={"usd": 2_000},
-    customer_amount={"usd": 4_000},
-    customer_count=4,
-    shape_amount={"usd": 5_000},
-    shape_count=3,
-    day_amount={"usd": 6_000},
-    day_count=5,
-)
-POLICY = Policy(caps=CAPS, graduation=Trust(opt_in=("refunds:create",), ask_first_of_week=False))
-AMOUNTS = (1_100, 1_900)
-# An event, its operation, and whether it may ever run on its own.
-CASES = {
-    "invoice": ("order.paid", "orders:generate_invoice", True),
-    "refund": ("order.created", "refunds:create", True),
-    "revoke": ("order.paid", "subscriptions:revoke", False),
-    "lost access": ("benefit_grant.revoked", "orders:generate_invoice", False),
-    "lost seat": ("customer_seat.revoked", "orders:generate_invoice", False),
-    "state": ("customer.state_changed", "orders:generate_invoice", False),
-    "not opted in": ("order.paid", "subscriptions:update", False),
-    "by hand": ("order.paid", "orders:generate_invoice", False),
-}
 
 
 class Trusting(RuleBasedStateMachine):
@@ -108,6 +94,8 @@ class Trusting(RuleBasedStateMachine):
         shutil.copyfile(self.template, self.path)
         self.numbers, self.tokens = count(1), (f"token_{n}" for n in count(1))
         self.kinds: dict[str, str] = {}
+        self.policy, self.disputed = POLICY, set[int]()
+        self.human = self.latest = self.now
         self._open()
 
     def _open(self) -> None:
@@ -126,7 +114,7 @@ class Trusting(RuleBasedStateMachine):
     @initialize()
     def somebody_is_there(self) -> None:
         self._do(keep_rules, {"v1": ("a-rule", {})}, self.now)
-        self._do(note_human, "U1", self.now)
+        self._somebody_taps()
         for kind in CASES:
             for amount in AMOUNTS:
                 self.comes(kind, 1, amount)
@@ -155,7 +143,7 @@ class Trusting(RuleBasedStateMachine):
     )
     def a_busy_day(self, amount: int, kind: str, then: str) -> None:
         """Everybody comes, and everything is trusted: enough to break any cap that does not hold."""
-        self._do(note_human, "U1", self.now)
+        self._somebody_taps()
         self._do(resume, by="U1", at=self.now)
         self.turn_on_everything()
         for who in (1, 2, 1, 2, 1, 2, 1, 2, 3, 3, 1, 2):
@@ -172,18 +160,41 @@ class Trusting(RuleBasedStateMachine):
     def comes(self, kind: str, who: int, amount: int) -> None:
         self.now += timedelta(seconds=1)
         number = next(self.numbers)
-        proposal, event = _case(kind, number, who, amount, self.now)
+        proposal, event = case(kind, number, who, amount, self.now)
         self.kinds[proposal.id] = kind
-        arrival = NewEvent(f"evt_{number}", event.type, b"{}", "", sent_at=self.now, received_at=self.now)
+        self._arrives(f"evt_{number}", event.type)
+        self._do(put, proposal, Gate(self.policy, event, "production"))
+        found = self._do(get_proposal, proposal.id)
+        if found.mode is Mode.AUTO:
+            assert self.now - self.human <= self.policy.graduation.dead_man
+            assert who not in self.disputed
+            assert found.calls[0].operation not in self.policy.graduation.never
+
+    def _arrives(self, event_id: str, event_type: str) -> None:
+        arrival = NewEvent(event_id, event_type, b"{}", "", sent_at=self.now, received_at=self.now)
         self._do(insert_events, [arrival])
-        self._do(put, proposal, Gate(POLICY, event, "production"))
+
+    @rule(who=st.sampled_from([3]))
+    def money_comes_under_dispute(self, who: int) -> None:
+        event_id = f"evt_{next(self.numbers)}"
+        self._arrives(event_id, "dispute.created")
+        self._do(dispute, who, event_id, self.now)
+        self.disputed.add(who)
+
+    @rule()
+    def the_policy_changes(self) -> None:
+        self.policy = STRICTER if self.policy is POLICY else POLICY
 
     # what people do
+
+    def _somebody_taps(self) -> None:
+        self._do(note_human, "U1", self.now)
+        self.human = max(self.human, self.now)
 
     @rule()
     def turn_on_everything(self) -> None:
         self.now += timedelta(seconds=1)
-        self._do(_busy, self.now)
+        self._do(busy, self.now)
         for shape in self._do(all_shapes):
             if shape.state is not ShapeState.GRADUATED:
                 self._do(
@@ -203,17 +214,42 @@ class Trusting(RuleBasedStateMachine):
         waiting = self._in(S.PENDING)
         audits = [one for one in waiting if one.mode is Mode.AUDIT]
         found = (audits or waiting)[pick % len(audits or waiting)]
-        won, _ = self._do(decide, Decision(found.id, "U1", verdict, "button", self.now))
+        decision = Decision(found.id, "U1", verdict, "button", self.now, edition=found.edition)
+        won, _ = self._do(decide, decision)
         assert won
+        self.human = max(self.human, self.now)
         shape = None if found.shape is None else self._do(get_shape, found.shape)
-        if found.mode is Mode.AUDIT and verdict is Verdict.DECLINE and shape is not None:
+        bad = verdict is Verdict.DECLINE or found.edited_by is not None
+        if found.mode is Mode.AUDIT and bad and shape is not None:
             assert shape.state is ShapeState.ASKING
 
-    @rule(kind=st.sampled_from([OutcomeKind.UNDONE, OutcomeKind.REVERSED, OutcomeKind.DISPUTED]))
-    def something_done_is_taken_back(self, kind: OutcomeKind) -> None:
+    @precondition(lambda self: self._in(S.PENDING))
+    @rule(pick=st.integers(0, 9), by_hand=st.booleans())
+    def what_is_asked_changes(self, pick: int, by_hand: bool) -> None:
+        """Somebody edits it, or Polar's state has changed since: either way it has to be asked anew."""
+        waiting = self._in(S.PENDING)
+        found = waiting[pick % len(waiting)]
+        number, kind = int(found.id[1:]), self.kinds[found.id]
+        new, _ = case(kind, number, 2, AMOUNTS[0] - 100, found.created_at)
+        if by_hand:
+            names = set(NewEdition.__slots__) - {"edition", "changes", "digest"}
+            asked = {name: getattr(new, name) for name in names}
+            edition = NewEdition(**asked, edition=found.edition, changes=(), digest="another")
+            self._do(edit, Act(found.id, "U3", "edited", self.now), edition)
+        else:
+            self._do(restate, found.edition, new, changes=(), at=self.now)
+        assert self._do(get_proposal, found.id).edition == found.edition + 1
+
+    @rule(
+        kind=st.sampled_from([OutcomeKind.UNDONE, OutcomeKind.REVERSED, OutcomeKind.DISPUTED]),
+        late=st.sampled_from([0, 1, 100, 24 * 20]),
+    )
+    def something_done_is_taken_back(self, kind: OutcomeKind, late: int = 0) -> None:
+        """What tells of it may be told long after it was so: trust is lost all the same."""
         done = [one for one in self._in(S.SUCCEEDED) if one.mode is not Mode.ASKED]
         for one in done[-1:]:
-            if self._do(add_outcome, Outcome(one.id, kind, f"evt {self.now}", self.now)):
+            told = Outcome(one.id, kind, f"evt {self.now} {late}", self.now - timedelta(hours=late))
+            if self._do(add_outcome, told, self.now):
                 assert self._do(get_shape, one.shape).state is ShapeState.ASKING
 
     @rule()
@@ -267,8 +303,9 @@ class Trusting(RuleBasedStateMachine):
         self._do(end_call, taken.id, 0, token=token, state=state, now=self.now)
         self._do(finish_execution, taken.id, to, token=token, now=self.now, reason=None)
 
-    @rule(hours=st.sampled_from([1, 30, 80, 24 * 8]))
-    def wait(self, hours: int) -> None:
+    @rule(hours=st.sampled_from([1, 30, 80, 24 * 8, -1, -30]))
+    def the_clock_moves(self, hours: int) -> None:
+        self.latest = max(self.latest, self.now)
         self.now += timedelta(hours=hours)
 
     @rule()
@@ -282,126 +319,45 @@ class Trusting(RuleBasedStateMachine):
 
     @invariant()
     def what_always_asks_was_never_decided_by_the_policy(self) -> None:
-        for one in self._do(_ran):
+        for one in self._do(ran):
             assert CASES[self.kinds[one.id]][2], self.kinds[one.id]
 
     @invariant()
     def no_cap_is_ever_broken(self) -> None:
-        ran = self._do(_ran)
+        found = self._do(ran)
         for scope, most, money in (
             (lambda one: one.at.date(), CAPS.day_count, CAPS.day_amount),
             (lambda one: (one.shape, one.at.date()), CAPS.shape_count, CAPS.shape_amount),
         ):
-            cases = Counter(scope(one) for one in ran)
-            moved: Counter[Any] = Counter()
-            for one in ran:
-                moved[scope(one)] += _moved(one)
+            cases = Counter(scope(one) for one in found)
+            money_moved: Counter[Any] = Counter()
+            for one in found:
+                money_moved[scope(one)] += moved(one)
             assert all(number <= most for number in cases.values())
-            assert all(total <= money["usd"] for total in moved.values())
-        for one in ran:
+            assert all(total <= money["usd"] for total in money_moved.values())
+        for one in found:
             near = [
-                other for other in ran
+                other for other in found
                 if other.customer_id == one.customer_id and one.at.date() - timedelta(days=29) <= other.at.date() <= one.at.date()
             ]  # fmt: skip
             assert len(near) <= CAPS.customer_count
-            assert sum(_moved(other) for other in near) <= CAPS.customer_amount["usd"]
-            assert _moved(one) <= CAPS.action_amount["usd"]
+            assert sum(moved(other) for other in near) <= CAPS.customer_amount["usd"]
+            assert moved(one) <= CAPS.action_amount["usd"]
 
     @rule()
     def what_is_learnt_is_what_the_log_says(self) -> None:
         policy = Assessor(POLICY)
-        while self._do(assess, policy, self.now).more:
+        # What has ripened stays so when the clock goes back.
+        now = self.latest = max(self.latest, self.now)
+        while self._do(assess, policy, now).more:
             pass
-        kept = self._do(_derived)
+        kept = self._do(derived)
         for shape in self._do(all_shapes):
-            self._do(recompute, shape.hash, policy.label, policy.learn, self.now)
-        assert self._do(_derived) == kept
+            self._do(recompute, shape.hash, policy.label, policy.learn, now)
+        assert self._do(derived) == kept
 
     def _in(self, state: ProposalState) -> list[Proposal]:
-        return [one for one in self._do(_all) if one.state is state and one.id in self.kinds]
-
-
-def _case(kind: str, number: int, who: int, amount: int, now: datetime) -> tuple[NewProposal, Event]:
-    event_type, operation, _ = CASES[kind]
-    body = {
-        "refunds:create": {"order_id": f"order_{number}", "amount": amount, "reason": "duplicate"},
-        "subscriptions:update": {"product_id": "another"},
-    }.get(operation)
-    by_hand = kind == "by hand"
-    data = {
-        "id": f"order_{number}",
-        "customer_id": f"customer_{who}",
-        "product_id": "pro",
-        "refundable_amount": 5_000,
-    }
-    proposal = NewProposal(
-        id=f"p{number}",
-        fact_key=f"{event_type}|{number}",
-        event_id=None if by_hand else f"evt_{number}",
-        rule=None if by_hand else "a-rule",
-        rule_version=None if by_hand else "v1",
-        subject=f"order:order_{number}",
-        title="Do it?",
-        because=(),
-        facts=(),
-        risk={"refunds:create": "R3", "subscriptions:revoke": "R1", "subscriptions:update": "R3"}.get(
-            operation, "R1"
-        ),
-        always_asks=None,  # as if a rule had got it wrong: the gate looks for itself
-        calls=(PlannedCall(operation, path={} if operation == "refunds:create" else {"id": "x"}, body=body),),
-        created_at=now,
-        proposer="U2" if by_hand else None,
-        amount=amount,
-        currency="usd",
-        customer_id=f"customer_{who}",
-    )
-    return proposal, Event(type=event_type, timestamp=now, raw={"type": event_type, "data": data})
-
-
-def _moved(one: Any) -> int:
-    return one.amount if one.is_refund else 0
-
-
-def _fix_draw(connection: Connection) -> None:
-    insert_new(connection, marks, [{"name": SECRET, "value": "17" * 32}])
-
-
-def _busy(connection: Connection, now: datetime) -> None:
-    """A busy shop: what comes in one go here is no flood."""
-    hours = [hour(now - timedelta(hours=back)) for back in range(170)]
-    rows = [
-        {"scope": cases_of(shape.hash), "day": one, "currency": "", "count": 50, "amount": 0}
-        for shape in all_shapes(connection)
-        for one in hours
-    ]
-    insert_new(connection, spending, rows)
-
-
-def _all(connection: Connection) -> list[Proposal]:
-    return list(all_proposals(connection))
-
-
-def _ran(connection: Connection) -> list[Any]:
-    """Everything the policy has ever let run, whatever became of it."""
-    refund = (proposals.c.fact_key.startswith("order.created")).label("is_refund")
-    rows = connection.execute(
-        select(
-            proposals.c.id,
-            proposals.c.shape,
-            proposals.c.customer_id,
-            proposals.c.amount,
-            decisions.c.at,
-            refund,
-        )
-        .join_from(decisions, proposals, proposals.c.id == decisions.c.proposal_id)
-        .where(decisions.c.actor == "policy")
-    )
-    return list(rows)
-
-
-def _derived(connection: Connection) -> list[Any]:
-    found = [*connection.execute(select(labels).order_by(labels.c.proposal_id))]
-    return [tuple(row) for row in [*found, *connection.execute(select(shapes).order_by(shapes.c.hash))]]
+        return [one for one in self._do(everything) if one.state is state and one.id in self.kinds]
 
 
 def test_whatever_happens_trust_is_never_exceeded(sqlite_url: str, tmp_path: Path, now: datetime) -> None:
@@ -418,9 +374,9 @@ async def test_a_pause_between_taking_and_sending_holds_the_call_back(store: Sto
     """Also the proof that the machine above lets things run at all."""
     await store.do(keep_rules, {"v1": ("a-rule", {})}, now)
     await store.do(note_human, "U1", now)
-    await store.do(_fix_draw)
+    await store.do(fix_draw)
     for number in range(1, 8):
-        proposal, event = _case("invoice", number, number, 1_000, now)
+        proposal, event = case("invoice", number, number, 1_000, now)
         await store.do(
             insert_events, [NewEvent(f"evt_{number}", event.type, b"{}", "", sent_at=now, received_at=now)]
         )

@@ -14,6 +14,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from slack_bolt.app.async_app import AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.cards import whispers
 from bot.desk import Desk, Tap
 from bot.listeners import Listeners, register
 from bot.proposing import Proposing
@@ -226,6 +227,7 @@ async def test_a_failure_after_the_acknowledgement_is_no_second_answer(
     slack.desk.error = StoreFailed()
     assert (await slack.post(tapped())).status == 200
     assert "a listener failed after it had acknowledged" in caplog.text
+    assert [text for _, text in slack.desk.told] == [whispers.BROKE]
 
 
 async def test_a_button_of_another_version_is_told_to_be_out_of_date(slack: Slack) -> None:

@@ -37,7 +37,7 @@ async def test_a_message_is_added_and_sent_once(store: Store, now: datetime) -> 
     assert await add(store, "digest:1", now)
     assert not await add(store, "digest:1", now)
     (notice,) = await claimed(store, now)
-    assert (notice.id, notice.message, notice.attempts, notice.carded) == ("digest:1", HELLO, 1, True)
+    assert (notice.id, notice.message, notice.attempts) == ("digest:1", HELLO, 1)
     assert await claimed(store, now) == []
     assert await store.do(notice_sent, notice.id, token="t", ts="1.1", at=now)
     assert not await store.do(notice_sent, notice.id, token="t", ts="1.1", at=now)
@@ -67,12 +67,12 @@ async def test_a_line_goes_into_the_thread_of_the_card_once_there_is_one(
 ) -> None:
     made = await store.do(store_proposal)
     await add(store, "line:1", now, proposal_id=made.id)
-    (early,) = await claimed(store, now)
-    assert (early.carded, early.card_ts) == (False, None)
+    assert await claimed(store, now) == []
+    assert not await store.do(notice_is_due, now)
     (card,) = await store.do(claim_cards, token="c", now=now, until=now + MINUTE, redraws=1, posts=1)
-    await store.do(card_drawn, card.id, token="c", version=1, channel="C1", ts="7.7", at=now)
-    (late,) = await claimed(store, now + MINUTE * 2)
-    assert (late.carded, late.channel, late.card_ts) == (True, "C1", "7.7")
+    await store.do(card_drawn, card.id, token="c", version=1, edition=1, channel="C1", ts="7.7", at=now)
+    (late,) = await claimed(store, now)
+    assert (late.attempts, late.channel, late.card_ts) == (1, "C1", "7.7")
 
 
 # bundles
@@ -106,7 +106,7 @@ async def test_what_is_in_a_bundle_has_no_card_and_its_lines_go_to_the_bundles_t
     assert (await outgoing(store, now)).cards == []
     await add(store, "line:1", now, proposal_id=ids[0])
     (notice,) = await claimed(store, now)
-    assert (notice.carded, notice.card_ts) == (True, "5.5")
+    assert notice.card_ts == "5.5"
     found = await store.do(get_proposal, ids[0])
     assert found is not None
     assert found.card_at == now
@@ -171,7 +171,7 @@ async def test_decided_cards_go_first_and_new_ones_take_no_more_than_there_is_ro
     for ts in ("1.1", "1.2"):
         await store.do(store_proposal)
         (card,) = (await outgoing(store, now)).cards
-        await store.do(card_drawn, card.id, token="o", version=1, channel="C1", ts=ts, at=now)
+        await store.do(card_drawn, card.id, token="o", version=1, edition=1, channel="C1", ts=ts, at=now)
         asked.append(card.id)
     for _ in range(4):
         await store.do(store_proposal)

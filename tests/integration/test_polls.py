@@ -18,9 +18,9 @@ NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
 
 
 @pytest.fixture
-async def shop_line(tmp_path: Path) -> AsyncIterator[Line]:
+async def shop_line(tmp_path: Path, database_url: str) -> AsyncIterator[Line]:
     """A line with a fresh stand-in."""
-    async with line(tmp_path) as opened:
+    async with line(tmp_path, url=database_url) as opened:
         yield opened
 
 

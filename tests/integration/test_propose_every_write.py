@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 import pytest_asyncio
@@ -45,6 +46,7 @@ async def test_what_is_filled_in_and_approved_arrives_as_asked(
     assert replace(sent, query={}) == Call(operation, dict(stored.path), {}, stored.body)
     assert faults(sent) == []
     assert proposal.proposer == MAYA
+    assert proposal.expires_at == proposal.created_at + timedelta(days=14)
     assert proposal.risk == operations()[operation].describe(sent).risk.value
     assert "maya proposes this." in here.words(card)
     await here.slack.wait_until(lambda: here.slack.thread(card.ts), 10)

@@ -201,9 +201,9 @@ async def test_people_are_reminded_and_woken_once(
         waiting: list[Proposal] = await rival.do(to_remind, **about)
         await asyncio.sleep(0)  # as while the links to the cards are asked for
         at = later + timedelta(microseconds=number)
-        return bool(waiting) and await rival.do(
-            call_people, "reminder", waiting, {"text": "", "blocks": []}, at
-        )
+        say: Any = {"say": lambda called: {"text": str(len(called)), "blocks": []}}
+        window = timedelta(hours=4)
+        return bool(waiting) and await rival.do(call_people, "reminder", waiting, **say, at=at, window=window)
 
     woken = await asyncio.gather(*(rival.do(due_snoozes, later) for rival in rivals))
     told = await asyncio.gather(*(remind(number, rival) for number, rival in enumerate(rivals)))
@@ -248,7 +248,8 @@ class Busy:
     async def draws(self) -> None:
         out = await self.store.do(claim_outgoing, redraws=5, posts=5, **self.until)
         for one in out.cards:
-            where: Any = {"version": one.version, "channel": "C1", "ts": one.id, "at": NOW}
+            where: Any = {"version": one.version, "edition": one.edition, "channel": "C1"}
+            where |= {"ts": one.id, "at": NOW}
             await self.store.do(card_drawn, one.id, token=self.until["token"], **where)
 
     async def learns(self) -> None:

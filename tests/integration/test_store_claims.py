@@ -259,7 +259,7 @@ async def test_a_card_is_drawn_again_when_something_changed_while_it_was_drawn(
     made = await store.do(store_proposal)
     (card,) = await store.do(claim_cards, token="a", now=now, until=now + MINUTE, **ROOM)
     await store.do(decide, Decision(made.id, "U1", Verdict.APPROVE, "button", now))
-    shown = {"version": card.version, "channel": "C1", "ts": "1.1", "at": now, "told": [1]}
+    shown = {"version": card.version, "edition": 1, "channel": "C1", "ts": "1.1", "at": now, "told": [1]}
     assert await store.do(card_drawn, made.id, token="a", **shown)
     assert [change.version for change in await store.do(untold, made.id, 2)] == [2]
     (again,) = await store.do(claim_cards, token="b", now=now, until=now + MINUTE, **ROOM)

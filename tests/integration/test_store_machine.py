@@ -306,8 +306,8 @@ class Life(RuleBasedStateMachine):
     def draw(self) -> None:
         token, until = next(self.tokens), self.now + LEASE
         for card in self._do(claim_cards, token=token, now=self.now, until=until, redraws=2, posts=2):
-            shown = {"version": card.version, "channel": "C1", "ts": "1.1", "at": self.now}
-            shown |= {"told": [card.version]}
+            shown = {"version": card.version, "edition": card.edition, "channel": "C1", "ts": "1.1"}
+            shown |= {"at": self.now, "told": [card.version]}
             assert self._do(card_drawn, card.id, token=token, **shown)
 
     # what must always be true

@@ -18,15 +18,15 @@ from store.decisions import decide
 from store.models import Decision, Proposal, ProposalState, Verdict
 from store.proposals import get_proposal, touch, trail
 from store.tables import notices
-from store.timers import expire
+from store.timers import call_people, expire
 from tests.line_fixture import MAYA, START, line
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
 
 @pytest.fixture
-async def world(tmp_path):
-    async with line(tmp_path) as found:
+async def world(tmp_path, database_url):
+    async with line(tmp_path, url=database_url) as found:
         found.parts = replace(found.parts, slack=NoLinks())
         yield found
 
@@ -154,6 +154,28 @@ async def test_nobody_is_called_in_quiet_hours_except_for_what_ends_before_morni
     await escalate(world.parts)
     await escalate(world.parts)
     assert len(await said(world, "escalation")) == 2  # the other one, in the morning, once
+
+
+async def test_of_what_another_replica_called_for_meanwhile_only_the_rest_is_called_for(world):
+    waiting = [await asked(world), await asked(world)]
+    at, hour = world.clock(), timedelta(hours=1)
+
+    async def call(kind, which, at):
+        def say(called):
+            return {"text": ",".join(each.id for each in called), "blocks": []}
+
+        return await world.store.do(call_people, kind, which, say, at, window=hour)
+
+    assert await call("escalation", waiting[:1], at)
+    assert not await call("escalation", waiting, at)  # in the same window: the rest waits for the next
+    assert await call("escalation", waiting, at + hour)
+    assert not await call("escalation", waiting, at + 2 * hour)
+    calls = [json.loads(one)["text"] for one in await said(world, "escalation")]
+    assert calls == [waiting[0].id, waiting[1].id]
+
+    assert await call("reminder", waiting, at)
+    assert not await call("reminder", waiting, at + hour / 2)
+    assert await call("reminder", waiting, at + hour)
 
 
 async def test_without_named_people_nobody_is_called(world):

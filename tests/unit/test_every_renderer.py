@@ -40,17 +40,14 @@ from bot.cards import (
 )
 from bot.cards.card import card, copy_of
 from bot.cards.view import Message
-from bot.demo.blockkit import lint_blocks, lint_message, lint_options, lint_view
+from bot.demo.blockkit import lint_blocks, lint_message, lint_view
 from bot.forms import blocks as forms
-from bot.forms.drafts import Draft
-from bot.forms.prefill import prefill
 from bot.forms.search import proposable
-from bot.forms.values import currencies
 from bot.thread_words import Asked
 from bot.threads import Said, Threads
-from polar.catalog import Call, Operation, operations
 from store.models import Numbers, ProposalState, ShapeState
 from tests.card_strategies import (
+    ACTORS,
     LINK,
     NOW,
     PEOPLE,
@@ -65,8 +62,6 @@ from tests.card_strategies import (
     trails,
     views,
 )
-from tests.form_fixture import ANY_ID
-from tests.unit.test_forms_all import CASES, composed
 from tests.unit.test_screens import healths, homes
 
 Strategy = st.SearchStrategy[Any]
@@ -182,7 +177,9 @@ RENDERERS: Mapping[Callable[..., Any], Strategy] = {
         (queue.show_message, proposals(), _SHOWN, trails(), st.sampled_from([None, LINK])),
         (queue.not_found_message, TEXT, st.lists(st.just("p1"), max_size=7)),
         (reasons.reason_select, proposals()),
-        (review.review_view, _REVIEW, bundles().map(lambda found: found.members)),
+        (reasons.reasons_select, proposals(), st.just("b1")),
+        (review.review_view, _REVIEW, bundles().map(lambda found: found.members),
+         st.just([]) | bundles().map(lambda found: found.members)),
         (review.said_view, TEXT, TEXT),
         (rules.rules_message, st.lists(_RULE, max_size=8), _PAIRS, st.integers(-1, 3)),
         (status.status, proposals(), views(), st.sampled_from([75, 300])),
@@ -197,7 +194,7 @@ RENDERERS: Mapping[Callable[..., Any], Strategy] = {
         (forms.opening, st.just("d1"), st.none() | st.just(proposable()), TEXT),
     )
 } | {
-    on_bundle.bundle_card: _calls(on_bundle.bundle_card, bundles(), deciders=TEXT, now=st.just(NOW)),
+    on_bundle.bundle_card: _calls(on_bundle.bundle_card, bundles(), deciders=TEXT, now=st.just(NOW), reasons=st.lists(TEXT, max_size=3)),
     home.greeting: _calls(home.greeting, TEXT, here=st.booleans()),
     menu.released_line: _calls(menu.released_line, _PERSON, runs=st.booleans()),
     queue.queue_message: _calls(
@@ -218,13 +215,15 @@ WHISPERS: Mapping[Callable[..., str], Strategy] = {
         (whispers.approved, proposals()),
         (whispers.too_late_to_undo, proposals()),
         (whispers.withdrawn, TEXT),
+        (whispers.untold, st.just("Slack did not say who you are; tap again in a moment.")),
+        (whispers.other_untold, st.sampled_from(ACTORS)),
         (whispers.on_hold, proposals()),
         (whispers.gone,),
         (whispers.not_stored, TEXT),
         (whispers.handed, TEXT),
     )
-}
-# Options and questions: they are drawn inside the pages of forms, below.
+} | {whispers.first_yes: _calls(whispers.first_yes, st.sets(st.sampled_from(ACTORS)), alone=st.booleans())}
+# Options and questions: they are drawn inside the pages of forms, see test_hostile_forms.
 _IN_A_FORM = frozenset(
     {forms.option, forms.options, forms.operation_options, forms.page_view, forms.leaf_block, forms.choices}
 )
@@ -317,51 +316,6 @@ def _assert_several(drawn: list[dict[str, Any]]) -> None:
         drawn = [text.rich("x", text.line(*drawn))]
     assert lint_blocks(drawn) == []
     assert_harmless(drawn)
-
-
-# --- Forms with what is there already -----------------------------------------------------------------------
-
-
-def _poisoned(value: Any, said: str) -> Any:
-    """Every text that a person may have typed there is another one."""
-    if isinstance(value, Mapping):
-        return {key: _poisoned(each, said) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_poisoned(each, said) for each in value]
-    return said if value in ("Anything", "T-shirt size", "gold") else value
-
-
-@pytest.mark.parametrize(("operation", "way", "more"), [case for case in CASES if case.values[2] == "all"])
-@settings(max_examples=5, deadline=None, suppress_health_check=_SLOW_TO_DRAW)
-@given(said=TEXT, name=TEXT)
-def test_a_form_opened_with_what_customers_typed_is_what_slack_takes(
-    operation: Operation, way: int, more: str, said: str, name: str
-) -> None:
-    call = composed(operation, way, more)[1]
-    asked = Call(call.operation, call.path, call.query, _poisoned(call.body, said))
-    filled = prefill(asked, "eur", {ANY_ID: name})
-    if filled is None:  # it cannot be said in the form, and the person is told so
-        return
-    draft = Draft("p1:1", PEOPLE[0], NOW)
-    draft.start(operations()[asked.operation])
-    draft.picks, draft.added, draft.answers = filled.picks, filled.added, dict(filled.answers)
-    _, found = draft.page_items()
-    for number, items in enumerate(found):
-        view = forms.page_view(
-            operation, items, draft.id, answers=draft.answers, number=number, count=len(found), said={"x": said},
-            currencies=currencies(draft.form(), draft.answers, "eur"), watched=frozenset(),
-        )  # fmt: skip
-        assert lint_view(view) == []
-        assert_harmless([view])
-
-
-@settings(deadline=None)
-@given(st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=5))
-def test_what_a_search_offers_is_what_slack_takes(found: list[tuple[str, str]]) -> None:
-    offered = forms.options([(said, value or "x") for said, value in found])
-
-    assert not offered or lint_options({"options": offered}) == []
-    assert_harmless(offered)
 
 
 # --- What is said outside of the cards ----------------------------------------------------------------------

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from bot.graduation.labels import BROKEN, BULK, FAST, FORCED, YES, label
+from bot.graduation import labels
+from bot.graduation.labels import BROKEN, BULK, FAST, FORCED, RESTATED, YES, label
 from store.labels import UNSEEN
 from store.models import Decision, Mode, OutcomeKind, ProposalState, Verdict
 from store.trust_models import CaseHistory, Outcome
@@ -79,6 +80,9 @@ def test_what_had_to_be_changed_before_a_yes_is_bad() -> None:
     [
         ({"decisions": [said(seen_at=AT - timedelta(seconds=1.9))]}, FAST),
         ({"decisions": [said(seen_at=None)], "card_at": AT - timedelta(seconds=1)}, FAST),
+        ({"decisions": [said(pressed_at=AT - timedelta(minutes=1) + timedelta(seconds=1))]}, FAST),
+        ({"hasty": True}, FAST),
+        ({"restated": True}, RESTATED),
         ({"first_of_tap": False}, BULK),
         ({"forced": True}, FORCED),
         ({"state": S.FAILED}, BROKEN),
@@ -126,4 +130,4 @@ def test_what_ran_on_its_own_says_nothing_unless_it_went_wrong() -> None:
 
 
 def test_nothing_is_learnt_from_a_yes_that_nobody_may_have_looked_at() -> None:
-    assert set(UNSEEN) == {FAST, BULK}
+    assert set(UNSEEN) == set(labels.UNSEEN) == {FAST, BULK, RESTATED}

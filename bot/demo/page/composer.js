@@ -12,13 +12,16 @@ export class Composer {
   #error;
   #hints;
   #thread;
+  #sent;
   #known = { commands: [], people: [] };
 
   /**
    * @param {HTMLFormElement} form  holds a textarea, `.composer-error` and `.hints`
    * @param {() => string|null} thread  the ts of the thread it writes to, null for the channel
+   * @param {() => void} sent  called when something was sent: whoever writes wants to see what comes of it
    */
-  constructor(form, thread) {
+  constructor(form, thread, sent) {
+    this.#sent = sent;
     this.#form = form;
     this.#text = form.querySelector("textarea");
     this.#error = form.querySelector(".composer-error");
@@ -50,6 +53,7 @@ export class Composer {
       return this.#say(`${command} cannot be used in a thread. Use it in the channel.`);
     }
     this.#put("");
+    this.#sent();
     this.#form.classList.add("is-busy");
     const answer = command.startsWith("/")
       ? await act("command", { command, text: rest.join(" ") })

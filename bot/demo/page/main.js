@@ -24,8 +24,8 @@ const latest = { slack: null, polar: null, month: null };
 const channelList = new MessageList(find("#channel"), openThread);
 const threadList = new MessageList(find("#thread"), openThread);
 const composers = [
-  new Composer(find("#channel form"), () => null),
-  new Composer(find("#thread form"), () => here().thread),
+  new Composer(find("#channel form"), () => null, () => channelList.toEnd()),
+  new Composer(find("#thread form"), () => here().thread, () => threadList.toEnd()),
 ];
 const home = new Home(find("#home"));
 const modals = new Modals();

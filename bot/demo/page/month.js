@@ -6,7 +6,7 @@ import { el } from "./dom.js";
 import { icon } from "./icons.js";
 import { reconcile } from "./keyed.js";
 
-const INVITATION = "Thirty days of a small shop, in little more than a minute.";
+const INVITATION = "30 days of a small shop, in about a minute.";
 const OVER = {
   played: "The month is over. Go on yourself: everything can be tapped.",
   stopped: "Stopped. Go on yourself, or play another month.",

@@ -224,6 +224,7 @@ def upgrade() -> None:
     op.add_column("decisions", sa.Column("edition", sa.Integer(), server_default="1", nullable=False))
     op.add_column("decisions", sa.Column("tap", sa.Text(), nullable=True))
     op.add_column("decisions", sa.Column("seen_at", UtcDateTime(), nullable=True))
+    op.add_column("decisions", sa.Column("pressed_at", UtcDateTime(), nullable=True))
 
     op.add_column("proposals", sa.Column("kind", sa.Text(), server_default="calls", nullable=False))
     op.add_column("proposals", sa.Column("edition", sa.Integer(), server_default="1", nullable=False))

@@ -1,0 +1,92 @@
+"""Queries that hold what is derived against the log: states, trust and pauses that were written past it."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import Connection, Subquery, func, select
+
+from store.database import in_pieces
+from store.models import ProposalState, ShapeState
+from store.pause import MARK
+from store.tables import marks, proposals
+from store.trust_tables import ledger, outcomes, shapes
+
+
+def altered(connection: Connection) -> Iterator[str]:
+    """What is not as the newest row about it says, in words."""
+    yield from _states(connection)
+    yield from _trust(connection)
+    yield from _outcomes(connection)
+    yield from _pause(connection)
+
+
+def _newest(kind: str) -> Subquery:
+    """The number of the newest row of a kind about each subject."""
+    newest = func.max(ledger.c.seq).label("seq")
+    return select(ledger.c.subject, newest).where(ledger.c.kind == kind).group_by(ledger.c.subject).subquery()
+
+
+def _states(connection: Connection) -> Iterator[str]:
+    """The state of every proposal that the log knows from its beginning."""
+    newest, proposed = _newest("transition"), ledger.alias()
+    born = select(proposed.c.seq).where(proposed.c.subject == proposals.c.id, proposed.c.kind == "proposed")
+    rows = connection.execute(
+        in_pieces(
+            select(proposals.c.id, proposals.c.state, ledger.c.body)
+            .outerjoin(newest, newest.c.subject == proposals.c.id)
+            .outerjoin(ledger, ledger.c.seq == newest.c.seq)
+            .where(born.exists())
+        )
+    )
+    for row in rows:
+        told = _told(row.body).get("to", ProposalState.PENDING)
+        if row.state != told:
+            yield f"{row.id} is {row.state}, but the log says {told}"
+
+
+def _trust(connection: Connection) -> Iterator[str]:
+    """How far every kind of case is trusted."""
+    newest = _newest("shape")
+    rows = connection.execute(
+        in_pieces(
+            select(shapes.c.hash, shapes.c.state, shapes.c.epoch, shapes.c.decree, ledger.c.body)
+            .outerjoin(newest, newest.c.subject == shapes.c.hash)
+            .outerjoin(ledger, ledger.c.seq == newest.c.seq)
+        )
+    )
+    for row in rows:
+        body = _told(row.body)
+        told = (body.get("to", ShapeState.ASKING), body.get("epoch", 0), bool(body.get("decree")))
+        if (row.state, row.epoch, bool(row.decree)) != told:
+            kept = f"{row.state} in epoch {row.epoch}{' by decree' if row.decree else ''}"
+            said = f"{told[0]} in epoch {told[1]}{' by decree' if told[2] else ''}"
+            yield f"the kind of case {row.hash[:12]} is {kept}, but the log says {said}"
+
+
+def _outcomes(connection: Connection) -> Iterator[str]:
+    """Outcomes that somebody wrote into the database past the log."""
+    in_log = select(ledger.c.seq).where(
+        ledger.c.subject == outcomes.c.proposal_id, ledger.c.kind == "outcome", ledger.c.at == outcomes.c.at
+    )
+    rows = connection.execute(select(outcomes.c.kind, outcomes.c.proposal_id).where(~in_log.exists()))
+    for row in rows:
+        yield f"that {row.proposal_id} was {row.kind} is in no row of the log"
+
+
+def _pause(connection: Connection) -> Iterator[str]:
+    """Whether everything is paused."""
+    newest = select(ledger.c.kind).where(ledger.c.kind.in_(["pause", "resume"]))
+    told = connection.execute(newest.order_by(ledger.c.seq.desc()).limit(1)).scalar() == "pause"
+    kept = connection.execute(select(marks.c.name).where(marks.c.name == MARK)).first() is not None
+    if told != kept:
+        yield f"it is {'' if kept else 'not '}paused, but the log says otherwise"
+
+
+def _told(body: str | None) -> dict[str, Any]:
+    """A row's body; nothing of one that cannot be read, which has been found altered already."""
+    try:
+        told = json.loads(body or "{}")
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}

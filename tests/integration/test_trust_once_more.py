@@ -1,0 +1,170 @@
+"""What the policy approved is looked at once more before it is sent; a person's yes is the person's own."""
+
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, update
+
+from bot.graduation.gate import still_of
+from bot.policy import Policy, Trust
+from store import Store
+from store.acts import Act
+from store.aftermath import retry
+from store.decisions import Terms, decide
+from store.execution import begin_call, claim_approved, end_call, finish_execution
+from store.gate import ask_instead, last_human, note_human
+from store.models import CallState, Decision, Mode, NewProposal, Proposal, ProposalState, ShapeState, Verdict
+from store.proposals import get_proposal
+from store.replay import past_cases
+from store.shapes import all_shapes, change
+from store.tables import proposals
+from store.trust_models import Shape, Still
+from tests.past_fixture import MAYA, Past, past
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+async def lived(tmp_path: Path) -> AsyncIterator[Past]:
+    async with past(tmp_path) as made:
+        await made.earn()
+        yield made
+
+
+async def _running(made: Past) -> Proposal:
+    """A case that the policy has just approved."""
+    for number in range(60):
+        id_ = await made.case(number % 3)
+        found = await made.store.do(get_proposal, id_)
+        assert found is not None
+        if found.mode is Mode.AUTO:
+            return found
+        await made.says(id_)
+        made.now += timedelta(hours=7)
+    raise AssertionError("nothing ran on its own")
+
+
+async def _claim(made: Past, still: Still, **later: float) -> list[str]:
+    now = made.now + timedelta(**later)
+    taken = await made.store.do(claim_approved, token="t", now=now, until=now + HOUR, limit=99, still=still)
+    return [one.id for one in taken if one.decided_by == "policy"]
+
+
+async def _state(made: Past, id_: str) -> ProposalState:
+    found = await made.store.do(get_proposal, id_)
+    assert found is not None
+    return found.state
+
+
+@pytest.mark.parametrize(
+    ("policy", "later", "runs"),
+    [
+        (Policy(), {"minutes": 59}, True),
+        (Policy(), {"minutes": 61}, False),
+        (Policy(graduation=Trust(dead_man=timedelta(minutes=1))), {"minutes": 0}, False),
+        (Policy(graduation=Trust(never=("orders:generate_invoice",))), {"minutes": 1}, False),
+        (Policy(graduation=Trust(R1=99)), {"minutes": 1}, False),
+        (Policy(graduation=Trust(R1=100)), {"minutes": 1}, False),
+        (Policy.model_validate({"two_people": {"risk": ["R1"]}}), {"minutes": 1}, False),
+    ],
+    ids=["at once", "an hour later", "nobody there", "never", "another bar", "score 100", "two people"],
+)
+async def test_what_waited_or_is_no_longer_allowed_asks_instead(
+    lived: Past, policy: Policy, later: dict[str, float], runs: bool
+) -> None:
+    ran = await _running(lived)
+    lived.now += timedelta(minutes=2)
+    later = {"minutes": later["minutes"] - 2} if later["minutes"] else later
+    assert (ran.id in await _claim(lived, still_of(policy), **later)) is runs
+    wanted = ProposalState.EXECUTING if runs else ProposalState.PENDING
+    assert await _state(lived, ran.id) is wanted
+
+
+async def test_a_policy_changed_between_taking_and_sending_holds_the_call_back(lived: Past) -> None:
+    ran = await _running(lived)
+    assert ran.id in await _claim(lived, still_of(Policy()))
+    never = still_of(Policy(graduation=Trust(never=("orders:generate_invoice",))))
+    send = (begin_call, ran.id, 0)
+    assert not await lived.store.do(*send, token="t", now=lived.now, still=never)
+    assert await lived.store.do(*send, token="t", now=lived.now, still=still_of(Policy()))
+
+
+async def test_the_yes_of_the_policy_is_not_one_of_two(lived: Past) -> None:
+    ran = await _running(lived)
+    await lived.store.do(ask_instead, ran.id, lived.now)
+    yes = Decision(ran.id, MAYA, Verdict.APPROVE, "button", lived.now)
+    won, after = await lived.store.do(decide, yes, Terms(people=2))
+    assert won
+    assert after is not None
+    assert after.state is ProposalState.PENDING
+
+
+async def test_what_a_person_tries_again_is_that_persons(lived: Past) -> None:
+    ran = await _running(lived)
+    assert ran.id in await _claim(lived, still_of(Policy()))
+    own = {"token": "t", "now": lived.now}
+    await lived.store.do(begin_call, ran.id, 0, **own)
+    await lived.store.do(end_call, ran.id, 0, state=CallState.REFUSED, error="no", **own)
+    await lived.store.do(finish_execution, ran.id, ProposalState.FAILED, reason="no", **own)
+    won, again = await lived.store.do(retry, Act(ran.id, "U0JONAS", "tried again", lived.now))
+    assert won
+    assert again is not None
+    assert again.decided_by == "U0JONAS"
+    await _claim(lived, Still(allows=lambda *_: False), minutes=1)
+    assert await _state(lived, ran.id) is ProposalState.EXECUTING
+
+
+async def test_a_tap_under_a_clock_that_ran_ahead_does_not_switch_the_dead_man_off(store: Store) -> None:
+    now = datetime(2026, 11, 1, 12, tzinfo=UTC)
+    await store.do(note_human, "U1", now + timedelta(days=400))
+    assert await store.do(last_human, now) == now
+    assert await store.do(last_human, now + timedelta(days=4)) == now
+    await store.do(note_human, "U1", now + HOUR)
+    assert await store.do(last_human, now + timedelta(days=4)) == now + HOUR
+
+
+async def test_the_newest_cases_are_those_decided_last_and_not_those_never_decided(
+    store: Store,
+    now: datetime,
+    store_proposal: Callable[..., NewProposal],
+    new_proposal: Callable[..., NewProposal],
+) -> None:
+    decided, waits = new_proposal(), new_proposal()
+    for one in (decided, waits):
+        await store.do(store_proposal, one)
+    await store.do(_same_kind)
+    await store.do(decide, Decision(decided.id, "U1", Verdict.APPROVE, "button", now))
+    found = await store.do(past_cases, shape="s", most=1)
+    assert [one.proposal.id for one in found] == [decided.id]
+
+
+def _same_kind(connection: Connection) -> None:
+    connection.execute(update(proposals).values(shape="s"))
+
+
+async def test_a_busy_kind_with_a_no_now_and_then_comes_to_its_clean_tail(tmp_path: Path) -> None:
+    """Ten after the last no are enough, though none of them is a week old."""
+    async with past(tmp_path) as made:
+        await made.earn(cases=80)
+        await made.store.do(_turn_off)
+        await made.says(await made.case(1), Verdict.DECLINE)
+        before = await _kind(made)
+        for number in range(9):
+            await made.says(await made.case(number))
+        made.now += HOUR
+        await made.learn()
+        after = await _kind(made)
+        assert (before.k, before.clean_tail, after.k, after.clean_tail) == (1, 0, 1, 9)
+        assert after.n == before.n  # the score waits for the window
+
+
+async def _kind(made: Past) -> Shape:
+    (found,) = await made.store.do(all_shapes)
+    return found
+
+
+def _turn_off(connection: Connection) -> None:
+    for shape in all_shapes(connection):
+        change(connection, shape.hash, ShapeState.ASKING, actor=MAYA, cause="test", at=shape.epoch_at)

@@ -1,0 +1,110 @@
+"""The edges of the policy: score 100, a customer nobody knows, currencies in capitals, and what a card lacks."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from pydantic import ValidationError
+
+from bot.graduation.gate import Gate, judge
+from bot.graduation.lines import score_line
+from bot.graduation.past_kind import PastKind
+from bot.graduation.score import clean_needed, reached
+from bot.policy import Policy, Trust
+from polar.events import Event
+from store.models import CallState, Mode, NewProposal, PlannedCall, Proposal, ProposalState, ShapeState
+from store.trust_models import GateInputs, Judged, NewShape, Past, Shape, Spent
+
+NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
+EVENT = Event(
+    type="order.paid",
+    timestamp=NOW,
+    raw={"type": "order.paid", "data": {"id": "o", "billing_reason": "purchase", "product_id": "pro"}},
+)
+CASE = NewProposal(
+    id="p1",
+    fact_key="",
+    event_id="evt",
+    rule="a-rule",
+    rule_version="v1",
+    subject=None,
+    title="Do it?",
+    because=(),
+    facts=(),
+    risk="R1",
+    always_asks=None,
+    calls=(PlannedCall("orders:generate_invoice", path={"id": "o"}),),
+    created_at=NOW,
+    amount=900,
+    currency="usd",
+    customer_id="c1",
+)
+POLICY = Policy(graduation=Trust(ask_first_of_week=False))
+
+
+def _kind() -> NewShape:
+    found = Gate(POLICY, EVENT, "production").shape(CASE, Past(orders=2))
+    assert found is not None
+    return found
+
+
+def _shape(**changes: object) -> Shape:
+    kind = PastKind.of(_kind(), POLICY.graduation)
+    for number in range(60):
+        kind.learn(number, CASE.calls)
+    found = replace(kind.as_shape(NOW), state=ShapeState.GRADUATED, n=60, customers=20, clean_tail=60)
+    return replace(found, first_at=NOW - timedelta(days=30), **changes)
+
+
+def _judged(case: NewProposal = CASE, policy: Policy = POLICY, **inputs: Spent) -> Judged:
+    hours = {f"{NOW - timedelta(hours=back):%Y-%m-%dT%H}": 9 for back in range(1, 169)}
+    given = GateInputs(
+        _shape(), NOW, secret=b"1", human_at=NOW, hours=hours, first_this_week=False, **inputs
+    )
+    return judge(case, given, policy)
+
+
+def test_a_score_of_100_asks_and_is_no_error() -> None:
+    assert _judged().mode is not Mode.ASKED
+    judged = _judged(policy=Policy(graduation=Trust(R1=100, ask_first_of_week=False)))
+    assert (judged.mode, judged.gate["why"]) == (Mode.ASKED, "its score is below the bar now")
+
+
+def test_no_number_of_cases_reaches_a_limit_of_nothing() -> None:
+    assert not reached(1_000_000, 0, 0, 0)
+    with pytest.raises(ValueError, match="rate of 0"):
+        clean_needed(10, 0, 0, 0)
+
+
+def test_a_case_of_a_customer_nobody_knows_asks_for_its_cap_cannot_hold() -> None:
+    judged = _judged(replace(CASE, customer_id=None))
+    assert judged.mode is Mode.ASKED
+    assert judged.gate["why"] == "nobody knows its customer, so no cap of theirs can hold"
+    assert not judged.breach
+
+
+def test_a_currency_in_capitals_is_the_same_currency() -> None:
+    tables = {"caps": {"action_amount": {"USD": 700}}, "two_people": {"amount": {"Eur": 5}}}
+    policy = Policy.model_validate(tables)
+    assert policy.caps.action_amount == {"usd": 700}
+    assert policy.two_people.amount == {"eur": 5}
+
+
+def test_a_currency_named_twice_is_refused() -> None:
+    with pytest.raises(ValidationError, match="names a currency twice"):
+        Policy.model_validate({"caps": {"day_amount": {"usd": 1, "USD": 2}}})
+
+
+def test_a_card_names_what_is_lacking_beside_the_score() -> None:
+    card = Proposal(
+        **{name: getattr(CASE, name) for name in ("id", "title", "risk")},
+        **_REST,
+    )
+    short = _shape(state=ShapeState.ASKING, customers=3, first_at=NOW - timedelta(days=2))
+    short = replace(short, state=ShapeState.ASKING)
+    said = score_line(card, short, POLICY.graduation, NOW)
+    assert said is not None
+    assert said.endswith("90 reached · not yet: 3 of 10 customers; 2 of 7 days")
+    met = score_line(card, replace(short, customers=10, first_at=NOW - timedelta(days=7)), Trust(), NOW)
+    assert met is not None
+    assert met.endswith("90 reached")
