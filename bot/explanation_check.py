@@ -193,7 +193,7 @@ def _was_there(gate: Mapping[str, Any]) -> bool:
     if gate["human_at"] is None:
         return False
     alone = datetime.fromisoformat(gate["at"]) - datetime.fromisoformat(gate["human_at"])
-    return alone.total_seconds() <= gate["dead_man"]
+    return bool(alone.total_seconds() <= gate["dead_man"])
 
 
 def _under_caps(gate: Mapping[str, Any]) -> bool:
@@ -265,7 +265,7 @@ def _steps(document: Mapping[str, Any]) -> Iterator[Finding]:
     }
     steps = {step["version"]: (step["from_"], step["to"], step["actor"]) for step in document["trail"][1:]}
     yield Finding(told == steps, f"its {len(steps)} changes of state are those of the log")
-    came = [(row["at"], body["kind"], body["source"]) for row, body in _rows(document, "outcome")]
+    came = [(body["at"], body["kind"], body["source"]) for _, body in _rows(document, "outcome")]
     listed = [(one["at"], one["kind"], one["source"]) for one in document["outcomes"]]
     yield Finding(sorted(came) == sorted(listed), f"what came of it later ({len(listed)}) is in the log")
     last = document["trail"][-1]["to"] if document["trail"] else "pending"

@@ -98,7 +98,7 @@ class PolarClient:
 
     @property
     def environment(self) -> str:
-        """"sandbox" or "production", by the address."""
+        """ "sandbox" or "production", by the address."""
         return "sandbox" if "://sandbox-" in self._base else "production"
 
     async def __aenter__(self) -> Self:

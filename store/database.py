@@ -109,7 +109,8 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str,
 
 @cache  # a gate decision needs several of these, and building one costs more than the database's part
 def _insert_new(name: str, table: Table) -> Executable:
-    return (postgresql if name == "postgresql" else sqlite).insert(table).on_conflict_do_nothing()
+    made: Executable = (postgresql if name == "postgresql" else sqlite).insert(table).on_conflict_do_nothing()
+    return made
 
 
 def add_up(
@@ -128,7 +129,8 @@ def add_up(
 def _add_up(name: str, table: Table, key: tuple[str, ...], sums: tuple[str, ...]) -> Executable:
     statement = (postgresql if name == "postgresql" else sqlite).insert(table)
     grown = {column: table.c[column] + statement.excluded[column] for column in sums}
-    return statement.on_conflict_do_update(index_elements=list(key), set_=grown)
+    made: Executable = statement.on_conflict_do_update(index_elements=list(key), set_=grown)
+    return made
 
 
 def in_pieces(query: Select[*Row]) -> Select[*Row]:

@@ -67,7 +67,9 @@ def _trust(connection: Connection) -> Iterator[str]:
 def _outcomes(connection: Connection) -> Iterator[str]:
     """Outcomes that somebody wrote into the database past the log."""
     in_log = select(ledger.c.seq).where(
-        ledger.c.subject == outcomes.c.proposal_id, ledger.c.kind == "outcome", ledger.c.at == outcomes.c.at
+        ledger.c.subject == outcomes.c.proposal_id,
+        ledger.c.kind == "outcome",
+        ledger.c.body.contains('"kind":"' + outcomes.c.kind + '"'),
     )
     rows = connection.execute(select(outcomes.c.kind, outcomes.c.proposal_id).where(~in_log.exists()))
     for row in rows:

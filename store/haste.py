@@ -16,7 +16,7 @@ _NEAR = timedelta(minutes=10) // _MICROSECOND
 
 
 def hasty(connection: Connection, ids: Any) -> set[str]:
-    """Of these proposals (ids, or a query for them), those with a yes less than 2 s after another of its actor.
+    """Of these proposals (ids or a query), those with a yes less than 2 s after another of that person.
 
     Both are compared as they were pressed. What one press approves besides is not meant.
     """

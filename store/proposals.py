@@ -93,8 +93,8 @@ def _proposed(connection: Connection, proposal: NewProposal, by: str) -> dict[st
     """What the log keeps of a new proposal: what it asks, and the fingerprint of the webhook behind it."""
     body = connection.execute(_WEBHOOK, {"event": proposal.event_id}).scalar()
     names = ("kind", "event_id", "rule", "rule_version", "risk", "always_asks", "shape", "title", "digest")
-    names += ("subject", "amount", "currency", "customer_id")
-    return {name: getattr(proposal, name) for name in names} | {
+    more = ("subject", "amount", "currency", "customer_id")
+    return {name: getattr(proposal, name) for name in (*names, *more)} | {
         "by": by,
         "body_sha256": None if body is None else hashlib.sha256(body).hexdigest(),
         "calls": [fingerprint(c.operation, c.path, c.query, c.body) for c in proposal.calls],

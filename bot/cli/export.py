@@ -34,14 +34,18 @@ def _proposals(connection: Connection) -> Iterator[Mapping[str, Any]]:
     for proposal in all_proposals(connection):
         changes = [asdict(change) for change in trail(connection, proposal.id)]
         blind = proposal.state in BLIND
-        yield asdict(proposal) | ({"mode": None, "gate": None} if blind else {}) | {
-            "withheld": WITHHELD if blind else None,
-            "calls": [asdict(call) | _without_secrets(call) for call in proposal.calls],
-            "trail": [{"from": change.pop("from_"), **change} for change in changes],
-            "decisions": [_about(decision) for decision in decisions_of(connection, proposal.id)],
-            "editions": [_edition(edition) for edition in editions_of(connection, proposal.id)],
-            "remarks": [_about(remark) for remark in remarks_of(connection, proposal.id)],
-        }
+        yield (
+            asdict(proposal)
+            | ({"mode": None, "gate": None} if blind else {})
+            | {
+                "withheld": WITHHELD if blind else None,
+                "calls": [asdict(call) | _without_secrets(call) for call in proposal.calls],
+                "trail": [{"from": change.pop("from_"), **change} for change in changes],
+                "decisions": [_about(decision) for decision in decisions_of(connection, proposal.id)],
+                "editions": [_edition(edition) for edition in editions_of(connection, proposal.id)],
+                "remarks": [_about(remark) for remark in remarks_of(connection, proposal.id)],
+            }
+        )
 
 
 def _about(one: Decision | Remark) -> dict[str, Any]:

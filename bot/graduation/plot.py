@@ -28,9 +28,7 @@ _PAPER, _INK, _FAINT, _GRID = "#ffffff", "#1d1c1d", "#616061", "#dddddd"
 _LINE, _BAR, _ALONE = "#1264a3", "#b25e00", "#e3f4ea"
 # Pillow's own font knows ASCII and these; the rest is written with what it has, or as a question mark.
 _DRAWN = frozenset("…“”·\u2019")
-_SPELLED = str.maketrans(
-    {"–": "-", "—": "-", "×": "x", "€": "EUR ", "£": "GBP ", "¥": "Y", "→": "->"}
-)
+_SPELLED = str.maketrans({"–": "-", "—": "-", "×": "x", "€": "EUR ", "£": "GBP ", "¥": "Y", "→": "->"})
 # How an event is marked: its first word decides; anything else is a grey line.
 _MARKS = {"graduated": "#007a5a", "demoted": "#c01343", "audit": "#616061"}
 

@@ -23,7 +23,7 @@ _REFUNDS = ("refund.created", "order.refunded")
 
 
 async def done_before(parts: Parts, event: Event, received_at: datetime) -> Sequence[Done]:
-    """What was done about an event's customer within the outcome window before it; on its own, long before."""
+    """What was done about an event's customer in the outcome window before it; on its own, long before."""
     customer_id, _ = customer_of(event)
     if customer_id is None:
         return ()

@@ -40,7 +40,7 @@ from store.models import (
 from store.proposals import get_proposal
 from store.spending import Since
 from store.taps import Tap
-from store.trust_models import Outcome
+from store.trust_models import Outcome, Still
 from tests.whole_past import (
     EDITION,
     HOUR,
@@ -147,6 +147,7 @@ GIVEN: Mapping[str, Sequence[Any]] = {
     "spoken": [[Spoken(FIRING, new("new"))]],
     "start": ["p", "pending", "5", "%", "\\"],
     "state": list(ProposalState),
+    "still": [Still()],
     "subject": ["PROPOSAL", "order:pending"],
     "tap": [Tap("tap_2", "PROPOSAL", 1, "U1", "button", SOON, reason="So\0")],
     "tap_id": ["tap_1", "tap_2"],

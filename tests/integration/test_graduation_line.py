@@ -13,6 +13,7 @@ from bot.demo.polar.orders import tell_order
 from bot.graduation.assessor import Assessor
 from bot.pipeline import execute
 from store.decisions import decide
+from store.kinds import kinds_page
 from store.labels import recompute
 from store.models import Decision, Mode, Proposal, ProposalKind, ProposalState, ShapeState, Verdict
 from store.pause import pause, resume
@@ -121,10 +122,13 @@ async def test_a_kind_is_earned_offered_turned_on_runs_is_audited_and_falls_at_a
     assert shape.state == ShapeState.ASKING
 
     assert (await regulars.decide(offer)).state == ProposalState.SUCCEEDED
-    assert (await regulars.shape()).state == ShapeState.GRADUATED
+    on = await regulars.shape()
+    assert (on.state, on.decree) == (ShapeState.GRADUATED, False)
 
     ran = await regulars.until(Mode.AUTO)
     assert (ran.state, ran.decided_by, ran.quiet) == (ProposalState.APPROVED, "policy", 1)
+    assert ran.gate is not None
+    assert (ran.gate["decree"], ran.gate["score"] >= ran.gate["target"]) == (False, True)
     assert (await shop.carry_out(ran)).state == ProposalState.SUCCEEDED
     (receipt,) = await shop.store.do(receipts, shop.clock.now.replace(year=2026, month=1), shop.clock.now)
     assert receipt.count >= 1
@@ -144,6 +148,9 @@ async def test_a_kind_is_earned_offered_turned_on_runs_is_audited_and_falls_at_a
     again = await regulars.buys(0)
     assert (again.mode, again.state) == (Mode.ASKED, ProposalState.PENDING)
     await shop.assess()
+    page = await shop.store.do(kinds_page, [hash_], page=1, size=6, now=shop.clock())
+    agreed, audits = page.found[0].audits
+    assert audits - agreed == 1  # the epoch is over, and what ended it is still shown
 
 
 async def test_what_is_kept_is_what_is_made_anew_from_the_log(shop: Line) -> None:

@@ -19,8 +19,10 @@ from store.explained import explained
 from store.gate import ask_instead
 from store.ledger import canonical, row_hash
 from store.models import Mode, OutcomeKind, ProposalState
+from store.outcomes import add_outcome
 from store.pause import pause
 from store.proof import verify
+from store.trust_models import Outcome
 from tests.past_fixture import MAYA, Past, past
 
 
@@ -44,7 +46,12 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, str, dict[st
             found = await made.store.do(explained, id_)
             assert found is not None
             told = json.loads(json.dumps(explanation(found, made.now)))
-            await made.comes(id_, OutcomeKind.UNDONE)
+            late = Outcome(id_, OutcomeKind.UNDONE, "an event", made.now - timedelta(hours=1))
+            await made.store.do(add_outcome, late, made.now)
+            later = await made.store.do(explained, id_)
+            assert later is not None
+            findings = check(json.loads(json.dumps(explanation(later, made.now))))
+            assert [one.words for one in findings if one.fits is False] == []
             await made.store.do(pause, by=MAYA, why="a look", at=made.now)
             return id_, told
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, update
@@ -85,10 +86,9 @@ async def test_what_waited_or_is_no_longer_allowed_asks_instead(
 async def test_a_policy_changed_between_taking_and_sending_holds_the_call_back(lived: Past) -> None:
     ran = await _running(lived)
     assert ran.id in await _claim(lived, still_of(Policy()))
-    never = still_of(Policy(graduation=Trust(never=("orders:generate_invoice",))))
-    send = (begin_call, ran.id, 0)
-    assert not await lived.store.do(*send, token="t", now=lived.now, still=never)
-    assert await lived.store.do(*send, token="t", now=lived.now, still=still_of(Policy()))
+    now, never = lived.now, still_of(Policy(graduation=Trust(never=("orders:generate_invoice",))))
+    assert not await lived.store.do(begin_call, ran.id, 0, token="t", now=now, still=never)
+    assert await lived.store.do(begin_call, ran.id, 0, token="t", now=now, still=still_of(Policy()))
 
 
 async def test_the_yes_of_the_policy_is_not_one_of_two(lived: Past) -> None:
@@ -104,7 +104,7 @@ async def test_the_yes_of_the_policy_is_not_one_of_two(lived: Past) -> None:
 async def test_what_a_person_tries_again_is_that_persons(lived: Past) -> None:
     ran = await _running(lived)
     assert ran.id in await _claim(lived, still_of(Policy()))
-    own = {"token": "t", "now": lived.now}
+    own: dict[str, Any] = {"token": "t", "now": lived.now}
     await lived.store.do(begin_call, ran.id, 0, **own)
     await lived.store.do(end_call, ran.id, 0, state=CallState.REFUSED, error="no", **own)
     await lived.store.do(finish_execution, ran.id, ProposalState.FAILED, reason="no", **own)

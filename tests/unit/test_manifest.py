@@ -91,7 +91,9 @@ def _manifest() -> Any:
 
 
 def test_the_bot_asks_for_exactly_the_scopes_the_checks_know(manifest: Any) -> None:
-    assert {"bot": sorted(SCOPES), "bot_optional": sorted(OPTIONAL_SCOPES)} == manifest["oauth_config"]["scopes"]
+    assert {"bot": sorted(SCOPES), "bot_optional": sorted(OPTIONAL_SCOPES)} == manifest["oauth_config"][
+        "scopes"
+    ]
 
 
 def test_every_scope_and_event_gives_its_reason() -> None:

@@ -12,8 +12,9 @@ from bot.graduation.past_kind import PastKind
 from bot.graduation.score import clean_needed, reached
 from bot.policy import Policy, Trust
 from polar.events import Event
-from store.models import CallState, Mode, NewProposal, PlannedCall, Proposal, ProposalState, ShapeState
-from store.trust_models import GateInputs, Judged, NewShape, Past, Shape, Spent
+from store.models import Mode, NewProposal, PlannedCall, ShapeState
+from store.trust_models import GateInputs, Judged, NewShape, Past, Shape
+from tests.card_states import asked
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 EVENT = Event(
@@ -48,19 +49,17 @@ def _kind() -> NewShape:
     return found
 
 
-def _shape(**changes: object) -> Shape:
+def _shape() -> Shape:
     kind = PastKind.of(_kind(), POLICY.graduation)
     for number in range(60):
         kind.learn(number, CASE.calls)
     found = replace(kind.as_shape(NOW), state=ShapeState.GRADUATED, n=60, customers=20, clean_tail=60)
-    return replace(found, first_at=NOW - timedelta(days=30), **changes)
+    return replace(found, first_at=NOW - timedelta(days=30))
 
 
-def _judged(case: NewProposal = CASE, policy: Policy = POLICY, **inputs: Spent) -> Judged:
+def _judged(case: NewProposal = CASE, policy: Policy = POLICY) -> Judged:
     hours = {f"{NOW - timedelta(hours=back):%Y-%m-%dT%H}": 9 for back in range(1, 169)}
-    given = GateInputs(
-        _shape(), NOW, secret=b"1", human_at=NOW, hours=hours, first_this_week=False, **inputs
-    )
+    given = GateInputs(_shape(), NOW, secret=b"1", human_at=NOW, hours=hours, first_this_week=False)
     return judge(case, given, policy)
 
 
@@ -96,15 +95,22 @@ def test_a_currency_named_twice_is_refused() -> None:
 
 
 def test_a_card_names_what_is_lacking_beside_the_score() -> None:
-    card = Proposal(
-        **{name: getattr(CASE, name) for name in ("id", "title", "risk")},
-        **_REST,
-    )
-    short = _shape(state=ShapeState.ASKING, customers=3, first_at=NOW - timedelta(days=2))
-    short = replace(short, state=ShapeState.ASKING)
+    card = asked(risk="R1")
+    short = replace(_shape(), state=ShapeState.ASKING, customers=3, first_at=NOW - timedelta(days=2))
     said = score_line(card, short, POLICY.graduation, NOW)
     assert said is not None
     assert said.endswith("90 reached · not yet: 3 of 10 customers; 2 of 7 days")
     met = score_line(card, replace(short, customers=10, first_at=NOW - timedelta(days=7)), Trust(), NOW)
     assert met is not None
     assert met.endswith("90 reached")
+
+
+def test_in_a_replay_too_ten_after_the_last_no_are_enough_though_none_is_a_week_old() -> None:
+    kind = PastKind.of(_kind(), POLICY.graduation)
+    kind.count_no(0, NOW, "c1")
+    for minute in range(1, 11):
+        kind.said_yes(0, NOW + timedelta(minutes=minute))
+    kept = kind.as_shape(NOW)
+    assert (kept.n, kept.k, kept.clean_tail) == (1, 1, 10)
+    kind.count_no(0, NOW + timedelta(minutes=4), "c1")  # a yes of them was undone
+    assert kind.as_shape(NOW).clean_tail == 6
