@@ -98,7 +98,7 @@ class PolarClient:
 
     @property
     def environment(self) -> str:
-        """ "sandbox" or "production", by the address."""
+        """Which of Polar's worlds it is, by the address: "sandbox" or "production"."""
         return "sandbox" if "://sandbox-" in self._base else "production"
 
     async def __aenter__(self) -> Self:

@@ -61,12 +61,13 @@ def _row(label: Label, epochs: Sequence[Epoch]) -> dict[str, Any]:
 def epochs_of(connection: Connection, shape: str) -> list[Epoch]:
     """The epochs of a shape, from the log."""
     rows = connection.execute(
-        select(ledger.c.at, ledger.c.body)
+        select(ledger.c.body)
         .where(ledger.c.subject == shape, ledger.c.kind == "shape")
         .order_by(ledger.c.seq)
     )
-    bodies = [(row.at, json.loads(row.body)) for row in rows]
-    return [Epoch(0, None), *(Epoch(body["epoch"], at) for at, body in bodies if body["new_epoch"])]
+    bodies = [json.loads(row.body) for row in rows]
+    begun = [body for body in bodies if body["new_epoch"]]
+    return [Epoch(0, None), *(Epoch(b["epoch"], datetime.fromisoformat(b["epoch_at"])) for b in begun)]
 
 
 def histories(connection: Connection, ids: Sequence[str]) -> list[CaseHistory]:

@@ -5,12 +5,12 @@ from datetime import datetime, timedelta
 from secrets import token_hex
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, select, update
+from sqlalchemy import Connection, Row, bindparam, func, select, update
 
 from store.database import insert_new
 from store.ledger import append
 from store.models import ShapeState
-from store.tables import marks
+from store.tables import marks, proposals
 from store.trust_models import FAMILY_FALLS, FAMILY_WINDOW, POLICY, NewShape, Shape
 from store.trust_tables import shapes
 
@@ -118,12 +118,21 @@ def change(
         "changed_at": at,
         "cause": cause,
     }
+    begins = _begins(connection, before, at)
     if new_epoch:
-        values |= {"epoch_at": at} | _NOTHING_COUNTED
+        values |= {"epoch_at": begins} | _NOTHING_COUNTED
     connection.execute(update(shapes).where(shapes.c.hash == shape).values(values))
     body = {"from": before.state, "to": to, "actor": actor, "cause": cause, "epoch": epoch, "decree": decree}
-    append(connection, "shape", shape, body | {"new_epoch": new_epoch, "words": before.words}, at)
+    body |= {"new_epoch": new_epoch, "words": before.words, "epoch_at": begins.isoformat()}
+    append(connection, "shape", shape, body, at)
     return True
+
+
+def _begins(connection: Connection, shape: Shape, at: datetime) -> datetime:
+    """When an epoch that begins now begins: after all decided before, also when the clock went back."""
+    own = select(func.max(proposals.c.decided_at)).where(proposals.c.shape == shape.hash)
+    newest: datetime | None = connection.execute(own).scalar()
+    return max(at, shape.epoch_at, newest or at)
 
 
 def demote(connection: Connection, shape: str, *, cause: str, at: datetime, actor: str = POLICY) -> list[str]:

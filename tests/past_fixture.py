@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, select
 
@@ -96,7 +97,7 @@ class Past:
         await self.store.do(put, proposal, self._gate)
         return id_
 
-    async def says(self, id_: str, verdict: Verdict = Verdict.APPROVE, **more: str) -> bool:
+    async def says(self, id_: str, verdict: Verdict = Verdict.APPROVE, **more: Any) -> bool:
         """Maya decides a while after it was asked, if she is asked at all; whether she was."""
         found = await self.store.do(get_proposal, id_)
         assert found is not None

@@ -21,7 +21,8 @@ class KindLine:
     """One kind of case in words: `score` its score or why it always asks, `stands` what it does now.
 
     `button` is what may be tapped: TURN_ON, TURN_OFF or nothing; `below`: turning it on would be by decree.
-    `audits` are (agreed, all) over all epochs, `bound` the highest bad rate they leave possible, None without an audit.
+    `audits` are (agreed, all) over all epochs; `bound` is the highest bad rate they leave possible, None
+    without an audit.
     `fell` is when it last lost its trust and why.
     """
 

@@ -66,6 +66,7 @@ LEFT = [Tap(f"tap_{number}", name, 1, "U1", "button", SOON) for number, name in 
 GIVEN: Mapping[str, Sequence[Any]] = {
     "act": [Act("PROPOSAL", "U3", "Said\0.", SOON, MESSAGE)],
     "actor": ["U3"],
+    "alone_since": [NOW],
     "amount": [RICH],
     "approved": [[]],
     "arrivals": [[NewEvent("evt_9", "order.paid", b"{}", "", NOW, NOW)]],
@@ -120,6 +121,7 @@ GIVEN: Mapping[str, Sequence[Any]] = {
     "now": [SOON, LATER],
     "number": [0],
     "older_than": [LATER],
+    "original": ["PROPOSAL"],
     "opened_since": [NOW],
     "outcome": [Outcome("PROPOSAL", OutcomeKind.DISPUTED, "an event\0", SOON)],
     "page": [1, 2],
@@ -155,6 +157,7 @@ GIVEN: Mapping[str, Sequence[Any]] = {
     "to": [ProposalState.APPROVED],
     "token": ["t", "d"],
     "ts": ["1.pending", "2"],
+    "undo": ["pundo"],
     "until": [LATER],
     "user_id": ["U1", "U9"],
     "value": ["ada@example.com", "c1", "a-rule", "U1", ""],
@@ -253,7 +256,7 @@ def _ask(connection: Connection, question: Question, name: str) -> Any:
     found = get_proposal(connection, name)
     arguments: dict[str, Any] = {}
     for each, value in question.arguments.items():
-        if each == "proposal" and value == "PROPOSAL":
+        if each in ("proposal", "original") and value == "PROPOSAL":
             arguments[each] = found or get_proposal(connection, "pending")
         elif each in ("values", "columns"):
             arguments |= value or {}

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from bot.demo.polar import stock
 from bot.demo.polar.orders import tell_order
 from bot.graduation.assessor import Assessor
 from bot.pipeline import execute
+from bot.policy import Policy, Trust
 from store.decisions import decide
 from store.kinds import kinds_page
 from store.labels import recompute
@@ -193,6 +195,19 @@ async def test_a_pause_stops_what_was_approved_and_not_yet_sent(shop: Line) -> N
     )
     assert len(shop.writes) == before
     await shop.store.do(resume, by=MAYA, at=shop.clock())
+
+
+async def test_what_waits_when_the_rules_file_forbids_it_is_not_sent(shop: Line) -> None:
+    regulars = Regulars(shop)
+    await regulars.earn()
+    await regulars.turn_on()
+    ran = await regulars.until(Mode.AUTO)
+    never = Policy(graduation=Trust(never=("orders:generate_invoice",)))
+    parts = replace(shop.parts, rules=replace(shop.parts.rules, policy=never))
+    assert await execute.claim(parts, 10) == []
+    found = await shop.store.do(get_proposal, ran.id)
+    assert found is not None
+    assert found.state == ProposalState.PENDING
 
 
 async def test_nobody_there_for_three_days_and_everything_asks(shop: Line) -> None:

@@ -27,7 +27,7 @@ from hypothesis.stateful import (
 )
 
 from bot.graduation.assessor import Assessor
-from bot.graduation.gate import Gate
+from bot.graduation.gate import Gate, still_of
 from store import Store, open_store
 from store.acts import Act, NewEdition, edit
 from store.assess import assess
@@ -120,6 +120,7 @@ class Trusting(RuleBasedStateMachine):
                 self.comes(kind, 1, amount)
                 self.comes(kind, 2, amount)
         for asked in self._in(S.PENDING):  # so that these amounts are nothing new
+            self.now += timedelta(seconds=3)  # faster, and nothing would be learnt
             self._do(decide, Decision(asked.id, "U1", Verdict.APPROVE, "button", self.now))
         self.work(arrives=True, dies=False)
         self.turn_on_everything()
@@ -267,14 +268,18 @@ class Trusting(RuleBasedStateMachine):
         """A worker takes what is due; between taking and sending, anything may have happened."""
         self.now += timedelta(seconds=1)
         token, until = next(self.tokens), self.now + timedelta(minutes=5)
-        for taken in self._do(claim_approved, token=token, now=self.now, until=until, limit=50):
+        for taken in self._do(
+            claim_approved, token=token, now=self.now, until=until, limit=50, still=still_of(self.policy)
+        ):
             self._send(taken, token, arrives=arrives, dies=dies)
 
     @rule()
     def a_worker_is_overtaken(self) -> None:
         """Taken while trusted, then paused before the call: nothing is sent."""
         token, until = next(self.tokens), self.now + timedelta(minutes=5)
-        taken = self._do(claim_approved, token=token, now=self.now, until=until, limit=3)
+        taken = self._do(
+            claim_approved, token=token, now=self.now, until=until, limit=3, still=still_of(self.policy)
+        )
         was = self._do(paused)
         if was is None:
             self._do(pause, by="U1", why="now", at=self.now)
@@ -287,7 +292,7 @@ class Trusting(RuleBasedStateMachine):
         on_its_own = taken.decided_by == "policy"
         shape = None if taken.shape is None else self._do(get_shape, taken.shape)
         stopped = self._do(paused) is not None
-        if not self._do(begin_call, taken.id, 0, token=token, now=self.now):
+        if not self._do(begin_call, taken.id, 0, token=token, now=self.now, still=still_of(self.policy)):
             assert on_its_own
             left = {"token": token, "now": self.now, "reason": "not now", "due_at": self.now}
             self._do(finish_execution, taken.id, S.APPROVED, **left)
@@ -295,6 +300,7 @@ class Trusting(RuleBasedStateMachine):
         if on_its_own:
             assert CASES[self.kinds[taken.id]][2]
             assert not stopped
+            assert taken.calls[0].operation not in self.policy.graduation.never
             assert shape is not None
             assert (shape.state, shape.epoch) == (ShapeState.GRADUATED, taken.gate["epoch"])
         if dies:

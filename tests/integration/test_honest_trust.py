@@ -13,16 +13,19 @@ from bot.cards.card import CardView, card
 from bot.cards.details import details_view
 from bot.cards.queue import row, show_message
 from bot.cli import export
+from bot.demo.polar import stock
+from bot.demo.polar.orders import tell_order
 from bot.explanation import explanation
 from bot.explanation_check import check
 from bot.graduation.assessor import Assessor
 from bot.graduation.labels import BULK, FAST, RESTATED, YES
 from bot.graduation.lines import audited, score_line
+from bot.pipeline import confirm
 from store.acts import Act
 from store.aftermath import undo
 from store.assess import assess
 from store.decisions import decide
-from store.dossier import dossier
+from store.dossier import decisions_of, dossier
 from store.editions import restate
 from store.execution import begin_call, claim_approved, end_call, finish_execution
 from store.explained import explained
@@ -45,8 +48,10 @@ from store.proposals import get_proposal
 from store.replay import past_cases
 from store.shapes import get_shape
 from store.tables import proposals
+from store.taps import Tap
 from store.trust_models import Outcome
 from store.trust_tables import labels, shapes
+from tests.line_fixture import line
 from tests.past_fixture import MAYA, Past, past
 
 SECOND = timedelta(seconds=1)
@@ -266,17 +271,26 @@ async def _everywhere(made: Past, id_: str) -> str:
     return json.dumps(said) + json.dumps(lines, default=export._plain)
 
 
+class _Anybody:
+    """Who may decide: whoever taps."""
+
+    async def refusal(self, *asked: object, by_id: bool) -> None:
+        return None
+
+
 async def test_a_yes_is_as_fast_as_its_press_however_long_polar_took(tmp_path: Path) -> None:
     async with line(tmp_path) as made:
-        made.polar.order()
-        order = next(iter(made.shop.all("orders")))
-        made.tell("order.paid", "orders", order)
+        rows, product = made.shop, made.polar.order()["product_id"]
+        buyer = stock.add_customer(rows, "Ada", "ada@example.com", address={"country": "DE"})
+        order = stock.add_order(rows, buyer, rows.get("products", product))
+        rows.take()
+        tell_order(rows, "order.paid", order)
         await made.deliver()
         (asked,) = await made.proposals()
         pressed = made.clock()
         made.clock.advance(seconds=20)
         tap = Tap("t:1", asked.id, asked.edition, MAYA, "button", pressed, "t")
-        answer = await confirm.approve(made.parts, tap, None)
+        answer = await confirm.approve(replace(made.parts, authority=_Anybody()), tap, None)  # type: ignore[arg-type]  # a fake
         assert answer.proposal is not None
         (said,) = await made.store.do(decisions_of, asked.id)
         assert said.pressed_at == pressed

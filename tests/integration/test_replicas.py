@@ -19,7 +19,7 @@ from store.database import make_engine, take_turn
 from store.decisions import Terms, approvals, decide
 from store.editions import restate
 from store.execution import begin_call, claim_approved, end_call, finish_execution
-from store.gate import put
+from store.gate import note_human, put
 from store.ledger import append
 from store.models import CallState, Decision, Mode, NewProposal, Proposal, ProposalState, ShapeState, Verdict
 from store.proof import verify
@@ -52,6 +52,7 @@ class Capped:
 
 
 def _trust(connection: Connection) -> None:
+    note_human(connection, "U1", NOW)  # somebody is there
     note_shape(connection, KIND, NOW)
     change(connection, KIND.hash, ShapeState.GRADUATED, actor="U1", cause="t", at=NOW, decree=True)
 
@@ -160,7 +161,7 @@ async def test_what_is_approved_is_what_was_asked_though_it_changes_at_the_same_
 
 async def test_four_programs_write_one_log(rivals: list[Store]) -> None:
     await asyncio.gather(
-        *(rival.do(append, "pause", None, {"number": n}, NOW) for n, rival in _turns(rivals, 60))
+        *(rival.do(append, "test", None, {"number": n}, NOW) for n, rival in _turns(rivals, 60))
     )
 
     found = await rivals[0].do(verify)
@@ -174,7 +175,7 @@ async def test_the_log_is_checked_as_of_one_moment_while_it_grows(
 
     async def write(rival: Store) -> None:
         while not done.is_set():
-            await rival.do(append, "pause", None, {}, NOW)
+            await rival.do(append, "test", None, {}, NOW)
 
     writing = [asyncio.create_task(write(rival)) for rival in rivals[:2]]
     async with open_store(database_url, exclusive=False) as reader:
@@ -321,7 +322,7 @@ async def test_a_program_that_vanishes_in_the_middle_keeps_nobody_from_writing(
         gone = await engine.connect()
         await gone.run_sync(take_turn)
         async with asyncio.timeout(5):
-            await store.do(append, "pause", None, {}, NOW)
+            await store.do(append, "test", None, {}, NOW)
         with pytest.raises(Exception, match=r"idle-in-transaction|connection"):
             await gone.execute(text("SELECT 1"))
         await gone.invalidate()
