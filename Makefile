@@ -24,7 +24,7 @@ run: install
 	$(BIN)/python -m bot run
 
 test: install-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 4 --dist worksteal
 
 lint: install-dev
 	$(BIN)/ruff check .
