@@ -12,7 +12,7 @@ from store.bundles import put_in_bundle
 from store.cards import card_drawn, claim_cards
 from store.database import insert_new
 from store.decisions import Terms, decide
-from store.events import insert_events
+from store.events import insert_events, note_sighting
 from store.execution import begin_call, claim_approved, end_call, finish_execution
 from store.firings import keep_rules
 from store.gate import put
@@ -27,6 +27,7 @@ from store.models import (
     ProposalState,
     RemarkKind,
     ShapeState,
+    Sighting,
     Verdict,
 )
 from store.notices import add_notice
@@ -131,6 +132,9 @@ def prepare(connection: Connection) -> None:
     ]
     insert_events(connection, events)
     keep_rules(connection, {"v1": ("a-rule", {"name": "a-rule"})}, NOW)
+    for subject, status in (("order:old", "paid"), ("refund:old", "succeeded"), ("dispute:old", "lost")):
+        told = {"status": status, "customer_id": "c1", "note": "\0\ud800"}
+        note_sighting(connection, "evt_1", Sighting(subject, True, NOW, 1, told, "c1"))
     note_shape(connection, KIND, NOW)
     change(connection, KIND.hash, ShapeState.GRADUATED, actor="U1", cause="t", at=NOW, decree=True)
     for number, name in enumerate(NAMES[:-1]):

@@ -147,6 +147,8 @@ async def test_an_edit_keeps_what_was_asked_and_counts_once(
         (1, made.title, dict(made.calls[0].path))
     ]
     assert await store.do(edition_at, made.id, now) == 1
+    assert await store.do(edition_at, made.id, later) == 1  # nobody was shown the second yet
+    await store.do(touch, made.id, later, card_at=later)
     assert await store.do(edition_at, made.id, later) == 2
     assert "edited" in await store.do(kinds, made.id)
 

@@ -7,7 +7,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import JSON, Connection, column, insert, table, text
+from sqlalchemy import JSON, Connection, column, insert, inspect, table, text
 
 import store
 from store import open_store
@@ -78,6 +78,9 @@ def _look(connection: Connection) -> dict[str, Any]:
         "proposal": get_proposal(connection, "p1"),
         "dossier": dossier(connection, "p1"),
         "verified": verify(connection),
+        "order": {each["name"]: each["type"] for each in inspect(connection).get_columns("subjects")}[
+            "subject"
+        ],
     }
 
 
@@ -105,4 +108,6 @@ async def test_rows_of_the_second_schema_are_all_there_in_the_third(database_url
     assert [call.path for call in proposal.calls] == [{"id": "o"}]
     known: Dossier = found["dossier"]
     assert [(one.actor, one.verdict, one.edition) for one in known.decisions] == [("U1", Verdict.APPROVE, 1)]
+    order = getattr(found["order"], "collation", None)
+    assert order == ("C" if database_url.startswith("postgresql") else None)  # a prefix is a range
     assert (found["verified"].rows, found["verified"].problems) == (0, ())
