@@ -175,6 +175,10 @@ class Stage:
     async def approve(self, card: Message, who: str, *, thought: float = 20) -> None:
         """Approve a card and wait until it is done. Raises Stuck."""
         await self.tap(card, "approve", who, thought=thought)
+        await self.done(card)
+
+    async def done(self, card: Message) -> None:
+        """Wait until what was approved is done. Raises Stuck."""
         done = ("Done: ", "Turned on: ")
         await self.until(lambda: self.shown(card).text.startswith(done), f"{card.text!r} to be done")
 

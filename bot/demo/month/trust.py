@@ -177,6 +177,9 @@ def _day_in_words(ran: int, audited: int) -> str:
     return f"{own} by itself, {audits}, agreed." if ran < 2 else f"{own} by themselves, {audits}, agreed."
 
 
+_A_LOOK = 3.0  # seconds between two taps
+
+
 async def _asked_sales(stage: Stage, people: list[Row], cast: Cast) -> None:
     """Each buys once; what is asked is approved."""
     sold = await asyncio.gather(*(stage.sale(one, cast.credits) for one in people))
@@ -188,6 +191,7 @@ async def _approve_all(stage: Stage, cards: list[Message]) -> None:
     who = (stage.team.maya, stage.team.jonas)
     await stage.rest()
     await stage.later(seconds=stage.story.random.uniform(20, 150))
-    await asyncio.gather(
-        *(stage.approve(card, who[place % 2], thought=0) for place, card in enumerate(cards))
-    )
+    for place, card in enumerate(cards):
+        await stage.later(seconds=_A_LOOK)  # whoever taps one after the other without a look earns no trust
+        await stage.tap(card, "approve", who[place % 2], thought=0)
+    await asyncio.gather(*(stage.done(card) for card in cards))
