@@ -24,9 +24,9 @@ from store.acts import (
     release,
     snooze,
 )
-from store.errors import StoreError
+from store.engine.errors import StoreError
 from store.models import Proposal, ProposalState
-from store.proposals import get_proposal
+from store.proposals.proposals import get_proposal
 
 log = logging.getLogger(__name__)
 

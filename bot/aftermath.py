@@ -7,21 +7,21 @@ from functools import partial
 
 from bot import cards
 from bot.cards import whispers
-from bot.cards.effects import does
+from bot.config.policy import ends
 from bot.person import Person
 from bot.pipeline.confirm import terms
 from bot.pipeline.parts import LEASE, Parts, new_token
-from bot.pipeline.reads import Reads
 from bot.pipeline.reconcile import ClaimedDoubt, Seen, examine
 from bot.pipeline.stakes import digest_of_proposal
 from bot.pipeline.undo import as_polar_call, changed_since, inverses
-from bot.policy import ends
+from bot.proposals.reads import Reads
+from bot.ui.effects import does
 from polar.catalog import operations
 from polar.errors import PolarError
 from store import aftermath
 from store.acts import Act, Came
 from store.models import NewProposal, PlannedCall, Proposal, ProposalKind, ProposalState
-from store.proposals import get_proposal
+from store.proposals.proposals import get_proposal
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +129,7 @@ class Aftermath:
     async def _carried(
         self, person: Person, proposal: Proposal, how: Callable[..., Came], said: str, late: str
     ) -> Told:
-        # The id and not the name: wherever this is read it stands as a mention (bot.cards.text.told).
+        # The id and not the name: wherever this is read it stands as a mention (bot.ui.text.told).
         act = Act(proposal.id, person.user_id, f"{person.user_id} {said}.", self._parts.clock())
         won, _ = await self._parts.store.do(how, act)
         if not won:

@@ -13,8 +13,8 @@ from bot.cards import whispers
 from bot.cards.buttons import CHECK, MARK_DONE, MARK_NOT_DONE, RETRY
 from bot.person import Person, person_of
 from bot.pipeline.parts import Parts
-from bot.slack import SlackError
-from store.errors import StoreError
+from bot.slack.client import SlackError
+from store.engine.errors import StoreError
 
 log = logging.getLogger(__name__)
 

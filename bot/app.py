@@ -18,12 +18,13 @@ from bot.aftermath_buttons import AftermathButtons
 from bot.assemble import assemble
 from bot.bundles import Bundles
 from bot.card_menu import CardMenu
+from bot.checks.checklist import SetUp
 from bot.desk import Desk
 from bot.feed import Feed
 from bot.home_tab import HomeTab
 from bot.last_errors import remembered
 from bot.links import Links
-from bot.listeners import register
+from bot.listeners.buttons import register
 from bot.membership import Membership
 from bot.metrics import BACKLOG, EVENTS, PROPOSALS
 from bot.pipeline.parts import Parts
@@ -32,12 +33,11 @@ from bot.proposing import Proposing
 from bot.rules import RulesError, RuleSet, load_rules
 from bot.schedule import timers
 from bot.screens import Screens
-from bot.set_up import SetUp
 from bot.settings import Settings
-from bot.slack import Slack, SlackError
+from bot.slack.client import Slack, SlackError
+from bot.slack.socket_mode import SocketModeFailed, Supervisor
 from bot.slack_http import slack_events
 from bot.slash_command import SlashCommand
-from bot.socket_mode import SocketModeFailed, Supervisor
 from bot.threads import Threads
 from bot.trust_buttons import TrustButtons
 from bot.trust_screen import TrustScreen
@@ -45,12 +45,12 @@ from bot.web import MOST_BYTES, Handler, Probe, health, metrics, webhook
 from bot.worker import Worker
 from polar.webhooks import Verifier
 from store import Store, open_store
-from store.errors import StoreError
-from store.events import count_events
+from store.engine.errors import StoreError
+from store.events.events import count_events
 from store.execution import recover_stranded, release_claims
 from store.firings import keep_rules
 from store.models import EventState, ProposalState
-from store.proposals import count_proposals
+from store.proposals.proposals import count_proposals
 
 log = logging.getLogger(__name__)
 

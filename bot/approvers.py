@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from bot.deciders import Deciders, EverybodyListed
 from bot.settings import Approvers
-from bot.slack import Slack, SlackError, SlackRefused, SlackUser
+from bot.slack.client import Slack, SlackError, SlackRefused, SlackUser
 from store.models import Proposal
 
 T = TypeVar("T")

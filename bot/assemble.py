@@ -14,7 +14,7 @@ from bot.pace import Pace
 from bot.pipeline.parts import Parts
 from bot.rules import RuleSet
 from bot.settings import Settings
-from bot.slack import TIMEOUT, Slack
+from bot.slack.client import TIMEOUT, Slack
 from polar.client import PolarClient
 from store import Store
 

@@ -10,7 +10,7 @@ from typing import Any
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
 from bot.acting import Acting
-from bot.answers import Answer, Came
+from bot.approvals.results import Answer, Came
 from bot.cards import bundle as on_card
 from bot.cards import gone
 from bot.cards.reasons import REASON_ALL
@@ -26,17 +26,17 @@ from bot.cards.review import (
     review_view,
     said_view,
 )
-from bot.cards.text import clean, escape
 from bot.carving import one_by_one
 from bot.desk import Desk
-from bot.listeners import done_or_kept
+from bot.listeners.buttons import done_or_kept
 from bot.person import Person, person_of
 from bot.pipeline.parts import Parts
-from bot.slack import SlackError
+from bot.slack.client import SlackError
+from bot.ui.text import clean, escape
 from store.bundles import close_bundle, get_bundle, give_own_card
-from store.errors import StoreError
+from store.engine.errors import StoreError
 from store.models import Bundle, Proposal, ProposalState
-from store.proposals import get_proposal
+from store.proposals.proposals import get_proposal
 
 log = logging.getLogger(__name__)
 

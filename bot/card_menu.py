@@ -12,17 +12,17 @@ from bot.acting import Acted, Acting, ending
 from bot.cards import details, gone, menu
 from bot.cards.buttons import WHY
 from bot.cards.reasons import OTHER, REASON
-from bot.cards.text import fitted
 from bot.forms.values import entry
 from bot.links import Links
+from bot.listeners.snooze_times import OFFERED
 from bot.person import Person, person_of
 from bot.pipeline.parts import Parts
 from bot.proposing import Proposing
-from bot.slack import SlackError
-from bot.until import OFFERED
+from bot.slack.client import SlackError
+from bot.ui.text import fitted
 from store.dossier import dossier
 from store.models import Proposal
-from store.proposals import get_proposal
+from store.proposals.proposals import get_proposal
 
 log = logging.getLogger(__name__)
 

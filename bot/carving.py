@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
 
-from bot.policy import Policy
+from bot.config.policy import Policy
 from polar.catalog import Risk
 from store.models import Bundle, Proposal
 

@@ -4,14 +4,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from bot.policy import Policy, people
+from bot.config.policy import Policy, people
 from bot.rules import RuleSet
 from bot.settings import Approvers
 from polar.catalog import Risk
 from store import Store
 from store.firings import rule_source
 from store.models import Proposal
-from store.proposals import get_proposal
+from store.proposals.proposals import get_proposal
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,20 +4,21 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bot import answers, cards
+from bot import cards
 from bot.aftermath import Aftermath
-from bot.answers import Answer, Came
+from bot.approvals import results
+from bot.approvals.results import Answer, Came
 from bot.approvers import Authority
 from bot.cards import whispers
 from bot.pipeline import confirm
 from bot.pipeline.parts import Parts, new_token
 from bot.proposing import Person
-from bot.slack import SlackError
+from bot.slack.client import SlackError
 from store import taps
 from store.decisions import barred, decide, take_back
-from store.errors import StoreError
+from store.engine.errors import StoreError
 from store.models import Decision, Proposal, ProposalState, Verdict
-from store.proposals import get_proposal
+from store.proposals.proposals import get_proposal
 
 log = logging.getLogger(__name__)
 
@@ -135,7 +136,7 @@ class Desk:
     ) -> Answer:
         proposal = await self._parts.store.do(get_proposal, proposal_id)
         if proposal is None:
-            return answers.gone()
+            return results.gone()
         refused = await confirm.refusal(self._parts, proposal, person.user_id, person.team_id, via=via)
         if refused is not None:
             return refused
@@ -151,7 +152,7 @@ class Desk:
         )
         won, now = await self._parts.store.do(decide, decision)
         if won or now is None:
-            return Answer(Came.DECLINED, whispers.DECLINED, now) if won else answers.gone()
+            return Answer(Came.DECLINED, whispers.DECLINED, now) if won else results.gone()
         bar = barred(now, Verdict.DECLINE, decision.edition)
         return await confirm.lost(self._parts, now, bar, person.user_id)
 
@@ -168,7 +169,7 @@ class Desk:
     async def _undone(self, person: Person, proposal_id: str, via: str) -> Answer:
         proposal = await self._parts.store.do(get_proposal, proposal_id)
         if proposal is None:
-            return answers.gone()
+            return results.gone()
         refused = await confirm.refusal(self._parts, proposal, person.user_id, person.team_id, via=via)
         if refused is not None:
             return refused

@@ -12,7 +12,7 @@ from bot.forms.redaction import redacted
 from polar.catalog import operations
 from store.explained import Explained, LogRow
 from store.models import Call, Mode, Proposal, StoredEvent
-from store.trust_models import Shape
+from store.models.graduation import Shape
 
 FORMAT = "polar-approvals explanation 1"
 _DRAW = (

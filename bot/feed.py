@@ -10,7 +10,7 @@ from polar.client import VERSION
 from store.feed import Arrival, flow
 from store.models import ProposalState
 from store.pause import Paused, paused
-from store.proposals import count_proposals
+from store.proposals.proposals import count_proposals
 
 
 class Socket(Protocol):

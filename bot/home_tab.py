@@ -12,25 +12,25 @@ from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
-from bot.answers import Answer
+from bot.approvals.results import Answer
 from bot.cards.card import APPROVE, DECLINE
 from bot.cards.home import HOME_LOOK, HOME_OPEN, Home, home_view, outside_view
-from bot.cards.text import Block, escape
+from bot.checks.checklist import SetUp
 from bot.desk import Desk
 from bot.feed import Feed
 from bot.links import Links
-from bot.listeners import asked
+from bot.listeners.buttons import asked
+from bot.listeners.priority import SOON, next_card
 from bot.person import Person, person_of
 from bot.pipeline.parts import Parts
 from bot.screens import Screens
-from bot.set_up import SetUp
-from bot.slack import SlackError, SlackRefused
-from bot.urgency import SOON, next_card
+from bot.slack.client import SlackError, SlackRefused
+from bot.ui.text import Block, escape
 from bot.worker import Lane
-from store.errors import StoreError
+from store.engine.errors import StoreError
 from store.listing import candidates, queue, today
-from store.proposals import count_proposals, get_proposal
-from store.viewers import claim_drawing, forget_viewer, home_viewers, opened_home
+from store.messages.home_viewers import claim_drawing, forget_viewer, home_viewers, opened_home
+from store.proposals.proposals import count_proposals, get_proposal
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 
-from bot.slack import Slack, SlackError
+from bot.slack.client import Slack, SlackError
 from store import Store
 from store.listing import card_places
 from store.models import Proposal

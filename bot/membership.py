@@ -9,9 +9,9 @@ from slack_bolt.async_app import AsyncApp, AsyncBoltContext
 from bot.cards.home import greeting
 from bot.feed import Feed
 from bot.pipeline.parts import Parts
-from bot.slack import SlackError, SlackNotSent, SlackRefused
-from store.errors import StoreError
-from store.greetings import first_time, not_greeted
+from bot.slack.client import SlackError, SlackNotSent, SlackRefused
+from store.engine.errors import StoreError
+from store.messages.greetings import first_time, not_greeted
 
 log = logging.getLogger(__name__)
 

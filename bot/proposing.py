@@ -8,9 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from bot.editing import Editing, is_edit
+from bot.config.policy import ends
 from bot.forms import names, wording
-from bot.forms.about import subject_of, watched_in
 from bot.forms.blocks import (
     ADD,
     ADDED,
@@ -25,23 +24,24 @@ from bot.forms.blocks import (
     page_view,
 )
 from bot.forms.drafts import Draft, Drafts, chosen_operation
+from bot.forms.edit import Editing, is_edit
 from bot.forms.fields import Form, Leaf, all_leaves
 from bot.forms.lookup import Lookup
+from bot.forms.pages import Adder, Item, More
 from bot.forms.search import proposable, search
-from bot.forms.steps import Adder, Item, More
+from bot.forms.subject import subject_of, watched_in
 from bot.forms.values import Composed, check, compose, currencies, entry
 from bot.person import Person as Person  # noqa: PLC0414 - others know it from here
 from bot.pipeline.parts import Parts
-from bot.pipeline.reads import Reads
 from bot.pipeline.stakes import digest_of_proposal, money_of
 from bot.pipeline.sums import Fact, money_facts, with_money
-from bot.policy import ends
-from bot.slack import SlackError
+from bot.proposals.reads import Reads
+from bot.slack.client import SlackError
 from polar.catalog import Call
 from polar.errors import PolarError
-from store.errors import StoreError
+from store.engine.errors import StoreError
 from store.models import NewProposal, PlannedCall, Proposal
-from store.proposals import propose_by_hand
+from store.proposals.proposals import propose_by_hand
 
 log = logging.getLogger(__name__)
 

@@ -13,14 +13,14 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from bot.cards import Message
 from bot.cards.digest import Day, digest, escalation, reminder
 from bot.cards.trust import receipts_block
+from bot.config.policy import Schedule
 from bot.pipeline.parts import Parts
-from bot.policy import Schedule
-from bot.slack import SlackError
+from bot.slack.client import SlackError
 from bot.trust import Trust
 from store.ledger import head
+from store.messages.outbox import add_notice
 from store.models import Proposal
-from store.notices import add_notice
-from store.numbers import decided_between, numbers
+from store.proposals.stats import decided_between, numbers
 from store.timers import call_people, expire, has_notice, to_escalate, to_remind, waiting_since
 
 log = logging.getLogger(__name__)

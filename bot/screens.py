@@ -23,20 +23,20 @@ from bot.cards.queue import (
     queue_message,
     show_message,
 )
-from bot.cards.text import escape
 from bot.feed import Feed, said
 from bot.links import Links
+from bot.listeners.priority import SOON
 from bot.pipeline.parts import Parts
 from bot.pipeline.views import view_of
 from bot.proposing import Person
-from bot.rule_list import reasons, rule_lines
 from bot.trust_screen import TrustScreen
-from bot.urgency import SOON
+from bot.ui.rule_lines import reasons, rule_lines
+from bot.ui.text import escape
 from store.activity import rule_activity
 from store.listing import beginning, history, mine, queue, whole
 from store.models import Proposal
 from store.pause import Paused, pause, paused, resume
-from store.proposals import count_proposals
+from store.proposals.proposals import count_proposals
 
 _USER = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>")
 _MAIL = re.compile(r"<mailto:([^|>]+)(?:\|[^>]*)?>")

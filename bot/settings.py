@@ -11,9 +11,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from typing_extensions import override
 
-from bot import setting_values
+from bot.config import validators
+from bot.config.validators import WHERE, Approvers
 from bot.pace import SLACK, Tier
-from bot.setting_values import WHERE, Approvers
 
 __all__ = ["PLAIN", "SECRETS", "WHERE", "Approvers", "Settings", "SettingsError", "load_settings"]
 
@@ -55,23 +55,23 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
-    slack_bot_token: Annotated[SecretStr, AfterValidator(setting_values.token("xoxb-"))]
-    slack_app_token: Annotated[SecretStr, AfterValidator(setting_values.token("xapp-"))] | None = None
-    slack_signing_secret: Annotated[SecretStr, AfterValidator(setting_values.token())] | None = None
-    slack_channel: Annotated[str, AfterValidator(setting_values.channel)]
-    slack_api_url: Annotated[str, AfterValidator(setting_values.slack_api_url)] = "https://slack.com/api/"
-    approvers: Annotated[Approvers, BeforeValidator(setting_values.approvers)] = Approvers(
+    slack_bot_token: Annotated[SecretStr, AfterValidator(validators.token("xoxb-"))]
+    slack_app_token: Annotated[SecretStr, AfterValidator(validators.token("xapp-"))] | None = None
+    slack_signing_secret: Annotated[SecretStr, AfterValidator(validators.token())] | None = None
+    slack_channel: Annotated[str, AfterValidator(validators.channel)]
+    slack_api_url: Annotated[str, AfterValidator(validators.slack_api_url)] = "https://slack.com/api/"
+    approvers: Annotated[Approvers, BeforeValidator(validators.approvers)] = Approvers(
         frozenset(), frozenset()
     )
-    polar_access_token: Annotated[SecretStr, AfterValidator(setting_values.token("polar_oat_", strict=False))]
+    polar_access_token: Annotated[SecretStr, AfterValidator(validators.token("polar_oat_", strict=False))]
     polar_webhook_secret: Annotated[SecretStr, Field(min_length=1)]
     polar_server: Literal["production", "sandbox"] = "production"
-    polar_api_url: Annotated[str, AfterValidator(setting_values.polar_api_url)] | None = None
-    database_url: Annotated[SecretStr, AfterValidator(setting_values.database_url)] = SecretStr(
+    polar_api_url: Annotated[str, AfterValidator(validators.polar_api_url)] | None = None
+    database_url: Annotated[SecretStr, AfterValidator(validators.database_url)] = SecretStr(
         "sqlite+aiosqlite:///data/polar-approvals.db"
     )
     rules_file: Path | None = None
-    host: Annotated[str, AfterValidator(setting_values.host)] = "127.0.0.1"
+    host: Annotated[str, AfterValidator(validators.host)] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     warnings: tuple[str, ...] = ()
     """What `load_settings` found odd but usable; one sentence each."""
@@ -196,7 +196,7 @@ def _with_files(given: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
 
 
 def _read_secret(path: str) -> str:
-    if setting_values.kind(path) or "://" in path:
+    if validators.kind(path) or "://" in path:
         raise ValueError("holds a secret itself. Write the path of a file that holds it.")
     try:
         value = Path(path).read_text(encoding="utf-8").strip()
@@ -228,7 +228,7 @@ def _warnings(environ: Mapping[str, str], values: Mapping[str, str]) -> Iterator
         )
     secret = values.get("POLAR_WEBHOOK_SECRET", "")
     try:
-        setting_values.refuse_wrapping(secret)
+        validators.refuse_wrapping(secret)
     except ValueError as error:  # Polar once took any text, so it is kept as it is
         yield f"POLAR_WEBHOOK_SECRET {error}"
     if secret.startswith(("polar_oat_", "xoxb-", "xapp-", "https://")):

@@ -14,7 +14,7 @@ from bot.commands import COMMANDS, Asked, read_command
 from bot.person import person_of
 from bot.proposing import Proposing
 from bot.screens import Screens
-from store.errors import StoreError
+from store.engine.errors import StoreError
 
 log = logging.getLogger(__name__)
 

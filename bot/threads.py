@@ -10,19 +10,19 @@ from slack_bolt.async_app import AsyncApp, AsyncBoltContext
 
 from bot.acting import Acted, Acting
 from bot.cards import details
-from bot.cards.text import Element, bullets, clean, escape, fitted, glue, line, rich, words
 from bot.cards.whispers import Whisper
 from bot.desk import Desk
+from bot.listeners.snooze_times import until
+from bot.listeners.thread_commands import Asked, help_line, is_addressed, plain_text, read, user_of
 from bot.person import Person, writer_of
 from bot.pipeline.parts import Parts
-from bot.slack import SlackError
-from bot.thread_words import Asked, help_line, is_addressed, plain_text, read, user_of
-from bot.until import until
+from bot.slack.client import SlackError
+from bot.ui.text import Element, bullets, clean, escape, fitted, glue, line, rich, words
 from store.dossier import Thread, edition_at, in_thread
+from store.messages.outbox import add_notice
 from store.models import Proposal
-from store.notices import add_notice
-from store.proposals import get_proposal
-from store.remarks import keep_message, mend_message
+from store.proposals.comments import keep_message, mend_message
+from store.proposals.proposals import get_proposal
 
 log = logging.getLogger(__name__)
 

@@ -6,18 +6,18 @@ from datetime import datetime
 
 from bot.cards.trust import Ran
 from bot.cards.trust_list import left_today
+from bot.config.policy import Caps
 from bot.graduation import score
 from bot.graduation.standing import always_human, lacks
 from bot.person import Person
 from bot.pipeline.parts import Parts
-from bot.policy import Caps
 from polar.catalog import Risk
-from store.errors import StoreError
+from store.engine.errors import StoreError
 from store.gate import note_human
 from store.models import ShapeState
+from store.models.graduation import Shape
 from store.receipts import Receipt, receipts
 from store.shapes import all_shapes, change, find_shape, graduate
-from store.trust_models import Shape
 
 log = logging.getLogger(__name__)
 

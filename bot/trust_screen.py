@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from bot import cards
-from bot.cards.text import Block, clean, escape
 from bot.cards.trust import receipts_block
 from bot.cards.trust_list import (
     PAGE,
@@ -24,14 +23,15 @@ from bot.graduation.standing import always_human, lacks, opted_in, standard_of
 from bot.graduation.thresholds import STANDARDS
 from bot.person import Person
 from bot.pipeline.parts import Parts
-from bot.slack import SlackError, SlackRefused
+from bot.slack.client import SlackError, SlackRefused
 from bot.trust import Trust
+from bot.ui.text import Block, clean, escape
 from polar.catalog import Risk
-from store.errors import StoreError
+from store.engine.errors import StoreError
 from store.kinds import Kind, KindsPage, course, kinds_page
 from store.models import ShapeState
+from store.models.graduation import Shape
 from store.shapes import find_shape
-from store.trust_models import Shape
 
 _LONGEST = 100  # characters of what is looked for
 _NOT_STORED = "The database does not answer. Nothing was changed. Try again in a moment."

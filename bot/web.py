@@ -11,7 +11,7 @@ from bot.metrics import REGISTRY, WEBHOOKS
 from polar.events import NotAnEvent, read_type
 from polar.webhooks import MalformedDelivery, UntrustedDelivery, Verifier
 from store import Store
-from store.errors import StoreError
+from store.engine.errors import StoreError
 from store.models import NewEvent
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from bot.pipeline import announce, assess, confirm, execute, notices, poll, propose, reconcile, waits
 from bot.pipeline.parts import Parts
-from store.errors import StoreClosed
+from store.engine.errors import StoreClosed
 
 log = logging.getLogger(__name__)
 

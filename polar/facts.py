@@ -6,8 +6,8 @@ from typing import Any
 
 from polar import models
 from polar.events import Event
-from polar.money import format_money
 from polar.polled import POLLED
+from polar.text.money import format_money
 from polar.wording import (
     access,
     benefit_name,

@@ -7,7 +7,7 @@ from typing import Any
 
 from polar.event_fields import FieldTree
 from polar.models import Customer, MinorUnits, Part, Resource, UtcDatetime
-from polar.money import format_money
+from polar.text.money import format_money
 from polar.wording import contact, counted, day, person, words
 
 

@@ -6,7 +6,7 @@ Text that customers type is made one harmless line; escaping it for Slack is the
 from datetime import datetime
 
 from polar import models
-from polar.money import format_money
+from polar.text.money import format_money
 
 NAME_LIMIT = 60
 """Characters of one name in a sentence: two long names still leave room for what happened."""

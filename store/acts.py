@@ -9,10 +9,10 @@ from sqlalchemy import Connection, delete, insert, select
 
 from store.execution import WORKER
 from store.ledger import append, fingerprint
+from store.messages.outbox import add_notice
 from store.models import CallState, PlannedCall, Proposal, ProposalState, RemarkKind
-from store.notices import add_notice
-from store.proposals import get_proposal, lock_proposal, touch
-from store.remarks import add_remark
+from store.proposals.comments import add_remark
+from store.proposals.proposals import get_proposal, lock_proposal, touch
 from store.tables import calls, editions, proposals
 
 # An approved proposal on hold is due in this year; what goes beyond it is the rest of its hold.

@@ -16,11 +16,11 @@ from store.decisions import Terms, decide
 from store.doubt import after_doubt, claim_doubt
 from store.ledger import append
 from store.models import CallState, Decision, NewProposal, Proposal, ProposalState, RemarkKind, Verdict
+from store.models.graduation import POLICY
 from store.outcomes import asked_to_undo
-from store.proposals import advance, get_proposal, insert_proposal, lock_proposal, touch
-from store.remarks import add_remark
+from store.proposals.comments import add_remark
+from store.proposals.proposals import advance, get_proposal, insert_proposal, lock_proposal, touch
 from store.tables import calls, proposals
-from store.trust_models import POLICY
 from store.undoing import settle_undo
 
 _IN_DOUBT = (CallState.UNKNOWN, CallState.SENDING)

@@ -10,13 +10,13 @@ from sqlalchemy import Connection, select, update
 
 from store.database import insert_new
 from store.labels import relabel, tally
+from store.messages.outbox import add_notice
 from store.models import ProposalKind, ProposalState, ShapeState
-from store.notices import add_notice
-from store.proposals import advance, propose_by_hand
+from store.models.graduation import PROGRAM, Assessor, LastOffer
+from store.proposals.proposals import advance, propose_by_hand
 from store.replay import draw_secret, past_cases
 from store.shapes import get_shape, graduate
 from store.tables import marks, proposals
-from store.trust_models import PROGRAM, Assessor, LastOffer
 from store.trust_tables import labels, ledger, shapes
 
 _READ, _RIPE = (

@@ -23,9 +23,9 @@ from sqlalchemy import (
 
 from store.cards import BEHIND, IN_BUNDLE_ONLY, NO_CARD, card_free, claim_cards, redraw_bundles
 from store.columns import UtcDateTime
+from store.messages.outbox import LINE, add_notice
 from store.models import Bundle, Proposal, ProposalKind, ProposalState
-from store.notices import LINE, add_notice
-from store.proposals import read_proposal, with_calls
+from store.proposals.proposals import read_proposal, with_calls
 from store.tables import bundles, proposals
 
 MOST = 100  # proposals in one bundle: the most that a person goes through

@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, case, func, literal, or_, select, update
 
 from store.columns import UtcDateTime
+from store.messages.outbox import LINE, add_notice
 from store.models import Proposal, ProposalState, Transition
-from store.notices import LINE, add_notice
-from store.proposals import read_proposal, read_transition, with_calls
+from store.proposals.proposals import read_proposal, read_transition, with_calls
 from store.tables import bundles, proposals, transitions
 
 # A card of something just decided goes before one that is merely changed: somebody is looking at it.

@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from store.errors import StoreLocked, StoreUnreachable
+from store.engine.errors import StoreLocked, StoreUnreachable
 
 Row = TypeVarTuple("Row")
 # A transaction is over in milliseconds: whoever says nothing for so long in the middle of one has vanished.

@@ -7,11 +7,11 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from store.events import get_event, latest_state
+from store.events.events import get_event, latest_state
 from store.models import Decision, Proposal, Verdict
-from store.proposals import get_proposal, read_proposal, trail
+from store.proposals.comments import remarks_of
+from store.proposals.proposals import get_proposal, read_proposal, trail
 from store.record import Dossier, Edition
-from store.remarks import remarks_of
 from store.tables import bundles, decisions, editions, proposals, rule_versions
 
 _EARLIER = 10  # proposals of the same customer that are shown

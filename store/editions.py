@@ -8,8 +8,8 @@ from store.acts import keep_edition, replace_calls
 from store.execution import WORKER
 from store.ledger import append, fingerprint
 from store.models import NewProposal, Proposal, ProposalState, RemarkKind
-from store.proposals import advance, get_proposal, lock_proposal, touch
-from store.remarks import add_remark
+from store.proposals.comments import add_remark
+from store.proposals.proposals import advance, get_proposal, lock_proposal, touch
 from store.undoing import settle_undo
 
 

@@ -19,10 +19,10 @@ from store.models import (
     ProposalState,
     RemarkKind,
 )
-from store.proposals import advance, get_proposal, read_call
-from store.remarks import add_remark
+from store.models.graduation import Still
+from store.proposals.comments import add_remark
+from store.proposals.proposals import advance, get_proposal, read_call
 from store.tables import bundles, calls, events, firings, notices, proposals, taps
-from store.trust_models import Still
 from store.undoing import settle_undo
 
 WORKER = "polar-approvals"

@@ -8,9 +8,9 @@ from sqlalchemy import Connection, select
 from store.dossier import dossier
 from store.ledger import START, head
 from store.models import OutcomeKind
+from store.models.graduation import Outcome, Shape
 from store.record import Dossier
 from store.shapes import get_shape
-from store.trust_models import Outcome, Shape
 from store.trust_tables import ledger, outcomes
 
 

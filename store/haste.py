@@ -6,8 +6,8 @@ from typing import Any
 from sqlalchemy import BigInteger, Connection, and_, func, or_, select, type_coerce
 
 from store.models import Verdict
+from store.models.graduation import POLICY, PROGRAM
 from store.tables import decisions
-from store.trust_models import POLICY, PROGRAM
 
 _MICROSECOND = timedelta(microseconds=1)
 _TOO_SOON = timedelta(seconds=2) // _MICROSECOND

@@ -20,9 +20,9 @@ from store.models import (
     ShapeState,
     Verdict,
 )
+from store.models.graduation import POLICY, PROGRAM, CaseHistory, Label, Outcome
 from store.shapes import get_shape
 from store.tables import calls, decisions, editions, proposals
-from store.trust_models import POLICY, PROGRAM, CaseHistory, Label, Outcome
 from store.trust_tables import labels, ledger, outcomes, shapes
 
 Labeller = Callable[[CaseHistory], Label | None]

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, not_, or_, select
 
 from store.models import Mode, Proposal, ProposalState, Transition, Verdict
-from store.proposals import get_proposal, read_proposal, trail
+from store.proposals.proposals import get_proposal, read_proposal, trail
 from store.tables import bundles, decisions, proposals
 from store.worth import worth_in_sql
 

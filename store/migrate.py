@@ -6,7 +6,7 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from store.database import foreign_keys_off, take_migration_lock
-from store.errors import StoreOutdated, StoreTooNew
+from store.engine.errors import StoreOutdated, StoreTooNew
 from store.trust_tables import metadata
 
 # The newest revision in migrations/versions; a test compares them. Loading Alembic costs a fifth of a

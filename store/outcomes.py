@@ -7,9 +7,9 @@ from sqlalchemy import Connection, select, update
 from store.database import insert_new
 from store.ledger import append
 from store.models import Mode, OutcomeKind, Proposal, ProposalState
+from store.models.graduation import POLICY, PROGRAM, Outcome
 from store.shapes import demote
 from store.tables import proposals
-from store.trust_models import POLICY, PROGRAM, Outcome
 from store.trust_tables import outcomes
 
 # What one of these says of a case that ran on its own, or that was drawn for an audit.
@@ -52,7 +52,7 @@ def asked_to_undo(connection: Connection, original: Proposal, undo: str, at: dat
 
 
 def came_of(connection: Connection, proposal_id: str, to: ProposalState, actor: str, at: datetime) -> None:
-    """What a proposal's new state says of trust: called by `store.proposals.advance`, in its transaction."""
+    """What a proposal's new state says of trust: called by `advance`, in its transaction."""
     if to not in (ProposalState.SUCCEEDED, ProposalState.WITHDRAWN, *_WENT_WRONG):
         return
     own = connection.execute(

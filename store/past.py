@@ -8,9 +8,9 @@ from sqlalchemy import ColumnElement, Connection, ScalarSelect, Select, and_, bi
 
 from store.columns import UtcDateTime
 from store.models import Call, CallState, Mode, NewProposal
-from store.proposals import read_call
+from store.models.graduation import Past
+from store.proposals.proposals import read_call
 from store.tables import calls, proposals, subjects
-from store.trust_models import Past
 
 _WEEK = timedelta(days=7)
 # Between a proposal and its calls lies a decision, which is seldom later than this.

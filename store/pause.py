@@ -10,7 +10,7 @@ from sqlalchemy import Connection, delete, select
 
 from store.database import insert_new
 from store.ledger import append
-from store.notices import add_notice
+from store.messages.outbox import add_notice
 from store.tables import marks
 
 MARK = "paused"

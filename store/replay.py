@@ -16,9 +16,9 @@ from store.models import (
     ProposalState,
     Verdict,
 )
+from store.models.graduation import POLICY, PROGRAM, NewShape, Outcome, PastCase
 from store.shapes import SECRET
 from store.tables import calls, decisions, editions, marks, proposals
-from store.trust_models import POLICY, PROGRAM, NewShape, Outcome, PastCase
 from store.trust_tables import outcomes, shapes
 
 _NOBODY = (POLICY, PROGRAM)

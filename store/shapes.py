@@ -10,8 +10,8 @@ from sqlalchemy import Connection, Row, bindparam, func, select, update
 from store.database import insert_new
 from store.ledger import append
 from store.models import ShapeState
+from store.models.graduation import FAMILY_FALLS, FAMILY_WINDOW, POLICY, NewShape, Shape
 from store.tables import marks, proposals
-from store.trust_models import FAMILY_FALLS, FAMILY_WINDOW, POLICY, NewShape, Shape
 from store.trust_tables import shapes
 
 SECRET = "audit_secret"  # noqa: S105 - the name of the mark that holds it

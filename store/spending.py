@@ -8,7 +8,7 @@ from functools import cache
 from sqlalchemy import Connection, Select, and_, bindparam, or_, select
 
 from store.database import add_up
-from store.trust_models import Spent
+from store.models.graduation import Spent
 from store.trust_tables import spending
 
 ALL = "all"

@@ -11,8 +11,8 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from store.database import is_file, make_engine, sole_owner
-from store.errors import StoreFailed, StoreUnreachable
-from store.events import insert_events
+from store.engine.errors import StoreFailed, StoreUnreachable
+from store.events.events import insert_events
 from store.migrate import migrate, require_current
 from store.models import NewEvent
 from store.writer import Writer

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Row, or_, select, update
 
 from store.database import insert_new
 from store.models import Proposal
-from store.proposals import get_proposal, touch
+from store.proposals.proposals import get_proposal, touch
 from store.tables import proposals, taps
 
 

@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, func, or_, select, update
 
 from store.execution import WORKER
+from store.messages.outbox import add_notice
 from store.models import Proposal, ProposalState
-from store.notices import add_notice
-from store.proposals import advance, read_proposal
+from store.proposals.proposals import advance, read_proposal
 from store.tables import notices, proposals, taps
 from store.undoing import settle_undo
 

@@ -5,9 +5,9 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select, update
 
+from store.messages.outbox import LINE, add_notice
 from store.models import CallState, ProposalState
-from store.notices import LINE, add_notice
-from store.proposals import touch
+from store.proposals.proposals import touch
 from store.tables import calls, proposals
 
 _OVER = (

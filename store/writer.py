@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from store.errors import StoreBusy, StoreClosed
-from store.transactions import transactions
+from store.engine.errors import StoreBusy, StoreClosed
+from store.engine.transactions import transactions
 
 T = TypeVar("T")
 Row = TypeVar("Row")

@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bot.cards import CardView, Message, card
+from bot.config.policy import Policy
 from bot.graduation.assessor import Assessor
 from bot.graduation.score import words as score_words
 from bot.pipeline.sums import refund_facts, refund_sum, today_lines
-from bot.policy import Policy
 from store.models import Call, CallState, Mode, Proposal, ProposalState, ShapeState
-from store.trust_models import Rehearsal, Shape
+from store.models.graduation import Rehearsal, Shape
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 LATER = NOW + timedelta(days=6, hours=2)

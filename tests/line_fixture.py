@@ -23,14 +23,14 @@ from bot.demo.polar.wire import wire
 from bot.pipeline import assess, execute, poll, propose, waits
 from bot.pipeline.parts import Parts
 from bot.rules import load_rules
-from bot.slack import SlackNoAnswer
+from bot.slack.client import SlackNoAnswer
 from polar.client import PolarClient
 from store import Store, open_store
 from store.decisions import decide
-from store.events import get_event
+from store.events.events import get_event
 from store.firings import keep_rules
 from store.models import Decision, NewEvent, Proposal, ProposalState, StoredEvent, Verdict
-from store.proposals import all_proposals, get_proposal
+from store.proposals.proposals import all_proposals, get_proposal
 from store.tables import firings, subjects
 from tests.polar_fixture import Polar, running
 

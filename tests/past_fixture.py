@@ -15,16 +15,16 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from bot.config.policy import Policy
 from bot.graduation.assessor import Assessor
 from bot.graduation.gate import Gate
 from bot.graduation.replay import RESUMED_AFTER
-from bot.policy import Policy
 from bot.rules.load import version_of
 from polar.events import Event
 from store import Store, open_store
 from store.assess import assess
 from store.decisions import decide
-from store.events import insert_events
+from store.events.events import insert_events
 from store.firings import keep_rules
 from store.gate import put
 from store.models import (
@@ -39,12 +39,12 @@ from store.models import (
     ShapeState,
     Verdict,
 )
+from store.models.graduation import Outcome
 from store.outcomes import add_outcome
-from store.proposals import get_proposal
+from store.proposals.proposals import get_proposal
 from store.replay import draw_secret
 from store.shapes import SECRET, all_shapes, change
 from store.tables import marks, proposals
-from store.trust_models import Outcome
 
 MAYA = "U0MAYA"
 RULE = {"name": "a-rule"}

@@ -17,7 +17,7 @@ from bot.forms.blocks import FIND, OPERATION
 from bot.settings import Settings, load_settings
 from polar.catalog import Call, operations
 from store.models import Proposal
-from store.proposals import get_proposal
+from store.proposals.proposals import get_proposal
 from tests.form_fixture import ANY_ID, answer
 
 MAYA, JONAS, LENA, GUS, OMAR, DORA = (user.id for user in DEMO_CAST.users)

@@ -5,11 +5,11 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from bot.policy import Caps, Policy, Trust
+from bot.config.policy import Caps, Policy, Trust
 from polar.events import Event
 from store.database import insert_new
 from store.models import NewProposal, PlannedCall, Proposal
-from store.proposals import all_proposals
+from store.proposals.proposals import all_proposals
 from store.shapes import SECRET, all_shapes
 from store.spending import cases_of, hour
 from store.tables import decisions, marks, proposals, subjects

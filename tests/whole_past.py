@@ -12,10 +12,12 @@ from store.bundles import put_in_bundle
 from store.cards import card_drawn, claim_cards
 from store.database import insert_new
 from store.decisions import Terms, decide
-from store.events import insert_events, note_sighting
+from store.events.events import insert_events, note_sighting
 from store.execution import begin_call, claim_approved, end_call, finish_execution
 from store.firings import keep_rules
 from store.gate import put
+from store.messages.home_viewers import opened_home
+from store.messages.outbox import add_notice
 from store.models import (
     CallState,
     Decision,
@@ -30,14 +32,12 @@ from store.models import (
     Sighting,
     Verdict,
 )
-from store.notices import add_notice
+from store.models.graduation import CaseHistory, GateInputs, Judged, Label, NewShape, Outcome, Past
 from store.outcomes import add_outcome
-from store.remarks import add_remark
+from store.proposals.comments import add_remark
 from store.shapes import SECRET, change, note_shape
 from store.tables import marks, viewers
 from store.taps import Tap, leave_tap
-from store.trust_models import CaseHistory, GateInputs, Judged, Label, NewShape, Outcome, Past
-from store.viewers import opened_home
 
 NOW = datetime.fromisoformat("2026-11-21T12:00:00+00:00")
 HOUR, SOON = timedelta(hours=1), NOW + timedelta(minutes=5)

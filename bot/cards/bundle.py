@@ -5,9 +5,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from bot.cards.effects import does, risk_words
 from bot.cards.reasons import reasons_select
-from bot.cards.text import (
+from bot.cards.view import Message
+from bot.carving import one_by_one
+from bot.ui.effects import does, risk_words
+from bot.ui.text import (
     Block,
     Element,
     bullets,
@@ -23,9 +25,7 @@ from bot.cards.text import (
     when,
     words,
 )
-from bot.cards.view import Message
-from bot.carving import one_by_one
-from polar.money import format_money
+from polar.text.money import format_money
 from store.models import Bundle, Proposal, ProposalState
 
 APPROVE_ALL, DECLINE_ALL, REVIEW, UNDO_ALL = "approve_all", "decline_all", "review", "undo_all"

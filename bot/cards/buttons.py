@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from bot.cards.reasons import reason_select
-from bot.cards.text import Block, Element, clean
 from bot.cards.view import CardView
+from bot.ui.text import Block, Element, clean
 from store.models import CallState, Proposal, ProposalKind, ProposalState
 
 # Action ids that tests and users rely on.

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 
 from bot.cards.buttons import APPROVE, DECLINE, actions
-from bot.cards.effects import does, risk_words
 from bot.cards.status import prefix, status
-from bot.cards.text import (
+from bot.cards.thread import thread_line
+from bot.cards.view import CardView, Message
+from bot.ui.effects import does, risk_words
+from bot.ui.text import (
     Block,
     Element,
     bullets,
@@ -23,9 +25,7 @@ from bot.cards.text import (
     when,
     words,
 )
-from bot.cards.thread import thread_line
-from bot.cards.view import CardView, Message
-from polar.money import format_money
+from polar.text.money import format_money
 from store.models import Proposal, ProposalKind, ProposalState
 
 __all__ = [

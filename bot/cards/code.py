@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from bot.cards.text import Element, clean, glue, line, preformatted
 from bot.forms import names, redaction
+from bot.ui.text import Element, clean, glue, line, preformatted
 
 _PIECE = 2_400  # characters of one preformatted block
 _MOST_PIECES = 8  # of one value: 19,000 characters; the rest is in the export

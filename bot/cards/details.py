@@ -7,23 +7,10 @@ from typing import Any
 
 from bot.cards.card import does
 from bot.cards.code import code, pretty, public, toml
-from bot.cards.effects import risk_words
 from bot.cards.gate_words import gate_rows
-from bot.cards.text import (
-    Block,
-    Element,
-    bullets,
-    clean,
-    glue,
-    labelled,
-    line,
-    person,
-    rich,
-    told,
-    when,
-    words,
-)
 from bot.forms import redaction
+from bot.ui.effects import risk_words
+from bot.ui.text import Block, Element, bullets, clean, glue, labelled, line, person, rich, told, when, words
 from store.models import PlannedCall, Proposal, ProposalState, RemarkKind
 from store.record import Dossier, Edition, Remark
 

@@ -5,21 +5,9 @@ from dataclasses import dataclass
 from datetime import date
 
 from bot.cards.card import Message, when
-from bot.cards.text import (
-    Block,
-    Element,
-    clean,
-    escape,
-    glue,
-    line,
-    mention,
-    person,
-    preformatted,
-    rich,
-    words,
-)
+from bot.ui.text import Block, Element, clean, escape, glue, line, mention, person, preformatted, rich, words
 from store.models import Numbers, Proposal, ProposalState
-from store.trust_models import POLICY
+from store.models.graduation import POLICY
 
 _LISTED = 10
 _EIGHTHS = " ▏▎▍▌▋▊▉"  # of a character cell, from the left

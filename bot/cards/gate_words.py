@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bot.cards.trust import BLIND
-from polar.money import format_money
+from polar.text.money import format_money
 from store.models import Proposal
 
 Gate = Mapping[str, Any]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bot.cards.card import Message, when
-from bot.cards.text import Element, clean, context, escape, glue, line, person, rich, words
+from bot.ui.text import Element, clean, context, escape, glue, line, person, rich, words
 
 _SILENT = timedelta(days=1)
 _ERRORS_SHOWN = 20

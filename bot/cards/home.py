@@ -10,20 +10,8 @@ from typing import Any
 from bot.cards.card import APPROVE, DECLINE, Message, when
 from bot.cards.health import Health, automatic, feed_line
 from bot.cards.queue import content, row
-from bot.cards.text import (
-    Block,
-    Element,
-    clean,
-    context,
-    emoji,
-    escape,
-    glue,
-    line,
-    person,
-    rich,
-    words,
-)
-from polar.money import format_money
+from bot.ui.text import Block, Element, clean, context, emoji, escape, glue, line, person, rich, words
+from polar.text.money import format_money
 from store.models import Proposal
 
 HOME_OPEN, HOME_LOOK = "home.open", "home.look"  # action ids: a link to the card, and set-up looked at again

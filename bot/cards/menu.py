@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from bot.cards.text import Block, Element, clean, escape, glue, line, person, rich, when, words
 from bot.forms.blocks import option, plain
+from bot.ui.text import Block, Element, clean, escape, glue, line, person, rich, when, words
 from store.models import Proposal
 
 MENU = "menu"  # action id of the overflow

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bot.cards.card import Message, when
-from bot.cards.text import Block, Element, clean, context, escape, glue, line, person, rich, told, words
-from polar.money import format_money
+from bot.ui.text import Block, Element, clean, context, escape, glue, line, person, rich, told, words
+from polar.text.money import format_money
 from store.models import Proposal, ProposalState, Transition
 
 BACK, NEXT = "back", "on"  # the ends of the action ids `WORD.back`, `WORD.on`; the value is what to show

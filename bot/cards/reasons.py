@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from bot.cards.text import Element
+from bot.ui.text import Element
 from store.models import Proposal
 
 REASON = "reason"  # action id of the select on a declined card

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bot.cards.bundle import STANDS, counted
-from bot.cards.text import Block, Element, bullets, clean, rich
-from polar.money import format_money
+from bot.ui.text import Block, Element, bullets, clean, rich
+from polar.text.money import format_money
 from store.models import Proposal
 
 REVIEWED, PAGE, ALONE, TICKED = "bundle_reviewed", "bundle_page", "bundle_alone", "bundle_ticked"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bot.cards.card import Message, when
-from bot.cards.text import Block, Element, clean, escape, glue, line, rich, words
+from bot.ui.text import Block, Element, clean, escape, glue, line, rich, words
 
 RULES_BACK, RULES_ON = "rules.back", "rules.on"  # action ids; the value is the command of that page
 # Slack takes fifty blocks; one line of heading, one of buttons, and some room for what Slack may count too.

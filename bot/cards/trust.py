@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bot.cards.text import Block, bullets, clean, emoji, escape, glue, line, rich, words
-from polar.money import format_money
+from bot.ui.text import Block, bullets, clean, emoji, escape, glue, line, rich, words
+from polar.text.money import format_money
 from store.models import ProposalState, ShapeState
 
 DEMOTION, PAUSE, TURNED_ON = "demotion", "breaker", "graduation"

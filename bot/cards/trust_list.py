@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bot.cards.queue import Pages, turn
-from bot.cards.text import Block, Element, clean, context, escape, glue, line, person, rich, when, words
 from bot.cards.trust import money
 from bot.cards.view import Message
+from bot.ui.text import Block, Element, clean, context, escape, glue, line, person, rich, when, words
 from store.models import ShapeState
 
 TURN_ON, TURN_OFF, PLOT = "trust.turn_on", "trust.turn_off", "trust.plot"

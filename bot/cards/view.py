@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from bot.cards.text import Block
+from bot.ui.text import Block
 from store.models import Proposal
 
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)

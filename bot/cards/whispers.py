@@ -6,7 +6,7 @@ constants; the others are functions. Names in them are mentions of ours or text 
 
 from collections.abc import Collection, Mapping
 
-from bot.cards.text import MESSAGE_TEXT, clean, escape, fitted
+from bot.ui.text import MESSAGE_TEXT, clean, escape, fitted
 from store.models import Proposal, ProposalState
 
 Whisper = str

@@ -7,7 +7,7 @@ from bot.settings import WHERE, Settings
 async def check_database(settings: Settings) -> Finding:
     """Open the database as `run` does: it is made and migrated when it is not there yet."""
     from store import open_store  # noqa: PLC0415 - SQLAlchemy is slow to load
-    from store.errors import StoreError, StoreLocked  # noqa: PLC0415 - see above
+    from store.engine.errors import StoreError, StoreLocked  # noqa: PLC0415 - see above
 
     url = settings.database_url.get_secret_value()
     try:

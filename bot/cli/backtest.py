@@ -14,18 +14,18 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from bot.cards.text import clean
 from bot.cards.trust import duration, money
+from bot.config.policy import Policy
+from bot.config.policy import duration as length
 from bot.graduation.backtest import KindReport, Report, Tally, report
 from bot.graduation.replay import Replayed, replay
-from bot.policy import Policy
-from bot.policy import duration as length
 from bot.rules import RulesError, load_rules
 from bot.settings import SettingsError, load_settings
+from bot.ui.text import clean
 from store import open_store
-from store.errors import StoreError
+from store.engine.errors import StoreError
+from store.models.graduation import NewShape, PastCase
 from store.replay import draw_secret, kinds, past_cases
-from store.trust_models import NewShape, PastCase
 
 _UNKNOWN_SECRET = b"nothing has been drawn yet"
 _WIDEST = 62

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from bot.settings import Settings, SettingsError, load_settings
-from store.errors import StoreError
+from store.engine.errors import StoreError
 
 _USER = re.compile(r"[UW][A-Z0-9]{2,}")
 _MENTION = re.compile(r"<@([UW][A-Z0-9]+)>")
@@ -56,12 +56,12 @@ def _user(value: str) -> str:
 async def _decide(settings: Settings, options: argparse.Namespace) -> tuple[bool, str]:
     from bot.app import utc_now  # noqa: PLC0415 - wrong arguments are told without loading the rest
     from bot.assemble import assemble  # noqa: PLC0415 - see above
-    from bot.cards.text import escape  # noqa: PLC0415 - see above
     from bot.desk import Desk  # noqa: PLC0415 - see above
     from bot.person import Person  # noqa: PLC0415 - see above
     from bot.rules import load_rules  # noqa: PLC0415 - see above
+    from bot.ui.text import escape  # noqa: PLC0415 - see above
     from store import open_beside  # noqa: PLC0415 - see above
-    from store.proposals import get_proposal  # noqa: PLC0415 - see above
+    from store.proposals.proposals import get_proposal  # noqa: PLC0415 - see above
 
     rules = load_rules(settings.rules_file)
     async with AsyncExitStack() as stack:

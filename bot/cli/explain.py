@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bot.cards.text import clean
+from bot.explain.verify import NoExplanation, check
 from bot.explanation import explanation
-from bot.explanation_check import NoExplanation, check
 from bot.settings import SettingsError, load_settings
+from bot.ui.text import clean
 from store import open_store
-from store.errors import StoreError
+from store.engine.errors import StoreError
 from store.explained import Explained, explained
 
 _SIGNS = {True: "fits  ", False: "WRONG ", None: "open  "}

@@ -17,12 +17,12 @@ from bot.settings import SettingsError, load_settings
 from store import open_store
 from store.decisions import all_decisions
 from store.dossier import decisions_of, editions_of
-from store.errors import StoreError
-from store.events import all_events
+from store.engine.errors import StoreError
+from store.events.events import all_events
 from store.models import Decision, PlannedCall
-from store.proposals import all_proposals, trail
+from store.proposals.comments import remarks_of
+from store.proposals.proposals import all_proposals, trail
 from store.record import Edition, Remark
-from store.remarks import remarks_of
 
 
 def _events(connection: Connection) -> Iterator[Mapping[str, Any]]:

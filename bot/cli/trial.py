@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from bot.config.policy import Policy
 from bot.pipeline.propose import new_proposal, scope_of
-from bot.pipeline.reads import Reads
-from bot.policy import Policy
+from bot.proposals.reads import Reads
 from bot.rules import EvaluationError, Read, Rule, Scope
-from bot.rules.explain import false_part
+from bot.rules.false_part import false_part
 from polar.catalog import Call
 from polar.client import PolarClient
 from polar.errors import InvalidCall, PolarError

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from bot.settings import SettingsError, load_settings
 from store import open_store
-from store.errors import StoreError
+from store.engine.errors import StoreError
 from store.proof import MOST_PROBLEMS, Verified, knows, verify
 
 _HEAD = re.compile(r"[0-9a-f]{8,64}")

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from bot.cards.text import Block, Element, clean
 from bot.forms import names
 from bot.forms.fields import Kind, Leaf, Pick
+from bot.forms.pages import Adder, Item, More
 from bot.forms.search import by_family, title
-from bot.forms.steps import Adder, Item, More
 from bot.forms.values import Answers
+from bot.ui.text import Block, Element, clean
 from polar.catalog import Operation, Shape
 
 CALLBACK = "propose"

@@ -9,7 +9,7 @@ from typing import Any
 
 from bot.forms.blocks import ADDED, OPERATION, PICKED
 from bot.forms.fields import Form, Leaf, Pick, all_leaves, form_of
-from bot.forms.steps import Item, More, pages, together
+from bot.forms.pages import Item, More, pages, together
 from bot.forms.values import entry
 from polar.catalog import Operation
 from store.models import Proposal

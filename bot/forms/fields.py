@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from bot.forms import names
-from bot.forms.ways import Way, name_of, ways
+from bot.forms.variants import Way, name_of, ways
 from polar.catalog import Operation, Parameter, Shape
 
 MOST_ENTRIES = 20

@@ -12,7 +12,7 @@ from bot.forms.blocks import options
 from polar.catalog import Call, operations
 from polar.client import PolarClient
 from polar.errors import NotFound, PolarError
-from polar.money import format_money
+from polar.text.money import format_money
 from polar.wording import contact, plain, words
 
 log = logging.getLogger(__name__)

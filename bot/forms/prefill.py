@@ -11,9 +11,9 @@ from bot.forms import names
 from bot.forms.blocks import LONGEST_TEXT, choices, option
 from bot.forms.fields import Form, Group, Kind, Leaf, Node, Series, all_leaves, form_of
 from bot.forms.values import compose, currencies, scalar
-from bot.forms.ways import ways
+from bot.forms.variants import ways
 from polar.catalog import Call, operations
-from polar.money import ZERO_DECIMAL
+from polar.text.money import ZERO_DECIMAL
 
 State = dict[str, Any]
 _MISSING = object()

@@ -9,7 +9,7 @@ from bot.forms import names, redaction
 from bot.forms.fields import Form, Kind, Leaf, all_leaves
 from bot.forms.values import Answers, NotUsable, entry, minor_units
 from polar.catalog import Call
-from polar.money import format_money
+from polar.text.money import format_money
 from polar.wording import plain
 
 _TITLE = 200

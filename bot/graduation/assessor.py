@@ -8,15 +8,24 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bot.cards.trust import change_notice, duration, money
+from bot.config.policy import Policy
 from bot.graduation import labels, score
 from bot.graduation.backtest import report
 from bot.graduation.novelty import Seen
 from bot.graduation.replay import replay
 from bot.graduation.shape import parameters
 from bot.graduation.standing import lacks, standard_of
-from bot.policy import Policy
 from store.models import NewProposal, PlannedCall, ProposalKind, ProposalState
-from store.trust_models import PROGRAM, CaseHistory, Label, LastOffer, NewShape, PastCase, Rehearsal, Shape
+from store.models.graduation import (
+    PROGRAM,
+    CaseHistory,
+    Label,
+    LastOffer,
+    NewShape,
+    PastCase,
+    Rehearsal,
+    Shape,
+)
 
 BACK = timedelta(days=90)
 _MANY = 2_000  # cases from which on a back-test may not reach ninety days back

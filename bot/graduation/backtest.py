@@ -8,7 +8,7 @@ from datetime import datetime
 from bot.graduation import score
 from bot.graduation.past_kind import PastKind
 from bot.graduation.replay import Replayed, Run
-from polar.money import ZERO_DECIMAL
+from polar.text.money import ZERO_DECIMAL
 from store.models import Mode, OutcomeKind, ProposalState, ShapeState, Verdict
 
 SECONDS_A_CASE = 20  # what asking costs a person (graduation.md 3.6)

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from bot.graduation import score
 from store.models import ShapeState
-from store.trust_models import Change, Course
+from store.models.graduation import Change, Course
 
 MOST_POINTS = 400  # more than a picture of 800 dots can show
 

@@ -5,18 +5,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from bot.config.policy import Caps, Policy
 from bot.graduation import audit, drift, score
 from bot.graduation.novelty import Seen, novelty
 from bot.graduation.shape import call_of, parameters, shape_of
 from bot.graduation.standing import always_human, opted_in, standard_of
 from bot.graduation.thresholds import Standard
-from bot.policy import Caps, Policy
-from bot.rules.policy import always_asks
+from bot.rules.always_ask import always_asks
 from polar.catalog import Risk, operations
 from polar.events import Event
-from polar.money import format_money
+from polar.text.money import format_money
 from store.models import Mode, NewProposal, Proposal, ProposalKind, ShapeState
-from store.trust_models import GateInputs, Judged, NewShape, Past, Shape, Spent, Still
+from store.models.graduation import GateInputs, Judged, NewShape, Past, Shape, Spent, Still
 
 _HOURS = 6  # the latest hours, in which a flood is looked for
 _WEEK = 168
@@ -24,7 +24,7 @@ _WEEK = 168
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """The policy over the proposals of one event (a `store.trust_models.Judge`)."""
+    """The policy over the proposals of one event (a `store.models.graduation.Judge`)."""
 
     policy: Policy
     event: Event

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from store.models import Decision, Mode, OutcomeKind, ProposalState, Verdict
-from store.trust_models import CaseHistory, Label
+from store.models.graduation import CaseHistory, Label
 
 TOO_FAST = timedelta(seconds=2)
 YES = "yes"

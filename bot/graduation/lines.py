@@ -5,11 +5,11 @@ from datetime import datetime
 from typing import Any
 
 from bot.cards.trust import BLIND, audit_line
+from bot.config.policy import Trust
 from bot.graduation import score
 from bot.graduation.standing import lacks, standard_of
-from bot.policy import Trust
 from store.models import Mode, Proposal, ProposalState, ShapeState
-from store.trust_models import Shape
+from store.models.graduation import Shape
 
 
 def score_line(proposal: Proposal, shape: Shape | None, trust: Trust, now: datetime) -> str | None:

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from bot.config.policy import Trust
 from bot.graduation.novelty import RECENT, Seen, Value
 from bot.graduation.score import smallest
 from bot.graduation.shape import parameters
 from bot.graduation.standing import always_human, lacks, opted_in, standard_of
 from bot.graduation.thresholds import CLEAN_TAIL, MIN_CUSTOMERS, Standard
-from bot.policy import Trust
 from store.models import PlannedCall, ShapeState
-from store.trust_models import NewShape, Shape, Spent
+from store.models.graduation import NewShape, Shape, Spent
 
 _IDLE_AFTER = timedelta(days=180)
 _LEARNT_FROM = 300  # the newest approved cases that the novelty gate compares with, as in store.labels

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from bot.config.policy import Policy
 from bot.graduation import labels
 from bot.graduation.gate import judge
 from bot.graduation.past_kind import PastKind
-from bot.policy import Policy
 from store.models import Mode, OutcomeKind, ProposalState, ShapeState, Verdict
-from store.trust_models import (
+from store.models.graduation import (
     FAMILY_FALLS,
     FAMILY_WINDOW,
     CaseHistory,

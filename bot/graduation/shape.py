@@ -5,13 +5,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bot.cards.text import clean
 from bot.graduation.novelty import Value
+from bot.ui.text import clean
 from polar.catalog import Call, Operation, operations
 from polar.events import Event
-from polar.money import format_money
+from polar.text.money import format_money
 from store.models import NewProposal, PlannedCall
-from store.trust_models import NewShape, Past
+from store.models.graduation import NewShape, Past
 
 # Why an event happened, by the field that says so; the first that is there counts.
 _SUB_REASONS = ("billing_reason", "customer_cancellation_reason", "reason")

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import cache
 
+from bot.config.policy import Trust
 from bot.graduation import score
 from bot.graduation.thresholds import STANDARDS, Standard, Standing, why_not
-from bot.policy import Trust
-from bot.rules.policy import always_asks
+from bot.rules.always_ask import always_asks
 from polar.catalog import Risk, operations
-from store.trust_models import NewShape, Shape
+from store.models.graduation import NewShape, Shape
 
 _IRREVERSIBLE = "irreversible"
 

@@ -14,11 +14,11 @@ from bot.pipeline.drawing import Sheet, certainly_not_posted, draw, pause_after
 from bot.pipeline.gather import gather
 from bot.pipeline.parts import LEASE, Parts, new_token
 from bot.pipeline.views import view_of
-from bot.slack import SlackError
+from bot.slack.client import SlackError
 from store.bundles import bundle_drawn, bundle_not_drawn, claim_outgoing
 from store.cards import card_drawn, card_not_drawn, untold
 from store.models import Bundle, Proposal
-from store.remarks import reasons_among
+from store.proposals.comments import reasons_among
 
 log = logging.getLogger(__name__)
 

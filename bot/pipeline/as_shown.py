@@ -7,17 +7,17 @@ from dataclasses import dataclass, replace
 from bot.pipeline.by_hand import look_again
 from bot.pipeline.parts import Parts
 from bot.pipeline.propose import before, new_proposal, scope_of
-from bot.pipeline.reads import Reads
 from bot.pipeline.stakes import digest_of, digest_of_proposal
 from bot.pipeline.sums import Fact, money_facts, with_money
 from bot.pipeline.undo import as_polar_call
-from bot.pipeline.versions import rule_as_it_was
+from bot.proposals.reads import Reads
+from bot.proposals.rule_versions import rule_as_it_was
 from bot.rules import EvaluationError, Rule, Scope
-from bot.rules.explain import false_part
+from bot.rules.false_part import false_part
 from polar.catalog import Call as PolarCall
 from polar.errors import InvalidCall, NotFound, PolarError
 from polar.events import Event, parse
-from store.events import get_event
+from store.events.events import get_event
 from store.models import Firing, FiringState, NewProposal, PlannedCall, Proposal, ProposalKind
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from typing import Any
 from bot.cards import handed
 from bot.pipeline.parts import Parts
 from bot.rules import EvaluationError, Rule, Scope, resolve
-from bot.slack import SlackError
+from bot.slack.client import SlackError
 from polar.catalog import Call as PolarCall
 from store.chains import bind_call
 from store.models import Call, PlannedCall, Proposal

@@ -6,7 +6,7 @@ from typing import Any
 
 from bot.pipeline.undo import as_polar_call
 from polar.catalog import operations
-from polar.money import format_money
+from polar.text.money import format_money
 from store.models import NewProposal, PlannedCall, Proposal
 
 Change = tuple[str, str, str]  # label, before, now

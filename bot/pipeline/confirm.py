@@ -6,22 +6,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from bot import answers, cards
-from bot.answers import Answer, Came
+from bot import cards
+from bot.approvals import results
+from bot.approvals.results import Answer, Came
 from bot.approvers import Untold
 from bot.cards import whispers
+from bot.config.policy import Policy
 from bot.pipeline.as_shown import Found, NoLonger, as_shown
 from bot.pipeline.changes import changes
 from bot.pipeline.parts import LEASE, Parts, new_token
 from bot.pipeline.undo import as_polar_call
-from bot.policy import Policy
-from bot.slack import SlackError
+from bot.slack.client import SlackError
 from polar.catalog import Operation, Risk, operations
 from store.decisions import Bar, Terms, approvals, barred, decide
 from store.editions import restate, withdraw
-from store.errors import StoreError
+from store.engine.errors import StoreError
 from store.models import Call, Decision, NewProposal, Proposal, Verdict
-from store.proposals import get_proposal, touch
+from store.proposals.proposals import get_proposal, touch
 from store.taps import Tap, claim_taps, close_tap, leave_taps, put_off_tap
 
 log = logging.getLogger(__name__)
@@ -105,7 +106,7 @@ async def approve_all(
 
 async def _seen_to(parts: Parts, claimed: ClaimedTap, new: bool, proposal: Proposal | None) -> Answer:
     if proposal is None:
-        return answers.gone()
+        return results.gone()
     if not new:
         return Answer(Came.REPEATED, "This has been taken down already.", proposal)
     try:
@@ -123,7 +124,7 @@ async def settle(parts: Parts, claimed: ClaimedTap, *, live: bool = True) -> Ans
     """
     tap, now = claimed.tap, parts.clock()
     proposal = await parts.store.do(get_proposal, tap.proposal_id)
-    answer = answers.gone() if proposal is None else await _settled(parts, claimed, proposal)
+    answer = results.gone() if proposal is None else await _settled(parts, claimed, proposal)
     log.info("approve by %s (%s) on %s: %s", tap.actor, tap.via, tap.proposal_id, answer.came)
     if answer.came is Came.UNTOLD and not live and now - tap.at < _GIVE_UP_AFTER:
         pause = min(max(now - tap.at, _SOONEST), _LATEST)
@@ -219,7 +220,7 @@ async def lost(parts: Parts, proposal: Proposal, bar: Bar | None, actor: str) ->
         return Answer(Came.TWICE, whispers.SECOND_YES_NEEDED, proposal)
     if bar == Bar.CHANGED:
         await parts.store.do(touch, proposal.id, parts.clock())
-    return answers.barred(bar, proposal, actor)
+    return results.barred(bar, proposal, actor)
 
 
 async def _looked(parts: Parts, tap: Tap, proposal: Proposal) -> Found:
@@ -254,7 +255,7 @@ async def _concluded(
         decision = Decision(*own, pressed_at=tap.at)
         takes = await terms_of(parts, proposal)
         done, now = await parts.store.do(decide, decision, takes, without=gone)
-        answer = answers.gone() if now is None else answers.approved(now)
+        answer = results.gone() if now is None else results.approved(now)
     if done or now is None:
         return answer
     return await lost(parts, now, barred(now, Verdict.APPROVE, edition), tap.actor)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from bot.cards import Message
 from bot.pace import POST, UPDATE
 from bot.pipeline.parts import Parts
-from bot.slack import SlackError, SlackNoAnswer, SlackRateLimited, SlackRefused
+from bot.slack.client import SlackError, SlackNoAnswer, SlackRateLimited, SlackRefused
 
 log = logging.getLogger(__name__)
 

@@ -8,21 +8,21 @@ from typing import Any
 from bot.graduation.gate import still_of
 from bot.pipeline.by_hand import look_again
 from bot.pipeline.chain import Plan, bound, hand_over
-from bot.pipeline.outcomes import Drawn, concluded, drawn, look, was_so
 from bot.pipeline.parts import LEASE, Parts, backoff, new_token
 from bot.pipeline.propose import before, scope_of
-from bot.pipeline.reads import Reads, excerpt
 from bot.pipeline.undo import NO_UNDO, as_polar_call, changed_since, read_before
-from bot.pipeline.versions import rule_as_it_was
+from bot.proposals.call_results import Drawn, concluded, drawn, look, was_so
+from bot.proposals.reads import Reads, excerpt
+from bot.proposals.rule_versions import rule_as_it_was
 from bot.rules import EvaluationError, Rule, Scope
-from bot.rules.explain import false_part
+from bot.rules.false_part import false_part
 from polar.catalog import Call as PolarCall
 from polar.errors import InvalidCall, NotFound, PolarError
 from polar.events import parse
-from store.events import get_event
+from store.events.events import get_event
 from store.execution import begin_call, claim_approved, end_call, finish_execution
 from store.models import Call, CallState, Proposal, ProposalState
-from store.proposals import get_proposal
+from store.proposals.proposals import get_proposal
 
 log = logging.getLogger(__name__)
 

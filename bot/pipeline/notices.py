@@ -8,9 +8,9 @@ from bot.cards import Message
 from bot.pace import POST
 from bot.pipeline.drawing import pause_after
 from bot.pipeline.parts import LEASE, Parts, backoff, new_token
-from bot.slack import SlackError, SlackRateLimited, SlackRefused
+from bot.slack.client import SlackError, SlackRateLimited, SlackRefused
 from store.bundles import anything_waits
-from store.notices import Notice, claim_notices, notice_is_due, notice_postponed, notice_sent
+from store.messages.outbox import Notice, claim_notices, notice_is_due, notice_postponed, notice_sent
 
 log = logging.getLogger(__name__)
 

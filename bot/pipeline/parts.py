@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from bot.approvers import Authority
 from bot.rules import RuleSet
-from bot.slack import Slack
+from bot.slack.client import Slack
 from polar.client import PolarClient
 from store import Store
 

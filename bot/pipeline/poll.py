@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from bot.pipeline.parts import LEASE, Parts
 from polar.catalog import Call
 from polar.errors import PolarError
+from store.events.polls import claim_poll, keep_polled_until, poll_again, polled_until
 from store.models import NewEvent
-from store.polls import claim_poll, keep_polled_until, poll_again, polled_until
 
 log = logging.getLogger(__name__)
 

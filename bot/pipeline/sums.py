@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from bot.config.policy import Policy
 from bot.pipeline.parts import Parts
-from bot.pipeline.reads import Reads
-from bot.policy import Policy
+from bot.proposals.reads import Reads
 from polar.catalog import Call
 from polar.errors import MissingScope
-from polar.money import format_money
+from polar.text.money import format_money
 from store.aftermath import refunds_since
 from store.models import Proposal
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from bot.forms import names
-from bot.pipeline.reads import Reads
+from bot.proposals.reads import Reads
 from polar.catalog import Call as PolarCall
 from polar.catalog import operations
 from polar.errors import MissingScope, NotFound, PolarError

@@ -6,11 +6,11 @@ from bot.pipeline.confirm import terms_of
 from bot.pipeline.parts import Parts
 from bot.pipeline.sums import today
 from bot.pipeline.undo import can_undo
-from bot.slack import SlackError
+from bot.slack.client import SlackError
 from store.decisions import approvals
 from store.models import Proposal, ProposalKind, ProposalState
-from store.proposals import get_proposal
-from store.remarks import reasons_of
+from store.proposals.comments import reasons_of
+from store.proposals.proposals import get_proposal
 from store.shapes import get_shape
 
 _MONEY_AT_STAKE = frozenset({ProposalState.PENDING, ProposalState.APPROVED})

@@ -5,15 +5,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from bot.pipeline.assess import gate
-from bot.pipeline.outcomes import Drawn, drawn
 from bot.pipeline.parts import LEASE, Parts, new_token
 from bot.pipeline.propose import GIVE_UP_AFTER, before, new_proposal, pause_after, question, scope_of
-from bot.pipeline.reads import Reads
-from bot.pipeline.versions import rule_as_it_was
+from bot.proposals.call_results import Drawn, drawn
+from bot.proposals.reads import Reads
+from bot.proposals.rule_versions import rule_as_it_was
 from bot.rules import EvaluationError
 from polar.errors import InvalidCall, NotFound, PolarError
 from polar.events import Event, parse
-from store.events import get_event
+from store.events.events import get_event
 from store.firings import claim_firings, conclude_firing
 from store.models import Firing, FiringState, NewProposal
 

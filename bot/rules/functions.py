@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from polar.money import format_money
+from polar.text.money import format_money
 
 
 def money(amount: Any, currency: Any) -> str:

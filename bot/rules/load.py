@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bot.policy import TABLES, Policy, duration, people, read_policy
+from bot.config.policy import TABLES, Policy, duration, people, read_policy
 from bot.rules.check import problems
 from bot.rules.errors import RulesError
 from bot.rules.expression import Expression, Tree, template, tree

@@ -19,9 +19,9 @@ from bot.demo.story import EVENTS, Story
 from bot.pace import Tier
 from bot.settings import Settings, load_settings
 from store import open_store
-from store.events import get_event
+from store.events.events import get_event
 from store.models import EventState, Proposal, StoredEvent
-from store.proposals import all_proposals
+from store.proposals.proposals import all_proposals
 
 MAYA, JONAS, LENA, GUS, OMAR, DORA = (user.id for user in DEMO_CAST.users)
 CASES = {each.name: each for each in EVENTS}

@@ -16,7 +16,7 @@ import bot.app  # noqa: F401 - the point of this process: what takes a second to
 from bot.cli.run import run
 from store import Store
 from store.bundles import Outgoing
-from store.events import insert_events
+from store.events.events import insert_events
 from store.writer import Writer
 
 

@@ -14,7 +14,7 @@ from bot.demo.polar.handlers import HANDLERS
 from bot.demo.slack.state import Message, View
 from store.decisions import all_decisions
 from store.models import Decision, ProposalState
-from store.proposals import all_proposals
+from store.proposals.proposals import all_proposals
 from store.tables import taps
 from tests.e2e.app_harness import (
     GUS,

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bot.app import Running
+from bot.checks.checklist import SetUp
 from bot.demo.blockkit import lint_view
 from bot.demo.slack.state import Message
 from bot.feed import Feed
@@ -15,7 +16,6 @@ from bot.home_tab import HomeTab
 from bot.last_errors import LastErrors
 from bot.links import Links
 from bot.screens import Screens
-from bot.set_up import SetUp
 from store.models import ProposalState
 from store.pause import paused
 from tests.e2e.app_harness import DORA, JONAS, LENA, MAYA, World, eventually, proposals, words_of, world

@@ -9,7 +9,7 @@ import pytest
 
 from bot.demo.slack.state import Message
 from bot.proposing import Person
-from store.proposals import touch
+from store.proposals.proposals import touch
 from store.taps import Tap, leave_tap
 from tests.e2e.app_harness import (
     JONAS,

@@ -9,7 +9,7 @@ import pytest
 from bot import card_menu
 from bot.cards.details import details_view
 from bot.demo.blockkit import lint_view
-from store.proposals import touch
+from store.proposals.proposals import touch
 from tests.e2e.app_harness import (
     DORA,
     GUS,

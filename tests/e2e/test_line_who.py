@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bot.proposing import Person
-from store.proposals import touch
+from store.proposals.proposals import touch
 from tests.e2e.app_harness import (
     DORA,
     GUS,

@@ -20,9 +20,9 @@ from bot.person import Person
 from bot.trust import Trust
 from bot.trust_screen import TrustScreen
 from store.models import Mode, Proposal, ShapeState, Verdict
-from store.proposals import get_proposal, propose_by_hand
+from store.models.graduation import Rehearsal, Shape
+from store.proposals.proposals import get_proposal, propose_by_hand
 from store.shapes import all_shapes, change, demote
-from store.trust_models import Rehearsal, Shape
 from tests.e2e.app_harness import GUS, LENA, MAYA, World, words_of, world
 from tests.e2e.deciding import policy
 from tests.past_fixture import Past, past

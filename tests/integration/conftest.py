@@ -17,10 +17,10 @@ import pytest
 from sqlalchemy import Connection
 
 from store import Store, open_store
-from store.events import insert_events
+from store.events.events import insert_events
 from store.firings import keep_rules
 from store.models import Firing, FiringState, NewEvent, NewProposal, PlannedCall
-from store.proposals import add_proposal
+from store.proposals.proposals import add_proposal
 from tests.store_beside import beside, emptied_postgres
 
 NOW = datetime(2026, 10, 1, 12, tzinfo=UTC)

@@ -19,13 +19,13 @@ from bot.demo.polar.orders import tell_order
 from bot.person import Person
 from bot.pipeline import execute, reconcile
 from bot.pipeline.as_shown import as_shown
-from bot.pipeline.reads import Reads
 from bot.pipeline.sums import money_facts, today
 from bot.pipeline.undo import NO_UNDO, as_polar_call, can_undo
+from bot.proposals.reads import Reads
 from store.decisions import take_back
 from store.models import CallState, NewProposal, PlannedCall, Proposal, ProposalState, RemarkKind, Transition
-from store.proposals import get_proposal, insert_proposal, trail
-from store.remarks import remarks_of
+from store.proposals.comments import remarks_of
+from store.proposals.proposals import get_proposal, insert_proposal, trail
 from store.tables import notices
 from tests.line_fixture import MAYA, Line, line
 

@@ -19,19 +19,19 @@ from bot.desk import Desk
 from bot.feed import Feed
 from bot.last_errors import LastErrors
 from bot.links import Links
-from bot.listeners import register
+from bot.listeners.buttons import register
 from bot.pipeline.parts import Parts
-from bot.rule_list import reasons, rule_lines
 from bot.rules import RuleSet, load_rules, silent_reasons
 from bot.screens import Screens
 from bot.slash_command import SlashCommand
+from bot.ui.rule_lines import reasons, rule_lines
 from polar.catalog import event_types
 from store import Store, open_store
 from store.activity import RuleActivity, rule_activity
 from store.firings import keep_rules
 from store.models import Firing, FiringState, NewEvent
 from store.pause import paused
-from store.proposals import add_proposal
+from store.proposals.proposals import add_proposal
 from tests.slack_fixture import MAYA, OMAR, no_wait, served, web_client
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)

@@ -13,17 +13,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection, create_engine, select
 
-from bot.policy import ends
+from bot.config.policy import ends
 from store import Store
 from store.acts import Act, NewEdition, edit
 from store.cards import card_drawn, claim_cards
 from store.decisions import Bar, Terms, all_decisions, approvals, barred, decide, take_back
 from store.dossier import decisions_of, edition_at
 from store.editions import restate, withdraw
-from store.errors import StoreFailed
+from store.engine.errors import StoreFailed
 from store.execution import begin_call, claim_approved, end_call, finish_execution
 from store.models import CallState, Decision, NewProposal, PlannedCall, ProposalState, Verdict
-from store.proposals import get_proposal, touch, trail
+from store.proposals.proposals import get_proposal, touch, trail
 from store.tables import metadata, taps
 from store.taps import Tap, claim_taps, close_tap, leave_tap, leave_taps, put_off_tap
 from store.trust_tables import ledger

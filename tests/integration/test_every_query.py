@@ -37,10 +37,10 @@ from store.models import (
     Spoken,
     Verdict,
 )
-from store.proposals import get_proposal
+from store.models.graduation import Outcome, Still
+from store.proposals.proposals import get_proposal
 from store.spending import Since
 from store.taps import Tap
-from store.trust_models import Outcome, Still
 from tests.whole_past import (
     EDITION,
     HOUR,

@@ -10,9 +10,9 @@ from typing import Any, cast
 import pytest
 
 from bot.demo.polar import stock
-from bot.pipeline.echo import judge
 from bot.pipeline.execute import claim, execute
 from bot.pipeline.parts import Parts
+from bot.proposals.echo import judge
 from bot.rules import RuleSet
 from polar.client import PolarClient
 from polar.events import parse
@@ -20,7 +20,7 @@ from store import Store
 from store.decisions import decide
 from store.execution import SentCall, calls_sent_since
 from store.models import Call, CallState, Decision, NewProposal, PlannedCall, Proposal, ProposalState, Verdict
-from store.proposals import get_proposal, insert_proposal
+from store.proposals.proposals import get_proposal, insert_proposal
 from store.store import open_store
 from tests.polar_fixture import Polar, running
 

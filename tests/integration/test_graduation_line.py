@@ -9,21 +9,21 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, select
 
+from bot.config.policy import Policy, Trust
 from bot.demo.polar import stock
 from bot.demo.polar.orders import tell_order
 from bot.graduation.assessor import Assessor
 from bot.pipeline import execute
-from bot.policy import Policy, Trust
 from store.decisions import decide
 from store.kinds import kinds_page
 from store.labels import recompute
 from store.models import Decision, Mode, Proposal, ProposalKind, ProposalState, ShapeState, Verdict
+from store.models.graduation import Shape
 from store.pause import pause, resume
-from store.proposals import get_proposal
+from store.proposals.proposals import get_proposal
 from store.receipts import receipts
 from store.shapes import SECRET, all_shapes
 from store.tables import marks
-from store.trust_models import Shape
 from store.trust_tables import labels, ledger, shapes
 from tests.line_fixture import MAYA, Line, line
 

@@ -33,7 +33,7 @@ from store.acts import Act, NewEdition, edit
 from store.assess import assess
 from store.decisions import decide
 from store.editions import restate
-from store.events import insert_events
+from store.events.events import insert_events
 from store.execution import (
     begin_call,
     claim_approved,
@@ -56,11 +56,11 @@ from store.models import (
     ShapeState,
     Verdict,
 )
+from store.models.graduation import Outcome
 from store.outcomes import add_outcome
 from store.pause import pause, paused, resume
-from store.proposals import get_proposal
+from store.proposals.proposals import get_proposal
 from store.shapes import all_shapes, change, get_shape
-from store.trust_models import Outcome
 from tests.trusting import (
     AMOUNTS,
     CAPS,

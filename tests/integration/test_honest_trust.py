@@ -15,8 +15,8 @@ from bot.cards.queue import row, show_message
 from bot.cli import export
 from bot.demo.polar import stock
 from bot.demo.polar.orders import tell_order
+from bot.explain.verify import check
 from bot.explanation import explanation
-from bot.explanation_check import check
 from bot.graduation.assessor import Assessor
 from bot.graduation.labels import BULK, FAST, RESTATED, YES
 from bot.graduation.lines import audited, score_line
@@ -41,15 +41,15 @@ from store.models import (
     ShapeState,
     Verdict,
 )
+from store.models.graduation import Outcome
 from store.outcomes import add_outcome
 from store.past import done_for_customer
 from store.proof import verify
-from store.proposals import get_proposal
+from store.proposals.proposals import get_proposal
 from store.replay import past_cases
 from store.shapes import get_shape
 from store.tables import proposals
 from store.taps import Tap
-from store.trust_models import Outcome
 from store.trust_tables import labels, shapes
 from tests.line_fixture import line
 from tests.past_fixture import MAYA, Past, past

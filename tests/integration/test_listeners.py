@@ -16,10 +16,10 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.cards import whispers
 from bot.desk import Desk, Tap
-from bot.listeners import Listeners, register
+from bot.listeners.buttons import Listeners, register
 from bot.proposing import Proposing
 from bot.slack_http import slack_events
-from store.errors import StoreFailed
+from store.engine.errors import StoreFailed
 from store.models import Verdict
 
 SECRET = "signing-secret"

@@ -12,22 +12,22 @@ from bot.commands import COMMANDS, read_command
 from bot.feed import Feed
 from bot.last_errors import LastErrors
 from bot.links import Links
+from bot.listeners.priority import SOON
 from bot.pace import Pace
 from bot.pipeline.parts import Parts
 from bot.proposing import Person
 from bot.rules import load_rules
 from bot.screens import Screens
-from bot.slack import SlackNotSent
-from bot.urgency import SOON
+from bot.slack.client import SlackNotSent
 from store import Store
 from store.decisions import decide
 from store.feed import flow
 from store.listing import PAGE, beginning, candidates, card_places, history, mine, queue, today
+from store.messages.home_viewers import claim_drawing, forget_viewer, home_viewers, opened_home
 from store.models import Decision, Mode, NewProposal, Proposal, ProposalState, Verdict
 from store.pause import Paused, pause, paused, resume
-from store.proposals import count_proposals, get_proposal
+from store.proposals.proposals import count_proposals, get_proposal
 from store.tables import bundles, events
-from store.viewers import claim_drawing, forget_viewer, home_viewers, opened_home
 
 MAYA, JONAS = "U0MAYA00001", "U0JONAS0001"
 Make = Callable[..., NewProposal]

@@ -9,8 +9,7 @@ from store import Store
 from store.bundles import bundle_drawn, claim_outgoing, get_bundle, give_own_card, put_in_bundle
 from store.cards import card_drawn, claim_cards
 from store.decisions import decide
-from store.models import Decision, ProposalState, Verdict
-from store.notices import (
+from store.messages.outbox import (
     LINE,
     add_notice,
     claim_notices,
@@ -18,7 +17,8 @@ from store.notices import (
     notice_postponed,
     notice_sent,
 )
-from store.proposals import advance, get_proposal, touch
+from store.models import Decision, ProposalState, Verdict
+from store.proposals.proposals import advance, get_proposal, touch
 
 MINUTE = timedelta(minutes=1)
 Make = Callable[..., Any]

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from bot.__main__ import main
 from bot.demo.polar import stock
 from bot.demo.polar.orders import tell_order
+from bot.explain.verify import check
 from bot.explanation import explanation
-from bot.explanation_check import check
 from store import open_store
 from store.decisions import decide
 from store.explained import explained

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from bot.explain.verify import check
 from bot.explanation import explanation
-from bot.explanation_check import check
 from bot.graduation import score
 from store import open_store
 from store.execution import begin_call, claim_approved, finish_execution
@@ -19,10 +19,10 @@ from store.explained import explained
 from store.gate import ask_instead
 from store.ledger import canonical, row_hash
 from store.models import Mode, OutcomeKind, ProposalState
+from store.models.graduation import Outcome
 from store.outcomes import add_outcome
 from store.pause import pause
 from store.proof import verify
-from store.trust_models import Outcome
 from tests.past_fixture import MAYA, Past, past
 
 

@@ -11,7 +11,7 @@ import pytest_asyncio
 from bot.app import Running
 from bot.forms.search import proposable
 from polar.catalog import Call, operations
-from store.proposals import all_proposals
+from store.proposals.proposals import all_proposals
 from tests.form_fixture import faults
 from tests.propose_fixture import JONAS, MAYA, SECRET, World, world
 

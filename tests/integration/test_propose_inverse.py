@@ -10,10 +10,10 @@ import pytest_asyncio
 
 from bot.app import Running
 from bot.forms.search import proposable
-from bot.forms.ways import ways
+from bot.forms.variants import ways
 from polar.catalog import Call, operations
 from store.models import NewProposal, PlannedCall
-from store.proposals import propose_by_hand
+from store.proposals.proposals import propose_by_hand
 from tests.form_fixture import ANY_ID, faults
 from tests.propose_fixture import ANSWER, JONAS, MAYA, World, world
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bot.config.policy import Policy
 from bot.graduation.replay import replay
-from bot.policy import Policy
 from store.models import OutcomeKind, Verdict
 from store.replay import draw_secret, kinds, past_cases
 from tests.past_fixture import Past, past

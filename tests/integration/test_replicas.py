@@ -22,13 +22,13 @@ from store.execution import begin_call, claim_approved, end_call, finish_executi
 from store.gate import note_human, put
 from store.ledger import append
 from store.models import CallState, Decision, Mode, NewProposal, Proposal, ProposalState, ShapeState, Verdict
+from store.models.graduation import GateInputs, Judged, NewShape, Past
 from store.proof import verify
-from store.proposals import all_proposals, get_proposal, touch
+from store.proposals.proposals import all_proposals, get_proposal, touch
 from store.shapes import change, note_shape
 from store.spending import ALL, day, spent
 from store.tables import decisions, notices, proposals
 from store.timers import call_people, to_remind
-from store.trust_models import GateInputs, Judged, NewShape, Past
 from tests.integration.conftest import NOW, _new_proposal, _store_proposal
 
 KIND = NewShape("5a9e", "invoice", {"operation": "orders:generate_invoice"}, "An invoice", "R1")

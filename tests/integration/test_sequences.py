@@ -16,7 +16,7 @@ from bot.demo.polar.orders import tell_order
 from bot.demo.polar.sales import _checkout_fields
 from bot.demo.polar.seats import revoke as revoke_seat
 from bot.demo.polar.shop import Row, Told
-from store.events import count_events
+from store.events.events import count_events
 from tests.line_fixture import Line, line
 
 Play = Callable[[Line], None]

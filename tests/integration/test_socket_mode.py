@@ -8,7 +8,7 @@ from slack_bolt.app.async_app import AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.demo.slack import SlackStandIn
-from bot.socket_mode import SocketModeFailed, Supervisor
+from bot.slack.socket_mode import SocketModeFailed, Supervisor
 
 
 def supervisor(slack: SlackStandIn, app_token: str | None = None) -> Supervisor:

@@ -10,10 +10,10 @@ from store import Store
 from store.acts import PINNED, Act, NewEdition, assign, due_snoozes, edit, give_reason, hold, release, snooze
 from store.decisions import Terms, decide
 from store.dossier import dossier, edition_at, in_thread
+from store.messages.outbox import claim_notices
 from store.models import Decision, NewProposal, PlannedCall, Proposal, RemarkKind, Verdict
-from store.notices import claim_notices
-from store.proposals import get_proposal, touch
-from store.remarks import add_remark, keep_message, remarks_of
+from store.proposals.comments import add_remark, keep_message, remarks_of
+from store.proposals.proposals import get_proposal, touch
 from store.tables import bundles, proposals
 from store.trust_tables import ledger
 

@@ -11,7 +11,7 @@ import pytest
 from store import Store, open_store
 from store.cards import card_drawn, card_not_drawn, claim_cards, untold
 from store.decisions import decide
-from store.events import claim_events, finish_event, get_event, insert_events, postpone_event
+from store.events.events import claim_events, finish_event, get_event, insert_events, postpone_event
 from store.execution import (
     release_claims,
 )
@@ -27,7 +27,7 @@ from store.models import (
     Proposal,
     Verdict,
 )
-from store.proposals import add_proposal, get_proposal
+from store.proposals.proposals import add_proposal, get_proposal
 from tests.store_beside import beside
 
 MINUTE = timedelta(minutes=1)

@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from store import Store, open_store
-from store.errors import StoreFailed, StoreLocked, StoreUnreachable
-from store.events import all_events, count_events, get_event
+from store.engine.errors import StoreFailed, StoreLocked, StoreUnreachable
+from store.events.events import all_events, count_events, get_event
 from store.models import NewEvent
 
 ROOT = Path(__file__).parents[2]

@@ -28,10 +28,7 @@ from store.models import (
     ProposalState,
     Verdict,
 )
-from store.proposals import (
-    advance,
-    get_proposal,
-)
+from store.proposals.proposals import advance, get_proposal
 from tests.store_beside import beside
 
 MINUTE = timedelta(minutes=1)

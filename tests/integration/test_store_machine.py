@@ -50,7 +50,7 @@ from store.models import (
     Transition,
     Verdict,
 )
-from store.proposals import add_proposal, advance, all_proposals, get_proposal, trail
+from store.proposals.proposals import add_proposal, advance, all_proposals, get_proposal, trail
 
 S = ProposalState
 LEASE = timedelta(seconds=60)

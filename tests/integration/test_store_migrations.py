@@ -16,7 +16,7 @@ from sqlalchemy.pool import QueuePool
 
 from store import migrate, open_store
 from store.database import make_engine
-from store.errors import StoreTooNew
+from store.engine.errors import StoreTooNew
 from store.trust_tables import metadata
 
 ROOT = Path(__file__).parents[2]

@@ -14,8 +14,8 @@ from sqlalchemy.util import await_only
 
 from store import Store, open_store
 from store.database import make_engine
-from store.errors import StoreBusy, StoreClosed, StoreFailed
-from store.events import count_events, get_event, insert_events
+from store.engine.errors import StoreBusy, StoreClosed, StoreFailed
+from store.events.events import count_events, get_event, insert_events
 from store.models import NewEvent
 from store.writer import Writer
 

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
+from bot.config.policy import Policy, Schedule
 from bot.demo.polar.orders import tell_order
-from bot.policy import Policy, Schedule
 from bot.schedule import close_late, escalate, morning, quiet_until, remind
-from bot.slack import SlackNoAnswer
+from bot.slack.client import SlackNoAnswer
 from store.decisions import decide
 from store.models import Decision, Proposal, ProposalState, Verdict
-from store.proposals import get_proposal, touch, trail
+from store.proposals.proposals import get_proposal, touch, trail
 from store.tables import notices
 from store.timers import call_people, expire
 from tests.line_fixture import MAYA, START, line

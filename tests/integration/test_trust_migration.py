@@ -13,13 +13,13 @@ import store
 from store import open_store
 from store.database import make_engine
 from store.dossier import dossier
-from store.events import latest_state
+from store.events.events import latest_state
 from store.models import Mode, ProposalKind, ProposalState, Verdict
+from store.models.graduation import Past
 from store.past import past_of
 from store.proof import verify
-from store.proposals import get_proposal
+from store.proposals.proposals import get_proposal
 from store.record import Dossier
-from store.trust_models import Past
 from store.trust_tables import metadata
 from tests.integration.conftest import _new_proposal
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, update
 
+from bot.config.policy import Policy, Trust
 from bot.graduation.gate import still_of
-from bot.policy import Policy, Trust
 from store import Store
 from store.acts import Act
 from store.aftermath import retry
@@ -17,11 +17,11 @@ from store.decisions import Terms, decide
 from store.execution import begin_call, claim_approved, end_call, finish_execution
 from store.gate import ask_instead, last_human, note_human
 from store.models import CallState, Decision, Mode, NewProposal, Proposal, ProposalState, ShapeState, Verdict
-from store.proposals import get_proposal
+from store.models.graduation import Shape, Still
+from store.proposals.proposals import get_proposal
 from store.replay import past_cases
 from store.shapes import all_shapes, change
 from store.tables import proposals
-from store.trust_models import Shape, Still
 from tests.past_fixture import MAYA, Past, past
 
 HOUR = timedelta(hours=1)

@@ -20,8 +20,8 @@ from bot.app import utc_now
 from bot.web import MOST_BYTES, webhook
 from polar.webhooks import Scheme, Verifier, sign
 from store import Store, open_store
-from store.errors import StoreFailed
-from store.events import all_events
+from store.engine.errors import StoreFailed
+from store.events.events import all_events
 from store.models import StoredEvent
 
 PATH = "/polar/webhooks"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot import cards
-from bot.cards.text import clean, escape
+from bot.ui.text import clean, escape
 from store.models import CallState, Mode, ProposalState, Transition
 from tests.card_states import STATES, asked, decided, message_of
 from tests.card_strategies import NOW, a_proposal, assert_harmless, elements

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import bot.cards
-from bot.answers import Answer, Came
+from bot.approvals.results import Answer, Came
 from bot.bundles import _summed
 from bot.cards import bundle as on_bundle
 from bot.cards import (
@@ -32,7 +32,6 @@ from bot.cards import (
     review,
     rules,
     status,
-    text,
     thread,
     trust,
     trust_list,
@@ -43,8 +42,9 @@ from bot.cards.view import Message
 from bot.demo.blockkit import lint_blocks, lint_message, lint_view
 from bot.forms import blocks as forms
 from bot.forms.search import proposable
-from bot.thread_words import Asked
+from bot.listeners.thread_commands import Asked
 from bot.threads import Said, Threads
+from bot.ui import text
 from store.models import Numbers, ProposalState, ShapeState
 from tests.card_strategies import (
     ACTORS,

@@ -12,7 +12,7 @@ from bot.forms.drafts import Draft
 from bot.forms.fields import Leaf
 from bot.forms.search import by_family, proposable, search
 from bot.forms.values import check, compose, currencies
-from bot.forms.ways import ways
+from bot.forms.variants import ways
 from bot.forms.wording import facts, split, title
 from polar.catalog import Call, Operation, check_call, operations
 from tests.form_fixture import SCHEMAS, faults, state

@@ -8,7 +8,7 @@ from bot.forms.fields import all_leaves, form_of
 from bot.forms.names import HOST_ONLY
 from bot.forms.redaction import HIDDEN, ending, host, redacted
 from bot.forms.search import proposable
-from bot.forms.ways import ways
+from bot.forms.variants import ways
 
 SECRET = "T0SECRET"
 

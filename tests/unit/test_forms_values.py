@@ -11,7 +11,7 @@ from bot.forms.fields import Form, Kind, Leaf, all_leaves, form_of
 from bot.forms.values import NotUsable, check, compose, minor_units, plainly, scalar
 from bot.forms.wording import facts, split, title
 from polar.catalog import operations
-from polar.money import ZERO_DECIMAL
+from polar.text.money import ZERO_DECIMAL
 from tests.form_fixture import ANY_ID, OPTION
 
 CURRENCIES = st.sampled_from(["eur", "usd", "jpy", "krw", "isk", "huf", "vnd"])
@@ -234,7 +234,7 @@ def test_a_sentence_about_a_parameter_reads_as_one_about_an_input(sentence: str,
 
 def test_every_kind_of_question_is_used_or_is_a_fallback() -> None:
     from bot.forms.search import proposable
-    from bot.forms.ways import ways
+    from bot.forms.variants import ways
 
     used = set()
     for one in proposable():

@@ -10,7 +10,7 @@ from bot.graduation import labels
 from bot.graduation.labels import BROKEN, BULK, FAST, FORCED, RESTATED, YES, label
 from store.labels import UNSEEN
 from store.models import Decision, Mode, OutcomeKind, ProposalState, Verdict
-from store.trust_models import CaseHistory, Outcome
+from store.models.graduation import CaseHistory, Outcome
 
 AT = datetime(2026, 11, 21, 12, tzinfo=UTC)
 WINDOW = timedelta(days=7)

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from bot.pipeline.outcomes import Drawn, concluded, drawn, look
+from bot.proposals.call_results import Drawn, concluded, drawn, look
 from polar.catalog import Call, operations
 from polar.errors import (
     InvalidCall,

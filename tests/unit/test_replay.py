@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.config.policy import Policy
 from bot.graduation.audit import drawn
 from bot.graduation.backtest import report
 from bot.graduation.course import events, points
@@ -15,7 +16,6 @@ from bot.graduation.novelty import RECENT, Seen
 from bot.graduation.past_kind import PastKind
 from bot.graduation.replay import Replayed, replay
 from bot.graduation.shape import shape_of
-from bot.policy import Policy
 from polar.events import Event
 from store.models import (
     Decision,
@@ -27,7 +27,7 @@ from store.models import (
     ShapeState,
     Verdict,
 )
-from store.trust_models import Change, Course, NewShape, Outcome, Past, PastCase
+from store.models.graduation import Change, Course, NewShape, Outcome, Past, PastCase
 
 START = datetime(2026, 5, 1, 9, tzinfo=UTC)
 SECRET = b"\x17" * 32

@@ -22,8 +22,8 @@ from bot.cards.queue import (
     show_message,
 )
 from bot.demo.blockkit import lint_message, lint_view
+from bot.listeners.priority import next_card, rank
 from bot.screens import read_history
-from bot.urgency import next_card, rank
 from store.models import ProposalState, Transition
 from store.worth import worth
 from tests.card_strategies import NOW, PEOPLE, TEXT, a_proposal, assert_harmless, payload, proposals, views

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.thread_words import WORDS, Asked, help_line, is_addressed, read, user_of
+from bot.listeners.thread_commands import WORDS, Asked, help_line, is_addressed, read, user_of
 
 BOT = "U0BOT00001"
 

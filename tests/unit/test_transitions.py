@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Connection, Engine, create_engine, insert, update
 
 from store.models import TRANSITIONS, NewProposal, PlannedCall, ProposalState
-from store.proposals import advance, get_proposal, insert_proposal, trail
+from store.proposals.proposals import advance, get_proposal, insert_proposal, trail
 from store.tables import events, metadata, proposals, rule_versions
 
 NOW = datetime(2026, 10, 1, 12, tzinfo=UTC)

@@ -6,14 +6,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from pydantic import ValidationError
 
+from bot.config.policy import Policy, Trust
 from bot.graduation.gate import Gate, judge
 from bot.graduation.lines import score_line
 from bot.graduation.past_kind import PastKind
 from bot.graduation.score import clean_needed, reached
-from bot.policy import Policy, Trust
 from polar.events import Event
 from store.models import Mode, NewProposal, PlannedCall, ShapeState
-from store.trust_models import GateInputs, Judged, NewShape, Past, Shape
+from store.models.graduation import GateInputs, Judged, NewShape, Past, Shape
 from tests.card_states import asked
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)

@@ -1,0 +1,1 @@
+"""What a person may do with a proposal; results are data."""

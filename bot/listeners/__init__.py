@@ -1,0 +1,1 @@
+"""Slack's payloads come in here: translate, acknowledge, call."""

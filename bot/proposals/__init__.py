@@ -1,0 +1,1 @@
+"""Build a proposal, hold it against Polar, and tell the result of its calls."""

@@ -1,0 +1,1 @@
+"""Outbound Slack: client, rate limit, Socket Mode, permalinks, user."""

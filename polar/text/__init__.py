@@ -1,0 +1,1 @@
+"""Polar's data as words: facts, summaries, money."""

@@ -1,0 +1,1 @@
+"""The database engine: dialects, the writer, transactions, migration runs."""

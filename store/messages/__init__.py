@@ -1,0 +1,1 @@
+"""Cards, bundles, the outbox and who has seen them."""

@@ -1,0 +1,1 @@
+"""Proposals from creation to result."""
