@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from bot.cards import menu
 from bot.cards.reasons import presets
-from bot.cards.whispers import gone
-from bot.person import Person
-from bot.pipeline.parts import Parts
+from bot.services import Parts
+from bot.slack.user import Person
+from bot.ui import card_modals
+from bot.ui.ephemeral import gone
 from store.acts import (
     Act,
     Came,
@@ -74,7 +74,7 @@ class Acting:
         if ends is not None and until >= ends:
             return Acted(False, _TOO_LATE.format(ends=ends))
         said = f"Snoozed until {until:%d %b %Y %H:%M} UTC."
-        act = self._said(person, found, said, menu.snoozed_line(person.user_id, until))
+        act = self._said(person, found, said, card_modals.snoozed_line(person.user_id, until))
         return await self._result(self._parts.store.do(snooze, act, until), said)
 
     async def assign(
@@ -90,7 +90,7 @@ class Acting:
         alone = await self._parts.authority.is_only_approver(assignee, found)
         if assignee in (found.proposer, found.edited_by) and not alone:
             return Acted(False, _THEIR_OWN)
-        line = menu.assigned_line(person.user_id, assignee, found)
+        line = card_modals.assigned_line(person.user_id, assignee, found)
         act = self._said(person, found, f"Assigned to {assignee}.", line)
         return await self._result(self._parts.store.do(assign, act, assignee), "Assigned.")
 
@@ -99,7 +99,7 @@ class Acting:
         refused = await self._parts.authority.outsider(person.user_id, person.team_id)
         if refused is not None:
             return Acted(False, f"{refused} Nothing was asked.")
-        line = menu.asked_line(person.user_id, whom, question)
+        line = card_modals.asked_line(person.user_id, whom, question)
         act = Act(proposal_id, person.user_id, question, self._parts.clock(), line)
         return await self._result(self._parts.store.do(ask, act), "Asked.")
 
@@ -108,7 +108,7 @@ class Acting:
         found, refused = await self.may(person, proposal_id, None, states=_CAN_BE_HELD)
         if found is None or found.on_hold_by is not None:
             return Acted(False, refused or _HELD)
-        act = self._said(person, found, "Put on hold.", menu.held_line(person.user_id))
+        act = self._said(person, found, "Put on hold.", card_modals.held_line(person.user_id))
         return await self._result(self._parts.store.do(hold, act), "On hold.")
 
     async def release(self, person: Person, proposal_id: str) -> Acted:
@@ -116,7 +116,7 @@ class Acting:
         found, refused = await self.may(person, proposal_id, None, states=frozenset(ProposalState))
         if found is None or found.on_hold_by is None:
             return Acted(False, refused or _NOT_HELD)
-        line = menu.released_line(person.user_id, runs=found.state == ProposalState.APPROVED)
+        line = card_modals.released_line(person.user_id, runs=found.state == ProposalState.APPROVED)
         act = self._said(person, found, "Released.", line)
         return await self._result(self._parts.store.do(release, act), "Released.")
 
@@ -136,7 +136,7 @@ class Acting:
         said = presets(found).get(preset, "") if preset else text.strip()
         if not said:
             return Acted(False, "No reason was given, so nothing was kept.")
-        line = None if silent else menu.reason_line(person.user_id, said)
+        line = None if silent else card_modals.reason_line(person.user_id, said)
         act = self._said(person, found, said, line)
         return await self._result(self._parts.store.do(give_reason, act, preset), "Kept.", _NOT_DECLINED)
 
@@ -152,7 +152,7 @@ class Acting:
 
     async def edit(self, person: Person, seen: Proposal, new: NewEdition) -> Acted:
         """Make it ask something else; `may_edit` has looked at who and what."""
-        act = self._said(person, seen, _edited(new), menu.edited_line(person.user_id, new.changes))
+        act = self._said(person, seen, _edited(new), card_modals.edited_line(person.user_id, new.changes))
         return await self._result(self._parts.store.do(edit, act, new), "Edited.", CHANGED)
 
     async def _is_outside(self, person: Person) -> bool:

@@ -6,15 +6,15 @@ from dataclasses import replace
 from functools import partial
 
 from bot import cards
-from bot.cards import whispers
 from bot.config.policy import ends
-from bot.person import Person
 from bot.pipeline.confirm import terms
-from bot.pipeline.parts import LEASE, Parts, new_token
 from bot.pipeline.reconcile import ClaimedDoubt, Seen, examine
-from bot.pipeline.stakes import digest_of_proposal
-from bot.pipeline.undo import as_polar_call, changed_since, inverses
+from bot.proposals.fingerprint import digest_of_proposal
 from bot.proposals.reads import Reads
+from bot.proposals.undo import as_polar_call, changed_since, inverses
+from bot.services import LEASE, Parts, new_token
+from bot.slack.user import Person
+from bot.ui import ephemeral
 from bot.ui.effects import does
 from polar.catalog import operations
 from polar.errors import PolarError
@@ -60,9 +60,9 @@ class Aftermath:
         back = inverses(proposal)
         over = proposal.state != ProposalState.SUCCEEDED or proposal.undone_at is not None
         if proposal.kind != ProposalKind.CALLS or proposal.undoes is not None or over or not back:
-            return whispers.NOTHING_TO_UNDO
+            return ephemeral.NOTHING_TO_UNDO
         if await self._changed_since(proposal):
-            return whispers.CHANGED_SINCE
+            return ephemeral.CHANGED_SINCE
         people = terms(self._parts.rules.policy, proposal).people
         act = await self._act(person, proposal, "undid it" if people == 1 else "asks to undo it")
         made = _proposal(proposal, act, back)
@@ -70,9 +70,9 @@ class Aftermath:
         won, found = await self._parts.store.do(aftermath.undo, act, made, people)
         if not won:
             taken = found is not None and found.undone_by is not None and found.undone_at is None
-            return whispers.BEING_UNDONE if taken else whispers.NOTHING_TO_UNDO
+            return ephemeral.BEING_UNDONE if taken else ephemeral.NOTHING_TO_UNDO
         self._done(act)
-        return None if people == 1 else whispers.UNDO_TAKES_TWO
+        return None if people == 1 else ephemeral.UNDO_TAKES_TWO
 
     async def _changed_since(self, proposal: Proposal) -> bool:
         """Whether undoing would overwrite a newer state. Unread: no; it is looked at once more."""
@@ -90,7 +90,7 @@ class Aftermath:
         if proposal is None:
             return refused
         how = partial(aftermath.retry, hold=terms(self._parts.rules.policy, proposal).hold)
-        return await self._carried(person, proposal, how, "retried it", whispers.NOTHING_TO_RETRY)
+        return await self._carried(person, proposal, how, "retried it", ephemeral.NOTHING_TO_RETRY)
 
     # --- What Polar never answered --------------------------------------------------------------------
 
@@ -100,7 +100,7 @@ class Aftermath:
         if proposal is None:
             return refused
         if proposal.state != ProposalState.UNKNOWN:
-            return whispers.NOT_IN_DOUBT
+            return ephemeral.NOT_IN_DOUBT
         act, token = await self._act(person, proposal, "had Polar asked again"), new_token()
         until = act.at + LEASE
         claimed = await self._parts.store.do(aftermath.check, act, token=token, until=until)
@@ -111,13 +111,13 @@ class Aftermath:
     async def mark_done(self, person: Person, proposal_id: str) -> Told:
         """Take this person's word that it was done. Raises StoreError."""
         return await self._settle(
-            person, proposal_id, aftermath.mark_done, "says that it was done", whispers.NOT_IN_DOUBT
+            person, proposal_id, aftermath.mark_done, "says that it was done", ephemeral.NOT_IN_DOUBT
         )
 
     async def mark_not_done(self, person: Person, proposal_id: str) -> Told:
         """Take this person's word that it was not done. Raises StoreError."""
         return await self._settle(
-            person, proposal_id, aftermath.mark_not_done, "says that it was not done", whispers.NOT_IN_DOUBT
+            person, proposal_id, aftermath.mark_not_done, "says that it was not done", ephemeral.NOT_IN_DOUBT
         )
 
     async def _settle(

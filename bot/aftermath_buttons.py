@@ -9,11 +9,11 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 
 from bot import cards
 from bot.aftermath import Aftermath, Told
-from bot.cards import whispers
 from bot.cards.buttons import CHECK, MARK_DONE, MARK_NOT_DONE, RETRY
-from bot.person import Person, person_of
-from bot.pipeline.parts import Parts
+from bot.services import Parts
 from bot.slack.client import SlackError
+from bot.slack.user import Person, person_of
+from bot.ui import ephemeral
 from store.engine.errors import StoreError
 
 log = logging.getLogger(__name__)
@@ -63,4 +63,4 @@ class AftermathButtons:
             return cards.not_stored(str(error))
         except Exception:  # Bolt must not turn this into a second answer
             log.exception("a button failed")
-            return whispers.BROKE
+            return ephemeral.BROKE

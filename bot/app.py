@@ -23,18 +23,18 @@ from bot.desk import Desk
 from bot.feed import Feed
 from bot.home_tab import HomeTab
 from bot.last_errors import remembered
-from bot.links import Links
 from bot.listeners.buttons import register
 from bot.membership import Membership
 from bot.metrics import BACKLOG, EVENTS, PROPOSALS
-from bot.pipeline.parts import Parts
 from bot.pipeline.reconcile import STRANDED
 from bot.proposing import Proposing
 from bot.rules import RulesError, RuleSet, load_rules
 from bot.schedule import timers
 from bot.screens import Screens
+from bot.services import Parts
 from bot.settings import Settings
 from bot.slack.client import Slack, SlackError
+from bot.slack.permalinks import Links
 from bot.slack.socket_mode import SocketModeFailed, Supervisor
 from bot.slack_http import slack_events
 from bot.slash_command import SlashCommand

@@ -10,11 +10,11 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.approvers import Authority
 from bot.deciders import ByRuleAndClass
-from bot.pace import Pace
-from bot.pipeline.parts import Parts
 from bot.rules import RuleSet
+from bot.services import Parts
 from bot.settings import Settings
 from bot.slack.client import TIMEOUT, Slack
+from bot.slack.rate_limit import Pace
 from polar.client import PolarClient
 from store import Store
 

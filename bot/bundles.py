@@ -11,7 +11,6 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 
 from bot.acting import Acting
 from bot.approvals.results import Answer, Came
-from bot.cards import bundle as on_card
 from bot.cards import gone
 from bot.cards.reasons import REASON_ALL
 from bot.cards.review import (
@@ -29,9 +28,10 @@ from bot.cards.review import (
 from bot.carving import one_by_one
 from bot.desk import Desk
 from bot.listeners.buttons import done_or_kept
-from bot.person import Person, person_of
-from bot.pipeline.parts import Parts
+from bot.services import Parts
 from bot.slack.client import SlackError
+from bot.slack.user import Person, person_of
+from bot.ui import bundle as on_card
 from bot.ui.text import clean, escape
 from store.bundles import close_bundle, get_bundle, give_own_card
 from store.engine.errors import StoreError

@@ -9,16 +9,17 @@ from typing import Any
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
 from bot.acting import Acted, Acting, ending
-from bot.cards import details, gone, menu
+from bot.cards import details, gone
 from bot.cards.buttons import WHY
 from bot.cards.reasons import OTHER, REASON
 from bot.forms.values import entry
-from bot.links import Links
 from bot.listeners.snooze_times import OFFERED
-from bot.person import Person, person_of
-from bot.pipeline.parts import Parts
 from bot.proposing import Proposing
+from bot.services import Parts
 from bot.slack.client import SlackError
+from bot.slack.permalinks import Links
+from bot.slack.user import Person, person_of
+from bot.ui import card_modals
 from bot.ui.text import fitted
 from store.dossier import dossier
 from store.models import Proposal
@@ -47,19 +48,19 @@ class CardMenu:
         self._links = links
         self._shows: Mapping[str, Callable[[Proposal], View]] = {
             "snooze": self._snooze_view,
-            "assign": menu.assign_view,
-            "ask": menu.ask_view,
+            "assign": card_modals.assign_view,
+            "ask": card_modals.ask_view,
         }
         self._submits: Mapping[str, Callable[[Person, str, int, Payload], Awaitable[Acted | View]]] = {
-            menu.SNOOZE: self._snooze,
-            menu.ASSIGN: self._assign,
-            menu.ASK: self._ask,
-            menu.SAY: self._say,
+            card_modals.SNOOZE: self._snooze,
+            card_modals.ASSIGN: self._assign,
+            card_modals.ASK: self._ask,
+            card_modals.SAY: self._say,
         }
 
     def register(self, app: AsyncApp) -> None:
         """Attach its listeners."""
-        app.action(menu.MENU)(self.chosen)
+        app.action(card_modals.MENU)(self.chosen)
         for action_id in (details.DETAILS, WHY):
             app.action(action_id)(self.details_tapped)
         app.action(details.BACK)(self.turned)
@@ -121,7 +122,7 @@ class CardMenu:
         if not isinstance(came, Acted):  # the fields it speaks of are shown no longer
             came = Acted(False, " ".join(came["errors"].values()))
         try:
-            await self._parts.slack.update_view(view_id, menu.said_view(_HEADS[came.done], came.said))
+            await self._parts.slack.update_view(view_id, card_modals.said_view(_HEADS[came.done], came.said))
         except SlackError as error:
             log.info("a slow form cannot be answered in its modal: %s", error)
             if not came.done:
@@ -159,13 +160,13 @@ class CardMenu:
         else:
             found, refused = None, gone()
         if found is None or refused:
-            return menu.said_view(_TITLES.get(name, "Out of date"), refused or gone())
-        return menu.reason_view(found) if name == "reason" else self._shows[name](found)
+            return card_modals.said_view(_TITLES.get(name, "Out of date"), refused or gone())
+        return card_modals.reason_view(found) if name == "reason" else self._shows[name](found)
 
     async def _show_edit(self, person: Person, view_id: str, proposal_id: str, edition: int) -> None:
         found, refused = await self._acting.may_edit(person, proposal_id, edition)
         if found is None:
-            await self._fill(view_id, menu.said_view("Edit", refused))
+            await self._fill(view_id, card_modals.said_view("Edit", refused))
         else:
             await self._proposing.edit(person, view_id, found)
 
@@ -173,7 +174,7 @@ class CardMenu:
         refused = await self._parts.authority.outsider(person.user_id, person.team_id, "look at this")
         found = None if refused else await self._parts.store.do(dossier, proposal_id)
         if found is None:
-            await self._fill(view_id, menu.said_view("Details", refused or gone()))
+            await self._fill(view_id, card_modals.said_view("Details", refused or gone()))
             return
         who = await self._parts.authority.describe(found.proposal)
         links = await self._links.of(found.earlier)
@@ -192,7 +193,7 @@ class CardMenu:
             for key, (said, at) in OFFERED.items()
             if (until := at(now, zone)) is not None and (ends is None or until < ends)
         }
-        return menu.snooze_view(found, offered, ends)
+        return card_modals.snooze_view(found, offered, ends)
 
     # --- Submitting -------------------------------------------------------------------------------------
 
@@ -203,27 +204,30 @@ class CardMenu:
         return await self._submits[str(view.get("callback_id"))](person, proposal_id, edition, values)
 
     async def _snooze(self, person: Person, proposal_id: str, edition: int, values: Payload) -> Acted | View:
-        own, span = _held(values, menu.MOMENT), str((_held(values, menu.SPAN) or {}).get("value", ""))
+        own, span = (
+            _held(values, card_modals.MOMENT),
+            str((_held(values, card_modals.SPAN) or {}).get("value", "")),
+        )
         if own is None and span not in OFFERED:
-            return _errors({menu.MOMENT: _PICK})
+            return _errors({card_modals.MOMENT: _PICK})
         zone = self._parts.rules.policy.schedule.timezone
         until = OFFERED[span][1](self._parts.clock(), zone) if own is None else _moment(own)
         if until is None:
-            return _errors({menu.MOMENT: _PICK})
+            return _errors({card_modals.MOMENT: _PICK})
         return await self._acting.snooze(person, proposal_id, until, edition=edition)
 
     async def _assign(self, person: Person, proposal_id: str, edition: int, values: Payload) -> Acted | View:
-        whom = _held(values, menu.WHOM)
+        whom = _held(values, card_modals.WHOM)
         if not whom:
-            return _errors({menu.WHOM: _CHOOSE})
+            return _errors({card_modals.WHOM: _CHOOSE})
         return await self._acting.assign(person, proposal_id, str(whom), edition=edition)
 
     async def _ask(self, person: Person, proposal_id: str, _: int, values: Payload) -> Acted:
-        whom, question = _held(values, menu.WHOM), str(_held(values, menu.TEXT) or "")
+        whom, question = _held(values, card_modals.WHOM), str(_held(values, card_modals.TEXT) or "")
         return await self._acting.ask(person, proposal_id, question, str(whom) if whom else None)
 
     async def _say(self, person: Person, proposal_id: str, _: int, values: Payload) -> Acted:
-        return await self._acting.reason(person, proposal_id, text=str(_held(values, menu.TEXT) or ""))
+        return await self._acting.reason(person, proposal_id, text=str(_held(values, card_modals.TEXT) or ""))
 
     async def _preset(self, body: Payload, about: str, key: str) -> None:
         person = person_of(body)
@@ -251,7 +255,7 @@ def named(value: str) -> tuple[str, int]:
 
 
 def _held(values: Payload, block_id: str) -> Any:
-    state = (values.get(block_id) or {}).get(menu.VALUE) or {}
+    state = (values.get(block_id) or {}).get(card_modals.VALUE) or {}
     return state.get("selected_user") or entry(state)
 
 
@@ -274,4 +278,4 @@ def _errors(found: Mapping[str, str]) -> View:
 
 
 def _updated(title: str, text: str) -> View:
-    return {"response_action": "update", "view": menu.said_view(title, text)}
+    return {"response_action": "update", "view": card_modals.said_view(title, text)}

@@ -9,11 +9,11 @@ from bot.aftermath import Aftermath
 from bot.approvals import results
 from bot.approvals.results import Answer, Came
 from bot.approvers import Authority
-from bot.cards import whispers
 from bot.pipeline import confirm
-from bot.pipeline.parts import Parts, new_token
 from bot.proposing import Person
+from bot.services import Parts, new_token
 from bot.slack.client import SlackError
+from bot.ui import ephemeral
 from store import taps
 from store.decisions import barred, decide, take_back
 from store.engine.errors import StoreError
@@ -152,7 +152,7 @@ class Desk:
         )
         won, now = await self._parts.store.do(decide, decision)
         if won or now is None:
-            return Answer(Came.DECLINED, whispers.DECLINED, now) if won else results.gone()
+            return Answer(Came.DECLINED, ephemeral.DECLINED, now) if won else results.gone()
         bar = barred(now, Verdict.DECLINE, decision.edition)
         return await confirm.lost(self._parts, now, bar, person.user_id)
 
@@ -180,13 +180,13 @@ class Desk:
                 take_back, proposal_id, actor=person.user_id, at=at, reason=reason
             )
             if in_time:
-                return Answer(Came.UNDONE, whispers.UNDONE, found)
+                return Answer(Came.UNDONE, ephemeral.UNDONE, found)
             proposal = proposal if found is None else found
         if proposal.state == ProposalState.SUCCEEDED:
             said = await self.aftermath.undo(person, proposal)
-            came = {None: Came.UNDONE, whispers.UNDO_TAKES_TWO: Came.FIRST_YES}.get(said, Came.TOO_LATE)
-            return Answer(came, said or whispers.UNDOING, proposal)
-        return Answer(Came.TOO_LATE, whispers.too_late_to_undo(proposal), proposal)
+            came = {None: Came.UNDONE, ephemeral.UNDO_TAKES_TWO: Came.FIRST_YES}.get(said, Came.TOO_LATE)
+            return Answer(came, said or ephemeral.UNDOING, proposal)
+        return Answer(Came.TOO_LATE, ephemeral.too_late_to_undo(proposal), proposal)
 
     async def _edition(self, proposal_id: str) -> int:
         proposal = await self._parts.store.do(get_proposal, proposal_id)

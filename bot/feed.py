@@ -5,7 +5,7 @@ from typing import Protocol
 
 from bot.cards.health import Health, Pause, Webhook
 from bot.last_errors import LastErrors
-from bot.pipeline.parts import Parts
+from bot.services import Parts
 from polar.client import VERSION
 from store.feed import Arrival, flow
 from store.models import ProposalState

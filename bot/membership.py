@@ -8,7 +8,7 @@ from slack_bolt.async_app import AsyncApp, AsyncBoltContext
 
 from bot.cards.home import greeting
 from bot.feed import Feed
-from bot.pipeline.parts import Parts
+from bot.services import Parts
 from bot.slack.client import SlackError, SlackNotSent, SlackRefused
 from store.engine.errors import StoreError
 from store.messages.greetings import first_time, not_greeted

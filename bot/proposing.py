@@ -31,12 +31,12 @@ from bot.forms.pages import Adder, Item, More
 from bot.forms.search import proposable, search
 from bot.forms.subject import subject_of, watched_in
 from bot.forms.values import Composed, check, compose, currencies, entry
-from bot.person import Person as Person  # noqa: PLC0414 - others know it from here
-from bot.pipeline.parts import Parts
-from bot.pipeline.stakes import digest_of_proposal, money_of
 from bot.pipeline.sums import Fact, money_facts, with_money
+from bot.proposals.fingerprint import digest_of_proposal, money_of
 from bot.proposals.reads import Reads
+from bot.services import Parts
 from bot.slack.client import SlackError
+from bot.slack.user import Person as Person  # noqa: PLC0414 - others know it from here
 from polar.catalog import Call
 from polar.errors import PolarError
 from store.engine.errors import StoreError

@@ -12,11 +12,11 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from bot.cards import Message
 from bot.cards.digest import Day, digest, escalation, reminder
-from bot.cards.trust import receipts_block
 from bot.config.policy import Schedule
-from bot.pipeline.parts import Parts
+from bot.services import Parts
 from bot.slack.client import SlackError
 from bot.trust import Trust
+from bot.ui.graduation_notices import receipts_block
 from store.ledger import head
 from store.messages.outbox import add_notice
 from store.models import Proposal

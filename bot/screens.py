@@ -24,11 +24,11 @@ from bot.cards.queue import (
     show_message,
 )
 from bot.feed import Feed, said
-from bot.links import Links
 from bot.listeners.priority import SOON
-from bot.pipeline.parts import Parts
 from bot.pipeline.views import view_of
 from bot.proposing import Person
+from bot.services import Parts
+from bot.slack.permalinks import Links
 from bot.trust_screen import TrustScreen
 from bot.ui.rule_lines import reasons, rule_lines
 from bot.ui.text import escape

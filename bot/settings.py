@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from bot.config import validators
 from bot.config.validators import WHERE, Approvers
-from bot.pace import SLACK, Tier
+from bot.slack.rate_limit import SLACK, Tier
 
 __all__ = ["PLAIN", "SECRETS", "WHERE", "Approvers", "Settings", "SettingsError", "load_settings"]
 

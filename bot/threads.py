@@ -10,13 +10,13 @@ from slack_bolt.async_app import AsyncApp, AsyncBoltContext
 
 from bot.acting import Acted, Acting
 from bot.cards import details
-from bot.cards.whispers import Whisper
 from bot.desk import Desk
 from bot.listeners.snooze_times import until
 from bot.listeners.thread_commands import Asked, help_line, is_addressed, plain_text, read, user_of
-from bot.person import Person, writer_of
-from bot.pipeline.parts import Parts
+from bot.services import Parts
 from bot.slack.client import SlackError
+from bot.slack.user import Person, writer_of
+from bot.ui.ephemeral import Whisper
 from bot.ui.text import Element, bullets, clean, escape, fitted, glue, line, rich, words
 from store.dossier import Thread, edition_at, in_thread
 from store.messages.outbox import add_notice

@@ -4,13 +4,13 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime
 
-from bot.cards.trust import Ran
 from bot.cards.trust_list import left_today
 from bot.config.policy import Caps
 from bot.graduation import score
-from bot.graduation.standing import always_human, lacks
-from bot.person import Person
-from bot.pipeline.parts import Parts
+from bot.graduation.eligibility import always_human, lacks
+from bot.services import Parts
+from bot.slack.user import Person
+from bot.ui.graduation_notices import Ran
 from polar.catalog import Risk
 from store.engine.errors import StoreError
 from store.gate import note_human

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from bot import cards
-from bot.cards.trust import receipts_block
 from bot.cards.trust_list import (
     PAGE,
     TURN_OFF,
@@ -16,19 +15,20 @@ from bot.cards.trust_list import (
     left_today,
     trust_message,
 )
-from bot.graduation import audit, score
-from bot.graduation.course import events, in_words, points
+from bot.graduation import score, spot_checks
+from bot.graduation.eligibility import always_human, lacks, opted_in, standard_of
+from bot.graduation.history import events, in_words, points
 from bot.graduation.plot import trust_plot
-from bot.graduation.standing import always_human, lacks, opted_in, standard_of
 from bot.graduation.thresholds import STANDARDS
-from bot.person import Person
-from bot.pipeline.parts import Parts
+from bot.services import Parts
 from bot.slack.client import SlackError, SlackRefused
+from bot.slack.user import Person
 from bot.trust import Trust
+from bot.ui.graduation_notices import receipts_block
 from bot.ui.text import Block, clean, escape
 from polar.catalog import Risk
 from store.engine.errors import StoreError
-from store.kinds import Kind, KindsPage, course, kinds_page
+from store.graduation.pages import Kind, KindsPage, course, kinds_page
 from store.models import ShapeState
 from store.models.graduation import Shape
 from store.shapes import find_shape
@@ -135,7 +135,7 @@ class TrustScreen:
             state=shape.state,
             decree=shape.decree,
             audits=kind.audits,
-            bound=audit.bad_rate_bound(*kind.audits) if kind.audits[1] else None,
+            bound=spot_checks.bad_rate_bound(*kind.audits) if kind.audits[1] else None,
             left=left_today(
                 kind.today.count,
                 caps.shape_count,

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from bot.pipeline import announce, assess, confirm, execute, notices, poll, propose, reconcile, waits
-from bot.pipeline.parts import Parts
+from bot.services import Parts
 from store.engine.errors import StoreClosed
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from polar.validation import closest
+from polar.catalog.validation import closest
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def _shared(name: str) -> FieldTree:
 
 
 def _tree(raw: Any) -> FieldTree:
-    """The encoding is described at `polar.contract.Fields`."""
+    """The encoding is described at `polar.catalog.generate.Fields`."""
     match raw:
         case None:
             return FieldTree()

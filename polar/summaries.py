@@ -5,8 +5,8 @@ from typing import Any
 
 from polar import models
 from polar.events import RESOURCES, Event
-from polar.facts import Fact, facts
 from polar.polled import POLLED
+from polar.text.facts import Fact, facts
 from polar.text.money import format_money
 from polar.wording import (
     NAME_LIMIT,

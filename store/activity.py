@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection, func, select
 
 from store.models import FiringState
-from store.tables import firings
+from store.schema import firings
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from store.messages.outbox import add_notice
 from store.models import CallState, PlannedCall, Proposal, ProposalState, RemarkKind
 from store.proposals.comments import add_remark
 from store.proposals.proposals import get_proposal, lock_proposal, touch
-from store.tables import calls, editions, proposals
+from store.schema import calls, editions, proposals
 
 # An approved proposal on hold is due in this year; what goes beyond it is the rest of its hold.
 PINNED = datetime(9000, 1, 1, tzinfo=UTC)

@@ -20,7 +20,7 @@ from store.models.graduation import POLICY
 from store.outcomes import asked_to_undo
 from store.proposals.comments import add_remark
 from store.proposals.proposals import advance, get_proposal, insert_proposal, lock_proposal, touch
-from store.tables import calls, proposals
+from store.schema import calls, proposals
 from store.undoing import settle_undo
 
 _IN_DOUBT = (CallState.UNKNOWN, CallState.SENDING)

@@ -26,7 +26,7 @@ from store.columns import UtcDateTime
 from store.messages.outbox import LINE, add_notice
 from store.models import Bundle, Proposal, ProposalKind, ProposalState
 from store.proposals.proposals import read_proposal, with_calls
-from store.tables import bundles, proposals
+from store.schema import bundles, proposals
 
 MOST = 100  # proposals in one bundle: the most that a person goes through
 _JOINABLE_FOR = timedelta(hours=1)  # a card changed later than that is not looked at again

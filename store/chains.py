@@ -3,7 +3,7 @@
 from sqlalchemy import Connection, select, update
 
 from store.models import CallState, PlannedCall, ProposalState
-from store.tables import calls, proposals
+from store.schema import calls, proposals
 
 
 def bind_call(

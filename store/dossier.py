@@ -12,7 +12,7 @@ from store.models import Decision, Proposal, Verdict
 from store.proposals.comments import remarks_of
 from store.proposals.proposals import get_proposal, read_proposal, trail
 from store.record import Dossier, Edition
-from store.tables import bundles, decisions, editions, proposals, rule_versions
+from store.schema import bundles, decisions, editions, proposals, rule_versions
 
 _EARLIER = 10  # proposals of the same customer that are shown
 _MOST_IN_A_THREAD = 200  # proposals of one bundle that keep what is said in its thread

@@ -22,7 +22,7 @@ from store.models import (
 from store.models.graduation import Still
 from store.proposals.comments import add_remark
 from store.proposals.proposals import advance, get_proposal, read_call
-from store.tables import bundles, calls, events, firings, notices, proposals, taps
+from store.schema import bundles, calls, events, firings, notices, proposals, taps
 from store.undoing import settle_undo
 
 WORKER = "polar-approvals"

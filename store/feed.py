@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from store.models import EventState, ProposalState
-from store.tables import events, notices, proposals
+from store.schema import events, notices, proposals
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, or_, select, tuple_, update
 
-from store.database import insert_new
+from store.engine.dialects import insert_new
 from store.events.events import ask_successor_again, finish_event, note_sighting, postpone_event
 from store.gate import put
 from store.models import EventState, Firing, FiringState, NewProposal, Sighting, Spoken
 from store.models.graduation import Judge
 from store.proposals.proposals import add_proposal, insert_proposal
-from store.tables import firings, rule_versions
+from store.schema import firings, rule_versions
 
 
 def keep_rules(

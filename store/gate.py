@@ -6,13 +6,14 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
-from store.database import insert_new
+from store.engine.dialects import insert_new
 from store.ledger import append
 from store.models import CallState, Decision, Mode, NewProposal, Proposal, ProposalState, ShapeState, Verdict
 from store.models.graduation import POLICY, PROGRAM, GateInputs, Judge, Judged, NewShape, Still
 from store.past import past_of, seen_this_week
 from store.pause import paused
 from store.proposals.proposals import advance, get_proposal, insert_proposal
+from store.schema import decisions, marks
 from store.shapes import change, demote, get_shape, hold_trust, note_shape
 from store.spending import (
     ALL,
@@ -28,7 +29,6 @@ from store.spending import (
     spend,
     summed,
 )
-from store.tables import decisions, marks
 
 HUMAN = "human_at"  # the mark of when a person last decided anything
 # Built once: every case that comes needs them.

@@ -7,7 +7,7 @@ from sqlalchemy import BigInteger, Connection, and_, func, or_, select, type_coe
 
 from store.models import Verdict
 from store.models.graduation import POLICY, PROGRAM
-from store.tables import decisions
+from store.schema import decisions
 
 _MICROSECOND = timedelta(microseconds=1)
 _TOO_SOON = timedelta(seconds=2) // _MICROSECOND

@@ -21,8 +21,8 @@ from store.models import (
     Verdict,
 )
 from store.models.graduation import POLICY, PROGRAM, CaseHistory, Label, Outcome
+from store.schema import calls, decisions, editions, proposals
 from store.shapes import get_shape
-from store.tables import calls, decisions, editions, proposals
 from store.trust_tables import labels, ledger, outcomes, shapes
 
 Labeller = Callable[[CaseHistory], Label | None]

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from store.database import insert_new
-from store.tables import marks
+from store.engine.dialects import insert_new
+from store.schema import marks
 from store.trust_tables import ledger
 
 HEAD = "ledger"  # the mark that holds "SEQ HASH" of the newest row: a cut-off end is noticed

@@ -5,7 +5,7 @@ from pathlib import Path
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from store.database import foreign_keys_off, take_migration_lock
+from store.engine.dialects import foreign_keys_off, take_migration_lock
 from store.engine.errors import StoreOutdated, StoreTooNew
 from store.trust_tables import metadata
 

@@ -4,12 +4,12 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select, update
 
-from store.database import insert_new
+from store.engine.dialects import insert_new
 from store.ledger import append
 from store.models import Mode, OutcomeKind, Proposal, ProposalState
 from store.models.graduation import POLICY, PROGRAM, Outcome
+from store.schema import proposals
 from store.shapes import demote
-from store.tables import proposals
 from store.trust_tables import outcomes
 
 # What one of these says of a case that ran on its own, or that was drawn for an audit.

@@ -10,7 +10,7 @@ from store.columns import UtcDateTime
 from store.models import Call, CallState, Mode, NewProposal
 from store.models.graduation import Past
 from store.proposals.proposals import read_call
-from store.tables import calls, proposals, subjects
+from store.schema import calls, proposals, subjects
 
 _WEEK = timedelta(days=7)
 # Between a proposal and its calls lies a decision, which is seldom later than this.

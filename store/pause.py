@@ -8,10 +8,10 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, select
 
-from store.database import insert_new
+from store.engine.dialects import insert_new
 from store.ledger import append
 from store.messages.outbox import add_notice
-from store.tables import marks
+from store.schema import marks
 
 MARK = "paused"
 _PAUSED = select(marks.c.value).where(marks.c.name == MARK)  # built once: every case asks

@@ -12,11 +12,11 @@ from sqlalchemy import BigInteger, Connection, Row, select, type_coerce
 
 from store.audit_log.verify_derived import altered
 from store.columns import readable
-from store.database import in_pieces
+from store.engine.dialects import in_pieces
 from store.ledger import START, fingerprint, head, row_hash
 from store.models import CallState, Mode, ProposalState
 from store.models.graduation import POLICY
-from store.tables import calls, decisions, events, proposals
+from store.schema import calls, decisions, events, proposals
 from store.trust_tables import ledger, outcomes
 
 MOST_PROBLEMS = 100

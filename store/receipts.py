@@ -9,9 +9,9 @@ from sqlalchemy import BigInteger, Connection, cast, func, select
 
 from store.models import Mode, OutcomeKind, ProposalState
 from store.models.graduation import Shape, Spent
+from store.schema import proposals
 from store.shapes import get_shape
 from store.spending import ALL, day, of_shape, spent
-from store.tables import proposals
 from store.trust_tables import outcomes
 
 _WENT_WRONG = (ProposalState.FAILED, ProposalState.UNKNOWN)

@@ -17,8 +17,8 @@ from store.models import (
     Verdict,
 )
 from store.models.graduation import POLICY, PROGRAM, NewShape, Outcome, PastCase
+from store.schema import calls, decisions, editions, marks, proposals
 from store.shapes import SECRET
-from store.tables import calls, decisions, editions, marks, proposals
 from store.trust_tables import outcomes, shapes
 
 _NOBODY = (POLICY, PROGRAM)

@@ -7,11 +7,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, func, select, update
 
-from store.database import insert_new
+from store.engine.dialects import insert_new
 from store.ledger import append
 from store.models import ShapeState
 from store.models.graduation import FAMILY_FALLS, FAMILY_WINDOW, POLICY, NewShape, Shape
-from store.tables import marks, proposals
+from store.schema import marks, proposals
 from store.trust_tables import shapes
 
 SECRET = "audit_secret"  # noqa: S105 - the name of the mark that holds it

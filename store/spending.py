@@ -7,7 +7,7 @@ from functools import cache
 
 from sqlalchemy import Connection, Select, and_, bindparam, or_, select
 
-from store.database import add_up
+from store.engine.dialects import add_up
 from store.models.graduation import Spent
 from store.trust_tables import spending
 

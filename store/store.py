@@ -10,12 +10,12 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from store.database import is_file, make_engine, sole_owner
+from store.engine.dialects import is_file, make_engine, sole_owner
 from store.engine.errors import StoreFailed, StoreUnreachable
+from store.engine.writer import Writer
 from store.events.events import insert_events
 from store.migrate import migrate, require_current
 from store.models import NewEvent
-from store.writer import Writer
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -7,10 +7,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, or_, select, update
 
-from store.database import insert_new
+from store.engine.dialects import insert_new
 from store.models import Proposal
 from store.proposals.proposals import get_proposal, touch
-from store.tables import proposals, taps
+from store.schema import proposals, taps
 
 
 @dataclass(frozen=True, slots=True)

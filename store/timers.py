@@ -10,7 +10,7 @@ from store.execution import WORKER
 from store.messages.outbox import add_notice
 from store.models import Proposal, ProposalState
 from store.proposals.proposals import advance, read_proposal
-from store.tables import notices, proposals, taps
+from store.schema import notices, proposals, taps
 from store.undoing import settle_undo
 
 _MOST = 500  # in one reminder; nobody reads further

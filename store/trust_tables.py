@@ -4,7 +4,7 @@ from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, Integer, Tab
 
 from store.columns import SafeText, UtcDateTime, one_of
 from store.models import OutcomeKind, ShapeState
-from store.tables import metadata
+from store.schema import metadata
 
 __all__ = ["labels", "ledger", "metadata", "outcomes", "shapes", "spending"]
 

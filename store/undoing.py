@@ -8,7 +8,7 @@ from sqlalchemy import Connection, func, select, update
 from store.messages.outbox import LINE, add_notice
 from store.models import CallState, ProposalState
 from store.proposals.proposals import touch
-from store.tables import calls, proposals
+from store.schema import calls, proposals
 
 _OVER = (
     ProposalState.FAILED,

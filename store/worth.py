@@ -4,7 +4,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Float, case, cast, func
 
-from store.tables import proposals
+from store.schema import proposals
 
 # Minor units, as Polar counts them, that make about one US dollar: one digit of the rates of autumn 2026 is
 # enough to tell ¥5,000 from $5,000. What is not listed counts like hundredths of a dollar.

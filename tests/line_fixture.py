@@ -21,8 +21,8 @@ from bot.demo.polar.shop import Row, Told
 from bot.demo.polar.traffic import Received
 from bot.demo.polar.wire import wire
 from bot.pipeline import assess, execute, poll, propose, waits
-from bot.pipeline.parts import Parts
 from bot.rules import load_rules
+from bot.services import Parts
 from bot.slack.client import SlackNoAnswer
 from polar.client import PolarClient
 from store import Store, open_store
@@ -31,7 +31,7 @@ from store.events.events import get_event
 from store.firings import keep_rules
 from store.models import Decision, NewEvent, Proposal, ProposalState, StoredEvent, Verdict
 from store.proposals.proposals import all_proposals, get_proposal
-from store.tables import firings, subjects
+from store.schema import firings, subjects
 from tests.polar_fixture import Polar, running
 
 MAYA = "U0MAYA"
@@ -220,7 +220,7 @@ async def everything_stored(store: Store) -> str:
 
 
 def _dump(connection: Connection) -> str:
-    from store.tables import metadata
+    from store.schema import metadata
 
     rows = [
         dict(row._mapping) for table in metadata.sorted_tables for row in connection.execute(select(table))

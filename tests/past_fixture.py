@@ -43,8 +43,8 @@ from store.models.graduation import Outcome
 from store.outcomes import add_outcome
 from store.proposals.proposals import get_proposal
 from store.replay import draw_secret
+from store.schema import marks, proposals
 from store.shapes import SECRET, all_shapes, change
-from store.tables import marks, proposals
 
 MAYA = "U0MAYA"
 RULE = {"name": "a-rule"}

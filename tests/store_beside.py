@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from sqlalchemy import Connection, text
 
 from store import Store, open_store
-from store.database import make_engine
+from store.engine.dialects import make_engine
 from store.store import _serving
 from store.trust_tables import metadata
 

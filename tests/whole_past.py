@@ -10,8 +10,8 @@ from sqlalchemy import Connection, delete
 from store.acts import Act, NewEdition, assign, edit, hold, snooze
 from store.bundles import put_in_bundle
 from store.cards import card_drawn, claim_cards
-from store.database import insert_new
 from store.decisions import Terms, decide
+from store.engine.dialects import insert_new
 from store.events.events import insert_events, note_sighting
 from store.execution import begin_call, claim_approved, end_call, finish_execution
 from store.firings import keep_rules
@@ -35,8 +35,8 @@ from store.models import (
 from store.models.graduation import CaseHistory, GateInputs, Judged, Label, NewShape, Outcome, Past
 from store.outcomes import add_outcome
 from store.proposals.comments import add_remark
+from store.schema import marks, viewers
 from store.shapes import SECRET, change, note_shape
-from store.tables import marks, viewers
 from store.taps import Tap, leave_tap
 
 NOW = datetime.fromisoformat("2026-11-21T12:00:00+00:00")

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bot.cards import whispers
-from bot.cards.whispers import Whisper
+from bot.ui import ephemeral
+from bot.ui.ephemeral import Whisper
 from store.decisions import Bar
 from store.models import Proposal, ProposalState
 
@@ -58,15 +58,15 @@ class Answer:
 
 def gone() -> Answer:
     """There is no such proposal."""
-    return Answer(Came.GONE, whispers.gone())
+    return Answer(Came.GONE, ephemeral.gone())
 
 
 def barred(bar: Bar, proposal: Proposal, actor: str) -> Answer:
     """Why a decision does not count, whoever takes it."""
     text = {
-        Bar.CHANGED: whispers.STALE,
-        Bar.ON_HOLD: whispers.on_hold(proposal),
-        Bar.SETTLED: whispers.already_decided(proposal, by=actor),
+        Bar.CHANGED: ephemeral.STALE,
+        Bar.ON_HOLD: ephemeral.on_hold(proposal),
+        Bar.SETTLED: ephemeral.already_decided(proposal, by=actor),
     }
     return Answer(_BARRED[bar], text[bar], proposal)
 
@@ -74,5 +74,5 @@ def barred(bar: Bar, proposal: Proposal, actor: str) -> Answer:
 def approved(proposal: Proposal) -> Answer:
     """An approval counts: the first of two, or the one that decides."""
     if proposal.state == ProposalState.PENDING:
-        return Answer(Came.FIRST_YES, whispers.FIRST_YES, proposal)
-    return Answer(Came.APPROVED, whispers.approved(proposal), proposal)
+        return Answer(Came.FIRST_YES, ephemeral.FIRST_YES, proposal)
+    return Answer(Came.APPROVED, ephemeral.approved(proposal), proposal)

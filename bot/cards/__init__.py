@@ -1,10 +1,10 @@
 """Every word a person reads in Slack, and the blocks around it. Pure."""
 
-from bot.cards.card import CardView, Message, card, copy_of, thread_line, visible
 from bot.cards.home import help_message, home_view
 from bot.cards.queue import queue_message
 from bot.cards.rules import RuleLine, rules_message
-from bot.cards.whispers import (
+from bot.ui.card import CardView, Message, card, copy_of, thread_line, visible
+from bot.ui.ephemeral import (
     BEING_DECIDED,
     BEING_UNDONE,
     FIRST_YES,

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from bot.cards.card import Message, when
+from bot.ui.card import Message, when
 from bot.ui.text import Block, Element, clean, escape, glue, line, mention, person, preformatted, rich, words
 from store.models import Numbers, Proposal, ProposalState
 from store.models.graduation import POLICY

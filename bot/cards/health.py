@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bot.cards.card import Message, when
+from bot.ui.card import Message, when
 from bot.ui.text import Element, clean, context, escape, glue, line, person, rich, words
 
 _SILENT = timedelta(days=1)

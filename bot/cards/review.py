@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bot.cards.bundle import STANDS, counted
+from bot.ui.bundle import STANDS, counted
 from bot.ui.text import Block, Element, bullets, clean, rich
 from polar.text.money import format_money
 from store.models import Proposal

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from bot.cards.card import Message, when
+from bot.ui.card import Message, when
 from bot.ui.text import Block, Element, clean, escape, glue, line, rich, words
 
 RULES_BACK, RULES_ON = "rules.back", "rules.on"  # action ids; the value is the command of that page

@@ -8,7 +8,7 @@ from bot.cards.home import Step
 from bot.checks.findings import Finding, Level
 from bot.checks.polar import check_polar
 from bot.checks.slack import check_slack
-from bot.pipeline.parts import Parts
+from bot.services import Parts
 from bot.settings import Settings
 from store.feed import flow
 

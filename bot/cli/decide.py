@@ -57,8 +57,8 @@ async def _decide(settings: Settings, options: argparse.Namespace) -> tuple[bool
     from bot.app import utc_now  # noqa: PLC0415 - wrong arguments are told without loading the rest
     from bot.assemble import assemble  # noqa: PLC0415 - see above
     from bot.desk import Desk  # noqa: PLC0415 - see above
-    from bot.person import Person  # noqa: PLC0415 - see above
     from bot.rules import load_rules  # noqa: PLC0415 - see above
+    from bot.slack.user import Person  # noqa: PLC0415 - see above
     from bot.ui.text import escape  # noqa: PLC0415 - see above
     from store import open_beside  # noqa: PLC0415 - see above
     from store.proposals.proposals import get_proposal  # noqa: PLC0415 - see above

@@ -14,8 +14,8 @@ from bot.explanation import explanation
 from bot.settings import SettingsError, load_settings
 from bot.ui.text import clean
 from store import open_store
+from store.audit_log.explain import Explained, explained
 from store.engine.errors import StoreError
-from store.explained import Explained, explained
 
 _SIGNS = {True: "fits  ", False: "WRONG ", None: "open  "}
 

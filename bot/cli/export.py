@@ -11,9 +11,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from bot.cards.trust import BLIND, WITHHELD
 from bot.forms.redaction import redacted
 from bot.settings import SettingsError, load_settings
+from bot.ui.graduation_notices import BLIND, WITHHELD
 from store import open_store
 from store.decisions import all_decisions
 from store.dossier import decisions_of, editions_of

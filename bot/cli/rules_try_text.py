@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from bot.cli.trial import Said
+from bot.cli.rules_try import Said
 from bot.rules.expression import LATE
 from polar.catalog import Call, operations
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from bot.cards.trust import BLIND, WITHHELD
 from bot.explanation import FORMAT
-from bot.graduation import audit, score
+from bot.graduation import score, spot_checks
 from bot.graduation.thresholds import STANDARDS
 from bot.rules.load import version_of
+from bot.ui.graduation_notices import BLIND, WITHHELD
 from polar.catalog import Risk
 from store.columns import readable
 from store.ledger import canonical, fingerprint, row_hash
@@ -182,7 +182,7 @@ def _ran(document: Mapping[str, Any], gate: Mapping[str, Any]) -> Iterator[Findi
     yield Finding(
         gate["state"] == "graduated" and gate["paused"] is None, "its kind ran on its own, unpaused"
     )
-    probability = audit.probability(gate["audits"][0], standard.audit_floor)
+    probability = spot_checks.probability(gate["audits"][0], standard.audit_floor)
     drawn = f"{gate['audits'][0]} agreed audits make {probability:g} the chance of another"
     yield Finding(probability == gate["pi"] == document["audit"]["probability"], drawn)
     yield Finding(None, "whether chance drew it: only the program has the secret of the draw")

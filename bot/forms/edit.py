@@ -16,11 +16,11 @@ from bot.forms.lookup import Lookup
 from bot.forms.names import OBJECT_CURRENCY
 from bot.forms.prefill import Filled, ids_in, prefill, same_call
 from bot.forms.values import currencies
-from bot.person import Person
-from bot.pipeline.parts import Parts
-from bot.pipeline.stakes import digest_of, money_of
 from bot.pipeline.sums import Fact, with_money
-from bot.pipeline.undo import as_polar_call
+from bot.proposals.fingerprint import digest_of, money_of
+from bot.proposals.undo import as_polar_call
+from bot.services import Parts
+from bot.slack.user import Person
 from polar.catalog import Call, operations
 from store.acts import NewEdition
 from store.models import PlannedCall, Proposal, ProposalKind

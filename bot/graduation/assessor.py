@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from bot.cards.trust import change_notice, duration, money
 from bot.config.policy import Policy
 from bot.graduation import labels, score
 from bot.graduation.backtest import report
+from bot.graduation.case_kind import parameters
+from bot.graduation.eligibility import lacks, standard_of
 from bot.graduation.novelty import Seen
 from bot.graduation.replay import replay
-from bot.graduation.shape import parameters
-from bot.graduation.standing import lacks, standard_of
+from bot.ui.graduation_notices import change_notice, duration, money
 from store.models import NewProposal, PlannedCall, ProposalKind, ProposalState
 from store.models.graduation import (
     PROGRAM,

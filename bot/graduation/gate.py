@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bot.config.policy import Caps, Policy
-from bot.graduation import audit, drift, score
+from bot.graduation import drift, score, spot_checks
+from bot.graduation.case_kind import call_of, parameters, shape_of
+from bot.graduation.eligibility import always_human, opted_in, standard_of
 from bot.graduation.novelty import Seen, novelty
-from bot.graduation.shape import call_of, parameters, shape_of
-from bot.graduation.standing import always_human, opted_in, standard_of
 from bot.graduation.thresholds import Standard
 from bot.rules.always_ask import always_asks
 from polar.catalog import Risk, operations
@@ -81,8 +81,8 @@ def judge(proposal: NewProposal, inputs: GateInputs, policy: Policy) -> Judged:
         twice = inputs.breaches + 1 >= drift.BREACHES
         pauses = f"over a cap twice within a day, last: {over}" if twice else None
         return Judged(Mode.ASKED, _record("ask", over or "", **facts), breach=True, pauses=pauses)
-    pi = audit.probability(shape.audits_agreed, standard.audit_floor)
-    drawn = audit.drawn(inputs.secret, proposal.id, pi)
+    pi = spot_checks.probability(shape.audits_agreed, standard.audit_floor)
+    drawn = spot_checks.drawn(inputs.secret, proposal.id, pi)
     verdict, why = ("audit", "drawn for an audit") if drawn else ("run", "its kind runs on its own")
     return Judged(Mode.AUDIT if drawn else Mode.AUTO, _record(verdict, why, **facts | {"pi": pi}), *moved)
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from bot.cards.trust import BLIND, audit_line
 from bot.config.policy import Trust
 from bot.graduation import score
-from bot.graduation.standing import lacks, standard_of
+from bot.graduation.eligibility import lacks, standard_of
+from bot.ui.graduation_notices import BLIND, audit_line
 from store.models import Mode, Proposal, ProposalState, ShapeState
 from store.models.graduation import Shape
 

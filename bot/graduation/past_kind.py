@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from bot.config.policy import Trust
+from bot.graduation.case_kind import parameters
+from bot.graduation.eligibility import always_human, lacks, opted_in, standard_of
 from bot.graduation.novelty import RECENT, Seen, Value
 from bot.graduation.score import smallest
-from bot.graduation.shape import parameters
-from bot.graduation.standing import always_human, lacks, opted_in, standard_of
 from bot.graduation.thresholds import CLEAN_TAIL, MIN_CUSTOMERS, Standard
 from store.models import PlannedCall, ShapeState
 from store.models.graduation import NewShape, Shape, Spent

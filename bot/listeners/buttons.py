@@ -12,8 +12,9 @@ from bot import cards
 from bot.cards.buttons import APPROVE, DECLINE, UNDO
 from bot.desk import NO_EDITION, Desk, Tap
 from bot.forms.blocks import CALLBACK, notice
-from bot.person import person_of
 from bot.proposing import FORM_BROKE, Proposing
+from bot.slack.user import person_of
+from bot.ui import ephemeral
 from store.models import Verdict
 
 log = logging.getLogger(__name__)
@@ -88,7 +89,7 @@ class Listeners:
             await deciding
         except Exception:  # Slack has been answered: Bolt must not turn this into a second answer
             log.exception("a listener failed after it had acknowledged")
-            await self._desk.whisper(tap, cards.whispers.BROKE)
+            await self._desk.whisper(tap, ephemeral.BROKE)
 
     async def out_of_date(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
         """Something was tapped that this version does not know, so an older or newer card."""

@@ -5,15 +5,15 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bot.pipeline.by_hand import look_again
-from bot.pipeline.parts import Parts
 from bot.pipeline.propose import before, new_proposal, scope_of
-from bot.pipeline.stakes import digest_of, digest_of_proposal
 from bot.pipeline.sums import Fact, money_facts, with_money
-from bot.pipeline.undo import as_polar_call
+from bot.proposals.fingerprint import digest_of, digest_of_proposal
 from bot.proposals.reads import Reads
 from bot.proposals.rule_versions import rule_as_it_was
+from bot.proposals.undo import as_polar_call
 from bot.rules import EvaluationError, Rule, Scope
 from bot.rules.false_part import false_part
+from bot.services import Parts
 from polar.catalog import Call as PolarCall
 from polar.errors import InvalidCall, NotFound, PolarError
 from polar.events import Event, parse

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from bot.graduation.assessor import Assessor
 from bot.graduation.gate import Gate
-from bot.pipeline.parts import Parts
+from bot.services import Parts
 from polar.events import Event
 from store.assess import assess as read_on
 

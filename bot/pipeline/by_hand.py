@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 
-from bot.pipeline.parts import Parts
+from bot.services import Parts
 from polar.catalog import Call, operations
 from polar.errors import MissingScope
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bot.cards import handed
-from bot.pipeline.parts import Parts
 from bot.rules import EvaluationError, Rule, Scope, resolve
+from bot.services import Parts
 from bot.slack.client import SlackError
 from polar.catalog import Call as PolarCall
 from store.chains import bind_call

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
-from bot.pipeline.undo import as_polar_call
+from bot.proposals.undo import as_polar_call
 from polar.catalog import operations
 from polar.text.money import format_money
 from store.models import NewProposal, PlannedCall, Proposal

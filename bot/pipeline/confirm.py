@@ -10,18 +10,18 @@ from bot import cards
 from bot.approvals import results
 from bot.approvals.results import Answer, Came
 from bot.approvers import Untold
-from bot.cards import whispers
 from bot.config.policy import Policy
 from bot.pipeline.as_shown import Found, NoLonger, as_shown
 from bot.pipeline.changes import changes
-from bot.pipeline.parts import LEASE, Parts, new_token
-from bot.pipeline.undo import as_polar_call
+from bot.proposals.undo import as_polar_call
+from bot.services import LEASE, Parts, new_token
 from bot.slack.client import SlackError
+from bot.ui import ephemeral
 from polar.catalog import Operation, Risk, operations
 from store.decisions import Bar, Terms, approvals, barred, decide
-from store.editions import restate, withdraw
 from store.engine.errors import StoreError
 from store.models import Call, Decision, NewProposal, Proposal, Verdict
+from store.proposals.editions import restate, withdraw
 from store.proposals.proposals import get_proposal, touch
 from store.taps import Tap, claim_taps, close_tap, leave_taps, put_off_tap
 
@@ -113,7 +113,7 @@ async def _seen_to(parts: Parts, claimed: ClaimedTap, new: bool, proposal: Propo
         return await settle(parts, claimed)
     except StoreError as error:
         log.error("an approval of %s is kept for later: %s", proposal.id, error)
-        return Answer(Came.KEPT, whispers.KEPT, proposal)
+        return Answer(Came.KEPT, ephemeral.KEPT, proposal)
 
 
 async def settle(parts: Parts, claimed: ClaimedTap, *, live: bool = True) -> Answer:
@@ -129,7 +129,7 @@ async def settle(parts: Parts, claimed: ClaimedTap, *, live: bool = True) -> Ans
     if answer.came is Came.UNTOLD and not live and now - tap.at < _GIVE_UP_AFTER:
         pause = min(max(now - tap.at, _SOONEST), _LATEST)
         await parts.store.do(put_off_tap, tap.id, token=claimed.token, due_at=parts.clock() + pause)
-        return Answer(Came.KEPT, whispers.KEPT, proposal)
+        return Answer(Came.KEPT, ephemeral.KEPT, proposal)
     await parts.store.do(close_tap, tap.id, token=claimed.token, came=answer.text, at=parts.clock())
     for lane in ("execute", "announce"):
         parts.wake(lane)
@@ -150,7 +150,7 @@ async def _settled(parts: Parts, claimed: ClaimedTap, proposal: Proposal) -> Ans
         return gone
     standing = set(earlier) - gone
     if tap.actor in standing and len(standing) < (await terms_of(parts, proposal)).people:
-        return Answer(Came.TWICE, whispers.SECOND_YES_NEEDED, proposal)
+        return Answer(Came.TWICE, ephemeral.SECOND_YES_NEEDED, proposal)
     answer = await _concluded(parts, tap, proposal, await _looked(parts, tap, proposal), gone)
     if answer.came is not Came.FIRST_YES:
         return answer
@@ -167,7 +167,7 @@ async def _no_longer(
             continue
         reason = await parts.authority.refusal(actor, None, proposal, by_id=tap.via == CLI)
         if isinstance(reason, Untold):
-            return Answer(Came.UNTOLD, whispers.other_untold(actor), proposal)
+            return Answer(Came.UNTOLD, ephemeral.other_untold(actor), proposal)
         if reason is not None:
             log.info("the yes of %s to %s counts no more: %s", actor, proposal.id, reason)
             gone.add(actor)
@@ -180,7 +180,7 @@ async def _first_yes(parts: Parts, proposal: Proposal, actor: str, gone: frozens
         alone = await parts.authority.everybody(proposal) - gone <= {actor}
     except SlackError:
         alone = False
-    return whispers.first_yes(gone, alone=alone)
+    return ephemeral.first_yes(gone, alone=alone)
 
 
 async def refusal(
@@ -189,7 +189,7 @@ async def refusal(
     """Why this person may not decide it; None when they may. Raises StoreError."""
     reason = await parts.authority.refusal(actor, team_id, proposal, by_id=via == CLI)
     if isinstance(reason, Untold):
-        return Answer(Came.UNTOLD, whispers.untold(reason), proposal)
+        return Answer(Came.UNTOLD, ephemeral.untold(reason), proposal)
     return None if reason is None else await _refused(parts, proposal, reason)
 
 
@@ -198,14 +198,14 @@ _OTHERS_UNTOLD = "Slack did not say whether anybody else may decide this; tap ag
 
 async def _own(parts: Parts, proposal: Proposal, actor: str) -> Answer | None:
     """Whether they asked for it themselves and somebody else could decide: four eyes see more."""
-    own = {proposal.proposer: whispers.OWN_PROPOSAL, proposal.edited_by: whispers.OWN_EDIT}
+    own = {proposal.proposer: ephemeral.OWN_PROPOSAL, proposal.edited_by: ephemeral.OWN_EDIT}
     if actor not in own:
         return None
     try:
         if await parts.authority.everybody(proposal) == {actor}:
             return None
     except SlackError:
-        return Answer(Came.UNTOLD, whispers.untold(_OTHERS_UNTOLD), proposal)
+        return Answer(Came.UNTOLD, ephemeral.untold(_OTHERS_UNTOLD), proposal)
     return await _refused(parts, proposal, own[actor])
 
 
@@ -217,7 +217,7 @@ async def _refused(parts: Parts, proposal: Proposal, reason: str) -> Answer:
 async def lost(parts: Parts, proposal: Proposal, bar: Bar | None, actor: str) -> Answer:
     """Why a decision does not count; None is for who has said yes already. A stale card is redrawn."""
     if bar is None:
-        return Answer(Came.TWICE, whispers.SECOND_YES_NEEDED, proposal)
+        return Answer(Came.TWICE, ephemeral.SECOND_YES_NEEDED, proposal)
     if bar == Bar.CHANGED:
         await parts.store.do(touch, proposal.id, parts.clock())
     return results.barred(bar, proposal, actor)
@@ -245,11 +245,11 @@ async def _concluded(
         done, now = await parts.store.do(
             withdraw, proposal.id, edition, reason=found.why, detail=found.detail, at=at
         )
-        answer = Answer(Came.WITHDRAWN, whispers.withdrawn(found.why), now)
+        answer = Answer(Came.WITHDRAWN, ephemeral.withdrawn(found.why), now)
     elif isinstance(found, NewProposal):
         said = changes(proposal, found)
         done, now = await parts.store.do(restate, edition, found, changes=said, at=at)
-        answer = Answer(Came.RESTATED, whispers.STALE, now)
+        answer = Answer(Came.RESTATED, ephemeral.STALE, now)
     else:
         own = (tap.proposal_id, tap.actor, Verdict.APPROVE, tap.via, at, tap.reason, edition, tap.tap)
         decision = Decision(*own, pressed_at=tap.at)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bot.cards import Message
-from bot.pace import POST, UPDATE
-from bot.pipeline.parts import Parts
+from bot.services import Parts
 from bot.slack.client import SlackError, SlackNoAnswer, SlackRateLimited, SlackRefused
+from bot.slack.rate_limit import POST, UPDATE
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ import logging
 import secrets
 
 from bot.carving import plan
-from bot.pipeline.parts import Parts
+from bot.services import Parts
 from store.bundles import gathering, put_in_bundle
 
 log = logging.getLogger(__name__)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from bot.cards import Message
-from bot.pace import POST
 from bot.pipeline.drawing import pause_after
-from bot.pipeline.parts import LEASE, Parts, backoff, new_token
+from bot.services import LEASE, Parts, backoff, new_token
 from bot.slack.client import SlackError, SlackRateLimited, SlackRefused
+from bot.slack.rate_limit import POST
 from store.bundles import anything_waits
 from store.messages.outbox import Notice, claim_notices, notice_is_due, notice_postponed, notice_sent
 

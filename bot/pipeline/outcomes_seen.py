@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from bot.pipeline.parts import Parts
-from bot.pipeline.stakes import customer_of
+from bot.proposals.fingerprint import customer_of
+from bot.services import Parts
 from polar.catalog import Call as PolarCall
 from polar.catalog import operations
 from polar.events import Event

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from bot.pipeline.parts import LEASE, Parts
+from bot.services import LEASE, Parts
 from polar.catalog import Call
 from polar.errors import PolarError
 from store.events.polls import claim_poll, keep_polled_until, poll_again, polled_until

@@ -7,8 +7,8 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from bot.pipeline.parts import LEASE, Parts, new_token
-from bot.pipeline.undo import as_polar_call
+from bot.proposals.undo import as_polar_call
+from bot.services import LEASE, Parts, new_token
 from polar.catalog import operations
 from polar.errors import PolarError
 from store.doubt import claim_unknown, find_done, postpone_unknown

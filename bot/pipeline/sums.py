@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from bot.config.policy import Policy
-from bot.pipeline.parts import Parts
 from bot.proposals.reads import Reads
+from bot.services import Parts
 from polar.catalog import Call
 from polar.errors import MissingScope
 from polar.text.money import format_money

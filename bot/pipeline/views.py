@@ -3,9 +3,9 @@
 from bot.cards import CardView
 from bot.graduation.lines import audited, score_line
 from bot.pipeline.confirm import terms_of
-from bot.pipeline.parts import Parts
 from bot.pipeline.sums import today
-from bot.pipeline.undo import can_undo
+from bot.proposals.undo import can_undo
+from bot.services import Parts
 from bot.slack.client import SlackError
 from store.decisions import approvals
 from store.models import Proposal, ProposalKind, ProposalState

@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from bot.pipeline.assess import gate
-from bot.pipeline.parts import LEASE, Parts, new_token
 from bot.pipeline.propose import GIVE_UP_AFTER, before, new_proposal, pause_after, question, scope_of
 from bot.proposals.call_results import Drawn, drawn
 from bot.proposals.reads import Reads
 from bot.proposals.rule_versions import rule_as_it_was
 from bot.rules import EvaluationError
+from bot.services import LEASE, Parts, new_token
 from polar.errors import InvalidCall, NotFound, PolarError
 from polar.events import Event, parse
 from store.events.events import get_event

@@ -1,7 +1,7 @@
 """The rule that made a proposal, as it was then: a proposal is judged by its own rule."""
 
-from bot.pipeline.parts import Parts
 from bot.rules import Rule, RulesError, compile_rule
+from bot.services import Parts
 from store.firings import rule_source
 
 

@@ -6,8 +6,8 @@ from bot.rules.expression import ANSWERS, STANDARD_FUNCTIONS, Expression, Tree
 from bot.rules.functions import FUNCTIONS
 from bot.rules.rule import Rule, Step
 from polar.catalog import FieldTree, check_names, event_fields, event_types, operations
+from polar.catalog.validation import closest
 from polar.polled import POLLED
-from polar.validation import closest
 
 _ALWAYS = frozenset({"data", "type", "timestamp", "now", "before"})
 _KNOWN = event_types() | POLLED.keys()

@@ -18,9 +18,9 @@ from bot.rules.check import problems
 from bot.rules.errors import RulesError
 from bot.rules.expression import Expression, Tree, template, tree
 from bot.rules.rule import Read, Rule, Step
+from polar.catalog.validation import closest
 from polar.events import noun
 from polar.polled import POLLED
-from polar.validation import closest
 
 T = TypeVar("T")
 

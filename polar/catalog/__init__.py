@@ -1,16 +1,17 @@
 """All 186 operations of Polar's API: the contract's facts, joined with what we know of each one's effect.
 
-The facts are catalog.json and event_fields.json (made by `polar.contract`); our own table is operations.toml.
+The facts are catalog.json and event_fields.json (made by `polar.catalog.generate`); our own table is
+operations.toml.
 """
 
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from polar.catalog.operation import Body, Call, Operation, Parameter, UnknownOperation, operations
+from polar.catalog.validation import UNKNOWN, closest, problems
 from polar.effects import Effect, Inverse, Repeat, Risk, Variant
 from polar.event_fields import FieldTree, event_fields, event_types
-from polar.operation import Body, Call, Operation, Parameter, UnknownOperation, operations
 from polar.shapes import Shape
-from polar.validation import UNKNOWN, closest, problems
 
 __all__ = [
     "UNKNOWN",

@@ -6,10 +6,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Subquery, func, select
 
-from store.database import in_pieces
+from store.engine.dialects import in_pieces
 from store.models import ProposalState, ShapeState
 from store.pause import MARK
-from store.tables import marks, proposals
+from store.schema import marks, proposals
 from store.trust_tables import ledger, outcomes, shapes
 
 

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 from sqlalchemy import Connection, Dialect, Engine
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from store.database import in_process_engine, take_turn
+from store.engine.dialects import in_process_engine, take_turn
 
 T = TypeVar("T")
 

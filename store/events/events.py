@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, literal, or_, select, tuple_, update
 
 from store.columns import UtcDateTime
-from store.database import in_pieces, insert_new
+from store.engine.dialects import in_pieces, insert_new
 from store.models import EventState, NewEvent, Sighting, StoredEvent
-from store.tables import events, subjects
+from store.schema import events, subjects
 
 
 def insert_events(connection: Connection, arrivals: Sequence[NewEvent]) -> None:

@@ -4,8 +4,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select, update
 
-from store.database import insert_new
-from store.tables import marks
+from store.engine.dialects import insert_new
+from store.schema import marks
 
 
 def claim_poll(connection: Connection, name: str, *, now: datetime, until: datetime, first: datetime) -> bool:

@@ -4,8 +4,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, delete
 
-from store.database import insert_new
-from store.tables import marks
+from store.engine.dialects import insert_new
+from store.schema import marks
 
 
 def first_time(connection: Connection, channel: str, at: datetime) -> bool:

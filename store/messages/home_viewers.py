@@ -4,8 +4,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, delete, or_, select, update
 
-from store.database import insert_new
-from store.tables import viewers
+from store.engine.dialects import insert_new
+from store.schema import viewers
 
 
 def opened_home(connection: Connection, user_id: str, at: datetime) -> None:

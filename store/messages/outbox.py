@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, case, exists, func, or_, select, update
 
-from store.database import insert_new
-from store.tables import bundles, notices, proposals
+from store.engine.dialects import insert_new
+from store.schema import bundles, notices, proposals
 
 LINE = "line"  # what came of a proposal, for its card's thread: goes before everything that is merely told
 _LINES_FIRST = case((notices.c.kind == LINE, 0), else_=1)

@@ -239,7 +239,7 @@ class Proposal:
     """A proposal as kept. `version` grows with every change; `drawn` is the version its card shows.
 
     `edition` grows when what it asks changes; `changes` are (label, before, now) since the edition before.
-    `amount` is in minor units of `currency`. See `store.tables.proposals` for the other columns.
+    `amount` is in minor units of `currency`. See `store.schema.proposals` for the other columns.
     """
 
     id: str

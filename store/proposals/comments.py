@@ -6,11 +6,11 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
-from store.database import insert_new
+from store.engine.dialects import insert_new
 from store.ledger import append
 from store.models import RemarkKind
 from store.record import Remark
-from store.tables import remarks
+from store.schema import remarks
 
 _DELETED = "(deleted) "
 LONGEST = 4_000  # characters kept of one message: Slack's own advice for a message's length

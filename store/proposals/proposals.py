@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, insert, select, update
 
-from store.database import insert_new
+from store.engine.dialects import insert_new
 from store.ledger import append, fingerprint
 from store.models import (
     TRANSITIONS,
@@ -24,7 +24,7 @@ from store.models import (
     Transition,
 )
 from store.outcomes import came_of
-from store.tables import calls, events, firings, proposals, transitions
+from store.schema import calls, events, firings, proposals, transitions
 
 # Built once: every proposal needs them.
 _PROPOSED, _PLANNED, _MOVED = insert(proposals), insert(calls), insert(transitions)

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, func, select
 
 from store.models import Numbers, ProposalState
-from store.tables import proposals
+from store.schema import proposals
 
 
 def numbers(connection: Connection, since: datetime, until: datetime) -> Numbers:

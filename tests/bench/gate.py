@@ -12,8 +12,8 @@ from sqlalchemy import Connection, insert, update
 
 from bot.config.policy import Caps, Policy
 from bot.graduation.assessor import Assessor
+from bot.graduation.case_kind import shape_of
 from bot.graduation.gate import Gate
-from bot.graduation.shape import shape_of
 from polar.events import Event
 from store import open_store
 from store.events.events import insert_events
@@ -21,9 +21,9 @@ from store.firings import keep_rules
 from store.gate import look, note_human, put
 from store.models import Mode, NewEvent, NewProposal, PlannedCall, ProposalState, ShapeState, Verdict
 from store.models.graduation import Past
+from store.schema import decisions, proposals, subjects
 from store.shapes import change, note_shape
 from store.spending import day, of_customer
-from store.tables import decisions, proposals, subjects
 from store.trust_tables import labels, shapes, spending
 from tests.bench.report import Row, at_most, milliseconds
 

@@ -7,7 +7,7 @@ from functools import cache
 from random import Random
 
 from bot.graduation import score
-from bot.graduation.audit import drawn, probability
+from bot.graduation.spot_checks import drawn, probability
 from bot.graduation.thresholds import Standard
 
 # A rule: the number of cases at which it graduates, with `k` bad ones so far of which the latest was `last`.

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Mapping
 
 from bot.cli import run as command
-from bot.pace import Tier
 from bot.settings import Settings, load_settings
+from bot.slack.rate_limit import Tier
 
 
 class Unhurried(Settings):

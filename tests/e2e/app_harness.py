@@ -16,8 +16,8 @@ from bot.demo.polar.webhooks import WebhookEvent
 from bot.demo.slack import DEMO_CAST, SlackStandIn
 from bot.demo.slack.state import Message
 from bot.demo.story import EVENTS, Story
-from bot.pace import Tier
 from bot.settings import Settings, load_settings
+from bot.slack.rate_limit import Tier
 from store import open_store
 from store.events.events import get_event
 from store.models import EventState, Proposal, StoredEvent

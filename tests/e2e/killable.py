@@ -16,8 +16,8 @@ import bot.app  # noqa: F401 - the point of this process: what takes a second to
 from bot.cli.run import run
 from store import Store
 from store.bundles import Outgoing
+from store.engine.writer import Writer
 from store.events.events import insert_events
-from store.writer import Writer
 
 
 def main() -> None:

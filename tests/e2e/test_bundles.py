@@ -15,7 +15,7 @@ from bot.demo.slack.state import Message, View
 from store.decisions import all_decisions
 from store.models import Decision, ProposalState
 from store.proposals.proposals import all_proposals
-from store.tables import taps
+from store.schema import taps
 from tests.e2e.app_harness import (
     GUS,
     MAYA,

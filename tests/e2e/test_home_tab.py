@@ -14,8 +14,8 @@ from bot.demo.slack.state import Message
 from bot.feed import Feed
 from bot.home_tab import HomeTab
 from bot.last_errors import LastErrors
-from bot.links import Links
 from bot.screens import Screens
+from bot.slack.permalinks import Links
 from store.models import ProposalState
 from store.pause import paused
 from tests.e2e.app_harness import DORA, JONAS, LENA, MAYA, World, eventually, proposals, words_of, world
@@ -153,7 +153,7 @@ async def test_a_tab_that_slack_has_no_more_is_forgotten(here, app):
 def _viewers(connection):
     from sqlalchemy import select
 
-    from store.tables import viewers
+    from store.schema import viewers
 
     return connection.execute(select(viewers.c.user_id)).all()
 

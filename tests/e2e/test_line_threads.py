@@ -8,7 +8,7 @@ from sqlalchemy import Connection, update
 
 from bot.demo.slack.people import App
 from bot.demo.slack.state import Message
-from store.tables import bundles, proposals
+from store.schema import bundles, proposals
 from tests.e2e.app_harness import GUS, JONAS, LENA, MAYA, OMAR, World, eventually, words_of, world
 from tests.talk_fixture import choose, everything, id_of, in_thread, send, value_of
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from bot.app import Running
-from bot.cards import whispers
 from bot.demo.slack.state import Message
+from bot.ui import ephemeral
 from store.models import Proposal, ProposalState
 from tests.e2e.app_harness import JONAS, LENA, MAYA, World, eventually, proposals, world
 from tests.e2e.deciding import policy
@@ -52,7 +52,7 @@ async def test_what_somebody_changed_since_is_not_overwritten(line: World) -> No
         line.polar.shop.change(keys[0], status="revoked")
         await line.tap(card, "undo")
         told = await line.whispered(MAYA)
-        assert (told, len(line.writes)) == (whispers.CHANGED_SINCE, sent)
+        assert (told, len(line.writes)) == (ephemeral.CHANGED_SINCE, sent)
         assert {key["status"] for key in keys} == {"revoked", "disabled"}
 
         line.polar.shop.change(keys[0], status="disabled")
@@ -83,7 +83,7 @@ async def test_what_took_two_people_takes_two_to_take_back(line: World, tmp_path
         card = await done_by_two(line)
         await line.tap(card, "undo", MAYA)
         await line.slack.wait_until(lambda: len(line.slack.ephemerals(MAYA)) == 2, 10)
-        assert line.slack.ephemerals(MAYA)[-1].text == whispers.UNDO_TAKES_TWO
+        assert line.slack.ephemerals(MAYA)[-1].text == ephemeral.UNDO_TAKES_TWO
         waits = await undoing(app)
         own = line.slack.message(waits.card_ts or "")
         assert own is not None

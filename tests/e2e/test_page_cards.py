@@ -3,7 +3,8 @@
 import pytest
 from playwright.async_api import expect
 
-from bot.cards import CardView, card
+from bot.cards import CardView
+from bot.ui.card import card
 from store.models import ProposalState
 from tests.card_states import STATES
 from tests.card_strategies import a_proposal

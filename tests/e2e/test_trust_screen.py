@@ -16,7 +16,7 @@ from bot.demo.slack.methods import BOT_SCOPES
 from bot.demo.slack.state import Message
 from bot.graduation.assessor import Assessor
 from bot.graduation.score import shown
-from bot.person import Person
+from bot.slack.user import Person
 from bot.trust import Trust
 from bot.trust_screen import TrustScreen
 from store.models import Mode, Proposal, ShapeState, Verdict

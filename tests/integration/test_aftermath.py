@@ -10,23 +10,24 @@ import pytest
 from sqlalchemy import select
 
 from bot.aftermath import Aftermath
-from bot.cards import CardView, whispers
+from bot.cards import CardView
 from bot.cards.buttons import can_be_taken_back
 from bot.demo.polar import stock
 from bot.demo.polar.errors import rule
 from bot.demo.polar.handlers import HANDLERS
 from bot.demo.polar.orders import tell_order
-from bot.person import Person
 from bot.pipeline import execute, reconcile
 from bot.pipeline.as_shown import as_shown
 from bot.pipeline.sums import money_facts, today
-from bot.pipeline.undo import NO_UNDO, as_polar_call, can_undo
 from bot.proposals.reads import Reads
+from bot.proposals.undo import NO_UNDO, as_polar_call, can_undo
+from bot.slack.user import Person
+from bot.ui import ephemeral
 from store.decisions import take_back
 from store.models import CallState, NewProposal, PlannedCall, Proposal, ProposalState, RemarkKind, Transition
 from store.proposals.comments import remarks_of
 from store.proposals.proposals import get_proposal, insert_proposal, trail
-from store.tables import notices
+from store.schema import notices
 from tests.line_fixture import MAYA, Line, line
 
 ADA, STRANGER = Person("U0ADA", "T1"), Person("U0STRANGER", "T9")
@@ -206,7 +207,7 @@ async def test_without_the_state_before_the_call_is_made_and_there_is_no_undo(af
 
     assert (done.state, done.note) == (ProposalState.SUCCEEDED, NO_UNDO)
     assert not can_undo(done)
-    assert await after.undo(done) == whispers.NOTHING_TO_UNDO
+    assert await after.undo(done) == ephemeral.NOTHING_TO_UNDO
 
 
 async def test_several_calls_are_taken_back_in_reverse_and_what_was_so_before_is_left(after):
@@ -232,9 +233,9 @@ async def test_two_people_at_once_undo_once(after):
     told = await asyncio.gather(after.undo(done), after.undo(done, Person(MAYA, "T1")))
     await after.line.carry_out(done)
 
-    assert sorted(told, key=str) == sorted([None, whispers.BEING_UNDONE], key=str)
+    assert sorted(told, key=str) == sorted([None, ephemeral.BEING_UNDONE], key=str)
     assert [body for _, _, body in after.line.sent()] == [{"status": "disabled"}, {"status": "granted"}]
-    assert await after.undo(done) == whispers.NOTHING_TO_UNDO
+    assert await after.undo(done) == ephemeral.NOTHING_TO_UNDO
 
 
 async def test_an_undo_is_not_undone_and_a_refund_cannot_be(after):
@@ -246,8 +247,8 @@ async def test_an_undo_is_not_undone_and_a_refund_cannot_be(after):
     refund = await after.ran(PlannedCall(REFUND, {}, {}, body))
     assert refund.state == ProposalState.SUCCEEDED
 
-    assert await after.aftermath.undo(ADA, replace(undo, undoes=None, calls=())) == whispers.NOTHING_TO_UNDO
-    assert await after.undo(refund) == whispers.NOTHING_TO_UNDO
+    assert await after.aftermath.undo(ADA, replace(undo, undoes=None, calls=())) == ephemeral.NOTHING_TO_UNDO
+    assert await after.undo(refund) == ephemeral.NOTHING_TO_UNDO
     assert not can_undo(refund)
 
 
@@ -280,7 +281,7 @@ async def test_an_undo_that_polar_refuses_gets_a_card_and_may_be_retried_or_pres
     assert await after.lines() == ["Not undone: nothing was changed. Its own card says why."]
 
     assert await after.aftermath.retry(ADA, undo.id) is None
-    assert await after.undo(done) == whispers.BEING_UNDONE  # the retry is on its way
+    assert await after.undo(done) == ephemeral.BEING_UNDONE  # the retry is on its way
     assert (await after.line.carry_out(undo)).state == ProposalState.SUCCEEDED
     assert key["status"] == "granted"
     assert (await after.now(done)).undone_by == undo.id
@@ -296,7 +297,7 @@ async def test_a_failed_undo_is_not_retried_once_another_has_worked(after, monke
     second = await after.line.carry_out(await after.now((await after.now(done)).undone_by))
 
     assert (second.state, second.id != first.id) == (ProposalState.SUCCEEDED, True)
-    assert await after.aftermath.retry(ADA, first.id) == whispers.NOTHING_TO_RETRY
+    assert await after.aftermath.retry(ADA, first.id) == ephemeral.NOTHING_TO_RETRY
     assert [body["status"] for _, _, body in after.line.sent()] == ["disabled", "granted", "granted"]
 
 
@@ -315,7 +316,7 @@ async def test_an_undo_that_was_half_done_is_for_its_own_retry(after, monkeypatc
     await after.undo(done)
     undo = await after.line.carry_out(await after.now((await after.now(done)).undone_by))
     assert undo.state == ProposalState.FAILED
-    assert await after.undo(done) == whispers.BEING_UNDONE
+    assert await after.undo(done) == ephemeral.BEING_UNDONE
 
     await after.aftermath.retry(ADA, undo.id)
     await after.line.carry_out(undo)
@@ -384,7 +385,7 @@ async def test_what_polar_refused_is_retried_and_what_was_done_is_not_sent_twice
 
     after.clock.advance(days=3)  # a retry may start anew, however long ago the yes was
     assert await after.aftermath.retry(ADA, failed.id) is None
-    assert await after.aftermath.retry(Person(MAYA, "T1"), failed.id) == whispers.NOTHING_TO_RETRY
+    assert await after.aftermath.retry(Person(MAYA, "T1"), failed.id) == ephemeral.NOTHING_TO_RETRY
     after.polar.standin.fail_next("429", only=KEY, seconds=1)
     waiting = await after.line.carry_out(failed)
     assert waiting.state == ProposalState.APPROVED, waiting.note
@@ -415,7 +416,7 @@ async def test_check_again_finds_what_was_done(after):
     assert str(await after.aftermath.check(ADA, doubt.id)).startswith("Polar shows that it was done.")
 
     assert (await after.now(doubt)).state == ProposalState.SUCCEEDED
-    assert await after.aftermath.check(ADA, doubt.id) == whispers.NOT_IN_DOUBT
+    assert await after.aftermath.check(ADA, doubt.id) == ephemeral.NOT_IN_DOUBT
 
 
 async def test_check_again_finds_no_trace_and_says_what_to_do(after):
@@ -444,7 +445,7 @@ async def test_marked_done_it_is_done_by_that_persons_word(after):
     doubt = await in_doubt(after, "drop-before")
 
     assert await after.aftermath.mark_done(ADA, doubt.id) is None
-    assert await after.aftermath.mark_not_done(ADA, doubt.id) == whispers.NOT_IN_DOUBT
+    assert await after.aftermath.mark_not_done(ADA, doubt.id) == ephemeral.NOT_IN_DOUBT
 
     now = await after.now(doubt)
     assert (now.state, now.note) == (ProposalState.SUCCEEDED, "U0ADA says that it was done.")

@@ -18,11 +18,11 @@ from bot.demo.slack import SlackStandIn
 from bot.desk import Desk
 from bot.feed import Feed
 from bot.last_errors import LastErrors
-from bot.links import Links
 from bot.listeners.buttons import register
-from bot.pipeline.parts import Parts
 from bot.rules import RuleSet, load_rules, silent_reasons
 from bot.screens import Screens
+from bot.services import Parts
+from bot.slack.permalinks import Links
 from bot.slash_command import SlashCommand
 from bot.ui.rule_lines import reasons, rule_lines
 from polar.catalog import event_types

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 import store
 from store.acts import Act
-from store.database import make_engine
+from store.engine.dialects import make_engine
 from store.firings import Conclusion
 from store.ledger import head
 from store.models import (

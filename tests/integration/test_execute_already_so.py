@@ -11,9 +11,9 @@ import pytest
 
 from bot.demo.polar import stock
 from bot.pipeline.execute import claim, execute
-from bot.pipeline.parts import Parts
 from bot.proposals.echo import judge
 from bot.rules import RuleSet
+from bot.services import Parts
 from polar.client import PolarClient
 from polar.events import parse
 from store import Store

@@ -15,15 +15,15 @@ from bot.demo.polar.orders import tell_order
 from bot.graduation.assessor import Assessor
 from bot.pipeline import execute
 from store.decisions import decide
-from store.kinds import kinds_page
+from store.graduation.pages import kinds_page
 from store.labels import recompute
 from store.models import Decision, Mode, Proposal, ProposalKind, ProposalState, ShapeState, Verdict
 from store.models.graduation import Shape
 from store.pause import pause, resume
 from store.proposals.proposals import get_proposal
 from store.receipts import receipts
+from store.schema import marks
 from store.shapes import SECRET, all_shapes
-from store.tables import marks
 from store.trust_tables import labels, ledger, shapes
 from tests.line_fixture import MAYA, Line, line
 

@@ -32,7 +32,6 @@ from store import Store, open_store
 from store.acts import Act, NewEdition, edit
 from store.assess import assess
 from store.decisions import decide
-from store.editions import restate
 from store.events.events import insert_events
 from store.execution import (
     begin_call,
@@ -59,6 +58,7 @@ from store.models import (
 from store.models.graduation import Outcome
 from store.outcomes import add_outcome
 from store.pause import pause, paused, resume
+from store.proposals.editions import restate
 from store.proposals.proposals import get_proposal
 from store.shapes import all_shapes, change, get_shape
 from tests.trusting import (

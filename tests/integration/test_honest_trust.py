@@ -9,7 +9,6 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
-from bot.cards.card import CardView, card
 from bot.cards.details import details_view
 from bot.cards.queue import row, show_message
 from bot.cli import export
@@ -21,14 +20,14 @@ from bot.graduation.assessor import Assessor
 from bot.graduation.labels import BULK, FAST, RESTATED, YES
 from bot.graduation.lines import audited, score_line
 from bot.pipeline import confirm
+from bot.ui.card import CardView, card
 from store.acts import Act
 from store.aftermath import undo
 from store.assess import assess
+from store.audit_log.explain import explained
 from store.decisions import decide
 from store.dossier import decisions_of, dossier
-from store.editions import restate
 from store.execution import begin_call, claim_approved, end_call, finish_execution
-from store.explained import explained
 from store.labels import recompute
 from store.models import (
     CallState,
@@ -45,10 +44,11 @@ from store.models.graduation import Outcome
 from store.outcomes import add_outcome
 from store.past import done_for_customer
 from store.proof import verify
+from store.proposals.editions import restate
 from store.proposals.proposals import get_proposal
 from store.replay import past_cases
+from store.schema import proposals
 from store.shapes import get_shape
-from store.tables import proposals
 from store.taps import Tap
 from store.trust_tables import labels, shapes
 from tests.line_fixture import line

@@ -14,11 +14,11 @@ from aiohttp.test_utils import TestClient, TestServer
 from slack_bolt.app.async_app import AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.cards import whispers
 from bot.desk import Desk, Tap
 from bot.listeners.buttons import Listeners, register
 from bot.proposing import Proposing
 from bot.slack_http import slack_events
+from bot.ui import ephemeral
 from store.engine.errors import StoreFailed
 from store.models import Verdict
 
@@ -227,7 +227,7 @@ async def test_a_failure_after_the_acknowledgement_is_no_second_answer(
     slack.desk.error = StoreFailed()
     assert (await slack.post(tapped())).status == 200
     assert "a listener failed after it had acknowledged" in caplog.text
-    assert [text for _, text in slack.desk.told] == [whispers.BROKE]
+    assert [text for _, text in slack.desk.told] == [ephemeral.BROKE]
 
 
 async def test_a_button_of_another_version_is_told_to_be_out_of_date(slack: Slack) -> None:

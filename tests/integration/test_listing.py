@@ -11,14 +11,14 @@ from sqlalchemy import Connection, insert, text
 from bot.commands import COMMANDS, read_command
 from bot.feed import Feed
 from bot.last_errors import LastErrors
-from bot.links import Links
 from bot.listeners.priority import SOON
-from bot.pace import Pace
-from bot.pipeline.parts import Parts
 from bot.proposing import Person
 from bot.rules import load_rules
 from bot.screens import Screens
+from bot.services import Parts
 from bot.slack.client import SlackNotSent
+from bot.slack.permalinks import Links
+from bot.slack.rate_limit import Pace
 from store import Store
 from store.decisions import decide
 from store.feed import flow
@@ -27,7 +27,7 @@ from store.messages.home_viewers import claim_drawing, forget_viewer, home_viewe
 from store.models import Decision, Mode, NewProposal, Proposal, ProposalState, Verdict
 from store.pause import Paused, pause, paused, resume
 from store.proposals.proposals import count_proposals, get_proposal
-from store.tables import bundles, events
+from store.schema import bundles, events
 
 MAYA, JONAS = "U0MAYA00001", "U0JONAS0001"
 Make = Callable[..., NewProposal]
@@ -50,7 +50,7 @@ def put(store: Store, store_proposal: Any, new_proposal: Make, now: Any) -> Any:
 def _set(connection: Connection, proposal_id: str, columns: dict[str, Any]) -> None:
     from sqlalchemy import update
 
-    from store.tables import proposals
+    from store.schema import proposals
 
     connection.execute(update(proposals).where(proposals.c.id == proposal_id).values(**columns))
 

@@ -19,8 +19,8 @@ from bot.demo.polar.orders import tell_order
 from bot.explain.verify import check
 from bot.explanation import explanation
 from store import open_store
+from store.audit_log.explain import explained
 from store.decisions import decide
-from store.explained import explained
 from store.ledger import head
 from store.models import Decision, Mode, ProposalState, Verdict
 from store.proof import Verified, verify

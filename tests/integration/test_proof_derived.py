@@ -14,8 +14,8 @@ from bot.explain.verify import check
 from bot.explanation import explanation
 from bot.graduation import score
 from store import open_store
+from store.audit_log.explain import explained
 from store.execution import begin_call, claim_approved, finish_execution
-from store.explained import explained
 from store.gate import ask_instead
 from store.ledger import canonical, row_hash
 from store.models import Mode, OutcomeKind, ProposalState

@@ -10,24 +10,25 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, select, text
 
-from store import Store, database, open_store
+from store import Store, open_store
 from store.acts import Act, due_snoozes, snooze
 from store.assess import assess
 from store.bundles import claim_outgoing
 from store.cards import card_drawn
-from store.database import make_engine, take_turn
 from store.decisions import Terms, approvals, decide
-from store.editions import restate
+from store.engine import dialects
+from store.engine.dialects import make_engine, take_turn
 from store.execution import begin_call, claim_approved, end_call, finish_execution
 from store.gate import note_human, put
 from store.ledger import append
 from store.models import CallState, Decision, Mode, NewProposal, Proposal, ProposalState, ShapeState, Verdict
 from store.models.graduation import GateInputs, Judged, NewShape, Past
 from store.proof import verify
+from store.proposals.editions import restate
 from store.proposals.proposals import all_proposals, get_proposal, touch
+from store.schema import decisions, notices, proposals
 from store.shapes import change, note_shape
 from store.spending import ALL, day, spent
-from store.tables import decisions, notices, proposals
 from store.timers import call_people, to_remind
 from tests.integration.conftest import NOW, _new_proposal, _store_proposal
 
@@ -316,7 +317,7 @@ def _finished(connection: Connection) -> bool:
 async def test_a_program_that_vanishes_in_the_middle_keeps_nobody_from_writing(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "VANISHED", "300ms")
+    monkeypatch.setattr(dialects, "VANISHED", "300ms")
     engine = make_engine(postgres_url)
     async with open_store(postgres_url) as store:
         gone = await engine.connect()

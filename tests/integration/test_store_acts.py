@@ -14,7 +14,7 @@ from store.messages.outbox import claim_notices
 from store.models import Decision, NewProposal, PlannedCall, Proposal, RemarkKind, Verdict
 from store.proposals.comments import add_remark, keep_message, remarks_of
 from store.proposals.proposals import get_proposal, touch
-from store.tables import bundles, proposals
+from store.schema import bundles, proposals
 from store.trust_tables import ledger
 
 MAYA, JONAS = "U0MAYA00001", "U0JONAS0001"

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.pool import QueuePool
 
 from store import migrate, open_store
-from store.database import make_engine
+from store.engine.dialects import make_engine
 from store.engine.errors import StoreTooNew
 from store.trust_tables import metadata
 

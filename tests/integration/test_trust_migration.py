@@ -11,8 +11,8 @@ from sqlalchemy import JSON, Connection, column, insert, inspect, table, text
 
 import store
 from store import open_store
-from store.database import make_engine
 from store.dossier import dossier
+from store.engine.dialects import make_engine
 from store.events.events import latest_state
 from store.models import Mode, ProposalKind, ProposalState, Verdict
 from store.models.graduation import Past

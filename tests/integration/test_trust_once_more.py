@@ -20,8 +20,8 @@ from store.models import CallState, Decision, Mode, NewProposal, Proposal, Propo
 from store.models.graduation import Shape, Still
 from store.proposals.proposals import get_proposal
 from store.replay import past_cases
+from store.schema import proposals
 from store.shapes import all_shapes, change
-from store.tables import proposals
 from tests.past_fixture import MAYA, Past, past
 
 HOUR = timedelta(hours=1)

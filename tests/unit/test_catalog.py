@@ -6,8 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from polar import contract
-from polar.catalog import Operation, event_fields, event_types, operations, to_json
+from polar.catalog import Operation, event_fields, event_types, generate, operations, to_json
 
 TESTS = Path(__file__).parent.parent
 DOCUMENT = TESTS.parents[1] / "shared" / "polar" / "openapi-2026-10.json"
@@ -25,7 +24,7 @@ def row(identity: str, method: str, path: str, required: list[str], callers: lis
 
 
 def rows_of_document(document: dict[str, Any]) -> list[Any]:
-    """Written without `polar.contract`, so that one checks the other."""
+    """Written without `polar.catalog.generate`, so that one checks the other."""
     rows = []
     for path, item in document["paths"].items():
         for method, raw in item.items():
@@ -89,9 +88,9 @@ def test_the_webhook_types_are_those_of_the_contract_and_the_newer_one():
 
 def test_catalog_and_document_have_not_drifted_apart(capsys):
     webhooks = {kind: webhook(schema) for kind, schema in WEBHOOKS["webhooks"].items()}
-    assert contract.event_fields({**WEBHOOKS, "webhooks": webhooks}) == contract.present("event_fields.json")
+    assert generate.event_fields({**WEBHOOKS, "webhooks": webhooks}) == generate.present("event_fields.json")
     if DOCUMENT.exists():
-        assert contract.main([str(DOCUMENT), "--check"]) == 0
+        assert generate.main([str(DOCUMENT), "--check"]) == 0
         assert capsys.readouterr().out == "no change\n"
 
 
@@ -103,13 +102,13 @@ def small_document() -> dict[str, Any]:
     """A document of two operations, in the form of Polar's."""
     identity = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "format": "uuid4"}}
     plan = {"properties": {"name": {"type": "string"}}, "type": "object", "required": ["name"]}
-    payload = {"properties": {"type": {"type": "string"}, "data": {"$ref": f"{contract.REF}Plan"}}}
+    payload = {"properties": {"type": {"type": "string"}, "data": {"$ref": f"{generate.REF}Plan"}}}
     events = {
-        kind: webhook({"$ref": f"{contract.REF}Payload"}) for kind in ("plan.created", "subscription.updated")
+        kind: webhook({"$ref": f"{generate.REF}Payload"}) for kind in ("plan.created", "subscription.updated")
     }
     body = {
         "required": True,
-        "content": {"application/json": {"schema": {"$ref": f"{contract.REF}Plan"}}},
+        "content": {"application/json": {"schema": {"$ref": f"{generate.REF}Plan"}}},
     }
     return {
         "paths": {
@@ -131,9 +130,9 @@ def small_document() -> dict[str, Any]:
 def test_a_newer_document_is_reported_line_by_line_and_fails_the_check(tmp_path, capsys):
     document, path = small_document(), tmp_path / "openapi.json"
     path.write_text(json.dumps(document))
-    assert contract.main([str(path)], tmp_path) == 0
+    assert generate.main([str(path)], tmp_path) == 0
     assert "operations: plans:get is new" in capsys.readouterr().out
-    assert contract.main([str(path), "--check"], tmp_path) == 0
+    assert generate.main([str(path), "--check"], tmp_path) == 0
 
     operations_there = document["paths"]["/v1/plans/{id}"]
     del operations_there["get"]
@@ -142,7 +141,7 @@ def test_a_newer_document_is_reported_line_by_line_and_fails_the_check(tmp_path,
     path.write_text(json.dumps(document))
     capsys.readouterr()
     before = (tmp_path / "catalog.json").read_text()
-    assert contract.main([str(path), "--check"], tmp_path) == 1
+    assert generate.main([str(path), "--check"], tmp_path) == 1
     assert capsys.readouterr().out.splitlines() == [
         "catalog.json: operations: plans:get is gone",
         "catalog.json: operations: plans:update changed in parameters",

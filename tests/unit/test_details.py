@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.cards import menu
-from bot.cards.code import code, public, toml
 from bot.cards.details import details_view
 from bot.cards.reasons import OTHER, presets, reason_select
 from bot.demo.blockkit import lint_message, lint_view
+from bot.ui import card_modals
+from bot.ui.code import code, public, toml
 from polar.catalog import operations
 from store.models import (
     Call,
@@ -177,16 +177,16 @@ def test_slack_takes_every_small_modal_and_every_line(text: str) -> None:
     made = proposal(title=text, assignee="U0MAYA00001")
     offered = {"1h": "1 hour"}
     for view in (
-        menu.snooze_view(made, offered, NOW), menu.assign_view(made), menu.ask_view(made), menu.reason_view(made),
-        menu.said_view("Snooze", text),
+        card_modals.snooze_view(made, offered, NOW), card_modals.assign_view(made), card_modals.ask_view(made), card_modals.reason_view(made),
+        card_modals.said_view("Snooze", text),
     ):  # fmt: skip
         assert lint_view(view) == []
         assert not _types(view["blocks"]) & FORBIDDEN
         assert view.get("private_metadata", "pabc:1") == "pabc:1"
     for line in (
-        menu.snoozed_line("U1", NOW), menu.assigned_line("U1", "U2", made), menu.asked_line("U1", None, text),
-        menu.held_line("U1"), menu.released_line("U1", runs=True), menu.reason_line("U1", text),
-        menu.edited_line("U1", ((text, text, text),)),
+        card_modals.snoozed_line("U1", NOW), card_modals.assigned_line("U1", "U2", made), card_modals.asked_line("U1", None, text),
+        card_modals.held_line("U1"), card_modals.released_line("U1", runs=True), card_modals.reason_line("U1", text),
+        card_modals.edited_line("U1", ((text, text, text),)),
     ):  # fmt: skip
         assert lint_message(line) == []
         assert not _types(line["blocks"]) & FORBIDDEN

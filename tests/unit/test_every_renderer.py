@@ -18,33 +18,29 @@ from hypothesis import strategies as st
 import bot.cards
 from bot.approvals.results import Answer, Came
 from bot.bundles import _summed
-from bot.cards import bundle as on_bundle
 from bot.cards import (
     buttons,
-    code,
     details,
     digest,
     health,
     home,
-    menu,
     queue,
     reasons,
     review,
     rules,
     status,
     thread,
-    trust,
     trust_list,
-    whispers,
 )
-from bot.cards.card import card, copy_of
 from bot.cards.view import Message
 from bot.demo.blockkit import lint_blocks, lint_message, lint_view
 from bot.forms import blocks as forms
 from bot.forms.search import proposable
 from bot.listeners.thread_commands import Asked
 from bot.threads import Said, Threads
-from bot.ui import text
+from bot.ui import bundle as on_bundle
+from bot.ui import card_modals, code, ephemeral, graduation_notices, text
+from bot.ui.card import card, copy_of
 from store.models import Numbers, ProposalState, ShapeState
 from tests.card_strategies import (
     ACTORS,
@@ -110,7 +106,7 @@ _CHANGE = st.fixed_dictionaries({
     "to": st.sampled_from(list(ShapeState)), "cause": TEXT, "epoch": st.integers(0, 9),
 })  # fmt: skip
 _RAN = st.lists(
-    st.builds(trust.Ran, TEXT, _COUNT, st.dictionaries(st.sampled_from(["usd", "jpy", "<!c"]), _COUNT),
+    st.builds(graduation_notices.Ran, TEXT, _COUNT, st.dictionaries(st.sampled_from(["usd", "jpy", "<!c"]), _COUNT),
               _COUNT, _COUNT, st.floats(0, 100), TEXT),
     max_size=4,
 )  # fmt: skip
@@ -152,23 +148,23 @@ RENDERERS: Mapping[Callable[..., Any], Strategy] = {
         (health.paused_message, _PAUSE),
         (health.resumed_message, _PERSON, _PAUSE),
         (health.nothing_to_resume,),
-        (health.refused_message, TEXT.map(lambda said: whispers.refusal(said, said))),
+        (health.refused_message, TEXT.map(lambda said: ephemeral.refusal(said, said))),
         (home.home_view, homes()),
         (home.outside_view, TEXT),
         (home.help_message, st.just({"queue": "what waits"}), TEXT, st.just("queue")),
-        (menu.form, st.just("x"), TEXT, proposals(), st.just([]), TEXT),
-        (menu.said_view, TEXT, TEXT),
-        (menu.snooze_view, recorded(), st.just({"4h": "Four hours"}), st.none() | st.just(_LATER)),
-        (menu.assign_view, proposals()),
-        (menu.ask_view, proposals()),
-        (menu.reason_view, proposals()),
-        (menu.thread_message, TEXT, TEXT.map(text.words)),
-        (menu.snoozed_line, _PERSON, st.just(_LATER)),
-        (menu.assigned_line, _PERSON, _PERSON, proposals()),
-        (menu.asked_line, _PERSON, st.none() | _PERSON, TEXT),
-        (menu.held_line, _PERSON),
-        (menu.reason_line, _PERSON, TEXT),
-        (menu.edited_line, _PERSON, _CHANGES),
+        (card_modals.form, st.just("x"), TEXT, proposals(), st.just([]), TEXT),
+        (card_modals.said_view, TEXT, TEXT),
+        (card_modals.snooze_view, recorded(), st.just({"4h": "Four hours"}), st.none() | st.just(_LATER)),
+        (card_modals.assign_view, proposals()),
+        (card_modals.ask_view, proposals()),
+        (card_modals.reason_view, proposals()),
+        (card_modals.thread_message, TEXT, TEXT.map(text.words)),
+        (card_modals.snoozed_line, _PERSON, st.just(_LATER)),
+        (card_modals.assigned_line, _PERSON, _PERSON, proposals()),
+        (card_modals.asked_line, _PERSON, st.none() | _PERSON, TEXT),
+        (card_modals.held_line, _PERSON),
+        (card_modals.reason_line, _PERSON, TEXT),
+        (card_modals.edited_line, _PERSON, _CHANGES),
         (on_bundle.bundle_line, bundles()),
         (queue.listed, _WAITING, _LINKS, st.just(NOW)),
         (queue.row, proposals(), st.sampled_from([None, LINK]), st.just(NOW)),
@@ -184,8 +180,8 @@ RENDERERS: Mapping[Callable[..., Any], Strategy] = {
         (rules.rules_message, st.lists(_RULE, max_size=8), _PAIRS, st.integers(-1, 3)),
         (status.status, proposals(), views(), st.sampled_from([75, 300])),
         (thread.thread_line, recorded(), trails().map(lambda found: found[-1])),
-        (trust.change_notice, _CHANGE),
-        (trust.receipts_block, _RAN, st.just("tag")),
+        (graduation_notices.change_notice, _CHANGE),
+        (graduation_notices.receipts_block, _RAN, st.just("tag")),
         (trust_list.trust_message, _TRUST),
         (trust_list.home_section, _KINDS, _COUNT, _COUNT),
         (forms.plain, TEXT, st.just(75)),
@@ -196,7 +192,7 @@ RENDERERS: Mapping[Callable[..., Any], Strategy] = {
 } | {
     on_bundle.bundle_card: _calls(on_bundle.bundle_card, bundles(), deciders=TEXT, now=st.just(NOW), reasons=st.lists(TEXT, max_size=3)),
     home.greeting: _calls(home.greeting, TEXT, here=st.booleans()),
-    menu.released_line: _calls(menu.released_line, _PERSON, runs=st.booleans()),
+    card_modals.released_line: _calls(card_modals.released_line, _PERSON, runs=st.booleans()),
     queue.queue_message: _calls(
         queue.queue_message, _WAITING, _LINKS, pages=_PAGES, total=_COUNT, counts=st.just({}), now=st.just(NOW)
     ),
@@ -210,19 +206,19 @@ RENDERERS: Mapping[Callable[..., Any], Strategy] = {
 WHISPERS: Mapping[Callable[..., str], Strategy] = {
     function: _calls(function, *arguments)
     for function, *arguments in (
-        (whispers.refusal, TEXT, TEXT),
-        (whispers.already_decided, proposals(), st.none() | _PERSON),
-        (whispers.approved, proposals()),
-        (whispers.too_late_to_undo, proposals()),
-        (whispers.withdrawn, TEXT),
-        (whispers.untold, st.just("Slack did not say who you are; tap again in a moment.")),
-        (whispers.other_untold, st.sampled_from(ACTORS)),
-        (whispers.on_hold, proposals()),
-        (whispers.gone,),
-        (whispers.not_stored, TEXT),
-        (whispers.handed, TEXT),
+        (ephemeral.refusal, TEXT, TEXT),
+        (ephemeral.already_decided, proposals(), st.none() | _PERSON),
+        (ephemeral.approved, proposals()),
+        (ephemeral.too_late_to_undo, proposals()),
+        (ephemeral.withdrawn, TEXT),
+        (ephemeral.untold, st.just("Slack did not say who you are; tap again in a moment.")),
+        (ephemeral.other_untold, st.sampled_from(ACTORS)),
+        (ephemeral.on_hold, proposals()),
+        (ephemeral.gone,),
+        (ephemeral.not_stored, TEXT),
+        (ephemeral.handed, TEXT),
     )
-} | {whispers.first_yes: _calls(whispers.first_yes, st.sets(st.sampled_from(ACTORS)), alone=st.booleans())}
+} | {ephemeral.first_yes: _calls(ephemeral.first_yes, st.sets(st.sampled_from(ACTORS)), alone=st.booleans())}
 # Options and questions: they are drawn inside the pages of forms, see test_hostile_forms.
 _IN_A_FORM = frozenset(
     {forms.option, forms.options, forms.operation_options, forms.page_view, forms.leaf_block, forms.choices}
@@ -251,7 +247,7 @@ def test_no_renderer_is_left_out() -> None:
         one for module in (*modules, forms) if module not in _PARTS for one in _public(module) if _draws(one)
     }
     assert {one.__qualname__ for one in drawing - set(RENDERERS) - _IN_A_FORM} == set()
-    assert {one.__qualname__ for one in set(_public(whispers)) - set(WHISPERS)} == set()
+    assert {one.__qualname__ for one in set(_public(ephemeral)) - set(WHISPERS)} == set()
 
 
 @pytest.mark.parametrize("renderer", RENDERERS, ids=lambda one: f"{one.__module__}.{one.__name__}")
@@ -345,7 +341,7 @@ async def test_what_a_thread_is_answered_is_harmless(word: str, found: Any, said
 @settings(max_examples=60, deadline=None)
 @given(bundles(), TEXT, st.sampled_from(list(Came)))
 def test_what_a_bundle_came_to_is_harmless(bundle: Any, said: str, came: Came) -> None:
-    answers = [(one, Answer(came, whispers.refusal(said, said), one)) for one in bundle.members]
+    answers = [(one, Answer(came, ephemeral.refusal(said, said), one)) for one in bundle.members]
     told = _summed("approved", bundle, 0, answers)
 
     assert_quiet(told or "")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.graduation.audit import bad_rate_bound, drawn, probability
+from bot.graduation.spot_checks import bad_rate_bound, drawn, probability
 
 SECRET = b"a secret of this shop"
 

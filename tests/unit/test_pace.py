@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.demo.slack.faults import POSTING, TIER_3, Limits
-from bot.pace import POST, SLACK, UPDATE, Pace, Tier
+from bot.slack.rate_limit import POST, SLACK, UPDATE, Pace, Tier
 
 
 class Clock:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.person import Person, person_of, writer_of
+from bot.slack.user import Person, person_of, writer_of
 
 
 @pytest.mark.parametrize(

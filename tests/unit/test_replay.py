@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.config.policy import Policy
-from bot.graduation.audit import drawn
 from bot.graduation.backtest import report
-from bot.graduation.course import events, points
+from bot.graduation.case_kind import shape_of
+from bot.graduation.history import events, points
 from bot.graduation.novelty import RECENT, Seen
 from bot.graduation.past_kind import PastKind
 from bot.graduation.replay import Replayed, replay
-from bot.graduation.shape import shape_of
+from bot.graduation.spot_checks import drawn
 from polar.events import Event
 from store.models import (
     Decision,

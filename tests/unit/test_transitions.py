@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, create_engine, insert, update
 
 from store.models import TRANSITIONS, NewProposal, PlannedCall, ProposalState
 from store.proposals.proposals import advance, get_proposal, insert_proposal, trail
-from store.tables import events, metadata, proposals, rule_versions
+from store.schema import events, metadata, proposals, rule_versions
 
 NOW = datetime(2026, 10, 1, 12, tzinfo=UTC)
 README = Path(__file__).parents[2] / "README.md"

@@ -1,7 +1,7 @@
 """Regenerates catalog.json and event_fields.json from Polar's OpenAPI document, and says what changed.
 
-    python -m polar.contract OPENAPI.json            writes both files, prints the changes
-    python -m polar.contract OPENAPI.json --check    writes nothing, exit status 1 when they differ
+    python -m polar.catalog.generate OPENAPI.json            writes both files, prints the changes
+    python -m polar.catalog.generate OPENAPI.json --check    writes nothing, exit status 1 when they differ
 
 Only facts are taken over (names, types, bounds, scopes, callers); prose is left behind.
 """
@@ -311,7 +311,7 @@ def present(name: str, folder: Path = FOLDER) -> Json:
 def main(arguments: list[str] | None = None, folder: Path = FOLDER) -> int:
     """Exit status: 0, or 1 when `--check` found a difference."""
     parser = argparse.ArgumentParser(
-        prog="python -m polar.contract", description=(__doc__ or "").partition("\n")[0]
+        prog="python -m polar.catalog.generate", description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument("document", type=Path, metavar="OPENAPI.json")
     parser.add_argument(

@@ -1,0 +1,1 @@
+"""Kinds of case, labels, caps and the gate's queries."""
