@@ -15,24 +15,25 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.acting import wake_snoozed
 from bot.aftermath_buttons import AftermathButtons
+from bot.approvals.service import Desk
 from bot.assemble import assemble
 from bot.bundles import Bundles
-from bot.card_menu import CardMenu
 from bot.checks.checklist import SetUp
-from bot.desk import Desk
+from bot.config.settings import Settings
 from bot.feed import Feed
 from bot.home_tab import HomeTab
 from bot.last_errors import remembered
 from bot.listeners.buttons import register
+from bot.listeners.card_menu import CardMenu
+from bot.listeners.screens import Screens
 from bot.membership import Membership
 from bot.metrics import BACKLOG, EVENTS, PROPOSALS
 from bot.pipeline.reconcile import STRANDED
+from bot.pipeline.worker import Worker
 from bot.proposing import Proposing
 from bot.rules import RulesError, RuleSet, load_rules
 from bot.schedule import timers
-from bot.screens import Screens
 from bot.services import Parts
-from bot.settings import Settings
 from bot.slack.client import Slack, SlackError
 from bot.slack.permalinks import Links
 from bot.slack.socket_mode import SocketModeFailed, Supervisor
@@ -42,13 +43,12 @@ from bot.threads import Threads
 from bot.trust_buttons import TrustButtons
 from bot.trust_screen import TrustScreen
 from bot.web import MOST_BYTES, Handler, Probe, health, metrics, webhook
-from bot.worker import Worker
 from polar.webhooks import Verifier
 from store import Store, open_store
 from store.engine.errors import StoreError
 from store.events.events import count_events
+from store.events.rule_firings import keep_rules
 from store.execution import recover_stranded, release_claims
-from store.firings import keep_rules
 from store.models import EventState, ProposalState
 from store.proposals.proposals import count_proposals
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
+from bot.config.settings import Approvers
 from bot.deciders import Deciders, EverybodyListed
-from bot.settings import Approvers
 from bot.slack.client import Slack, SlackError, SlackRefused, SlackUser
 from store.models import Proposal
 

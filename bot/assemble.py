@@ -9,10 +9,10 @@ import aiohttp
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.approvers import Authority
+from bot.config.settings import Settings
 from bot.deciders import ByRuleAndClass
 from bot.rules import RuleSet
 from bot.services import Parts
-from bot.settings import Settings
 from bot.slack.client import TIMEOUT, Slack
 from bot.slack.rate_limit import Pace
 from polar.client import PolarClient

@@ -11,9 +11,15 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 
 from bot.acting import Acting
 from bot.approvals.results import Answer, Came
+from bot.approvals.service import Desk
 from bot.cards import gone
 from bot.cards.reasons import REASON_ALL
-from bot.cards.review import (
+from bot.listeners.buttons import done_or_kept
+from bot.services import Parts
+from bot.slack.client import SlackError
+from bot.slack.user import Person, person_of
+from bot.ui import bundle as on_card
+from bot.ui.bundle_review import (
     ALONE,
     BACK,
     NEXT,
@@ -25,13 +31,7 @@ from bot.cards.review import (
     review_view,
     said_view,
 )
-from bot.carving import one_by_one
-from bot.desk import Desk
-from bot.listeners.buttons import done_or_kept
-from bot.services import Parts
-from bot.slack.client import SlackError
-from bot.slack.user import Person, person_of
-from bot.ui import bundle as on_card
+from bot.ui.bundling import one_by_one
 from bot.ui.text import clean, escape
 from store.bundles import close_bundle, get_bundle, give_own_card
 from store.engine.errors import StoreError

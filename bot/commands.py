@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from bot import cards
+from bot.listeners.screens import Screens
 from bot.proposing import Person
-from bot.screens import Screens
-from store.columns import readable
+from store.schema.columns import readable
 
 _LONGEST = 500  # characters of a command that are read
 _NOBODY = Person("", None)

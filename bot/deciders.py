@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bot.config.policy import Policy, people
+from bot.config.settings import Approvers
 from bot.rules import RuleSet
-from bot.settings import Approvers
 from polar.catalog import Risk
 from store import Store
-from store.firings import rule_source
+from store.events.rule_firings import rule_source
 from store.models import Proposal
 from store.proposals.proposals import get_proposal
 

@@ -7,7 +7,7 @@ from bot.cards.health import Health, Pause, Webhook
 from bot.last_errors import LastErrors
 from bot.services import Parts
 from polar.client import VERSION
-from store.feed import Arrival, flow
+from store.messages.backlog import Arrival, flow
 from store.models import ProposalState
 from store.pause import Paused, paused
 from store.proposals.proposals import count_proposals

@@ -13,20 +13,20 @@ from typing import Any
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
 from bot.approvals.results import Answer
-from bot.cards.home import HOME_LOOK, HOME_OPEN, Home, home_view, outside_view
+from bot.approvals.service import Desk
 from bot.checks.checklist import SetUp
-from bot.desk import Desk
 from bot.feed import Feed
 from bot.listeners.buttons import asked
 from bot.listeners.priority import SOON, next_card
-from bot.screens import Screens
+from bot.listeners.screens import Screens
+from bot.pipeline.worker import Lane
 from bot.services import Parts
 from bot.slack.client import SlackError, SlackRefused
 from bot.slack.permalinks import Links
 from bot.slack.user import Person, person_of
 from bot.ui.card import APPROVE, DECLINE
+from bot.ui.home import HOME_LOOK, HOME_OPEN, Home, home_view, outside_view
 from bot.ui.text import Block, escape
-from bot.worker import Lane
 from store.engine.errors import StoreError
 from store.listing import candidates, queue, today
 from store.messages.home_viewers import claim_drawing, forget_viewer, home_viewers, opened_home

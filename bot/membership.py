@@ -6,10 +6,10 @@ from typing import Any
 
 from slack_bolt.async_app import AsyncApp, AsyncBoltContext
 
-from bot.cards.home import greeting
 from bot.feed import Feed
 from bot.services import Parts
 from bot.slack.client import SlackError, SlackNotSent, SlackRefused
+from bot.ui.home import greeting
 from store.engine.errors import StoreError
 from store.messages.greetings import first_time, not_greeted
 

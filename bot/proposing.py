@@ -10,7 +10,11 @@ from typing import Any
 
 from bot.config.policy import ends
 from bot.forms import names, wording
-from bot.forms.blocks import (
+from bot.forms.drafts import Draft, Drafts, chosen_operation
+from bot.forms.edit import Editing, is_edit
+from bot.forms.fields import Form, Leaf, all_leaves
+from bot.forms.lookup import Lookup
+from bot.forms.modal import (
     ADD,
     ADDED,
     BACK,
@@ -23,16 +27,12 @@ from bot.forms.blocks import (
     operation_options,
     page_view,
 )
-from bot.forms.drafts import Draft, Drafts, chosen_operation
-from bot.forms.edit import Editing, is_edit
-from bot.forms.fields import Form, Leaf, all_leaves
-from bot.forms.lookup import Lookup
 from bot.forms.pages import Adder, Item, More
 from bot.forms.search import proposable, search
 from bot.forms.subject import subject_of, watched_in
 from bot.forms.values import Composed, check, compose, currencies, entry
-from bot.pipeline.sums import Fact, money_facts, with_money
 from bot.proposals.fingerprint import digest_of_proposal, money_of
+from bot.proposals.money import Fact, money_facts, with_money
 from bot.proposals.reads import Reads
 from bot.services import Parts
 from bot.slack.client import SlackError

@@ -10,14 +10,14 @@ from typing import Any
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
+from bot.approvals.graduation import Trust
 from bot.cards import Message
-from bot.cards.digest import Day, digest, escalation, reminder
 from bot.config.policy import Schedule
 from bot.services import Parts
 from bot.slack.client import SlackError
-from bot.trust import Trust
+from bot.ui.digest import Day, digest, escalation, reminder
 from bot.ui.graduation_notices import receipts_block
-from store.ledger import head
+from store.audit_log.log import head
 from store.messages.outbox import add_notice
 from store.models import Proposal
 from store.proposals.stats import decided_between, numbers

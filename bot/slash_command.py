@@ -11,8 +11,8 @@ from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
 from bot import cards
 from bot.cards.queue import BACK, NEXT
 from bot.commands import COMMANDS, Asked, read_command
+from bot.listeners.screens import Screens
 from bot.proposing import Proposing
-from bot.screens import Screens
 from bot.slack.user import person_of
 from store.engine.errors import StoreError
 

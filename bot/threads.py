@@ -9,8 +9,8 @@ from typing import Any
 from slack_bolt.async_app import AsyncApp, AsyncBoltContext
 
 from bot.acting import Acted, Acting
+from bot.approvals.service import Desk
 from bot.cards import details
-from bot.desk import Desk
 from bot.listeners.snooze_times import until
 from bot.listeners.thread_commands import Asked, help_line, is_addressed, plain_text, read, user_of
 from bot.services import Parts

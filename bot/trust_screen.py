@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from bot import cards
+from bot.approvals.graduation import Trust
 from bot.cards.trust_list import (
     PAGE,
     TURN_OFF,
@@ -23,7 +24,6 @@ from bot.graduation.thresholds import STANDARDS
 from bot.services import Parts
 from bot.slack.client import SlackError, SlackRefused
 from bot.slack.user import Person
-from bot.trust import Trust
 from bot.ui.graduation_notices import receipts_block
 from bot.ui.text import Block, clean, escape
 from polar.catalog import Risk

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from polar.event_fields import FieldTree
+from polar.catalog.event_fields import FieldTree
 from polar.models import Customer, MinorUnits, Part, Resource, UtcDatetime
 from polar.text.money import format_money
 from polar.wording import contact, counted, day, person, words

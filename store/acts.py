@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select
 
+from store.audit_log.log import append, fingerprint
 from store.execution import WORKER
-from store.ledger import append, fingerprint
 from store.messages.outbox import add_notice
 from store.models import CallState, PlannedCall, Proposal, ProposalState, RemarkKind
 from store.proposals.comments import add_remark

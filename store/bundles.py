@@ -22,11 +22,11 @@ from sqlalchemy import (
 )
 
 from store.cards import BEHIND, IN_BUNDLE_ONLY, NO_CARD, card_free, claim_cards, redraw_bundles
-from store.columns import UtcDateTime
 from store.messages.outbox import LINE, add_notice
 from store.models import Bundle, Proposal, ProposalKind, ProposalState
 from store.proposals.proposals import read_proposal, with_calls
 from store.schema import bundles, proposals
+from store.schema.columns import UtcDateTime
 
 MOST = 100  # proposals in one bundle: the most that a person goes through
 _JOINABLE_FOR = timedelta(hours=1)  # a card changed later than that is not looked at again

@@ -7,11 +7,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, case, func, literal, or_, select, update
 
-from store.columns import UtcDateTime
 from store.messages.outbox import LINE, add_notice
 from store.models import Proposal, ProposalState, Transition
 from store.proposals.proposals import read_proposal, read_transition, with_calls
 from store.schema import bundles, proposals, transitions
+from store.schema.columns import UtcDateTime
 
 # A card of something just decided goes before one that is merely changed: somebody is looking at it.
 _DECIDED_FIRST = case((proposals.c.decided_at.is_not(None), 0), else_=1)

@@ -8,14 +8,14 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
+from store.audit_log.log import append
 from store.engine.dialects import in_pieces
 from store.gate import heard
-from store.ledger import append
 from store.models import CallState, Decision, Proposal, ProposalState, Verdict
 from store.models.graduation import POLICY
 from store.proposals.proposals import advance, get_proposal, lock_proposal, touch
+from store.proposals.undo import settle_undo
 from store.schema import decisions
-from store.undoing import settle_undo
 
 _BECOMES = {Verdict.APPROVE: ProposalState.APPROVED, Verdict.DECLINE: ProposalState.DECLINED}
 

@@ -9,9 +9,9 @@ from sqlalchemy import Connection, func, select
 
 from store.events.events import get_event, latest_state
 from store.models import Decision, Proposal, Verdict
+from store.models.details import Dossier, Edition
 from store.proposals.comments import remarks_of
 from store.proposals.proposals import get_proposal, read_proposal, trail
-from store.record import Dossier, Edition
 from store.schema import bundles, decisions, editions, proposals, rule_versions
 
 _EARLIER = 10  # proposals of the same customer that are shown

@@ -7,8 +7,8 @@ from sqlalchemy import Connection, or_, select, update
 from store.execution import WORKER
 from store.models import CallState, Proposal, ProposalState
 from store.proposals.proposals import advance, get_proposal
+from store.proposals.undo import settle_undo
 from store.schema import calls, proposals
-from store.undoing import settle_undo
 
 
 def claim_unknown(

@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection, or_, select, update
 
+from store.audit_log.log import append, fingerprint
 from store.gate import ask_instead, still_trusted
-from store.ledger import append, fingerprint
 from store.models import (
     Call,
     CallState,
@@ -22,8 +22,8 @@ from store.models import (
 from store.models.graduation import Still
 from store.proposals.comments import add_remark
 from store.proposals.proposals import advance, get_proposal, read_call
+from store.proposals.undo import settle_undo
 from store.schema import bundles, calls, events, firings, notices, proposals, taps
-from store.undoing import settle_undo
 
 WORKER = "polar-approvals"
 _WITHOUT_A_POLICY = Still()

@@ -12,8 +12,8 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, not_
 
 from store.models import Mode, Proposal, ProposalState, Transition, Verdict
 from store.proposals.proposals import get_proposal, read_proposal, trail
+from store.proposals.usd import worth_in_sql
 from store.schema import bundles, decisions, proposals
-from store.worth import worth_in_sql
 
 PAGE = 8  # proposals on one page
 _P = proposals.c

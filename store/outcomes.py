@@ -4,8 +4,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select, update
 
+from store.audit_log.log import append
 from store.engine.dialects import insert_new
-from store.ledger import append
 from store.models import Mode, OutcomeKind, Proposal, ProposalState
 from store.models.graduation import POLICY, PROGRAM, Outcome
 from store.schema import proposals

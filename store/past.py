@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, ScalarSelect, Select, and_, bindparam, func, or_, select
 
-from store.columns import UtcDateTime
 from store.models import Call, CallState, Mode, NewProposal
 from store.models.graduation import Past
 from store.proposals.proposals import read_call
 from store.schema import calls, proposals, subjects
+from store.schema.columns import UtcDateTime
 
 _WEEK = timedelta(days=7)
 # Between a proposal and its calls lies a decision, which is seldom later than this.

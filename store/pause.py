@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, select
 
+from store.audit_log.log import append
 from store.engine.dialects import insert_new
-from store.ledger import append
 from store.messages.outbox import add_notice
 from store.schema import marks
 

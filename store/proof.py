@@ -10,13 +10,13 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Connection, Row, select, type_coerce
 
+from store.audit_log.log import START, fingerprint, head, row_hash
 from store.audit_log.verify_derived import altered
-from store.columns import readable
 from store.engine.dialects import in_pieces
-from store.ledger import START, fingerprint, head, row_hash
 from store.models import CallState, Mode, ProposalState
 from store.models.graduation import POLICY
 from store.schema import calls, decisions, events, proposals
+from store.schema.columns import readable
 from store.trust_tables import ledger, outcomes
 
 MOST_PROBLEMS = 100

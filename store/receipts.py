@@ -7,11 +7,11 @@ from datetime import datetime
 
 from sqlalchemy import BigInteger, Connection, cast, func, select
 
+from store.graduation.caps import ALL, day, of_shape, spent
 from store.models import Mode, OutcomeKind, ProposalState
 from store.models.graduation import Shape, Spent
 from store.schema import proposals
 from store.shapes import get_shape
-from store.spending import ALL, day, of_shape, spent
 from store.trust_tables import outcomes
 
 _WENT_WRONG = (ProposalState.FAILED, ProposalState.UNKNOWN)

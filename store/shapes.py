@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, func, select, update
 
+from store.audit_log.log import append
 from store.engine.dialects import insert_new
-from store.ledger import append
 from store.models import ShapeState
 from store.models.graduation import FAMILY_FALLS, FAMILY_WINDOW, POLICY, NewShape, Shape
 from store.schema import marks, proposals

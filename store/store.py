@@ -12,9 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from store.engine.dialects import is_file, make_engine, sole_owner
 from store.engine.errors import StoreFailed, StoreUnreachable
+from store.engine.migrate import migrate, require_current
 from store.engine.writer import Writer
 from store.events.events import insert_events
-from store.migrate import migrate, require_current
 from store.models import NewEvent
 
 P = ParamSpec("P")

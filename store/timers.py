@@ -10,8 +10,8 @@ from store.execution import WORKER
 from store.messages.outbox import add_notice
 from store.models import Proposal, ProposalState
 from store.proposals.proposals import advance, read_proposal
+from store.proposals.undo import settle_undo
 from store.schema import notices, proposals, taps
-from store.undoing import settle_undo
 
 _MOST = 500  # in one reminder; nobody reads further
 _PENDING = proposals.c.state == ProposalState.PENDING

@@ -2,9 +2,9 @@
 
 from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, Integer, Table, Text, UniqueConstraint
 
-from store.columns import SafeText, UtcDateTime, one_of
 from store.models import OutcomeKind, ShapeState
 from store.schema import metadata
+from store.schema.columns import SafeText, UtcDateTime, one_of
 
 __all__ = ["labels", "ledger", "metadata", "outcomes", "shapes", "spending"]
 

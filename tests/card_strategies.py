@@ -17,7 +17,7 @@ from bot.pipeline.propose import scope_of
 from bot.rules import EvaluationError, Rule, load_rules
 from polar.catalog import operations
 from polar.events import parse
-from polar.summaries import facts, summarise
+from polar.text.summaries import facts, summarise
 from store.models import (
     Bundle,
     Call,
@@ -33,7 +33,7 @@ from store.models import (
     Transition,
     Verdict,
 )
-from store.record import Dossier, Edition, Remark
+from store.models.details import Dossier, Edition, Remark
 
 NOW = datetime(2026, 11, 21, 4, tzinfo=UTC)
 LINK = "https://example.slack.com/archives/C1/p1"  # to one of our own messages

@@ -22,11 +22,11 @@ from bot.graduation.replay import RESUMED_AFTER
 from bot.rules.load import version_of
 from polar.events import Event
 from store import Store, open_store
-from store.assess import assess
 from store.decisions import decide
 from store.events.events import insert_events
-from store.firings import keep_rules
+from store.events.rule_firings import keep_rules
 from store.gate import put
+from store.graduation.learn import assess
 from store.models import (
     Decision,
     Mode,

@@ -11,10 +11,10 @@ import pytest
 from aiohttp import web
 
 from bot.app import Running, running
+from bot.config.settings import Settings, load_settings
 from bot.demo.slack import DEMO_CAST, SlackStandIn
 from bot.demo.slack.state import Message, View
-from bot.forms.blocks import FIND, OPERATION
-from bot.settings import Settings, load_settings
+from bot.forms.modal import FIND, OPERATION
 from polar.catalog import Call, operations
 from store.models import Proposal
 from store.proposals.proposals import get_proposal

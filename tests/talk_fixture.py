@@ -7,7 +7,7 @@ from bot.app import Running
 from bot.demo.blockkit import lint_view
 from bot.demo.slack.state import Message, View
 from store.dossier import dossier
-from store.record import Dossier
+from store.models.details import Dossier
 from tests.e2e.app_harness import MAYA, World, words_of
 
 

@@ -13,8 +13,8 @@ from store.cards import card_drawn, claim_cards
 from store.decisions import Terms, decide
 from store.engine.dialects import insert_new
 from store.events.events import insert_events, note_sighting
+from store.events.rule_firings import keep_rules
 from store.execution import begin_call, claim_approved, end_call, finish_execution
-from store.firings import keep_rules
 from store.gate import put
 from store.messages.home_viewers import opened_home
 from store.messages.outbox import add_notice

@@ -1,8 +1,6 @@
 """Every word a person reads in Slack, and the blocks around it. Pure."""
 
-from bot.cards.home import help_message, home_view
 from bot.cards.queue import queue_message
-from bot.cards.rules import RuleLine, rules_message
 from bot.ui.card import CardView, Message, card, copy_of, thread_line, visible
 from bot.ui.ephemeral import (
     BEING_DECIDED,
@@ -24,6 +22,8 @@ from bot.ui.ephemeral import (
     on_hold,
     refusal,
 )
+from bot.ui.home import help_message, home_view
+from bot.ui.rules_page import RuleLine, rules_message
 
 __all__ = [
     "BEING_DECIDED",

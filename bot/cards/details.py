@@ -5,14 +5,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from bot.cards.gate_words import gate_rows
 from bot.forms import redaction
 from bot.ui.card import does
 from bot.ui.code import code, pretty, public, toml
 from bot.ui.effects import risk_words
+from bot.ui.policy_verdict import gate_rows
 from bot.ui.text import Block, Element, bullets, clean, glue, labelled, line, person, rich, told, when, words
 from store.models import PlannedCall, Proposal, ProposalState, RemarkKind
-from store.record import Dossier, Edition, Remark
+from store.models.details import Dossier, Edition, Remark
 
 DETAILS, BACK, NEXT = "details", "details.back", "details.next"  # action ids
 CALLBACK = "details"

@@ -1,8 +1,8 @@
 """The lines a card's thread gets when something has come of its proposal."""
 
 from bot.cards.status import PREFIX, outcome, plain_reason, taken_back_by
-from bot.cards.view import Message
 from bot.ui.effects import call_title
+from bot.ui.message import Message
 from bot.ui.text import MESSAGE_TEXT, bullets, clean, fitted, glue, line, person, rich, told, words
 from store.models import Proposal, ProposalState, Transition
 

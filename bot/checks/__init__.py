@@ -5,7 +5,7 @@ from bot.checks.findings import Finding, Level, warning
 from bot.checks.polar import Connect, check_polar
 from bot.checks.rules import check_rules
 from bot.checks.slack import check_slack
-from bot.settings import Settings
+from bot.config.settings import Settings
 from polar.client import PolarClient
 
 __all__ = ["Finding", "Level", "run_checks"]

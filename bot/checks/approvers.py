@@ -7,7 +7,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.checks.findings import Finding, ok, problem, warning
 from bot.checks.slack_api import Errors, RefusedError, ask, explain
-from bot.settings import WHERE, Settings
+from bot.config.settings import WHERE, Settings
 
 _USER_ERRORS: Final[Errors] = {
     "user_not_found": ("is nobody in this workspace", "Correct the entry. {where}"),

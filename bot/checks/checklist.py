@@ -4,13 +4,13 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from bot.cards.home import Step
 from bot.checks.findings import Finding, Level
 from bot.checks.polar import check_polar
 from bot.checks.slack import check_slack
+from bot.config.settings import Settings
 from bot.services import Parts
-from bot.settings import Settings
-from store.feed import flow
+from bot.ui.home import Step
+from store.messages.backlog import flow
 
 log = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """Check of the database: it opens, can be written and has this program's schema."""
 
 from bot.checks.findings import Finding, ok, problem, warning
-from bot.settings import WHERE, Settings
+from bot.config.settings import WHERE, Settings
 
 
 async def check_database(settings: Settings) -> Finding:

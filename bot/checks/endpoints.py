@@ -6,7 +6,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from bot.checks.findings import Finding, ok, problem, warning
-from bot.settings import WHERE, Settings
+from bot.config.settings import WHERE, Settings
 from polar.client import API_VERSION
 
 _ROUTE: Final = "/polar/webhooks"

@@ -5,7 +5,7 @@ from typing import Final
 
 from bot.checks.endpoints import check_endpoints
 from bot.checks.findings import Finding, ok, problem, warning
-from bot.settings import WHERE, Settings
+from bot.config.settings import WHERE, Settings
 from polar.catalog import Call, operations
 from polar.client import PolarClient
 from polar.errors import (

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from bot.checks.findings import Finding, ok, problem
-from bot.settings import Settings
+from bot.config.settings import Settings
 
 if TYPE_CHECKING:
     from bot.rules import RuleSet

@@ -11,7 +11,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.checks.approvers import check_approvers
 from bot.checks.findings import Finding, ok, problem, warning
 from bot.checks.slack_api import REINSTALL, RefusedError, ask, explain
-from bot.settings import Settings
+from bot.config.settings import Settings
 
 SCOPES: Final[Mapping[str, str]] = {
     "app_mentions:read": "answers when it is mentioned",

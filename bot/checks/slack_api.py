@@ -9,7 +9,7 @@ from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bot.checks.findings import Finding, problem, warning
-from bot.settings import WHERE, Settings
+from bot.config.settings import WHERE, Settings
 
 REINSTALL: Final = "Install the app again at https://api.slack.com/apps, your app, Install App."
 

@@ -16,10 +16,10 @@ from sqlalchemy import Connection
 
 from bot.config.policy import Policy
 from bot.config.policy import duration as length
+from bot.config.settings import SettingsError, load_settings
 from bot.graduation.backtest import KindReport, Report, Tally, report
 from bot.graduation.replay import Replayed, replay
 from bot.rules import RulesError, load_rules
-from bot.settings import SettingsError, load_settings
 from bot.ui.graduation_notices import duration, money
 from bot.ui.text import clean
 from store import open_store

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from bot.checks import Finding, Level, run_checks
 from bot.checks.findings import problem
-from bot.settings import Settings, SettingsError, load_settings
+from bot.config.settings import Settings, SettingsError, load_settings
 
 
 def run(argv: Sequence[str]) -> int:

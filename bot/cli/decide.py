@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
-from bot.settings import Settings, SettingsError, load_settings
+from bot.config.settings import Settings, SettingsError, load_settings
 from store.engine.errors import StoreError
 
 _USER = re.compile(r"[UW][A-Z0-9]{2,}")
@@ -55,8 +55,8 @@ def _user(value: str) -> str:
 
 async def _decide(settings: Settings, options: argparse.Namespace) -> tuple[bool, str]:
     from bot.app import utc_now  # noqa: PLC0415 - wrong arguments are told without loading the rest
+    from bot.approvals.service import Desk  # noqa: PLC0415 - see above
     from bot.assemble import assemble  # noqa: PLC0415 - see above
-    from bot.desk import Desk  # noqa: PLC0415 - see above
     from bot.rules import load_rules  # noqa: PLC0415 - see above
     from bot.slack.user import Person  # noqa: PLC0415 - see above
     from bot.ui.text import escape  # noqa: PLC0415 - see above

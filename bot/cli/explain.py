@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bot.config.settings import SettingsError, load_settings
+from bot.explain.document import explanation
 from bot.explain.verify import NoExplanation, check
-from bot.explanation import explanation
-from bot.settings import SettingsError, load_settings
 from bot.ui.text import clean
 from store import open_store
 from store.audit_log.explain import Explained, explained

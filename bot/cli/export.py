@@ -11,8 +11,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from bot.config.settings import SettingsError, load_settings
 from bot.forms.redaction import redacted
-from bot.settings import SettingsError, load_settings
 from bot.ui.graduation_notices import BLIND, WITHHELD
 from store import open_store
 from store.decisions import all_decisions
@@ -20,9 +20,9 @@ from store.dossier import decisions_of, editions_of
 from store.engine.errors import StoreError
 from store.events.events import all_events
 from store.models import Decision, PlannedCall
+from store.models.details import Edition, Remark
 from store.proposals.comments import remarks_of
 from store.proposals.proposals import all_proposals, trail
-from store.record import Edition, Remark
 
 
 def _events(connection: Connection) -> Iterator[Mapping[str, Any]]:

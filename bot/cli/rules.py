@@ -10,8 +10,8 @@ from typing import Any
 
 from bot.cli.rules_try import Answers, FileAnswers, Given, LiveAnswers, Said, ask
 from bot.cli.rules_try_text import said_in_words
+from bot.config.settings import SettingsError, load_settings
 from bot.rules import Origin, RulesError, RuleSet, load_rules
-from bot.settings import SettingsError, load_settings
 from bot.ui.rule_lines import reasons, rule_lines
 from polar.client import PolarClient
 from polar.events import Event, NotAnEvent, parse

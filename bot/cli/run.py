@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from bot.cli.lean import without_command_lines
+from bot.config.settings import Settings, SettingsError, load_settings
 from bot.logs import set_up_logging
-from bot.settings import Settings, SettingsError, load_settings
 
 _SWITCH_SECONDS = 0.002
 

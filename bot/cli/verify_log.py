@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
-from bot.settings import SettingsError, load_settings
+from bot.config.settings import SettingsError, load_settings
 from store import open_store
 from store.engine.errors import StoreError
 from store.proof import MOST_PROBLEMS, Verified, knows, verify

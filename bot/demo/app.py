@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bot.cli.run import start
+from bot.config.settings import Settings, SettingsError, load_settings
 from bot.demo.clock import NAME, DemoClock
 from bot.logs import set_up_logging
-from bot.settings import Settings, SettingsError, load_settings
 from bot.slack.rate_limit import POST, Tier
 
 SPEED = 120.0

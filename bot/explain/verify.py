@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from bot.explanation import FORMAT
+from bot.explain.document import FORMAT
 from bot.graduation import score, spot_checks
 from bot.graduation.thresholds import STANDARDS
 from bot.rules.load import version_of
 from bot.ui.graduation_notices import BLIND, WITHHELD
 from polar.catalog import Risk
-from store.columns import readable
-from store.ledger import canonical, fingerprint, row_hash
+from store.audit_log.log import canonical, fingerprint, row_hash
+from store.schema.columns import readable
 
 _CLOSE = 1e-5
 

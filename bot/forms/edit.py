@@ -16,8 +16,8 @@ from bot.forms.lookup import Lookup
 from bot.forms.names import OBJECT_CURRENCY
 from bot.forms.prefill import Filled, ids_in, prefill, same_call
 from bot.forms.values import currencies
-from bot.pipeline.sums import Fact, with_money
 from bot.proposals.fingerprint import digest_of, money_of
+from bot.proposals.money import Fact, with_money
 from bot.proposals.undo import as_polar_call
 from bot.services import Parts
 from bot.slack.user import Person

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bot.forms import names, redaction
-from bot.forms.blocks import options
+from bot.forms.modal import options
 from polar.catalog import Call, operations
 from polar.client import PolarClient
 from polar.errors import NotFound, PolarError

@@ -8,8 +8,8 @@ from decimal import Decimal
 from typing import Any
 
 from bot.forms import names
-from bot.forms.blocks import LONGEST_TEXT, choices, option
 from bot.forms.fields import Form, Group, Kind, Leaf, Node, Series, all_leaves, form_of
+from bot.forms.modal import LONGEST_TEXT, choices, option
 from bot.forms.values import compose, currencies, scalar
 from bot.forms.variants import ways
 from polar.catalog import Call, operations

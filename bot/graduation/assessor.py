@@ -36,7 +36,7 @@ _OPEN = (ProposalState.PENDING, ProposalState.APPROVED, ProposalState.EXECUTING)
 
 @dataclass(frozen=True, slots=True)
 class Assessor:
-    """The policy over what was decided (a `store.assess.Assessor`)."""
+    """The policy over what was decided (a `store.graduation.learn.Assessor`)."""
 
     policy: Policy
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from bot.graduation import score
-from bot.graduation.past_kind import PastKind
 from bot.graduation.replay import Replayed, Run
+from bot.graduation.replayed_kind import PastKind
 from polar.text.money import ZERO_DECIMAL
 from store.models import Mode, OutcomeKind, ProposalState, ShapeState, Verdict
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from bot.config.policy import Policy
 from bot.graduation import labels
 from bot.graduation.gate import judge
-from bot.graduation.past_kind import PastKind
+from bot.graduation.replayed_kind import PastKind
 from store.models import Mode, OutcomeKind, ProposalState, ShapeState, Verdict
 from store.models.graduation import (
     FAMILY_FALLS,

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
 from bot import cards
+from bot.approvals.service import NO_EDITION, Desk, Tap
 from bot.cards.buttons import APPROVE, DECLINE, UNDO
-from bot.desk import NO_EDITION, Desk, Tap
-from bot.forms.blocks import CALLBACK, notice
+from bot.forms.modal import CALLBACK, notice
 from bot.proposing import FORM_BROKE, Proposing
 from bot.slack.user import person_of
 from bot.ui import ephemeral

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from store.models import Proposal
-from store.worth import worth
+from store.proposals.usd import worth
 
 SOON = timedelta(days=2)  # a deadline within this is due soon: it goes before money
 _BASE = 10.0  # dollars; what a card without money counts as, so that its deadline still moves it
@@ -14,8 +14,9 @@ _HURRY = 100.0  # how many times its money a card counts whose deadline is now
 def rank(proposal: Proposal, now: datetime) -> float:
     """How much it matters to decide this next; more is sooner.
 
-    Money is in rough dollars (store.worth: orders of magnitude, for the order only). Hurry is 1 without a
-    deadline, grows as it comes near (about 2 four days ahead, 5 a day ahead) and is greatest once it passed.
+    Money is in rough dollars (store.proposals.usd: orders of magnitude, for the order only). Hurry is 1
+    without a deadline, grows as it comes near (about 2 four days ahead, 5 a day ahead) and is greatest once
+    it passed.
     """
     due = proposal.deadline or proposal.expires_at
     hours = max((due - now) / timedelta(hours=1), 0.0) if due is not None else None

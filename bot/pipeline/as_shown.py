@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 from bot.pipeline.by_hand import look_again
 from bot.pipeline.propose import before, new_proposal, scope_of
-from bot.pipeline.sums import Fact, money_facts, with_money
 from bot.proposals.fingerprint import digest_of, digest_of_proposal
+from bot.proposals.money import Fact, money_facts, with_money
 from bot.proposals.reads import Reads
 from bot.proposals.rule_versions import rule_as_it_was
 from bot.proposals.undo import as_polar_call

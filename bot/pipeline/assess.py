@@ -6,7 +6,7 @@ from bot.graduation.assessor import Assessor
 from bot.graduation.gate import Gate
 from bot.services import Parts
 from polar.events import Event
-from store.assess import assess as read_on
+from store.graduation.learn import assess as read_on
 
 
 def gate(parts: Parts, event: Event) -> Gate:

@@ -12,7 +12,7 @@ from bot.approvals.results import Answer, Came
 from bot.approvers import Untold
 from bot.config.policy import Policy
 from bot.pipeline.as_shown import Found, NoLonger, as_shown
-from bot.pipeline.changes import changes
+from bot.proposals.diff import changes
 from bot.proposals.undo import as_polar_call
 from bot.services import LEASE, Parts, new_token
 from bot.slack.client import SlackError

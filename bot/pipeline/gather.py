@@ -3,8 +3,8 @@
 import logging
 import secrets
 
-from bot.carving import plan
 from bot.services import Parts
+from bot.ui.bundling import plan
 from store.bundles import gathering, put_in_bundle
 
 log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from bot.cards import Message
-from bot.pipeline.drawing import pause_after
+from bot.pipeline.upsert import pause_after
 from bot.services import LEASE, Parts, backoff, new_token
 from bot.slack.client import SlackError, SlackRateLimited, SlackRefused
 from bot.slack.rate_limit import POST

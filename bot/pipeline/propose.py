@@ -9,21 +9,21 @@ from typing import Any
 
 from bot.config.policy import Policy, ends
 from bot.pipeline.assess import gate
-from bot.pipeline.outcomes_seen import done_before, notice_outcomes
-from bot.pipeline.sums import money_facts, of_order, with_money
 from bot.proposals.call_results import Drawn, drawn
 from bot.proposals.echo import WINDOW, judge
 from bot.proposals.fingerprint import customer_of, digest_of_proposal, money_of
+from bot.proposals.money import money_facts, of_order, with_money
 from bot.proposals.reads import Reads
+from bot.proposals.reversals import done_before, notice_outcomes
 from bot.rules import Draft, EvaluationError, Rule, Scope, always_asks
 from bot.services import LEASE, Parts, backoff, new_token
 from polar.catalog import operations
 from polar.errors import InvalidCall, NotFound, PolarError
 from polar.events import Event, Subject, parse
-from polar.summaries import facts, summarise
+from polar.text.summaries import facts, summarise
 from store.events.events import claim_events, event_before, postpone_event
+from store.events.rule_firings import Conclusion, conclude_event, conclude_for_now
 from store.execution import calls_sent_since
-from store.firings import Conclusion, conclude_event, conclude_for_now
 from store.models import (
     EventState,
     Firing,

@@ -1,12 +1,12 @@
 """What a card shows beside its proposal, gathered just before it is drawn."""
 
 from bot.cards import CardView
-from bot.graduation.lines import audited, score_line
 from bot.pipeline.confirm import terms_of
-from bot.pipeline.sums import today
+from bot.proposals.money import today
 from bot.proposals.undo import can_undo
 from bot.services import Parts
 from bot.slack.client import SlackError
+from bot.ui.score_line import audited, score_line
 from store.decisions import approvals
 from store.models import Proposal, ProposalKind, ProposalState
 from store.proposals.comments import reasons_of

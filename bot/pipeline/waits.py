@@ -14,7 +14,7 @@ from bot.services import LEASE, Parts, new_token
 from polar.errors import InvalidCall, NotFound, PolarError
 from polar.events import Event, parse
 from store.events.events import get_event
-from store.firings import claim_firings, conclude_firing
+from store.events.rule_firings import claim_firings, conclude_firing
 from store.models import Firing, FiringState, NewProposal
 
 log = logging.getLogger(__name__)

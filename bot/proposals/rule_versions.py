@@ -2,7 +2,7 @@
 
 from bot.rules import Rule, RulesError, compile_rule
 from bot.services import Parts
-from store.firings import rule_source
+from store.events.rule_firings import rule_source
 
 
 async def rule_as_it_was(parts: Parts, name: str, version: str) -> Rule | None:

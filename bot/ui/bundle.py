@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from bot.cards.reasons import reasons_select
-from bot.cards.view import Message
-from bot.carving import one_by_one
+from bot.ui.bundling import one_by_one
 from bot.ui.effects import does, risk_words
+from bot.ui.message import Message
 from bot.ui.text import (
     Block,
     Element,

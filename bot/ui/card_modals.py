@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from bot.forms.blocks import option, plain
+from bot.forms.modal import option, plain
 from bot.ui.text import Block, Element, clean, escape, glue, line, person, rich, when, words
 from store.models import Proposal
 

@@ -7,11 +7,11 @@ operations.toml.
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from polar.catalog.effects import Effect, Inverse, Repeat, Risk, Variant
+from polar.catalog.event_fields import FieldTree, event_fields, event_types
 from polar.catalog.operation import Body, Call, Operation, Parameter, UnknownOperation, operations
+from polar.catalog.schema import Shape
 from polar.catalog.validation import UNKNOWN, closest, problems
-from polar.effects import Effect, Inverse, Repeat, Risk, Variant
-from polar.event_fields import FieldTree, event_fields, event_types
-from polar.shapes import Shape
 
 __all__ = [
     "UNKNOWN",

@@ -8,8 +8,8 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any, Literal
 
-from polar.effects import Effect, Inverse, Repeat, Risk, Row, effect_of, table
-from polar.shapes import Shape, contract
+from polar.catalog.effects import Effect, Inverse, Repeat, Risk, Row, effect_of, table
+from polar.catalog.schema import Shape, contract
 
 ACRONYMS = frozenset({"ID", "Id", "CSV"})
 # The first of these that may call gives the reason why an organization token may not.

@@ -8,7 +8,7 @@ from datetime import date, datetime
 from enum import Enum
 from typing import Any, Final
 
-from polar.shapes import Shape
+from polar.catalog.schema import Shape
 
 
 class Unknown(Enum):

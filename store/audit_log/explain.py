@@ -5,11 +5,11 @@ from datetime import datetime
 
 from sqlalchemy import Connection, select
 
+from store.audit_log.log import START, head
 from store.dossier import dossier
-from store.ledger import START, head
 from store.models import OutcomeKind
+from store.models.details import Dossier
 from store.models.graduation import Outcome, Shape
-from store.record import Dossier
 from store.shapes import get_shape
 from store.trust_tables import ledger, outcomes
 

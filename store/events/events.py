@@ -6,10 +6,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, literal, or_, select, tuple_, update
 
-from store.columns import UtcDateTime
 from store.engine.dialects import in_pieces, insert_new
 from store.models import EventState, NewEvent, Sighting, StoredEvent
 from store.schema import events, subjects
+from store.schema.columns import UtcDateTime
 
 
 def insert_events(connection: Connection, arrivals: Sequence[NewEvent]) -> None:

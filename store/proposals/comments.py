@@ -6,10 +6,10 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
+from store.audit_log.log import append
 from store.engine.dialects import insert_new
-from store.ledger import append
 from store.models import RemarkKind
-from store.record import Remark
+from store.models.details import Remark
 from store.schema import remarks
 
 _DELETED = "(deleted) "

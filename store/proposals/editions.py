@@ -5,12 +5,12 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from store.acts import keep_edition, replace_calls
+from store.audit_log.log import append, fingerprint
 from store.execution import WORKER
-from store.ledger import append, fingerprint
 from store.models import NewProposal, Proposal, ProposalState, RemarkKind
 from store.proposals.comments import add_remark
 from store.proposals.proposals import advance, get_proposal, lock_proposal, touch
-from store.undoing import settle_undo
+from store.proposals.undo import settle_undo
 
 
 def restate(

@@ -9,8 +9,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, insert, select, update
 
+from store.audit_log.log import append, fingerprint
 from store.engine.dialects import insert_new
-from store.ledger import append, fingerprint
 from store.models import (
     TRANSITIONS,
     Call,

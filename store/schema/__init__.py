@@ -14,7 +14,6 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from store.columns import KeyText, SafeJson, SafeText, UtcDateTime, one_of
 from store.models import (
     CallState,
     EventState,
@@ -25,6 +24,7 @@ from store.models import (
     RemarkKind,
     Verdict,
 )
+from store.schema.columns import KeyText, SafeJson, SafeText, UtcDateTime, one_of
 
 metadata = MetaData(
     naming_convention={

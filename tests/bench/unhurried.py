@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 
 from bot.cli import run as command
-from bot.settings import Settings, load_settings
+from bot.config.settings import Settings, load_settings
 from bot.slack.rate_limit import Tier
 
 

@@ -14,7 +14,7 @@ from bot.demo.slack.state import Message
 from bot.feed import Feed
 from bot.home_tab import HomeTab
 from bot.last_errors import LastErrors
-from bot.screens import Screens
+from bot.listeners.screens import Screens
 from bot.slack.permalinks import Links
 from store.models import ProposalState
 from store.pause import paused

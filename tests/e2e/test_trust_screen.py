@@ -11,13 +11,13 @@ from typing import Any, cast
 from sqlalchemy import Connection
 
 from bot.app import Running
+from bot.approvals.graduation import Trust
 from bot.approvers import Authority
 from bot.demo.slack.methods import BOT_SCOPES
 from bot.demo.slack.state import Message
 from bot.graduation.assessor import Assessor
 from bot.graduation.score import shown
 from bot.slack.user import Person
-from bot.trust import Trust
 from bot.trust_screen import TrustScreen
 from store.models import Mode, Proposal, ShapeState, Verdict
 from store.models.graduation import Rehearsal, Shape

@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 
 from store import Store, open_store
 from store.events.events import insert_events
-from store.firings import keep_rules
+from store.events.rule_firings import keep_rules
 from store.models import Firing, FiringState, NewEvent, NewProposal, PlannedCall
 from store.proposals.proposals import add_proposal
 from tests.store_beside import beside, emptied_postgres

@@ -18,7 +18,7 @@ from bot.demo.polar.handlers import HANDLERS
 from bot.demo.polar.orders import tell_order
 from bot.pipeline import execute, reconcile
 from bot.pipeline.as_shown import as_shown
-from bot.pipeline.sums import money_facts, today
+from bot.proposals.money import money_facts, today
 from bot.proposals.reads import Reads
 from bot.proposals.undo import NO_UNDO, as_polar_call, can_undo
 from bot.slack.user import Person

@@ -16,9 +16,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 import store
 from store.acts import Act
+from store.audit_log.log import head
 from store.engine.dialects import make_engine
-from store.firings import Conclusion
-from store.ledger import head
+from store.events.rule_firings import Conclusion
+from store.graduation.caps import Since
 from store.models import (
     CallState,
     Decision,
@@ -39,7 +40,6 @@ from store.models import (
 )
 from store.models.graduation import Outcome, Still
 from store.proposals.proposals import get_proposal
-from store.spending import Since
 from store.taps import Tap
 from tests.whole_past import (
     EDITION,

@@ -30,9 +30,9 @@ from bot.graduation.assessor import Assessor
 from bot.graduation.gate import Gate, still_of
 from store import Store, open_store
 from store.acts import Act, NewEdition, edit
-from store.assess import assess
 from store.decisions import decide
 from store.events.events import insert_events
+from store.events.rule_firings import keep_rules
 from store.execution import (
     begin_call,
     claim_approved,
@@ -41,8 +41,8 @@ from store.execution import (
     recover_stranded,
     release_claims,
 )
-from store.firings import keep_rules
 from store.gate import note_human, put
+from store.graduation.learn import assess
 from store.labels import recompute
 from store.models import (
     CallState,

@@ -14,20 +14,20 @@ from bot.cards.queue import row, show_message
 from bot.cli import export
 from bot.demo.polar import stock
 from bot.demo.polar.orders import tell_order
+from bot.explain.document import explanation
 from bot.explain.verify import check
-from bot.explanation import explanation
 from bot.graduation.assessor import Assessor
 from bot.graduation.labels import BULK, FAST, RESTATED, YES
-from bot.graduation.lines import audited, score_line
 from bot.pipeline import confirm
 from bot.ui.card import CardView, card
+from bot.ui.score_line import audited, score_line
 from store.acts import Act
 from store.aftermath import undo
-from store.assess import assess
 from store.audit_log.explain import explained
 from store.decisions import decide
 from store.dossier import decisions_of, dossier
 from store.execution import begin_call, claim_approved, end_call, finish_execution
+from store.graduation.learn import assess
 from store.labels import recompute
 from store.models import (
     CallState,

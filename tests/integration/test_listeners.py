@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from slack_bolt.app.async_app import AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.desk import Desk, Tap
+from bot.approvals.service import Desk, Tap
 from bot.listeners.buttons import Listeners, register
 from bot.proposing import Proposing
 from bot.slack_http import slack_events

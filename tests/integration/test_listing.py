@@ -12,17 +12,17 @@ from bot.commands import COMMANDS, read_command
 from bot.feed import Feed
 from bot.last_errors import LastErrors
 from bot.listeners.priority import SOON
+from bot.listeners.screens import Screens
 from bot.proposing import Person
 from bot.rules import load_rules
-from bot.screens import Screens
 from bot.services import Parts
 from bot.slack.client import SlackNotSent
 from bot.slack.permalinks import Links
 from bot.slack.rate_limit import Pace
 from store import Store
 from store.decisions import decide
-from store.feed import flow
 from store.listing import PAGE, beginning, candidates, card_places, history, mine, queue, today
+from store.messages.backlog import flow
 from store.messages.home_viewers import claim_drawing, forget_viewer, home_viewers, opened_home
 from store.models import Decision, Mode, NewProposal, Proposal, ProposalState, Verdict
 from store.pause import Paused, pause, paused, resume

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from bot.__main__ import main
 from bot.demo.polar import stock
 from bot.demo.polar.orders import tell_order
+from bot.explain.document import explanation
 from bot.explain.verify import check
-from bot.explanation import explanation
 from store import open_store
 from store.audit_log.explain import explained
+from store.audit_log.log import head
 from store.decisions import decide
-from store.ledger import head
 from store.models import Decision, Mode, ProposalState, Verdict
 from store.proof import Verified, verify
 from tests.line_fixture import MAYA, START, Line, line

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
+from bot.explain.document import explanation
 from bot.explain.verify import check
-from bot.explanation import explanation
 from bot.graduation import score
 from store import open_store
 from store.audit_log.explain import explained
+from store.audit_log.log import canonical, row_hash
 from store.execution import begin_call, claim_approved, finish_execution
 from store.gate import ask_instead
-from store.ledger import canonical, row_hash
 from store.models import Mode, OutcomeKind, ProposalState
 from store.models.graduation import Outcome
 from store.outcomes import add_outcome

@@ -12,10 +12,10 @@ from store import Store, open_store
 from store.cards import card_drawn, card_not_drawn, claim_cards, untold
 from store.decisions import decide
 from store.events.events import claim_events, finish_event, get_event, insert_events, postpone_event
+from store.events.rule_firings import claim_firings, conclude_firing, keep_rules
 from store.execution import (
     release_claims,
 )
-from store.firings import claim_firings, conclude_firing, keep_rules
 from store.models import (
     CallState,
     Decision,

@@ -14,7 +14,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.pool import QueuePool
 
-from store import migrate, open_store
+from store import open_store
+from store.engine import migrate
 from store.engine.dialects import make_engine
 from store.engine.errors import StoreTooNew
 from store.trust_tables import metadata

@@ -15,11 +15,11 @@ from store.dossier import dossier
 from store.engine.dialects import make_engine
 from store.events.events import latest_state
 from store.models import Mode, ProposalKind, ProposalState, Verdict
+from store.models.details import Dossier
 from store.models.graduation import Past
 from store.past import past_of
 from store.proof import verify
 from store.proposals.proposals import get_proposal
-from store.record import Dossier
 from store.trust_tables import metadata
 from tests.integration.conftest import _new_proposal
 

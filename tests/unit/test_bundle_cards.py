@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.cards.review import A_PAGE, TICKED, Review, loaded, pages, review_view, said_view
-from bot.cards.view import Message
 from bot.demo.blockkit import lint_message, lint_view
 from bot.ui.bundle import bundle_card, bundle_line, counted, progress, stamp, sums
+from bot.ui.bundle_review import A_PAGE, TICKED, Review, loaded, pages, review_view, said_view
+from bot.ui.message import Message
 from polar.catalog import operations
 from store.models import Bundle, Call, Proposal, ProposalState
 

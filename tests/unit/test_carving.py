@@ -7,8 +7,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.carving import LEAST, MOST, SINGLES, Put, carve, kind_of, one_by_one, plan
 from bot.config.policy import Policy
+from bot.ui.bundling import LEAST, MOST, SINGLES, Put, carve, kind_of, one_by_one, plan
 from store.models import Bundle, Call, Proposal, ProposalState
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.pipeline.changes import changes
+from bot.proposals.diff import changes
 from store.models import Call, NewProposal, PlannedCall, Proposal, ProposalState
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)

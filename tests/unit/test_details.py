@@ -25,7 +25,7 @@ from store.models import (
     Transition,
     Verdict,
 )
-from store.record import Dossier, Edition, Remark
+from store.models.details import Dossier, Edition, Remark
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 HOSTILE = [

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.cards.digest import Day, chart, digest, escalation, reminder, span
 from bot.demo.blockkit import lint_message
+from bot.ui.digest import Day, chart, digest, escalation, reminder, span
 from store.models import Numbers, Proposal, ProposalState
 
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)

@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bot.cards.gate_words import gate_rows
 from bot.forms.edit import _asked, _draft, _marked, _title
 from bot.forms.fields import Leaf
 from bot.forms.prefill import prefill
-from bot.screens import _BECAUSE
+from bot.listeners.screens import _BECAUSE
 from bot.slack.user import Person
+from bot.ui.policy_verdict import gate_rows
 from bot.ui.text import told
 from store.models import ProposalState
 from tests.card_states import asked

@@ -18,29 +18,26 @@ from hypothesis import strategies as st
 import bot.cards
 from bot.approvals.results import Answer, Came
 from bot.bundles import _summed
-from bot.cards import (
-    buttons,
-    details,
-    digest,
-    health,
-    home,
-    queue,
-    reasons,
-    review,
-    rules,
-    status,
-    thread,
-    trust_list,
-)
-from bot.cards.view import Message
+from bot.cards import buttons, details, health, queue, reasons, status, thread, trust_list
 from bot.demo.blockkit import lint_blocks, lint_message, lint_view
-from bot.forms import blocks as forms
+from bot.forms import modal as forms
 from bot.forms.search import proposable
 from bot.listeners.thread_commands import Asked
 from bot.threads import Said, Threads
 from bot.ui import bundle as on_bundle
-from bot.ui import card_modals, code, ephemeral, graduation_notices, text
+from bot.ui import (
+    bundle_review,
+    card_modals,
+    code,
+    digest,
+    ephemeral,
+    graduation_notices,
+    home,
+    rules_page,
+    text,
+)
 from bot.ui.card import card, copy_of
+from bot.ui.message import Message
 from store.models import Numbers, ProposalState, ShapeState
 from tests.card_strategies import (
     ACTORS,
@@ -115,9 +112,9 @@ _NUMBERS = st.builds(
     st.dictionaries(_PERSON | st.just("cli:anna"), _COUNT), st.lists(st.floats(0, 10**6)).map(sorted).map(tuple),
 )  # fmt: skip
 _DAYS = st.lists(st.builds(digest.Day, st.just(date(2026, 11, 20)), _COUNT), max_size=7)
-_REVIEW = st.builds(review.Review, st.just("b1"), st.just(1), st.booleans(), st.integers(-1, 4))
+_REVIEW = st.builds(bundle_review.Review, st.just("b1"), st.just(1), st.booleans(), st.integers(-1, 4))
 _RULE = st.builds(
-    rules.RuleLine, TEXT, st.lists(TEXT, max_size=3).map(tuple), TEXT, _COUNT, _COUNT, _COUNT, _COUNT,
+    rules_page.RuleLine, TEXT, st.lists(TEXT, max_size=3).map(tuple), TEXT, _COUNT, _COUNT, _COUNT, _COUNT,
     st.none() | st.just(NOW),
 )  # fmt: skip
 
@@ -174,10 +171,10 @@ RENDERERS: Mapping[Callable[..., Any], Strategy] = {
         (queue.not_found_message, TEXT, st.lists(st.just("p1"), max_size=7)),
         (reasons.reason_select, proposals()),
         (reasons.reasons_select, proposals(), st.just("b1")),
-        (review.review_view, _REVIEW, bundles().map(lambda found: found.members),
+        (bundle_review.review_view, _REVIEW, bundles().map(lambda found: found.members),
          st.just([]) | bundles().map(lambda found: found.members)),
-        (review.said_view, TEXT, TEXT),
-        (rules.rules_message, st.lists(_RULE, max_size=8), _PAIRS, st.integers(-1, 3)),
+        (bundle_review.said_view, TEXT, TEXT),
+        (rules_page.rules_message, st.lists(_RULE, max_size=8), _PAIRS, st.integers(-1, 3)),
         (status.status, proposals(), views(), st.sampled_from([75, 300])),
         (thread.thread_line, recorded(), trails().map(lambda found: found[-1])),
         (graduation_notices.change_notice, _CHANGE),

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from bot.demo.blockkit import lint_options, lint_view
-from bot.forms.blocks import opening, operation_options, page_view
 from bot.forms.drafts import Draft
 from bot.forms.fields import Leaf
+from bot.forms.modal import opening, operation_options, page_view
 from bot.forms.search import by_family, proposable, search
 from bot.forms.values import check, compose, currencies
 from bot.forms.variants import ways

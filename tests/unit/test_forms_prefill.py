@@ -3,9 +3,9 @@
 import pytest
 
 from bot.demo.blockkit import lint_view
-from bot.forms.blocks import page_view
 from bot.forms.drafts import Draft
 from bot.forms.fields import all_leaves
+from bot.forms.modal import page_view
 from bot.forms.names import HOST_ONLY, SECRET
 from bot.forms.prefill import ids_in, prefill
 from bot.forms.values import compose, currencies

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bot.demo.blockkit import lint_options, lint_view
-from bot.forms import blocks as forms
+from bot.forms import modal as forms
 from bot.forms.drafts import Draft
 from bot.forms.prefill import prefill
 from bot.forms.values import currencies

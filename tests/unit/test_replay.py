@@ -13,8 +13,8 @@ from bot.graduation.backtest import report
 from bot.graduation.case_kind import shape_of
 from bot.graduation.history import events, points
 from bot.graduation.novelty import RECENT, Seen
-from bot.graduation.past_kind import PastKind
 from bot.graduation.replay import Replayed, replay
+from bot.graduation.replayed_kind import PastKind
 from bot.graduation.spot_checks import drawn
 from polar.events import Event
 from store.models import (

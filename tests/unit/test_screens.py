@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from bot import cards
 from bot.cards.health import Health, Pause, Webhook, ago, paused_message, resumed_message, status_message
-from bot.cards.home import Home, Step, greeting, home_view
 from bot.cards.queue import (
     QUEUES,
     Pages,
@@ -23,9 +22,10 @@ from bot.cards.queue import (
 )
 from bot.demo.blockkit import lint_message, lint_view
 from bot.listeners.priority import next_card, rank
-from bot.screens import read_history
+from bot.listeners.screens import read_history
+from bot.ui.home import Home, Step, greeting, home_view
 from store.models import ProposalState, Transition
-from store.worth import worth
+from store.proposals.usd import worth
 from tests.card_strategies import NOW, PEOPLE, TEXT, a_proposal, assert_harmless, payload, proposals, views
 
 _SMALL = settings(deadline=None, max_examples=40)

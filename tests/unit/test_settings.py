@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from bot.settings import PLAIN, SECRETS, Approvers, Settings, SettingsError, load_settings
+from bot.config.settings import PLAIN, SECRETS, Approvers, Settings, SettingsError, load_settings
 
 COMPLETE = {
     "SLACK_BOT_TOKEN": "xoxb-test",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from polar.events import RESOURCES, Event, parse
-from polar.summaries import _SENTENCES, facts, summarise
+from polar.text.summaries import _SENTENCES, facts, summarise
 
 DELIVERIES = Path(__file__).parent.parent / "payloads" / "deliveries.jsonl"
 BODIES = {

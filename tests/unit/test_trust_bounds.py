@@ -8,9 +8,9 @@ from pydantic import ValidationError
 
 from bot.config.policy import Policy, Trust
 from bot.graduation.gate import Gate, judge
-from bot.graduation.lines import score_line
-from bot.graduation.past_kind import PastKind
+from bot.graduation.replayed_kind import PastKind
 from bot.graduation.score import clean_needed, reached
+from bot.ui.score_line import score_line
 from polar.events import Event
 from store.models import Mode, NewProposal, PlannedCall, ShapeState
 from store.models.graduation import GateInputs, Judged, NewShape, Past, Shape

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from store.columns import UtcDateTime
+from store.schema.columns import UtcDateTime
 
 revision = "0001"
 down_revision = None

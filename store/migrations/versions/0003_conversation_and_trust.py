@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from store.columns import SafeJson, UtcDateTime
+from store.schema.columns import SafeJson, UtcDateTime
 
 revision = "0003"
 down_revision = "0002"

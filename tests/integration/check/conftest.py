@@ -8,9 +8,9 @@ import pytest
 
 from bot.checks import Finding, Level, run_checks
 from bot.checks.slack import SCOPES
+from bot.config.settings import Settings, load_settings
 from bot.demo.polar import PolarStandIn
 from bot.demo.slack import SlackStandIn
-from bot.settings import Settings, load_settings
 
 MAYA, OUTSIDER = "U0MAYA00001", "U0OMAR00001"
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from bot import settings as environment
 from bot.checks import Level
 from bot.cli import check as command
+from bot.config import settings as environment
 from bot.demo.polar import PolarStandIn
 from bot.demo.slack import SlackStandIn
 from store import open_store

@@ -13,7 +13,7 @@ from store.trust_tables import metadata
 # second and ten megabytes, so it is loaded only when there is something to upgrade.
 HEAD = "0003"
 _VERSIONS = "alembic_version"
-_MIGRATIONS = Path(__file__).parent / "migrations"
+_MIGRATIONS = Path(__file__).parents[1] / "migrations"
 
 
 async def migrate(engine: AsyncEngine) -> None:
