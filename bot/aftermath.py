@@ -18,9 +18,9 @@ from bot.ui import ephemeral
 from bot.ui.effects import does
 from polar.catalog import operations
 from polar.errors import PolarError
-from store import aftermath
 from store.acts import Act, Came
 from store.models import NewProposal, PlannedCall, Proposal, ProposalKind, ProposalState
+from store.proposals import followups
 from store.proposals.proposals import get_proposal
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ class Aftermath:
         act = await self._act(person, proposal, "undid it" if people == 1 else "asks to undo it")
         made = _proposal(proposal, act, back)
         made = replace(made, expires_at=ends(act.at, self._parts.rules.policy.schedule.expire_after, None))
-        won, found = await self._parts.store.do(aftermath.undo, act, made, people)
+        won, found = await self._parts.store.do(followups.undo, act, made, people)
         if not won:
             taken = found is not None and found.undone_by is not None and found.undone_at is None
             return ephemeral.BEING_UNDONE if taken else ephemeral.NOTHING_TO_UNDO
@@ -89,7 +89,7 @@ class Aftermath:
         proposal, refused = await self._asked(person, proposal_id)
         if proposal is None:
             return refused
-        how = partial(aftermath.retry, hold=terms(self._parts.rules.policy, proposal).hold)
+        how = partial(followups.retry, hold=terms(self._parts.rules.policy, proposal).hold)
         return await self._carried(person, proposal, how, "retried it", ephemeral.NOTHING_TO_RETRY)
 
     # --- What Polar never answered --------------------------------------------------------------------
@@ -103,7 +103,7 @@ class Aftermath:
             return ephemeral.NOT_IN_DOUBT
         act, token = await self._act(person, proposal, "had Polar asked again"), new_token()
         until = act.at + LEASE
-        claimed = await self._parts.store.do(aftermath.check, act, token=token, until=until)
+        claimed = await self._parts.store.do(followups.check, act, token=token, until=until)
         if claimed is None:
             return _LOOKING
         return _SEEN[await examine(self._parts, ClaimedDoubt(claimed, token))]
@@ -111,13 +111,13 @@ class Aftermath:
     async def mark_done(self, person: Person, proposal_id: str) -> Told:
         """Take this person's word that it was done. Raises StoreError."""
         return await self._settle(
-            person, proposal_id, aftermath.mark_done, "says that it was done", ephemeral.NOT_IN_DOUBT
+            person, proposal_id, followups.mark_done, "says that it was done", ephemeral.NOT_IN_DOUBT
         )
 
     async def mark_not_done(self, person: Person, proposal_id: str) -> Told:
         """Take this person's word that it was not done. Raises StoreError."""
         return await self._settle(
-            person, proposal_id, aftermath.mark_not_done, "says that it was not done", ephemeral.NOT_IN_DOUBT
+            person, proposal_id, followups.mark_not_done, "says that it was not done", ephemeral.NOT_IN_DOUBT
         )
 
     async def _settle(

@@ -9,11 +9,11 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 
 from bot import cards
 from bot.aftermath import Aftermath, Told
-from bot.cards.buttons import CHECK, MARK_DONE, MARK_NOT_DONE, RETRY
 from bot.services import Parts
 from bot.slack.client import SlackError
 from bot.slack.user import Person, person_of
 from bot.ui import ephemeral
+from bot.ui.card_buttons import CHECK, MARK_DONE, MARK_NOT_DONE, RETRY
 from store.engine.errors import StoreError
 
 log = logging.getLogger(__name__)

@@ -13,26 +13,26 @@ from aiohttp import web
 from slack_bolt.app.async_app import AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.acting import wake_snoozed
 from bot.aftermath_buttons import AftermathButtons
+from bot.approvals.actions import wake_snoozed
 from bot.approvals.service import Desk
 from bot.assemble import assemble
 from bot.bundles import Bundles
 from bot.checks.checklist import SetUp
 from bot.config.settings import Settings
-from bot.feed import Feed
+from bot.forms.service import Proposing
 from bot.home_tab import HomeTab
 from bot.last_errors import remembered
 from bot.listeners.buttons import register
 from bot.listeners.card_menu import CardMenu
 from bot.listeners.screens import Screens
+from bot.listeners.status import Feed
 from bot.membership import Membership
 from bot.metrics import BACKLOG, EVENTS, PROPOSALS
 from bot.pipeline.reconcile import STRANDED
+from bot.pipeline.timers import timers
 from bot.pipeline.worker import Worker
-from bot.proposing import Proposing
 from bot.rules import RulesError, RuleSet, load_rules
-from bot.schedule import timers
 from bot.services import Parts
 from bot.slack.client import Slack, SlackError
 from bot.slack.permalinks import Links
@@ -48,8 +48,8 @@ from store import Store, open_store
 from store.engine.errors import StoreError
 from store.events.events import count_events
 from store.events.rule_firings import keep_rules
-from store.execution import recover_stranded, release_claims
 from store.models import EventState, ProposalState
+from store.proposals.execution import recover_stranded, release_claims
 from store.proposals.proposals import count_proposals
 
 log = logging.getLogger(__name__)

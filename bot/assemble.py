@@ -8,9 +8,9 @@ from datetime import datetime
 import aiohttp
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.approvers import Authority
 from bot.config.settings import Settings
 from bot.deciders import ByRuleAndClass
+from bot.permissions import Authority
 from bot.rules import RuleSet
 from bot.services import Parts
 from bot.slack.client import TIMEOUT, Slack

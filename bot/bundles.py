@@ -9,7 +9,7 @@ from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
-from bot.acting import Acting
+from bot.approvals.actions import Acting
 from bot.approvals.results import Answer, Came
 from bot.approvals.service import Desk
 from bot.cards import gone
@@ -33,8 +33,8 @@ from bot.ui.bundle_review import (
 )
 from bot.ui.bundling import one_by_one
 from bot.ui.text import clean, escape
-from store.bundles import close_bundle, get_bundle, give_own_card
 from store.engine.errors import StoreError
+from store.messages.bundles import close_bundle, get_bundle, give_own_card
 from store.models import Bundle, Proposal, ProposalState
 from store.proposals.proposals import get_proposal
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from bot import cards
+from bot.forms.service import Person
 from bot.listeners.screens import Screens
-from bot.proposing import Person
 from store.schema.columns import readable
 
 _LONGEST = 500  # characters of a command that are read

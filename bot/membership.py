@@ -6,7 +6,7 @@ from typing import Any
 
 from slack_bolt.async_app import AsyncApp, AsyncBoltContext
 
-from bot.feed import Feed
+from bot.listeners.status import Feed
 from bot.services import Parts
 from bot.slack.client import SlackError, SlackNotSent, SlackRefused
 from bot.ui.home import greeting

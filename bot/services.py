@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bot.approvers import Authority
+from bot.permissions import Authority
 from bot.rules import RuleSet
 from bot.slack.client import Slack
 from polar.client import PolarClient

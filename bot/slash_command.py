@@ -9,11 +9,11 @@ from typing import Any
 from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
 
 from bot import cards
-from bot.cards.queue import BACK, NEXT
 from bot.commands import COMMANDS, Asked, read_command
+from bot.forms.service import Proposing
 from bot.listeners.screens import Screens
-from bot.proposing import Proposing
 from bot.slack.user import person_of
+from bot.ui.lists import BACK, NEXT
 from store.engine.errors import StoreError
 
 log = logging.getLogger(__name__)

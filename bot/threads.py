@@ -8,20 +8,20 @@ from typing import Any
 
 from slack_bolt.async_app import AsyncApp, AsyncBoltContext
 
-from bot.acting import Acted, Acting
+from bot.approvals.actions import Acted, Acting
 from bot.approvals.service import Desk
-from bot.cards import details
 from bot.listeners.snooze_times import until
 from bot.listeners.thread_commands import Asked, help_line, is_addressed, plain_text, read, user_of
 from bot.services import Parts
 from bot.slack.client import SlackError
 from bot.slack.user import Person, writer_of
+from bot.ui import details
 from bot.ui.ephemeral import Whisper
 from bot.ui.text import Element, bullets, clean, escape, fitted, glue, line, rich, words
-from store.dossier import Thread, edition_at, in_thread
 from store.messages.outbox import add_notice
 from store.models import Proposal
 from store.proposals.comments import keep_message, mend_message
+from store.proposals.details import Thread, edition_at, in_thread
 from store.proposals.proposals import get_proposal
 
 log = logging.getLogger(__name__)

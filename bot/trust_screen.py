@@ -28,10 +28,10 @@ from bot.ui.graduation_notices import receipts_block
 from bot.ui.text import Block, clean, escape
 from polar.catalog import Risk
 from store.engine.errors import StoreError
+from store.graduation.case_kinds import find_shape
 from store.graduation.pages import Kind, KindsPage, course, kinds_page
 from store.models import ShapeState
 from store.models.graduation import Shape
-from store.shapes import find_shape
 
 _LONGEST = 100  # characters of what is looked for
 _NOT_STORED = "The database does not answer. Nothing was changed. Try again in a moment."

@@ -8,7 +8,7 @@ from typing import Any
 from polar.catalog.event_fields import FieldTree
 from polar.models import Customer, MinorUnits, Part, Resource, UtcDatetime
 from polar.text.money import format_money
-from polar.wording import contact, counted, day, person, words
+from polar.text.words import contact, counted, day, person, words
 
 
 class Dispute(Resource):

@@ -8,10 +8,10 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select
 
 from store.audit_log.log import append, fingerprint
-from store.execution import WORKER
 from store.messages.outbox import add_notice
 from store.models import CallState, PlannedCall, Proposal, ProposalState, RemarkKind
 from store.proposals.comments import add_remark
+from store.proposals.execution import WORKER
 from store.proposals.proposals import get_proposal, lock_proposal, touch
 from store.schema import calls, editions, proposals
 

@@ -4,8 +4,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, or_, select, update
 
-from store.execution import WORKER
 from store.models import CallState, Proposal, ProposalState
+from store.proposals.execution import WORKER
 from store.proposals.proposals import advance, get_proposal
 from store.proposals.undo import settle_undo
 from store.schema import calls, proposals

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, insert, select, update
 
 from store.audit_log.log import append
 from store.engine.dialects import insert_new
+from store.events.customer_history import past_of, seen_this_week
 from store.graduation.caps import (
     ALL,
     MONTH,
@@ -22,13 +23,12 @@ from store.graduation.caps import (
     spend,
     summed,
 )
+from store.graduation.case_kinds import change, demote, get_shape, hold_trust, note_shape
 from store.models import CallState, Decision, Mode, NewProposal, Proposal, ProposalState, ShapeState, Verdict
 from store.models.graduation import POLICY, PROGRAM, GateInputs, Judge, Judged, NewShape, Still
-from store.past import past_of, seen_this_week
 from store.pause import paused
 from store.proposals.proposals import advance, get_proposal, insert_proposal
 from store.schema import decisions, marks
-from store.shapes import change, demote, get_shape, hold_trust, note_shape
 
 HUMAN = "human_at"  # the mark of when a person last decided anything
 # Built once: every case that comes needs them.

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, distinct, func, insert, select, update
 
+from store.graduation.case_kinds import get_shape
 from store.haste import hasty
 from store.models import (
     Decision,
@@ -22,7 +23,6 @@ from store.models import (
 )
 from store.models.graduation import POLICY, PROGRAM, CaseHistory, Label, Outcome
 from store.schema import calls, decisions, editions, proposals
-from store.shapes import get_shape
 from store.trust_tables import labels, ledger, outcomes, shapes
 
 Labeller = Callable[[CaseHistory], Label | None]

@@ -6,10 +6,10 @@ from sqlalchemy import Connection, select, update
 
 from store.audit_log.log import append
 from store.engine.dialects import insert_new
+from store.graduation.case_kinds import demote
 from store.models import Mode, OutcomeKind, Proposal, ProposalState
 from store.models.graduation import POLICY, PROGRAM, Outcome
 from store.schema import proposals
-from store.shapes import demote
 from store.trust_tables import outcomes
 
 # What one of these says of a case that ran on its own, or that was drawn for an audit.

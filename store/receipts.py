@@ -8,10 +8,10 @@ from datetime import datetime
 from sqlalchemy import BigInteger, Connection, cast, func, select
 
 from store.graduation.caps import ALL, day, of_shape, spent
+from store.graduation.case_kinds import get_shape
 from store.models import Mode, OutcomeKind, ProposalState
 from store.models.graduation import Shape, Spent
 from store.schema import proposals
-from store.shapes import get_shape
 from store.trust_tables import outcomes
 
 _WENT_WRONG = (ProposalState.FAILED, ProposalState.UNKNOWN)

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
+from store.graduation.case_kinds import SECRET
 from store.haste import hasty
 from store.models import (
     Decision,
@@ -18,7 +19,6 @@ from store.models import (
 )
 from store.models.graduation import POLICY, PROGRAM, NewShape, Outcome, PastCase
 from store.schema import calls, decisions, editions, marks, proposals
-from store.shapes import SECRET
 from store.trust_tables import outcomes, shapes
 
 _NOBODY = (POLICY, PROGRAM)

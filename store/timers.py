@@ -6,9 +6,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, or_, select, update
 
-from store.execution import WORKER
 from store.messages.outbox import add_notice
 from store.models import Proposal, ProposalState
+from store.proposals.execution import WORKER
 from store.proposals.proposals import advance, read_proposal
 from store.proposals.undo import settle_undo
 from store.schema import notices, proposals, taps

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, select
 from bot.demo.polar.shop import Row, Told
 from bot.demo.polar.traffic import Received
 from bot.demo.polar.wire import wire
-from bot.pipeline import assess, execute, poll, propose, waits
+from bot.pipeline import assess, delayed, execute, poll, propose
 from bot.rules import load_rules
 from bot.services import Parts
 from bot.slack.client import SlackNoAnswer
@@ -113,9 +113,9 @@ class Line:
         while claimed := await propose.claim(self.parts, 10):
             for one in claimed:
                 await propose.propose(self.parts, one)
-        while waited := await waits.claim(self.parts, 10):
+        while waited := await delayed.claim(self.parts, 10):
             for one in waited:
-                await waits.ask_again(self.parts, one)
+                await delayed.ask_again(self.parts, one)
 
     async def assess(self) -> None:
         """Learn from what was decided."""

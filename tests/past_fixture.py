@@ -16,9 +16,9 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from bot.config.policy import Policy
-from bot.graduation.assessor import Assessor
 from bot.graduation.gate import Gate
 from bot.graduation.replay import RESUMED_AFTER
+from bot.pipeline.learn import Assessor
 from bot.rules.load import version_of
 from polar.events import Event
 from store import Store, open_store
@@ -26,6 +26,7 @@ from store.decisions import decide
 from store.events.events import insert_events
 from store.events.rule_firings import keep_rules
 from store.gate import put
+from store.graduation.case_kinds import SECRET, all_shapes, change
 from store.graduation.learn import assess
 from store.models import (
     Decision,
@@ -44,7 +45,6 @@ from store.outcomes import add_outcome
 from store.proposals.proposals import get_proposal
 from store.replay import draw_secret
 from store.schema import marks, proposals
-from store.shapes import SECRET, all_shapes, change
 
 MAYA = "U0MAYA"
 RULE = {"name": "a-rule"}

@@ -6,8 +6,8 @@ from typing import Any
 from bot.app import Running
 from bot.demo.blockkit import lint_view
 from bot.demo.slack.state import Message, View
-from store.dossier import dossier
 from store.models.details import Dossier
+from store.proposals.details import dossier
 from tests.e2e.app_harness import MAYA, World, words_of
 
 

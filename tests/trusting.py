@@ -9,10 +9,10 @@ from bot.config.policy import Caps, Policy, Trust
 from polar.events import Event
 from store.engine.dialects import insert_new
 from store.graduation.caps import cases_of, hour
+from store.graduation.case_kinds import SECRET, all_shapes
 from store.models import NewProposal, PlannedCall, Proposal
 from store.proposals.proposals import all_proposals
 from store.schema import decisions, marks, proposals, subjects
-from store.shapes import SECRET, all_shapes
 from store.trust_tables import labels, shapes, spending
 
 CAPS = Caps(

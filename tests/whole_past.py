@@ -8,14 +8,14 @@ from typing import Any
 from sqlalchemy import Connection, delete
 
 from store.acts import Act, NewEdition, assign, edit, hold, snooze
-from store.bundles import put_in_bundle
 from store.cards import card_drawn, claim_cards
 from store.decisions import Terms, decide
 from store.engine.dialects import insert_new
 from store.events.events import insert_events, note_sighting
 from store.events.rule_firings import keep_rules
-from store.execution import begin_call, claim_approved, end_call, finish_execution
 from store.gate import put
+from store.graduation.case_kinds import SECRET, change, note_shape
+from store.messages.bundles import put_in_bundle
 from store.messages.home_viewers import opened_home
 from store.messages.outbox import add_notice
 from store.models import (
@@ -35,9 +35,9 @@ from store.models import (
 from store.models.graduation import CaseHistory, GateInputs, Judged, Label, NewShape, Outcome, Past
 from store.outcomes import add_outcome
 from store.proposals.comments import add_remark
+from store.proposals.execution import begin_call, claim_approved, end_call, finish_execution
+from store.proposals.pending_approvals import Tap, leave_tap
 from store.schema import marks, viewers
-from store.shapes import SECRET, change, note_shape
-from store.taps import Tap, leave_tap
 
 NOW = datetime.fromisoformat("2026-11-21T12:00:00+00:00")
 HOUR, SOON = timedelta(hours=1), NOW + timedelta(minutes=5)

@@ -8,16 +8,16 @@ from bot import cards
 from bot.aftermath import Aftermath
 from bot.approvals import results
 from bot.approvals.results import Answer, Came
-from bot.approvers import Authority
+from bot.forms.service import Person
+from bot.permissions import Authority
 from bot.pipeline import confirm
-from bot.proposing import Person
 from bot.services import Parts, new_token
 from bot.slack.client import SlackError
 from bot.ui import ephemeral
-from store import taps
 from store.decisions import barred, decide, take_back
 from store.engine.errors import StoreError
 from store.models import Decision, Proposal, ProposalState, Verdict
+from store.proposals import pending_approvals
 from store.proposals.proposals import get_proposal
 
 log = logging.getLogger(__name__)
@@ -81,7 +81,9 @@ class Desk:
         try:
             if edition is None:
                 edition = await self._edition(proposal_id)
-            kept_tap = taps.Tap(row, proposal_id, edition, person.user_id, via, at, tap, reason, channel)
+            kept_tap = pending_approvals.Tap(
+                row, proposal_id, edition, person.user_id, via, at, tap, reason, channel
+            )
             return await confirm.approve(self._parts, kept_tap, person.team_id, kept)
         except StoreError as error:
             return Answer(Came.NOT_STORED, cards.not_stored(str(error)))
@@ -98,7 +100,10 @@ class Desk:
     ) -> list[tuple[Proposal, Answer]]:
         """Approve several by one press: all of them are on disk before any is seen to; what came of each."""
         at = self._parts.clock()
-        rows = [taps.Tap(f"{tap}:{one.id}", one.id, edition, person.user_id, via, at, tap) for one in chosen]
+        rows = [
+            pending_approvals.Tap(f"{tap}:{one.id}", one.id, edition, person.user_id, via, at, tap)
+            for one in chosen
+        ]
         try:
             came = await confirm.approve_all(self._parts, rows, person.team_id, kept)
         except StoreError as error:

@@ -1,6 +1,5 @@
 """Every word a person reads in Slack, and the blocks around it. Pure."""
 
-from bot.cards.queue import queue_message
 from bot.ui.card import CardView, Message, card, copy_of, thread_line, visible
 from bot.ui.ephemeral import (
     BEING_DECIDED,
@@ -23,6 +22,7 @@ from bot.ui.ephemeral import (
     refusal,
 )
 from bot.ui.home import help_message, home_view
+from bot.ui.lists import queue_message
 from bot.ui.rules_page import RuleLine, rules_message
 
 __all__ = [

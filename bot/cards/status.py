@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 
-from bot.cards.buttons import is_held
+from bot.ui.card_buttons import is_held
 from bot.ui.message import CardView
 from bot.ui.text import Element, emoji, glue, line, person, sentence, to_the_second, told, when, words
 from store.models import Call, CallState, Proposal, ProposalKind, ProposalState

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from bot.cards.queue import Pages, turn
 from bot.ui.graduation_notices import money
+from bot.ui.lists import Pages, turn
 from bot.ui.message import Message
 from bot.ui.text import Block, Element, clean, context, escape, glue, line, person, rich, when, words
 from store.models import ShapeState

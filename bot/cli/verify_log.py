@@ -10,8 +10,8 @@ from sqlalchemy import Connection
 
 from bot.config.settings import SettingsError, load_settings
 from store import open_store
+from store.audit_log.verify import MOST_PROBLEMS, Verified, knows, verify
 from store.engine.errors import StoreError
-from store.proof import MOST_PROBLEMS, Verified, knows, verify
 
 _HEAD = re.compile(r"[0-9a-f]{8,64}")
 

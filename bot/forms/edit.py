@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from bot.acting import Acting
+from bot.approvals.actions import Acting
 from bot.forms import names, wording
 from bot.forms.drafts import Draft
 from bot.forms.fields import Form, Kind, Pick, all_leaves, form_of

@@ -13,7 +13,7 @@ from polar.catalog import Call, operations
 from polar.client import PolarClient
 from polar.errors import NotFound, PolarError
 from polar.text.money import format_money
-from polar.wording import contact, plain, words
+from polar.text.words import contact, plain, words
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from bot.forms.fields import Form, Kind, Leaf, all_leaves
 from bot.forms.values import Answers, NotUsable, entry, minor_units
 from polar.catalog import Call
 from polar.text.money import format_money
-from polar.wording import plain
+from polar.text.words import plain
 
 _TITLE = 200
 _VALUE = 400

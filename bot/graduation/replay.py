@@ -281,7 +281,7 @@ class _Walk:
             self._human_at = now  # whoever accepted it
 
     def _demote(self, kind: PastKind, now: datetime) -> None:
-        """Take trust back as `store.shapes.demote` does, the family's too when it is the second in a week."""
+        """Take trust back as the store does, the family's too when it is the second in a week."""
         if not kind.fall(now):
             return
         family = self._families[kind.shape.family]

@@ -10,11 +10,11 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 
 from bot import cards
 from bot.approvals.service import NO_EDITION, Desk, Tap
-from bot.cards.buttons import APPROVE, DECLINE, UNDO
 from bot.forms.modal import CALLBACK, notice
-from bot.proposing import FORM_BROKE, Proposing
+from bot.forms.service import FORM_BROKE, Proposing
 from bot.slack.user import person_of
 from bot.ui import ephemeral
+from bot.ui.card_buttons import APPROVE, DECLINE, UNDO
 from store.models import Verdict
 
 log = logging.getLogger(__name__)

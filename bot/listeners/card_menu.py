@@ -8,21 +8,21 @@ from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
-from bot.acting import Acted, Acting, ending
-from bot.cards import details, gone
-from bot.cards.buttons import WHY
+from bot.approvals.actions import Acted, Acting, ending
+from bot.cards import gone
 from bot.cards.reasons import OTHER, REASON
+from bot.forms.service import Proposing
 from bot.forms.values import entry
 from bot.listeners.snooze_times import OFFERED
-from bot.proposing import Proposing
 from bot.services import Parts
 from bot.slack.client import SlackError
 from bot.slack.permalinks import Links
 from bot.slack.user import Person, person_of
-from bot.ui import card_modals
+from bot.ui import card_modals, details
+from bot.ui.card_buttons import WHY
 from bot.ui.text import fitted
-from store.dossier import dossier
 from store.models import Proposal
+from store.proposals.details import dossier
 from store.proposals.proposals import get_proposal
 
 log = logging.getLogger(__name__)

@@ -14,7 +14,14 @@ from bot.cards.health import (
     resumed_message,
     status_message,
 )
-from bot.cards.queue import (
+from bot.forms.service import Person
+from bot.listeners.priority import SOON
+from bot.listeners.status import Feed, said
+from bot.pipeline.views import view_of
+from bot.services import Parts
+from bot.slack.permalinks import Links
+from bot.trust_screen import TrustScreen
+from bot.ui.lists import (
     QUEUES,
     Pages,
     history_message,
@@ -23,16 +30,9 @@ from bot.cards.queue import (
     queue_message,
     show_message,
 )
-from bot.feed import Feed, said
-from bot.listeners.priority import SOON
-from bot.pipeline.views import view_of
-from bot.proposing import Person
-from bot.services import Parts
-from bot.slack.permalinks import Links
-from bot.trust_screen import TrustScreen
 from bot.ui.rule_lines import reasons, rule_lines
 from bot.ui.text import escape
-from store.activity import rule_activity
+from store.events.rule_stats import rule_activity
 from store.listing import beginning, history, mine, queue, whole
 from store.models import Proposal
 from store.pause import Paused, pause, paused, resume

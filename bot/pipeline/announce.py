@@ -16,8 +16,8 @@ from bot.slack.client import SlackError
 from bot.slack.rate_limit import POST, UPDATE
 from bot.ui.bundle import bundle_card, bundle_line
 from bot.ui.card import card
-from store.bundles import bundle_drawn, bundle_not_drawn, claim_outgoing
 from store.cards import card_drawn, card_not_drawn, untold
+from store.messages.bundles import bundle_drawn, bundle_not_drawn, claim_outgoing
 from store.models import Bundle, Proposal
 from store.proposals.comments import reasons_among
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from bot.graduation.assessor import Assessor
 from bot.graduation.gate import Gate
+from bot.pipeline.learn import Assessor
 from bot.services import Parts
 from polar.events import Event
 from store.graduation.learn import assess as read_on

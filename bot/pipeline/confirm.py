@@ -9,10 +9,10 @@ from datetime import timedelta
 from bot import cards
 from bot.approvals import results
 from bot.approvals.results import Answer, Came
-from bot.approvers import Untold
 from bot.config.policy import Policy
-from bot.pipeline.as_shown import Found, NoLonger, as_shown
+from bot.permissions import Untold
 from bot.proposals.diff import changes
+from bot.proposals.recheck import Found, NoLonger, as_shown
 from bot.proposals.undo import as_polar_call
 from bot.services import LEASE, Parts, new_token
 from bot.slack.client import SlackError
@@ -22,8 +22,8 @@ from store.decisions import Bar, Terms, approvals, barred, decide
 from store.engine.errors import StoreError
 from store.models import Call, Decision, NewProposal, Proposal, Verdict
 from store.proposals.editions import restate, withdraw
+from store.proposals.pending_approvals import Tap, claim_taps, close_tap, leave_taps, put_off_tap
 from store.proposals.proposals import get_proposal, touch
-from store.taps import Tap, claim_taps, close_tap, leave_taps, put_off_tap
 
 log = logging.getLogger(__name__)
 

@@ -20,8 +20,8 @@ from polar.catalog import Call as PolarCall
 from polar.errors import InvalidCall, NotFound, PolarError
 from polar.events import parse
 from store.events.events import get_event
-from store.execution import begin_call, claim_approved, end_call, finish_execution
 from store.models import Call, CallState, Proposal, ProposalState
+from store.proposals.execution import begin_call, claim_approved, end_call, finish_execution
 from store.proposals.proposals import get_proposal
 
 log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ import secrets
 
 from bot.services import Parts
 from bot.ui.bundling import plan
-from store.bundles import gathering, put_in_bundle
+from store.messages.bundles import gathering, put_in_bundle
 
 log = logging.getLogger(__name__)
 

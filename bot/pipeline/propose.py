@@ -23,7 +23,6 @@ from polar.events import Event, Subject, parse
 from polar.text.summaries import facts, summarise
 from store.events.events import claim_events, event_before, postpone_event
 from store.events.rule_firings import Conclusion, conclude_event, conclude_for_now
-from store.execution import calls_sent_since
 from store.models import (
     EventState,
     Firing,
@@ -34,6 +33,7 @@ from store.models import (
     Spoken,
     StoredEvent,
 )
+from store.proposals.execution import calls_sent_since
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from bot.services import LEASE, Parts, new_token
 from polar.catalog import operations
 from polar.errors import PolarError
 from store.doubt import claim_unknown, find_done, postpone_unknown
-from store.execution import end_call, recover_stranded
 from store.models import Call, CallState, Proposal
+from store.proposals.execution import end_call, recover_stranded
 
 log = logging.getLogger(__name__)
 

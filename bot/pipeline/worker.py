@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from bot.pipeline import announce, assess, confirm, execute, notices, poll, propose, reconcile, waits
+from bot.pipeline import announce, assess, confirm, delayed, execute, notices, poll, propose, reconcile
 from bot.services import Parts
 from store.engine.errors import StoreClosed
 
@@ -124,7 +124,9 @@ class Worker:
 def _lanes(parts: Parts) -> list[Lane[Any]]:
     return [
         Lane("propose", partial(propose.claim, parts), partial(propose.propose, parts), width=32),
-        Lane("ask again", partial(waits.claim, parts), partial(waits.ask_again, parts), width=4, idle=5.0),
+        Lane(
+            "ask again", partial(delayed.claim, parts), partial(delayed.ask_again, parts), width=4, idle=5.0
+        ),
         Lane("confirm", partial(confirm.claim, parts), partial(confirm.confirm, parts), width=16),
         Lane("announce", partial(announce.claim, parts), partial(announce.announce, parts), 32, _SOON),
         Lane("notices", partial(notices.claim, parts), partial(notices.send, parts), 8, _SOON),

@@ -8,8 +8,8 @@ from typing import Any
 from polar.catalog import Call as PolarCall
 from polar.catalog import operations
 from polar.events import Event
-from store.execution import SentCall
 from store.models import Call, CallState
+from store.proposals.execution import SentCall
 
 # Polar queues the events of a write within seconds, a debounced customer.state_changed within ten; their
 # `timestamp` is that moment, however late they arrive. Longer would take a colleague's change for ours.

@@ -11,8 +11,8 @@ from bot.services import Parts
 from polar.catalog import Call
 from polar.errors import MissingScope
 from polar.text.money import format_money
-from store.aftermath import refunds_since
 from store.models import Proposal
+from store.proposals.followups import refunds_since
 
 Fact = tuple[str, str]
 GETS, KEEPS, LEFT, TOO_MUCH = "Customer gets", "Fees", "Left afterwards", "Too much"

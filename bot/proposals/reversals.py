@@ -10,10 +10,10 @@ from bot.services import Parts
 from polar.catalog import Call as PolarCall
 from polar.catalog import operations
 from polar.events import Event
+from store.events.customer_history import Done, done_for_customer
 from store.models import Call, OutcomeKind, StoredEvent
 from store.models.graduation import Outcome
 from store.outcomes import add_outcome
-from store.past import Done, done_for_customer
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from bot.cards.health import Health, automatic, feed_line
-from bot.cards.queue import content, row
 from bot.ui.card import APPROVE, DECLINE, Message, when
+from bot.ui.lists import content, row
 from bot.ui.text import Block, Element, clean, context, emoji, escape, glue, line, person, rich, words
 from polar.text.money import format_money
 from store.models import Proposal

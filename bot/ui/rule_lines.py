@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from bot.cards import RuleLine
 from bot.rules import Origin, RuleSet, silent_reasons
 from polar.catalog import event_types
-from store.activity import RuleActivity
+from store.events.rule_stats import RuleActivity
 from store.models import FiringState
 
 _NOTHING = RuleActivity({}, None)

@@ -8,7 +8,7 @@ from polar import models
 from polar.events import Event
 from polar.polled import POLLED
 from polar.text.money import format_money
-from polar.wording import (
+from polar.text.words import (
     access,
     benefit_name,
     cancellation_reason,

@@ -8,7 +8,7 @@ from polar.events import RESOURCES, Event
 from polar.polled import POLLED
 from polar.text.facts import Fact, facts
 from polar.text.money import format_money
-from polar.wording import (
+from polar.text.words import (
     NAME_LIMIT,
     access,
     benefit_name,

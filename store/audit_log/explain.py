@@ -6,11 +6,11 @@ from datetime import datetime
 from sqlalchemy import Connection, select
 
 from store.audit_log.log import START, head
-from store.dossier import dossier
+from store.graduation.case_kinds import get_shape
 from store.models import OutcomeKind
 from store.models.details import Dossier
 from store.models.graduation import Outcome, Shape
-from store.shapes import get_shape
+from store.proposals.details import dossier
 from store.trust_tables import ledger, outcomes
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, select, update
 
 from store.engine.dialects import insert_new
+from store.graduation.case_kinds import get_shape, graduate
 from store.labels import relabel, tally
 from store.messages.outbox import add_notice
 from store.models import ProposalKind, ProposalState, ShapeState
@@ -16,7 +17,6 @@ from store.models.graduation import PROGRAM, Assessor, LastOffer
 from store.proposals.proposals import advance, propose_by_hand
 from store.replay import draw_secret, past_cases
 from store.schema import marks, proposals
-from store.shapes import get_shape, graduate
 from store.trust_tables import labels, ledger, shapes
 
 _READ, _RIPE = (

@@ -11,19 +11,19 @@ from typing import Any
 from sqlalchemy import Connection, insert, update
 
 from bot.config.policy import Caps, Policy
-from bot.graduation.assessor import Assessor
 from bot.graduation.case_kind import shape_of
 from bot.graduation.gate import Gate
+from bot.pipeline.learn import Assessor
 from polar.events import Event
 from store import open_store
 from store.events.events import insert_events
 from store.events.rule_firings import keep_rules
 from store.gate import look, note_human, put
 from store.graduation.caps import day, of_customer
+from store.graduation.case_kinds import change, note_shape
 from store.models import Mode, NewEvent, NewProposal, PlannedCall, ProposalState, ShapeState, Verdict
 from store.models.graduation import Past
 from store.schema import decisions, proposals, subjects
-from store.shapes import change, note_shape
 from store.trust_tables import labels, shapes, spending
 from tests.bench.report import Row, at_most, milliseconds
 

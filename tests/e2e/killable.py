@@ -15,9 +15,9 @@ from typing import Any
 import bot.app  # noqa: F401 - the point of this process: what takes a second to load is loaded once
 from bot.cli.run import run
 from store import Store
-from store.bundles import Outgoing
 from store.engine.writer import Writer
 from store.events.events import insert_events
+from store.messages.bundles import Outgoing
 
 
 def main() -> None:

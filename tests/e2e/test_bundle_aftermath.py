@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from store.dossier import dossier
 from store.models import Proposal
+from store.proposals.details import dossier
 from tests.e2e.app_harness import (
     GUS,
     LENA,

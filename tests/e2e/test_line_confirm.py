@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from bot.demo.slack.state import Message
-from bot.proposing import Person
+from bot.forms.service import Person
+from store.proposals.pending_approvals import Tap, leave_tap
 from store.proposals.proposals import touch
-from store.taps import Tap, leave_tap
 from tests.e2e.app_harness import (
     JONAS,
     LENA,

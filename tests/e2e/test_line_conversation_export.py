@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.acting import wake_snoozed
+from bot.approvals.actions import wake_snoozed
 from bot.cli import export
 from bot.demo.slack.people import App
 from store.acts import Act, snooze

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bot.cards.details import details_view
 from bot.demo.blockkit import lint_view
 from bot.listeners import card_menu
+from bot.ui.details import details_view
 from store.proposals.proposals import touch
 from tests.e2e.app_harness import (
     DORA,

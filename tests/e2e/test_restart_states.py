@@ -15,12 +15,12 @@ import pytest
 from sqlalchemy import Connection, update
 
 from bot.config.policy import Policy
-from bot.graduation.assessor import Assessor
+from bot.pipeline.learn import Assessor
 from store import open_store
+from store.graduation.case_kinds import get_shape, note_shape
 from store.models import ProposalState
 from store.models.graduation import NewShape, Rehearsal
 from store.proposals.proposals import all_proposals, propose_by_hand, touch
-from store.shapes import get_shape, note_shape
 from store.timers import expire
 from store.trust_tables import shapes
 from tests.e2e.app_harness import JONAS, MAYA, World, world

@@ -12,17 +12,17 @@ from sqlalchemy import Connection
 
 from bot.app import Running
 from bot.approvals.graduation import Trust
-from bot.approvers import Authority
 from bot.demo.slack.methods import BOT_SCOPES
 from bot.demo.slack.state import Message
-from bot.graduation.assessor import Assessor
 from bot.graduation.score import shown
+from bot.permissions import Authority
+from bot.pipeline.learn import Assessor
 from bot.slack.user import Person
 from bot.trust_screen import TrustScreen
+from store.graduation.case_kinds import all_shapes, change, demote
 from store.models import Mode, Proposal, ShapeState, Verdict
 from store.models.graduation import Rehearsal, Shape
 from store.proposals.proposals import get_proposal, propose_by_hand
-from store.shapes import all_shapes, change, demote
 from tests.e2e.app_harness import GUS, LENA, MAYA, World, words_of, world
 from tests.e2e.deciding import policy
 from tests.past_fixture import Past, past

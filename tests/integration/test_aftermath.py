@@ -11,18 +11,18 @@ from sqlalchemy import select
 
 from bot.aftermath import Aftermath
 from bot.cards import CardView
-from bot.cards.buttons import can_be_taken_back
 from bot.demo.polar import stock
 from bot.demo.polar.errors import rule
 from bot.demo.polar.handlers import HANDLERS
 from bot.demo.polar.orders import tell_order
 from bot.pipeline import execute, reconcile
-from bot.pipeline.as_shown import as_shown
 from bot.proposals.money import money_facts, today
 from bot.proposals.reads import Reads
+from bot.proposals.recheck import as_shown
 from bot.proposals.undo import NO_UNDO, as_polar_call, can_undo
 from bot.slack.user import Person
 from bot.ui import ephemeral
+from bot.ui.card_buttons import can_be_taken_back
 from store.decisions import take_back
 from store.models import CallState, NewProposal, PlannedCall, Proposal, ProposalState, RemarkKind, Transition
 from store.proposals.comments import remarks_of

@@ -15,10 +15,10 @@ from bot.cards import RuleLine, rules_message
 from bot.commands import COMMANDS, read_command
 from bot.demo.blockkit import lint_message
 from bot.demo.slack import SlackStandIn
-from bot.feed import Feed
 from bot.last_errors import LastErrors
 from bot.listeners.buttons import register
 from bot.listeners.screens import Screens
+from bot.listeners.status import Feed
 from bot.rules import RuleSet, load_rules, silent_reasons
 from bot.services import Parts
 from bot.slack.permalinks import Links
@@ -27,8 +27,8 @@ from bot.ui.rule_lines import reasons, rule_lines
 from bot.ui.rules_page import PAGE
 from polar.catalog import event_types
 from store import Store, open_store
-from store.activity import RuleActivity, rule_activity
 from store.events.rule_firings import keep_rules
+from store.events.rule_stats import RuleActivity, rule_activity
 from store.models import Firing, FiringState, NewEvent
 from store.pause import paused
 from store.proposals.proposals import add_proposal

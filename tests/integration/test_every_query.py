@@ -39,8 +39,8 @@ from store.models import (
     Verdict,
 )
 from store.models.graduation import Outcome, Still
+from store.proposals.pending_approvals import Tap
 from store.proposals.proposals import get_proposal
-from store.taps import Tap
 from tests.whole_past import (
     EDITION,
     HOUR,

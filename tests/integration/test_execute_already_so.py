@@ -18,10 +18,10 @@ from polar.client import PolarClient
 from polar.events import parse
 from store import Store
 from store.decisions import decide
-from store.execution import SentCall, calls_sent_since
+from store.engine.store import open_store
 from store.models import Call, CallState, Decision, NewProposal, PlannedCall, Proposal, ProposalState, Verdict
+from store.proposals.execution import SentCall, calls_sent_since
 from store.proposals.proposals import get_proposal, insert_proposal
-from store.store import open_store
 from tests.polar_fixture import Polar, running
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)

@@ -12,9 +12,10 @@ from sqlalchemy import Connection, select
 from bot.config.policy import Policy, Trust
 from bot.demo.polar import stock
 from bot.demo.polar.orders import tell_order
-from bot.graduation.assessor import Assessor
 from bot.pipeline import execute
+from bot.pipeline.learn import Assessor
 from store.decisions import decide
+from store.graduation.case_kinds import SECRET, all_shapes
 from store.graduation.pages import kinds_page
 from store.labels import recompute
 from store.models import Decision, Mode, Proposal, ProposalKind, ProposalState, ShapeState, Verdict
@@ -23,7 +24,6 @@ from store.pause import pause, resume
 from store.proposals.proposals import get_proposal
 from store.receipts import receipts
 from store.schema import marks
-from store.shapes import SECRET, all_shapes
 from store.trust_tables import labels, ledger, shapes
 from tests.line_fixture import MAYA, Line, line
 

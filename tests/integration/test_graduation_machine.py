@@ -26,22 +26,15 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from bot.graduation.assessor import Assessor
 from bot.graduation.gate import Gate, still_of
+from bot.pipeline.learn import Assessor
 from store import Store, open_store
 from store.acts import Act, NewEdition, edit
 from store.decisions import decide
 from store.events.events import insert_events
 from store.events.rule_firings import keep_rules
-from store.execution import (
-    begin_call,
-    claim_approved,
-    end_call,
-    finish_execution,
-    recover_stranded,
-    release_claims,
-)
 from store.gate import note_human, put
+from store.graduation.case_kinds import all_shapes, change, get_shape
 from store.graduation.learn import assess
 from store.labels import recompute
 from store.models import (
@@ -59,8 +52,15 @@ from store.models.graduation import Outcome
 from store.outcomes import add_outcome
 from store.pause import pause, paused, resume
 from store.proposals.editions import restate
+from store.proposals.execution import (
+    begin_call,
+    claim_approved,
+    end_call,
+    finish_execution,
+    recover_stranded,
+    release_claims,
+)
 from store.proposals.proposals import get_proposal
-from store.shapes import all_shapes, change, get_shape
 from tests.trusting import (
     AMOUNTS,
     CAPS,

@@ -9,24 +9,24 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
-from bot.cards.details import details_view
-from bot.cards.queue import row, show_message
 from bot.cli import export
 from bot.demo.polar import stock
 from bot.demo.polar.orders import tell_order
 from bot.explain.document import explanation
 from bot.explain.verify import check
-from bot.graduation.assessor import Assessor
 from bot.graduation.labels import BULK, FAST, RESTATED, YES
 from bot.pipeline import confirm
+from bot.pipeline.learn import Assessor
 from bot.ui.card import CardView, card
+from bot.ui.details import details_view
+from bot.ui.lists import row, show_message
 from bot.ui.score_line import audited, score_line
 from store.acts import Act
-from store.aftermath import undo
 from store.audit_log.explain import explained
+from store.audit_log.verify import verify
 from store.decisions import decide
-from store.dossier import decisions_of, dossier
-from store.execution import begin_call, claim_approved, end_call, finish_execution
+from store.events.customer_history import done_for_customer
+from store.graduation.case_kinds import get_shape
 from store.graduation.learn import assess
 from store.labels import recompute
 from store.models import (
@@ -42,14 +42,14 @@ from store.models import (
 )
 from store.models.graduation import Outcome
 from store.outcomes import add_outcome
-from store.past import done_for_customer
-from store.proof import verify
+from store.proposals.details import decisions_of, dossier
 from store.proposals.editions import restate
+from store.proposals.execution import begin_call, claim_approved, end_call, finish_execution
+from store.proposals.followups import undo
+from store.proposals.pending_approvals import Tap
 from store.proposals.proposals import get_proposal
 from store.replay import past_cases
 from store.schema import proposals
-from store.shapes import get_shape
-from store.taps import Tap
 from store.trust_tables import labels, shapes
 from tests.line_fixture import line
 from tests.past_fixture import MAYA, Past, past

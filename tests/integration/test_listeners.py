@@ -15,8 +15,8 @@ from slack_bolt.app.async_app import AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.approvals.service import Desk, Tap
+from bot.forms.service import Proposing
 from bot.listeners.buttons import Listeners, register
-from bot.proposing import Proposing
 from bot.slack_http import slack_events
 from bot.ui import ephemeral
 from store.engine.errors import StoreFailed

@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy import Connection, insert, text
 
 from bot.commands import COMMANDS, read_command
-from bot.feed import Feed
+from bot.forms.service import Person
 from bot.last_errors import LastErrors
 from bot.listeners.priority import SOON
 from bot.listeners.screens import Screens
-from bot.proposing import Person
+from bot.listeners.status import Feed
 from bot.rules import load_rules
 from bot.services import Parts
 from bot.slack.client import SlackNotSent

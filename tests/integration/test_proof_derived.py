@@ -16,13 +16,13 @@ from bot.graduation import score
 from store import open_store
 from store.audit_log.explain import explained
 from store.audit_log.log import canonical, row_hash
-from store.execution import begin_call, claim_approved, finish_execution
+from store.audit_log.verify import verify
 from store.gate import ask_instead
 from store.models import Mode, OutcomeKind, ProposalState
 from store.models.graduation import Outcome
 from store.outcomes import add_outcome
 from store.pause import pause
-from store.proof import verify
+from store.proposals.execution import begin_call, claim_approved, finish_execution
 from tests.past_fixture import MAYA, Past, past
 
 

@@ -86,7 +86,7 @@ async def test_an_amount_whose_currency_polar_does_not_say_is_not_guessed(here: 
 async def test_one_limit_covers_everything_asked_before_the_answer_and_the_form_is_kept(
     here: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.proposing.WITHIN", 0.2)  # Slack's three seconds, without waiting for them
+    monkeypatch.setattr("bot.forms.service.WITHIN", 0.2)  # Slack's three seconds, without waiting for them
     async with here.app() as app:
         view = await here.begin("refunds:create")
         values = await here.values(view, body__amount={"value": "9"})

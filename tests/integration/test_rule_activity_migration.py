@@ -8,8 +8,8 @@ from alembic.config import Config
 from sqlalchemy import create_engine, text
 
 import store
-from store.activity import rule_activity
-from store.store import open_store
+from store.engine.store import open_store
+from store.events.rule_stats import rule_activity
 
 SENT = datetime(2026, 11, 21, 12, tzinfo=UTC)
 # The number is SENT in microseconds.

@@ -9,10 +9,10 @@ from sqlalchemy import Connection, select, update
 from store import Store
 from store.acts import PINNED, Act, NewEdition, assign, due_snoozes, edit, give_reason, hold, release, snooze
 from store.decisions import Terms, decide
-from store.dossier import dossier, edition_at, in_thread
 from store.messages.outbox import claim_notices
 from store.models import Decision, NewProposal, PlannedCall, Proposal, RemarkKind, Verdict
 from store.proposals.comments import add_remark, keep_message, remarks_of
+from store.proposals.details import dossier, edition_at, in_thread
 from store.proposals.proposals import get_proposal, touch
 from store.schema import bundles, proposals
 from store.trust_tables import ledger

@@ -13,9 +13,6 @@ from store.cards import card_drawn, card_not_drawn, claim_cards, untold
 from store.decisions import decide
 from store.events.events import claim_events, finish_event, get_event, insert_events, postpone_event
 from store.events.rule_firings import claim_firings, conclude_firing, keep_rules
-from store.execution import (
-    release_claims,
-)
 from store.models import (
     CallState,
     Decision,
@@ -27,6 +24,7 @@ from store.models import (
     Proposal,
     Verdict,
 )
+from store.proposals.execution import release_claims
 from store.proposals.proposals import add_proposal, get_proposal
 from tests.store_beside import beside
 

@@ -12,14 +12,6 @@ from sqlalchemy import Connection
 from store import Store, open_store
 from store.decisions import all_decisions, decide
 from store.doubt import claim_unknown
-from store.execution import (
-    begin_call,
-    claim_approved,
-    end_call,
-    finish_execution,
-    recover_stranded,
-    release_claims,
-)
 from store.models import (
     CallState,
     Decision,
@@ -27,6 +19,14 @@ from store.models import (
     Proposal,
     ProposalState,
     Verdict,
+)
+from store.proposals.execution import (
+    begin_call,
+    claim_approved,
+    end_call,
+    finish_execution,
+    recover_stranded,
+    release_claims,
 )
 from store.proposals.proposals import advance, get_proposal
 from tests.store_beside import beside

@@ -31,14 +31,6 @@ from store import Store, open_store
 from store.cards import card_drawn, claim_cards
 from store.decisions import all_decisions, decide
 from store.doubt import claim_unknown
-from store.execution import (
-    begin_call,
-    claim_approved,
-    end_call,
-    finish_execution,
-    recover_stranded,
-    release_claims,
-)
 from store.models import (
     CallState,
     Decision,
@@ -49,6 +41,14 @@ from store.models import (
     ProposalState,
     Transition,
     Verdict,
+)
+from store.proposals.execution import (
+    begin_call,
+    claim_approved,
+    end_call,
+    finish_execution,
+    recover_stranded,
+    release_claims,
 )
 from store.proposals.proposals import add_proposal, advance, all_proposals, get_proposal, trail
 

@@ -112,7 +112,7 @@ async def test_a_refused_start_leaves_no_connection_open(
 ) -> None:
     await _execute(sqlite_url, "UPDATE alembic_version SET version_num = '9999'")
     engine = make_engine(sqlite_url)
-    monkeypatch.setattr("store.store.make_engine", lambda _url: engine)
+    monkeypatch.setattr("store.engine.store.make_engine", lambda _url: engine)
     pool = engine.sync_engine.pool
     assert isinstance(pool, QueuePool)
     with pytest.raises(StoreTooNew):

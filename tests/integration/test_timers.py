@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from bot.config.policy import Policy, Schedule
 from bot.demo.polar.orders import tell_order
-from bot.schedule import close_late, escalate, morning, quiet_until, remind
+from bot.pipeline.timers import close_late, escalate, morning, quiet_until, remind
 from bot.slack.client import SlackNoAnswer
 from store.decisions import decide
 from store.models import Decision, Proposal, ProposalState, Verdict

@@ -11,14 +11,14 @@ from sqlalchemy import JSON, Connection, column, insert, inspect, table, text
 
 import store
 from store import open_store
-from store.dossier import dossier
+from store.audit_log.verify import verify
 from store.engine.dialects import make_engine
+from store.events.customer_history import past_of
 from store.events.events import latest_state
 from store.models import Mode, ProposalKind, ProposalState, Verdict
 from store.models.details import Dossier
 from store.models.graduation import Past
-from store.past import past_of
-from store.proof import verify
+from store.proposals.details import dossier
 from store.proposals.proposals import get_proposal
 from store.trust_tables import metadata
 from tests.integration.conftest import _new_proposal

@@ -12,16 +12,16 @@ from bot.config.policy import Policy, Trust
 from bot.graduation.gate import still_of
 from store import Store
 from store.acts import Act
-from store.aftermath import retry
 from store.decisions import Terms, decide
-from store.execution import begin_call, claim_approved, end_call, finish_execution
 from store.gate import ask_instead, last_human, note_human
+from store.graduation.case_kinds import all_shapes, change
 from store.models import CallState, Decision, Mode, NewProposal, Proposal, ProposalState, ShapeState, Verdict
 from store.models.graduation import Shape, Still
+from store.proposals.execution import begin_call, claim_approved, end_call, finish_execution
+from store.proposals.followups import retry
 from store.proposals.proposals import get_proposal
 from store.replay import past_cases
 from store.schema import proposals
-from store.shapes import all_shapes, change
 from tests.past_fixture import MAYA, Past, past
 
 HOUR = timedelta(hours=1)

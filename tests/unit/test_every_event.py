@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bot import cards
-from bot.cards.details import details_view
 from bot.demo.blockkit import lint_message, lint_view
+from bot.ui.details import details_view
 from polar.catalog import event_types
 from store.models import EventState, StoredEvent
 from tests.card_strategies import (

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import bot.cards
 from bot.approvals.results import Answer, Came
 from bot.bundles import _summed
-from bot.cards import buttons, details, health, queue, reasons, status, thread, trust_list
+from bot.cards import health, reasons, status, thread, trust_list
 from bot.demo.blockkit import lint_blocks, lint_message, lint_view
 from bot.forms import modal as forms
 from bot.forms.search import proposable
@@ -27,12 +27,15 @@ from bot.threads import Said, Threads
 from bot.ui import bundle as on_bundle
 from bot.ui import (
     bundle_review,
+    card_buttons,
     card_modals,
     code,
+    details,
     digest,
     ephemeral,
     graduation_notices,
     home,
+    lists,
     rules_page,
     text,
 )
@@ -68,7 +71,7 @@ _PAIRS = st.lists(st.tuples(TEXT, TEXT), max_size=4)
 _CHANGES = st.lists(st.tuples(TEXT, TEXT, TEXT), max_size=5).map(tuple)
 _SHOWN = st.builds(card, proposals(), views())
 _PAGES = st.builds(
-    queue.Pages, st.sampled_from(["queue", "history"]), st.just("x"), st.integers(1, 2_000), st.booleans()
+    lists.Pages, st.sampled_from(["queue", "history"]), st.just("x"), st.integers(1, 2_000), st.booleans()
 )
 
 
@@ -129,7 +132,7 @@ def _calls(function: Callable[..., Any], *arguments: Strategy, **named: Strategy
 RENDERERS: Mapping[Callable[..., Any], Strategy] = {
     function: _calls(function, *arguments)
     for function, *arguments in (
-        (buttons.actions, proposals(), views()),
+        (card_buttons.actions, proposals(), views()),
         (card, recorded(), views()),
         (copy_of, recorded(), st.just(LINK)),
         (code.code, TEXT),
@@ -163,12 +166,12 @@ RENDERERS: Mapping[Callable[..., Any], Strategy] = {
         (card_modals.reason_line, _PERSON, TEXT),
         (card_modals.edited_line, _PERSON, _CHANGES),
         (on_bundle.bundle_line, bundles()),
-        (queue.listed, _WAITING, _LINKS, st.just(NOW)),
-        (queue.row, proposals(), st.sampled_from([None, LINK]), st.just(NOW)),
-        (queue.turn, _PAGES),
-        (queue.content, _SHOWN.map(lambda message: message.blocks), st.just("tag")),
-        (queue.show_message, proposals(), _SHOWN, trails(), st.sampled_from([None, LINK])),
-        (queue.not_found_message, TEXT, st.lists(st.just("p1"), max_size=7)),
+        (lists.listed, _WAITING, _LINKS, st.just(NOW)),
+        (lists.row, proposals(), st.sampled_from([None, LINK]), st.just(NOW)),
+        (lists.turn, _PAGES),
+        (lists.content, _SHOWN.map(lambda message: message.blocks), st.just("tag")),
+        (lists.show_message, proposals(), _SHOWN, trails(), st.sampled_from([None, LINK])),
+        (lists.not_found_message, TEXT, st.lists(st.just("p1"), max_size=7)),
         (reasons.reason_select, proposals()),
         (reasons.reasons_select, proposals(), st.just("b1")),
         (bundle_review.review_view, _REVIEW, bundles().map(lambda found: found.members),
@@ -190,14 +193,14 @@ RENDERERS: Mapping[Callable[..., Any], Strategy] = {
     on_bundle.bundle_card: _calls(on_bundle.bundle_card, bundles(), deciders=TEXT, now=st.just(NOW), reasons=st.lists(TEXT, max_size=3)),
     home.greeting: _calls(home.greeting, TEXT, here=st.booleans()),
     card_modals.released_line: _calls(card_modals.released_line, _PERSON, runs=st.booleans()),
-    queue.queue_message: _calls(
-        queue.queue_message, _WAITING, _LINKS, pages=_PAGES, total=_COUNT, counts=st.just({}), now=st.just(NOW)
+    lists.queue_message: _calls(
+        lists.queue_message, _WAITING, _LINKS, pages=_PAGES, total=_COUNT, counts=st.just({}), now=st.just(NOW)
     ),
-    queue.mine_message: _calls(
-        queue.mine_message, st.lists(st.tuples(TEXT, _WAITING), max_size=2), _LINKS, pages=_PAGES, now=st.just(NOW)
+    lists.mine_message: _calls(
+        lists.mine_message, st.lists(st.tuples(TEXT, _WAITING), max_size=2), _LINKS, pages=_PAGES, now=st.just(NOW)
     ),
-    queue.history_message: _calls(
-        queue.history_message, TEXT, _WAITING, _LINKS, pages=_PAGES, now=st.just(NOW)
+    lists.history_message: _calls(
+        lists.history_message, TEXT, _WAITING, _LINKS, pages=_PAGES, now=st.just(NOW)
     ),
 }  # fmt: skip
 WHISPERS: Mapping[Callable[..., str], Strategy] = {

@@ -11,7 +11,11 @@ from hypothesis import strategies as st
 
 from bot import cards
 from bot.cards.health import Health, Pause, Webhook, ago, paused_message, resumed_message, status_message
-from bot.cards.queue import (
+from bot.demo.blockkit import lint_message, lint_view
+from bot.listeners.priority import next_card, rank
+from bot.listeners.screens import read_history
+from bot.ui.home import Home, Step, greeting, home_view
+from bot.ui.lists import (
     QUEUES,
     Pages,
     history_message,
@@ -20,10 +24,6 @@ from bot.cards.queue import (
     queue_message,
     show_message,
 )
-from bot.demo.blockkit import lint_message, lint_view
-from bot.listeners.priority import next_card, rank
-from bot.listeners.screens import read_history
-from bot.ui.home import Home, Step, greeting, home_view
 from store.models import ProposalState, Transition
 from store.proposals.usd import worth
 from tests.card_strategies import NOW, PEOPLE, TEXT, a_proposal, assert_harmless, payload, proposals, views

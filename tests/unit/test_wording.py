@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from polar.models import Discount, Product
-from polar.wording import list_price, plain, reduction
+from polar.text.words import list_price, plain, reduction
 
 
 @pytest.mark.parametrize(
