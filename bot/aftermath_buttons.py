@@ -8,7 +8,7 @@ from typing import Any
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
 from bot import cards
-from bot.aftermath import Aftermath, Told
+from bot.approvals.followups import Aftermath, Told
 from bot.services import Parts
 from bot.slack.client import SlackError
 from bot.slack.user import Person, person_of

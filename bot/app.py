@@ -17,17 +17,20 @@ from bot.aftermath_buttons import AftermathButtons
 from bot.approvals.actions import wake_snoozed
 from bot.approvals.service import Desk
 from bot.assemble import assemble
-from bot.bundles import Bundles
 from bot.checks.checklist import SetUp
 from bot.config.settings import Settings
 from bot.forms.service import Proposing
-from bot.home_tab import HomeTab
 from bot.last_errors import remembered
+from bot.listeners.bundles import Bundles
 from bot.listeners.buttons import register
 from bot.listeners.card_menu import CardMenu
+from bot.listeners.commands import SlashCommand
+from bot.listeners.graduation import TrustScreen
+from bot.listeners.home import HomeTab
+from bot.listeners.membership import Membership
 from bot.listeners.screens import Screens
 from bot.listeners.status import Feed
-from bot.membership import Membership
+from bot.listeners.threads import Threads
 from bot.metrics import BACKLOG, EVENTS, PROPOSALS
 from bot.pipeline.reconcile import STRANDED
 from bot.pipeline.timers import timers
@@ -38,10 +41,7 @@ from bot.slack.client import Slack, SlackError
 from bot.slack.permalinks import Links
 from bot.slack.socket_mode import SocketModeFailed, Supervisor
 from bot.slack_http import slack_events
-from bot.slash_command import SlashCommand
-from bot.threads import Threads
 from bot.trust_buttons import TrustButtons
-from bot.trust_screen import TrustScreen
 from bot.web import MOST_BYTES, Handler, Probe, health, metrics, webhook
 from polar.webhooks import Verifier
 from store import Store, open_store

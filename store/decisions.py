@@ -10,7 +10,7 @@ from sqlalchemy import Connection, insert, select
 
 from store.audit_log.log import append
 from store.engine.dialects import in_pieces
-from store.gate import heard
+from store.graduation.gate import heard
 from store.models import CallState, Decision, Proposal, ProposalState, Verdict
 from store.models.graduation import POLICY
 from store.proposals.proposals import advance, get_proposal, lock_proposal, touch

@@ -23,7 +23,7 @@ from store.models import (
 )
 from store.models.graduation import POLICY, PROGRAM, CaseHistory, Label, Outcome
 from store.schema import calls, decisions, editions, proposals
-from store.trust_tables import labels, ledger, outcomes, shapes
+from store.schema.graduation import labels, ledger, outcomes, shapes
 
 Labeller = Callable[[CaseHistory], Label | None]
 Learner = Callable[[Sequence[Sequence[PlannedCall]]], Mapping[str, Any]]

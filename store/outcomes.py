@@ -10,7 +10,7 @@ from store.graduation.case_kinds import demote
 from store.models import Mode, OutcomeKind, Proposal, ProposalState
 from store.models.graduation import POLICY, PROGRAM, Outcome
 from store.schema import proposals
-from store.trust_tables import outcomes
+from store.schema.graduation import outcomes
 
 # What one of these says of a case that ran on its own, or that was drawn for an audit.
 _CAUSES = {

@@ -12,7 +12,7 @@ from store.graduation.case_kinds import get_shape
 from store.models import Mode, OutcomeKind, ProposalState
 from store.models.graduation import Shape, Spent
 from store.schema import proposals
-from store.trust_tables import outcomes
+from store.schema.graduation import outcomes
 
 _WENT_WRONG = (ProposalState.FAILED, ProposalState.UNKNOWN)
 

@@ -19,7 +19,7 @@ from store.models import (
 )
 from store.models.graduation import POLICY, PROGRAM, NewShape, Outcome, PastCase
 from store.schema import calls, decisions, editions, marks, proposals
-from store.trust_tables import outcomes, shapes
+from store.schema.graduation import outcomes, shapes
 
 _NOBODY = (POLICY, PROGRAM)
 

@@ -25,8 +25,8 @@ from store import Store, open_store
 from store.decisions import decide
 from store.events.events import insert_events
 from store.events.rule_firings import keep_rules
-from store.gate import put
 from store.graduation.case_kinds import SECRET, all_shapes, change
+from store.graduation.gate import put
 from store.graduation.learn import assess
 from store.models import (
     Decision,

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 from store import Store, open_store
 from store.engine.dialects import make_engine
 from store.engine.store import _serving
-from store.trust_tables import metadata
+from store.schema.graduation import metadata
 
 _MADE: set[str] = set()  # made anew in this run of the tests, whatever an older program had left there
 

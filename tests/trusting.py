@@ -13,7 +13,7 @@ from store.graduation.case_kinds import SECRET, all_shapes
 from store.models import NewProposal, PlannedCall, Proposal
 from store.proposals.proposals import all_proposals
 from store.schema import decisions, marks, proposals, subjects
-from store.trust_tables import labels, shapes, spending
+from store.schema.graduation import labels, shapes, spending
 
 CAPS = Caps(
     action_amount={"usd": 2_000},

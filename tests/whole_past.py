@@ -8,14 +8,14 @@ from typing import Any
 from sqlalchemy import Connection, delete
 
 from store.acts import Act, NewEdition, assign, edit, hold, snooze
-from store.cards import card_drawn, claim_cards
 from store.decisions import Terms, decide
 from store.engine.dialects import insert_new
 from store.events.events import insert_events, note_sighting
 from store.events.rule_firings import keep_rules
-from store.gate import put
 from store.graduation.case_kinds import SECRET, change, note_shape
+from store.graduation.gate import put
 from store.messages.bundles import put_in_bundle
+from store.messages.cards import card_drawn, claim_cards
 from store.messages.home_viewers import opened_home
 from store.messages.outbox import add_notice
 from store.models import (

@@ -13,8 +13,8 @@ from bot.slack.user import Person
 from bot.ui.graduation_notices import Ran
 from polar.catalog import Risk
 from store.engine.errors import StoreError
-from store.gate import note_human
 from store.graduation.case_kinds import all_shapes, change, find_shape, graduate
+from store.graduation.gate import note_human
 from store.models import ShapeState
 from store.models.graduation import Shape
 from store.receipts import Receipt, receipts

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bot import cards
-from bot.aftermath import Aftermath
 from bot.approvals import results
+from bot.approvals.followups import Aftermath
 from bot.approvals.results import Answer, Came
 from bot.forms.service import Person
 from bot.permissions import Authority

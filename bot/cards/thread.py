@@ -1,6 +1,6 @@
 """The lines a card's thread gets when something has come of its proposal."""
 
-from bot.cards.status import PREFIX, outcome, plain_reason, taken_back_by
+from bot.ui.card_status import PREFIX, outcome, plain_reason, taken_back_by
 from bot.ui.effects import call_title
 from bot.ui.message import Message
 from bot.ui.text import MESSAGE_TEXT, bullets, clean, fitted, glue, line, person, rich, told, words

@@ -6,21 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot import cards
-from bot.cards.health import (
-    Pause,
-    nothing_to_resume,
-    paused_message,
-    refused_message,
-    resumed_message,
-    status_message,
-)
 from bot.forms.service import Person
+from bot.listeners.graduation import TrustScreen
 from bot.listeners.priority import SOON
 from bot.listeners.status import Feed, said
-from bot.pipeline.views import view_of
+from bot.pipeline.card_view import view_of
 from bot.services import Parts
 from bot.slack.permalinks import Links
-from bot.trust_screen import TrustScreen
 from bot.ui.lists import (
     QUEUES,
     Pages,
@@ -31,6 +23,14 @@ from bot.ui.lists import (
     show_message,
 )
 from bot.ui.rule_lines import reasons, rule_lines
+from bot.ui.status_page import (
+    Pause,
+    nothing_to_resume,
+    paused_message,
+    refused_message,
+    resumed_message,
+    status_message,
+)
 from bot.ui.text import escape
 from store.events.rule_stats import rule_activity
 from store.listing import beginning, history, mine, queue, whole

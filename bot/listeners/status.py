@@ -3,9 +3,9 @@
 from datetime import datetime
 from typing import Protocol
 
-from bot.cards.health import Health, Pause, Webhook
 from bot.last_errors import LastErrors
 from bot.services import Parts
+from bot.ui.status_page import Health, Pause, Webhook
 from polar.client import VERSION
 from store.messages.backlog import Arrival, flow
 from store.models import ProposalState

@@ -11,9 +11,9 @@ from bot.proposals.undo import as_polar_call
 from bot.services import LEASE, Parts, new_token
 from polar.catalog import operations
 from polar.errors import PolarError
-from store.doubt import claim_unknown, find_done, postpone_unknown
 from store.models import Call, CallState, Proposal
 from store.proposals.execution import end_call, recover_stranded
+from store.proposals.unknown import claim_unknown, find_done, postpone_unknown
 
 log = logging.getLogger(__name__)
 

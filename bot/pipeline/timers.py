@@ -21,7 +21,7 @@ from store.audit_log.log import head
 from store.messages.outbox import add_notice
 from store.models import Proposal
 from store.proposals.stats import decided_between, numbers
-from store.timers import call_people, expire, has_notice, to_escalate, to_remind, waiting_since
+from store.proposals.timers import call_people, expire, has_notice, to_escalate, to_remind, waiting_since
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from bot.pipeline import announce, assess, confirm, delayed, execute, notices, poll, propose, reconcile
+from bot.pipeline import announce, assess, confirm, delayed, execute, outbox, poll, propose, reconcile
 from bot.services import Parts
 from store.engine.errors import StoreClosed
 
@@ -129,7 +129,7 @@ def _lanes(parts: Parts) -> list[Lane[Any]]:
         ),
         Lane("confirm", partial(confirm.claim, parts), partial(confirm.confirm, parts), width=16),
         Lane("announce", partial(announce.claim, parts), partial(announce.announce, parts), 32, _SOON),
-        Lane("notices", partial(notices.claim, parts), partial(notices.send, parts), 8, _SOON),
+        Lane("notices", partial(outbox.claim, parts), partial(outbox.send, parts), 8, _SOON),
         Lane("execute", partial(execute.claim, parts), partial(execute.execute, parts), width=16),
         Lane("assess", partial(assess.claim, parts), assess.handle, width=1, idle=2.0),
         Lane("look", partial(reconcile.claim, parts), partial(reconcile.look, parts), width=4, idle=5.0),

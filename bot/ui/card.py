@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from bot.cards.status import prefix, status
 from bot.cards.thread import thread_line
 from bot.ui.card_buttons import APPROVE, DECLINE, actions
+from bot.ui.card_status import prefix, status
 from bot.ui.effects import does, risk_words
 from bot.ui.message import CardView, Message
 from bot.ui.text import (

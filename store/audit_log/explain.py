@@ -11,7 +11,7 @@ from store.models import OutcomeKind
 from store.models.details import Dossier
 from store.models.graduation import Outcome, Shape
 from store.proposals.details import dossier
-from store.trust_tables import ledger, outcomes
+from store.schema.graduation import ledger, outcomes
 
 
 @dataclass(frozen=True, slots=True)

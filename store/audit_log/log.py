@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 
 from store.engine.dialects import insert_new
 from store.schema import marks
-from store.trust_tables import ledger
+from store.schema.graduation import ledger
 
 HEAD = "ledger"  # the mark that holds "SEQ HASH" of the newest row: a cut-off end is noticed
 START = "0" * 64

@@ -17,7 +17,7 @@ from store.models import CallState, Mode, ProposalState
 from store.models.graduation import POLICY
 from store.schema import calls, decisions, events, proposals
 from store.schema.columns import readable
-from store.trust_tables import ledger, outcomes
+from store.schema.graduation import ledger, outcomes
 
 MOST_PROBLEMS = 100
 _MOST_MOVED = 12  # broken rows that are tried in each other's places

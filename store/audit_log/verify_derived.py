@@ -10,7 +10,7 @@ from store.engine.dialects import in_pieces
 from store.models import ProposalState, ShapeState
 from store.pause import MARK
 from store.schema import marks, proposals
-from store.trust_tables import ledger, outcomes, shapes
+from store.schema.graduation import ledger, outcomes, shapes
 
 
 def altered(connection: Connection) -> Iterator[str]:

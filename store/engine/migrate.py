@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from store.engine.dialects import foreign_keys_off, take_migration_lock
 from store.engine.errors import StoreOutdated, StoreTooNew
-from store.trust_tables import metadata
+from store.schema.graduation import metadata
 
 # The newest revision in migrations/versions; a test compares them. Loading Alembic costs a fifth of a
 # second and ten megabytes, so it is loaded only when there is something to upgrade.

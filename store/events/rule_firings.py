@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, or_, select, tuple_, update
 
 from store.engine.dialects import insert_new
 from store.events.events import ask_successor_again, finish_event, note_sighting, postpone_event
-from store.gate import put
+from store.graduation.gate import put
 from store.models import EventState, Firing, FiringState, NewProposal, Sighting, Spoken
 from store.models.graduation import Judge
 from store.proposals.proposals import add_proposal, insert_proposal

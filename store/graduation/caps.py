@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Select, and_, bindparam, or_, select
 
 from store.engine.dialects import add_up
 from store.models.graduation import Spent
-from store.trust_tables import spending
+from store.schema.graduation import spending
 
 ALL = "all"
 _COLUMNS = (

@@ -12,7 +12,7 @@ from store.engine.dialects import insert_new
 from store.models import ShapeState
 from store.models.graduation import FAMILY_FALLS, FAMILY_WINDOW, POLICY, NewShape, Shape
 from store.schema import marks, proposals
-from store.trust_tables import shapes
+from store.schema.graduation import shapes
 
 SECRET = "audit_secret"  # noqa: S105 - the name of the mark that holds it
 IDLE_AFTER = timedelta(days=180)

@@ -17,7 +17,7 @@ from store.models.graduation import PROGRAM, Assessor, LastOffer
 from store.proposals.proposals import advance, propose_by_hand
 from store.replay import draw_secret, past_cases
 from store.schema import marks, proposals
-from store.trust_tables import labels, ledger, shapes
+from store.schema.graduation import labels, ledger, shapes
 
 _READ, _RIPE = (
     "assess:read",

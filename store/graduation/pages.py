@@ -12,7 +12,7 @@ from store.graduation.case_kinds import read_shape
 from store.models import ShapeState
 from store.models.graduation import Change, Course, Shape, Spent
 from store.pause import Paused, paused
-from store.trust_tables import labels, ledger, shapes
+from store.schema.graduation import labels, ledger, shapes
 
 _MOST_POINTS, _MOST_CHANGES = 5_000, 200
 

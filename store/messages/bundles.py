@@ -21,7 +21,7 @@ from sqlalchemy import (
     update,
 )
 
-from store.cards import BEHIND, IN_BUNDLE_ONLY, NO_CARD, card_free, claim_cards, redraw_bundles
+from store.messages.cards import BEHIND, IN_BUNDLE_ONLY, NO_CARD, card_free, claim_cards, redraw_bundles
 from store.messages.outbox import LINE, add_notice
 from store.models import Bundle, Proposal, ProposalKind, ProposalState
 from store.proposals.proposals import read_proposal, with_calls

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from store.trust_tables import metadata  # the module that knows all tables
+from store.schema.graduation import metadata  # the module that knows all tables
 
 context.configure(
     connection=context.config.attributes["connection"],

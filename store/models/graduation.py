@@ -46,7 +46,7 @@ class NewShape:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A kind of case as kept; see `store.trust_tables.shapes` for the columns."""
+    """A kind of case as kept; see `store.schema.graduation.shapes` for the columns."""
 
     hash: str
     family: str

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, or_, select, update
 
 from store.audit_log.log import append, fingerprint
-from store.gate import ask_instead, still_trusted
+from store.graduation.gate import ask_instead, still_trusted
 from store.models import (
     Call,
     CallState,

@@ -14,13 +14,13 @@ from sqlalchemy import Connection, func, select, update
 from store.acts import Act, Came
 from store.audit_log.log import append
 from store.decisions import Terms, decide
-from store.doubt import after_doubt, claim_doubt
 from store.models import CallState, Decision, NewProposal, Proposal, ProposalState, RemarkKind, Verdict
 from store.models.graduation import POLICY
 from store.outcomes import asked_to_undo
 from store.proposals.comments import add_remark
 from store.proposals.proposals import advance, get_proposal, insert_proposal, lock_proposal, touch
 from store.proposals.undo import settle_undo
+from store.proposals.unknown import after_doubt, claim_doubt
 from store.schema import calls, proposals
 
 _IN_DOUBT = (CallState.UNKNOWN, CallState.SENDING)

@@ -61,7 +61,7 @@ def propose_by_hand(connection: Connection, proposal: NewProposal) -> bool:
 def insert_proposal(connection: Connection, proposal: NewProposal, **columns: Any) -> None:
     """Store a proposal as pending, with its calls and the first line of its audit trail.
 
-    `columns` are those that only the gate knows (`store.gate`).
+    `columns` are those that only the gate knows (`store.graduation.gate`).
     """
     row = {name: getattr(proposal, name) for name in NewProposal.__slots__ if name != "calls"}
     row |= {"because": list(proposal.because), "facts": [list(fact) for fact in proposal.facts]}

@@ -18,13 +18,13 @@ from polar.events import Event
 from store import open_store
 from store.events.events import insert_events
 from store.events.rule_firings import keep_rules
-from store.gate import look, note_human, put
 from store.graduation.caps import day, of_customer
 from store.graduation.case_kinds import change, note_shape
+from store.graduation.gate import look, note_human, put
 from store.models import Mode, NewEvent, NewProposal, PlannedCall, ProposalState, ShapeState, Verdict
 from store.models.graduation import Past
 from store.schema import decisions, proposals, subjects
-from store.trust_tables import labels, shapes, spending
+from store.schema.graduation import labels, shapes, spending
 from tests.bench.report import Row, at_most, milliseconds
 
 DECISIONS = 1_000_000

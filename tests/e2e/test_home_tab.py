@@ -11,8 +11,8 @@ from bot.app import Running
 from bot.checks.checklist import SetUp
 from bot.demo.blockkit import lint_view
 from bot.demo.slack.state import Message
-from bot.home_tab import HomeTab
 from bot.last_errors import LastErrors
+from bot.listeners.home import HomeTab
 from bot.listeners.screens import Screens
 from bot.listeners.status import Feed
 from bot.slack.permalinks import Links
@@ -25,7 +25,7 @@ CASE = "order.paid"
 
 @pytest.fixture
 async def here(tmp_path, monkeypatch) -> AsyncIterator[World]:
-    monkeypatch.setattr("bot.home_tab.EVERY", timedelta(seconds=0.2))
+    monkeypatch.setattr("bot.listeners.home.EVERY", timedelta(seconds=0.2))
     async with world(tmp_path) as made:
         yield made
 
@@ -127,7 +127,7 @@ async def test_an_open_tab_is_drawn_again_when_something_changes_and_nobody_else
 
 
 async def test_nothing_is_published_while_nothing_changes(here, app, monkeypatch):
-    monkeypatch.setattr("bot.home_tab.EVERY", timedelta(0))
+    monkeypatch.setattr("bot.listeners.home.EVERY", timedelta(0))
     feed, links = Feed(app.parts, LastErrors()), Links(app.parts.store, app.parts.slack)
     screens = Screens(app.parts, feed, links)
     tab = HomeTab(app.parts, app.desk, screens, feed=feed, links=links, set_up=SetUp(app.parts, None))

@@ -21,8 +21,8 @@ from store.graduation.case_kinds import get_shape, note_shape
 from store.models import ProposalState
 from store.models.graduation import NewShape, Rehearsal
 from store.proposals.proposals import all_proposals, propose_by_hand, touch
-from store.timers import expire
-from store.trust_tables import shapes
+from store.proposals.timers import expire
+from store.schema.graduation import shapes
 from tests.e2e.app_harness import JONAS, MAYA, World, world
 from tests.e2e.deciding import policy
 from tests.e2e.lives import Killable

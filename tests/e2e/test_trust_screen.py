@@ -15,10 +15,10 @@ from bot.approvals.graduation import Trust
 from bot.demo.slack.methods import BOT_SCOPES
 from bot.demo.slack.state import Message
 from bot.graduation.score import shown
+from bot.listeners.graduation import TrustScreen
 from bot.permissions import Authority
 from bot.pipeline.learn import Assessor
 from bot.slack.user import Person
-from bot.trust_screen import TrustScreen
 from store.graduation.case_kinds import all_shapes, change, demote
 from store.models import Mode, Proposal, ShapeState, Verdict
 from store.models.graduation import Rehearsal, Shape

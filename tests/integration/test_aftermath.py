@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from bot.aftermath import Aftermath
+from bot.approvals.followups import Aftermath
 from bot.cards import CardView
 from bot.demo.polar import stock
 from bot.demo.polar.errors import rule

@@ -17,12 +17,12 @@ from bot.demo.blockkit import lint_message
 from bot.demo.slack import SlackStandIn
 from bot.last_errors import LastErrors
 from bot.listeners.buttons import register
+from bot.listeners.commands import SlashCommand
 from bot.listeners.screens import Screens
 from bot.listeners.status import Feed
 from bot.rules import RuleSet, load_rules, silent_reasons
 from bot.services import Parts
 from bot.slack.permalinks import Links
-from bot.slash_command import SlashCommand
 from bot.ui.rule_lines import reasons, rule_lines
 from bot.ui.rules_page import PAGE
 from polar.catalog import event_types

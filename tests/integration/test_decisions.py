@@ -16,9 +16,9 @@ from sqlalchemy import Connection, create_engine, select
 from bot.config.policy import ends
 from store import Store
 from store.acts import Act, NewEdition, edit
-from store.cards import card_drawn, claim_cards
 from store.decisions import Bar, Terms, all_decisions, approvals, barred, decide, take_back
 from store.engine.errors import StoreFailed
+from store.messages.cards import card_drawn, claim_cards
 from store.models import CallState, Decision, NewProposal, PlannedCall, ProposalState, Verdict
 from store.proposals.details import decisions_of, edition_at
 from store.proposals.editions import restate, withdraw
@@ -26,7 +26,7 @@ from store.proposals.execution import begin_call, claim_approved, end_call, fini
 from store.proposals.pending_approvals import Tap, claim_taps, close_tap, leave_tap, leave_taps, put_off_tap
 from store.proposals.proposals import get_proposal, touch, trail
 from store.schema import metadata, taps
-from store.trust_tables import ledger
+from store.schema.graduation import ledger
 from tests.integration.conftest import NOW, _new_proposal, _store_proposal
 
 APPROVE, DECLINE = Verdict.APPROVE, Verdict.DECLINE

@@ -24,7 +24,7 @@ from store.pause import pause, resume
 from store.proposals.proposals import get_proposal
 from store.receipts import receipts
 from store.schema import marks
-from store.trust_tables import labels, ledger, shapes
+from store.schema.graduation import labels, ledger, shapes
 from tests.line_fixture import MAYA, Line, line
 
 CUSTOMERS = 10

@@ -33,8 +33,8 @@ from store.acts import Act, NewEdition, edit
 from store.decisions import decide
 from store.events.events import insert_events
 from store.events.rule_firings import keep_rules
-from store.gate import note_human, put
 from store.graduation.case_kinds import all_shapes, change, get_shape
+from store.graduation.gate import note_human, put
 from store.graduation.learn import assess
 from store.labels import recompute
 from store.models import (

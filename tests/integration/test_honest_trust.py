@@ -50,7 +50,7 @@ from store.proposals.pending_approvals import Tap
 from store.proposals.proposals import get_proposal
 from store.replay import past_cases
 from store.schema import proposals
-from store.trust_tables import labels, shapes
+from store.schema.graduation import labels, shapes
 from tests.line_fixture import line
 from tests.past_fixture import MAYA, Past, past
 

@@ -6,9 +6,9 @@ from itertools import pairwise
 from typing import Any
 
 from store import Store
-from store.cards import card_drawn, claim_cards
 from store.decisions import decide
 from store.messages.bundles import bundle_drawn, claim_outgoing, get_bundle, give_own_card, put_in_bundle
+from store.messages.cards import card_drawn, claim_cards
 from store.messages.outbox import (
     LINE,
     add_notice,

@@ -17,7 +17,7 @@ from store import open_store
 from store.audit_log.explain import explained
 from store.audit_log.log import canonical, row_hash
 from store.audit_log.verify import verify
-from store.gate import ask_instead
+from store.graduation.gate import ask_instead
 from store.models import Mode, OutcomeKind, ProposalState
 from store.models.graduation import Outcome
 from store.outcomes import add_outcome

@@ -14,22 +14,22 @@ from store import Store, open_store
 from store.acts import Act, due_snoozes, snooze
 from store.audit_log.log import append
 from store.audit_log.verify import verify
-from store.cards import card_drawn
 from store.decisions import Terms, approvals, decide
 from store.engine import dialects
 from store.engine.dialects import make_engine, take_turn
-from store.gate import note_human, put
 from store.graduation.caps import ALL, day, spent
 from store.graduation.case_kinds import change, note_shape
+from store.graduation.gate import note_human, put
 from store.graduation.learn import assess
 from store.messages.bundles import claim_outgoing
+from store.messages.cards import card_drawn
 from store.models import CallState, Decision, Mode, NewProposal, Proposal, ProposalState, ShapeState, Verdict
 from store.models.graduation import GateInputs, Judged, NewShape, Past
 from store.proposals.editions import restate
 from store.proposals.execution import begin_call, claim_approved, end_call, finish_execution
 from store.proposals.proposals import all_proposals, get_proposal, touch
+from store.proposals.timers import call_people, to_remind
 from store.schema import decisions, notices, proposals
-from store.timers import call_people, to_remind
 from tests.integration.conftest import NOW, _new_proposal, _store_proposal
 
 KIND = NewShape("5a9e", "invoice", {"operation": "orders:generate_invoice"}, "An invoice", "R1")

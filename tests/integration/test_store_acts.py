@@ -15,7 +15,7 @@ from store.proposals.comments import add_remark, keep_message, remarks_of
 from store.proposals.details import dossier, edition_at, in_thread
 from store.proposals.proposals import get_proposal, touch
 from store.schema import bundles, proposals
-from store.trust_tables import ledger
+from store.schema.graduation import ledger
 
 MAYA, JONAS = "U0MAYA00001", "U0JONAS0001"
 LINE = {"text": "A line.", "blocks": []}

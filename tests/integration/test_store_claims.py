@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from store import Store, open_store
-from store.cards import card_drawn, card_not_drawn, claim_cards, untold
 from store.decisions import decide
 from store.events.events import claim_events, finish_event, get_event, insert_events, postpone_event
 from store.events.rule_firings import claim_firings, conclude_firing, keep_rules
+from store.messages.cards import card_drawn, card_not_drawn, claim_cards, untold
 from store.models import (
     CallState,
     Decision,

@@ -11,7 +11,6 @@ from sqlalchemy import Connection
 
 from store import Store, open_store
 from store.decisions import all_decisions, decide
-from store.doubt import claim_unknown
 from store.models import (
     CallState,
     Decision,
@@ -29,6 +28,7 @@ from store.proposals.execution import (
     release_claims,
 )
 from store.proposals.proposals import advance, get_proposal
+from store.proposals.unknown import claim_unknown
 from tests.store_beside import beside
 
 MINUTE = timedelta(minutes=1)

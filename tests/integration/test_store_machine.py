@@ -28,9 +28,8 @@ from hypothesis.stateful import (
 from sqlalchemy import Connection
 
 from store import Store, open_store
-from store.cards import card_drawn, claim_cards
 from store.decisions import all_decisions, decide
-from store.doubt import claim_unknown
+from store.messages.cards import card_drawn, claim_cards
 from store.models import (
     CallState,
     Decision,
@@ -51,6 +50,7 @@ from store.proposals.execution import (
     release_claims,
 )
 from store.proposals.proposals import add_proposal, advance, all_proposals, get_proposal, trail
+from store.proposals.unknown import claim_unknown
 
 S = ProposalState
 LEASE = timedelta(seconds=60)

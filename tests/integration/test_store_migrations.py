@@ -18,7 +18,7 @@ from store import open_store
 from store.engine import migrate
 from store.engine.dialects import make_engine
 from store.engine.errors import StoreTooNew
-from store.trust_tables import metadata
+from store.schema.graduation import metadata
 
 ROOT = Path(__file__).parents[2]
 

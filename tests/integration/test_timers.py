@@ -17,8 +17,8 @@ from bot.slack.client import SlackNoAnswer
 from store.decisions import decide
 from store.models import Decision, Proposal, ProposalState, Verdict
 from store.proposals.proposals import get_proposal, touch, trail
+from store.proposals.timers import call_people, expire
 from store.schema import notices
-from store.timers import call_people, expire
 from tests.line_fixture import MAYA, START, line
 
 BERLIN = ZoneInfo("Europe/Berlin")

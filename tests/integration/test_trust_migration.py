@@ -20,7 +20,7 @@ from store.models.details import Dossier
 from store.models.graduation import Past
 from store.proposals.details import dossier
 from store.proposals.proposals import get_proposal
-from store.trust_tables import metadata
+from store.schema.graduation import metadata
 from tests.integration.conftest import _new_proposal
 
 ROWS = (

@@ -13,8 +13,8 @@ from bot.graduation.gate import still_of
 from store import Store
 from store.acts import Act
 from store.decisions import Terms, decide
-from store.gate import ask_instead, last_human, note_human
 from store.graduation.case_kinds import all_shapes, change
+from store.graduation.gate import ask_instead, last_human, note_human
 from store.models import CallState, Decision, Mode, NewProposal, Proposal, ProposalState, ShapeState, Verdict
 from store.models.graduation import Shape, Still
 from store.proposals.execution import begin_call, claim_approved, end_call, finish_execution

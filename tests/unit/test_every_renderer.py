@@ -17,18 +17,19 @@ from hypothesis import strategies as st
 
 import bot.cards
 from bot.approvals.results import Answer, Came
-from bot.bundles import _summed
-from bot.cards import health, reasons, status, thread, trust_list
+from bot.cards import reasons, thread, trust_list
 from bot.demo.blockkit import lint_blocks, lint_message, lint_view
 from bot.forms import modal as forms
 from bot.forms.search import proposable
+from bot.listeners.bundles import _summed
 from bot.listeners.thread_commands import Asked
-from bot.threads import Said, Threads
+from bot.listeners.threads import Said, Threads
 from bot.ui import bundle as on_bundle
 from bot.ui import (
     bundle_review,
     card_buttons,
     card_modals,
+    card_status,
     code,
     details,
     digest,
@@ -37,6 +38,7 @@ from bot.ui import (
     home,
     lists,
     rules_page,
+    status_page,
     text,
 )
 from bot.ui.card import card, copy_of
@@ -66,7 +68,7 @@ _PERSON = st.sampled_from(PEOPLE)
 _WAITING = st.lists(proposals(), min_size=1, max_size=4)
 _COUNT = st.integers(0, 10**6)
 _LINKS = st.just({"p234567abcdef": LINK})
-_PAUSE = st.builds(health.Pause, _PERSON, st.just(NOW), TEXT)
+_PAUSE = st.builds(status_page.Pause, _PERSON, st.just(NOW), TEXT)
 _PAIRS = st.lists(st.tuples(TEXT, TEXT), max_size=4)
 _CHANGES = st.lists(st.tuples(TEXT, TEXT, TEXT), max_size=5).map(tuple)
 _SHOWN = st.builds(card, proposals(), views())
@@ -142,13 +144,13 @@ RENDERERS: Mapping[Callable[..., Any], Strategy] = {
         (digest.reminder, _WAITING, _LINKS),
         (digest.escalation, _WAITING, st.lists(_PERSON, max_size=2), _LINKS),
         (digest.digest, st.just(date(2026, 11, 20)), _NUMBERS, _COUNT, _DAYS),
-        (health.status_message, healths()),
-        (health.feed_line, healths()),
-        (health.automatic, st.none() | _PAUSE),
-        (health.paused_message, _PAUSE),
-        (health.resumed_message, _PERSON, _PAUSE),
-        (health.nothing_to_resume,),
-        (health.refused_message, TEXT.map(lambda said: ephemeral.refusal(said, said))),
+        (status_page.status_message, healths()),
+        (status_page.feed_line, healths()),
+        (status_page.automatic, st.none() | _PAUSE),
+        (status_page.paused_message, _PAUSE),
+        (status_page.resumed_message, _PERSON, _PAUSE),
+        (status_page.nothing_to_resume,),
+        (status_page.refused_message, TEXT.map(lambda said: ephemeral.refusal(said, said))),
         (home.home_view, homes()),
         (home.outside_view, TEXT),
         (home.help_message, st.just({"queue": "what waits"}), TEXT, st.just("queue")),
@@ -178,7 +180,7 @@ RENDERERS: Mapping[Callable[..., Any], Strategy] = {
          st.just([]) | bundles().map(lambda found: found.members)),
         (bundle_review.said_view, TEXT, TEXT),
         (rules_page.rules_message, st.lists(_RULE, max_size=8), _PAIRS, st.integers(-1, 3)),
-        (status.status, proposals(), views(), st.sampled_from([75, 300])),
+        (card_status.status, proposals(), views(), st.sampled_from([75, 300])),
         (thread.thread_line, recorded(), trails().map(lambda found: found[-1])),
         (graduation_notices.change_notice, _CHANGE),
         (graduation_notices.receipts_block, _RAN, st.just("tag")),

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot import cards
-from bot.cards.health import Health, Pause, Webhook, ago, paused_message, resumed_message, status_message
 from bot.demo.blockkit import lint_message, lint_view
 from bot.listeners.priority import next_card, rank
 from bot.listeners.screens import read_history
@@ -24,6 +23,7 @@ from bot.ui.lists import (
     queue_message,
     show_message,
 )
+from bot.ui.status_page import Health, Pause, Webhook, ago, paused_message, resumed_message, status_message
 from store.models import ProposalState, Transition
 from store.proposals.usd import worth
 from tests.card_strategies import NOW, PEOPLE, TEXT, a_proposal, assert_harmless, payload, proposals, views
