@@ -6,9 +6,9 @@ from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
 
-from bot.cards.trust_list import PLOT, TURN_OFF, TURN_ON
 from bot.listeners.graduation import TrustScreen
 from bot.slack.user import person_of
+from bot.ui.graduation_page import PLOT, TURN_OFF, TURN_ON
 from bot.ui.text import escape
 from store.engine.errors import StoreError
 

@@ -26,10 +26,10 @@ from bot.services import Parts
 from bot.slack.client import SlackNoAnswer
 from polar.client import PolarClient
 from store import Store, open_store
-from store.decisions import decide
 from store.events.events import get_event
 from store.events.rule_firings import keep_rules
 from store.models import Decision, NewEvent, Proposal, ProposalState, StoredEvent, Verdict
+from store.proposals.decisions import decide
 from store.proposals.proposals import all_proposals, get_proposal
 from store.schema import firings, subjects
 from tests.polar_fixture import Polar, running

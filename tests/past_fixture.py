@@ -22,12 +22,13 @@ from bot.pipeline.learn import Assessor
 from bot.rules.load import version_of
 from polar.events import Event
 from store import Store, open_store
-from store.decisions import decide
 from store.events.events import insert_events
 from store.events.rule_firings import keep_rules
 from store.graduation.case_kinds import SECRET, all_shapes, change
 from store.graduation.gate import put
 from store.graduation.learn import assess
+from store.graduation.outcomes import add_outcome
+from store.graduation.past_cases import draw_secret
 from store.models import (
     Decision,
     Mode,
@@ -41,9 +42,8 @@ from store.models import (
     Verdict,
 )
 from store.models.graduation import Outcome
-from store.outcomes import add_outcome
+from store.proposals.decisions import decide
 from store.proposals.proposals import get_proposal
-from store.replay import draw_secret
 from store.schema import marks, proposals
 
 MAYA = "U0MAYA"

@@ -7,13 +7,12 @@ from typing import Any
 
 from sqlalchemy import Connection, delete
 
-from store.acts import Act, NewEdition, assign, edit, hold, snooze
-from store.decisions import Terms, decide
 from store.engine.dialects import insert_new
 from store.events.events import insert_events, note_sighting
 from store.events.rule_firings import keep_rules
 from store.graduation.case_kinds import SECRET, change, note_shape
 from store.graduation.gate import put
+from store.graduation.outcomes import add_outcome
 from store.messages.bundles import put_in_bundle
 from store.messages.cards import card_drawn, claim_cards
 from store.messages.home_viewers import opened_home
@@ -33,8 +32,9 @@ from store.models import (
     Verdict,
 )
 from store.models.graduation import CaseHistory, GateInputs, Judged, Label, NewShape, Outcome, Past
-from store.outcomes import add_outcome
+from store.proposals.actions import Act, NewEdition, assign, edit, hold, snooze
 from store.proposals.comments import add_remark
+from store.proposals.decisions import Terms, decide
 from store.proposals.execution import begin_call, claim_approved, end_call, finish_execution
 from store.proposals.pending_approvals import Tap, leave_tap
 from store.schema import marks, viewers

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from bot.cards.reasons import presets
 from bot.services import Parts
 from bot.slack.user import Person
 from bot.ui import card_modals
+from bot.ui.decline_reasons import presets
 from bot.ui.ephemeral import gone
-from store.acts import (
+from store.engine.errors import StoreError
+from store.models import Proposal, ProposalState
+from store.proposals.actions import (
     Act,
     Came,
     NewEdition,
@@ -24,8 +26,6 @@ from store.acts import (
     release,
     snooze,
 )
-from store.engine.errors import StoreError
-from store.models import Proposal, ProposalState
 from store.proposals.proposals import get_proposal
 
 log = logging.getLogger(__name__)

@@ -18,9 +18,9 @@ from bot.ui import ephemeral
 from bot.ui.effects import does
 from polar.catalog import operations
 from polar.errors import PolarError
-from store.acts import Act, Came
 from store.models import NewProposal, PlannedCall, Proposal, ProposalKind, ProposalState
 from store.proposals import followups
+from store.proposals.actions import Act, Came
 from store.proposals.proposals import get_proposal
 
 log = logging.getLogger(__name__)

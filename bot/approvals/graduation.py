@@ -4,20 +4,20 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime
 
-from bot.cards.trust_list import left_today
 from bot.config.policy import Caps
 from bot.graduation import score
 from bot.graduation.eligibility import always_human, lacks
 from bot.services import Parts
 from bot.slack.user import Person
 from bot.ui.graduation_notices import Ran
+from bot.ui.graduation_page import left_today
 from polar.catalog import Risk
 from store.engine.errors import StoreError
+from store.graduation.automatic_runs import Receipt, receipts
 from store.graduation.case_kinds import all_shapes, change, find_shape, graduate
 from store.graduation.gate import note_human
 from store.models import ShapeState
 from store.models.graduation import Shape
-from store.receipts import Receipt, receipts
 
 log = logging.getLogger(__name__)
 

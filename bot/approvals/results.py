@@ -5,8 +5,8 @@ from enum import StrEnum
 
 from bot.ui import ephemeral
 from bot.ui.ephemeral import Whisper
-from store.decisions import Bar
 from store.models import Proposal, ProposalState
+from store.proposals.decisions import Bar
 
 
 class Came(StrEnum):

@@ -14,10 +14,10 @@ from bot.pipeline import confirm
 from bot.services import Parts, new_token
 from bot.slack.client import SlackError
 from bot.ui import ephemeral
-from store.decisions import barred, decide, take_back
 from store.engine.errors import StoreError
 from store.models import Decision, Proposal, ProposalState, Verdict
 from store.proposals import pending_approvals
+from store.proposals.decisions import barred, decide, take_back
 from store.proposals.proposals import get_proposal
 
 log = logging.getLogger(__name__)

@@ -24,8 +24,8 @@ from bot.ui.graduation_notices import duration, money
 from bot.ui.text import clean
 from store import open_store
 from store.engine.errors import StoreError
+from store.graduation.past_cases import draw_secret, kinds, past_cases
 from store.models.graduation import NewShape, PastCase
-from store.replay import draw_secret, kinds, past_cases
 
 _UNKNOWN_SECRET = b"nothing has been drawn yet"
 _WIDEST = 62

@@ -15,12 +15,12 @@ from bot.config.settings import SettingsError, load_settings
 from bot.forms.redaction import redacted
 from bot.ui.graduation_notices import BLIND, WITHHELD
 from store import open_store
-from store.decisions import all_decisions
 from store.engine.errors import StoreError
 from store.events.events import all_events
 from store.models import Decision, PlannedCall
 from store.models.details import Edition, Remark
 from store.proposals.comments import remarks_of
+from store.proposals.decisions import all_decisions
 from store.proposals.details import decisions_of, editions_of
 from store.proposals.proposals import all_proposals, trail
 

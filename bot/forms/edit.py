@@ -22,8 +22,8 @@ from bot.proposals.undo import as_polar_call
 from bot.services import Parts
 from bot.slack.user import Person
 from polar.catalog import Call, operations
-from store.acts import NewEdition
 from store.models import PlannedCall, Proposal, ProposalKind
+from store.proposals.actions import NewEdition
 
 Change = tuple[str, str, str]  # label, before, now
 

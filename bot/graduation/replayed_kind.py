@@ -15,7 +15,9 @@ from store.models import PlannedCall, ShapeState
 from store.models.graduation import NewShape, Shape, Spent
 
 _IDLE_AFTER = timedelta(days=180)
-_LEARNT_FROM = 300  # the newest approved cases that the novelty gate compares with, as in store.labels
+_LEARNT_FROM = (
+    300  # the newest approved cases that the novelty gate compares with, as in store.graduation.labels
+)
 
 
 @dataclass(slots=True)

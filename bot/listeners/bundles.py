@@ -13,7 +13,6 @@ from bot.approvals.actions import Acting
 from bot.approvals.results import Answer, Came
 from bot.approvals.service import Desk
 from bot.cards import gone
-from bot.cards.reasons import REASON_ALL
 from bot.listeners.buttons import done_or_kept
 from bot.services import Parts
 from bot.slack.client import SlackError
@@ -32,6 +31,7 @@ from bot.ui.bundle_review import (
     said_view,
 )
 from bot.ui.bundling import one_by_one
+from bot.ui.decline_reasons import REASON_ALL
 from bot.ui.text import clean, escape
 from store.engine.errors import StoreError
 from store.messages.bundles import close_bundle, get_bundle, give_own_card

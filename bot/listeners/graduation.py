@@ -6,16 +6,6 @@ from datetime import datetime
 
 from bot import cards
 from bot.approvals.graduation import Trust
-from bot.cards.trust_list import (
-    PAGE,
-    TURN_OFF,
-    TURN_ON,
-    KindLine,
-    TrustPage,
-    home_section,
-    left_today,
-    trust_message,
-)
 from bot.graduation import score, spot_checks
 from bot.graduation.eligibility import always_human, lacks, opted_in, standard_of
 from bot.graduation.history import events, in_words, points
@@ -25,6 +15,16 @@ from bot.services import Parts
 from bot.slack.client import SlackError, SlackRefused
 from bot.slack.user import Person
 from bot.ui.graduation_notices import receipts_block
+from bot.ui.graduation_page import (
+    PAGE,
+    TURN_OFF,
+    TURN_ON,
+    KindLine,
+    TrustPage,
+    home_section,
+    left_today,
+    trust_message,
+)
 from bot.ui.text import Block, clean, escape
 from polar.catalog import Risk
 from store.engine.errors import StoreError

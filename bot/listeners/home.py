@@ -28,8 +28,8 @@ from bot.ui.card import APPROVE, DECLINE
 from bot.ui.home import HOME_LOOK, HOME_OPEN, Home, home_view, outside_view
 from bot.ui.text import Block, escape
 from store.engine.errors import StoreError
-from store.listing import candidates, queue, today
 from store.messages.home_viewers import claim_drawing, forget_viewer, home_viewers, opened_home
+from store.proposals.lists import candidates, queue, today
 from store.proposals.proposals import count_proposals, get_proposal
 
 log = logging.getLogger(__name__)

@@ -33,9 +33,9 @@ from bot.ui.status_page import (
 )
 from bot.ui.text import escape
 from store.events.rule_stats import rule_activity
-from store.listing import beginning, history, mine, queue, whole
+from store.graduation.pause import Paused, pause, paused, resume
 from store.models import Proposal
-from store.pause import Paused, pause, paused, resume
+from store.proposals.lists import beginning, history, mine, queue, whole
 from store.proposals.proposals import count_proposals
 
 _USER = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>")
@@ -46,7 +46,7 @@ _LONGEST = 200  # of what is looked for, and of why something is paused
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """Whose past is looked for: `by` as in `store.listing.history`, `about` in words for the heading."""
+    """Whose past is looked for: `by` as in the store's `history`, `about` in words for the heading."""
 
     by: str
     value: str

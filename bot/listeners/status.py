@@ -7,9 +7,9 @@ from bot.last_errors import LastErrors
 from bot.services import Parts
 from bot.ui.status_page import Health, Pause, Webhook
 from polar.client import VERSION
+from store.graduation.pause import Paused, paused
 from store.messages.backlog import Arrival, flow
 from store.models import ProposalState
-from store.pause import Paused, paused
 from store.proposals.proposals import count_proposals
 
 

@@ -7,10 +7,10 @@ from bot.proposals.undo import can_undo
 from bot.services import Parts
 from bot.slack.client import SlackError
 from bot.ui.score_line import audited, score_line
-from store.decisions import approvals
 from store.graduation.case_kinds import get_shape
 from store.models import Proposal, ProposalKind, ProposalState
 from store.proposals.comments import reasons_of
+from store.proposals.decisions import approvals
 from store.proposals.proposals import get_proposal
 
 _MONEY_AT_STAKE = frozenset({ProposalState.PENDING, ProposalState.APPROVED})

@@ -18,9 +18,9 @@ from bot.services import LEASE, Parts, new_token
 from bot.slack.client import SlackError
 from bot.ui import ephemeral
 from polar.catalog import Operation, Risk, operations
-from store.decisions import Bar, Terms, approvals, barred, decide
 from store.engine.errors import StoreError
 from store.models import Call, Decision, NewProposal, Proposal, Verdict
+from store.proposals.decisions import Bar, Terms, approvals, barred, decide
 from store.proposals.editions import restate, withdraw
 from store.proposals.pending_approvals import Tap, claim_taps, close_tap, leave_taps, put_off_tap
 from store.proposals.proposals import get_proposal, touch

@@ -11,9 +11,9 @@ from polar.catalog import Call as PolarCall
 from polar.catalog import operations
 from polar.events import Event
 from store.events.customer_history import Done, done_for_customer
+from store.graduation.outcomes import add_outcome
 from store.models import Call, OutcomeKind, StoredEvent
 from store.models.graduation import Outcome
-from store.outcomes import add_outcome
 
 log = logging.getLogger(__name__)
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from bot.slack.client import Slack, SlackError
 from store import Store
-from store.listing import card_places
 from store.models import Proposal
+from store.proposals.lists import card_places
 
 log = logging.getLogger(__name__)
 

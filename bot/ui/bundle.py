@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from bot.cards.reasons import reasons_select
 from bot.ui.bundling import one_by_one
+from bot.ui.decline_reasons import reasons_select
 from bot.ui.effects import does, risk_words
 from bot.ui.message import Message
 from bot.ui.text import (

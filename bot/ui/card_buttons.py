@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from bot.cards.reasons import reason_select
+from bot.ui.decline_reasons import reason_select
 from bot.ui.message import CardView
 from bot.ui.text import Block, Element, clean
 from store.models import CallState, Proposal, ProposalKind, ProposalState

@@ -11,7 +11,7 @@ from store.models import Proposal, ProposalState, Transition
 
 BACK, NEXT = "back", "on"  # the ends of the action ids `WORD.back`, `WORD.on`; the value is what to show
 _TITLE = 150
-PAGE = 8  # proposals on one page, as in store.listing
+PAGE = 8  # proposals on one page, as in store.proposals.lists
 _STEPS_SHOWN = 12
 STANDS: Mapping[ProposalState, str] = {
     ProposalState.PENDING: "waits for a decision",

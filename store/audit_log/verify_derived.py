@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import Connection, Subquery, func, select
 
 from store.engine.dialects import in_pieces
+from store.graduation.pause import MARK
 from store.models import ProposalState, ShapeState
-from store.pause import MARK
 from store.schema import marks, proposals
 from store.schema.graduation import ledger, outcomes, shapes
 

@@ -24,9 +24,9 @@ from store.graduation.caps import (
     summed,
 )
 from store.graduation.case_kinds import change, demote, get_shape, hold_trust, note_shape
+from store.graduation.pause import paused
 from store.models import CallState, Decision, Mode, NewProposal, Proposal, ProposalState, ShapeState, Verdict
 from store.models.graduation import POLICY, PROGRAM, GateInputs, Judge, Judged, NewShape, Still
-from store.pause import paused
 from store.proposals.proposals import advance, get_proposal, insert_proposal
 from store.schema import decisions, marks
 
@@ -118,7 +118,7 @@ def _run(connection: Connection, proposal: NewProposal, judged: Judged) -> None:
 def heard(connection: Connection, decision: Decision, proposal: Proposal) -> None:
     """A person has decided: what runs on its own may go on for a while, and a bad audit ends it at once.
 
-    Called by `store.decisions.decide`, in its transaction, with the proposal as it was.
+    Called by `store.proposals.decisions.decide`, in its transaction, with the proposal as it was.
     """
     note_human(connection, decision.actor, decision.at)
     if proposal.mode != Mode.AUDIT or proposal.shape is None:

@@ -10,12 +10,12 @@ from sqlalchemy import Connection, select, update
 
 from store.engine.dialects import insert_new
 from store.graduation.case_kinds import get_shape, graduate
-from store.labels import relabel, tally
+from store.graduation.labels import relabel, tally
+from store.graduation.past_cases import draw_secret, past_cases
 from store.messages.outbox import add_notice
 from store.models import ProposalKind, ProposalState, ShapeState
 from store.models.graduation import PROGRAM, Assessor, LastOffer
 from store.proposals.proposals import advance, propose_by_hand
-from store.replay import draw_secret, past_cases
 from store.schema import marks, proposals
 from store.schema.graduation import labels, ledger, shapes
 

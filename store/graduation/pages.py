@@ -9,9 +9,9 @@ from sqlalchemy import ColumnElement, Connection, func, or_, select
 
 from store.graduation.caps import day, of_shape, spent
 from store.graduation.case_kinds import read_shape
+from store.graduation.pause import Paused, paused
 from store.models import ShapeState
 from store.models.graduation import Change, Course, Shape, Spent
-from store.pause import Paused, paused
 from store.schema.graduation import labels, ledger, shapes
 
 _MOST_POINTS, _MOST_CHANGES = 5_000, 200

@@ -4,9 +4,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from store.acts import keep_edition, replace_calls
 from store.audit_log.log import append, fingerprint
 from store.models import NewProposal, Proposal, ProposalState, RemarkKind
+from store.proposals.actions import keep_edition, replace_calls
 from store.proposals.comments import add_remark
 from store.proposals.execution import WORKER
 from store.proposals.proposals import advance, get_proposal, lock_proposal, touch

@@ -11,13 +11,13 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select, update
 
-from store.acts import Act, Came
 from store.audit_log.log import append
-from store.decisions import Terms, decide
+from store.graduation.outcomes import asked_to_undo
 from store.models import CallState, Decision, NewProposal, Proposal, ProposalState, RemarkKind, Verdict
 from store.models.graduation import POLICY
-from store.outcomes import asked_to_undo
+from store.proposals.actions import Act, Came
 from store.proposals.comments import add_remark
+from store.proposals.decisions import Terms, decide
 from store.proposals.proposals import advance, get_proposal, insert_proposal, lock_proposal, touch
 from store.proposals.undo import settle_undo
 from store.proposals.unknown import after_doubt, claim_doubt

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, insert, 
 
 from store.audit_log.log import append, fingerprint
 from store.engine.dialects import insert_new
+from store.graduation.outcomes import came_of
 from store.models import (
     TRANSITIONS,
     Call,
@@ -23,7 +24,6 @@ from store.models import (
     ProposalState,
     Transition,
 )
-from store.outcomes import came_of
 from store.schema import calls, events, firings, proposals, transitions
 
 # Built once: every proposal needs them.

@@ -13,8 +13,8 @@ import pytest
 
 from bot.app import Running
 from bot.demo.slack.state import Message
-from store.decisions import all_decisions
 from store.models import Decision, Proposal
+from store.proposals.decisions import all_decisions
 from tests.e2e.app_harness import (
     SIGNING_SECRET,
     World,

@@ -12,8 +12,8 @@ from bot.app import Running
 from bot.demo.polar.errors import rule
 from bot.demo.polar.handlers import HANDLERS
 from bot.demo.slack.state import Message, View
-from store.decisions import all_decisions
 from store.models import Decision, ProposalState
+from store.proposals.decisions import all_decisions
 from store.proposals.proposals import all_proposals
 from store.schema import taps
 from tests.e2e.app_harness import (

@@ -16,8 +16,8 @@ from bot.listeners.home import HomeTab
 from bot.listeners.screens import Screens
 from bot.listeners.status import Feed
 from bot.slack.permalinks import Links
+from store.graduation.pause import paused
 from store.models import ProposalState
-from store.pause import paused
 from tests.e2e.app_harness import DORA, JONAS, LENA, MAYA, World, eventually, proposals, words_of, world
 
 CASE = "order.paid"

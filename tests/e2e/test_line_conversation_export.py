@@ -11,7 +11,7 @@ import pytest
 from bot.approvals.actions import wake_snoozed
 from bot.cli import export
 from bot.demo.slack.people import App
-from store.acts import Act, snooze
+from store.proposals.actions import Act, snooze
 from tests.e2e.app_harness import JONAS, LENA, MAYA, World, eventually, world
 from tests.talk_fixture import choose, everything, id_of, in_thread, send
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bot.demo.polar.webhooks import WebhookEvent
-from store.decisions import all_decisions
+from store.proposals.decisions import all_decisions
 from tests.e2e.app_harness import CASES as EVERY
 from tests.e2e.app_harness import JONAS, LENA, MAYA, World, proposals, words_of, world
 

@@ -12,8 +12,8 @@ import pytest
 from bot.app import Running
 from bot.demo.slack.people import App
 from bot.demo.slack.state import Message
+from store.graduation.pause import paused
 from store.models import Proposal
-from store.pause import paused
 from tests.e2e.app_harness import (
     JONAS,
     MAYA,

@@ -13,9 +13,9 @@ from bot.demo.child import free_port
 from bot.demo.polar.endpoints import TABLE
 from bot.demo.polar.webhooks import WebhookEvent
 from store.audit_log.verify import verify
-from store.decisions import all_decisions
 from store.graduation.case_kinds import all_shapes
 from store.models import ProposalState, Verdict
+from store.proposals.decisions import all_decisions
 from tests.e2e.app_harness import CASES, JONAS, MAYA, World, eventually, proposals, world
 from tests.store_beside import emptied_postgres
 

@@ -23,9 +23,9 @@ from bot.proposals.undo import NO_UNDO, as_polar_call, can_undo
 from bot.slack.user import Person
 from bot.ui import ephemeral
 from bot.ui.card_buttons import can_be_taken_back
-from store.decisions import take_back
 from store.models import CallState, NewProposal, PlannedCall, Proposal, ProposalState, RemarkKind, Transition
 from store.proposals.comments import remarks_of
+from store.proposals.decisions import take_back
 from store.proposals.proposals import get_proposal, insert_proposal, trail
 from store.schema import notices
 from tests.line_fixture import MAYA, Line, line

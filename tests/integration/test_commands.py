@@ -29,8 +29,8 @@ from polar.catalog import event_types
 from store import Store, open_store
 from store.events.rule_firings import keep_rules
 from store.events.rule_stats import RuleActivity, rule_activity
+from store.graduation.pause import paused
 from store.models import Firing, FiringState, NewEvent
-from store.pause import paused
 from store.proposals.proposals import add_proposal
 from tests.slack_fixture import MAYA, OMAR, no_wait, served, web_client
 

@@ -15,11 +15,11 @@ from sqlalchemy import Connection, create_engine, select
 
 from bot.config.policy import ends
 from store import Store
-from store.acts import Act, NewEdition, edit
-from store.decisions import Bar, Terms, all_decisions, approvals, barred, decide, take_back
 from store.engine.errors import StoreFailed
 from store.messages.cards import card_drawn, claim_cards
 from store.models import CallState, Decision, NewProposal, PlannedCall, ProposalState, Verdict
+from store.proposals.actions import Act, NewEdition, edit
+from store.proposals.decisions import Bar, Terms, all_decisions, approvals, barred, decide, take_back
 from store.proposals.details import decisions_of, edition_at
 from store.proposals.editions import restate, withdraw
 from store.proposals.execution import begin_call, claim_approved, end_call, finish_execution

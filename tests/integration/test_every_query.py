@@ -15,7 +15,6 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 import store
-from store.acts import Act
 from store.audit_log.log import head
 from store.engine.dialects import make_engine
 from store.events.rule_firings import Conclusion
@@ -39,6 +38,7 @@ from store.models import (
     Verdict,
 )
 from store.models.graduation import Outcome, Still
+from store.proposals.actions import Act
 from store.proposals.pending_approvals import Tap
 from store.proposals.proposals import get_proposal
 from tests.whole_past import (

@@ -17,9 +17,9 @@ from bot.services import Parts
 from polar.client import PolarClient
 from polar.events import parse
 from store import Store
-from store.decisions import decide
 from store.engine.store import open_store
 from store.models import Call, CallState, Decision, NewProposal, PlannedCall, Proposal, ProposalState, Verdict
+from store.proposals.decisions import decide
 from store.proposals.execution import SentCall, calls_sent_since
 from store.proposals.proposals import get_proposal, insert_proposal
 from tests.polar_fixture import Polar, running

@@ -14,15 +14,15 @@ from bot.demo.polar import stock
 from bot.demo.polar.orders import tell_order
 from bot.pipeline import execute
 from bot.pipeline.learn import Assessor
-from store.decisions import decide
+from store.graduation.automatic_runs import receipts
 from store.graduation.case_kinds import SECRET, all_shapes
+from store.graduation.labels import recompute
 from store.graduation.pages import kinds_page
-from store.labels import recompute
+from store.graduation.pause import pause, resume
 from store.models import Decision, Mode, Proposal, ProposalKind, ProposalState, ShapeState, Verdict
 from store.models.graduation import Shape
-from store.pause import pause, resume
+from store.proposals.decisions import decide
 from store.proposals.proposals import get_proposal
-from store.receipts import receipts
 from store.schema import marks
 from store.schema.graduation import labels, ledger, shapes
 from tests.line_fixture import MAYA, Line, line

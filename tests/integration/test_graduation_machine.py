@@ -29,14 +29,14 @@ from hypothesis.stateful import (
 from bot.graduation.gate import Gate, still_of
 from bot.pipeline.learn import Assessor
 from store import Store, open_store
-from store.acts import Act, NewEdition, edit
-from store.decisions import decide
 from store.events.events import insert_events
 from store.events.rule_firings import keep_rules
 from store.graduation.case_kinds import all_shapes, change, get_shape
 from store.graduation.gate import note_human, put
+from store.graduation.labels import recompute
 from store.graduation.learn import assess
-from store.labels import recompute
+from store.graduation.outcomes import add_outcome
+from store.graduation.pause import pause, paused, resume
 from store.models import (
     CallState,
     Decision,
@@ -49,8 +49,8 @@ from store.models import (
     Verdict,
 )
 from store.models.graduation import Outcome
-from store.outcomes import add_outcome
-from store.pause import pause, paused, resume
+from store.proposals.actions import Act, NewEdition, edit
+from store.proposals.decisions import decide
 from store.proposals.editions import restate
 from store.proposals.execution import (
     begin_call,

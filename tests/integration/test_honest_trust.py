@@ -21,14 +21,14 @@ from bot.ui.card import CardView, card
 from bot.ui.details import details_view
 from bot.ui.lists import row, show_message
 from bot.ui.score_line import audited, score_line
-from store.acts import Act
 from store.audit_log.explain import explained
 from store.audit_log.verify import verify
-from store.decisions import decide
 from store.events.customer_history import done_for_customer
 from store.graduation.case_kinds import get_shape
+from store.graduation.labels import recompute
 from store.graduation.learn import assess
-from store.labels import recompute
+from store.graduation.outcomes import add_outcome
+from store.graduation.past_cases import past_cases
 from store.models import (
     CallState,
     Decision,
@@ -41,14 +41,14 @@ from store.models import (
     Verdict,
 )
 from store.models.graduation import Outcome
-from store.outcomes import add_outcome
+from store.proposals.actions import Act
+from store.proposals.decisions import decide
 from store.proposals.details import decisions_of, dossier
 from store.proposals.editions import restate
 from store.proposals.execution import begin_call, claim_approved, end_call, finish_execution
 from store.proposals.followups import undo
 from store.proposals.pending_approvals import Tap
 from store.proposals.proposals import get_proposal
-from store.replay import past_cases
 from store.schema import proposals
 from store.schema.graduation import labels, shapes
 from tests.line_fixture import line

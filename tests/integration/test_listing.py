@@ -20,12 +20,12 @@ from bot.slack.client import SlackNotSent
 from bot.slack.permalinks import Links
 from bot.slack.rate_limit import Pace
 from store import Store
-from store.decisions import decide
-from store.listing import PAGE, beginning, candidates, card_places, history, mine, queue, today
+from store.graduation.pause import Paused, pause, paused, resume
 from store.messages.backlog import flow
 from store.messages.home_viewers import claim_drawing, forget_viewer, home_viewers, opened_home
 from store.models import Decision, Mode, NewProposal, Proposal, ProposalState, Verdict
-from store.pause import Paused, pause, paused, resume
+from store.proposals.decisions import decide
+from store.proposals.lists import PAGE, beginning, candidates, card_places, history, mine, queue, today
 from store.proposals.proposals import count_proposals, get_proposal
 from store.schema import bundles, events
 

@@ -6,7 +6,6 @@ from itertools import pairwise
 from typing import Any
 
 from store import Store
-from store.decisions import decide
 from store.messages.bundles import bundle_drawn, claim_outgoing, get_bundle, give_own_card, put_in_bundle
 from store.messages.cards import card_drawn, claim_cards
 from store.messages.outbox import (
@@ -18,6 +17,7 @@ from store.messages.outbox import (
     notice_sent,
 )
 from store.models import Decision, ProposalState, Verdict
+from store.proposals.decisions import decide
 from store.proposals.proposals import advance, get_proposal, touch
 
 MINUTE = timedelta(minutes=1)

@@ -22,8 +22,8 @@ from store import open_store
 from store.audit_log.explain import explained
 from store.audit_log.log import head
 from store.audit_log.verify import Verified, verify
-from store.decisions import decide
 from store.models import Decision, Mode, ProposalState, Verdict
+from store.proposals.decisions import decide
 from tests.line_fixture import MAYA, START, Line, line
 from tests.past_fixture import past
 

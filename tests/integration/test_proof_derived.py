@@ -18,10 +18,10 @@ from store.audit_log.explain import explained
 from store.audit_log.log import canonical, row_hash
 from store.audit_log.verify import verify
 from store.graduation.gate import ask_instead
+from store.graduation.outcomes import add_outcome
+from store.graduation.pause import pause
 from store.models import Mode, OutcomeKind, ProposalState
 from store.models.graduation import Outcome
-from store.outcomes import add_outcome
-from store.pause import pause
 from store.proposals.execution import begin_call, claim_approved, finish_execution
 from tests.past_fixture import MAYA, Past, past
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from bot.config.policy import Policy
 from bot.graduation.replay import replay
+from store.graduation.past_cases import draw_secret, kinds, past_cases
 from store.models import OutcomeKind, Verdict
-from store.replay import draw_secret, kinds, past_cases
 from tests.past_fixture import Past, past
 
 _STEPS = st.lists(

@@ -11,10 +11,8 @@ import pytest
 from sqlalchemy import Connection, select, text
 
 from store import Store, open_store
-from store.acts import Act, due_snoozes, snooze
 from store.audit_log.log import append
 from store.audit_log.verify import verify
-from store.decisions import Terms, approvals, decide
 from store.engine import dialects
 from store.engine.dialects import make_engine, take_turn
 from store.graduation.caps import ALL, day, spent
@@ -25,6 +23,8 @@ from store.messages.bundles import claim_outgoing
 from store.messages.cards import card_drawn
 from store.models import CallState, Decision, Mode, NewProposal, Proposal, ProposalState, ShapeState, Verdict
 from store.models.graduation import GateInputs, Judged, NewShape, Past
+from store.proposals.actions import Act, due_snoozes, snooze
+from store.proposals.decisions import Terms, approvals, decide
 from store.proposals.editions import restate
 from store.proposals.execution import begin_call, claim_approved, end_call, finish_execution
 from store.proposals.proposals import all_proposals, get_proposal, touch

@@ -7,11 +7,22 @@ from typing import Any
 from sqlalchemy import Connection, select, update
 
 from store import Store
-from store.acts import PINNED, Act, NewEdition, assign, due_snoozes, edit, give_reason, hold, release, snooze
-from store.decisions import Terms, decide
 from store.messages.outbox import claim_notices
 from store.models import Decision, NewProposal, PlannedCall, Proposal, RemarkKind, Verdict
+from store.proposals.actions import (
+    PINNED,
+    Act,
+    NewEdition,
+    assign,
+    due_snoozes,
+    edit,
+    give_reason,
+    hold,
+    release,
+    snooze,
+)
 from store.proposals.comments import add_remark, keep_message, remarks_of
+from store.proposals.decisions import Terms, decide
 from store.proposals.details import dossier, edition_at, in_thread
 from store.proposals.proposals import get_proposal, touch
 from store.schema import bundles, proposals

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from store import Store, open_store
-from store.decisions import decide
 from store.events.events import claim_events, finish_event, get_event, insert_events, postpone_event
 from store.events.rule_firings import claim_firings, conclude_firing, keep_rules
 from store.messages.cards import card_drawn, card_not_drawn, claim_cards, untold
@@ -24,6 +23,7 @@ from store.models import (
     Proposal,
     Verdict,
 )
+from store.proposals.decisions import decide
 from store.proposals.execution import release_claims
 from store.proposals.proposals import add_proposal, get_proposal
 from tests.store_beside import beside

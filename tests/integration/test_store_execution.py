@@ -10,7 +10,6 @@ import pytest
 from sqlalchemy import Connection
 
 from store import Store, open_store
-from store.decisions import all_decisions, decide
 from store.models import (
     CallState,
     Decision,
@@ -19,6 +18,7 @@ from store.models import (
     ProposalState,
     Verdict,
 )
+from store.proposals.decisions import all_decisions, decide
 from store.proposals.execution import (
     begin_call,
     claim_approved,

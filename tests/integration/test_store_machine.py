@@ -28,7 +28,6 @@ from hypothesis.stateful import (
 from sqlalchemy import Connection
 
 from store import Store, open_store
-from store.decisions import all_decisions, decide
 from store.messages.cards import card_drawn, claim_cards
 from store.models import (
     CallState,
@@ -41,6 +40,7 @@ from store.models import (
     Transition,
     Verdict,
 )
+from store.proposals.decisions import all_decisions, decide
 from store.proposals.execution import (
     begin_call,
     claim_approved,

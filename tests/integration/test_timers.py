@@ -14,8 +14,8 @@ from bot.config.policy import Policy, Schedule
 from bot.demo.polar.orders import tell_order
 from bot.pipeline.timers import close_late, escalate, morning, quiet_until, remind
 from bot.slack.client import SlackNoAnswer
-from store.decisions import decide
 from store.models import Decision, Proposal, ProposalState, Verdict
+from store.proposals.decisions import decide
 from store.proposals.proposals import get_proposal, touch, trail
 from store.proposals.timers import call_people, expire
 from store.schema import notices

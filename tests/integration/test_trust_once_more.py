@@ -11,16 +11,16 @@ from sqlalchemy import Connection, update
 from bot.config.policy import Policy, Trust
 from bot.graduation.gate import still_of
 from store import Store
-from store.acts import Act
-from store.decisions import Terms, decide
 from store.graduation.case_kinds import all_shapes, change
 from store.graduation.gate import ask_instead, last_human, note_human
+from store.graduation.past_cases import past_cases
 from store.models import CallState, Decision, Mode, NewProposal, Proposal, ProposalState, ShapeState, Verdict
 from store.models.graduation import Shape, Still
+from store.proposals.actions import Act
+from store.proposals.decisions import Terms, decide
 from store.proposals.execution import begin_call, claim_approved, end_call, finish_execution
 from store.proposals.followups import retry
 from store.proposals.proposals import get_proposal
-from store.replay import past_cases
 from store.schema import proposals
 from tests.past_fixture import MAYA, Past, past
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.cards.reasons import OTHER, presets, reason_select
 from bot.demo.blockkit import lint_message, lint_view
 from bot.ui import card_modals
 from bot.ui.code import code, public, toml
+from bot.ui.decline_reasons import OTHER, presets, reason_select
 from bot.ui.details import details_view
 from polar.catalog import operations
 from store.models import (

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import bot.cards
 from bot.approvals.results import Answer, Came
-from bot.cards import reasons, thread, trust_list
+from bot.cards import thread
 from bot.demo.blockkit import lint_blocks, lint_message, lint_view
 from bot.forms import modal as forms
 from bot.forms.search import proposable
@@ -31,10 +31,12 @@ from bot.ui import (
     card_modals,
     card_status,
     code,
+    decline_reasons,
     details,
     digest,
     ephemeral,
     graduation_notices,
+    graduation_page,
     home,
     lists,
     rules_page,
@@ -78,8 +80,8 @@ _PAGES = st.builds(
 
 
 @st.composite
-def _kinds(draw: st.DrawFn) -> trust_list.KindLine:
-    return trust_list.KindLine(
+def _kinds(draw: st.DrawFn) -> graduation_page.KindLine:
+    return graduation_page.KindLine(
         hash=f"{draw(st.integers(0, 2**64)):064x}",
         words=draw(TEXT),
         risk="R1",
@@ -91,15 +93,15 @@ def _kinds(draw: st.DrawFn) -> trust_list.KindLine:
         left=draw(TEXT),
         changed_at=draw(st.none() | st.just(NOW)),
         cause=draw(TEXT),
-        button=draw(st.sampled_from(["", trust_list.TURN_ON, trust_list.TURN_OFF])),
+        button=draw(st.sampled_from(["", graduation_page.TURN_ON, graduation_page.TURN_OFF])),
         below=draw(st.booleans()),
         fell=draw(st.none() | st.tuples(st.just(NOW), TEXT)),
     )
 
 
-_KINDS = st.lists(_kinds(), max_size=trust_list.PAGE, unique_by=lambda kind: kind.hash[:12])
+_KINDS = st.lists(_kinds(), max_size=graduation_page.PAGE, unique_by=lambda kind: kind.hash[:12])
 _TRUST = st.builds(
-    trust_list.TrustPage, _KINDS, _COUNT, _COUNT, st.booleans(), _COUNT,
+    graduation_page.TrustPage, _KINDS, _COUNT, _COUNT, st.booleans(), _COUNT,
     about=TEXT.map(lambda said: " ".join(said.split())[:100]), paused_by=st.none() | _PERSON,
     rules=st.lists(TEXT, max_size=3), told=TEXT,
 )  # fmt: skip
@@ -174,8 +176,8 @@ RENDERERS: Mapping[Callable[..., Any], Strategy] = {
         (lists.content, _SHOWN.map(lambda message: message.blocks), st.just("tag")),
         (lists.show_message, proposals(), _SHOWN, trails(), st.sampled_from([None, LINK])),
         (lists.not_found_message, TEXT, st.lists(st.just("p1"), max_size=7)),
-        (reasons.reason_select, proposals()),
-        (reasons.reasons_select, proposals(), st.just("b1")),
+        (decline_reasons.reason_select, proposals()),
+        (decline_reasons.reasons_select, proposals(), st.just("b1")),
         (bundle_review.review_view, _REVIEW, bundles().map(lambda found: found.members),
          st.just([]) | bundles().map(lambda found: found.members)),
         (bundle_review.said_view, TEXT, TEXT),
@@ -184,8 +186,8 @@ RENDERERS: Mapping[Callable[..., Any], Strategy] = {
         (thread.thread_line, recorded(), trails().map(lambda found: found[-1])),
         (graduation_notices.change_notice, _CHANGE),
         (graduation_notices.receipts_block, _RAN, st.just("tag")),
-        (trust_list.trust_message, _TRUST),
-        (trust_list.home_section, _KINDS, _COUNT, _COUNT),
+        (graduation_page.trust_message, _TRUST),
+        (graduation_page.home_section, _KINDS, _COUNT, _COUNT),
         (forms.plain, TEXT, st.just(75)),
         (forms.notice, TEXT),
         (forms.modal, TEXT, st.just([]), st.just("d1"), TEXT),

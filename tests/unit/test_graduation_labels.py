@@ -8,7 +8,7 @@ import pytest
 
 from bot.graduation import labels
 from bot.graduation.labels import BROKEN, BULK, FAST, FORCED, RESTATED, YES, label
-from store.labels import UNSEEN
+from store.graduation.labels import UNSEEN
 from store.models import Decision, Mode, OutcomeKind, ProposalState, Verdict
 from store.models.graduation import CaseHistory, Outcome
 

@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.cards.trust_list import (
+from bot.commands import read_command
+from bot.demo.blockkit import lint_message, lint_view
+from bot.ui.graduation_page import (
     PAGE,
     TURN_OFF,
     TURN_ON,
@@ -16,8 +18,6 @@ from bot.cards.trust_list import (
     left_today,
     trust_message,
 )
-from bot.commands import read_command
-from bot.demo.blockkit import lint_message, lint_view
 from store.models import ShapeState
 
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
