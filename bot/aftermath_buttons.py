@@ -7,7 +7,6 @@ from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
-from bot import cards
 from bot.approvals.followups import Aftermath, Told
 from bot.services import Parts
 from bot.slack.client import SlackError
@@ -60,7 +59,7 @@ class AftermathButtons:
         try:
             return await press(person, str(action.get("value", "")).partition(":")[0])
         except StoreError as error:
-            return cards.not_stored(str(error))
+            return ephemeral.not_stored(str(error))
         except Exception:  # Bolt must not turn this into a second answer
             log.exception("a button failed")
             return ephemeral.BROKE

@@ -4,9 +4,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from bot import cards
 from bot.forms.service import Person
 from bot.listeners.screens import Screens
+from bot.ui.card import Message
+from bot.ui.home import help_message
 from store.schema.columns import readable
 
 _LONGEST = 500  # characters of a command that are read
@@ -22,7 +23,7 @@ class Command:
     """
 
     about: str
-    answer: "Callable[[Screens, Asked], Awaitable[cards.Message]] | None"
+    answer: "Callable[[Screens, Asked], Awaitable[Message]] | None"
     paged: bool = False
     for_all: bool = False
 
@@ -57,47 +58,47 @@ def read_command(text: str, person: Person = _NOBODY) -> Asked:
     return Asked(word.lower(), rest.strip(), known, person)
 
 
-async def _queue(screens: Screens, asked: Asked) -> cards.Message:
+async def _queue(screens: Screens, asked: Asked) -> Message:
     return await screens.queue(asked.person, asked.about.lower(), asked.page)
 
 
-async def _mine(screens: Screens, asked: Asked) -> cards.Message:
+async def _mine(screens: Screens, asked: Asked) -> Message:
     return await screens.mine(asked.person, asked.page)
 
 
-async def _show(screens: Screens, asked: Asked) -> cards.Message:
+async def _show(screens: Screens, asked: Asked) -> Message:
     return await screens.show(asked.rest)
 
 
-async def _history(screens: Screens, asked: Asked) -> cards.Message:
+async def _history(screens: Screens, asked: Asked) -> Message:
     return await screens.history(asked.about, asked.page)
 
 
-async def _rules(screens: Screens, asked: Asked) -> cards.Message:
+async def _rules(screens: Screens, asked: Asked) -> Message:
     return await screens.rules(asked.page)
 
 
-async def _trust(screens: Screens, asked: Asked) -> cards.Message:
+async def _trust(screens: Screens, asked: Asked) -> Message:
     return await screens.trust(asked.about, asked.page)
 
 
-async def _status(screens: Screens, _: Asked) -> cards.Message:
+async def _status(screens: Screens, _: Asked) -> Message:
     return await screens.status()
 
 
-async def _pause(screens: Screens, asked: Asked) -> cards.Message:
+async def _pause(screens: Screens, asked: Asked) -> Message:
     return await screens.pause(asked.person, asked.rest)
 
 
-async def _resume(screens: Screens, asked: Asked) -> cards.Message:
+async def _resume(screens: Screens, asked: Asked) -> Message:
     return await screens.resume(asked.person)
 
 
-async def _help(_: Screens, asked: Asked) -> cards.Message:
+async def _help(_: Screens, asked: Asked) -> Message:
     known = {word: command.about for word, command in COMMANDS.items()}
     unknown = "" if asked.word in COMMANDS else asked.word
     closest = get_close_matches(unknown, COMMANDS, 1) if unknown else []
-    return cards.help_message(known, unknown, "".join(closest))
+    return help_message(known, unknown, "".join(closest))
 
 
 COMMANDS: Mapping[str, Command] = {

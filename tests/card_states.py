@@ -5,12 +5,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bot.cards import CardView, Message
 from bot.config.policy import Policy
 from bot.graduation.score import words as score_words
 from bot.pipeline.learn import Assessor
 from bot.proposals.money import refund_facts, refund_sum, today_lines
-from bot.ui.card import card
+from bot.ui.card import CardView, Message, card
 from store.models import Call, CallState, Mode, Proposal, ProposalState, ShapeState
 from store.models.graduation import Rehearsal, Shape
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from bot.cards import CardView, Message
 from bot.pipeline.propose import scope_of
 from bot.rules import EvaluationError, Rule, load_rules
+from bot.ui.card import CardView, Message
 from polar.catalog import operations
 from polar.events import parse
 from polar.text.summaries import facts, summarise

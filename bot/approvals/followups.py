@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
-from bot import cards
 from bot.config.policy import ends
 from bot.pipeline.confirm import terms
 from bot.pipeline.reconcile import ClaimedDoubt, Seen, examine
@@ -141,7 +140,7 @@ class Aftermath:
         """The proposal, or what to tell a person who may not touch it."""
         proposal = await self._parts.store.do(get_proposal, proposal_id)
         if proposal is None:
-            return None, cards.gone()
+            return None, ephemeral.gone()
         refused = await self._refused(person, proposal)
         return (proposal, None) if refused is None else (None, refused)
 
@@ -151,7 +150,7 @@ class Aftermath:
         if reason is None:
             return None
         log.info("refused %s on %s: %s", person.user_id, proposal.id, reason)
-        return cards.refusal(reason, await authority.describe(proposal))
+        return ephemeral.refusal(reason, await authority.describe(proposal))
 
     async def _act(self, person: Person, proposal: Proposal, said: str) -> Act:
         name = await self._parts.authority.name(person.user_id)

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bot import cards
 from bot.approvals import results
 from bot.approvals.followups import Aftermath
 from bot.approvals.results import Answer, Came
@@ -14,6 +13,7 @@ from bot.pipeline import confirm
 from bot.services import Parts, new_token
 from bot.slack.client import SlackError
 from bot.ui import ephemeral
+from bot.ui.card import copy_of
 from store.engine.errors import StoreError
 from store.models import Decision, Proposal, ProposalState, Verdict
 from store.proposals import pending_approvals
@@ -86,7 +86,7 @@ class Desk:
             )
             return await confirm.approve(self._parts, kept_tap, person.team_id, kept)
         except StoreError as error:
-            return Answer(Came.NOT_STORED, cards.not_stored(str(error)))
+            return Answer(Came.NOT_STORED, ephemeral.not_stored(str(error)))
 
     async def approve_all(
         self,
@@ -107,7 +107,7 @@ class Desk:
         try:
             came = await confirm.approve_all(self._parts, rows, person.team_id, kept)
         except StoreError as error:
-            came = [Answer(Came.NOT_STORED, cards.not_stored(str(error)))] * len(rows)
+            came = [Answer(Came.NOT_STORED, ephemeral.not_stored(str(error)))] * len(rows)
         return list(zip(chosen, came, strict=True))
 
     async def decline(
@@ -124,7 +124,7 @@ class Desk:
         try:
             answer = await self._declined(person, proposal_id, edition, via=via, reason=reason, tap=tap)
         except StoreError as error:
-            answer = Answer(Came.NOT_STORED, cards.not_stored(str(error)))
+            answer = Answer(Came.NOT_STORED, ephemeral.not_stored(str(error)))
         log.info("decline by %s (%s) on %s: %s", person.user_id, via, proposal_id, answer.came)
         self._parts.wake("announce")
         return answer
@@ -166,7 +166,7 @@ class Desk:
         try:
             answer = await self._undone(person, proposal_id, via)
         except StoreError as error:
-            answer = Answer(Came.NOT_STORED, cards.not_stored(str(error)))
+            answer = Answer(Came.NOT_STORED, ephemeral.not_stored(str(error)))
         log.info("undo by %s (%s) on %s: %s", person.user_id, via, proposal_id, answer.came)
         self._parts.wake("announce")
         return answer
@@ -234,11 +234,11 @@ class Desk:
             return
         try:
             link = await self._parts.slack.permalink(proposal.channel or self._parts.channel, card)
-            await self._parts.slack.update(tap.channel, copy, cards.copy_of(proposal, link))
+            await self._parts.slack.update(tap.channel, copy, copy_of(proposal, link))
         except SlackError as error:
             log.warning("a copy of the card of %s is not redrawn: %s", proposal.id, error)
 
-    async def whisper(self, tap: Tap, text: cards.Whisper) -> None:
+    async def whisper(self, tap: Tap, text: ephemeral.Whisper) -> None:
         """Tell one person something, where they tapped."""
         try:
             await self._parts.slack.whisper(tap.channel or self._parts.channel, tap.user_id, text)

@@ -12,7 +12,6 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 from bot.approvals.actions import Acting
 from bot.approvals.results import Answer, Came
 from bot.approvals.service import Desk
-from bot.cards import gone
 from bot.listeners.buttons import done_or_kept
 from bot.services import Parts
 from bot.slack.client import SlackError
@@ -32,6 +31,7 @@ from bot.ui.bundle_review import (
 )
 from bot.ui.bundling import one_by_one
 from bot.ui.decline_reasons import REASON_ALL
+from bot.ui.ephemeral import gone
 from bot.ui.text import clean, escape
 from store.engine.errors import StoreError
 from store.messages.bundles import close_bundle, get_bundle, give_own_card

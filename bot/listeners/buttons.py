@@ -8,7 +8,6 @@ from typing import Any, Protocol
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
-from bot import cards
 from bot.approvals.service import NO_EDITION, Desk, Tap
 from bot.forms.modal import CALLBACK, notice
 from bot.forms.service import FORM_BROKE, Proposing
@@ -95,7 +94,7 @@ class Listeners:
         """Something was tapped that this version does not know, so an older or newer card."""
         await ack()
         if not action.get("url"):  # of a link Slack tells us too, and there is nothing to do
-            await _safely(self._desk.whisper(_tap(body, action), cards.gone()))
+            await _safely(self._desk.whisper(_tap(body, action), ephemeral.gone()))
 
     async def form_tapped(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
         """Something was chosen in a form."""

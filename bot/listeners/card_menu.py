@@ -9,7 +9,6 @@ from typing import Any
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
 from bot.approvals.actions import Acted, Acting, ending
-from bot.cards import gone
 from bot.forms.service import Proposing
 from bot.forms.values import entry
 from bot.listeners.snooze_times import OFFERED
@@ -20,6 +19,7 @@ from bot.slack.user import Person, person_of
 from bot.ui import card_modals, details
 from bot.ui.card_buttons import WHY
 from bot.ui.decline_reasons import OTHER, REASON
+from bot.ui.ephemeral import gone
 from bot.ui.text import fitted
 from store.models import Proposal
 from store.proposals.details import dossier

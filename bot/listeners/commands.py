@@ -8,11 +8,11 @@ from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
 
-from bot import cards
 from bot.commands import COMMANDS, Asked, read_command
 from bot.forms.service import Proposing
 from bot.listeners.screens import Screens
 from bot.slack.user import person_of
+from bot.ui.card import Message
 from bot.ui.lists import BACK, NEXT
 from store.engine.errors import StoreError
 
@@ -61,7 +61,7 @@ class SlashCommand:
         message = await _told(self._answer(asked))
         await respond(text=message.text, blocks=list(message.blocks), replace_original=True)
 
-    async def _answer(self, asked: Asked) -> cards.Message:
+    async def _answer(self, asked: Asked) -> Message:
         """What was asked for; help alone is for everybody, guests and other workspaces see no customers."""
         command = asked.command
         assert command.answer is not None  # noqa: S101 - the caller has looked
@@ -80,12 +80,12 @@ class SlashCommand:
             log.exception("a form could not be opened")
 
 
-async def _told(answer: Awaitable[cards.Message]) -> cards.Message:
+async def _told(answer: Awaitable[Message]) -> Message:
     """The answer to a command, or why there is none."""
     try:
         return await answer
     except StoreError as error:
-        return cards.Message(f"Nothing can be shown just now: {error}", ())
+        return Message(f"Nothing can be shown just now: {error}", ())
     except Exception:
         log.exception("a command could not be answered")
-        return cards.Message("Something went wrong in the program. Nothing was done; its log says more.", ())
+        return Message("Something went wrong in the program. Nothing was done; its log says more.", ())

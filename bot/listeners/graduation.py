@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 
-from bot import cards
 from bot.approvals.graduation import Trust
 from bot.graduation import score, spot_checks
 from bot.graduation.eligibility import always_human, lacks, opted_in, standard_of
@@ -14,6 +13,7 @@ from bot.graduation.thresholds import STANDARDS
 from bot.services import Parts
 from bot.slack.client import SlackError, SlackRefused
 from bot.slack.user import Person
+from bot.ui.card import Message
 from bot.ui.graduation_notices import receipts_block
 from bot.ui.graduation_page import (
     PAGE,
@@ -43,7 +43,7 @@ class TrustScreen:
     def __init__(self, parts: Parts) -> None:
         self._parts, self._trust = parts, Trust(parts)
 
-    async def answer(self, about: str, page: int, *, told: str = "") -> cards.Message:
+    async def answer(self, about: str, page: int, *, told: str = "") -> Message:
         """One page of the kinds of case with these words. Raises StoreError."""
         about = " ".join(about.split())[:_LONGEST]
         found = await self._page(about.split(), page, PAGE)

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bot import cards
 from bot.forms.service import Person
 from bot.listeners.graduation import TrustScreen
 from bot.listeners.priority import SOON
@@ -13,6 +12,8 @@ from bot.listeners.status import Feed, said
 from bot.pipeline.card_view import view_of
 from bot.services import Parts
 from bot.slack.permalinks import Links
+from bot.ui import ephemeral
+from bot.ui.card import Message, card
 from bot.ui.lists import (
     QUEUES,
     Pages,
@@ -23,6 +24,7 @@ from bot.ui.lists import (
     show_message,
 )
 from bot.ui.rule_lines import reasons, rule_lines
+from bot.ui.rules_page import rules_message
 from bot.ui.status_page import (
     Pause,
     nothing_to_resume,
@@ -60,7 +62,7 @@ class Screens:
         self._parts, self._feed, self._links = parts, feed, links
         self._trust = TrustScreen(parts)
 
-    async def queue(self, person: Person, which: str, page: int = 1) -> cards.Message:
+    async def queue(self, person: Person, which: str, page: int = 1) -> Message:
         """What waits, or one of the filters in QUEUES; an unknown filter shows all."""
         now, which = self._parts.clock(), which if which in QUEUES else ""
         store = self._parts.store
@@ -74,7 +76,7 @@ class Screens:
             now=now,
         )
 
-    async def mine(self, person: Person, page: int = 1) -> cards.Message:
+    async def mine(self, person: Person, page: int = 1) -> Message:
         """What is assigned to, was proposed by or approved by somebody, and is not finished."""
         now = self._parts.clock()
         found = await self._parts.store.do(mine, person=person.user_id, soon=now + SOON, page=page)
@@ -91,7 +93,7 @@ class Screens:
             now=now,
         )
 
-    async def show(self, typed: str) -> cards.Message:
+    async def show(self, typed: str) -> Message:
         """One proposal by its id or the start of it: what its card says, and every step since."""
         start = typed.strip().strip("`").casefold()[:_LONGEST]
         ids = await self._parts.store.do(beginning, start) if start else []
@@ -99,14 +101,14 @@ class Screens:
         if found is None:
             return not_found_message(typed, ids)
         proposal, steps = found
-        card = await self.card_of(proposal)
-        return show_message(proposal, card, steps, (await self._links.of([proposal])).get(proposal.id))
+        shown = await self.card_of(proposal)
+        return show_message(proposal, shown, steps, (await self._links.of([proposal])).get(proposal.id))
 
-    async def card_of(self, proposal: Proposal) -> cards.Message:
+    async def card_of(self, proposal: Proposal) -> Message:
         """The card of a proposal as it would be drawn now."""
-        return cards.card(proposal, await view_of(self._parts, proposal))
+        return card(proposal, await view_of(self._parts, proposal))
 
-    async def history(self, typed: str, page: int = 1) -> cards.Message:
+    async def history(self, typed: str, page: int = 1) -> Message:
         """The last decisions; of one customer, rule or person if `typed` names one."""
         asked = read_history(typed, self._parts.rules.origins)
         about = asked.about
@@ -121,20 +123,20 @@ class Screens:
             now=self._parts.clock(),
         )
 
-    async def rules(self, page: int) -> cards.Message:
+    async def rules(self, page: int) -> Message:
         """One page of the rules, with what they have done."""
         activity = await self._parts.store.do(rule_activity)
-        return cards.rules_message(rule_lines(self._parts.rules, activity), reasons(self._parts.rules), page)
+        return rules_message(rule_lines(self._parts.rules, activity), reasons(self._parts.rules), page)
 
-    async def trust(self, about: str, page: int) -> cards.Message:
+    async def trust(self, about: str, page: int) -> Message:
         """How far each kind of case is trusted."""
         return await self._trust.answer(about, page)
 
-    async def status(self) -> cards.Message:
+    async def status(self) -> Message:
         """Whether all is well."""
         return status_message(await self._feed.health())
 
-    async def pause(self, person: Person, why: str) -> cards.Message:
+    async def pause(self, person: Person, why: str) -> Message:
         """Stop everything that would run on its own; only for who may decide. The channel is told."""
         if (refused := await self._refusal(person)) is not None:
             return refused
@@ -145,7 +147,7 @@ class Screens:
         before = said(await store.do(paused))
         return paused_message(before or asked, already=not made)
 
-    async def resume(self, person: Person) -> cards.Message:
+    async def resume(self, person: Person) -> Message:
         """Let what is trusted run on its own again; only for who may decide. The channel is told."""
         if (refused := await self._refusal(person)) is not None:
             return refused
@@ -158,19 +160,19 @@ class Screens:
         self._told()
         return resumed_message(by, Pause(before.by, before.at, before.why)) if before else nothing_to_resume()
 
-    async def outsider(self, person: Person) -> cards.Message | None:
+    async def outsider(self, person: Person) -> Message | None:
         """Why somebody may look at nothing here; None for everybody who works here."""
         reason = await self._parts.authority.outsider(person.user_id, person.team_id, "look at this")
         return (
             None if reason is None else refused_message(escape(f"{reason} /polar help works for everybody."))
         )
 
-    async def _refusal(self, person: Person) -> cards.Message | None:
+    async def _refusal(self, person: Person) -> Message | None:
         authority = self._parts.authority
         reason = await authority.refusal(person.user_id, person.team_id)
         if reason is None:
             return None
-        return refused_message(cards.refusal(reason, await authority.describe()))
+        return refused_message(ephemeral.refusal(reason, await authority.describe()))
 
     def _told(self) -> None:
         self._parts.wake("notices")
@@ -196,5 +198,5 @@ def read_history(typed: str, rules: Mapping[str, object]) -> Looked:
     return Looked("customer_id", value, f"customer {value}")
 
 
-def _notice(message: cards.Message) -> dict[str, Any]:
+def _notice(message: Message) -> dict[str, Any]:
     return {"text": message.text, "blocks": list(message.blocks)}

@@ -7,7 +7,6 @@ is then: several changes of one card become the last one.
 import logging
 from dataclasses import dataclass
 
-from bot.cards import Message, thread_line
 from bot.pipeline.card_view import view_of
 from bot.pipeline.gather import gather
 from bot.pipeline.upsert import Sheet, certainly_not_posted, draw, pause_after
@@ -15,7 +14,7 @@ from bot.services import LEASE, Parts, new_token
 from bot.slack.client import SlackError
 from bot.slack.rate_limit import POST, UPDATE
 from bot.ui.bundle import bundle_card, bundle_line
-from bot.ui.card import card
+from bot.ui.card import Message, card, thread_line
 from store.messages.bundles import bundle_drawn, bundle_not_drawn, claim_outgoing
 from store.messages.cards import card_drawn, card_not_drawn, untold
 from store.models import Bundle, Proposal

@@ -1,11 +1,11 @@
 """What a card shows beside its proposal, gathered just before it is drawn."""
 
-from bot.cards import CardView
 from bot.pipeline.confirm import terms_of
 from bot.proposals.money import today
 from bot.proposals.undo import can_undo
 from bot.services import Parts
 from bot.slack.client import SlackError
+from bot.ui.card import CardView
 from bot.ui.score_line import audited, score_line
 from store.graduation.case_kinds import get_shape
 from store.models import Proposal, ProposalKind, ProposalState

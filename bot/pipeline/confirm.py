@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from bot import cards
 from bot.approvals import results
 from bot.approvals.results import Answer, Came
 from bot.config.policy import Policy
@@ -211,7 +210,7 @@ async def _own(parts: Parts, proposal: Proposal, actor: str) -> Answer | None:
 
 async def _refused(parts: Parts, proposal: Proposal, reason: str) -> Answer:
     deciders = await parts.authority.describe(proposal)
-    return Answer(Came.REFUSED, cards.refusal(reason, deciders), proposal)
+    return Answer(Came.REFUSED, ephemeral.refusal(reason, deciders), proposal)
 
 
 async def lost(parts: Parts, proposal: Proposal, bar: Bar | None, actor: str) -> Answer:

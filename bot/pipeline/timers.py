@@ -11,10 +11,10 @@ from typing import Any
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from bot.approvals.graduation import Trust
-from bot.cards import Message
 from bot.config.policy import Schedule
 from bot.services import Parts
 from bot.slack.client import SlackError
+from bot.ui.card import Message
 from bot.ui.digest import Day, digest, escalation, reminder
 from bot.ui.graduation_notices import receipts_block
 from store.audit_log.log import head

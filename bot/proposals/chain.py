@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bot.cards import handed
 from bot.rules import EvaluationError, Rule, Scope, resolve
 from bot.services import Parts
 from bot.slack.client import SlackError
+from bot.ui.ephemeral import handed
 from polar.catalog import Call as PolarCall
 from store.chains import bind_call
 from store.models import Call, PlannedCall, Proposal

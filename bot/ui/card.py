@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
-from bot.cards.thread import thread_line
 from bot.ui.card_buttons import APPROVE, DECLINE, actions
-from bot.ui.card_status import prefix, status
-from bot.ui.effects import does, risk_words
+from bot.ui.card_status import PREFIX, outcome, plain_reason, prefix, status, taken_back_by
+from bot.ui.effects import call_title, does, risk_words
 from bot.ui.message import CardView, Message
 from bot.ui.text import (
+    MESSAGE_TEXT,
     Block,
     Element,
     bullets,
@@ -22,11 +22,12 @@ from bot.ui.text import (
     person,
     rich,
     struck,
+    told,
     when,
     words,
 )
 from polar.text.money import format_money
-from store.models import Proposal, ProposalKind, ProposalState
+from store.models import Proposal, ProposalKind, ProposalState, Transition
 
 __all__ = [
     "APPROVE",
@@ -151,3 +152,32 @@ def _small_print(p: Proposal, view: CardView) -> list[str]:
         return [*small, *two, view.deciders]
     # Until the tap nothing may tell an audit from any other question.
     return [*small, view.audit] if view.audit else small
+
+
+_TOLD = frozenset(
+    {
+        ProposalState.SUCCEEDED,
+        ProposalState.FAILED,
+        ProposalState.UNKNOWN,
+        ProposalState.WITHDRAWN,
+        ProposalState.EXPIRED,
+    }
+)
+
+
+def thread_line(proposal: Proposal, change: Transition) -> Message | None:
+    """The line for the card's thread about one change; None for one the card itself shows well enough."""
+    if change.to not in _TOLD:
+        return None
+    tag = f"{proposal.id}.{change.version}"
+    back = taken_back_by(change.reason) if change.to == ProposalState.WITHDRAWN else None
+    if back:
+        text = "Undone in time. Nothing was done."
+        return Message(text, (rich(f"outcome.{tag}", line(person(back), glue(": "), words(text))),))
+    why = told(plain_reason(change.reason), 1_000) if change.reason else []
+    said = f": {''.join(one.get('text', 'Somebody') for one in why)}" if why else ""
+    text = clean(f"{PREFIX[change.to].rstrip(': ')}{said}", 1_000)
+    details = [f"{call_title(call)}: {outcome(call)}" for call in proposal.calls[:20]]
+    head = [glue(PREFIX[change.to]), *why] if why else []
+    parts = [line(*(head or [words(text, 1_000)])), *([bullets(details)] if details else [])]
+    return Message(fitted(text, MESSAGE_TEXT), (rich(f"outcome.{tag}", *parts),))

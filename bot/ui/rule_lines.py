@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from bot.cards import RuleLine
 from bot.rules import Origin, RuleSet, silent_reasons
+from bot.ui.rules_page import RuleLine
 from polar.catalog import event_types
 from store.events.rule_stats import RuleActivity
 from store.models import FiringState

@@ -3,8 +3,7 @@
 import pytest
 from playwright.async_api import expect
 
-from bot.cards import CardView
-from bot.ui.card import card
+from bot.ui.card import CardView, card
 from store.models import ProposalState
 from tests.card_states import STATES
 from tests.card_strategies import a_proposal

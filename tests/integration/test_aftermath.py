@@ -10,7 +10,6 @@ import pytest
 from sqlalchemy import select
 
 from bot.approvals.followups import Aftermath
-from bot.cards import CardView
 from bot.demo.polar import stock
 from bot.demo.polar.errors import rule
 from bot.demo.polar.handlers import HANDLERS
@@ -22,6 +21,7 @@ from bot.proposals.recheck import as_shown
 from bot.proposals.undo import NO_UNDO, as_polar_call, can_undo
 from bot.slack.user import Person
 from bot.ui import ephemeral
+from bot.ui.card import CardView
 from bot.ui.card_buttons import can_be_taken_back
 from store.models import CallState, NewProposal, PlannedCall, Proposal, ProposalState, RemarkKind, Transition
 from store.proposals.comments import remarks_of

@@ -11,7 +11,6 @@ from slack_bolt.async_app import AsyncApp
 from sqlalchemy import text
 
 from bot.approvals.service import Desk
-from bot.cards import RuleLine, rules_message
 from bot.commands import COMMANDS, read_command
 from bot.demo.blockkit import lint_message
 from bot.demo.slack import SlackStandIn
@@ -24,7 +23,7 @@ from bot.rules import RuleSet, load_rules, silent_reasons
 from bot.services import Parts
 from bot.slack.permalinks import Links
 from bot.ui.rule_lines import reasons, rule_lines
-from bot.ui.rules_page import PAGE
+from bot.ui.rules_page import PAGE, RuleLine, rules_message
 from polar.catalog import event_types
 from store import Store, open_store
 from store.events.rule_firings import keep_rules

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bot import cards
 from bot.demo.blockkit import lint_message
+from bot.ui.card import CardView, Message, card, thread_line, visible
 from store.models import Call, CallState, Proposal, ProposalState, Transition
 from tests.card_strategies import (
     NOW,
@@ -26,19 +26,19 @@ MOST_BLOCKS = 9
 MOST_JSON = 12_000
 
 
-def assert_fits(message: cards.Message, p: Proposal) -> None:
+def assert_fits(message: Message, p: Proposal) -> None:
     """What every card keeps to: Slack's limits, and ours for a phone."""
     sent = payload(message)
     assert [] == lint_message(sent, update=True)
     assert len(message.text) <= 500
     assert len(message.blocks) <= MOST_BLOCKS
-    assert cards.visible(message.blocks) <= 2_500
+    assert visible(message.blocks) <= 2_500
     assert len(json.dumps(sent, ensure_ascii=False)) <= MOST_JSON
     assert all(block["block_id"].endswith(f"{p.id}.{p.version}") for block in message.blocks)
     assert_harmless(list(message.blocks), message.text)
 
 
-def assert_tappable(message: cards.Message, p: Proposal) -> None:
+def assert_tappable(message: Message, p: Proposal) -> None:
     """At most three buttons and one menu, told apart by their first letters, each with the id and edition."""
     found = list(elements(list(message.blocks)))
     buttons = [one for one in found if one.get("type") == "button"]
@@ -56,7 +56,7 @@ def assert_tappable(message: cards.Message, p: Proposal) -> None:
 @settings(max_examples=300)
 @given(proposals(), views())
 def test_any_proposal_in_any_state_fits_and_is_harmless(proposal, view):
-    message = cards.card(proposal, view)
+    message = card(proposal, view)
 
     assert_fits(message, proposal)
     assert_tappable(message, proposal)
@@ -66,7 +66,7 @@ def test_any_proposal_in_any_state_fits_and_is_harmless(proposal, view):
 @given(recorded(), st.data())
 def test_what_rules_ask_about_recorded_events_with_hostile_names_fits_in_every_state(asked, data):
     proposal = data.draw(proposals(asked))
-    message = cards.card(proposal, data.draw(views()))
+    message = card(proposal, data.draw(views()))
 
     assert_fits(message, proposal)
     assert_tappable(message, proposal)
@@ -75,7 +75,7 @@ def test_what_rules_ask_about_recorded_events_with_hostile_names_fits_in_every_s
 @settings(max_examples=150)
 @given(proposals(), st.sampled_from(list(ProposalState)))
 def test_any_line_for_a_thread_fits_and_is_harmless(proposal, to):
-    line = cards.thread_line(proposal, Transition(proposal.id, 2, None, to, "x", proposal.note, NOW))
+    line = thread_line(proposal, Transition(proposal.id, 2, None, to, "x", proposal.note, NOW))
 
     if line is not None:
         assert [] == lint_message(payload(line))
@@ -86,7 +86,7 @@ def test_any_line_for_a_thread_fits_and_is_harmless(proposal, to):
 def test_nothing_is_to_be_tapped_while_it_is_being_decided_or_runs(proposal, view):
     busy = proposal.state == ProposalState.EXECUTING
     busy |= proposal.state == ProposalState.PENDING and proposal.deciding_by is not None
-    kinds = [block["type"] for block in cards.card(proposal, view).blocks]
+    kinds = [block["type"] for block in card(proposal, view).blocks]
 
     assert busy != ("actions" in kinds)
 
@@ -95,7 +95,7 @@ def test_nothing_is_to_be_tapped_while_it_is_being_decided_or_runs(proposal, vie
 @given(st.text(alphabet="&<>a", max_size=2_000))
 @example("&" * 2_000)
 def test_the_line_for_a_notification_is_short_even_when_all_of_it_must_be_escaped(title):
-    message = cards.card(a_proposal(title=title), cards.CardView())
+    message = card(a_proposal(title=title), CardView())
 
     assert len(message.text) <= 500
     assert_harmless(list(message.blocks), message.text)
@@ -115,11 +115,11 @@ def test_the_longest_card_of_all_is_still_one_that_a_person_reads(state, long):
         amount=10**12, currency="usd", edition=2,
     )  # fmt: skip
     failed = replace(proposal, state=ProposalState.FAILED)
-    view = cards.CardView(
+    view = CardView(
         deciders=long, approvals=("U0ANNA", "U0BEN"), needs_two=True, reasons=(long,) * 5, undo=True,
         undone=failed, today=((long, long),) * 5, score=long, audit=long, now=NOW,
     )  # fmt: skip
-    message = cards.card(proposal, view)
+    message = card(proposal, view)
 
     assert_fits(message, proposal)
     assert_tappable(message, proposal)

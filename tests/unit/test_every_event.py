@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bot import cards
 from bot.demo.blockkit import lint_message, lint_view
+from bot.ui.card import card, thread_line
 from bot.ui.details import details_view
 from polar.catalog import event_types
 from store.models import EventState, StoredEvent
@@ -43,8 +43,8 @@ def test_what_is_asked_about_any_event_is_harmless_wherever_it_stands(
 ) -> None:
     body: dict[str, Any] = data.draw(poisoned(draw(Random(seed), fill, event_type)))  # noqa: S311 (not secret)
     proposal = data.draw(proposals(data.draw(asked_about(body))))
-    shown = [cards.card(proposal, data.draw(views()))]
-    shown += [line for line in [cards.thread_line(proposal, data.draw(trails())[-1])] if line is not None]
+    shown = [card(proposal, data.draw(views()))]
+    shown += [line for line in [thread_line(proposal, data.draw(trails())[-1])] if line is not None]
     for message in shown:
         assert lint_message(payload(message), update=True) == []
         assert_harmless(list(message.blocks), message.text)

@@ -15,9 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import bot.cards
+import bot.ui
 from bot.approvals.results import Answer, Came
-from bot.cards import thread
 from bot.demo.blockkit import lint_blocks, lint_message, lint_view
 from bot.forms import modal as forms
 from bot.forms.search import proposable
@@ -43,7 +42,7 @@ from bot.ui import (
     status_page,
     text,
 )
-from bot.ui.card import card, copy_of
+from bot.ui.card import card, copy_of, thread_line
 from bot.ui.message import Message
 from store.models import Numbers, ProposalState, ShapeState
 from tests.card_strategies import (
@@ -183,7 +182,7 @@ RENDERERS: Mapping[Callable[..., Any], Strategy] = {
         (bundle_review.said_view, TEXT, TEXT),
         (rules_page.rules_message, st.lists(_RULE, max_size=8), _PAIRS, st.integers(-1, 3)),
         (card_status.status, proposals(), views(), st.sampled_from([75, 300])),
-        (thread.thread_line, recorded(), trails().map(lambda found: found[-1])),
+        (thread_line, recorded(), trails().map(lambda found: found[-1])),
         (graduation_notices.change_notice, _CHANGE),
         (graduation_notices.receipts_block, _RAN, st.just("tag")),
         (graduation_page.trust_message, _TRUST),
@@ -246,7 +245,7 @@ def _draws(function: Callable[..., Any]) -> bool:
 
 
 def test_no_renderer_is_left_out() -> None:
-    modules = [import_module(f"bot.cards.{each.name}") for each in pkgutil.iter_modules(bot.cards.__path__)]
+    modules = [import_module(f"bot.ui.{each.name}") for each in pkgutil.iter_modules(bot.ui.__path__)]
     drawing = {
         one for module in (*modules, forms) if module not in _PARTS for one in _public(module) if _draws(one)
     }

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot import cards
 from bot.demo.blockkit import lint_message, lint_view
 from bot.listeners.priority import next_card, rank
 from bot.listeners.screens import read_history
-from bot.ui.home import Home, Step, greeting, home_view
+from bot.ui.card import Message, card
+from bot.ui.home import Home, Step, greeting, help_message, home_view
 from bot.ui.lists import (
     QUEUES,
     Pages,
@@ -73,7 +73,7 @@ def homes(draw: st.DrawFn) -> Home:
         counts=draw(st.dictionaries(st.sampled_from(list(ProposalState)), _COUNTS)),
         deciders=draw(TEXT),
         next_up=up,
-        next_card=None if up is None else cards.card(up, draw(views())),
+        next_card=None if up is None else card(up, draw(views())),
         waiting=draw(st.lists(proposals(), max_size=8)),
         approved=draw(_COUNTS),
         declined=draw(_COUNTS),
@@ -88,7 +88,7 @@ def homes(draw: st.DrawFn) -> Home:
     )
 
 
-def checked(message: cards.Message) -> None:
+def checked(message: Message) -> None:
     assert lint_message(payload(message)) == []
     assert_harmless(list(message.blocks), message.text)
 
@@ -155,7 +155,7 @@ def test_one_proposal_is_what_slack_takes_and_can_be_tapped_only_where_it_has_no
         Transition(proposal.id, n, None, ProposalState.PENDING, by, why, NOW)
         for n, (by, why) in enumerate(steps)
     ]
-    message = show_message(proposal, cards.card(proposal, view), trail, None)
+    message = show_message(proposal, card(proposal, view), trail, None)
 
     checked(message)
     tapped = [block for block in message.blocks if block["type"] == "actions" or "accessory" in block]
@@ -168,7 +168,7 @@ def test_status_and_the_short_answers_are_what_slack_takes_and_harmless(health, 
     checked(status_message(health))
     checked(not_found_message(typed, []))
     checked(not_found_message(typed, ["p1", "p2"]))
-    checked(cards.help_message({"queue": "what waits"}, typed, "queue"))
+    checked(help_message({"queue": "what waits"}, typed, "queue"))
     checked(greeting(typed, here=True))
     checked(greeting(typed, here=False))
     if pause is not None:
