@@ -9,40 +9,40 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+import aiohttp
 from aiohttp import web
 from slack_bolt.app.async_app import AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.aftermath_buttons import AftermathButtons
 from bot.approvals.actions import wake_snoozed
 from bot.approvals.service import Desk
-from bot.assemble import assemble
 from bot.checks.checklist import SetUp
 from bot.config.settings import Settings
 from bot.forms.service import Proposing
-from bot.last_errors import remembered
 from bot.listeners.bundles import Bundles
-from bot.listeners.buttons import register
+from bot.listeners.buttons import AftermathButtons, register
 from bot.listeners.card_menu import CardMenu
 from bot.listeners.commands import SlashCommand
-from bot.listeners.graduation import TrustScreen
+from bot.listeners.graduation import TrustButtons, TrustScreen
 from bot.listeners.home import HomeTab
 from bot.listeners.membership import Membership
 from bot.listeners.screens import Screens
 from bot.listeners.status import Feed
 from bot.listeners.threads import Threads
+from bot.logs import remembered
 from bot.metrics import BACKLOG, EVENTS, PROPOSALS
+from bot.permissions import Authority, ByRuleAndClass
 from bot.pipeline.reconcile import STRANDED
 from bot.pipeline.timers import timers
 from bot.pipeline.worker import Worker
 from bot.rules import RulesError, RuleSet, load_rules
 from bot.services import Parts
-from bot.slack.client import Slack, SlackError
+from bot.slack.client import TIMEOUT, Slack, SlackError
 from bot.slack.permalinks import Links
+from bot.slack.rate_limit import Pace
 from bot.slack.socket_mode import SocketModeFailed, Supervisor
-from bot.slack_http import slack_events
-from bot.trust_buttons import TrustButtons
-from bot.web import MOST_BYTES, Handler, Probe, health, metrics, webhook
+from bot.web import MOST_BYTES, Handler, Probe, health, metrics, slack_events, webhook
+from polar.client import PolarClient
 from polar.webhooks import Verifier
 from store import Store, open_store
 from store.engine.errors import StoreError
@@ -264,3 +264,39 @@ class SlackProbe:
         except SlackError as error:
             return str(error)
         return None
+
+
+async def assemble(
+    stack: AsyncExitStack,
+    settings: Settings,
+    store: Store,
+    rules: RuleSet,
+    *,
+    clock: Callable[[], datetime],
+    wake: Callable[[str], None],
+) -> tuple[Parts, AsyncWebClient]:
+    """The parts, closed with the stack; and Slack's client, for whoever listens to Slack too."""
+    polar = await stack.enter_async_context(
+        PolarClient(
+            settings.polar_access_token.get_secret_value(),
+            settings.polar_base_url,
+            per_minute=settings.polar_per_minute,
+        )
+    )
+    session = await stack.enter_async_context(aiohttp.ClientSession(timeout=TIMEOUT))
+    client = _slack_client(settings, session)
+    slack = Slack(client, Pace(asyncio.get_running_loop().time, settings.slack_tiers))
+    authority = Authority(settings.approvers, slack, clock, ByRuleAndClass(settings.approvers, rules, store))
+    parts = Parts(store, polar, slack, rules, authority, settings.slack_channel, clock, wake)
+    return parts, client
+
+
+def _slack_client(settings: Settings, session: aiohttp.ClientSession) -> AsyncWebClient:
+    return AsyncWebClient(
+        settings.slack_bot_token.get_secret_value(),
+        base_url=settings.slack_api_url,
+        session=session,
+        user_agent_prefix="polar-approvals",
+        # The SDK's own retry sends chat.postMessage again after a dropped connection: two cards.
+        retry_handlers=[],
+    )

@@ -1,6 +1,12 @@
 """Logging: one line each, to standard error; libraries that would print addresses or bodies are quieter."""
 
 import logging
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 
 def set_up_logging(level: int = logging.INFO) -> None:
@@ -9,3 +15,69 @@ def set_up_logging(level: int = logging.INFO) -> None:
     # httpx logs every URL, and a query can hold an e-mail address; Bolt and the SDK log payloads at debug.
     for name in ("httpx", "httpcore", "slack_bolt", "slack_sdk", "aiohttp.access", "alembic", "websockets"):
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
+
+
+MOST = 20
+
+
+_LONGEST = 300
+
+
+_MASK = "[secret]"
+
+
+# Tokens of Slack and Polar, passwords in addresses, and what is signed: whoever logs them by mistake.
+_SECRET = re.compile(
+    r"xox[a-z]-[\w-]+|xapp-[\w-]+|polar_[a-z]+_\w+|whsec_[\w+/=-]+|(?<=://)[^\s/@]+:[^\s/@]+(?=@)"
+    r"|Bearer\s+\S+|v0=[0-9a-f]{16,}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the log: `level` is "WARNING" or worse, `at` in UTC."""
+
+    at: datetime
+    level: str
+    said: str
+
+
+class LastErrors(logging.Handler):
+    """Remembers the last lines from WARNING on; `lines` is newest first. `secrets` are never shown."""
+
+    def __init__(self, secrets: Iterable[str] = (), most: int = MOST) -> None:
+        super().__init__(logging.WARNING)
+        self._secrets = sorted((each for each in secrets if len(each) >= 6), key=len, reverse=True)
+        self._lines: deque[Line] = deque(maxlen=most)
+
+    @property
+    def lines(self) -> list[Line]:
+        """The last ones, newest first."""
+        return list(reversed(self._lines))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep one line; of an exception its kind only, for its words may hold what a customer wrote."""
+        try:
+            said = record.getMessage()
+        except (TypeError, ValueError):  # arguments that do not fit the text
+            said = str(record.msg)
+        kind = record.exc_info[0] if record.exc_info else None
+        said += f" ({kind.__name__})" if kind is not None else ""
+        at = datetime.fromtimestamp(record.created, UTC)
+        self._lines.append(Line(at, record.levelname, self._masked(said)[:_LONGEST]))
+
+    def _masked(self, said: str) -> str:
+        for secret in self._secrets:
+            said = said.replace(secret, _MASK)
+        return _SECRET.sub(_MASK, said)
+
+
+@contextmanager
+def remembered(secrets: Iterable[str]) -> Iterator[LastErrors]:
+    """Listen to the whole program's log until the block ends."""
+    errors = LastErrors(secrets)
+    logging.getLogger().addHandler(errors)
+    try:
+        yield errors
+    finally:
+        logging.getLogger().removeHandler(errors)

@@ -12,7 +12,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from bot.pipeline.propose import scope_of
+from bot.proposals.build import scope_of
 from bot.rules import EvaluationError, Rule, load_rules
 from bot.ui.card import CardView, Message
 from polar.catalog import operations

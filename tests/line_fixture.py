@@ -20,7 +20,7 @@ from sqlalchemy import Connection, select
 from bot.demo.polar.shop import Row, Told
 from bot.demo.polar.traffic import Received
 from bot.demo.polar.wire import wire
-from bot.pipeline import assess, delayed, execute, poll, propose
+from bot.pipeline import delayed, execute, learn, poll, propose
 from bot.rules import load_rules
 from bot.services import Parts
 from bot.slack.client import SlackNoAnswer
@@ -119,7 +119,7 @@ class Line:
 
     async def assess(self) -> None:
         """Learn from what was decided."""
-        await assess.claim(self.parts, 1)
+        await learn.claim(self.parts, 1)
 
     async def later(self, **time: float) -> None:
         """Let time pass, then do what is due."""

@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
+from bot.approvals.approve import terms
 from bot.config.policy import ends
-from bot.pipeline.confirm import terms
-from bot.pipeline.reconcile import ClaimedDoubt, Seen, examine
 from bot.proposals.fingerprint import digest_of_proposal
 from bot.proposals.reads import Reads
 from bot.proposals.undo import as_polar_call, changed_since, inverses
+from bot.proposals.verify_call import ClaimedDoubt, Seen, examine
 from bot.services import LEASE, Parts, new_token
 from bot.slack.user import Person
 from bot.ui import ephemeral

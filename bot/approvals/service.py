@@ -4,12 +4,11 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bot.approvals import results
+from bot.approvals import approve, results
 from bot.approvals.followups import Aftermath
 from bot.approvals.results import Answer, Came
 from bot.forms.service import Person
 from bot.permissions import Authority
-from bot.pipeline import confirm
 from bot.services import Parts, new_token
 from bot.slack.client import SlackError
 from bot.ui import ephemeral
@@ -84,7 +83,7 @@ class Desk:
             kept_tap = pending_approvals.Tap(
                 row, proposal_id, edition, person.user_id, via, at, tap, reason, channel
             )
-            return await confirm.approve(self._parts, kept_tap, person.team_id, kept)
+            return await approve.approve(self._parts, kept_tap, person.team_id, kept)
         except StoreError as error:
             return Answer(Came.NOT_STORED, ephemeral.not_stored(str(error)))
 
@@ -105,7 +104,7 @@ class Desk:
             for one in chosen
         ]
         try:
-            came = await confirm.approve_all(self._parts, rows, person.team_id, kept)
+            came = await approve.approve_all(self._parts, rows, person.team_id, kept)
         except StoreError as error:
             came = [Answer(Came.NOT_STORED, ephemeral.not_stored(str(error)))] * len(rows)
         return list(zip(chosen, came, strict=True))
@@ -142,7 +141,7 @@ class Desk:
         proposal = await self._parts.store.do(get_proposal, proposal_id)
         if proposal is None:
             return results.gone()
-        refused = await confirm.refusal(self._parts, proposal, person.user_id, person.team_id, via=via)
+        refused = await approve.refusal(self._parts, proposal, person.user_id, person.team_id, via=via)
         if refused is not None:
             return refused
         decision = Decision(
@@ -159,7 +158,7 @@ class Desk:
         if won or now is None:
             return Answer(Came.DECLINED, ephemeral.DECLINED, now) if won else results.gone()
         bar = barred(now, Verdict.DECLINE, decision.edition)
-        return await confirm.lost(self._parts, now, bar, person.user_id)
+        return await approve.lost(self._parts, now, bar, person.user_id)
 
     async def undo(self, person: Person, proposal_id: str, *, via: str) -> Answer:
         """Take back what was approved while nothing of it was sent, or undo what was done."""
@@ -175,7 +174,7 @@ class Desk:
         proposal = await self._parts.store.do(get_proposal, proposal_id)
         if proposal is None:
             return results.gone()
-        refused = await confirm.refusal(self._parts, proposal, person.user_id, person.team_id, via=via)
+        refused = await approve.refusal(self._parts, proposal, person.user_id, person.team_id, via=via)
         if refused is not None:
             return refused
         if proposal.state != ProposalState.SUCCEEDED:

@@ -20,8 +20,8 @@ from bot.config.settings import SettingsError, load_settings
 from bot.graduation.backtest import KindReport, Report, Tally, report
 from bot.graduation.replay import Replayed, replay
 from bot.rules import RulesError, load_rules
+from bot.sanitize import clean
 from bot.ui.graduation_notices import duration, money
-from bot.ui.text import clean
 from store import open_store
 from store.engine.errors import StoreError
 from store.graduation.past_cases import draw_secret, kinds, past_cases

@@ -54,9 +54,9 @@ def _user(value: str) -> str:
 
 
 async def _decide(settings: Settings, options: argparse.Namespace) -> tuple[bool, str]:
-    from bot.app import utc_now  # noqa: PLC0415 - wrong arguments are told without loading the rest
+    # Wrong arguments are told without loading the rest.
+    from bot.app import assemble, utc_now  # noqa: PLC0415 - see above
     from bot.approvals.service import Desk  # noqa: PLC0415 - see above
-    from bot.assemble import assemble  # noqa: PLC0415 - see above
     from bot.rules import load_rules  # noqa: PLC0415 - see above
     from bot.slack.user import Person  # noqa: PLC0415 - see above
     from bot.ui.text import escape  # noqa: PLC0415 - see above

@@ -12,7 +12,7 @@ from typing import Any
 from bot.config.settings import SettingsError, load_settings
 from bot.explain.document import explanation
 from bot.explain.verify import NoExplanation, check
-from bot.ui.text import clean
+from bot.sanitize import clean
 from store import open_store
 from store.audit_log.explain import Explained, explained
 from store.engine.errors import StoreError

@@ -12,8 +12,8 @@ from typing import Any
 from sqlalchemy import Connection
 
 from bot.config.settings import SettingsError, load_settings
-from bot.forms.redaction import redacted
-from bot.ui.graduation_notices import BLIND, WITHHELD
+from bot.graduation.blinding import BLIND, WITHHELD
+from polar.redaction import redacted
 from store import open_store
 from store.engine.errors import StoreError
 from store.events.events import all_events

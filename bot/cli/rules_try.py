@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from bot.config.policy import Policy
-from bot.pipeline.propose import new_proposal, scope_of
+from bot.proposals.build import new_proposal, scope_of
 from bot.proposals.reads import Reads
 from bot.rules import EvaluationError, Read, Rule, Scope
 from bot.rules.false_part import false_part

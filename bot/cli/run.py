@@ -3,9 +3,9 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any
 
-from bot.cli.lean import without_command_lines
 from bot.config.settings import Settings, SettingsError, load_settings
 from bot.logs import set_up_logging
 
@@ -57,3 +57,13 @@ def _flat(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
     for error in group.exceptions:
         found += _flat(error) if isinstance(error, BaseExceptionGroup) else [error]
     return found
+
+
+def without_command_lines() -> None:
+    """Call before cel and httpx are imported: saves 12 MB and a tenth of a second of every start.
+
+    `import cel` loads a shell (prompt_toolkit, typer, rich); `import httpx` loads one too (click, rich), but
+    provides for its absence.
+    """
+    sys.modules.setdefault("cel.cli", ModuleType("cel.cli"))
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # None: such an import fails

@@ -7,9 +7,9 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from bot.forms.redaction import redacted
-from bot.ui.graduation_notices import BLIND, WITHHELD
+from bot.graduation.blinding import BLIND, WITHHELD
 from polar.catalog import operations
+from polar.redaction import redacted
 from store.audit_log.explain import Explained, LogRow
 from store.models import Call, Mode, Proposal, StoredEvent
 from store.models.graduation import Shape

@@ -11,9 +11,9 @@ from typing import Any
 
 from bot.explain.document import FORMAT
 from bot.graduation import score, spot_checks
+from bot.graduation.blinding import BLIND, WITHHELD
 from bot.graduation.thresholds import STANDARDS
 from bot.rules.load import version_of
-from bot.ui.graduation_notices import BLIND, WITHHELD
 from polar.catalog import Risk
 from store.audit_log.log import canonical, fingerprint, row_hash
 from store.schema.columns import readable

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bot.forms import names, redaction
-from bot.forms.modal import options
+from bot.forms import names
+from bot.ui.elements import options
+from polar import redaction
 from polar.catalog import Call, operations
 from polar.client import PolarClient
 from polar.errors import NotFound, PolarError

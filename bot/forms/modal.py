@@ -1,6 +1,6 @@
 """The modal as Slack draws it: questions as Block Kit inputs. Pure."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -9,7 +9,10 @@ from bot.forms.fields import Kind, Leaf, Pick
 from bot.forms.pages import Adder, Item, More
 from bot.forms.search import by_family, title
 from bot.forms.values import Answers
-from bot.ui.text import Block, Element, clean
+from bot.sanitize import clean
+from bot.ui.elements import option, plain
+from bot.ui.text import Block, Element
+from polar import redaction
 from polar.catalog import Operation, Shape
 
 CALLBACK = "propose"
@@ -17,25 +20,8 @@ OPERATION, PICK, FIND, VALUE, MORE, ADD, BACK = (
     f"propose.{name}" for name in ("operation", "pick", "find", "value", "more", "add", "back")
 )
 PICKED, ADDED = "pick:", "more"  # how the ids of blocks begin that hold no value
-LONGEST_VALUE = 150  # characters of an option's value
 LONGEST_TEXT = 3_000  # characters of what an input holds
 _HINT, _FEW = 300, 100
-
-
-def plain(text: str, limit: int) -> Element:
-    """A plain text object; what customers typed cannot become markup in it."""
-    return {"type": "plain_text", "text": clean(text, limit) or "–", "emoji": False}
-
-
-def option(text: str, value: str, description: str = "") -> Element:
-    """One option of a select. Its value is never cut, or it would name something else: see `options`."""
-    found: Element = {"text": plain(text, 75), "value": value}
-    return found | ({"description": plain(description, 75)} if description else {})
-
-
-def options(told: Iterable[tuple[str, str]]) -> list[Element]:
-    """Options for (text, value), the value below the text; a value too long for Slack is left out."""
-    return [option(text, value, value) for text, value in told if len(value) <= LONGEST_VALUE]
 
 
 def modal(title_: str, blocks: Sequence[Block], draft: str, submit: str | None = None) -> dict[str, Any]:
@@ -191,9 +177,9 @@ def _hint(leaf: Leaf) -> str:
         return "Search by name, e-mail or number, or paste an id."
     if leaf.shape.nullable and leaf.required:
         return "Left empty it is cleared."
-    if leaf.name in names.SECRET:
+    if leaf.name in redaction.SECRET:
         return "Kept off the card."
-    if leaf.path in names.HOST_ONLY:
+    if leaf.path in redaction.HOST_ONLY:
         return "Only its host is shown on the card."
     return "Its id, pasted." if leaf.shape.format in ("uuid4", "uuid") else ""
 

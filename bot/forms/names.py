@@ -32,10 +32,6 @@ ABOUT = frozenset(
 )
 # Our own mark in the metadata of what we make (the default rules): it stays as it is.
 MARK = "polar_approvals"
-# What a person types here is kept off cards.
-SECRET = frozenset({"key", "guild_token"})
-# A URL that is itself a credential, as Slack's and Discord's are: only its host is shown.
-HOST_ONLY = frozenset({"body.url"})
 # A field of one operation that needs other words than its name.
 OWN_LABELS: Mapping[str, Mapping[str, str]] = {"refunds:create": {"body.amount": "Amount before tax"}}
 # What whoever approves has to know beside what the form says (polar.md 6, refunds:create).

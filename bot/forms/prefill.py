@@ -7,11 +7,12 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from bot.forms import names
 from bot.forms.fields import Form, Group, Kind, Leaf, Node, Series, all_leaves, form_of
-from bot.forms.modal import LONGEST_TEXT, choices, option
+from bot.forms.modal import LONGEST_TEXT, choices
 from bot.forms.values import compose, currencies, scalar
 from bot.forms.variants import ways
+from bot.ui.elements import option
+from polar import redaction
 from polar.catalog import Call, operations
 from polar.text.money import ZERO_DECIMAL
 
@@ -41,7 +42,9 @@ def prefill(call: Call, currency: str | None, labels: Mapping[str, str]) -> Fill
         if filled is None:
             continue
         form = form_of(operation, filled.picks, filled.added)
-        if any(leaf.name in names.SECRET or leaf.path in names.HOST_ONLY for leaf in all_leaves(form)):
+        if any(
+            leaf.name in redaction.SECRET or leaf.path in redaction.HOST_ONLY for leaf in all_leaves(form)
+        ):
             continue
         if any(len(str(state.get("value") or "")) > LONGEST_TEXT for state in filled.answers.values()):
             continue  # Slack would not open it

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from bot.forms import names, redaction
 from bot.forms.fields import Form, Kind, Leaf, all_leaves
 from bot.forms.values import Answers, NotUsable, entry, minor_units
+from polar import redaction
 from polar.catalog import Call
 from polar.text.money import format_money
 from polar.text.words import plain
@@ -66,9 +66,9 @@ def shown(leaf: Leaf, answers: Answers, currency: str | None) -> str:
     held = entry(answers.get(leaf.path))
     if held in (None, "", []):
         return ""
-    if leaf.name in names.SECRET:
+    if leaf.name in redaction.SECRET:
         return redaction.HIDDEN
-    if leaf.path in names.HOST_ONLY:
+    if leaf.path in redaction.HOST_ONLY:
         return plain(redaction.host(str(held)), _VALUE)
     return plain(_words(leaf, held, currency), _VALUE)
 

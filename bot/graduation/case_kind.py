@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bot.graduation.novelty import Value
-from bot.ui.text import clean
+from bot.sanitize import clean
 from polar.catalog import Call, Operation, operations
 from polar.events import Event
 from polar.text.money import format_money

@@ -1,12 +1,13 @@
 """Whether one case runs on its own, asks, or asks as an audit: the policy's whole judgement. Pure."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from bot.config.policy import Caps, Policy
-from bot.graduation import drift, score, spot_checks
+from bot.graduation import score, spot_checks
 from bot.graduation.case_kind import call_of, parameters, shape_of
 from bot.graduation.eligibility import always_human, opted_in, standard_of
 from bot.graduation.novelty import Seen, novelty
@@ -78,7 +79,7 @@ def judge(proposal: NewProposal, inputs: GateInputs, policy: Policy) -> Judged:
     if novel is not None:
         return Judged(Mode.ASKED, _record("ask", novel, **facts))
     if over is not None or moved is None:
-        twice = inputs.breaches + 1 >= drift.BREACHES
+        twice = inputs.breaches + 1 >= BREACHES
         pauses = f"over a cap twice within a day, last: {over}" if twice else None
         return Judged(Mode.ASKED, _record("ask", over or "", **facts), breach=True, pauses=pauses)
     pi = spot_checks.probability(shape.audits_agreed, standard.audit_floor)
@@ -232,6 +233,40 @@ def _flood(inputs: GateInputs) -> str | None:
     earlier = sum(count for hour, count in inputs.hours.items() if hour < newest[0])
     oldest = datetime.fromisoformat(f"{min([*inputs.hours, newest[-1]])}:00+00:00")
     span = min((now - oldest) // timedelta(hours=1), _WEEK) - _HOURS + 1
-    if not drift.flooded(latest, drift.usual_rate(earlier, span)):
+    if not flooded(latest, usual_rate(earlier, span)):
         return None
     return f"far more cases than usual: {sum(latest)} in {_HOURS} hours"
+
+
+# A flood is three times the usual, and must be so clear that chance alone shows one a year at most.
+FLOOD = 3
+
+
+_HOURS_A_YEAR = 8_760
+
+
+# A kind of case seen less than once a day has no rate an hour worth the name.
+SLOWEST = 1 / 24
+
+
+# So many breaches of a cap within a day stop the kind: one asks.
+BREACHES = 2
+
+
+def usual_rate(cases: int, hours: float) -> float:
+    """Cases an hour of a shape that had so many in so many hours; never below SLOWEST."""
+    return max(SLOWEST, cases / hours) if hours > 0 else SLOWEST
+
+
+def flooded(hourly: Sequence[int], usual: float) -> bool:
+    """Whether a shape's latest hours, oldest first, clearly run at three times the `usual` rate: pause it.
+
+    A running sum of the evidence for three times the rate, begun anew whenever it says nothing (CUSUM), so a
+    quiet shape is not paused for two cases in an hour, nor a busy one let off for a flood in small waves.
+    """
+    total = 0.0
+    for cases in hourly:
+        total = max(0.0, total) + cases * math.log(FLOOD) - (FLOOD - 1) * usual
+        if total >= math.log(_HOURS_A_YEAR):
+            return True
+    return False

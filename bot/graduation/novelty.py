@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bot.ui.text import clean
+from bot.sanitize import clean
 
 Value = int | float | str | bool | None
 Choice = str | bool | None

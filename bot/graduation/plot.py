@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING
 
-from bot.ui.text import clean
+from bot.sanitize import clean
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw

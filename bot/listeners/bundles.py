@@ -12,7 +12,8 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 from bot.approvals.actions import Acting
 from bot.approvals.results import Answer, Came
 from bot.approvals.service import Desk
-from bot.listeners.buttons import done_or_kept
+from bot.listeners.acknowledge import done_or_kept
+from bot.sanitize import clean
 from bot.services import Parts
 from bot.slack.client import SlackError
 from bot.slack.user import Person, person_of
@@ -32,7 +33,7 @@ from bot.ui.bundle_review import (
 from bot.ui.bundling import one_by_one
 from bot.ui.decline_reasons import REASON_ALL
 from bot.ui.ephemeral import gone
-from bot.ui.text import clean, escape
+from bot.ui.text import escape
 from store.engine.errors import StoreError
 from store.messages.bundles import close_bundle, get_bundle, give_own_card
 from store.models import Bundle, Proposal, ProposalState

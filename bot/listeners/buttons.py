@@ -3,36 +3,32 @@
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Mapping
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
-from bot.approvals.service import NO_EDITION, Desk, Tap
+from bot.approvals.followups import Aftermath, Told
+from bot.approvals.service import Desk, Tap
 from bot.forms.modal import CALLBACK, notice
 from bot.forms.service import FORM_BROKE, Proposing
-from bot.slack.user import person_of
+from bot.listeners.acknowledge import _ACK_WITHIN, Registrar, _answered, _safely, asked, done_or_kept
+from bot.services import Parts
+from bot.slack.client import SlackError
+from bot.slack.user import Person, person_of
 from bot.ui import ephemeral
-from bot.ui.card_buttons import APPROVE, DECLINE, UNDO
+from bot.ui.card_buttons import APPROVE, CHECK, DECLINE, MARK_DONE, MARK_NOT_DONE, RETRY, UNDO
+from store.engine.errors import StoreError
 from store.models import Verdict
 
 log = logging.getLogger(__name__)
 
 Payload = Mapping[str, Any]
-_ACK_WITHIN = 2.5  # seconds, for Slack waits three
-_LONGEST_NUMBER = 10  # digits: no proposal has so many editions
 _VERDICTS = {APPROVE: Verdict.APPROVE, DECLINE: Verdict.DECLINE}
 _IN_A_FORM = re.compile(rf"{CALLBACK}\.")
 
 # Subscribed for later use.
 _IGNORED = ("channel_archive",)
-
-
-class Registrar(Protocol):
-    """Something with buttons, forms or events of its own: it attaches them itself."""
-
-    def register(self, app: AsyncApp) -> None:
-        """Attach its listeners."""
 
 
 def register(app: AsyncApp, desk: Desk, proposing: Proposing, *registrars: Registrar) -> None:
@@ -122,22 +118,6 @@ class Listeners:
         """See _IGNORED."""
 
 
-async def done_or_kept(work: asyncio.Future[Any], kept: asyncio.Event, within: float) -> None:
-    """Wait until it is done, or on disk so that it will be, or so many seconds are over."""
-    on_disk = asyncio.ensure_future(kept.wait())
-    await asyncio.wait({work, on_disk}, timeout=within, return_when=asyncio.FIRST_COMPLETED)
-    on_disk.cancel()
-
-
-async def _answered(work: Awaitable[dict[str, Any]], otherwise: dict[str, Any]) -> dict[str, Any]:
-    """What the acknowledgement says; when that fails it is logged, and Slack gets `otherwise`."""
-    try:
-        return await work
-    except Exception:
-        log.exception("a form could not be answered")
-        return otherwise
-
-
 def _tap(body: Payload, action: Payload) -> Tap:
     person, container = person_of(body), body.get("container") or {}
     pressed_at = str(action.get("action_ts") or "")
@@ -153,18 +133,47 @@ def _tap(body: Payload, action: Payload) -> Tap:
     )
 
 
-def asked(value: str) -> tuple[str, int]:
-    """What a button names: the proposal's id and the edition shown, 1 for buttons older than editions."""
-    proposal_id, colon, edition = value.partition(":")
-    if not colon:
-        return proposal_id, 1
-    known = edition.isascii() and edition.isdecimal() and len(edition) < _LONGEST_NUMBER
-    return proposal_id, int(edition) if known else NO_EDITION
+Press = Callable[[Person, str], Awaitable[Told]]
 
 
-async def _safely(work: Awaitable[None]) -> None:
-    """Slack has been answered: what fails now is logged, and Bolt must not turn it into a second answer."""
-    try:
-        await work
-    except Exception:
-        log.exception("a listener failed after it had acknowledged")
+class AftermathButtons:
+    """Each is done, then acknowledged; what the card does not show is whispered."""
+
+    def __init__(self, parts: Parts, aftermath: Aftermath) -> None:
+        self._parts = parts
+        self._presses: Mapping[str, Press] = {
+            RETRY: aftermath.retry,
+            CHECK: aftermath.check,
+            MARK_DONE: aftermath.mark_done,
+            MARK_NOT_DONE: aftermath.mark_not_done,
+        }
+
+    def register(self, app: AsyncApp) -> None:
+        """Attach them. Undo comes from the desk, which knows whether it is still in time."""
+        for action_id in self._presses:
+            app.action(action_id)(self.pressed)
+
+    async def pressed(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
+        """One of them was tapped: Slack is answered once it is done, or shortly before it gives up."""
+        container, person = body.get("container") or {}, person_of(body)
+        pressing = asyncio.ensure_future(self._press(person, action))
+        await asyncio.wait({pressing}, timeout=_ACK_WITHIN)
+        await ack()
+        told = await pressing
+        if told is None:
+            return
+        channel = container.get("channel_id") or self._parts.channel
+        try:
+            await self._parts.slack.whisper(channel, person.user_id, told)
+        except SlackError as error:
+            log.warning("%s could not be told what came of a tap: %s", person.user_id, error)
+
+    async def _press(self, person: Person, action: Payload) -> Told:
+        press = self._presses[action["action_id"]]
+        try:
+            return await press(person, str(action.get("value", "")).partition(":")[0])
+        except StoreError as error:
+            return ephemeral.not_stored(str(error))
+        except Exception:  # Bolt must not turn this into a second answer
+            log.exception("a button failed")
+            return ephemeral.BROKE

@@ -1,8 +1,12 @@
 """`/polar trust`: how far each kind of case is trusted, its switches, its picture; also for Home."""
 
 import asyncio
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
+
+from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
 
 from bot.approvals.graduation import Trust
 from bot.graduation import score, spot_checks
@@ -10,13 +14,15 @@ from bot.graduation.eligibility import always_human, lacks, opted_in, standard_o
 from bot.graduation.history import events, in_words, points
 from bot.graduation.plot import trust_plot
 from bot.graduation.thresholds import STANDARDS
+from bot.sanitize import clean
 from bot.services import Parts
 from bot.slack.client import SlackError, SlackRefused
-from bot.slack.user import Person
+from bot.slack.user import Person, person_of
 from bot.ui.card import Message
 from bot.ui.graduation_notices import receipts_block
 from bot.ui.graduation_page import (
     PAGE,
+    PLOT,
     TURN_OFF,
     TURN_ON,
     KindLine,
@@ -25,7 +31,7 @@ from bot.ui.graduation_page import (
     left_today,
     trust_message,
 )
-from bot.ui.text import Block, clean, escape
+from bot.ui.text import Block, escape
 from polar.catalog import Risk
 from store.engine.errors import StoreError
 from store.graduation.case_kinds import find_shape
@@ -190,3 +196,49 @@ def _no_picture(error: SlackError) -> str:
     if isinstance(error, SlackRefused) and error.code == "missing_scope":
         return "No picture: the app has no scope files:write (optional in manifest.yml). The numbers instead:"
     return f"No picture: {error}. The numbers instead:"
+
+
+log = logging.getLogger(__name__)
+
+
+Payload = Mapping[str, Any]
+
+
+class TrustButtons:
+    """What came of a tap stands on top of the page it was made on."""
+
+    def __init__(self, screen: TrustScreen) -> None:
+        self._screen = screen
+
+    def register(self, app: AsyncApp) -> None:
+        """Attach its listeners."""
+        for action_id in (TURN_ON, TURN_OFF, PLOT):
+            app.action(action_id)(self.pressed)
+
+    async def pressed(self, ack: AsyncAck, body: Payload, action: Payload, respond: AsyncRespond) -> None:
+        """One of them was tapped. The value is the shape's hash, the page, and what was looked for."""
+        await ack()
+        try:
+            await self._press(body, action, respond)
+        except Exception:  # Slack has been answered: Bolt must not turn this into a second answer
+            log.exception("a button of trust failed after it was acknowledged")
+
+    async def _press(self, body: Payload, action: Payload, respond: AsyncRespond) -> None:
+        who, action_id = person_of(body), str(action.get("action_id"))
+        shape, _, rest = str(action.get("value", "")).partition(" ")
+        page, _, about = rest.partition(" ")
+        refused = await self._screen.outsider(who)
+        if refused is not None:
+            await respond(text=escape(refused), response_type="ephemeral", replace_original=False)
+            return
+        try:
+            if action_id == PLOT:
+                told = await self._screen.plot(who, shape)
+            else:
+                told = await self._screen.switch(who, action_id, shape)
+            message = await self._screen.answer(about, int(page) if page.isdecimal() else 1, told=told)
+        except StoreError as error:
+            said = escape(f"Nothing can be shown just now: {error}")
+            await respond(text=said, response_type="ephemeral", replace_original=False)
+            return
+        await respond(text=message.text, blocks=list(message.blocks), replace_original=True)

@@ -15,7 +15,7 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 from bot.approvals.results import Answer
 from bot.approvals.service import Desk
 from bot.checks.checklist import SetUp
-from bot.listeners.buttons import asked
+from bot.listeners.acknowledge import asked
 from bot.listeners.priority import SOON, next_card
 from bot.listeners.screens import Screens
 from bot.listeners.status import Feed

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Protocol
 
-from bot.last_errors import LastErrors
+from bot.logs import LastErrors
 from bot.services import Parts
 from bot.ui.status_page import Health, Pause, Webhook
 from polar.client import VERSION

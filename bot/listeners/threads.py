@@ -12,12 +12,13 @@ from bot.approvals.actions import Acted, Acting
 from bot.approvals.service import Desk
 from bot.listeners.snooze_times import until
 from bot.listeners.thread_commands import Asked, help_line, is_addressed, plain_text, read, user_of
+from bot.sanitize import clean
 from bot.services import Parts
 from bot.slack.client import SlackError
 from bot.slack.user import Person, writer_of
 from bot.ui import details
 from bot.ui.ephemeral import Whisper
-from bot.ui.text import Element, bullets, clean, escape, fitted, glue, line, rich, words
+from bot.ui.text import Element, bullets, escape, fitted, glue, line, rich, words
 from store.messages.outbox import add_notice
 from store.models import Proposal
 from store.proposals.comments import keep_message, mend_message

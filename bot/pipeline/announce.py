@@ -5,17 +5,18 @@ is then: several changes of one card become the last one.
 """
 
 import logging
+import secrets
 from dataclasses import dataclass
 
 from bot.pipeline.card_view import view_of
-from bot.pipeline.gather import gather
 from bot.pipeline.upsert import Sheet, certainly_not_posted, draw, pause_after
 from bot.services import LEASE, Parts, new_token
 from bot.slack.client import SlackError
 from bot.slack.rate_limit import POST, UPDATE
 from bot.ui.bundle import bundle_card, bundle_line
+from bot.ui.bundling import plan
 from bot.ui.card import Message, card, thread_line
-from store.messages.bundles import bundle_drawn, bundle_not_drawn, claim_outgoing
+from store.messages.bundles import bundle_drawn, bundle_not_drawn, claim_outgoing, gathering, put_in_bundle
 from store.messages.cards import card_drawn, card_not_drawn, untold
 from store.models import Bundle, Proposal
 from store.proposals.comments import reasons_among
@@ -145,3 +146,17 @@ async def _announce_bundle(parts: Parts, claimed: ClaimedCard, bundle: Bundle) -
 
 def _content(message: Message) -> dict[str, object]:
     return {"text": message.text, "blocks": list(message.blocks)}
+
+
+_LOOKED_AT = 500  # proposals at a time: what is beyond waits for the next look
+
+
+async def gather(parts: Parts) -> None:
+    """Put what waits for a card and is of one kind into bundles."""
+    now = parts.clock()
+    found = await parts.store.do(gathering, now, _LOOKED_AT)
+    for put in plan(found.waiting, found.open, known=found.known, policy=parts.rules.policy, now=now):
+        bundle_id = put.bundle_id or f"b{secrets.token_hex(6)}"
+        ids = [proposal.id for proposal in put.proposals]
+        joined = await parts.store.do(put_in_bundle, bundle_id, put.key, ids, now)
+        log.info("put %d proposals into bundle %s (%s)", joined, bundle_id, put.key.split("|")[1])

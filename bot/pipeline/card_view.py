@@ -1,6 +1,6 @@
 """What a card shows beside its proposal, gathered just before it is drawn."""
 
-from bot.pipeline.confirm import terms_of
+from bot.approvals.approve import terms_of
 from bot.proposals.money import today
 from bot.proposals.undo import can_undo
 from bot.services import Parts

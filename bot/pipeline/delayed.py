@@ -4,8 +4,8 @@ import logging
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from bot.pipeline.assess import gate
-from bot.pipeline.propose import GIVE_UP_AFTER, before, new_proposal, pause_after, question, scope_of
+from bot.pipeline.learn import gate
+from bot.proposals.build import GIVE_UP_AFTER, before, new_proposal, pause_after, question, scope_of
 from bot.proposals.call_results import Drawn, drawn
 from bot.proposals.reads import Reads
 from bot.proposals.rule_versions import rule_as_it_was

@@ -6,11 +6,11 @@ from datetime import timedelta
 from typing import Any
 
 from bot.graduation.gate import still_of
-from bot.pipeline.by_hand import look_again
-from bot.pipeline.propose import before, scope_of
+from bot.proposals.build import before, scope_of
 from bot.proposals.call_results import Drawn, concluded, drawn, look, was_so
 from bot.proposals.chain import Plan, bound, hand_over
 from bot.proposals.reads import Reads, excerpt
+from bot.proposals.recheck import look_again
 from bot.proposals.rule_versions import rule_as_it_was
 from bot.proposals.undo import NO_UNDO, as_polar_call, changed_since, read_before
 from bot.rules import EvaluationError, Rule, Scope

@@ -12,9 +12,13 @@ from bot.graduation import labels, score
 from bot.graduation.backtest import report
 from bot.graduation.case_kind import parameters
 from bot.graduation.eligibility import lacks, standard_of
+from bot.graduation.gate import Gate
 from bot.graduation.novelty import Seen
 from bot.graduation.replay import replay
+from bot.services import Parts
 from bot.ui.graduation_notices import change_notice, duration, money
+from polar.events import Event
+from store.graduation.learn import assess as read_on
 from store.models import NewProposal, PlannedCall, ProposalKind, ProposalState
 from store.models.graduation import (
     PROGRAM,
@@ -142,3 +146,25 @@ class Assessor:
         )
         said.append("One no to those, an undo, a dispute or an error, and all of this kind asks again")
         return said
+
+
+def gate(parts: Parts, event: Event) -> Gate:
+    """The policy over the proposals of one event."""
+    return Gate(parts.rules.policy, event, parts.polar.environment)
+
+
+async def claim(parts: Parts, _limit: int) -> Sequence[None]:
+    """Learn from what the log says since the last look; there are no rows to hand on."""
+    more = True
+    while more:
+        found = await parts.store.do(read_on, Assessor(parts.rules.policy), parts.clock())
+        more = found.more
+        if found.cards:
+            parts.wake("announce")
+        if found.notices:
+            parts.wake("notices")
+    return ()
+
+
+async def handle(_row: None) -> None:
+    """Nothing is left to do for a row: `claim` has done it."""

@@ -1,43 +1,15 @@
 """After the fact: close what a dead worker left, and look whether an unanswered write was done after all."""
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import timedelta
-from enum import StrEnum
-from typing import Any
 
-from bot.proposals.undo import as_polar_call
+from bot.proposals.verify_call import _LOOK_AFTER, ClaimedDoubt, examine
 from bot.services import LEASE, Parts, new_token
-from polar.catalog import operations
-from polar.errors import PolarError
-from store.models import Call, CallState, Proposal
-from store.proposals.execution import end_call, recover_stranded
-from store.proposals.unknown import claim_unknown, find_done, postpone_unknown
+from store.proposals.execution import recover_stranded
+from store.proposals.unknown import claim_unknown
 
 log = logging.getLogger(__name__)
 
 STRANDED = "The program stopped while Polar was being called."
-_LOOK_WITHIN = 5.0  # seconds: somebody may be waiting for it, and another look follows
-# Polar may need a moment to show what it did; after the last look a person is on their own.
-_LOOK_AFTER = (timedelta(seconds=5), timedelta(minutes=1), timedelta(minutes=10))
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimedDoubt:
-    """A proposal in `unknown`, under our claim; `looks` counts how often Polar has been asked."""
-
-    proposal: Proposal
-    token: str
-
-
-class Seen(StrEnum):
-    """What a look at Polar showed of the calls in doubt."""
-
-    DONE = "done"  # nothing is in doubt any more
-    NO_TRACE = "no trace"  # it may still be on its way
-    UNREAD = "unread"  # Polar could not be asked
-    UNREADABLE = "unreadable"  # no read of Polar's shows it
 
 
 async def recover(parts: Parts) -> None:
@@ -61,65 +33,3 @@ async def claim(parts: Parts, limit: int) -> list[ClaimedDoubt]:
 async def look(parts: Parts, claimed: ClaimedDoubt) -> None:
     """A look that is due: see `examine`."""
     await examine(parts, claimed)
-
-
-async def examine(parts: Parts, claimed: ClaimedDoubt) -> Seen:
-    """Read whether the unanswered calls were done. Found done closes the case; otherwise a person is asked.
-
-    Nothing is sent again here, whatever is found: a write that shows no trace may still be on its way.
-    """
-    proposal = claimed.proposal
-    seen = Seen.DONE
-    for call in proposal.calls:
-        if call.state != CallState.UNKNOWN:
-            continue
-        of_this = await _seen(parts, call)
-        if of_this is not Seen.DONE:
-            seen = of_this
-            continue
-        await parts.store.do(
-            end_call,
-            proposal.id,
-            call.number,
-            token=claimed.token,
-            state=CallState.DONE,
-            now=parts.clock(),
-            answer=call.answer,
-        )
-    closed = await parts.store.do(
-        find_done,
-        proposal.id,
-        token=claimed.token,
-        now=parts.clock(),
-        reason="There was no answer, but Polar shows that it was done.",
-    )
-    if closed:
-        parts.wake("announce")
-        parts.wake("execute")  # calls that were never sent go on
-        return seen
-    pause = _LOOK_AFTER[min(proposal.looks, len(_LOOK_AFTER)) - 1]
-    await parts.store.do(postpone_unknown, proposal.id, token=claimed.token, due_at=parts.clock() + pause)
-    return seen
-
-
-async def _seen(parts: Parts, call: Call) -> Seen:
-    polar_call = as_polar_call(call)
-    read = operations()[call.operation].describe(polar_call).verify_call(polar_call)
-    if read is None:
-        return Seen.UNREADABLE
-    try:
-        found = (await parts.polar.read(read, within=_LOOK_WITHIN)).body
-    except PolarError as error:
-        log.info("cannot look whether %s was done: %s", call.operation, error)
-        return Seen.UNREAD
-    return Seen.DONE if shows(found, call.operation, call.body or {}) else Seen.NO_TRACE
-
-
-def shows(found: Any, operation: str, body: Mapping[str, Any]) -> bool:
-    """Whether an object as read shows that the call was carried out: every field has the value we sent."""
-    if not isinstance(found, Mapping):
-        return False
-    if operation == "orders:generate_invoice":
-        return found.get("is_invoice_generated") is True
-    sent = {name: value for name, value in body.items() if name in found}
-    return bool(sent) and len(sent) == len(body) and all(found[name] == value for name, value in sent.items())

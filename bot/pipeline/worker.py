@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from bot.pipeline import announce, assess, confirm, delayed, execute, outbox, poll, propose, reconcile
+from bot.pipeline import announce, confirm, delayed, execute, learn, outbox, poll, propose, reconcile
 from bot.services import Parts
 from store.engine.errors import StoreClosed
 
@@ -131,7 +131,7 @@ def _lanes(parts: Parts) -> list[Lane[Any]]:
         Lane("announce", partial(announce.claim, parts), partial(announce.announce, parts), 32, _SOON),
         Lane("notices", partial(outbox.claim, parts), partial(outbox.send, parts), 8, _SOON),
         Lane("execute", partial(execute.claim, parts), partial(execute.execute, parts), width=16),
-        Lane("assess", partial(assess.claim, parts), assess.handle, width=1, idle=2.0),
+        Lane("assess", partial(learn.claim, parts), learn.handle, width=1, idle=2.0),
         Lane("look", partial(reconcile.claim, parts), partial(reconcile.look, parts), width=4, idle=5.0),
         Lane("poll", partial(poll.claim, parts), partial(poll.poll, parts), width=2, idle=60.0),
         Lane("recover", partial(_recover, parts), _nothing, width=1, idle=15.0),

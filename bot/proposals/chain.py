@@ -10,8 +10,8 @@ from bot.services import Parts
 from bot.slack.client import SlackError
 from bot.ui.ephemeral import handed
 from polar.catalog import Call as PolarCall
-from store.chains import bind_call
 from store.models import Call, PlannedCall, Proposal
+from store.proposals.execution import bind_call
 
 log = logging.getLogger(__name__)
 

@@ -4,8 +4,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from bot.pipeline.by_hand import look_again
-from bot.pipeline.propose import before, new_proposal, scope_of
+from bot.proposals.build import before, new_proposal, scope_of
 from bot.proposals.fingerprint import digest_of, digest_of_proposal
 from bot.proposals.money import Fact, money_facts, with_money
 from bot.proposals.reads import Reads
@@ -14,8 +13,9 @@ from bot.proposals.undo import as_polar_call
 from bot.rules import EvaluationError, Rule, Scope
 from bot.rules.false_part import false_part
 from bot.services import Parts
+from polar.catalog import Call, operations
 from polar.catalog import Call as PolarCall
-from polar.errors import InvalidCall, NotFound, PolarError
+from polar.errors import InvalidCall, MissingScope, NotFound, PolarError
 from polar.events import Event, parse
 from store.events.events import get_event
 from store.models import Firing, FiringState, NewProposal, PlannedCall, Proposal, ProposalKind
@@ -134,3 +134,18 @@ LOOKS: Mapping[ProposalKind, Look] = {
     ProposalKind.CALLS: _calls,
     ProposalKind.GRADUATION: _nothing_to_read,
 }
+
+
+async def look_again(parts: Parts, calls: Sequence[Call]) -> None:
+    """Read the object that each call's path names, where one read shows it. Raises PolarError: NotFound, …
+
+    A list proves nothing by being empty, so it is not asked; nor is a read that our token may not make.
+    """
+    for call in calls:
+        read = operations()[call.operation].describe(call).verify_call(call) if call.path else None
+        if read is None or not read.path:
+            continue
+        try:
+            await parts.polar.read(read)
+        except MissingScope as error:
+            log.info("cannot look before %s: %s", call.operation, error.plain)

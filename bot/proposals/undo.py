@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from bot.forms import names
 from bot.proposals.reads import Reads
+from polar import redaction
 from polar.catalog import Call as PolarCall
 from polar.catalog import operations
 from polar.errors import MissingScope, NotFound, PolarError
@@ -33,7 +33,7 @@ async def read_before(reads: Reads, call: PolarCall) -> dict[str, Any] | None:
     if not wanted:
         return {}
     read = known.verify_call(call)
-    if read is None or not wanted.isdisjoint(names.SECRET):
+    if read is None or not wanted.isdisjoint(redaction.SECRET):
         return None
     try:
         found = _own(await reads.answer(read), call)

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
+from bot.sanitize import clean
 from bot.ui.bundling import one_by_one
 from bot.ui.decline_reasons import reasons_select
 from bot.ui.effects import does, risk_words
@@ -13,7 +14,6 @@ from bot.ui.text import (
     Block,
     Element,
     bullets,
-    clean,
     context,
     emoji,
     fitted,

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from bot.sanitize import clean
 from bot.ui.bundle import STANDS, counted
-from bot.ui.text import Block, Element, bullets, clean, rich
+from bot.ui.text import Block, Element, bullets, rich
 from polar.text.money import format_money
 from store.models import Proposal
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from bot.sanitize import clean
 from bot.ui.card_buttons import APPROVE, DECLINE, actions
 from bot.ui.card_status import PREFIX, outcome, plain_reason, prefix, status, taken_back_by
 from bot.ui.effects import call_title, does, risk_words
@@ -11,7 +12,6 @@ from bot.ui.text import (
     Block,
     Element,
     bullets,
-    clean,
     context,
     escape,
     fitted,

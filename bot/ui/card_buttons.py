@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from bot.sanitize import clean
 from bot.ui.decline_reasons import reason_select
 from bot.ui.message import CardView
-from bot.ui.text import Block, Element, clean
+from bot.ui.text import Block, Element
 from store.models import CallState, Proposal, ProposalKind, ProposalState
 
 # Action ids that tests and users rely on.

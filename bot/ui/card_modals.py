@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from bot.forms.modal import option, plain
-from bot.ui.text import Block, Element, clean, escape, glue, line, person, rich, when, words
+from bot.sanitize import clean
+from bot.ui.elements import option, plain
+from bot.ui.text import Block, Element, escape, glue, line, person, rich, when, words
 from store.models import Proposal
 
 MENU = "menu"  # action id of the overflow

@@ -4,13 +4,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from bot.forms import names, redaction
-from bot.ui.text import Element, clean, glue, line, preformatted
+from bot.sanitize import clean
+from bot.ui.text import Element, glue, line, preformatted
+from polar import redaction
 
 _PIECE = 2_400  # characters of one preformatted block
 _MOST_PIECES = 8  # of one value: 19,000 characters; the rest is in the export
 # Whoever has these may act: they are not shown to everybody who can open the details.
-_BEARER = names.SECRET | {"client_secret", "secret", "token", "access_token", "customer_session_token"}
+_BEARER = redaction.SECRET | {"client_secret", "secret", "token", "access_token", "customer_session_token"}
 
 
 def public(value: Any, name: str = "") -> Any:

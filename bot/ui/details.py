@@ -5,12 +5,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from bot.forms import redaction
+from bot.sanitize import clean
 from bot.ui.card import does
 from bot.ui.code import code, pretty, public, toml
 from bot.ui.effects import risk_words
 from bot.ui.policy_verdict import gate_rows
-from bot.ui.text import Block, Element, bullets, clean, glue, labelled, line, person, rich, told, when, words
+from bot.ui.text import Block, Element, bullets, glue, labelled, line, person, rich, told, when, words
+from polar import redaction
 from store.models import PlannedCall, Proposal, ProposalState, RemarkKind
 from store.models.details import Dossier, Edition, Remark
 

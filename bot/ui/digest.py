@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from bot.sanitize import clean
 from bot.ui.card import Message, when
-from bot.ui.text import Block, Element, clean, escape, glue, line, mention, person, preformatted, rich, words
+from bot.ui.text import Block, Element, escape, glue, line, mention, person, preformatted, rich, words
 from store.models import Numbers, Proposal, ProposalState
 from store.models.graduation import POLICY
 

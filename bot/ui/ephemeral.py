@@ -6,7 +6,8 @@ constants; the others are functions. Names in them are mentions of ours or text 
 
 from collections.abc import Collection, Mapping
 
-from bot.ui.text import MESSAGE_TEXT, clean, escape, fitted
+from bot.sanitize import clean
+from bot.ui.text import MESSAGE_TEXT, escape, fitted
 from store.models import Proposal, ProposalState
 
 Whisper = str

@@ -4,16 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bot.ui.text import Block, bullets, clean, emoji, escape, glue, line, rich, words
+from bot.sanitize import clean
+from bot.ui.text import Block, bullets, emoji, escape, glue, line, rich, words
 from polar.text.money import format_money
-from store.models import ProposalState, ShapeState
+from store.models import ShapeState
 
 DEMOTION, PAUSE, TURNED_ON = "demotion", "breaker", "graduation"
-# Until somebody has said yes or no nothing may tell an audit from any other question, here or elsewhere.
-BLIND = frozenset({ProposalState.PENDING, ProposalState.EXPIRED})
-WITHHELD = (
-    "What the policy said of it is told once it is decided: nobody may know that a question is an audit."
-)
 
 
 def money(minor: int, currency: str) -> str:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from bot.sanitize import clean
 from bot.ui.graduation_notices import money
 from bot.ui.lists import Pages, turn
 from bot.ui.message import Message
-from bot.ui.text import Block, Element, clean, context, escape, glue, line, person, rich, when, words
+from bot.ui.text import Block, Element, context, escape, glue, line, person, rich, when, words
 from store.models import ShapeState
 
 TURN_ON, TURN_OFF, PLOT = "trust.turn_on", "trust.turn_off", "trust.plot"

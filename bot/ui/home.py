@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from bot.sanitize import clean
 from bot.ui.card import APPROVE, DECLINE, Message, when
 from bot.ui.lists import content, row
 from bot.ui.status_page import Health, automatic, feed_line
-from bot.ui.text import Block, Element, clean, context, emoji, escape, glue, line, person, rich, words
+from bot.ui.text import Block, Element, context, emoji, escape, glue, line, person, rich, words
 from polar.text.money import format_money
 from store.models import Proposal
 

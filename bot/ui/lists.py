@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from bot.sanitize import clean
 from bot.ui.card import Message, when
-from bot.ui.text import Block, Element, clean, context, escape, glue, line, person, rich, told, words
+from bot.ui.text import Block, Element, context, escape, glue, line, person, rich, told, words
 from polar.text.money import format_money
 from store.models import Proposal, ProposalState, Transition
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bot.ui.graduation_notices import BLIND
+from bot.graduation.blinding import BLIND
 from polar.text.money import format_money
 from store.models import Proposal
 

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from bot.sanitize import clean
 from bot.ui.card import Message, when
-from bot.ui.text import Block, Element, clean, escape, glue, line, rich, words
+from bot.ui.text import Block, Element, escape, glue, line, rich, words
 
 RULES_BACK, RULES_ON = "rules.back", "rules.on"  # action ids; the value is the command of that page
 # Slack takes fifty blocks; one line of heading, one of buttons, and some room for what Slack may count too.

@@ -6,8 +6,9 @@ from typing import Any
 
 from bot.config.policy import Trust
 from bot.graduation import score
+from bot.graduation.blinding import BLIND
 from bot.graduation.eligibility import lacks, standard_of
-from bot.ui.graduation_notices import BLIND, audit_line
+from bot.ui.graduation_notices import audit_line
 from store.models import Mode, Proposal, ProposalState, ShapeState
 from store.models.graduation import Shape
 

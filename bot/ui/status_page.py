@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from bot.sanitize import clean
 from bot.ui.card import Message, when
-from bot.ui.text import Element, clean, context, escape, glue, line, person, rich, words
+from bot.ui.text import Element, context, escape, glue, line, person, rich, words
 
 _SILENT = timedelta(days=1)
 _ERRORS_SHOWN = 20

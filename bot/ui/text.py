@@ -1,10 +1,11 @@
 """Text for Slack: cleaned, cut and escaped, so that nothing a customer wrote becomes markup."""
 
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
+
+from bot.sanitize import clean
 
 Block = dict[str, Any]
 Element = dict[str, Any]
@@ -14,27 +15,10 @@ Element = dict[str, Any]
 BLOCK_TEXT = 3_000
 MESSAGE_TEXT = 4_000
 _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
-# Control, format (zero-width and bidirectional marks), surrogate, private and unassigned characters: they
-# can hide text, turn its order around or fail to encode.
-_UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
-_BREAKS = frozenset({"Zl", "Zp"})
 # How a note begins that names who did or said it.
 _ACTOR = re.compile(
     r"(Undone by )?([UW][A-Z0-9]{2,})\b( in time\b.*| says that it was .*| retried it\.)", re.DOTALL
 )
-
-
-def clean(text: str, limit: int) -> str:
-    """`text` on one line, at most `limit` characters, without invisible or reordering characters."""
-    safe = "".join(_safe(char) for char in text[: limit * 4])
-    line = " ".join(safe.split())
-    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
-
-
-def _safe(char: str) -> str:
-    if char.isspace() or unicodedata.category(char) in _BREAKS:
-        return " "
-    return "" if unicodedata.category(char) in _UNSAFE else char
 
 
 def escape(text: str) -> str:

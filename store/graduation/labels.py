@@ -4,13 +4,24 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, delete, distinct, func, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    and_,
+    delete,
+    distinct,
+    func,
+    insert,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
 
 from store.graduation.case_kinds import get_shape
-from store.haste import hasty
 from store.models import (
     Decision,
     Mode,
@@ -215,3 +226,39 @@ def recompute(connection: Connection, shape: str, label: Labeller, learn: Learne
     for start in range(0, len(ids), 500):
         relabel(connection, ids[start : start + 500], label)
     tally(connection, shape, learn, now)
+
+
+_MICROSECOND = timedelta(microseconds=1)
+
+
+_TOO_SOON = timedelta(seconds=2) // _MICROSECOND
+
+
+# A yes is written down after a look at Polar: by then another one, pressed later, may have been.
+_NEAR = timedelta(minutes=10) // _MICROSECOND
+
+
+def hasty(connection: Connection, ids: Any) -> set[str]:
+    """Of these proposals (ids or a query), those with a yes less than 2 s after another of that person.
+
+    Both are compared as they were pressed. What one press approves besides is not meant.
+    """
+    mine, other = decisions.alias(), decisions.alias()
+    pressed, before = (
+        type_coerce(func.coalesce(one.c.pressed_at, one.c.at), BigInteger) for one in (mine, other)
+    )
+    at, near = type_coerce(mine.c.at, BigInteger), type_coerce(other.c.at, BigInteger)
+    earlier = and_(
+        other.c.actor == mine.c.actor,
+        near.between(at - _NEAR, at + _NEAR),
+        other.c.verdict == Verdict.APPROVE,
+        before > pressed - _TOO_SOON,
+        or_(before < pressed, and_(before == pressed, other.c.id < mine.c.id)),
+        or_(mine.c.tap.is_(None), other.c.tap.is_(None), other.c.tap != mine.c.tap),
+        other.c.proposal_id != mine.c.proposal_id,
+    )
+    yes = (mine.c.verdict == Verdict.APPROVE, mine.c.actor.not_in((POLICY, PROGRAM)))
+    found = select(mine.c.proposal_id).where(
+        mine.c.proposal_id.in_(ids), *yes, select(other.c.id).where(earlier).exists()
+    )
+    return set(connection.execute(found).scalars())

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from store.graduation.case_kinds import SECRET
-from store.haste import hasty
+from store.graduation.labels import hasty
 from store.models import (
     Decision,
     NewProposal,

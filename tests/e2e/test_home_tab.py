@@ -11,10 +11,10 @@ from bot.app import Running
 from bot.checks.checklist import SetUp
 from bot.demo.blockkit import lint_view
 from bot.demo.slack.state import Message
-from bot.last_errors import LastErrors
 from bot.listeners.home import HomeTab
 from bot.listeners.screens import Screens
 from bot.listeners.status import Feed
+from bot.logs import LastErrors
 from bot.slack.permalinks import Links
 from store.graduation.pause import paused
 from store.models import ProposalState

@@ -11,14 +11,13 @@ from slack_bolt.async_app import AsyncApp
 from sqlalchemy import text
 
 from bot.approvals.service import Desk
-from bot.commands import COMMANDS, read_command
 from bot.demo.blockkit import lint_message
 from bot.demo.slack import SlackStandIn
-from bot.last_errors import LastErrors
 from bot.listeners.buttons import register
-from bot.listeners.commands import SlashCommand
+from bot.listeners.commands import COMMANDS, SlashCommand, read_command
 from bot.listeners.screens import Screens
 from bot.listeners.status import Feed
+from bot.logs import LastErrors
 from bot.rules import RuleSet, load_rules, silent_reasons
 from bot.services import Parts
 from bot.slack.permalinks import Links

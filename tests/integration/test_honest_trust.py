@@ -9,13 +9,13 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
+from bot.approvals.approve import approve
 from bot.cli import export
 from bot.demo.polar import stock
 from bot.demo.polar.orders import tell_order
 from bot.explain.document import explanation
 from bot.explain.verify import check
 from bot.graduation.labels import BULK, FAST, RESTATED, YES
-from bot.pipeline import confirm
 from bot.pipeline.learn import Assessor
 from bot.ui.card import CardView, card
 from bot.ui.details import details_view
@@ -290,7 +290,7 @@ async def test_a_yes_is_as_fast_as_its_press_however_long_polar_took(tmp_path: P
         pressed = made.clock()
         made.clock.advance(seconds=20)
         tap = Tap("t:1", asked.id, asked.edition, MAYA, "button", pressed, "t")
-        answer = await confirm.approve(replace(made.parts, authority=_Anybody()), tap, None)  # type: ignore[arg-type]  # a fake
+        answer = await approve(replace(made.parts, authority=_Anybody()), tap, None)  # type: ignore[arg-type]  # a fake
         assert answer.proposal is not None
         (said,) = await made.store.do(decisions_of, asked.id)
         assert said.pressed_at == pressed

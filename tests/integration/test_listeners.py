@@ -17,8 +17,8 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.approvals.service import Desk, Tap
 from bot.forms.service import Proposing
 from bot.listeners.buttons import Listeners, register
-from bot.slack_http import slack_events
 from bot.ui import ephemeral
+from bot.web import slack_events
 from store.engine.errors import StoreFailed
 from store.models import Verdict
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, insert, text
 
-from bot.commands import COMMANDS, read_command
 from bot.forms.service import Person
-from bot.last_errors import LastErrors
+from bot.listeners.commands import COMMANDS, read_command
 from bot.listeners.priority import SOON
 from bot.listeners.screens import Screens
 from bot.listeners.status import Feed
+from bot.logs import LastErrors
 from bot.rules import load_rules
 from bot.services import Parts
 from bot.slack.client import SlackNotSent

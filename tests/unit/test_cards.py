@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.sanitize import clean
 from bot.ui import ephemeral
 from bot.ui.card import CardView, Message, card, thread_line
-from bot.ui.text import clean, escape
+from bot.ui.text import escape
 from store.models import CallState, Mode, ProposalState, Transition
 from tests.card_states import STATES, asked, decided, message_of
 from tests.card_strategies import NOW, a_proposal, assert_harmless, elements

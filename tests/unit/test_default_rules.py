@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.pipeline.propose import scope_of
+from bot.proposals.build import scope_of
 from bot.rules import EvaluationError, always_asks, load_rules, silent_reasons, unaccounted
 from polar.events import parse
 

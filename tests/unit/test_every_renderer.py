@@ -33,6 +33,7 @@ from bot.ui import (
     decline_reasons,
     details,
     digest,
+    elements,
     ephemeral,
     graduation_notices,
     graduation_page,
@@ -187,7 +188,7 @@ RENDERERS: Mapping[Callable[..., Any], Strategy] = {
         (graduation_notices.receipts_block, _RAN, st.just("tag")),
         (graduation_page.trust_message, _TRUST),
         (graduation_page.home_section, _KINDS, _COUNT, _COUNT),
-        (forms.plain, TEXT, st.just(75)),
+        (elements.plain, TEXT, st.just(75)),
         (forms.notice, TEXT),
         (forms.modal, TEXT, st.just([]), st.just("d1"), TEXT),
         (forms.opening, st.just("d1"), st.none() | st.just(proposable()), TEXT),
@@ -224,7 +225,14 @@ WHISPERS: Mapping[Callable[..., str], Strategy] = {
 } | {ephemeral.first_yes: _calls(ephemeral.first_yes, st.sets(st.sampled_from(ACTORS)), alone=st.booleans())}
 # Options and questions: they are drawn inside the pages of forms, see test_hostile_forms.
 _IN_A_FORM = frozenset(
-    {forms.option, forms.options, forms.operation_options, forms.page_view, forms.leaf_block, forms.choices}
+    {
+        elements.option,
+        elements.options,
+        forms.operation_options,
+        forms.page_view,
+        forms.leaf_block,
+        forms.choices,
+    }
 )
 _PARTS = frozenset({text})  # what all the others are made of
 _SLOW_TO_DRAW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]

@@ -6,10 +6,10 @@ from bot.demo.blockkit import lint_view
 from bot.forms.drafts import Draft
 from bot.forms.fields import all_leaves
 from bot.forms.modal import page_view
-from bot.forms.names import HOST_ONLY, SECRET
 from bot.forms.prefill import ids_in, prefill
 from bot.forms.values import compose, currencies
 from polar.catalog import Call, Operation, operations
+from polar.redaction import HOST_ONLY, SECRET
 from tests.form_fixture import ANY_ID
 from tests.unit.test_forms_all import CASES, NOW, composed
 

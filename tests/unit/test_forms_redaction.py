@@ -5,10 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.forms.fields import all_leaves, form_of
-from bot.forms.names import HOST_ONLY
-from bot.forms.redaction import HIDDEN, ending, host, redacted
 from bot.forms.search import proposable
 from bot.forms.variants import ways
+from polar.redaction import HIDDEN, HOST_ONLY, ending, host, redacted
 
 SECRET = "T0SECRET"
 

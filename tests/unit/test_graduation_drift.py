@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from bot.graduation.drift import SLOWEST, flooded, usual_rate
+from bot.graduation.gate import SLOWEST, flooded, usual_rate
 
 
 def poisson(chance, rate):

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from bot.last_errors import LastErrors, remembered
+from bot.logs import LastErrors, remembered
 
 log = logging.getLogger("tests.last_errors")
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from bot.__main__ import COMMANDS as ON_THE_MACHINE
-from bot.commands import COMMANDS as IN_SLACK
 from bot.config.policy import TABLES
 from bot.config.settings import PLAIN, SECRETS
 from bot.graduation.score import clean_needed
 from bot.graduation.thresholds import STANDARDS
+from bot.listeners.commands import COMMANDS as IN_SLACK
 from bot.listeners.thread_commands import WORDS, read
 from bot.rules import load_rules
 from bot.rules.always_ask import ALWAYS_ASK_EVENTS

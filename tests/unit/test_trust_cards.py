@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.commands import read_command
 from bot.demo.blockkit import lint_message, lint_view
+from bot.listeners.commands import read_command
 from bot.ui.graduation_page import (
     PAGE,
     TURN_OFF,

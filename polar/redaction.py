@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from bot.forms import names
-
+# What a person types here is kept off cards.
+SECRET = frozenset({"key", "guild_token"})
+# A URL that is itself a credential, as Slack's and Discord's are: only its host is shown.
+HOST_ONLY = frozenset({"body.url"})
 HIDDEN = "(kept off the card)"
 _HOST = re.compile(r"[\w.:-]{1,253}")
 _ENDING = 4
@@ -32,9 +34,9 @@ def redacted(value: Any, path: str) -> Any:
     name = path.rpartition(".")[2]
     if value is None:
         return None
-    if name in names.SECRET:
+    if name in SECRET:
         return ending(value)
-    if path in names.HOST_ONLY:
+    if path in HOST_ONLY:
         return host(value) if isinstance(value, str) else HIDDEN
     if isinstance(value, Mapping):
         return {key: redacted(each, f"{path}.{key}") for key, each in value.items()}

@@ -1,0 +1,158 @@
+"""Build the proposals that rules make of one event."""
+
+import base64
+import hashlib
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from bot.config.policy import Policy, ends
+from bot.proposals.call_results import Drawn, drawn
+from bot.proposals.fingerprint import customer_of, digest_of_proposal, money_of
+from bot.proposals.money import money_facts, of_order, with_money
+from bot.proposals.reads import Reads
+from bot.rules import Draft, Rule, Scope, always_asks
+from bot.services import Parts, backoff
+from polar.catalog import operations
+from polar.errors import NotFound, PolarError
+from polar.events import Event, Subject, parse
+from polar.text.summaries import facts, summarise
+from store.events.events import event_before
+from store.models import (
+    Firing,
+    FiringState,
+    NewProposal,
+    PlannedCall,
+    Spoken,
+    StoredEvent,
+)
+
+_SET_UP_AGAIN = timedelta(hours=1)
+
+
+# An event that could not be looked at for so long is shown as failed instead of asking Polar for ever.
+GIVE_UP_AFTER = timedelta(days=2)
+
+
+async def before(parts: Parts, event: Event) -> dict[str, Any] | None:
+    """The data of the event before this one about the same subject, or None."""
+    if event.subject is None or event.timestamp is None:
+        return None
+    found = await parts.store.do(event_before, subject_of(event.subject), event.timestamp)
+    return None if found is None else parse(found.body).data
+
+
+def subject_of(subject: Subject) -> str:
+    """A subject as the store names it: "order:…"."""
+    return f"{subject.kind}:{subject.id}"
+
+
+def pause_after(error: PolarError, attempts: int) -> timedelta:
+    """When to read again: soon after an outage, hourly while somebody has to mend the token or the set-up."""
+    return _SET_UP_AGAIN if drawn(error) is Drawn.CONFIGURATION else backoff(attempts)
+
+
+async def consider(
+    rule: Rule,
+    scope: Scope,
+    reads: Reads,
+    policy: Policy,
+    *,
+    event: Event,
+    stored: StoredEvent,
+    now: datetime,
+) -> Spoken | None:
+    """What one rule says about one event now. Raises EvaluationError, PolarError (but not NotFound)."""
+    if not rule.fires(scope):
+        return None
+    change = rule.change(scope) or fact_key(event, stored)
+    firing = Firing(change, rule.name, rule.version, stored.id, FiringState.PROPOSED, fired_at=now)
+    if rule.wait:
+        due_at = (event.timestamp or stored.received_at) + rule.wait
+        if due_at > now:
+            return Spoken(
+                _changed(firing, FiringState.WAITING, f"waits until {due_at:%d %b %H:%M} UTC", due_at), None
+            )
+    try:
+        draft = await question(rule, scope, reads, fresh=_is_fresh(rule, event, now))
+    except NotFound:
+        return Spoken(_changed(firing, FiringState.SILENT, "Polar no longer has what it reads"), None)
+    if draft is None:
+        return Spoken(_changed(firing, FiringState.SILENT, "nothing left to do"), None)
+    return Spoken(firing, new_proposal(rule, policy, firing, draft, event=event, now=now))
+
+
+async def question(rule: Rule, scope: Scope, reads: Reads, *, fresh: bool) -> Draft | None:
+    """The rule's question, or None when its `still` is not true or there is nothing to call.
+
+    `fresh`: the event is proof enough, so nothing is read for `still` alone; what money comes to always is.
+    Raises EvaluationError and PolarError.
+    """
+    if not fresh or rule.needs_reads():
+        scope = await reads.fill(rule, scope)
+        items = rule.items(scope)
+        scope = scope if items is None else scope.plus(each=items)
+        if not rule.holds(scope):
+            return None
+        kept = reads.told(rule, scope)
+    else:
+        items = kept = None
+    draft = rule.draft(scope, items)
+    if not draft.calls:
+        return None
+    return replace(draft, money=await money_facts(reads, draft.calls), reads=kept)
+
+
+def scope_of(event: Event, now: datetime, before: dict[str, Any] | None = None) -> Scope:
+    """The names an event gives to expressions; `before` is its predecessor's data."""
+    names = {"data": event.data, "type": event.type, "timestamp": event.raw.get("timestamp")}
+    return Scope(names | {"now": now, "before": before})
+
+
+def fact_key(event: Event, stored: StoredEvent) -> str:
+    """Names the change, so that a second endpoint telling of it proposes nothing twice."""
+    return event.fact_key or f"webhook|{stored.id}"
+
+
+def _is_fresh(rule: Rule, event: Event, now: datetime) -> bool:
+    return event.timestamp is not None and now - event.timestamp < rule.fresh
+
+
+def _changed(firing: Firing, state: FiringState, note: str, due_at: datetime | None = None) -> Firing:
+    return replace(firing, state=state, note=note, due_at=due_at)
+
+
+def new_proposal(
+    rule: Rule, policy: Policy, firing: Firing, draft: Draft, *, event: Event, now: datetime
+) -> NewProposal:
+    """A draft as a proposal. Its id follows from the change and the rule: made twice, it is the same one."""
+    effects = [operations()[call.operation].describe(call) for call in draft.calls]
+    risks = [effect.risk.value for effect in effects]
+    digest = hashlib.sha256(f"{firing.fact_key}|{firing.rule}".encode()).digest()
+    amount, currency = money_of(draft.calls, event.data)
+    customer_id, customer = customer_of(event)
+    expires_at = ends(now, rule.expire or policy.schedule.expire_after, draft.deadline)
+    told = [(fact.label, fact.value) for fact in facts(event)]
+    proposal = NewProposal(
+        id="p" + base64.b32encode(digest).decode().lower()[:12],
+        fact_key=firing.fact_key,
+        event_id=firing.event_id,
+        rule=firing.rule,
+        rule_version=firing.rule_version,
+        subject=None if event.subject is None else subject_of(event.subject),
+        title=draft.title,
+        because=draft.because or (summarise(event),),
+        facts=with_money(of_order(told, event.type, draft.money), draft.money),
+        risk=max(risks),
+        always_asks=always_asks(event.type, risks, tells=draft.tells),
+        calls=tuple(PlannedCall(call.operation, call.path, call.query, call.body) for call in draft.calls),
+        created_at=now,
+        deadline=draft.deadline,
+        expires_at=expires_at,
+        amount=amount,
+        currency=currency,
+        customer_id=customer_id,
+        customer=customer,
+        reads=draft.reads,
+    )
+    return replace(proposal, digest=digest_of_proposal(proposal))
