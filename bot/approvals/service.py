@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from bot.approvals import approve, results
 from bot.approvals.followups import Aftermath
 from bot.approvals.results import Answer, Came
-from bot.forms.service import Person
 from bot.permissions import Authority
 from bot.services import Parts, new_token
 from bot.slack.client import SlackError
+from bot.slack.user import Person
 from bot.ui import ephemeral
 from bot.ui.card import copy_of
 from store.engine.errors import StoreError

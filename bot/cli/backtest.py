@@ -12,8 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection
-
 from bot.config.policy import Policy
 from bot.config.policy import duration as length
 from bot.config.settings import SettingsError, load_settings
@@ -22,7 +20,7 @@ from bot.graduation.replay import Replayed, replay
 from bot.rules import RulesError, load_rules
 from bot.sanitize import clean
 from bot.ui.graduation_notices import duration, money
-from store import open_store
+from store import Connection, open_store
 from store.engine.errors import StoreError
 from store.graduation.past_cases import draw_secret, kinds, past_cases
 from store.models.graduation import NewShape, PastCase

@@ -9,12 +9,10 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection
-
 from bot.config.settings import SettingsError, load_settings
 from bot.graduation.blinding import BLIND, WITHHELD
 from polar.redaction import redacted
-from store import open_store
+from store import Connection, open_store
 from store.engine.errors import StoreError
 from store.events.events import all_events
 from store.models import Decision, PlannedCall

@@ -6,10 +6,8 @@ import re
 import sys
 from collections.abc import Sequence
 
-from sqlalchemy import Connection
-
 from bot.config.settings import SettingsError, load_settings
-from store import open_store
+from store import Connection, open_store
 from store.audit_log.verify import MOST_PROBLEMS, Verified, knows, verify
 from store.engine.errors import StoreError
 

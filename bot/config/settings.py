@@ -12,8 +12,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from typing_extensions import override
 
 from bot.config import validators
+from bot.config.rate_limits import SLACK, Tier
 from bot.config.validators import WHERE, Approvers
-from bot.slack.rate_limit import SLACK, Tier
 
 __all__ = ["PLAIN", "SECRETS", "WHERE", "Approvers", "Settings", "SettingsError", "load_settings"]
 

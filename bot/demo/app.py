@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bot.cli.run import start
+from bot.config.rate_limits import POST, Tier
 from bot.config.settings import Settings, SettingsError, load_settings
 from bot.demo.clock import NAME, DemoClock
 from bot.logs import set_up_logging
-from bot.slack.rate_limit import POST, Tier
 
 SPEED = 120.0
 """How much more often than in real life the program looks what time has brought: a day may last a second."""

@@ -36,7 +36,7 @@ from bot.proposals.money import Fact, money_facts, with_money
 from bot.proposals.reads import Reads
 from bot.services import Parts
 from bot.slack.client import SlackError
-from bot.slack.user import Person as Person  # noqa: PLC0414 - others know it from here
+from bot.slack.user import Person
 from polar.catalog import Call
 from polar.errors import PolarError
 from store.engine.errors import StoreError

@@ -10,9 +10,9 @@ from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
 
-from bot.forms.service import Person, Proposing
+from bot.forms.service import Proposing
 from bot.listeners.screens import Screens
-from bot.slack.user import person_of
+from bot.slack.user import Person, person_of
 from bot.ui.card import Message
 from bot.ui.home import help_message
 from bot.ui.lists import BACK, NEXT

@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bot.forms.service import Person
 from bot.listeners.graduation import TrustScreen
 from bot.listeners.priority import SOON
 from bot.listeners.status import Feed, said
 from bot.pipeline.card_view import view_of
 from bot.services import Parts
 from bot.slack.permalinks import Links
+from bot.slack.user import Person
 from bot.ui import ephemeral
 from bot.ui.card import Message, card
 from bot.ui.lists import (

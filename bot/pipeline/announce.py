@@ -8,11 +8,11 @@ import logging
 import secrets
 from dataclasses import dataclass
 
+from bot.config.rate_limits import POST, UPDATE
 from bot.pipeline.card_view import view_of
 from bot.pipeline.upsert import Sheet, certainly_not_posted, draw, pause_after
 from bot.services import LEASE, Parts, new_token
 from bot.slack.client import SlackError
-from bot.slack.rate_limit import POST, UPDATE
 from bot.ui.bundle import bundle_card, bundle_line
 from bot.ui.bundling import plan
 from bot.ui.card import Message, card, thread_line

@@ -4,10 +4,10 @@ import logging
 from dataclasses import dataclass
 from datetime import timedelta
 
+from bot.config.rate_limits import POST
 from bot.pipeline.upsert import pause_after
 from bot.services import LEASE, Parts, backoff, new_token
 from bot.slack.client import SlackError, SlackRateLimited, SlackRefused
-from bot.slack.rate_limit import POST
 from bot.ui.card import Message
 from store.messages.bundles import anything_waits
 from store.messages.outbox import Notice, claim_notices, notice_is_due, notice_postponed, notice_sent

@@ -4,9 +4,9 @@ import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from bot.config.rate_limits import POST, UPDATE
 from bot.services import Parts
 from bot.slack.client import SlackError, SlackNoAnswer, SlackRateLimited, SlackRefused
-from bot.slack.rate_limit import POST, UPDATE
 from bot.ui.card import Message
 
 log = logging.getLogger(__name__)

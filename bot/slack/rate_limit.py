@@ -4,25 +4,8 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-POST, UPDATE = "chat.postMessage", "chat.update"
+from bot.config.rate_limits import POST, SLACK, Tier
 
-
-@dataclass(frozen=True, slots=True)
-class Tier:
-    """So many calls a minute, and how many may come at once."""
-
-    per_minute: float
-    burst: int
-
-
-# A little under what Slack takes, for a call may be on its way longer than the one after it. Posting is
-# "about one a second" in a channel, with short bursts. https://docs.slack.dev/apis/web-api/rate-limits
-SLACK: Mapping[str, Tier] = {
-    POST: Tier(57, 3),
-    UPDATE: Tier(48, 45),
-    "chat.postEphemeral": Tier(96, 90),
-    "conversations.history": Tier(48, 45),
-}
 _UNLIMITED = 1_000_000
 _EACH_CHANNEL = frozenset({POST})  # the others are limited for the workspace as a whole
 

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from bot.rules import Origin, RuleSet, silent_reasons
 from bot.ui.rules_page import RuleLine
 from polar.catalog import event_types
-from store.events.rule_stats import RuleActivity
-from store.models import FiringState
+from store.models import FiringState, RuleActivity
 
 _NOTHING = RuleActivity({}, None)
 _SWITCHED_OFF = "Every rule for it is switched off."

@@ -1,26 +1,12 @@
 """Queries on what the rules have done: how often each fired, and when last."""
 
 from collections import defaultdict
-from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, func, select
 
-from store.models import FiringState
+from store.models import FiringState, RuleActivity
 from store.schema import firings
-
-
-@dataclass(frozen=True, slots=True)
-class RuleActivity:
-    """How often a rule fired, by what came of it, and when it last did (UTC)."""
-
-    counts: dict[FiringState, int]
-    last_fired_at: datetime | None
-
-    @property
-    def fired(self) -> int:
-        """How often in all."""
-        return sum(self.counts.values())
 
 
 def rule_activity(connection: Connection) -> dict[str, RuleActivity]:

@@ -366,3 +366,16 @@ class Bundle:
     card_at: datetime | None
     card_sent_at: datetime | None
     members: tuple[Proposal, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RuleActivity:
+    """How often a rule fired, by what came of it, and when it last did (UTC)."""
+
+    counts: dict[FiringState, int]
+    last_fired_at: datetime | None
+
+    @property
+    def fired(self) -> int:
+        """How often in all."""
+        return sum(self.counts.values())

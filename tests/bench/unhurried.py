@@ -7,8 +7,8 @@ import sys
 from collections.abc import Mapping
 
 from bot.cli import run as command
+from bot.config.rate_limits import Tier
 from bot.config.settings import Settings, load_settings
-from bot.slack.rate_limit import Tier
 
 
 class Unhurried(Settings):

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bot.app import Running, running
+from bot.config.rate_limits import Tier
 from bot.config.settings import Settings, load_settings
 from bot.demo.child import free_port
 from bot.demo.polar import PolarStandIn, Received
@@ -17,7 +18,6 @@ from bot.demo.polar.webhooks import WebhookEvent
 from bot.demo.slack import DEMO_CAST, SlackStandIn
 from bot.demo.slack.state import Message
 from bot.demo.story import EVENTS, Story
-from bot.slack.rate_limit import Tier
 from store import open_store
 from store.events.events import get_event
 from store.models import EventState, Proposal, StoredEvent

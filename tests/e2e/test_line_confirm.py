@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bot.demo.slack.state import Message
-from bot.forms.service import Person
+from bot.slack.user import Person
 from store.proposals.pending_approvals import Tap, leave_tap
 from store.proposals.proposals import touch
 from tests.e2e.app_harness import (

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.forms.service import Person
+from bot.slack.user import Person
 from store.proposals.proposals import touch
 from tests.e2e.app_harness import (
     DORA,

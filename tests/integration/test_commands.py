@@ -26,9 +26,9 @@ from bot.ui.rules_page import PAGE, RuleLine, rules_message
 from polar.catalog import event_types
 from store import Store, open_store
 from store.events.rule_firings import keep_rules
-from store.events.rule_stats import RuleActivity, rule_activity
+from store.events.rule_stats import rule_activity
 from store.graduation.pause import paused
-from store.models import Firing, FiringState, NewEvent
+from store.models import Firing, FiringState, NewEvent, RuleActivity
 from store.proposals.proposals import add_proposal
 from tests.slack_fixture import MAYA, OMAR, no_wait, served, web_client
 

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, insert, text
 
-from bot.forms.service import Person
 from bot.listeners.commands import COMMANDS, read_command
 from bot.listeners.priority import SOON
 from bot.listeners.screens import Screens
@@ -19,6 +18,7 @@ from bot.services import Parts
 from bot.slack.client import SlackNotSent
 from bot.slack.permalinks import Links
 from bot.slack.rate_limit import Pace
+from bot.slack.user import Person
 from store import Store
 from store.graduation.pause import Paused, pause, paused, resume
 from store.messages.backlog import flow

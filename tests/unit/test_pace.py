@@ -5,8 +5,9 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.config.rate_limits import POST, SLACK, UPDATE, Tier
 from bot.demo.slack.faults import POSTING, TIER_3, Limits
-from bot.slack.rate_limit import POST, SLACK, UPDATE, Pace, Tier
+from bot.slack.rate_limit import Pace
 
 
 class Clock:
