@@ -1,4 +1,4 @@
-"""The composition root: opens the store and both clients, wires the parts, serves until stopped."""
+"""The composition root: opens the store and both clients, wires the services, serves until stopped."""
 
 import asyncio
 import logging
@@ -15,7 +15,7 @@ from slack_bolt.app.async_app import AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.approvals.actions import wake_snoozed
-from bot.approvals.service import Desk
+from bot.approvals.service import ApprovalService
 from bot.checks.checklist import SetUp
 from bot.config.settings import Settings
 from bot.forms.service import Proposing
@@ -36,7 +36,7 @@ from bot.pipeline.reconcile import STRANDED
 from bot.pipeline.timers import timers
 from bot.pipeline.worker import Worker
 from bot.rules import RulesError, RuleSet, load_rules
-from bot.services import Parts
+from bot.services import Services
 from bot.slack.client import TIMEOUT, Slack, SlackError
 from bot.slack.permalinks import Links
 from bot.slack.rate_limit import Pace
@@ -47,7 +47,7 @@ from polar.webhooks import Verifier
 from store import Store, open_store
 from store.engine.errors import StoreError
 from store.events.events import count_events
-from store.events.rule_firings import keep_rules
+from store.events.rule_matches import keep_rules
 from store.models import EventState, ProposalState
 from store.proposals.execution import recover_stranded, release_claims
 from store.proposals.proposals import count_proposals
@@ -71,8 +71,8 @@ class Running:
     """The program as it runs: where it listens and what it is made of."""
 
     url: str
-    parts: Parts
-    desk: Desk
+    services: Services
+    approvals: ApprovalService
 
 
 async def serve(settings: Settings, *, clock: Callable[[], datetime] = utc_now, speed: float = 1.0) -> None:
@@ -106,25 +106,37 @@ async def running(
         store = await stack.enter_async_context(open_store(settings.database_url.get_secret_value()))
         await _take_over(store, rules, clock())
         worker = Worker(speed)
-        parts, client = await assemble(stack, settings, store, rules, clock=clock, wake=worker.wake)
+        services, client = await assemble(stack, settings, store, rules, clock=clock, wake=worker.wake)
         slack_app = _bolt(settings, client)
-        desk, proposing, supervisor = Desk(parts), Proposing(parts), _supervisor(settings, slack_app, clock)
-        feed = Feed(parts, stack.enter_context(remembered(settings.secrets)), supervisor)
-        links = Links(store, parts.slack)
-        screens = Screens(parts, feed, links)
-        set_up, trust = SetUp(parts, settings), TrustScreen(parts)
-        home = HomeTab(parts, desk, screens, feed=feed, links=links, set_up=set_up, panels=(trust.panel,))
-        worker.add(home.lane())
-        talk = (CardMenu(parts, proposing, links), Threads(parts, desk), Bundles(parts, desk))
-        looks = (SlashCommand(screens, proposing), home, Membership(parts, feed), TrustButtons(trust))
-        register(slack_app, desk, proposing, *looks, *talk, AftermathButtons(parts, desk.aftermath))
-        slack_probe = SlackProbe(parts.slack, supervisor, feed)
-        url = await stack.enter_async_context(
-            _http(settings, parts, slack_app, {"store": _store_probe(store), "slack": slack_probe})
+        approvals, proposing, supervisor = (
+            ApprovalService(services),
+            Proposing(services),
+            _supervisor(settings, slack_app, clock),
         )
-        background = asyncio.create_task(_work(parts, worker, supervisor, speed), name="work")
+        feed = Feed(services, stack.enter_context(remembered(settings.secrets)), supervisor)
+        links = Links(store, services.slack)
+        screens = Screens(services, feed, links)
+        set_up, trust = SetUp(services, settings), TrustScreen(services)
+        home = HomeTab(
+            services, approvals, screens, feed=feed, links=links, set_up=set_up, panels=(trust.panel,)
+        )
+        worker.add(home.lane())
+        talk = (
+            CardMenu(services, proposing, links),
+            Threads(services, approvals),
+            Bundles(services, approvals),
+        )
+        looks = (SlashCommand(screens, proposing), home, Membership(services, feed), TrustButtons(trust))
+        register(
+            slack_app, approvals, proposing, *looks, *talk, AftermathButtons(services, approvals.aftermath)
+        )
+        slack_probe = SlackProbe(services.slack, supervisor, feed)
+        url = await stack.enter_async_context(
+            _http(settings, services, slack_app, {"store": _store_probe(store), "slack": slack_probe})
+        )
+        background = asyncio.create_task(_work(services, worker, supervisor, speed), name="work")
         stack.push_async_callback(_stop, background)
-        yield Running(url, parts, desk), background
+        yield Running(url, services, approvals), background
 
 
 async def _take_over(store: Store, rules: RuleSet, now: datetime) -> None:
@@ -156,21 +168,21 @@ def _supervisor(settings: Settings, app: AsyncApp, clock: Callable[[], datetime]
     return Supervisor(app, token.get_secret_value(), clock) if token is not None else None
 
 
-async def _work(parts: Parts, worker: Worker, supervisor: Supervisor | None, speed: float) -> None:
-    async with timers(parts, {"snoozes": (wake_snoozed, 15)}, speed=speed), asyncio.TaskGroup() as group:
-        group.create_task(_introduce(parts), name="auth.test")
-        group.create_task(worker.run(parts), name="worker")
+async def _work(services: Services, worker: Worker, supervisor: Supervisor | None, speed: float) -> None:
+    async with timers(services, {"snoozes": (wake_snoozed, 15)}, speed=speed), asyncio.TaskGroup() as group:
+        group.create_task(_introduce(services), name="auth.test")
+        group.create_task(worker.run(services), name="worker")
         if supervisor is not None:
             group.create_task(supervisor.run(), name="socket mode")
 
 
-async def _introduce(parts: Parts) -> None:
+async def _introduce(services: Services) -> None:
     """Learn which workspace is ours; tried until Slack answers."""
     pause = 1.0
-    while parts.authority.team_id is None:
+    while services.authority.team_id is None:
         try:
             # Without a team (no Slack answers so) everybody is a stranger, and the log says why.
-            parts.authority.team_id = str((await parts.slack.whoami()).get("team_id", "unknown"))
+            services.authority.team_id = str((await services.slack.whoami()).get("team_id", "unknown"))
         except SlackError as error:
             log.error("auth.test: %s. Nobody can decide until Slack accepts SLACK_BOT_TOKEN.", error)
             await asyncio.sleep(pause)
@@ -184,16 +196,16 @@ async def _stop(background: asyncio.Task[None]) -> None:
 
 @asynccontextmanager
 async def _http(
-    settings: Settings, parts: Parts, slack_app: AsyncApp, probes: dict[str, Probe]
+    settings: Settings, services: Services, slack_app: AsyncApp, probes: dict[str, Probe]
 ) -> AsyncIterator[str]:
     """Our routes on HOST and PORT; the address."""
     app = web.Application(client_max_size=MOST_BYTES)
     verifier = Verifier(settings.polar_webhook_secret.get_secret_value())
     app.add_routes(
         [
-            web.post("/polar/webhooks", webhook(verifier, parts.store, parts.clock, parts.wake)),
+            web.post("/polar/webhooks", webhook(verifier, services.store, services.clock, services.wake)),
             web.get("/healthz", health(probes)),
-            web.get("/metrics", _metrics(parts.store)),
+            web.get("/metrics", _metrics(services.store)),
         ]
     )
     if not settings.socket_mode and settings.slack_signing_secret is not None:
@@ -274,8 +286,8 @@ async def assemble(
     *,
     clock: Callable[[], datetime],
     wake: Callable[[str], None],
-) -> tuple[Parts, AsyncWebClient]:
-    """The parts, closed with the stack; and Slack's client, for whoever listens to Slack too."""
+) -> tuple[Services, AsyncWebClient]:
+    """The services, closed with the stack; and Slack's client, for whoever listens to Slack too."""
     polar = await stack.enter_async_context(
         PolarClient(
             settings.polar_access_token.get_secret_value(),
@@ -287,8 +299,8 @@ async def assemble(
     client = _slack_client(settings, session)
     slack = Slack(client, Pace(asyncio.get_running_loop().time, settings.slack_tiers))
     authority = Authority(settings.approvers, slack, clock, ByRuleAndClass(settings.approvers, rules, store))
-    parts = Parts(store, polar, slack, rules, authority, settings.slack_channel, clock, wake)
-    return parts, client
+    services = Services(store, polar, slack, rules, authority, settings.slack_channel, clock, wake)
+    return services, client
 
 
 def _slack_client(settings: Settings, session: aiohttp.ClientSession) -> AsyncWebClient:

@@ -13,7 +13,7 @@ from bot.rules import RuleSet
 from bot.slack.client import Slack, SlackError, SlackRefused, SlackUser
 from polar.catalog import Risk
 from store import Store
-from store.events.rule_firings import rule_source
+from store.events.rule_matches import rule_source
 from store.models import Proposal
 from store.proposals.proposals import get_proposal
 
@@ -74,8 +74,8 @@ class ByRuleAndClass:
 
     async def __call__(self, proposal: Proposal | None, risk: str | None = None) -> Named:
         """Who alone may decide this one, or whatever else is of this class."""
-        if proposal is not None and proposal.undoes is not None:  # whoever may decide it may take it back
-            proposal = await self._store.do(get_proposal, proposal.undoes)
+        if proposal is not None and proposal.undo_of_id is not None:  # whoever may decide it may take it back
+            proposal = await self._store.do(get_proposal, proposal.undo_of_id)
         if proposal is not None:
             if proposal.rule_version is not None and (own := await self._rule(proposal.rule_version)):
                 return Named(_split(own), f"approvers of rule {proposal.rule}")

@@ -18,7 +18,7 @@ _BACKOFF_MOST = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class Services:
     """The store, both services, the rules and the clock. `wake` tells a lane that it has work."""
 
     store: Store

@@ -10,8 +10,8 @@ from bot.graduation.score import words as score_words
 from bot.pipeline.learn import Assessor
 from bot.proposals.money import refund_facts, refund_sum, today_lines
 from bot.ui.card import CardView, Message, card
-from store.models import Call, CallState, Mode, Proposal, ProposalState, ShapeState
-from store.models.graduation import Rehearsal, Shape
+from store.models import Call, CallState, CaseKindState, Mode, Proposal, ProposalState
+from store.models.graduation import CaseKind, Rehearsal
 
 NOW = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
 LATER = NOW + timedelta(days=6, hours=2)
@@ -37,8 +37,8 @@ def asked(**changes: Any) -> Proposal:
         subject="order:o1", title="Refund $34.51 to Marta Kowalczyk, who paid twice for Pro?",
         because=("The same customer bought the same product twice within ten minutes", "The benefits stay"),
         facts=(*_sum(3451), ("Customer", "Marta Kowalczyk (marta@kowalczyk.example)")),
-        risk="R3", always_asks=None, created_at=NOW, state=_S.PENDING, version=1, note=None, attempts=0, looks=0,
-        decided_by=None, decided_at=None, channel=None, card_ts=None, drawn=0, amount=3451, currency="usd",
+        risk="R3", always_asks=None, created_at=NOW, state=_S.PENDING, row_version=1, note=None, attempts=0, verify_attempts=0,
+        decided_by=None, decided_at=None, channel=None, card_ts=None, rendered_version=0, amount=3451, currency="usd",
         calls=(_REFUND,),
     )  # fmt: skip
     return replace(given, **changes)
@@ -46,7 +46,7 @@ def asked(**changes: Any) -> Proposal:
 
 def decided(state: ProposalState, **changes: Any) -> Proposal:
     """The same, approved (or declined) by Anna."""
-    return asked(**{"state": state, "version": 3, "decided_by": "U0ANNA", "decided_at": NOW} | changes)
+    return asked(**{"state": state, "row_version": 3, "decided_by": "U0ANNA", "decided_at": NOW} | changes)
 
 
 def _keys(state: ProposalState, **changes: Any) -> Proposal:
@@ -69,10 +69,10 @@ def _graduation(state: ProposalState = _S.PENDING, **changes: Any) -> Proposal:
     return asked(**about | changes)
 
 
-_INVOICES = Shape(
-    hash="5" * 64, family="f", fields={"action": [["POST", "/v1/orders/{id}/invoice", []]], "amount": [11, "usd"]}, risk="R1", state=ShapeState.ASKING, decree=False,
+_INVOICES = CaseKind(
+    hash="5" * 64, family="f", fields={"action": [["POST", "/v1/orders/{id}/invoice", []]], "amount": [11, "usd"]}, risk="R1", state=CaseKindState.ASKING, manual_override=False,
     words="Generate the invoice of an order · order paid, purchase · Pro monthly · $20.48 to $40.95 · returning customer",
-    epoch=0, epoch_at=NOW, n=50, k=0, customers=38, first_at=NOW - timedelta(days=202), clean_tail=50,
+    generation=0, generation_at=NOW, n=50, k=0, customers=38, first_at=NOW - timedelta(days=202), approvals_since_rejection=50,
     audits_agreed=0, audits=0, seen={}, offered_at=None, used_at=NOW, changed_at=None, cause=None,
 )  # fmt: skip
 _ASK = CardView(deciders="Anna Berg, Ben Okafor may decide", today=_TODAY, now=NOW,
@@ -83,15 +83,15 @@ _EDITED = (("Amount before tax", "$34.51", "$20.00"), ("Reason", "Duplicate", "S
 
 STATES: Mapping[str, tuple[Proposal, CardView]] = {
     "pending": (asked(deadline=LATER), _ASK),
-    "one of two": (asked(version=2), replace(_ASK, needs_two=True, approvals=("U0BEN",))),
-    "edited": (asked(edition=2, version=2, changes=_EDITED, edited_by="U0ANNA", facts=(*_sum(2000), ("Customer", "Marta Kowalczyk (marta@kowalczyk.example)")), always_asks="a person edited it", title="Refund $20.00 to Marta Kowalczyk, who paid twice for Pro (edited)?"), _ASK),
-    "changed": (asked(edition=2, version=2, changes=(("Fees", "$1.50, not returned by Polar", "$1.78, not returned by Polar"),)), _ASK),
-    "snoozed": (asked(version=2, snoozed_until=LATER, snoozed_by="U0BEN"), _ASK),
-    "assigned": (asked(version=2, assignee="U0BEN"), _ASK),
-    "on hold": (asked(version=2, on_hold_by="U0BEN"), _ASK),
+    "one of two": (asked(row_version=2), replace(_ASK, needs_two=True, approvals=("U0BEN",))),
+    "edited": (asked(revision=2, row_version=2, changes=_EDITED, edited_by="U0ANNA", facts=(*_sum(2000), ("Customer", "Marta Kowalczyk (marta@kowalczyk.example)")), always_asks="a person edited it", title="Refund $20.00 to Marta Kowalczyk, who paid twice for Pro (edited)?"), _ASK),
+    "changed": (asked(revision=2, row_version=2, changes=(("Fees", "$1.50, not returned by Polar", "$1.78, not returned by Polar"),)), _ASK),
+    "snoozed": (asked(row_version=2, snoozed_until=LATER, snoozed_by="U0BEN"), _ASK),
+    "assigned": (asked(row_version=2, assignee="U0BEN"), _ASK),
+    "on hold": (asked(row_version=2, held_by="U0BEN"), _ASK),
     "always asks": (asked(risk="R4", always_asks="irreversible"), _ASK),
-    "being decided": (asked(version=2, deciding_by="U0ANNA"), _ASK),
-    "approved, held": (decided(_S.APPROVED, held_until=NOW + timedelta(seconds=15)), _ASK),
+    "being decided": (asked(row_version=2, approval_checking_by="U0ANNA"), _ASK),
+    "approved, held": (decided(_S.APPROVED, cancellable_until=NOW + timedelta(seconds=15)), _ASK),
     "approved, later": (decided(_S.APPROVED, note="Polar could not be reached. Nothing was done."), _ASK),
     "running": (decided(_S.EXECUTING), _ASK),
     "done": (decided(_S.SUCCEEDED), _ASK),
@@ -102,7 +102,7 @@ STATES: Mapping[str, tuple[Proposal, CardView]] = {
     "no answer": (decided(_S.UNKNOWN), _ASK),
     "declined": (decided(_S.DECLINED), _ASK),
     "declined, why": (decided(_S.DECLINED), replace(_ASK, reasons=("Settled another way",))),
-    "expired": (asked(state=_S.EXPIRED, version=2, expires_at=NOW), _ASK),
+    "expired": (asked(state=_S.EXPIRED, row_version=2, expires_at=NOW), _ASK),
     "withdrawn": (
         decided(_S.WITHDRAWN, note="Checked just before the call: it no longer applies (size(each) > 0)."), _ASK
     ),

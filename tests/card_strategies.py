@@ -22,18 +22,18 @@ from store.models import (
     Bundle,
     Call,
     CallState,
+    CommentKind,
     Decision,
     EventState,
     Mode,
     Proposal,
     ProposalKind,
     ProposalState,
-    RemarkKind,
     StoredEvent,
     Transition,
     Verdict,
 )
-from store.models.details import Dossier, Edition, Remark
+from store.models.details import Comment, Dossier, Revision
 
 NOW = datetime(2026, 11, 21, 4, tzinfo=UTC)
 LINK = "https://example.slack.com/archives/C1/p1"  # to one of our own messages
@@ -85,8 +85,8 @@ def a_proposal(**changes: Any) -> Proposal:
         id="p234567abcdef", fact_key="f", event_id="e", rule="disable-keys-of-refunded-order", rule_version="v",
         subject="order:o", title="Disable 1 license key of Bob, $29.00 refunded?", because=("Refunded in full",),
         facts=(("Customer", "Bob (bob@example.com)"), ("Amount", "$29.00")), risk="R2", always_asks=None,
-        created_at=NOW, state=ProposalState.PENDING, version=1, note=None, attempts=0, looks=0, decided_by=None,
-        decided_at=None, channel=None, card_ts=None, drawn=0, calls=(call,),
+        created_at=NOW, state=ProposalState.PENDING, row_version=1, note=None, attempts=0, verify_attempts=0, decided_by=None,
+        decided_at=None, channel=None, card_ts=None, rendered_version=0, calls=(call,),
     )  # fmt: skip
     return replace(given, **changes)
 
@@ -114,25 +114,25 @@ def proposals(draw: st.DrawFn, base: Proposal | None = None) -> Proposal:
             "risk": draw(st.sampled_from(["R0", "R1", "R2", "R3", "R4"])),
         }  # fmt: skip
     decided = draw(st.booleans())
-    edition = draw(st.integers(1, 3))
+    revision = draw(st.integers(1, 3))
     taken_back = f"Undone by {PEOPLE[0]} in time. Nothing was done."
     return replace(
         base or a_proposal(),
         **asked,
         state=draw(st.sampled_from(list(ProposalState))),
-        version=draw(st.integers(1, 9)),
+        row_version=draw(st.integers(1, 9)),
         note=draw(_MAYBE | st.just(taken_back) | st.just("Checked: it no longer applies (size(each) > 0).")),
         always_asks=draw(_MAYBE),
         kind=draw(st.sampled_from([ProposalKind.CALLS, ProposalKind.CALLS, ProposalKind.GRADUATION])),
         mode=draw(st.sampled_from(list(Mode))),
-        edition=edition,
-        changes=tuple(draw(st.lists(st.tuples(TEXT, TEXT, TEXT), max_size=8))) if edition > 1 else (),
-        edited_by=draw(_PERSON) if edition > 1 else None,
+        revision=revision,
+        changes=tuple(draw(st.lists(st.tuples(TEXT, TEXT, TEXT), max_size=8))) if revision > 1 else (),
+        edited_by=draw(_PERSON) if revision > 1 else None,
         decided_by=draw(_ACTOR) if decided else None,
         decided_at=NOW if decided else None,
-        deciding_by=draw(_PERSON),
-        held_until=draw(_MOMENT),
-        on_hold_by=draw(_PERSON),
+        approval_checking_by=draw(_PERSON),
+        cancellable_until=draw(_MOMENT),
+        held_by=draw(_PERSON),
         snoozed_until=draw(_MOMENT),
         snoozed_by=draw(_PERSON),
         assignee=draw(_PERSON),
@@ -186,7 +186,7 @@ def dossiers(draw: st.DrawFn) -> Dossier:
     said, proposal = draw(st.lists(TEXT, min_size=8, max_size=8)), draw(proposals())
     body = json.dumps({"type": said[0], "data": {said[1]: said[2]}}).encode()
     asked = {"operation": "refunds:create", "path": {}, "query": {}, "body": {said[3]: said[4]}}
-    edition = Edition(1, said[5], (said[6],), ((said[7], said[0]),), (asked,), draw(_ACTOR), NOW)
+    revision = Revision(1, said[5], (said[6],), ((said[7], said[0]),), (asked,), draw(_ACTOR), NOW)
     return Dossier(
         replace(proposal, customer=said[1], customer_id=said[2], gate={"why": said[3], said[4]: [said[5]]}),
         draw(st.none() | st.just(StoredEvent("e", said[6], body, NOW, NOW, EventState.DONE, None, 1))),
@@ -194,8 +194,8 @@ def dossiers(draw: st.DrawFn) -> Dossier:
         {"name": said[1], "on": [said[2]], "body": {said[3]: said[4]}},
         tuple(draw(trails())),
         (Decision("p", draw(_ACTOR), Verdict.APPROVE, said[5], NOW, said[6]),),
-        (edition,),
-        tuple(Remark("p", kind, draw(_ACTOR), said[7], None, "C1", "1.3", NOW) for kind in RemarkKind),
+        (revision,),
+        tuple(Comment("p", kind, draw(_ACTOR), said[7], None, "C1", "1.3", NOW) for kind in CommentKind),
         tuple(draw(st.lists(proposals(), max_size=2))),
         {"pending": 1},
     )

@@ -22,16 +22,16 @@ from bot.demo.polar.traffic import Received
 from bot.demo.polar.wire import wire
 from bot.pipeline import delayed, execute, learn, poll, propose
 from bot.rules import load_rules
-from bot.services import Parts
+from bot.services import Services
 from bot.slack.client import SlackNoAnswer
 from polar.client import PolarClient
 from store import Store, open_store
 from store.events.events import get_event
-from store.events.rule_firings import keep_rules
+from store.events.rule_matches import keep_rules
 from store.models import Decision, NewEvent, Proposal, ProposalState, StoredEvent, Verdict
 from store.proposals.decisions import decide
 from store.proposals.proposals import all_proposals, get_proposal
-from store.schema import firings, subjects
+from store.schema import rule_matches, subjects
 from tests.polar_fixture import Polar, running
 
 MAYA = "U0MAYA"
@@ -68,8 +68,8 @@ class Whispers:
 class Line:
     """See the module."""
 
-    def __init__(self, parts: Parts, polar: Polar, clock: Clock, whispers: Whispers) -> None:
-        self.parts, self.store, self.polar, self.clock = parts, parts.store, polar, clock
+    def __init__(self, services: Services, polar: Polar, clock: Clock, whispers: Whispers) -> None:
+        self.services, self.store, self.polar, self.clock = services, services.store, polar, clock
         self.shop, self.whispers = polar.shop, whispers
         self._numbers = count(1)
 
@@ -110,16 +110,16 @@ class Line:
 
     async def work(self) -> None:
         """Let every step up to the card do what is due."""
-        while claimed := await propose.claim(self.parts, 10):
+        while claimed := await propose.claim(self.services, 10):
             for one in claimed:
-                await propose.propose(self.parts, one)
-        while waited := await delayed.claim(self.parts, 10):
+                await propose.propose(self.services, one)
+        while waited := await delayed.claim(self.services, 10):
             for one in waited:
-                await delayed.ask_again(self.parts, one)
+                await delayed.ask_again(self.services, one)
 
     async def assess(self) -> None:
         """Learn from what was decided."""
-        await learn.claim(self.parts, 1)
+        await learn.claim(self.services, 1)
 
     async def later(self, **time: float) -> None:
         """Let time pass, then do what is due."""
@@ -128,11 +128,11 @@ class Line:
 
     async def poll(self) -> None:
         """Let the next look be due; look up what has no webhook until nothing more is."""
-        await poll.claim(self.parts, 2)  # a new program waits a minute before its first look
+        await poll.claim(self.services, 2)  # a new program waits a minute before its first look
         self.clock.advance(minutes=11)
-        while feeds := await poll.claim(self.parts, 2):
+        while feeds := await poll.claim(self.services, 2):
             for feed in feeds:
-                await poll.poll(self.parts, feed)
+                await poll.poll(self.services, feed)
         await self.work()
 
     async def proposals(self) -> list[Proposal]:
@@ -154,8 +154,8 @@ class Line:
         return await self.carry_out(proposal)
 
     async def carry_out(self, proposal: Proposal) -> Proposal:
-        for claimed in await execute.claim(self.parts, 10):
-            await execute.execute(self.parts, claimed)
+        for claimed in await execute.claim(self.services, 10):
+            await execute.execute(self.services, claimed)
         found = await self.store.do(get_proposal, proposal.id)
         assert found is not None
         return found
@@ -183,7 +183,7 @@ def _outcome(connection: Connection) -> tuple[dict[str, Any], set[tuple[str, str
     states = {row.subject: (row.occurred_at, row.state) for row in connection.execute(select(subjects))}
     spoken = {
         (row.rule, row.fact_key)
-        for row in connection.execute(select(firings).where(firings.c.state == "proposed"))
+        for row in connection.execute(select(rule_matches).where(rule_matches.c.state == "proposed"))
     }
     return states, spoken
 
@@ -200,7 +200,7 @@ async def line(folder: Path, name: str = "line", *, url: str | None = None) -> A
         polar.standin.connect("http://127.0.0.1:9/polar/webhooks")
         polar.standin.webhooks.receiver = None
         await store.do(keep_rules, {rule.version: (rule.name, rule.source) for rule in rules.rules}, START)
-        parts = Parts(
+        parts = Services(
             store=store,
             polar=client,
             slack=whispers,  # type: ignore[arg-type]  # a fake: only `whisper` is used

@@ -23,13 +23,14 @@ from bot.rules.load import version_of
 from polar.events import Event
 from store import Store, open_store
 from store.events.events import insert_events
-from store.events.rule_firings import keep_rules
-from store.graduation.case_kinds import SECRET, all_shapes, change
+from store.events.rule_matches import keep_rules
+from store.graduation.case_kinds import SECRET, all_case_kinds, change
 from store.graduation.gate import put
 from store.graduation.learn import assess
 from store.graduation.outcomes import add_outcome
 from store.graduation.past_cases import draw_secret
 from store.models import (
+    CaseKindState,
     Decision,
     Mode,
     NewEvent,
@@ -38,7 +39,6 @@ from store.models import (
     PlannedCall,
     ProposalKind,
     ProposalState,
-    ShapeState,
     Verdict,
 )
 from store.models.graduation import Outcome
@@ -141,9 +141,13 @@ def _offers(connection: Connection) -> list[str]:
 
 
 def _turn_on_again(connection: Connection, now: datetime) -> None:
-    for shape in all_shapes(connection):
-        if shape.state == ShapeState.PAUSED and shape.changed_at and now >= shape.changed_at + RESUMED_AFTER:
-            change(connection, shape.hash, ShapeState.GRADUATED, actor=MAYA, cause="again", at=now)
+    for case_kind in all_case_kinds(connection):
+        if (
+            case_kind.state == CaseKindState.PAUSED
+            and case_kind.changed_at
+            and now >= case_kind.changed_at + RESUMED_AFTER
+        ):
+            change(connection, case_kind.hash, CaseKindState.GRADUATED, actor=MAYA, cause="again", at=now)
 
 
 def _modes(connection: Connection) -> dict[str, Mode]:

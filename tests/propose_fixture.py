@@ -261,7 +261,7 @@ class World:
 
     async def proposal(self, app: Running, card: Message) -> Proposal:
         """The proposal a card is about, as stored."""
-        found = await app.parts.store.do(
+        found = await app.services.store.do(
             get_proposal, card.blocks[-1]["elements"][0]["value"].partition(":")[0]
         )
         assert found is not None

@@ -68,7 +68,7 @@ def _action(view: View, block_id: str) -> str:
 
 async def everything(app: Running, card: Message) -> Dossier:
     """All that is stored about the proposal of a card."""
-    found = await app.parts.store.do(dossier, id_of(card))
+    found = await app.services.store.do(dossier, id_of(card))
     assert found is not None
     return found
 

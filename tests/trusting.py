@@ -9,18 +9,18 @@ from bot.config.policy import Caps, Policy, Trust
 from polar.events import Event
 from store.engine.dialects import insert_new
 from store.graduation.caps import cases_of, hour
-from store.graduation.case_kinds import SECRET, all_shapes
+from store.graduation.case_kinds import SECRET, all_case_kinds
 from store.models import NewProposal, PlannedCall, Proposal
 from store.proposals.proposals import all_proposals
 from store.schema import decisions, marks, proposals, subjects
-from store.schema.graduation import labels, shapes, spending
+from store.schema.graduation import case_kinds, labels, spending
 
 CAPS = Caps(
     action_amount={"usd": 2_000},
     customer_amount={"usd": 4_000},
     customer_count=4,
-    shape_amount={"usd": 5_000},
-    shape_count=3,
+    case_kind_amount={"usd": 5_000},
+    case_kind_count=3,
     day_amount={"usd": 6_000},
     day_count=5,
 )
@@ -89,8 +89,8 @@ def busy(connection: Connection, now: datetime) -> None:
     """A busy shop: what comes in one go here is no flood."""
     hours = [hour(now - timedelta(hours=back)) for back in range(170)]
     rows = [
-        {"scope": cases_of(shape.hash), "day": one, "currency": "", "count": 50, "amount": 0}
-        for shape in all_shapes(connection)
+        {"scope": cases_of(case_kind.hash), "day": one, "currency": "", "count": 50, "amount": 0}
+        for case_kind in all_case_kinds(connection)
         for one in hours
     ]
     insert_new(connection, spending, rows)
@@ -106,7 +106,7 @@ def ran(connection: Connection) -> list[Any]:
     rows = connection.execute(
         select(
             proposals.c.id,
-            proposals.c.shape,
+            proposals.c.case_kind,
             proposals.c.customer_id,
             proposals.c.amount,
             decisions.c.at,
@@ -120,7 +120,9 @@ def ran(connection: Connection) -> list[Any]:
 
 def derived(connection: Connection) -> list[Any]:
     found = [*connection.execute(select(labels).order_by(labels.c.proposal_id))]
-    return [tuple(row) for row in [*found, *connection.execute(select(shapes).order_by(shapes.c.hash))]]
+    return [
+        tuple(row) for row in [*found, *connection.execute(select(case_kinds).order_by(case_kinds.c.hash))]
+    ]
 
 
 def dispute(connection: Connection, who: int, event_id: str, now: datetime) -> None:

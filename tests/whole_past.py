@@ -9,8 +9,8 @@ from sqlalchemy import Connection, delete
 
 from store.engine.dialects import insert_new
 from store.events.events import insert_events, note_sighting
-from store.events.rule_firings import keep_rules
-from store.graduation.case_kinds import SECRET, change, note_shape
+from store.events.rule_matches import keep_rules
+from store.graduation.case_kinds import SECRET, change, note_case_kind
 from store.graduation.gate import put
 from store.graduation.outcomes import add_outcome
 from store.messages.bundles import put_in_bundle
@@ -19,6 +19,8 @@ from store.messages.home_viewers import opened_home
 from store.messages.outbox import add_notice
 from store.models import (
     CallState,
+    CaseKindState,
+    CommentKind,
     Decision,
     Mode,
     NewEvent,
@@ -26,22 +28,20 @@ from store.models import (
     OutcomeKind,
     PlannedCall,
     ProposalState,
-    RemarkKind,
-    ShapeState,
     Sighting,
     Verdict,
 )
-from store.models.graduation import CaseHistory, GateInputs, Judged, Label, NewShape, Outcome, Past
-from store.proposals.actions import Act, NewEdition, assign, edit, hold, snooze
-from store.proposals.comments import add_remark
+from store.models.graduation import CaseHistory, GateInputs, Judged, Label, NewCaseKind, Outcome, Past
+from store.proposals.actions import Act, NewRevision, assign, edit, hold, snooze
+from store.proposals.comments import add_comment
 from store.proposals.decisions import Terms, decide
 from store.proposals.execution import begin_call, claim_approved, end_call, finish_execution
-from store.proposals.pending_approvals import Tap, leave_tap
+from store.proposals.pending_approvals import PendingApproval, add_pending_approval
 from store.schema import marks, viewers
 
 NOW = datetime.fromisoformat("2026-11-21T12:00:00+00:00")
 HOUR, SOON = timedelta(hours=1), NOW + timedelta(minutes=5)
-KIND = NewShape(
+KIND = NewCaseKind(
     "5a9e", "invoice", {"operation": "orders:generate_invoice", "amount": [1, "idr"]}, "An invoice", "R1"
 )
 RICH = 3_000_000_000  # minor units: more than 32 bits hold
@@ -51,28 +51,30 @@ MESSAGE: Mapping[str, Any] = {"text": "Hello", "blocks": []}
 class Willing:
     """A judge that lets everything run, an assessor that learns nothing new, a labeller: what queries ask back."""
 
-    def shape(self, proposal: NewProposal, past: Past) -> NewShape | None:
+    def case_kind(self, proposal: NewProposal, past: Past) -> NewCaseKind | None:
         return KIND
 
     def judge(self, proposal: NewProposal, past: Past, inputs: GateInputs | None) -> Judged:
         assert inputs is not None
-        mode = Mode.AUTO if inputs.shape.state == ShapeState.GRADUATED else Mode.ASKED
-        return Judged(mode, {"epoch": inputs.shape.epoch, "amount": RICH, "currency": "idr"}, RICH, "idr")
+        mode = Mode.AUTO if inputs.case_kind.state == CaseKindState.GRADUATED else Mode.ASKED
+        return Judged(
+            mode, {"generation": inputs.case_kind.generation, "amount": RICH, "currency": "idr"}, RICH, "idr"
+        )
 
     def label(self, case: CaseHistory) -> Label | None:
         if not case.decisions:
             return None
         at = case.decisions[-1].at
-        return Label(case.proposal_id, case.shape, bool(case.outcomes), True, "a yes", False, at, at)
+        return Label(case.proposal_id, case.case_kind, bool(case.outcomes), True, "a yes", False, at, at)
 
     def learn(self, approved: Sequence[Sequence[PlannedCall]]) -> Mapping[str, Any]:
         return {"cases": len(approved), "most": RICH * 1_000}
 
-    def lacks(self, shape: Any, now: datetime) -> list[str]:
+    def lacks(self, case_kind: Any, now: datetime) -> list[str]:
         return ["everything"]
 
     def notice(self, told: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
-        return ("shape", MESSAGE)
+        return ("case_kind", MESSAGE)
 
 
 class Asking(Willing):
@@ -115,7 +117,7 @@ def new(name: str, second: int = 0, **fields: Any) -> NewProposal:
     return replace(made, **fields)
 
 
-EDITION = NewEdition(
+REVISION = NewRevision(
     1, "Do it twice\0?", (("Customer", "Ada"),), (PlannedCall("orders:generate_invoice", path={"id": "e"}),),
     (("Question", "once", "twice"),), "d2", "R1", None, RICH, "idr",
 )  # fmt: skip
@@ -135,31 +137,35 @@ def prepare(connection: Connection) -> None:
     for subject, status in (("order:old", "paid"), ("refund:old", "succeeded"), ("dispute:old", "lost")):
         told = {"status": status, "customer_id": "c1", "note": "\0\ud800"}
         note_sighting(connection, "evt_1", Sighting(subject, True, NOW, 1, told, "c1"))
-    note_shape(connection, KIND, NOW)
-    change(connection, KIND.hash, ShapeState.GRADUATED, actor="U1", cause="t", at=NOW, decree=True)
+    note_case_kind(connection, KIND, NOW)
+    change(
+        connection, KIND.hash, CaseKindState.GRADUATED, actor="U1", cause="t", at=NOW, manual_override=True
+    )
     for number, name in enumerate(NAMES[:-1]):
         # Some have a deadline: what has none comes neither first nor last by chance.
         ends = NOW + (20 - number) * HOUR if number % 3 == 0 else None
         put(connection, new(name, number, deadline=ends), WILLING if name == "ran" else ASKING)
     for number, name in enumerate(("approved", "running", "unknown", "failed", "done")):
         at = SOON + timedelta(seconds=number)
-        decide(connection, Decision(name, "U1", Verdict.APPROVE, "button", at, tap="press"))
+        decide(connection, Decision(name, "U1", Verdict.APPROVE, "button", at, interaction_id="press"))
     decide(connection, Decision("declined", "U2", Verdict.DECLINE, "button", SOON - HOUR / 60, reason="No\0"))
     decide(connection, Decision("first", "U1", Verdict.APPROVE, "button", SOON), Terms(2))
-    leave_tap(connection, Tap("tap_1", "tapped", 1, "U1", "button", SOON, channel="C1"))
+    add_pending_approval(
+        connection, PendingApproval("tap_1", "tapped", 1, "U1", "button", SOON, channel="C1")
+    )
     hold(connection, Act("held", "U1", "Held.", SOON, MESSAGE))
     snooze(connection, Act("snoozed", "U1", "Snoozed.", SOON), SOON + HOUR)
     assign(connection, Act("pending", "U1", "Assigned.", SOON), "U2")
-    edit(connection, Act("edited", "U1", "Edited.", SOON), EDITION)
+    edit(connection, Act("edited", "U1", "Edited.", SOON), REVISION)
     put_in_bundle(connection, "b1", "a kind\0", ["bundled"], SOON)
     _run(connection)
     at = SOON + HOUR / 30
     for shown in claim_cards(connection, token="d", now=at, until=SOON + HOUR, redraws=9, posts=4):
-        where: Any = {"version": shown.version, "edition": shown.edition, "channel": "C1", "at": SOON}
+        where: Any = {"version": shown.row_version, "revision": shown.revision, "channel": "C1", "at": SOON}
         where |= {"ts": f"1.{shown.id}"}
-        card_drawn(connection, shown.id, token="d", lines={shown.version: MESSAGE}, **where)
+        card_drawn(connection, shown.id, token="d", lines={shown.row_version: MESSAGE}, **where)
     add_notice(connection, "note\0", kind="digest", message=MESSAGE, at=NOW)
-    add_remark(connection, "pending", RemarkKind.THREAD, "U1", "Why\0?", at=NOW, channel="C1", ts="1")
+    add_comment(connection, "pending", CommentKind.THREAD, "U1", "Why\0?", at=NOW, channel="C1", ts="1")
     add_outcome(connection, Outcome("done", OutcomeKind.UNDONE, "an event", SOON), SOON)
     opened_home(connection, "U1", NOW)
     insert_new(connection, viewers, [{"user_id": "U2", "opened_at": NOW, "drawn_at": None}])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from bot.services import Parts
+from bot.services import Services
 from bot.slack.user import Person
 from bot.ui import card_modals
 from bot.ui.decline_reasons import presets
@@ -16,7 +16,7 @@ from store.models import Proposal, ProposalState
 from store.proposals.actions import (
     Act,
     Came,
-    NewEdition,
+    NewRevision,
     ask,
     assign,
     due_snoozes,
@@ -56,69 +56,69 @@ class Acted:
 
 
 class Acting:
-    """Every act looks first at who acts and at what they looked at; `edition` None is what is there now."""
+    """Every act looks first at who acts and at what they looked at; `revision` None is what is there now."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, services: Services) -> None:
+        self._services = services
 
     async def snooze(
-        self, person: Person, proposal_id: str, until: datetime, *, edition: int | None = None
+        self, person: Person, proposal_id: str, until: datetime, *, revision: int | None = None
     ) -> Acted:
         """Put a proposal aside until then (UTC)."""
-        found, refused = await self.may(person, proposal_id, edition)
+        found, refused = await self.may(person, proposal_id, revision)
         if found is None:
             return Acted(False, refused)
         ends = ending(found)
-        if until <= self._parts.clock():
+        if until <= self._services.clock():
             return Acted(False, _IN_THE_PAST)
         if ends is not None and until >= ends:
             return Acted(False, _TOO_LATE.format(ends=ends))
         said = f"Snoozed until {until:%d %b %Y %H:%M} UTC."
         act = self._said(person, found, said, card_modals.snoozed_line(person.user_id, until))
-        return await self._result(self._parts.store.do(snooze, act, until), said)
+        return await self._result(self._services.store.do(snooze, act, until), said)
 
     async def assign(
-        self, person: Person, proposal_id: str, assignee: str, *, edition: int | None = None
+        self, person: Person, proposal_id: str, assignee: str, *, revision: int | None = None
     ) -> Acted:
         """Ask one person, who must be one of those who may decide, to decide it."""
-        found, refused = await self.may(person, proposal_id, edition)
+        found, refused = await self.may(person, proposal_id, revision)
         if found is None:
             return Acted(False, refused)
-        if await self._parts.authority.refusal(assignee, None, found) is not None:
-            who = await self._parts.authority.describe(found)
+        if await self._services.authority.refusal(assignee, None, found) is not None:
+            who = await self._services.authority.describe(found)
             return Acted(False, f"They may not decide this, so it was not assigned to them. {who}.")
-        alone = await self._parts.authority.is_only_approver(assignee, found)
+        alone = await self._services.authority.is_only_approver(assignee, found)
         if assignee in (found.proposer, found.edited_by) and not alone:
             return Acted(False, _THEIR_OWN)
         line = card_modals.assigned_line(person.user_id, assignee, found)
         act = self._said(person, found, f"Assigned to {assignee}.", line)
-        return await self._result(self._parts.store.do(assign, act, assignee), "Assigned.")
+        return await self._result(self._services.store.do(assign, act, assignee), "Assigned.")
 
     async def ask(self, person: Person, proposal_id: str, question: str, whom: str | None) -> Acted:
         """Put a question into the thread of its card. Everybody of the workspace may ask."""
-        refused = await self._parts.authority.outsider(person.user_id, person.team_id)
+        refused = await self._services.authority.outsider(person.user_id, person.team_id)
         if refused is not None:
             return Acted(False, f"{refused} Nothing was asked.")
         line = card_modals.asked_line(person.user_id, whom, question)
-        act = Act(proposal_id, person.user_id, question, self._parts.clock(), line)
-        return await self._result(self._parts.store.do(ask, act), "Asked.")
+        act = Act(proposal_id, person.user_id, question, self._services.clock(), line)
+        return await self._result(self._services.store.do(ask, act), "Asked.")
 
     async def hold(self, person: Person, proposal_id: str) -> Acted:
         """Let nobody approve it and nothing run until it is released."""
         found, refused = await self.may(person, proposal_id, None, states=_CAN_BE_HELD)
-        if found is None or found.on_hold_by is not None:
+        if found is None or found.held_by is not None:
             return Acted(False, refused or _HELD)
         act = self._said(person, found, "Put on hold.", card_modals.held_line(person.user_id))
-        return await self._result(self._parts.store.do(hold, act), "On hold.")
+        return await self._result(self._services.store.do(hold, act), "On hold.")
 
     async def release(self, person: Person, proposal_id: str) -> Acted:
         """Take back a hold."""
         found, refused = await self.may(person, proposal_id, None, states=frozenset(ProposalState))
-        if found is None or found.on_hold_by is None:
+        if found is None or found.held_by is None:
             return Acted(False, refused or _NOT_HELD)
         line = card_modals.released_line(person.user_id, runs=found.state == ProposalState.APPROVED)
         act = self._said(person, found, "Released.", line)
-        return await self._result(self._parts.store.do(release, act), "Released.")
+        return await self._result(self._services.store.do(release, act), "Released.")
 
     async def reason(
         self,
@@ -138,25 +138,25 @@ class Acting:
             return Acted(False, "No reason was given, so nothing was kept.")
         line = None if silent else card_modals.reason_line(person.user_id, said)
         act = self._said(person, found, said, line)
-        return await self._result(self._parts.store.do(give_reason, act, preset), "Kept.", _NOT_DECLINED)
+        return await self._result(self._services.store.do(give_reason, act, preset), "Kept.", _NOT_DECLINED)
 
     async def may_say_why(self, person: Person, proposal_id: str) -> tuple[Proposal | None, str]:
         """What was declined, for whoever did it and for everybody who may decide; or why not."""
-        found = await self._parts.store.do(get_proposal, proposal_id)
+        found = await self._services.store.do(get_proposal, proposal_id)
         if found is None or found.state != ProposalState.DECLINED:
             return None, gone() if found is None else _NOT_DECLINED
-        refused = await self._parts.authority.refusal(person.user_id, person.team_id, found)
+        refused = await self._services.authority.refusal(person.user_id, person.team_id, found)
         if refused is None or (found.decided_by == person.user_id and not await self._is_outside(person)):
             return found, ""
-        return None, f"{refused} Nothing was kept. {await self._parts.authority.describe(found)}."
+        return None, f"{refused} Nothing was kept. {await self._services.authority.describe(found)}."
 
-    async def edit(self, person: Person, seen: Proposal, new: NewEdition) -> Acted:
+    async def edit(self, person: Person, seen: Proposal, new: NewRevision) -> Acted:
         """Make it ask something else; `may_edit` has looked at who and what."""
         act = self._said(person, seen, _edited(new), card_modals.edited_line(person.user_id, new.changes))
-        return await self._result(self._parts.store.do(edit, act, new), "Edited.", CHANGED)
+        return await self._result(self._services.store.do(edit, act, new), "Edited.", CHANGED)
 
     async def _is_outside(self, person: Person) -> bool:
-        return await self._parts.authority.outsider(person.user_id, person.team_id) is not None
+        return await self._services.authority.outsider(person.user_id, person.team_id) is not None
 
     # --- The way of every act -----------------------------------------------------------------------------
 
@@ -164,28 +164,28 @@ class Acting:
         self,
         person: Person,
         proposal_id: str,
-        edition: int | None,
+        revision: int | None,
         *,
         states: frozenset[ProposalState] = _OPEN,
     ) -> tuple[Proposal | None, str]:
         """The proposal if this person may act on it, or why not."""
-        found = await self._parts.store.do(get_proposal, proposal_id)
+        found = await self._services.store.do(get_proposal, proposal_id)
         if found is None:
             return None, gone()
-        refused = await self._parts.authority.refusal(person.user_id, person.team_id, found)
+        refused = await self._services.authority.refusal(person.user_id, person.team_id, found)
         if refused is not None:
-            who = await self._parts.authority.describe(found)
+            who = await self._services.authority.describe(found)
             return None, f"{refused} Nothing was changed. {who}."
         if found.state not in states:
             return None, _NOT_OPEN if states is _OPEN else _NOTHING_TO_HOLD
-        if edition is not None and edition != found.edition:
+        if revision is not None and revision != found.revision:
             return None, CHANGED
         return found, ""
 
-    async def may_edit(self, person: Person, proposal_id: str, edition: int) -> tuple[Proposal | None, str]:
+    async def may_edit(self, person: Person, proposal_id: str, revision: int) -> tuple[Proposal | None, str]:
         """The proposal if this person may edit it as they saw it, or why not."""
-        found, refused = await self.may(person, proposal_id, edition)
-        if found is not None and found.deciding_by is not None:
+        found, refused = await self.may(person, proposal_id, revision)
+        if found is not None and found.approval_checking_by is not None:
             return None, "Somebody's approval is being checked right now, so it cannot be edited. Look again."
         return found, refused
 
@@ -197,14 +197,14 @@ class Acting:
         if not came[0]:
             return Acted(False, gone() if came[1] is None else late)
         for lane in ("announce", "notices", "execute", "home"):
-            self._parts.wake(lane)
+            self._services.wake(lane)
         return Acted(True, said)
 
     def _said(self, person: Person, found: Proposal, said: str, line: dict[str, Any] | None) -> Act:
-        return Act(found.id, person.user_id, said, self._parts.clock(), line)
+        return Act(found.id, person.user_id, said, self._services.clock(), line)
 
 
-def _edited(new: NewEdition) -> str:
+def _edited(new: NewRevision) -> str:
     """What was changed, for the record."""
     told = "; ".join(
         f"{label}: {before or 'nothing'} → {now or 'nothing'}" for label, before, now in new.changes
@@ -212,13 +212,13 @@ def _edited(new: NewEdition) -> str:
     return f"Edited. {told}"
 
 
-async def wake_snoozed(parts: Parts) -> None:
+async def wake_snoozed(services: Services) -> None:
     """Bring back what was put aside until now, with a line in its thread."""
-    woken = await parts.store.do(due_snoozes, parts.clock())
+    woken = await services.store.do(due_snoozes, services.clock())
     if woken:
         log.info("%s proposals are back from snooze", len(woken))
         for lane in ("announce", "notices", "home"):
-            parts.wake(lane)
+            services.wake(lane)
 
 
 def ending(proposal: Proposal) -> datetime | None:

@@ -11,7 +11,7 @@ from bot.proposals.fingerprint import digest_of_proposal
 from bot.proposals.reads import Reads
 from bot.proposals.undo import as_polar_call, changed_since, inverses
 from bot.proposals.verify_call import ClaimedDoubt, Seen, examine
-from bot.services import LEASE, Parts, new_token
+from bot.services import LEASE, Services, new_token
 from bot.slack.user import Person
 from bot.ui import ephemeral
 from bot.ui.effects import does
@@ -45,8 +45,8 @@ _LOOKING = "Polar is being asked just now. Nothing was changed. Look at the card
 class Aftermath:
     """What can be done about what is done, failed or in doubt, by whoever may decide the proposal."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, services: Services) -> None:
+        self._services = services
 
     # --- What was done is taken back ------------------------------------------------------------------
 
@@ -58,17 +58,17 @@ class Aftermath:
         """
         back = inverses(proposal)
         over = proposal.state != ProposalState.SUCCEEDED or proposal.undone_at is not None
-        if proposal.kind != ProposalKind.CALLS or proposal.undoes is not None or over or not back:
+        if proposal.kind != ProposalKind.CALLS or proposal.undo_of_id is not None or over or not back:
             return ephemeral.NOTHING_TO_UNDO
         if await self._changed_since(proposal):
             return ephemeral.CHANGED_SINCE
-        people = terms(self._parts.rules.policy, proposal).people
+        people = terms(self._services.rules.policy, proposal).people
         act = await self._act(person, proposal, "undid it" if people == 1 else "asks to undo it")
         made = _proposal(proposal, act, back)
-        made = replace(made, expires_at=ends(act.at, self._parts.rules.policy.schedule.expire_after, None))
-        won, found = await self._parts.store.do(followups.undo, act, made, people)
+        made = replace(made, expires_at=ends(act.at, self._services.rules.policy.schedule.expire_after, None))
+        won, found = await self._services.store.do(followups.undo, act, made, people)
         if not won:
-            taken = found is not None and found.undone_by is not None and found.undone_at is None
+            taken = found is not None and found.undo_id is not None and found.undone_at is None
             return ephemeral.BEING_UNDONE if taken else ephemeral.NOTHING_TO_UNDO
         self._done(act)
         return None if people == 1 else ephemeral.UNDO_TAKES_TWO
@@ -76,7 +76,7 @@ class Aftermath:
     async def _changed_since(self, proposal: Proposal) -> bool:
         """Whether undoing would overwrite a newer state. Unread: no; it is looked at once more."""
         try:
-            return await changed_since(Reads(self._parts.polar, within=_LOOK_WITHIN), proposal)
+            return await changed_since(Reads(self._services.polar, within=_LOOK_WITHIN), proposal)
         except PolarError as error:
             log.info("what %s did is not looked at before its Undo: %s", proposal.id, error)
             return False
@@ -88,7 +88,7 @@ class Aftermath:
         proposal, refused = await self._asked(person, proposal_id)
         if proposal is None:
             return refused
-        how = partial(followups.retry, hold=terms(self._parts.rules.policy, proposal).hold)
+        how = partial(followups.retry, hold=terms(self._services.rules.policy, proposal).hold)
         return await self._carried(person, proposal, how, "retried it", ephemeral.NOTHING_TO_RETRY)
 
     # --- What Polar never answered --------------------------------------------------------------------
@@ -102,10 +102,10 @@ class Aftermath:
             return ephemeral.NOT_IN_DOUBT
         act, token = await self._act(person, proposal, "had Polar asked again"), new_token()
         until = act.at + LEASE
-        claimed = await self._parts.store.do(followups.check, act, token=token, until=until)
+        claimed = await self._services.store.do(followups.check, act, token=token, until=until)
         if claimed is None:
             return _LOOKING
-        return _SEEN[await examine(self._parts, ClaimedDoubt(claimed, token))]
+        return _SEEN[await examine(self._services, ClaimedDoubt(claimed, token))]
 
     async def mark_done(self, person: Person, proposal_id: str) -> Told:
         """Take this person's word that it was done. Raises StoreError."""
@@ -129,8 +129,8 @@ class Aftermath:
         self, person: Person, proposal: Proposal, how: Callable[..., Came], said: str, late: str
     ) -> Told:
         # The id and not the name: wherever this is read it stands as a mention (bot.ui.text.told).
-        act = Act(proposal.id, person.user_id, f"{person.user_id} {said}.", self._parts.clock())
-        won, _ = await self._parts.store.do(how, act)
+        act = Act(proposal.id, person.user_id, f"{person.user_id} {said}.", self._services.clock())
+        won, _ = await self._services.store.do(how, act)
         if not won:
             return late
         self._done(act)
@@ -138,14 +138,14 @@ class Aftermath:
 
     async def _asked(self, person: Person, proposal_id: str) -> tuple[Proposal | None, Told]:
         """The proposal, or what to tell a person who may not touch it."""
-        proposal = await self._parts.store.do(get_proposal, proposal_id)
+        proposal = await self._services.store.do(get_proposal, proposal_id)
         if proposal is None:
             return None, ephemeral.gone()
         refused = await self._refused(person, proposal)
         return (proposal, None) if refused is None else (None, refused)
 
     async def _refused(self, person: Person, proposal: Proposal) -> Told:
-        authority = self._parts.authority
+        authority = self._services.authority
         reason = await authority.refusal(person.user_id, person.team_id, proposal)
         if reason is None:
             return None
@@ -153,13 +153,13 @@ class Aftermath:
         return ephemeral.refusal(reason, await authority.describe(proposal))
 
     async def _act(self, person: Person, proposal: Proposal, said: str) -> Act:
-        name = await self._parts.authority.name(person.user_id)
-        return Act(proposal.id, person.user_id, f"{name} {said}.", self._parts.clock())
+        name = await self._services.authority.name(person.user_id)
+        return Act(proposal.id, person.user_id, f"{name} {said}.", self._services.clock())
 
     def _done(self, act: Act) -> None:
         log.info("%s on %s: %s", act.actor, act.proposal_id, act.said)
         for lane in ("execute", "announce", "notices", "home"):
-            self._parts.wake(lane)
+            self._services.wake(lane)
 
 
 def _proposal(original: Proposal, act: Act, back: tuple[PlannedCall, ...]) -> NewProposal:
@@ -182,6 +182,6 @@ def _proposal(original: Proposal, act: Act, back: tuple[PlannedCall, ...]) -> Ne
         proposer=act.actor,
         customer_id=original.customer_id,
         customer=original.customer,
-        undoes=original.id,
+        undo_of_id=original.id,
     )
-    return replace(made, digest=digest_of_proposal(made))
+    return replace(made, content_hash=digest_of_proposal(made))

@@ -8,7 +8,7 @@ from bot.checks.findings import Finding, Level
 from bot.checks.polar import check_polar
 from bot.checks.slack import check_slack
 from bot.config.settings import Settings
-from bot.services import Parts
+from bot.services import Services
 from bot.ui.home import Step
 from store.messages.backlog import flow
 
@@ -21,8 +21,8 @@ _AGAIN_WHEN_SET = timedelta(hours=6)
 class SetUp:
     """What was found when last looked; nothing before the first look. Without settings there is no list."""
 
-    def __init__(self, parts: Parts, settings: Settings | None) -> None:
-        self._parts, self._settings = parts, settings
+    def __init__(self, services: Services, settings: Settings | None) -> None:
+        self._services, self._settings = services, settings
         self._findings: Sequence[Finding] | None = None
         self._tried_at: datetime | None = None
 
@@ -34,7 +34,7 @@ class SetUp:
         if self._tried_at is None:
             return True
         well = bool(self._findings) and not any(each.level is Level.PROBLEM for each in self._findings or ())
-        return self._parts.clock() >= self._tried_at + (_AGAIN_WHEN_SET if well else _AGAIN)
+        return self._services.clock() >= self._tried_at + (_AGAIN_WHEN_SET if well else _AGAIN)
 
     def forget(self) -> None:
         """Look again at the next chance."""
@@ -44,8 +44,8 @@ class SetUp:
         """Try everything for real, as the command line does; nothing is posted or written."""
         if self._settings is None:
             return
-        self._tried_at = self._parts.clock()  # first: a look that fails is not begun again at once
-        rules = self._parts.rules
+        self._tried_at = self._services.clock()  # first: a look that fails is not begun again at once
+        rules = self._services.rules
         called = frozenset(name for rule in rules.rules for name in rule.operations())
         self._findings = [
             *await check_slack(self._settings, transport=False),
@@ -61,7 +61,7 @@ class SetUp:
             for each in self._findings
             if each.level is not Level.WARNING
         ]
-        arrived = (await self._parts.store.do(flow)).last is not None
+        arrived = (await self._services.store.do(flow)).last is not None
         return [*found, _WEBHOOK_CAME if arrived else _NO_WEBHOOK]
 
 

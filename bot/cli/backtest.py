@@ -23,7 +23,7 @@ from bot.ui.graduation_notices import duration, money
 from store import Connection, open_store
 from store.engine.errors import StoreError
 from store.graduation.past_cases import draw_secret, kinds, past_cases
-from store.models.graduation import NewShape, PastCase
+from store.models.graduation import NewCaseKind, PastCase
 
 _UNKNOWN_SECRET = b"nothing has been drawn yet"
 _WIDEST = 62
@@ -32,7 +32,7 @@ _WIDEST = 62
 @dataclass(frozen=True, slots=True)
 class _Past:
     cases: Sequence[PastCase]
-    shapes: Mapping[str, NewShape]
+    case_kinds: Mapping[str, NewCaseKind]
     secret: bytes | None
 
 
@@ -102,7 +102,7 @@ async def _read(url: str) -> _Past:
 
 
 def _replayed(past: _Past, policy: Policy) -> Replayed:
-    return replay(past.cases, past.shapes, policy, secret=past.secret or _UNKNOWN_SECRET)
+    return replay(past.cases, past.case_kinds, policy, secret=past.secret or _UNKNOWN_SECRET)
 
 
 # --- For people -------------------------------------------------------------------------------------------
@@ -132,8 +132,8 @@ def _kind(kind: KindReport) -> list[str]:
     tally = kind.tally
     turned_on = next((at for at, state, _ in kind.history if state == "graduated"), None)
     first = f", on since {turned_on:%d %b %Y}" if turned_on else ""
-    times = {1: "once", 2: "twice"}.get(kind.epoch, f"{kind.epoch} times")
-    lost = f", lost its trust {times}" if kind.epoch else ""
+    times = {1: "once", 2: "twice"}.get(kind.generation, f"{kind.generation} times")
+    lost = f", lost its trust {times}" if kind.generation else ""
     stands = (
         f"always asks: {kind.always}" if kind.always else f"{kind.state}, score {kind.score:.1f}{first}{lost}"
     )
@@ -195,8 +195,8 @@ def _as_json(found: Report, past: _Past, since: datetime | None) -> dict[str, An
         "audits": "drawn with a made-up secret" if past.secret is None else "drawn with the program's secret",
         "total": _counted(found.total),
         "kinds": [
-            {"shape": kind.shape, "words": kind.words, "risk": kind.risk, "always_asks": kind.always}
-            | {"state": kind.state, "score": round(kind.score, 6), "epoch": kind.epoch}
+            {"case_kind": kind.case_kind, "words": kind.words, "risk": kind.risk, "always_asks": kind.always}
+            | {"state": kind.state, "score": round(kind.score, 6), "generation": kind.generation}
             | {"history": [[at.isoformat(), state, why] for at, state, why in kind.history]}
             | _counted(kind.tally)
             for kind in found.kinds

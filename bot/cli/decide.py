@@ -56,7 +56,7 @@ def _user(value: str) -> str:
 async def _decide(settings: Settings, options: argparse.Namespace) -> tuple[bool, str]:
     # Wrong arguments are told without loading the rest.
     from bot.app import assemble, utc_now  # noqa: PLC0415 - see above
-    from bot.approvals.service import Desk  # noqa: PLC0415 - see above
+    from bot.approvals.service import ApprovalService  # noqa: PLC0415 - see above
     from bot.rules import load_rules  # noqa: PLC0415 - see above
     from bot.slack.user import Person  # noqa: PLC0415 - see above
     from bot.ui.text import escape  # noqa: PLC0415 - see above
@@ -66,9 +66,9 @@ async def _decide(settings: Settings, options: argparse.Namespace) -> tuple[bool
     rules = load_rules(settings.rules_file)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_beside(settings.database_url.get_secret_value()))
-        parts, _ = await assemble(stack, settings, store, rules, clock=utc_now, wake=lambda _: None)
-        desk, person = Desk(parts), Person(options.user, None)
-        act = desk.approve if options.verdict == "approve" else desk.decline
+        services, _ = await assemble(stack, settings, store, rules, clock=utc_now, wake=lambda _: None)
+        approvals, person = ApprovalService(services), Person(options.user, None)
+        act = approvals.approve if options.verdict == "approve" else approvals.decline
         answer = await act(person, options.id, via=VIA, reason=options.reason)
         known = answer.proposal is not None or await store.do(get_proposal, options.id) is not None
     if not known:

@@ -93,8 +93,8 @@ def _text(made: Mapping[str, Any]) -> Iterator[str]:
         yield f"          sha256 {webhook['body_sha256']}"
     rule = made["rule"]
     yield f"Rule      {rule['name']} version {rule['version']}" if rule["name"] else "Rule      none: by hand"
-    if made["shape"] is not None:
-        yield f"Kind      {clean(made['shape']['words'], 200)}"
+    if made["case_kind"] is not None:
+        yield f"Kind      {clean(made['case_kind']['words'], 200)}"
     yield from _trust(made, gate)
     for one in made["decisions"]:
         yield f"Decision  {one['verdict']} by {one['actor']} ({one['via']}), {one['at']}"
@@ -114,9 +114,10 @@ def _text(made: Mapping[str, Any]) -> Iterator[str]:
 def _trust(made: Mapping[str, Any], gate: Mapping[str, Any]) -> Iterator[str]:
     if made["score"] is not None:
         said = made["score"]
+        how = " by manual override" if said["manual_override"] else ""
         yield (
             f"Score     {said['score']:.1f} of {said['target']}: {said['n']} cases, {said['k']} bad, "
-            f"epoch {said['epoch']}, {said['state']}{' by decree' if said['decree'] else ''}"
+            f"generation {said['generation']}, {said['state']}{how}"
         )
     if made["audit"] is not None:
         drawn = "drawn" if made["audit"]["drawn"] else "not drawn"

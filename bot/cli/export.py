@@ -16,10 +16,10 @@ from store import Connection, open_store
 from store.engine.errors import StoreError
 from store.events.events import all_events
 from store.models import Decision, PlannedCall
-from store.models.details import Edition, Remark
-from store.proposals.comments import remarks_of
+from store.models.details import Comment, Revision
+from store.proposals.comments import comments_of
 from store.proposals.decisions import all_decisions
-from store.proposals.details import decisions_of, editions_of
+from store.proposals.details import decisions_of, revisions_of
 from store.proposals.proposals import all_proposals, trail
 
 
@@ -40,22 +40,22 @@ def _proposals(connection: Connection) -> Iterator[Mapping[str, Any]]:
                 "calls": [asdict(call) | _without_secrets(call) for call in proposal.calls],
                 "trail": [{"from": change.pop("from_"), **change} for change in changes],
                 "decisions": [_about(decision) for decision in decisions_of(connection, proposal.id)],
-                "editions": [_edition(edition) for edition in editions_of(connection, proposal.id)],
-                "remarks": [_about(remark) for remark in remarks_of(connection, proposal.id)],
+                "revisions": [_revision(revision) for revision in revisions_of(connection, proposal.id)],
+                "comments": [_about(comment) for comment in comments_of(connection, proposal.id)],
             }
         )
 
 
-def _about(one: Decision | Remark) -> dict[str, Any]:
-    """A decision or a remark inside its proposal."""
+def _about(one: Decision | Comment) -> dict[str, Any]:
+    """A decision or a comment inside its proposal."""
     return {name: value for name, value in asdict(one).items() if name != "proposal_id"}
 
 
-def _edition(edition: Edition) -> dict[str, Any]:
+def _revision(revision: Revision) -> dict[str, Any]:
     calls = [
-        PlannedCall(each["operation"], each["path"], each["query"], each["body"]) for each in edition.calls
+        PlannedCall(each["operation"], each["path"], each["query"], each["body"]) for each in revision.calls
     ]
-    return asdict(edition) | {"calls": [asdict(call) | _without_secrets(call) for call in calls]}
+    return asdict(revision) | {"calls": [asdict(call) | _without_secrets(call) for call in calls]}
 
 
 def _without_secrets(call: PlannedCall) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from polar.catalog import Call
 from polar.client import PolarClient
 from polar.errors import InvalidCall, PolarError
 from polar.events import Event
-from store.models import Firing, FiringState, NewProposal
+from store.models import NewProposal, RuleMatch, RuleMatchState
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +112,8 @@ async def _asked(rule: Rule, given: Given, scope: Scope, answers: Answers) -> Sa
     draft = rule.draft(scope, items)
     if not draft.calls:
         return Said(rule, "`each` is empty: there is nothing to call", change=change, notes=notes)
-    firing = Firing(change or "", rule.name, rule.version, "", FiringState.PROPOSED)
-    proposal = new_proposal(rule, Policy(), firing, draft, event=given.event, now=given.now)
+    rule_match = RuleMatch(change or "", rule.name, rule.version, "", RuleMatchState.PROPOSED)
+    proposal = new_proposal(rule, Policy(), rule_match, draft, event=given.event, now=given.now)
     return Said(rule, proposal=proposal, change=change, notes=notes)
 
 

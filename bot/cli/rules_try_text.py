@@ -9,7 +9,7 @@ from polar.catalog import Call, operations
 
 
 def said_in_words(said: Said) -> str:
-    """Firing or not and why; then the question, its reasons, risk and calls."""
+    """RuleMatch or not and why; then the question, its reasons, risk and calls."""
     if said.proposal is None:
         lines = [f"{said.rule.name}: proposes nothing, because {said.why}"]
         lines += [f"  needs {one}" for one in said.missing]

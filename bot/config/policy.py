@@ -108,8 +108,8 @@ class Caps(_Table):
     action_amount: Money = {"usd": 2_000, "eur": 2_000, "gbp": 2_000}
     customer_amount: Money = {"usd": 5_000, "eur": 5_000, "gbp": 5_000}  # in 30 days
     customer_count: Annotated[int, Field(ge=0)] = 5  # in 30 days
-    shape_amount: Money = {"usd": 6_000, "eur": 6_000, "gbp": 6_000}  # a day
-    shape_count: Annotated[int, Field(ge=0)] = 50  # a day
+    case_kind_amount: Money = {"usd": 6_000, "eur": 6_000, "gbp": 6_000}  # a day
+    case_kind_count: Annotated[int, Field(ge=0)] = 50  # a day
     day_amount: Money = {"usd": 20_000, "eur": 20_000, "gbp": 20_000}
     day_count: Annotated[int, Field(ge=0)] = 200
 

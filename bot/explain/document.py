@@ -12,7 +12,7 @@ from polar.catalog import operations
 from polar.redaction import redacted
 from store.audit_log.explain import Explained, LogRow
 from store.models import Call, Mode, Proposal, StoredEvent
-from store.models.graduation import Shape
+from store.models.graduation import CaseKind
 
 FORMAT = "polar-approvals explanation 1"
 _DRAW = (
@@ -37,17 +37,17 @@ def explanation(found: Explained, now: datetime) -> dict[str, Any]:
             "version": proposal.rule_version,
             "source": dossier.rule_source,
         },
-        "shape": _shape(found.shape),
+        "case_kind": _case_kind(found.case_kind),
         "score": _score(proposal.gate or {}),
         "audit": None if blind else _audit(proposal),
         "policy": None if blind else proposal.gate,
         "decisions": [_plain(asdict(one)) for one in dossier.decisions],
-        "editions": [_edition(asdict(one)) for one in dossier.editions],
+        "revisions": [_revision(asdict(one)) for one in dossier.revisions],
         "calls": [_request(call) for call in proposal.calls],
         "requests": [call.number for call in sent],
         "answers": [_answer(call) for call in sent],
         "trail": [_plain(asdict(one)) for one in dossier.trail],
-        "remarks": [_plain(asdict(one)) for one in dossier.remarks],
+        "comments": [_plain(asdict(one)) for one in dossier.comments],
         "outcomes": [_plain(asdict(one)) for one in found.outcomes],
         "log": {
             "head": {"seq": found.head[0], "hash": found.head[1]},
@@ -60,8 +60,8 @@ def explanation(found: Explained, now: datetime) -> dict[str, Any]:
 def _proposal(proposal: Proposal) -> dict[str, Any]:
     names = (
         "id", "fact_key", "kind", "title", "because", "facts", "risk", "always_asks", "created_at",
-        "proposer", "subject", "amount", "currency", "customer_id", "edition", "digest", "mode", "state",
-        "note", "decided_by", "decided_at", "undoes", "undone_by", "reads",
+        "proposer", "subject", "amount", "currency", "customer_id", "revision", "content_hash", "mode",
+        "state", "note", "decided_by", "decided_at", "undo_of_id", "undo_id", "reads",
     )  # fmt: skip
     return {name: _plain(getattr(proposal, name)) for name in names}
 
@@ -79,17 +79,20 @@ def _webhook(event: StoredEvent | None) -> dict[str, Any] | None:
     }
 
 
-def _shape(shape: Shape | None) -> dict[str, Any] | None:
-    if shape is None:
+def _case_kind(case_kind: CaseKind | None) -> dict[str, Any] | None:
+    if case_kind is None:
         return None
-    return {name: _plain(getattr(shape, name)) for name in ("hash", "family", "words", "risk", "fields")}
+    return {name: _plain(getattr(case_kind, name)) for name in ("hash", "family", "words", "risk", "fields")}
 
 
 def _score(gate: Mapping[str, Any]) -> dict[str, Any] | None:
     """What the score was made of when the case came."""
     if "score" not in gate:
         return None
-    return {name: gate.get(name) for name in ("n", "k", "epoch", "score", "target", "state", "decree")}
+    return {
+        name: gate.get(name)
+        for name in ("n", "k", "generation", "score", "target", "state", "manual_override")
+    }
 
 
 def _audit(proposal: Proposal) -> dict[str, Any] | None:
@@ -100,9 +103,9 @@ def _audit(proposal: Proposal) -> dict[str, Any] | None:
     return {"probability": gate["pi"], "drawn": gate.get("verdict") == Mode.AUDIT, "how": _DRAW}
 
 
-def _edition(edition: dict[str, Any]) -> dict[str, Any]:
-    calls = [{name: redacted(value, name) for name, value in call.items()} for call in edition["calls"]]
-    plain: dict[str, Any] = _plain(edition | {"calls": calls})
+def _revision(revision: dict[str, Any]) -> dict[str, Any]:
+    calls = [{name: redacted(value, name) for name, value in call.items()} for call in revision["calls"]]
+    plain: dict[str, Any] = _plain(revision | {"calls": calls})
     return plain
 
 

@@ -85,7 +85,17 @@ def _shown(document: Mapping[str, Any]) -> Iterator[Finding]:
     told: dict[str, Any] = {}
     for _, body in _rows(document, "proposed", "edited", "restated"):
         told |= body
-    names = ("kind", "title", "risk", "always_asks", "subject", "amount", "currency", "customer_id", "digest")
+    names = (
+        "kind",
+        "title",
+        "risk",
+        "always_asks",
+        "subject",
+        "amount",
+        "currency",
+        "customer_id",
+        "content_hash",
+    )
     shown = document["proposal"]
     other = [name for name in names if name in told and readable(told[name]) != shown[name]]
     words = f"what is asked is what the log says{': not ' + ', '.join(other) if other else ''}"
@@ -129,21 +139,28 @@ def _rule(document: Mapping[str, Any]) -> Iterator[Finding]:
     yield Finding(same, "it is the rule and the version that the log names")
 
 
-def _shape(document: Mapping[str, Any]) -> Iterator[Finding]:
-    shape, asked = document["shape"], _asked(document)
-    if shape is None:
-        yield Finding(asked.get("shape") is None, "it is of no kind of case")
+def _case_kind(document: Mapping[str, Any]) -> Iterator[Finding]:
+    case_kind, asked = document["case_kind"], _asked(document)
+    if case_kind is None:
+        yield Finding(asked.get("case_kind") is None, "it is of no kind of case")
         return
-    made = hashlib.sha256(canonical(shape["fields"]).encode()).hexdigest()
-    yield Finding(made == shape["hash"] == asked.get("shape"), "the kind's hash is that of its fields")
-    coarse = canonical({name: shape["fields"][name] for name in ("action", "trigger")})
+    made = hashlib.sha256(canonical(case_kind["fields"]).encode()).hexdigest()
+    yield Finding(
+        made == case_kind["hash"] == asked.get("case_kind"), "the kind's hash is that of its fields"
+    )
+    coarse = canonical({name: case_kind["fields"][name] for name in ("action", "trigger")})
     family = hashlib.sha256(coarse.encode()).hexdigest()
-    yield Finding(family == shape["family"], "its family is made of action and trigger")
-    fits = shape["fields"]["rule"] == document["rule"]["version"] and shape["fields"]["risk"] == shape["risk"]
+    yield Finding(family == case_kind["family"], "its family is made of action and trigger")
+    fits = (
+        case_kind["fields"]["rule"] == document["rule"]["version"]
+        and case_kind["fields"]["risk"] == case_kind["risk"]
+    )
     yield Finding(fits, "the kind is of this rule's version and this risk class")
-    named = {json.loads(row["body"])["words"] for row in document["log"]["trust"] if row["kind"] == "shape"}
+    named = {
+        json.loads(row["body"])["words"] for row in document["log"]["trust"] if row["kind"] == "case_kind"
+    }
     if named:
-        yield Finding(shape["words"] in named, "its words are those of the log")
+        yield Finding(case_kind["words"] in named, "its words are those of the log")
 
 
 def _policy(document: Mapping[str, Any]) -> Iterator[Finding]:
@@ -157,9 +174,10 @@ def _policy(document: Mapping[str, Any]) -> Iterator[Finding]:
     said = document["score"]
     if said is not None:
         same = all(gate[name] == value for name, value in said.items())
-        made = score.score(said["n"], said["k"], said["epoch"])
+        made = score.score(said["n"], said["k"], said["generation"])
         fits = same and abs(made - said["score"]) < _CLOSE
-        words = f"{said['n']} cases, {said['k']} bad, epoch {said['epoch']} give the score {said['score']}"
+        given = f"{said['n']} cases, {said['k']} bad, generation {said['generation']}"
+        words = f"{given} give the score {said['score']}"
         yield Finding(fits, words)
     if gate["verdict"] in ("run", "audit"):
         yield from _ran(document, gate)
@@ -167,15 +185,17 @@ def _policy(document: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _ran(document: Mapping[str, Any], gate: Mapping[str, Any]) -> Iterator[Finding]:
     """What a case had to meet to run, or to be drawn for an audit."""
-    standard = STANDARDS.get(Risk(document["shape"]["risk"]))
+    standard = STANDARDS.get(Risk(document["case_kind"]["risk"]))
     if standard is None or gate["target"] is None:
         yield Finding(False, "its risk class may run on its own")
         return
     limit = (100 - gate["target"]) / 100
-    if gate["decree"]:
-        yield Finding(document["shape"]["risk"] == Risk.R1, "by decree, without a bar: class R1 only")
+    if gate["manual_override"]:
+        yield Finding(
+            document["case_kind"]["risk"] == Risk.R1, "by manual override, without a bar: class R1 only"
+        )
     else:
-        met = score.reached(gate["n"], gate["k"], gate["epoch"], limit)
+        met = score.reached(gate["n"], gate["k"], gate["generation"], limit)
         yield Finding(met, f"the score meets the bar {gate['target']:g}")
     yield Finding(gate["would_run"] is True, "nothing of the case itself spoke against it")
     yield Finding(_was_there(gate), "a person had decided something lately enough")
@@ -200,7 +220,7 @@ def _under_caps(gate: Mapping[str, Any]) -> bool:
     caps, amount = gate["caps"], gate["amount"]
     if amount > caps["case"] > 0 or (amount and not caps["case"]):
         return False
-    for name in ("customer", "shape", "day"):
+    for name in ("customer", "case_kind", "day"):
         (count, spent), (most, money) = gate["spent"][name], caps[name]
         if count + 1 > most or (amount and spent + amount > money):
             return False
@@ -216,7 +236,7 @@ def _decisions(document: Mapping[str, Any]) -> Iterator[Finding]:
             yield Finding(ran, f"{what}: the log says that it ran on its own")
             continue
         told = rows.pop((one["at"], one["actor"]), None)
-        names = ("verdict", "via", "edition", "tap", "reason")
+        names = ("verdict", "via", "revision", "interaction_id", "reason")
         yield Finding(
             told is not None and all(told[name] == one[name] for name in names), f"{what} is in the log"
         )
@@ -260,10 +280,12 @@ def _answers(document: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _steps(document: Mapping[str, Any]) -> Iterator[Finding]:
     told = {
-        body["version"]: (body["from"], body["to"], body["actor"])
+        body["row_version"]: (body["from"], body["to"], body["actor"])
         for _, body in _rows(document, "transition")
     }
-    steps = {step["version"]: (step["from_"], step["to"], step["actor"]) for step in document["trail"][1:]}
+    steps = {
+        step["row_version"]: (step["from_"], step["to"], step["actor"]) for step in document["trail"][1:]
+    }
     yield Finding(told == steps, f"its {len(steps)} changes of state are those of the log")
     came = [(body["at"], body["kind"], body["source"]) for _, body in _rows(document, "outcome")]
     listed = [(one["at"], one["kind"], one["source"]) for one in document["outcomes"]]
@@ -277,7 +299,7 @@ _LOOKS: tuple[Callable[[Mapping[str, Any]], Iterator[Finding]], ...] = (
     _shown,
     _webhook,
     _rule,
-    _shape,
+    _case_kind,
     _policy,
     _decisions,
     _requests,

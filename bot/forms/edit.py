@@ -1,4 +1,4 @@
-"""Edit: the form of a proposal's call with the proposed values in it, and the edition that comes of it."""
+"""Edit: the form of a proposal's call with the proposed values in it, and the revision that comes of it."""
 
 import asyncio
 import logging
@@ -19,11 +19,11 @@ from bot.forms.values import currencies
 from bot.proposals.fingerprint import digest_of, money_of
 from bot.proposals.money import Fact, with_money
 from bot.proposals.undo import as_polar_call
-from bot.services import Parts
+from bot.services import Services
 from bot.slack.user import Person
 from polar.catalog import Call, operations
 from store.models import PlannedCall, Proposal, ProposalKind
-from store.proposals.actions import NewEdition
+from store.proposals.actions import NewRevision
 
 Change = tuple[str, str, str]  # label, before, now
 
@@ -50,22 +50,22 @@ _EDITED = "Saved. Its card now asks “{title}”, shows what changed, and needs
 _BY_HAND = " (edited)"
 # What no title speaks of: changed, it asks the same.
 _BESIDE_THE_QUESTION = frozenset({"comment", "customer_cancellation_comment", "metadata", "reason"})
-_IDENTITY = re.compile(r"(?P<id>[\w-]+):(?P<edition>\d{1,6})")
+_IDENTITY = re.compile(r"(?P<id>[\w-]+):(?P<revision>\d{1,6})")
 _NAMES_WITHIN = 2.0  # seconds for what the objects are called; their ids will do
 
 
 def is_edit(identity: str) -> bool:
-    """Whether a form's private metadata names a proposal and its edition."""
+    """Whether a form's private metadata names a proposal and its revision."""
     return _IDENTITY.fullmatch(identity) is not None
 
 
 class Editing:
     """Opens and closes the form; between the two it is a form like any other."""
 
-    def __init__(self, parts: Parts, lookup: Lookup) -> None:
-        self._parts = parts
+    def __init__(self, services: Services, lookup: Lookup) -> None:
+        self._services = services
         self._lookup = lookup
-        self._acting = Acting(parts)
+        self._acting = Acting(services)
 
     async def begin(self, person: Person, proposal: Proposal, now: datetime) -> Draft | str:
         """The form for editing a proposal, or in words why there is none."""
@@ -85,7 +85,7 @@ class Editing:
         """The form anew after a restart, when it has one page: what was put in comes with the view."""
         match = _IDENTITY.fullmatch(identity)
         assert match is not None  # noqa: S101 - the caller has looked
-        proposal, refused = await self._acting.may_edit(person, match["id"], int(match["edition"]))
+        proposal, refused = await self._acting.may_edit(person, match["id"], int(match["revision"]))
         if proposal is None:
             return None, refused
         draft = await self.begin(person, proposal, now)
@@ -99,20 +99,20 @@ class Editing:
     async def finish(
         self, draft: Draft, person: Person, form: Form, call: Call, money: Sequence[Fact]
     ) -> str:
-        """Store the new edition; what the person is told. `money` is what the call comes to now."""
+        """Store the new revision; what the person is told. `money` is what the call comes to now."""
         assert draft.edits is not None  # noqa: S101 - the caller has looked
-        seen, refused = await self._acting.may_edit(person, draft.edits.id, draft.edits.edition)
+        seen, refused = await self._acting.may_edit(person, draft.edits.id, draft.edits.revision)
         if seen is None:
             return refused
         call = _marked(call, seen)
         if same_call(as_polar_call(seen.calls[0]), call):
             return _SAME
-        new = _edition(draft, _with_facts(seen, money), form, call)
+        new = _revision(draft, _with_facts(seen, money), form, call)
         acted = await self._acting.edit(person, seen, new)
         if not acted.done:
             return acted.said
         draft.title = new.title
-        log.info("%s edited %s: edition %s", person.user_id, seen.id, new.edition + 1)
+        log.info("%s edited %s: revision %s", person.user_id, seen.id, new.revision + 1)
         return _EDITED.format(title=new.title)
 
     async def _currency(self, call: Call, proposal: Proposal) -> str | None:
@@ -139,8 +139,8 @@ class Editing:
 
 def _draft(person: Person, proposal: Proposal, filled: Filled, currency: str | None, now: datetime) -> Draft:
     call = as_polar_call(proposal.calls[0])
-    # Two people may edit one proposal at once: the id is the proposal's and the edition's, the draft theirs.
-    draft = Draft(f"{proposal.id}:{proposal.edition}", person.user_id, now)
+    # Two people may edit one proposal at once: the id is the proposal's and the revision's, the draft theirs.
+    draft = Draft(f"{proposal.id}:{proposal.revision}", person.user_id, now)
     draft.start(operations()[call.operation])
     draft.picks, draft.added, draft.answers = dict(filled.picks), filled.added, dict(filled.answers)
     about = {f"body.{name}" for name in names.ABOUT}
@@ -193,7 +193,7 @@ def _with_facts(seen: Proposal, money: Sequence[Fact]) -> Proposal:
     return replace(seen, facts=with_money(seen.facts, money))
 
 
-def _edition(draft: Draft, seen: Proposal, form: Form, call: Call) -> NewEdition:
+def _revision(draft: Draft, seen: Proposal, form: Form, call: Call) -> NewRevision:
     currency = None if draft.currency is None else draft.currency[1]
     currency = currency or seen.currency
     effect = form.operation.describe(call)
@@ -201,13 +201,13 @@ def _edition(draft: Draft, seen: Proposal, form: Form, call: Call) -> NewEdition
         form, call, draft.answers, currencies(form, draft.answers, currency)
     )
     amount, of = money_of([call], {"currency": currency})
-    return NewEdition(
-        edition=seen.edition,
+    return NewRevision(
+        revision=seen.revision,
         title=title,
         facts=seen.facts,
         calls=(PlannedCall(call.operation, call.path, call.query, call.body),),
         changes=_changes(draft, seen, form, currency),
-        digest=digest_of(title, seen.because, seen.facts, [call]),
+        content_hash=digest_of(title, seen.because, seen.facts, [call]),
         risk=effect.risk.value,
         always_asks=seen.always_asks or "a person edited it",
         amount=amount,

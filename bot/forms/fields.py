@@ -7,7 +7,7 @@ from typing import Any
 
 from bot.forms import names
 from bot.forms.variants import Way, name_of, ways
-from polar.catalog import Operation, Parameter, Shape
+from polar.catalog import Operation, Parameter, Schema
 
 MOST_ENTRIES = 20
 
@@ -47,7 +47,7 @@ class Leaf:
     path: str
     label: str
     kind: Kind
-    shape: Shape = field(repr=False)
+    shape: Schema = field(repr=False)
     required: bool
     must: bool
     source: str = ""
@@ -137,7 +137,7 @@ class _Builder:
         self._currency = "@" if operation.id in names.OBJECT_CURRENCY else ""
         self._labels = names.OWN_LABELS.get(operation.id, {})
 
-    def node(self, name: str, shape: Shape, at: _Place) -> Node:
+    def node(self, name: str, shape: Schema, at: _Place) -> Node:
         objects = [option for option in shape.options if option.type == "object"]
         if objects and (shape.type == "union" or objects[0].values is None):
             return self._object(objects, at, nullable=shape.nullable)
@@ -153,7 +153,7 @@ class _Builder:
         must = at.must and at.required and (not free or (least > 0 and not shape.nullable))
         return Leaf(at.path, at.label, kind, shape, at.required, must, source, currency if money else "")
 
-    def _object(self, options: list[Shape], at: _Place, *, nullable: bool) -> Group:
+    def _object(self, options: list[Schema], at: _Place, *, nullable: bool) -> Group:
         pick = None
         chosen = options[0]
         if len(options) > 1:
@@ -168,7 +168,7 @@ class _Builder:
         return Group(at.path, at.label, members, fixed, at.required, nullable, pick)
 
     def members(
-        self, shape: Shape, wanted: list[str], at: _Place, required: frozenset[str], *, must: bool
+        self, shape: Schema, wanted: list[str], at: _Place, required: frozenset[str], *, must: bool
     ) -> dict[str, Node]:
         """The questions for these fields of an object; the currency of an amount is asked with it."""
         fields = shape.fields
@@ -191,7 +191,7 @@ class _Builder:
                 found[name] = replace(asked, must=True)  # an amount without its currency says nothing
         return found
 
-    def _series(self, shape: Shape, at: _Place) -> Series:
+    def _series(self, shape: Schema, at: _Place) -> Series:
         count = min(int(self._picks.get(f"{at.path}#", 1 if at.required else 0)), MOST_ENTRIES)
         must = at.must and at.required and not shape.nullable
         entries = []
@@ -259,7 +259,7 @@ def _place(operation: Operation, parameter: Parameter) -> Leaf:
     return Leaf(path, label, kind, parameter.shape, required=True, must=True, source=source)
 
 
-def constants(shape: Shape) -> dict[str, Any]:
+def constants(shape: Schema) -> dict[str, Any]:
     """The members of an object that can have one value only, which is therefore not asked for."""
     found: dict[str, Any] = {}
     for name, member in shape.fields.items():
@@ -270,7 +270,7 @@ def constants(shape: Shape) -> dict[str, Any]:
     return found
 
 
-def _askable(shape: Shape, name: str) -> bool:
+def _askable(shape: Schema, name: str) -> bool:
     member = shape.fields[name]
     if name in shape.required:
         return True
@@ -283,7 +283,7 @@ def _under(label: str, name: str) -> str:
     return f"{label}: {own[:1].lower()}{own[1:]}" if label and label not in ("Properties", "Upload") else own
 
 
-def _kind(name: str, shape: Shape, *, required: bool) -> tuple[Kind, str]:
+def _kind(name: str, shape: Schema, *, required: bool) -> tuple[Kind, str]:
     """How to ask for a value, and where an object is looked up."""
     source = names.SOURCES.get(name, "prices" if name == "id" else "")
     match shape.type:
@@ -302,13 +302,13 @@ def _kind(name: str, shape: Shape, *, required: bool) -> tuple[Kind, str]:
     return Kind.SCALAR, ""
 
 
-def _union_kind(name: str, shape: Shape) -> Kind:
+def _union_kind(name: str, shape: Schema) -> Kind:
     if name == "unit_amount":
         return Kind.UNIT_PRICE
     return Kind.MOMENT if any(one.format == "date-time" for one in shape.options) else Kind.SCALAR
 
 
-def _list_kind(shape: Shape, source: str) -> tuple[Kind, str]:
+def _list_kind(shape: Schema, source: str) -> tuple[Kind, str]:
     if shape.items.enum:
         return Kind.CHOICES, ""
     if source and shape.items.type == "string":
@@ -316,14 +316,14 @@ def _list_kind(shape: Shape, source: str) -> tuple[Kind, str]:
     return (Kind.LINES if shape.items.type == "string" else Kind.JSON), ""
 
 
-def _free_kind(shape: Shape) -> Kind:
+def _free_kind(shape: Schema) -> Kind:
     value = shape.values
     if value is not None and value.type == "integer":
         return Kind.AMOUNTS
     return Kind.JSON if value is not None and value.type in ("array", "object") else Kind.PAIRS
 
 
-def _number_kind(name: str, shape: Shape) -> Kind:
+def _number_kind(name: str, shape: Schema) -> Kind:
     if name in names.MONEY:
         return Kind.MONEY
     if name == "basis_points":
@@ -331,7 +331,7 @@ def _number_kind(name: str, shape: Shape) -> Kind:
     return Kind.WHOLE if shape.type == "integer" else Kind.DECIMAL
 
 
-def _text_kind(name: str, shape: Shape) -> Kind:
+def _text_kind(name: str, shape: Schema) -> Kind:
     if shape.enum or name in names.CURRENCY:
         return Kind.CHOICE
     return {"date-time": Kind.MOMENT, "date": Kind.DAY}.get(shape.format or "", Kind.TEXT)

@@ -13,7 +13,7 @@ from bot.sanitize import clean
 from bot.ui.elements import option, plain
 from bot.ui.text import Block, Element
 from polar import redaction
-from polar.catalog import Operation, Shape
+from polar.catalog import Operation, Schema
 
 CALLBACK = "propose"
 OPERATION, PICK, FIND, VALUE, MORE, ADD, BACK = (
@@ -226,7 +226,7 @@ def choices(leaf: Leaf) -> list[Element]:
     if leaf.kind == Kind.YES_NO:
         return [option("Yes", "yes"), option("No", "no")]
     shape = leaf.shape.items if leaf.kind == Kind.CHOICES else leaf.shape
-    values = shape.enum or Shape.of({"$ref": "PresentmentCurrency"}).enum
+    values = shape.enum or Schema.of({"$ref": "PresentmentCurrency"}).enum
     return [option(_shown(leaf, str(value)), str(value)) for value in values]
 
 

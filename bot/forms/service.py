@@ -34,7 +34,7 @@ from bot.forms.values import Composed, check, compose, currencies, entry
 from bot.proposals.fingerprint import digest_of_proposal, money_of
 from bot.proposals.money import Fact, money_facts, with_money
 from bot.proposals.reads import Reads
-from bot.services import Parts
+from bot.services import Services
 from bot.slack.client import SlackError
 from bot.slack.user import Person
 from polar.catalog import Call
@@ -64,13 +64,13 @@ _SUM_WITHIN = 1.0  # seconds for reading what a refund comes to
 
 
 class Proposing:
-    """What a person can do in a form. Everybody of the workspace may propose; deciding is the desk's."""
+    """What a person can do in a form. Everybody of the workspace may propose; deciding is the approvals's."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, services: Services) -> None:
+        self._services = services
         self._drafts = Drafts()
-        self._lookup = Lookup(parts.polar)
-        self._editing = Editing(parts, self._lookup)
+        self._lookup = Lookup(services.polar)
+        self._editing = Editing(services, self._lookup)
 
     async def open(
         self,
@@ -81,7 +81,7 @@ class Proposing:
         tell: Callable[[str], Awaitable[None]],
     ) -> None:
         """Open the form, before anything slow: the trigger lives three seconds. `tell` is for failures."""
-        draft = self._drafts.new(person.user_id, self._parts.clock())
+        draft = self._drafts.new(person.user_id, self._services.clock())
         found = search(words) if words else []
         if len(found) == 1:
             draft.start(found[0])
@@ -89,7 +89,7 @@ class Proposing:
         else:
             view = opening(draft.id, found or None, words)
         try:
-            view_id = await self._parts.slack.open_view(trigger_id, view)
+            view_id = await self._services.slack.open_view(trigger_id, view)
         except SlackError as error:
             log.warning("the form of %s did not open: %s", person.user_id, error)
             await tell(NOT_OPENED.format(why=error))
@@ -100,7 +100,7 @@ class Proposing:
 
     async def edit(self, person: Person, view_id: str, proposal: Proposal) -> None:
         """Fill a modal that is open with the form of a proposal's call, the proposed values in it."""
-        draft = await self._editing.begin(person, proposal, self._parts.clock())
+        draft = await self._editing.begin(person, proposal, self._services.clock())
         if isinstance(draft, str):
             await self._show(view_id, notice(draft, "Edit"))
             return
@@ -151,7 +151,7 @@ class Proposing:
     # --- Who, and which form --------------------------------------------------------------------------
 
     async def _refusal(self, person: Person) -> str | None:
-        reason = await self._parts.authority.outsider(person.user_id, person.team_id)
+        reason = await self._services.authority.outsider(person.user_id, person.team_id)
         return None if reason is None else f"{reason} Nothing was proposed."
 
     async def _draft(self, person: Person, view: Payload) -> tuple[Draft | None, str]:
@@ -160,9 +160,9 @@ class Proposing:
         if reason is not None:
             return None, reason
         identity = str(view.get("private_metadata") or "")
-        found = self._drafts.get(identity, person.user_id, self._parts.clock())
+        found = self._drafts.get(identity, person.user_id, self._services.clock())
         if found is None and is_edit(identity):
-            found, said = await self._editing.again(person, identity, _values(view), self._parts.clock())
+            found, said = await self._editing.again(person, identity, _values(view), self._services.clock())
             if found is not None:
                 self._drafts.keep(found)
             return found, said
@@ -170,7 +170,7 @@ class Proposing:
 
     async def _show(self, view_id: str, view: Mapping[str, Any]) -> None:
         try:
-            await self._parts.slack.update_view(view_id, view)
+            await self._services.slack.update_view(view_id, view)
         except SlackError as error:  # not_found: closed meanwhile, and nobody looks at it
             log.info("a form is not redrawn: %s", error)
 
@@ -284,14 +284,14 @@ class Proposing:
 
     async def _propose(self, draft: Draft, proposal: NewProposal) -> Answer:
         try:
-            await self._parts.store.do(propose_by_hand, proposal)
+            await self._services.store.do(propose_by_hand, proposal)
         except StoreError as error:
             log.error("a proposal by hand is not stored: %s", error)
             return _update(
                 self._view(draft, {"": "It could not be stored; nothing was proposed. Try again."})
             )
         draft.title = proposal.title
-        self._parts.wake("announce")
+        self._services.wake("announce")
         operation = proposal.calls[0].operation
         log.info("%s proposes %s by hand as %s", proposal.proposer, operation, proposal.id)
         return _update(notice(PROPOSED.format(title=proposal.title)))
@@ -305,10 +305,10 @@ class Proposing:
         effect = form.operation.describe(call)
         amounts = currencies(form, draft.answers, currency)
         facts, rest = wording.split(wording.facts(form, draft.answers, amounts))
-        name = await self._parts.authority.name(person.user_id)
+        name = await self._services.authority.name(person.user_id)
         because = " ".join([f"{name} proposes this.", *filter(None, [names.NOTES.get(call.operation)])])
         digest = hashlib.sha256(f"manual|{draft.id}".encode()).digest()
-        risk, now = effect.risk.value, self._parts.clock()
+        risk, now = effect.risk.value, self._services.clock()
         amount, currency = money_of([call], {"currency": currency})
         proposal = NewProposal(
             # Follows from the form: submitted twice, it is the same proposal.
@@ -325,17 +325,17 @@ class Proposing:
             always_asks="irreversible" if risk == "R4" else "a person proposed it",
             calls=(PlannedCall(call.operation, call.path, call.query, call.body),),
             created_at=now,
-            expires_at=ends(now, self._parts.rules.policy.schedule.expire_after, None),
+            expires_at=ends(now, self._services.rules.policy.schedule.expire_after, None),
             proposer=person.user_id,
             amount=amount,
             currency=currency,
         )
-        return replace(proposal, digest=digest_of_proposal(proposal))
+        return replace(proposal, content_hash=digest_of_proposal(proposal))
 
     async def _money(self, call: Call) -> tuple[Fact, ...]:
         """What it comes to; when Polar cannot say it now, the tap asks once more."""
         try:
-            return await money_facts(Reads(self._parts.polar, within=_SUM_WITHIN), [call])
+            return await money_facts(Reads(self._services.polar, within=_SUM_WITHIN), [call])
         except PolarError as error:
             log.info("what %s comes to cannot be read: %s", call.operation, error)
             return ()

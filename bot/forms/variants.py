@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from polar.catalog import Operation, Shape
+from polar.catalog import Operation, Schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class Way:
     """One form of a body; see ways.toml for the words. `more` is None when any other field may be added."""
 
     name: str
-    shape: Shape
+    shape: Schema
     fixed: Mapping[str, Any] = field(default_factory=dict)
     ask: tuple[str, ...] = ()
     more: tuple[str, ...] | None = None
@@ -33,13 +33,13 @@ def ways(operation: Operation) -> tuple[Way, ...]:
     return tuple(_way(raw, variants[raw["shape"]] if "shape" in raw else only) for raw in own)
 
 
-def name_of(shape: Shape) -> str:
+def name_of(shape: Schema) -> str:
     """An alternative of a union, in words."""
     names = _table()["names"]
     return str(names.get(shape.name) or shape.name) if isinstance(names, dict) else shape.name
 
 
-def _way(raw: Mapping[str, Any], shape: Shape) -> Way:
+def _way(raw: Mapping[str, Any], shape: Schema) -> Way:
     more = tuple(raw["more"]) if "more" in raw else None
     return Way(raw["name"], shape, raw.get("fixed", {}), tuple(raw.get("ask", ())), more)
 

@@ -9,7 +9,7 @@ from bot.graduation import score
 from bot.graduation.replay import Replayed, Run
 from bot.graduation.replayed_kind import PastKind
 from polar.text.money import ZERO_DECIMAL
-from store.models import Mode, OutcomeKind, ProposalState, ShapeState, Verdict
+from store.models import CaseKindState, Mode, OutcomeKind, ProposalState, Verdict
 
 SECONDS_A_CASE = 20  # what asking costs a person (graduation.md 3.6)
 DECLINED, EDITED, TAKEN_BACK, FAILED, UNDECIDED, FINE = (
@@ -86,15 +86,15 @@ class Tally:
 class KindReport:
     """One kind of case: what would have become of its cases, and where it stands at the end."""
 
-    shape: str
+    case_kind: str
     words: str
     risk: str
     tally: Tally
-    state: ShapeState
+    state: CaseKindState
     always: str | None
     score: float
-    epoch: int
-    history: Sequence[tuple[datetime, ShapeState, str]]
+    generation: int
+    history: Sequence[tuple[datetime, CaseKindState, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +129,8 @@ def report(replayed: Replayed, since: datetime | None = None) -> Report:
         if since is not None and asked.created_at < since:
             continue
         total.add(run)
-        if asked.shape in replayed.kinds:
-            tallies.setdefault(asked.shape or "", Tally()).add(run)
+        if asked.case_kind in replayed.kinds:
+            tallies.setdefault(asked.case_kind or "", Tally()).add(run)
         if run.mode != Mode.AUTO:
             reasons[_group(run.why)] += 1
     kinds = [_kind(replayed.kinds[name], tally) for name, tally in tallies.items()]
@@ -140,14 +140,14 @@ def report(replayed: Replayed, since: datetime | None = None) -> Report:
 
 def _kind(kind: PastKind, tally: Tally) -> KindReport:
     return KindReport(
-        shape=kind.shape.hash,
-        words=kind.shape.words,
-        risk=kind.shape.risk,
+        case_kind=kind.case_kind.hash,
+        words=kind.case_kind.words,
+        risk=kind.case_kind.risk,
         tally=tally,
         state=kind.state,
         always=kind.human,
-        score=score.score(kind.n, kind.k, kind.epoch),
-        epoch=kind.epoch,
+        score=score.score(kind.n, kind.k, kind.generation),
+        generation=kind.generation,
         history=kind.history,
     )
 

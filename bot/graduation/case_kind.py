@@ -11,15 +11,15 @@ from polar.catalog import Call, Operation, operations
 from polar.events import Event
 from polar.text.money import format_money
 from store.models import NewProposal, PlannedCall
-from store.models.graduation import NewShape, Past
+from store.models.graduation import NewCaseKind, Past
 
 # Why an event happened, by the field that says so; the first that is there counts.
 _SUB_REASONS = ("billing_reason", "customer_cancellation_reason", "reason")
 _REFUNDS = {0: "no refund before", 1: "1 refund before", 2: "2 or more refunds before"}
 
 
-def shape_of(proposal: NewProposal, event: Event, past: Past, *, environment: str) -> NewShape:
-    """The shape of a rule's proposal about `event`. `environment` is "production" or "sandbox"."""
+def case_kind_of(proposal: NewProposal, event: Event, past: Past, *, environment: str) -> NewCaseKind:
+    """The kind of case of a rule's proposal about `event`. `environment` is "production" or "sandbox"."""
     data = event.data
     fields: dict[str, Any] = {
         "action": _action(proposal.calls),
@@ -35,7 +35,7 @@ def shape_of(proposal: NewProposal, event: Event, past: Past, *, environment: st
     family = _canonical({"action": fields["action"], "trigger": fields["trigger"]})
     words = " · ".join(filter(None, (clean(part, 120) for part in _in_words(fields, proposal, data))))
     digest = hashlib.sha256(_canonical(fields).encode()).hexdigest()
-    return NewShape(digest, hashlib.sha256(family.encode()).hexdigest(), fields, words, proposal.risk)
+    return NewCaseKind(digest, hashlib.sha256(family.encode()).hexdigest(), fields, words, proposal.risk)
 
 
 def parameters(calls: Sequence[PlannedCall]) -> dict[str, Value]:
@@ -61,8 +61,8 @@ def parameters(calls: Sequence[PlannedCall]) -> dict[str, Value]:
 def _is_choice(operation: Operation | None, name: str) -> bool:
     if operation is None or operation.body is None:
         return False
-    shapes = [one.fields[name] for one in operation.body.variants if name in one.fields]
-    return any(option.enum for shape in shapes for option in (shape, *shape.options))
+    case_kinds = [one.fields[name] for one in operation.body.variants if name in one.fields]
+    return any(option.enum for case_kind in case_kinds for option in (case_kind, *case_kind.options))
 
 
 def _canonical(fields: Mapping[str, Any]) -> str:

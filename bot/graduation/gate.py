@@ -8,7 +8,7 @@ from typing import Any
 
 from bot.config.policy import Caps, Policy
 from bot.graduation import score, spot_checks
-from bot.graduation.case_kind import call_of, parameters, shape_of
+from bot.graduation.case_kind import call_of, case_kind_of, parameters
 from bot.graduation.eligibility import always_human, opted_in, standard_of
 from bot.graduation.novelty import Seen, novelty
 from bot.graduation.thresholds import Standard
@@ -16,8 +16,8 @@ from bot.rules.always_ask import always_asks
 from polar.catalog import Risk, operations
 from polar.events import Event
 from polar.text.money import format_money
-from store.models import Mode, NewProposal, Proposal, ProposalKind, ShapeState
-from store.models.graduation import GateInputs, Judged, NewShape, Past, Shape, Spent, Still
+from store.models import CaseKindState, Mode, NewProposal, Proposal, ProposalKind
+from store.models.graduation import CaseKind, GateInputs, Judged, NewCaseKind, Past, Spent, Still
 
 _HOURS = 6  # the latest hours, in which a flood is looked for
 _WEEK = 168
@@ -31,13 +31,13 @@ class Gate:
     event: Event
     environment: str
 
-    def shape(self, proposal: NewProposal, past: Past) -> NewShape | None:
+    def case_kind(self, proposal: NewProposal, past: Past) -> NewCaseKind | None:
         """The kind of case it is; None for what is not a rule's, or always asks."""
         if never(proposal, self.event.type) is not None:
             return None
-        return shape_of(proposal, self.event, past, environment=self.environment)
+        return case_kind_of(proposal, self.event, past, environment=self.environment)
 
-    def judge(self, proposal: NewProposal, past: Past, inputs: GateInputs | None) -> Judged:  # noqa: ARG002 - the shape holds what matters of the past
+    def judge(self, proposal: NewProposal, past: Past, inputs: GateInputs | None) -> Judged:  # noqa: ARG002 - the kind of case holds what matters of the past
         """Whether it runs. Without inputs it is a case that always asks."""
         if inputs is None:
             why = never(proposal, self.event.type) or "no kind of case fits it"
@@ -46,7 +46,7 @@ class Gate:
 
 
 def never(proposal: NewProposal, event_type: str) -> str | None:
-    """Why a proposal is a person's whatever the history says; None when its shape decides.
+    """Why a proposal is a person's whatever the history says; None when its kind of case decides.
 
     Asked of the calls themselves once more: what a rule says of its own risk is not believed.
     """
@@ -59,10 +59,12 @@ def never(proposal: NewProposal, event_type: str) -> str | None:
 
 
 def judge(proposal: NewProposal, inputs: GateInputs, policy: Policy) -> Judged:
-    """The judgement over a case that has a shape, with everything that speaks against running it in order."""
-    shape, trust = inputs.shape, policy.graduation
-    standard = standard_of(shape, trust)
-    human = _human(proposal, shape, policy)
+    """The judgement over a case that has a kind of case, with everything that speaks against running it
+    in order.
+    """
+    case_kind, trust = inputs.case_kind, policy.graduation
+    standard = standard_of(case_kind, trust)
+    human = _human(proposal, case_kind, policy)
     moved = _moved(proposal)
     novel = _novel(proposal, inputs, ask_first=trust.ask_first_of_week)
     over = "the money it moves is not known" if moved is None else _over(policy.caps, *moved, inputs)
@@ -82,7 +84,7 @@ def judge(proposal: NewProposal, inputs: GateInputs, policy: Policy) -> Judged:
         twice = inputs.breaches + 1 >= BREACHES
         pauses = f"over a cap twice within a day, last: {over}" if twice else None
         return Judged(Mode.ASKED, _record("ask", over or "", **facts), breach=True, pauses=pauses)
-    pi = spot_checks.probability(shape.audits_agreed, standard.audit_floor)
+    pi = spot_checks.probability(case_kind.audits_agreed, standard.audit_floor)
     drawn = spot_checks.drawn(inputs.secret, proposal.id, pi)
     verdict, why = ("audit", "drawn for an audit") if drawn else ("run", "its kind runs on its own")
     return Judged(Mode.AUDIT if drawn else Mode.AUTO, _record(verdict, why, **facts | {"pi": pi}), *moved)
@@ -93,23 +95,23 @@ def _record(verdict: str, why: str, **facts: Any) -> dict[str, Any]:
 
 
 def _facts(inputs: GateInputs, standard: Standard | None, moved: tuple[int, str] | None) -> dict[str, Any]:
-    shape = inputs.shape
+    case_kind = inputs.case_kind
     return {
-        "state": shape.state.value,
-        "decree": shape.decree,
-        "epoch": shape.epoch,
-        "n": shape.n,
-        "k": shape.k,
-        "score": round(score.score(shape.n, shape.k, shape.epoch), 6),
+        "state": case_kind.state.value,
+        "manual_override": case_kind.manual_override,
+        "generation": case_kind.generation,
+        "n": case_kind.n,
+        "k": case_kind.k,
+        "score": round(score.score(case_kind.n, case_kind.k, case_kind.generation), 6),
         "target": None if standard is None else standard.target,
-        "audits": [shape.audits_agreed, shape.audits],
+        "audits": [case_kind.audits_agreed, case_kind.audits],
         "amount": None if moved is None else moved[0],
         "currency": None if moved is None else moved[1],
         "spent": {
             name: [spent.count, spent.amount]
             for name, spent in (
                 ("customer", inputs.customer),
-                ("shape", inputs.shape_day),
+                ("case_kind", inputs.case_kind_day),
                 ("day", inputs.day),
             )
         },
@@ -125,7 +127,7 @@ def _caps(caps: Caps, currency: str | None) -> dict[str, Any]:
     return {
         "case": caps.action_amount.get(code, 0),
         "customer": [caps.customer_count, caps.customer_amount.get(code, 0)],
-        "shape": [caps.shape_count, caps.shape_amount.get(code, 0)],
+        "case_kind": [caps.case_kind_count, caps.case_kind_amount.get(code, 0)],
         "day": [caps.day_count, caps.day_amount.get(code, 0)],
     }
 
@@ -133,27 +135,29 @@ def _caps(caps: Caps, currency: str | None) -> dict[str, Any]:
 def still_of(policy: Policy) -> Still:
     """What the policy's yes must meet once more when it is sent."""
 
-    def allows(proposal: Proposal, shape: Shape) -> bool:
-        return _human(proposal, shape, policy) is None and _meets_bar(
-            shape, standard_of(shape, policy.graduation)
+    def allows(proposal: Proposal, case_kind: CaseKind) -> bool:
+        return _human(proposal, case_kind, policy) is None and _meets_bar(
+            case_kind, standard_of(case_kind, policy.graduation)
         )
 
     return Still(allows, policy.graduation.dead_man)
 
 
-def _meets_bar(shape: Shape, standard: Standard | None) -> bool:
+def _meets_bar(case_kind: CaseKind, standard: Standard | None) -> bool:
     if standard is None:
         return False
-    return shape.decree or score.reached(shape.n, shape.k, shape.epoch, standard.limit)
+    return case_kind.manual_override or score.reached(
+        case_kind.n, case_kind.k, case_kind.generation, standard.limit
+    )
 
 
-def _human(proposal: NewProposal | Proposal, shape: Shape, policy: Policy) -> str | None:
-    """Why a person always sees this case, whatever the state of its shape."""
+def _human(proposal: NewProposal | Proposal, case_kind: CaseKind, policy: Policy) -> str | None:
+    """Why a person always sees this case, whatever the state of its kind of case."""
     trust = policy.graduation
-    reason = always_human(shape, trust)
+    reason = always_human(case_kind, trust)
     if reason is not None:
         return f"always asks: {reason}"
-    if shape.risk == Risk.R3 and not opted_in(shape, trust):
+    if case_kind.risk == Risk.R3 and not opted_in(case_kind, trust):
         return "always asks: high risk, and not opted in"
     if policy.takes_two(Risk(proposal.risk), proposal.amount, proposal.currency):
         return "always asks: it takes two people"
@@ -161,23 +165,23 @@ def _human(proposal: NewProposal | Proposal, shape: Shape, policy: Policy) -> st
 
 
 def _not_trusted(inputs: GateInputs, dead_man: timedelta, standard: Standard | None) -> str | None:
-    """Why the shape does not run on its own at the moment; None when it does."""
-    shape = inputs.shape
-    if shape.state == ShapeState.PAUSED:
-        return f"this kind is paused: {shape.cause}"
-    if shape.state != ShapeState.GRADUATED or standard is None:
+    """Why the kind of case does not run on its own at the moment; None when it does."""
+    case_kind = inputs.case_kind
+    if case_kind.state == CaseKindState.PAUSED:
+        return f"this kind is paused: {case_kind.cause}"
+    if case_kind.state != CaseKindState.GRADUATED or standard is None:
         return "this kind asks"
     if inputs.paused is not None:
         return f"everything is paused: {inputs.paused}"
     if inputs.human_at is None or inputs.now - inputs.human_at > dead_man:
         return "nobody has decided anything for too long"
-    if not _meets_bar(shape, standard):
+    if not _meets_bar(case_kind, standard):
         return "its score is below the bar now"
     return None
 
 
 def _novel(proposal: NewProposal, inputs: GateInputs, *, ask_first: bool) -> str | None:
-    found = novelty(Seen.from_json(inputs.shape.seen), parameters(proposal.calls))
+    found = novelty(Seen.from_json(inputs.case_kind.seen), parameters(proposal.calls))
     if found is not None:
         return f"new: {found}"
     if proposal.customer_id is None:
@@ -207,7 +211,7 @@ def _over(caps: Caps, amount: int, currency: str, inputs: GateInputs) -> str | N
     """The first cap that running this case would break, in words."""
     held: list[tuple[str, Spent, int, Mapping[str, int]]] = [
         ("the customer's cap of 30 days", inputs.customer, caps.customer_count, caps.customer_amount),
-        ("this kind's cap of today", inputs.shape_day, caps.shape_count, caps.shape_amount),
+        ("this kind's cap of today", inputs.case_kind_day, caps.case_kind_count, caps.case_kind_amount),
         ("the cap of today", inputs.day, caps.day_count, caps.day_amount),
     ]
     if amount and amount > caps.action_amount.get(currency, 0):
@@ -225,7 +229,9 @@ def _money(minor: int, currency: str) -> str:
 
 
 def _flood(inputs: GateInputs) -> str | None:
-    """Why the shape is paused when its latest hours, this case with them, hold far more cases than usual."""
+    """Why the kind of case is paused when its latest hours, this case with them, hold far more cases than
+    usual.
+    """
     now = inputs.now.replace(minute=0, second=0, microsecond=0)
     newest = [f"{now - timedelta(hours=back):%Y-%m-%dT%H}" for back in range(_HOURS - 1, -1, -1)]
     latest = [inputs.hours.get(hour, 0) for hour in newest]
@@ -254,15 +260,17 @@ BREACHES = 2
 
 
 def usual_rate(cases: int, hours: float) -> float:
-    """Cases an hour of a shape that had so many in so many hours; never below SLOWEST."""
+    """Cases an hour of a kind of case that had so many in so many hours; never below SLOWEST."""
     return max(SLOWEST, cases / hours) if hours > 0 else SLOWEST
 
 
 def flooded(hourly: Sequence[int], usual: float) -> bool:
-    """Whether a shape's latest hours, oldest first, clearly run at three times the `usual` rate: pause it.
+    """Whether a kind of case's latest hours, oldest first, clearly run at three times the `usual` rate:
+    pause it.
 
     A running sum of the evidence for three times the rate, begun anew whenever it says nothing (CUSUM), so a
-    quiet shape is not paused for two cases in an hour, nor a busy one let off for a flood in small waves.
+    quiet kind of case is not paused for two cases in an hour, nor a busy one let off for a flood in small
+    waves.
     """
     total = 0.0
     for cases in hourly:

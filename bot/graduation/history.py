@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from bot.graduation import score
-from store.models import ShapeState
+from store.models import CaseKindState
 from store.models.graduation import Change, Course
 
 MOST_POINTS = 400  # more than a picture of 800 dots can show
@@ -13,20 +13,22 @@ Point = tuple[datetime, float]
 
 
 def points(course: Course) -> list[Point]:
-    """The score after each counted case, thinned out where there are many; what ends an epoch starts at 0."""
-    tallies = {epoch: list(counted) for epoch, counted in course.before.items()}
-    ends = [(change.at, change.epoch) for change in course.changes if change.fell]
+    """The score after each counted case, thinned out where there are many; what ends an generation starts
+    at 0.
+    """
+    tallies = {generation: list(counted) for generation, counted in course.before.items()}
+    ends = [(change.at, change.generation) for change in course.changes if change.fell]
     kept: list[tuple[datetime, int, int, int]] = []
     every = max(len(course.points) // MOST_POINTS, 1)
-    for number, (at, epoch, bad) in enumerate(course.points):
-        if any(fell_at <= at and epoch < begun for fell_at, begun in ends):
-            continue  # matured after its epoch had ended
-        tally = tallies.setdefault(epoch, [0, 0])
+    for number, (at, generation, bad) in enumerate(course.points):
+        if any(fell_at <= at and generation < begun for fell_at, begun in ends):
+            continue  # matured after its generation had ended
+        tally = tallies.setdefault(generation, [0, 0])
         tally[0] += 1
         tally[1] += bad
         if bad or number % every == 0 or number == len(course.points) - 1:
-            kept.append((at, tally[0], tally[1], epoch))
-    found = [(at, score.score(n, k, epoch)) for at, n, k, epoch in kept]
+            kept.append((at, tally[0], tally[1], generation))
+    found = [(at, score.score(n, k, generation)) for at, n, k, generation in kept]
     return sorted([*found, *((at, 0.0) for at, _ in ends)], key=lambda point: point[0])
 
 
@@ -45,8 +47,8 @@ def in_words(found: Sequence[Point], most: int = 6) -> str:
 
 
 def _marked(change: Change) -> str:
-    if change.to == ShapeState.GRADUATED:
+    if change.to == CaseKindState.GRADUATED:
         return "graduated"
     if change.fell:
         return "demoted"
-    return "paused" if change.to == ShapeState.PAUSED else "turned off"
+    return "paused" if change.to == CaseKindState.PAUSED else "turned off"

@@ -9,7 +9,7 @@ TOO_FAST = timedelta(seconds=2)
 YES = "yes"
 # Kept and shown, but worth nothing: nobody may have looked, or the case was no fair sample.
 FAST, BULK, FORCED = "yes in less than 2 s", "yes by one tap for several", "yes to an unusual case"
-RESTATED = "yes to a question that had changed"  # its shape is that of the question before
+RESTATED = "yes to a question that had changed"  # its kind of case is that of the question before
 UNSEEN = (FAST, BULK, RESTATED)  # nothing is learnt from these either
 BROKEN = "yes, but it was not done"  # a kind that Polar refuses has not shown that it works
 _OUTCOMES = {
@@ -33,13 +33,13 @@ def label(case: CaseHistory, window: timedelta) -> Label | None:
     if bad is not None:
         why, at = bad
         decided_at = at if decided is None else decided.at
-        return Label(case.proposal_id, case.shape, True, True, why, _audit(case), decided_at, at)
+        return Label(case.proposal_id, case.case_kind, True, True, why, _audit(case), decided_at, at)
     if decided is None or case.state in _NO_LABEL:
         return None
     worthless = _worthless(case, decided)
     return Label(
         proposal_id=case.proposal_id,
-        shape=case.shape,
+        case_kind=case.case_kind,
         bad=False,
         counted=worthless is None,
         why=worthless or YES,
@@ -65,8 +65,8 @@ def _bad(case: CaseHistory, decided: Decision | None, window: timedelta) -> tupl
 
 
 def _worthless(case: CaseHistory, decided: Decision) -> str | None:
-    seen = decided.seen_at or case.card_at
-    pressed = decided.pressed_at or decided.at  # looking at Polar takes longer than two seconds at times
+    seen = decided.shown_at or case.first_shown_at
+    pressed = decided.clicked_at or decided.at  # looking at Polar takes longer than two seconds at times
     if case.hasty or (seen is not None and pressed - seen < TOO_FAST):
         return FAST
     if not case.first_of_tap:

@@ -1,4 +1,4 @@
-"""What a shape has seen approved, kept small, and whether a case is like it (graduation.md 3.2)."""
+"""What a kind of case has seen approved, kept small, and whether a case is like it (graduation.md 3.2)."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ class Numbers:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The approved values of one shape by parameter: numbers, and the latest CHOICES different others.
+    """The approved values of one kind of case by parameter: numbers, and the latest CHOICES different others.
 
     A choice forgotten because fifty newer ones came is asked about again, which is the safe side.
     """

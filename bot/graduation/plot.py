@@ -1,4 +1,6 @@
-"""The score of one shape against time, drawn as a picture for Slack. The only file here that needs Pillow."""
+"""The score of one kind of case against time, drawn as a picture for Slack. The only file here that needs
+Pillow.
+"""
 
 from __future__ import annotations
 

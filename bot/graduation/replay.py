@@ -3,8 +3,8 @@
 What the live line does with a case is done here by the same functions (gate, labels, score, novelty), so the
 only differences are the policy and these assumptions: a person accepts each offer to let a kind of case run
 on its own at once, and turns a kind on again a day after its breaker opened. What people did to trust by hand
-(turned on by decree, turned off, paused everything) is left out. What ran in the replay and was declined in
-the past was seen by nobody there: it is counted, and takes no trust back. Pure.
+(turned on by manual override, turned off, paused everything) is left out. What ran in the replay and was
+declined in the past was seen by nobody there: it is counted, and takes no trust back. Pure.
 """
 
 import heapq
@@ -18,7 +18,7 @@ from bot.config.policy import Policy
 from bot.graduation import labels
 from bot.graduation.gate import judge
 from bot.graduation.replayed_kind import PastKind
-from store.models import Mode, OutcomeKind, ProposalState, ShapeState, Verdict
+from store.models import CaseKindState, Mode, OutcomeKind, ProposalState, Verdict
 from store.models.graduation import (
     FAMILY_FALLS,
     FAMILY_WINDOW,
@@ -26,7 +26,7 @@ from store.models.graduation import (
     GateInputs,
     Judged,
     Label,
-    NewShape,
+    NewCaseKind,
     Outcome,
     PastCase,
     Spent,
@@ -73,7 +73,7 @@ class _Case:
     mode: Mode
     forced: bool
     label: Label | None = None
-    epoch: int = 0
+    generation: int = 0
 
 
 @dataclass(slots=True)
@@ -96,17 +96,18 @@ class _Counted:
 
 def replay(
     cases: Sequence[PastCase],
-    shapes: Mapping[str, NewShape],
+    case_kinds: Mapping[str, NewCaseKind],
     policy: Policy,
     *,
     secret: bytes,
     on: Collection[str] = (),
 ) -> Replayed:
-    """Walk the cases, oldest first. `on` are shapes that run on their own from the start, as if by decree.
+    """Walk the cases, oldest first. `on` are kinds of case that run on their own from the start, as if by
+    manual_override.
 
     `secret` draws the audits: with the program's own they are the very ones it would have drawn.
     """
-    walk = _Walk(cases, shapes, policy, secret, on)
+    walk = _Walk(cases, case_kinds, policy, secret, on)
     walk.go()
     return Replayed(walk.runs, walk.kinds)
 
@@ -117,13 +118,15 @@ class _Walk:
     def __init__(
         self,
         cases: Sequence[PastCase],
-        shapes: Mapping[str, NewShape],
+        case_kinds: Mapping[str, NewCaseKind],
         policy: Policy,
         secret: bytes,
         on: Collection[str],
     ) -> None:
         self.runs: list[Run] = []
-        self.kinds = {name: PastKind.of(shape, policy.graduation) for name, shape in shapes.items()}
+        self.kinds = {
+            name: PastKind.of(case_kind, policy.graduation) for name, case_kind in case_kinds.items()
+        }
         for name in on:
             self.kinds[name].begin_on()
         self._cases, self._policy, self._secret = cases, policy, secret
@@ -131,7 +134,7 @@ class _Walk:
         self._names = list(self.kinds)
         self._families: dict[str, list[PastKind]] = {}
         for kind in self.kinds.values():
-            self._families.setdefault(kind.shape.family, []).append(kind)
+            self._families.setdefault(kind.case_kind.family, []).append(kind)
         # What runs from the start was turned on by somebody who was there.
         self._human_at = cases[0].proposal.created_at if on and cases else None
         self._day = _Counted()
@@ -160,13 +163,13 @@ class _Walk:
 
     def _arrived(self, step: _Step) -> None:
         case = self._cases[step.place]
-        kind = self.kinds.get(case.proposal.shape or "")
+        kind = self.kinds.get(case.proposal.case_kind or "")
         if kind is None:
             why = case.proposal.always_asks
             self.runs.append(Run(case, Mode.ASKED, f"always asks: {why}" if why else "of no known kind"))
             return
         kind.note(step.at)
-        trusted = kind.state == ShapeState.GRADUATED
+        trusted = kind.state == CaseKindState.GRADUATED
         judged = self._judge(case, kind, step.at) if trusted else None
         self._count(case, kind, judged, step)
         mode = Mode.ASKED if judged is None else judged.mode
@@ -184,14 +187,14 @@ class _Walk:
         asked, today = case.proposal, f"{now:%Y-%m-%d}"
         currency, who = asked.currency or "", asked.customer_id or ""
         customer = self._of_customer.get(who)
-        met = self._met.get((who, kind.shape.hash))
+        met = self._met.get((who, kind.case_kind.hash))
         inputs = GateInputs(
-            shape=kind.as_shape(now),
+            case_kind=kind.as_case_kind(now),
             now=now,
             secret=self._secret,
             human_at=self._human_at,
             customer=Spent() if customer is None else customer.since(f"{now - _MONTH:%Y-%m-%d}", currency),
-            shape_day=kind.spent_on(today, currency),
+            case_kind_day=kind.spent_on(today, currency),
             day=self._day.since(today, currency),
             breaches=kind.breaches_since(now - _DAY),
             hours=kind.hours_since(now - _WEEK),
@@ -204,14 +207,14 @@ class _Walk:
         at, who = step.at, case.proposal.customer_id
         kind.came(at)
         if who is not None:
-            self._met[who, kind.shape.hash] = at
+            self._met[who, kind.case_kind.hash] = at
         if judged is None:
             return
         if judged.breach:
             kind.breached(at)
         if judged.pauses is not None:
             kind.pause(at, judged.pauses)
-            self._at(at + RESUMED_AFTER, _RESUME, self._names.index(kind.shape.hash))
+            self._at(at + RESUMED_AFTER, _RESUME, self._names.index(kind.case_kind.hash))
         if judged.mode == Mode.AUTO:
             today = f"{at:%Y-%m-%d}"
             kind.spend(today, judged.amount, judged.currency)
@@ -246,12 +249,14 @@ class _Walk:
     def _ripened(self, step: _Step) -> None:
         one = self._under_way[step.place]
         if one.label is not None and not one.label.bad:
-            one.kind.count_yes(one.epoch, one.label.decided_at, self._cases[step.place].proposal.customer_id)
+            one.kind.count_yes(
+                one.generation, one.label.decided_at, self._cases[step.place].proposal.customer_id
+            )
             self._offer(one.kind, step.at)
 
     def _resumed(self, step: _Step) -> None:
         kind = self.kinds[self._names[step.place]]
-        if kind.state == ShapeState.PAUSED:
+        if kind.state == CaseKindState.PAUSED:
             kind.turn_on(step.at)
 
     def _take(self, index: int, one: _Case, now: datetime) -> None:
@@ -262,18 +267,18 @@ class _Walk:
         if made is None:
             return
         if before is None:
-            one.epoch = one.kind.epoch_of(made.decided_at)
+            one.generation = one.kind.generation_of(made.decided_at)
         if made.bad:
             one.kind.forget(index)
-            one.kind.count_no(one.epoch, made.decided_at, case.proposal.customer_id)
+            one.kind.count_no(one.generation, made.decided_at, case.proposal.customer_id)
         elif before is None:
             if made.why not in labels.UNSEEN:
                 one.kind.learn(index, case.proposal.calls)
             if made.counted:
-                one.kind.said_yes(one.epoch, made.decided_at)
+                one.kind.said_yes(one.generation, made.decided_at)
                 self._at(made.matures_at, _RIPE, index)
         if made.audit and made.counted:
-            one.kind.audited(one.epoch, bad=made.bad, again=before is not None and before.counted)
+            one.kind.audited(one.generation, bad=made.bad, again=before is not None and before.counted)
 
     def _offer(self, kind: PastKind, now: datetime) -> None:
         if kind.meets_its_bar(now):
@@ -284,7 +289,7 @@ class _Walk:
         """Take trust back as the store does, the family's too when it is the second in a week."""
         if not kind.fall(now):
             return
-        family = self._families[kind.shape.family]
+        family = self._families[kind.case_kind.family]
         if sum(one.fell_since(now - FAMILY_WINDOW) for one in family) >= FAMILY_FALLS:
             for one in family:
                 one.fall(now)
@@ -309,7 +314,7 @@ def _history(case: PastCase, one: _Case, now: datetime) -> CaseHistory:
     known: list[Outcome] = [each for each in case.outcomes if each.at <= now]
     return CaseHistory(
         proposal_id=case.proposal.id,
-        shape=one.kind.shape.hash,
+        case_kind=one.kind.case_kind.hash,
         state=case.state,
         mode=one.mode,
         decisions=case.decisions,
@@ -317,7 +322,7 @@ def _history(case: PastCase, one: _Case, now: datetime) -> CaseHistory:
         outcomes=[each for each in known if each.kind != OutcomeKind.FAILED],
         first_of_tap=case.first_of_tap,
         forced=one.forced,
-        card_at=case.card_at,
+        first_shown_at=case.first_shown_at,
         restated=case.restated,
         hasty=case.hasty,
     )

@@ -11,8 +11,8 @@ from bot.graduation.eligibility import always_human, lacks, opted_in, standard_o
 from bot.graduation.novelty import RECENT, Seen, Value
 from bot.graduation.score import smallest
 from bot.graduation.thresholds import CLEAN_TAIL, MIN_CUSTOMERS, Standard
-from store.models import PlannedCall, ShapeState
-from store.models.graduation import NewShape, Shape, Spent
+from store.models import CaseKindState, PlannedCall
+from store.models.graduation import CaseKind, NewCaseKind, Spent
 
 _IDLE_AFTER = timedelta(days=180)
 _LEARNT_FROM = (
@@ -24,20 +24,20 @@ _LEARNT_FROM = (
 class PastKind:
     """See the module. Times are aware; `history` is (when, state, why) of each change."""
 
-    shape: NewShape
+    case_kind: NewCaseKind
     trust: Trust
     standard: Standard | None
     human: str | None
-    state: ShapeState = ShapeState.ASKING
-    decree: bool = False
+    state: CaseKindState = CaseKindState.ASKING
+    manual_override: bool = False
     cause: str = ""
-    epoch: int = 0
-    epoch_at: datetime | None = None
+    generation: int = 0
+    generation_at: datetime | None = None
     n: int = 0
     k: int = 0
     audits: int = 0
     audits_agreed: int = 0
-    history: list[tuple[datetime, ShapeState, str]] = field(default_factory=list)
+    history: list[tuple[datetime, CaseKindState, str]] = field(default_factory=list)
     _customers: set[str] = field(default_factory=set)
     _first_at: datetime | None = None
     _last_bad: datetime | None = None
@@ -53,19 +53,19 @@ class PastKind:
     _ran: int = 0
 
     @classmethod
-    def of(cls, shape: NewShape, trust: Trust) -> "PastKind":
+    def of(cls, case_kind: NewCaseKind, trust: Trust) -> "PastKind":
         """A kind of which nothing is known yet."""
-        standard, human = standard_of(shape, trust), always_human(shape, trust)
-        if human is None and standard is not None and standard.opt_in and not opted_in(shape, trust):
+        standard, human = standard_of(case_kind, trust), always_human(case_kind, trust)
+        if human is None and standard is not None and standard.opt_in and not opted_in(case_kind, trust):
             human = "high risk, and not opted in"
-        return cls(shape, trust, standard, human)
+        return cls(case_kind, trust, standard, human)
 
     # --- A case comes ---------------------------------------------------------------------------------
 
     def note(self, at: datetime) -> None:
         """A case came; what was not seen for half a year begins anew."""
         idle = self._used_at is not None and at - self._used_at > _IDLE_AFTER
-        if idle and (self.n or self.state != ShapeState.ASKING):
+        if idle and (self.n or self.state != CaseKindState.ASKING):
             self._begin_anew(at, "not seen for half a year")
         self._used_at = at if self._used_at is None else max(self._used_at, at)
 
@@ -73,7 +73,9 @@ class PastKind:
         """Why a case asks before its surroundings are even looked at."""
         if self.human is not None:
             return f"always asks: {self.human}"
-        return f"this kind is paused: {self.cause}" if self.state == ShapeState.PAUSED else "this kind asks"
+        return (
+            f"this kind is paused: {self.cause}" if self.state == CaseKindState.PAUSED else "this kind asks"
+        )
 
     def came(self, at: datetime) -> None:
         """Count a case, whether it runs or not."""
@@ -111,25 +113,25 @@ class PastKind:
 
     # --- What it says of its kind -------------------------------------------------------------------------
 
-    def epoch_of(self, decided_at: datetime) -> int:
-        """The epoch of what was decided then: what ended an epoch is of that epoch."""
-        ended = self.epoch_at is not None and decided_at <= self.epoch_at
-        return self.epoch - 1 if ended else self.epoch
+    def generation_of(self, decided_at: datetime) -> int:
+        """The generation of what was decided then: what ended an generation is of that generation."""
+        ended = self.generation_at is not None and decided_at <= self.generation_at
+        return self.generation - 1 if ended else self.generation
 
-    def count_yes(self, epoch: int, decided_at: datetime, customer: str | None) -> None:
+    def count_yes(self, generation: int, decided_at: datetime, customer: str | None) -> None:
         """A yes whose window has passed."""
-        if epoch != self.epoch:
+        if generation != self.generation:
             return
         self._count(decided_at, customer)
 
-    def said_yes(self, epoch: int, decided_at: datetime) -> None:
+    def said_yes(self, generation: int, decided_at: datetime) -> None:
         """A yes whose window has yet to pass: of the cases since the last bad one it is one already."""
-        if epoch == self.epoch and (self._last_bad is None or decided_at > self._last_bad):
+        if generation == self.generation and (self._last_bad is None or decided_at > self._last_bad):
             self._tail.append(decided_at)
 
-    def count_no(self, epoch: int, decided_at: datetime, customer: str | None) -> None:
+    def count_no(self, generation: int, decided_at: datetime, customer: str | None) -> None:
         """What speaks against its kind."""
-        if epoch != self.epoch:
+        if generation != self.generation:
             return
         self._count(decided_at, customer)
         self.k += 1
@@ -142,9 +144,9 @@ class PastKind:
             self._customers.add(customer)
         self._first_at = decided_at if self._first_at is None else min(self._first_at, decided_at)
 
-    def audited(self, epoch: int, *, bad: bool, again: bool) -> None:
+    def audited(self, generation: int, *, bad: bool, again: bool) -> None:
         """An audit was answered; `again`: it had been agreed, and is known better now."""
-        if epoch != self.epoch:
+        if generation != self.generation:
             return
         self.audits += not again
         self.audits_agreed += int(not bad) - int(again)
@@ -175,72 +177,72 @@ class PastKind:
 
     def meets_its_bar(self, now: datetime) -> bool:
         """Whether a person would be offered to let it run on its own now."""
-        if self.human is not None or self.standard is None or self.state != ShapeState.ASKING:
+        if self.human is not None or self.standard is None or self.state != CaseKindState.ASKING:
             return False
         limit = self.standard.limit
         # What is cheap and mostly false comes first: the words of `lacks` cost a hundred times as much.
         if len(self._customers) < MIN_CUSTOMERS or (self.k and len(self._tail) < CLEAN_TAIL):
             return False
-        if self.k > limit * self.n or limit <= 0 or self.n < smallest(self.k, self.epoch, limit):
+        if self.k > limit * self.n or limit <= 0 or self.n < smallest(self.k, self.generation, limit):
             return False
-        return not lacks(self.as_shape(now, Seen()), self.trust, now)
+        return not lacks(self.as_case_kind(now, Seen()), self.trust, now)
 
     def begin_on(self) -> None:
-        """Run on its own from before the first case on, as if by decree."""
-        self.state, self.decree = ShapeState.GRADUATED, True
+        """Run on its own from before the first case on, as if by manual override."""
+        self.state, self.manual_override = CaseKindState.GRADUATED, True
 
     def turn_on(self, at: datetime) -> None:
         """Let it run on its own; after a pause it is what it was."""
-        decree, again = self.decree, self.state == ShapeState.PAUSED
-        self._become(ShapeState.GRADUATED, at, "turned on again" if again else "met its bar")
-        self.decree = again and decree
+        manual_override, again = self.manual_override, self.state == CaseKindState.PAUSED
+        self._become(CaseKindState.GRADUATED, at, "turned on again" if again else "met its bar")
+        self.manual_override = again and manual_override
 
     def pause(self, at: datetime, why: str) -> None:
         """Its breaker opens: it asks until it is turned on again."""
-        decree = self.decree
-        self._become(ShapeState.PAUSED, at, why)
-        self.decree = decree
+        manual_override = self.manual_override
+        self._become(CaseKindState.PAUSED, at, why)
+        self.manual_override = manual_override
 
     def fall(self, at: datetime) -> bool:
         """Lose its trust; False when it has none."""
-        if self.state == ShapeState.ASKING:
+        if self.state == CaseKindState.ASKING:
             return False
         self._begin_anew(at, "lost its trust")
         return True
 
     def fell_since(self, since: datetime) -> bool:
-        """Whether an epoch ended since then for another reason than idleness."""
-        fell = self.epoch > 0 and self.epoch_at is not None and self.epoch_at > since
+        """Whether an generation ended since then for another reason than idleness."""
+        fell = self.generation > 0 and self.generation_at is not None and self.generation_at > since
         return fell and self.cause != "not seen for half a year"
 
     def _begin_anew(self, at: datetime, cause: str) -> None:
-        self._become(ShapeState.ASKING, at, cause)
-        self.epoch, self.epoch_at = self.epoch + 1, at
+        self._become(CaseKindState.ASKING, at, cause)
+        self.generation, self.generation_at = self.generation + 1, at
         self.n = self.k = self.audits = self.audits_agreed = 0
         self._customers, self._tail = set(), []
         self._first_at = self._last_bad = None
 
-    def _become(self, state: ShapeState, at: datetime, cause: str) -> None:
-        self.state, self.cause, self.decree = state, cause, False
+    def _become(self, state: CaseKindState, at: datetime, cause: str) -> None:
+        self.state, self.cause, self.manual_override = state, cause, False
         self.history.append((at, state, cause))
 
-    def as_shape(self, now: datetime, seen: Seen | None = None) -> Shape:
+    def as_case_kind(self, now: datetime, seen: Seen | None = None) -> CaseKind:
         """As the store would keep it."""
-        return Shape(
-            hash=self.shape.hash,
-            family=self.shape.family,
-            fields=self.shape.fields,
-            words=self.shape.words,
-            risk=self.shape.risk,
+        return CaseKind(
+            hash=self.case_kind.hash,
+            family=self.case_kind.family,
+            fields=self.case_kind.fields,
+            words=self.case_kind.words,
+            risk=self.case_kind.risk,
             state=self.state,
-            decree=self.decree,
-            epoch=self.epoch,
-            epoch_at=self.epoch_at or now,
+            manual_override=self.manual_override,
+            generation=self.generation,
+            generation_at=self.generation_at or now,
             n=self.n,
             k=self.k,
             customers=len(self._customers),
             first_at=self._first_at,
-            clean_tail=len(self._tail),
+            approvals_since_rejection=len(self._tail),
             audits_agreed=self.audits_agreed,
             audits=self.audits,
             seen=(self._what_was_seen() if seen is None else seen).to_json(),

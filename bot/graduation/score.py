@@ -1,4 +1,5 @@
-"""The score: how much trust the decisions on one shape of case have earned, as one number with a meaning.
+"""The score: how much trust the decisions on one kind of case of case have earned, as one number with a
+meaning.
 
 Read "score 91.8" as: at least 95 % sure, at every moment at once, that at least 91.8 % of such cases would
 get a yes. It is a bet against "the would-decline rate is at least p", spread over every rate below p. It
@@ -13,7 +14,8 @@ from functools import lru_cache
 
 # The rates the bet is spread over: Beta(0.5, 20). It tunes how fast trust grows, never whether it is earned.
 A, B = 0.5, 20
-# The chance that one shape ever graduates wrongly, over all its epochs; each epoch may spend half of what is
+# The chance that one kind of case ever graduates wrongly, over all its generations; each generation may spend
+# half of what is
 # left: 0.05 / 2, / 4, / 8 … add up to it.
 EVER = 0.05
 
@@ -27,18 +29,22 @@ _STEPS = 100
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What counts for one shape: `n` cases of this epoch, `k` of them bad, after `epoch` earlier epochs."""
+    """What counts for one kind of case: `n` cases of this generation, `k` of them bad, after `generation`
+    earlier generations.
+    """
 
     n: int
     k: int
-    epoch: int = 0
+    generation: int = 0
 
 
-def bar(epoch: int) -> float:
-    """ln(1 / alpha): how much evidence graduates. Each earlier epoch doubles it. ValueError below epoch 0."""
-    if epoch < 0:
-        raise ValueError(f"the first epoch is 0, not {epoch}")
-    return math.log(2 / EVER) + epoch * math.log(2)
+def bar(generation: int) -> float:
+    """ln(1 / alpha): how much evidence graduates. Each earlier generation doubles it. ValueError below
+    generation 0.
+    """
+    if generation < 0:
+        raise ValueError(f"the first generation is 0, not {generation}")
+    return math.log(2 / EVER) + generation * math.log(2)
 
 
 def log_evidence(n: int, k: int, p: float) -> float:
@@ -52,34 +58,35 @@ def log_evidence(n: int, k: int, p: float) -> float:
     return _evidence(n, k, -math.log1p(-p), _ln_beta(A + k, B + n - k))[0]
 
 
-def reached(n: int, k: int, epoch: int, limit: float) -> bool:
-    """Whether the evidence against a would-decline rate of `limit` (0.05) or more meets this epoch's bar.
+def reached(n: int, k: int, generation: int, limit: float) -> bool:
+    """Whether the evidence against a would-decline rate of `limit` (0.05) or more meets this generation's
+    bar.
 
     No evidence ever rules out a rate of 0 (score 100), the one way in which an operator says "never".
     """
-    return limit > 0 and log_evidence(n, k, limit) >= bar(epoch)
+    return limit > 0 and log_evidence(n, k, limit) >= bar(generation)
 
 
-def bound(n: int, k: int, epoch: int = 0) -> float:
+def bound(n: int, k: int, generation: int = 0) -> float:
     """U_n: the largest would-decline rate that the evidence does not rule out yet; 1.0 before any yes."""
     _require(n, k)
-    return 1.0 if n == k else -math.expm1(-_nats(n, k, epoch))
+    return 1.0 if n == k else -math.expm1(-_nats(n, k, generation))
 
 
-def score(n: int, k: int, epoch: int = 0) -> float:
+def score(n: int, k: int, generation: int = 0) -> float:
     """100 * (1 - U_n), from 0 to 100: 0.0 before any yes."""
     _require(n, k)
-    return 0.0 if n == k else 100 * math.exp(-_nats(n, k, epoch))
+    return 0.0 if n == k else 100 * math.exp(-_nats(n, k, generation))
 
 
-def clean_needed(n: int, k: int, epoch: int, limit: float) -> int:
+def clean_needed(n: int, k: int, generation: int, limit: float) -> int:
     """How many more cases with a yes, and none without, until `reached`. ValueError for a limit of 0."""
     _require(n, k)
-    return max(0, smallest(k, epoch, limit) - n)
+    return max(0, smallest(k, generation, limit) - n)
 
 
 @lru_cache(maxsize=4096)
-def smallest(k: int, epoch: int, limit: float) -> int:
+def smallest(k: int, generation: int, limit: float) -> int:
     """The smallest number of cases that reaches the bar for `limit` with `k` bad ones among them.
 
     A yes only ever adds evidence, so it is found by doubling and halving. ValueError for a limit of 0.
@@ -87,30 +94,30 @@ def smallest(k: int, epoch: int, limit: float) -> int:
     if limit <= 0:
         raise ValueError("no number of cases rules out a rate of 0")
     short, enough = k, max(2 * k, 16)
-    while not reached(enough, k, epoch, limit):
+    while not reached(enough, k, generation, limit):
         short, enough = enough, 2 * enough
     while enough - short > 1:
         middle = (short + enough) // 2
-        short, enough = (short, middle) if reached(middle, k, epoch, limit) else (middle, enough)
+        short, enough = (short, middle) if reached(middle, k, generation, limit) else (middle, enough)
     return enough
 
 
-def shown(n: int, k: int, epoch: int, target: float) -> str:
+def shown(n: int, k: int, generation: int, target: float) -> str:
     """The score with one digit, as people see it; one just short of the `target` is not rounded up to it."""
-    exact = score(n, k, epoch)
+    exact = score(n, k, generation)
     rounded = round(exact, 1)
     return f"{rounded:.1f}" if exact >= target or rounded < target else f"{target - 0.1:.1f}"
 
 
-def words(n: int, k: int, epoch: int, target: float) -> str:
+def words(n: int, k: int, generation: int, target: float) -> str:
     """`score 91.8 · 50 yes 0 no · 35 more to 95`; `target` is the score to reach, 0 to 100."""
     if target >= 100:
         ending = "100 is never reached"
-    elif more := clean_needed(n, k, epoch, (100 - target) / 100):
+    elif more := clean_needed(n, k, generation, (100 - target) / 100):
         ending = f"{more} more to {target:g}"
     else:
         ending = f"{target:g} reached"
-    return f"score {shown(n, k, epoch, target)} · {n - k} yes {k} no · {ending}"
+    return f"score {shown(n, k, generation, target)} · {n - k} yes {k} no · {ending}"
 
 
 def _require(n: int, k: int) -> None:
@@ -119,12 +126,12 @@ def _require(n: int, k: int) -> None:
 
 
 @lru_cache(maxsize=4096)
-def _nats(n: int, k: int, epoch: int) -> float:
+def _nats(n: int, k: int, generation: int) -> float:
     """-ln(1 - U_n), by Newton's method: in it ln E is convex and nearly straight, so a few steps do.
 
     The first steps leave out I_p(A + k, B + n - k), which costs most and is almost 1 where the answer is.
     """
-    target = bar(epoch)
+    target = bar(generation)
     ln_beta = _ln_beta(A + k, B + n - k)
     # Beyond the rate seen, where ln E rises for certain, however few or many the cases.
     nats = math.log1p((k + 1 + 2 * math.sqrt(k + 1)) / (n - k))
@@ -136,7 +143,7 @@ def _nats(n: int, k: int, epoch: int) -> float:
             if abs(step) <= near * nats:  # the error left is about the square of the step
                 break
         else:
-            raise ArithmeticError(f"no score found for {k} bad ones of {n} cases in epoch {epoch}")
+            raise ArithmeticError(f"no score found for {k} bad ones of {n} cases in generation {generation}")
     return nats
 
 

@@ -1,4 +1,6 @@
-"""Audits: which cases of a graduated shape a person sees all the same, and what they say about the rest."""
+"""Audits: which cases of a graduated kind of case a person sees all the same, and what they say about the
+rest.
+"""
 
 import hmac
 import math

@@ -1,4 +1,4 @@
-"""What each risk class asks before cases run on their own, and what a shape still lacks."""
+"""What each risk class asks before cases run on their own, and what a kind of case still lacks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -45,14 +45,15 @@ STANDARDS: Mapping[Risk, Standard] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where one shape stands in its epoch: its counted cases, how many customers they are of, the days since
+    """Where one kind of case stands in its generation: its counted cases, how many customers they are of,
+    the days since
     the first of them, and the cases since the last bad one. `always_human` says why it never runs on its own.
     """
 
     tally: Tally
     customers: int
     days: float
-    clean_tail: int
+    approvals_since_rejection: int
     always_human: str | None = None
     opted_in: bool = False
 
@@ -79,8 +80,8 @@ def why_not(standing: Standing, standard: Standard | None) -> list[str]:
 def _score_short(tally: Tally, standard: Standard) -> str | None:
     if standard.limit <= 0:
         return "score 100 is asked, which no number of cases reaches"
-    more = clean_needed(tally.n, tally.k, tally.epoch, standard.limit)
-    now = shown(tally.n, tally.k, tally.epoch, standard.target)
+    more = clean_needed(tally.n, tally.k, tally.generation, standard.limit)
+    now = shown(tally.n, tally.k, tally.generation, standard.target)
     return f"score {now} of {standard.target:g}: {more} more with a yes" if more else None
 
 
@@ -89,9 +90,11 @@ def _few(have: int, need: int, what: str) -> str | None:
 
 
 def _fresh_no(standing: Standing) -> str | None:
-    if not standing.tally.k or standing.clean_tail >= CLEAN_TAIL:
+    if not standing.tally.k or standing.approvals_since_rejection >= CLEAN_TAIL:
         return None
-    return f"a no among the last {CLEAN_TAIL}: {CLEAN_TAIL - standing.clean_tail} more with a yes"
+    return (
+        f"a no among the last {CLEAN_TAIL}: {CLEAN_TAIL - standing.approvals_since_rejection} more with a yes"
+    )
 
 
 def _closed(standing: Standing, standard: Standard) -> str | None:

@@ -7,14 +7,14 @@ from typing import Any, Protocol
 
 from slack_bolt.async_app import AsyncApp
 
-from bot.approvals.service import NO_EDITION
+from bot.approvals.service import NO_REVISION
 
 log = logging.getLogger(__name__)
 
 _ACK_WITHIN = 2.5  # seconds, for Slack waits three
 
 
-_LONGEST_NUMBER = 10  # digits: no proposal has so many editions
+_LONGEST_NUMBER = 10  # digits: no proposal has so many revisions
 
 
 class Registrar(Protocol):
@@ -41,12 +41,12 @@ async def _answered(work: Awaitable[dict[str, Any]], otherwise: dict[str, Any]) 
 
 
 def asked(value: str) -> tuple[str, int]:
-    """What a button names: the proposal's id and the edition shown, 1 for buttons older than editions."""
-    proposal_id, colon, edition = value.partition(":")
+    """What a button names: the proposal's id and the revision shown, 1 for buttons older than revisions."""
+    proposal_id, colon, revision = value.partition(":")
     if not colon:
         return proposal_id, 1
-    known = edition.isascii() and edition.isdecimal() and len(edition) < _LONGEST_NUMBER
-    return proposal_id, int(edition) if known else NO_EDITION
+    known = revision.isascii() and revision.isdecimal() and len(revision) < _LONGEST_NUMBER
+    return proposal_id, int(revision) if known else NO_REVISION
 
 
 async def _safely(work: Awaitable[None]) -> None:

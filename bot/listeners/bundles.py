@@ -11,10 +11,10 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 
 from bot.approvals.actions import Acting
 from bot.approvals.results import Answer, Came
-from bot.approvals.service import Desk
+from bot.approvals.service import ApprovalService
 from bot.listeners.acknowledge import done_or_kept
 from bot.sanitize import clean
-from bot.services import Parts
+from bot.services import Services
 from bot.slack.client import SlackError
 from bot.slack.user import Person, person_of
 from bot.ui import bundle as on_card
@@ -73,8 +73,8 @@ class Pressed:
 class Bundles:
     """What people do with a bundle. Nothing of the message is believed but ids and when it was drawn."""
 
-    def __init__(self, parts: Parts, desk: Desk) -> None:
-        self._parts, self._desk, self._acting = parts, desk, Acting(parts)
+    def __init__(self, services: Services, approvals: ApprovalService) -> None:
+        self._services, self._approvals, self._acting = services, approvals, Acting(services)
 
     def register(self, app: AsyncApp) -> None:
         """Attach the buttons of the card and the modal."""
@@ -122,8 +122,8 @@ class Bundles:
 
     async def _whisper(self, pressed: Pressed, text: str) -> None:
         try:
-            await self._parts.slack.whisper(
-                pressed.channel or self._parts.channel, pressed.person.user_id, text
+            await self._services.slack.whisper(
+                pressed.channel or self._services.channel, pressed.person.user_id, text
             )
         except SlackError as error:
             log.warning("%s could not be told what came of a bundle: %s", pressed.person.user_id, error)
@@ -139,9 +139,9 @@ class Bundles:
     async def _approve(
         self, bundle: Bundle, chosen: Sequence[Proposal], pressed: Pressed, kept: Callable[[], None]
     ) -> str | None:
-        # What a bundle shows is the first edition of each; what asks anything else has its own card.
-        answers = await self._desk.approve_all(
-            pressed.person, chosen, via=VIA, edition=1, tap=pressed.press, kept=kept
+        # What a bundle shows is the first revision of each; what asks anything else has its own card.
+        answers = await self._approvals.approve_all(
+            pressed.person, chosen, via=VIA, revision=1, tap=pressed.press, kept=kept
         )
         return _summed("approved", bundle, pressed.seen, answers)
 
@@ -151,23 +151,25 @@ class Bundles:
             return gone()
 
         async def one(proposal: Proposal) -> Answer:
-            return await self._desk.decline(
-                pressed.person, proposal.id, via=VIA, edition=1, tap=pressed.press
+            return await self._approvals.decline(
+                pressed.person, proposal.id, via=VIA, revision=1, tap=pressed.press
             )
 
         answers = await _each(_shown(bundle, pressed.seen), one)
         return _summed("declined", bundle, pressed.seen, answers)
 
     async def _undone(self, pressed: Pressed) -> str | None:
-        bundle = await self._parts.store.do(get_bundle, pressed.bundle_id)
+        bundle = await self._services.store.do(get_bundle, pressed.bundle_id)
         if bundle is None:
             return gone()
 
         async def one(proposal: Proposal) -> Answer:
-            return await self._desk.undo(pressed.person, proposal.id, via=VIA)
+            return await self._approvals.undo(pressed.person, proposal.id, via=VIA)
 
         # Only what can still be taken back in time: what is done is undone on a card of its own.
-        held = [p for p in bundle.members if p.state == ProposalState.APPROVED and p.held_until is not None]
+        held = [
+            p for p in bundle.members if p.state == ProposalState.APPROVED and p.cancellable_until is not None
+        ]
         return _summed("undone", bundle, pressed.seen, await _each(held, one))
 
     async def reason_all(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
@@ -180,7 +182,7 @@ class Bundles:
             await self._whisper(pressed, said)
 
     async def _reasoned(self, pressed: Pressed, preset: str) -> str | None:
-        bundle = await self._parts.store.do(get_bundle, pressed.bundle_id)
+        bundle = await self._services.store.do(get_bundle, pressed.bundle_id)
         if bundle is None:
             return gone()
         for proposal in bundle.members:
@@ -192,8 +194,8 @@ class Bundles:
 
     async def _closed(self, bundle_id: str) -> Bundle | None:
         """The bundle, which nothing joins any more: somebody decides about it."""
-        await self._parts.store.do(close_bundle, bundle_id, self._parts.clock())
-        return await self._parts.store.do(get_bundle, bundle_id)
+        await self._services.store.do(close_bundle, bundle_id, self._services.clock())
+        return await self._services.store.do(get_bundle, bundle_id)
 
     # --- The modal ----------------------------------------------------------------------------------------
 
@@ -202,13 +204,13 @@ class Bundles:
         await ack()
         pressed = _pressed(body, action)
         try:
-            bundle = await self._parts.store.do(get_bundle, pressed.bundle_id)
+            bundle = await self._services.store.do(get_bundle, pressed.bundle_id)
             who = pressed.person
-            refused = await self._parts.authority.outsider(who.user_id, who.team_id, "look at this")
+            refused = await self._services.authority.outsider(who.user_id, who.team_id, "look at this")
             view = said_view(refused or gone())
             if bundle is not None and refused is None:
                 view = _view(Review(bundle.id, pressed.seen, ticked=not one_by_one(bundle.key)), bundle)
-            await self._parts.slack.open_view(str(body.get("trigger_id", "")), view)
+            await self._services.slack.open_view(str(body.get("trigger_id", "")), view)
         except (SlackError, StoreError) as error:
             log.warning("bundle %s cannot be reviewed: %s", pressed.bundle_id, error)
             await self._whisper(pressed, "Review could not be opened. Nothing was changed; tap it again.")
@@ -230,12 +232,12 @@ class Bundles:
         chosen = str((action.get("selected_option") or {}).get("value", ""))
         try:
             review = loaded(str(view.get("private_metadata", "")))
-            member = await self._parts.store.do(get_proposal, chosen)
-            refused = await self._parts.authority.refusal(person.user_id, person.team_id, member)
+            member = await self._services.store.do(get_proposal, chosen)
+            refused = await self._services.authority.refusal(person.user_id, person.team_id, member)
             if refused is None:
-                now = self._parts.clock()
-                await self._parts.store.do(give_own_card, review.bundle_id, chosen, now)
-                self._parts.wake("announce")
+                now = self._services.clock()
+                await self._services.store.do(give_own_card, review.bundle_id, chosen, now)
+                self._services.wake("announce")
         except (StoreError, ValueError) as error:
             log.warning("no card of its own for %s: %s", chosen, error)
             refused = _BROKE
@@ -247,9 +249,9 @@ class Bundles:
         view = body["view"]
         try:
             review = change(_read(view))
-            bundle = await self._parts.store.do(get_bundle, review.bundle_id)
+            bundle = await self._services.store.do(get_bundle, review.bundle_id)
             shown = said_view(said or gone()) if said or bundle is None else _view(review, bundle)
-            await self._parts.slack.update_view(str(view["id"]), shown)
+            await self._services.slack.update_view(str(view["id"]), shown)
         except (SlackError, StoreError, ValueError) as error:
             log.warning("a review is not redrawn: %s", error)
 
@@ -265,7 +267,7 @@ class Bundles:
         await ack(response_action="update", view=said_view("Approving. What comes of it is shown here."))
         said = await working
         try:
-            await self._parts.slack.update_view(
+            await self._services.slack.update_view(
                 str(view["id"]), said_view(*(said or _NONE_WAITS).split("\n"))
             )
         except SlackError as error:
@@ -307,9 +309,9 @@ def _shown(bundle: Bundle, seen: int) -> list[Proposal]:
         for p in bundle.members
         if p.state == ProposalState.PENDING
         and p.card_ts is None
-        and p.edition == 1
-        and p.card_at is not None
-        and on_card.stamp(p.card_at) <= seen
+        and p.revision == 1
+        and p.first_shown_at is not None
+        and on_card.stamp(p.first_shown_at) <= seen
     ]
 
 

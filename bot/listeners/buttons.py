@@ -9,11 +9,11 @@ from typing import Any
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
 from bot.approvals.followups import Aftermath, Told
-from bot.approvals.service import Desk, Tap
+from bot.approvals.service import ApprovalService, Click
 from bot.forms.modal import CALLBACK, notice
 from bot.forms.service import FORM_BROKE, Proposing
 from bot.listeners.acknowledge import _ACK_WITHIN, Registrar, _answered, _safely, asked, done_or_kept
-from bot.services import Parts
+from bot.services import Services
 from bot.slack.client import SlackError
 from bot.slack.user import Person, person_of
 from bot.ui import ephemeral
@@ -31,7 +31,7 @@ _IN_A_FORM = re.compile(rf"{CALLBACK}\.")
 _IGNORED = ("channel_archive",)
 
 
-def register(app: AsyncApp, desk: Desk, proposing: Proposing, *registrars: Registrar) -> None:
+def register(app: AsyncApp, approvals: ApprovalService, proposing: Proposing, *registrars: Registrar) -> None:
     """Attach every listener to the Bolt app; both transports share them.
 
     The `registrars` come first: before the buttons of cards, which the Home tab has too, before what catches
@@ -39,7 +39,7 @@ def register(app: AsyncApp, desk: Desk, proposing: Proposing, *registrars: Regis
     """
     for registrar in registrars:
         registrar.register(app)
-    listeners = Listeners(desk, proposing)
+    listeners = Listeners(approvals, proposing)
     app.action(_IN_A_FORM)(listeners.form_tapped)
     app.options(_IN_A_FORM)(listeners.form_options)
     app.view(CALLBACK)(listeners.form_submitted)
@@ -56,8 +56,8 @@ def register(app: AsyncApp, desk: Desk, proposing: Proposing, *registrars: Regis
 class Listeners:
     """One method for each thing Slack may tell us."""
 
-    def __init__(self, desk: Desk, proposing: Proposing) -> None:
-        self._desk = desk
+    def __init__(self, approvals: ApprovalService, proposing: Proposing) -> None:
+        self._approvals = approvals
         self._proposing = proposing
 
     async def decide(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
@@ -69,14 +69,14 @@ class Listeners:
         """
         verdict, kept = _VERDICTS[action["action_id"]], asyncio.Event()
         tap = _tap(body, action)
-        await self._answered(ack, tap, self._desk.decide(tap, verdict, kept.set), kept)
+        await self._answered(ack, tap, self._approvals.decide(tap, verdict, kept.set), kept)
 
     async def undo(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
         """Undo was tapped: in time, or after it was done."""
         tap = _tap(body, action)
-        await self._answered(ack, tap, self._desk.take_back(tap), asyncio.Event())
+        await self._answered(ack, tap, self._approvals.take_back(tap), asyncio.Event())
 
-    async def _answered(self, ack: AsyncAck, tap: Tap, work: Awaitable[None], kept: asyncio.Event) -> None:
+    async def _answered(self, ack: AsyncAck, tap: Click, work: Awaitable[None], kept: asyncio.Event) -> None:
         deciding = asyncio.ensure_future(work)
         await done_or_kept(deciding, kept, _ACK_WITHIN)
         await ack()
@@ -84,13 +84,13 @@ class Listeners:
             await deciding
         except Exception:  # Slack has been answered: Bolt must not turn this into a second answer
             log.exception("a listener failed after it had acknowledged")
-            await self._desk.whisper(tap, ephemeral.BROKE)
+            await self._approvals.whisper(tap, ephemeral.BROKE)
 
     async def out_of_date(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
         """Something was tapped that this version does not know, so an older or newer card."""
         await ack()
         if not action.get("url"):  # of a link Slack tells us too, and there is nothing to do
-            await _safely(self._desk.whisper(_tap(body, action), ephemeral.gone()))
+            await _safely(self._approvals.whisper(_tap(body, action), ephemeral.gone()))
 
     async def form_tapped(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
         """Something was chosen in a form."""
@@ -108,28 +108,28 @@ class Listeners:
 
     async def changed_user(self, event: Payload) -> None:
         """Somebody was deactivated, became a guest, changed their name."""
-        self._desk.authority.forget(event.get("user", {}).get("id"))
+        self._approvals.authority.forget(event.get("user", {}).get("id"))
 
     async def changed_group(self) -> None:
         """A user group has other members."""
-        self._desk.authority.forget()
+        self._approvals.authority.forget()
 
     async def ignore(self) -> None:
         """See _IGNORED."""
 
 
-def _tap(body: Payload, action: Payload) -> Tap:
+def _tap(body: Payload, action: Payload) -> Click:
     person, container = person_of(body), body.get("container") or {}
-    pressed_at = str(action.get("action_ts") or "")
-    proposal_id, edition = asked(str(action.get("value", "")))
-    return Tap(
+    clicked_at = str(action.get("action_ts") or "")
+    proposal_id, revision = asked(str(action.get("value", "")))
+    return Click(
         user_id=person.user_id,
         team_id=person.team_id,
         proposal_id=proposal_id,
-        edition=edition,
+        revision=revision,
         channel=container.get("channel_id") or (body.get("channel") or {}).get("id"),
         message_ts=None if container.get("is_ephemeral") else container.get("message_ts"),
-        press=f"{person.user_id}.{pressed_at}"[:80] if pressed_at else None,
+        press=f"{person.user_id}.{clicked_at}"[:80] if clicked_at else None,
     )
 
 
@@ -139,8 +139,8 @@ Press = Callable[[Person, str], Awaitable[Told]]
 class AftermathButtons:
     """Each is done, then acknowledged; what the card does not show is whispered."""
 
-    def __init__(self, parts: Parts, aftermath: Aftermath) -> None:
-        self._parts = parts
+    def __init__(self, services: Services, aftermath: Aftermath) -> None:
+        self._services = services
         self._presses: Mapping[str, Press] = {
             RETRY: aftermath.retry,
             CHECK: aftermath.check,
@@ -149,7 +149,7 @@ class AftermathButtons:
         }
 
     def register(self, app: AsyncApp) -> None:
-        """Attach them. Undo comes from the desk, which knows whether it is still in time."""
+        """Attach them. Undo comes from the approvals, which knows whether it is still in time."""
         for action_id in self._presses:
             app.action(action_id)(self.pressed)
 
@@ -162,9 +162,9 @@ class AftermathButtons:
         told = await pressing
         if told is None:
             return
-        channel = container.get("channel_id") or self._parts.channel
+        channel = container.get("channel_id") or self._services.channel
         try:
-            await self._parts.slack.whisper(channel, person.user_id, told)
+            await self._services.slack.whisper(channel, person.user_id, told)
         except SlackError as error:
             log.warning("%s could not be told what came of a tap: %s", person.user_id, error)
 

@@ -12,7 +12,7 @@ from bot.approvals.actions import Acted, Acting, ending
 from bot.forms.service import Proposing
 from bot.forms.values import entry
 from bot.listeners.snooze_times import OFFERED
-from bot.services import Parts
+from bot.services import Services
 from bot.slack.client import SlackError
 from bot.slack.permalinks import Links
 from bot.slack.user import Person, person_of
@@ -41,10 +41,10 @@ _TITLES = {"edit": "Edit", "snooze": "Snooze", "assign": "Assign", "ask": "Ask i
 class CardMenu:
     """A modal opens at once, for its trigger lives three seconds; then it is filled, or says why not."""
 
-    def __init__(self, parts: Parts, proposing: Proposing, links: Links) -> None:
-        self._parts = parts
+    def __init__(self, services: Services, proposing: Proposing, links: Links) -> None:
+        self._services = services
         self._proposing = proposing
-        self._acting = Acting(parts)
+        self._acting = Acting(services)
         self._links = links
         self._shows: Mapping[str, Callable[[Proposal], View]] = {
             "snooze": self._snooze_view,
@@ -72,7 +72,7 @@ class CardMenu:
     # --- What is tapped ---------------------------------------------------------------------------------
 
     async def chosen(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
-        """Something of the menu was chosen: `NAME:ID:EDITION`."""
+        """Something of the menu was chosen: `NAME:ID:REVISION`."""
         await ack()
         name, _, about = str((action.get("selected_option") or {}).get("value", "")).partition(":")
         await self._safely(self._open(name, about, body))
@@ -90,7 +90,7 @@ class CardMenu:
         await self._safely(self._show_details(person_of(body), view_id, proposal_id, page))
 
     async def reason_chosen(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
-        """A reason was chosen on a declined card: `ID:EDITION:KEY`; "Other…" opens a form."""
+        """A reason was chosen on a declined card: `ID:REVISION:KEY`; "Other…" opens a form."""
         await ack()
         value = str((action.get("selected_option") or action).get("value") or "")
         about, _, key = value.rpartition(":") if value.count(":") > 1 else (value, "", OTHER)
@@ -122,20 +122,24 @@ class CardMenu:
         if not isinstance(came, Acted):  # the fields it speaks of are shown no longer
             came = Acted(False, " ".join(came["errors"].values()))
         try:
-            await self._parts.slack.update_view(view_id, card_modals.said_view(_HEADS[came.done], came.said))
+            await self._services.slack.update_view(
+                view_id, card_modals.said_view(_HEADS[came.done], came.said)
+            )
         except SlackError as error:
             log.info("a slow form cannot be answered in its modal: %s", error)
             if not came.done:
                 text = f"Your form was slow, and nothing was done. {came.said}"
-                await self._parts.slack.whisper(self._parts.channel, person.user_id, fitted(text, 3_000))
+                await self._services.slack.whisper(
+                    self._services.channel, person.user_id, fitted(text, 3_000)
+                )
 
     # --- Opening ----------------------------------------------------------------------------------------
 
     async def _open(self, name: str, about: str, body: Payload) -> None:
-        proposal_id, edition = named(about)
+        proposal_id, revision = named(about)
         person = person_of(body)
         try:
-            view_id = await self._parts.slack.open_view(str(body.get("trigger_id", "")), details.loading())
+            view_id = await self._services.slack.open_view(str(body.get("trigger_id", "")), details.loading())
         except SlackError as error:
             log.warning("a modal of %s did not open: %s", proposal_id, error)
             await self._whisper(
@@ -145,49 +149,49 @@ class CardMenu:
         if name == "details":
             await self._show_details(person, view_id, proposal_id, 1)
         elif name == "edit":
-            await self._show_edit(person, view_id, proposal_id, edition)
+            await self._show_edit(person, view_id, proposal_id, revision)
         else:
-            await self._fill(view_id, await self._form(name, person, proposal_id, edition))
+            await self._fill(view_id, await self._form(name, person, proposal_id, revision))
 
-    async def _form(self, name: str, person: Person, proposal_id: str, edition: int) -> View:
+    async def _form(self, name: str, person: Person, proposal_id: str, revision: int) -> View:
         if name == "ask":
-            refused = await self._parts.authority.outsider(person.user_id, person.team_id)
-            found = await self._parts.store.do(get_proposal, proposal_id)
+            refused = await self._services.authority.outsider(person.user_id, person.team_id)
+            found = await self._services.store.do(get_proposal, proposal_id)
         elif name == "reason":
             found, refused = await self._acting.may_say_why(person, proposal_id)
         elif name in self._shows:
-            found, refused = await self._acting.may(person, proposal_id, edition)
+            found, refused = await self._acting.may(person, proposal_id, revision)
         else:
             found, refused = None, gone()
         if found is None or refused:
             return card_modals.said_view(_TITLES.get(name, "Out of date"), refused or gone())
         return card_modals.reason_view(found) if name == "reason" else self._shows[name](found)
 
-    async def _show_edit(self, person: Person, view_id: str, proposal_id: str, edition: int) -> None:
-        found, refused = await self._acting.may_edit(person, proposal_id, edition)
+    async def _show_edit(self, person: Person, view_id: str, proposal_id: str, revision: int) -> None:
+        found, refused = await self._acting.may_edit(person, proposal_id, revision)
         if found is None:
             await self._fill(view_id, card_modals.said_view("Edit", refused))
         else:
             await self._proposing.edit(person, view_id, found)
 
     async def _show_details(self, person: Person, view_id: str, proposal_id: str, page: int) -> None:
-        refused = await self._parts.authority.outsider(person.user_id, person.team_id, "look at this")
-        found = None if refused else await self._parts.store.do(dossier, proposal_id)
+        refused = await self._services.authority.outsider(person.user_id, person.team_id, "look at this")
+        found = None if refused else await self._services.store.do(dossier, proposal_id)
         if found is None:
             await self._fill(view_id, card_modals.said_view("Details", refused or gone()))
             return
-        who = await self._parts.authority.describe(found.proposal)
+        who = await self._services.authority.describe(found.proposal)
         links = await self._links.of(found.earlier)
         await self._fill(view_id, details.details_view(found, who, links, page))
 
     async def _fill(self, view_id: str, view: View) -> None:
         try:
-            await self._parts.slack.update_view(view_id, view)
+            await self._services.slack.update_view(view_id, view)
         except SlackError as error:  # not_found: closed meanwhile, and nobody looks at it
             log.info("a modal is not filled: %s", error)
 
     def _snooze_view(self, found: Proposal) -> View:
-        now, zone, ends = self._parts.clock(), self._parts.rules.policy.schedule.timezone, ending(found)
+        now, zone, ends = self._services.clock(), self._services.rules.policy.schedule.timezone, ending(found)
         offered = {
             key: said
             for key, (said, at) in OFFERED.items()
@@ -199,28 +203,28 @@ class CardMenu:
 
     async def _submit(self, person: Person, view: Payload) -> Acted | View:
         """What came of it, or what is wrong with which field."""
-        proposal_id, edition = named(str(view.get("private_metadata") or ""))
+        proposal_id, revision = named(str(view.get("private_metadata") or ""))
         values = (view.get("state") or {}).get("values") or {}
-        return await self._submits[str(view.get("callback_id"))](person, proposal_id, edition, values)
+        return await self._submits[str(view.get("callback_id"))](person, proposal_id, revision, values)
 
-    async def _snooze(self, person: Person, proposal_id: str, edition: int, values: Payload) -> Acted | View:
+    async def _snooze(self, person: Person, proposal_id: str, revision: int, values: Payload) -> Acted | View:
         own, span = (
             _held(values, card_modals.MOMENT),
             str((_held(values, card_modals.SPAN) or {}).get("value", "")),
         )
         if own is None and span not in OFFERED:
             return _errors({card_modals.MOMENT: _PICK})
-        zone = self._parts.rules.policy.schedule.timezone
-        until = OFFERED[span][1](self._parts.clock(), zone) if own is None else _moment(own)
+        zone = self._services.rules.policy.schedule.timezone
+        until = OFFERED[span][1](self._services.clock(), zone) if own is None else _moment(own)
         if until is None:
             return _errors({card_modals.MOMENT: _PICK})
-        return await self._acting.snooze(person, proposal_id, until, edition=edition)
+        return await self._acting.snooze(person, proposal_id, until, revision=revision)
 
-    async def _assign(self, person: Person, proposal_id: str, edition: int, values: Payload) -> Acted | View:
+    async def _assign(self, person: Person, proposal_id: str, revision: int, values: Payload) -> Acted | View:
         whom = _held(values, card_modals.WHOM)
         if not whom:
             return _errors({card_modals.WHOM: _CHOOSE})
-        return await self._acting.assign(person, proposal_id, str(whom), edition=edition)
+        return await self._acting.assign(person, proposal_id, str(whom), revision=revision)
 
     async def _ask(self, person: Person, proposal_id: str, _: int, values: Payload) -> Acted:
         whom, question = _held(values, card_modals.WHOM), str(_held(values, card_modals.TEXT) or "")
@@ -237,8 +241,8 @@ class CardMenu:
 
     async def _whisper(self, body: Payload, person: Person, text: str) -> None:
         container = body.get("container") or {}
-        channel = str(container.get("channel_id") or self._parts.channel)
-        await self._parts.slack.whisper(channel, person.user_id, fitted(text, 3_000))
+        channel = str(container.get("channel_id") or self._services.channel)
+        await self._services.slack.whisper(channel, person.user_id, fitted(text, 3_000))
 
     async def _safely(self, work: Awaitable[None]) -> None:
         """Slack has been answered: what fails now is logged, and must not become a second answer."""
@@ -249,7 +253,7 @@ class CardMenu:
 
 
 def named(value: str) -> tuple[str, int]:
-    """`ID:NUMBER`: the proposal, and the edition or page; 0, which there never is, for what is no number."""
+    """`ID:NUMBER`: the proposal, and the revision or page; 0, which there never is, for what is no number."""
     proposal_id, _, number = value.partition(":")
     return proposal_id, int(number) if number.isascii() and number.isdecimal() and len(number) < 10 else 0
 

@@ -13,14 +13,14 @@ from typing import Any
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
 from bot.approvals.results import Answer
-from bot.approvals.service import Desk
+from bot.approvals.service import ApprovalService
 from bot.checks.checklist import SetUp
 from bot.listeners.acknowledge import asked
 from bot.listeners.priority import SOON, next_card
 from bot.listeners.screens import Screens
 from bot.listeners.status import Feed
 from bot.pipeline.worker import Lane
-from bot.services import Parts
+from bot.services import Services
 from bot.slack.client import SlackError, SlackRefused
 from bot.slack.permalinks import Links
 from bot.slack.user import Person, person_of
@@ -51,8 +51,8 @@ class HomeTab:
 
     def __init__(
         self,
-        parts: Parts,
-        desk: Desk,
+        services: Services,
+        approvals: ApprovalService,
         screens: Screens,
         *,
         feed: Feed,
@@ -60,7 +60,7 @@ class HomeTab:
         set_up: SetUp,
         panels: Sequence[Panel] = (),
     ) -> None:
-        self._parts, self._desk, self._screens = parts, desk, screens
+        self._services, self._approvals, self._screens = services, approvals, screens
         self._feed, self._links, self._set_up = feed, links, set_up
         self._panels, self._every = panels, EVERY
         # user id -> the digest of what their tab shows, and Slack's hash of it
@@ -88,11 +88,11 @@ class HomeTab:
             return
         user = str(event["user"])
         try:
-            await self._parts.store.do(opened_home, user, self._parts.clock())
+            await self._services.store.do(opened_home, user, self._services.clock())
             await self._publish(user, await self.gather())
         except StoreError as error:
             log.error("the Home tab of %s is not drawn: %s", user, error)
-        self._parts.wake("home")
+        self._services.wake("home")
 
     async def decide(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
         """Approve or Decline was tapped on the Home tab: what came of it is said on top of it."""
@@ -102,19 +102,19 @@ class HomeTab:
         await ack()
         told = await deciding
         try:
-            await self._parts.store.do(opened_home, person.user_id, self._parts.clock())
+            await self._services.store.do(opened_home, person.user_id, self._services.clock())
             await self._publish(person.user_id, await self.gather(told=told))
         except StoreError as error:
             log.error("the Home tab of %s is not drawn: %s", person.user_id, error)
 
     async def _decide(self, person: Person, action: Payload) -> str:
         """What to tell them, in Slack's markup."""
-        proposal_id, edition = asked(str(action.get("value", "")))
-        act = self._desk.approve if action.get("action_id") == APPROVE else self._desk.decline
+        proposal_id, revision = asked(str(action.get("value", "")))
+        act = self._approvals.approve if action.get("action_id") == APPROVE else self._approvals.decline
         tap = f"home:{person.user_id}:{action.get('action_ts', '')}"
         try:
-            answer: Answer = await act(person, proposal_id, edition=edition, via="button", tap=tap)
-            found = await self._parts.store.do(get_proposal, proposal_id)
+            answer: Answer = await act(person, proposal_id, revision=revision, via="button", tap=tap)
+            found = await self._services.store.do(get_proposal, proposal_id)
         except Exception:
             log.exception("a tap on the Home tab failed")
             return "Something went wrong in the program; look at the card before you tap again."
@@ -129,13 +129,13 @@ class HomeTab:
         """Whoever sets things up wants them looked at now."""
         await ack()
         self._set_up.forget()
-        self._parts.wake("home")
+        self._services.wake("home")
 
     # --- What is shown ------------------------------------------------------------------------------
 
     async def gather(self, *, told: str = "") -> Home:
         """Everything the tab shows, the same for everybody. Raises StoreError."""
-        store, now = self._parts.store, self._parts.clock()
+        store, now = self._services.store, self._services.clock()
         midnight = self._midnight(now)
         up = next_card(await store.do(candidates, now), now)
         waits = await store.do(queue, which="", person="", now=now, soon=now + SOON)
@@ -146,7 +146,7 @@ class HomeTab:
             now=now,
             health=await self._feed.health(),
             counts=await store.do(count_proposals),
-            deciders=await self._parts.authority.describe(whole),
+            deciders=await self._services.authority.describe(whole),
             next_up=whole,
             next_card=None if whole is None else await self._screens.card_of(whole),
             waiting=waits.found,
@@ -161,17 +161,17 @@ class HomeTab:
         )
 
     def _midnight(self, now: datetime) -> datetime:
-        local = now.astimezone(self._parts.rules.policy.schedule.timezone)
+        local = now.astimezone(self._services.rules.policy.schedule.timezone)
         return datetime.combine(local.date(), time(), local.tzinfo).astimezone(now.tzinfo)
 
     async def _publish(self, user: str, home: Home) -> None:
         """Draw one tab; somebody who has none is not drawn again."""
         _, hash_ = self._shown.get(user, ("", None))
         # Everything on it is customers' names and sums: nothing for guests and other workspaces.
-        refused = await self._parts.authority.outsider(user, None, "look at this")
+        refused = await self._services.authority.outsider(user, None, "look at this")
         view = home_view(home) if refused is None else outside_view(refused)
         try:
-            hash_ = await self._parts.slack.publish_home(user, view, hash_)
+            hash_ = await self._services.slack.publish_home(user, view, hash_)
             self._shown[user] = (_digest(home), hash_)
         except SlackRefused as error:
             if error.code == "hash_conflict":  # drawn meanwhile by a tap or another replica: look again
@@ -180,7 +180,7 @@ class HomeTab:
             log.info("the Home tab of %s is not drawn: %s", user, error)
             if error.code in _NO_TAB:
                 self._shown.pop(user, None)
-                await self._parts.store.do(forget_viewer, user)
+                await self._services.store.do(forget_viewer, user)
         except SlackError as error:
             log.info("the Home tab of %s is not drawn: %s", user, error)
 
@@ -188,8 +188,8 @@ class HomeTab:
 
     async def _claim(self, room: int) -> Sequence[tuple[str, Home | None]]:
         """Whose tab is open, was not drawn of late, and shows something else by now."""
-        now = self._parts.clock()
-        open_ = await self._parts.store.do(
+        now = self._services.clock()
+        open_ = await self._services.store.do(
             home_viewers, opened_since=now - _OPEN_FOR, drawn_before=now, limit=_AT_ONCE
         )
         if not open_:
@@ -197,7 +197,7 @@ class HomeTab:
             return ()
         if self._set_up.due:
             return ((_LOOK, None),)
-        ready = await self._parts.store.do(
+        ready = await self._services.store.do(
             home_viewers, opened_since=now - _OPEN_FOR, drawn_before=now - self._every, limit=_AT_ONCE
         )
         if not ready:
@@ -212,8 +212,8 @@ class HomeTab:
         if home is None:
             await self._set_up.look()
             return
-        now = self._parts.clock()
-        if await self._parts.store.do(claim_drawing, user, drawn_before=now - self._every, at=now):
+        now = self._services.clock()
+        if await self._services.store.do(claim_drawing, user, drawn_before=now - self._every, at=now):
             await self._publish(user, home)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from slack_bolt.async_app import AsyncApp, AsyncBoltContext
 
 from bot.listeners.status import Feed
-from bot.services import Parts
+from bot.services import Services
 from bot.slack.client import SlackError, SlackNotSent, SlackRefused
 from bot.ui.home import greeting
 from store.engine.errors import StoreError
@@ -24,8 +24,8 @@ _LOST = (
 class Membership:
     """Hears of invitations and of the end of the installation."""
 
-    def __init__(self, parts: Parts, feed: Feed) -> None:
-        self._parts, self._feed = parts, feed
+    def __init__(self, services: Services, feed: Feed) -> None:
+        self._services, self._feed = services, feed
 
     def register(self, app: AsyncApp) -> None:
         """Attach its listeners."""
@@ -39,19 +39,19 @@ class Membership:
         if not channel or event.get("user") != context.bot_user_id:
             return
         try:
-            if await self._parts.store.do(first_time, channel, self._parts.clock()):
+            if await self._services.store.do(first_time, channel, self._services.clock()):
                 await self._greet(channel)
         except StoreError as error:
             log.error("channel %s is not greeted: %s", channel, error)
-        self._parts.wake("announce")  # cards that Slack refused for want of membership can go now
+        self._services.wake("announce")  # cards that Slack refused for want of membership can go now
 
     async def _greet(self, channel: str) -> None:
-        words = greeting(await self._parts.authority.describe(), here=channel == self._parts.channel)
+        words = greeting(await self._services.authority.describe(), here=channel == self._services.channel)
         try:
-            await self._parts.slack.post(channel, words)
+            await self._services.slack.post(channel, words)
         except (SlackNotSent, SlackRefused) as error:
             log.warning("channel %s is not greeted: %s", channel, error)
-            await self._parts.store.do(not_greeted, channel)  # at the next invitation, then
+            await self._services.store.do(not_greeted, channel)  # at the next invitation, then
         except SlackError as error:
             log.warning("it is not known whether channel %s was greeted: %s", channel, error)
 

@@ -9,7 +9,7 @@ from bot.listeners.graduation import TrustScreen
 from bot.listeners.priority import SOON
 from bot.listeners.status import Feed, said
 from bot.pipeline.card_view import view_of
-from bot.services import Parts
+from bot.services import Services
 from bot.slack.permalinks import Links
 from bot.slack.user import Person
 from bot.ui import ephemeral
@@ -58,14 +58,14 @@ class Looked:
 class Screens:
     """Everything that can be looked up. Every method raises StoreError when the database does not answer."""
 
-    def __init__(self, parts: Parts, feed: Feed, links: Links) -> None:
-        self._parts, self._feed, self._links = parts, feed, links
-        self._trust = TrustScreen(parts)
+    def __init__(self, services: Services, feed: Feed, links: Links) -> None:
+        self._services, self._feed, self._links = services, feed, links
+        self._trust = TrustScreen(services)
 
     async def queue(self, person: Person, which: str, page: int = 1) -> Message:
         """What waits, or one of the filters in QUEUES; an unknown filter shows all."""
-        now, which = self._parts.clock(), which if which in QUEUES else ""
-        store = self._parts.store
+        now, which = self._services.clock(), which if which in QUEUES else ""
+        store = self._services.store
         found = await store.do(queue, which=which, person=person.user_id, now=now, soon=now + SOON, page=page)
         return queue_message(
             found.found,
@@ -78,8 +78,8 @@ class Screens:
 
     async def mine(self, person: Person, page: int = 1) -> Message:
         """What is assigned to, was proposed by or approved by somebody, and is not finished."""
-        now = self._parts.clock()
-        found = await self._parts.store.do(mine, person=person.user_id, soon=now + SOON, page=page)
+        now = self._services.clock()
+        found = await self._services.store.do(mine, person=person.user_id, soon=now + SOON, page=page)
         groups = (
             ("Assigned to you", found.assigned),
             ("Proposed by you", found.proposed),
@@ -96,8 +96,8 @@ class Screens:
     async def show(self, typed: str) -> Message:
         """One proposal by its id or the start of it: what its card says, and every step since."""
         start = typed.strip().strip("`").casefold()[:_LONGEST]
-        ids = await self._parts.store.do(beginning, start) if start else []
-        found = await self._parts.store.do(whole, ids[0]) if len(ids) == 1 else None
+        ids = await self._services.store.do(beginning, start) if start else []
+        found = await self._services.store.do(whole, ids[0]) if len(ids) == 1 else None
         if found is None:
             return not_found_message(typed, ids)
         proposal, steps = found
@@ -106,27 +106,27 @@ class Screens:
 
     async def card_of(self, proposal: Proposal) -> Message:
         """The card of a proposal as it would be drawn now."""
-        return card(proposal, await view_of(self._parts, proposal))
+        return card(proposal, await view_of(self._services, proposal))
 
     async def history(self, typed: str, page: int = 1) -> Message:
         """The last decisions; of one customer, rule or person if `typed` names one."""
-        asked = read_history(typed, self._parts.rules.origins)
+        asked = read_history(typed, self._services.rules.origins)
         about = asked.about
         if asked.by == "person":
-            about = f"what {await self._parts.authority.name(asked.value)} decided"
-        found = await self._parts.store.do(history, by=asked.by, value=asked.value, page=page)
+            about = f"what {await self._services.authority.name(asked.value)} decided"
+        found = await self._services.store.do(history, by=asked.by, value=asked.value, page=page)
         return history_message(
             about,
             found.found,
             await self._links.of(found.found),
             pages=Pages("history", typed.strip()[:_LONGEST], found.number, found.more),
-            now=self._parts.clock(),
+            now=self._services.clock(),
         )
 
     async def rules(self, page: int) -> Message:
         """One page of the rules, with what they have done."""
-        activity = await self._parts.store.do(rule_activity)
-        return rules_message(rule_lines(self._parts.rules, activity), reasons(self._parts.rules), page)
+        activity = await self._services.store.do(rule_activity)
+        return rules_message(rule_lines(self._services.rules, activity), reasons(self._services.rules), page)
 
     async def trust(self, about: str, page: int) -> Message:
         """How far each kind of case is trusted."""
@@ -140,8 +140,10 @@ class Screens:
         """Stop everything that would run on its own; only for who may decide. The channel is told."""
         if (refused := await self._refusal(person)) is not None:
             return refused
-        asked = Pause(person.user_id, self._parts.clock(), _BECAUSE.sub("", " ".join(why.split()))[:_LONGEST])
-        store, notice = self._parts.store, _notice(paused_message(asked))
+        asked = Pause(
+            person.user_id, self._services.clock(), _BECAUSE.sub("", " ".join(why.split()))[:_LONGEST]
+        )
+        store, notice = self._services.store, _notice(paused_message(asked))
         made = await store.do(pause, by=asked.by, why=asked.why, at=asked.at, notice=notice)
         self._told()
         before = said(await store.do(paused))
@@ -156,27 +158,27 @@ class Screens:
         def notice(before: Paused) -> Mapping[str, Any]:
             return _notice(resumed_message(by, Pause(before.by, before.at, before.why)))
 
-        before = await self._parts.store.do(resume, by=by, at=self._parts.clock(), notice=notice)
+        before = await self._services.store.do(resume, by=by, at=self._services.clock(), notice=notice)
         self._told()
         return resumed_message(by, Pause(before.by, before.at, before.why)) if before else nothing_to_resume()
 
     async def outsider(self, person: Person) -> Message | None:
         """Why somebody may look at nothing here; None for everybody who works here."""
-        reason = await self._parts.authority.outsider(person.user_id, person.team_id, "look at this")
+        reason = await self._services.authority.outsider(person.user_id, person.team_id, "look at this")
         return (
             None if reason is None else refused_message(escape(f"{reason} /polar help works for everybody."))
         )
 
     async def _refusal(self, person: Person) -> Message | None:
-        authority = self._parts.authority
+        authority = self._services.authority
         reason = await authority.refusal(person.user_id, person.team_id)
         if reason is None:
             return None
         return refused_message(ephemeral.refusal(reason, await authority.describe()))
 
     def _told(self) -> None:
-        self._parts.wake("notices")
-        self._parts.wake("home")
+        self._services.wake("notices")
+        self._services.wake("home")
 
 
 def read_history(typed: str, rules: Mapping[str, object]) -> Looked:

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Protocol
 
 from bot.logs import LastErrors
-from bot.services import Parts
+from bot.services import Services
 from bot.ui.status_page import Health, Pause, Webhook
 from polar.client import VERSION
 from store.graduation.pause import Paused, paused
@@ -24,20 +24,20 @@ class Feed:
     """Looks at the store, both services and the log. `lost` is set once the app was taken out of Slack."""
 
     def __init__(
-        self, parts: Parts, errors: LastErrors | None = None, supervisor: Socket | None = None
+        self, services: Services, errors: LastErrors | None = None, supervisor: Socket | None = None
     ) -> None:
-        self._parts, self._errors, self._supervisor = parts, errors, supervisor
+        self._services, self._errors, self._supervisor = services, errors, supervisor
         self.lost: str | None = None
 
     async def health(self) -> Health:
         """As of now. Raises StoreError."""
-        store, polar, socket = self._parts.store, self._parts.polar, self._supervisor
+        store, polar, socket = self._services.store, self._services.polar, self._supervisor
         found = await store.do(flow)
         counts = await store.do(count_proposals)
         left, limit, pause = polar.budget()
         return Health(
             version=VERSION,
-            now=self._parts.clock(),
+            now=self._services.clock(),
             last=_webhook(found.last),
             failed=found.failed,
             newest_failure=_webhook(found.newest_failure),
@@ -49,7 +49,7 @@ class Feed:
             socket=None if socket is None else socket.connected,
             heard_at=None if socket is None else socket.last_envelope_at,
             lost=self.lost,
-            slack_paused=tuple(self._parts.slack.pace.pauses().items()),
+            slack_paused=tuple(self._services.slack.pace.pauses().items()),
             polar_left=left,
             polar_limit=limit,
             polar_paused=pause,

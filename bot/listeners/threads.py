@@ -9,11 +9,11 @@ from typing import Any
 from slack_bolt.async_app import AsyncApp, AsyncBoltContext
 
 from bot.approvals.actions import Acted, Acting
-from bot.approvals.service import Desk
+from bot.approvals.service import ApprovalService
 from bot.listeners.snooze_times import until
 from bot.listeners.thread_commands import Asked, help_line, is_addressed, plain_text, read, user_of
 from bot.sanitize import clean
-from bot.services import Parts
+from bot.services import Services
 from bot.slack.client import SlackError
 from bot.slack.user import Person, writer_of
 from bot.ui import details
@@ -22,7 +22,7 @@ from bot.ui.text import Element, bullets, escape, fitted, glue, line, rich, word
 from store.messages.outbox import add_notice
 from store.models import Proposal
 from store.proposals.comments import keep_message, mend_message
-from store.proposals.details import Thread, edition_at, in_thread
+from store.proposals.details import Thread, in_thread, revision_at
 from store.proposals.proposals import get_proposal
 
 log = logging.getLogger(__name__)
@@ -68,10 +68,10 @@ Answer = Acted | Whisper | Notice | None
 class Threads:
     """Slack tells of one message up to four times, as `message` and as `app_mention`: it counts once."""
 
-    def __init__(self, parts: Parts, desk: Desk) -> None:
-        self._parts = parts
-        self._desk = desk
-        self._acting = Acting(parts)
+    def __init__(self, services: Services, approvals: ApprovalService) -> None:
+        self._services = services
+        self._approvals = approvals
+        self._acting = Acting(services)
         self._does: Mapping[str, Callable[[Said, Proposal], Awaitable[Answer]]] = {
             "": self._help,
             "help": self._help,
@@ -107,13 +107,19 @@ class Threads:
             return
         channel, ts, root = str(event.get("channel")), str(event.get("ts")), event.get("thread_ts")
         addressed = is_addressed(text, bot)
-        thread = await self._parts.store.do(in_thread, channel, str(root)) if root and root != ts else None
+        thread = await self._services.store.do(in_thread, channel, str(root)) if root and root != ts else None
         if thread is None:
             if addressed and event.get("type") == "app_mention":
                 await self._whisper(channel, user, _NO_CARD, str(root) if root else None)
             return
-        new = await self._parts.store.do(
-            keep_message, thread.ids, user, plain_text(text), at=self._parts.clock(), channel=channel, ts=ts
+        new = await self._services.store.do(
+            keep_message,
+            thread.ids,
+            user,
+            plain_text(text),
+            at=self._services.clock(),
+            channel=channel,
+            ts=ts,
         )
         if new and addressed:
             await self._answer(Said(writer_of(event), channel, ts, str(root), read(text, bot), thread))
@@ -127,14 +133,14 @@ class Threads:
         text = plain_text(str(now.get("text") or "")) if now and now.get("subtype") != "tombstone" else None
         ts = str(now.get("ts") or event.get("deleted_ts"))
         channel = str(event.get("channel"))
-        await self._parts.store.do(mend_message, text, at=self._parts.clock(), channel=channel, ts=ts)
+        await self._services.store.do(mend_message, text, at=self._services.clock(), channel=channel, ts=ts)
 
     async def _answer(self, said: Said) -> None:
         word = said.asked.word
         if said.thread.bundle_id is not None and len(said.thread.ids) != 1:
             answer: Answer = Acted(False, help_line() if word == "help" else _IN_A_BUNDLE)
         else:
-            found = await self._parts.store.do(get_proposal, said.thread.ids[0])
+            found = await self._services.store.do(get_proposal, said.thread.ids[0])
             if found is None:
                 return
             answer = await self._does[word](said, found)
@@ -161,7 +167,7 @@ class Threads:
         return _told(found, "why", made, parts)
 
     async def _who(self, _: Said, found: Proposal) -> Answer:
-        who = f"{await self._parts.authority.describe(found)}."
+        who = f"{await self._services.authority.describe(found)}."
         return _told(found, "who", who, [line(words(who, 600))])
 
     async def _details(self, _: Said, found: Proposal) -> Answer:
@@ -169,7 +175,7 @@ class Threads:
             "type": "button",
             "action_id": details.DETAILS,
             "text": {"type": "plain_text", "text": "Details", "emoji": False},
-            "value": f"{found.id}:{found.edition}",
+            "value": f"{found.id}:{found.revision}",
         }
         told = _told(found, "details", "Everything about this:", [line(glue("Everything about this:"))])
         return told | {
@@ -177,17 +183,17 @@ class Threads:
         }
 
     async def _approve(self, said: Said, found: Proposal) -> Answer:
-        edition = await self._parts.store.do(edition_at, found.id, said.at)
-        answer = await self._desk.approve(
-            said.person, found.id, via="thread", edition=edition, tap=_press(said), channel=said.channel
+        revision = await self._services.store.do(revision_at, found.id, said.at)
+        answer = await self._approvals.approve(
+            said.person, found.id, via="thread", revision=revision, tap=_press(said), channel=said.channel
         )
         return None if answer.shown else answer.text
 
     async def _decline(self, said: Said, found: Proposal) -> Answer:
-        edition = await self._parts.store.do(edition_at, found.id, said.at)
+        revision = await self._services.store.do(revision_at, found.id, said.at)
         reason = said.asked.rest or None
-        answer = await self._desk.decline(
-            said.person, found.id, via="thread", edition=edition, reason=reason, tap=_press(said)
+        answer = await self._approvals.decline(
+            said.person, found.id, via="thread", revision=revision, reason=reason, tap=_press(said)
         )
         if answer.counts and reason:
             return await self._acting.reason(said.person, found.id, text=reason)
@@ -200,7 +206,7 @@ class Threads:
         return await self._acting.release(said.person, found.id)
 
     async def _snooze(self, said: Said, found: Proposal) -> Answer:
-        at = until(said.asked.rest, self._parts.clock(), self._parts.rules.policy.schedule.timezone)
+        at = until(said.asked.rest, self._services.clock(), self._services.rules.policy.schedule.timezone)
         return Acted(False, _NO_TIME) if at is None else await self._acting.snooze(said.person, found.id, at)
 
     async def _assign(self, said: Said, found: Proposal) -> Answer:
@@ -213,22 +219,22 @@ class Threads:
 
     async def _line(self, said: Said, message: Notice) -> None:
         """A line in the thread, once for the message it answers."""
-        await self._parts.store.do(
+        await self._services.store.do(
             add_notice,
             f"answer.{said.channel}.{said.ts}",
             kind="answer",
             message=message,
-            at=self._parts.clock(),
+            at=self._services.clock(),
             proposal_id=said.thread.ids[0],
         )
-        self._parts.wake("notices")
+        self._services.wake("notices")
 
     async def _whisper(self, channel: str, user: str, text: str, thread_ts: str | None) -> None:
         await self._tell(channel, user, fitted(text, 3_000), thread_ts)
 
     async def _tell(self, channel: str, user: str, text: Whisper, thread_ts: str | None) -> None:
         try:
-            await self._parts.slack.whisper(channel, user, text, thread_ts)
+            await self._services.slack.whisper(channel, user, text, thread_ts)
         except SlackError as error:
             log.warning("%s could not be answered in a thread: %s", user, error)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from bot.config.rate_limits import POST, UPDATE
 from bot.pipeline.card_view import view_of
 from bot.pipeline.upsert import Sheet, certainly_not_posted, draw, pause_after
-from bot.services import LEASE, Parts, new_token
+from bot.services import LEASE, Services, new_token
 from bot.slack.client import SlackError
 from bot.ui.bundle import bundle_card, bundle_line
 from bot.ui.bundling import plan
@@ -40,100 +40,106 @@ class ClaimedCard:
         return Sheet(one.id, named, one.channel, one.card_ts, one.card_sent_at, self.room)
 
 
-async def claim(parts: Parts, limit: int) -> list[ClaimedCard]:
+async def claim(services: Services, limit: int) -> list[ClaimedCard]:
     """Take as many cards as there is room for, those just decided first; what must wait is put together."""
-    token, now, pace, channel = new_token(), parts.clock(), parts.slack.pace, parts.channel
+    token, now, pace, channel = new_token(), services.clock(), services.slack.pace, services.channel
     redraws, posts = pace.free(UPDATE, channel), pace.free(POST, channel)
     room, until = min(limit, posts), now + LEASE
     redraws = min(limit, redraws)
-    found = await parts.store.do(
+    found = await services.store.do(
         claim_outgoing, token=token, now=now, until=until, redraws=redraws, posts=room
     )
     taken: list[Proposal | Bundle] = [*found.cards, *found.bundles]
     if found.joinable:  # more of a kind that is on one card already joins it, whatever room there is
-        await gather(parts)
-        found = await parts.store.do(
+        await gather(services)
+        found = await services.store.do(
             claim_outgoing, token=token, now=now, until=until, redraws=0, posts=room, joined=True
         )
         taken += [*found.cards, *found.bundles]
     if found.waiting and posts <= sum(map(_is_new, taken)):  # it is Slack's pace that they wait for
-        await gather(parts)
-    return [_with_room(parts, one, token) for one in taken]
+        await gather(services)
+    return [_with_room(services, one, token) for one in taken]
 
 
 def _is_new(one: Proposal | Bundle) -> bool:
     return one.card_ts is None
 
 
-def _with_room(parts: Parts, one: Proposal | Bundle, token: str) -> ClaimedCard:
+def _with_room(services: Services, one: Proposal | Bundle, token: str) -> ClaimedCard:
     """Without room (another lane was faster) the gateway says so, and the card is drawn a little later."""
     method = POST if _is_new(one) else UPDATE
-    return ClaimedCard(one, token, method if parts.slack.pace.take(method, parts.channel) else None)
+    return ClaimedCard(one, token, method if services.slack.pace.take(method, services.channel) else None)
 
 
-async def announce(parts: Parts, claimed: ClaimedCard) -> None:
+async def announce(services: Services, claimed: ClaimedCard) -> None:
     """Post or redraw one card, and have said in its thread what has come of it since."""
     if isinstance(claimed.shown, Bundle):
-        await _announce_bundle(parts, claimed, claimed.shown)
+        await _announce_bundle(services, claimed, claimed.shown)
     else:
-        await _announce_card(parts, claimed, claimed.shown)
+        await _announce_card(services, claimed, claimed.shown)
 
 
-async def _announce_card(parts: Parts, claimed: ClaimedCard, proposal: Proposal) -> None:
+async def _announce_card(services: Services, claimed: ClaimedCard, proposal: Proposal) -> None:
     try:
-        channel, ts = await draw(parts, claimed.sheet, card(proposal, await view_of(parts, proposal)))
+        channel, ts = await draw(services, claimed.sheet, card(proposal, await view_of(services, proposal)))
     except SlackError as error:
         log.warning("the card of %s is not drawn: %s", proposal.id, error)
-        await parts.store.do(
+        await services.store.do(
             card_not_drawn,
             proposal.id,
             token=claimed.token,
-            due_at=parts.clock() + pause_after(error),
+            due_at=services.clock() + pause_after(error),
             certainly_not_posted=certainly_not_posted(claimed.sheet, error),
         )
         return
-    news = [] if proposal.version == 1 else await parts.store.do(untold, proposal.id, proposal.version)
-    lines = {change.version: line for change in news if (line := thread_line(proposal, change)) is not None}
-    await parts.store.do(
+    news = (
+        []
+        if proposal.row_version == 1
+        else await services.store.do(untold, proposal.id, proposal.row_version)
+    )
+    lines = {
+        change.row_version: line for change in news if (line := thread_line(proposal, change)) is not None
+    }
+    await services.store.do(
         card_drawn,
         proposal.id,
         token=claimed.token,
-        version=proposal.version,
-        edition=proposal.edition,
+        version=proposal.row_version,
+        revision=proposal.revision,
         channel=channel,
         ts=ts,
-        at=parts.clock(),
-        told=[change.version for change in news],
+        at=services.clock(),
+        told=[change.row_version for change in news],
         lines={version: _content(line) for version, line in lines.items()},
     )
     if lines:
-        parts.wake("notices")
+        services.wake("notices")
 
 
-async def _announce_bundle(parts: Parts, claimed: ClaimedCard, bundle: Bundle) -> None:
-    now = parts.clock()
+async def _announce_bundle(services: Services, claimed: ClaimedCard, bundle: Bundle) -> None:
+    now = services.clock()
     try:
         # Those of a bundle are of one rule and one class, so the same people decide each of them.
-        deciders = await parts.authority.describe(next(iter(bundle.members), None))
-        reasons = await parts.store.do(reasons_among, [one.id for one in bundle.members])
+        deciders = await services.authority.describe(next(iter(bundle.members), None))
+        reasons = await services.store.do(reasons_among, [one.id for one in bundle.members])
         message = bundle_card(bundle, deciders=deciders, now=now, reasons=reasons)
-        channel, ts = await draw(parts, claimed.sheet, message)
+        channel, ts = await draw(services, claimed.sheet, message)
     except SlackError as error:
         log.warning("the card of bundle %s is not drawn: %s", bundle.id, error)
-        await parts.store.do(
+        await services.store.do(
             bundle_not_drawn,
             bundle.id,
             token=claimed.token,
-            due_at=parts.clock() + pause_after(error),
+            due_at=services.clock() + pause_after(error),
             certainly_not_posted=certainly_not_posted(claimed.sheet, error),
         )
         return
     line = bundle_line(bundle)
-    await parts.store.do(
+    await services.store.do(
         bundle_drawn,
         bundle.id,
         token=claimed.token,
-        version=bundle.version,
+        version=bundle.row_version,
         channel=channel,
         ts=ts,
         at=now,
@@ -141,7 +147,7 @@ async def _announce_bundle(parts: Parts, claimed: ClaimedCard, bundle: Bundle) -
         line=None if line is None else _content(line) | {"thread_ts": ts},
     )
     if line is not None:
-        parts.wake("notices")
+        services.wake("notices")
 
 
 def _content(message: Message) -> dict[str, object]:
@@ -151,12 +157,12 @@ def _content(message: Message) -> dict[str, object]:
 _LOOKED_AT = 500  # proposals at a time: what is beyond waits for the next look
 
 
-async def gather(parts: Parts) -> None:
+async def gather(services: Services) -> None:
     """Put what waits for a card and is of one kind into bundles."""
-    now = parts.clock()
-    found = await parts.store.do(gathering, now, _LOOKED_AT)
-    for put in plan(found.waiting, found.open, known=found.known, policy=parts.rules.policy, now=now):
+    now = services.clock()
+    found = await services.store.do(gathering, now, _LOOKED_AT)
+    for put in plan(found.waiting, found.open, known=found.known, policy=services.rules.policy, now=now):
         bundle_id = put.bundle_id or f"b{secrets.token_hex(6)}"
         ids = [proposal.id for proposal in put.proposals]
-        joined = await parts.store.do(put_in_bundle, bundle_id, put.key, ids, now)
+        joined = await services.store.do(put_in_bundle, bundle_id, put.key, ids, now)
         log.info("put %d proposals into bundle %s (%s)", joined, bundle_id, put.key.split("|")[1])

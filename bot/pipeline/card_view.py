@@ -3,11 +3,11 @@
 from bot.approvals.approve import terms_of
 from bot.proposals.money import today
 from bot.proposals.undo import can_undo
-from bot.services import Parts
+from bot.services import Services
 from bot.slack.client import SlackError
 from bot.ui.card import CardView
 from bot.ui.score_line import audited, score_line
-from store.graduation.case_kinds import get_shape
+from store.graduation.case_kinds import get_case_kind
 from store.models import Proposal, ProposalKind, ProposalState
 from store.proposals.comments import reasons_of
 from store.proposals.decisions import approvals
@@ -16,36 +16,38 @@ from store.proposals.proposals import get_proposal
 _MONEY_AT_STAKE = frozenset({ProposalState.PENDING, ProposalState.APPROVED})
 
 
-async def view_of(parts: Parts, proposal: Proposal) -> CardView:
+async def view_of(services: Services, proposal: Proposal) -> CardView:
     """Asks the store only what this proposal, as it stands, can show."""
-    store = parts.store
-    two = proposal.kind == ProposalKind.CALLS and (await terms_of(parts, proposal)).people > 1
-    said_yes = await store.do(approvals, proposal.id, proposal.edition) if two else []
+    store = services.store
+    two = proposal.kind == ProposalKind.CALLS and (await terms_of(services, proposal)).people > 1
+    said_yes = await store.do(approvals, proposal.id, proposal.revision) if two else []
     declined = proposal.state == ProposalState.DECLINED
-    taken_back = proposal.undone_by
-    shape = await store.do(get_shape, proposal.shape) if proposal.shape else None
+    taken_back = proposal.undo_id
+    case_kind = await store.do(get_case_kind, proposal.case_kind) if proposal.case_kind else None
     is_case = proposal.kind == ProposalKind.CALLS
     return CardView(
-        deciders=await _deciders(parts, proposal, two=two),
+        deciders=await _deciders(services, proposal, two=two),
         approvals=tuple(said_yes),
         needs_two=two,
         reasons=await store.do(reasons_of, proposal.id) if declined else (),
         undo=can_undo(proposal),
         undone=await store.do(get_proposal, taken_back) if taken_back else None,
-        today=await today(parts, proposal) if proposal.state in _MONEY_AT_STAKE else (),
-        score=score_line(proposal, shape, parts.rules.policy.graduation, parts.clock()) if is_case else None,
-        audit=audited(proposal, shape) if is_case else None,
-        now=parts.clock(),
+        today=await today(services, proposal) if proposal.state in _MONEY_AT_STAKE else (),
+        score=score_line(proposal, case_kind, services.rules.policy.graduation, services.clock())
+        if is_case
+        else None,
+        audit=audited(proposal, case_kind) if is_case else None,
+        now=services.clock(),
     )
 
 
-async def _deciders(parts: Parts, proposal: Proposal, *, two: bool) -> str:
+async def _deciders(services: Services, proposal: Proposal, *, two: bool) -> str:
     """Who may decide, and that they are too few where two have to."""
-    said = await parts.authority.describe(proposal)
+    said = await services.authority.describe(proposal)
     if not two or proposal.state != ProposalState.PENDING:
         return said
     try:
-        few = len(await parts.authority.everybody(proposal)) == 1
+        few = len(await services.authority.everybody(proposal)) == 1
     except SlackError:
         few = False
     return f"{said}, so it can never be approved: two have to, add somebody or decline it" if few else said

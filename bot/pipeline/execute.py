@@ -15,7 +15,7 @@ from bot.proposals.rule_versions import rule_as_it_was
 from bot.proposals.undo import NO_UNDO, as_polar_call, changed_since, read_before
 from bot.rules import EvaluationError, Rule, Scope
 from bot.rules.false_part import false_part
-from bot.services import LEASE, Parts, backoff, new_token
+from bot.services import LEASE, Services, backoff, new_token
 from polar.catalog import Call as PolarCall
 from polar.errors import InvalidCall, NotFound, PolarError
 from polar.events import parse
@@ -82,22 +82,22 @@ class _NoLonger:
     detail: str | None = None
 
 
-async def claim(parts: Parts, limit: int) -> list[ClaimedExecution]:
+async def claim(services: Services, limit: int) -> list[ClaimedExecution]:
     """Take approved proposals that are due."""
-    token, now = new_token(), parts.clock()
-    still = still_of(parts.rules.policy)
-    found = await parts.store.do(
+    token, now = new_token(), services.clock()
+    still = still_of(services.rules.policy)
+    found = await services.store.do(
         claim_approved, token=token, now=now, until=now + LEASE, limit=limit, still=still
     )
     return [ClaimedExecution(proposal, token) for proposal in found]
 
 
-async def execute(parts: Parts, claimed: ClaimedExecution) -> None:
+async def execute(services: Services, claimed: ClaimedExecution) -> None:
     """Check that the proposal still holds, make its calls, and write down what came of it."""
-    outcome = await _checked(parts, claimed)
+    outcome = await _checked(services, claimed)
     log.info("%s is %s", claimed.proposal.id, outcome.to)
-    now, attempts = parts.clock(), claimed.proposal.attempts
-    await parts.store.do(
+    now, attempts = services.clock(), claimed.proposal.attempts
+    await services.store.do(
         finish_execution,
         claimed.proposal.id,
         outcome.to,
@@ -107,18 +107,18 @@ async def execute(parts: Parts, claimed: ClaimedExecution) -> None:
         due_at=now + backoff(attempts) if outcome.again else None,
         detail=outcome.detail,
     )
-    parts.wake("announce")
+    services.wake("announce")
 
 
-async def _checked(parts: Parts, claimed: ClaimedExecution) -> Outcome:
+async def _checked(services: Services, claimed: ClaimedExecution) -> Outcome:
     """Read everything anew, then call; or say why not. Nothing has been sent when this refuses."""
     calls = claimed.proposal.calls
     if not any(call.state == CallState.PLANNED for call in calls):
         # Done before the program died: it only needs saying, and that a link is lost.
-        return await _call_all(parts, claimed, await _remembered(parts, claimed.proposal))
+        return await _call_all(services, claimed, await _remembered(services, claimed.proposal))
     plan: Plan | _NoLonger
     try:
-        plan = await _plan(parts, claimed.proposal)
+        plan = await _plan(services, claimed.proposal)
     except NotFound as error:
         plan = _NoLonger(f"Checked just before the call: {error.plain}")
     except (EvaluationError, InvalidCall) as error:
@@ -126,45 +126,45 @@ async def _checked(parts: Parts, claimed: ClaimedExecution) -> Outcome:
     except PolarError as error:
         if drawn(error) is Drawn.CONFIGURATION:
             return Outcome(ProposalState.FAILED, f"Not sent: {error.plain}")
-        return _not_now(parts, claimed.proposal, f"Checking whether it still applies: {error.plain}")
+        return _not_now(services, claimed.proposal, f"Checking whether it still applies: {error.plain}")
     if isinstance(plan, Plan):
-        return await _call_all(parts, claimed, plan)
+        return await _call_all(services, claimed, plan)
     if all(call.state == CallState.PLANNED for call in calls):
         return Outcome(ProposalState.WITHDRAWN, plan.why, detail=plan.detail)
-    if claimed.proposal.undoes is not None:  # what it takes back is undone in part only
+    if claimed.proposal.undo_of_id is not None:  # what it takes back is undone in part only
         return Outcome(ProposalState.FAILED, plan.why, detail=plan.detail)
     # A part was done earlier: "nothing was done" would be a lie.
-    return await _call_all(parts, claimed, Plan([]))
+    return await _call_all(services, claimed, Plan([]))
 
 
-async def _remembered(parts: Parts, proposal: Proposal) -> Plan:
+async def _remembered(services: Services, proposal: Proposal) -> Plan:
     """The plan as it was approved, with nothing read: for a proposal that has no call left to make."""
     approved = [as_polar_call(call) for call in proposal.calls]
     if proposal.rule is None or proposal.event_id is None:
         return Plan(approved)
-    stored = await parts.store.do(get_event, proposal.event_id)
-    rule = await rule_as_it_was(parts, proposal.rule, proposal.rule_version or "")
+    stored = await services.store.do(get_event, proposal.event_id)
+    rule = await rule_as_it_was(services, proposal.rule, proposal.rule_version or "")
     if stored is None or rule is None:
         return Plan(approved)
-    return Plan(approved, rule, scope_of(parse(stored.body), parts.clock()))
+    return Plan(approved, rule, scope_of(parse(stored.body), services.clock()))
 
 
-async def _plan(parts: Parts, proposal: Proposal) -> Plan | _NoLonger:
+async def _plan(services: Services, proposal: Proposal) -> Plan | _NoLonger:
     """The calls to make now, or why it no longer applies. Raises PolarError, EvaluationError."""
     approved = [as_polar_call(call) for call in proposal.calls]
     if proposal.rule is None or proposal.event_id is None:
         # a person proposed it: there is no rule to ask
-        await look_again(parts, [as_polar_call(c) for c in proposal.calls if c.state == CallState.PLANNED])
-        return _NoLonger(_CHANGED_SINCE) if await _overwrites(parts, proposal) else Plan(approved)
-    stored = await parts.store.do(get_event, proposal.event_id)
-    rule = await rule_as_it_was(parts, proposal.rule, proposal.rule_version or "")
+        await look_again(services, [as_polar_call(c) for c in proposal.calls if c.state == CallState.PLANNED])
+        return _NoLonger(_CHANGED_SINCE) if await _overwrites(services, proposal) else Plan(approved)
+    stored = await services.store.do(get_event, proposal.event_id)
+    rule = await rule_as_it_was(services, proposal.rule, proposal.rule_version or "")
     if stored is None or rule is None:
         return _NoLonger("Its event or its rule is no longer here.")
     event = parse(stored.body)
-    names = scope_of(event, parts.clock(), await before(parts, event) if rule.compares() else None)
+    names = scope_of(event, services.clock(), await before(services, event) if rule.compares() else None)
     if rule.then and any(call.state != CallState.PLANNED for call in proposal.calls):
         return Plan(approved, rule, names)  # its first call changed what `still` asks about
-    scope = await Reads(parts.polar, within=_CHECK_WITHIN).fill(rule, names)
+    scope = await Reads(services.polar, within=_CHECK_WITHIN).fill(rule, names)
     items = rule.items(scope)
     scope = scope if items is None else scope.plus(each=items)
     if not rule.holds(scope):
@@ -174,34 +174,34 @@ async def _plan(parts: Parts, proposal: Proposal) -> Plan | _NoLonger:
     return Plan(calls, rule, names)
 
 
-async def _overwrites(parts: Parts, proposal: Proposal) -> bool:
+async def _overwrites(services: Services, proposal: Proposal) -> bool:
     """Whether it takes back what somebody has changed since. Raises PolarError."""
-    if proposal.undoes is None:
+    if proposal.undo_of_id is None:
         return False
-    original = await parts.store.do(get_proposal, proposal.undoes)
-    return original is not None and await changed_since(Reads(parts.polar, within=_CHECK_WITHIN), original)
+    original = await services.store.do(get_proposal, proposal.undo_of_id)
+    return original is not None and await changed_since(Reads(services.polar, within=_CHECK_WITHIN), original)
 
 
 def _not_true(rule: Rule, scope: Scope) -> str | None:
     return None if rule.still is None else f"No longer true: {false_part(rule.still, scope)}"
 
 
-async def _call_all(parts: Parts, claimed: ClaimedExecution, plan: Plan) -> Outcome:
+async def _call_all(services: Services, claimed: ClaimedExecution, plan: Plan) -> Outcome:
     """Make the calls that were approved and that the rule would still make; what is new since is not made."""
     proposal = claimed.proposal
     refusals = [call.error or "" for call in proposal.calls if call.state == CallState.REFUSED]
     answers = [call.answer for call in proposal.calls if call.state == CallState.DONE]
     made: list[_Made] = []
-    for call in await _wanted(parts, claimed, plan):
+    for call in await _wanted(services, claimed, plan):
         if plan.chained and refusals:
             break  # what follows needs what came before
         try:
-            ready = await bound(parts, plan, call, answers, proposal_id=proposal.id, token=claimed.token)
-            done = await _call(parts, claimed, ready)
+            ready = await bound(services, plan, call, answers, proposal_id=proposal.id, token=claimed.token)
+            done = await _call(services, claimed, ready)
         except EvaluationError as error:
             return Outcome(ProposalState.FAILED, f"Done in part; the next call was not sent ({error}).")
         except PolarError as error:
-            outcome = _stops(parts, proposal, error)
+            outcome = _stops(services, proposal, error)
             if outcome is not None:
                 return _after(outcome, answers)
             refusals.append(error.plain)
@@ -219,12 +219,12 @@ async def _call_all(parts: Parts, claimed: ClaimedExecution, plan: Plan) -> Outc
     earlier = sum(call.was_so for call in proposal.calls)
     note = was_so(earlier + sum(one.result is Drawn.ALREADY_DONE for one in made), len(answers))
     last = made[-1].answer if made else None
-    told = await hand_over(parts, proposal, plan, last)
+    told = await hand_over(services, proposal, plan, last)
     unread = None if all(one.kept for one in made) else NO_UNDO
     return Outcome(ProposalState.SUCCEEDED, " ".join(filter(None, [note, told, unread])) or None)
 
 
-async def _wanted(parts: Parts, claimed: ClaimedExecution, plan: Plan) -> list[Call]:
+async def _wanted(services: Services, claimed: ClaimedExecution, plan: Plan) -> list[Call]:
     """The planned calls that are still wanted; the others are skipped, and so is what would follow them."""
     wanted: list[Call] = []
     dropped = False
@@ -233,7 +233,7 @@ async def _wanted(parts: Parts, claimed: ClaimedExecution, plan: Plan) -> list[C
             continue
         dropped = as_polar_call(call) not in plan.calls or (plan.chained and dropped)
         if dropped:
-            await _end(parts, claimed, call, CallState.SKIPPED)
+            await _end(services, claimed, call, CallState.SKIPPED)
         else:
             wanted.append(call)
     return wanted
@@ -246,11 +246,11 @@ def _after(outcome: Outcome, answers: list[Any]) -> Outcome:
     return replace(outcome, reason=outcome.reason.replace("Nothing was done.", "This call was not made."))
 
 
-def _stops(parts: Parts, proposal: Proposal, error: PolarError) -> Outcome | None:
+def _stops(services: Services, proposal: Proposal, error: PolarError) -> Outcome | None:
     """Where a failed call leaves the whole proposal; None when the other calls may go on without it."""
     match drawn(error):
         case Drawn.NOT_SENT:
-            return _not_now(parts, proposal, error.plain)
+            return _not_now(services, proposal, error.plain)
         case Drawn.UNKNOWN:
             return Outcome(ProposalState.UNKNOWN, error.plain)
         case Drawn.CONFIGURATION:
@@ -258,50 +258,50 @@ def _stops(parts: Parts, proposal: Proposal, error: PolarError) -> Outcome | Non
     return None
 
 
-async def _call(parts: Parts, claimed: ClaimedExecution, call: Call) -> _Made | None:
+async def _call(services: Services, claimed: ClaimedExecution, call: Call) -> _Made | None:
     """Make one call: DONE, or ALREADY_DONE; None when it must not be sent.
 
     Raises what Polar's client raises, after noting it.
     """
-    before = await _before(parts, claimed.proposal, call)
-    begun = await parts.store.do(
+    before = await _before(services, claimed.proposal, call)
+    begun = await services.store.do(
         begin_call,
         claimed.proposal.id,
         call.number,
         token=claimed.token,
-        now=parts.clock(),
+        now=services.clock(),
         before=before or None,
-        still=still_of(parts.rules.policy),
+        still=still_of(services.rules.policy),
     )
     if not begun:
         return None
     try:
-        answer = await parts.polar.send(as_polar_call(call))
+        answer = await services.polar.send(as_polar_call(call))
     except PolarError as error:
-        result = await _looked_up(parts, as_polar_call(call), error)
-        await _end(parts, claimed, call, _AFTER[result], error=error)
+        result = await _looked_up(services, as_polar_call(call), error)
+        await _end(services, claimed, call, _AFTER[result], error=error)
         if result is Drawn.ALREADY_DONE:
             return _Made(result)
         raise
-    await _end(parts, claimed, call, CallState.DONE, status=answer.status, answer=excerpt(answer.body))
+    await _end(services, claimed, call, CallState.DONE, status=answer.status, answer=excerpt(answer.body))
     return _Made(Drawn.DONE, answer.body, kept=before is not None)
 
 
-async def _before(parts: Parts, proposal: Proposal, call: Call) -> dict[str, Any] | None:
+async def _before(services: Services, proposal: Proposal, call: Call) -> dict[str, Any] | None:
     """What undoing the call will need; None when it cannot be read. An undo is not itself undone."""
-    if proposal.undoes is not None:
+    if proposal.undo_of_id is not None:
         return {}
-    return await read_before(Reads(parts.polar, within=_CHECK_WITHIN), as_polar_call(call))
+    return await read_before(Reads(services.polar, within=_CHECK_WITHIN), as_polar_call(call))
 
 
-async def _looked_up(parts: Parts, call: PolarCall, error: PolarError) -> Drawn:
+async def _looked_up(services: Services, call: PolarCall, error: PolarError) -> Drawn:
     """What a failed call came to; a refusal that may mean "already done" is believed only after a read."""
     read = look(call, error)
     if read is None:
         return drawn(error)
     found: Any
     try:
-        found = await Reads(parts.polar).answer(read)
+        found = await Reads(services.polar).answer(read)
     except NotFound as gone:
         found = gone
     except PolarError as unread:
@@ -311,7 +311,7 @@ async def _looked_up(parts: Parts, call: PolarCall, error: PolarError) -> Drawn:
 
 
 async def _end(
-    parts: Parts,
+    services: Services,
     claimed: ClaimedExecution,
     call: Call,
     state: CallState,
@@ -320,22 +320,22 @@ async def _end(
     status: int | None = None,
     answer: Any = None,
 ) -> None:
-    await parts.store.do(
+    await services.store.do(
         end_call,
         claimed.proposal.id,
         call.number,
         token=claimed.token,
         state=state,
-        now=parts.clock(),
+        now=services.clock(),
         status=status if error is None else error.status,
         error=None if error is None else error.plain,
         answer=answer,
     )
 
 
-def _not_now(parts: Parts, proposal: Proposal, why: str) -> Outcome:
+def _not_now(services: Services, proposal: Proposal, why: str) -> Outcome:
     """Nothing was sent: try again after a pause, but not for ever."""
-    since = proposal.held_until or proposal.decided_at  # a retry sets the former: it may start now
-    if since is not None and parts.clock() - since > _GIVE_UP_AFTER:
+    since = proposal.cancellable_until or proposal.decided_at  # a retry sets the former: it may start now
+    if since is not None and services.clock() - since > _GIVE_UP_AFTER:
         return Outcome(ProposalState.FAILED, f"Given up after a day. {why}")
     return Outcome(ProposalState.APPROVED, why, again=True)

@@ -15,7 +15,7 @@ from bot.graduation.eligibility import lacks, standard_of
 from bot.graduation.gate import Gate
 from bot.graduation.novelty import Seen
 from bot.graduation.replay import replay
-from bot.services import Parts
+from bot.services import Services
 from bot.ui.graduation_notices import change_notice, duration, money
 from polar.events import Event
 from store.graduation.learn import assess as read_on
@@ -23,12 +23,12 @@ from store.models import NewProposal, PlannedCall, ProposalKind, ProposalState
 from store.models.graduation import (
     PROGRAM,
     CaseHistory,
+    CaseKind,
     Label,
     LastOffer,
-    NewShape,
+    NewCaseKind,
     PastCase,
     Rehearsal,
-    Shape,
 )
 
 BACK = timedelta(days=90)
@@ -53,13 +53,19 @@ class Assessor:
             seen = seen.learn(parameters(calls))
         return seen.to_json() if approved else {}
 
-    def rehearse(self, shape: Shape, past: Sequence[PastCase], secret: bytes, now: datetime) -> Rehearsal:
+    def rehearse(
+        self, case_kind: CaseKind, past: Sequence[PastCase], secret: bytes, now: datetime
+    ) -> Rehearsal:
         """The replay of `python -m bot backtest`, with the kind on from its first case on."""
         # Of the other kinds nothing is known here: that nobody was there for days cannot be told.
         trust = self.policy.graduation.model_copy(update={"dead_man": timedelta.max})
         policy = self.policy.model_copy(update={"graduation": trust})
-        kind = NewShape(shape.hash, shape.family, shape.fields, shape.words, shape.risk)
-        walked = replay(past, {shape.hash: kind}, policy, secret=secret or b"none yet", on=(shape.hash,))
+        kind = NewCaseKind(
+            case_kind.hash, case_kind.family, case_kind.fields, case_kind.words, case_kind.risk
+        )
+        walked = replay(
+            past, {case_kind.hash: kind}, policy, secret=secret or b"none yet", on=(case_kind.hash,)
+        )
         total = report(walked, now - BACK).total
         worst = total.worst
         return Rehearsal(
@@ -70,17 +76,17 @@ class Assessor:
             len(past) if past and total.cases == len(past) >= _MANY else None,
         )
 
-    def lacks(self, shape: Shape, now: datetime) -> list[str]:
-        return lacks(shape, self.policy.graduation, now)
+    def lacks(self, case_kind: CaseKind, now: datetime) -> list[str]:
+        return lacks(case_kind, self.policy.graduation, now)
 
-    def wants_offer(self, shape: Shape, last: LastOffer | None, now: datetime) -> bool:  # noqa: ARG002 - see the protocol
+    def wants_offer(self, case_kind: CaseKind, last: LastOffer | None, now: datetime) -> bool:  # noqa: ARG002 - see the protocol
         """Once for each bar reached; after "keep asking" only when twenty more cases have counted."""
-        if last is None or last.epoch != shape.epoch:
+        if last is None or last.generation != case_kind.generation:
             return True
-        return last.state not in _OPEN and shape.n >= last.n + ASK_AGAIN_AFTER
+        return last.state not in _OPEN and case_kind.n >= last.n + ASK_AGAIN_AFTER
 
-    def offer(self, shape: Shape, rehearsal: Rehearsal, now: datetime) -> NewProposal:
-        change = f"graduation|{shape.hash}|{shape.epoch}|{shape.n}"
+    def offer(self, case_kind: CaseKind, rehearsal: Rehearsal, now: datetime) -> NewProposal:
+        change = f"graduation|{case_kind.hash}|{case_kind.generation}|{case_kind.n}"
         digest = hashlib.sha256(change.encode()).digest()
         return NewProposal(
             id="p" + base64.b32encode(digest).decode().lower()[:12],
@@ -89,43 +95,46 @@ class Assessor:
             rule=None,
             rule_version=None,
             subject=None,
-            title=f"Let this kind of case run on its own: {shape.words}?",
-            because=tuple(self._because(shape, rehearsal)),
-            facts=tuple(self._facts(shape)),
-            risk=shape.risk,
+            title=f"Let this kind of case run on its own: {case_kind.words}?",
+            because=tuple(self._because(case_kind, rehearsal)),
+            facts=tuple(self._facts(case_kind)),
+            risk=case_kind.risk,
             always_asks="it is about trust itself",
             calls=(),
             created_at=now,
             proposer=PROGRAM,
             kind=ProposalKind.GRADUATION,
-            digest=hashlib.sha256(digest).hexdigest()[:16],
+            content_hash=hashlib.sha256(digest).hexdigest()[:16],
             expires_at=now + self.policy.schedule.expire_after,
-            shape=shape.hash,
+            case_kind=case_kind.hash,
         )
 
     def notice(self, change: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
         return change_notice(change)
 
-    def _facts(self, shape: Shape) -> list[tuple[str, str]]:
-        found = score.score(shape.n, shape.k, shape.epoch)
-        since = "" if shape.first_at is None else f" since {shape.first_at:%d %b %Y}"
+    def _facts(self, case_kind: CaseKind) -> list[tuple[str, str]]:
+        found = score.score(case_kind.n, case_kind.k, case_kind.generation)
+        since = "" if case_kind.first_at is None else f" since {case_kind.first_at:%d %b %Y}"
         return [
-            ("Said", f"{shape.n - shape.k} yes, {shape.k} no{since}, {shape.customers} customers"),
+            (
+                "Said",
+                f"{case_kind.n - case_kind.k} yes, {case_kind.k} no{since}, {case_kind.customers} customers",
+            ),
             ("Score", f"{found:.1f}: at least 95 % sure that at least {found:.1f} % would get a yes"),
-            ("Caps", self._caps(shape)),
+            ("Caps", self._caps(case_kind)),
         ]
 
-    def _caps(self, shape: Shape) -> str:
+    def _caps(self, case_kind: CaseKind) -> str:
         caps = self.policy.caps
-        band = shape.fields.get("amount")
+        band = case_kind.fields.get("amount")
         currency = str(band[1]) if band else ""
-        daily = f"{caps.shape_count} cases a day"
+        daily = f"{caps.case_kind_count} cases a day"
         if currency not in caps.action_amount:
             return daily
-        one, day = caps.action_amount[currency], caps.shape_amount.get(currency, 0)
+        one, day = caps.action_amount[currency], caps.case_kind_amount.get(currency, 0)
         return f"{daily}; where money moves {money(one, currency)} a case, {money(day, currency)} a day"
 
-    def _because(self, shape: Shape, past: Rehearsal) -> list[str]:
+    def _because(self, case_kind: CaseKind, past: Rehearsal) -> list[str]:
         saved = duration(past.would * SECONDS_A_CASE)
         sums = [money(total, currency) for currency, total in sorted(past.moved.items())]
         moved = ", ".join(sums) or "no money"
@@ -139,7 +148,7 @@ class Assessor:
             amount, currency, title = past.worst
             about = f" ({money(amount, currency)})" if currency else ""
             said.append(f"The worst of those: {title}{about}")
-        standard = standard_of(shape, self.policy.graduation)
+        standard = standard_of(case_kind, self.policy.graduation)
         floor = 0.0 if standard is None else standard.audit_floor
         said.append(
             f"One in two is still asked at first, later one in {round(1 / floor) if floor else 0}, at random"
@@ -148,21 +157,21 @@ class Assessor:
         return said
 
 
-def gate(parts: Parts, event: Event) -> Gate:
+def gate(services: Services, event: Event) -> Gate:
     """The policy over the proposals of one event."""
-    return Gate(parts.rules.policy, event, parts.polar.environment)
+    return Gate(services.rules.policy, event, services.polar.environment)
 
 
-async def claim(parts: Parts, _limit: int) -> Sequence[None]:
+async def claim(services: Services, _limit: int) -> Sequence[None]:
     """Learn from what the log says since the last look; there are no rows to hand on."""
     more = True
     while more:
-        found = await parts.store.do(read_on, Assessor(parts.rules.policy), parts.clock())
+        found = await services.store.do(read_on, Assessor(services.rules.policy), services.clock())
         more = found.more
         if found.cards:
-            parts.wake("announce")
+            services.wake("announce")
         if found.notices:
-            parts.wake("notices")
+            services.wake("notices")
     return ()
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from bot.config.rate_limits import POST
 from bot.pipeline.upsert import pause_after
-from bot.services import LEASE, Parts, backoff, new_token
+from bot.services import LEASE, Services, backoff, new_token
 from bot.slack.client import SlackError, SlackRateLimited, SlackRefused
 from bot.ui.card import Message
 from store.messages.bundles import anything_waits
@@ -26,44 +26,52 @@ class ClaimedNotice:
     room: bool
 
 
-async def claim(parts: Parts, limit: int) -> list[ClaimedNotice]:
+async def claim(services: Services, limit: int) -> list[ClaimedNotice]:
     """Take messages whose time has come; none while a question waits for its card, which goes first."""
-    pace, now = parts.slack.pace, parts.clock()
-    room = min(limit, pace.free(POST, parts.channel))
-    if not room or not await parts.store.do(notice_is_due, now) or await parts.store.do(anything_waits, now):
+    pace, now = services.slack.pace, services.clock()
+    room = min(limit, pace.free(POST, services.channel))
+    if (
+        not room
+        or not await services.store.do(notice_is_due, now)
+        or await services.store.do(anything_waits, now)
+    ):
         return []
     token = new_token()
-    found = await parts.store.do(claim_notices, token=token, now=now, until=now + LEASE, limit=room)
-    return [ClaimedNotice(one, token, bool(pace.take(POST, parts.channel))) for one in found]
+    found = await services.store.do(claim_notices, token=token, now=now, until=now + LEASE, limit=room)
+    return [ClaimedNotice(one, token, bool(pace.take(POST, services.channel))) for one in found]
 
 
-async def send(parts: Parts, claimed: ClaimedNotice) -> None:
+async def send(services: Services, claimed: ClaimedNotice) -> None:
     """Post one message: in the thread of the card it belongs to, else in the channel."""
     notice = claimed.notice
     message = Message(notice.message["text"], tuple(notice.message["blocks"]))
     thread_ts = notice.message.get("thread_ts") or notice.card_ts
     try:
-        ts = await parts.slack.post(notice.channel or parts.channel, message, thread_ts, room=claimed.room)
+        ts = await services.slack.post(
+            notice.channel or services.channel, message, thread_ts, room=claimed.room
+        )
     except SlackError as error:
-        await _not_taken(parts, claimed, error)
+        await _not_taken(services, claimed, error)
         return
-    await parts.store.do(notice_sent, notice.id, token=claimed.token, ts=ts, at=parts.clock())
+    await services.store.do(notice_sent, notice.id, token=claimed.token, ts=ts, at=services.clock())
 
 
-async def _not_taken(parts: Parts, claimed: ClaimedNotice, error: SlackError) -> None:
+async def _not_taken(services: Services, claimed: ClaimedNotice, error: SlackError) -> None:
     notice, refused = claimed.notice, isinstance(error, SlackRefused)
     if refused and not isinstance(error, SlackRateLimited) and notice.attempts >= _MOST_ATTEMPTS:
         log.error("message %s is given up: %s", notice.id, error)
-        await parts.store.do(
-            notice_sent, notice.id, token=claimed.token, ts=None, at=parts.clock(), note=str(error)
+        await services.store.do(
+            notice_sent, notice.id, token=claimed.token, ts=None, at=services.clock(), note=str(error)
         )
         return
     log.warning("message %s is not sent: %s", notice.id, error)
     pause = pause_after(error)
     waits = pause if isinstance(error, SlackRateLimited) else max(pause, backoff(notice.attempts))
-    await _postpone(parts, claimed, waits, str(error))
+    await _postpone(services, claimed, waits, str(error))
 
 
-async def _postpone(parts: Parts, claimed: ClaimedNotice, pause: timedelta, note: str) -> None:
-    due_at = parts.clock() + pause
-    await parts.store.do(notice_postponed, claimed.notice.id, token=claimed.token, due_at=due_at, note=note)
+async def _postpone(services: Services, claimed: ClaimedNotice, pause: timedelta, note: str) -> None:
+    due_at = services.clock() + pause
+    await services.store.do(
+        notice_postponed, claimed.notice.id, token=claimed.token, due_at=due_at, note=note
+    )

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from bot.services import LEASE, Parts
+from bot.services import LEASE, Services
 from polar.catalog import Call
 from polar.errors import PolarError
 from store.events.polls import claim_poll, keep_polled_until, poll_again, polled_until
@@ -35,60 +35,60 @@ class Feed:
     name: str
     types: frozenset[str]
     every: timedelta
-    look: Callable[[Parts, datetime], Awaitable[bool]]
+    look: Callable[[Services, datetime], Awaitable[bool]]
 
 
-async def claim(parts: Parts, limit: int) -> list[Feed]:
+async def claim(services: Services, limit: int) -> list[Feed]:
     """Take the feeds that are due and that some rule asks for."""
-    now = parts.clock()
-    wanted = [feed for feed in FEEDS if any(parts.rules.for_event(type_) for type_ in feed.types)]
+    now = services.clock()
+    wanted = [feed for feed in FEEDS if any(services.rules.for_event(type_) for type_ in feed.types)]
     times = {"now": now, "until": now + LEASE, "first": now + _AFTER_START}
-    due = [await parts.store.do(claim_poll, feed.name, **times) for feed in wanted[:limit]]
+    due = [await services.store.do(claim_poll, feed.name, **times) for feed in wanted[:limit]]
     return [feed for feed, is_due in zip(wanted, due, strict=False) if is_due]
 
 
-async def poll(parts: Parts, feed: Feed) -> None:
+async def poll(services: Services, feed: Feed) -> None:
     """Look once. What cannot be read now is read at the next turn; nothing is skipped."""
-    started_at = parts.clock()
+    started_at = services.clock()
     try:
-        more = await feed.look(parts, started_at)
+        more = await feed.look(services, started_at)
     except PolarError as error:
         log.warning("%s could not be looked up: %s", feed.name, error)
         more = False
-    await parts.store.do(poll_again, feed.name, started_at if more else started_at + feed.every)
+    await services.store.do(poll_again, feed.name, started_at if more else started_at + feed.every)
 
 
-async def _disputes(parts: Parts, now: datetime) -> bool:
+async def _disputes(services: Services, now: datetime) -> bool:
     """One event for each open dispute and state it has been in."""
     waiting = Call("disputes:list", query={"status": ["needs_response", "early_warning"]})
-    async for dispute in parts.polar.pages(waiting):
+    async for dispute in services.polar.pages(waiting):
         name = f"dispute.{dispute['status']}"
-        await _record(parts, f"poll:dispute:{dispute['id']}:{dispute['status']}", name, dispute, now)
+        await _record(services, f"poll:dispute:{dispute['id']}:{dispute['status']}", name, dispute, now)
     return False
 
 
-async def _failed_deliveries(parts: Parts, now: datetime) -> bool:
+async def _failed_deliveries(services: Services, now: datetime) -> bool:
     """One event for each other endpoint and hour in which it did not take something."""
-    known = await parts.store.do(polled_until, "deliveries")
+    known = await services.store.do(polled_until, "deliveries")
     start = max(known or now - _ATTEMPTS_TAKE - _WINDOW, now - _LOOKS_BACK)
     end = start + _WINDOW
     if end + _ATTEMPTS_TAKE > now:
         return False
-    async for endpoint in parts.polar.pages(Call("webhooks:list_webhook_endpoints")):
+    async for endpoint in services.polar.pages(Call("webhooks:list_webhook_endpoints")):
         if not urlsplit(endpoint["url"]).path.rstrip("/").endswith(_OURS):
-            await _one_endpoint(parts, endpoint, start, end, now)
-    await parts.store.do(keep_polled_until, "deliveries", end)
+            await _one_endpoint(services, endpoint, start, end, now)
+    await services.store.do(keep_polled_until, "deliveries", end)
     return True
 
 
 async def _one_endpoint(
-    parts: Parts, endpoint: Mapping[str, Any], start: datetime, end: datetime, now: datetime
+    services: Services, endpoint: Mapping[str, Any], start: datetime, end: datetime, now: datetime
 ) -> None:
     until = end + _FIRST_ATTEMPT_WITHIN
     query = {"endpoint_id": endpoint["id"], "succeeded": False}
     query |= {"start_timestamp": start.isoformat(), "end_timestamp": until.isoformat()}
     failed: dict[str, dict[str, Any]] = {}
-    async for attempt in parts.polar.pages(Call("webhooks:list_webhook_deliveries", query=query)):
+    async for attempt in services.polar.pages(Call("webhooks:list_webhook_deliveries", query=query)):
         event = attempt["webhook_event"]
         if event.get("succeeded") or event["is_archived"]:
             continue
@@ -99,15 +99,15 @@ async def _one_endpoint(
         data = {"id": endpoint["id"], "host": urlsplit(endpoint["url"]).hostname or "an endpoint"}
         data |= {"since": start.isoformat(), "until": until.isoformat(), "events": list(failed.values())}
         name = f"poll:webhook_delivery:{endpoint['id']}:{start:%Y%m%dT%H%M%S}"
-        await _record(parts, name, "webhook_delivery.failed", data, now)
+        await _record(services, name, "webhook_delivery.failed", data, now)
 
 
-async def _record(parts: Parts, id_: str, type_: str, data: Mapping[str, Any], now: datetime) -> None:
+async def _record(services: Services, id_: str, type_: str, data: Mapping[str, Any], now: datetime) -> None:
     """Store what was found as an event; found before, it changes nothing. It holds true of when we looked."""
     body = json.dumps({"type": type_, "timestamp": now.isoformat(), "data": data}, ensure_ascii=False)
     event = NewEvent(id_, type_, body.encode(errors="replace"), "", sent_at=now, received_at=now)
-    await parts.store.record(event)
-    parts.wake("propose")
+    await services.store.record(event)
+    services.wake("propose")
 
 
 FEEDS = (

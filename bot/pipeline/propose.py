@@ -12,11 +12,11 @@ from bot.proposals.fingerprint import customer_of
 from bot.proposals.reads import Reads
 from bot.proposals.reversals import done_before, notice_outcomes
 from bot.rules import EvaluationError, Rule
-from bot.services import LEASE, Parts, new_token
+from bot.services import LEASE, Services, new_token
 from polar.errors import InvalidCall, PolarError
 from polar.events import Event, parse
 from store.events.events import claim_events, postpone_event
-from store.events.rule_firings import Conclusion, conclude_event, conclude_for_now
+from store.events.rule_matches import Conclusion, conclude_event, conclude_for_now
 from store.models import (
     EventState,
     Sighting,
@@ -41,53 +41,59 @@ class Claimed:
     token: str
 
 
-async def claim(parts: Parts, limit: int) -> list[Claimed]:
+async def claim(services: Services, limit: int) -> list[Claimed]:
     """Take events that wait for the rules; in a flood of webhooks a little later."""
-    await parts.store.calm()
-    token, now = new_token(), parts.clock()
-    found = await parts.store.do(claim_events, token=token, now=now, until=now + LEASE, limit=limit)
+    await services.store.calm()
+    token, now = new_token(), services.clock()
+    found = await services.store.do(claim_events, token=token, now=now, until=now + LEASE, limit=limit)
     return [Claimed(event, token) for event in found]
 
 
-async def propose(parts: Parts, claimed: Claimed) -> None:
+async def propose(services: Services, claimed: Claimed) -> None:
     """Put one event through every rule that listens to it. Raises nothing that a later try would mend."""
     stored, event = claimed.event, parse(claimed.event.body)
-    rules = parts.rules.for_event(event.type)
-    made = await done_before(parts, event, stored.received_at)
+    rules = services.rules.for_event(event.type)
+    made = await done_before(services, event, stored.received_at)
     if not rules and not made:
-        await _finish(parts, claimed, event, event.problem or "no rule listens to it")
+        await _finish(services, claimed, event, event.problem or "no rule listens to it")
         return
     # By the time of the event: it may come hours late, or be put before the rules once more.
     at = max(event.timestamp or stored.received_at, stored.received_at - _LATEST)
     since = min(at, stored.received_at) - WINDOW - LEASE
-    sent = await parts.store.do(calls_sent_since, since)
+    sent = await services.store.do(calls_sent_since, since)
     verdict = judge(event, stored.received_at, sent)
     if verdict.proposal_id is not None:
-        await _finish(parts, claimed, event, f"echo of {verdict.proposal_id}")
+        await _finish(services, claimed, event, f"echo of {verdict.proposal_id}")
     elif verdict.wait:
-        due = parts.clock() + _WHILE_SENDING
-        await parts.store.do(
+        due = services.clock() + _WHILE_SENDING
+        await services.store.do(
             postpone_event, stored.id, token=claimed.token, due_at=due, note="a write is under way"
         )
     else:
-        await notice_outcomes(parts, event, stored, made)
+        await notice_outcomes(services, event, stored, made)
         if rules:
-            await _apply(parts, claimed, event, rules)
+            await _apply(services, claimed, event, rules)
         else:
-            await _finish(parts, claimed, event, event.problem or "no rule listens to it")
+            await _finish(services, claimed, event, event.problem or "no rule listens to it")
 
 
-async def _apply(parts: Parts, claimed: Claimed, event: Event, rules: tuple[Rule, ...]) -> None:
+async def _apply(services: Services, claimed: Claimed, event: Event, rules: tuple[Rule, ...]) -> None:
     looks_back = any(rule.compares() for rule in rules)
-    scope = scope_of(event, parts.clock(), await before(parts, event) if looks_back else None)
-    reads = Reads(parts.polar)
+    scope = scope_of(event, services.clock(), await before(services, event) if looks_back else None)
+    reads = Reads(services.polar)
     spoken: list[Spoken] = []
     failures: list[str] = []
     unread: list[tuple[Rule, PolarError]] = []
     for rule in rules:
         try:
             said = await consider(
-                rule, scope, reads, parts.rules.policy, event=event, stored=claimed.event, now=parts.clock()
+                rule,
+                scope,
+                reads,
+                services.rules.policy,
+                event=event,
+                stored=claimed.event,
+                now=services.clock(),
             )
         except (EvaluationError, InvalidCall) as error:
             failures.append(str(error))
@@ -98,18 +104,18 @@ async def _apply(parts: Parts, claimed: Claimed, event: Event, rules: tuple[Rule
                 unread.append((rule, error))
         else:
             spoken += [said] if said is not None else []
-    if unread and parts.clock() - claimed.event.received_at < GIVE_UP_AFTER:
-        await _later(parts, claimed, event, spoken, unread)
+    if unread and services.clock() - claimed.event.received_at < GIVE_UP_AFTER:
+        await _later(services, claimed, event, spoken, unread)
         return
     failures += [f"given up: rule {rule.name}: {error.plain}" for rule, error in unread]
     if failures:
         log.error("rules failed on event %s: %s", claimed.event.id, "; ".join(failures))
     state = EventState.FAILED if failures else EventState.DONE
     note = "; ".join(failures) or _note(spoken, event)
-    compared = parts.rules.compares(event.type)
-    conclusion = Conclusion(state, note[:1_000], spoken, sighting(event), compared, gate(parts, event))
-    await _conclude(parts, claimed, conclusion)
-    _wake(parts, spoken)
+    compared = services.rules.compares(event.type)
+    conclusion = Conclusion(state, note[:1_000], spoken, sighting(event), compared, gate(services, event))
+    await _conclude(services, claimed, conclusion)
+    _wake(services, spoken)
 
 
 def sighting(event: Event) -> Sighting | None:
@@ -126,18 +132,18 @@ def sighting(event: Event) -> Sighting | None:
 
 
 def _note(spoken: list[Spoken], event: Event) -> str:
-    said = [f"{one.firing.rule}: {one.firing.note or one.firing.state}" for one in spoken]
+    said = [f"{one.rule_match.rule}: {one.rule_match.note or one.rule_match.state}" for one in spoken]
     return "; ".join(said) or event.problem or "nothing to propose"
 
 
-def _wake(parts: Parts, spoken: list[Spoken]) -> None:
+def _wake(services: Services, spoken: list[Spoken]) -> None:
     if any(one.proposal for one in spoken):
-        parts.wake("announce")
-        parts.wake("execute")  # what runs on its own is due at once
+        services.wake("announce")
+        services.wake("execute")  # what runs on its own is due at once
 
 
 async def _later(
-    parts: Parts,
+    services: Services,
     claimed: Claimed,
     event: Event,
     spoken: list[Spoken],
@@ -147,26 +153,28 @@ async def _later(
     why = "; ".join(f"rule {rule.name}: {error.plain}" for rule, error in unread)
     log.warning("event %s waits: %s", claimed.event.id, why)
     pause = max(pause_after(error, claimed.event.attempts) for _, error in unread)
-    due_at = parts.clock() + pause
-    await parts.store.do(
+    due_at = services.clock() + pause
+    await services.store.do(
         conclude_for_now,
         claimed.event.id,
         spoken,
         token=claimed.token,
         due_at=due_at,
         note=why[:1_000],
-        judge=gate(parts, event),
+        judge=gate(services, event),
     )
-    _wake(parts, spoken)
+    _wake(services, spoken)
 
 
-async def _finish(parts: Parts, claimed: Claimed, event: Event, note: str) -> None:
+async def _finish(services: Services, claimed: Claimed, event: Event, note: str) -> None:
     # What no rule asks about may still be what a later event is compared with.
     conclusion = Conclusion(
-        EventState.DONE, note, sighting=sighting(event), compared=parts.rules.compares(event.type)
+        EventState.DONE, note, sighting=sighting(event), compared=services.rules.compares(event.type)
     )
-    await _conclude(parts, claimed, conclusion)
+    await _conclude(services, claimed, conclusion)
 
 
-async def _conclude(parts: Parts, claimed: Claimed, conclusion: Conclusion) -> None:
-    await parts.store.do(conclude_event, claimed.event.id, conclusion, token=claimed.token, now=parts.clock())
+async def _conclude(services: Services, claimed: Claimed, conclusion: Conclusion) -> None:
+    await services.store.do(
+        conclude_event, claimed.event.id, conclusion, token=claimed.token, now=services.clock()
+    )

@@ -3,7 +3,7 @@
 import logging
 
 from bot.proposals.verify_call import _LOOK_AFTER, ClaimedDoubt, examine
-from bot.services import LEASE, Parts, new_token
+from bot.services import LEASE, Services, new_token
 from store.proposals.execution import recover_stranded
 from store.proposals.unknown import claim_unknown
 
@@ -12,24 +12,29 @@ log = logging.getLogger(__name__)
 STRANDED = "The program stopped while Polar was being called."
 
 
-async def recover(parts: Parts) -> None:
+async def recover(services: Services) -> None:
     """Close what is still `executing` though its worker is gone."""
-    count = await parts.store.do(recover_stranded, now=parts.clock(), reason=STRANDED)
+    count = await services.store.do(recover_stranded, now=services.clock(), reason=STRANDED)
     if count:
         log.warning("%s proposals were left running by a worker that died", count)
-        parts.wake("announce")
-        parts.wake("execute")
+        services.wake("announce")
+        services.wake("execute")
 
 
-async def claim(parts: Parts, limit: int) -> list[ClaimedDoubt]:
+async def claim(services: Services, limit: int) -> list[ClaimedDoubt]:
     """Take proposals in doubt whose next look is due."""
-    token, now = new_token(), parts.clock()
-    found = await parts.store.do(
-        claim_unknown, token=token, now=now, until=now + LEASE, limit=limit, most_looks=len(_LOOK_AFTER) + 1
+    token, now = new_token(), services.clock()
+    found = await services.store.do(
+        claim_unknown,
+        token=token,
+        now=now,
+        until=now + LEASE,
+        limit=limit,
+        most_attempts=len(_LOOK_AFTER) + 1,
     )
     return [ClaimedDoubt(proposal, token) for proposal in found]
 
 
-async def look(parts: Parts, claimed: ClaimedDoubt) -> None:
+async def look(services: Services, claimed: ClaimedDoubt) -> None:
     """A look that is due: see `examine`."""
-    await examine(parts, claimed)
+    await examine(services, claimed)

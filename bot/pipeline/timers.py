@@ -12,7 +12,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from bot.approvals.graduation import Trust
 from bot.config.policy import Schedule
-from bot.services import Parts
+from bot.services import Services
 from bot.slack.client import SlackError
 from bot.ui.card import Message
 from bot.ui.digest import Day, digest, escalation, reminder
@@ -33,12 +33,12 @@ _EACH_MINUTE = timedelta(minutes=1)
 _DAY = timedelta(days=1)
 
 Say = Callable[[Sequence[Proposal]], Message]
-Step = Callable[[Parts], Awaitable[None]]
+Step = Callable[[Services], Awaitable[None]]
 
 
 @asynccontextmanager
 async def timers(
-    parts: Parts, more: Mapping[str, tuple[Step, float]], *, speed: float = 1.0
+    services: Services, more: Mapping[str, tuple[Step, float]], *, speed: float = 1.0
 ) -> AsyncIterator[None]:
     """Run every step at its interval until the block ends; what a step needs to know is in the store.
 
@@ -48,7 +48,9 @@ async def timers(
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None}, timezone="UTC"
     )
     for name, (step, seconds) in {**_STEPS, **more}.items():
-        scheduler.add_job(partial(_until_stopped, step, parts), "interval", seconds=seconds / speed, id=name)
+        scheduler.add_job(
+            partial(_until_stopped, step, services), "interval", seconds=seconds / speed, id=name
+        )
     scheduler.start()
     try:
         yield
@@ -56,55 +58,57 @@ async def timers(
         scheduler.shutdown(wait=False)
 
 
-async def _until_stopped(step: Step, parts: Parts) -> None:
+async def _until_stopped(step: Step, services: Services) -> None:
     """Run a step. A stop in its midst is no error, which APScheduler would log it as: all state is stored."""
     with suppress(asyncio.CancelledError):
-        await step(parts)
+        await step(services)
 
 
-async def close_late(parts: Parts) -> None:
+async def close_late(services: Services) -> None:
     """Close what nobody has decided in time; that is no decision, and its card and thread say so."""
-    closed = await parts.store.do(expire, now=parts.clock())
+    closed = await services.store.do(expire, now=services.clock())
     if closed:
         log.info("%s proposals expired undecided", len(closed))
-        parts.wake("announce")
+        services.wake("announce")
 
 
-async def remind(parts: Parts) -> None:
+async def remind(services: Services) -> None:
     """One reminder in the channel for all that waits, again after a while, never in quiet hours."""
-    schedule, now = parts.rules.policy.schedule, parts.clock()
+    schedule, now = services.rules.policy.schedule, services.clock()
     if quiet_until(schedule, now) is not None:
         return
-    waiting = await parts.store.do(
+    waiting = await services.store.do(
         to_remind,
         older_than=now - schedule.remind_after,
         reminded_before=now - schedule.remind_every,
         now=now,
     )
     if waiting:
-        say = partial(reminder, links=await _links(parts, waiting))
-        await _call(parts, "reminder", waiting, say, schedule.remind_every)
+        say = partial(reminder, links=await _links(services, waiting))
+        await _call(services, "reminder", waiting, say, schedule.remind_every)
 
 
-async def escalate(parts: Parts) -> None:
+async def escalate(services: Services) -> None:
     """Call named people for what waits too long, or would end while everybody sleeps."""
-    schedule, now = parts.rules.policy.schedule, parts.clock()
+    schedule, now = services.rules.policy.schedule, services.clock()
     if not schedule.escalate_to:
         return
     over = quiet_until(schedule, now)
     older_than = now - schedule.escalate_after
-    waiting = await parts.store.do(to_escalate, older_than=older_than, deadline_before=over, now=now)
+    waiting = await services.store.do(to_escalate, older_than=older_than, deadline_before=over, now=now)
     if over is not None:  # quiet: only what cannot wait for the morning
         waiting = [one for one in waiting if one.deadline is not None and one.deadline <= over]
     if waiting:
-        say = partial(escalation, people=schedule.escalate_to, links=await _links(parts, waiting))
-        await _call(parts, "escalation", waiting, say, _EACH_MINUTE)
+        say = partial(escalation, people=schedule.escalate_to, links=await _links(services, waiting))
+        await _call(services, "escalation", waiting, say, _EACH_MINUTE)
 
 
-async def _call(parts: Parts, kind: str, waiting: Sequence[Proposal], say: Say, window: timedelta) -> None:
+async def _call(
+    services: Services, kind: str, waiting: Sequence[Proposal], say: Say, window: timedelta
+) -> None:
     stored = partial(_said, say)
-    await parts.store.do(call_people, kind, waiting, stored, parts.clock(), window=window)
-    parts.wake("notices")
+    await services.store.do(call_people, kind, waiting, stored, services.clock(), window=window)
+    services.wake("notices")
 
 
 def _said(say: Say, waiting: Sequence[Proposal]) -> dict[str, Any]:
@@ -115,31 +119,31 @@ def _stored(message: Message) -> dict[str, Any]:
     return {"text": message.text, "blocks": list(message.blocks)}
 
 
-async def _links(parts: Parts, waiting: Sequence[Proposal]) -> Mapping[str, str]:
+async def _links(services: Services, waiting: Sequence[Proposal]) -> Mapping[str, str]:
     """Where the cards are; without Slack's answer the list goes without links."""
     links = {}
     for one in waiting[:_LINKED]:
         if one.card_ts is not None and one.channel is not None:
             try:
-                links[one.id] = await parts.slack.permalink(one.channel, one.card_ts)
+                links[one.id] = await services.slack.permalink(one.channel, one.card_ts)
             except SlackError as error:
                 log.info("no link to the card of %s: %s", one.id, error)
     return links
 
 
-async def morning(parts: Parts) -> None:
+async def morning(services: Services) -> None:
     """Yesterday's numbers, once a day, at the time of day that the policy names."""
-    schedule, now = parts.rules.policy.schedule, parts.clock()
+    schedule, now = services.rules.policy.schedule, services.clock()
     today = now.astimezone(schedule.timezone).date()
     if schedule.digest is None or not _is_morning(schedule, now):
         return
     name = f"digest:{today.isoformat()}"
-    if await parts.store.do(has_notice, name):
+    if await services.store.do(has_notice, name):
         return
-    message = await _digest(parts, today - timedelta(days=1))
+    message = await _digest(services, today - timedelta(days=1))
     if message is not None:
-        await parts.store.do(add_notice, name, kind="digest", message=_stored(message), at=now)
-        parts.wake("notices")
+        await services.store.do(add_notice, name, kind="digest", message=_stored(message), at=now)
+        services.wake("notices")
 
 
 def _is_morning(schedule: Schedule, now: datetime) -> bool:
@@ -150,26 +154,26 @@ def _is_morning(schedule: Schedule, now: datetime) -> bool:
     return due <= local < due + _DIGEST_UNTIL
 
 
-async def _digest(parts: Parts, day: date) -> Message | None:
+async def _digest(services: Services, day: date) -> Message | None:
     """The digest of a day; None when nothing happened and nothing is left over: silence says so too."""
-    start, end = _bounds(parts, day)
-    of_day = await parts.store.do(numbers, start, end)
-    waiting = await parts.store.do(waiting_since, end)
-    ran = receipts_block(await Trust(parts).ran(parts.clock() - _DAY), "digest")
+    start, end = _bounds(services, day)
+    of_day = await services.store.do(numbers, start, end)
+    waiting = await services.store.do(waiting_since, end)
+    ran = receipts_block(await Trust(services).ran(services.clock() - _DAY), "digest")
     if not (of_day.asked or of_day.decided or waiting or ran):
         return None
     chart = []
     for back in reversed(range(_CHART_DAYS)):
         one = day - timedelta(days=back)
-        chart.append(Day(one, await parts.store.do(decided_between, *_bounds(parts, one))))
-    seq, digest_of_log = await parts.store.do(head)
+        chart.append(Day(one, await services.store.do(decided_between, *_bounds(services, one))))
+    seq, digest_of_log = await services.store.do(head)
     more = [] if ran is None else [ran]
     return digest(day, of_day, waiting, chart, more=more, seal=f"{seq} rows, {digest_of_log[:16]}")
 
 
-def _bounds(parts: Parts, day: date) -> tuple[datetime, datetime]:
+def _bounds(services: Services, day: date) -> tuple[datetime, datetime]:
     """From when until when a day lasts where the team is."""
-    zone = parts.rules.policy.schedule.timezone
+    zone = services.rules.policy.schedule.timezone
     return (
         datetime.combine(day, time.min, zone),
         datetime.combine(day + timedelta(days=1), time.min, zone),

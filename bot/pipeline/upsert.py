@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bot.config.rate_limits import POST, UPDATE
-from bot.services import Parts
+from bot.services import Services
 from bot.slack.client import SlackError, SlackNoAnswer, SlackRateLimited, SlackRefused
 from bot.ui.card import Message
 
@@ -35,29 +35,29 @@ class Sheet:
     room: str | None = None
 
 
-async def draw(parts: Parts, sheet: Sheet, message: Message) -> tuple[str, str]:
+async def draw(services: Services, sheet: Sheet, message: Message) -> tuple[str, str]:
     """Bring it up to date; its channel and ts. Raises SlackError."""
-    channel, ts = sheet.channel or parts.channel, sheet.ts
+    channel, ts = sheet.channel or services.channel, sheet.ts
     if ts is None and sheet.sent_at is not None:
         # An earlier try may have posted it: better found than asked twice.
-        ts = await _find(parts, sheet, sheet.sent_at)
+        ts = await _find(services, sheet, sheet.sent_at)
     if ts is not None:
         try:
-            await parts.slack.update(channel, ts, message, room=sheet.room == UPDATE)
+            await services.slack.update(channel, ts, message, room=sheet.room == UPDATE)
         except SlackRefused as error:
             if error.code not in _CARD_LOST:
                 raise
         else:
             return channel, ts
-    ts = await parts.slack.post(parts.channel, message, room=sheet.room == POST)
+    ts = await services.slack.post(services.channel, message, room=sheet.room == POST)
     log.info("posted the card of %s", sheet.identity)
-    return parts.channel, ts
+    return services.channel, ts
 
 
-async def _find(parts: Parts, sheet: Sheet, sent_at: datetime) -> str | None:
+async def _find(services: Services, sheet: Sheet, sent_at: datetime) -> str | None:
     since = sent_at.timestamp() - _CLOCKS_DIFFER
     try:
-        return await parts.slack.find_card(parts.channel, sheet.identity, since, named=sheet.named)
+        return await services.slack.find_card(services.channel, sheet.identity, since, named=sheet.named)
     except SlackRateLimited:
         raise
     except SlackRefused as error:

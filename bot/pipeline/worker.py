@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from bot.pipeline import announce, confirm, delayed, execute, learn, outbox, poll, propose, reconcile
-from bot.services import Parts
+from bot.services import Services
 from store.engine.errors import StoreClosed
 
 log = logging.getLogger(__name__)
@@ -111,9 +111,9 @@ class Worker:
         if lane in self._lanes:
             self._lanes[lane].wake()
 
-    async def run(self, parts: Parts) -> None:
+    async def run(self, services: Services) -> None:
         """Run every lane until cancelled."""
-        self._lanes = {lane.name: lane for lane in [*_lanes(parts), *self._more]}
+        self._lanes = {lane.name: lane for lane in [*_lanes(services), *self._more]}
         for lane in self._lanes.values():
             lane.idle = min(lane.idle, max(lane.idle / self._speed, _SOON))
         async with asyncio.TaskGroup() as group:
@@ -121,25 +121,31 @@ class Worker:
                 group.create_task(lane.run(), name=f"lane {lane.name}")
 
 
-def _lanes(parts: Parts) -> list[Lane[Any]]:
+def _lanes(services: Services) -> list[Lane[Any]]:
     return [
-        Lane("propose", partial(propose.claim, parts), partial(propose.propose, parts), width=32),
+        Lane("propose", partial(propose.claim, services), partial(propose.propose, services), width=32),
         Lane(
-            "ask again", partial(delayed.claim, parts), partial(delayed.ask_again, parts), width=4, idle=5.0
+            "ask again",
+            partial(delayed.claim, services),
+            partial(delayed.ask_again, services),
+            width=4,
+            idle=5.0,
         ),
-        Lane("confirm", partial(confirm.claim, parts), partial(confirm.confirm, parts), width=16),
-        Lane("announce", partial(announce.claim, parts), partial(announce.announce, parts), 32, _SOON),
-        Lane("notices", partial(outbox.claim, parts), partial(outbox.send, parts), 8, _SOON),
-        Lane("execute", partial(execute.claim, parts), partial(execute.execute, parts), width=16),
-        Lane("assess", partial(learn.claim, parts), learn.handle, width=1, idle=2.0),
-        Lane("look", partial(reconcile.claim, parts), partial(reconcile.look, parts), width=4, idle=5.0),
-        Lane("poll", partial(poll.claim, parts), partial(poll.poll, parts), width=2, idle=60.0),
-        Lane("recover", partial(_recover, parts), _nothing, width=1, idle=15.0),
+        Lane("confirm", partial(confirm.claim, services), partial(confirm.confirm, services), width=16),
+        Lane("announce", partial(announce.claim, services), partial(announce.announce, services), 32, _SOON),
+        Lane("notices", partial(outbox.claim, services), partial(outbox.send, services), 8, _SOON),
+        Lane("execute", partial(execute.claim, services), partial(execute.execute, services), width=16),
+        Lane("assess", partial(learn.claim, services), learn.handle, width=1, idle=2.0),
+        Lane(
+            "look", partial(reconcile.claim, services), partial(reconcile.look, services), width=4, idle=5.0
+        ),
+        Lane("poll", partial(poll.claim, services), partial(poll.poll, services), width=2, idle=60.0),
+        Lane("recover", partial(_recover, services), _nothing, width=1, idle=15.0),
     ]
 
 
-async def _recover(parts: Parts, _room: int) -> Sequence[None]:
-    await reconcile.recover(parts)
+async def _recover(services: Services, _room: int) -> Sequence[None]:
+    await reconcile.recover(services)
     return ()
 
 

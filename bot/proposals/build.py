@@ -12,17 +12,17 @@ from bot.proposals.fingerprint import customer_of, digest_of_proposal, money_of
 from bot.proposals.money import money_facts, of_order, with_money
 from bot.proposals.reads import Reads
 from bot.rules import Draft, Rule, Scope, always_asks
-from bot.services import Parts, backoff
+from bot.services import Services, backoff
 from polar.catalog import operations
 from polar.errors import NotFound, PolarError
 from polar.events import Event, Subject, parse
 from polar.text.summaries import facts, summarise
 from store.events.events import event_before
 from store.models import (
-    Firing,
-    FiringState,
     NewProposal,
     PlannedCall,
+    RuleMatch,
+    RuleMatchState,
     Spoken,
     StoredEvent,
 )
@@ -34,11 +34,11 @@ _SET_UP_AGAIN = timedelta(hours=1)
 GIVE_UP_AFTER = timedelta(days=2)
 
 
-async def before(parts: Parts, event: Event) -> dict[str, Any] | None:
+async def before(services: Services, event: Event) -> dict[str, Any] | None:
     """The data of the event before this one about the same subject, or None."""
     if event.subject is None or event.timestamp is None:
         return None
-    found = await parts.store.do(event_before, subject_of(event.subject), event.timestamp)
+    found = await services.store.do(event_before, subject_of(event.subject), event.timestamp)
     return None if found is None else parse(found.body).data
 
 
@@ -66,20 +66,23 @@ async def consider(
     if not rule.fires(scope):
         return None
     change = rule.change(scope) or fact_key(event, stored)
-    firing = Firing(change, rule.name, rule.version, stored.id, FiringState.PROPOSED, fired_at=now)
+    rule_match = RuleMatch(
+        change, rule.name, rule.version, stored.id, RuleMatchState.PROPOSED, matched_at=now
+    )
     if rule.wait:
         due_at = (event.timestamp or stored.received_at) + rule.wait
         if due_at > now:
             return Spoken(
-                _changed(firing, FiringState.WAITING, f"waits until {due_at:%d %b %H:%M} UTC", due_at), None
+                _changed(rule_match, RuleMatchState.WAITING, f"waits until {due_at:%d %b %H:%M} UTC", due_at),
+                None,
             )
     try:
         draft = await question(rule, scope, reads, fresh=_is_fresh(rule, event, now))
     except NotFound:
-        return Spoken(_changed(firing, FiringState.SILENT, "Polar no longer has what it reads"), None)
+        return Spoken(_changed(rule_match, RuleMatchState.SILENT, "Polar no longer has what it reads"), None)
     if draft is None:
-        return Spoken(_changed(firing, FiringState.SILENT, "nothing left to do"), None)
-    return Spoken(firing, new_proposal(rule, policy, firing, draft, event=event, now=now))
+        return Spoken(_changed(rule_match, RuleMatchState.SILENT, "nothing left to do"), None)
+    return Spoken(rule_match, new_proposal(rule, policy, rule_match, draft, event=event, now=now))
 
 
 async def question(rule: Rule, scope: Scope, reads: Reads, *, fresh: bool) -> Draft | None:
@@ -118,27 +121,29 @@ def _is_fresh(rule: Rule, event: Event, now: datetime) -> bool:
     return event.timestamp is not None and now - event.timestamp < rule.fresh
 
 
-def _changed(firing: Firing, state: FiringState, note: str, due_at: datetime | None = None) -> Firing:
-    return replace(firing, state=state, note=note, due_at=due_at)
+def _changed(
+    rule_match: RuleMatch, state: RuleMatchState, note: str, due_at: datetime | None = None
+) -> RuleMatch:
+    return replace(rule_match, state=state, note=note, due_at=due_at)
 
 
 def new_proposal(
-    rule: Rule, policy: Policy, firing: Firing, draft: Draft, *, event: Event, now: datetime
+    rule: Rule, policy: Policy, rule_match: RuleMatch, draft: Draft, *, event: Event, now: datetime
 ) -> NewProposal:
     """A draft as a proposal. Its id follows from the change and the rule: made twice, it is the same one."""
     effects = [operations()[call.operation].describe(call) for call in draft.calls]
     risks = [effect.risk.value for effect in effects]
-    digest = hashlib.sha256(f"{firing.fact_key}|{firing.rule}".encode()).digest()
+    digest = hashlib.sha256(f"{rule_match.fact_key}|{rule_match.rule}".encode()).digest()
     amount, currency = money_of(draft.calls, event.data)
     customer_id, customer = customer_of(event)
     expires_at = ends(now, rule.expire or policy.schedule.expire_after, draft.deadline)
     told = [(fact.label, fact.value) for fact in facts(event)]
     proposal = NewProposal(
         id="p" + base64.b32encode(digest).decode().lower()[:12],
-        fact_key=firing.fact_key,
-        event_id=firing.event_id,
-        rule=firing.rule,
-        rule_version=firing.rule_version,
+        fact_key=rule_match.fact_key,
+        event_id=rule_match.event_id,
+        rule=rule_match.rule,
+        rule_version=rule_match.rule_version,
         subject=None if event.subject is None else subject_of(event.subject),
         title=draft.title,
         because=draft.because or (summarise(event),),
@@ -155,4 +160,4 @@ def new_proposal(
         customer=customer,
         reads=draft.reads,
     )
-    return replace(proposal, digest=digest_of_proposal(proposal))
+    return replace(proposal, content_hash=digest_of_proposal(proposal))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bot.rules import EvaluationError, Rule, Scope, resolve
-from bot.services import Parts
+from bot.services import Services
 from bot.slack.client import SlackError
 from bot.ui.ephemeral import handed
 from polar.catalog import Call as PolarCall
@@ -40,7 +40,7 @@ class Plan:
 
 
 async def bound(
-    parts: Parts, plan: Plan, call: Call, answers: Sequence[Any], *, proposal_id: str, token: str
+    services: Services, plan: Plan, call: Call, answers: Sequence[Any], *, proposal_id: str, token: str
 ) -> Call:
     """A call with what the answers before it give, stored as it will be sent. Raises EvaluationError."""
     if plan.rule is None or not plan.chained:
@@ -53,11 +53,11 @@ async def bound(
     if (path, query, body) == (call.path, call.query, call.body):
         return call
     to = PlannedCall(call.operation, path, query, body)
-    await parts.store.do(bind_call, proposal_id, call.number, token=token, to=to)
+    await services.store.do(bind_call, proposal_id, call.number, token=token, to=to)
     return replace(call, path=path, query=query, body=body)
 
 
-async def hand_over(parts: Parts, proposal: Proposal, plan: Plan, answer: Any) -> str | None:
+async def hand_over(services: Services, proposal: Proposal, plan: Plan, answer: Any) -> str | None:
     """Whisper what the answer holds for whoever approved, and to nobody else; why not, if it did not work.
 
     It is not stored: if this process dies in between, the link is gone.
@@ -68,7 +68,7 @@ async def hand_over(parts: Parts, proposal: Proposal, plan: Plan, answer: Any) -
         return _NOT_SHOWN
     try:
         text = handed(_told(plan, answer))
-        await parts.slack.whisper(proposal.channel or parts.channel, proposal.decided_by, text)
+        await services.slack.whisper(proposal.channel or services.channel, proposal.decided_by, text)
     except (EvaluationError, SlackError) as error:
         log.warning("what Polar answered to %s was not handed over: %s", proposal.id, error)
         return _NOT_SHOWN

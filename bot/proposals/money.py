@@ -7,7 +7,7 @@ from typing import Any
 
 from bot.config.policy import Policy
 from bot.proposals.reads import Reads
-from bot.services import Parts
+from bot.services import Services
 from polar.catalog import Call
 from polar.errors import MissingScope
 from polar.text.money import format_money
@@ -163,12 +163,12 @@ def with_money(facts: Sequence[Fact], money: Sequence[Fact]) -> tuple[Fact, ...]
     return (*money, *(fact for fact in facts if fact[0] not in _LABELS))
 
 
-async def today(parts: Parts, proposal: Proposal) -> tuple[Fact, ...]:
+async def today(services: Services, proposal: Proposal) -> tuple[Fact, ...]:
     """For the card of a refund: what we have refunded today (in the policy's time zone) of the day's cap."""
     if proposal.currency is None or all(call.operation != _REFUND for call in proposal.calls):
         return ()
-    policy = parts.rules.policy
-    spent = await parts.store.do(refunds_since, midnight(parts.clock(), policy))
+    policy = services.rules.policy
+    spent = await services.store.do(refunds_since, midnight(services.clock(), policy))
     return today_lines(spent, proposal.currency, policy)
 
 

@@ -12,13 +12,13 @@ from bot.proposals.rule_versions import rule_as_it_was
 from bot.proposals.undo import as_polar_call
 from bot.rules import EvaluationError, Rule, Scope
 from bot.rules.false_part import false_part
-from bot.services import Parts
+from bot.services import Services
 from polar.catalog import Call, operations
 from polar.catalog import Call as PolarCall
 from polar.errors import InvalidCall, MissingScope, NotFound, PolarError
 from polar.events import Event, parse
 from store.events.events import get_event
-from store.models import Firing, FiringState, NewProposal, PlannedCall, Proposal, ProposalKind
+from store.models import NewProposal, PlannedCall, Proposal, ProposalKind, RuleMatch, RuleMatchState
 
 log = logging.getLogger(__name__)
 
@@ -36,16 +36,16 @@ class NoLonger:
 
 # None: it is as shown, or that cannot be told now; right before the call it is looked at once more.
 Found = NewProposal | NoLonger | None
-Look = Callable[[Parts, Proposal], Awaitable[Found]]
+Look = Callable[[Services, Proposal], Awaitable[Found]]
 
 
-async def as_shown(parts: Parts, proposal: Proposal) -> Found:
+async def as_shown(services: Services, proposal: Proposal) -> Found:
     """What a proposal would ask now: None when that is what its card shows. Raises StoreError.
 
     While Polar is away, or the set-up is wrong, the decision counts: nothing is called without another look.
     """
     try:
-        return await LOOKS[proposal.kind](parts, proposal)
+        return await LOOKS[proposal.kind](services, proposal)
     except NotFound as error:
         return NoLonger(f"Read again at the tap: {error.plain}")
     except (EvaluationError, InvalidCall, PolarError) as error:
@@ -53,37 +53,39 @@ async def as_shown(parts: Parts, proposal: Proposal) -> Found:
         return None
 
 
-async def _calls(parts: Parts, proposal: Proposal) -> Found:
+async def _calls(services: Services, proposal: Proposal) -> Found:
     if proposal.rule is None or proposal.event_id is None:
-        await look_again(parts, [as_polar_call(call) for call in proposal.calls])
-        return await _with_facts(parts, proposal)
-    stored = await parts.store.do(get_event, proposal.event_id)
-    rule = await rule_as_it_was(parts, proposal.rule, proposal.rule_version or "")
+        await look_again(services, [as_polar_call(call) for call in proposal.calls])
+        return await _with_facts(services, proposal)
+    stored = await services.store.do(get_event, proposal.event_id)
+    rule = await rule_as_it_was(services, proposal.rule, proposal.rule_version or "")
     if stored is None or rule is None:
         return NoLonger("Its event or its rule is no longer here.")
     if not rule.reads:
-        return await _with_facts(parts, proposal)
-    return await _asked_again(parts, proposal, rule, parse(stored.body))
+        return await _with_facts(services, proposal)
+    return await _asked_again(services, proposal, rule, parse(stored.body))
 
 
-async def _asked_again(parts: Parts, proposal: Proposal, rule: Rule, event: Event) -> Found:
+async def _asked_again(services: Services, proposal: Proposal, rule: Rule, event: Event) -> Found:
     """The rule's question, with everything read anew. Raises PolarError, EvaluationError."""
-    names = scope_of(event, parts.clock(), await before(parts, event) if rule.compares() else None)
-    scope = await Reads(parts.polar, within=_WITHIN).fill(rule, names)
+    names = scope_of(event, services.clock(), await before(services, event) if rule.compares() else None)
+    scope = await Reads(services.polar, within=_WITHIN).fill(rule, names)
     items = rule.items(scope)
     scope = scope if items is None else scope.plus(each=items)
     if not rule.holds(scope):
         return NoLonger(_NO_LONGER, _not_true(rule, scope))
     if proposal.edited_by is not None:
-        return await _with_facts(parts, proposal)  # the rule has a say in whether, not in what
+        return await _with_facts(services, proposal)  # the rule has a say in whether, not in what
     # As of when it was made: that time has passed is no change.
     draft = rule.draft(scope.plus(now=proposal.created_at), items)
     if not draft.calls:
         return NoLonger("Read again at the tap: there is nothing left to do.")
-    firing = Firing(proposal.fact_key, rule.name, rule.version, proposal.event_id or "", FiringState.PROPOSED)
-    policy, at = parts.rules.policy, proposal.created_at
-    new = new_proposal(rule, policy, firing, draft, event=event, now=at)
-    return await _compared(parts, proposal, replace(new, calls=_in_order(proposal.calls, new.calls)))
+    rule_match = RuleMatch(
+        proposal.fact_key, rule.name, rule.version, proposal.event_id or "", RuleMatchState.PROPOSED
+    )
+    policy, at = services.rules.policy, proposal.created_at
+    new = new_proposal(rule, policy, rule_match, draft, event=event, now=at)
+    return await _compared(services, proposal, replace(new, calls=_in_order(proposal.calls, new.calls)))
 
 
 def _not_true(rule: Rule, scope: Scope) -> str | None:
@@ -101,32 +103,32 @@ def _planned(call: PlannedCall) -> PlannedCall:
     return PlannedCall(call.operation, call.path, call.query, call.body)
 
 
-async def _with_facts(parts: Parts, proposal: Proposal) -> Found:
+async def _with_facts(services: Services, proposal: Proposal) -> Found:
     """The same question, its facts read anew."""
     names = NewProposal.__slots__
     new = NewProposal(**{name: getattr(proposal, name) for name in names if name != "calls"}, calls=())
-    return await _compared(parts, proposal, replace(new, calls=tuple(map(_planned, proposal.calls))))
+    return await _compared(services, proposal, replace(new, calls=tuple(map(_planned, proposal.calls))))
 
 
-async def _compared(parts: Parts, proposal: Proposal, new: NewProposal) -> Found:
+async def _compared(services: Services, proposal: Proposal, new: NewProposal) -> Found:
     calls = [as_polar_call(call) for call in new.calls]
-    new = replace(new, facts=await _facts(parts, proposal, calls))
-    new = replace(new, digest=digest_of_proposal(new))
-    return None if new.digest == _digest(proposal) else new
+    new = replace(new, facts=await _facts(services, proposal, calls))
+    new = replace(new, content_hash=digest_of_proposal(new))
+    return None if new.content_hash == _digest(proposal) else new
 
 
-async def _facts(parts: Parts, proposal: Proposal, calls: Sequence[PolarCall]) -> tuple[Fact, ...]:
+async def _facts(services: Services, proposal: Proposal, calls: Sequence[PolarCall]) -> tuple[Fact, ...]:
     """The facts the card would show now; only what money comes to may have changed. Raises PolarError."""
-    money = await money_facts(Reads(parts.polar, within=_WITHIN), calls)
+    money = await money_facts(Reads(services.polar, within=_WITHIN), calls)
     return with_money(proposal.facts, money)
 
 
 def _digest(proposal: Proposal) -> str:
     calls = [as_polar_call(call) for call in proposal.calls]
-    return proposal.digest or digest_of(proposal.title, proposal.because, proposal.facts, calls)
+    return proposal.content_hash or digest_of(proposal.title, proposal.because, proposal.facts, calls)
 
 
-async def _nothing_to_read(parts: Parts, proposal: Proposal) -> Found:  # noqa: ARG001 - a Look's signature
+async def _nothing_to_read(services: Services, proposal: Proposal) -> Found:  # noqa: ARG001 - a Look's signature
     return None
 
 
@@ -136,7 +138,7 @@ LOOKS: Mapping[ProposalKind, Look] = {
 }
 
 
-async def look_again(parts: Parts, calls: Sequence[Call]) -> None:
+async def look_again(services: Services, calls: Sequence[Call]) -> None:
     """Read the object that each call's path names, where one read shows it. Raises PolarError: NotFound, …
 
     A list proves nothing by being empty, so it is not asked; nor is a read that our token may not make.
@@ -146,6 +148,6 @@ async def look_again(parts: Parts, calls: Sequence[Call]) -> None:
         if read is None or not read.path:
             continue
         try:
-            await parts.polar.read(read)
+            await services.polar.read(read)
         except MissingScope as error:
             log.info("cannot look before %s: %s", call.operation, error.plain)

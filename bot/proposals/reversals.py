@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bot.proposals.fingerprint import customer_of
-from bot.services import Parts
+from bot.services import Services
 from polar.catalog import Call as PolarCall
 from polar.catalog import operations
 from polar.events import Event
@@ -22,26 +22,28 @@ _DISPUTED_WITHIN = timedelta(days=180)
 _REFUNDS = ("refund.created", "order.refunded")
 
 
-async def done_before(parts: Parts, event: Event, received_at: datetime) -> Sequence[Done]:
+async def done_before(services: Services, event: Event, received_at: datetime) -> Sequence[Done]:
     """What was done about an event's customer in the outcome window before it; on its own, long before."""
     customer_id, _ = customer_of(event)
     if customer_id is None:
         return ()
-    at, window = event.timestamp or received_at, parts.rules.policy.graduation.outcome_window
+    at, window = event.timestamp or received_at, services.rules.policy.graduation.outcome_window
     alone_since = at - max(window, _DISPUTED_WITHIN)
-    return await parts.store.do(done_for_customer, customer_id, at - window, alone_since)
+    return await services.store.do(done_for_customer, customer_id, at - window, alone_since)
 
 
-async def notice_outcomes(parts: Parts, event: Event, stored: StoredEvent, made: Sequence[Done]) -> None:
+async def notice_outcomes(
+    services: Services, event: Event, stored: StoredEvent, made: Sequence[Done]
+) -> None:
     """Keep what an event that nobody here caused shows about what was done before it."""
     at = event.timestamp or stored.received_at
     for done in made:
         kind = shown(event, done, at)
-        if kind is not None and await parts.store.do(
-            add_outcome, Outcome(done.proposal_id, kind, stored.id, at), parts.clock()
+        if kind is not None and await services.store.do(
+            add_outcome, Outcome(done.proposal_id, kind, stored.id, at), services.clock()
         ):
             log.warning("%s shows that %s was %s", event.type, done.proposal_id, kind)
-            parts.wake("assess")
+            services.wake("assess")
 
 
 def shown(event: Event, done: Done, at: datetime) -> OutcomeKind | None:

@@ -129,4 +129,4 @@ def can_undo(proposal: Proposal) -> bool:
     What takes something back is not itself taken back: whoever wants that proposes it anew.
     """
     stands = proposal.state == ProposalState.SUCCEEDED and proposal.kind == ProposalKind.CALLS
-    return stands and proposal.undoes is None and proposal.undone_by is None and bool(inverses(proposal))
+    return stands and proposal.undo_of_id is None and proposal.undo_id is None and bool(inverses(proposal))

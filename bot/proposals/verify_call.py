@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from bot.proposals.undo import as_polar_call
-from bot.services import Parts
+from bot.services import Services
 from polar.catalog import operations
 from polar.errors import PolarError
 from store.models import Call, CallState, Proposal
@@ -41,7 +41,7 @@ class Seen(StrEnum):
     UNREADABLE = "unreadable"  # no read of Polar's shows it
 
 
-async def examine(parts: Parts, claimed: ClaimedDoubt) -> Seen:
+async def examine(services: Services, claimed: ClaimedDoubt) -> Seen:
     """Read whether the unanswered calls were done. Found done closes the case; otherwise a person is asked.
 
     Nothing is sent again here, whatever is found: a write that shows no trace may still be on its way.
@@ -51,42 +51,44 @@ async def examine(parts: Parts, claimed: ClaimedDoubt) -> Seen:
     for call in proposal.calls:
         if call.state != CallState.UNKNOWN:
             continue
-        of_this = await _seen(parts, call)
+        of_this = await _seen(services, call)
         if of_this is not Seen.DONE:
             seen = of_this
             continue
-        await parts.store.do(
+        await services.store.do(
             end_call,
             proposal.id,
             call.number,
             token=claimed.token,
             state=CallState.DONE,
-            now=parts.clock(),
+            now=services.clock(),
             answer=call.answer,
         )
-    closed = await parts.store.do(
+    closed = await services.store.do(
         find_done,
         proposal.id,
         token=claimed.token,
-        now=parts.clock(),
+        now=services.clock(),
         reason="There was no answer, but Polar shows that it was done.",
     )
     if closed:
-        parts.wake("announce")
-        parts.wake("execute")  # calls that were never sent go on
+        services.wake("announce")
+        services.wake("execute")  # calls that were never sent go on
         return seen
-    pause = _LOOK_AFTER[min(proposal.looks, len(_LOOK_AFTER)) - 1]
-    await parts.store.do(postpone_unknown, proposal.id, token=claimed.token, due_at=parts.clock() + pause)
+    pause = _LOOK_AFTER[min(proposal.verify_attempts, len(_LOOK_AFTER)) - 1]
+    await services.store.do(
+        postpone_unknown, proposal.id, token=claimed.token, due_at=services.clock() + pause
+    )
     return seen
 
 
-async def _seen(parts: Parts, call: Call) -> Seen:
+async def _seen(services: Services, call: Call) -> Seen:
     polar_call = as_polar_call(call)
     read = operations()[call.operation].describe(polar_call).verify_call(polar_call)
     if read is None:
         return Seen.UNREADABLE
     try:
-        found = (await parts.polar.read(read, within=_LOOK_WITHIN)).body
+        found = (await services.polar.read(read, within=_LOOK_WITHIN)).body
     except PolarError as error:
         log.info("cannot look whether %s was done: %s", call.operation, error)
         return Seen.UNREAD

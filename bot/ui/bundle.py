@@ -58,7 +58,7 @@ def bundle_card(bundle: Bundle, *, deciders: str, now: datetime, reasons: Sequen
 
     `reasons` is why any of it was declined.
     """
-    tag = f"{bundle.id}.{bundle.version}"  # Slack wants new block ids with each update
+    tag = f"{bundle.id}.{bundle.row_version}"  # Slack wants new block ids with each update
     if not bundle.members:
         return Message(_EMPTY, (rich(f"title.{tag}", line(glue(_EMPTY))),), _metadata(bundle))
     blocks: list[Block] = [
@@ -138,7 +138,7 @@ def progress(members: Iterable[Proposal]) -> str | None:
 
 
 def _deciding(proposal: Proposal) -> bool:
-    return proposal.state == _S.PENDING and proposal.deciding_by is not None
+    return proposal.state == _S.PENDING and proposal.approval_checking_by is not None
 
 
 def _status(bundle: Bundle, reasons: Sequence[str]) -> list[Element]:
@@ -172,7 +172,9 @@ def _small_print(bundle: Bundle, deciders: str) -> list[str]:
 
 def _buttons(bundle: Bundle, now: datetime, reasons: Sequence[str]) -> Block | None:
     waits = any(p.state == _S.PENDING and not _deciding(p) for p in bundle.members)
-    held = any(p.state == _S.APPROVED and p.held_until and now < p.held_until for p in bundle.members)
+    held = any(
+        p.state == _S.APPROVED and p.cancellable_until and now < p.cancellable_until for p in bundle.members
+    )
     offered = (
         (waits and not one_by_one(bundle.key), APPROVE_ALL, "Approve all", "primary"),
         (waits and not held, DECLINE_ALL, "Decline all", "danger"),
@@ -183,7 +185,7 @@ def _buttons(bundle: Bundle, now: datetime, reasons: Sequence[str]) -> Block | N
     declined = [p for p in bundle.members if p.state == _S.DECLINED]
     if declined and not waits and not reasons:
         elements.append(reasons_select(declined[0], bundle.id))
-    tag = f"{bundle.id}.{bundle.version}"
+    tag = f"{bundle.id}.{bundle.row_version}"
     return {"type": "actions", "block_id": f"decide.{tag}", "elements": elements} if elements else None
 
 

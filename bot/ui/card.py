@@ -87,7 +87,7 @@ def visible(blocks: object) -> int:
 
 
 def _blocks(p: Proposal, view: CardView, squeeze: int) -> list[Block]:
-    tag = f"{p.id}.{p.version}"  # Slack wants new block ids with each update
+    tag = f"{p.id}.{p.row_version}"  # Slack wants new block ids with each update
     long, value = _LONG // squeeze, 120 // squeeze
     blocks = [rich(f"title.{tag}", line(words(p.title, long, bold=True)))]
     stands = status(p, view, long)
@@ -169,7 +169,7 @@ def thread_line(proposal: Proposal, change: Transition) -> Message | None:
     """The line for the card's thread about one change; None for one the card itself shows well enough."""
     if change.to not in _TOLD:
         return None
-    tag = f"{proposal.id}.{change.version}"
+    tag = f"{proposal.id}.{change.row_version}"
     back = taken_back_by(change.reason) if change.to == ProposalState.WITHDRAWN else None
     if back:
         text = "Undone in time. Nothing was done."

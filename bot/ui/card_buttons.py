@@ -50,24 +50,28 @@ _UNDO_AGAIN = frozenset({ProposalState.DECLINED, ProposalState.EXPIRED, Proposal
 
 def actions(p: Proposal, view: CardView) -> Block | None:
     """The row of buttons; None while nothing can be tapped: it is being decided, or it runs."""
-    deciding = p.state == ProposalState.PENDING and p.deciding_by is not None
+    deciding = p.state == ProposalState.PENDING and p.approval_checking_by is not None
     if deciding or p.state == ProposalState.EXECUTING:
         return None
     elements = [_button(p, button) for button in _buttons(p, view)]
     if p.state == ProposalState.DECLINED and not view.reasons:
         elements.append(reason_select(p))
     elements.append(_menu(p, _menu_of(p)))
-    return {"type": "actions", "block_id": f"decide.{p.id}.{p.version}", "elements": elements}
+    return {"type": "actions", "block_id": f"decide.{p.id}.{p.row_version}", "elements": elements}
 
 
 def is_held(p: Proposal, view: CardView) -> bool:
     """Whether it is approved and waits out its hold."""
-    return p.state == ProposalState.APPROVED and p.held_until is not None and view.now < p.held_until
+    return (
+        p.state == ProposalState.APPROVED
+        and p.cancellable_until is not None
+        and view.now < p.cancellable_until
+    )
 
 
 def can_be_taken_back(p: Proposal, view: CardView) -> bool:
     """Whether it is approved, waits for something, and nothing of it was sent."""
-    waits = is_held(p, view) or p.on_hold_by is not None or p.note is not None
+    waits = is_held(p, view) or p.held_by is not None or p.note is not None
     unsent = all(call.state == CallState.PLANNED for call in p.calls)
     return p.state == ProposalState.APPROVED and waits and unsent
 
@@ -81,9 +85,9 @@ def can_be_undone(p: Proposal, view: CardView) -> bool:
 def _buttons(p: Proposal, view: CardView) -> tuple[_Button, ...]:
     match p.state:
         case ProposalState.PENDING if p.kind == ProposalKind.GRADUATION:
-            return _TURN_ON[1:] if p.on_hold_by else _TURN_ON
+            return _TURN_ON[1:] if p.held_by else _TURN_ON
         case ProposalState.PENDING:
-            return (_DECLINE,) if p.on_hold_by else (_APPROVE, _DECLINE)
+            return (_DECLINE,) if p.held_by else (_APPROVE, _DECLINE)
         case ProposalState.FAILED:
             return (_Button(RETRY, "Retry", "primary"),)
         case ProposalState.UNKNOWN:
@@ -100,8 +104,8 @@ def _menu_of(p: Proposal) -> Iterable[str]:
 
 
 def _value(p: Proposal) -> str:
-    """The id and the edition the person saw: nothing else is believed."""
-    return f"{p.id}:{p.edition}"
+    """The id and the revision the person saw: nothing else is believed."""
+    return f"{p.id}:{p.revision}"
 
 
 def _button(p: Proposal, button: _Button) -> Element:

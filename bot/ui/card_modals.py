@@ -20,7 +20,7 @@ _LONGEST_TEXT = 1_000
 def form(
     callback: str, title: str, proposal: Proposal, blocks: Sequence[Block], submit: str
 ) -> dict[str, Any]:
-    """A modal about one proposal. It carries the id and the edition that was looked at, nothing else."""
+    """A modal about one proposal. It carries the id and the revision that was looked at, nothing else."""
     about = rich(f"about.{proposal.id}", line(words(proposal.title, 300, bold=True)))
     return {
         "type": "modal",
@@ -28,7 +28,7 @@ def form(
         "title": plain(title, 24),
         "submit": plain(submit, 24),
         "close": plain("Cancel", 24),
-        "private_metadata": f"{proposal.id}:{proposal.edition}",
+        "private_metadata": f"{proposal.id}:{proposal.revision}",
         "blocks": [about, *blocks],
     }
 

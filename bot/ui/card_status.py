@@ -62,9 +62,9 @@ def prefix(p: Proposal, view: CardView) -> str:
 
 
 def _pending_prefix(p: Proposal, view: CardView) -> str:
-    if p.deciding_by:
+    if p.approval_checking_by:
         return "Deciding: "
-    if p.on_hold_by:
+    if p.held_by:
         return "On hold: "
     if view.needs_two and view.approvals:
         return "One more yes: "
@@ -85,11 +85,11 @@ def _waiting(p: Proposal, view: CardView) -> list[list[Element]]:
     if view.needs_two and view.approvals:
         first = [emoji("ballot_box_with_check"), glue(" "), *_people(view.approvals)]
         said.append([*first, glue(" said yes. It takes two: one more person has to approve.")])
-    if p.deciding_by:
-        said.append([emoji("hourglass_flowing_sand"), glue(" Deciding… "), person(p.deciding_by),
+    if p.approval_checking_by:
+        said.append([emoji("hourglass_flowing_sand"), glue(" Deciding… "), person(p.approval_checking_by),
                      glue(" said yes; Polar is asked whether anything has changed.")])  # fmt: skip
-    if p.on_hold_by:
-        said.append([emoji("pushpin"), glue(" On hold by "), person(p.on_hold_by),
+    if p.held_by:
+        said.append([emoji("pushpin"), glue(" On hold by "), person(p.held_by),
                      glue(f".{release}")])  # fmt: skip
     if p.assignee:
         said.append([emoji("point_right"), glue(" Assigned to "), person(p.assignee), glue(".")])
@@ -120,18 +120,18 @@ def _by(p: Proposal, view: CardView, verb: str) -> list[Element]:
 
 def _approved(p: Proposal, view: CardView, limit: int) -> list[Element]:
     start = [emoji("hourglass_flowing_sand"), glue(" "), *_by(p, view, "Approved")]
-    if p.on_hold_by:
+    if p.held_by:
         return [
             *start,
             glue("\nOn hold by "),
-            person(p.on_hold_by),
+            person(p.held_by),
             glue(": it does not run until released."),
         ]
-    if p.held_until is not None and is_held(p, view):
+    if p.cancellable_until is not None and is_held(p, view):
         return [
             *start,
             glue("\nRuns "),
-            to_the_second(p.held_until),
+            to_the_second(p.cancellable_until),
             glue(". Until then Undo takes it back."),
         ]
     if p.note:

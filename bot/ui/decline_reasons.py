@@ -61,9 +61,9 @@ def presets(proposal: Proposal) -> Mapping[str, str]:
 
 
 def reason_select(proposal: Proposal) -> Element:
-    """The select of a declined card. The value of an option is `ID:EDITION:KEY`."""
+    """The select of a declined card. The value of an option is `ID:REVISION:KEY`."""
     offered = [*presets(proposal).items(), (OTHER, "Other…")]
-    return _select(REASON, f"{proposal.id}:{proposal.edition}", offered)
+    return _select(REASON, f"{proposal.id}:{proposal.revision}", offered)
 
 
 def reasons_select(proposal: Proposal, bundle_id: str) -> Element:

@@ -12,14 +12,14 @@ from bot.ui.effects import risk_words
 from bot.ui.policy_verdict import gate_rows
 from bot.ui.text import Block, Element, bullets, glue, labelled, line, person, rich, told, when, words
 from polar import redaction
-from store.models import PlannedCall, Proposal, ProposalState, RemarkKind
-from store.models.details import Dossier, Edition, Remark
+from store.models import CommentKind, PlannedCall, Proposal, ProposalState
+from store.models.details import Comment, Dossier, Revision
 
 DETAILS, BACK, NEXT = "details", "details.back", "details.next"  # action ids
 CALLBACK = "details"
 _PAGE_BLOCKS = 24
 _PAGE_TEXT = 9_000  # characters: more is a long way down on a phone
-_MOST_SAID = 60  # remarks and lines of the trail that are shown, the newest
+_MOST_SAID = 60  # comments and lines of the trail that are shown, the newest
 _STATES: Mapping[ProposalState, str] = {
     ProposalState.PENDING: "waits for a decision",
     ProposalState.APPROVED: "approved",
@@ -31,10 +31,10 @@ _STATES: Mapping[ProposalState, str] = {
     ProposalState.FAILED: "refused by Polar",
     ProposalState.UNKNOWN: "without an answer",
 }
-_KINDS: Mapping[RemarkKind, str] = {
-    RemarkKind.REASON: "why declined",
-    RemarkKind.THREAD: "in the thread",
-    RemarkKind.ACT: "did",
+_KINDS: Mapping[CommentKind, str] = {
+    CommentKind.REASON: "why declined",
+    CommentKind.THREAD: "in the thread",
+    CommentKind.ACT: "did",
 }
 
 
@@ -117,7 +117,7 @@ def _question(found: Dossier) -> list[Element]:
     p = found.proposal
     rows = [("State", _STATES[p.state]), ("Does", does(p)), ("Risk", risk_words(p))]
     rows += [("Always asks", p.always_asks)] if p.always_asks else []
-    rows += [("Edition", f"{p.edition}, version {p.version}"), ("Id", p.id)]
+    rows += [("Revision", f"{p.revision}, version {p.row_version}"), ("Id", p.id)]
     times = [
         (label, at)
         for label, at in (
@@ -146,7 +146,7 @@ def _who(p: Proposal) -> list[Element]:
         for label, actor in (
             ("Proposed by", p.proposer),
             ("Assigned to", p.assignee),
-            ("On hold by", p.on_hold_by),
+            ("On hold by", p.held_by),
             ("Edited by", p.edited_by),
             ("Decided by", p.decided_by),
         )
@@ -280,7 +280,7 @@ def _decisions(found: Dossier) -> list[Element]:
             when(one.at),
             glue(f"  {one.verdict} by "),
             person(one.actor),
-            glue(f", edition {one.edition}, via {clean(one.via, 20)}"),
+            glue(f", revision {one.revision}, via {clean(one.via, 20)}"),
             *([glue(": "), words(one.reason, 300)] if one.reason else []),
         )
         for one in found.decisions
@@ -288,26 +288,26 @@ def _decisions(found: Dossier) -> list[Element]:
     return [{"type": "rich_text_list", "style": "bullet", "elements": rows}] if rows else []
 
 
-def _remarks(found: Dossier) -> list[Element]:
-    rows = [_remark(one) for one in found.remarks[-_MOST_SAID:]]
+def _comments(found: Dossier) -> list[Element]:
+    rows = [_comment(one) for one in found.comments[-_MOST_SAID:]]
     listed = [rows[at : at + 15] for at in range(0, len(rows), 15)]
     return [{"type": "rich_text_list", "style": "bullet", "elements": part} for part in listed]
 
 
-def _remark(one: Remark) -> Element:
+def _comment(one: Comment) -> Element:
     return line(
         when(one.at), glue("  "), person(one.author), glue(f" ({_KINDS[one.kind]}): "), *told(one.text, 500)
     )
 
 
-def _editions(found: Dossier) -> list[Element]:
-    return [part for one in found.editions for part in _edition(one)]
+def _revisions(found: Dossier) -> list[Element]:
+    return [part for one in found.revisions for part in _revision(one)]
 
 
-def _edition(one: Edition) -> list[Element]:
+def _revision(one: Revision) -> list[Element]:
     head = line(
-        glue(f"Edition {one.edition}, until "), when(one.ended_at), glue(" – changed by "),
-        person(one.ended_by), glue(":\n"), words(one.title, 300),
+        glue(f"Revision {one.revision}, until "), when(one.superseded_at), glue(" – changed by "),
+        person(one.superseded_by), glue(":\n"), words(one.title, 300),
     )  # fmt: skip
     calls = [PlannedCall(c["operation"], c["path"], c["query"], c["body"]) for c in one.calls[:5]]
     return [head, *(part for call in calls for part in code(pretty(_shown(call))))]
@@ -320,19 +320,19 @@ def _score(found: Dossier) -> list[Element]:
 
 _SECTIONS: tuple[tuple[str, Callable[[Dossier], list[Element]]], ...] = (
     ("The question", _question),
-    ("What changed since the edition before", _changes),
+    ("What changed since the revision before", _changes),
     ("No longer true", _no_longer),
     ("Because", _evidence),
     ("Facts", _facts),
     ("What is sent to Polar", _sent),
-    ("What was said and done", _remarks),
+    ("What was said and done", _comments),
     ("Decisions", _decisions),
     ("Trail", _trail),
     ("This customer", _customer),
     ("Score and why", _score),
     ("Rule", _rule),
     ("What was read of Polar", _reads),
-    ("Earlier editions", _editions),
+    ("Earlier revisions", _revisions),
     ("What Polar last told of it", _latest),
     ("The webhook", _payload),
 )

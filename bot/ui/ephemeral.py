@@ -88,9 +88,9 @@ def already_decided(proposal: Proposal, by: str | None = None) -> Whisper:
 
 def approved(proposal: Proposal) -> Whisper:
     """An approval counts; for whoever does not look at the card."""
-    if proposal.held_until is None:
+    if proposal.cancellable_until is None:
         return "Approved. It runs now; its card shows what comes of it."
-    return f"Approved. It runs at {proposal.held_until:%H:%M:%S} UTC; until then it can be undone."
+    return f"Approved. It runs at {proposal.cancellable_until:%H:%M:%S} UTC; until then it can be undone."
 
 
 def too_late_to_undo(proposal: Proposal) -> Whisper:
@@ -107,7 +107,7 @@ def withdrawn(why: str) -> Whisper:
 
 def on_hold(proposal: Proposal) -> Whisper:
     """A person said that nobody approves or runs this now."""
-    by = f" by <@{proposal.on_hold_by}>" if _is_user(proposal.on_hold_by) else ""
+    by = f" by <@{proposal.held_by}>" if _is_user(proposal.held_by) else ""
     next_ = "Mention me with “release” in its thread, and it goes on."
     return f"This is on hold{by}. Nothing was changed. {next_}"
 

@@ -7,7 +7,7 @@ from typing import Any
 from bot.sanitize import clean
 from bot.ui.text import Block, bullets, emoji, escape, glue, line, rich, words
 from polar.text.money import format_money
-from store.models import ShapeState
+from store.models import CaseKindState
 
 DEMOTION, PAUSE, TURNED_ON = "demotion", "breaker", "graduation"
 
@@ -26,35 +26,38 @@ def duration(seconds: int) -> str:
 def change_notice(change: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
     """The message about a change of trust, by its row in the log; None when nobody needs to be told.
 
-    `change` holds `shape`, `words`, `from`, `to`, `cause`, `epoch` and `new_epoch`: whether trust was lost.
+    `change` holds `case_kind`, `words`, `from`, `to`, `cause`, `generation` and `new_generation`: whether
+    trust was lost.
     """
-    before, after = ShapeState(change["from"]), ShapeState(change["to"])
+    before, after = CaseKindState(change["from"]), CaseKindState(change["to"])
     if before == after:
         return None
     kind, sign, said, next_ = _SAID[after]
-    if after == ShapeState.ASKING and not change.get("new_epoch", True):
+    if after == CaseKindState.ASKING and not change.get("new_generation", True):
         next_ = "Every such case asks a person again. What it has earned stays"
     cause = clean(str(change["cause"]), 300)
     text = f"{said}: {clean(str(change['words']), 300)}. Why: {cause}."
     body = line(emoji(sign), glue(" "), words(f"{said}: ", 100, bold=True), words(str(change["words"]), 400))
-    block = rich(f"trust.{change['shape'][:12]}.{change['epoch']}", body, bullets([f"Why: {cause}", next_]))
+    block = rich(
+        f"trust.{change['case_kind'][:12]}.{change['generation']}", body, bullets([f"Why: {cause}", next_])
+    )
     return kind, {"text": escape(clean(text, 500)), "blocks": [block]}
 
 
-_SAID: Mapping[ShapeState, tuple[str, str, str, str]] = {
-    ShapeState.ASKING: (
+_SAID: Mapping[CaseKindState, tuple[str, str, str, str]] = {
+    CaseKindState.ASKING: (
         DEMOTION,
         "rotating_light",
         "No longer runs on its own",
         "Every such case asks a person again. Trust is earned anew, to a higher bar",
     ),
-    ShapeState.PAUSED: (
+    CaseKindState.PAUSED: (
         PAUSE,
         "double_vertical_bar",
         "Paused",
         "Every such case asks a person until somebody turns it on again in /polar trust",
     ),
-    ShapeState.GRADUATED: (
+    CaseKindState.GRADUATED: (
         TURNED_ON,
         "white_check_mark",
         "Runs on its own now",

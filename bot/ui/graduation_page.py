@@ -9,7 +9,7 @@ from bot.ui.graduation_notices import money
 from bot.ui.lists import Pages, turn
 from bot.ui.message import Message
 from bot.ui.text import Block, Element, context, escape, glue, line, person, rich, when, words
-from store.models import ShapeState
+from store.models import CaseKindState
 
 TURN_ON, TURN_OFF, PLOT = "trust.turn_on", "trust.turn_off", "trust.plot"
 PAGE = 6  # kinds on one page: each takes two blocks of Slack's fifty, and a reader's patience
@@ -21,8 +21,9 @@ _WORDS = 300
 class KindLine:
     """One kind of case in words: `score` its score or why it always asks, `stands` what it does now.
 
-    `button` is what may be tapped: TURN_ON, TURN_OFF or nothing; `below`: turning it on would be by decree.
-    `audits` are (agreed, all) over all epochs; `bound` is the highest bad rate they leave possible, None
+    `button` is what may be tapped: TURN_ON, TURN_OFF or nothing; `below`: turning it on would be by
+    manual_override.
+    `audits` are (agreed, all) over all generations; `bound` is the highest bad rate they leave possible, None
     without an audit.
     `fell` is when it last lost its trust and why.
     """
@@ -31,8 +32,8 @@ class KindLine:
     words: str
     risk: str
     score: str
-    state: ShapeState
-    decree: bool
+    state: CaseKindState
+    manual_override: bool
     audits: tuple[int, int]
     bound: float | None
     left: str
@@ -103,9 +104,11 @@ def _fell(kind: KindLine, start: str) -> list[Element]:
 
 def _stands(kind: KindLine) -> list[Element]:
     said = {
-        ShapeState.ASKING: "Asks each time",
-        ShapeState.PAUSED: "Paused, asks until it is turned on again",
-        ShapeState.GRADUATED: "Runs on its own, by decree, no bound" if kind.decree else "Runs on its own",
+        CaseKindState.ASKING: "Asks each time",
+        CaseKindState.PAUSED: "Paused, asks until it is turned on again",
+        CaseKindState.GRADUATED: "Runs on its own, by manual override, no bound"
+        if kind.manual_override
+        else "Runs on its own",
     }[kind.state]
     if kind.changed_at is None:
         return [words(said)]
@@ -137,10 +140,15 @@ def _button(action_id: str, label: str, value: str) -> Element:
 def _by_decree(kind: KindLine) -> Element:
     """The question before a kind is turned on that has not earned it."""
     said = (
-        f"By decree, no bound: {clean(kind.score, 150)}. Its score does not vouch for it. "
+        f"By manual override, no bound: {clean(kind.score, 150)}. Its score does not vouch for it. "
         "The caps hold, and one in two cases is still asked at first."
     )
-    plain = {"title": "Turn on by decree?", "text": said, "confirm": "Turn on", "deny": "Keep asking"}
+    plain = {
+        "title": "Turn on by manual override?",
+        "text": said,
+        "confirm": "Turn on",
+        "deny": "Keep asking",
+    }
     return {
         "confirm": {
             name: {"type": "plain_text", "text": text[:300], "emoji": False} for name, text in plain.items()

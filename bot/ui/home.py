@@ -145,7 +145,7 @@ def _next(home: Home, links: Mapping[str, str]) -> list[Block]:
     p = home.next_up
     return [
         _header("home.next.head", "Decide next"),
-        *content(home.next_card.blocks, f"home.card.{p.id}.{p.version}"),
+        *content(home.next_card.blocks, f"home.card.{p.id}.{p.row_version}"),
         _buttons(p, links.get(p.id)),
     ]
 
@@ -154,7 +154,7 @@ def _buttons(p: Proposal, link: str | None) -> Block:
     def button(action_id: str, label: str, style: str) -> Element:
         shown = {"type": "button", "action_id": action_id, "text": _plain(label), "style": style}
         return shown | {
-            "value": f"{p.id}:{p.edition}",
+            "value": f"{p.id}:{p.revision}",
             "accessibility_label": clean(f"{label}: {p.title}", 75),
         }
 
@@ -162,7 +162,7 @@ def _buttons(p: Proposal, link: str | None) -> Block:
     elements = [button(APPROVE, "Approve", "primary"), button(DECLINE, "Decline", "danger")]
     return {
         "type": "actions",
-        "block_id": f"home.decide.{p.id}.{p.version}",
+        "block_id": f"home.decide.{p.id}.{p.row_version}",
         "elements": [*elements, *([open_it] if link else [])],
     }
 

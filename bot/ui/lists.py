@@ -160,8 +160,8 @@ def _open_for(p: Proposal, now: datetime) -> list[Element]:
     parts = [[glue(f"{over} "), when(due)]] if due else [[glue("since "), when(p.created_at)]]
     if p.snoozed_until is not None and p.snoozed_until > now:
         parts.append([glue("snoozed until "), when(p.snoozed_until)])
-    if p.on_hold_by:
-        parts.append([glue("held by "), person(p.on_hold_by)])
+    if p.held_by:
+        parts.append([glue("held by "), person(p.held_by)])
     if p.assignee:
         parts.append([glue("for "), person(p.assignee)])
     return [element for n, part in enumerate(parts) for element in ([glue(" · ")] if n else []) + part]

@@ -48,7 +48,7 @@ def _moved(gate: Gate) -> str:
 
 def _spent(gate: Gate) -> str:
     """What of each cap was used up when it was judged."""
-    named = (("customer", "for this customer"), ("shape", "of this kind today"), ("day", "in all today"))
+    named = (("customer", "for this customer"), ("case_kind", "of this kind today"), ("day", "in all today"))
     return ", ".join(f"{gate['spent'][key][0]:,} of {gate['caps'][key][0]:,} {whose}" for key, whose in named)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from bot.rules import Origin, RuleSet, silent_reasons
 from bot.ui.rules_page import RuleLine
 from polar.catalog import event_types
-from store.models import FiringState, RuleActivity
+from store.models import RuleActivity, RuleMatchState
 
 _NOTHING = RuleActivity({}, None)
 _SWITCHED_OFF = "Every rule for it is switched off."
@@ -29,10 +29,10 @@ def _line(
         events,
         origin.value,
         fired=done.fired,
-        carded=done.counts.get(FiringState.PROPOSED, 0),
-        waiting=done.counts.get(FiringState.WAITING, 0),
-        silent=done.counts.get(FiringState.SILENT, 0),
-        last_fired_at=done.last_fired_at,
+        carded=done.counts.get(RuleMatchState.PROPOSED, 0),
+        waiting=done.counts.get(RuleMatchState.WAITING, 0),
+        silent=done.counts.get(RuleMatchState.SILENT, 0),
+        last_matched_at=done.last_matched_at,
     )
 
 

@@ -24,7 +24,7 @@ class RuleLine:
     carded: int = 0
     waiting: int = 0
     silent: int = 0
-    last_fired_at: datetime | None = None
+    last_matched_at: datetime | None = None
 
 
 def rules_message(rules: Sequence[RuleLine], reasons: Sequence[tuple[str, str]], page: int = 1) -> Message:
@@ -58,7 +58,7 @@ def _rule(one: RuleLine) -> list[Element]:
         )
         if count
     ]
-    last = [glue("; last "), when(one.last_fired_at)] if one.last_fired_at else []
+    last = [glue("; last "), when(one.last_matched_at)] if one.last_matched_at else []
     times = "once" if one.fired == 1 else f"{one.fired} times"
     return [*heading, glue(f"\nFired {times}: {', '.join(came)}"), *last, glue(".")]
 

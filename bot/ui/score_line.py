@@ -9,11 +9,11 @@ from bot.graduation import score
 from bot.graduation.blinding import BLIND
 from bot.graduation.eligibility import lacks, standard_of
 from bot.ui.graduation_notices import audit_line
-from store.models import Mode, Proposal, ProposalState, ShapeState
-from store.models.graduation import Shape
+from store.models import CaseKindState, Mode, Proposal, ProposalState
+from store.models.graduation import CaseKind
 
 
-def score_line(proposal: Proposal, shape: Shape | None, trust: Trust, now: datetime) -> str | None:
+def score_line(proposal: Proposal, case_kind: CaseKind | None, trust: Trust, now: datetime) -> str | None:
     """`score 91.8 · 50 yes 0 no · 35 more to 95`, or why it always asks; None when there is nothing to say.
 
     Where the score is reached, what else is lacking is named. An audit reads like any other card of a kind
@@ -21,26 +21,26 @@ def score_line(proposal: Proposal, shape: Shape | None, trust: Trust, now: datet
     """
     gate: Mapping[str, Any] = proposal.gate or {}
     why = str(gate.get("why", ""))
-    if why.startswith("always asks") or shape is None:
+    if why.startswith("always asks") or case_kind is None:
         return why or None
-    standard = standard_of(shape, trust)
+    standard = standard_of(case_kind, trust)
     if standard is None:
         return None
-    said = score.words(shape.n, shape.k, shape.epoch, standard.target)
+    said = score.words(case_kind.n, case_kind.k, case_kind.generation, standard.target)
     if proposal.mode == Mode.AUTO:
         return f"ran on its own · {said}"
-    if shape.state == ShapeState.GRADUATED:
+    if case_kind.state == CaseKindState.GRADUATED:
         return f"{said} · most of this kind run on their own"
-    reached = score.reached(shape.n, shape.k, shape.epoch, standard.limit)
-    lacking = lacks(shape, trust, now) if reached else []
+    reached = score.reached(case_kind.n, case_kind.k, case_kind.generation, standard.limit)
+    lacking = lacks(case_kind, trust, now) if reached else []
     return f"{said} · not yet: {'; '.join(lacking)}" if lacking else said
 
 
-def audited(proposal: Proposal, shape: Shape | None) -> str | None:
+def audited(proposal: Proposal, case_kind: CaseKind | None) -> str | None:
     """`audit: agreed, 31/31` once an audit is answered; None for every other card, and before the tap."""
-    if proposal.mode != Mode.AUDIT or proposal.state in BLIND or shape is None:
+    if proposal.mode != Mode.AUDIT or proposal.state in BLIND or case_kind is None:
         return None
     bad = proposal.state == ProposalState.DECLINED or proposal.edited_by is not None
-    if bad:  # its epoch is over, and its audits with it
+    if bad:  # its generation is over, and its audits with it
         return audit_line(bad=True, agreed=0, audits=1)
-    return audit_line(bad=False, agreed=shape.audits_agreed, audits=shape.audits)
+    return audit_line(bad=False, agreed=case_kind.audits_agreed, audits=case_kind.audits)

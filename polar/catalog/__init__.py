@@ -10,7 +10,7 @@ from typing import Any
 from polar.catalog.effects import Effect, Inverse, Repeat, Risk, Variant
 from polar.catalog.event_fields import FieldTree, event_fields, event_types
 from polar.catalog.operation import Body, Call, Operation, Parameter, UnknownOperation, operations
-from polar.catalog.schema import Shape
+from polar.catalog.schema import Schema
 from polar.catalog.validation import UNKNOWN, closest, problems
 
 __all__ = [
@@ -24,7 +24,7 @@ __all__ = [
     "Parameter",
     "Repeat",
     "Risk",
-    "Shape",
+    "Schema",
     "UnknownOperation",
     "Variant",
     "check_call",
@@ -153,7 +153,7 @@ def _printed_body(body: Body) -> dict[str, Any]:
     }
 
 
-def _printed_shape(shape: Shape) -> dict[str, Any]:
+def _printed_shape(shape: Schema) -> dict[str, Any]:
     return {"type": shape.type, "format": shape.format, "enum": list(shape.enum), "nullable": shape.nullable}
 
 

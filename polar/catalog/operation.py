@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from polar.catalog.effects import Effect, Inverse, Repeat, Risk, Row, effect_of, table
-from polar.catalog.schema import Shape, contract
+from polar.catalog.schema import Schema, contract
 
 ACRONYMS = frozenset({"ID", "Id", "CSV"})
 # The first of these that may call gives the reason why an organization token may not.
@@ -58,7 +58,7 @@ class Parameter:
 
     name: str
     where: Literal["path", "query"]
-    shape: Shape
+    shape: Schema
     required: bool = False
     multiple: bool = False
     style: str = ""
@@ -69,12 +69,12 @@ class Parameter:
 class Body:
     """What an operation takes as its body."""
 
-    shape: Shape
+    shape: Schema
     required: bool
     media: str = "application/json"
 
     @property
-    def variants(self) -> tuple[Shape, ...]:
+    def variants(self) -> tuple[Schema, ...]:
         """The alternatives, one if there is no choice; `shape.discriminator` may tell them apart."""
         return self.shape.options
 
@@ -257,7 +257,7 @@ def _operation(
         path=facts["path"],
         summary=facts["summary"],
         parameters=tuple(_parameter(one) for one in facts.get("parameters", ())),
-        body=Body(Shape.of(body["schema"]), body["required"], body.get("media", "application/json"))
+        body=Body(Schema.of(body["schema"]), body["required"], body.get("media", "application/json"))
         if body
         else None,
         scopes=tuple(facts["scopes"]),
@@ -286,7 +286,7 @@ def _parameter(facts: Mapping[str, Any]) -> Parameter:
     return Parameter(
         facts["name"],
         facts["in"],
-        Shape.of(facts["schema"]),
+        Schema.of(facts["schema"]),
         facts.get("required", False),
         facts.get("multiple", False),
         facts.get("style", ""),

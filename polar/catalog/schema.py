@@ -16,14 +16,14 @@ def contract() -> Mapping[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class Schema:
     """One pruned schema. Its parts are made when asked for: most never are, and some hold themselves."""
 
     facts: Mapping[str, Any] = field(repr=False)
     name: str = ""  # of the schema in Polar's document, "" when it has none
 
     @classmethod
-    def of(cls, facts: Mapping[str, Any]) -> "Shape":
+    def of(cls, facts: Mapping[str, Any]) -> "Schema":
         """Follows `$ref`; what stands beside the reference (nullable, deprecated) holds too."""
         name = ""
         while "$ref" in facts:
@@ -58,38 +58,38 @@ class Shape:
         return bool(self.facts.get("deprecated"))
 
     @property
-    def fields(self) -> dict[str, "Shape"]:
+    def fields(self) -> dict[str, "Schema"]:
         """The named members of an object."""
-        return {name: Shape.of(facts) for name, facts in self.facts.get("properties", {}).items()}
+        return {name: Schema.of(facts) for name, facts in self.facts.get("properties", {}).items()}
 
     @property
     def required(self) -> frozenset[str]:
         return frozenset(self.facts.get("required", ()))
 
     @property
-    def values(self) -> "Shape | None":
+    def values(self) -> "Schema | None":
         """What the members of a free-form object are (metadata, amounts); None when the names are fixed."""
         extra = self.facts.get("additionalProperties", "properties" not in self.facts)
         if extra is False:
             return None
-        return Shape.of(extra if isinstance(extra, dict) else {})
+        return Schema.of(extra if isinstance(extra, dict) else {})
 
     @property
-    def keys(self) -> "Shape | None":
+    def keys(self) -> "Schema | None":
         """What the names in a free-form object may be."""
         names = self.facts.get("propertyNames")
-        return Shape.of({"type": "string", **names}) if names else None
+        return Schema.of({"type": "string", **names}) if names else None
 
     @property
-    def items(self) -> "Shape":
-        return Shape.of(self.facts.get("items", {}))
+    def items(self) -> "Schema":
+        return Schema.of(self.facts.get("items", {}))
 
     @property
-    def options(self) -> tuple["Shape", ...]:
+    def options(self) -> tuple["Schema", ...]:
         """The alternatives of a union, unions among them taken apart; of anything else, itself."""
         if self.type != "union":
             return (self,)
-        return tuple(option for facts in self.facts["anyOf"] for option in Shape.of(facts).options)
+        return tuple(option for facts in self.facts["anyOf"] for option in Schema.of(facts).options)
 
     @property
     def discriminator(self) -> str | None:

@@ -8,7 +8,7 @@ from datetime import date, datetime
 from enum import Enum
 from typing import Any, Final
 
-from polar.catalog.schema import Shape
+from polar.catalog.schema import Schema
 
 
 class Unknown(Enum):
@@ -95,7 +95,7 @@ SIZE_BOUNDS: dict[str, tuple[tuple[str, bool, str], ...]] = {
 }
 
 
-def expected(shape: Shape) -> str:
+def expected(shape: Schema) -> str:
     """What a shape asks for, in words: "one of granted, revoked, disabled", "a whole number"."""
     if shape.type == "union":
         return " or ".join(dict.fromkeys(expected(option) for option in shape.options))
@@ -120,7 +120,7 @@ def closest(name: str, known: Collection[str]) -> str:
     return ""
 
 
-def problems(shape: Shape, value: Any, where: str) -> list[str]:
+def problems(shape: Schema, value: Any, where: str) -> list[str]:
     """What is wrong with a value, one sentence each; nothing when it fits.
 
     `where` names it ("body.seats"). The value itself is never repeated: it may be a customer's.
@@ -142,7 +142,7 @@ def problems(shape: Shape, value: Any, where: str) -> list[str]:
     return found
 
 
-def _fits(shape: Shape, value: Any) -> bool:
+def _fits(shape: Schema, value: Any) -> bool:
     if not JSON_TYPES.get(shape.type, lambda _: False)(value):
         return False
     if shape.enum and value not in shape.enum:
@@ -151,7 +151,7 @@ def _fits(shape: Shape, value: Any) -> bool:
     return check is None or not isinstance(value, str) or bool(check[0](value))
 
 
-def _bounds(shape: Shape, value: Any, where: str) -> list[str]:
+def _bounds(shape: Schema, value: Any, where: str) -> list[str]:
     found = []
     for fact, beyond, words in SIZE_BOUNDS.get(shape.type, ()):
         bound = shape.facts.get(fact)
@@ -165,7 +165,7 @@ def _bounds(shape: Shape, value: Any, where: str) -> list[str]:
 
 
 def object_problems(
-    shape: Shape, value: Mapping[Any, Any], where: str, elsewhere: Collection[str] = ()
+    shape: Schema, value: Mapping[Any, Any], where: str, elsewhere: Collection[str] = ()
 ) -> list[str]:
     """As `problems`, for the members of an object; `elsewhere` are the names that other variants have."""
     fields, found = shape.fields, []
@@ -188,7 +188,7 @@ def _shown(name: Any) -> str:
     return text if text == str(name) else f"{text}..."
 
 
-def _member(shape: Shape, member: Shape, name: str, value: Any, where: str) -> list[str]:
+def _member(shape: Schema, member: Schema, name: str, value: Any, where: str) -> list[str]:
     # polar.md 2.1: with an organization token Polar answers 422 to an optional organization_id
     if name == "organization_id" and name not in shape.required:
         return [f"`{where}` must be left out: the token already says which organization"]
@@ -196,7 +196,7 @@ def _member(shape: Shape, member: Shape, name: str, value: Any, where: str) -> l
 
 
 def _unknown(
-    shape: Shape, name: str, value: Mapping[Any, Any], where: str, elsewhere: Collection[str]
+    shape: Schema, name: str, value: Mapping[Any, Any], where: str, elsewhere: Collection[str]
 ) -> str:
     if name in elsewhere:
         others = ", ".join(f"`{other}`" for other in value if other in shape.fields and other != name)
@@ -208,7 +208,7 @@ def _unknown(
     return f"`{where}` has no `{name}`{closest(name, shape.fields.keys() | set(elsewhere))}"
 
 
-def _union(shape: Shape, value: Any, where: str) -> list[str]:
+def _union(shape: Schema, value: Any, where: str) -> list[str]:
     """None of the alternatives fits: the problems of the one that was probably meant."""
     fitting = [option for option in shape.options if JSON_TYPES.get(option.type, lambda _: False)(value)]
     if not fitting:
@@ -221,7 +221,7 @@ def _union(shape: Shape, value: Any, where: str) -> list[str]:
     return min(tried, key=len)
 
 
-def _objects(shape: Shape, options: list[Shape], value: Mapping[Any, Any], where: str) -> list[str]:
+def _objects(shape: Schema, options: list[Schema], value: Mapping[Any, Any], where: str) -> list[str]:
     named = shape.discriminator
     if named and named in value and not any(_agrees(option, value, named) for option in options):
         choice = sorted({_show(one) for option in options for one in option.fields[named].enum})
@@ -232,7 +232,7 @@ def _objects(shape: Shape, options: list[Shape], value: Mapping[Any, Any], where
     return min(tried, key=lambda one: (len(value.keys() - one[0].fields.keys()), len(one[1])))[1]
 
 
-def _agrees(option: Shape, value: Mapping[Any, Any], name: str) -> bool:
+def _agrees(option: Schema, value: Mapping[Any, Any], name: str) -> bool:
     """Whether a field that tells the alternatives apart has (or may yet have) this one's value."""
     choice = option.fields[name].enum if name in option.fields else ()
     if not choice or name not in value or value[name] is UNKNOWN:

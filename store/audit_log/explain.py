@@ -6,12 +6,12 @@ from datetime import datetime
 from sqlalchemy import Connection, select
 
 from store.audit_log.log import START, head
-from store.graduation.case_kinds import get_shape
+from store.graduation.case_kinds import get_case_kind
 from store.models import OutcomeKind
 from store.models.details import Dossier
-from store.models.graduation import Outcome, Shape
+from store.models.graduation import CaseKind, Outcome
 from store.proposals.details import dossier
-from store.schema.graduation import ledger, outcomes
+from store.schema.graduation import audit_log, outcomes
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Explained:
     """
 
     dossier: Dossier
-    shape: Shape | None
+    case_kind: CaseKind | None
     outcomes: tuple[Outcome, ...]
     rows: tuple[LogRow, ...]
     trust: tuple[LogRow, ...]
@@ -47,27 +47,27 @@ def explained(connection: Connection, proposal_id: str) -> Explained | None:
     found = dossier(connection, proposal_id)
     if found is None:
         return None
-    shape = found.proposal.shape
+    case_kind = found.proposal.case_kind
     came = connection.execute(
         select(outcomes).where(outcomes.c.proposal_id == proposal_id).order_by(outcomes.c.at, outcomes.c.id)
     )
     return Explained(
         found,
-        None if shape is None else get_shape(connection, shape),
+        None if case_kind is None else get_case_kind(connection, case_kind),
         tuple(Outcome(row.proposal_id, OutcomeKind(row.kind), row.source, row.at) for row in came),
         tuple(_rows(connection, proposal_id)),
-        () if shape is None else tuple(_rows(connection, shape)),
+        () if case_kind is None else tuple(_rows(connection, case_kind)),
         head(connection),
     )
 
 
 def _rows(connection: Connection, subject: str) -> list[LogRow]:
-    earlier = ledger.alias()
+    earlier = audit_log.alias()
     rows = connection.execute(
-        select(ledger, earlier.c.hash.label("previous"))
-        .join(earlier, earlier.c.seq == ledger.c.seq - 1, isouter=True)
-        .where(ledger.c.subject == subject)
-        .order_by(ledger.c.seq)
+        select(audit_log, earlier.c.hash.label("previous"))
+        .join(earlier, earlier.c.seq == audit_log.c.seq - 1, isouter=True)
+        .where(audit_log.c.subject == subject)
+        .order_by(audit_log.c.seq)
     )
     names = set(LogRow.__slots__) - {"previous"}
     return [

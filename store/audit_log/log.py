@@ -10,15 +10,15 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 
 from store.engine.dialects import insert_new
 from store.schema import marks
-from store.schema.graduation import ledger
+from store.schema.graduation import audit_log
 
-HEAD = "ledger"  # the mark that holds "SEQ HASH" of the newest row: a cut-off end is noticed
+HEAD = "audit_log"  # the mark that holds "SEQ HASH" of the newest row: a cut-off end is noticed
 START = "0" * 64
 # Built once: this runs several times for every proposal.
 _MARK = update(marks).where(marks.c.name == HEAD)
 _HELD = _MARK.values(value=marks.c.value).returning(marks.c.value)
 _MOVED = _MARK.values(value=bindparam("head"))
-_ADDED = insert(ledger)
+_ADDED = insert(audit_log)
 
 
 def append(

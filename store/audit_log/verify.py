@@ -17,7 +17,7 @@ from store.models import CallState, Mode, ProposalState
 from store.models.graduation import POLICY
 from store.schema import calls, decisions, events, proposals
 from store.schema.columns import readable
-from store.schema.graduation import ledger, outcomes
+from store.schema.graduation import audit_log, outcomes
 
 MOST_PROBLEMS = 100
 _MOST_MOVED = 12  # broken rows that are tried in each other's places
@@ -78,25 +78,25 @@ def verify(connection: Connection) -> Verified:
 def knows(connection: Connection, digest: str) -> int | None:
     """The number of the row whose hash begins so, as the morning digest shows it; None when there is none."""
     return connection.execute(
-        select(ledger.c.seq).where(ledger.c.hash.startswith(digest, autoescape=True)).limit(1)
+        select(audit_log.c.seq).where(audit_log.c.hash.startswith(digest, autoescape=True)).limit(1)
     ).scalar()
 
 
 def before(connection: Connection, seq: int) -> str:
     """The hash of the row before this one: what this one's hash covers."""
-    found = connection.execute(select(ledger.c.hash).where(ledger.c.seq == seq - 1)).scalar()
+    found = connection.execute(select(audit_log.c.hash).where(audit_log.c.seq == seq - 1)).scalar()
     return START if found is None else found
 
 
 # The time as it lies there: one that was made unreadable is a finding, no crash.
 _ROWS = select(
-    ledger.c.seq,
-    type_coerce(ledger.c.at, BigInteger).label("at"),
-    ledger.c.kind,
-    ledger.c.subject,
-    ledger.c.body,
-    ledger.c.hash,
-).order_by(ledger.c.seq)
+    audit_log.c.seq,
+    type_coerce(audit_log.c.at, BigInteger).label("at"),
+    audit_log.c.kind,
+    audit_log.c.subject,
+    audit_log.c.body,
+    audit_log.c.hash,
+).order_by(audit_log.c.seq)
 
 
 def _digest(row: Row[Any], previous: str, seq: int) -> str | None:
@@ -148,14 +148,14 @@ def _checked(connection: Connection, row: Row[Any]) -> list[str]:
 
 def _unlogged(connection: Connection) -> Iterator[str]:
     """Decisions that somebody wrote into the database past the log."""
-    in_log = select(ledger.c.seq).where(
-        ledger.c.subject == decisions.c.proposal_id,
-        ledger.c.kind == "decision",
-        ledger.c.at == decisions.c.at,
+    in_log = select(audit_log.c.seq).where(
+        audit_log.c.subject == decisions.c.proposal_id,
+        audit_log.c.kind == "decision",
+        audit_log.c.at == decisions.c.at,
     )
     # What was proposed before there was a log is in none of its rows.
-    known = select(ledger.c.seq).where(
-        ledger.c.subject == decisions.c.proposal_id, ledger.c.kind == "proposed"
+    known = select(audit_log.c.seq).where(
+        audit_log.c.subject == decisions.c.proposal_id, audit_log.c.kind == "proposed"
     )
     rows = connection.execute(
         select(decisions.c.proposal_id, decisions.c.actor)
@@ -172,10 +172,10 @@ def _proposed(connection: Connection, row: Row[Any]) -> list[str]:
 
 
 def _planned(connection: Connection, row: Row[Any]) -> list[str]:
-    """The calls of the newest edition, while nothing of it has been sent."""
+    """The calls of the newest revision, while nothing of it has been sent."""
     told = json.loads(row.body).get("calls")
-    later = select(ledger.c.seq).where(
-        ledger.c.subject == row.subject, ledger.c.kind.in_(_EDITIONS), ledger.c.seq > row.seq
+    later = select(audit_log.c.seq).where(
+        audit_log.c.subject == row.subject, audit_log.c.kind.in_(_REVISIONS), audit_log.c.seq > row.seq
     )
     untouched = select(proposals.c.id).where(
         proposals.c.id == row.subject,
@@ -225,10 +225,10 @@ def _request(connection: Connection, row: Row[Any]) -> list[str]:
 def _decision(connection: Connection, row: Row[Any]) -> list[str]:
     """The decision as the score counts it."""
     told = json.loads(row.body)
-    names = ("actor", "verdict", "via", "edition", "tap", "reason")
+    names = ("actor", "verdict", "via", "revision", "interaction_id", "reason")
     where = [decisions.c[name] == told[name] for name in names]
-    pressed = told.get("pressed_at")
-    where.append(decisions.c.pressed_at == (None if pressed is None else datetime.fromisoformat(pressed)))
+    pressed = told.get("clicked_at")
+    where.append(decisions.c.clicked_at == (None if pressed is None else datetime.fromisoformat(pressed)))
     at = _EPOCH + timedelta(microseconds=row.at)
     kept = select(decisions.c.id).where(decisions.c.proposal_id == row.subject, decisions.c.at == at, *where)
     if connection.execute(kept).first() is not None:
@@ -251,9 +251,9 @@ def _policy(connection: Connection, row: Row[Any]) -> list[str]:
     """What the policy said of a case; that it asked instead of running is told by a later row."""
     told = json.loads(row.body)
     kept = connection.execute(
-        select(proposals.c.shape, proposals.c.mode, proposals.c.gate).where(proposals.c.id == row.subject)
+        select(proposals.c.case_kind, proposals.c.mode, proposals.c.gate).where(proposals.c.id == row.subject)
     ).first()
-    if kept is None or (kept.shape, kept.gate) != (told["shape"], readable(told["gate"])):
+    if kept is None or (kept.case_kind, kept.gate) != (told["case_kind"], readable(told["gate"])):
         return [f"row {row.seq}: what the policy said of {row.subject} was altered or removed"]
     if kept.mode != told["mode"] and not (kept.mode == Mode.ASKED and _asked_instead(connection, row)):
         return [f"row {row.seq}: {row.subject} is {kept.mode}, but the policy said {told['mode']}"]
@@ -265,8 +265,8 @@ def _asked_instead(connection: Connection, row: Row[Any]) -> bool:
     return any(body["actor"] == POLICY and body["to"] == ProposalState.PENDING for body in later)
 
 
-_EDITIONS = ("proposed", "edited", "restated")
-_CHECKS = dict.fromkeys(_EDITIONS, _planned) | {
+_REVISIONS = ("proposed", "edited", "restated")
+_CHECKS = dict.fromkeys(_REVISIONS, _planned) | {
     "proposed": _proposed,
     "request": _request,
     "decision": _decision,
@@ -276,7 +276,7 @@ _CHECKS = dict.fromkeys(_EDITIONS, _planned) | {
 
 
 def entries(connection: Connection, subject: str) -> Iterator[Entry]:
-    """The rows about one proposal or shape, oldest first."""
-    query = select(ledger).where(ledger.c.subject == subject).order_by(ledger.c.seq)
+    """The rows about one proposal or kind of case, oldest first."""
+    query = select(audit_log).where(audit_log.c.subject == subject).order_by(audit_log.c.seq)
     for row in connection.execute(query):
         yield Entry(row.seq, row.at, row.kind, row.subject, json.loads(row.body), row.hash)

@@ -8,9 +8,9 @@ from sqlalchemy import Connection, Subquery, func, select
 
 from store.engine.dialects import in_pieces
 from store.graduation.pause import MARK
-from store.models import ProposalState, ShapeState
+from store.models import CaseKindState, ProposalState
 from store.schema import marks, proposals
-from store.schema.graduation import ledger, outcomes, shapes
+from store.schema.graduation import audit_log, case_kinds, outcomes
 
 
 def altered(connection: Connection) -> Iterator[str]:
@@ -23,19 +23,24 @@ def altered(connection: Connection) -> Iterator[str]:
 
 def _newest(kind: str) -> Subquery:
     """The number of the newest row of a kind about each subject."""
-    newest = func.max(ledger.c.seq).label("seq")
-    return select(ledger.c.subject, newest).where(ledger.c.kind == kind).group_by(ledger.c.subject).subquery()
+    newest = func.max(audit_log.c.seq).label("seq")
+    return (
+        select(audit_log.c.subject, newest)
+        .where(audit_log.c.kind == kind)
+        .group_by(audit_log.c.subject)
+        .subquery()
+    )
 
 
 def _states(connection: Connection) -> Iterator[str]:
     """The state of every proposal that the log knows from its beginning."""
-    newest, proposed = _newest("transition"), ledger.alias()
+    newest, proposed = _newest("transition"), audit_log.alias()
     born = select(proposed.c.seq).where(proposed.c.subject == proposals.c.id, proposed.c.kind == "proposed")
     rows = connection.execute(
         in_pieces(
-            select(proposals.c.id, proposals.c.state, ledger.c.body)
+            select(proposals.c.id, proposals.c.state, audit_log.c.body)
             .outerjoin(newest, newest.c.subject == proposals.c.id)
-            .outerjoin(ledger, ledger.c.seq == newest.c.seq)
+            .outerjoin(audit_log, audit_log.c.seq == newest.c.seq)
             .where(born.exists())
         )
     )
@@ -47,29 +52,40 @@ def _states(connection: Connection) -> Iterator[str]:
 
 def _trust(connection: Connection) -> Iterator[str]:
     """How far every kind of case is trusted."""
-    newest = _newest("shape")
+    newest = _newest("case_kind")
     rows = connection.execute(
         in_pieces(
-            select(shapes.c.hash, shapes.c.state, shapes.c.epoch, shapes.c.decree, ledger.c.body)
-            .outerjoin(newest, newest.c.subject == shapes.c.hash)
-            .outerjoin(ledger, ledger.c.seq == newest.c.seq)
+            select(
+                case_kinds.c.hash,
+                case_kinds.c.state,
+                case_kinds.c.generation,
+                case_kinds.c.manual_override,
+                audit_log.c.body,
+            )
+            .outerjoin(newest, newest.c.subject == case_kinds.c.hash)
+            .outerjoin(audit_log, audit_log.c.seq == newest.c.seq)
         )
     )
     for row in rows:
         body = _told(row.body)
-        told = (body.get("to", ShapeState.ASKING), body.get("epoch", 0), bool(body.get("decree")))
-        if (row.state, row.epoch, bool(row.decree)) != told:
-            kept = f"{row.state} in epoch {row.epoch}{' by decree' if row.decree else ''}"
-            said = f"{told[0]} in epoch {told[1]}{' by decree' if told[2] else ''}"
+        told = (
+            body.get("to", CaseKindState.ASKING),
+            body.get("generation", 0),
+            bool(body.get("manual_override")),
+        )
+        if (row.state, row.generation, bool(row.manual_override)) != told:
+            how = " by manual override" if row.manual_override else ""
+            kept = f"{row.state} in generation {row.generation}{how}"
+            said = f"{told[0]} in generation {told[1]}{' by manual override' if told[2] else ''}"
             yield f"the kind of case {row.hash[:12]} is {kept}, but the log says {said}"
 
 
 def _outcomes(connection: Connection) -> Iterator[str]:
     """Outcomes that somebody wrote into the database past the log."""
-    in_log = select(ledger.c.seq).where(
-        ledger.c.subject == outcomes.c.proposal_id,
-        ledger.c.kind == "outcome",
-        ledger.c.body.contains('"kind":"' + outcomes.c.kind + '"'),
+    in_log = select(audit_log.c.seq).where(
+        audit_log.c.subject == outcomes.c.proposal_id,
+        audit_log.c.kind == "outcome",
+        audit_log.c.body.contains('"kind":"' + outcomes.c.kind + '"'),
     )
     rows = connection.execute(select(outcomes.c.kind, outcomes.c.proposal_id).where(~in_log.exists()))
     for row in rows:
@@ -78,8 +94,8 @@ def _outcomes(connection: Connection) -> Iterator[str]:
 
 def _pause(connection: Connection) -> Iterator[str]:
     """Whether everything is paused."""
-    newest = select(ledger.c.kind).where(ledger.c.kind.in_(["pause", "resume"]))
-    told = connection.execute(newest.order_by(ledger.c.seq.desc()).limit(1)).scalar() == "pause"
+    newest = select(audit_log.c.kind).where(audit_log.c.kind.in_(["pause", "resume"]))
+    told = connection.execute(newest.order_by(audit_log.c.seq.desc()).limit(1)).scalar() == "pause"
     kept = connection.execute(select(marks.c.name).where(marks.c.name == MARK)).first() is not None
     if told != kept:
         yield f"it is {'' if kept else 'not '}paused, but the log says otherwise"

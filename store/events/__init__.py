@@ -1,1 +1,1 @@
-"""Stored webhooks, rule firings and poll cursors."""
+"""Stored webhooks, rule rule_matches and poll cursors."""

@@ -59,18 +59,18 @@ _SEEN = (
     .where(
         proposals.c.customer_id == bindparam("customer"),
         proposals.c.created_at > bindparam("since", type_=UtcDateTime),
-        proposals.c.shape == bindparam("kind"),
+        proposals.c.case_kind == bindparam("kind"),
         proposals.c.id != bindparam("own"),
     )
     .limit(1)
 )
 
 
-def seen_this_week(connection: Connection, proposal: NewProposal, shape: str, now: datetime) -> bool:
+def seen_this_week(connection: Connection, proposal: NewProposal, case_kind: str, now: datetime) -> bool:
     """Whether this customer had a case of this kind in the last seven days."""
     if proposal.customer_id is None:
         return False
-    known = {"customer": proposal.customer_id, "since": now - _WEEK, "kind": shape, "own": proposal.id}
+    known = {"customer": proposal.customer_id, "since": now - _WEEK, "kind": case_kind, "own": proposal.id}
     return connection.execute(_SEEN, known).first() is not None
 
 
@@ -93,7 +93,7 @@ def done_for_customer(
         .where(
             proposals.c.customer_id == customer_id,
             proposals.c.created_at >= min(since, alone_since) - _LONGEST,
-            proposals.c.shape.is_not(None),
+            proposals.c.case_kind.is_not(None),
             or_(
                 calls.c.started_at >= since,
                 and_(calls.c.started_at >= alone_since, proposals.c.mode == Mode.AUTO),

@@ -41,14 +41,14 @@ def claim_events(
     free = [
         events.c.state == EventState.NEW,
         events.c.due_at <= now,
-        or_(events.c.claimed_until.is_(None), events.c.claimed_until < now),
+        or_(events.c.lease_expires_at.is_(None), events.c.lease_expires_at < now),
     ]
     oldest = select(events.c.id).where(*free).order_by(events.c.due_at).limit(limit)
     rows = connection.execute(
         update(events)
         # The condition stands here too: on PostgreSQL a rival may have claimed between the two.
         .where(events.c.id.in_(oldest), *free)
-        .values(claim=token, claimed_until=until, attempts=events.c.attempts + 1)
+        .values(lease_token=token, lease_expires_at=until, attempts=events.c.attempts + 1)
         .returning(events)
     )
     return sorted((_event(row) for row in rows), key=lambda event: event.received_at)
@@ -60,8 +60,8 @@ def finish_event(
     """Close a claimed webhook with what came of it. False when the claim has run out."""
     result = connection.execute(
         update(events)
-        .where(events.c.id == event_id, events.c.claim == token)
-        .values(state=state, note=note, claim=None, claimed_until=None)
+        .where(events.c.id == event_id, events.c.lease_token == token)
+        .values(state=state, note=note, lease_token=None, lease_expires_at=None)
     )
     return result.rowcount == 1
 
@@ -127,8 +127,8 @@ def postpone_event(connection: Connection, event_id: str, *, token: str, due_at:
     """Let a claimed webhook be tried again at `due_at`. False when the claim has run out."""
     result = connection.execute(
         update(events)
-        .where(events.c.id == event_id, events.c.claim == token)
-        .values(due_at=due_at, note=note, claim=None, claimed_until=None)
+        .where(events.c.id == event_id, events.c.lease_token == token)
+        .values(due_at=due_at, note=note, lease_token=None, lease_expires_at=None)
     )
     return result.rowcount == 1
 

@@ -5,20 +5,20 @@ from datetime import datetime
 
 from sqlalchemy import Connection, func, select
 
-from store.models import FiringState, RuleActivity
-from store.schema import firings
+from store.models import RuleActivity, RuleMatchState
+from store.schema import rule_matches
 
 
 def rule_activity(connection: Connection) -> dict[str, RuleActivity]:
     """What each rule that ever fired has done, by its name; read from an index alone."""
     found = connection.execute(
-        select(firings.c.rule, firings.c.state, func.count(), func.max(firings.c.fired_at)).group_by(
-            firings.c.rule, firings.c.state
-        )
+        select(
+            rule_matches.c.rule, rule_matches.c.state, func.count(), func.max(rule_matches.c.matched_at)
+        ).group_by(rule_matches.c.rule, rule_matches.c.state)
     )
-    counts: dict[str, dict[FiringState, int]] = defaultdict(dict)
+    counts: dict[str, dict[RuleMatchState, int]] = defaultdict(dict)
     last: dict[str, list[datetime]] = defaultdict(list)
-    for rule, state, count, fired_at in found:
-        counts[rule][FiringState(state)] = count
-        last[rule] += [] if fired_at is None else [fired_at]
+    for rule, state, count, matched_at in found:
+        counts[rule][RuleMatchState(state)] = count
+        last[rule] += [] if matched_at is None else [matched_at]
     return {rule: RuleActivity(dict(of), max(last[rule], default=None)) for rule, of in counts.items()}

@@ -7,10 +7,10 @@ from datetime import datetime
 
 from sqlalchemy import BigInteger, Connection, cast, func, select
 
-from store.graduation.caps import ALL, day, of_shape, spent
-from store.graduation.case_kinds import get_shape
+from store.graduation.caps import ALL, day, of_case_kind, spent
+from store.graduation.case_kinds import get_case_kind
 from store.models import Mode, OutcomeKind, ProposalState
-from store.models.graduation import Shape, Spent
+from store.models.graduation import CaseKind, Spent
 from store.schema import proposals
 from store.schema.graduation import outcomes
 
@@ -25,7 +25,7 @@ class Receipt:
     currency of its own amounts), `undone` counts what was undone, reversed or disputed.
     """
 
-    shape: Shape
+    case_kind: CaseKind
     count: int
     refused: int
     undone: int
@@ -35,27 +35,27 @@ class Receipt:
 
 def receipts(connection: Connection, since: datetime, now: datetime) -> list[Receipt]:
     """What ran on its own since then, the most frequent kind first."""
-    ran = (proposals.c.decided_at >= since, proposals.c.mode == Mode.AUTO, proposals.c.shape.is_not(None))
+    ran = (proposals.c.decided_at >= since, proposals.c.mode == Mode.AUTO, proposals.c.case_kind.is_not(None))
     counted = connection.execute(
-        select(proposals.c.shape, proposals.c.state, func.count())
+        select(proposals.c.case_kind, proposals.c.state, func.count())
         .where(*ran)
-        .group_by(proposals.c.shape, proposals.c.state)
+        .group_by(proposals.c.case_kind, proposals.c.state)
     )
     states: defaultdict[str, dict[str, int]] = defaultdict(dict)
-    for shape, state, count in counted:
-        states[shape][state] = count
+    for case_kind, state, count in counted:
+        states[case_kind][state] = count
     taken_back = _taken_back(connection, since)
     moved = _moved(connection, ran)
     found = []
-    for shape, by_state in states.items():
-        known = get_shape(connection, shape)
+    for case_kind, by_state in states.items():
+        known = get_case_kind(connection, case_kind)
         if known is None:
             continue
-        today = spent(connection, of_shape(shape), day(now), _currency(known))
+        today = spent(connection, of_case_kind(case_kind), day(now), _currency(known))
         refused = sum(by_state.get(state, 0) for state in _WENT_WRONG)
         total = sum(by_state.values())
-        found.append(Receipt(known, total, refused, taken_back.get(shape, 0), moved[shape], today))
-    return sorted(found, key=lambda one: (-one.count, one.shape.words))
+        found.append(Receipt(known, total, refused, taken_back.get(case_kind, 0), moved[case_kind], today))
+    return sorted(found, key=lambda one: (-one.count, one.case_kind.words))
 
 
 def _moved(connection: Connection, ran: tuple[object, ...]) -> dict[str, dict[str, int]]:
@@ -64,26 +64,26 @@ def _moved(connection: Connection, ran: tuple[object, ...]) -> dict[str, dict[st
     # Not as_integer(): on PostgreSQL that ends at two billion, which is a thousand dollars in rupiah.
     amount = cast(proposals.c.gate["amount"].as_string(), BigInteger)
     rows = connection.execute(
-        select(proposals.c.shape, currency, func.sum(amount))
+        select(proposals.c.case_kind, currency, func.sum(amount))
         .where(*ran, proposals.c.state == ProposalState.SUCCEEDED, amount > 0)  # type: ignore[arg-type]  # column conditions
-        .group_by(proposals.c.shape, currency)
+        .group_by(proposals.c.case_kind, currency)
     )
     found: defaultdict[str, dict[str, int]] = defaultdict(dict)
-    for shape, code, total in rows:
-        found[shape][code] = int(total)
+    for case_kind, code, total in rows:
+        found[case_kind][code] = int(total)
     return found
 
 
 def _taken_back(connection: Connection, since: datetime) -> dict[str, int]:
-    """How many that ran on their own were undone, reversed or disputed since then, by shape."""
+    """How many that ran on their own were undone, reversed or disputed since then, by kind of case."""
     kinds = [OutcomeKind.UNDONE, OutcomeKind.REVERSED, OutcomeKind.DISPUTED]
     rows = connection.execute(
-        select(proposals.c.shape, func.count(outcomes.c.proposal_id.distinct()))
+        select(proposals.c.case_kind, func.count(outcomes.c.proposal_id.distinct()))
         .join_from(outcomes, proposals, proposals.c.id == outcomes.c.proposal_id)
         .where(proposals.c.mode == Mode.AUTO, outcomes.c.at >= since, outcomes.c.kind.in_(kinds))
-        .group_by(proposals.c.shape)
+        .group_by(proposals.c.case_kind)
     )
-    return {shape: count for shape, count in rows if shape is not None}
+    return {case_kind: count for case_kind, count in rows if case_kind is not None}
 
 
 def used_today(connection: Connection, now: datetime, currency: str | None = None) -> Spent:
@@ -91,6 +91,6 @@ def used_today(connection: Connection, now: datetime, currency: str | None = Non
     return spent(connection, ALL, day(now), currency)
 
 
-def _currency(shape: Shape) -> str | None:
-    band = shape.fields.get("amount")
+def _currency(case_kind: CaseKind) -> str | None:
+    band = case_kind.fields.get("amount")
     return str(band[1]) if band else None

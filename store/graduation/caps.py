@@ -41,9 +41,9 @@ class Counter:
     amount: int
 
 
-def of_shape(shape: str) -> str:
+def of_case_kind(case_kind: str) -> str:
     """The scope of a kind of case."""
-    return f"shape:{shape}"
+    return f"case_kind:{case_kind}"
 
 
 def of_customer(customer_id: str) -> str:
@@ -51,14 +51,14 @@ def of_customer(customer_id: str) -> str:
     return f"customer:{customer_id}"
 
 
-def cases_of(shape: str) -> str:
+def cases_of(case_kind: str) -> str:
     """The scope under which every case of a kind is counted by the hour, whether it ran or not."""
-    return f"cases:{shape}"
+    return f"cases:{case_kind}"
 
 
-def breaches_of(shape: str) -> str:
+def breaches_of(case_kind: str) -> str:
     """The scope under which a kind's breaches of a cap are counted by the hour."""
-    return f"over:{shape}"
+    return f"over:{case_kind}"
 
 
 def day(at: datetime) -> str:

@@ -1,4 +1,6 @@
-"""Queries on kinds of cases: how far each is trusted. `change` is the only writer of a shape's state."""
+"""Queries on kinds of cases: how far each is trusted. `change` is the only writer of a kind of case's
+state.
+"""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -9,10 +11,10 @@ from sqlalchemy import Connection, Row, bindparam, func, select, update
 
 from store.audit_log.log import append
 from store.engine.dialects import insert_new
-from store.models import ShapeState
-from store.models.graduation import FAMILY_FALLS, FAMILY_WINDOW, POLICY, NewShape, Shape
+from store.models import CaseKindState
+from store.models.graduation import FAMILY_FALLS, FAMILY_WINDOW, POLICY, CaseKind, NewCaseKind
 from store.schema import marks, proposals
-from store.schema.graduation import shapes
+from store.schema.graduation import case_kinds
 
 SECRET = "audit_secret"  # noqa: S105 - the name of the mark that holds it
 IDLE_AFTER = timedelta(days=180)
@@ -23,15 +25,15 @@ _NOTHING_COUNTED = {
     "k": 0,
     "customers": 0,
     "first_at": None,
-    "clean_tail": 0,
+    "approvals_since_rejection": 0,
     "audits": 0,
     "audits_agreed": 0,
 }
 # Built once: every case that comes needs them.
 _HELD = update(marks).where(marks.c.name == SECRET).values(value=marks.c.value).returning(marks.c.value)
-_OWN = shapes.c.hash == bindparam("shape")
-_ONE = select(shapes).where(_OWN)
-_TOUCHED = update(shapes).where(_OWN).values(used_at=bindparam("now"))
+_OWN = case_kinds.c.hash == bindparam("case_kind")
+_ONE = select(case_kinds).where(_OWN)
+_TOUCHED = update(case_kinds).where(_OWN).values(used_at=bindparam("now"))
 
 
 def hold_trust(connection: Connection) -> bytes:
@@ -46,31 +48,33 @@ def hold_trust(connection: Connection) -> bytes:
     return bytes.fromhex(value)
 
 
-def get_shape(connection: Connection, shape: str) -> Shape | None:
-    """One shape by its hash."""
-    row = connection.execute(_ONE, {"shape": shape}).one_or_none()
-    return None if row is None else read_shape(row)
+def get_case_kind(connection: Connection, case_kind: str) -> CaseKind | None:
+    """One kind of case by its hash."""
+    row = connection.execute(_ONE, {"case_kind": case_kind}).one_or_none()
+    return None if row is None else read_case_kind(row)
 
 
-def all_shapes(connection: Connection, limit: int = 1_000) -> list[Shape]:
-    """The shapes seen last, those that run on their own first."""
+def all_case_kinds(connection: Connection, limit: int = 1_000) -> list[CaseKind]:
+    """The kinds of case seen last, those that run on their own first."""
     rows = connection.execute(
-        select(shapes).order_by(shapes.c.state == ShapeState.ASKING, shapes.c.used_at.desc()).limit(limit)
+        select(case_kinds)
+        .order_by(case_kinds.c.state == CaseKindState.ASKING, case_kinds.c.used_at.desc())
+        .limit(limit)
     )
-    return [read_shape(row) for row in rows]
+    return [read_case_kind(row) for row in rows]
 
 
-def find_shape(connection: Connection, start: str) -> Shape | None:
-    """The one shape whose hash begins so; None when there is none or more than one."""
+def find_case_kind(connection: Connection, start: str) -> CaseKind | None:
+    """The one kind of case whose hash begins so; None when there is none or more than one."""
     rows = connection.execute(
-        select(shapes).where(shapes.c.hash.startswith(start, autoescape=True)).limit(2)
+        select(case_kinds).where(case_kinds.c.hash.startswith(start, autoescape=True)).limit(2)
     ).all()
-    return read_shape(rows[0]) if len(rows) == 1 else None
+    return read_case_kind(rows[0]) if len(rows) == 1 else None
 
 
-def note_shape(connection: Connection, new: NewShape, at: datetime) -> Shape:
-    """A case of this kind came: the shape as it is now; one not seen for half a year begins anew."""
-    known = get_shape(connection, new.hash)
+def note_case_kind(connection: Connection, new: NewCaseKind, at: datetime) -> CaseKind:
+    """A case of this kind came: the kind of case as it is now; one not seen for half a year begins anew."""
+    known = get_case_kind(connection, new.hash)
     if known is not None and at - known.used_at < _USED:
         return known
     if known is None:
@@ -80,110 +84,140 @@ def note_shape(connection: Connection, new: NewShape, at: datetime) -> Shape:
             "fields": dict(new.fields),
             "words": new.words,
         }
-        row |= {"risk": new.risk, "state": ShapeState.ASKING, "decree": 0, "epoch": 0, "epoch_at": at}
-        insert_new(connection, shapes, [row | _NOTHING_COUNTED | {"used_at": at, "seen": {}}])
-    elif at - known.used_at > IDLE_AFTER and (known.n or known.state != ShapeState.ASKING):
-        change(connection, new.hash, ShapeState.ASKING, actor=POLICY, cause=IDLE, at=at, new_epoch=True)
-    connection.execute(_TOUCHED, {"shape": new.hash, "now": at})
-    found = get_shape(connection, new.hash)
+        row |= {
+            "risk": new.risk,
+            "state": CaseKindState.ASKING,
+            "manual_override": 0,
+            "generation": 0,
+            "generation_at": at,
+        }
+        insert_new(connection, case_kinds, [row | _NOTHING_COUNTED | {"used_at": at, "seen": {}}])
+    elif at - known.used_at > IDLE_AFTER and (known.n or known.state != CaseKindState.ASKING):
+        change(
+            connection, new.hash, CaseKindState.ASKING, actor=POLICY, cause=IDLE, at=at, new_generation=True
+        )
+    connection.execute(_TOUCHED, {"case_kind": new.hash, "now": at})
+    found = get_case_kind(connection, new.hash)
     assert found is not None  # noqa: S101 - it was inserted above
     return found
 
 
 def change(
     connection: Connection,
-    shape: str,
-    to: ShapeState,
+    case_kind: str,
+    to: CaseKindState,
     *,
     actor: str,
     cause: str,
     at: datetime,
-    new_epoch: bool = False,
-    decree: bool = False,
+    new_generation: bool = False,
+    manual_override: bool = False,
 ) -> bool:
-    """Change how far a shape is trusted, and write down who did and why. False: there is no such shape.
+    """Change how far a kind of case is trusted, and write down who did and why. False: there is no such
+    kind of case.
 
-    A new epoch forgets what was counted; its bar is higher (`bot.graduation.score.bar`).
+    A new generation forgets what was counted; its bar is higher (`bot.graduation.score.bar`).
     """
     hold_trust(connection)
-    before = get_shape(connection, shape)
+    before = get_case_kind(connection, case_kind)
     if before is None:
         return False
-    epoch = before.epoch + int(new_epoch)
-    decree = decree or (before.decree and to == ShapeState.PAUSED)  # turned on again, it is what it was
+    generation = before.generation + int(new_generation)
+    manual_override = manual_override or (
+        before.manual_override and to == CaseKindState.PAUSED
+    )  # turned on again, it is what it was
     values: dict[str, Any] = {
         "state": to,
-        "decree": int(decree),
-        "epoch": epoch,
+        "manual_override": int(manual_override),
+        "generation": generation,
         "changed_at": at,
         "cause": cause,
     }
     begins = _begins(connection, before, at)
-    if new_epoch:
-        values |= {"epoch_at": begins} | _NOTHING_COUNTED
-    connection.execute(update(shapes).where(shapes.c.hash == shape).values(values))
-    body = {"from": before.state, "to": to, "actor": actor, "cause": cause, "epoch": epoch, "decree": decree}
-    body |= {"new_epoch": new_epoch, "words": before.words, "epoch_at": begins.isoformat()}
-    append(connection, "shape", shape, body, at)
+    if new_generation:
+        values |= {"generation_at": begins} | _NOTHING_COUNTED
+    connection.execute(update(case_kinds).where(case_kinds.c.hash == case_kind).values(values))
+    body = {
+        "from": before.state,
+        "to": to,
+        "actor": actor,
+        "cause": cause,
+        "generation": generation,
+        "manual_override": manual_override,
+    }
+    body |= {"new_generation": new_generation, "words": before.words, "generation_at": begins.isoformat()}
+    append(connection, "case_kind", case_kind, body, at)
     return True
 
 
-def _begins(connection: Connection, shape: Shape, at: datetime) -> datetime:
-    """When an epoch that begins now begins: after all decided before, also when the clock went back."""
-    own = select(func.max(proposals.c.decided_at)).where(proposals.c.shape == shape.hash)
+def _begins(connection: Connection, case_kind: CaseKind, at: datetime) -> datetime:
+    """When an generation that begins now begins: after all decided before, also when the clock went back."""
+    own = select(func.max(proposals.c.decided_at)).where(proposals.c.case_kind == case_kind.hash)
     newest: datetime | None = connection.execute(own).scalar()
-    return max(at, shape.epoch_at, newest or at)
+    return max(at, case_kind.generation_at, newest or at)
 
 
-def demote(connection: Connection, shape: str, *, cause: str, at: datetime, actor: str = POLICY) -> list[str]:
-    """Take trust back at once: the shape asks again, in a new epoch; the hashes of all that fell.
+def demote(
+    connection: Connection, case_kind: str, *, cause: str, at: datetime, actor: str = POLICY
+) -> list[str]:
+    """Take trust back at once: the kind of case asks again, in a new generation; the hashes of all that fell.
 
-    Two demotions of one family within seven days take all of the family's trust back. A shape that has none
-    loses none.
+    Two demotions of one family within seven days take all of the family's trust back. A kind of case that
+    has none loses none.
     """
     hold_trust(connection)
-    found = get_shape(connection, shape)
-    if found is None or found.state == ShapeState.ASKING:
+    found = get_case_kind(connection, case_kind)
+    if found is None or found.state == CaseKindState.ASKING:
         return []
-    change(connection, shape, ShapeState.ASKING, actor=actor, cause=cause, at=at, new_epoch=True)
-    family = connection.execute(select(shapes).where(shapes.c.family == found.family)).all()
+    change(connection, case_kind, CaseKindState.ASKING, actor=actor, cause=cause, at=at, new_generation=True)
+    family = connection.execute(select(case_kinds).where(case_kinds.c.family == found.family)).all()
     fallen = [row for row in family if _fell_lately(row, at)]
     if len(fallen) < FAMILY_FALLS:
-        return [shape]
-    rest = [row.hash for row in family if row.state != ShapeState.ASKING]
+        return [case_kind]
+    rest = [row.hash for row in family if row.state != CaseKindState.ASKING]
     why = f"two of its family lost their trust within seven days, last: {cause}"
     for one in rest:
-        change(connection, one, ShapeState.ASKING, actor=actor, cause=why, at=at, new_epoch=True)
-    return [shape, *rest]
+        change(connection, one, CaseKindState.ASKING, actor=actor, cause=why, at=at, new_generation=True)
+    return [case_kind, *rest]
 
 
 def _fell_lately(row: Row[Any], at: datetime) -> bool:
-    return bool(row.epoch > 0 and row.cause != IDLE and row.epoch_at > at - FAMILY_WINDOW)
+    return bool(row.generation > 0 and row.cause != IDLE and row.generation_at > at - FAMILY_WINDOW)
 
 
 def graduate(
     connection: Connection,
-    shape: str,
-    lacks: Callable[[Shape], Sequence[str]],
+    case_kind: str,
+    lacks: Callable[[CaseKind], Sequence[str]],
     *,
     actor: str,
     cause: str,
     at: datetime,
-    decree: bool = False,
+    manual_override: bool = False,
 ) -> list[str]:
-    """Let a shape run on its own if it lacks nothing now; what it lacks, in words. Its epoch stays."""
+    """Let a kind of case run on its own if it lacks nothing now; what it lacks, in words. Its generation
+    stays.
+    """
     hold_trust(connection)
-    found = get_shape(connection, shape)
+    found = get_case_kind(connection, case_kind)
     if found is None:
         return ["this kind of case is no longer known"]
     missing = list(lacks(found))
-    if not missing and found.state != ShapeState.GRADUATED:
-        change(connection, shape, ShapeState.GRADUATED, actor=actor, cause=cause, at=at, decree=decree)
+    if not missing and found.state != CaseKindState.GRADUATED:
+        change(
+            connection,
+            case_kind,
+            CaseKindState.GRADUATED,
+            actor=actor,
+            cause=cause,
+            at=at,
+            manual_override=manual_override,
+        )
     return missing
 
 
-def read_shape(row: Row[Any]) -> Shape:
-    """A row of `shapes` as a value."""
-    names = set(Shape.__slots__) - {"state", "decree"}
+def read_case_kind(row: Row[Any]) -> CaseKind:
+    """A row of `case_kinds` as a value."""
+    names = set(CaseKind.__slots__) - {"state", "manual_override"}
     found = {name: getattr(row, name) for name in names}
-    return Shape(**found, state=ShapeState(row.state), decree=bool(row.decree))
+    return CaseKind(**found, state=CaseKindState(row.state), manual_override=bool(row.manual_override))

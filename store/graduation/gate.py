@@ -18,15 +18,24 @@ from store.graduation.caps import (
     counters,
     day,
     hour,
+    of_case_kind,
     of_customer,
-    of_shape,
     spend,
     summed,
 )
-from store.graduation.case_kinds import change, demote, get_shape, hold_trust, note_shape
+from store.graduation.case_kinds import change, demote, get_case_kind, hold_trust, note_case_kind
 from store.graduation.pause import paused
-from store.models import CallState, Decision, Mode, NewProposal, Proposal, ProposalState, ShapeState, Verdict
-from store.models.graduation import POLICY, PROGRAM, GateInputs, Judge, Judged, NewShape, Still
+from store.models import (
+    CallState,
+    CaseKindState,
+    Decision,
+    Mode,
+    NewProposal,
+    Proposal,
+    ProposalState,
+    Verdict,
+)
+from store.models.graduation import POLICY, PROGRAM, GateInputs, Judge, Judged, NewCaseKind, Still
 from store.proposals.proposals import advance, get_proposal, insert_proposal
 from store.schema import decisions, marks
 
@@ -40,14 +49,14 @@ _WEEK, _DAY = timedelta(days=7), timedelta(hours=23)
 def put(connection: Connection, proposal: NewProposal, judge: Judge) -> None:
     """Store a proposal as the policy judges it: it asks, or it is approved and due at once."""
     kind, judged = look(connection, proposal, judge)
-    shaped = replace(proposal, shape=None if kind is None else kind.hash)
+    shaped = replace(proposal, case_kind=None if kind is None else kind.hash)
     quiet = int(judged.mode == Mode.AUTO)
     insert_proposal(connection, shaped, mode=judged.mode, gate=dict(judged.gate), quiet=quiet)
     append(
         connection,
         "policy",
         proposal.id,
-        {"shape": shaped.shape, "mode": judged.mode, "gate": dict(judged.gate)},
+        {"case_kind": shaped.case_kind, "mode": judged.mode, "gate": dict(judged.gate)},
         proposal.created_at,
     )
     if kind is not None:
@@ -56,48 +65,52 @@ def put(connection: Connection, proposal: NewProposal, judge: Judge) -> None:
         _run(connection, shaped, judged)
 
 
-def look(connection: Connection, proposal: NewProposal, judge: Judge) -> tuple[NewShape | None, Judged]:
+def look(connection: Connection, proposal: NewProposal, judge: Judge) -> tuple[NewCaseKind | None, Judged]:
     """The kind of a case and what the policy says of it now; from here on no rival changes either."""
     past = past_of(connection, proposal)
-    kind = judge.shape(proposal, past)
+    kind = judge.case_kind(proposal, past)
     inputs = None if kind is None else _inputs(connection, proposal, kind)
     return kind, judge.judge(proposal, past, inputs)
 
 
-def _inputs(connection: Connection, proposal: NewProposal, kind: NewShape) -> GateInputs:
+def _inputs(connection: Connection, proposal: NewProposal, kind: NewCaseKind) -> GateInputs:
     """What the policy asks about the surroundings of a case: a few reads by key, however long the history."""
     now, currency = proposal.created_at, proposal.currency
     secret = hold_trust(connection)  # from here on no rival spends, demotes or graduates
-    shape = note_shape(connection, kind, now)
+    case_kind = note_case_kind(connection, kind, now)
     stopped = paused(connection)
-    customer, own, over = of_customer(proposal.customer_id or ""), of_shape(kind.hash), breaches_of(kind.hash)
+    customer, own, over = (
+        of_customer(proposal.customer_id or ""),
+        of_case_kind(kind.hash),
+        breaches_of(kind.hash),
+    )
     wanted = [Since(customer, day(now - MONTH)), Since(own, day(now)), Since(ALL, day(now))]
     wanted.append(Since(over, hour(now - _DAY)))
     cases = cases_of(kind.hash)
-    if shape.state == ShapeState.GRADUATED:  # only what runs on its own is watched for a flood
+    if case_kind.state == CaseKindState.GRADUATED:  # only what runs on its own is watched for a flood
         wanted.append(Since(cases, hour(now - _WEEK)))
     rows = counters(connection, wanted)
     return GateInputs(
-        shape=shape,
+        case_kind=case_kind,
         now=now,
         secret=secret,
         paused=None if stopped is None else f"by {stopped.by}",
         human_at=last_human(connection, now),
         customer=summed(rows, customer, currency),
-        shape_day=summed(rows, own, currency),
+        case_kind_day=summed(rows, own, currency),
         day=summed(rows, ALL, currency),
         breaches=summed(rows, over, None).count,
         hours={row.day: row.cases for row in rows if row.scope == cases},
-        first_this_week=not seen_this_week(connection, proposal, shape.hash, now),
+        first_this_week=not seen_this_week(connection, proposal, case_kind.hash, now),
     )
 
 
-def _count(connection: Connection, proposal: NewProposal, shape: str, judged: Judged) -> None:
+def _count(connection: Connection, proposal: NewProposal, case_kind: str, judged: Judged) -> None:
     at = proposal.created_at
-    counted = [cases_of(shape), breaches_of(shape)] if judged.breach else [cases_of(shape)]
+    counted = [cases_of(case_kind), breaches_of(case_kind)] if judged.breach else [cases_of(case_kind)]
     spend(connection, [(scope, hour(at)) for scope in counted], "", 0)
     if judged.pauses is not None:
-        change(connection, shape, ShapeState.PAUSED, actor=POLICY, cause=judged.pauses, at=at)
+        change(connection, case_kind, CaseKindState.PAUSED, actor=POLICY, cause=judged.pauses, at=at)
 
 
 def _run(connection: Connection, proposal: NewProposal, judged: Judged) -> None:
@@ -108,8 +121,8 @@ def _run(connection: Connection, proposal: NewProposal, judged: Judged) -> None:
         connection, proposal.id, *states, actor=POLICY, at=at, decided_by=POLICY, decided_at=at, due_at=at
     )
     row = {"proposal_id": proposal.id, "actor": POLICY, "verdict": Verdict.APPROVE, "via": POLICY, "at": at}
-    connection.execute(_DECIDED, [row | {"edition": 1}])
-    scopes = [of_shape(proposal.shape or ""), ALL]
+    connection.execute(_DECIDED, [row | {"revision": 1}])
+    scopes = [of_case_kind(proposal.case_kind or ""), ALL]
     if proposal.customer_id is not None:
         scopes.append(of_customer(proposal.customer_id))
     spend(connection, [(scope, day(at)) for scope in scopes], judged.currency, judged.amount)
@@ -121,13 +134,13 @@ def heard(connection: Connection, decision: Decision, proposal: Proposal) -> Non
     Called by `store.proposals.decisions.decide`, in its transaction, with the proposal as it was.
     """
     note_human(connection, decision.actor, decision.at)
-    if proposal.mode != Mode.AUDIT or proposal.shape is None:
+    if proposal.mode != Mode.AUDIT or proposal.case_kind is None:
         return
     declined = decision.verdict == Verdict.DECLINE
     if declined or proposal.edited_by is not None:
         word = "declined" if declined else "changed"
         cause = f"an audited case was {word} ({proposal.id})"
-        demote(connection, proposal.shape, cause=cause, at=decision.at, actor=decision.actor)
+        demote(connection, proposal.case_kind, cause=cause, at=decision.at, actor=decision.actor)
 
 
 def note_human(connection: Connection, actor: str, at: datetime) -> None:
@@ -163,14 +176,14 @@ def still_trusted(connection: Connection, proposal_id: str, now: datetime, still
     proposal = get_proposal(connection, proposal_id)
     if proposal is None or proposal.mode != Mode.AUTO or proposal.decided_by != POLICY or _begun(proposal):
         return True
-    shape = None if proposal.shape is None else get_shape(connection, proposal.shape)
-    epoch = (proposal.gate or {}).get("epoch")
-    if shape is None or shape.state != ShapeState.GRADUATED or shape.epoch != epoch:
+    case_kind = None if proposal.case_kind is None else get_case_kind(connection, proposal.case_kind)
+    generation = (proposal.gate or {}).get("generation")
+    if case_kind is None or case_kind.state != CaseKindState.GRADUATED or case_kind.generation != generation:
         return False
     human, decided = last_human(connection, now), proposal.decided_at
     lately = human is not None and now - human <= still.dead_man
     fresh = decided is not None and now - decided <= still.within
-    return lately and fresh and paused(connection) is None and still.allows(proposal, shape)
+    return lately and fresh and paused(connection) is None and still.allows(proposal, case_kind)
 
 
 def _begun(proposal: Proposal) -> bool:

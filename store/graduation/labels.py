@@ -1,4 +1,4 @@
-"""Queries on labels and tallies: made anew from decisions, editions and outcomes, never patched."""
+"""Queries on labels and tallies: made anew from decisions, revisions and outcomes, never patched."""
 
 import json
 from collections import defaultdict
@@ -21,20 +21,20 @@ from sqlalchemy import (
     update,
 )
 
-from store.graduation.case_kinds import get_shape
+from store.graduation.case_kinds import get_case_kind
 from store.models import (
+    CaseKindState,
     Decision,
     Mode,
     OutcomeKind,
     PlannedCall,
     ProposalKind,
     ProposalState,
-    ShapeState,
     Verdict,
 )
 from store.models.graduation import POLICY, PROGRAM, CaseHistory, Label, Outcome
-from store.schema import calls, decisions, editions, proposals
-from store.schema.graduation import labels, ledger, outcomes, shapes
+from store.schema import calls, decisions, proposals, revisions
+from store.schema.graduation import audit_log, case_kinds, labels, outcomes
 
 Labeller = Callable[[CaseHistory], Label | None]
 Learner = Callable[[Sequence[Sequence[PlannedCall]]], Mapping[str, Any]]
@@ -43,50 +43,59 @@ _LEARNT_FROM = 300  # the newest approved cases that the novelty gate compares w
 
 
 @dataclass(frozen=True, slots=True)
-class Epoch:
-    """When an epoch of a shape began; epoch 0 began before everything."""
+class Generation:
+    """When an generation of a kind of case began; generation 0 began before everything."""
 
     number: int
     at: datetime | None
 
 
 def relabel(connection: Connection, ids: Iterable[str], label: Labeller) -> set[str]:
-    """Make the labels of these proposals anew; the shapes they are of. Others than cases are left out."""
+    """Make the labels of these proposals anew; the kinds of case they are of. Others than cases are left
+    out.
+    """
     found = histories(connection, list(ids))
     connection.execute(delete(labels).where(labels.c.proposal_id.in_([one.proposal_id for one in found])))
-    touched = {one.shape for one in found}
-    epochs = {shape: epochs_of(connection, shape) for shape in touched}
-    rows = [_row(made, epochs[made.shape]) for one in found if (made := label(one)) is not None]
+    touched = {one.case_kind for one in found}
+    generations = {case_kind: generations_of(connection, case_kind) for case_kind in touched}
+    rows = [_row(made, generations[made.case_kind]) for one in found if (made := label(one)) is not None]
     if rows:
         connection.execute(insert(labels), rows)
     return touched
 
 
-def _row(label: Label, epochs: Sequence[Epoch]) -> dict[str, Any]:
+def _row(label: Label, generations: Sequence[Generation]) -> dict[str, Any]:
     row = {name: getattr(label, name) for name in Label.__slots__}
     row |= {"bad": int(label.bad), "counted": int(label.counted), "audit": int(label.audit)}
-    # What ended an epoch is of that epoch: the next one begins after it.
-    return row | {"epoch": max(one.number for one in epochs if one.at is None or one.at < label.decided_at)}
+    # What ended an generation is of that generation: the next one begins after it.
+    return row | {
+        "generation": max(one.number for one in generations if one.at is None or one.at < label.decided_at)
+    }
 
 
-def epochs_of(connection: Connection, shape: str) -> list[Epoch]:
-    """The epochs of a shape, from the log."""
+def generations_of(connection: Connection, case_kind: str) -> list[Generation]:
+    """The generations of a kind of case, from the log."""
     rows = connection.execute(
-        select(ledger.c.body)
-        .where(ledger.c.subject == shape, ledger.c.kind == "shape")
-        .order_by(ledger.c.seq)
+        select(audit_log.c.body)
+        .where(audit_log.c.subject == case_kind, audit_log.c.kind == "case_kind")
+        .order_by(audit_log.c.seq)
     )
     bodies = [json.loads(row.body) for row in rows]
-    begun = [body for body in bodies if body["new_epoch"]]
-    return [Epoch(0, None), *(Epoch(b["epoch"], datetime.fromisoformat(b["epoch_at"])) for b in begun)]
+    begun = [body for body in bodies if body["new_generation"]]
+    return [
+        Generation(0, None),
+        *(Generation(b["generation"], datetime.fromisoformat(b["generation_at"])) for b in begun),
+    ]
 
 
 def histories(connection: Connection, ids: Sequence[str]) -> list[CaseHistory]:
     """What was decided about these cases and what came of it. Proposals that are no cases are left out."""
-    columns = (proposals.c.id, proposals.c.shape, proposals.c.state, proposals.c.mode, proposals.c.gate)
+    columns = (proposals.c.id, proposals.c.case_kind, proposals.c.state, proposals.c.mode, proposals.c.gate)
     rows = connection.execute(
-        select(*columns, proposals.c.card_at).where(
-            proposals.c.id.in_(ids), proposals.c.shape.is_not(None), proposals.c.kind == ProposalKind.CALLS
+        select(*columns, proposals.c.first_shown_at).where(
+            proposals.c.id.in_(ids),
+            proposals.c.case_kind.is_not(None),
+            proposals.c.kind == ProposalKind.CALLS,
         )
     ).all()
     own = [row.id for row in rows]
@@ -96,7 +105,7 @@ def histories(connection: Connection, ids: Sequence[str]) -> list[CaseHistory]:
     return [
         CaseHistory(
             proposal_id=row.id,
-            shape=row.shape,
+            case_kind=row.case_kind,
             state=ProposalState(row.state),
             mode=Mode(row.mode),
             decisions=said[row.id],
@@ -104,7 +113,7 @@ def histories(connection: Connection, ids: Sequence[str]) -> list[CaseHistory]:
             outcomes=came[row.id],
             first_of_tap=row.id not in taps,
             forced=row.mode == Mode.ASKED and _unusual(row.gate or {}),
-            card_at=row.card_at,
+            first_shown_at=row.first_shown_at,
             restated=PROGRAM in ended[row.id],
             hasty=row.id in in_haste,
         )
@@ -117,18 +126,22 @@ def _unusual(gate: Mapping[str, Any]) -> bool:
 
     When all of a kind ask for a while (score below the bar, nobody there), each is a fair sample.
     """
-    return gate.get("state") == ShapeState.GRADUATED and not gate.get("would_run")
+    return gate.get("state") == CaseKindState.GRADUATED and not gate.get("would_run")
 
 
 def _decisions(connection: Connection, ids: Sequence[str]) -> tuple[dict[str, list[Decision]], set[str]]:
     """What people decided, oldest first, and which proposals a press approved after another one."""
     where = (decisions.c.proposal_id.in_(ids), decisions.c.actor.not_in(_NOBODY))
     rows = connection.execute(select(decisions).where(*where).order_by(decisions.c.id)).all()
-    pressed = {row.tap for row in rows if row.tap is not None and row.verdict == Verdict.APPROVE}
+    pressed = {
+        row.interaction_id
+        for row in rows
+        if row.interaction_id is not None and row.verdict == Verdict.APPROVE
+    }
     earliest = connection.execute(
-        select(decisions.c.tap, func.min(decisions.c.id))
-        .where(decisions.c.tap.in_(pressed), decisions.c.verdict == Verdict.APPROVE)
-        .group_by(decisions.c.tap)
+        select(decisions.c.interaction_id, func.min(decisions.c.id))
+        .where(decisions.c.interaction_id.in_(pressed), decisions.c.verdict == Verdict.APPROVE)
+        .group_by(decisions.c.interaction_id)
     )
     first = {row[0]: row[1] for row in earliest}
     found: defaultdict[str, list[Decision]] = defaultdict(list)
@@ -136,20 +149,22 @@ def _decisions(connection: Connection, ids: Sequence[str]) -> tuple[dict[str, li
         names = set(Decision.__slots__) - {"verdict"}
         values = {name: getattr(row, name) for name in names}
         found[row.proposal_id].append(Decision(**values, verdict=Verdict(row.verdict)))
-    later = {row.proposal_id for row in rows if row.tap in first and row.id != first[row.tap]}
+    later = {
+        row.proposal_id for row in rows if row.interaction_id in first and row.id != first[row.interaction_id]
+    }
     return found, later
 
 
 def _enders(connection: Connection, ids: Sequence[str]) -> dict[str, list[str]]:
     """Who changed what a proposal asks: people, and the program where Polar's state had changed."""
     rows = connection.execute(
-        select(editions.c.proposal_id, editions.c.ended_by)
-        .where(editions.c.proposal_id.in_(ids))
-        .order_by(editions.c.edition)
+        select(revisions.c.proposal_id, revisions.c.superseded_by)
+        .where(revisions.c.proposal_id.in_(ids))
+        .order_by(revisions.c.revision)
     )
     found: defaultdict[str, list[str]] = defaultdict(list)
     for row in rows:
-        found[row.proposal_id].append(row.ended_by)
+        found[row.proposal_id].append(row.superseded_by)
     return found
 
 
@@ -163,12 +178,12 @@ def _outcomes(connection: Connection, ids: Sequence[str]) -> dict[str, list[Outc
     return found
 
 
-def tally(connection: Connection, shape: str, learn: Learner, now: datetime) -> None:
-    """Count a shape's labels of its present epoch anew, and what was approved so far."""
-    found = get_shape(connection, shape)
+def tally(connection: Connection, case_kind: str, learn: Learner, now: datetime) -> None:
+    """Count a kind of case's labels of its present generation anew, and what was approved so far."""
+    found = get_case_kind(connection, case_kind)
     if found is None:
         return
-    own = (labels.c.shape == shape, labels.c.epoch == found.epoch, labels.c.counted == 1)
+    own = (labels.c.case_kind == case_kind, labels.c.generation == found.generation, labels.c.counted == 1)
     ripe = (*own, labels.c.matures_at <= now)
     n, k, first_at, last_bad, customers = connection.execute(
         select(
@@ -187,21 +202,27 @@ def tally(connection: Connection, shape: str, learn: Learner, now: datetime) -> 
     # An audit is answered at the tap: how often it was agreed does not wait for the window.
     audits = _count(connection, *own, labels.c.audit == 1)
     agreed = _count(connection, *own, labels.c.audit == 1, labels.c.bad == 0)
-    values = {"n": n, "k": int(k), "first_at": first_at, "customers": customers, "clean_tail": tail}
-    values |= {"audits": audits, "audits_agreed": agreed, "seen": learn(_approved(connection, shape))}
-    connection.execute(update(shapes).where(shapes.c.hash == shape).values(values))
+    values = {
+        "n": n,
+        "k": int(k),
+        "first_at": first_at,
+        "customers": customers,
+        "approvals_since_rejection": tail,
+    }
+    values |= {"audits": audits, "audits_agreed": agreed, "seen": learn(_approved(connection, case_kind))}
+    connection.execute(update(case_kinds).where(case_kinds.c.hash == case_kind).values(values))
 
 
 def _count(connection: Connection, *where: Any) -> int:
     return connection.execute(select(func.count()).select_from(labels).where(*where)).scalar_one()
 
 
-def _approved(connection: Connection, shape: str) -> list[list[PlannedCall]]:
+def _approved(connection: Connection, case_kind: str) -> list[list[PlannedCall]]:
     """The calls of the newest cases with a yes by somebody who can have looked, oldest first."""
     newest = (
         connection.execute(
             select(labels.c.proposal_id)
-            .where(labels.c.shape == shape, labels.c.bad == 0, labels.c.why.not_in(UNSEEN))
+            .where(labels.c.case_kind == case_kind, labels.c.bad == 0, labels.c.why.not_in(UNSEEN))
             .order_by(labels.c.decided_at.desc(), labels.c.proposal_id.desc())
             .limit(_LEARNT_FROM)
         )
@@ -219,13 +240,13 @@ def _approved(connection: Connection, shape: str) -> list[list[PlannedCall]]:
 UNSEEN = ("yes in less than 2 s", "yes by one tap for several", "yes to a question that had changed")
 
 
-def recompute(connection: Connection, shape: str, label: Labeller, learn: Learner, now: datetime) -> None:
-    """Make all labels and the tally of a shape anew from the log."""
-    connection.execute(delete(labels).where(labels.c.shape == shape))
-    ids = connection.execute(select(proposals.c.id).where(proposals.c.shape == shape)).scalars().all()
+def recompute(connection: Connection, case_kind: str, label: Labeller, learn: Learner, now: datetime) -> None:
+    """Make all labels and the tally of a kind of case anew from the log."""
+    connection.execute(delete(labels).where(labels.c.case_kind == case_kind))
+    ids = connection.execute(select(proposals.c.id).where(proposals.c.case_kind == case_kind)).scalars().all()
     for start in range(0, len(ids), 500):
         relabel(connection, ids[start : start + 500], label)
-    tally(connection, shape, learn, now)
+    tally(connection, case_kind, learn, now)
 
 
 _MICROSECOND = timedelta(microseconds=1)
@@ -245,7 +266,7 @@ def hasty(connection: Connection, ids: Any) -> set[str]:
     """
     mine, other = decisions.alias(), decisions.alias()
     pressed, before = (
-        type_coerce(func.coalesce(one.c.pressed_at, one.c.at), BigInteger) for one in (mine, other)
+        type_coerce(func.coalesce(one.c.clicked_at, one.c.at), BigInteger) for one in (mine, other)
     )
     at, near = type_coerce(mine.c.at, BigInteger), type_coerce(other.c.at, BigInteger)
     earlier = and_(
@@ -254,7 +275,11 @@ def hasty(connection: Connection, ids: Any) -> set[str]:
         other.c.verdict == Verdict.APPROVE,
         before > pressed - _TOO_SOON,
         or_(before < pressed, and_(before == pressed, other.c.id < mine.c.id)),
-        or_(mine.c.tap.is_(None), other.c.tap.is_(None), other.c.tap != mine.c.tap),
+        or_(
+            mine.c.interaction_id.is_(None),
+            other.c.interaction_id.is_(None),
+            other.c.interaction_id != mine.c.interaction_id,
+        ),
         other.c.proposal_id != mine.c.proposal_id,
     )
     yes = (mine.c.verdict == Verdict.APPROVE, mine.c.actor.not_in((POLICY, PROGRAM)))

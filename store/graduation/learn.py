@@ -9,15 +9,15 @@ from typing import Any
 from sqlalchemy import Connection, select, update
 
 from store.engine.dialects import insert_new
-from store.graduation.case_kinds import get_shape, graduate
+from store.graduation.case_kinds import get_case_kind, graduate
 from store.graduation.labels import relabel, tally
 from store.graduation.past_cases import draw_secret, past_cases
 from store.messages.outbox import add_notice
-from store.models import ProposalKind, ProposalState, ShapeState
+from store.models import CaseKindState, ProposalKind, ProposalState
 from store.models.graduation import PROGRAM, Assessor, LastOffer
 from store.proposals.proposals import advance, propose_by_hand
 from store.schema import marks, proposals
-from store.schema.graduation import labels, ledger, shapes
+from store.schema.graduation import audit_log, case_kinds, labels
 
 _READ, _RIPE = (
     "assess:read",
@@ -41,17 +41,17 @@ def assess(connection: Connection, assessor: Assessor, now: datetime) -> Assesse
     """Read on in the log and bring up to date what follows from it, all in the caller's transaction."""
     read = int(_mark(connection, _READ, "0"))
     rows = connection.execute(
-        select(ledger.c.seq, ledger.c.at, ledger.c.kind, ledger.c.subject, ledger.c.body)
-        .where(ledger.c.seq > read)
-        .order_by(ledger.c.seq)
+        select(audit_log.c.seq, audit_log.c.at, audit_log.c.kind, audit_log.c.subject, audit_log.c.body)
+        .where(audit_log.c.seq > read)
+        .order_by(audit_log.c.seq)
         .limit(_CHUNK)
     ).all()
     cases = {row.subject for row in rows if row.kind in _CASE_KINDS and row.subject is not None}
     touched = relabel(connection, cases, assessor.label) | _ripened(connection, now)
-    for shape in sorted(touched):
-        tally(connection, shape, assessor.learn, now)
-    offered = [shape for shape in sorted(touched) if _offer(connection, shape, assessor, now)]
-    told = [row for row in rows if row.kind == "shape" and _tell(connection, row, assessor, now)]
+    for case_kind in sorted(touched):
+        tally(connection, case_kind, assessor.learn, now)
+    offered = [case_kind for case_kind in sorted(touched) if _offer(connection, case_kind, assessor, now)]
+    told = [row for row in rows if row.kind == "case_kind" and _tell(connection, row, assessor, now)]
     decided = _turn_on(connection, assessor, now)
     if rows:
         _set_mark(connection, _READ, str(rows[-1].seq))
@@ -59,11 +59,11 @@ def assess(connection: Connection, assessor: Assessor, now: datetime) -> Assesse
 
 
 def _ripened(connection: Connection, now: datetime) -> set[str]:
-    """The shapes of labels whose window has ended since the last look."""
+    """The kinds of case of labels whose window has ended since the last look."""
     before = datetime.fromisoformat(_mark(connection, _RIPE, datetime.min.replace(tzinfo=UTC).isoformat()))
     since = max(before, datetime(1970, 1, 2, tzinfo=UTC))
     found = connection.execute(
-        select(labels.c.shape).where(labels.c.matures_at > since, labels.c.matures_at <= now).distinct()
+        select(labels.c.case_kind).where(labels.c.matures_at > since, labels.c.matures_at <= now).distinct()
     ).scalars()
     _set_mark(connection, _RIPE, max(now, since).isoformat())
     return set(found)
@@ -82,59 +82,59 @@ def _set_mark(connection: Connection, name: str, value: str) -> None:
     connection.execute(update(marks).where(marks.c.name == name).values(value=value))
 
 
-def _offer(connection: Connection, shape: str, assessor: Assessor, now: datetime) -> bool:
+def _offer(connection: Connection, case_kind: str, assessor: Assessor, now: datetime) -> bool:
     """Ask a person to let a kind run on its own when its bar is reached; once for each bar."""
-    found = get_shape(connection, shape)
-    if found is None or found.state != ShapeState.ASKING or assessor.lacks(found, now):
+    found = get_case_kind(connection, case_kind)
+    if found is None or found.state != CaseKindState.ASKING or assessor.lacks(found, now):
         return False
-    if not assessor.wants_offer(found, last_offer(connection, shape), now):
+    if not assessor.wants_offer(found, last_offer(connection, case_kind), now):
         return False
-    past = past_cases(connection, shape=shape, most=_REHEARSED)
+    past = past_cases(connection, case_kind=case_kind, most=_REHEARSED)
     tried = assessor.rehearse(found, past, draw_secret(connection) or b"", now)
     question = assessor.offer(found, tried, now)
     if not propose_by_hand(connection, question):
         return False
-    connection.execute(update(shapes).where(shapes.c.hash == shape).values(offered_at=now))
+    connection.execute(update(case_kinds).where(case_kinds.c.hash == case_kind).values(offered_at=now))
     return True
 
 
-def last_offer(connection: Connection, shape: str) -> LastOffer | None:
-    """The newest offer of a shape. Its change is "graduation|SHAPE|EPOCH|N"."""
+def last_offer(connection: Connection, case_kind: str) -> LastOffer | None:
+    """The newest offer of a kind of case. Its change is "graduation|CASE_KIND|EPOCH|N"."""
     row = connection.execute(
         select(proposals.c.state, proposals.c.fact_key)
-        .where(proposals.c.shape == shape, proposals.c.kind == ProposalKind.GRADUATION)
+        .where(proposals.c.case_kind == case_kind, proposals.c.kind == ProposalKind.GRADUATION)
         .order_by(proposals.c.created_at.desc())
         .limit(1)
     ).one_or_none()
     if row is None:
         return None
-    _, _, epoch, n = row.fact_key.split("|")
-    return LastOffer(ProposalState(row.state), int(epoch), int(n))
+    _, _, generation, n = row.fact_key.split("|")
+    return LastOffer(ProposalState(row.state), int(generation), int(n))
 
 
 def _tell(connection: Connection, row: Any, assessor: Assessor, now: datetime) -> bool:
-    found = assessor.notice(json.loads(row.body) | {"shape": row.subject})
+    found = assessor.notice(json.loads(row.body) | {"case_kind": row.subject})
     if found is None:
         return False
     kind, message = found
-    return add_notice(connection, f"shape:{row.seq}", kind=kind, message=message, at=now)
+    return add_notice(connection, f"case_kind:{row.seq}", kind=kind, message=message, at=now)
 
 
 def _turn_on(connection: Connection, assessor: Assessor, now: datetime) -> int:
     """Carry out the offers that a person has accepted: the bar is looked at once more."""
     due = connection.execute(
-        select(proposals.c.id, proposals.c.shape, proposals.c.decided_by).where(
+        select(proposals.c.id, proposals.c.case_kind, proposals.c.decided_by).where(
             proposals.c.state == ProposalState.APPROVED,
             proposals.c.due_at <= now,
             proposals.c.kind == ProposalKind.GRADUATION,
-            proposals.c.on_hold_by.is_(None),
+            proposals.c.held_by.is_(None),
         )
     ).all()
     for row in due:
         missing = graduate(
             connection,
-            row.shape,
-            lambda shape: assessor.lacks(shape, now),
+            row.case_kind,
+            lambda case_kind: assessor.lacks(case_kind, now),
             actor=row.decided_by or PROGRAM,
             cause=f"turned on ({row.id})",
             at=now,

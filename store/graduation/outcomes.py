@@ -24,7 +24,7 @@ _WENT_WRONG = (ProposalState.FAILED, ProposalState.UNKNOWN)
 
 
 def add_outcome(connection: Connection, outcome: Outcome, now: datetime) -> bool:
-    """Keep an outcome and demote the shape it speaks against. False: it is known already.
+    """Keep an outcome and demote the kind of case it speaks against. False: it is known already.
 
     An event may arrive long after it happened: trust is lost now, or what counted since would count twice.
     """
@@ -34,11 +34,11 @@ def add_outcome(connection: Connection, outcome: Outcome, now: datetime) -> bool
     body = {"kind": outcome.kind, "source": outcome.source, "at": outcome.at.isoformat()}
     append(connection, "outcome", outcome.proposal_id, body, now)
     found = connection.execute(
-        select(proposals.c.shape, proposals.c.mode).where(proposals.c.id == outcome.proposal_id)
+        select(proposals.c.case_kind, proposals.c.mode).where(proposals.c.id == outcome.proposal_id)
     ).one()
-    if found.shape is not None and found.mode in _WHICH:
+    if found.case_kind is not None and found.mode in _WHICH:
         cause = _CAUSES[outcome.kind].format(f"{_WHICH[found.mode]} ({outcome.proposal_id})")
-        demote(connection, found.shape, cause=cause, at=now)
+        demote(connection, found.case_kind, cause=cause, at=now)
     return True
 
 
@@ -56,10 +56,10 @@ def came_of(connection: Connection, proposal_id: str, to: ProposalState, actor: 
     if to not in (ProposalState.SUCCEEDED, ProposalState.WITHDRAWN, *_WENT_WRONG):
         return
     own = connection.execute(
-        select(proposals.c.mode, proposals.c.undoes).where(proposals.c.id == proposal_id)
+        select(proposals.c.mode, proposals.c.undo_of_id).where(proposals.c.id == proposal_id)
     ).one()
-    if to == ProposalState.SUCCEEDED and own.undoes is not None:
-        add_outcome(connection, Outcome(own.undoes, OutcomeKind.UNDONE, proposal_id, at), at)
+    if to == ProposalState.SUCCEEDED and own.undo_of_id is not None:
+        add_outcome(connection, Outcome(own.undo_of_id, OutcomeKind.UNDONE, proposal_id, at), at)
     elif to == ProposalState.WITHDRAWN and actor not in (PROGRAM, POLICY):
         add_outcome(connection, Outcome(proposal_id, OutcomeKind.UNDONE, f"taken back by {actor}", at), at)
     elif to in _WENT_WRONG and own.mode == Mode.AUTO:

@@ -7,12 +7,12 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, func, or_, select
 
-from store.graduation.caps import day, of_shape, spent
-from store.graduation.case_kinds import read_shape
+from store.graduation.caps import day, of_case_kind, spent
+from store.graduation.case_kinds import read_case_kind
 from store.graduation.pause import Paused, paused
-from store.models import ShapeState
-from store.models.graduation import Change, Course, Shape, Spent
-from store.schema.graduation import labels, ledger, shapes
+from store.models import CaseKindState
+from store.models.graduation import CaseKind, Change, Course, Spent
+from store.schema.graduation import audit_log, case_kinds, labels
 
 _MOST_POINTS, _MOST_CHANGES = 5_000, 200
 
@@ -21,10 +21,11 @@ _MOST_POINTS, _MOST_CHANGES = 5_000, 200
 class Kind:
     """A kind of case as it is looked at. `today`: what it used of its caps; `fell`: its last fall.
 
-    `audits` of all its epochs, (agreed, all): one that was not agreed ends its epoch, and its tally with it.
+    `audits` of all its generations, (agreed, all): one that was not agreed ends its generation, and its
+    tally with it.
     """
 
-    shape: Shape
+    case_kind: CaseKind
     today: Spent
     audits: tuple[int, int] = (0, 0)
     fell: Change | None = None
@@ -47,18 +48,18 @@ def kinds_page(
 ) -> KindsPage:
     """The kinds with all of these words, or whose hash begins with the one; those that run first."""
     where = _matching(words)
-    total = connection.execute(select(func.count()).select_from(shapes).where(*where)).scalar_one()
+    total = connection.execute(select(func.count()).select_from(case_kinds).where(*where)).scalar_one()
     number = min(max(page, 1), max(-(-total // size), 1))
     rows = connection.execute(
-        select(shapes)
+        select(case_kinds)
         .where(*where)
-        .order_by(shapes.c.state == ShapeState.ASKING, shapes.c.used_at.desc(), shapes.c.hash)
+        .order_by(case_kinds.c.state == CaseKindState.ASKING, case_kinds.c.used_at.desc(), case_kinds.c.hash)
         .limit(size)
         .offset((number - 1) * size)
     ).all()
-    on = select(func.count()).select_from(shapes).where(shapes.c.state == ShapeState.GRADUATED)
+    on = select(func.count()).select_from(case_kinds).where(case_kinds.c.state == CaseKindState.GRADUATED)
     return KindsPage(
-        [_kind(connection, read_shape(row), now) for row in rows],
+        [_kind(connection, read_case_kind(row), now) for row in rows],
         number,
         total,
         number * size < total,
@@ -68,33 +69,37 @@ def kinds_page(
 
 
 def _matching(words: Sequence[str]) -> list[ColumnElement[bool]]:
-    like = [shapes.c.words.icontains(word, autoescape=True) for word in words]
+    like = [case_kinds.c.words.icontains(word, autoescape=True) for word in words]
     if len(words) == 1:
-        return [or_(like[0], shapes.c.hash.startswith(words[0].lower(), autoescape=True))]
+        return [or_(like[0], case_kinds.c.hash.startswith(words[0].lower(), autoescape=True))]
     return like
 
 
-def _kind(connection: Connection, shape: Shape, now: datetime) -> Kind:
-    band = shape.fields.get("amount")
-    today = spent(connection, of_shape(shape.hash), day(now), str(band[1]) if band else None)
-    fell = [change for change in changes_of(connection, shape.hash) if change.fell] if shape.epoch else []
-    return Kind(shape, today, _audits(connection, shape.hash), fell[-1] if fell else None)
+def _kind(connection: Connection, case_kind: CaseKind, now: datetime) -> Kind:
+    band = case_kind.fields.get("amount")
+    today = spent(connection, of_case_kind(case_kind.hash), day(now), str(band[1]) if band else None)
+    fell = (
+        [change for change in changes_of(connection, case_kind.hash) if change.fell]
+        if case_kind.generation
+        else []
+    )
+    return Kind(case_kind, today, _audits(connection, case_kind.hash), fell[-1] if fell else None)
 
 
-def _audits(connection: Connection, shape: str) -> tuple[int, int]:
-    own = (labels.c.shape == shape, labels.c.counted == 1, labels.c.audit == 1)
+def _audits(connection: Connection, case_kind: str) -> tuple[int, int]:
+    own = (labels.c.case_kind == case_kind, labels.c.counted == 1, labels.c.audit == 1)
     total, bad = connection.execute(
         select(func.count(), func.coalesce(func.sum(labels.c.bad), 0)).where(*own)
     ).one()
     return total - int(bad), total
 
 
-def changes_of(connection: Connection, shape: str) -> list[Change]:
+def changes_of(connection: Connection, case_kind: str) -> list[Change]:
     """The newest changes of a kind's trust, oldest first, as the log has them."""
     rows = connection.execute(
-        select(ledger.c.at, ledger.c.body)
-        .where(ledger.c.subject == shape, ledger.c.kind == "shape")
-        .order_by(ledger.c.seq.desc())
+        select(audit_log.c.at, audit_log.c.body)
+        .where(audit_log.c.subject == case_kind, audit_log.c.kind == "case_kind")
+        .order_by(audit_log.c.seq.desc())
         .limit(_MOST_CHANGES)
     )
     return [_change(row.at, row.body) for row in rows][::-1]
@@ -102,16 +107,18 @@ def changes_of(connection: Connection, shape: str) -> list[Change]:
 
 def _change(at: datetime, body: str) -> Change:
     told = json.loads(body)
-    before, after = ShapeState(told["from"]), ShapeState(told["to"])
-    fell = bool(told["new_epoch"]) and before != ShapeState.ASKING
-    return Change(at, before, after, told["cause"], bool(told["decree"]), int(told["epoch"]), fell)
+    before, after = CaseKindState(told["from"]), CaseKindState(told["to"])
+    fell = bool(told["new_generation"]) and before != CaseKindState.ASKING
+    return Change(
+        at, before, after, told["cause"], bool(told["manual_override"]), int(told["generation"]), fell
+    )
 
 
-def course(connection: Connection, shape: str, now: datetime) -> Course:
+def course(connection: Connection, case_kind: str, now: datetime) -> Course:
     """The course of one kind; of a very long one the newest part, with what came before it counted."""
-    counted = (labels.c.shape == shape, labels.c.counted == 1)
+    counted = (labels.c.case_kind == case_kind, labels.c.counted == 1)
     newest = connection.execute(
-        select(labels.c.matures_at, labels.c.epoch, labels.c.bad)
+        select(labels.c.matures_at, labels.c.generation, labels.c.bad)
         .where(*counted, labels.c.matures_at <= now)
         .order_by(labels.c.matures_at.desc(), labels.c.proposal_id)
         .limit(_MOST_POINTS)
@@ -119,16 +126,16 @@ def course(connection: Connection, shape: str, now: datetime) -> Course:
     before: dict[int, tuple[int, int]] = {}
     if len(newest) == _MOST_POINTS:
         rows = connection.execute(
-            select(labels.c.epoch, func.count(), func.sum(labels.c.bad))
+            select(labels.c.generation, func.count(), func.sum(labels.c.bad))
             .where(*counted, labels.c.matures_at < newest[-1].matures_at)
-            .group_by(labels.c.epoch)
+            .group_by(labels.c.generation)
         )
-        before = {epoch: (int(count), int(bad)) for epoch, count, bad in rows}
+        before = {generation: (int(count), int(bad)) for generation, count, bad in rows}
     audits = connection.execute(
         select(labels.c.decided_at)
         .where(*counted, labels.c.audit == 1)
         .order_by(labels.c.decided_at.desc())
         .limit(_MOST_CHANGES)
     ).scalars()
-    points = [(row.matures_at, int(row.epoch), bool(row.bad)) for row in reversed(newest)]
-    return Course(points, before, changes_of(connection, shape), list(audits)[::-1])
+    points = [(row.matures_at, int(row.generation), bool(row.bad)) for row in reversed(newest)]
+    return Course(points, before, changes_of(connection, case_kind), list(audits)[::-1])

@@ -17,24 +17,24 @@ from store.models import (
     ProposalState,
     Verdict,
 )
-from store.models.graduation import POLICY, PROGRAM, NewShape, Outcome, PastCase
-from store.schema import calls, decisions, editions, marks, proposals
-from store.schema.graduation import outcomes, shapes
+from store.models.graduation import POLICY, PROGRAM, NewCaseKind, Outcome, PastCase
+from store.schema import calls, decisions, marks, proposals, revisions
+from store.schema.graduation import case_kinds, outcomes
 
 _NOBODY = (POLICY, PROGRAM)
 
 
 def past_cases(
-    connection: Connection, *, shape: str | None = None, most: int | None = None
+    connection: Connection, *, case_kind: str | None = None, most: int | None = None
 ) -> list[PastCase]:
-    """The proposals of rules, oldest first: all, or of one shape the newest `most`."""
-    own = _ids(connection, shape, most)
+    """The proposals of rules, oldest first: all, or of one kind of case the newest `most`."""
+    own = _ids(connection, case_kind, most)
     found = proposals.c.id.in_(own)
     rows = connection.execute(
         select(*_COLUMNS).where(found).order_by(proposals.c.created_at, proposals.c.id)
     ).all()
     said, later = _decisions(connection, own)
-    planned, first, enders = _calls(connection, own), *_editions(connection, own)
+    planned, first, enders = _calls(connection, own), *_revisions(connection, own)
     came, in_haste = _outcomes(connection, own), hasty(connection, own)
     money = _money(connection, first)
     cases = []
@@ -49,7 +49,7 @@ def past_cases(
                 edited_by=[actor for actor in enders.get(id_, ()) if actor not in _NOBODY],
                 outcomes=came.get(id_, ()),
                 first_of_tap=id_ not in later,
-                card_at=row.card_at,
+                first_shown_at=row.first_shown_at,
                 restated=PROGRAM in enders.get(id_, ()),
                 hasty=id_ in in_haste,
             )
@@ -57,22 +57,22 @@ def past_cases(
     return cases
 
 
-def _ids(connection: Connection, shape: str | None, most: int | None) -> Any:
-    """Which proposals: as a query for all of them, as a list for the few of one shape."""
+def _ids(connection: Connection, case_kind: str | None, most: int | None) -> Any:
+    """Which proposals: as a query for all of them, as a list for the few of one kind of case."""
     wanted = select(proposals.c.id).where(proposals.c.kind == ProposalKind.CALLS)
-    if shape is None:
+    if case_kind is None:
         return wanted
     # PostgreSQL takes what nobody has decided for the newest, SQLite for the oldest.
     last = proposals.c.decided_at.desc().nulls_last()
-    newest = wanted.where(proposals.c.shape == shape).order_by(last).limit(most)
+    newest = wanted.where(proposals.c.case_kind == case_kind).order_by(last).limit(most)
     return connection.execute(newest).scalars().all()
 
 
-def kinds(connection: Connection) -> dict[str, NewShape]:
+def kinds(connection: Connection) -> dict[str, NewCaseKind]:
     """What every known kind of case is, by hash."""
-    names = NewShape.__slots__
-    rows = connection.execute(select(*(shapes.c[name] for name in names)))
-    return {row.hash: NewShape(**{name: getattr(row, name) for name in names}) for row in rows}
+    names = NewCaseKind.__slots__
+    rows = connection.execute(select(*(case_kinds.c[name] for name in names)))
+    return {row.hash: NewCaseKind(**{name: getattr(row, name) for name in names}) for row in rows}
 
 
 def draw_secret(connection: Connection) -> bytes | None:
@@ -85,7 +85,7 @@ _COLUMNS = tuple(
     proposals.c[name]
     for name in (
         "id", "rule", "rule_version", "event_id", "subject", "title", "risk", "always_asks", "created_at",
-        "state", "amount", "currency", "customer_id", "shape", "card_at",
+        "state", "amount", "currency", "customer_id", "case_kind", "first_shown_at",
     )
 )  # fmt: skip
 
@@ -111,7 +111,7 @@ def _as_asked(
         amount=amount,
         currency=currency,
         customer_id=row.customer_id,
-        shape=row.shape,
+        case_kind=row.case_kind,
     )
 
 
@@ -127,7 +127,17 @@ def _money(connection: Connection, edited: Iterable[str]) -> dict[str, tuple[int
 
 def _decisions(connection: Connection, own: Any) -> tuple[Mapping[str, Sequence[Decision]], set[str]]:
     """What people decided, and which proposals were approved by a press that had approved another before."""
-    names = ("proposal_id", "actor", "verdict", "via", "at", "edition", "tap", "seen_at", "pressed_at")
+    names = (
+        "proposal_id",
+        "actor",
+        "verdict",
+        "via",
+        "at",
+        "revision",
+        "interaction_id",
+        "shown_at",
+        "clicked_at",
+    )
     rows = connection.execute(
         select(*(decisions.c[name] for name in names))
         .where(decisions.c.proposal_id.in_(own), decisions.c.actor.not_in(_NOBODY))
@@ -136,9 +146,9 @@ def _decisions(connection: Connection, own: Any) -> tuple[Mapping[str, Sequence[
     found: defaultdict[str, list[Decision]] = defaultdict(list)
     pressed: set[str] = set()
     later: set[str] = set()
-    for id_, actor, said, via, at, edition, tap, *times in rows:
+    for id_, actor, said, via, at, revision, tap, *times in rows:
         verdict = Verdict(said)
-        found[id_].append(Decision(id_, actor, verdict, via, at, None, edition, tap, *times))
+        found[id_].append(Decision(id_, actor, verdict, via, at, None, revision, tap, *times))
         if tap is not None and verdict == Verdict.APPROVE:
             if tap in pressed:
                 later.add(id_)
@@ -158,20 +168,20 @@ def _calls(connection: Connection, own: Any) -> Mapping[str, Sequence[PlannedCal
     return found
 
 
-def _editions(
+def _revisions(
     connection: Connection, own: Any
 ) -> tuple[Mapping[str, Sequence[PlannedCall]], Mapping[str, Sequence[str]]]:
     """What the edited ones asked first, and who changed what a proposal asks."""
     rows = connection.execute(
-        select(editions.c.proposal_id, editions.c.calls, editions.c.ended_by)
-        .where(editions.c.proposal_id.in_(own))
-        .order_by(editions.c.proposal_id, editions.c.edition)
+        select(revisions.c.proposal_id, revisions.c.calls, revisions.c.superseded_by)
+        .where(revisions.c.proposal_id.in_(own))
+        .order_by(revisions.c.proposal_id, revisions.c.revision)
     )
     first: dict[str, Sequence[PlannedCall]] = {}
     enders: defaultdict[str, list[str]] = defaultdict(list)
-    for id_, planned, ended_by in rows:
+    for id_, planned, superseded_by in rows:
         first.setdefault(id_, tuple(PlannedCall(**call) for call in planned))
-        enders[id_].append(ended_by)
+        enders[id_].append(superseded_by)
     return first, enders
 
 

@@ -49,7 +49,7 @@ def flow(connection: Connection) -> Flow:
         failed=count(failed),
         newest_failure=_arrival(connection.execute(newest.where(failed).limit(1)).first()),
         unread=count(events.c.state == EventState.NEW),
-        cards=count(proposals.c.drawn < proposals.c.version),
+        cards=count(proposals.c.rendered_version < proposals.c.row_version),
         notices=count(notices.c.sent_at.is_(None)),
         runs=count(proposals.c.state.in_(busy)),
     )

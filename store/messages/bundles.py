@@ -106,11 +106,13 @@ def _follow_members(connection: Connection, now: datetime) -> None:
     A bundle of which something has been decided or changed is closed: nothing joins it any more.
     """
     unseen = proposals.c.quiet == 1
-    connection.execute(update(proposals).where(BEHIND, unseen).values(drawn=proposals.c.version))
+    connection.execute(
+        update(proposals).where(BEHIND, unseen).values(rendered_version=proposals.c.row_version)
+    )
     changed = connection.execute(
         update(proposals)
         .where(BEHIND, IN_BUNDLE_ONLY)
-        .values(drawn=proposals.c.version)
+        .values(rendered_version=proposals.c.row_version)
         .returning(proposals.c.bundle_id)
     ).scalars()
     closed_at = func.coalesce(bundles.c.closed_at, literal(now, UtcDateTime))
@@ -119,9 +121,9 @@ def _follow_members(connection: Connection, now: datetime) -> None:
 
 def _bundle_free(now: datetime) -> list[ColumnElement[bool]]:
     return [
-        bundles.c.drawn < bundles.c.version,
+        bundles.c.rendered_version < bundles.c.row_version,
         bundles.c.card_due_at <= now,
-        or_(bundles.c.card_claimed_until.is_(None), bundles.c.card_claimed_until < now),
+        or_(bundles.c.card_lease_expires_at.is_(None), bundles.c.card_lease_expires_at < now),
     ]
 
 
@@ -143,7 +145,7 @@ def _claim_bundles(
     taken = connection.execute(
         update(bundles)
         .where(bundles.c.id.in_(before), *_bundle_free(now))
-        .values(card_claim=token, card_claimed_until=until, card_sent_at=sent_at)
+        .values(card_lease_token=token, card_lease_expires_at=until, card_sent_at=sent_at)
         .returning(bundles)
     )
     found = [replace(_bundle(row), card_sent_at=before[row.id].card_sent_at) for row in taken]
@@ -193,24 +195,24 @@ def bundle_drawn(
     """
     result = connection.execute(
         update(bundles)
-        .where(bundles.c.id == bundle_id, bundles.c.card_claim == token)
+        .where(bundles.c.id == bundle_id, bundles.c.card_lease_token == token)
         .values(
-            drawn=version,
+            rendered_version=version,
             channel=channel,
             card_ts=ts,
-            card_at=func.coalesce(bundles.c.card_at, literal(at, UtcDateTime)),
+            first_shown_at=func.coalesce(bundles.c.first_shown_at, literal(at, UtcDateTime)),
             card_due_at=at + _REDRAWN_EVERY,
-            card_claim=None,
-            card_claimed_until=None,
+            card_lease_token=None,
+            card_lease_expires_at=None,
             card_sent_at=None,
         )
     )
     if result.rowcount != 1:
         return False
-    # What a bundle shows is the first edition of each.
-    unseen = proposals.c.card_at.is_(None) & (proposals.c.edition == 1)
+    # What a bundle shows is the first revision of each.
+    unseen = proposals.c.first_shown_at.is_(None) & (proposals.c.revision == 1)
     first_seen = update(proposals).where(proposals.c.id.in_(shown), unseen)
-    connection.execute(first_seen.values(card_at=at))
+    connection.execute(first_seen.values(first_shown_at=at))
     if line is not None:
         add_notice(connection, f"{LINE}:{bundle_id}", kind=LINE, message=line, at=at)
     return True
@@ -223,8 +225,8 @@ def bundle_not_drawn(
     forget = {"card_sent_at": None} if certainly_not_posted else {}
     result = connection.execute(
         update(bundles)
-        .where(bundles.c.id == bundle_id, bundles.c.card_claim == token)
-        .values(card_due_at=due_at, card_claim=None, card_claimed_until=None, **forget)
+        .where(bundles.c.id == bundle_id, bundles.c.card_lease_token == token)
+        .values(card_due_at=due_at, card_lease_token=None, card_lease_expires_at=None, **forget)
     )
     return result.rowcount == 1
 
@@ -264,14 +266,14 @@ def gathering(connection: Connection, now: datetime, limit: int) -> Gathering:
 
 def _may_be_bundled() -> list[ColumnElement[bool]]:
     """Nobody has seen it, and nobody has done anything about it."""
-    texts = ("card_ts", "bundle_id", "deciding_by", "on_hold_by", "assignee")
+    texts = ("card_ts", "bundle_id", "approval_checking_by", "held_by", "assignee")
     times = ("card_sent_at", "snoozed_until")
     return [
         # As in NO_CARD: what is pending is many, what is behind is few.
         func.coalesce(proposals.c.state, "") == ProposalState.PENDING,
         proposals.c.kind == ProposalKind.CALLS,
         func.coalesce(proposals.c.rule, "") != "",
-        proposals.c.edition == 1,
+        proposals.c.revision == 1,
         *(func.coalesce(*(proposals.c[name] for name in names)).is_(None) for names in (texts, times)),
     ]
 
@@ -298,10 +300,17 @@ def put_in_bundle(
     joined = connection.execute(
         update(proposals)
         .where(proposals.c.id.in_(proposal_ids), *card_free(now), *_may_be_bundled())
-        .values(bundle_id=bundle_id, drawn=proposals.c.version)
+        .values(bundle_id=bundle_id, rendered_version=proposals.c.row_version)
     ).rowcount
     if joined and row is None:
-        made = {"id": bundle_id, "key": key, "created_at": now, "version": 1, "drawn": 0, "card_due_at": now}
+        made = {
+            "id": bundle_id,
+            "key": key,
+            "created_at": now,
+            "row_version": 1,
+            "rendered_version": 0,
+            "card_due_at": now,
+        }
         connection.execute(insert(bundles), [made])
     elif joined:
         redraw_bundles(connection, [bundle_id])
@@ -336,10 +345,10 @@ def give_own_card(connection: Connection, bundle_id: str, proposal_id: str, now:
         )
         .values(
             bundle_id=None,
-            version=proposals.c.version + 1,
+            row_version=proposals.c.row_version + 1,
             card_due_at=now,
             card_sent_at=now,
-            card_claim=None,
+            card_lease_token=None,
         )
     )
     if result.rowcount != 1:

@@ -15,7 +15,7 @@ from store.schema.columns import UtcDateTime
 
 # A card of something just decided goes before one that is merely changed: somebody is looking at it.
 _DECIDED_FIRST = case((proposals.c.decided_at.is_not(None), 0), else_=1)
-BEHIND = proposals.c.drawn < proposals.c.version
+BEHIND = proposals.c.rendered_version < proposals.c.row_version
 # Not IS NULL: SQLite would look in the index of card_ts, where every proposal without a card stands, and not
 # in the short index of those that are behind.
 NO_CARD = func.coalesce(proposals.c.card_ts, "") == ""
@@ -24,7 +24,7 @@ IN_BUNDLE_ONLY = (
     proposals.c.bundle_id.is_not(None)
     & NO_CARD
     & proposals.c.state.not_in([ProposalState.FAILED, ProposalState.UNKNOWN])
-    & (proposals.c.edition == 1)
+    & (proposals.c.revision == 1)
 )
 
 
@@ -35,7 +35,7 @@ def card_free(now: datetime) -> list[ColumnElement[bool]]:
         proposals.c.quiet == 0,
         ~IN_BUNDLE_ONLY,
         proposals.c.card_due_at <= now,
-        or_(proposals.c.card_claimed_until.is_(None), proposals.c.card_claimed_until < now),
+        or_(proposals.c.card_lease_expires_at.is_(None), proposals.c.card_lease_expires_at < now),
     ]
 
 
@@ -62,7 +62,7 @@ def claim_cards(
     taken = connection.execute(
         update(proposals)
         .where(proposals.c.id.in_(before), *card_free(now))
-        .values(card_claim=token, card_claimed_until=until, card_sent_at=sent_at)
+        .values(card_lease_token=token, card_lease_expires_at=until, card_sent_at=sent_at)
         .returning(proposals)
     )
     found = [replace(read_proposal(row), card_sent_at=before[row.id].card_sent_at) for row in taken]
@@ -75,7 +75,7 @@ def card_drawn(
     *,
     token: str,
     version: int,
-    edition: int,
+    revision: int,
     channel: str,
     ts: str,
     at: datetime,
@@ -84,22 +84,22 @@ def card_drawn(
 ) -> bool:
     """Note that the card shows `version`, and what is to be said in its thread. False: the claim ran out.
 
-    `edition` is the one drawn; `card_at` is when the one that is current was first shown.
+    `revision` is the one drawn; `first_shown_at` is when the one that is current was first shown.
 
     `told` are the versions that need no more telling; `lines` the messages about some of them. The bundle
     it belongs to is drawn again.
     """
-    first_shown = proposals.c.card_at.is_(None) & (proposals.c.edition == edition)
+    first_shown = proposals.c.first_shown_at.is_(None) & (proposals.c.revision == revision)
     result = connection.execute(
         update(proposals)
-        .where(proposals.c.id == proposal_id, proposals.c.card_claim == token)
+        .where(proposals.c.id == proposal_id, proposals.c.card_lease_token == token)
         .values(
-            drawn=version,
+            rendered_version=version,
             channel=channel,
             card_ts=ts,
-            card_at=case((first_shown, literal(at, UtcDateTime)), else_=proposals.c.card_at),
-            card_claim=None,
-            card_claimed_until=None,
+            first_shown_at=case((first_shown, literal(at, UtcDateTime)), else_=proposals.c.first_shown_at),
+            card_lease_token=None,
+            card_lease_expires_at=None,
             card_sent_at=None,
         )
         .returning(proposals.c.bundle_id)
@@ -109,7 +109,7 @@ def card_drawn(
     if told:
         connection.execute(
             update(transitions)
-            .where(transitions.c.proposal_id == proposal_id, transitions.c.version.in_(told))
+            .where(transitions.c.proposal_id == proposal_id, transitions.c.row_version.in_(told))
             .values(told=1)
         )
     for number, line in (lines or {}).items():
@@ -126,7 +126,7 @@ def redraw_bundles(connection: Connection, bundle_ids: Sequence[str], **values: 
         connection.execute(
             update(bundles)
             .where(bundles.c.id.in_(bundle_ids))
-            .values(version=bundles.c.version + 1, **values)
+            .values(row_version=bundles.c.row_version + 1, **values)
         )
 
 
@@ -137,8 +137,8 @@ def card_not_drawn(
     forget = {"card_sent_at": None} if certainly_not_posted else {}
     result = connection.execute(
         update(proposals)
-        .where(proposals.c.id == proposal_id, proposals.c.card_claim == token)
-        .values(card_due_at=due_at, card_claim=None, card_claimed_until=None, **forget)
+        .where(proposals.c.id == proposal_id, proposals.c.card_lease_token == token)
+        .values(card_due_at=due_at, card_lease_token=None, card_lease_expires_at=None, **forget)
     )
     return result.rowcount == 1
 
@@ -150,8 +150,8 @@ def untold(connection: Connection, proposal_id: str, version: int) -> list[Trans
         .where(
             transitions.c.proposal_id == proposal_id,
             transitions.c.told == 0,
-            transitions.c.version <= version,
+            transitions.c.row_version <= version,
         )
-        .order_by(transitions.c.version)
+        .order_by(transitions.c.row_version)
     )
     return [read_transition(row) for row in rows]

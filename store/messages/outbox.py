@@ -65,7 +65,7 @@ def claim_notices(
     taken = (
         update(notices)
         .where(notices.c.id.in_(ids), *free)
-        .values(claim=token, claimed_until=until, attempts=notices.c.attempts + 1)
+        .values(lease_token=token, lease_expires_at=until, attempts=notices.c.attempts + 1)
     )
     connection.execute(taken)
     rows = connection.execute(
@@ -76,7 +76,7 @@ def claim_notices(
         )
         .select_from(notices.outerjoin(proposals, proposals.c.id == notices.c.proposal_id))
         .outerjoin(bundles, bundles.c.id == proposals.c.bundle_id)
-        .where(notices.c.id.in_(ids), notices.c.claim == token)
+        .where(notices.c.id.in_(ids), notices.c.lease_token == token)
         .order_by(_LINES_FIRST, notices.c.due_at, notices.c.id)
     )
     return [_notice(row) for row in rows]
@@ -95,7 +95,7 @@ _TOO_EARLY = (
 
 def _free(now: datetime) -> list[ColumnElement[bool]]:
     """A message to be sent now that nobody is sending."""
-    unclaimed = or_(notices.c.claimed_until.is_(None), notices.c.claimed_until < now)
+    unclaimed = or_(notices.c.lease_expires_at.is_(None), notices.c.lease_expires_at < now)
     return [notices.c.sent_at.is_(None), notices.c.due_at <= now, unclaimed, ~_TOO_EARLY]
 
 
@@ -139,8 +139,8 @@ def notice_postponed(
 def _close(connection: Connection, notice_id: str, token: str, **values: Any) -> bool:
     result = connection.execute(
         update(notices)
-        .where(notices.c.id == notice_id, notices.c.claim == token)
-        .values(claim=None, claimed_until=None, **values)
+        .where(notices.c.id == notice_id, notices.c.lease_token == token)
+        .values(lease_token=None, lease_expires_at=None, **values)
     )
     return result.rowcount == 1
 

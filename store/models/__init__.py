@@ -56,7 +56,7 @@ class CallState(StrEnum):
     SKIPPED = "skipped"  # no longer applies; never sent
 
 
-class FiringState(StrEnum):
+class RuleMatchState(StrEnum):
     """What became of one rule whose `when` was true for one event."""
 
     WAITING = "waiting"  # held back by the rule's `wait`
@@ -68,7 +68,7 @@ class ProposalKind(StrEnum):
     """What approving a proposal does."""
 
     CALLS = "calls"  # makes calls of Polar
-    GRADUATION = "graduation"  # lets the kind of case `shape` run on its own
+    GRADUATION = "graduation"  # lets the kind of case `case_kind` run on its own
 
 
 class Mode(StrEnum):
@@ -79,7 +79,7 @@ class Mode(StrEnum):
     AUDIT = "audit"  # a person, though its kind runs on its own: drawn at random
 
 
-class RemarkKind(StrEnum):
+class CommentKind(StrEnum):
     """What people said or did around a proposal."""
 
     REASON = "reason"  # why it was declined
@@ -87,7 +87,7 @@ class RemarkKind(StrEnum):
     ACT = "act"  # snoozed, assigned, held, released, marked, retried
 
 
-class ShapeState(StrEnum):
+class CaseKindState(StrEnum):
     """How far a kind of case is trusted."""
 
     ASKING = "asking"
@@ -182,17 +182,17 @@ class Call(PlannedCall):
 
 
 @dataclass(frozen=True, slots=True)
-class Firing:
+class RuleMatch:
     """One rule that spoke up for one event. `fact_key` names the change, whichever endpoint told it."""
 
     fact_key: str
     rule: str
     rule_version: str
     event_id: str
-    state: FiringState
+    state: RuleMatchState
     due_at: datetime | None = None
     note: str | None = None
-    fired_at: datetime | None = None
+    matched_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,23 +214,25 @@ class NewProposal:
     created_at: datetime
     proposer: str | None = None
     kind: ProposalKind = ProposalKind.CALLS
-    digest: str | None = None
+    content_hash: str | None = None
     deadline: datetime | None = None
     expires_at: datetime | None = None
     amount: int | None = None
     currency: str | None = None
     customer_id: str | None = None
     customer: str | None = None
-    undoes: str | None = None
-    shape: str | None = None
+    undo_of_id: str | None = None
+    case_kind: str | None = None
     reads: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Spoken:
-    """What one rule said about one event: its firing and, unless it waits or stays silent, its proposal."""
+    """What one rule said about one event: its rule_match and, unless it waits or stays silent, its
+    proposal.
+    """
 
-    firing: Firing
+    rule_match: RuleMatch
     proposal: NewProposal | None = None
 
 
@@ -238,7 +240,7 @@ class Spoken:
 class Proposal:
     """A proposal as kept. `version` grows with every change; `drawn` is the version its card shows.
 
-    `edition` grows when what it asks changes; `changes` are (label, before, now) since the edition before.
+    `revision` grows when what it asks changes; `changes` are (label, before, now) since the revision before.
     `amount` is in minor units of `currency`. See `store.schema.proposals` for the other columns.
     """
 
@@ -255,25 +257,25 @@ class Proposal:
     always_asks: str | None
     created_at: datetime
     state: ProposalState
-    version: int
+    row_version: int
     note: str | None
     attempts: int
-    looks: int
+    verify_attempts: int
     decided_by: str | None
     decided_at: datetime | None
     channel: str | None
     card_ts: str | None
-    drawn: int
+    rendered_version: int
     card_sent_at: datetime | None = None
     proposer: str | None = None
     kind: ProposalKind = ProposalKind.CALLS
-    edition: int = 1
-    digest: str | None = None
+    revision: int = 1
+    content_hash: str | None = None
     changes: tuple[tuple[str, str, str], ...] = ()
     edited_by: str | None = None
-    deciding_by: str | None = None
-    held_until: datetime | None = None
-    on_hold_by: str | None = None
+    approval_checking_by: str | None = None
+    cancellable_until: datetime | None = None
+    held_by: str | None = None
     snoozed_until: datetime | None = None
     snoozed_by: str | None = None
     assignee: str | None = None
@@ -286,13 +288,13 @@ class Proposal:
     customer_id: str | None = None
     customer: str | None = None
     bundle_id: str | None = None
-    undoes: str | None = None
-    undone_by: str | None = None
+    undo_of_id: str | None = None
+    undo_id: str | None = None
     undone_at: datetime | None = None
-    card_at: datetime | None = None
+    first_shown_at: datetime | None = None
     quiet: int = 0
     mode: Mode = Mode.ASKED
-    shape: str | None = None
+    case_kind: str | None = None
     gate: Mapping[str, Any] | None = None
     reads: Mapping[str, Any] | None = None
     calls: tuple[Call, ...] = ()
@@ -302,8 +304,8 @@ class Proposal:
 class Decision:
     """Who decided what, when and by which way in (`button`, `command`, `cli`, `thread`, `policy`, `undo`).
 
-    `tap` is one press of a button, however many proposals it decided; `seen_at` is since when whoever
-    decided could have looked at it; `pressed_at` when they pressed, where that was earlier than `at`.
+    `tap` is one press of a button, however many proposals it decided; `shown_at` is since when whoever
+    decided could have looked at it; `clicked_at` when they pressed, where that was earlier than `at`.
     """
 
     proposal_id: str
@@ -312,10 +314,10 @@ class Decision:
     via: str
     at: datetime
     reason: str | None = None
-    edition: int = 1
-    tap: str | None = None
-    seen_at: datetime | None = None
-    pressed_at: datetime | None = None
+    revision: int = 1
+    interaction_id: str | None = None
+    shown_at: datetime | None = None
+    clicked_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,7 +325,7 @@ class Transition:
     """One change of a proposal's state: the audit trail."""
 
     proposal_id: str
-    version: int
+    row_version: int
     from_: ProposalState | None
     to: ProposalState
     actor: str
@@ -360,10 +362,10 @@ class Bundle:
     key: str
     created_at: datetime
     closed_at: datetime | None
-    version: int
+    row_version: int
     channel: str | None
     card_ts: str | None
-    card_at: datetime | None
+    first_shown_at: datetime | None
     card_sent_at: datetime | None
     members: tuple[Proposal, ...] = ()
 
@@ -372,8 +374,8 @@ class Bundle:
 class RuleActivity:
     """How often a rule fired, by what came of it, and when it last did (UTC)."""
 
-    counts: dict[FiringState, int]
-    last_fired_at: datetime | None
+    counts: dict[RuleMatchState, int]
+    last_matched_at: datetime | None
 
     @property
     def fired(self) -> int:

@@ -1,19 +1,19 @@
-"""What is kept around a proposal, as plain values: remarks, editions, and all of it together. Pure."""
+"""What is kept around a proposal, as plain values: comments, revisions, and all of it together. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from store.models import Decision, Proposal, RemarkKind, StoredEvent, Transition
+from store.models import CommentKind, Decision, Proposal, StoredEvent, Transition
 
 
 @dataclass(frozen=True, slots=True)
-class Remark:
+class Comment:
     """One thing said or done around a proposal. `text` is untrusted; `ts` names its Slack message."""
 
     proposal_id: str
-    kind: RemarkKind
+    kind: CommentKind
     author: str
     text: str
     preset: str | None
@@ -23,16 +23,16 @@ class Remark:
 
 
 @dataclass(frozen=True, slots=True)
-class Edition:
+class Revision:
     """What a proposal asked before it was edited or restated. `calls` are as they would have been sent."""
 
-    edition: int
+    revision: int
     title: str
     because: tuple[str, ...]
     facts: tuple[tuple[str, str], ...]
     calls: tuple[Mapping[str, Any], ...]
-    ended_by: str
-    ended_at: datetime
+    superseded_by: str
+    superseded_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Dossier:
     rule_source: Mapping[str, Any] | None
     trail: tuple[Transition, ...]
     decisions: tuple[Decision, ...]
-    editions: tuple[Edition, ...]
-    remarks: tuple[Remark, ...]
+    revisions: tuple[Revision, ...]
+    comments: tuple[Comment, ...]
     earlier: tuple[Proposal, ...]
     counts: Mapping[str, int]

@@ -1,4 +1,6 @@
-"""The nouns of graduation as the store keeps them: shapes, labels, outcomes, and what the gate is told."""
+"""The nouns of graduation as the store keeps them: kinds of case, labels, outcomes, and what the gate is
+told.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from store.models import (
+    CaseKindState,
     Decision,
     Mode,
     NewProposal,
@@ -13,7 +16,6 @@ from store.models import (
     PlannedCall,
     Proposal,
     ProposalState,
-    ShapeState,
 )
 
 POLICY = "policy"  # the actor of what nobody decided
@@ -34,7 +36,7 @@ class Past:
 
 
 @dataclass(frozen=True, slots=True)
-class NewShape:
+class NewCaseKind:
     """The kind of case a proposal is. `hash` is of `fields` as canonical JSON; `words` say the same."""
 
     hash: str
@@ -45,23 +47,23 @@ class NewShape:
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """A kind of case as kept; see `store.schema.graduation.shapes` for the columns."""
+class CaseKind:
+    """A kind of case as kept; see `store.schema.graduation.case_kinds` for the columns."""
 
     hash: str
     family: str
     fields: Mapping[str, Any]
     words: str
     risk: str
-    state: ShapeState
-    decree: bool
-    epoch: int
-    epoch_at: datetime
+    state: CaseKindState
+    manual_override: bool
+    generation: int
+    generation_at: datetime
     n: int
     k: int
     customers: int
     first_at: datetime | None
-    clean_tail: int
+    approvals_since_rejection: int
     audits_agreed: int
     audits: int
     seen: Mapping[str, Any]
@@ -83,18 +85,19 @@ class Spent:
 class GateInputs:
     """All that the gate knows of one case's surroundings, read in the transaction that stores the case.
 
-    `hours` are the shape's cases in each hour of the last week that had any ("2026-11-21T09"); `breaches` how
+    `hours` are the kind of case's cases in each hour of the last week that had any ("2026-11-21T09");
+    `breaches` how
     often it went over a cap in the last day. `first_this_week`: no case of this kind for this customer in the
     last seven days. `human_at`: when a person last decided anything.
     """
 
-    shape: Shape
+    case_kind: CaseKind
     now: datetime
     secret: bytes = field(repr=False)
     paused: str | None = None
     human_at: datetime | None = None
     customer: Spent = Spent()  # 30 days
-    shape_day: Spent = Spent()
+    case_kind_day: Spent = Spent()
     day: Spent = Spent()
     breaches: int = 0
     hours: Mapping[str, int] = field(default_factory=dict)
@@ -105,7 +108,7 @@ class GateInputs:
 class Judged:
     """What the gate said. `gate` is plain JSON, kept with the proposal; `amount` is what running it moves.
 
-    `breach`: it is over a cap. `pauses`: why the whole shape is to ask from now on.
+    `breach`: it is over a cap. `pauses`: why the whole kind of case is to ask from now on.
     """
 
     mode: Mode
@@ -119,11 +122,11 @@ class Judged:
 class Judge(Protocol):
     """The policy, as far as the store needs it. Both answer at once and reach nothing outside."""
 
-    def shape(self, proposal: NewProposal, past: Past) -> NewShape | None:
+    def case_kind(self, proposal: NewProposal, past: Past) -> NewCaseKind | None:
         """The kind of case; None for what never has one."""
 
     def judge(self, proposal: NewProposal, past: Past, inputs: GateInputs | None) -> Judged:
-        """Whether it runs; without a shape there are no `inputs`, and it asks."""
+        """Whether it runs; without a kind of case there are no `inputs`, and it asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +137,7 @@ class Still:
     person may have decided anything at most; `within`: how old the policy's yes may be at most.
     """
 
-    allows: Callable[[Proposal, Shape], bool] = lambda _proposal, _shape: True
+    allows: Callable[[Proposal, CaseKind], bool] = lambda _proposal, _case_kind: True
     dead_man: timedelta = timedelta(hours=72)
     within: timedelta = timedelta(hours=1)
 
@@ -157,7 +160,7 @@ class CaseHistory:
     """
 
     proposal_id: str
-    shape: str
+    case_kind: str
     state: ProposalState
     mode: Mode
     decisions: Sequence[Decision]  # people's, oldest first
@@ -165,17 +168,17 @@ class CaseHistory:
     outcomes: Sequence[Outcome]
     first_of_tap: bool
     forced: bool
-    card_at: datetime | None
+    first_shown_at: datetime | None
     restated: bool = False
     hasty: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What one decided case says for or against its shape. It counts from `matures_at` on."""
+    """What one decided case says for or against its kind of case. It counts from `matures_at` on."""
 
     proposal_id: str
-    shape: str
+    case_kind: str
     bad: bool
     counted: bool
     why: str
@@ -202,10 +205,12 @@ class Rehearsal:
 
 @dataclass(frozen=True, slots=True)
 class LastOffer:
-    """The newest offer of a shape: its state, and the epoch and the counted cases when it was made."""
+    """The newest offer of a kind of case: its state, and the generation and the counted cases when it was
+    made.
+    """
 
     state: ProposalState
-    epoch: int
+    generation: int
     n: int
 
 
@@ -218,16 +223,18 @@ class Assessor(Protocol):
     def learn(self, approved: Sequence[Sequence[PlannedCall]]) -> Mapping[str, Any]:
         """What the novelty gate compares with."""
 
-    def rehearse(self, shape: Shape, past: "Sequence[PastCase]", secret: bytes, now: datetime) -> Rehearsal:
+    def rehearse(
+        self, case_kind: CaseKind, past: "Sequence[PastCase]", secret: bytes, now: datetime
+    ) -> Rehearsal:
         """The back-test of an offer: the kind's newest cases, oldest first, as if it had been on."""
 
-    def wants_offer(self, shape: Shape, last: LastOffer | None, now: datetime) -> bool:
+    def wants_offer(self, case_kind: CaseKind, last: LastOffer | None, now: datetime) -> bool:
         """Whether a person is to be asked to let it run on its own."""
 
-    def offer(self, shape: Shape, rehearsal: Rehearsal, now: datetime) -> NewProposal:
+    def offer(self, case_kind: CaseKind, rehearsal: Rehearsal, now: datetime) -> NewProposal:
         """The question."""
 
-    def lacks(self, shape: Shape, now: datetime) -> list[str]:
+    def lacks(self, case_kind: CaseKind, now: datetime) -> list[str]:
         """What it lacks for running on its own."""
 
     def notice(self, change: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
@@ -238,7 +245,8 @@ class Assessor(Protocol):
 class PastCase:
     """One proposal of a rule as a replay walks it: what was asked first, and all that came of it.
 
-    `proposal` is as the gate saw it, before anybody edited it; of one without a shape only the times matter.
+    `proposal` is as the gate saw it, before anybody edited it; of one without a kind of case only the
+    times matter.
     `decisions` are people's, oldest first; the rest is as in `CaseHistory`.
     """
 
@@ -248,7 +256,7 @@ class PastCase:
     edited_by: Sequence[str] = ()
     outcomes: Sequence[Outcome] = ()
     first_of_tap: bool = True
-    card_at: datetime | None = None
+    first_shown_at: datetime | None = None
     restated: bool = False
     hasty: bool = False
 
@@ -258,19 +266,20 @@ class Change:
     """One change of a kind's trust. `fell`: it lost what it had earned."""
 
     at: datetime
-    from_: ShapeState
-    to: ShapeState
+    from_: CaseKindState
+    to: CaseKindState
     cause: str
-    decree: bool
-    epoch: int
+    manual_override: bool
+    generation: int
     fell: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """How a kind came to stand where it stands: labels as (when it counted, epoch, bad), oldest first.
+    """How a kind came to stand where it stands: labels as (when it counted, generation, bad), oldest first.
 
-    `before` is what counted before the first of them, (cases, bad ones) by epoch; `audits` are their times.
+    `before` is what counted before the first of them, (cases, bad ones) by generation; `audits` are their
+    times.
     """
 
     points: Sequence[tuple[datetime, int, bool]]

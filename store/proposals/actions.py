@@ -9,11 +9,11 @@ from sqlalchemy import Connection, delete, insert, select
 
 from store.audit_log.log import append, fingerprint
 from store.messages.outbox import add_notice
-from store.models import CallState, PlannedCall, Proposal, ProposalState, RemarkKind
-from store.proposals.comments import add_remark
+from store.models import CallState, CommentKind, PlannedCall, Proposal, ProposalState
+from store.proposals.comments import add_comment
 from store.proposals.execution import WORKER
 from store.proposals.proposals import get_proposal, lock_proposal, touch
-from store.schema import calls, editions, proposals
+from store.schema import calls, proposals, revisions
 
 # An approved proposal on hold is due in this year; what goes beyond it is the rest of its hold.
 PINNED = datetime(9000, 1, 1, tzinfo=UTC)
@@ -33,15 +33,15 @@ class Act:
 
 
 @dataclass(frozen=True, slots=True)
-class NewEdition:
-    """What a proposal is to ask from now on; `edition` is the one that was looked at while editing."""
+class NewRevision:
+    """What a proposal is to ask from now on; `revision` is the one that was looked at while editing."""
 
-    edition: int
+    revision: int
     title: str
     facts: tuple[tuple[str, str], ...]
     calls: tuple[PlannedCall, ...]
     changes: tuple[tuple[str, str, str], ...]
-    digest: str
+    content_hash: str
     risk: str
     always_asks: str | None
     amount: int | None
@@ -89,32 +89,32 @@ def ask(connection: Connection, act: Act) -> Came:
     """Put a question into the thread of its card, whatever state it is in."""
     if get_proposal(connection, act.proposal_id) is None:
         return False, None
-    return _done(connection, act, RemarkKind.THREAD)
+    return _done(connection, act, CommentKind.THREAD)
 
 
 def hold(connection: Connection, act: Act) -> Came:
     """Let nobody approve it and nothing run until it is released; the clock of its hold stands still."""
     found = lock_proposal(connection, act.proposal_id)
-    if found is None or found.on_hold_by is not None:
+    if found is None or found.held_by is not None:
         return False, found
     if found.state == ProposalState.PENDING:
-        return _done(connection, act, on_hold_by=act.actor)
+        return _done(connection, act, held_by=act.actor)
     if found.state != ProposalState.APPROVED:
         return False, found
-    rest = max(found.held_until - act.at, _NOTHING) if found.held_until else _NOTHING
-    return _done(connection, act, on_hold_by=act.actor, held_until=PINNED + rest, due_at=PINNED + rest)
+    rest = max(found.cancellable_until - act.at, _NOTHING) if found.cancellable_until else _NOTHING
+    return _done(connection, act, held_by=act.actor, cancellable_until=PINNED + rest, due_at=PINNED + rest)
 
 
 def release(connection: Connection, act: Act) -> Came:
     """Take back a hold: what was approved runs after the rest of its wait, or now."""
     found = lock_proposal(connection, act.proposal_id)
-    if found is None or found.on_hold_by is None:
+    if found is None or found.held_by is None:
         return False, found
     if found.state != ProposalState.APPROVED:
-        return _done(connection, act, on_hold_by=None)
-    pinned = found.held_until is not None and found.held_until >= PINNED
-    rest = found.held_until - PINNED if pinned and found.held_until is not None else _NOTHING
-    return _done(connection, act, on_hold_by=None, held_until=act.at + rest, due_at=act.at + rest)
+        return _done(connection, act, held_by=None)
+    pinned = found.cancellable_until is not None and found.cancellable_until >= PINNED
+    rest = found.cancellable_until - PINNED if pinned and found.cancellable_until is not None else _NOTHING
+    return _done(connection, act, held_by=None, cancellable_until=act.at + rest, due_at=act.at + rest)
 
 
 def give_reason(connection: Connection, act: Act, preset: str | None) -> Came:
@@ -122,20 +122,25 @@ def give_reason(connection: Connection, act: Act, preset: str | None) -> Came:
     found = lock_proposal(connection, act.proposal_id)
     if found is None or found.state != ProposalState.DECLINED:
         return False, found
-    return _done(connection, act, RemarkKind.REASON, preset)
+    return _done(connection, act, CommentKind.REASON, preset)
 
 
-def edit(connection: Connection, act: Act, new: NewEdition) -> Came:
-    """Make it ask something else: a new edition, which needs a decision of its own.
+def edit(connection: Connection, act: Act, new: NewRevision) -> Came:
+    """Make it ask something else: a new revision, which needs a decision of its own.
 
-    Nothing is done when it is no longer pending, is being decided, or is no longer of `new.edition`.
+    Nothing is done when it is no longer pending, is being decided, or is no longer of `new.revision`.
     """
     found = lock_proposal(connection, act.proposal_id)
-    if found is None or not _editable(found, new.edition):
+    if found is None or not _editable(found, new.revision):
         return False, found
-    keep_edition(connection, found, ended_by=act.actor, at=act.at)
+    keep_revision(connection, found, superseded_by=act.actor, at=act.at)
     replace_calls(connection, found.id, new.calls)
-    body = {"edition": new.edition + 1, "title": new.title, "by": act.actor, "digest": new.digest}
+    body = {
+        "revision": new.revision + 1,
+        "title": new.title,
+        "by": act.actor,
+        "content_hash": new.content_hash,
+    }
     body |= {"changes": [list(one) for one in new.changes], "calls": _prints(new.calls)}
     body |= {"risk": new.risk, "amount": new.amount, "currency": new.currency}
     append(connection, "edited", found.id, body, act.at)
@@ -145,27 +150,35 @@ def edit(connection: Connection, act: Act, new: NewEdition) -> Came:
         title=new.title,
         facts=[list(fact) for fact in new.facts],
         changes=[list(one) for one in new.changes],
-        digest=new.digest,
+        content_hash=new.content_hash,
         risk=new.risk,
         always_asks=new.always_asks,
         amount=new.amount,
         currency=new.currency,
         edited_by=act.actor,
-        edition=new.edition + 1,
-        card_at=None,
+        revision=new.revision + 1,
+        first_shown_at=None,
     )
 
 
-def _editable(found: Proposal, edition: int) -> bool:
-    return found.state == ProposalState.PENDING and found.deciding_by is None and found.edition == edition
+def _editable(found: Proposal, revision: int) -> bool:
+    return (
+        found.state == ProposalState.PENDING
+        and found.approval_checking_by is None
+        and found.revision == revision
+    )
 
 
-def keep_edition(connection: Connection, proposal: Proposal, *, ended_by: str, at: datetime) -> None:
+def keep_revision(connection: Connection, proposal: Proposal, *, superseded_by: str, at: datetime) -> None:
     """Write down what a proposal asks, before it asks something else."""
-    row: dict[str, Any] = {"proposal_id": proposal.id, "edition": proposal.edition, "title": proposal.title}
+    row: dict[str, Any] = {"proposal_id": proposal.id, "revision": proposal.revision, "title": proposal.title}
     row |= {"because": list(proposal.because), "facts": [list(fact) for fact in proposal.facts]}
-    row |= {"calls": [_planned(call) for call in proposal.calls], "ended_by": ended_by, "ended_at": at}
-    connection.execute(insert(editions), [row])
+    row |= {
+        "calls": [_planned(call) for call in proposal.calls],
+        "superseded_by": superseded_by,
+        "superseded_at": at,
+    }
+    connection.execute(insert(revisions), [row])
 
 
 def replace_calls(connection: Connection, proposal_id: str, planned: Sequence[PlannedCall]) -> None:
@@ -190,13 +203,13 @@ def _planned(call: PlannedCall) -> dict[str, Any]:
 def _done(
     connection: Connection,
     act: Act,
-    kind: RemarkKind = RemarkKind.ACT,
+    kind: CommentKind = CommentKind.ACT,
     preset: str | None = None,
     **values: Any,
 ) -> Came:
     """Set what the act sets, and write down the act and its line for the thread."""
     version = touch(connection, act.proposal_id, act.at, **values)
-    add_remark(connection, act.proposal_id, kind, act.actor, act.said, at=act.at, preset=preset)
+    add_comment(connection, act.proposal_id, kind, act.actor, act.said, at=act.at, preset=preset)
     if act.message is not None:
         add_notice(
             connection,

@@ -36,13 +36,13 @@ class Terms:
     hold: timedelta = timedelta(0)
 
 
-def barred(proposal: Proposal, verdict: Verdict, edition: int) -> Bar | None:
-    """What keeps a decision on `edition` from counting, whoever takes it; None: nothing does."""
+def barred(proposal: Proposal, verdict: Verdict, revision: int) -> Bar | None:
+    """What keeps a decision on `revision` from counting, whoever takes it; None: nothing does."""
     if proposal.state != ProposalState.PENDING:
         return Bar.SETTLED
-    if proposal.edition != edition:
+    if proposal.revision != revision:
         return Bar.CHANGED
-    held = verdict == Verdict.APPROVE and proposal.on_hold_by is not None
+    held = verdict == Verdict.APPROVE and proposal.held_by is not None
     return Bar.ON_HOLD if held else None
 
 
@@ -56,21 +56,25 @@ def decide(
     """Decide a pending proposal. Returns whether this decision counts, and the proposal as it is now.
 
     (False, None): there is no such proposal. (False, proposal): `barred` says why, or else the same person
-    has approved this edition before. A first yes of two counts and leaves it pending. The earlier yes of
+    has approved this revision before. A first yes of two counts and leaves it pending. The earlier yes of
     those in `without` stays written down and does not count: they may decide no more.
     """
     proposal = lock_proposal(connection, decision.proposal_id)
-    if proposal is None or barred(proposal, decision.verdict, decision.edition) is not None:
+    if proposal is None or barred(proposal, decision.verdict, decision.revision) is not None:
         return False, proposal
     approves = decision.verdict == Verdict.APPROVE
-    said = approvals(connection, decision.proposal_id, decision.edition) if approves else []
+    said = approvals(connection, decision.proposal_id, decision.revision) if approves else []
     standing = {actor for actor in said if actor not in without}
     if decision.actor in standing and len(standing) < terms.people:
         return False, proposal
-    _record(connection, replace(decision, seen_at=decision.seen_at or proposal.card_at), proposal.digest)
+    _record(
+        connection,
+        replace(decision, shown_at=decision.shown_at or proposal.first_shown_at),
+        proposal.content_hash,
+    )
     heard(connection, decision, proposal)
     if approves and len(standing | {decision.actor}) < terms.people:
-        touch(connection, decision.proposal_id, decision.at, deciding_by=None)
+        touch(connection, decision.proposal_id, decision.at, approval_checking_by=None)
     else:
         _settle(connection, decision, terms.hold if approves else timedelta(0))
     return True, get_proposal(connection, decision.proposal_id)
@@ -88,9 +92,9 @@ def _settle(connection: Connection, decision: Decision, hold: timedelta) -> None
         reason=decision.reason,
         decided_by=decision.actor,
         decided_at=decision.at,
-        deciding_by=None,
+        approval_checking_by=None,
         due_at=due_at,
-        held_until=due_at if hold else None,
+        cancellable_until=due_at if hold else None,
     )
     settle_undo(connection, decision.proposal_id, decision.at)
 
@@ -98,13 +102,15 @@ def _settle(connection: Connection, decision: Decision, hold: timedelta) -> None
 def _record(connection: Connection, decision: Decision, digest: str | None) -> None:
     row: dict[str, Any] = {name: getattr(decision, name) for name in Decision.__slots__}
     connection.execute(insert(decisions), [row])
-    times = {name: None if row[name] is None else row[name].isoformat() for name in ("seen_at", "pressed_at")}
-    body = {name: row[name] for name in ("actor", "verdict", "via", "edition", "tap", "reason")}
-    append(connection, "decision", decision.proposal_id, body | times | {"digest": digest}, decision.at)
+    times = {
+        name: None if row[name] is None else row[name].isoformat() for name in ("shown_at", "clicked_at")
+    }
+    body = {name: row[name] for name in ("actor", "verdict", "via", "revision", "interaction_id", "reason")}
+    append(connection, "decision", decision.proposal_id, body | times | {"content_hash": digest}, decision.at)
 
 
-def approvals(connection: Connection, proposal_id: str, edition: int) -> list[str]:
-    """Which people have approved this edition, in order: with two needed, the first leaves it pending.
+def approvals(connection: Connection, proposal_id: str, revision: int) -> list[str]:
+    """Which people have approved this revision, in order: with two needed, the first leaves it pending.
 
     The policy is nobody: its yes, once taken back, is not the first of two.
     """
@@ -112,7 +118,7 @@ def approvals(connection: Connection, proposal_id: str, edition: int) -> list[st
         select(decisions.c.actor)
         .where(
             decisions.c.proposal_id == proposal_id,
-            decisions.c.edition == edition,
+            decisions.c.revision == revision,
             decisions.c.verdict == Verdict.APPROVE,
             decisions.c.actor != POLICY,
         )
@@ -133,7 +139,7 @@ def take_back(
     ):
         return False, proposal
     states = (ProposalState.APPROVED, ProposalState.WITHDRAWN)
-    advance(connection, proposal_id, *states, actor=actor, at=at, reason=reason, held_until=None)
+    advance(connection, proposal_id, *states, actor=actor, at=at, reason=reason, cancellable_until=None)
     settle_undo(connection, proposal_id, at)
     return True, get_proposal(connection, proposal_id)
 

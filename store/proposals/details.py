@@ -9,10 +9,10 @@ from sqlalchemy import Connection, func, select
 
 from store.events.events import get_event, latest_state
 from store.models import Decision, Proposal, Verdict
-from store.models.details import Dossier, Edition
-from store.proposals.comments import remarks_of
+from store.models.details import Dossier, Revision
+from store.proposals.comments import comments_of
 from store.proposals.proposals import get_proposal, read_proposal, trail
-from store.schema import bundles, decisions, editions, proposals, rule_versions
+from store.schema import bundles, decisions, proposals, revisions, rule_versions
 
 _EARLIER = 10  # proposals of the same customer that are shown
 _MOST_IN_A_THREAD = 200  # proposals of one bundle that keep what is said in its thread
@@ -39,8 +39,8 @@ def dossier(connection: Connection, proposal_id: str) -> Dossier | None:
         _source(connection, found.rule_version),
         tuple(trail(connection, proposal_id)),
         tuple(decisions_of(connection, proposal_id)),
-        tuple(editions_of(connection, proposal_id)),
-        tuple(remarks_of(connection, proposal_id)),
+        tuple(revisions_of(connection, proposal_id)),
+        tuple(comments_of(connection, proposal_id)),
         *_history(connection, found, of_customer if found.customer_id else None),
     )
 
@@ -81,34 +81,34 @@ def decisions_of(connection: Connection, proposal_id: str) -> list[Decision]:
     ]
 
 
-def editions_of(connection: Connection, proposal_id: str) -> list[Edition]:
+def revisions_of(connection: Connection, proposal_id: str) -> list[Revision]:
     """What a proposal asked before, oldest first."""
     rows = connection.execute(
-        select(editions).where(editions.c.proposal_id == proposal_id).order_by(editions.c.edition)
+        select(revisions).where(revisions.c.proposal_id == proposal_id).order_by(revisions.c.revision)
     )
     return [
-        Edition(
-            row.edition,
+        Revision(
+            row.revision,
             row.title,
             tuple(row.because),
             tuple((label, value) for label, value in row.facts),
             tuple(row.calls),
-            row.ended_by,
-            row.ended_at,
+            row.superseded_by,
+            row.superseded_at,
         )
         for row in rows
     ]
 
 
-def edition_at(connection: Connection, proposal_id: str, moment: datetime) -> int:
-    """Which edition somebody who wrote at that moment can have seen: the current one, or one before it."""
+def revision_at(connection: Connection, proposal_id: str, moment: datetime) -> int:
+    """Which revision somebody who wrote at that moment can have seen: the current one, or one before it."""
     found = connection.execute(
-        select(proposals.c.edition, proposals.c.card_at).where(proposals.c.id == proposal_id)
+        select(proposals.c.revision, proposals.c.first_shown_at).where(proposals.c.id == proposal_id)
     ).first()
     if found is None:
         return 1
-    shown = found.card_at is not None and found.card_at <= moment
-    return int(found.edition) if shown else max(found.edition - 1, 1)
+    shown = found.first_shown_at is not None and found.first_shown_at <= moment
+    return int(found.revision) if shown else max(found.revision - 1, 1)
 
 
 def in_thread(connection: Connection, channel: str, ts: str) -> Thread | None:

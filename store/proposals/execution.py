@@ -12,19 +12,19 @@ from store.graduation.gate import ask_instead, still_trusted
 from store.models import (
     Call,
     CallState,
+    CommentKind,
     EventState,
-    FiringState,
     PlannedCall,
     Proposal,
     ProposalKind,
     ProposalState,
-    RemarkKind,
+    RuleMatchState,
 )
 from store.models.graduation import Still
-from store.proposals.comments import add_remark
+from store.proposals.comments import add_comment
 from store.proposals.proposals import advance, get_proposal, read_call
 from store.proposals.undo import settle_undo
-from store.schema import bundles, calls, events, firings, notices, proposals, taps
+from store.schema import bundles, calls, events, notices, pending_approvals, proposals, rule_matches
 
 WORKER = "polar-approvals"
 _WITHOUT_A_POLICY = Still()
@@ -50,7 +50,7 @@ def claim_approved(
             proposals.c.state == ProposalState.APPROVED,
             proposals.c.due_at <= now,
             proposals.c.kind == ProposalKind.CALLS,
-            proposals.c.on_hold_by.is_(None),
+            proposals.c.held_by.is_(None),
         )
         .order_by(proposals.c.due_at)
         .limit(limit)
@@ -67,8 +67,8 @@ def claim_approved(
             ProposalState.EXECUTING,
             actor=WORKER,
             at=now,
-            claim=token,
-            claimed_until=until,
+            lease_token=token,
+            lease_expires_at=until,
             attempts=proposals.c.attempts + 1,
         )
         proposal = get_proposal(connection, proposal_id) if version is not None else None
@@ -100,10 +100,10 @@ def begin_call(
         .where(
             proposals.c.id == proposal_id,
             proposals.c.state == ProposalState.EXECUTING,
-            proposals.c.claim == token,
-            proposals.c.claimed_until > now,
+            proposals.c.lease_token == token,
+            proposals.c.lease_expires_at > now,
         )
-        .values(claim=token)
+        .values(lease_token=token)
     )
     if held.rowcount != 1 or not still_trusted(connection, proposal_id, now, still):
         return False
@@ -134,7 +134,7 @@ def end_call(
     answer: Any = None,
 ) -> bool:
     """Note what came of a call. False: the claim has gone to somebody else, whose word counts."""
-    held = select(proposals.c.id).where(proposals.c.id == proposal_id, proposals.c.claim == token)
+    held = select(proposals.c.id).where(proposals.c.id == proposal_id, proposals.c.lease_token == token)
     open_states = [CallState.SENDING, CallState.PLANNED, CallState.UNKNOWN]
     result = connection.execute(
         update(calls)
@@ -174,12 +174,12 @@ def finish_execution(
         at=now,
         reason=reason,
         token=token,
-        claim=None,
-        claimed_until=None,
+        lease_token=None,
+        lease_expires_at=None,
         **later,
     )
     if version is not None and detail is not None:
-        add_remark(connection, proposal_id, RemarkKind.ACT, WORKER, detail, at=now)
+        add_comment(connection, proposal_id, CommentKind.ACT, WORKER, detail, at=now)
     if version is not None and withdrawn:
         from_ = ProposalState.APPROVED
         version = advance(connection, proposal_id, from_, to, actor=WORKER, at=now, reason=reason)
@@ -196,11 +196,14 @@ def recover_stranded(connection: Connection, *, now: datetime, reason: str) -> i
     """
     over = [
         proposals.c.state == ProposalState.EXECUTING,
-        or_(proposals.c.claimed_until.is_(None), proposals.c.claimed_until <= now),
+        or_(proposals.c.lease_expires_at.is_(None), proposals.c.lease_expires_at <= now),
     ]
     # Taking the claim away first: from here on its holder, should it still live, can begin no call.
     stranded = connection.execute(
-        update(proposals).where(*over).values(claim=None, claimed_until=None).returning(proposals.c.id)
+        update(proposals)
+        .where(*over)
+        .values(lease_token=None, lease_expires_at=None)
+        .returning(proposals.c.id)
     ).scalars()
     return sum(_close_stranded(connection, proposal_id, now, reason) for proposal_id in stranded.all())
 
@@ -231,13 +234,13 @@ def _close_stranded(connection: Connection, proposal_id: str, now: datetime, rea
 def release_claims(connection: Connection) -> None:
     """At the start of the only process: whoever held a claim is dead, so nobody waits for it to run out."""
     for column, among in (
-        (events.c.claimed_until, events.c.state == EventState.NEW),
-        (firings.c.claimed_until, firings.c.state == FiringState.WAITING),
-        (proposals.c.claimed_until, proposals.c.state.in_(_CLAIMABLE)),
-        (proposals.c.card_claimed_until, proposals.c.drawn < proposals.c.version),
-        (taps.c.claimed_until, taps.c.closed_at.is_(None)),
-        (bundles.c.card_claimed_until, bundles.c.drawn < bundles.c.version),
-        (notices.c.claimed_until, notices.c.sent_at.is_(None)),
+        (events.c.lease_expires_at, events.c.state == EventState.NEW),
+        (rule_matches.c.lease_expires_at, rule_matches.c.state == RuleMatchState.WAITING),
+        (proposals.c.lease_expires_at, proposals.c.state.in_(_CLAIMABLE)),
+        (proposals.c.card_lease_expires_at, proposals.c.rendered_version < proposals.c.row_version),
+        (pending_approvals.c.lease_expires_at, pending_approvals.c.closed_at.is_(None)),
+        (bundles.c.card_lease_expires_at, bundles.c.rendered_version < bundles.c.row_version),
+        (notices.c.lease_expires_at, notices.c.sent_at.is_(None)),
     ):
         connection.execute(update(column.table).where(among, column.is_not(None)).values({column: None}))
 
@@ -274,7 +277,7 @@ def bind_call(
     held = select(proposals.c.id).where(
         proposals.c.id == proposal_id,
         proposals.c.state == ProposalState.EXECUTING,
-        proposals.c.claim == token,
+        proposals.c.lease_token == token,
     )
     connection.execute(
         update(calls)

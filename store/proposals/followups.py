@@ -13,10 +13,10 @@ from sqlalchemy import Connection, func, select, update
 
 from store.audit_log.log import append
 from store.graduation.outcomes import asked_to_undo
-from store.models import CallState, Decision, NewProposal, Proposal, ProposalState, RemarkKind, Verdict
+from store.models import CallState, CommentKind, Decision, NewProposal, Proposal, ProposalState, Verdict
 from store.models.graduation import POLICY
 from store.proposals.actions import Act, Came
-from store.proposals.comments import add_remark
+from store.proposals.comments import add_comment
 from store.proposals.decisions import Terms, decide
 from store.proposals.proposals import advance, get_proposal, insert_proposal, lock_proposal, touch
 from store.proposals.undo import settle_undo
@@ -33,18 +33,18 @@ def undo(connection: Connection, act: Act, inverse: NewProposal, people: int = 1
     `inverse` gets its id here. (False, the original): it is not done, or somebody takes it back already.
     """
     original = lock_proposal(connection, act.proposal_id)
-    if original is None or not _can_be_taken_back(original) or original.undone_by is not None:
+    if original is None or not _can_be_taken_back(original) or original.undo_id is not None:
         return False, original
     fact_key = f"undo|{original.id}|{_count_undos(connection, original.id) + 1}"
     identity = "p" + base64.b32encode(hashlib.sha256(fact_key.encode()).digest()).decode().lower()[:12]
-    made = replace(inverse, id=identity, fact_key=fact_key, undoes=original.id, created_at=act.at)
+    made = replace(inverse, id=identity, fact_key=fact_key, undo_of_id=original.id, created_at=act.at)
     insert_proposal(connection, made)
     if people == 1:
         # As long as it goes well, the card of what is taken back shows it; it needs none of its own.
         connection.execute(update(proposals).where(proposals.c.id == identity).values(quiet=1))
     # Whoever takes back says yes by it. There is no hold: it can be proposed the other way again.
     decide(connection, Decision(identity, act.actor, Verdict.APPROVE, "undo", act.at), Terms(people))
-    touch(connection, original.id, act.at, undone_by=identity)
+    touch(connection, original.id, act.at, undo_id=identity)
     asked_to_undo(connection, original, identity, act.at)
     _keep(connection, act)
     return True, get_proposal(connection, identity)
@@ -52,11 +52,11 @@ def undo(connection: Connection, act: Act, inverse: NewProposal, people: int = 1
 
 def _can_be_taken_back(original: Proposal) -> bool:
     done = original.state == ProposalState.SUCCEEDED and original.undone_at is None
-    return done and original.undoes is None
+    return done and original.undo_of_id is None
 
 
 def _count_undos(connection: Connection, original_id: str) -> int:
-    found = select(func.count()).select_from(proposals).where(proposals.c.undoes == original_id)
+    found = select(func.count()).select_from(proposals).where(proposals.c.undo_of_id == original_id)
     return int(connection.execute(found).scalar_one())
 
 
@@ -70,7 +70,7 @@ def retry(connection: Connection, act: Act, *, hold: timedelta = timedelta(0)) -
     if found is None or found.state != ProposalState.FAILED or not _take_again(connection, found, act.at):
         return False, found
     until = act.at + hold
-    values: dict[str, Any] = {"held_until": until, "due_at": until, "attempts": 0}
+    values: dict[str, Any] = {"cancellable_until": until, "due_at": until, "attempts": 0}
     if found.decided_by == POLICY:  # from here on it is this person's yes: the policy's has lost its trust
         values["decided_by"] = act.actor
     _move(connection, found, ProposalState.APPROVED, act, **values)
@@ -91,12 +91,12 @@ def retry(connection: Connection, act: Act, *, hold: timedelta = timedelta(0)) -
 
 def _take_again(connection: Connection, found: Proposal, at: datetime) -> bool:
     """Whether nothing keeps this from being tried again; the other one then shows that it is taken back."""
-    if found.undoes is None:
+    if found.undo_of_id is None:
         return True
-    original = lock_proposal(connection, found.undoes)
-    if original is None or not _can_be_taken_back(original) or original.undone_by not in (None, found.id):
+    original = lock_proposal(connection, found.undo_of_id)
+    if original is None or not _can_be_taken_back(original) or original.undo_id not in (None, found.id):
         return False
-    touch(connection, original.id, at, undone_by=found.id)
+    touch(connection, original.id, at, undo_id=found.id)
     return True
 
 
@@ -142,13 +142,13 @@ def _move(
     **values: Any,
 ) -> None:
     """Change the state, whoever holds a claim: a worker that still looks finds its own gone."""
-    values = {"claim": None, "claimed_until": None, "due_at": act.at} | values
+    values = {"lease_token": None, "lease_expires_at": None, "due_at": act.at} | values
     advance(connection, found.id, found.state, to, actor=act.actor, at=act.at, reason=reason, **values)
     _keep(connection, act)
 
 
 def _keep(connection: Connection, act: Act) -> None:
-    add_remark(connection, act.proposal_id, RemarkKind.ACT, act.actor, act.said, at=act.at)
+    add_comment(connection, act.proposal_id, CommentKind.ACT, act.actor, act.said, at=act.at)
 
 
 def check(connection: Connection, act: Act, *, token: str, until: datetime) -> Proposal | None:

@@ -109,7 +109,7 @@ def mine(connection: Connection, *, person: str, soon: datetime, page: int = 1) 
         select(decisions.c.proposal_id)
         .join(proposals, _P.id == decisions.c.proposal_id)
         .where(decisions.c.actor == person, decisions.c.verdict == Verdict.APPROVE, _PENDING)
-        .where(decisions.c.edition == _P.edition)
+        .where(decisions.c.revision == _P.revision)
     )
     # Not by the index of who decided, which holds years; what is not finished is little.
     said_yes = and_(_P.state.in_(_UNFINISHED), func.coalesce(_P.decided_by, "") == person)
@@ -187,7 +187,7 @@ def candidates(connection: Connection, now: datetime, limit: int = 40) -> list[P
             connection.execute(select(_P.id).where(*free).order_by(*order).limit(limit)).scalars()
         )
     found = _read(connection, list(ids))
-    return [each for each in found if each.on_hold_by is None and each.deciding_by is None]
+    return [each for each in found if each.held_by is None and each.approval_checking_by is None]
 
 
 def card_places(connection: Connection, found: Sequence[Proposal]) -> dict[str, tuple[str, str]]:

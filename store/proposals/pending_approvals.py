@@ -10,12 +10,12 @@ from sqlalchemy import ColumnElement, Connection, Row, or_, select, update
 from store.engine.dialects import insert_new
 from store.models import Proposal
 from store.proposals.proposals import get_proposal, touch
-from store.schema import proposals, taps
+from store.schema import pending_approvals, proposals
 
 
 @dataclass(frozen=True, slots=True)
-class Tap:
-    """One person's Approve of one edition of one proposal, by one way in (`button`, `thread`, `cli`, …).
+class PendingApproval:
+    """One person's Approve of one revision of one proposal, by one way in (`button`, `thread`, `cli`, …).
 
     `id` names the row: given twice, it is the same Approve, delivered again. `tap` is one press of a button,
     however many proposals it approves. `channel` is where the person is told what came of it, should the
@@ -24,17 +24,17 @@ class Tap:
 
     id: str
     proposal_id: str
-    edition: int
+    revision: int
     actor: str
     via: str
     at: datetime
-    tap: str | None = None
+    interaction_id: str | None = None
     reason: str | None = None
     channel: str | None = None
 
 
-def leave_tap(
-    connection: Connection, tap: Tap, *, token: str | None = None, until: datetime | None = None
+def add_pending_approval(
+    connection: Connection, tap: PendingApproval, *, token: str | None = None, until: datetime | None = None
 ) -> tuple[bool, Proposal | None]:
     """Keep a tap: whether it is new, and the proposal it is about (None: there is none, nothing is kept).
 
@@ -43,57 +43,74 @@ def leave_tap(
     proposal = get_proposal(connection, tap.proposal_id)
     if proposal is None:
         return False, None
-    row = {name: getattr(tap, name) for name in Tap.__slots__} | {"claim": token, "claimed_until": until}
-    return insert_new(connection, taps, [row]).rowcount == 1, proposal
+    row = {name: getattr(tap, name) for name in PendingApproval.__slots__} | {
+        "lease_token": token,
+        "lease_expires_at": until,
+    }
+    return insert_new(connection, pending_approvals, [row]).rowcount == 1, proposal
 
 
-def claim_taps(
+def claim_pending_approvals(
     connection: Connection, *, token: str, now: datetime, until: datetime, limit: int
-) -> list[Tap]:
+) -> list[PendingApproval]:
     """Take up to `limit` taps that nobody sees to, oldest first."""
-    free = [taps.c.closed_at.is_(None), or_(taps.c.claimed_until.is_(None), taps.c.claimed_until < now)]
-    due = select(taps.c.id).where(*free).order_by(taps.c.at).limit(limit)
+    free = [
+        pending_approvals.c.closed_at.is_(None),
+        or_(pending_approvals.c.lease_expires_at.is_(None), pending_approvals.c.lease_expires_at < now),
+    ]
+    due = select(pending_approvals.c.id).where(*free).order_by(pending_approvals.c.at).limit(limit)
     taken = connection.execute(
-        update(taps).where(taps.c.id.in_(due), *free).values(claim=token, claimed_until=until).returning(taps)
+        update(pending_approvals)
+        .where(pending_approvals.c.id.in_(due), *free)
+        .values(lease_token=token, lease_expires_at=until)
+        .returning(pending_approvals)
     )
     return sorted((_tap(row) for row in taken), key=lambda tap: tap.at)
 
 
-def leave_taps(
-    connection: Connection, left: Sequence[Tap], *, token: str, until: datetime
+def add_pending_approvals(
+    connection: Connection, left: Sequence[PendingApproval], *, token: str, until: datetime
 ) -> list[tuple[bool, Proposal | None]]:
-    """Keep several taps, all of them or (with an error) none; what `leave_tap` says of each."""
-    return [leave_tap(connection, tap, token=token, until=until) for tap in left]
+    """Keep several taps, all of them or (with an error) none; what `add_pending_approval` says of each."""
+    return [add_pending_approval(connection, tap, token=token, until=until) for tap in left]
 
 
-def put_off_tap(connection: Connection, tap_id: str, *, token: str, due_at: datetime) -> bool:
+def postpone_pending_approval(connection: Connection, tap_id: str, *, token: str, due_at: datetime) -> bool:
     """Have a tap seen to again at `due_at`. False: the claim ran out."""
-    result = connection.execute(update(taps).where(*_claimed(tap_id, token)).values(claimed_until=due_at))
+    result = connection.execute(
+        update(pending_approvals).where(*_claimed(tap_id, token)).values(lease_expires_at=due_at)
+    )
     return result.rowcount == 1
 
 
-def close_tap(connection: Connection, tap_id: str, *, token: str, came: str, at: datetime) -> bool:
+def close_pending_approval(
+    connection: Connection, tap_id: str, *, token: str, came: str, at: datetime
+) -> bool:
     """Note what came of a tap, in the words its person is told. False: the claim ran out.
 
     The card no longer says that they are deciding: where their tap did not move it, it has its buttons again.
     """
     row = connection.execute(
-        update(taps)
+        update(pending_approvals)
         .where(*_claimed(tap_id, token))
-        .values(came=came, closed_at=at, claim=None, claimed_until=None)
-        .returning(taps.c.proposal_id, taps.c.actor)
+        .values(came=came, closed_at=at, lease_token=None, lease_expires_at=None)
+        .returning(pending_approvals.c.proposal_id, pending_approvals.c.actor)
     ).first()
     if row is None:
         return False
-    own = (proposals.c.id == row.proposal_id, proposals.c.deciding_by == row.actor)
+    own = (proposals.c.id == row.proposal_id, proposals.c.approval_checking_by == row.actor)
     if connection.execute(select(proposals.c.id).where(*own)).first() is not None:
-        touch(connection, row.proposal_id, at, deciding_by=None)
+        touch(connection, row.proposal_id, at, approval_checking_by=None)
     return True
 
 
 def _claimed(tap_id: str, token: str) -> tuple[ColumnElement[bool], ...]:
-    return taps.c.id == tap_id, taps.c.claim == token, taps.c.closed_at.is_(None)
+    return (
+        pending_approvals.c.id == tap_id,
+        pending_approvals.c.lease_token == token,
+        pending_approvals.c.closed_at.is_(None),
+    )
 
 
-def _tap(row: Row[Any]) -> Tap:
-    return Tap(**{name: getattr(row, name) for name in Tap.__slots__})
+def _tap(row: Row[Any]) -> PendingApproval:
+    return PendingApproval(**{name: getattr(row, name) for name in PendingApproval.__slots__})

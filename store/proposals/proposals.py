@@ -16,15 +16,15 @@ from store.models import (
     TRANSITIONS,
     Call,
     CallState,
-    Firing,
     Mode,
     NewProposal,
     Proposal,
     ProposalKind,
     ProposalState,
+    RuleMatch,
     Transition,
 )
-from store.schema import calls, events, firings, proposals, transitions
+from store.schema import calls, events, proposals, rule_matches, transitions
 
 # Built once: every proposal needs them.
 _PROPOSED, _PLANNED, _MOVED = insert(proposals), insert(calls), insert(transitions)
@@ -33,7 +33,7 @@ _WEBHOOK = select(events.c.body).where(events.c.id == bindparam("event"))
 
 def add_proposal(
     connection: Connection,
-    firing: Firing,
+    rule_match: RuleMatch,
     proposal: NewProposal | None,
     insert_it: Callable[[Connection, NewProposal], None] | None = None,
 ) -> bool:
@@ -42,8 +42,8 @@ def add_proposal(
     False when that rule has already spoken up for that change: nothing is written. One proposal per
     (change, rule), whatever is repeated. `insert_it` stores it instead of `insert_proposal`.
     """
-    row = {name: getattr(firing, name) for name in Firing.__slots__}
-    if insert_new(connection, firings, [row | {"attempts": 0}]).rowcount != 1:
+    row = {name: getattr(rule_match, name) for name in RuleMatch.__slots__}
+    if insert_new(connection, rule_matches, [row | {"attempts": 0}]).rowcount != 1:
         return False
     if proposal is not None:
         (insert_it or insert_proposal)(connection, proposal)
@@ -92,7 +92,17 @@ def insert_proposal(connection: Connection, proposal: NewProposal, **columns: An
 def _proposed(connection: Connection, proposal: NewProposal, by: str) -> dict[str, Any]:
     """What the log keeps of a new proposal: what it asks, and the fingerprint of the webhook behind it."""
     body = connection.execute(_WEBHOOK, {"event": proposal.event_id}).scalar()
-    names = ("kind", "event_id", "rule", "rule_version", "risk", "always_asks", "shape", "title", "digest")
+    names = (
+        "kind",
+        "event_id",
+        "rule",
+        "rule_version",
+        "risk",
+        "always_asks",
+        "case_kind",
+        "title",
+        "content_hash",
+    )
     more = ("subject", "amount", "currency", "customer_id")
     return {name: getattr(proposal, name) for name in (*names, *more)} | {
         "by": by,
@@ -123,12 +133,12 @@ def advance(
         raise ValueError(msg)
     where: list[ColumnElement[bool]] = [proposals.c.id == proposal_id, proposals.c.state == from_]
     if token is not None:
-        where.append(proposals.c.claim == token)
+        where.append(proposals.c.lease_token == token)
     version = connection.execute(
         update(proposals)
         .where(*where)
-        .values(state=to, version=proposals.c.version + 1, card_due_at=at, note=reason, **values)
-        .returning(proposals.c.version)
+        .values(state=to, row_version=proposals.c.row_version + 1, card_due_at=at, note=reason, **values)
+        .returning(proposals.c.row_version)
     ).scalar()
     if version is not None:
         _log(connection, Transition(proposal_id, version, from_, to, actor, reason, at))
@@ -147,19 +157,21 @@ def touch(connection: Connection, /, proposal_id: str, at: datetime, **values: A
     return connection.execute(
         update(proposals)
         .where(proposals.c.id == proposal_id)
-        .values(version=proposals.c.version + 1, card_due_at=at, **values)
-        .returning(proposals.c.version)
+        .values(row_version=proposals.c.row_version + 1, card_due_at=at, **values)
+        .returning(proposals.c.row_version)
     ).scalar()
 
 
 def _log(connection: Connection, change: Transition) -> None:
     body = {"from": change.from_, "to": change.to, "actor": change.actor, "reason": change.reason}
-    append(connection, "transition", change.proposal_id, body | {"version": change.version}, change.at)
+    append(
+        connection, "transition", change.proposal_id, body | {"row_version": change.row_version}, change.at
+    )
     _trace(connection, change)
 
 
 def _trace(connection: Connection, change: Transition) -> None:
-    row = {name: getattr(change, name) for name in ("proposal_id", "version", "actor", "reason", "at")}
+    row = {name: getattr(change, name) for name in ("proposal_id", "row_version", "actor", "reason", "at")}
     row |= {"from_state": change.from_, "to_state": change.to, "told": 0}
     connection.execute(_MOVED, [row])
 
@@ -167,7 +179,9 @@ def _trace(connection: Connection, change: Transition) -> None:
 def trail(connection: Connection, proposal_id: str) -> list[Transition]:
     """Every change of a proposal, oldest first."""
     rows = connection.execute(
-        select(transitions).where(transitions.c.proposal_id == proposal_id).order_by(transitions.c.version)
+        select(transitions)
+        .where(transitions.c.proposal_id == proposal_id)
+        .order_by(transitions.c.row_version)
     )
     return [read_transition(row) for row in rows]
 
@@ -182,7 +196,7 @@ def get_proposal(connection: Connection, proposal_id: str) -> Proposal | None:
 def lock_proposal(connection: Connection, proposal_id: str) -> Proposal | None:
     """One proposal, unchanged by rivals until the transaction ends: its row is written before it is read."""
     own = proposals.c.id == proposal_id
-    connection.execute(update(proposals).where(own).values(version=proposals.c.version))
+    connection.execute(update(proposals).where(own).values(row_version=proposals.c.row_version))
     return get_proposal(connection, proposal_id)
 
 
@@ -250,7 +264,7 @@ def read_transition(row: Row[Any]) -> Transition:
     """A row of `transitions` as a value."""
     return Transition(
         proposal_id=row.proposal_id,
-        version=row.version,
+        row_version=row.row_version,
         from_=None if row.from_state is None else ProposalState(row.from_state),
         to=ProposalState(row.to_state),
         actor=row.actor,

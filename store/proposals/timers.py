@@ -11,12 +11,14 @@ from store.models import Proposal, ProposalState
 from store.proposals.execution import WORKER
 from store.proposals.proposals import advance, read_proposal
 from store.proposals.undo import settle_undo
-from store.schema import notices, proposals, taps
+from store.schema import notices, pending_approvals, proposals
 
 _MOST = 500  # in one reminder; nobody reads further
 _PENDING = proposals.c.state == ProposalState.PENDING
 _UNCHECKED = ~(
-    select(taps.c.id).where(taps.c.proposal_id == proposals.c.id, taps.c.closed_at.is_(None)).exists()
+    select(pending_approvals.c.id)
+    .where(pending_approvals.c.proposal_id == proposals.c.id, pending_approvals.c.closed_at.is_(None))
+    .exists()
 )
 
 

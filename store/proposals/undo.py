@@ -26,20 +26,20 @@ def settle_undo(connection: Connection, proposal_id: str, at: datetime) -> None:
     wrong gets a card of its own.
     """
     own = proposals.c.id == proposal_id
-    names = (proposals.c.undoes, proposals.c.state, proposals.c.version, proposals.c.decided_by)
+    names = (proposals.c.undo_of_id, proposals.c.state, proposals.c.row_version, proposals.c.decided_by)
     row = connection.execute(select(*names).where(own)).one_or_none()
-    if row is None or row.undoes is None:
+    if row is None or row.undo_of_id is None:
         return
     if row.state in _LOUD:
         connection.execute(update(proposals).where(own).values(quiet=0))
     if row.state == ProposalState.SUCCEEDED:
-        touch(connection, row.undoes, at, undone_at=at)
+        touch(connection, row.undo_of_id, at, undone_at=at)
         _say(connection, row, proposal_id, f"Undone by <@{row.decided_by}>: what it was before is back.", at)
     elif row.state in _OVER and not _done_in_part(connection, proposal_id):
-        touch(connection, row.undoes, at, undone_by=None)
+        touch(connection, row.undo_of_id, at, undo_id=None)
         _say(connection, row, proposal_id, "Not undone: nothing was changed. Its own card says why.", at)
     elif row.state in _LOUD:
-        touch(connection, row.undoes, at)
+        touch(connection, row.undo_of_id, at)
         _say(connection, row, proposal_id, "Not certainly undone. Its own card says why.", at)
 
 
@@ -51,9 +51,9 @@ def _done_in_part(connection: Connection, proposal_id: str) -> bool:
 
 def _say(connection: Connection, row: Any, proposal_id: str, text: str, at: datetime) -> None:
     """A line for the thread of the card of what is taken back, if it has one."""
-    shown = (proposals.c.id == row.undoes, proposals.c.quiet == 0)
+    shown = (proposals.c.id == row.undo_of_id, proposals.c.quiet == 0)
     if connection.execute(select(proposals.c.id).where(*shown)).first() is None:
         return
     message = {"text": text, "blocks": []}
-    identity = f"undo:{proposal_id}:{row.version}"
-    add_notice(connection, identity, kind=LINE, message=message, at=at, proposal_id=row.undoes)
+    identity = f"undo:{proposal_id}:{row.row_version}"
+    add_notice(connection, identity, kind=LINE, message=message, at=at, proposal_id=row.undo_of_id)

@@ -12,20 +12,20 @@ from store.schema import calls, proposals
 
 
 def claim_unknown(
-    connection: Connection, *, token: str, now: datetime, until: datetime, limit: int, most_looks: int
+    connection: Connection, *, token: str, now: datetime, until: datetime, limit: int, most_attempts: int
 ) -> list[Proposal]:
-    """Take up to `limit` proposals in `unknown` that are due, looked at less than `most_looks` times."""
+    """Take up to `limit` proposals in `unknown` that are due, looked at less than `most_attempts` times."""
     free = [
         proposals.c.state == ProposalState.UNKNOWN,
         proposals.c.due_at <= now,
-        proposals.c.looks < most_looks,
-        or_(proposals.c.claimed_until.is_(None), proposals.c.claimed_until < now),
+        proposals.c.verify_attempts < most_attempts,
+        or_(proposals.c.lease_expires_at.is_(None), proposals.c.lease_expires_at < now),
     ]
     due = select(proposals.c.id).where(*free).order_by(proposals.c.due_at).limit(limit)
     taken = connection.execute(
         update(proposals)
         .where(proposals.c.id.in_(due), *free)
-        .values(claim=token, claimed_until=until, looks=proposals.c.looks + 1)
+        .values(lease_token=token, lease_expires_at=until, verify_attempts=proposals.c.verify_attempts + 1)
         .returning(proposals.c.id)
     ).scalars()
     found = [get_proposal(connection, proposal_id) for proposal_id in taken.all()]
@@ -36,8 +36,8 @@ def postpone_unknown(connection: Connection, proposal_id: str, *, token: str, du
     """Let a proposal in doubt be looked at again at `due_at`."""
     connection.execute(
         update(proposals)
-        .where(proposals.c.id == proposal_id, proposals.c.claim == token)
-        .values(due_at=due_at, claim=None, claimed_until=None)
+        .where(proposals.c.id == proposal_id, proposals.c.lease_token == token)
+        .values(due_at=due_at, lease_token=None, lease_expires_at=None)
     )
 
 
@@ -58,8 +58,8 @@ def find_done(connection: Connection, proposal_id: str, *, token: str, now: date
         at=now,
         reason=reason,
         token=token,
-        claim=None,
-        claimed_until=None,
+        lease_token=None,
+        lease_expires_at=None,
         due_at=now,
     )
     settle_undo(connection, proposal_id, now)
@@ -84,10 +84,10 @@ def claim_doubt(
 
     Its looks begin anew, so that this one is followed by others.
     """
-    free = or_(proposals.c.claimed_until.is_(None), proposals.c.claimed_until < now)
+    free = or_(proposals.c.lease_expires_at.is_(None), proposals.c.lease_expires_at < now)
     taken = connection.execute(
         update(proposals)
         .where(proposals.c.id == proposal_id, proposals.c.state == ProposalState.UNKNOWN, free)
-        .values(claim=token, claimed_until=until, looks=1, due_at=now)
+        .values(lease_token=token, lease_expires_at=until, verify_attempts=1, due_at=now)
     )
     return get_proposal(connection, proposal_id) if taken.rowcount == 1 else None

@@ -16,12 +16,12 @@ from sqlalchemy import (
 
 from store.models import (
     CallState,
+    CommentKind,
     EventState,
-    FiringState,
     Mode,
     ProposalKind,
     ProposalState,
-    RemarkKind,
+    RuleMatchState,
     Verdict,
 )
 from store.schema.columns import KeyText, SafeJson, SafeText, UtcDateTime, one_of
@@ -50,8 +50,8 @@ events = Table(
     Column("note", SafeText),
     Column("attempts", Integer, nullable=False, default=0),
     Column("due_at", UtcDateTime, nullable=False),
-    Column("claim", Text),
-    Column("claimed_until", UtcDateTime),
+    Column("lease_token", Text),
+    Column("lease_expires_at", UtcDateTime),
     # known once the rules have looked at it: what it is about ("order:…") and when Polar says it happened
     Column("subject", SafeText),
     Column("occurred_at", UtcDateTime),
@@ -96,8 +96,8 @@ rule_versions = Table(
     Column("first_seen_at", UtcDateTime, nullable=False),
 )
 
-firings = Table(
-    "firings",
+rule_matches = Table(
+    "rule_matches",
     metadata,
     Column("fact_key", SafeText, primary_key=True),
     Column("rule", Text, primary_key=True),
@@ -107,18 +107,18 @@ firings = Table(
     Column("due_at", UtcDateTime),
     Column("note", SafeText),
     Column("attempts", Integer, nullable=False, default=0),
-    Column("claim", Text),
-    Column("claimed_until", UtcDateTime),
-    Column("fired_at", UtcDateTime),
-    one_of("state", FiringState),
+    Column("lease_token", Text),
+    Column("lease_expires_at", UtcDateTime),
+    Column("matched_at", UtcDateTime),
+    one_of("state", RuleMatchState),
 )
 # Holds all that is asked about a rule's activity, so that the rows themselves are not read.
-Index("ix_firings_rule", firings.c.rule, firings.c.state, firings.c.fired_at)
+Index("ix_rule_matches_rule", rule_matches.c.rule, rule_matches.c.state, rule_matches.c.matched_at)
 Index(
-    "ix_firings_waiting",
-    firings.c.due_at,
-    sqlite_where=firings.c.state == "waiting",
-    postgresql_where=firings.c.state == "waiting",
+    "ix_rule_matches_waiting",
+    rule_matches.c.due_at,
+    sqlite_where=rule_matches.c.state == "waiting",
+    postgresql_where=rule_matches.c.state == "waiting",
 )
 
 proposals = Table(
@@ -138,35 +138,37 @@ proposals = Table(
     Column("always_asks", SafeText),
     Column("created_at", UtcDateTime, nullable=False),
     Column("state", Text, nullable=False, default=ProposalState.PENDING),
-    Column("version", Integer, nullable=False, default=1),
+    Column("row_version", Integer, nullable=False, default=1),
     Column("note", SafeText),
     Column("attempts", Integer, nullable=False, default=0),
-    Column("looks", Integer, nullable=False, default=0),  # how often Polar was asked what became of it
+    Column(
+        "verify_attempts", Integer, nullable=False, default=0
+    ),  # how often Polar was asked what became of it
     Column("decided_by", Text),
     Column("decided_at", UtcDateTime),
     # execution
     Column("due_at", UtcDateTime, nullable=False),
-    Column("claim", Text),
-    Column("claimed_until", UtcDateTime),
+    Column("lease_token", Text),
+    Column("lease_expires_at", UtcDateTime),
     # the card
     Column("channel", Text),
     Column("card_ts", Text),
-    Column("drawn", Integer, nullable=False, default=0),
+    Column("rendered_version", Integer, nullable=False, default=0),
     Column("card_due_at", UtcDateTime, nullable=False),
     # written before the card is posted, cleared when it certainly was not: set without a card_ts, a card
     # may be in the channel that nobody has noted
     Column("card_sent_at", UtcDateTime),
-    Column("card_claim", Text),
-    Column("card_claimed_until", UtcDateTime),
+    Column("card_lease_token", Text),
+    Column("card_lease_expires_at", UtcDateTime),
     Column("kind", Text, nullable=False, server_default=ProposalKind.CALLS),
     # what it asks: grows when somebody edits it or Polar's state changes under it, and a button carries it
-    Column("edition", Integer, nullable=False, server_default="1"),
-    Column("digest", Text),  # of what the card shows
-    Column("changes", JSON(none_as_null=True)),  # [label, before, now] since the edition before
+    Column("revision", Integer, nullable=False, server_default="1"),
+    Column("content_hash", Text),  # of what the card shows
+    Column("changes", JSON(none_as_null=True)),  # [label, before, now] since the revision before
     Column("edited_by", Text),
-    Column("deciding_by", Text),  # whose Approve is being checked
-    Column("held_until", UtcDateTime),  # approved, and can be taken back until then
-    Column("on_hold_by", Text),  # a person said: nobody approves or runs this now
+    Column("approval_checking_by", Text),  # whose Approve is being checked
+    Column("cancellable_until", UtcDateTime),  # approved, and can be taken back until then
+    Column("held_by", Text),  # a person said: nobody approves or runs this now
     Column("snoozed_until", UtcDateTime),
     Column("snoozed_by", Text),
     Column("assignee", Text),
@@ -179,13 +181,13 @@ proposals = Table(
     Column("customer_id", SafeText),
     Column("customer", SafeText),  # their e-mail address in lower case, for whoever looks for it
     Column("bundle_id", Text),  # of `bundles`
-    Column("undoes", Text),  # the proposal whose calls this one takes back
-    Column("undone_by", Text),  # the proposal that took this one back, or is about to
+    Column("undo_of_id", Text),  # the proposal whose calls this one takes back
+    Column("undo_id", Text),  # the proposal that took this one back, or is about to
     Column("undone_at", UtcDateTime),
-    Column("card_at", UtcDateTime),  # when the current edition was first shown
+    Column("first_shown_at", UtcDateTime),  # when the current revision was first shown
     Column("quiet", Integer, nullable=False, server_default="0"),  # 1: runs on its own and has no card
     Column("mode", Text, nullable=False, server_default=Mode.ASKED),
-    Column("shape", Text),
+    Column("case_kind", Text),
     Column("gate", SafeJson(none_as_null=True)),  # what the policy said of it, and why
     Column("reads", SafeJson(none_as_null=True)),  # of Polar, when it was made: by name, cut short
     UniqueConstraint("fact_key", "rule"),
@@ -193,7 +195,7 @@ proposals = Table(
     # SQLite adds no constraint to a table that exists: `kind` and `mode` are checked where rows are read.
 )
 _BUSY = proposals.c.state.in_(["approved", "executing", "unknown"])
-_UNDRAWN = proposals.c.drawn < proposals.c.version
+_UNDRAWN = proposals.c.rendered_version < proposals.c.row_version
 Index("ix_proposals_busy", proposals.c.due_at, sqlite_where=_BUSY, postgresql_where=_BUSY)
 Index("ix_proposals_undrawn", proposals.c.card_due_at, sqlite_where=_UNDRAWN, postgresql_where=_UNDRAWN)
 Index("ix_proposals_state", proposals.c.state, proposals.c.created_at)
@@ -229,8 +231,8 @@ Index("ix_proposals_rule", proposals.c.rule, proposals.c.created_at)
 Index("ix_proposals_decided_by", proposals.c.decided_by, proposals.c.decided_at)
 Index("ix_proposals_decided_at", proposals.c.decided_at)
 Index("ix_proposals_bundle_id", proposals.c.bundle_id)
-Index("ix_proposals_shape", proposals.c.shape, proposals.c.decided_at)
-Index("ix_proposals_undoes", proposals.c.undoes)
+Index("ix_proposals_case_kind", proposals.c.case_kind, proposals.c.decided_at)
+Index("ix_proposals_undo_of_id", proposals.c.undo_of_id)
 Index("ix_proposals_card_ts", proposals.c.card_ts)
 
 calls = Table(
@@ -263,21 +265,21 @@ decisions = Table(
     Column("via", Text, nullable=False),
     Column("reason", SafeText),
     Column("at", UtcDateTime, nullable=False),
-    Column("edition", Integer, nullable=False, server_default="1"),
-    Column("tap", Text),  # one press of a button, however many proposals it decided
-    Column("seen_at", UtcDateTime),  # since when whoever decided could have looked at it
-    Column("pressed_at", UtcDateTime),  # when they pressed, before Polar was looked at
+    Column("revision", Integer, nullable=False, server_default="1"),
+    Column("interaction_id", Text),  # one press of a button, however many proposals it decided
+    Column("shown_at", UtcDateTime),  # since when whoever decided could have looked at it
+    Column("clicked_at", UtcDateTime),  # when they pressed, before Polar was looked at
     one_of("verdict", Verdict),
 )
 Index("ix_decisions_proposal_id", decisions.c.proposal_id)
-Index("ix_decisions_tap", decisions.c.tap)
+Index("ix_decisions_interaction_id", decisions.c.interaction_id)
 Index("ix_decisions_actor", decisions.c.actor, decisions.c.at)
 
 transitions = Table(
     "transitions",
     metadata,
     Column("proposal_id", Text, ForeignKey("proposals.id"), primary_key=True),
-    Column("version", Integer, primary_key=True),
+    Column("row_version", Integer, primary_key=True),
     Column("from_state", Text),
     Column("to_state", Text, nullable=False),
     Column("actor", Text, nullable=False),
@@ -287,44 +289,44 @@ transitions = Table(
 )
 
 # An Approve that is being checked against Polar: on disk before Slack is told that we have it.
-taps = Table(
-    "taps",
+pending_approvals = Table(
+    "pending_approvals",
     metadata,
     Column("id", Text, primary_key=True),
     Column("proposal_id", Text, ForeignKey("proposals.id"), nullable=False),
-    Column("edition", Integer, nullable=False),
+    Column("revision", Integer, nullable=False),
     Column("actor", Text, nullable=False),
     Column("via", Text, nullable=False),
-    Column("tap", Text),
+    Column("interaction_id", Text),
     Column("reason", SafeText),
     Column("channel", Text),  # where to whisper an answer
     Column("at", UtcDateTime, nullable=False),
     Column("closed_at", UtcDateTime),
     Column("came", SafeText),  # what came of it
-    Column("claim", Text),
-    Column("claimed_until", UtcDateTime),
+    Column("lease_token", Text),
+    Column("lease_expires_at", UtcDateTime),
 )
-_OPEN_TAP = taps.c.closed_at.is_(None)
-Index("ix_taps_open", taps.c.at, sqlite_where=_OPEN_TAP, postgresql_where=_OPEN_TAP)
-Index("ix_taps_proposal_id", taps.c.proposal_id)
+_OPEN_TAP = pending_approvals.c.closed_at.is_(None)
+Index("ix_pending_approvals_open", pending_approvals.c.at, sqlite_where=_OPEN_TAP, postgresql_where=_OPEN_TAP)
+Index("ix_pending_approvals_proposal_id", pending_approvals.c.proposal_id)
 
 # What a proposal asked before it was edited or restated.
-editions = Table(
-    "editions",
+revisions = Table(
+    "revisions",
     metadata,
     Column("proposal_id", Text, ForeignKey("proposals.id"), primary_key=True),
-    Column("edition", Integer, primary_key=True),
+    Column("revision", Integer, primary_key=True),
     Column("title", SafeText, nullable=False),
     Column("because", JSON, nullable=False),
     Column("facts", JSON, nullable=False),
     Column("calls", JSON, nullable=False),
-    Column("ended_by", Text, nullable=False),  # who edited it, or the program
-    Column("ended_at", UtcDateTime, nullable=False),
+    Column("superseded_by", Text, nullable=False),  # who edited it, or the program
+    Column("superseded_at", UtcDateTime, nullable=False),
 )
 
 # What people said and did around a proposal: reasons, thread messages, snoozes, assignments.
-remarks = Table(
-    "remarks",
+comments = Table(
+    "comments",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("proposal_id", Text, ForeignKey("proposals.id"), nullable=False),
@@ -336,9 +338,9 @@ remarks = Table(
     Column("ts", Text),
     Column("at", UtcDateTime, nullable=False),
     UniqueConstraint("proposal_id", "channel", "ts"),
-    one_of("kind", RemarkKind),
+    one_of("kind", CommentKind),
 )
-Index("ix_remarks_proposal_id", remarks.c.proposal_id, remarks.c.at)
+Index("ix_comments_proposal_id", comments.c.proposal_id, comments.c.at)
 
 # One card for many proposals of one kind.
 bundles = Table(
@@ -348,17 +350,17 @@ bundles = Table(
     Column("key", SafeText, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("closed_at", UtcDateTime),  # nothing joins it any more
-    Column("version", Integer, nullable=False),
+    Column("row_version", Integer, nullable=False),
     Column("channel", Text),
     Column("card_ts", Text),
-    Column("card_at", UtcDateTime),
-    Column("drawn", Integer, nullable=False, default=0),
+    Column("first_shown_at", UtcDateTime),
+    Column("rendered_version", Integer, nullable=False, default=0),
     Column("card_due_at", UtcDateTime, nullable=False),
     Column("card_sent_at", UtcDateTime),
-    Column("card_claim", Text),
-    Column("card_claimed_until", UtcDateTime),
+    Column("card_lease_token", Text),
+    Column("card_lease_expires_at", UtcDateTime),
 )
-_UNDRAWN_BUNDLE = bundles.c.drawn < bundles.c.version
+_UNDRAWN_BUNDLE = bundles.c.rendered_version < bundles.c.row_version
 Index(
     "ix_bundles_undrawn",
     bundles.c.card_due_at,
@@ -383,8 +385,8 @@ notices = Table(
     Column("ts", Text),
     Column("sent_at", UtcDateTime),
     Column("note", SafeText),
-    Column("claim", Text),
-    Column("claimed_until", UtcDateTime),
+    Column("lease_token", Text),
+    Column("lease_expires_at", UtcDateTime),
 )
 _UNSENT = notices.c.sent_at.is_(None)
 Index("ix_notices_unsent", notices.c.due_at, sqlite_where=_UNSENT, postgresql_where=_UNSENT)

@@ -11,27 +11,27 @@ from typing import Any
 from sqlalchemy import Connection, insert, update
 
 from bot.config.policy import Caps, Policy
-from bot.graduation.case_kind import shape_of
+from bot.graduation.case_kind import case_kind_of
 from bot.graduation.gate import Gate
 from bot.pipeline.learn import Assessor
 from polar.events import Event
 from store import open_store
 from store.events.events import insert_events
-from store.events.rule_firings import keep_rules
+from store.events.rule_matches import keep_rules
 from store.graduation.caps import day, of_customer
-from store.graduation.case_kinds import change, note_shape
+from store.graduation.case_kinds import change, note_case_kind
 from store.graduation.gate import look, note_human, put
-from store.models import Mode, NewEvent, NewProposal, PlannedCall, ProposalState, ShapeState, Verdict
+from store.models import CaseKindState, Mode, NewEvent, NewProposal, PlannedCall, ProposalState, Verdict
 from store.models.graduation import Past
 from store.schema import decisions, proposals, subjects
-from store.schema.graduation import labels, shapes, spending
+from store.schema.graduation import case_kinds, labels, spending
 from tests.bench.report import Row, at_most, milliseconds
 
 DECISIONS = 1_000_000
 _CUSTOMERS, _CHUNK, _ASKED = 20_000, 20_000, 2_000
 _APART = timedelta(seconds=14)  # a million in half a year: 257 an hour, so two thousand more are no flood
 _PLENTY = 10**9  # no cap is reached: what is measured is the gate of a kind that runs
-_POLICY = Policy(caps=Caps(customer_count=_PLENTY, shape_count=_PLENTY, day_count=_PLENTY))
+_POLICY = Policy(caps=Caps(customer_count=_PLENTY, case_kind_count=_PLENTY, day_count=_PLENTY))
 _NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 _EVENT = Event(
     type="order.paid",
@@ -104,10 +104,18 @@ def _prepare(connection: Connection) -> None:
     event = NewEvent("evt", "order.paid", b"{}", "", sent_at=_NOW, received_at=_NOW)
     insert_events(connection, [event])
     keep_rules(connection, {"v1": ("generate-invoice", {})}, _NOW)
-    made = shape_of(_case(0), _EVENT, Past(orders=2), environment="production")
+    made = case_kind_of(_case(0), _EVENT, Past(orders=2), environment="production")
     begun = _NOW - timedelta(days=170)
-    note_shape(connection, made, begun)
-    change(connection, made.hash, ShapeState.GRADUATED, actor="U1", cause="bench", at=begun, decree=True)
+    note_case_kind(connection, made, begun)
+    change(
+        connection,
+        made.hash,
+        CaseKindState.GRADUATED,
+        actor="U1",
+        cause="bench",
+        at=begun,
+        manual_override=True,
+    )
     note_human(connection, "U1", _NOW)
     hours = [f"{begun + timedelta(hours=n):%Y-%m-%dT%H}" for n in range(170 * 24)]
     rows = [
@@ -117,11 +125,11 @@ def _prepare(connection: Connection) -> None:
     connection.execute(insert(spending), rows)
     known = Assessor(_POLICY).learn([_case(0).calls])
     counted = {"n": DECISIONS, "k": 0, "seen": known}
-    connection.execute(update(shapes).where(shapes.c.hash == made.hash).values(counted))
+    connection.execute(update(case_kinds).where(case_kinds.c.hash == made.hash).values(counted))
 
 
 def _fill(connection: Connection, start: int) -> None:
-    made = shape_of(_case(0), _EVENT, Past(orders=2), environment="production").hash
+    made = case_kind_of(_case(0), _EVENT, Past(orders=2), environment="production").hash
     numbers = range(start, start + _CHUNK)
     connection.execute(insert(proposals), list(_proposals(numbers, made)))
     connection.execute(insert(decisions), list(_decisions(numbers)))
@@ -146,7 +154,7 @@ def _spent(numbers: range) -> Iterator[dict[str, Any]]:
             }  # fmt: skip
 
 
-def _proposals(numbers: range, shape: str) -> Iterator[dict[str, Any]]:
+def _proposals(numbers: range, case_kind: str) -> Iterator[dict[str, Any]]:
     for number in numbers:
         case, at = _case(number), _at(number)
         row = {name: getattr(case, name) for name in NewProposal.__slots__ if name != "calls"}
@@ -155,9 +163,9 @@ def _proposals(numbers: range, shape: str) -> Iterator[dict[str, Any]]:
             "created_at": at,
             "decided_at": at,
             "decided_by": "U1",
-            "drawn": 1,
+            "rendered_version": 1,
             "mode": Mode.ASKED,
-            "shape": shape,
+            "case_kind": case_kind,
         }
         yield row
 
@@ -169,11 +177,11 @@ def _decisions(numbers: range) -> Iterator[dict[str, Any]]:
         }  # fmt: skip
 
 
-def _labels(numbers: range, shape: str) -> Iterator[dict[str, Any]]:
+def _labels(numbers: range, case_kind: str) -> Iterator[dict[str, Any]]:
     for number in numbers:
         at = _at(number)
         yield {
-            "proposal_id": f"p{number}", "shape": shape, "epoch": 0, "bad": 0, "counted": 1, "why": "yes",
+            "proposal_id": f"p{number}", "case_kind": case_kind, "generation": 0, "bad": 0, "counted": 1, "why": "yes",
             "decided_at": at, "matures_at": at + timedelta(days=7),
         }  # fmt: skip
 

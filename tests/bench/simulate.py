@@ -1,4 +1,4 @@
-"""`python -m tests.bench.simulate`: what the rules of graduation do to shapes whose true decline rate is known.
+"""`python -m tests.bench.simulate`: what the rules of graduation do to kinds of case whose true decline rate is known.
 
 Three rules side by side: ours (bot/graduation), twenty approvals in a row, and a raw rate of 95 % over at least
 20 cases; the two latter as they are found elsewhere, without audits. Every figure comes from --seed.
@@ -12,10 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from bot.graduation.thresholds import STANDARDS, Standard
-from polar.catalog import Risk
-from tests.bench.simulate_plot import picture
-from tests.bench.simulate_shapes import (
+from tests.bench.simulate_case_kinds import (
     Rule,
     adversary,
     bet,
@@ -28,8 +25,12 @@ from tests.bench.simulate_shapes import (
     slips,
 )
 
+from bot.graduation.thresholds import STANDARDS, Standard
+from polar.catalog import Risk
+from tests.bench.simulate_plot import picture
+
 OTHERS: tuple[Rule, ...] = (in_a_row, raw_rate)
-HORIZON = 2_000  # cases a shape is watched for while it tries to graduate
+HORIZON = 2_000  # cases a kind of case is watched for while it tries to graduate
 LONG = 20_000  # cases of a long run
 RATES = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3)
 PROMISED_SHARE = {Risk.R1: 0.015, Risk.R2: 0.008, Risk.R3: 0.002}
@@ -62,10 +63,10 @@ def share(outcomes: Iterable[bool]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """Everything that is measured, for so many shapes from one seed."""
+    """Everything that is measured, for so many kinds of case from one seed."""
 
     seed: int
-    shapes: int
+    case_kinds: int
 
     def chance(self, *names: object) -> Random:
         """A source of chance of its own for each figure, so that none moves when another is added."""
@@ -73,9 +74,9 @@ class Simulation:
         return Random(name)  # noqa: S311 - seeded, so that anybody gets the same figures
 
     def ever(self, name: str, one: Callable[[Random], bool]) -> float:
-        """The share of the shapes for which `one` says yes."""
+        """The share of the kinds of case for which `one` says yes."""
         chance = self.chance(name)
-        return share(one(chance) for _ in range(self.shapes))
+        return share(one(chance) for _ in range(self.case_kinds))
 
     def at_the_limit(self, risk: Risk, standard: Standard) -> Row:
         """A true rate of exactly the limit, forever."""
@@ -106,7 +107,7 @@ class Simulation:
         return Row("the same, drifting from the limit up to 1.5 times it", risk, ours, tuple(others), EVER)
 
     def retrying(self, risk: Risk, standard: Standard) -> Row:
-        """An adversary at the limit who begins a new epoch whenever the evidence turns against them."""
+        """An adversary at the limit who begins a new generation whenever the evidence turns against them."""
         worst = max(
             self.ever(
                 f"retry {risk} {patience}",
@@ -117,12 +118,16 @@ class Simulation:
             for patience in (1, 3)
         )
         return Row(
-            "the same, an adversary who starts a new epoch after 1 or 3 bad", risk, worst, (None, None), EVER
+            "the same, an adversary who starts a new generation after 1 or 3 bad",
+            risk,
+            worst,
+            (None, None),
+            EVER,
         )
 
     def long_run(self, risk: Risk, standard: Standard) -> Row:
         """The share of all cases that were bad and ran on their own, at the worst constant rate."""
-        lives = max(10, self.shapes // 250)
+        lives = max(10, self.case_kinds // 250)
         worst, at = max((self._bad_share(standard, rate, lives), rate) for rate in RATES)
         others = tuple(max(self._unwatched(rule, rate, lives) for rate in RATES) for rule in OTHERS)
         what = f"bad auto-runs of all cases, long run, worst constant rate (ours: {at:.1%})"
@@ -143,7 +148,7 @@ class Simulation:
         limit = (odds - 1) / (
             odds + bet(standard.limit, 0)(0, 0)
         )  # of CSP-1 against an adversary, Lieberman 1953
-        lives = max(10, self.shapes // 50)
+        lives = max(10, self.case_kinds // 50)
         chance = self.chance("sleeper", risk)
         worst = sum(adversary(standard, LONG, chance) for _ in range(lives)) / lives
         what = "bad auto-runs of all cases, an adversary good until trusted, over and over"
@@ -152,7 +157,7 @@ class Simulation:
 
     def sudden(self, risk: Risk, standard: Standard) -> tuple[Row, Row]:
         """Bad auto-runs before an audit finds out that everything turned bad overnight."""
-        counts = sorted(slips(standard, f"{self.seed}-{risk}-{i}") for i in range(self.shapes))
+        counts = sorted(slips(standard, f"{self.seed}-{risk}-{i}") for i in range(self.case_kinds))
         mean, late = sum(counts) / len(counts), counts[int(0.95 * len(counts))]
         floor, never = standard.audit_floor, (math.inf, math.inf)
         decay = -math.log(1 - floor)
@@ -166,7 +171,7 @@ class Simulation:
 
     def asks_left(self, risk: Risk, standard: Standard, rate: float) -> Row:
         """What a person still sees of the first thousand cases."""
-        chance, lives = self.chance("asks", risk, rate), max(50, self.shapes // 20)
+        chance, lives = self.chance("asks", risk, rate), max(50, self.case_kinds // 20)
         asked = sum(live(standard, chance, rate, 1_000).asked for _ in range(lives)) / (1_000 * lives)
         return Row(f"asked of the first 1,000 cases at a true rate of {rate:.1%}", risk, asked, (None, None))
 
@@ -213,17 +218,17 @@ def table(rows: list[Row]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.simulate", description=__doc__)
     parser.add_argument("--seed", type=int, default=5)
-    parser.add_argument("--shapes", type=int, default=10_000)
+    parser.add_argument("--case_kinds", type=int, default=10_000)
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the picture of the README as a PNG")
     arguments = parser.parse_args()
     begun = time.process_time()
-    simulation = Simulation(arguments.seed, arguments.shapes)
+    simulation = Simulation(arguments.seed, arguments.case_kinds)
     rows = simulation.rows()
     print(table(rows))
     spent = time.process_time() - begun
-    print(f"\n{arguments.shapes:,} shapes, seed {arguments.seed}, {spent:.0f} s of processor time")
+    print(f"\n{arguments.case_kinds:,} case_kinds, seed {arguments.seed}, {spent:.0f} s of processor time")
     if arguments.plot:
-        picture(arguments.plot, shapes=arguments.shapes // 10, chance=simulation.chance("picture"))
+        picture(arguments.plot, case_kinds=arguments.case_kinds // 10, chance=simulation.chance("picture"))
     if broken := [row for row in rows if not row.kept]:
         raise SystemExit(f"{len(broken)} promises are not kept")
 

@@ -5,10 +5,10 @@ from pathlib import Path
 from random import Random
 
 from PIL import Image, ImageDraw, ImageFont
+from tests.bench.simulate_case_kinds import Rule, bet, graduates, in_a_row, raw_rate
 
 from bot.graduation.thresholds import STANDARDS
 from polar.catalog import Risk
-from tests.bench.simulate_shapes import Rule, bet, graduates, in_a_row, raw_rate
 
 Line = Sequence[tuple[float, float]]
 
@@ -24,21 +24,22 @@ RULES: dict[str, tuple[Rule, str]] = {
 }
 
 
-def curve(rule: Rule, shapes: int, chance: Random) -> Line:
-    """The share of shapes that graduate within CASES, by their true rate."""
+def curve(rule: Rule, case_kinds: int, chance: Random) -> Line:
+    """The share of kinds of case that graduate within CASES, by their true rate."""
     rates = [WORST * step / 40 for step in range(41)]
     return [
-        (rate, sum(graduates(rule, chance, rate, CASES) for _ in range(shapes)) / shapes) for rate in rates
+        (rate, sum(graduates(rule, chance, rate, CASES) for _ in range(case_kinds)) / case_kinds)
+        for rate in rates
     ]
 
 
-def picture(file: Path, *, shapes: int, chance: Random) -> None:
+def picture(file: Path, *, case_kinds: int, chance: Random) -> None:
     """Draw it; the same chance draws the same picture."""
     image = Image.new("RGB", (WIDTH * SCALE, HEIGHT * SCALE), "#ffffff")
     draw = ImageDraw.Draw(image)
     _axes(draw)
     for at, (words, (rule, colour)) in enumerate(RULES.items()):
-        points = [_place(rate, share) for rate, share in curve(rule, shapes, chance)]
+        points = [_place(rate, share) for rate, share in curve(rule, case_kinds, chance)]
         draw.line(points, fill=colour, width=5 * SCALE, joint="curve")
         y = HEIGHT - 104 + 36 * at
         draw.line(_scaled(LEFT, y, LEFT + 36, y), fill=colour, width=6 * SCALE)

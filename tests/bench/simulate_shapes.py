@@ -18,13 +18,13 @@ _NEVER = 1 << 60
 
 
 @cache
-def bet(limit: float, epoch: int) -> Rule:
+def bet(limit: float, generation: int) -> Rule:
     """Our rule: the smallest number of cases for each number of bad ones, found once, when first asked for."""
     smallest: list[int] = []
 
     def enough(k: int, _last: int) -> int:
         while len(smallest) <= k:
-            smallest.append(score.smallest(len(smallest), epoch, limit))
+            smallest.append(score.smallest(len(smallest), generation, limit))
         return smallest[k]
 
     return enough
@@ -74,18 +74,18 @@ def graduates_drifting(rule: Rule, chance: Random, rate: Rate, highest: float, c
 
 
 def graduates_restarting(limit: float, chance: Random, patience: int, cases: int) -> bool:
-    """Whether an adversary ever gets through who starts a new epoch after so many bad cases, to try again.
+    """Whether an adversary ever gets through who starts a new generation after so many bad cases, to try again.
 
     They stay at the limit exactly, which is the most the claim allows.
     """
-    at = epoch = n = k = 0
+    at = generation = n = k = 0
     while at + n < cases:
-        enough, next_bad = bet(limit, epoch)(k, n), n + gap(chance, limit)
+        enough, next_bad = bet(limit, generation)(k, n), n + gap(chance, limit)
         if max(enough, n + 1) < min(next_bad, cases - at + 1):
             return True
         n, k = next_bad, k + 1
         if k >= patience:
-            at, epoch, n, k = at + n, epoch + 1, 0, 0
+            at, generation, n, k = at + n, generation + 1, 0, 0
     return False
 
 
@@ -101,17 +101,17 @@ class Life:
 
 def live(standard: Standard, chance: Random, rate: float, cases: int) -> Life:
     """One shape of constant `rate` through graduation, audits and demotion, over and over, for so many cases."""
-    life, at, epoch = Life(standard, cases), 0, 0
+    life, at, generation = Life(standard, cases), 0, 0
     while at < cases:
-        at = _ask(life, chance, rate, at, epoch)
+        at = _ask(life, chance, rate, at, generation)
         at = _run_alone(life, chance, rate, at)
-        epoch += 1
+        generation += 1
     return life
 
 
-def _ask(life: Life, chance: Random, rate: float, start: int, epoch: int) -> int:
+def _ask(life: Life, chance: Random, rate: float, start: int, generation: int) -> int:
     """Everything is asked until the bar is met; the number of the last case asked."""
-    rule, n, k = bet(life.standard.limit, epoch), 0, 0
+    rule, n, k = bet(life.standard.limit, generation), 0, 0
     while start + n < life.cases:
         next_bad = n + gap(chance, rate)
         enough = max(rule(k, n), n + 1)
@@ -149,14 +149,14 @@ def adversary(standard: Standard, cases: int, chance: Random) -> float:
 
     Good until graduated and until the audits are down to their floor, bad until the next audit, over and over.
     """
-    at = epoch = bad = 0
+    at = generation = bad = 0
     while at < cases:
-        at, agreed = at + score.smallest(0, epoch, standard.limit), 0
+        at, agreed = at + score.smallest(0, generation, standard.limit), 0
         while probability(agreed, standard.audit_floor) > standard.audit_floor:
             at += gap(chance, probability(agreed, standard.audit_floor))
             agreed += 1
         slipped = gap(chance, standard.audit_floor) - 1
-        at, bad, epoch = at + slipped + 1, bad + slipped, epoch + 1
+        at, bad, generation = at + slipped + 1, bad + slipped, generation + 1
     return bad / at
 
 

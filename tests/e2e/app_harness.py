@@ -203,7 +203,7 @@ async def handled(app: Running, event: WebhookEvent) -> StoredEvent:
     """Wait until the rules have looked at a webhook; the event as stored."""
 
     async def looked_at() -> StoredEvent | None:
-        stored = await app.parts.store.do(get_event, event.id)
+        stored = await app.services.store.do(get_event, event.id)
         return stored if stored is not None and stored.state != EventState.NEW else None
 
     found: StoredEvent = await eventually(looked_at)
@@ -212,7 +212,7 @@ async def handled(app: Running, event: WebhookEvent) -> StoredEvent:
 
 async def proposals(app: Running) -> list[Proposal]:
     """Every proposal, as the database has it."""
-    return await app.parts.store.do(lambda connection: list(all_proposals(connection)))
+    return await app.services.store.do(lambda connection: list(all_proposals(connection)))
 
 
 def words_of(message: Message) -> str:

@@ -35,7 +35,7 @@ async def only(app: Running) -> Proposal:
 
 
 async def decisions(app: Running) -> list[Decision]:
-    return await app.parts.store.do(lambda connection: list(all_decisions(connection)))
+    return await app.services.store.do(lambda connection: list(all_decisions(connection)))
 
 
 def value_of(card: Message, action: str = "approve") -> str:

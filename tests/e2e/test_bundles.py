@@ -15,7 +15,7 @@ from bot.demo.slack.state import Message, View
 from store.models import Decision, ProposalState
 from store.proposals.decisions import all_decisions
 from store.proposals.proposals import all_proposals
-from store.schema import taps
+from store.schema import pending_approvals
 from tests.e2e.app_harness import (
     GUS,
     MAYA,
@@ -47,7 +47,7 @@ async def bundled(line: World, app: Running, many: int = 12, case: str = "order.
 
     async def all_shown() -> Any:
         found = await proposals(app)
-        return len(found) == many and all(p.card_at is not None for p in found) and bundles_of(line)
+        return len(found) == many and all(p.first_shown_at is not None for p in found) and bundles_of(line)
 
     return (await eventually(all_shown, 30))[0]
 
@@ -57,7 +57,7 @@ async def members(app: Running) -> list[Any]:
 
 
 async def decided(app: Running) -> list[Decision]:
-    return await app.parts.store.do(lambda connection: list(all_decisions(connection)))
+    return await app.services.store.do(lambda connection: list(all_decisions(connection)))
 
 
 async def states(app: Running, wanted: dict[str, int]) -> Counter[str]:
@@ -97,7 +97,9 @@ async def test_every_approval_of_one_tap_is_on_disk_when_slack_has_its_answer(li
         many = len(await members(app))
         line.polar.fail_next("slow", times=many, only="orders:get", seconds=1)
         await line.tap(card, "approve_all")
-        kept = await app.parts.store.do(lambda c: c.execute(select(taps.c.closed_at)).scalars().all())
+        kept = await app.services.store.do(
+            lambda c: c.execute(select(pending_approvals.c.closed_at)).scalars().all()
+        )
         await states(app, {"succeeded": many})
 
     assert many > 32  # more than are seen to at once
@@ -274,6 +276,6 @@ async def test_few_proposals_have_a_card_each(line: World) -> None:
         for case in ("order.paid", "benefit_grant.revoked", "order.paid", "subscription.past_due"):
             line.play(case)
         await line.slack.wait_until(lambda: len(line.cards) == 4, 15)
-        found = await app.parts.store.do(lambda connection: list(all_proposals(connection)))
+        found = await app.services.store.do(lambda connection: list(all_proposals(connection)))
     assert all("approve" in each.action_ids for each in line.cards)
     assert {each.bundle_id for each in found} == {None}

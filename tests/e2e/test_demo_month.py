@@ -40,7 +40,9 @@ async def test_a_month_shows_trust_earned_watched_and_lost_and_every_state_of_a_
                     "SELECT rule, kind, mode, state, json_extract(gate, '$.why'), date(created_at / 1000000, "
                     "'unixepoch') FROM proposals"
                 ).fetchall()
-                trust = [row[0] for row in database.execute("SELECT body FROM ledger WHERE kind = 'shape'")]
+                trust = [
+                    row[0] for row in database.execute("SELECT body FROM audit_log WHERE kind = 'case_kind'")
+                ]
 
             assert desk.month.missed == []
             assert desk.month.state == "played"

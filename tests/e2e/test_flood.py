@@ -38,7 +38,11 @@ def decidable(line: World, found: list[Proposal]) -> set[str]:
         for each in line.cards
         if each.ts in asking and each.metadata and "bundle_id" in each.metadata["event_payload"]
     }
-    return {p.id for p in found if p.card_ts in asking or (p.bundle_id in bundles and p.card_at is not None)}
+    return {
+        p.id
+        for p in found
+        if p.card_ts in asking or (p.bundle_id in bundles and p.first_shown_at is not None)
+    }
 
 
 async def all_decidable(line: World, app: Running, count: int, but: int = 0) -> list[Proposal]:

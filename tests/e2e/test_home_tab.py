@@ -128,9 +128,11 @@ async def test_an_open_tab_is_drawn_again_when_something_changes_and_nobody_else
 
 async def test_nothing_is_published_while_nothing_changes(here, app, monkeypatch):
     monkeypatch.setattr("bot.listeners.home.EVERY", timedelta(0))
-    feed, links = Feed(app.parts, LastErrors()), Links(app.parts.store, app.parts.slack)
-    screens = Screens(app.parts, feed, links)
-    tab = HomeTab(app.parts, app.desk, screens, feed=feed, links=links, set_up=SetUp(app.parts, None))
+    feed, links = Feed(app.services, LastErrors()), Links(app.services.store, app.services.slack)
+    screens = Screens(app.services, feed, links)
+    tab = HomeTab(
+        app.services, app.approvals, screens, feed=feed, links=links, set_up=SetUp(app.services, None)
+    )
     await tab.opened({"user": MAYA, "tab": "home"})
 
     assert await tab._claim(4) == []
@@ -145,7 +147,7 @@ async def test_a_tab_that_slack_has_no_more_is_forgotten(here, app):
     await here.ask(CASE)
 
     async def gone() -> bool:
-        return not await app.parts.store.do(_viewers)
+        return not await app.services.store.do(_viewers)
 
     await eventually(gone)
 
@@ -209,16 +211,16 @@ async def test_status_says_how_it_all_flows(here, app):
 async def test_pause_and_resume_are_for_who_may_decide_and_the_channel_is_told(here, app):
     refused = await typed(here, "pause because I like to", LENA)
     assert "not one of those who may decide" in refused.text
-    assert await app.parts.store.do(paused) is None
+    assert await app.services.store.do(paused) is None
 
     assert "Paused" in (await typed(here, "pause the price list <!channel> is wrong")).text
-    found = await app.parts.store.do(paused)
+    found = await app.services.store.do(paused)
     assert (found.by, found.why) == (MAYA, "the price list <!channel> is wrong")
     assert "Paused already" in (await typed(here, "pause again", JONAS)).text
     assert "Paused by" in words_of(await typed(here, "status"))
 
     assert "Resumed" in (await typed(here, "resume", JONAS)).text
-    assert await app.parts.store.do(paused) is None
+    assert await app.services.store.do(paused) is None
     assert "Nothing is paused" in (await typed(here, "resume")).text
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from bot.demo.slack.state import Message
 from bot.slack.user import Person
-from store.proposals.pending_approvals import Tap, leave_tap
+from store.proposals.pending_approvals import PendingApproval, add_pending_approval
 from store.proposals.proposals import touch
 from tests.e2e.app_harness import (
     JONAS,
@@ -51,10 +51,10 @@ async def test_what_has_changed_is_asked_again_and_runs_after_a_second_tap(line:
     assert first == late
     assert first.startswith("This changed since the card you saw, so your tap changed nothing.")
     assert nothing_yet == []
-    assert (asked.state, asked.edition) == ("pending", 2)
+    assert (asked.state, asked.revision) == ("pending", 2)
     assert ("Does", "Disable a license key × 2", "Disable a license key") in asked.changes
     assert len(line.writes) == 1
-    assert [(each.actor, each.edition) for each in counted] == [(MAYA, 2)]
+    assert [(each.actor, each.revision) for each in counted] == [(MAYA, 2)]
 
 
 async def test_what_no_longer_applies_is_withdrawn_at_the_tap_and_said(line: World) -> None:
@@ -147,18 +147,18 @@ async def test_a_hold_survives_a_restart_and_can_be_undone(line: World, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("edition", "what"),
+    ("revision", "what"),
     [(":2", "stale"), (":0", "stale"), (":x", "stale"), (":1:1", "stale"), (":", "stale"),
      (":²", "stale"), (":" + "9" * 50, "stale"), ("", "counts")],
 )  # fmt: skip
-async def test_a_value_of_another_edition_decides_nothing(line: World, edition: str, what: str) -> None:
+async def test_a_value_of_another_revision_decides_nothing(line: World, revision: str, what: str) -> None:
     async with line.app() as app:
         card = await line.ask("order.paid")
         proposal = await only(app)
-        value = f"{proposal.id}{edition}"
+        value = f"{proposal.id}{revision}"
         clicked = await line.slack.click(MAYA, card.channel, card.ts, "approve", value=value, forged=True)
         assert clicked.acked
-        if what == "counts":  # a button older than editions
+        if what == "counts":  # a button older than revisions
             await line.says(card, "Done: ")
         else:
             assert (await told(line, MAYA)).startswith("This changed since the card you saw")
@@ -230,16 +230,18 @@ async def test_an_open_tap_is_seen_to_after_a_restart(line: World, stale: bool) 
     async with line.app() as app:
         card = await line.ask("order.refunded")
         proposal = await only(app)
-        now = app.parts.clock()
-        tap = Tap("1:p", proposal.id, 1, MAYA, "button", now, channel=card.channel)
+        now = app.services.clock()
+        tap = PendingApproval("1:p", proposal.id, 1, MAYA, "button", now, channel=card.channel)
         until = now.replace(year=now.year + 1)
-        await app.parts.store.do(leave_tap, tap, token="of a program that was killed", until=until)
+        await app.services.store.do(
+            add_pending_approval, tap, token="of a program that was killed", until=until
+        )
         if stale:
             forget_a_key(line)
     async with line.app() as app:
         if stale:
             assert (await told(line, MAYA)).startswith("This changed since the card you saw")
-            assert ((await only(app)).edition, line.writes) == (2, [])
+            assert ((await only(app)).revision, line.writes) == (2, [])
         else:
             await line.says(card, "Done: ")
             assert line.slack.ephemerals(MAYA) == []
@@ -256,11 +258,15 @@ async def test_a_tap_waits_after_a_restart_until_slack_says_who_it_was(line: Wor
     async with line.app() as app:
         card = await line.ask("order.paid")
         proposal = await only(app)
-        now = app.parts.clock()
-        tap = Tap("1:p", proposal.id, 1, MAYA, "button", now, channel=card.channel)
+        now = app.services.clock()
+        tap = PendingApproval("1:p", proposal.id, 1, MAYA, "button", now, channel=card.channel)
         until = now.replace(year=now.year + 1)
-        await app.parts.store.do(leave_tap, tap, token="of a program that was killed", until=until)
-        await app.parts.store.do(touch, proposal.id, now, deciding_by=MAYA)  # Polar was being asked
+        await app.services.store.do(
+            add_pending_approval, tap, token="of a program that was killed", until=until
+        )
+        await app.services.store.do(
+            touch, proposal.id, now, approval_checking_by=MAYA
+        )  # Polar was being asked
         await line.says(card, "Deciding: ")
     line.slack.fail_next(method, **FAULTS[method])
     async with line.app() as app:
@@ -275,11 +281,13 @@ async def test_a_tap_that_did_not_count_gives_the_card_its_buttons_back(line: Wo
     async with line.app() as app:
         card = await line.ask("order.paid")
         proposal = await only(app)
-        now = app.parts.clock()
-        tap = Tap("1:p", proposal.id, 1, LENA, "button", now, channel=card.channel)
+        now = app.services.clock()
+        tap = PendingApproval("1:p", proposal.id, 1, LENA, "button", now, channel=card.channel)
         until = now.replace(year=now.year + 1)
-        await app.parts.store.do(leave_tap, tap, token="of a program that was killed", until=until)
-        await app.parts.store.do(touch, proposal.id, now, deciding_by=LENA)
+        await app.services.store.do(
+            add_pending_approval, tap, token="of a program that was killed", until=until
+        )
+        await app.services.store.do(touch, proposal.id, now, approval_checking_by=LENA)
         await line.says(card, "Deciding: ")
     async with line.app():
         said = await told(line, LENA)
@@ -301,12 +309,13 @@ async def test_slack_has_an_answer_once_a_decline_is_on_disk(line: World) -> Non
 async def test_of_many_proposals_one_press_decides_each(line: World) -> None:
     async with line.app() as app:
         cards = [await line.ask("order.paid") for _ in range(3)]
-        person = Person(MAYA, app.desk.authority.team_id)
+        person = Person(MAYA, app.approvals.authority.team_id)
         found = await proposals(app)
         answers = [
-            await app.desk.approve(person, each.id, via="bundle", edition=1, tap="press") for each in found
+            await app.approvals.approve(person, each.id, via="bundle", revision=1, tap="press")
+            for each in found
         ]
-        again = await app.desk.approve(person, found[0].id, via="bundle", edition=1, tap="press")
+        again = await app.approvals.approve(person, found[0].id, via="bundle", revision=1, tap="press")
         for card in cards:
             await line.says(card, "Done: ")
         counted = await decisions(app)

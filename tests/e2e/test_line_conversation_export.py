@@ -32,7 +32,7 @@ def environment(values: Mapping[str, str]) -> Iterator[None]:
         yield
 
 
-async def test_remarks_editions_and_decisions_are_exported_with_their_proposal(
+async def test_comments_revisions_and_decisions_are_exported_with_their_proposal(
     line: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with line.app() as app:
@@ -42,7 +42,7 @@ async def test_remarks_editions_and_decisions_are_exported_with_their_proposal(
         await in_thread(line, card, "edited this")
 
         async def redrawn() -> bool:
-            return (await everything(app, card)).proposal.drawn > 1
+            return (await everything(app, card)).proposal.rendered_version > 1
 
         await eventually(redrawn)
         line.slack.say(JONAS, f"{BOT} decline because of the tax", thread_ts=card.ts)
@@ -52,12 +52,12 @@ async def test_remarks_editions_and_decisions_are_exported_with_their_proposal(
         await export._print(line.environment["DATABASE_URL"], export._proposals)
     rows = [json.loads(row) for row in capsys.readouterr().out.splitlines() if row.startswith("{")]
     [row] = [each for each in rows if each["id"] == id_of(card)]
-    assert next(one["text"] for one in row["remarks"] if one["kind"] == "thread") == "Looks wrong to me"
-    assert [(one["author"], one["text"]) for one in row["remarks"] if one["kind"] == "reason"] == [
+    assert next(one["text"] for one in row["comments"] if one["kind"] == "thread") == "Looks wrong to me"
+    assert [(one["author"], one["text"]) for one in row["comments"] if one["kind"] == "reason"] == [
         (JONAS, "of the tax")
     ]
-    assert [one["edition"] for one in row["editions"]] == [1]
-    assert [(one["actor"], one["verdict"], one["reason"], one["edition"]) for one in row["decisions"]] == [
+    assert [one["revision"] for one in row["revisions"]] == [1]
+    assert [(one["actor"], one["verdict"], one["reason"], one["revision"]) for one in row["decisions"]] == [
         (JONAS, "decline", "of the tax", 2)
     ]
 
@@ -65,9 +65,9 @@ async def test_remarks_editions_and_decisions_are_exported_with_their_proposal(
 async def test_what_was_put_aside_comes_back_with_a_line_that_mentions_who_did_it(line: World) -> None:
     async with line.app() as app:
         card = await line.ask("order.paid")
-        now = app.parts.clock()
+        now = app.services.clock()
         act = Act(id_of(card), MAYA, "Snoozed.", now - timedelta(hours=2))
-        await app.parts.store.do(snooze, act, now - timedelta(hours=1))
-        await wake_snoozed(app.parts)
+        await app.services.store.do(snooze, act, now - timedelta(hours=1))
+        await wake_snoozed(app.services)
         assert f"<@{MAYA}>" in await in_thread(line, card, "Back from snooze")
         assert (await everything(app, card)).proposal.snoozed_until is None

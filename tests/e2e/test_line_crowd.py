@@ -45,7 +45,7 @@ async def test_hundreds_of_proposals_are_each_decided_and_done_once(
             await line.slack.wait_until(lambda: all(c.text.startswith("Done: ") for c in line.cards), 60)
             await line.slack.wait_until(lambda: all(line.slack.thread(c.ts) for c in line.cards), 30)
             made = await proposals(app)
-            decided = await app.parts.store.do(lambda connection: list(all_decisions(connection)))
+            decided = await app.services.store.do(lambda connection: list(all_decisions(connection)))
 
     assert len(line.cards) == len(made) == len(decided) == many
     assert {each.event_id for each in made} == {each.id for each in events}

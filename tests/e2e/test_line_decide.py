@@ -58,7 +58,7 @@ async def test_who_may_not_decide_is_told_who_may(
 async def test_a_deactivated_user_may_not_decide_even_when_listed(line: World) -> None:
     line.environment["APPROVERS"] += f",{DORA}"
     async with line.app() as app:
-        refusal = await app.desk.authority.refusal(DORA, None)
+        refusal = await app.approvals.authority.refusal(DORA, None)
         card = await line.ask("order.paid")
         # A client that has not heard of it yet: the tap arrives all the same.
         line.slack.workspace.users[DORA] = replace(line.slack.workspace.users[DORA], role="member")
@@ -121,7 +121,7 @@ async def test_somebody_who_becomes_a_guest_may_no_longer_decide(line: World) ->
 async def test_when_slack_does_not_say_who_it_is_nobody_decides(line: World) -> None:
     async with line.app() as app:
         card = await line.ask("order.paid")
-        app.parts.authority.forget(MAYA)
+        app.services.authority.forget(MAYA)
         line.slack.fail_next("users.info", "server_error")
         await line.tap(card)
         told = await line.whispered(MAYA)

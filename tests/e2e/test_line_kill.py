@@ -77,10 +77,10 @@ BEFORE_THE_CARD = [
     ("after", "card_drawn", 1),
 ]
 AFTER_THE_TAP = [
-    ("before", "leave_taps", 1),
-    ("after", "leave_taps", 1),
-    ("before", "close_tap", 1),
-    ("after", "close_tap", 1),
+    ("before", "add_pending_approvals", 1),
+    ("after", "add_pending_approvals", 1),
+    ("before", "close_pending_approval", 1),
+    ("after", "close_pending_approval", 1),
     ("before", "decide", 1),
     ("after", "decide", 1),
     ("after", "claim_approved", 1),

@@ -120,8 +120,8 @@ async def test_a_snoozed_proposal_stays_pending_and_its_thread_says_until_when(l
         assert found.proposal.state == "pending"
         assert found.proposal.snoozed_by == MAYA
         assert found.proposal.snoozed_until is not None
-        assert 3.9 * 3600 < (found.proposal.snoozed_until - app.parts.clock()).total_seconds() <= 4 * 3600
-        assert [(one.kind, one.author) for one in found.remarks] == [("act", MAYA)]
+        assert 3.9 * 3600 < (found.proposal.snoozed_until - app.services.clock()).total_seconds() <= 4 * 3600
+        assert [(one.kind, one.author) for one in found.comments] == [("act", MAYA)]
 
 
 async def test_nobody_can_snooze_past_the_end_or_into_the_past(line: World) -> None:
@@ -165,7 +165,7 @@ async def test_a_question_stands_in_the_thread_and_is_kept(line: World) -> None:
         assert question in said
         assert f"<@{JONAS}>" in said
         found = await everything(app, card)
-        assert [(one.kind, one.author, one.text) for one in found.remarks] == [("thread", LENA, question)]
+        assert [(one.kind, one.author, one.text) for one in found.comments] == [("thread", LENA, question)]
 
 
 @pytest.mark.parametrize("name", ["snooze", "assign", "edit"])
@@ -176,7 +176,7 @@ async def test_who_may_not_decide_may_not_do_this_either(line: World, name: str,
         view = await choose(line, card, name, user)
         assert "submit" not in view.content
         assert "Nothing was changed" in words_in(view)
-        assert (await everything(app, card)).proposal.version == 1
+        assert (await everything(app, card)).proposal.row_version == 1
 
 
 async def test_a_form_sent_after_the_decision_changes_nothing_and_says_so(line: World) -> None:
@@ -198,7 +198,7 @@ async def test_whoever_lost_the_right_meanwhile_is_refused_at_the_submit(line: W
         line.slack.workspace.users[MAYA] = type(user)(
             user.id, user.name, user.real_name, "guest", user.team_id
         )
-        app.parts.authority.forget(MAYA)
+        app.services.authority.forget(MAYA)
         await send(line, view, whom={"selected_user": JONAS})
         assert "guest" in words_in(line.slack.modals(MAYA)[-1])
         assert (await everything(app, card)).proposal.assignee is None
@@ -218,7 +218,7 @@ async def test_nobody_is_assigned_what_they_changed_themselves(line: World) -> N
     async with line.app() as app:
         card = await line.ask("order.paid")
         found = (await everything(app, card)).proposal
-        await app.parts.store.do(touch, found.id, app.parts.clock(), edited_by=JONAS)
+        await app.services.store.do(touch, found.id, app.services.clock(), edited_by=JONAS)
         await send(line, await choose(line, card, "assign"), whom={"selected_user": JONAS})
         assert "somebody else must approve it" in words_in(line.slack.modals(MAYA)[-1])
         assert (await everything(app, card)).proposal.assignee is None
@@ -232,7 +232,7 @@ async def test_a_slow_form_that_is_refused_says_so_in_its_modal(
         card = await line.ask("order.paid")
         view = await choose(line, card, "assign")
         line.slack.fail_next("users.info", "slow", times=1, seconds=0.5)
-        app.parts.authority.forget(LENA)
+        app.services.authority.forget(LENA)
         await send(line, view, whom={"selected_user": LENA})
         assert "takes longer than Slack waits" in words_in(line.slack.modals(MAYA)[-1])
         await line.slack.wait_until(
@@ -249,7 +249,7 @@ async def test_a_slow_form_that_is_refused_is_whispered_when_its_modal_is_gone(
         view = await choose(line, card, "assign")
         line.slack.fail_next("users.info", "slow", times=1, seconds=0.5)
         line.slack.fail_next("views.update", "not_found", times=1)
-        app.parts.authority.forget(LENA)
+        app.services.authority.forget(LENA)
         await send(line, view, whom={"selected_user": LENA})
         told = await line.whispered(MAYA)
     assert told.startswith("Your form was slow, and nothing was done. They may not decide this")
@@ -269,7 +269,7 @@ async def test_a_preset_reason_is_kept_and_shown_on_the_card(line: World) -> Non
         assert clicked.acked, clicked.error
         await line.slack.wait_until(lambda: "They do not want one" in words_of(line.shown(card)), 10)
         found = await everything(app, card)
-        assert [(one.kind, one.preset, one.text) for one in found.remarks] == [
+        assert [(one.kind, one.preset, one.text) for one in found.comments] == [
             ("reason", "not_wanted", "They do not want one")
         ]
 
@@ -283,7 +283,7 @@ async def test_a_reason_in_ones_own_words(line: World) -> None:
         await line.slack.click(JONAS, card.channel, card.ts, "reason", value=value)
         await send(line, await filled(line, JONAS), JONAS, text={"value": "<@U123> said *no*"})
         await line.slack.wait_until(lambda: "<@U123> said *no*" in words_of(line.shown(card)), 10)
-        assert (await everything(app, card)).remarks[-1].author == JONAS
+        assert (await everything(app, card)).comments[-1].author == JONAS
 
 
 async def test_a_member_who_did_not_decline_gives_no_reason(line: World) -> None:
@@ -295,13 +295,13 @@ async def test_a_member_who_did_not_decline_gives_no_reason(line: World) -> None
             LENA, card.channel, card.ts, "reason", value=value_of(line.shown(card), "reason")
         )
         assert "Nothing was kept" in await line.whispered(LENA)
-        assert not (await everything(app, card)).remarks
+        assert not (await everything(app, card)).comments
 
 
 # --- Edit ---------------------------------------------------------------------------------------------------
 
 
-async def test_an_edit_is_a_new_edition_with_a_diff_and_needs_a_decision_of_its_own(line: World) -> None:
+async def test_an_edit_is_a_new_revision_with_a_diff_and_needs_a_decision_of_its_own(line: World) -> None:
     async with line.app() as app:
         card = await line.ask("order.created.twice")
         old = value_of(line.shown(card), "approve")
@@ -314,12 +314,12 @@ async def test_an_edit_is_a_new_edition_with_a_diff_and_needs_a_decision_of_its_
         found = await everything(app, card)
         now = found.proposal
 
-        assert (now.state, now.edition, now.edited_by) == ("pending", 2, MAYA)
+        assert (now.state, now.revision, now.edited_by) == ("pending", 2, MAYA)
         assert now.calls[0].body is not None
         assert now.calls[0].body["amount"] == 500
         assert now.digest != before.digest
         assert [change[2] for change in now.changes if "mount" in change[0]] == ["$5.00"]
-        assert [one.title for one in found.editions] == [before.title]
+        assert [one.title for one in found.revisions] == [before.title]
         assert "$5.00" in words_of(line.shown(card))
         # the old button decides nothing
         clicked = await line.slack.click(JONAS, card.channel, card.ts, "approve", forged=True, value=old)
@@ -348,7 +348,7 @@ async def test_an_edit_that_comes_after_another_one_is_refused(line: World) -> N
         await send(line, mine, **{"body.amount": {"value": "5.00"}})
         assert "changed since" in words_in(line.slack.modals(MAYA)[-1])
         found = await everything(app, card)
-        assert found.proposal.edition == 2
+        assert found.proposal.revision == 2
         assert found.proposal.calls[0].body is not None
         assert found.proposal.calls[0].body["amount"] == 700
 
@@ -358,7 +358,7 @@ async def test_an_edit_that_changes_nothing_changes_nothing(line: World) -> None
         card = await line.ask("order.created.twice")
         await send(line, await choose(line, card, "edit"))
         assert "You changed nothing" in words_in(line.slack.modals(MAYA)[-1])
-        assert (await everything(app, card)).proposal.edition == 1
+        assert (await everything(app, card)).proposal.revision == 1
 
 
 async def test_an_edit_is_taken_after_a_restart(line: World) -> None:
@@ -369,7 +369,7 @@ async def test_an_edit_is_taken_after_a_restart(line: World) -> None:
     async with line.app() as app:
         await send(line, view, **{"body.amount": {"value": "5.00"}})
         assert await in_thread(line, card, "edited this")
-        assert (await everything(app, card)).proposal.edition == 2
+        assert (await everything(app, card)).proposal.revision == 2
 
 
 async def test_a_proposal_of_several_calls_says_why_it_cannot_be_edited(line: World) -> None:

@@ -40,7 +40,7 @@ async def line(tmp_path: Path) -> AsyncIterator[World]:
 
 def stands(proposal: Proposal) -> tuple[Any, ...]:
     """What a tap may have changed of it; not where and when its card was drawn."""
-    return proposal.state, proposal.version, proposal.edition, proposal.digest, proposal.decided_by
+    return proposal.state, proposal.row_version, proposal.revision, proposal.digest, proposal.decided_by
 
 
 # --- At the same moment -------------------------------------------------------------------------------------
@@ -276,9 +276,9 @@ async def test_who_comes_from_elsewhere_is_told_so_wherever_they_come_in(line: W
     async with line.app() as app:
         card = await line.ask("order.paid")
         assert ELSEWHERE in await enter(line, app, card)
-        assert await app.parts.store.do(paused) is None
+        assert await app.services.store.do(paused) is None
         assert OMAR not in {each.actor for each in await decisions(app)}
-        assert [each.author for each in (await everything(app, card)).remarks if each.kind != "thread"] == []
+        assert [each.author for each in (await everything(app, card)).comments if each.kind != "thread"] == []
 
 
 @pytest.mark.parametrize(
@@ -298,7 +298,7 @@ async def test_who_is_of_another_workspace_by_now_is_refused_at_the_submit(
         view = await choose(line, card, name)
         before, elsewhere = await only(app), line.slack.workspace.users[OMAR]
         line.slack.workspace.users[MAYA] = replace(elsewhere, id=MAYA)
-        app.parts.authority.forget(MAYA)
+        app.services.authority.forget(MAYA)
         await send(line, view, **entered)
         assert ELSEWHERE in words_in(line.slack.modals(MAYA)[-1])
         assert stands(await only(app)) == stands(before)
@@ -315,7 +315,7 @@ async def test_a_bundle_is_closed_to_who_comes_from_elsewhere(line: World) -> No
         await line.tap(card, "review")
         mine = await filled(line)
         line.slack.workspace.users[MAYA] = replace(line.slack.workspace.users[OMAR], id=MAYA)
-        app.parts.authority.forget(MAYA)
+        app.services.authority.forget(MAYA)
         assert (await line.slack.submit(MAYA, mine.id)).acked
         await line.slack.wait_until(lambda: ELSEWHERE in words_in(line.slack.modals(MAYA)[-1]), 10)
         assert await decisions(app) == []

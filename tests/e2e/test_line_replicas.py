@@ -13,7 +13,7 @@ from bot.demo.child import free_port
 from bot.demo.polar.endpoints import TABLE
 from bot.demo.polar.webhooks import WebhookEvent
 from store.audit_log.verify import verify
-from store.graduation.case_kinds import all_shapes
+from store.graduation.case_kinds import all_case_kinds
 from store.models import ProposalState, Verdict
 from store.proposals.decisions import all_decisions
 from tests.e2e.app_harness import CASES, JONAS, MAYA, World, eventually, proposals, world
@@ -79,7 +79,7 @@ async def test_two_programs_post_one_card_and_make_one_call_for_each_case(pair: 
     ran = [card for card in line.cards if line.shown(card).text.startswith("Done: ")]
     await line.slack.wait_until(lambda: all(line.slack.thread(card.ts) for card in ran), 60)
 
-    store = pair.apps[0].parts.store
+    store = pair.apps[0].services.store
     made = await proposals(pair.apps[1])
     decided = await store.do(lambda connection: list(all_decisions(connection)))
     checked = await eventually(lambda: store.do(verify))
@@ -94,4 +94,4 @@ async def test_two_programs_post_one_card_and_make_one_call_for_each_case(pair: 
     assert len(line.writes) == sum(len(each.calls) for each in done)
     assert checked.problems == ()
     assert checked.rows > MANY * 5
-    assert await store.do(all_shapes) == await pair.apps[1].parts.store.do(all_shapes)
+    assert await store.do(all_case_kinds) == await pair.apps[1].services.store.do(all_case_kinds)

@@ -34,11 +34,11 @@ async def test_what_is_written_in_a_thread_is_kept_once_and_in_order(line: World
         await in_thread(line, card, "Rule generate-invoice asks this.")
 
         async def kept() -> bool:
-            return len((await everything(app, card)).remarks) == 3
+            return len((await everything(app, card)).comments) == 3
 
         await eventually(kept)
         found = await everything(app, card)
-        assert [(one.author, one.text) for one in found.remarks] == [
+        assert [(one.author, one.text) for one in found.comments] == [
             (LENA, "Is this the one from <Monday>?"),
             (GUS, "Yes, <!channel> saw it"),
             (JONAS, f"{BOT} why?"),
@@ -54,7 +54,7 @@ async def test_an_event_that_slack_repeats_counts_once(line: World) -> None:
         await line.slack.drain_events()
         said = [words_of(each) for each in line.slack.thread(card.ts) if "may decide" in words_of(each)]
         assert len(said) == 1
-        assert len((await everything(app, card)).remarks) == 1
+        assert len((await everything(app, card)).comments) == 1
 
 
 async def test_approve_in_a_thread_runs_it(line: World) -> None:
@@ -75,7 +75,7 @@ async def test_decline_with_a_reason(line: World) -> None:
         await line.says(card, "Declined")
         await line.slack.wait_until(lambda: "they asked & got one" in words_of(line.shown(card)), 10)
         found = await everything(app, card)
-        assert [(one.kind, one.text) for one in found.remarks if one.kind == "reason"] == [
+        assert [(one.kind, one.text) for one in found.comments if one.kind == "reason"] == [
             ("reason", "they asked & got one")
         ]
         assert found.decisions[0].reason == "they asked & got one"
@@ -93,7 +93,7 @@ async def test_the_same_people_may_as_with_the_buttons(line: World, word: str, u
         assert said in await line.whispered(user)
         found = await everything(app, card)
         assert found.proposal.state == "pending"
-        assert found.proposal.version == 1
+        assert found.proposal.row_version == 1
         assert not line.slack.thread(card.ts)[1:]
 
 
@@ -109,7 +109,7 @@ async def test_on_hold_nobody_approves_until_it_is_released(line: World) -> None
         await in_thread(line, card, "released this")
         say(line, card, f"{BOT} approve", JONAS)
         await line.says(card, "Done")
-        acts = [one.text for one in (await everything(app, card)).remarks if one.kind == "act"]
+        acts = [one.text for one in (await everything(app, card)).comments if one.kind == "act"]
         assert acts == ["Put on hold.", "Released."]
 
 
@@ -122,14 +122,14 @@ async def test_a_hold_stops_the_clock_of_what_is_approved(line: World) -> None:
         await in_thread(line, card, "put this on hold")
         held = (await everything(app, card)).proposal
         assert held.state == "approved"
-        assert held.on_hold_by == MAYA
-        assert held.held_until is not None
-        assert held.held_until.year >= 9000
+        assert held.held_by == MAYA
+        assert held.cancellable_until is not None
+        assert held.cancellable_until.year >= 9000
         say(line, card, f"{BOT} release")
         await in_thread(line, card, "What was approved goes on now")
         released = (await everything(app, card)).proposal
-        assert released.held_until is not None
-        assert 0 <= (released.held_until - app.parts.clock()).total_seconds() <= 15
+        assert released.cancellable_until is not None
+        assert 0 <= (released.cancellable_until - app.services.clock()).total_seconds() <= 15
 
 
 async def test_snooze_and_assign_in_words(line: World) -> None:
@@ -189,7 +189,7 @@ async def test_an_approve_that_was_written_before_an_edit_is_of_what_was_asked_t
         say(line, card, "and?", LENA)
         assert "changed" in await line.whispered(JONAS)
         found = await everything(app, card)
-        assert (found.proposal.state, found.proposal.edition) == ("pending", 2)
+        assert (found.proposal.state, found.proposal.revision) == ("pending", 2)
         assert not found.decisions
 
 
@@ -206,7 +206,7 @@ async def test_an_approve_is_of_what_was_shown_though_it_was_edited_before(line:
         found = await everything(app, card)
 
     assert line.shown(card).text == before
-    assert (found.proposal.state, found.proposal.edition, found.decisions) == ("pending", 2, ())
+    assert (found.proposal.state, found.proposal.revision, found.decisions) == ("pending", 2, ())
     assert line.slack.ephemerals(MAYA)[-1].text.startswith("This changed since the card you saw")
 
 
@@ -216,7 +216,7 @@ async def test_what_is_written_is_in_the_details(line: World) -> None:
         say(line, card, "I know this customer", LENA)
 
         async def kept() -> bool:
-            return bool((await everything(app, card)).remarks)
+            return bool((await everything(app, card)).comments)
 
         await eventually(kept)
         assert value_of(line.shown(card), "approve").startswith(id_of(card))
@@ -233,25 +233,25 @@ async def test_in_the_thread_of_a_bundle_nothing_is_decided(line: World) -> None
             row = {
                 "id": "b1",
                 "key": "k",
-                "version": 1,
-                "drawn": 1,
+                "row_version": 1,
+                "rendered_version": 1,
                 "channel": card.channel,
                 "card_ts": card.ts,
             }
-            at = app.parts.clock()
+            at = app.services.clock()
             connection.execute(
                 bundles.insert(), [row | {"created_at": at, "card_due_at": at, "closed_at": at}]
             )
             both = proposals.c.id.in_([id_of(card), id_of(other)])
             connection.execute(update(proposals).where(both).values(bundle_id="b1", card_ts=None))
 
-        await app.parts.store.do(bundle)
+        await app.services.store.do(bundle)
         say(line, card, f"{BOT} approve")
         assert "Use Review on the card" in await line.whispered(MAYA)
         for each in (card, other):
             found = await everything(app, each)
             assert found.proposal.state == "pending"
-            assert [one.text for one in found.remarks] == [f"{BOT} approve"]
+            assert [one.text for one in found.comments] == [f"{BOT} approve"]
 
 
 async def test_what_is_edited_or_deleted_later_is_kept_as_it_is_now(line: World) -> None:
@@ -261,7 +261,7 @@ async def test_what_is_edited_or_deleted_later_is_kept_as_it_is_now(line: World)
         told = {"type": "message", "channel": card.channel, "channel_type": "channel", "event_ts": "1.0"}
 
         async def kept(text: str) -> bool:
-            return [one.text for one in (await everything(app, card)).remarks] == [text]
+            return [one.text for one in (await everything(app, card)).comments] == [text]
 
         await eventually(lambda: kept("They paid twice"))
         now = {

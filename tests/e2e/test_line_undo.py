@@ -29,7 +29,7 @@ def disabled(line: World) -> list[Any]:
 
 async def undoing(app: Running) -> Proposal:
     async def there() -> Proposal | None:
-        return next((p for p in await proposals(app) if p.undoes and p.card_ts), None)
+        return next((p for p in await proposals(app) if p.undo_of_id and p.card_ts), None)
 
     found: Proposal = await eventually(there)
     return found
@@ -109,7 +109,7 @@ async def test_declined_it_can_be_asked_for_again(line: World, tmp_path: Path) -
         await line.tap(card, "undo", JONAS)
 
         async def asked_again() -> bool:
-            return len([p for p in await proposals(app) if p.undoes]) == 2
+            return len([p for p in await proposals(app) if p.undo_of_id]) == 2
 
         await eventually(asked_again)
         assert len(disabled(line)) == 2

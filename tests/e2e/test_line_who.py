@@ -165,20 +165,20 @@ async def test_who_is_refused_on_one_way_in_is_refused_on_all(line: World, user:
     async with line.app() as app:
         await line.ask("order.paid")
         proposal = await only(app)
-        team = app.desk.authority.team_id
+        team = app.approvals.authority.team_id
         answers = [
-            await app.desk.approve(Person(user, team), proposal.id, via="thread"),
-            await app.desk.decline(Person(user, team), proposal.id, via="thread"),
-            await app.desk.undo(Person(user, team), proposal.id, via="thread"),
-            await app.desk.approve(Person(user, None), proposal.id, via="cli"),
-            await app.desk.approve(Person(DORA, None), proposal.id, via="cli"),
+            await app.approvals.approve(Person(user, team), proposal.id, via="thread"),
+            await app.approvals.decline(Person(user, team), proposal.id, via="thread"),
+            await app.approvals.undo(Person(user, team), proposal.id, via="thread"),
+            await app.approvals.approve(Person(user, None), proposal.id, via="cli"),
+            await app.approvals.approve(Person(DORA, None), proposal.id, via="cli"),
         ]
         after = await only(app)
 
     assert [answer.came for answer in answers] == ["refused"] * 5
     assert all(answer.text.startswith(reason) for answer in answers[:4])
     assert answers[4].text.startswith("Your account is deactivated or is a bot.")
-    assert (after.state, after.version) == (proposal.state, proposal.version)
+    assert (after.state, after.row_version) == (proposal.state, proposal.row_version)
 
 
 async def test_while_slack_is_away_the_command_line_takes_those_listed_by_id(line: World) -> None:
@@ -187,10 +187,10 @@ async def test_while_slack_is_away_the_command_line_takes_those_listed_by_id(lin
         proposal = await only(app)
         for _ in range(2):
             line.slack.fail_next("users.info", "server_error")
-        app.parts.authority.forget(MAYA)
-        app.parts.authority.forget(LENA)
-        stranger = await app.desk.approve(Person(LENA, None), proposal.id, via="cli")
-        listed = await app.desk.approve(Person(MAYA, None), proposal.id, via="cli")
+        app.services.authority.forget(MAYA)
+        app.services.authority.forget(LENA)
+        stranger = await app.approvals.approve(Person(LENA, None), proposal.id, via="cli")
+        listed = await app.approvals.approve(Person(MAYA, None), proposal.id, via="cli")
 
     assert (stranger.came, listed.came) == ("untold", "approved")
     assert listed.text == "Approved. It runs now; its card shows what comes of it."
@@ -200,7 +200,7 @@ async def test_who_changed_what_it_asks_does_not_approve_that_alone(line: World)
     async with line.app() as app:
         card = await line.ask("order.paid")
         proposal = await only(app)
-        await app.parts.store.do(touch, proposal.id, app.parts.clock(), edited_by=MAYA)
+        await app.services.store.do(touch, proposal.id, app.services.clock(), edited_by=MAYA)
         await line.tap(card)
         said = await told(line, MAYA)
         await line.tap(card, user=JONAS)
@@ -215,7 +215,7 @@ async def test_what_is_pinned_is_not_approved_but_may_be_declined(line: World) -
     async with line.app() as app:
         card = await line.ask("order.paid")
         proposal = await only(app)
-        await app.parts.store.do(touch, proposal.id, app.parts.clock(), on_hold_by=JONAS)
+        await app.services.store.do(touch, proposal.id, app.services.clock(), held_by=JONAS)
         await line.slack.click(MAYA, card.channel, card.ts, "approve", value=f"{proposal.id}:1", forged=True)
         said = await told(line, MAYA)
         held = await only(app)

@@ -17,12 +17,12 @@ from sqlalchemy import Connection, update
 from bot.config.policy import Policy
 from bot.pipeline.learn import Assessor
 from store import open_store
-from store.graduation.case_kinds import get_shape, note_shape
+from store.graduation.case_kinds import get_case_kind, note_case_kind
 from store.models import ProposalState
-from store.models.graduation import NewShape, Rehearsal
+from store.models.graduation import NewCaseKind, Rehearsal
 from store.proposals.proposals import all_proposals, propose_by_hand, touch
 from store.proposals.timers import expire
-from store.schema.graduation import shapes
+from store.schema.graduation import case_kinds
 from tests.e2e.app_harness import JONAS, MAYA, World, world
 from tests.e2e.deciding import policy
 from tests.e2e.lives import Killable
@@ -120,12 +120,18 @@ def earned(connection: Connection) -> None:
         "customer": {"dispute": False},
         "amount": None,
     }
-    note_shape(connection, NewShape("a" * 64, "b" * 64, fields, "Generate the invoice", "R1"), now)
-    counted = {"n": 200, "k": 0, "customers": 40, "first_at": now - timedelta(days=90), "clean_tail": 200}
-    connection.execute(update(shapes).values(**counted))
-    shape = get_shape(connection, "a" * 64)
-    assert shape is not None
-    offer = Assessor(Policy()).offer(shape, Rehearsal(40, 0, {}, None), now)
+    note_case_kind(connection, NewCaseKind("a" * 64, "b" * 64, fields, "Generate the invoice", "R1"), now)
+    counted = {
+        "n": 200,
+        "k": 0,
+        "customers": 40,
+        "first_at": now - timedelta(days=90),
+        "approvals_since_rejection": 200,
+    }
+    connection.execute(update(case_kinds).values(**counted))
+    case_kind = get_case_kind(connection, "a" * 64)
+    assert case_kind is not None
+    offer = Assessor(Policy()).offer(case_kind, Rehearsal(40, 0, {}, None), now)
     assert propose_by_hand(connection, offer)
 
 

@@ -19,9 +19,9 @@ from bot.listeners.graduation import TrustScreen
 from bot.permissions import Authority
 from bot.pipeline.learn import Assessor
 from bot.slack.user import Person
-from store.graduation.case_kinds import all_shapes, change, demote
-from store.models import Mode, Proposal, ShapeState, Verdict
-from store.models.graduation import Rehearsal, Shape
+from store.graduation.case_kinds import all_case_kinds, change, demote
+from store.models import CaseKindState, Mode, Proposal, Verdict
+from store.models.graduation import CaseKind, Rehearsal
 from store.proposals.proposals import get_proposal, propose_by_hand
 from tests.e2e.app_harness import GUS, LENA, MAYA, World, words_of, world
 from tests.e2e.deciding import policy
@@ -86,8 +86,8 @@ def _said(message: Message) -> str:
     return " ".join(words_of(message).split())
 
 
-async def _shapes(app: Running) -> dict[str, Shape]:
-    found = await app.parts.store.do(all_shapes)
+async def _case_kinds(app: Running) -> dict[str, CaseKind]:
+    found = await app.services.store.do(all_case_kinds)
     return {"refund" if "efund" in one.words else "invoice": one for one in found}
 
 
@@ -99,58 +99,60 @@ async def test_each_kind_is_shown_with_its_score_its_audits_and_what_may_be_done
     async with _house(tmp_path) as (house, app):
         page = await _ask(house)
         said = _said(page)
-        shape = (await _shapes(app))["invoice"]
+        case_kind = (await _case_kinds(app))["invoice"]
         assert "2 kinds of case; 1 of all run on their own" in said
-        assert f"R1 · score {shown(shape.n, 0, 0, 90)} · {shape.n} yes 0 no · 90 reached" in said
+        assert f"R1 · score {shown(case_kind.n, 0, 0, 90)} · {case_kind.n} yes 0 no · 90 reached" in said
         assert "Runs on its own since" in said
-        assert f"audits: {shape.audits_agreed}/{shape.audits} agreed, at most" in said
+        assert f"audits: {case_kind.audits_agreed}/{case_kind.audits} agreed, at most" in said
         assert "50 cases and $60.00 left today" in said
         assert "score 0.0 · 0 yes 1 no" in said
         assert "R2 at 95, then 1 in 10 still asked" in said
         assert _actions(page) == [["Turn off", "Plot"], ["Plot"]]
         assert "1 kind of case with “refund”" in _said(await _ask(house, "trust refund"))
         assert "No kind of case with “unicorns”" in _said(await _ask(house, "trust unicorns"))
-        assert "1 kind of case with" in _said(await _ask(house, f"trust {shape.hash[:10]}"))
+        assert "1 kind of case with" in _said(await _ask(house, f"trust {case_kind.hash[:10]}"))
 
 
 async def test_who_may_not_decide_switches_nothing(tmp_path: Path) -> None:
     async with _house(tmp_path) as (house, app):
         page = await _press(house, await _ask(house, user=LENA), "trust.turn_off", user=LENA)
         assert "Nothing was changed." in _said(page)
-        assert (await _shapes(app))["invoice"].state == ShapeState.GRADUATED
+        assert (await _case_kinds(app))["invoice"].state == CaseKindState.GRADUATED
 
 
 async def test_turned_off_it_keeps_what_it_earned_and_turned_on_again_it_is_no_decree(tmp_path: Path) -> None:
     async with _house(tmp_path) as (house, app):
-        before = (await _shapes(app))["invoice"]
+        before = (await _case_kinds(app))["invoice"]
         page = await _press(house, await _ask(house), "trust.turn_off")
         assert _said(page).startswith("Turned off: ")
-        after = (await _shapes(app))["invoice"]
-        assert (after.state, after.epoch, after.n) == (ShapeState.ASKING, before.epoch, before.n)
+        after = (await _case_kinds(app))["invoice"]
+        assert (after.state, after.generation, after.n) == (CaseKindState.ASKING, before.generation, before.n)
         assert after.cause is not None
         assert after.cause.startswith("turned off by maya")
         told = await house.slack.wait_for_message(lambda m: "No longer runs on its own" in _said(m), 10)
         assert "What it has earned stays" in _said(told)
         page = await _press(house, page, "trust.turn_on")
         assert _said(page).startswith("Turned on: ")
-        on = (await _shapes(app))["invoice"]
-        assert (on.state, on.decree) == (ShapeState.GRADUATED, False)
+        on = (await _case_kinds(app))["invoice"]
+        assert (on.state, on.manual_override) == (CaseKindState.GRADUATED, False)
 
 
 async def test_below_its_bar_it_is_turned_on_by_decree_after_a_question_and_marked_so(tmp_path: Path) -> None:
     async with _house(tmp_path) as (house, app):
         with sqlite3.connect(tmp_path / "approvals.db") as connection:
-            connection.execute("UPDATE shapes SET state = 'asking', n = 12, audits = 0, audits_agreed = 0")
+            connection.execute(
+                "UPDATE case_kinds SET state = 'asking', n = 12, audits = 0, audits_agreed = 0"
+            )
         connection.close()
         page = await _ask(house)
         (button,) = [
             e for b in page.blocks if b["type"] == "actions" for e in b["elements"] if "confirm" in e
         ]
-        assert button["confirm"]["text"]["text"].startswith("By decree, no bound: score ")
+        assert button["confirm"]["text"]["text"].startswith("By manual_override, no bound: score ")
         page = await _press(house, page, "trust.turn_on")
         assert "Its score does not vouch for it" in _said(page)
-        assert "Runs on its own, by decree, no bound since" in _said(page)
-        assert (await _shapes(app))["invoice"].decree
+        assert "Runs on its own, by manual override, no bound since" in _said(page)
+        assert (await _case_kinds(app))["invoice"].manual_override
 
 
 async def test_the_plot_is_a_picture_in_the_channel(tmp_path: Path) -> None:
@@ -191,21 +193,21 @@ def _blocks(view: dict[str, Any]) -> list[dict[str, Any]]:
 
 async def test_a_button_that_names_no_kind_changes_nothing(tmp_path: Path) -> None:
     async with _house(tmp_path) as (_, app):
-        screen, who = TrustScreen(app.parts), Person(MAYA, app.parts.authority.team_id)
-        before = await _shapes(app)
+        screen, who = TrustScreen(app.services), Person(MAYA, app.services.authority.team_id)
+        before = await _case_kinds(app)
         for value in ("", "nothing", "%", "' OR 1=1", "0" * 64):
             for action in ("trust.turn_off", "trust.turn_on"):
                 assert "There is no such kind of case" in await screen.switch(who, action, value)
             assert "There is no such kind of case" in await screen.plot(who, value)
-        assert await _shapes(app) == before
+        assert await _case_kinds(app) == before
 
 
 async def test_a_guest_gets_no_picture(tmp_path: Path) -> None:
     async with _house(tmp_path) as (house, app):
-        shape = (await _shapes(app))["invoice"].hash
+        case_kind = (await _case_kinds(app))["invoice"].hash
         channel, ts = house.slack.channel, house.cards[0].ts if house.cards else (await _ask(house)).ts
         clicked = await house.slack.click(
-            GUS, channel, ts, "trust.plot", block_id="b", value=shape, forged=True
+            GUS, channel, ts, "trust.plot", block_id="b", value=case_kind, forged=True
         )
         assert clicked.acked
         await house.slack.wait_until(lambda: house.slack.ephemerals(GUS), 10)
@@ -217,56 +219,56 @@ async def test_only_those_named_for_its_class_turn_a_kind_on_and_any_who_decide_
     tmp_path: Path,
 ) -> None:
     async with _house(tmp_path, tables=f'[approvers]\nR1 = ["{LENA}"]\n') as (_, app):
-        screen, team = TrustScreen(app.parts), app.parts.authority.team_id
+        screen, team = TrustScreen(app.services), app.services.authority.team_id
         maya, lena = Person(MAYA, team), Person(LENA, team)
-        hash_ = (await _shapes(app))["invoice"].hash
-        for state in (ShapeState.PAUSED, ShapeState.ASKING):
-            await app.parts.store.do(_become, hash_, state)
+        hash_ = (await _case_kinds(app))["invoice"].hash
+        for state in (CaseKindState.PAUSED, CaseKindState.ASKING):
+            await app.services.store.do(_become, hash_, state)
             said = await screen.switch(maya, "trust.turn_on", hash_)
             assert said.startswith("You are not one of those who may decide.")
-            assert (await _shapes(app))["invoice"].state == state
+            assert (await _case_kinds(app))["invoice"].state == state
             assert (await screen.switch(lena, "trust.turn_on", hash_)).startswith("Turned on: ")
         assert (await screen.switch(maya, "trust.turn_off", hash_)).startswith("Turned off: ")
-        offer = await _offer(app, (await _shapes(app))["invoice"])
-        refusal = app.parts.authority.refusal
+        offer = await _offer(app, (await _case_kinds(app))["invoice"])
+        refusal = app.services.authority.refusal
         assert await refusal(MAYA, team, offer) is not None
         assert await refusal(LENA, team, offer) is None
 
 
-async def _offer(app: Running, shape: Shape) -> Proposal:
+async def _offer(app: Running, case_kind: CaseKind) -> Proposal:
     """The question that would be asked about this kind."""
     none = Rehearsal(0, 0, {}, None)
-    new = Assessor(app.parts.rules.policy).offer(shape, none, datetime.now(UTC))
-    await app.parts.store.do(propose_by_hand, new)
-    found = await app.parts.store.do(get_proposal, new.id)
+    new = Assessor(app.services.rules.policy).offer(case_kind, none, datetime.now(UTC))
+    await app.services.store.do(propose_by_hand, new)
+    found = await app.services.store.do(get_proposal, new.id)
     assert found is not None
     return found
 
 
-def _become(connection: Connection, shape: str, state: ShapeState) -> None:
-    change(connection, shape, state, actor=MAYA, cause="test", at=datetime.now(UTC))
+def _become(connection: Connection, case_kind: str, state: CaseKindState) -> None:
+    change(connection, case_kind, state, actor=MAYA, cause="test", at=datetime.now(UTC))
 
 
 class _Meanwhile:
     """Who may decide, as ever; while somebody's name is asked for, a kind loses its trust."""
 
-    def __init__(self, app: Running, shape: str) -> None:
-        self._app, self._shape = app, shape
+    def __init__(self, app: Running, case_kind: str) -> None:
+        self._app, self._case_kind = app, case_kind
 
     async def refusal(self, *_: Any, **__: Any) -> None:
         """Everybody may."""
 
     async def name(self, user_id: str) -> str:
-        store, now = self._app.parts.store, datetime.now(UTC)
-        assert await store.do(demote, self._shape, cause="an audited case was declined", at=now)
+        store, now = self._app.services.store, datetime.now(UTC)
+        assert await store.do(demote, self._case_kind, cause="an audited case was declined", at=now)
         return user_id
 
 
 async def test_what_lost_its_trust_meanwhile_is_not_turned_on_again(tmp_path: Path) -> None:
     async with _house(tmp_path) as (_, app):
-        hash_ = (await _shapes(app))["invoice"].hash
-        await app.parts.store.do(_become, hash_, ShapeState.PAUSED)
-        parts = replace(app.parts, authority=cast("Authority", _Meanwhile(app, hash_)))
+        hash_ = (await _case_kinds(app))["invoice"].hash
+        await app.services.store.do(_become, hash_, CaseKindState.PAUSED)
+        parts = replace(app.services, authority=cast("Authority", _Meanwhile(app, hash_)))
         said = await Trust(parts).turn_on_again(Person(MAYA, None), hash_)
         assert said == "Not turned on: meanwhile it has changed, and it is asking now: look again."
-        assert (await _shapes(app))["invoice"].state == ShapeState.ASKING
+        assert (await _case_kinds(app))["invoice"].state == CaseKindState.ASKING

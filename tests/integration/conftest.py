@@ -18,8 +18,8 @@ from sqlalchemy import Connection
 
 from store import Store, open_store
 from store.events.events import insert_events
-from store.events.rule_firings import keep_rules
-from store.models import Firing, FiringState, NewEvent, NewProposal, PlannedCall
+from store.events.rule_matches import keep_rules
+from store.models import NewEvent, NewProposal, PlannedCall, RuleMatch, RuleMatchState
 from store.proposals.proposals import add_proposal
 from tests.store_beside import beside, emptied_postgres
 
@@ -49,7 +49,7 @@ def new_proposal() -> Callable[..., NewProposal]:
 def store_proposal() -> Callable[..., NewProposal]:
     """A query for `store.do`: `await store.do(store_proposal, new_proposal())` stores it as pending.
 
-    With no proposal it makes one; the event, the rule and the firing it refers to are stored before it.
+    With no proposal it makes one; the event, the rule and the rule_match it refers to are stored before it.
     """
     return _store_proposal
 
@@ -90,8 +90,10 @@ def _store_proposal(connection: Connection, proposal: NewProposal | None = None)
     made = _new_proposal() if proposal is None else proposal
     insert_events(connection, [_new_event(id=made.event_id)])
     keep_rules(connection, {made.rule_version: (made.rule, {})}, made.created_at)
-    firing = Firing(made.fact_key, made.rule, made.rule_version, made.event_id, FiringState.PROPOSED)
-    add_proposal(connection, firing, made)
+    rule_match = RuleMatch(
+        made.fact_key, made.rule, made.rule_version, made.event_id, RuleMatchState.PROPOSED
+    )
+    add_proposal(connection, rule_match, made)
     return made
 
 

@@ -23,8 +23,8 @@ from bot.slack.user import Person
 from bot.ui import ephemeral
 from bot.ui.card import CardView
 from bot.ui.card_buttons import can_be_taken_back
-from store.models import CallState, NewProposal, PlannedCall, Proposal, ProposalState, RemarkKind, Transition
-from store.proposals.comments import remarks_of
+from store.models import CallState, CommentKind, NewProposal, PlannedCall, Proposal, ProposalState, Transition
+from store.proposals.comments import comments_of
 from store.proposals.decisions import take_back
 from store.proposals.proposals import get_proposal, insert_proposal, trail
 from store.schema import notices
@@ -53,8 +53,8 @@ class After:
 
     def __init__(self, made: Line) -> None:
         self.line, self.polar, self.clock = made, made.polar, made.clock
-        self.line.parts = self.parts = replace(made.parts, authority=Everybody())  # type: ignore[arg-type]
-        self.aftermath = Aftermath(self.parts)
+        self.line.services = self.services = replace(made.services, authority=Everybody())  # type: ignore[arg-type]
+        self.aftermath = Aftermath(self.services)
         self._count = 0
 
     async def ran(self, *calls: PlannedCall) -> Proposal:
@@ -64,12 +64,12 @@ class After:
             f"p{self._count}", f"fact{self._count}", None, None, None, None, "Do it?", (), (), "R2", None,
             calls, self.clock(), proposer="U0BOB",
         )  # fmt: skip
-        await self.parts.store.do(insert_proposal, proposal)
+        await self.services.store.do(insert_proposal, proposal)
         return await self.line.approve(await self.now(proposal.id))
 
     async def now(self, of: Proposal | str | None) -> Proposal:
         assert of is not None
-        found = await self.parts.store.do(get_proposal, of if isinstance(of, str) else of.id)
+        found = await self.services.store.do(get_proposal, of if isinstance(of, str) else of.id)
         assert found is not None
         return found
 
@@ -77,11 +77,11 @@ class After:
         return await self.aftermath.undo(person, await self.now(of))
 
     async def trail(self, of: Proposal) -> list[Transition]:
-        return await self.parts.store.do(trail, of.id)
+        return await self.services.store.do(trail, of.id)
 
     async def lines(self) -> list[str]:
         """What threads are to be told once there are cards."""
-        rows = await self.parts.store.do(lambda c: c.execute(select(notices.c.message)).scalars().all())
+        rows = await self.services.store.do(lambda c: c.execute(select(notices.c.message)).scalars().all())
         return [str(message["text"]) for message in rows]
 
     def key(self) -> dict[str, Any]:
@@ -124,16 +124,16 @@ async def test_a_disabled_key_works_again_and_who_undid_it_is_on_both(after):
     assert (key["status"], can_undo(done)) == ("disabled", True)
 
     assert await after.undo(done) is None
-    [claimed] = await execute.claim(after.parts, 5)
-    assert (claimed.proposal.undoes, claimed.proposal.quiet) == (done.id, 1)
-    await execute.execute(after.parts, claimed)
+    [claimed] = await execute.claim(after.services, 5)
+    assert (claimed.proposal.undo_of_id, claimed.proposal.quiet) == (done.id, 1)
+    await execute.execute(after.services, claimed)
 
     original, undo = await after.now(done), await after.now(claimed.proposal)
     assert key["status"] == "granted"
     assert (undo.state, undo.decided_by, undo.quiet, undo.title) == ("succeeded", "U0ADA", 1, "Undo: Do it")
-    assert (original.undone_by, original.state) == (undo.id, "succeeded")
+    assert (original.undo_id, original.state) == (undo.id, "succeeded")
     assert original.undone_at is not None
-    assert original.version > done.version
+    assert original.row_version > done.row_version
     assert await after.lines() == ["Undone by <@U0ADA>: what it was before is back."]
     assert not can_undo(original)
     assert not can_undo(undo)
@@ -146,7 +146,7 @@ async def test_the_echo_of_an_undo_is_ours_and_proposes_nothing(after):
     after.clock.advance(hours=1)
     earlier = len(after.line.echoes())
     await after.undo(done)
-    undo = await after.line.carry_out(await after.now((await after.now(done)).undone_by))
+    undo = await after.line.carry_out(await after.now((await after.now(done)).undo_id))
 
     told = [each for each in after.line.echoes()[earlier:] if each.type == "subscription.canceled"]
     [event] = [await after.line.event(each) for each in await after.line.deliver(told)]
@@ -241,13 +241,15 @@ async def test_two_people_at_once_undo_once(after):
 async def test_an_undo_is_not_undone_and_a_refund_cannot_be(after):
     done = await after.ran(disable(after.key()))
     await after.undo(done)
-    undo = await after.line.carry_out(await after.now((await after.now(done)).undone_by))
+    undo = await after.line.carry_out(await after.now((await after.now(done)).undo_id))
     order = after.polar.order()
     body = {"order_id": order["id"], "reason": "other", "amount": 900}
     refund = await after.ran(PlannedCall(REFUND, {}, {}, body))
     assert refund.state == ProposalState.SUCCEEDED
 
-    assert await after.aftermath.undo(ADA, replace(undo, undoes=None, calls=())) == ephemeral.NOTHING_TO_UNDO
+    assert (
+        await after.aftermath.undo(ADA, replace(undo, undo_of_id=None, calls=())) == ephemeral.NOTHING_TO_UNDO
+    )
     assert await after.undo(refund) == ephemeral.NOTHING_TO_UNDO
     assert not can_undo(refund)
 
@@ -271,12 +273,12 @@ async def test_an_undo_that_polar_refuses_gets_a_card_and_may_be_retried_or_pres
     with monkeypatch.context() as patched:
         refuse(patched, KEY)
         await after.undo(done)
-        undo = await after.line.carry_out(await after.now((await after.now(done)).undone_by))
+        undo = await after.line.carry_out(await after.now((await after.now(done)).undo_id))
 
     original = await after.now(done)
     assert (undo.state, undo.quiet) == (ProposalState.FAILED, 0)
     assert "moon" in str(undo.note)
-    assert (original.undone_by, original.undone_at) == (None, None)
+    assert (original.undo_id, original.undone_at) == (None, None)
     assert can_undo(original)
     assert await after.lines() == ["Not undone: nothing was changed. Its own card says why."]
 
@@ -284,7 +286,7 @@ async def test_an_undo_that_polar_refuses_gets_a_card_and_may_be_retried_or_pres
     assert await after.undo(done) == ephemeral.BEING_UNDONE  # the retry is on its way
     assert (await after.line.carry_out(undo)).state == ProposalState.SUCCEEDED
     assert key["status"] == "granted"
-    assert (await after.now(done)).undone_by == undo.id
+    assert (await after.now(done)).undo_id == undo.id
 
 
 async def test_a_failed_undo_is_not_retried_once_another_has_worked(after, monkeypatch):
@@ -292,9 +294,9 @@ async def test_a_failed_undo_is_not_retried_once_another_has_worked(after, monke
     with monkeypatch.context() as patched:
         refuse(patched, KEY)
         await after.undo(done)
-        first = await after.line.carry_out(await after.now((await after.now(done)).undone_by))
+        first = await after.line.carry_out(await after.now((await after.now(done)).undo_id))
     assert await after.undo(done) is None
-    second = await after.line.carry_out(await after.now((await after.now(done)).undone_by))
+    second = await after.line.carry_out(await after.now((await after.now(done)).undo_id))
 
     assert (second.state, second.id != first.id) == (ProposalState.SUCCEEDED, True)
     assert await after.aftermath.retry(ADA, first.id) == ephemeral.NOTHING_TO_RETRY
@@ -314,7 +316,7 @@ async def test_an_undo_that_was_half_done_is_for_its_own_retry(after, monkeypatc
 
     monkeypatch.setitem(HANDLERS, KEY, refuse_the_second)
     await after.undo(done)
-    undo = await after.line.carry_out(await after.now((await after.now(done)).undone_by))
+    undo = await after.line.carry_out(await after.now((await after.now(done)).undo_id))
     assert undo.state == ProposalState.FAILED
     assert await after.undo(done) == ephemeral.BEING_UNDONE
 
@@ -330,9 +332,9 @@ async def test_a_kill_during_an_undo_leaves_a_card_that_can_be_checked(after):
     done = await after.ran(disable(key))
     after.polar.standin.fail_next("drop-after", only=KEY)
     await after.undo(done)
-    undo = await after.line.carry_out(await after.now((await after.now(done)).undone_by))
+    undo = await after.line.carry_out(await after.now((await after.now(done)).undo_id))
     assert (undo.state, undo.quiet) == (ProposalState.UNKNOWN, 0)
-    assert (await after.now(done)).undone_by == undo.id
+    assert (await after.now(done)).undo_id == undo.id
 
     told = await after.aftermath.check(ADA, undo.id)
     assert told is not None
@@ -345,22 +347,22 @@ async def test_a_kill_during_an_undo_leaves_a_card_that_can_be_checked(after):
 async def test_a_worker_that_dies_in_an_undo_is_found_out(after, monkeypatch):
     done = await after.ran(disable(after.key()))
     await after.undo(done)
-    [claimed] = await execute.claim(after.parts, 1)
+    [claimed] = await execute.claim(after.services, 1)
 
     async def killed(*_: object) -> None:
         raise asyncio.CancelledError
 
     with monkeypatch.context() as patched:
-        patched.setattr(after.parts.polar, "send", killed)
+        patched.setattr(after.services.polar, "send", killed)
         with pytest.raises(asyncio.CancelledError):
-            await execute.execute(after.parts, claimed)
+            await execute.execute(after.services, claimed)
     after.clock.advance(minutes=6)
-    await reconcile.recover(after.parts)
+    await reconcile.recover(after.services)
 
     undo = await after.now(claimed.proposal)
     assert (undo.state, undo.quiet) == (ProposalState.UNKNOWN, 0)
     assert await after.aftermath.mark_not_done(ADA, undo.id) is None
-    assert (await after.now(done)).undone_by is None
+    assert (await after.now(done)).undo_id is None
     assert await after.undo(done) is None
     await after.line.carry_out(done)
     assert [body["status"] for _, _, body in after.line.sent()] == ["disabled", "granted"]
@@ -396,8 +398,8 @@ async def test_what_polar_refused_is_retried_and_what_was_done_is_not_sent_twice
     assert [path for _, path, _ in after.line.sent()].count(f"/v1/license-keys/{keys[0]['id']}") == 1
     retried = [(each.from_, each.to, each.actor) for each in await after.trail(done)]
     assert ("failed", "approved", "U0ADA") in retried
-    [remark] = await after.parts.store.do(remarks_of, done.id, (RemarkKind.ACT,))
-    assert (remark.author, remark.text) == ("U0ADA", "U0ADA retried it.")
+    [comment] = await after.services.store.do(comments_of, done.id, (CommentKind.ACT,))
+    assert (comment.author, comment.text) == ("U0ADA", "U0ADA retried it.")
 
 
 # --- No answer ----------------------------------------------------------------------------------------
@@ -427,7 +429,7 @@ async def test_check_again_finds_no_trace_and_says_what_to_do(after):
 
     assert told.startswith("Polar shows no trace of it so far")
     now = await after.now(doubt)
-    assert (now.state, now.looks) == (ProposalState.UNKNOWN, 1)
+    assert (now.state, now.verify_attempts) == (ProposalState.UNKNOWN, 1)
     after.polar.standin.fail_next("500-before", 99)
     assert str(await after.aftermath.check(ADA, doubt.id)).startswith("Polar could not be asked")
     assert len(after.line.sent()) == 1
@@ -436,7 +438,7 @@ async def test_check_again_finds_no_trace_and_says_what_to_do(after):
 async def test_while_somebody_looks_a_second_press_is_told_so(after):
     doubt = await in_doubt(after, "drop-after")
     after.clock.advance(minutes=1)
-    [_] = await reconcile.claim(after.parts, 1)
+    [_] = await reconcile.claim(after.services, 1)
 
     assert str(await after.aftermath.check(ADA, doubt.id)).startswith("Polar is being asked just now.")
 
@@ -456,10 +458,10 @@ async def test_marked_done_it_is_done_by_that_persons_word(after):
 async def test_marked_not_done_it_may_be_retried_and_is_then_sent_once_more(after):
     doubt = await in_doubt(after, "drop-before")
     after.clock.advance(minutes=1)
-    [looking] = await reconcile.claim(after.parts, 1)
+    [looking] = await reconcile.claim(after.services, 1)
 
     assert await after.aftermath.mark_not_done(ADA, doubt.id) is None
-    await reconcile.look(after.parts, looking)  # its claim is gone: it changes nothing
+    await reconcile.look(after.services, looking)  # its claim is gone: it changes nothing
     failed = await after.now(doubt)
     assert (failed.state, failed.note) == (ProposalState.FAILED, "U0ADA says that it was not done.")
     assert [call.state for call in failed.calls] == [CallState.REFUSED]
@@ -494,12 +496,12 @@ async def test_what_was_refunded_today_counts_in_its_currency_and_refused_ones_d
     done = await after.ran(PlannedCall(REFUND, {}, {}, body))
     await after.ran(PlannedCall(REFUND, {}, {}, body | {"amount": 9_000}))
 
-    assert await today(after.parts, replace(done, currency="usd")) == (
+    assert await today(after.services, replace(done, currency="usd")) == (
         ("Refunded today", "$9.00 before tax; at most $200.00 a day without asking"),
     )
-    assert await today(after.parts, replace(done, calls=())) == ()
+    assert await today(after.services, replace(done, calls=())) == ()
     after.clock.advance(days=1)
-    [(_, said)] = await today(after.parts, replace(done, currency="usd"))
+    [(_, said)] = await today(after.services, replace(done, currency="usd"))
     assert said.startswith("$0.00")
 
 
@@ -517,9 +519,9 @@ async def test_the_card_of_a_refund_says_what_the_customer_gets_and_a_change_of_
         ("Fees", "$1.57, not returned by Polar"),
         ("Left afterwards", "nothing"),
     )
-    assert await as_shown(after.parts, proposal) is None
+    assert await as_shown(after.services, proposal) is None
     shop.change(second, tax_amount=600)
-    changed = await as_shown(after.parts, proposal)
+    changed = await as_shown(after.services, proposal)
     assert isinstance(changed, NewProposal)
     assert changed.facts[0] == ("Customer gets", "$35.00, of it $6.00 tax")
 
@@ -527,10 +529,10 @@ async def test_the_card_of_a_refund_says_what_the_customer_gets_and_a_change_of_
 async def test_the_recorded_formula_is_what_the_stand_in_gives_back(after):
     order = after.polar.order(tax=551)
     asked = PlannedCall(REFUND, {}, {}, {"order_id": order["id"], "reason": "other", "amount": 1_000})
-    facts = dict(await money_facts(Reads(after.parts.polar), [as_polar_call(asked)]))
+    facts = dict(await money_facts(Reads(after.services.polar), [as_polar_call(asked)]))
     await after.ran(asked)
     rest = replace(asked, body={**(asked.body or {}), "amount": 1_900})
-    last = dict(await money_facts(Reads(after.parts.polar), [as_polar_call(rest)]))
+    last = dict(await money_facts(Reads(after.services.polar), [as_polar_call(rest)]))
     await after.ran(rest)
 
     refunds = after.polar.shop.rows("refunds", order_id=order["id"])
@@ -553,9 +555,9 @@ async def test_a_retry_of_money_waits_like_an_approval_and_can_be_undone_meanwhi
 
     waits = await after.now(failed)
     assert waits.state == ProposalState.APPROVED
-    assert waits.held_until >= asked + timedelta(seconds=15)
+    assert waits.cancellable_until >= asked + timedelta(seconds=15)
     assert can_be_taken_back(waits, CardView(deciders="", now=asked))
-    assert await execute.claim(after.parts, 5) == []
+    assert await execute.claim(after.services, 5) == []
     back = {"actor": "U0ADA", "at": asked, "reason": "Undone"}
-    in_time, found = await after.parts.store.do(take_back, failed.id, **back)
+    in_time, found = await after.services.store.do(take_back, failed.id, **back)
     assert (in_time, found.state) == (True, ProposalState.WITHDRAWN)

@@ -10,7 +10,7 @@ from slack_bolt.adapter.aiohttp import to_aiohttp_response, to_bolt_request
 from slack_bolt.async_app import AsyncApp
 from sqlalchemy import text
 
-from bot.approvals.service import Desk
+from bot.approvals.service import ApprovalService
 from bot.demo.blockkit import lint_message
 from bot.demo.slack import SlackStandIn
 from bot.listeners.buttons import register
@@ -19,16 +19,16 @@ from bot.listeners.screens import Screens
 from bot.listeners.status import Feed
 from bot.logs import LastErrors
 from bot.rules import RuleSet, load_rules, silent_reasons
-from bot.services import Parts
+from bot.services import Services
 from bot.slack.permalinks import Links
 from bot.ui.rule_lines import reasons, rule_lines
 from bot.ui.rules_page import PAGE, RuleLine, rules_message
 from polar.catalog import event_types
 from store import Store, open_store
-from store.events.rule_firings import keep_rules
+from store.events.rule_matches import keep_rules
 from store.events.rule_stats import rule_activity
 from store.graduation.pause import paused
-from store.models import Firing, FiringState, NewEvent, RuleActivity
+from store.models import NewEvent, RuleActivity, RuleMatch, RuleMatchState
 from store.proposals.proposals import add_proposal
 from tests.slack_fixture import MAYA, OMAR, no_wait, served, web_client
 
@@ -69,20 +69,20 @@ class House:
     def app(self) -> AsyncApp:
         nobody: Any = None
         members: Any = Members()
-        parts = Parts(self.store, nobody, nobody, self.rules, members, "C1", lambda: NOW, lambda _: None)
+        parts = Services(self.store, nobody, nobody, self.rules, members, "C1", lambda: NOW, lambda _: None)
         app = AsyncApp(client=self._client, signing_secret=self.slack.signing_secret)
         screens = Screens(parts, Feed(parts, LastErrors()), Links(self.store, nobody))
-        register(app, Desk(parts), nobody, SlashCommand(screens, nobody))
+        register(app, ApprovalService(parts), nobody, SlashCommand(screens, nobody))
         return app
 
-    async def fired(self, rule: str, *states: FiringState) -> None:
+    async def fired(self, rule: str, *states: RuleMatchState) -> None:
         """Note that a rule fired, one hour after the other."""
         await self.store.do(keep_rules, {"v1": (rule, {})}, NOW)
         for number, state in enumerate(states):
             at, id_ = NOW + timedelta(hours=number), f"msg_{rule}_{number}"
             await self.store.record(NewEvent(id_, "order.paid", b"{}", "", at, at))
-            firing = Firing(f"fact {number}", rule, "v1", id_, state, fired_at=at)
-            await self.store.do(add_proposal, firing, None)
+            rule_match = RuleMatch(f"fact {number}", rule, "v1", id_, state, matched_at=at)
+            await self.store.do(add_proposal, rule_match, None)
 
 
 @pytest.fixture
@@ -123,9 +123,11 @@ def said(blocks: list[dict[str, Any]]) -> str:
 # -- in Slack --------------------------------------------------------------------------------------------
 
 
-async def test_rules_are_shown_with_state_count_and_last_firing_to_whoever_asked(house):
-    await house.fired("generate-invoice", FiringState.PROPOSED, FiringState.PROPOSED, FiringState.SILENT)
-    await house.fired("disable-keys-of-lapsed-subscription", FiringState.WAITING)
+async def test_rules_are_shown_with_state_count_and_last_rule_match_to_whoever_asked(house):
+    await house.fired(
+        "generate-invoice", RuleMatchState.PROPOSED, RuleMatchState.PROPOSED, RuleMatchState.SILENT
+    )
+    await house.fired("disable-keys-of-lapsed-subscription", RuleMatchState.WAITING)
 
     shown = said(await house.ask(MAYA, "rules"))
 
@@ -198,10 +200,10 @@ async def test_a_forged_page_shows_a_page_or_nothing(house, value):
 
 
 async def test_rules_answer_in_time_when_they_have_fired_a_hundred_thousand_times(house):
-    await house.fired("generate-invoice", FiringState.PROPOSED)
+    await house.fired("generate-invoice", RuleMatchState.PROPOSED)
     many = (
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) "
-        "INSERT INTO firings (fact_key, rule, rule_version, event_id, state, attempts, fired_at) "
+        "INSERT INTO rule_matches (fact_key, rule, rule_version, event_id, state, attempts, matched_at) "
         "SELECT 'many ' || i, 'generate-invoice', 'v1', 'msg_generate-invoice_0', 'silent', 0, i FROM n"
     )
     await house.store.do(lambda connection: connection.execute(text(many)))
@@ -286,16 +288,16 @@ def test_every_page_is_what_slack_takes_and_nothing_is_left_out(count):
 
 
 async def test_activity_counts_by_what_came_of_it_and_knows_the_last(house):
-    await house.fired("a", FiringState.PROPOSED, FiringState.WAITING, FiringState.WAITING)
+    await house.fired("a", RuleMatchState.PROPOSED, RuleMatchState.WAITING, RuleMatchState.WAITING)
 
     assert await house.store.do(rule_activity) == {
-        "a": RuleActivity({FiringState.PROPOSED: 1, FiringState.WAITING: 2}, NOW + timedelta(hours=2))
+        "a": RuleActivity({RuleMatchState.PROPOSED: 1, RuleMatchState.WAITING: 2}, NOW + timedelta(hours=2))
     }
 
 
 async def test_activity_is_read_from_an_index_alone(store):
-    query = "EXPLAIN QUERY PLAN SELECT rule, state, count(*), max(fired_at) FROM firings GROUP BY rule, state"
+    query = "EXPLAIN QUERY PLAN SELECT rule, state, count(*), max(matched_at) FROM rule_matches GROUP BY rule, state"
 
     plan = await store.do(lambda connection: str(connection.execute(text(query)).all()))
 
-    assert "USING COVERING INDEX ix_firings_rule" in plan
+    assert "USING COVERING INDEX ix_rule_matches_rule" in plan

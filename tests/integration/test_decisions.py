@@ -1,4 +1,4 @@
-"""Many taps in any order: one decision wins for an edition, and nothing runs that nobody approved as it is."""
+"""Many taps in any order: one decision wins for an revision, and nothing runs that nobody approved as it is."""
 
 import asyncio
 import json
@@ -18,15 +18,22 @@ from store import Store
 from store.engine.errors import StoreFailed
 from store.messages.cards import card_drawn, claim_cards
 from store.models import CallState, Decision, NewProposal, PlannedCall, ProposalState, Verdict
-from store.proposals.actions import Act, NewEdition, edit
+from store.proposals.actions import Act, NewRevision, edit
 from store.proposals.decisions import Bar, Terms, all_decisions, approvals, barred, decide, take_back
-from store.proposals.details import decisions_of, edition_at
-from store.proposals.editions import restate, withdraw
+from store.proposals.details import decisions_of, revision_at
 from store.proposals.execution import begin_call, claim_approved, end_call, finish_execution
-from store.proposals.pending_approvals import Tap, claim_taps, close_tap, leave_tap, leave_taps, put_off_tap
+from store.proposals.pending_approvals import (
+    PendingApproval,
+    add_pending_approval,
+    add_pending_approvals,
+    claim_pending_approvals,
+    close_pending_approval,
+    postpone_pending_approval,
+)
 from store.proposals.proposals import get_proposal, touch, trail
-from store.schema import metadata, taps
-from store.schema.graduation import ledger
+from store.proposals.revisions import restate, withdraw
+from store.schema import metadata, pending_approvals
+from store.schema.graduation import audit_log
 from tests.integration.conftest import NOW, _new_proposal, _store_proposal
 
 APPROVE, DECLINE = Verdict.APPROVE, Verdict.DECLINE
@@ -52,14 +59,14 @@ def database() -> Iterator[Connection]:
     engine.dispose()
 
 
-def asking(proposal: NewProposal, edition: int) -> NewProposal:
-    """The same proposal, about another object with each edition."""
-    call = PlannedCall("orders:generate_invoice", path={"id": f"of edition {edition}"})
-    return replace(proposal, title=f"Edition {edition}?", calls=(call,), digest=str(edition))
+def asking(proposal: NewProposal, revision: int) -> NewProposal:
+    """The same proposal, about another object with each revision."""
+    call = PlannedCall("orders:generate_invoice", path={"id": f"of revision {revision}"})
+    return replace(proposal, title=f"Revision {revision}?", calls=(call,), content_hash=str(revision))
 
 
 @given(st.lists(_STEPS, max_size=30), st.sampled_from([Terms(), Terms(2), Terms(1, HOUR), Terms(2, HOUR)]))
-def test_whatever_the_order_an_edition_is_decided_once_and_nothing_unapproved_runs(
+def test_whatever_the_order_an_revision_is_decided_once_and_nothing_unapproved_runs(
     steps: list[tuple[Any, ...]], terms: Terms
 ) -> None:
     with database() as connection:
@@ -69,13 +76,13 @@ def test_whatever_the_order_an_edition_is_decided_once_and_nothing_unapproved_ru
         for step in steps:
             now += timedelta(seconds=1)
             if step[0] == "tap":
-                decision = Decision(made.id, step[1], step[2], "button", now, edition=step[3])
+                decision = Decision(made.id, step[1], step[2], "button", now, revision=step[3])
                 before = get_proposal(connection, made.id)
                 counts, after = decide(connection, decision, terms)
                 assert before is not None
                 assert after is not None
-                assert not counts or (before.state, before.edition) == ("pending", step[3])
-                assert not (counts and step[2] == APPROVE and before.on_hold_by)
+                assert not counts or (before.state, before.revision) == ("pending", step[3])
+                assert not (counts and step[2] == APPROVE and before.held_by)
                 won += [decision] if counts else []
             else:
                 now = _other(connection, made, step[0], now, won=won, terms=terms)
@@ -89,21 +96,21 @@ def _other(
     assert found is not None
     match name:
         case "restate":
-            new = asking(made, found.edition + 1)
-            restate(connection, found.edition, new, changes=(("Question", "a", "b"),), at=now)
+            new = asking(made, found.revision + 1)
+            restate(connection, found.revision, new, changes=(("Question", "a", "b"),), at=now)
         case "hold" | "release":
-            touch(connection, made.id, now, on_hold_by="U9" if name == "hold" else None)
+            touch(connection, made.id, now, held_by="U9" if name == "hold" else None)
         case "undo":
             take_back(connection, made.id, actor="U1", at=now, reason="Undone")
         case "withdraw":
-            withdraw(connection, made.id, found.edition, reason="gone", detail=None, at=now)
+            withdraw(connection, made.id, found.revision, reason="gone", detail=None, at=now)
         case "wait":
             return now + 2 * HOUR
         case "run":
             for taken in claim_approved(connection, token="t", now=now, until=now + HOUR, limit=9):
-                yes = {one.actor for one in won if one.verdict == APPROVE and one.edition == taken.edition}
+                yes = {one.actor for one in won if one.verdict == APPROVE and one.revision == taken.revision}
                 assert len(yes) >= terms.people
-                assert taken.calls[0].path == {"id": f"of edition {taken.edition}"}
+                assert taken.calls[0].path == {"id": f"of revision {taken.revision}"}
                 assert taken.decided_at is not None
                 assert now >= taken.decided_at + terms.hold
     return now
@@ -111,15 +118,15 @@ def _other(
 
 def _check(connection: Connection, proposal_id: str, won: list[Decision], terms: Terms) -> None:
     kept = list(all_decisions(connection))
-    assert [(each.actor, each.verdict, each.edition) for each in kept] == [
-        (each.actor, each.verdict, each.edition) for each in won
+    assert [(each.actor, each.verdict, each.revision) for each in kept] == [
+        (each.actor, each.verdict, each.revision) for each in won
     ]
     settled = [each for each in trail(connection, proposal_id) if each.to in ("approved", "declined")]
     assert len(settled) <= 1
-    for edition in {each.edition for each in won}:
-        yes = approvals(connection, proposal_id, edition)
+    for revision in {each.revision for each in won}:
+        yes = approvals(connection, proposal_id, revision)
         assert len(yes) == len(set(yes)) <= terms.people
-    rows = connection.execute(select(ledger.c.body).where(ledger.c.kind == "decision")).scalars()
+    rows = connection.execute(select(audit_log.c.body).where(audit_log.c.kind == "decision")).scalars()
     assert [json.loads(row)["actor"] for row in rows] == [each.actor for each in won]
 
 
@@ -132,8 +139,8 @@ async def pending(store: Store, store_proposal: Callable[..., NewProposal]) -> N
     return await store.do(store_proposal)
 
 
-def approval(proposal: NewProposal, actor: str = "U1", edition: int = 1) -> Decision:
-    return Decision(proposal.id, actor, APPROVE, "button", NOW, edition=edition, tap="press")
+def approval(proposal: NewProposal, actor: str = "U1", revision: int = 1) -> Decision:
+    return Decision(proposal.id, actor, APPROVE, "button", NOW, revision=revision, interaction_id="press")
 
 
 async def test_an_approval_waits_for_its_hold_and_says_until_when(store: Store, pending: NewProposal) -> None:
@@ -147,26 +154,31 @@ async def test_an_approval_waits_for_its_hold_and_says_until_when(store: Store, 
 
     assert won
     assert found is not None
-    assert found.held_until == NOW + timedelta(seconds=15)
+    assert found.cancellable_until == NOW + timedelta(seconds=15)
     assert early == []
     assert [each.id for each in late] == [pending.id]
 
 
 async def test_a_decision_is_in_the_log_with_what_was_seen(store: Store, pending: NewProposal) -> None:
-    await store.do(touch, pending.id, NOW, card_at=NOW - HOUR, digest="abc")
+    await store.do(touch, pending.id, NOW, first_shown_at=NOW - HOUR, content_hash="abc")
     await store.do(decide, approval(pending))
     [row] = await store.do(
-        lambda c: c.execute(select(ledger.c.body).where(ledger.c.kind == "decision")).all()
+        lambda c: c.execute(select(audit_log.c.body).where(audit_log.c.kind == "decision")).all()
     )
     [kept] = await store.do(lambda c: list(all_decisions(c)))
 
     said = json.loads(row.body)
-    assert (said["actor"], said["verdict"], said["digest"], said["edition"]) == ("U1", "approve", "abc", 1)
-    assert said["seen_at"] == (NOW - HOUR).isoformat()
-    assert kept.seen_at == NOW - HOUR
+    assert (said["actor"], said["verdict"], said["content_hash"], said["revision"]) == (
+        "U1",
+        "approve",
+        "abc",
+        1,
+    )
+    assert said["shown_at"] == (NOW - HOUR).isoformat()
+    assert kept.shown_at == NOW - HOUR
 
 
-async def test_another_edition_is_another_question(store: Store, pending: NewProposal) -> None:
+async def test_another_revision_is_another_question(store: Store, pending: NewProposal) -> None:
     new = asking(pending, 2)
     done, now = await store.do(restate, 1, new, changes=(("Question", "a", "b"),), at=NOW)
     again, _ = await store.do(restate, 1, new, changes=(), at=NOW)
@@ -174,14 +186,14 @@ async def test_another_edition_is_another_question(store: Store, pending: NewPro
 
     assert (done, again, won) == (True, False, False)
     assert now is not None
-    assert (now.title, now.edition, now.changes) == ("Edition 2?", 2, (("Question", "a", "b"),))
-    assert [call.path for call in now.calls] == [{"id": "of edition 2"}]
+    assert (now.title, now.revision, now.changes) == ("Revision 2?", 2, (("Question", "a", "b"),))
+    assert [call.path for call in now.calls] == [{"id": "of revision 2"}]
     assert found is not None
     assert barred(found, APPROVE, 1) is Bar.CHANGED
-    assert (await store.do(decide, approval(pending, edition=2)))[0]
+    assert (await store.do(decide, approval(pending, revision=2)))[0]
 
 
-async def test_a_yes_to_the_edition_before_is_no_yes_to_this_one(store: Store, pending: NewProposal) -> None:
+async def test_a_yes_to_the_revision_before_is_no_yes_to_this_one(store: Store, pending: NewProposal) -> None:
     await store.do(decide, approval(pending), Terms(2))
     await store.do(restate, 1, asking(pending, 2), changes=(), at=NOW)
     await store.do(decide, approval(pending, "U2", 2), Terms(2))
@@ -205,64 +217,64 @@ async def test_two_programs_at_once_decide_once(
 async def test_a_tap_is_kept_once_claimed_once_and_closed_by_its_holder(
     store: Store, pending: NewProposal
 ) -> None:
-    tap = Tap("press:p", pending.id, 1, "U1", "button", NOW, "press")
-    first, found = await store.do(leave_tap, tap, token="mine", until=NOW + HOUR)
-    again, _ = await store.do(leave_tap, tap)
-    nowhere = await store.do(leave_tap, replace(tap, id="x", proposal_id="nothing"))
+    tap = PendingApproval("press:p", pending.id, 1, "U1", "button", NOW, "press")
+    first, found = await store.do(add_pending_approval, tap, token="mine", until=NOW + HOUR)
+    again, _ = await store.do(add_pending_approval, tap)
+    nowhere = await store.do(add_pending_approval, replace(tap, id="x", proposal_id="nothing"))
     claimed = {"token": "other", "until": NOW + 2 * HOUR, "limit": 9}
-    early = await store.do(claim_taps, now=NOW, **claimed)
-    late = await store.do(claim_taps, now=NOW + 2 * HOUR, **claimed)
-    old = await store.do(close_tap, tap.id, token="mine", came="Done.", at=NOW)
-    new = await store.do(close_tap, tap.id, token="other", came="Approved.", at=NOW)
+    early = await store.do(claim_pending_approvals, now=NOW, **claimed)
+    late = await store.do(claim_pending_approvals, now=NOW + 2 * HOUR, **claimed)
+    old = await store.do(close_pending_approval, tap.id, token="mine", came="Done.", at=NOW)
+    new = await store.do(close_pending_approval, tap.id, token="other", came="Approved.", at=NOW)
 
     assert (first, again) == (True, False)
     assert found is not None
     assert nowhere == (False, None)
     assert (early, late) == ([], [tap])
     assert (old, new) == (False, True)
-    assert await store.do(lambda c: c.execute(select(taps.c.id, taps.c.came)).all()) == [
-        (tap.id, "Approved.")
-    ]
+    assert await store.do(
+        lambda c: c.execute(select(pending_approvals.c.id, pending_approvals.c.came)).all()
+    ) == [(tap.id, "Approved.")]
 
 
 async def test_a_tap_put_off_is_claimed_again_when_its_time_has_come(
     store: Store, pending: NewProposal
 ) -> None:
-    tap = Tap("press:p", pending.id, 1, "U1", "button", NOW, "press")
-    await store.do(leave_tap, tap, token="mine", until=NOW + HOUR)
+    tap = PendingApproval("press:p", pending.id, 1, "U1", "button", NOW, "press")
+    await store.do(add_pending_approval, tap, token="mine", until=NOW + HOUR)
     minute = HOUR / 60
     claimed = {"token": "other", "until": NOW + HOUR, "limit": 9}
 
-    assert not await store.do(put_off_tap, tap.id, token="other", due_at=NOW + minute)
-    assert await store.do(put_off_tap, tap.id, token="mine", due_at=NOW + minute)
-    assert await store.do(claim_taps, now=NOW + minute / 2, **claimed) == []
-    assert await store.do(claim_taps, now=NOW + 2 * minute, **claimed) == [tap]
+    assert not await store.do(postpone_pending_approval, tap.id, token="other", due_at=NOW + minute)
+    assert await store.do(postpone_pending_approval, tap.id, token="mine", due_at=NOW + minute)
+    assert await store.do(claim_pending_approvals, now=NOW + minute / 2, **claimed) == []
+    assert await store.do(claim_pending_approvals, now=NOW + 2 * minute, **claimed) == [tap]
 
 
 async def test_a_closed_tap_gives_the_card_its_buttons_back_unless_somebody_else_decides(
     store: Store, pending: NewProposal
 ) -> None:
-    both = [Tap(f"press:{actor}", pending.id, 1, actor, "button", NOW) for actor in ("U1", "U2")]
-    came = await store.do(leave_taps, both, token="t", until=NOW + HOUR)
-    await store.do(touch, pending.id, NOW, deciding_by="U2")
+    both = [PendingApproval(f"press:{actor}", pending.id, 1, actor, "button", NOW) for actor in ("U1", "U2")]
+    came = await store.do(add_pending_approvals, both, token="t", until=NOW + HOUR)
+    await store.do(touch, pending.id, NOW, approval_checking_by="U2")
 
-    async def deciding(tap: Tap) -> str | None:
-        assert await store.do(close_tap, tap.id, token="t", came="No.", at=NOW)
+    async def deciding(tap: PendingApproval) -> str | None:
+        assert await store.do(close_pending_approval, tap.id, token="t", came="No.", at=NOW)
         found = await store.do(get_proposal, pending.id)
         assert found is not None
-        return found.deciding_by
+        return found.approval_checking_by
 
     assert [new for new, _ in came] == [True, True]
     assert [await deciding(tap) for tap in both] == ["U2", None]
 
 
 async def test_of_several_taps_all_are_kept_or_none(store: Store, pending: NewProposal) -> None:
-    good = Tap("press:p", pending.id, 1, "U1", "button", NOW)
+    good = PendingApproval("press:p", pending.id, 1, "U1", "button", NOW)
     bad = replace(good, id="x", actor=None)  # type: ignore[arg-type] - what the database refuses
     with pytest.raises(StoreFailed):
-        await store.do(leave_taps, [good, bad], token="t", until=NOW + HOUR)
+        await store.do(add_pending_approvals, [good, bad], token="t", until=NOW + HOUR)
 
-    assert await store.do(lambda c: c.execute(select(taps.c.id)).all()) == []
+    assert await store.do(lambda c: c.execute(select(pending_approvals.c.id)).all()) == []
 
 
 async def test_the_yes_of_somebody_who_may_decide_no_more_does_not_count(
@@ -294,30 +306,30 @@ async def test_two_yes_that_both_count_again_are_carried_through_by_either(
     assert found.state == ProposalState.APPROVED
 
 
-async def test_a_new_edition_is_seen_once_its_card_is_drawn(store: Store, pending: NewProposal) -> None:
-    async def drawn(edition: int, at: datetime) -> Any:
+async def test_a_new_revision_is_seen_once_its_card_is_drawn(store: Store, pending: NewProposal) -> None:
+    async def drawn(revision: int, at: datetime) -> Any:
         [card] = await store.do(claim_cards, token="c", now=at, until=at + HOUR, redraws=9, posts=9)
-        where = {"version": card.version, "channel": "C1", "ts": "1.1", "at": at}
-        assert await store.do(card_drawn, card.id, token="c", edition=edition, **where)
+        where = {"version": card.row_version, "channel": "C1", "ts": "1.1", "at": at}
+        assert await store.do(card_drawn, card.id, token="c", revision=revision, **where)
         return await store.do(get_proposal, pending.id)
 
-    assert (await drawn(1, NOW)).card_at == NOW
-    changed = NewEdition(1, "Another?", (), pending.calls, (), "d" * 16, "R1", None, None, None)
+    assert (await drawn(1, NOW)).first_shown_at == NOW
+    changed = NewRevision(1, "Another?", (), pending.calls, (), "d" * 16, "R1", None, None, None)
     late = NOW + HOUR
     await store.do(edit, Act(pending.id, "U9", "Edited.", late), changed)
-    assert await store.do(edition_at, pending.id, late + HOUR) == 1  # nobody was shown the second
-    assert (await drawn(1, late + HOUR)).card_at is None  # a redraw that was on its way
+    assert await store.do(revision_at, pending.id, late + HOUR) == 1  # nobody was shown the second
+    assert (await drawn(1, late + HOUR)).first_shown_at is None  # a redraw that was on its way
     await store.do(touch, pending.id, late)
-    assert (await drawn(2, late + 2 * HOUR)).card_at == late + 2 * HOUR
+    assert (await drawn(2, late + 2 * HOUR)).first_shown_at == late + 2 * HOUR
     await store.do(touch, pending.id, late)
-    assert (await drawn(2, late + 3 * HOUR)).card_at == late + 2 * HOUR  # first shown
-    assert await store.do(edition_at, pending.id, late + 2 * HOUR - HOUR / 2) == 1
-    assert await store.do(edition_at, pending.id, late + 2 * HOUR) == 2
-    won, _ = await store.do(decide, replace(approval(pending), edition=2, at=late + 4 * HOUR))
+    assert (await drawn(2, late + 3 * HOUR)).first_shown_at == late + 2 * HOUR  # first shown
+    assert await store.do(revision_at, pending.id, late + 2 * HOUR - HOUR / 2) == 1
+    assert await store.do(revision_at, pending.id, late + 2 * HOUR) == 2
+    won, _ = await store.do(decide, replace(approval(pending), revision=2, at=late + 4 * HOUR))
     [said] = await store.do(decisions_of, pending.id)
 
     assert won
-    assert said.seen_at == late + 2 * HOUR
+    assert said.shown_at == late + 2 * HOUR
 
 
 async def test_what_is_partly_done_is_not_taken_back(store: Store, pending: NewProposal) -> None:

@@ -17,37 +17,37 @@ from sqlalchemy.exc import SQLAlchemyError
 import store
 from store.audit_log.log import head
 from store.engine.dialects import make_engine
-from store.events.rule_firings import Conclusion
+from store.events.rule_matches import Conclusion
 from store.graduation.caps import Since
 from store.models import (
     CallState,
+    CaseKindState,
+    CommentKind,
     Decision,
     EventState,
-    Firing,
-    FiringState,
     NewEvent,
     NewProposal,
     OutcomeKind,
     PlannedCall,
     Proposal,
     ProposalState,
-    RemarkKind,
-    ShapeState,
+    RuleMatch,
+    RuleMatchState,
     Sighting,
     Spoken,
     Verdict,
 )
 from store.models.graduation import Outcome, Still
 from store.proposals.actions import Act
-from store.proposals.pending_approvals import Tap
+from store.proposals.pending_approvals import PendingApproval
 from store.proposals.proposals import get_proposal
 from tests.whole_past import (
-    EDITION,
     HOUR,
     KIND,
     MESSAGE,
     NAMES,
     NOW,
+    REVISION,
     RICH,
     SOON,
     WILLING,
@@ -61,8 +61,8 @@ UNORDERED = {"labels.histories"}
 # What a parameter of this name is given; each of several values in turn.
 LATER = SOON + 30 * HOUR
 SIGHTING = Sighting("order:pending", True, SOON, 1, {"status": "paid", "note": "\0\ud800"}, "c1")
-FIRING = Firing("fact new", "a-rule", "v1", "evt_1", FiringState.PROPOSED)
-LEFT = [Tap(f"tap_{number}", name, 1, "U1", "button", SOON) for number, name in enumerate(NAMES)]
+RULE_MATCH = RuleMatch("fact new", "a-rule", "v1", "evt_1", RuleMatchState.PROPOSED)
+LEFT = [PendingApproval(f"tap_{number}", name, 1, "U1", "button", SOON) for number, name in enumerate(NAMES)]
 GIVEN: Mapping[str, Sequence[Any]] = {
     "act": [Act("PROPOSAL", "U3", "Said\0.", SOON, MESSAGE)],
     "actor": ["U3"],
@@ -83,37 +83,37 @@ GIVEN: Mapping[str, Sequence[Any]] = {
     "changes": [(("Question", "a", "b"),)],
     "channel": ["C1"],
     "conclusion": [
-        Conclusion(EventState.DONE, "done\0", [Spoken(FIRING, new("new"))], SIGHTING, True, WILLING)
+        Conclusion(EventState.DONE, "done\0", [Spoken(RULE_MATCH, new("new"))], SIGHTING, True, WILLING)
     ],
     "currency": ["idr"],
     "customer_id": ["c1"],
     "deadline_before": [None, LATER],
     "decision": [Decision("PROPOSAL", "U3", verdict, "button", SOON, "No\0") for verdict in Verdict],
     "detail": ["more\0"],
-    "digest": ["", "0"],
+    "content_hash": ["", "0"],
     "drawn_before": [SOON],
     "due_at": [LATER],
-    "edition": [1],
-    "ended_by": ["U1"],
+    "revision": [1],
+    "superseded_by": ["U1"],
     "event_id": ["evt_1", "evt_9"],
-    "firing": [FIRING],
+    "rule_match": [RULE_MATCH],
     "first": [NOW],
     "found": ["[PROPOSAL]"],
     "from_": [ProposalState.PENDING],
     "ids": [list(NAMES[:-1])],
-    "inverse": [new("inverse", shape=None)],
+    "inverse": [new("inverse", case_kind=None)],
     "judge": [WILLING],
     "key": ["a kind\0"],
     "kind": ["pause"],
     "label": [WILLING.label],
-    "lacks": [lambda shape: ["everything"], lambda shape: []],
+    "lacks": [lambda case_kind: ["everything"], lambda case_kind: []],
     "left": [LEFT],
     "learn": [WILLING.learn],
     "limit": [2, 40],
     "message": [MESSAGE],
     "moment": [SOON],
     "most": [2],
-    "most_looks": [3],
+    "most_attempts": [3],
     "name": ["refunds"],
     "new": [new("PROPOSAL", title="Otherwise?")],
     "note": ["note\0"],
@@ -139,19 +139,19 @@ GIVEN: Mapping[str, Sequence[Any]] = {
     "reminded_before": [NOW],
     "scope": ["all"],
     "seq": [1, 3],
-    "shape": [KIND.hash, "none"],
+    "case_kind": [KIND.hash, "none"],
     "shown": [list(NAMES)],
     "sighting": [SIGHTING],
     "since": [NOW],
     "size": [1],
     "soon": [LATER],
     "sources": [{"v2": ("b-rule", {"note": "\0"})}],
-    "spoken": [[Spoken(FIRING, new("new"))]],
+    "spoken": [[Spoken(RULE_MATCH, new("new"))]],
     "start": ["p", "pending", "5", "%", "\\"],
     "state": list(ProposalState),
     "still": [Still()],
     "subject": ["PROPOSAL", "order:pending"],
-    "tap": [Tap("tap_2", "PROPOSAL", 1, "U1", "button", SOON, reason="So\0")],
+    "tap": [PendingApproval("tap_2", "PROPOSAL", 1, "U1", "button", SOON, reason="So\0")],
     "tap_id": ["tap_1", "tap_2"],
     "text": ["text\0"],
     "to": [ProposalState.APPROVED],
@@ -165,18 +165,18 @@ GIVEN: Mapping[str, Sequence[Any]] = {
     "version": [1],
     "waiting": ["[PROPOSAL]"],
     "wanted": [[Since("all", "2026-11-21")]],
-    "wheres": [[("all", "2026-11-21"), ("shape:\0", "2026-11-21")]],
+    "wheres": [[("all", "2026-11-21"), ("case_kind:\0", "2026-11-21")]],
     "which": ["", "urgent", "mine", "snoozed", "unknown", "failed"],
     "why": ["why\0"],
     "words": [["invoice"], ["5A"], ["an", "%"], []],
 }
 OTHERWISE: Mapping[str, Mapping[str, Sequence[Any]]] = {
-    "acts.edit": {"new": [EDITION]},
+    "acts.edit": {"new": [REVISION]},
     "chains.bind_call": {"to": [PlannedCall("orders:generate_invoice", path={"id": "\0"})]},
     "execution.end_call": {"state": list(CallState)},
     "execution.finish_execution": {"to": [ProposalState.SUCCEEDED, ProposalState.WITHDRAWN]},
-    "firings.conclude_firing": {"state": [FiringState.SILENT], "proposal": [None, new("new")]},
-    "firings.rule_source": {"version": ["v1", "v2"]},
+    "rule_matches.conclude_rule_match": {"state": [RuleMatchState.SILENT], "proposal": [None, new("new")]},
+    "rule_matches.rule_source": {"version": ["v1", "v2"]},
     "cards.untold": {"version": [9]},
     "cards.redraw_bundles": {"bundle_ids": [["b1"]], "values": [{}]},
     "bundles.bundle_drawn": {"version": [2]},
@@ -193,9 +193,9 @@ OTHERWISE: Mapping[str, Mapping[str, Sequence[Any]]] = {
     "proposals.propose_by_hand": {"proposal": [new("done"), new("new")]},
     "proposals.advance": {"from_": ["STATE"], "to": list(ProposalState), "values": [{}]},
     "proposals.touch": {"values": [{"assignee": "U1"}]},
-    "remarks.add_remark": {"kind": list(RemarkKind)},
-    "shapes.change": {"to": list(ShapeState)},
-    "shapes.note_shape": {"new": [KIND, replace(KIND, hash="other", words="A\0")]},
+    "comments.add_comment": {"kind": list(CommentKind)},
+    "case_kinds.change": {"to": list(CaseKindState)},
+    "case_kinds.note_case_kind": {"new": [KIND, replace(KIND, hash="other", words="A\0")]},
     "spending.spent": {"since": ["2026-11-21"]},
     "timers.call_people": {"kind": ["reminder", "escalation"], "say": [lambda _: MESSAGE], "window": [HOUR]},
     "timers.expire": {"limit": [200]},
@@ -244,7 +244,7 @@ def _placed(value: Any, found: Proposal | None, name: str) -> Any:
         return ProposalState.PENDING if found is None else found.state
     if value == "[PROPOSAL]":
         return [] if found is None else [found]
-    if isinstance(value, Act | Decision | Outcome | Tap):
+    if isinstance(value, Act | Decision | Outcome | PendingApproval):
         return replace(value, proposal_id=name)
     if isinstance(value, NewProposal) and value.id == "PROPOSAL":
         return replace(value, id=name)

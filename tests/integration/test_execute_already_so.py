@@ -13,7 +13,7 @@ from bot.demo.polar import stock
 from bot.pipeline.execute import claim, execute
 from bot.proposals.echo import judge
 from bot.rules import RuleSet
-from bot.services import Parts
+from bot.services import Services
 from polar.client import PolarClient
 from polar.events import parse
 from store import Store
@@ -33,7 +33,9 @@ class Line:
     def __init__(self, store: Store, polar: Polar, client: PolarClient) -> None:
         self.store, self.polar = store, polar
         nobody: Any = None
-        self.parts = Parts(store, client, nobody, RuleSet(()), nobody, "C1", lambda: NOW, lambda _: None)
+        self.services = Services(
+            store, client, nobody, RuleSet(()), nobody, "C1", lambda: NOW, lambda _: None
+        )
 
     async def run(self, *calls: PlannedCall) -> Proposal:
         """A person's proposal, approved and executed."""
@@ -42,8 +44,8 @@ class Line:
         )  # fmt: skip
         await self.store.do(insert_proposal, proposal)
         await self.store.do(decide, Decision("p1", "U2", Verdict.APPROVE, "button", NOW))
-        for claimed in await claim(self.parts, 1):
-            await execute(self.parts, claimed)
+        for claimed in await claim(self.services, 1):
+            await execute(self.services, claimed)
         return cast("Proposal", await self.store.do(get_proposal, "p1"))
 
     def writes(self) -> list[str]:

@@ -15,16 +15,16 @@ from bot.demo.polar.orders import tell_order
 from bot.pipeline import execute
 from bot.pipeline.learn import Assessor
 from store.graduation.automatic_runs import receipts
-from store.graduation.case_kinds import SECRET, all_shapes
+from store.graduation.case_kinds import SECRET, all_case_kinds
 from store.graduation.labels import recompute
 from store.graduation.pages import kinds_page
 from store.graduation.pause import pause, resume
-from store.models import Decision, Mode, Proposal, ProposalKind, ProposalState, ShapeState, Verdict
-from store.models.graduation import Shape
+from store.models import CaseKindState, Decision, Mode, Proposal, ProposalKind, ProposalState, Verdict
+from store.models.graduation import CaseKind
 from store.proposals.decisions import decide
 from store.proposals.proposals import get_proposal
 from store.schema import marks
-from store.schema.graduation import labels, ledger, shapes
+from store.schema.graduation import audit_log, case_kinds, labels
 from tests.line_fixture import MAYA, Line, line
 
 CUSTOMERS = 10
@@ -92,10 +92,10 @@ class Regulars:
         (found,) = [one for one in await self.shop.proposals() if one.kind == ProposalKind.GRADUATION]
         return found
 
-    async def shape(self) -> Shape:
+    async def case_kind(self) -> CaseKind:
         """The kind that was earned: everybody's returning orders."""
-        found = await self.shop.store.do(all_shapes)
-        return max(found, key=lambda one: (one.state != ShapeState.ASKING, one.epoch, one.n))
+        found = await self.shop.store.do(all_case_kinds)
+        return max(found, key=lambda one: (one.state != CaseKindState.ASKING, one.generation, one.n))
 
     async def until(self, mode: Mode) -> Proposal:
         """Let them buy on until a case of that mode comes; what asks gets its yes."""
@@ -114,23 +114,23 @@ class Regulars:
 async def test_a_kind_is_earned_offered_turned_on_runs_is_audited_and_falls_at_a_no(shop: Line) -> None:
     regulars = Regulars(shop)
     await regulars.earn()
-    shape = await regulars.shape()
-    assert (shape.n, shape.k, shape.customers) == (40, 0, CUSTOMERS)
+    case_kind = await regulars.case_kind()
+    assert (case_kind.n, case_kind.k, case_kind.customers) == (40, 0, CUSTOMERS)
     offer = await regulars.offer()
     assert "Generate the invoice of an order · order paid, purchase · Pro" in offer.title
     assert any(
         "40 would have run" in one or "would have run, 0 of them you declined" in one for one in offer.because
     )
-    assert shape.state == ShapeState.ASKING
+    assert case_kind.state == CaseKindState.ASKING
 
     assert (await regulars.decide(offer)).state == ProposalState.SUCCEEDED
-    on = await regulars.shape()
-    assert (on.state, on.decree) == (ShapeState.GRADUATED, False)
+    on = await regulars.case_kind()
+    assert (on.state, on.manual_override) == (CaseKindState.GRADUATED, False)
 
     ran = await regulars.until(Mode.AUTO)
     assert (ran.state, ran.decided_by, ran.quiet) == (ProposalState.APPROVED, "policy", 1)
     assert ran.gate is not None
-    assert (ran.gate["decree"], ran.gate["score"] >= ran.gate["target"]) == (False, True)
+    assert (ran.gate["manual_override"], ran.gate["score"] >= ran.gate["target"]) == (False, True)
     assert (await shop.carry_out(ran)).state == ProposalState.SUCCEEDED
     (receipt,) = await shop.store.do(receipts, shop.clock.now.replace(year=2026, month=1), shop.clock.now)
     assert receipt.count >= 1
@@ -138,21 +138,21 @@ async def test_a_kind_is_earned_offered_turned_on_runs_is_audited_and_falls_at_a
     audit = await regulars.until(Mode.AUDIT)
     assert audit.state == ProposalState.PENDING
     await regulars.decide(audit)
-    assert (await regulars.shape()).audits_agreed >= 1
+    assert (await regulars.case_kind()).audits_agreed >= 1
 
     bad = await regulars.until(Mode.AUDIT)
-    hash_ = (await regulars.shape()).hash
+    hash_ = (await regulars.case_kind()).hash
     won, _ = await shop.store.do(decide, Decision(bad.id, MAYA, Verdict.DECLINE, "button", shop.clock()))
     assert won
-    (fallen,) = [one for one in await shop.store.do(all_shapes) if one.hash == hash_]
-    assert (fallen.state, fallen.epoch, fallen.n) == (ShapeState.ASKING, 1, 0)
+    (fallen,) = [one for one in await shop.store.do(all_case_kinds) if one.hash == hash_]
+    assert (fallen.state, fallen.generation, fallen.n) == (CaseKindState.ASKING, 1, 0)
     assert fallen.cause == f"an audited case was declined ({bad.id})"
     again = await regulars.buys(0)
     assert (again.mode, again.state) == (Mode.ASKED, ProposalState.PENDING)
     await shop.assess()
     page = await shop.store.do(kinds_page, [hash_], page=1, size=6, now=shop.clock())
     agreed, audits = page.found[0].audits
-    assert audits - agreed == 1  # the epoch is over, and what ended it is still shown
+    assert audits - agreed == 1  # the generation is over, and what ended it is still shown
 
 
 async def test_what_is_kept_is_what_is_made_anew_from_the_log(shop: Line) -> None:
@@ -166,15 +166,17 @@ async def test_what_is_kept_is_what_is_made_anew_from_the_log(shop: Line) -> Non
     await shop.assess()
 
     kept = await shop.store.do(_derived)
-    policy = Assessor(shop.parts.rules.policy)
-    for shape in await shop.store.do(all_shapes):
-        await shop.store.do(recompute, shape.hash, policy.label, policy.learn, shop.clock.now)
+    policy = Assessor(shop.services.rules.policy)
+    for case_kind in await shop.store.do(all_case_kinds):
+        await shop.store.do(recompute, case_kind.hash, policy.label, policy.learn, shop.clock.now)
     assert await shop.store.do(_derived) == kept
 
 
 def _derived(connection: Connection) -> list[Any]:
     rows = connection.execute(select(labels).order_by(labels.c.proposal_id)).all()
-    return [tuple(row) for row in [*rows, *connection.execute(select(shapes).order_by(shapes.c.hash))]]
+    return [
+        tuple(row) for row in [*rows, *connection.execute(select(case_kinds).order_by(case_kinds.c.hash))]
+    ]
 
 
 async def test_a_pause_stops_what_was_approved_and_not_yet_sent(shop: Line) -> None:
@@ -184,7 +186,7 @@ async def test_a_pause_stops_what_was_approved_and_not_yet_sent(shop: Line) -> N
     ran = await regulars.until(Mode.AUTO)
     await shop.store.do(pause, by=MAYA, why="a look", at=shop.clock())
     before = len(shop.writes)
-    assert await execute.claim(shop.parts, 10) == []
+    assert await execute.claim(shop.services, 10) == []
     found = await shop.store.do(get_proposal, ran.id)
     assert found is not None
     assert (found.state, found.mode, found.quiet, found.decided_by) == (
@@ -203,7 +205,7 @@ async def test_what_waits_when_the_rules_file_forbids_it_is_not_sent(shop: Line)
     await regulars.turn_on()
     ran = await regulars.until(Mode.AUTO)
     never = Policy(graduation=Trust(never=("orders:generate_invoice",)))
-    parts = replace(shop.parts, rules=replace(shop.parts.rules, policy=never))
+    parts = replace(shop.services, rules=replace(shop.services.rules, policy=never))
     assert await execute.claim(parts, 10) == []
     found = await shop.store.do(get_proposal, ran.id)
     assert found is not None
@@ -241,19 +243,22 @@ async def test_an_order_refunded_or_disputed_after_its_case_ran_takes_the_trust_
     }  # fmt: skip
     shop.tell("refund.created", "refunds", shop.shop.add("refunds", **refund))
     await shop.deliver()
-    shape = next(one for one in await shop.store.do(all_shapes) if one.hash == ran.shape)
-    assert (shape.state, shape.epoch) == (ShapeState.ASKING, 1)
-    assert shape.cause == f"a case that ran on its own ({ran.id}) is under dispute"
+    case_kind = next(one for one in await shop.store.do(all_case_kinds) if one.hash == ran.case_kind)
+    assert (case_kind.state, case_kind.generation) == (CaseKindState.ASKING, 1)
+    assert case_kind.cause == f"a case that ran on its own ({ran.id}) is under dispute"
 
 
 async def test_the_log_says_why_each_case_ran_or_asked_and_never_the_secret(shop: Line) -> None:
     regulars = Regulars(shop)
     first = await regulars.buys(0)
-    rows = await shop.store.do(_ledger)
+    rows = await shop.store.do(_audit_log)
     (said,) = [json.loads(body) for kind, subject, body in rows if kind == "policy" and subject == first.id]
     assert (said["mode"], said["gate"]["verdict"], said["gate"]["why"]) == ("asked", "ask", "this kind asks")
     assert "17" * 32 not in json.dumps(rows)
 
 
-def _ledger(connection: Connection) -> list[tuple[str, str | None, str]]:
-    return [tuple(row) for row in connection.execute(select(ledger.c.kind, ledger.c.subject, ledger.c.body))]
+def _audit_log(connection: Connection) -> list[tuple[str, str | None, str]]:
+    return [
+        tuple(row)
+        for row in connection.execute(select(audit_log.c.kind, audit_log.c.subject, audit_log.c.body))
+    ]

@@ -30,8 +30,8 @@ from bot.graduation.gate import Gate, still_of
 from bot.pipeline.learn import Assessor
 from store import Store, open_store
 from store.events.events import insert_events
-from store.events.rule_firings import keep_rules
-from store.graduation.case_kinds import all_shapes, change, get_shape
+from store.events.rule_matches import keep_rules
+from store.graduation.case_kinds import all_case_kinds, change, get_case_kind
 from store.graduation.gate import note_human, put
 from store.graduation.labels import recompute
 from store.graduation.learn import assess
@@ -39,19 +39,18 @@ from store.graduation.outcomes import add_outcome
 from store.graduation.pause import pause, paused, resume
 from store.models import (
     CallState,
+    CaseKindState,
     Decision,
     Mode,
     NewEvent,
     OutcomeKind,
     Proposal,
     ProposalState,
-    ShapeState,
     Verdict,
 )
 from store.models.graduation import Outcome
-from store.proposals.actions import Act, NewEdition, edit
+from store.proposals.actions import Act, NewRevision, edit
 from store.proposals.decisions import decide
-from store.proposals.editions import restate
 from store.proposals.execution import (
     begin_call,
     claim_approved,
@@ -61,6 +60,7 @@ from store.proposals.execution import (
     release_claims,
 )
 from store.proposals.proposals import get_proposal
+from store.proposals.revisions import restate
 from tests.trusting import (
     AMOUNTS,
     CAPS,
@@ -196,16 +196,16 @@ class Trusting(RuleBasedStateMachine):
     def turn_on_everything(self) -> None:
         self.now += timedelta(seconds=1)
         self._do(busy, self.now)
-        for shape in self._do(all_shapes):
-            if shape.state is not ShapeState.GRADUATED:
+        for case_kind in self._do(all_case_kinds):
+            if case_kind.state is not CaseKindState.GRADUATED:
                 self._do(
                     change,
-                    shape.hash,
-                    ShapeState.GRADUATED,
+                    case_kind.hash,
+                    CaseKindState.GRADUATED,
                     actor="U1",
                     cause="test",
                     at=self.now,
-                    decree=True,
+                    manual_override=True,
                 )
 
     @precondition(lambda self: self._in(S.PENDING))
@@ -215,14 +215,14 @@ class Trusting(RuleBasedStateMachine):
         waiting = self._in(S.PENDING)
         audits = [one for one in waiting if one.mode is Mode.AUDIT]
         found = (audits or waiting)[pick % len(audits or waiting)]
-        decision = Decision(found.id, "U1", verdict, "button", self.now, edition=found.edition)
+        decision = Decision(found.id, "U1", verdict, "button", self.now, revision=found.revision)
         won, _ = self._do(decide, decision)
         assert won
         self.human = max(self.human, self.now)
-        shape = None if found.shape is None else self._do(get_shape, found.shape)
+        case_kind = None if found.case_kind is None else self._do(get_case_kind, found.case_kind)
         bad = verdict is Verdict.DECLINE or found.edited_by is not None
-        if found.mode is Mode.AUDIT and bad and shape is not None:
-            assert shape.state is ShapeState.ASKING
+        if found.mode is Mode.AUDIT and bad and case_kind is not None:
+            assert case_kind.state is CaseKindState.ASKING
 
     @precondition(lambda self: self._in(S.PENDING))
     @rule(pick=st.integers(0, 9), by_hand=st.booleans())
@@ -233,13 +233,13 @@ class Trusting(RuleBasedStateMachine):
         number, kind = int(found.id[1:]), self.kinds[found.id]
         new, _ = case(kind, number, 2, AMOUNTS[0] - 100, found.created_at)
         if by_hand:
-            names = set(NewEdition.__slots__) - {"edition", "changes", "digest"}
+            names = set(NewRevision.__slots__) - {"revision", "changes", "content_hash"}
             asked = {name: getattr(new, name) for name in names}
-            edition = NewEdition(**asked, edition=found.edition, changes=(), digest="another")
-            self._do(edit, Act(found.id, "U3", "edited", self.now), edition)
+            revision = NewRevision(**asked, revision=found.revision, changes=(), content_hash="another")
+            self._do(edit, Act(found.id, "U3", "edited", self.now), revision)
         else:
-            self._do(restate, found.edition, new, changes=(), at=self.now)
-        assert self._do(get_proposal, found.id).edition == found.edition + 1
+            self._do(restate, found.revision, new, changes=(), at=self.now)
+        assert self._do(get_proposal, found.id).revision == found.revision + 1
 
     @rule(
         kind=st.sampled_from([OutcomeKind.UNDONE, OutcomeKind.REVERSED, OutcomeKind.DISPUTED]),
@@ -251,7 +251,7 @@ class Trusting(RuleBasedStateMachine):
         for one in done[-1:]:
             told = Outcome(one.id, kind, f"evt {self.now} {late}", self.now - timedelta(hours=late))
             if self._do(add_outcome, told, self.now):
-                assert self._do(get_shape, one.shape).state is ShapeState.ASKING
+                assert self._do(get_case_kind, one.case_kind).state is CaseKindState.ASKING
 
     @rule()
     def pause_or_resume(self) -> None:
@@ -290,7 +290,7 @@ class Trusting(RuleBasedStateMachine):
 
     def _send(self, taken: Proposal, token: str, *, arrives: bool, dies: bool) -> None:
         on_its_own = taken.decided_by == "policy"
-        shape = None if taken.shape is None else self._do(get_shape, taken.shape)
+        case_kind = None if taken.case_kind is None else self._do(get_case_kind, taken.case_kind)
         stopped = self._do(paused) is not None
         if not self._do(begin_call, taken.id, 0, token=token, now=self.now, still=still_of(self.policy)):
             assert on_its_own
@@ -301,8 +301,11 @@ class Trusting(RuleBasedStateMachine):
             assert CASES[self.kinds[taken.id]][2]
             assert not stopped
             assert taken.calls[0].operation not in self.policy.graduation.never
-            assert shape is not None
-            assert (shape.state, shape.epoch) == (ShapeState.GRADUATED, taken.gate["epoch"])
+            assert case_kind is not None
+            assert (case_kind.state, case_kind.generation) == (
+                CaseKindState.GRADUATED,
+                taken.gate["generation"],
+            )
         if dies:
             return
         state, to = (CallState.DONE, S.SUCCEEDED) if arrives else (CallState.REFUSED, S.FAILED)
@@ -333,7 +336,7 @@ class Trusting(RuleBasedStateMachine):
         found = self._do(ran)
         for scope, most, money in (
             (lambda one: one.at.date(), CAPS.day_count, CAPS.day_amount),
-            (lambda one: (one.shape, one.at.date()), CAPS.shape_count, CAPS.shape_amount),
+            (lambda one: (one.case_kind, one.at.date()), CAPS.case_kind_count, CAPS.case_kind_amount),
         ):
             cases = Counter(scope(one) for one in found)
             money_moved: Counter[Any] = Counter()
@@ -358,8 +361,8 @@ class Trusting(RuleBasedStateMachine):
         while self._do(assess, policy, now).more:
             pass
         kept = self._do(derived)
-        for shape in self._do(all_shapes):
-            self._do(recompute, shape.hash, policy.label, policy.learn, now)
+        for case_kind in self._do(all_case_kinds):
+            self._do(recompute, case_kind.hash, policy.label, policy.learn, now)
         assert self._do(derived) == kept
 
     def _in(self, state: ProposalState) -> list[Proposal]:
@@ -387,9 +390,15 @@ async def test_a_pause_between_taking_and_sending_holds_the_call_back(store: Sto
             insert_events, [NewEvent(f"evt_{number}", event.type, b"{}", "", sent_at=now, received_at=now)]
         )
         await store.do(put, proposal, Gate(POLICY, event, "production"))
-        for shape in await store.do(all_shapes):
+        for case_kind in await store.do(all_case_kinds):
             await store.do(
-                change, shape.hash, ShapeState.GRADUATED, actor="U1", cause="t", at=now, decree=True
+                change,
+                case_kind.hash,
+                CaseKindState.GRADUATED,
+                actor="U1",
+                cause="t",
+                at=now,
+                manual_override=True,
             )
     taken = await store.do(claim_approved, token="t", now=now, until=now + timedelta(minutes=5), limit=9)
     assert taken

@@ -24,33 +24,33 @@ from bot.ui.score_line import audited, score_line
 from store.audit_log.explain import explained
 from store.audit_log.verify import verify
 from store.events.customer_history import done_for_customer
-from store.graduation.case_kinds import get_shape
+from store.graduation.case_kinds import get_case_kind
 from store.graduation.labels import recompute
 from store.graduation.learn import assess
 from store.graduation.outcomes import add_outcome
 from store.graduation.past_cases import past_cases
 from store.models import (
     CallState,
+    CaseKindState,
     Decision,
     Mode,
     OutcomeKind,
     PlannedCall,
     Proposal,
     ProposalState,
-    ShapeState,
     Verdict,
 )
 from store.models.graduation import Outcome
 from store.proposals.actions import Act
 from store.proposals.decisions import decide
 from store.proposals.details import decisions_of, dossier
-from store.proposals.editions import restate
 from store.proposals.execution import begin_call, claim_approved, end_call, finish_execution
 from store.proposals.followups import undo
-from store.proposals.pending_approvals import Tap
+from store.proposals.pending_approvals import PendingApproval
 from store.proposals.proposals import get_proposal
+from store.proposals.revisions import restate
 from store.schema import proposals
-from store.schema.graduation import labels, shapes
+from store.schema.graduation import case_kinds, labels
 from tests.line_fixture import line
 from tests.past_fixture import MAYA, Past, past
 
@@ -89,9 +89,9 @@ async def test_how_fast_somebody_was_is_told_by_when_they_pressed(tmp_path: Path
         slow, swift, calm = [await made.case(number) for number in range(3)]
         made.now += timedelta(hours=1)
         at = made.now + 20 * SECOND
-        await _says(made, slow, at, pressed_at=made.now, seen_at=made.now - SECOND)
-        await _says(made, calm, at + SECOND, pressed_at=made.now + 9 * SECOND)
-        await _says(made, swift, at + 10 * SECOND, pressed_at=made.now + 10 * SECOND)
+        await _says(made, slow, at, clicked_at=made.now, shown_at=made.now - SECOND)
+        await _says(made, calm, at + SECOND, clicked_at=made.now + 9 * SECOND)
+        await _says(made, swift, at + 10 * SECOND, clicked_at=made.now + 10 * SECOND)
         found = await _labels(made)
         assert {id_: found[id_][0] for id_ in (slow, swift, calm)} == {slow: FAST, swift: FAST, calm: YES}
         assert await _haste(made) == {swift}
@@ -103,7 +103,7 @@ async def test_one_press_for_several_is_no_haste_and_one_yes(tmp_path: Path) -> 
         ids = [await made.case(number) for number in range(3)]
         made.now += timedelta(hours=1)
         for id_ in ids:
-            await _says(made, id_, made.now + SECOND / 10, tap="t", pressed_at=made.now)
+            await _says(made, id_, made.now + SECOND / 10, interaction_id="t", clicked_at=made.now)
         found = await _labels(made)
         assert [found[id_][0] for id_ in ids] == [YES, BULK, BULK]
         assert await _haste(made) == set()
@@ -118,7 +118,7 @@ async def test_a_yes_to_a_question_that_had_changed_does_not_count_for_the_first
         for id_, verdict in ((yes, Verdict.APPROVE), (no, Verdict.DECLINE)):
             await made.store.do(decide, Decision(id_, MAYA, verdict, "button", made.now, None, 2))
         assert await _labels(made) == {yes: (RESTATED, 0, 0), no: ("declined", 1, 1)}
-        (seen,) = await made.store.do(lambda c: c.execute(select(shapes.c.seen)).scalars().all())
+        (seen,) = await made.store.do(lambda c: c.execute(select(case_kinds.c.seen)).scalars().all())
         assert seen == {}
         assert all(one.restated for one in await made.store.do(past_cases))
 
@@ -159,22 +159,27 @@ async def test_a_dispute_that_is_told_late_costs_the_trust_of_today(tmp_path: Pa
             await _until(made, Mode.AUDIT)
         late = Outcome(ran.id, OutcomeKind.DISPUTED, "evt", ran.created_at + timedelta(hours=1))
         assert await made.store.do(add_outcome, late, made.now)
-        shape = await made.store.do(get_shape, ran.shape or "")
-        assert shape is not None
-        assert (shape.state, shape.epoch, shape.epoch_at, shape.n) == (ShapeState.ASKING, 1, made.now, 0)
+        case_kind = await made.store.do(get_case_kind, ran.case_kind or "")
+        assert case_kind is not None
+        assert (case_kind.state, case_kind.generation, case_kind.generation_at, case_kind.n) == (
+            CaseKindState.ASKING,
+            1,
+            made.now,
+            0,
+        )
         made.now += timedelta(days=8)
         await _labels(made)
         kept = await made.store.do(_derived)
-        assert next(one for one in kept if one[0] == shape.hash).n == 0
+        assert next(one for one in kept if one[0] == case_kind.hash).n == 0
         policy = Assessor(made.policy)
-        await made.store.do(recompute, shape.hash, policy.label, policy.learn, made.now)
+        await made.store.do(recompute, case_kind.hash, policy.label, policy.learn, made.now)
         assert await made.store.do(_derived) == kept
         assert (await made.store.do(verify)).problems == ()
 
 
 def _derived(connection: Connection) -> Sequence[Any]:
     rows = connection.execute(select(labels).order_by(labels.c.proposal_id)).all()
-    return [*rows, *connection.execute(select(shapes).order_by(shapes.c.hash))]
+    return [*rows, *connection.execute(select(case_kinds).order_by(case_kinds.c.hash))]
 
 
 async def test_whoever_undoes_what_ran_on_its_own_takes_its_trust_back_whether_or_not_it_can_be_undone(
@@ -185,17 +190,17 @@ async def test_whoever_undoes_what_ran_on_its_own_takes_its_trust_back_whether_o
         ran = await _until(made, Mode.AUTO)
         await _ran(made, ran.id)
         (asked,) = [one.proposal for one in await made.store.do(past_cases) if one.proposal.id == ran.id]
-        back = replace(asked, event_id=None, rule=None, rule_version=None, shape=None, proposer=MAYA)
+        back = replace(asked, event_id=None, rule=None, rule_version=None, case_kind=None, proposer=MAYA)
         pressed, inverse = await made.store.do(undo, Act(ran.id, MAYA, "Undone.", made.now), back)
         assert pressed
-        shape = await made.store.do(get_shape, ran.shape or "")
-        assert shape is not None
-        assert (shape.state, shape.epoch) == (ShapeState.ASKING, 1)
+        case_kind = await made.store.do(get_case_kind, ran.case_kind or "")
+        assert case_kind is not None
+        assert (case_kind.state, case_kind.generation) == (CaseKindState.ASKING, 1)
         assert inverse is not None
         await _ran(made, inverse.id)
-        again = await made.store.do(get_shape, ran.shape or "")
+        again = await made.store.do(get_case_kind, ran.case_kind or "")
         assert again is not None
-        assert again.epoch == 1
+        assert again.generation == 1
 
 
 async def test_what_ran_on_its_own_answers_for_half_a_year_and_a_yes_for_the_window(tmp_path: Path) -> None:
@@ -227,7 +232,11 @@ async def test_an_audit_and_a_case_that_had_to_be_asked_read_alike_until_the_tap
         audit = await _until(made, Mode.AUDIT)
         forced = await made.store.do(get_proposal, await made.case(99))
         assert forced is not None
-        assert (audit.shape, forced.mode, forced.state) == (forced.shape, Mode.ASKED, ProposalState.PENDING)
+        assert (audit.case_kind, forced.mode, forced.state) == (
+            forced.case_kind,
+            Mode.ASKED,
+            ProposalState.PENDING,
+        )
         for state in (ProposalState.PENDING, ProposalState.EXPIRED):
             told = []
             for one in (audit, forced):
@@ -251,10 +260,13 @@ async def _everywhere(made: Past, id_: str) -> str:
     assert found is not None
     assert whole is not None
     p = found.proposal
-    shape = await made.store.do(get_shape, p.shape or "")
+    case_kind = await made.store.do(get_case_kind, p.case_kind or "")
     trust = made.policy.graduation
     drawn = card(
-        p, CardView("Maya may decide", score=score_line(p, shape, trust, made.now), audit=audited(p, shape))
+        p,
+        CardView(
+            "Maya may decide", score=score_line(p, case_kind, trust, made.now), audit=audited(p, case_kind)
+        ),
     )
     why = explanation(whole, made.now)
     if p.state == ProposalState.PENDING:  # it is made to look expired, which the log does not say
@@ -289,9 +301,9 @@ async def test_a_yes_is_as_fast_as_its_press_however_long_polar_took(tmp_path: P
         (asked,) = await made.proposals()
         pressed = made.clock()
         made.clock.advance(seconds=20)
-        tap = Tap("t:1", asked.id, asked.edition, MAYA, "button", pressed, "t")
-        answer = await approve(replace(made.parts, authority=_Anybody()), tap, None)  # type: ignore[arg-type]  # a fake
+        tap = PendingApproval("t:1", asked.id, asked.revision, MAYA, "button", pressed, "t")
+        answer = await approve(replace(made.services, authority=_Anybody()), tap, None)  # type: ignore[arg-type]  # a fake
         assert answer.proposal is not None
         (said,) = await made.store.do(decisions_of, asked.id)
-        assert said.pressed_at == pressed
+        assert said.clicked_at == pressed
         assert said.at - pressed >= 20 * SECOND

@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from slack_bolt.app.async_app import AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.approvals.service import Desk, Tap
+from bot.approvals.service import ApprovalService, Click
 from bot.forms.service import Proposing
 from bot.listeners.buttons import Listeners, register
 from bot.ui import ephemeral
@@ -27,21 +27,21 @@ FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 PATH = "/slack/events"
 
 
-class QuietDesk(Desk):
-    """A desk that remembers who tapped what, and can be made to fail."""
+class QuietDesk(ApprovalService):
+    """A approvals that remembers who tapped what, and can be made to fail."""
 
     def __init__(self) -> None:
-        self.taps: list[tuple[Tap, Verdict]] = []
-        self.told: list[tuple[Tap, str]] = []
+        self.taps: list[tuple[Click, Verdict]] = []
+        self.told: list[tuple[Click, str]] = []
         self.error: Exception | None = None
 
-    async def decide(self, tap: Tap, verdict: Verdict, kept: Callable[[], None] = lambda: None) -> None:
+    async def decide(self, tap: Click, verdict: Verdict, kept: Callable[[], None] = lambda: None) -> None:
         """Remember the tap."""
         if self.error is not None:
             raise self.error
         self.taps.append((tap, verdict))
 
-    async def whisper(self, tap: Tap, text: str) -> None:
+    async def whisper(self, tap: Click, text: str) -> None:
         """Remember what was told."""
         self.told.append((tap, text))
 
@@ -56,8 +56,8 @@ class QuietProposing(Proposing):
 class Slack:
     """A Slack that signs what it posts to our route."""
 
-    def __init__(self, client: "TestClient[Any, Any]", desk: QuietDesk) -> None:
-        self.client, self.desk = client, desk
+    def __init__(self, client: "TestClient[Any, Any]", approvals: QuietDesk) -> None:
+        self.client, self.approvals = client, approvals
 
     async def post(self, body: bytes, content_type: str = FORM, **changed: str) -> ClientResponse:
         """The answer to a signed request; `changed` headers (with _ for -) win over the signed ones."""
@@ -79,16 +79,16 @@ async def slack() -> AsyncIterator[Slack]:
     async def auth_test(_request: web.Request) -> web.Response:
         return web.json_response({"ok": True, "team_id": "T1", "user_id": "U0BOT", "bot_id": "B1", "url": ""})
 
-    api, ours, desk = web.Application(), web.Application(), QuietDesk()
+    api, ours, approvals = web.Application(), web.Application(), QuietDesk()
     api.router.add_post("/auth.test", auth_test)
     async with TestServer(api) as api_server:
         app = AsyncApp(
             client=AsyncWebClient("xoxb-1", base_url=str(api_server.make_url("/"))), signing_secret=SECRET
         )
-        register(app, desk, QuietProposing())
+        register(app, approvals, QuietProposing())
         ours.router.add_post(PATH, slack_events(app, SECRET))
         async with TestClient(TestServer(ours)) as client:
-            yield Slack(client, desk)
+            yield Slack(client, approvals)
 
 
 def tapped(action_id: str = "approve", value: object = "p1:1", **more: Any) -> bytes:
@@ -107,7 +107,7 @@ def tapped(action_id: str = "approve", value: object = "p1:1", **more: Any) -> b
 @pytest.mark.parametrize(("action", "verdict"), [("approve", Verdict.APPROVE), ("decline", Verdict.DECLINE)])
 async def test_a_signed_tap_is_heard(slack: Slack, action: str, verdict: Verdict) -> None:
     assert (await slack.post(tapped(action))).status == 200
-    assert slack.desk.taps == [(Tap("U1", "T1", "p1", 1, "C1", "1.2"), verdict)]
+    assert slack.approvals.taps == [(Click("U1", "T1", "p1", 1, "C1", "1.2"), verdict)]
 
 
 async def test_slack_s_challenge_is_answered(slack: Slack) -> None:
@@ -143,7 +143,7 @@ async def test_a_forged_or_stale_request_is_a_401(slack: Slack, changed: dict[st
         headers["at"] = str(int(time.time()) + int(headers.pop("seconds_off")))
     answer = await slack.post(tapped(), **headers)
     assert answer.status == 401, await answer.text()
-    assert slack.desk.taps == []
+    assert slack.approvals.taps == []
 
 
 async def test_a_changed_body_is_a_401(slack: Slack) -> None:
@@ -151,7 +151,7 @@ async def test_a_changed_body_is_a_401(slack: Slack) -> None:
     mac = hmac.new(SECRET.encode(), f"v0:{at}:".encode() + tapped(), hashlib.sha256).hexdigest()
     answer = await slack.post(tapped("decline"), X_Slack_Signature=f"v0={mac}", X_Slack_Request_Timestamp=at)
     assert answer.status == 401
-    assert slack.desk.taps == []
+    assert slack.approvals.taps == []
 
 
 async def test_without_a_signature_nothing_passes_whatever_it_claims(slack: Slack) -> None:
@@ -159,7 +159,7 @@ async def test_without_a_signature_nothing_passes_whatever_it_claims(slack: Slac
         kind = JSON if body.startswith(b"{") else FORM
         answer = await slack.post(body, kind, X_Slack_Signature="v0=" + "0" * 64)
         assert answer.status == 401, body
-    assert slack.desk.taps == []
+    assert slack.approvals.taps == []
 
 
 MALFORMED: dict[str, tuple[bytes, str]] = {
@@ -224,27 +224,27 @@ async def test_a_body_that_does_not_fit_its_headers_is_a_400(slack: Slack) -> No
 async def test_a_failure_after_the_acknowledgement_is_no_second_answer(
     slack: Slack, caplog: pytest.LogCaptureFixture
 ) -> None:
-    slack.desk.error = StoreFailed()
+    slack.approvals.error = StoreFailed()
     assert (await slack.post(tapped())).status == 200
     assert "a listener failed after it had acknowledged" in caplog.text
-    assert [text for _, text in slack.desk.told] == [ephemeral.BROKE]
+    assert [text for _, text in slack.approvals.told] == [ephemeral.BROKE]
 
 
 async def test_a_button_of_another_version_is_told_to_be_out_of_date(slack: Slack) -> None:
     assert (await slack.post(tapped("snooze"))).status == 200
-    assert [text for _, text in slack.desk.told] == [
+    assert [text for _, text in slack.approvals.told] == [
         "This card is out of date: nothing here knows it. Nothing was done. Type /polar to see what waits."
     ]
 
 
 async def test_of_a_link_nothing_is_told() -> None:
-    desk, acked = QuietDesk(), []
+    approvals, acked = QuietDesk(), []
 
     async def ack() -> None:
         acked.append(True)
 
-    await Listeners(desk, QuietProposing()).out_of_date(
+    await Listeners(approvals, QuietProposing()).out_of_date(
         ack, {}, {"action_id": "open", "url": "https://polar.sh"}
     )  # type: ignore[arg-type]
     assert acked == [True]
-    assert desk.told == []
+    assert approvals.told == []

@@ -14,7 +14,7 @@ from bot.listeners.screens import Screens
 from bot.listeners.status import Feed
 from bot.logs import LastErrors
 from bot.rules import load_rules
-from bot.services import Parts
+from bot.services import Services
 from bot.slack.client import SlackNotSent
 from bot.slack.permalinks import Links
 from bot.slack.rate_limit import Pace
@@ -159,8 +159,8 @@ async def test_an_id_is_found_by_its_beginning_when_only_one_begins_so(store, pu
 
 async def test_candidates_leave_out_what_nobody_can_decide_now(store, put, now):
     free = await put(amount=1, currency="usd")
-    await put(on_hold_by=MAYA)
-    await put(deciding_by=JONAS)
+    await put(held_by=MAYA)
+    await put(approval_checking_by=JONAS)
     await put(snoozed_until=now + SOON)
 
     assert [each.id for each in await store.do(candidates, now)] == [free]
@@ -229,7 +229,7 @@ async def test_a_pause_is_told_with_who_and_why_and_ends_once(store, now):
     assert (await store.do(resume, by=JONAS, at=now)).by == MAYA
     assert await store.do(resume, by=JONAS, at=now) is None
     kinds = await store.do(
-        lambda connection: connection.execute(text("SELECT kind FROM ledger ORDER BY seq")).scalars().all()
+        lambda connection: connection.execute(text("SELECT kind FROM audit_log ORDER BY seq")).scalars().all()
     )
     assert kinds == ["pause", "resume"]
 
@@ -259,7 +259,7 @@ WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 99999)
 INSERT INTO proposals (
   id, fact_key, title, because, facts, risk, created_at, state, version, attempts, looks, due_at, card_due_at,
   drawn, decided_by, decided_at, amount, currency, customer, customer_id, rule, proposer, assignee, deadline,
-  expires_at, snoozed_until, kind, edition, quiet, mode, channel, card_ts)
+  expires_at, snoozed_until, kind, revision, quiet, mode, channel, card_ts)
 SELECT 'p' || substr('00000000' || i, -8), 'f' || i, 'Refund order ' || i || '?', '["It was asked for"]',
   '[["Customer", "' || hex(randomblob(200)) || '"]]', 'R2', :now - i * 1000000,
   CASE WHEN i % 10 < :pending THEN 'pending' WHEN i % 7 = 0 THEN 'declined' WHEN i % 11 = 0 THEN 'failed'
@@ -279,7 +279,7 @@ def _crowd(connection: Connection, now: Any, pending: int) -> None:
     connection.execute(text(_CROWD), {"now": int(now.timestamp() * 1e6), "pending": pending})
     connection.execute(
         text(
-            "INSERT INTO decisions (proposal_id, actor, verdict, via, at, edition) SELECT id, decided_by, "
+            "INSERT INTO decisions (proposal_id, actor, verdict, via, at, revision) SELECT id, decided_by, "
             "'approve', 'button', decided_at, 1 FROM proposals WHERE decided_by IS NOT NULL"
         )
     )
@@ -317,7 +317,7 @@ async def test_every_command_answers_within_a_second_among_a_hundred_thousand(sq
     async with open_store(sqlite_url) as store:
         await store.do(_crowd, now, pending)
         dead: Any = _Dead()
-        parts = Parts(store, dead, dead, load_rules(), dead, "C0", lambda: now, lambda _: None)
+        parts = Services(store, dead, dead, load_rules(), dead, "C0", lambda: now, lambda _: None)
         screens = Screens(parts, Feed(parts, LastErrors()), Links(store, dead))
         person = Person(MAYA, None)
         typed = [

@@ -70,7 +70,7 @@ async def test_a_line_goes_into_the_thread_of_the_card_once_there_is_one(
     assert await claimed(store, now) == []
     assert not await store.do(notice_is_due, now)
     (card,) = await store.do(claim_cards, token="c", now=now, until=now + MINUTE, redraws=1, posts=1)
-    await store.do(card_drawn, card.id, token="c", version=1, edition=1, channel="C1", ts="7.7", at=now)
+    await store.do(card_drawn, card.id, token="c", version=1, revision=1, channel="C1", ts="7.7", at=now)
     (late,) = await claimed(store, now)
     assert (late.attempts, late.channel, late.card_ts) == (1, "C1", "7.7")
 
@@ -94,7 +94,7 @@ async def drawn(store: Store, at: datetime) -> list[str]:
     (bundle,) = (await outgoing(store, at)).bundles
     shown = [each.id for each in bundle.members]
     where = {"channel": "C1", "ts": "5.5", "at": at}
-    assert await store.do(bundle_drawn, "b1", token="o", version=bundle.version, shown=shown, **where)
+    assert await store.do(bundle_drawn, "b1", token="o", version=bundle.row_version, shown=shown, **where)
     return shown
 
 
@@ -109,7 +109,7 @@ async def test_what_is_in_a_bundle_has_no_card_and_its_lines_go_to_the_bundles_t
     assert notice.card_ts == "5.5"
     found = await store.do(get_proposal, ids[0])
     assert found is not None
-    assert found.card_at == now
+    assert found.first_shown_at == now
 
 
 async def test_a_change_of_one_redraws_and_closes_the_bundle(
@@ -134,7 +134,7 @@ async def test_what_fails_or_asks_anew_gets_a_card_of_its_own(
     run = (ProposalState.PENDING, ProposalState.APPROVED, ProposalState.EXECUTING, ProposalState.FAILED)
     for step in pairwise(run):
         await store.do(advance, ids[0], *step, actor="U1", at=now)
-    await store.do(touch, ids[1], now, edition=2)
+    await store.do(touch, ids[1], now, revision=2)
     found = await outgoing(store, now + MINUTE)
     assert {each.id for each in found.cards} == {ids[0], ids[1]}
 
@@ -171,7 +171,7 @@ async def test_decided_cards_go_first_and_new_ones_take_no_more_than_there_is_ro
     for ts in ("1.1", "1.2"):
         await store.do(store_proposal)
         (card,) = (await outgoing(store, now)).cards
-        await store.do(card_drawn, card.id, token="o", version=1, edition=1, channel="C1", ts=ts, at=now)
+        await store.do(card_drawn, card.id, token="o", version=1, revision=1, channel="C1", ts=ts, at=now)
         asked.append(card.id)
     for _ in range(4):
         await store.do(store_proposal)

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from polar.catalog import Call, Operation, Shape, operations
+from polar.catalog import Call, Operation, Schema, operations
 from polar.client import PolarClient
 from polar.errors import InvalidCall, MissingScope, NoAnswer, RateBudgetExhausted, RateLimited
 
@@ -25,7 +25,7 @@ FORMATS = {
 }
 
 
-def sample(shape: Shape) -> Any:
+def sample(shape: Schema) -> Any:
     """The plainest value that fits."""
     if shape.enum:
         return shape.enum[0]

@@ -94,7 +94,7 @@ _COLUMNS = {"at": 7, "kind": "other", "subject": "pother", "body": '{"a":1}', "h
 def test_any_column_of_any_row_that_is_altered_is_found(place: int, column: str) -> None:
     def tamper(connection: sqlite3.Connection, _: list[str]) -> None:
         connection.execute(
-            f"UPDATE ledger SET {column} = ? WHERE seq = ?",  # noqa: S608 - a column of ours
+            f"UPDATE audit_log SET {column} = ? WHERE seq = ?",  # noqa: S608 - a column of ours
             (_COLUMNS[column], _row(connection, place)),
         )
 
@@ -107,10 +107,10 @@ def test_any_column_of_any_row_that_is_altered_is_found(place: int, column: str)
 def test_one_letter_of_a_row_is_enough(place: int, letter: int, garbage: str) -> None:
     def tamper(connection: sqlite3.Connection, _: list[str]) -> None:
         seq = _row(connection, place)
-        (body,) = connection.execute("SELECT body FROM ledger WHERE seq = ?", (seq,)).fetchone()
+        (body,) = connection.execute("SELECT body FROM audit_log WHERE seq = ?", (seq,)).fetchone()
         cut = letter % len(body)
         changed = body[:cut] + garbage + body[cut + (body[cut] == garbage) :]
-        connection.execute("UPDATE ledger SET body = ? WHERE seq = ?", (changed + "!", seq))
+        connection.execute("UPDATE audit_log SET body = ? WHERE seq = ?", (changed + "!", seq))
 
     assert _after(tamper)
 
@@ -120,7 +120,7 @@ def test_one_letter_of_a_row_is_enough(place: int, letter: int, garbage: str) ->
 @example(place=-1)
 def test_any_row_that_is_removed_is_missed_the_first_and_the_last_too(place: int) -> None:
     def tamper(connection: sqlite3.Connection, _: list[str]) -> None:
-        connection.execute("DELETE FROM ledger WHERE seq = ?", (_row(connection, place),))
+        connection.execute("DELETE FROM audit_log WHERE seq = ?", (_row(connection, place),))
 
     assert any("missing" in one or "was written" in one for one in _after(tamper))
 
@@ -132,7 +132,7 @@ def test_two_rows_that_changed_places_are_said_to_have(one: int, other: int) -> 
         if pair[0] == pair[1]:
             pair = (1, 2)
         for from_, to in ((pair[0], 0), (pair[1], pair[0]), (0, pair[1])):
-            connection.execute("UPDATE ledger SET seq = ? WHERE seq = ?", (to, from_))
+            connection.execute("UPDATE audit_log SET seq = ? WHERE seq = ?", (to, from_))
 
     assert any("the order was changed" in problem for problem in _after(tamper))
 
@@ -140,11 +140,11 @@ def test_two_rows_that_changed_places_are_said_to_have(one: int, other: int) -> 
 @pytest.mark.parametrize("seq", [0, -5, "after"])
 def test_a_row_that_was_put_in_is_found(seq: int | str) -> None:
     def tamper(connection: sqlite3.Connection, _: list[str]) -> None:
-        last = connection.execute("SELECT max(seq) FROM ledger").fetchone()[0]
+        last = connection.execute("SELECT max(seq) FROM audit_log").fetchone()[0]
         number = last + 1 if seq == "after" else seq
         connection.execute(
-            "INSERT INTO ledger (seq, at, kind, subject, body, hash) "
-            "SELECT ?, at, kind, subject, body, hash FROM ledger WHERE seq = 1",
+            "INSERT INTO audit_log (seq, at, kind, subject, body, hash) "
+            "SELECT ?, at, kind, subject, body, hash FROM audit_log WHERE seq = 1",
             (number,),
         )
 
@@ -152,7 +152,7 @@ def test_a_row_that_was_put_in_is_found(seq: int | str) -> None:
 
 
 def test_a_log_emptied_to_nothing_is_found() -> None:
-    (problem,) = _after(lambda connection, _: connection.execute("DELETE FROM ledger"))
+    (problem,) = _after(lambda connection, _: connection.execute("DELETE FROM audit_log"))
     assert problem.startswith("the log ends at row 0, but row ")
 
 
@@ -182,7 +182,7 @@ def test_a_log_emptied_to_nothing_is_found() -> None:
         ("decisions", "DELETE FROM decisions", "altered or removed"),
         (
             "decisions",
-            """INSERT INTO decisions (proposal_id, actor, verdict, via, at, edition)
+            """INSERT INTO decisions (proposal_id, actor, verdict, via, at, revision)
             SELECT id, 'U0EVE', 'approve', 'button', 17, 1 FROM proposals""",
             "is in no row of the log",
         ),
@@ -205,7 +205,7 @@ async def test_a_call_changed_before_it_is_decided_is_found(tmp_path: Path) -> N
 
 
 def _row(connection: sqlite3.Connection, place: int) -> int:
-    rows = [row[0] for row in connection.execute("SELECT seq FROM ledger ORDER BY seq")]
+    rows = [row[0] for row in connection.execute("SELECT seq FROM audit_log ORDER BY seq")]
     return int(rows[place % len(rows)] if place >= 0 else rows[place])
 
 
@@ -242,7 +242,7 @@ def test_verify_log_finds_that_a_noted_hash_is_no_longer_there(
     assert main(["verify-log", "--head", "0123456789abcdef"]) == 1
     assert "no row has the hash 0123456789abcdef" in capsys.readouterr().err
     with sqlite3.connect(stored[0]) as connection:
-        connection.execute("UPDATE ledger SET body = '{}' WHERE seq = 3")
+        connection.execute("UPDATE audit_log SET body = '{}' WHERE seq = 3")
     connection.close()
     assert main(["verify-log"]) == 1
     assert "row 3 (" in capsys.readouterr().err
@@ -307,7 +307,7 @@ def test_an_automatic_run_is_explained_down_to_its_score_caps_and_draw(automatic
     assert automatic["proposal"]["mode"] == "auto"
     assert automatic["score"]["n"] >= 42
     assert automatic["audit"] == automatic["audit"] | {"probability": 0.5, "drawn": False}
-    assert automatic["policy"]["caps"]["shape"] == [50, 0]
+    assert automatic["policy"]["caps"]["case_kind"] == [50, 0]
     findings = check(automatic)
     assert [finding for finding in findings if finding.fits is False] == []
     assert "17" * 32 not in json.dumps(automatic)
@@ -327,9 +327,9 @@ def test_whatever_is_changed_in_an_explanation_its_check_notices(
         ("webhook", "id", "another"),
         ("rule", "source", {"name": "another"}),
         ("rule", "name", "another"),
-        ("shape", "fields", automatic["shape"]["fields"] | {"product": "another"}),
-        ("shape", "hash", "0" * 64),
-        ("shape", "family", "0" * 64),
+        ("case_kind", "fields", automatic["case_kind"]["fields"] | {"product": "another"}),
+        ("case_kind", "hash", "0" * 64),
+        ("case_kind", "family", "0" * 64),
         ("score", "n", 400),
         ("score", "score", 99.9),
         ("policy", "pi", 0.1),

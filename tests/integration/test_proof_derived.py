@@ -98,9 +98,12 @@ def test_a_case_that_ran_one_that_asked_instead_an_undo_and_a_pause_are_as_the_l
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ("UPDATE shapes SET state = 'graduated'", "is graduated in epoch 1, but the log says asking"),
-        ("UPDATE shapes SET epoch = 0", "is asking in epoch 0, but the log says"),
-        ("UPDATE shapes SET decree = 1", "by decree, but the log says"),
+        (
+            "UPDATE case_kinds SET state = 'graduated'",
+            "is graduated in generation 1, but the log says asking",
+        ),
+        ("UPDATE case_kinds SET generation = 0", "is asking in generation 0, but the log says"),
+        ("UPDATE case_kinds SET manual_override = 1", "by manual override, but the log says"),
         ("DELETE FROM outcomes", "was undone was altered or removed"),
         ("UPDATE outcomes SET kind = 'failed'", "was undone was altered or removed"),
         ("UPDATE outcomes SET at = at + 1", "was altered or removed"),
@@ -111,7 +114,7 @@ def test_a_case_that_ran_one_that_asked_instead_an_undo_and_a_pause_are_as_the_l
         ("UPDATE proposals SET mode = 'asked' WHERE id = :ran", "is asked, but the policy said auto"),
         ("UPDATE proposals SET mode = 'audit'", "is audit, but the policy said"),
         ("UPDATE proposals SET gate = '{}' WHERE id = :ran", "what the policy said of"),
-        ("UPDATE proposals SET shape = NULL WHERE id = :ran", "what the policy said of"),
+        ("UPDATE proposals SET case_kind = NULL WHERE id = :ran", "what the policy said of"),
         (
             "UPDATE proposals SET state = 'declined' WHERE id = :ran",
             "is declined, but the log says succeeded",
@@ -146,8 +149,8 @@ def test_an_explanation_says_what_it_cannot_show(lived: tuple[bytes, str, dict[s
         ("proposal", "currency", "eur"),
         ("proposal", "customer_id", "nobody"),
         ("proposal", "mode", "asked"),
-        ("shape", "hash", "0" * 64),
-        ("shape", "words", "Nothing at all"),
+        ("case_kind", "hash", "0" * 64),
+        ("case_kind", "words", "Nothing at all"),
     ],
 )
 def test_what_an_explanation_shows_is_held_against_the_log(
@@ -195,6 +198,6 @@ def test_a_run_that_could_not_have_been_is_wrong_however_well_it_is_hashed(
 
 def test_a_decree_is_for_low_risk_only(lived: tuple[bytes, str, dict[str, Any]]) -> None:
     told = json.loads(json.dumps(lived[2]))
-    told["shape"]["risk"] = "R2"
-    wrong = _forged(told, lambda gate: gate.update(decree=True))
-    assert "by decree, without a bar: class R1 only" in wrong
+    told["case_kind"]["risk"] = "R2"
+    wrong = _forged(told, lambda gate: gate.update(manual_override=True))
+    assert "by manual override, without a bar: class R1 only" in wrong

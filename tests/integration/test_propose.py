@@ -94,18 +94,18 @@ async def test_one_limit_covers_everything_asked_before_the_answer_and_the_form_
         await here.slack.submit(MAYA, view.id, values)
         [said] = (here.view().errors or {}).values()
         assert "Submit again" in said
-        assert await app.parts.store.do(lambda connection: list(all_proposals(connection))) == []
+        assert await app.services.store.do(lambda connection: list(all_proposals(connection))) == []
         here.polar.slow = 0
 
         held = asyncio.Event()
-        user = app.parts.slack.user
-        app.desk.authority.forget(MAYA)
+        user = app.services.slack.user
+        app.approvals.authority.forget(MAYA)
         with monkeypatch.context() as slack:
-            slack.setattr(type(app.parts.slack), "user", lambda *_: held.wait())
+            slack.setattr(type(app.services.slack), "user", lambda *_: held.wait())
             await here.slack.submit(MAYA, view.id, values)
             [said] = (here.view().errors or {}).values()
             assert "Submit again" in said
-        assert app.parts.slack.user == user
+        assert app.services.slack.user == user
 
         await here.slack.submit(MAYA, view.id, values)
         assert "Proposed: Refund an order: €9.00" in here.shown()
@@ -172,10 +172,10 @@ async def test_somebody_who_becomes_a_guest_meanwhile_is_told_at_the_end(here: W
         values = await here.values(view, user=LENA)
         here.slack.change_role(LENA, "guest")
         await here.slack.drain_events()
-        app.desk.authority.forget(LENA)
+        app.approvals.authority.forget(LENA)
         await here.slack.submit(LENA, view.id, values)
         assert "guests may not propose" in here.shown(LENA)
-        assert await app.parts.store.do(lambda connection: list(all_proposals(connection))) == []
+        assert await app.services.store.do(lambda connection: list(all_proposals(connection))) == []
 
 
 # --- forms that are left, lost or sent twice --------------------------------------------------------------
@@ -187,7 +187,7 @@ async def test_a_form_submitted_twice_at_once_is_one_proposal(here: World) -> No
         values = await here.values(view)
         await asyncio.gather(*(here.slack.submit(MAYA, view.id, values) for _ in range(3)))
         await here.card()
-        assert len(await app.parts.store.do(lambda connection: list(all_proposals(connection)))) == 1
+        assert len(await app.services.store.do(lambda connection: list(all_proposals(connection)))) == 1
         assert "roposed: " in here.shown()
 
 

@@ -79,7 +79,7 @@ async def test_everything_that_may_be_added_arrives_too(
 
 async def test_nothing_secret_of_polars_answers_is_stored_or_shown(line: tuple[World, Running]) -> None:
     here, app = line
-    stored = await app.parts.store.do(lambda connection: list(all_proposals(connection)))
+    stored = await app.services.store.do(lambda connection: list(all_proposals(connection)))
     assert len(stored) >= len(IDS)
     assert SECRET not in json.dumps([[str(call) for call in one.calls] for one in stored])
     assert SECRET not in json.dumps([[message.text, message.blocks] for message in here.slack.messages()])

@@ -67,5 +67,5 @@ async def propose(app: Running, key: str, call: Call) -> None:
         calls=(PlannedCall(call.operation, call.path, call.query, call.body),),
         created_at=datetime.now(UTC), proposer=MAYA,
     )  # fmt: skip
-    assert await app.parts.store.do(propose_by_hand, proposal)
-    app.parts.wake("announce")
+    assert await app.services.store.do(propose_by_hand, proposal)
+    app.services.wake("announce")

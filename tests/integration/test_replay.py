@@ -54,10 +54,12 @@ async def _compare(steps: list[tuple[float, int, int, str]]) -> None:
 
 
 async def _walk(made: Past) -> dict[str, str]:
-    cases, shapes = await made.store.do(past_cases), await made.store.do(kinds)
+    cases, case_kinds = await made.store.do(past_cases), await made.store.do(kinds)
     secret = await made.store.do(draw_secret)
     assert secret is not None
-    return {run.case.proposal.id: run.mode for run in replay(cases, shapes, made.policy, secret=secret).runs}
+    return {
+        run.case.proposal.id: run.mode for run in replay(cases, case_kinds, made.policy, secret=secret).runs
+    }
 
 
 async def _earned(folder: Path) -> None:

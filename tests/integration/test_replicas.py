@@ -16,23 +16,32 @@ from store.audit_log.verify import verify
 from store.engine import dialects
 from store.engine.dialects import make_engine, take_turn
 from store.graduation.caps import ALL, day, spent
-from store.graduation.case_kinds import change, note_shape
+from store.graduation.case_kinds import change, note_case_kind
 from store.graduation.gate import note_human, put
 from store.graduation.learn import assess
 from store.messages.bundles import claim_outgoing
 from store.messages.cards import card_drawn
-from store.models import CallState, Decision, Mode, NewProposal, Proposal, ProposalState, ShapeState, Verdict
-from store.models.graduation import GateInputs, Judged, NewShape, Past
+from store.models import (
+    CallState,
+    CaseKindState,
+    Decision,
+    Mode,
+    NewProposal,
+    Proposal,
+    ProposalState,
+    Verdict,
+)
+from store.models.graduation import GateInputs, Judged, NewCaseKind, Past
 from store.proposals.actions import Act, due_snoozes, snooze
 from store.proposals.decisions import Terms, approvals, decide
-from store.proposals.editions import restate
 from store.proposals.execution import begin_call, claim_approved, end_call, finish_execution
 from store.proposals.proposals import all_proposals, get_proposal, touch
+from store.proposals.revisions import restate
 from store.proposals.timers import call_people, to_remind
 from store.schema import decisions, notices, proposals
 from tests.integration.conftest import NOW, _new_proposal, _store_proposal
 
-KIND = NewShape("5a9e", "invoice", {"operation": "orders:generate_invoice"}, "An invoice", "R1")
+KIND = NewCaseKind("5a9e", "invoice", {"operation": "orders:generate_invoice"}, "An invoice", "R1")
 PLACES = 7
 
 
@@ -42,20 +51,22 @@ class Capped:
 
     places: int = PLACES
 
-    def shape(self, proposal: NewProposal, past: Past) -> NewShape | None:
+    def case_kind(self, proposal: NewProposal, past: Past) -> NewCaseKind | None:
         return KIND
 
     def judge(self, proposal: NewProposal, past: Past, inputs: GateInputs | None) -> Judged:
         assert inputs is not None
-        free = inputs.shape.state == ShapeState.GRADUATED and inputs.day.count < self.places
-        gate = {"epoch": inputs.shape.epoch, "amount": 3_000_000_000, "currency": "idr"}
+        free = inputs.case_kind.state == CaseKindState.GRADUATED and inputs.day.count < self.places
+        gate = {"generation": inputs.case_kind.generation, "amount": 3_000_000_000, "currency": "idr"}
         return Judged(Mode.AUTO if free else Mode.ASKED, gate, 3_000_000_000, "idr")
 
 
 def _trust(connection: Connection) -> None:
     note_human(connection, "U1", NOW)  # somebody is there
-    note_shape(connection, KIND, NOW)
-    change(connection, KIND.hash, ShapeState.GRADUATED, actor="U1", cause="t", at=NOW, decree=True)
+    note_case_kind(connection, KIND, NOW)
+    change(
+        connection, KIND.hash, CaseKindState.GRADUATED, actor="U1", cause="t", at=NOW, manual_override=True
+    )
 
 
 def _put(connection: Connection, proposal: NewProposal, judge: Capped) -> None:
@@ -91,8 +102,8 @@ async def test_trust_taken_back_by_one_program_is_gone_for_all(rivals: list[Stor
         await rivals[0].do(_store_proposal, replace(one, id=f"{one.id}_first", fact_key=one.id))
 
     async def fall(rival: Store) -> None:
-        to: Any = {"actor": "U1", "cause": "no", "at": NOW, "new_epoch": True}
-        await rival.do(change, KIND.hash, ShapeState.ASKING, **to)
+        to: Any = {"actor": "U1", "cause": "no", "at": NOW, "new_generation": True}
+        await rival.do(change, KIND.hash, CaseKindState.ASKING, **to)
 
     puts = (rival.do(put, made[number], Capped()) for number, rival in _turns(rivals, len(made)))
     await asyncio.gather(*puts, fall(rivals[3]))
@@ -123,7 +134,7 @@ async def test_of_four_approvals_as_many_count_as_are_needed(
     found = await rivals[0].do(get_proposal, made.id)
     assert sum(won for won, _ in came) == people
     assert found is not None
-    assert (found.state, found.version) == (ProposalState.APPROVED, 1 + people)
+    assert (found.state, found.row_version) == (ProposalState.APPROVED, 1 + people)
     assert len(await rivals[0].do(approvals, made.id, 1)) == people
 
 
@@ -157,7 +168,7 @@ async def test_what_is_approved_is_what_was_asked_though_it_changes_at_the_same_
         assert found is not None
         assert won is not changed
         assert (found.title == made.title) is won
-        assert found.version == 4
+        assert found.row_version == 4
 
 
 async def test_four_programs_write_one_log(rivals: list[Store]) -> None:
@@ -250,7 +261,7 @@ class Busy:
     async def draws(self) -> None:
         out = await self.store.do(claim_outgoing, redraws=5, posts=5, **self.until)
         for one in out.cards:
-            where: Any = {"version": one.version, "edition": one.edition, "channel": "C1"}
+            where: Any = {"version": one.row_version, "revision": one.revision, "channel": "C1"}
             where |= {"ts": one.id, "at": NOW}
             await self.store.do(card_drawn, one.id, token=self.until["token"], **where)
 
@@ -297,7 +308,7 @@ class Taught:
     def learn(self, _approved: Any) -> dict[str, Any]:
         return {}
 
-    def lacks(self, _shape: Any, _now: datetime) -> list[str]:
+    def lacks(self, _case_kind: Any, _now: datetime) -> list[str]:
         return ["everything"]
 
     def notice(self, _change: Any) -> None:
@@ -310,7 +321,7 @@ def _pending(connection: Connection) -> list[Proposal]:
 
 def _finished(connection: Connection) -> bool:
     over = (ProposalState.SUCCEEDED, ProposalState.DECLINED)
-    behind = proposals.c.state.not_in(over) | (proposals.c.drawn < proposals.c.version)
+    behind = proposals.c.state.not_in(over) | (proposals.c.rendered_version < proposals.c.row_version)
     return connection.execute(select(proposals.c.id).where(behind).limit(1)).first() is None
 
 

@@ -8,11 +8,11 @@ from sqlalchemy import Connection, select, update
 
 from store import Store
 from store.messages.outbox import claim_notices
-from store.models import Decision, NewProposal, PlannedCall, Proposal, RemarkKind, Verdict
+from store.models import CommentKind, Decision, NewProposal, PlannedCall, Proposal, Verdict
 from store.proposals.actions import (
     PINNED,
     Act,
-    NewEdition,
+    NewRevision,
     assign,
     due_snoozes,
     edit,
@@ -21,12 +21,12 @@ from store.proposals.actions import (
     release,
     snooze,
 )
-from store.proposals.comments import add_remark, keep_message, remarks_of
+from store.proposals.comments import add_comment, comments_of, keep_message
 from store.proposals.decisions import Terms, decide
-from store.proposals.details import dossier, edition_at, in_thread
+from store.proposals.details import dossier, in_thread, revision_at
 from store.proposals.proposals import get_proposal, touch
 from store.schema import bundles, proposals
-from store.schema.graduation import ledger
+from store.schema.graduation import audit_log
 
 MAYA, JONAS = "U0MAYA00001", "U0JONAS0001"
 LINE = {"text": "A line.", "blocks": []}
@@ -38,7 +38,7 @@ def act(proposal: NewProposal, at: datetime, said: str = "Did it.", actor: str =
 
 def kinds(connection: Connection, proposal_id: str) -> list[str]:
     rows = connection.execute(
-        select(ledger.c.kind).where(ledger.c.subject == proposal_id).order_by(ledger.c.seq)
+        select(audit_log.c.kind).where(audit_log.c.subject == proposal_id).order_by(audit_log.c.seq)
     )
     return list(rows.scalars())
 
@@ -47,7 +47,9 @@ async def pending(store: Store, store_proposal: Callable[..., NewProposal], made
     await store.do(store_proposal, made)
     await store.do(
         lambda connection: connection.execute(
-            update(proposals).where(proposals.c.id == made.id).values(channel="C1", card_ts="1.1", drawn=1)
+            update(proposals)
+            .where(proposals.c.id == made.id)
+            .values(channel="C1", card_ts="1.1", rendered_version=1)
         )
     )
     return made
@@ -76,7 +78,7 @@ async def test_what_is_put_aside_comes_back_once_with_a_line(
         "Back from snooze: it waits for a decision again.",
     ]
     assert MAYA in str(lines[1].message["blocks"])
-    assert (await store.do(kinds, made.id)).count("remark") == 2
+    assert (await store.do(kinds, made.id)).count("comment") == 2
 
 
 async def test_nothing_sleeps_past_its_end(
@@ -98,10 +100,10 @@ async def test_what_is_decided_is_neither_put_aside_nor_assigned(
     assert not (await store.do(snooze, act(made, now), now + timedelta(hours=1)))[0]
     assert not (await store.do(assign, act(made, now), JONAS))[0]
     assert not (await store.do(hold, act(made, now)))[0]
-    assert await store.do(remarks_of, made.id) == []
+    assert await store.do(comments_of, made.id) == []
     assert (await store.do(give_reason, act(made, now, "Too early"), "too_early"))[0]
-    [reason] = await store.do(remarks_of, made.id)
-    assert (reason.kind, reason.preset, reason.text) == (RemarkKind.REASON, "too_early", "Too early")
+    [reason] = await store.do(comments_of, made.id)
+    assert (reason.kind, reason.preset, reason.text) == (CommentKind.REASON, "too_early", "Too early")
 
 
 async def test_a_hold_keeps_the_rest_of_the_wait(
@@ -113,24 +115,24 @@ async def test_a_hold_keeps_the_rest_of_the_wait(
     )
     assert (await store.do(hold, act(made, now + timedelta(seconds=5))))[0]
     held = await now_is(store, made)
-    assert held.held_until == PINNED + timedelta(seconds=10)
+    assert held.cancellable_until == PINNED + timedelta(seconds=10)
     assert not (await store.do(hold, act(made, now)))[0]
     later = now + timedelta(days=2)
     assert (await store.do(release, act(made, later)))[0]
     free = await now_is(store, made)
-    assert (free.held_until, free.on_hold_by) == (later + timedelta(seconds=10), None)
+    assert (free.cancellable_until, free.held_by) == (later + timedelta(seconds=10), None)
     assert not (await store.do(release, act(made, later)))[0]
 
 
-def _edition(made: NewProposal, edition: int) -> NewEdition:
+def _revision(made: NewProposal, revision: int) -> NewRevision:
     calls = (PlannedCall("orders:generate_invoice", path={"id": "another"}),)
-    return NewEdition(
-        edition,
+    return NewRevision(
+        revision,
         "Another title",
         made.facts,
         calls,
         (("Order", "one", "another"),),
-        "digest",
+        "content_hash",
         "R1",
         None,
         None,
@@ -143,24 +145,24 @@ async def test_an_edit_keeps_what_was_asked_and_counts_once(
 ) -> None:
     made = await pending(store, store_proposal, new_proposal())
     later = now + timedelta(minutes=1)
-    assert (await store.do(edit, act(made, later), _edition(made, 1)))[0]
-    assert not (await store.do(edit, act(made, later), _edition(made, 1)))[0]
+    assert (await store.do(edit, act(made, later), _revision(made, 1)))[0]
+    assert not (await store.do(edit, act(made, later), _revision(made, 1)))[0]
     found = await store.do(dossier, made.id)
     assert found is not None
-    assert (found.proposal.edition, found.proposal.title, found.proposal.edited_by) == (
+    assert (found.proposal.revision, found.proposal.title, found.proposal.edited_by) == (
         2,
         "Another title",
         MAYA,
     )
     assert found.proposal.changes == (("Order", "one", "another"),)
     assert [call.path for call in found.proposal.calls] == [{"id": "another"}]
-    assert [(one.edition, one.title, one.calls[0]["path"]) for one in found.editions] == [
+    assert [(one.revision, one.title, one.calls[0]["path"]) for one in found.revisions] == [
         (1, made.title, dict(made.calls[0].path))
     ]
-    assert await store.do(edition_at, made.id, now) == 1
-    assert await store.do(edition_at, made.id, later) == 1  # nobody was shown the second yet
-    await store.do(touch, made.id, later, card_at=later)
-    assert await store.do(edition_at, made.id, later) == 2
+    assert await store.do(revision_at, made.id, now) == 1
+    assert await store.do(revision_at, made.id, later) == 1  # nobody was shown the second yet
+    await store.do(touch, made.id, later, first_shown_at=later)
+    assert await store.do(revision_at, made.id, later) == 2
     assert "edited" in await store.do(kinds, made.id)
 
 
@@ -168,9 +170,9 @@ async def test_nothing_is_edited_while_it_is_being_decided(
     store: Store, store_proposal: Any, new_proposal: Any, now: datetime
 ) -> None:
     made = await pending(store, store_proposal, new_proposal())
-    await store.do(touch, made.id, now, deciding_by=JONAS)
-    assert not (await store.do(edit, act(made, now), _edition(made, 1)))[0]
-    assert (await now_is(store, made)).edition == 1
+    await store.do(touch, made.id, now, approval_checking_by=JONAS)
+    assert not (await store.do(edit, act(made, now), _revision(made, 1)))[0]
+    assert (await now_is(store, made)).revision == 1
 
 
 async def test_a_message_is_kept_once_with_every_proposal_of_its_card(
@@ -205,14 +207,14 @@ async def test_a_message_is_kept_once_with_every_proposal_of_its_card(
     assert await store.do(keep_message, thread.ids, JONAS, "What about these?", **where)
     assert not await store.do(keep_message, thread.ids, JONAS, "What about these?", **where)
     for made in (first, second):
-        assert [one.text for one in await store.do(remarks_of, made.id)] == ["What about these?"]
+        assert [one.text for one in await store.do(comments_of, made.id)] == ["What about these?"]
 
 
-async def test_a_remark_of_no_message_is_kept_each_time(
+async def test_a_comment_of_no_message_is_kept_each_time(
     store: Store, store_proposal: Any, new_proposal: Any, now: datetime
 ) -> None:
     made = await pending(store, store_proposal, new_proposal())
     for _ in range(2):
-        assert await store.do(add_remark, made.id, RemarkKind.ACT, MAYA, "x" * 9_000, at=now)
-    found = await store.do(remarks_of, made.id)
+        assert await store.do(add_comment, made.id, CommentKind.ACT, MAYA, "x" * 9_000, at=now)
+    found = await store.do(comments_of, made.id)
     assert [len(one.text) for one in found] == [4_000, 4_000]

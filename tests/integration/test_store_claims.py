@@ -10,17 +10,17 @@ import pytest
 
 from store import Store, open_store
 from store.events.events import claim_events, finish_event, get_event, insert_events, postpone_event
-from store.events.rule_firings import claim_firings, conclude_firing, keep_rules
+from store.events.rule_matches import claim_rule_matches, conclude_rule_match, keep_rules
 from store.messages.cards import card_drawn, card_not_drawn, claim_cards, untold
 from store.models import (
     CallState,
     Decision,
     EventState,
-    Firing,
-    FiringState,
     NewProposal,
     PlannedCall,
     Proposal,
+    RuleMatch,
+    RuleMatchState,
     Verdict,
 )
 from store.proposals.decisions import decide
@@ -108,37 +108,41 @@ async def _two_rules_wait(store: Store, event: object, now: datetime) -> None:
     await store.do(insert_events, [event])
     await store.do(keep_rules, {"v1": ("r", {})}, now)
     for rule in ("one", "two"):
-        waiting = Firing("fact", rule, "v1", "e", FiringState.WAITING, now)
+        waiting = RuleMatch("fact", rule, "v1", "e", RuleMatchState.WAITING, now)
         assert await store.do(add_proposal, waiting, None)
 
 
-async def test_no_more_firings_are_claimed_than_asked_for(
+async def test_no_more_rule_matches_are_claimed_than_asked_for(
     store: Store, new_event: Make, now: datetime
 ) -> None:
     await _two_rules_wait(store, new_event(id="e"), now)
-    assert len(await store.do(claim_firings, token="a", now=now, until=now + MINUTE, limit=1)) == 1
+    assert len(await store.do(claim_rule_matches, token="a", now=now, until=now + MINUTE, limit=1)) == 1
 
 
-async def test_a_firing_is_finished_by_its_holder_alone(store: Store, new_event: Make, now: datetime) -> None:
+async def test_a_rule_match_is_finished_by_its_holder_alone(
+    store: Store, new_event: Make, now: datetime
+) -> None:
     await _two_rules_wait(store, new_event(id="e"), now)
-    first = await store.do(claim_firings, token="slow", now=now, until=now + MINUTE, limit=9)
-    assert {firing.rule for firing in first} == {"one", "two"}
+    first = await store.do(claim_rule_matches, token="slow", now=now, until=now + MINUTE, limit=9)
+    assert {rule_match.rule for rule_match in first} == {"one", "two"}
     later = now + MINUTE * 2
-    again = await store.do(claim_firings, token="next", now=later, until=later + MINUTE, limit=9)
-    assert {firing.rule for firing in again} == {"one", "two"}
-    end = {"state": FiringState.SILENT, "note": None, "due_at": None, "proposal": None}
-    assert not await store.do(conclude_firing, first[0], token="slow", **end)
-    assert await store.do(conclude_firing, first[0], token="next", **end)
-    assert not await store.do(conclude_firing, first[0], token="next", **end)
+    again = await store.do(claim_rule_matches, token="next", now=later, until=later + MINUTE, limit=9)
+    assert {rule_match.rule for rule_match in again} == {"one", "two"}
+    end = {"state": RuleMatchState.SILENT, "note": None, "due_at": None, "proposal": None}
+    assert not await store.do(conclude_rule_match, first[0], token="slow", **end)
+    assert await store.do(conclude_rule_match, first[0], token="next", **end)
+    assert not await store.do(conclude_rule_match, first[0], token="next", **end)
 
 
 async def test_a_rule_speaks_up_once_for_one_change_whatever_is_repeated(
     store: Store, store_proposal: Make, new_proposal: Make
 ) -> None:
     made = await store.do(store_proposal)
-    firing = Firing(made.fact_key, made.rule, made.rule_version, made.event_id, FiringState.PROPOSED)
+    rule_match = RuleMatch(
+        made.fact_key, made.rule, made.rule_version, made.event_id, RuleMatchState.PROPOSED
+    )
     again = new_proposal(fact_key=made.fact_key, event_id=made.event_id)
-    told = await asyncio.gather(*(store.do(add_proposal, firing, again) for _ in range(5)))
+    told = await asyncio.gather(*(store.do(add_proposal, rule_match, again) for _ in range(5)))
     assert told == [False] * 5
     assert await store.do(get_proposal, again.id) is None
 
@@ -199,7 +203,7 @@ async def test_after_a_restart_nothing_waits_for_the_claims_of_the_dead(
 ) -> None:
     until = now + timedelta(days=1)
     made = await store.do(store_proposal)
-    for claim in (claim_events, claim_firings):
+    for claim in (claim_events, claim_rule_matches):
         await store.do(claim, token="dead", now=now, until=until, limit=9)
     await store.do(claim_cards, token="dead", now=now, until=until, **ROOM)
     assert await store.do(claim_events, token="new", now=now, until=until, limit=9) == []
@@ -257,11 +261,16 @@ async def test_a_card_is_drawn_again_when_something_changed_while_it_was_drawn(
     made = await store.do(store_proposal)
     (card,) = await store.do(claim_cards, token="a", now=now, until=now + MINUTE, **ROOM)
     await store.do(decide, Decision(made.id, "U1", Verdict.APPROVE, "button", now))
-    shown = {"version": card.version, "edition": 1, "channel": "C1", "ts": "1.1", "at": now, "told": [1]}
+    shown = {"version": card.row_version, "revision": 1, "channel": "C1", "ts": "1.1", "at": now, "told": [1]}
     assert await store.do(card_drawn, made.id, token="a", **shown)
-    assert [change.version for change in await store.do(untold, made.id, 2)] == [2]
+    assert [change.row_version for change in await store.do(untold, made.id, 2)] == [2]
     (again,) = await store.do(claim_cards, token="b", now=now, until=now + MINUTE, **ROOM)
-    assert (again.version, again.drawn, again.card_ts, again.card_sent_at) == (2, 1, "1.1", None)
+    assert (again.row_version, again.rendered_version, again.card_ts, again.card_sent_at) == (
+        2,
+        1,
+        "1.1",
+        None,
+    )
     assert not await store.do(card_drawn, made.id, token="a", **shown)
     assert await store.do(card_drawn, made.id, token="b", **(shown | {"version": 2, "told": [2]}))
     assert await store.do(claim_cards, token="c", now=now, until=now + MINUTE, **ROOM) == []

@@ -93,7 +93,7 @@ async def test_of_rival_deciders_each_proposal_has_exactly_one_winner(
         for _won, seen in outcomes:
             assert seen is not None
             assert seen.decided_by == kept[seen.id].actor
-            assert seen.version == 2
+            assert seen.row_version == 2
             assert (kept[seen.id].verdict is Verdict.APPROVE) == (seen.state is ProposalState.APPROVED)
 
 
@@ -176,10 +176,10 @@ async def test_a_late_answer_of_a_lost_claim_does_not_free_the_call_its_successo
 
 
 def _found_not_done(connection: Connection, proposal_id: str, now: datetime) -> None:
-    claim_unknown(connection, token="look", now=now, until=now + MINUTE, limit=9, most_looks=9)
+    claim_unknown(connection, token="look", now=now, until=now + MINUTE, limit=9, most_attempts=9)
     end_call(connection, proposal_id, 0, token="look", state=CallState.PLANNED, now=now)
     states = (ProposalState.UNKNOWN, ProposalState.APPROVED)
-    advance(connection, proposal_id, *states, actor="reconcile", at=now, due_at=now, claim=None)
+    advance(connection, proposal_id, *states, actor="reconcile", at=now, due_at=now, lease_token=None)
 
 
 @pytest.mark.parametrize(

@@ -32,11 +32,11 @@ from store.messages.cards import card_drawn, claim_cards
 from store.models import (
     CallState,
     Decision,
-    Firing,
-    FiringState,
     NewProposal,
     Proposal,
     ProposalState,
+    RuleMatch,
+    RuleMatchState,
     Transition,
     Verdict,
 )
@@ -162,9 +162,11 @@ class Life(RuleBasedStateMachine):
     @rule()
     def propose_again(self) -> None:
         old = self.made[0]
-        firing = Firing(old.fact_key, old.rule, old.rule_version, old.event_id, FiringState.PROPOSED)
+        rule_match = RuleMatch(
+            old.fact_key, old.rule, old.rule_version, old.event_id, RuleMatchState.PROPOSED
+        )
         again = self.make(fact_key=old.fact_key, event_id=old.event_id)
-        assert not self._do(add_proposal, firing, again)
+        assert not self._do(add_proposal, rule_match, again)
 
     @precondition(lambda self: self._in(S.PENDING))
     @rule(pick=_PICK, verdict=_VERDICTS, actor=st.sampled_from(["U1", "U2"]))
@@ -306,8 +308,8 @@ class Life(RuleBasedStateMachine):
     def draw(self) -> None:
         token, until = next(self.tokens), self.now + LEASE
         for card in self._do(claim_cards, token=token, now=self.now, until=until, redraws=2, posts=2):
-            shown = {"version": card.version, "edition": card.edition, "channel": "C1", "ts": "1.1"}
-            shown |= {"at": self.now, "told": [card.version]}
+            shown = {"version": card.row_version, "revision": card.revision, "channel": "C1", "ts": "1.1"}
+            shown |= {"at": self.now, "told": [card.row_version]}
             assert self._do(card_drawn, card.id, token=token, **shown)
 
     # what must always be true
@@ -327,9 +329,9 @@ class Life(RuleBasedStateMachine):
         states = self.models[proposal.id].states
         assert [line.to for line in lines] == states
         assert [line.from_ for line in lines] == [None, *states[:-1]]
-        assert [line.version for line in lines] == list(range(1, len(lines) + 1))
-        assert (proposal.state, proposal.version) == (states[-1], len(lines))
-        assert proposal.drawn <= proposal.version
+        assert [line.row_version for line in lines] == list(range(1, len(lines) + 1))
+        assert (proposal.state, proposal.row_version) == (states[-1], len(lines))
+        assert proposal.rendered_version <= proposal.row_version
 
     @invariant()
     def nothing_happens_twice(self) -> None:
@@ -354,7 +356,7 @@ def _no_answer(connection: Connection, hold: Hold, now: datetime) -> None:
 def _reconciled(
     connection: Connection, proposal_id: str, call: CallState, to: ProposalState, now: datetime
 ) -> None:
-    claim_unknown(connection, token="look", now=now, until=now, limit=9, most_looks=99)
+    claim_unknown(connection, token="look", now=now, until=now, limit=9, most_attempts=99)
     end_call(connection, proposal_id, 0, token="look", state=call, now=now)
     assert advance(connection, proposal_id, S.UNKNOWN, to, actor="reconcile", at=now, due_at=now) is not None
 

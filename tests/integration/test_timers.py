@@ -27,7 +27,7 @@ BERLIN = ZoneInfo("Europe/Berlin")
 @pytest.fixture
 async def world(tmp_path, database_url):
     async with line(tmp_path, url=database_url) as found:
-        found.parts = replace(found.parts, slack=NoLinks())
+        found.services = replace(found.services, slack=NoLinks())
         yield found
 
 
@@ -40,8 +40,8 @@ class NoLinks:
 
 def policy(world, **schedule) -> None:
     """Go by this schedule from now on."""
-    rules = replace(world.parts.rules, policy=Policy(schedule=Schedule(**schedule)))
-    world.parts = replace(world.parts, rules=rules)
+    rules = replace(world.services.rules, policy=Policy(schedule=Schedule(**schedule)))
+    world.services = replace(world.services, rules=rules)
 
 
 async def asked(world, **columns) -> Proposal:
@@ -67,10 +67,10 @@ async def test_what_nobody_decides_expires_after_two_weeks_and_says_so(world):
     proposal = await asked(world)
 
     world.clock.advance(days=13, hours=23)
-    await close_late(world.parts)
+    await close_late(world.services)
     assert (await world.store.do(get_proposal, proposal.id)).state == ProposalState.PENDING
     world.clock.advance(hours=2)
-    await close_late(world.parts)
+    await close_late(world.services)
 
     found = await world.store.do(get_proposal, proposal.id)
     assert found.state == ProposalState.EXPIRED
@@ -84,7 +84,7 @@ async def test_a_deadline_closes_it_earlier(world):
     proposal = await asked(world, deadline=deadline, expires_at=deadline)
 
     world.clock.advance(hours=6)
-    await close_late(world.parts)
+    await close_late(world.services)
 
     assert (
         await world.store.do(get_proposal, proposal.id)
@@ -104,19 +104,19 @@ async def test_a_decision_in_time_is_not_undone_by_the_deadline(world):
 async def test_one_reminder_for_all_and_the_next_only_after_a_while(world):
     for _ in range(3):
         await asked(world)
-    await remind(world.parts)
+    await remind(world.services)
     assert await said(world) == []
 
     world.clock.advance(hours=5)
-    await remind(world.parts)
-    await remind(world.parts)
+    await remind(world.services)
+    await remind(world.services)
     world.clock.advance(hours=3)
-    await remind(world.parts)
+    await remind(world.services)
     assert len(await said(world, "reminder")) == 1
     assert "3 proposals still wait" in (await said(world))[0]
 
     world.clock.advance(hours=2)
-    await remind(world.parts)
+    await remind(world.services)
     assert len(await said(world, "reminder")) == 2
 
 
@@ -126,7 +126,7 @@ async def test_what_sleeps_or_is_decided_is_in_no_reminder(world):
     await world.store.do(decide, Decision(decided.id, MAYA, Verdict.DECLINE, "button", world.clock()))
 
     world.clock.advance(hours=10)
-    await remind(world.parts)
+    await remind(world.services)
 
     assert await said(world) == []
 
@@ -144,15 +144,15 @@ async def test_nobody_is_called_in_quiet_hours_except_for_what_ends_before_morni
     await asked(world, deadline=START + timedelta(hours=20))
     world.clock.advance(hours=14)  # midnight in Berlin
 
-    await remind(world.parts)
-    await escalate(world.parts)
+    await remind(world.services)
+    await escalate(world.services)
 
     (call,) = await said(world)
     assert "U0BOSS" in call
     assert "1 proposal waits too long" in call
     world.clock.advance(hours=9)
-    await escalate(world.parts)
-    await escalate(world.parts)
+    await escalate(world.services)
+    await escalate(world.services)
     assert len(await said(world, "escalation")) == 2  # the other one, in the morning, once
 
 
@@ -181,7 +181,7 @@ async def test_of_what_another_replica_called_for_meanwhile_only_the_rest_is_cal
 async def test_without_named_people_nobody_is_called(world):
     await asked(world)
     world.clock.advance(days=3)
-    await escalate(world.parts)
+    await escalate(world.services)
     assert await said(world) == []
 
 
@@ -189,15 +189,15 @@ async def test_the_digest_comes_once_a_morning_with_yesterdays_numbers(world):
     policy(world, timezone="UTC", digest=time(8, 30))
     first, _ = await asked(world), await asked(world)
     await world.store.do(decide, Decision(first.id, MAYA, Verdict.DECLINE, "button", world.clock()))
-    await morning(world.parts)  # today's: the day before brought nothing, so nothing is said
+    await morning(world.services)  # today's: the day before brought nothing, so nothing is said
     world.clock.advance(days=1, minutes=-40)  # 08:20
-    await morning(world.parts)
+    await morning(world.services)
     assert await said(world, "digest") == []
 
     world.clock.advance(minutes=15)
-    await morning(world.parts)
+    await morning(world.services)
     world.clock.advance(minutes=1)
-    await morning(world.parts)
+    await morning(world.services)
 
     digests = await said(world, "digest")
     assert len(digests) == 1
@@ -207,7 +207,7 @@ async def test_the_digest_comes_once_a_morning_with_yesterdays_numbers(world):
 
 async def test_a_program_that_was_down_all_morning_does_not_say_it_in_the_evening(world):
     world.clock.advance(hours=8)
-    await morning(world.parts)
+    await morning(world.services)
     assert await said(world) == []
 
 

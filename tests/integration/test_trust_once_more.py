@@ -11,11 +11,20 @@ from sqlalchemy import Connection, update
 from bot.config.policy import Policy, Trust
 from bot.graduation.gate import still_of
 from store import Store
-from store.graduation.case_kinds import all_shapes, change
+from store.graduation.case_kinds import all_case_kinds, change
 from store.graduation.gate import ask_instead, last_human, note_human
 from store.graduation.past_cases import past_cases
-from store.models import CallState, Decision, Mode, NewProposal, Proposal, ProposalState, ShapeState, Verdict
-from store.models.graduation import Shape, Still
+from store.models import (
+    CallState,
+    CaseKindState,
+    Decision,
+    Mode,
+    NewProposal,
+    Proposal,
+    ProposalState,
+    Verdict,
+)
+from store.models.graduation import CaseKind, Still
 from store.proposals.actions import Act
 from store.proposals.decisions import Terms, decide
 from store.proposals.execution import begin_call, claim_approved, end_call, finish_execution
@@ -136,12 +145,12 @@ async def test_the_newest_cases_are_those_decided_last_and_not_those_never_decid
         await store.do(store_proposal, one)
     await store.do(_same_kind)
     await store.do(decide, Decision(decided.id, "U1", Verdict.APPROVE, "button", now))
-    found = await store.do(past_cases, shape="s", most=1)
+    found = await store.do(past_cases, case_kind="s", most=1)
     assert [one.proposal.id for one in found] == [decided.id]
 
 
 def _same_kind(connection: Connection) -> None:
-    connection.execute(update(proposals).values(shape="s"))
+    connection.execute(update(proposals).values(case_kind="s"))
 
 
 async def test_a_busy_kind_with_a_no_now_and_then_comes_to_its_clean_tail(tmp_path: Path) -> None:
@@ -156,15 +165,27 @@ async def test_a_busy_kind_with_a_no_now_and_then_comes_to_its_clean_tail(tmp_pa
         made.now += HOUR
         await made.learn()
         after = await _kind(made)
-        assert (before.k, before.clean_tail, after.k, after.clean_tail) == (1, 0, 1, 9)
+        assert (before.k, before.approvals_since_rejection, after.k, after.approvals_since_rejection) == (
+            1,
+            0,
+            1,
+            9,
+        )
         assert after.n == before.n  # the score waits for the window
 
 
-async def _kind(made: Past) -> Shape:
-    (found,) = await made.store.do(all_shapes)
+async def _kind(made: Past) -> CaseKind:
+    (found,) = await made.store.do(all_case_kinds)
     return found
 
 
 def _turn_off(connection: Connection) -> None:
-    for shape in all_shapes(connection):
-        change(connection, shape.hash, ShapeState.ASKING, actor=MAYA, cause="test", at=shape.epoch_at)
+    for case_kind in all_case_kinds(connection):
+        change(
+            connection,
+            case_kind.hash,
+            CaseKindState.ASKING,
+            actor=MAYA,
+            cause="test",
+            at=case_kind.generation_at,
+        )

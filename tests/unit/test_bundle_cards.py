@@ -43,19 +43,19 @@ def make(number: int = 1, **fields: Any) -> Proposal:
         "always_asks": None,
         "created_at": NOW,
         "state": S.PENDING,
-        "version": 1,
+        "row_version": 1,
         "note": None,
         "attempts": 0,
-        "looks": 0,
+        "verify_attempts": 0,
         "decided_by": None,
         "decided_at": None,
         "channel": None,
         "card_ts": None,
-        "drawn": 1,
+        "rendered_version": 1,
         "amount": 2_900,
         "currency": "eur",
         "customer": f"ada{number}@example.com",
-        "card_at": NOW,
+        "first_shown_at": NOW,
         "calls": (Call("orders:generate_invoice", {"id": "o"}),),
     }
     return Proposal(**(defaults | fields))
@@ -96,7 +96,7 @@ def test_it_says_how_far_it_got_and_who_decided() -> None:
 
 
 def test_what_is_held_can_be_undone_with_at_most_three_buttons() -> None:
-    held = replace(decided(1, S.APPROVED), held_until=NOW + timedelta(seconds=9))
+    held = replace(decided(1, S.APPROVED), cancellable_until=NOW + timedelta(seconds=9))
     some = bundle_card(bundle(held, make(2)), deciders="", now=NOW)
     assert buttons(some) == ["Approve all", "Review", "Undo"]
     assert buttons(bundle_card(bundle(held), deciders="", now=NOW)) == ["Review", "Undo"]
@@ -109,7 +109,7 @@ def test_what_is_gone_through_one_by_one_has_no_approve_all() -> None:
 
 
 def test_nothing_can_be_decided_while_all_of_it_is_being_decided() -> None:
-    deciding = [make(n, deciding_by="U1") for n in range(3)]
+    deciding = [make(n, approval_checking_by="U1") for n in range(3)]
     message = bundle_card(bundle(*deciding), deciders="", now=NOW)
     assert buttons(message) == ["Review"]
     assert message.text.endswith(": 3 being decided")
@@ -218,4 +218,4 @@ def test_a_modal_we_did_not_write_is_refused(metadata: str) -> None:
 
 def test_progress_counts_what_is_being_decided_apart() -> None:
     assert progress([make(1), make(2)]) is None
-    assert progress([make(1), make(2, deciding_by="U1")]) == "1 waiting, 1 being decided"
+    assert progress([make(1), make(2, approval_checking_by="U1")]) == "1 waiting, 1 being decided"

@@ -162,18 +162,18 @@ def test_a_pending_card_asks_the_whole_question_in_one_line_and_has_the_two_butt
     assert ["Details", "Edit", "Snooze", "Assign", "Ask in thread"] == options(message)
 
 
-def test_a_button_names_the_edition_and_a_new_drawing_of_the_same_question_keeps_it():
+def test_a_button_names_the_revision_and_a_new_drawing_of_the_same_question_keeps_it():
     def value(**changes: Any) -> set[str]:
         found = elements(list(card(a_proposal(**changes), VIEW).blocks))
         return {one["value"] for one in found if one.get("type") == "button"}
 
-    assert {"p234567abcdef:1"} == value(version=7)
-    assert {"p234567abcdef:2"} == value(version=8, edition=2)
+    assert {"p234567abcdef:1"} == value(row_version=7)
+    assert {"p234567abcdef:2"} == value(row_version=8, revision=2)
 
 
 def test_undo_is_offered_until_the_hold_is_over_and_not_a_second_longer():
     proposal, view = STATES["approved, held"]
-    over = replace(view, now=proposal.held_until)
+    over = replace(view, now=proposal.cancellable_until)
 
     assert ["Undo"] == labels(card(proposal, view))
     assert [] == labels(card(proposal, over))
@@ -217,7 +217,7 @@ def test_two_approvers_are_both_named():
 
 
 def test_an_edited_proposal_that_ran_says_who_edited_it():
-    message = card(decided(ProposalState.SUCCEEDED, edition=2, edited_by="U0BEN"), VIEW)
+    message = card(decided(ProposalState.SUCCEEDED, revision=2, edited_by="U0BEN"), VIEW)
 
     assert "Approved by @U0ANNA, (then), as edited by @U0BEN." in said(message)
 
@@ -240,7 +240,7 @@ def test_a_decided_card_says_who_decided_and_when(state):
 
 
 def test_each_redraw_has_new_block_ids():
-    first, second = (card(a_proposal(version=version), VIEW).blocks for version in (1, 2))
+    first, second = (card(a_proposal(row_version=version), VIEW).blocks for version in (1, 2))
 
     assert not {one["block_id"] for one in first} & {one["block_id"] for one in second}
 
@@ -284,7 +284,7 @@ def test_a_refusal_names_who_may_decide():
 
 
 def test_whoever_taps_what_is_on_hold_is_told_who_holds_it_and_how_to_go_on():
-    told = ephemeral.on_hold(a_proposal(on_hold_by="U0BEN"))
+    told = ephemeral.on_hold(a_proposal(held_by="U0BEN"))
 
     assert told.startswith("This is on hold by <@U0BEN>. Nothing was changed.")
     assert "release" in told

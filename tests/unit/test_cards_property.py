@@ -34,12 +34,12 @@ def assert_fits(message: Message, p: Proposal) -> None:
     assert len(message.blocks) <= MOST_BLOCKS
     assert visible(message.blocks) <= 2_500
     assert len(json.dumps(sent, ensure_ascii=False)) <= MOST_JSON
-    assert all(block["block_id"].endswith(f"{p.id}.{p.version}") for block in message.blocks)
+    assert all(block["block_id"].endswith(f"{p.id}.{p.row_version}") for block in message.blocks)
     assert_harmless(list(message.blocks), message.text)
 
 
 def assert_tappable(message: Message, p: Proposal) -> None:
-    """At most three buttons and one menu, told apart by their first letters, each with the id and edition."""
+    """At most three buttons and one menu, told apart by their first letters, each with the id and revision."""
     found = list(elements(list(message.blocks)))
     buttons = [one for one in found if one.get("type") == "button"]
     menus = [one for one in found if one.get("type") == "overflow"]
@@ -48,9 +48,9 @@ def assert_tappable(message: Message, p: Proposal) -> None:
     assert len(menus) <= 1
     assert len({label[0] for label in labels}) == len(labels)
     assert all(len(label.split()) <= 2 for label in labels)
-    assert all(one["value"] == f"{p.id}:{p.edition}" for one in buttons)
+    assert all(one["value"] == f"{p.id}:{p.revision}" for one in buttons)
     for option in [option for menu in menus for option in menu["options"]]:
-        assert option["value"].endswith(f":{p.id}:{p.edition}")
+        assert option["value"].endswith(f":{p.id}:{p.revision}")
 
 
 @settings(max_examples=300)
@@ -85,7 +85,7 @@ def test_any_line_for_a_thread_fits_and_is_harmless(proposal, to):
 @given(proposals(), views())
 def test_nothing_is_to_be_tapped_while_it_is_being_decided_or_runs(proposal, view):
     busy = proposal.state == ProposalState.EXECUTING
-    busy |= proposal.state == ProposalState.PENDING and proposal.deciding_by is not None
+    busy |= proposal.state == ProposalState.PENDING and proposal.approval_checking_by is not None
     kinds = [block["type"] for block in card(proposal, view).blocks]
 
     assert busy != ("actions" in kinds)
@@ -110,9 +110,9 @@ def test_the_longest_card_of_all_is_still_one_that_a_person_reads(state, long):
     calls = tuple(Call(f"{number}{long}", {}, {}, None, number, CallState.REFUSED) for number in range(30))
     proposal = a_proposal(
         state=state, title=long, because=(long,) * 9, facts=((long, long),) * 9, changes=(line,) * 9, note=long,
-        rule=long, calls=calls, always_asks=long, edited_by="U0ANNA", assignee="U0BEN", on_hold_by="U0ANNA",
+        rule=long, calls=calls, always_asks=long, edited_by="U0ANNA", assignee="U0BEN", held_by="U0ANNA",
         snoozed_until=NOW + timedelta(1), snoozed_by="U0ANNA", deadline=NOW, decided_by="U0BEN", decided_at=NOW,
-        amount=10**12, currency="usd", edition=2,
+        amount=10**12, currency="usd", revision=2,
     )  # fmt: skip
     failed = replace(proposal, state=ProposalState.FAILED)
     view = CardView(

@@ -26,8 +26,14 @@ def shown(**fields: Any) -> Proposal:
     asked["calls"] = tuple(
         Call(c.operation, c.path, c.query, c.body, number=n) for n, c in enumerate(asked["calls"])
     )
-    rest = {"decided_by": None, "decided_at": None, "channel": None, "card_ts": None, "drawn": 1}
-    rest |= {"note": None, "attempts": 0, "looks": 0, "version": 1, "state": ProposalState.PENDING}
+    rest = {"decided_by": None, "decided_at": None, "channel": None, "card_ts": None, "rendered_version": 1}
+    rest |= {
+        "note": None,
+        "attempts": 0,
+        "verify_attempts": 0,
+        "row_version": 1,
+        "state": ProposalState.PENDING,
+    }
     return Proposal(**_who(), **asked, **rest)
 
 

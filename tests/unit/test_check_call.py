@@ -14,7 +14,7 @@ from polar.catalog import (
     UNKNOWN,
     Call,
     Operation,
-    Shape,
+    Schema,
     UnknownOperation,
     check_call,
     check_names,
@@ -29,7 +29,7 @@ WITH_BODY = [identity for identity in WRITES if operations()[identity].body]
 
 
 @st.composite
-def objects(draw: st.DrawFn, shape: Shape, depth: int) -> dict[str, Any]:
+def objects(draw: st.DrawFn, shape: Schema, depth: int) -> dict[str, Any]:
     named = {}
     for name, member in shape.fields.items():
         needed = name in shape.required
@@ -56,7 +56,7 @@ FORMATTED = {
 }
 
 
-def values(shape: Shape, depth: int = 0) -> st.SearchStrategy[Any]:
+def values(shape: Schema, depth: int = 0) -> st.SearchStrategy[Any]:
     """Values that fit a shape, as the shape says it; `polar.catalog.validation` has to agree."""
     if shape.enum:
         return st.sampled_from(shape.enum)
@@ -75,7 +75,7 @@ def values(shape: Shape, depth: int = 0) -> st.SearchStrategy[Any]:
     return plain(shape)
 
 
-def plain(shape: Shape) -> st.SearchStrategy[Any]:
+def plain(shape: Schema) -> st.SearchStrategy[Any]:
     facts = shape.facts
     match shape.type:
         case "string":
@@ -173,7 +173,7 @@ def check_against_document(operation: Operation, document: dict[str, Any]) -> No
     validator = Draft202012Validator({**schema, "components": document["components"]})
 
     @settings(max_examples=5, deadline=None, database=None)
-    @given(body=values(operation.body.shape if operation.body else Shape({})))
+    @given(body=values(operation.body.shape if operation.body else Schema({})))
     def accepted(body: dict[str, Any]) -> None:
         assert list(validator.iter_errors(body)) == [], operation.id
 

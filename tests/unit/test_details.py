@@ -16,16 +16,16 @@ from bot.ui.details import details_view
 from polar.catalog import operations
 from store.models import (
     Call,
+    CommentKind,
     Decision,
     EventState,
     Proposal,
     ProposalState,
-    RemarkKind,
     StoredEvent,
     Transition,
     Verdict,
 )
-from store.models.details import Dossier, Edition, Remark
+from store.models.details import Comment, Dossier, Revision
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 HOSTILE = [
@@ -40,9 +40,9 @@ def proposal(**fields: Any) -> Proposal:
     defaults: dict[str, Any] = {
         "id": "pabc", "fact_key": "k", "event_id": "e", "rule": "generate-invoice", "rule_version": "v1",
         "subject": "order:1", "title": "Refund $9.00?", "because": ("They asked",), "facts": (("Customer", "Ada"),),
-        "risk": "R2", "always_asks": None, "created_at": NOW, "state": ProposalState.PENDING, "version": 1,
-        "note": None, "attempts": 0, "looks": 0, "decided_by": None, "decided_at": None, "channel": "C1",
-        "card_ts": "1.2", "drawn": 1,
+        "risk": "R2", "always_asks": None, "created_at": NOW, "state": ProposalState.PENDING, "row_version": 1,
+        "note": None, "attempts": 0, "verify_attempts": 0, "decided_by": None, "decided_at": None, "channel": "C1",
+        "card_ts": "1.2", "rendered_version": 1,
         "calls": (Call("refunds:create", body={"order_id": "o1", "amount": 900, "reason": "other"}),),
     }  # fmt: skip
     return Proposal(**(defaults | fields))
@@ -69,7 +69,7 @@ def found(text: str = "x", count: int = 1, **fields: Any) -> Dossier:
         (Transition("pabc", 1, None, ProposalState.PENDING, text or "x", text, NOW),) * count,
         (Decision("pabc", text or "x", Verdict.APPROVE, text, NOW, text),) * count,
         (
-            Edition(
+            Revision(
                 1,
                 text,
                 (text,),
@@ -79,7 +79,7 @@ def found(text: str = "x", count: int = 1, **fields: Any) -> Dossier:
                 NOW,
             ),
         ),
-        (Remark("pabc", RemarkKind.THREAD, text or "x", text, None, "C1", "1.3", NOW),) * count,
+        (Comment("pabc", CommentKind.THREAD, text or "x", text, None, "C1", "1.3", NOW),) * count,
         tuple(proposal(id=f"p{number}", title=text) for number in range(min(count, 10))),
         {"pending": 1, "succeeded": count},
     )

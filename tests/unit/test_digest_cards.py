@@ -28,12 +28,12 @@ def proposal(number: int, title: str = "Refund €40?", **values) -> Proposal:
         risk="R1",
         created_at=NOW,
         state=ProposalState.PENDING,
-        version=1,
+        row_version=1,
         attempts=0,
-        looks=0,
+        verify_attempts=0,
         channel="C1",
         card_ts=f"1.{number}",
-        drawn=1,
+        rendered_version=1,
         **(base | values),
     )
 

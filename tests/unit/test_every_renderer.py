@@ -45,7 +45,7 @@ from bot.ui import (
 )
 from bot.ui.card import card, copy_of, thread_line
 from bot.ui.message import Message
-from store.models import Numbers, ProposalState, ShapeState
+from store.models import CaseKindState, Numbers, ProposalState
 from tests.card_strategies import (
     ACTORS,
     LINK,
@@ -86,8 +86,8 @@ def _kinds(draw: st.DrawFn) -> graduation_page.KindLine:
         words=draw(TEXT),
         risk="R1",
         score=draw(TEXT),
-        state=draw(st.sampled_from(list(ShapeState))),
-        decree=draw(st.booleans()),
+        state=draw(st.sampled_from(list(CaseKindState))),
+        manual_override=draw(st.booleans()),
         audits=draw(st.tuples(_COUNT, _COUNT)),
         bound=draw(st.none() | st.floats(0, 1)),
         left=draw(TEXT),
@@ -106,8 +106,8 @@ _TRUST = st.builds(
     rules=st.lists(TEXT, max_size=3), told=TEXT,
 )  # fmt: skip
 _CHANGE = st.fixed_dictionaries({
-    "shape": st.just("a" * 64), "words": TEXT, "from": st.sampled_from(list(ShapeState)),
-    "to": st.sampled_from(list(ShapeState)), "cause": TEXT, "epoch": st.integers(0, 9),
+    "case_kind": st.just("a" * 64), "words": TEXT, "from": st.sampled_from(list(CaseKindState)),
+    "to": st.sampled_from(list(CaseKindState)), "cause": TEXT, "generation": st.integers(0, 9),
 })  # fmt: skip
 _RAN = st.lists(
     st.builds(graduation_notices.Ran, TEXT, _COUNT, st.dictionaries(st.sampled_from(["usd", "jpy", "<!c"]), _COUNT),

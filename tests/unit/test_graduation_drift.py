@@ -21,7 +21,7 @@ def test_three_times_the_usual_pauses_and_the_usual_does_not():
     assert not flooded([10, 12, 9, 14, 8, 11] * 4, usual=10)
 
 
-def test_a_quiet_shape_may_have_a_few_cases_in_an_hour_but_not_many():
+def test_a_quiet_case_kind_may_have_a_few_cases_in_an_hour_but_not_many():
     assert not flooded([0] * 20 + [4], usual_rate(1, 700))
     assert flooded([0] * 20 + [9], usual_rate(1, 700))
 
@@ -33,6 +33,6 @@ def test_the_usual_rate_seldom_pauses(usual):
     assert sum(flooded(day, usual) for day in days) <= 4
 
 
-def test_the_usual_rate_of_a_shape_has_a_least():
+def test_the_usual_rate_of_a_case_kind_has_a_least():
     assert usual_rate(240, 24) == 10
     assert usual_rate(0, 24) == usual_rate(5, 0) == SLOWEST

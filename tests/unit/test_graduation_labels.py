@@ -18,13 +18,13 @@ S = ProposalState
 
 
 def said(verdict: Verdict = Verdict.APPROVE, **more: Any) -> Decision:
-    return Decision("p1", "U1", verdict, "button", AT, **{"seen_at": AT - timedelta(minutes=1), **more})
+    return Decision("p1", "U1", verdict, "button", AT, **{"shown_at": AT - timedelta(minutes=1), **more})
 
 
 def case(**more: Any) -> CaseHistory:
     usual: dict[str, Any] = {
         "proposal_id": "p1",
-        "shape": "s1",
+        "case_kind": "s1",
         "state": S.SUCCEEDED,
         "mode": Mode.ASKED,
         "decisions": [said()],
@@ -32,7 +32,7 @@ def case(**more: Any) -> CaseHistory:
         "outcomes": [],
         "first_of_tap": True,
         "forced": False,
-        "card_at": AT - timedelta(minutes=1),
+        "first_shown_at": AT - timedelta(minutes=1),
     }
     return CaseHistory(**(usual | more))
 
@@ -48,7 +48,7 @@ def test_a_yes_counts_for_its_kind_once_the_window_has_passed() -> None:
 
 
 def test_a_no_counts_at_once_however_fast_or_many_it_was() -> None:
-    no = [said(Verdict.DECLINE, seen_at=AT, tap="t")]
+    no = [said(Verdict.DECLINE, shown_at=AT, interaction_id="t")]
     found = label(case(state=S.DECLINED, decisions=no, first_of_tap=False, forced=True), WINDOW)
     assert found is not None
     assert (found.bad, found.counted, found.why, found.matures_at) == (True, True, "declined", AT)
@@ -78,9 +78,9 @@ def test_what_had_to_be_changed_before_a_yes_is_bad() -> None:
 @pytest.mark.parametrize(
     ("more", "why"),
     [
-        ({"decisions": [said(seen_at=AT - timedelta(seconds=1.9))]}, FAST),
-        ({"decisions": [said(seen_at=None)], "card_at": AT - timedelta(seconds=1)}, FAST),
-        ({"decisions": [said(pressed_at=AT - timedelta(minutes=1) + timedelta(seconds=1))]}, FAST),
+        ({"decisions": [said(shown_at=AT - timedelta(seconds=1.9))]}, FAST),
+        ({"decisions": [said(shown_at=None)], "first_shown_at": AT - timedelta(seconds=1)}, FAST),
+        ({"decisions": [said(clicked_at=AT - timedelta(minutes=1) + timedelta(seconds=1))]}, FAST),
         ({"hasty": True}, FAST),
         ({"restated": True}, RESTATED),
         ({"first_of_tap": False}, BULK),
@@ -98,7 +98,7 @@ def test_a_yes_that_nobody_may_have_thought_about_is_kept_and_not_counted(
 
 
 def test_a_yes_of_two_seconds_counts() -> None:
-    found = label(case(decisions=[said(seen_at=AT - timedelta(seconds=2))]), WINDOW)
+    found = label(case(decisions=[said(shown_at=AT - timedelta(seconds=2))]), WINDOW)
     assert found is not None
     assert found.counted
 

@@ -55,9 +55,11 @@ def test_the_table_of_the_method_comes_out_to_the_printed_digit(n, k, printed):
     assert printed == round(score(n, k), 1)
 
 
-@pytest.mark.parametrize(("epoch", "needed"), [(0, (40, 85, 222)), (1, (47, 100, 260)), (2, (55, 115, 297))])
-def test_clean_approvals_needed_by_class_and_by_demotions(epoch, needed):
-    assert needed == tuple(clean_needed(0, 0, epoch, limit) for limit in (0.10, 0.05, 0.02))
+@pytest.mark.parametrize(
+    ("generation", "needed"), [(0, (40, 85, 222)), (1, (47, 100, 260)), (2, (55, 115, 297))]
+)
+def test_clean_approvals_needed_by_class_and_by_demotions(generation, needed):
+    assert needed == tuple(clean_needed(0, 0, generation, limit) for limit in (0.10, 0.05, 0.02))
 
 
 def test_each_decline_costs_more_approvals_but_less_than_the_one_before():
@@ -103,35 +105,35 @@ def assert_agrees(n, k, p):
 
 
 @settings(max_examples=30, deadline=None)
-@given(counts=COUNTS, epoch=st.integers(0, 12))
-def test_the_bound_is_where_the_evidence_meets_the_bar(counts, epoch):
+@given(counts=COUNTS, generation=st.integers(0, 12))
+def test_the_bound_is_where_the_evidence_meets_the_bar(counts, generation):
     n, k = counts
-    upper = bound(n, k, epoch)
+    upper = bound(n, k, generation)
     assert k / max(n, 1) <= upper <= 1
     # 1e-8 of a rate is 1e-6 of a score.
     for nearby, above in ((upper - 1e-8, False), (upper + 1e-8, True)):
         if 0 < nearby < 1:
-            assert above == (by_quadrature(n, k, nearby) > bar(epoch))
+            assert above == (by_quadrature(n, k, nearby) > bar(generation))
 
 
 @settings(max_examples=100, deadline=None)
-@given(counts=SMALL, epoch=st.integers(0, 5), limit=st.sampled_from([0.1, 0.05, 0.02]))
-def test_score_bar_and_count_to_go_say_the_same(counts, epoch, limit):
+@given(counts=SMALL, generation=st.integers(0, 5), limit=st.sampled_from([0.1, 0.05, 0.02]))
+def test_score_bar_and_count_to_go_say_the_same(counts, generation, limit):
     n, k = counts
-    more = clean_needed(n, k, epoch, limit)
-    assert (more == 0) == reached(n, k, epoch, limit) == (bound(n, k, epoch) <= limit)
-    assert reached(n + more, k, epoch, limit)
-    assert more == 0 or not reached(n + more - 1, k, epoch, limit)
+    more = clean_needed(n, k, generation, limit)
+    assert (more == 0) == reached(n, k, generation, limit) == (bound(n, k, generation) <= limit)
+    assert reached(n + more, k, generation, limit)
+    assert more == 0 or not reached(n + more - 1, k, generation, limit)
 
 
 @settings(max_examples=100, deadline=None)
-@given(counts=SMALL, epoch=st.integers(0, 5))
-def test_a_yes_never_lowers_the_score_nor_a_no_or_an_epoch_raise_it(counts, epoch):
+@given(counts=SMALL, generation=st.integers(0, 5))
+def test_a_yes_never_lowers_the_score_nor_a_no_or_an_generation_raise_it(counts, generation):
     n, k = counts
-    now = score(n, k, epoch) + 1e-9
-    assert score(n + 1, k, epoch) + 1e-9 >= now - 1e-9
-    assert score(n + 1, k + 1, epoch) <= now
-    assert score(n, k, epoch + 1) <= now
+    now = score(n, k, generation) + 1e-9
+    assert score(n + 1, k, generation) + 1e-9 >= now - 1e-9
+    assert score(n + 1, k + 1, generation) <= now
+    assert score(n, k, generation + 1) <= now
 
 
 @settings(max_examples=100, deadline=None)
@@ -152,8 +154,8 @@ def test_the_incomplete_beta_and_its_mirror_add_up_to_one(a, b, x):
     assert abs(math.exp(one) + math.exp(other) - 1) < 1e-7
 
 
-def test_the_alphas_of_all_epochs_together_stay_within_five_percent():
-    assert math.isclose(sum(math.exp(-bar(epoch)) for epoch in range(60)), 0.05)
+def test_the_alphas_of_all_generations_together_stay_within_five_percent():
+    assert math.isclose(sum(math.exp(-bar(generation)) for generation in range(60)), 0.05)
 
 
 @pytest.mark.parametrize(("n", "k"), [(3, 4), (-1, 0), (5, -1)])
@@ -174,8 +176,8 @@ def test_a_rate_outside_zero_to_one_is_refused(p):
         log_evidence(10, 1, p)
 
 
-def test_an_epoch_before_the_first_is_refused():
-    with pytest.raises(ValueError, match="first epoch"):
+def test_an_generation_before_the_first_is_refused():
+    with pytest.raises(ValueError, match="first generation"):
         score(10, 0, -1)
 
 

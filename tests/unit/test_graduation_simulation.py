@@ -6,7 +6,7 @@ from bot.graduation.thresholds import STANDARDS
 from polar.catalog import Risk
 from tests.bench.simulate import Simulation, table
 
-SMALL = Simulation(seed=5, shapes=500)
+SMALL = Simulation(seed=5, case_kinds=500)
 CLASSES = pytest.mark.parametrize(("risk", "standard"), STANDARDS.items(), ids=str)
 
 

@@ -9,7 +9,7 @@ from bot.graduation.thresholds import STANDARDS, Standing, why_not
 from polar.catalog import Risk
 
 R2 = STANDARDS[Risk.R2]
-READY = Standing(Tally(85, 0), customers=10, days=7, clean_tail=85)
+READY = Standing(Tally(85, 0), customers=10, days=7, approvals_since_rejection=85)
 
 
 def test_the_classes_of_the_method():
@@ -33,7 +33,10 @@ def test_nothing_lacks_where_everything_is_met():
         ({"tally": Tally(85, 0, 1)}, "score 94.2 of 95: 15 more with a yes"),
         ({"customers": 9}, "9 of 10 customers"),
         ({"days": 6.99}, "6 of 7 days"),
-        ({"tally": Tally(300, 1), "clean_tail": 6}, "a no among the last 10: 4 more with a yes"),
+        (
+            {"tally": Tally(300, 1), "approvals_since_rejection": 6},
+            "a no among the last 10: 4 more with a yes",
+        ),
         ({"always_human": "under dispute"}, "always asks: under dispute"),
     ],
 )
@@ -42,7 +45,7 @@ def test_each_requirement_alone_holds_it_back_and_is_named(change, words):
 
 
 def test_everything_lacking_is_named_at_once():
-    nothing = Standing(Tally(0, 0), customers=0, days=0, clean_tail=0)
+    nothing = Standing(Tally(0, 0), customers=0, days=0, approvals_since_rejection=0)
     assert why_not(nothing, STANDARDS[Risk.R3]) == [
         "score 0.0 of 98: 222 more with a yes",
         "0 of 10 customers",

@@ -74,7 +74,7 @@ def test_the_table_of_classes_has_the_real_figures(risk: Risk):
     standard = STANDARDS[risk]
 
     assert row[2] == f"{standard.target:g}"
-    assert row[3] == " / ".join(str(clean_needed(0, 0, epoch, standard.limit)) for epoch in (0, 1))
+    assert row[3] == " / ".join(str(clean_needed(0, 0, generation, standard.limit)) for generation in (0, 1))
     assert row[4] == f"{standard.audit_floor:.0%}".replace("%", " %")
 
 

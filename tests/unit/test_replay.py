@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bot.config.policy import Policy
 from bot.graduation.backtest import report
-from bot.graduation.case_kind import shape_of
+from bot.graduation.case_kind import case_kind_of
 from bot.graduation.history import events, points
 from bot.graduation.novelty import RECENT, Seen
 from bot.graduation.replay import Replayed, replay
@@ -18,16 +18,16 @@ from bot.graduation.replayed_kind import PastKind
 from bot.graduation.spot_checks import drawn
 from polar.events import Event
 from store.models import (
+    CaseKindState,
     Decision,
     Mode,
     NewProposal,
     OutcomeKind,
     PlannedCall,
     ProposalState,
-    ShapeState,
     Verdict,
 )
-from store.models.graduation import Change, Course, NewShape, Outcome, Past, PastCase
+from store.models.graduation import Change, Course, NewCaseKind, Outcome, Past, PastCase
 
 START = datetime(2026, 5, 1, 9, tzinfo=UTC)
 SECRET = b"\x17" * 32
@@ -39,9 +39,11 @@ EVENT = Event(
 SOON = timedelta(minutes=5)
 
 
-def shape(operation: str = "orders:generate_invoice", version: str = "v1") -> NewShape:
+def case_kind(operation: str = "orders:generate_invoice", version: str = "v1") -> NewCaseKind:
     proposal = proposed(0, START, 0, 900, operation)
-    return shape_of(replace(proposal, rule_version=version), EVENT, Past(orders=2), environment="production")
+    return case_kind_of(
+        replace(proposal, rule_version=version), EVENT, Past(orders=2), environment="production"
+    )
 
 
 def proposed(number: int, at: datetime, customer: int, amount: int, operation: str) -> NewProposal:
@@ -76,7 +78,7 @@ def case(
     later: tuple[tuple[timedelta, OutcomeKind], ...] = (),
     operation: str = "orders:generate_invoice",
 ) -> PastCase:
-    asked = replace(proposed(number, at, customer, amount, operation), shape=shape(operation).hash)
+    asked = replace(proposed(number, at, customer, amount, operation), case_kind=case_kind(operation).hash)
     states = {
         Verdict.APPROVE: ProposalState.SUCCEEDED,
         Verdict.DECLINE: ProposalState.DECLINED,
@@ -84,11 +86,11 @@ def case(
     }
     said = () if verdict is None else (Decision(asked.id, "U1", verdict, "button", at + SOON),)
     came = tuple(Outcome(asked.id, kind, "event", at + SOON + after) for after, kind in later)
-    return PastCase(asked, states[verdict], said, outcomes=came, card_at=at)
+    return PastCase(asked, states[verdict], said, outcomes=came, first_shown_at=at)
 
 
 def walk(cases: Sequence[PastCase], policy: Policy | None = None, **more: object) -> Replayed:
-    known = {one.hash: one for one in (shape(), shape("refunds:create"))}
+    known = {one.hash: one for one in (case_kind(), case_kind("refunds:create"))}
     return replay(cases, known, policy or Policy(), secret=SECRET, **more)  # type: ignore[arg-type]
 
 
@@ -167,7 +169,7 @@ def test_a_kind_graduates_when_its_bar_is_met_and_runs_from_then_on() -> None:
     found = walk([*cases, *more])
     assert {run.mode for run in found.runs[:45]} == {Mode.ASKED}
     (kind,) = [one for one in found.kinds.values() if one.history]
-    assert [(state, why) for _, state, why in kind.history] == [(ShapeState.GRADUATED, "met its bar")]
+    assert [(state, why) for _, state, why in kind.history] == [(CaseKindState.GRADUATED, "met its bar")]
     assert Mode.AUTO in {run.mode for run in found.runs[45:]}
 
 
@@ -199,7 +201,7 @@ def test_a_decline_of_what_would_have_run_is_counted_with_its_money_and_takes_no
     assert {run.mode for run in found.runs[audited + 1 :]} <= {Mode.ASKED}
 
 
-def test_what_is_undone_takes_the_trust_back_and_a_second_epoch_begins() -> None:
+def test_what_is_undone_takes_the_trust_back_and_a_second_generation_begins() -> None:
     cases, now = earned()
     more = [
         case(
@@ -213,9 +215,9 @@ def test_what_is_undone_takes_the_trust_back_and_a_second_epoch_begins() -> None
     policy = Policy.model_validate({"graduation": {"ask_first_of_week": False}})
     found = walk([*cases, *more], policy)
     (kind,) = [one for one in found.kinds.values() if one.history]
-    assert kind.epoch == 1
+    assert kind.generation == 1
     assert report(found).total.came["taken back"] <= 1
-    assert [state for _, state, _ in kind.history] == [ShapeState.GRADUATED, ShapeState.ASKING]
+    assert [state for _, state, _ in kind.history] == [CaseKindState.GRADUATED, CaseKindState.ASKING]
 
 
 def test_a_stricter_policy_runs_less_and_a_forbidding_one_nothing() -> None:
@@ -239,11 +241,11 @@ def test_only_what_came_since_is_counted_and_what_came_before_teaches() -> None:
 def test_on_from_the_start_it_runs_without_having_earned_it() -> None:
     cases = [case(n, START + timedelta(hours=4 * n), customer=1) for n in range(20)]
     assert report(walk(cases)).total.ran == 0
-    assert report(walk(cases, on=(shape().hash,))).total.ran > 0
+    assert report(walk(cases, on=(case_kind().hash,))).total.ran > 0
 
 
 def test_a_case_of_no_kind_asks_and_says_why() -> None:
-    asked = replace(proposed(1, START, 0, 900, "refunds:create"), shape=None, always_asks="irreversible")
+    asked = replace(proposed(1, START, 0, 900, "refunds:create"), case_kind=None, always_asks="irreversible")
     (run,) = walk([PastCase(asked, ProposalState.SUCCEEDED)]).runs
     assert (run.mode, run.why) == (Mode.ASKED, "always asks: irreversible")
 
@@ -273,27 +275,41 @@ def test_all_at_once_is_seen_what_is_seen_one_by_one(cases) -> None:
     forgotten=st.sets(st.integers(0, 329)),
 )
 def test_a_kind_learns_from_its_newest_three_hundred(amounts, forgotten) -> None:
-    kind = PastKind.of(shape("refunds:create"), Policy().graduation)
+    kind = PastKind.of(case_kind("refunds:create"), Policy().graduation)
     for index, amount in enumerate(amounts):
         kind.learn(index, (PlannedCall("refunds:create", body={"amount": amount, "reason": "other"}),))
         if index in forgotten and index % 7 == 0:
             kind.forget(index)
         if index % 40 == 0:
-            kind.as_shape(START)
+            kind.as_case_kind(START)
     kept = [amount for index, amount in enumerate(amounts) if index not in forgotten or index % 7]
     expected = Seen.of(
         [{"refunds:create.amount": one, "refunds:create.reason": "other"} for one in kept[-300:]]
     )
-    assert kind.as_shape(START).seen == expected.to_json()
+    assert kind.as_case_kind(START).seen == expected.to_json()
     assert len(expected.numbers["refunds:create.amount"].recent) == RECENT
 
 
-def test_the_course_falls_to_nothing_where_an_epoch_ends() -> None:
+def test_the_course_falls_to_nothing_where_an_generation_ends() -> None:
     at = [START + timedelta(days=n) for n in range(60)]
     change = Change(
-        at[50], ShapeState.GRADUATED, ShapeState.ASKING, "declined", decree=False, epoch=1, fell=True
+        at[50],
+        CaseKindState.GRADUATED,
+        CaseKindState.ASKING,
+        "declined",
+        manual_override=False,
+        generation=1,
+        fell=True,
     )
-    on = Change(at[45], ShapeState.ASKING, ShapeState.GRADUATED, "on", decree=False, epoch=0, fell=False)
+    on = Change(
+        at[45],
+        CaseKindState.ASKING,
+        CaseKindState.GRADUATED,
+        "on",
+        manual_override=False,
+        generation=0,
+        fell=False,
+    )
     way = Course([(one, 0, False) for one in at[:50]] + [(at[55], 1, False)], {}, [on, change], [at[47]])
     found = points(way)
     assert found[49][1] == pytest.approx(91.8, abs=0.05)

@@ -63,7 +63,7 @@ def test_a_value_a_customer_sent_is_never_evaluated(value):
     assert f"${{{value!r}}} ${{data.id}}" == template("${data.name}").value(scope)
 
 
-def test_a_tree_renders_every_string_in_its_shape():
+def test_a_tree_renders_every_string_in_its_case_kind():
     body = tree({"status": "disabled", "ids": ["${data.id}"], "n": 3})
 
     assert {"status": "disabled", "ids": ["o1"], "n": 3} == body.value(SCOPE)

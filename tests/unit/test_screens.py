@@ -110,7 +110,7 @@ def test_the_home_tab_is_what_slack_takes_and_harmless(home: Home) -> None:
             for e in b["elements"]
             if "value" in e
         ]
-        assert f"{home.next_up.id}:{home.next_up.edition}" in values
+        assert f"{home.next_up.id}:{home.next_up.revision}" in values
 
 
 @_SMALL

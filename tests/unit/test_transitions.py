@@ -70,7 +70,7 @@ def _standing_in(connection: Connection, state: ProposalState) -> str:
 def _state(connection: Connection, proposal_id: str) -> tuple[ProposalState, int]:
     found = get_proposal(connection, proposal_id)
     assert found is not None
-    return found.state, found.version
+    return found.state, found.row_version
 
 
 @pytest.mark.parametrize(("from_", "to"), list(product(ProposalState, repeat=2)))
@@ -84,7 +84,7 @@ def test_a_move_is_made_and_noted_exactly_when_the_table_allows_it(
         )
         assert _state(connection, proposal_id) == (to, 2)
         last = trail(connection, proposal_id)[-1]
-        assert (last.version, last.from_, last.to, last.actor, last.reason) == (2, from_, to, "U1", "why")
+        assert (last.row_version, last.from_, last.to, last.actor, last.reason) == (2, from_, to, "U1", "why")
     else:
         with pytest.raises(ValueError, match=f"from {from_} to {to}"):
             advance(connection, proposal_id, from_, to, actor="U1", at=NOW)

@@ -12,8 +12,8 @@ from bot.graduation.replayed_kind import PastKind
 from bot.graduation.score import clean_needed, reached
 from bot.ui.score_line import score_line
 from polar.events import Event
-from store.models import Mode, NewProposal, PlannedCall, ShapeState
-from store.models.graduation import GateInputs, Judged, NewShape, Past, Shape
+from store.models import CaseKindState, Mode, NewProposal, PlannedCall
+from store.models.graduation import CaseKind, GateInputs, Judged, NewCaseKind, Past
 from tests.card_states import asked
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -43,23 +43,29 @@ CASE = NewProposal(
 POLICY = Policy(graduation=Trust(ask_first_of_week=False))
 
 
-def _kind() -> NewShape:
-    found = Gate(POLICY, EVENT, "production").shape(CASE, Past(orders=2))
+def _kind() -> NewCaseKind:
+    found = Gate(POLICY, EVENT, "production").case_kind(CASE, Past(orders=2))
     assert found is not None
     return found
 
 
-def _shape() -> Shape:
+def _case_kind() -> CaseKind:
     kind = PastKind.of(_kind(), POLICY.graduation)
     for number in range(60):
         kind.learn(number, CASE.calls)
-    found = replace(kind.as_shape(NOW), state=ShapeState.GRADUATED, n=60, customers=20, clean_tail=60)
+    found = replace(
+        kind.as_case_kind(NOW),
+        state=CaseKindState.GRADUATED,
+        n=60,
+        customers=20,
+        approvals_since_rejection=60,
+    )
     return replace(found, first_at=NOW - timedelta(days=30))
 
 
 def _judged(case: NewProposal = CASE, policy: Policy = POLICY) -> Judged:
     hours = {f"{NOW - timedelta(hours=back):%Y-%m-%dT%H}": 9 for back in range(1, 169)}
-    given = GateInputs(_shape(), NOW, secret=b"1", human_at=NOW, hours=hours, first_this_week=False)
+    given = GateInputs(_case_kind(), NOW, secret=b"1", human_at=NOW, hours=hours, first_this_week=False)
     return judge(case, given, policy)
 
 
@@ -96,7 +102,7 @@ def test_a_currency_named_twice_is_refused() -> None:
 
 def test_a_card_names_what_is_lacking_beside_the_score() -> None:
     card = asked(risk="R1")
-    short = replace(_shape(), state=ShapeState.ASKING, customers=3, first_at=NOW - timedelta(days=2))
+    short = replace(_case_kind(), state=CaseKindState.ASKING, customers=3, first_at=NOW - timedelta(days=2))
     said = score_line(card, short, POLICY.graduation, NOW)
     assert said is not None
     assert said.endswith("90 reached · not yet: 3 of 10 customers; 2 of 7 days")
@@ -110,7 +116,7 @@ def test_in_a_replay_too_ten_after_the_last_no_are_enough_though_none_is_a_week_
     kind.count_no(0, NOW, "c1")
     for minute in range(1, 11):
         kind.said_yes(0, NOW + timedelta(minutes=minute))
-    kept = kind.as_shape(NOW)
-    assert (kept.n, kept.k, kept.clean_tail) == (1, 1, 10)
+    kept = kind.as_case_kind(NOW)
+    assert (kept.n, kept.k, kept.approvals_since_rejection) == (1, 1, 10)
     kind.count_no(0, NOW + timedelta(minutes=4), "c1")  # a yes of them was undone
-    assert kind.as_shape(NOW).clean_tail == 6
+    assert kind.as_case_kind(NOW).approvals_since_rejection == 6

@@ -18,7 +18,7 @@ from bot.ui.graduation_page import (
     left_today,
     trust_message,
 )
-from store.models import ShapeState
+from store.models import CaseKindState
 
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
 HOSTILE = st.one_of(
@@ -31,8 +31,8 @@ LINES = st.builds(
     words=HOSTILE,
     risk=st.sampled_from(["R0", "R1", "R2", "R3", "R4"]),
     score=HOSTILE,
-    state=st.sampled_from(ShapeState),
-    decree=st.booleans(),
+    state=st.sampled_from(CaseKindState),
+    manual_override=st.booleans(),
     audits=st.tuples(st.integers(0, 99), st.integers(0, 99)),
     bound=st.one_of(st.none(), st.floats(0, 1)),
     left=HOSTILE,

@@ -9,7 +9,7 @@ from bot.demo.polar.shop import Row
 from bot.demo.polar.webhooks import WebhookEvent
 from bot.demo.slack import Message
 
-CAP = 3  # of the shop's rules: `shape_count`
+CAP = 3  # of the shop's rules: `case_kind_count`
 _OPEN = "Generate the invoice"
 
 

@@ -1,4 +1,4 @@
-"""Queries on rules: their versions as they were, and the firings that wait."""
+"""Queries on rules: their versions as they were, and the rule_matches that wait."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from sqlalchemy import Connection, Row, or_, select, tuple_, update
 from store.engine.dialects import insert_new
 from store.events.events import ask_successor_again, finish_event, note_sighting, postpone_event
 from store.graduation.gate import put
-from store.models import EventState, Firing, FiringState, NewProposal, Sighting, Spoken
+from store.models import EventState, NewProposal, RuleMatch, RuleMatchState, Sighting, Spoken
 from store.models.graduation import Judge
 from store.proposals.proposals import add_proposal, insert_proposal
-from store.schema import firings, rule_versions
+from store.schema import rule_matches, rule_versions
 
 
 def keep_rules(
@@ -37,24 +37,29 @@ def rule_source(connection: Connection, version: str) -> dict[str, Any] | None:
     return found
 
 
-def claim_firings(
+def claim_rule_matches(
     connection: Connection, *, token: str, now: datetime, until: datetime, limit: int
-) -> list[Firing]:
-    """Take up to `limit` firings whose wait is over."""
+) -> list[RuleMatch]:
+    """Take up to `limit` rule_matches whose wait is over."""
     free = [
-        firings.c.state == FiringState.WAITING,
-        firings.c.due_at <= now,
-        or_(firings.c.claimed_until.is_(None), firings.c.claimed_until < now),
+        rule_matches.c.state == RuleMatchState.WAITING,
+        rule_matches.c.due_at <= now,
+        or_(rule_matches.c.lease_expires_at.is_(None), rule_matches.c.lease_expires_at < now),
     ]
-    key = tuple_(firings.c.fact_key, firings.c.rule)
-    due = select(firings.c.fact_key, firings.c.rule).where(*free).order_by(firings.c.due_at).limit(limit)
-    rows = connection.execute(
-        update(firings)
-        .where(key.in_(due), *free)
-        .values(claim=token, claimed_until=until, attempts=firings.c.attempts + 1)
-        .returning(firings)
+    key = tuple_(rule_matches.c.fact_key, rule_matches.c.rule)
+    due = (
+        select(rule_matches.c.fact_key, rule_matches.c.rule)
+        .where(*free)
+        .order_by(rule_matches.c.due_at)
+        .limit(limit)
     )
-    return [_firing(row) for row in rows]
+    rows = connection.execute(
+        update(rule_matches)
+        .where(key.in_(due), *free)
+        .values(lease_token=token, lease_expires_at=until, attempts=rule_matches.c.attempts + 1)
+        .returning(rule_matches)
+    )
+    return [_rule_match(row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,46 +105,50 @@ def conclude_for_now(
 
 def _keep(connection: Connection, spoken: Sequence[Spoken], judge: Judge | None) -> None:
     for one in spoken:
-        add_proposal(connection, one.firing, one.proposal, _way_in(judge))
+        add_proposal(connection, one.rule_match, one.proposal, _way_in(judge))
 
 
 def _way_in(judge: Judge | None) -> Callable[[Connection, NewProposal], None]:
     return insert_proposal if judge is None else partial(put, judge=judge)
 
 
-def conclude_firing(
+def conclude_rule_match(
     connection: Connection,
-    firing: Firing,
+    rule_match: RuleMatch,
     *,
     token: str,
-    state: FiringState,
+    state: RuleMatchState,
     note: str | None,
     due_at: datetime | None,
     proposal: NewProposal | None,
     judge: Judge | None = None,
 ) -> bool:
-    """Close a claimed firing, with its proposal if any, or (WAITING) let it be tried again at `due_at`.
+    """Close a claimed rule_match, with its proposal if any, or (WAITING) let it be tried again at `due_at`.
 
     False: the claim ran out, and nothing is written.
     """
     result = connection.execute(
-        update(firings)
-        .where(firings.c.fact_key == firing.fact_key, firings.c.rule == firing.rule, firings.c.claim == token)
-        .values(state=state, note=note, due_at=due_at, claim=None, claimed_until=None)
+        update(rule_matches)
+        .where(
+            rule_matches.c.fact_key == rule_match.fact_key,
+            rule_matches.c.rule == rule_match.rule,
+            rule_matches.c.lease_token == token,
+        )
+        .values(state=state, note=note, due_at=due_at, lease_token=None, lease_expires_at=None)
     )
     if result.rowcount == 1 and proposal is not None:
         _way_in(judge)(connection, proposal)
     return result.rowcount == 1
 
 
-def _firing(row: Row[Any]) -> Firing:
-    return Firing(
+def _rule_match(row: Row[Any]) -> RuleMatch:
+    return RuleMatch(
         fact_key=row.fact_key,
         rule=row.rule,
         rule_version=row.rule_version,
         event_id=row.event_id,
-        state=FiringState(row.state),
+        state=RuleMatchState(row.state),
         due_at=row.due_at,
         note=row.note,
-        fired_at=row.fired_at,
+        matched_at=row.matched_at,
     )

@@ -5,9 +5,9 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from store.audit_log.log import append, fingerprint
-from store.models import NewProposal, Proposal, ProposalState, RemarkKind
-from store.proposals.actions import keep_edition, replace_calls
-from store.proposals.comments import add_remark
+from store.models import CommentKind, NewProposal, Proposal, ProposalState
+from store.proposals.actions import keep_revision, replace_calls
+from store.proposals.comments import add_comment
 from store.proposals.execution import WORKER
 from store.proposals.proposals import advance, get_proposal, lock_proposal, touch
 from store.proposals.undo import settle_undo
@@ -15,24 +15,24 @@ from store.proposals.undo import settle_undo
 
 def restate(
     connection: Connection,
-    edition: int,
+    revision: int,
     new: NewProposal,
     *,
     changes: tuple[tuple[str, str, str], ...],
     at: datetime,
 ) -> tuple[bool, Proposal | None]:
-    """Have a pending proposal ask what `new` (of the same id) asks: a new edition, to be decided anew.
+    """Have a pending proposal ask what `new` (of the same id) asks: a new revision, to be decided anew.
 
-    `changes` are (label, before, now) for its card. False when it is no longer pending or of that edition:
+    `changes` are (label, before, now) for its card. False when it is no longer pending or of that revision:
     nothing is written. Returns the proposal as it now is.
     """
     found = lock_proposal(connection, new.id)
-    if found is None or not _asks(found, edition):
+    if found is None or not _asks(found, revision):
         return False, found
-    keep_edition(connection, found, ended_by=WORKER, at=at)
+    keep_revision(connection, found, superseded_by=WORKER, at=at)
     replace_calls(connection, new.id, new.calls)
     said = [list(change) for change in changes]
-    body = {"edition": edition + 1, "title": new.title, "digest": new.digest, "changes": said}
+    body = {"revision": revision + 1, "title": new.title, "content_hash": new.content_hash, "changes": said}
     body |= {"calls": [fingerprint(c.operation, c.path, c.query, c.body) for c in new.calls]}
     body |= {"risk": new.risk, "amount": new.amount, "currency": new.currency}
     append(connection, "restated", new.id, body, at)
@@ -49,32 +49,33 @@ def restate(
         currency=new.currency,
         deadline=new.deadline,
         expires_at=new.expires_at,
-        digest=new.digest,
+        content_hash=new.content_hash,
         changes=said,
-        edition=edition + 1,
-        card_at=None,
-        deciding_by=None,
+        revision=revision + 1,
+        first_shown_at=None,
+        approval_checking_by=None,
     )
     return True, get_proposal(connection, new.id)
 
 
 def withdraw(
-    connection: Connection, proposal_id: str, edition: int, *, reason: str, detail: str | None, at: datetime
+    connection: Connection, proposal_id: str, revision: int, *, reason: str, detail: str | None, at: datetime
 ) -> tuple[bool, Proposal | None]:
-    """Close a pending proposal that no longer applies; False when it is no longer pending or of that edition.
+    """Close a pending proposal that no longer applies; False when it is no longer pending or of that
+    revision.
 
     `detail` is kept beside it, for whoever wants to know more than `reason` says.
     """
     found = lock_proposal(connection, proposal_id)
-    if found is None or not _asks(found, edition):
+    if found is None or not _asks(found, revision):
         return False, found
     states = (ProposalState.PENDING, ProposalState.WITHDRAWN)
-    advance(connection, proposal_id, *states, actor=WORKER, at=at, reason=reason, deciding_by=None)
+    advance(connection, proposal_id, *states, actor=WORKER, at=at, reason=reason, approval_checking_by=None)
     settle_undo(connection, proposal_id, at)
     if detail is not None:
-        add_remark(connection, proposal_id, RemarkKind.ACT, WORKER, detail, at=at)
+        add_comment(connection, proposal_id, CommentKind.ACT, WORKER, detail, at=at)
     return True, get_proposal(connection, proposal_id)
 
 
-def _asks(found: Proposal, edition: int) -> bool:
-    return found.state == ProposalState.PENDING and found.edition == edition
+def _asks(found: Proposal, revision: int) -> bool:
+    return found.state == ProposalState.PENDING and found.revision == revision

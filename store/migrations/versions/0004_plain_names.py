@@ -1,0 +1,104 @@
+"""Tables, columns and indexes take the field's standard names; reasons become codes with arguments."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+
+# Renamed first: what follows uses the new names.
+TABLES = {
+    "editions": "revisions",
+    "firings": "rule_matches",
+    "remarks": "comments",
+    "taps": "pending_approvals",
+    "shapes": "case_kinds",
+    "ledger": "audit_log",
+}
+COLUMNS = {
+    "events": {"claim": "lease_token", "claimed_until": "lease_expires_at"},
+    "rule_matches": {
+        "claim": "lease_token",
+        "claimed_until": "lease_expires_at",
+        "fired_at": "matched_at",
+    },
+    "proposals": {
+        "version": "row_version",
+        "drawn": "rendered_version",
+        "looks": "verify_attempts",
+        "claim": "lease_token",
+        "claimed_until": "lease_expires_at",
+        "card_claim": "card_lease_token",
+        "card_claimed_until": "card_lease_expires_at",
+        "edition": "revision",
+        "digest": "content_hash",
+        "deciding_by": "approval_checking_by",
+        "held_until": "cancellable_until",
+        "on_hold_by": "held_by",
+        "undoes": "undo_of_id",
+        "undone_by": "undo_id",
+        "card_at": "first_shown_at",
+        "shape": "case_kind",
+    },
+    "decisions": {
+        "edition": "revision",
+        "tap": "interaction_id",
+        "seen_at": "shown_at",
+        "pressed_at": "clicked_at",
+    },
+    "transitions": {"version": "row_version"},
+    "pending_approvals": {
+        "edition": "revision",
+        "tap": "interaction_id",
+        "claim": "lease_token",
+        "claimed_until": "lease_expires_at",
+    },
+    "revisions": {"edition": "revision", "ended_by": "superseded_by", "ended_at": "superseded_at"},
+    "bundles": {
+        "version": "row_version",
+        "card_at": "first_shown_at",
+        "drawn": "rendered_version",
+        "card_claim": "card_lease_token",
+        "card_claimed_until": "card_lease_expires_at",
+    },
+    "notices": {"claim": "lease_token", "claimed_until": "lease_expires_at"},
+    "case_kinds": {
+        "decree": "manual_override",
+        "epoch": "generation",
+        "epoch_at": "generation_at",
+        "clean_tail": "approvals_since_rejection",
+    },
+    "labels": {"shape": "case_kind", "epoch": "generation"},
+}
+# old name: (new name, table, columns, condition)
+INDEXES: dict[str, tuple[str, str, list[str], str | None]] = {
+    "ix_firings_rule": ("ix_rule_matches_rule", "rule_matches", ["rule", "state", "matched_at"], None),
+    "ix_firings_waiting": ("ix_rule_matches_waiting", "rule_matches", ["due_at"], "state = 'waiting'"),
+    "ix_remarks_proposal_id": ("ix_comments_proposal_id", "comments", ["proposal_id", "at"], None),
+    "ix_taps_open": ("ix_pending_approvals_open", "pending_approvals", ["at"], "closed_at IS NULL"),
+    "ix_taps_proposal_id": (
+        "ix_pending_approvals_proposal_id",
+        "pending_approvals",
+        ["proposal_id"],
+        None,
+    ),
+    "ix_decisions_tap": ("ix_decisions_interaction_id", "decisions", ["interaction_id"], None),
+    "ix_proposals_shape": ("ix_proposals_case_kind", "proposals", ["case_kind", "decided_at"], None),
+    "ix_proposals_undoes": ("ix_proposals_undo_of_id", "proposals", ["undo_of_id"], None),
+    "ix_shapes_family": ("ix_case_kinds_family", "case_kinds", ["family"], None),
+    "ix_shapes_state": ("ix_case_kinds_state", "case_kinds", ["state", "used_at"], None),
+    "ix_labels_shape": ("ix_labels_case_kind", "labels", ["case_kind", "generation", "decided_at"], None),
+    "ix_ledger_subject": ("ix_audit_log_subject", "audit_log", ["subject", "seq"], None),
+}
+
+
+def upgrade() -> None:
+    for old, new in TABLES.items():
+        op.rename_table(old, new)
+    for table, columns in COLUMNS.items():
+        for old, new in columns.items():
+            op.execute(f"ALTER TABLE {table} RENAME COLUMN {old} TO {new}")
+    for old, (new, table, names, where) in INDEXES.items():
+        op.drop_index(old, table_name=table)
+        condition = None if where is None else sa.text(where)
+        op.create_index(new, table, names, sqlite_where=condition, postgresql_where=condition)
