@@ -18,7 +18,7 @@ from bot.forms.modal import FIND, OPERATION
 from polar.catalog import Call, operations
 from store.models import Proposal
 from store.proposals.proposals import get_proposal
-from tests.form_fixture import ANY_ID, answer
+from tests.fixtures.forms import ANY_ID, answer
 
 MAYA, JONAS, LENA, GUS, OMAR, DORA = (user.id for user in DEMO_CAST.users)
 SECRET = "polar_secret_that_nobody_may_see"

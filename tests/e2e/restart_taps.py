@@ -7,7 +7,7 @@ from bot.demo.slack.state import Message
 from tests.e2e.app_harness import JONAS, MAYA, World, words_of
 from tests.e2e.deciding import told
 from tests.e2e.restart_ways import value_of_option
-from tests.talk_fixture import choose, filled, in_thread, send, words_in
+from tests.fixtures.conversation import choose, filled, in_thread, send, words_in
 
 Tap = Callable[[World, Message], Awaitable[Any]]
 

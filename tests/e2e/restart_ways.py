@@ -7,7 +7,7 @@ from bot.demo.slack.people import App
 from bot.demo.slack.state import Message
 from tests.e2e.app_harness import MAYA, World
 from tests.e2e.deciding import forget_a_key, told, value_of
-from tests.talk_fixture import choose, filled, in_thread, send, words_in
+from tests.fixtures.conversation import choose, filled, in_thread, send, words_in
 
 BOT = f"<@{App().bot_user_id}>"
 INVOICE = "orders:generate_invoice"

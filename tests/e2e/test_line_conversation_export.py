@@ -13,7 +13,7 @@ from bot.cli import export
 from bot.demo.slack.people import App
 from store.proposals.actions import Act, snooze
 from tests.e2e.app_harness import JONAS, LENA, MAYA, World, eventually, world
-from tests.talk_fixture import choose, everything, id_of, in_thread, send
+from tests.fixtures.conversation import choose, everything, id_of, in_thread, send
 
 BOT = f"<@{App().bot_user_id}>"
 

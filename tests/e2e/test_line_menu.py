@@ -23,7 +23,7 @@ from tests.e2e.app_harness import (
     words_of,
     world,
 )
-from tests.talk_fixture import choose, everything, filled, id_of, in_thread, send, value_of, words_in
+from tests.fixtures.conversation import choose, everything, filled, id_of, in_thread, send, value_of, words_in
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from tests.e2e.app_harness import (
 )
 from tests.e2e.deciding import decisions, only, posted, told, value_of
 from tests.e2e.test_bundles import bundled
-from tests.talk_fixture import choose, everything, filled, send, words_in
+from tests.fixtures.conversation import choose, everything, filled, send, words_in
 
 BOT = f"<@{App().bot_user_id}>"
 MANY = 50

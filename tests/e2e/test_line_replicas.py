@@ -17,7 +17,7 @@ from store.graduation.case_kinds import all_case_kinds
 from store.models import ProposalState, Verdict
 from store.proposals.decisions import all_decisions
 from tests.e2e.app_harness import CASES, JONAS, MAYA, World, eventually, proposals, world
-from tests.store_beside import emptied_postgres
+from tests.fixtures.store_beside import emptied_postgres
 
 MANY = 12
 _KINDS = ("order.paid", "benefit_grant.revoked", "order.refunded")

@@ -10,7 +10,7 @@ from bot.demo.slack.people import App
 from bot.demo.slack.state import Message
 from store.schema import bundles, proposals
 from tests.e2e.app_harness import GUS, JONAS, LENA, MAYA, OMAR, World, eventually, words_of, world
-from tests.talk_fixture import choose, everything, id_of, in_thread, send, value_of
+from tests.fixtures.conversation import choose, everything, id_of, in_thread, send, value_of
 
 BOT = f"<@{App().bot_user_id}>"
 

@@ -25,7 +25,7 @@ from store.models.graduation import CaseKind, Rehearsal
 from store.proposals.proposals import get_proposal, propose_by_hand
 from tests.e2e.app_harness import GUS, LENA, MAYA, World, words_of, world
 from tests.e2e.deciding import policy
-from tests.past_fixture import Past, past
+from tests.fixtures.past_cases import Past, past
 
 
 @asynccontextmanager

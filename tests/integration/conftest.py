@@ -21,7 +21,7 @@ from store.events.events import insert_events
 from store.events.rule_matches import keep_rules
 from store.models import NewEvent, NewProposal, PlannedCall, RuleMatch, RuleMatchState
 from store.proposals.proposals import add_proposal
-from tests.store_beside import beside, emptied_postgres
+from tests.fixtures.store_beside import beside, emptied_postgres
 
 NOW = datetime(2026, 10, 1, 12, tzinfo=UTC)
 _NUMBERS = count(1)

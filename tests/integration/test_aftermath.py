@@ -28,7 +28,7 @@ from store.proposals.comments import comments_of
 from store.proposals.decisions import take_back
 from store.proposals.proposals import get_proposal, insert_proposal, trail
 from store.schema import notices
-from tests.line_fixture import MAYA, Line, line
+from tests.fixtures.line import MAYA, Line, line
 
 ADA, STRANGER = Person("U0ADA", "T1"), Person("U0STRANGER", "T9")
 SUBSCRIPTION, KEY, REFUND = "subscriptions:update", "license_keys:update", "refunds:create"

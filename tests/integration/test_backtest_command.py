@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bot.__main__ import main
-from tests.past_fixture import MAYA, past
+from tests.fixtures.past_cases import MAYA, past
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ from store.events.rule_stats import rule_activity
 from store.graduation.pause import paused
 from store.models import NewEvent, RuleActivity, RuleMatch, RuleMatchState
 from store.proposals.proposals import add_proposal
-from tests.slack_fixture import MAYA, OMAR, no_wait, served, web_client
+from tests.fixtures.slack import MAYA, OMAR, no_wait, served, web_client
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 OWN = """

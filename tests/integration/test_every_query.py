@@ -41,7 +41,7 @@ from store.models.graduation import Outcome, Still
 from store.proposals.actions import Act
 from store.proposals.pending_approvals import PendingApproval
 from store.proposals.proposals import get_proposal
-from tests.whole_past import (
+from tests.fixtures.full_database import (
     HOUR,
     KIND,
     MESSAGE,

@@ -25,7 +25,7 @@ from store.proposals.decisions import decide
 from store.proposals.proposals import get_proposal
 from store.schema import marks
 from store.schema.graduation import audit_log, case_kinds, labels
-from tests.line_fixture import MAYA, Line, line
+from tests.fixtures.line import MAYA, Line, line
 
 CUSTOMERS = 10
 

@@ -61,7 +61,7 @@ from store.proposals.execution import (
 )
 from store.proposals.proposals import get_proposal
 from store.proposals.revisions import restate
-from tests.trusting import (
+from tests.fixtures.graduation import (
     AMOUNTS,
     CAPS,
     CASES,

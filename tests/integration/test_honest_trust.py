@@ -51,8 +51,8 @@ from store.proposals.proposals import get_proposal
 from store.proposals.revisions import restate
 from store.schema import proposals
 from store.schema.graduation import case_kinds, labels
-from tests.line_fixture import line
-from tests.past_fixture import MAYA, Past, past
+from tests.fixtures.line import line
+from tests.fixtures.past_cases import MAYA, Past, past
 
 SECOND = timedelta(seconds=1)
 

@@ -11,7 +11,7 @@ from bot.demo.polar.orders import tell_order
 from bot.pipeline import poll
 from store.events.events import count_events
 from store.events.polls import claim_poll, keep_polled_until, poll_again, polled_until
-from tests.line_fixture import Line, line
+from tests.fixtures.line import Line, line
 from tests.polar_fixture import Receiver
 
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)

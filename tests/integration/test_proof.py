@@ -24,8 +24,8 @@ from store.audit_log.log import head
 from store.audit_log.verify import Verified, verify
 from store.models import Decision, Mode, ProposalState, Verdict
 from store.proposals.decisions import decide
-from tests.line_fixture import MAYA, START, Line, line
-from tests.past_fixture import past
+from tests.fixtures.line import MAYA, START, Line, line
+from tests.fixtures.past_cases import past
 
 _REAL: dict[str, tuple[bytes, list[str]]] = {}
 

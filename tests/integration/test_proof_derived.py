@@ -23,7 +23,7 @@ from store.graduation.pause import pause
 from store.models import Mode, OutcomeKind, ProposalState
 from store.models.graduation import Outcome
 from store.proposals.execution import begin_call, claim_approved, finish_execution
-from tests.past_fixture import MAYA, Past, past
+from tests.fixtures.past_cases import MAYA, Past, past
 
 
 @pytest.fixture(scope="module")

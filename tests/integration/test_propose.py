@@ -10,7 +10,7 @@ import pytest
 from bot.cli import export
 from bot.forms.modal import ADD, BACK, FIND, OPERATION, PICK
 from store.proposals.proposals import all_proposals
-from tests.form_fixture import ANY_ID
+from tests.fixtures.forms import ANY_ID
 from tests.propose_fixture import GUS, JONAS, LENA, MAYA, OMAR, ROW, World, world
 
 KEY = "TEST-0123456789"

@@ -12,7 +12,7 @@ from bot.app import Running
 from bot.forms.search import proposable
 from polar.catalog import Call, operations
 from store.proposals.proposals import all_proposals
-from tests.form_fixture import faults
+from tests.fixtures.forms import faults
 from tests.propose_fixture import JONAS, MAYA, SECRET, World, world
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

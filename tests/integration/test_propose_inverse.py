@@ -14,7 +14,7 @@ from bot.forms.variants import ways
 from polar.catalog import Call, operations
 from store.models import NewProposal, PlannedCall
 from store.proposals.proposals import propose_by_hand
-from tests.form_fixture import ANY_ID, faults
+from tests.fixtures.forms import ANY_ID, faults
 from tests.propose_fixture import ANSWER, JONAS, MAYA, World, world
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -12,7 +12,7 @@ from bot.config.policy import Policy
 from bot.graduation.replay import replay
 from store.graduation.past_cases import draw_secret, kinds, past_cases
 from store.models import OutcomeKind, Verdict
-from tests.past_fixture import Past, past
+from tests.fixtures.past_cases import Past, past
 
 _STEPS = st.lists(
     st.tuples(

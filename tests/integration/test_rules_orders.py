@@ -10,7 +10,7 @@ from bot.demo.polar import stock
 from bot.demo.polar.grants import revoke_grant
 from bot.demo.polar.orders import tell_order
 from store.models import ProposalState
-from tests.line_fixture import Line, done, line
+from tests.fixtures.line import Line, done, line
 
 
 @pytest.fixture

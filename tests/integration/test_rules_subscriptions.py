@@ -11,7 +11,7 @@ from bot.demo.polar.faults import Fault
 from bot.demo.polar.grants import tell_state
 from bot.demo.polar.seats import revoke as revoke_seat
 from store.models import CallState, ProposalState
-from tests.line_fixture import MAYA, Line, done, everything_stored, line
+from tests.fixtures.line import MAYA, Line, done, everything_stored, line
 
 
 @pytest.fixture

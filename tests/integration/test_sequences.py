@@ -17,7 +17,7 @@ from bot.demo.polar.sales import _checkout_fields
 from bot.demo.polar.seats import revoke as revoke_seat
 from bot.demo.polar.shop import Row, Told
 from store.events.events import count_events
-from tests.line_fixture import Line, line
+from tests.fixtures.line import Line, line
 
 Play = Callable[[Line], None]
 

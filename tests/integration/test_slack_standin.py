@@ -8,7 +8,7 @@ import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.demo.slack import SlackStandIn
-from tests.slack_fixture import (
+from tests.fixtures.slack import (
     DORA,
     HOME,
     JONAS,

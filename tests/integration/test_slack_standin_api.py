@@ -10,7 +10,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.demo.slack import SlackStandIn
 from bot.demo.slack.methods import METHODS
-from tests.slack_fixture import (
+from tests.fixtures.slack import (
     DORA,
     GUS,
     JONAS,

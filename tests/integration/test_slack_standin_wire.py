@@ -9,7 +9,7 @@ from slack_bolt.adapter.socket_mode.websockets import AsyncSocketModeHandler
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.demo.slack import SlackStandIn
-from tests.slack_fixture import (
+from tests.fixtures.slack import (
     DORA,
     LENA,
     MAYA,

@@ -26,7 +26,7 @@ from store.models import (
 from store.proposals.decisions import decide
 from store.proposals.execution import release_claims
 from store.proposals.proposals import add_proposal, get_proposal
-from tests.store_beside import beside
+from tests.fixtures.store_beside import beside
 
 MINUTE = timedelta(minutes=1)
 ROOM = {"redraws": 9, "posts": 9}

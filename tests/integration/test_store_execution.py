@@ -29,7 +29,7 @@ from store.proposals.execution import (
 )
 from store.proposals.proposals import advance, get_proposal
 from store.proposals.unknown import claim_unknown
-from tests.store_beside import beside
+from tests.fixtures.store_beside import beside
 
 MINUTE = timedelta(minutes=1)
 Make = Callable[..., Any]

@@ -19,7 +19,7 @@ from store.proposals.decisions import decide
 from store.proposals.proposals import get_proposal, touch, trail
 from store.proposals.timers import call_people, expire
 from store.schema import notices
-from tests.line_fixture import MAYA, START, line
+from tests.fixtures.line import MAYA, START, line
 
 BERLIN = ZoneInfo("Europe/Berlin")
 

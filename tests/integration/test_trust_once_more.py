@@ -31,7 +31,7 @@ from store.proposals.execution import begin_call, claim_approved, end_call, fini
 from store.proposals.followups import retry
 from store.proposals.proposals import get_proposal
 from store.schema import proposals
-from tests.past_fixture import MAYA, Past, past
+from tests.fixtures.past_cases import MAYA, Past, past
 
 HOUR = timedelta(hours=1)
 

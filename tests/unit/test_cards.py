@@ -14,7 +14,7 @@ from bot.ui.card import CardView, Message, card, thread_line
 from bot.ui.text import escape
 from store.models import CallState, Mode, ProposalState, Transition
 from tests.card_states import STATES, asked, decided, message_of
-from tests.card_strategies import NOW, a_proposal, assert_harmless, elements
+from tests.fixtures.card_strategies import NOW, a_proposal, assert_harmless, elements
 
 VIEW = CardView(deciders="Ada may decide")
 PENDING = [name for name, (proposal, _) in STATES.items() if proposal.state == ProposalState.PENDING]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bot.demo.blockkit import lint_message
 from bot.ui.card import CardView, Message, card, thread_line, visible
 from store.models import Call, CallState, Proposal, ProposalState, Transition
-from tests.card_strategies import (
+from tests.fixtures.card_strategies import (
     NOW,
     a_proposal,
     assert_harmless,

@@ -14,7 +14,7 @@ from bot.ui.card import card, thread_line
 from bot.ui.details import details_view
 from polar.catalog import event_types
 from store.models import EventState, StoredEvent
-from tests.card_strategies import (
+from tests.fixtures.card_strategies import (
     NOW,
     TEXT,
     asked_about,

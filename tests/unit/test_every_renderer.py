@@ -46,7 +46,7 @@ from bot.ui import (
 from bot.ui.card import card, copy_of, thread_line
 from bot.ui.message import Message
 from store.models import CaseKindState, Numbers, ProposalState
-from tests.card_strategies import (
+from tests.fixtures.card_strategies import (
     ACTORS,
     LINK,
     NOW,

@@ -15,7 +15,7 @@ from bot.forms.values import check, compose, currencies
 from bot.forms.variants import ways
 from bot.forms.wording import facts, split, title
 from polar.catalog import Call, Operation, check_call, operations
-from tests.form_fixture import SCHEMAS, faults, state
+from tests.fixtures.forms import SCHEMAS, faults, state
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 CASES = [

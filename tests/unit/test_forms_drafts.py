@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from bot.forms.drafts import KEPT_FOR, MOST, Draft, Drafts, chosen_operation
 from bot.forms.pages import MOST_ON_A_PAGE, Adder, More, pages
 from polar.catalog import operations
-from tests.form_fixture import ANY_ID, OPTION
+from tests.fixtures.forms import ANY_ID, OPTION
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 

@@ -10,7 +10,7 @@ from bot.forms.prefill import ids_in, prefill
 from bot.forms.values import compose, currencies
 from polar.catalog import Call, Operation, operations
 from polar.redaction import HOST_ONLY, SECRET
-from tests.form_fixture import ANY_ID
+from tests.fixtures.forms import ANY_ID
 from tests.unit.test_forms_all import CASES, NOW, composed
 
 

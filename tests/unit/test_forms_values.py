@@ -12,7 +12,7 @@ from bot.forms.values import NotUsable, check, compose, minor_units, plainly, sc
 from bot.forms.wording import facts, split, title
 from polar.catalog import operations
 from polar.text.money import ZERO_DECIMAL
-from tests.form_fixture import ANY_ID, OPTION
+from tests.fixtures.forms import ANY_ID, OPTION
 
 CURRENCIES = st.sampled_from(["eur", "usd", "jpy", "krw", "isk", "huf", "vnd"])
 

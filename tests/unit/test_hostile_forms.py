@@ -13,8 +13,8 @@ from bot.forms.drafts import Draft
 from bot.forms.prefill import prefill
 from bot.forms.values import currencies
 from polar.catalog import Call, Operation, operations
-from tests.card_strategies import NOW, PEOPLE, TEXT, assert_harmless
-from tests.form_fixture import ANY_ID
+from tests.fixtures.card_strategies import NOW, PEOPLE, TEXT, assert_harmless
+from tests.fixtures.forms import ANY_ID
 from tests.unit.test_forms_all import CASES, composed
 
 _SLOW_TO_DRAW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]

@@ -26,7 +26,16 @@ from bot.ui.lists import (
 from bot.ui.status_page import Health, Pause, Webhook, ago, paused_message, resumed_message, status_message
 from store.models import ProposalState, Transition
 from store.proposals.usd import worth
-from tests.card_strategies import NOW, PEOPLE, TEXT, a_proposal, assert_harmless, payload, proposals, views
+from tests.fixtures.card_strategies import (
+    NOW,
+    PEOPLE,
+    TEXT,
+    a_proposal,
+    assert_harmless,
+    payload,
+    proposals,
+    views,
+)
 
 _SMALL = settings(deadline=None, max_examples=40)
 _LINK = "https://example.slack.com/archives/C1/p1"
