@@ -12,7 +12,7 @@ from bot.demo.desk import Desk
 from tests.e2e.app_harness import without_proxies
 from tests.e2e.conftest import FLAGS, chromium
 from tests.fixtures.card_pictures import PICTURES, _save, beside
-from tests.page_fixture import PHONE
+from tests.fixtures.page import PHONE
 
 _MIDDLE = 9  # a day on which something waits in the channel
 _LATEST = 27  # the day on which the Home tab is pictured as it is

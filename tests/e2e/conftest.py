@@ -11,7 +11,7 @@ import pytest
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 from tests.e2e.lives import Killable
-from tests.page_fixture import DESKTOP, PHONE, OpenPage, PageServer
+from tests.fixtures.page import DESKTOP, PHONE, OpenPage, PageServer
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = "/usr/bin/chromium"

@@ -5,11 +5,11 @@ from playwright.async_api import expect
 
 from bot.ui.card import CardView, card
 from store.models import ProposalState
-from tests.card_states import STATES
 from tests.fixtures.card_pictures import posted
+from tests.fixtures.card_states import STATES
 from tests.fixtures.card_strategies import a_proposal
-from tests.page_cards import HOSTILE, at, message
-from tests.page_fixture import PHONE, SIZES, OpenPage, PageServer
+from tests.fixtures.page import PHONE, SIZES, OpenPage, PageServer
+from tests.fixtures.page_cards import HOSTILE, at, message
 
 # What sticks out of its place, is cut, or lies on the block before it; in words, for each card by number.
 FAULTS = """() => {

@@ -6,7 +6,8 @@ import re
 import pytest
 from playwright.async_api import expect
 
-from tests.page_cards import (
+from tests.fixtures.page import PHONE, SIZES, OpenPage, PageServer
+from tests.fixtures.page_cards import (
     EVERY_FIELD,
     HOSTILE,
     actions,
@@ -20,7 +21,6 @@ from tests.page_cards import (
     plain,
     section,
 )
-from tests.page_fixture import PHONE, SIZES, OpenPage, PageServer
 
 
 @pytest.mark.browser

@@ -7,8 +7,19 @@ from typing import Any
 import pytest
 from playwright.async_api import expect
 
-from tests.page_cards import actions, at, button, card, message, mrkdwn, options, plain, said, section
-from tests.page_fixture import PHONE, SIZES, OpenPage, PageServer
+from tests.fixtures.page import PHONE, SIZES, OpenPage, PageServer
+from tests.fixtures.page_cards import (
+    actions,
+    at,
+    button,
+    card,
+    message,
+    mrkdwn,
+    options,
+    plain,
+    said,
+    section,
+)
 
 
 @pytest.mark.browser

@@ -6,8 +6,8 @@ import re
 import pytest
 from playwright.async_api import expect
 
-from tests.page_cards import HOSTILE, actions, at, button, message, plain, rich, section
-from tests.page_fixture import PAGE, SIZES, OpenPage, PageServer
+from tests.fixtures.page import PAGE, SIZES, OpenPage, PageServer
+from tests.fixtures.page_cards import HOSTILE, actions, at, button, message, plain, rich, section
 
 
 def test_page_knows_no_way_to_turn_text_into_markup() -> None:

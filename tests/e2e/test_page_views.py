@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from playwright.async_api import expect
 
-from tests.page_cards import EVERY_FIELD, actions, button, field, modal, options, plain, section
-from tests.page_fixture import SIZES, OpenPage, PageServer
+from tests.fixtures.page import SIZES, OpenPage, PageServer
+from tests.fixtures.page_cards import EVERY_FIELD, actions, button, field, modal, options, plain, section
 
 
 @pytest.mark.browser

@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 
 from bot.demo.polar import recorded
 from bot.demo.story import EVENTS, HOSTILE, Story
-from tests.polar_fixture import Polar, Receiver, running
+from tests.fixtures.polar import Polar, Receiver, running
 
 PAYLOADS = Path(__file__).parent.parent / "payloads"
 

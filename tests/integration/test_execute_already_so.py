@@ -22,7 +22,7 @@ from store.models import Call, CallState, Decision, NewProposal, PlannedCall, Pr
 from store.proposals.decisions import decide
 from store.proposals.execution import SentCall, calls_sent_since
 from store.proposals.proposals import get_proposal, insert_proposal
-from tests.polar_fixture import Polar, running
+from tests.fixtures.polar import Polar, running
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 

@@ -12,7 +12,7 @@ import pytest
 from polar.catalog import Call, operations
 from polar.client import PolarClient
 from polar.errors import InvalidCall, MissingScope, NoAnswer, NotSent, PolarError, Refused
-from tests.polar_fixture import ADDRESS, Polar, running
+from tests.fixtures.polar import ADDRESS, Polar, running
 
 CUSTOMER = "bf4640af-a2d6-447e-9546-b44d55abedcf"
 MEMBER = "0c8f36a2-4d36-4e0c-9b7f-2f6a3d3f6a10"

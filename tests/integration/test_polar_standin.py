@@ -15,7 +15,7 @@ from standardwebhooks import Webhook
 
 from bot.demo.polar import Fault, stock
 from bot.demo.polar.orders import tell_order
-from tests.polar_fixture import Polar, Receiver, running
+from tests.fixtures.polar import Polar, Receiver, running
 
 PAYLOADS = Path(__file__).parent.parent / "payloads"
 RECORDED = [json.loads(line) for line in (PAYLOADS / "responses.jsonl").read_text().splitlines()]

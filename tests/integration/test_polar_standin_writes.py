@@ -15,7 +15,7 @@ from bot.demo.polar.call import Call
 from bot.demo.polar.orders import create_refund
 from bot.demo.polar.routes import load_operations
 from bot.demo.polar.shop import Shop
-from tests.polar_fixture import Polar, running
+from tests.fixtures.polar import Polar, running
 
 PAYLOADS = Path(__file__).parent.parent / "payloads"
 RECORDED = [json.loads(line) for line in (PAYLOADS / "responses.jsonl").read_text().splitlines()]

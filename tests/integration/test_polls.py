@@ -12,7 +12,7 @@ from bot.pipeline import poll
 from store.events.events import count_events
 from store.events.polls import claim_poll, keep_polled_until, poll_again, polled_until
 from tests.fixtures.line import Line, line
-from tests.polar_fixture import Receiver
+from tests.fixtures.polar import Receiver
 
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
 

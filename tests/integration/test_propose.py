@@ -11,7 +11,7 @@ from bot.cli import export
 from bot.forms.modal import ADD, BACK, FIND, OPERATION, PICK
 from store.proposals.proposals import all_proposals
 from tests.fixtures.forms import ANY_ID
-from tests.propose_fixture import GUS, JONAS, LENA, MAYA, OMAR, ROW, World, world
+from tests.fixtures.propose import GUS, JONAS, LENA, MAYA, OMAR, ROW, World, world
 
 KEY = "TEST-0123456789"
 HOOK = "https://hooks.slack.com/services/T0SECRET/B0SECRET/T0SECRET"

@@ -13,7 +13,7 @@ from bot.forms.search import proposable
 from polar.catalog import Call, operations
 from store.proposals.proposals import all_proposals
 from tests.fixtures.forms import faults
-from tests.propose_fixture import JONAS, MAYA, SECRET, World, world
+from tests.fixtures.propose import JONAS, MAYA, SECRET, World, world
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 IDS = [one.id for one in proposable()]

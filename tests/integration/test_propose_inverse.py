@@ -15,7 +15,7 @@ from polar.catalog import Call, operations
 from store.models import NewProposal, PlannedCall
 from store.proposals.proposals import propose_by_hand
 from tests.fixtures.forms import ANY_ID, faults
-from tests.propose_fixture import ANSWER, JONAS, MAYA, World, world
+from tests.fixtures.propose import ANSWER, JONAS, MAYA, World, world
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 # What a read shows of an object before it is changed, beside the fields that the change names.

@@ -13,7 +13,7 @@ from bot.ui import ephemeral
 from bot.ui.card import CardView, Message, card, thread_line
 from bot.ui.text import escape
 from store.models import CallState, Mode, ProposalState, Transition
-from tests.card_states import STATES, asked, decided, message_of
+from tests.fixtures.card_states import STATES, asked, decided, message_of
 from tests.fixtures.card_strategies import NOW, a_proposal, assert_harmless, elements
 
 VIEW = CardView(deciders="Ada may decide")

@@ -13,7 +13,7 @@ from bot.slack.user import Person
 from bot.ui.policy_verdict import gate_rows
 from bot.ui.text import told
 from store.models import ProposalState
-from tests.card_states import asked
+from tests.fixtures.card_states import asked
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 ORDER = "0b0b6f0e-6f0e-4f0e-8f0e-0b0b6f0e6f0e"

@@ -14,7 +14,7 @@ from bot.ui.score_line import score_line
 from polar.events import Event
 from store.models import CaseKindState, Mode, NewProposal, PlannedCall
 from store.models.graduation import CaseKind, GateInputs, Judged, NewCaseKind, Past
-from tests.card_states import asked
+from tests.fixtures.card_states import asked
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 EVENT = Event(
