@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 
-from bot.demo.desk import ApprovalService
+from bot.demo.server import Desk
 from tests.bench.report import Row
 from tests.bench.stage import Stage, on_stage, until
 from tests.bench.taps import CALL, card_of, order
@@ -53,7 +53,7 @@ def _none(name: str, value: int) -> Row:
     return Row(name, value, "", "0", value == 0)
 
 
-async def _sell(desk: ApprovalService, names: list[str], orders: dict[str, str]) -> None:
+async def _sell(desk: Desk, names: list[str], orders: dict[str, str]) -> None:
     for name in names:
         orders[name] = order(desk, name)
         await asyncio.sleep(1 / _PACE)
@@ -68,7 +68,7 @@ async def _kill(stage: Stage) -> None:
         await stage.started()
 
 
-async def _approve(desk: ApprovalService, name: str) -> int:
+async def _approve(desk: Desk, name: str) -> int:
     """Tap until the card has no buttons, as a person would; how many taps were in vain."""
     taps = 0
     for _ in range(60):
@@ -83,7 +83,7 @@ async def _approve(desk: ApprovalService, name: str) -> int:
     return taps
 
 
-def _called(desk: ApprovalService) -> Counter[str]:
+def _called(desk: Desk) -> Counter[str]:
     """How often Polar carried out the call for each order."""
     return Counter(
         request.path.split("/")[3]
@@ -92,13 +92,13 @@ def _called(desk: ApprovalService) -> Counter[str]:
     )
 
 
-def _shows_an_end(desk: ApprovalService, name: str) -> bool:
+def _shows_an_end(desk: Desk, name: str) -> bool:
     ts = card_of(desk, name)
     message = desk.slack.message(ts) if ts else None
     return message is not None and message.text.startswith(("Done: ", "Failed: ", "No answer: "))
 
 
-def _twice(desk: ApprovalService, names: list[str]) -> int:
+def _twice(desk: Desk, names: list[str]) -> int:
     cards = Counter(
         name
         for message in desk.slack.messages()

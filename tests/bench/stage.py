@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from bot.demo.child import RUN_APP
-from bot.demo.desk import ApprovalService
+from bot.demo.app_process import RUN_APP
+from bot.demo.server import Desk
 from tests.bench.load import Job
 
 _GAUGE = re.compile(r'^polar_approvals_(\w+)\{state="(\w+)"\} (\S+)$', re.MULTILINE)
@@ -22,7 +22,7 @@ _GAUGE = re.compile(r'^polar_approvals_(\w+)\{state="(\w+)"\} (\S+)$', re.MULTIL
 class Stage:
     """One app with a fresh database, its stand-ins in this process, and what it said that was a warning."""
 
-    def __init__(self, desk: ApprovalService, session: aiohttp.ClientSession, said: list[str]) -> None:
+    def __init__(self, desk: Desk, session: aiohttp.ClientSession, said: list[str]) -> None:
         self.desk, self._session, self.said = desk, session, said
 
     def job(self, event_type: str, *, most: int, connections: int = 1, **more: float) -> Job:
@@ -85,7 +85,7 @@ async def on_stage(
         say(line)
 
     async with (
-        ApprovalService.start(opening=False, say=note, command=command) as desk,
+        Desk.start(opening=False, say=note, command=command) as desk,
         aiohttp.ClientSession() as session,
     ):
         yield Stage(desk, session, said)

@@ -3,9 +3,9 @@
 import asyncio
 import time
 
-from bot.demo.desk import ApprovalService
 from bot.demo.polar import stock
 from bot.demo.polar.orders import tell_order
+from bot.demo.server import Desk
 from tests.bench.report import Row, at_most, milliseconds
 from tests.bench.stage import on_stage, until
 
@@ -15,7 +15,7 @@ _APART = 0.3
 CALL = "orders:generate_invoice"
 
 
-def order(desk: ApprovalService, name: str) -> str:
+def order(desk: Desk, name: str) -> str:
     """Somebody pays for something; the webhook is on its way. The order's id."""
     customer = desk.story.customer(name, desk.story.address())
     bought = stock.add_order(desk.polar.shop, customer, desk.story.catalog.pro)
@@ -24,7 +24,7 @@ def order(desk: ApprovalService, name: str) -> str:
     return str(bought["id"])
 
 
-def card_of(desk: ApprovalService, name: str) -> str | None:
+def card_of(desk: Desk, name: str) -> str | None:
     """The ts of the card that names this customer."""
     return next((message.ts for message in desk.slack.messages() if name in message.text), None)
 
@@ -47,7 +47,7 @@ async def taps(rounds: int) -> list[Row]:
     ]
 
 
-async def _tap(desk: ApprovalService, name: str) -> tuple[float, float]:
+async def _tap(desk: Desk, name: str) -> tuple[float, float]:
     """Seconds until acknowledged, and until Polar was asked for the invoice."""
     bought = order(desk, name)
     if not await until(lambda: card_of(desk, name), within=10):

@@ -12,7 +12,7 @@ import pytest
 from bot.app import Running, running
 from bot.config.rate_limits import Tier
 from bot.config.settings import Settings, load_settings
-from bot.demo.child import free_port
+from bot.demo.app_process import free_port
 from bot.demo.polar import PolarStandIn, Received
 from bot.demo.polar.webhooks import WebhookEvent
 from bot.demo.slack import DEMO_CAST, SlackStandIn

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from bot.demo.desk import Desk
+from bot.demo.server import Desk
 from tests.e2e.app_harness import LENA, without_proxies
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]

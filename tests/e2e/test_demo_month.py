@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, ViewportSize, expect
 
-from bot.demo.desk import Desk
 from bot.demo.month.stage import words_of
+from bot.demo.server import Desk
 from tests.e2e.app_harness import without_proxies
 
 pytestmark = pytest.mark.slow

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bot.app import Running
-from bot.demo.child import free_port
+from bot.demo.app_process import free_port
 from bot.demo.polar.endpoints import TABLE
 from bot.demo.polar.webhooks import WebhookEvent
 from store.audit_log.verify import verify

@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from bot.demo.child import AppDied
-from bot.demo.desk import Desk
+from bot.demo.app_process import AppDied
+from bot.demo.server import Desk
 
 FAKE_APP = """
 import os
@@ -134,7 +134,7 @@ async def test_a_failure_in_the_middle_still_stops_the_app(fake_app: Sequence[st
 
 async def run_demo(command: Sequence[str]) -> asyncio.subprocess.Process:
     program = (
-        "import asyncio, sys; from bot.demo.desk import serve; "
+        "import asyncio, sys; from bot.demo.server import serve; "
         f"sys.exit(asyncio.run(serve(port=0, open_browser=False, command={tuple(command)!r})))"
     )
     return await asyncio.create_subprocess_exec(

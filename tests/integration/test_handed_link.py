@@ -1,6 +1,6 @@
 """A link that Polar made reaches whoever approved and nobody else, through the whole program and a strict Slack."""
 
-from bot.demo.desk import Desk
+from bot.demo.server import Desk
 
 LINK = "https://demo.invalid/portal?customer_session_token="
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from aiohttp import web
 
-from bot.demo.child import DEMO_APP, App, AppDied, running
+from bot.demo.app_process import DEMO_APP, App, AppDied, running
 from bot.demo.clock import NAME, DemoClock
 from bot.demo.month import Month, Stage
 from bot.demo.polar import PolarStandIn
