@@ -7,7 +7,6 @@ import random
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -17,7 +16,6 @@ import httpx
 
 from polar.catalog import Call, Operation, UnknownOperation, check_call, operations
 from polar.errors import InvalidCall, NoAnswer, NotSent, RateLimited, error_in
-from polar.portal import ORGANIZATION, Identity, Portal
 from polar.rate import RateBucket
 
 API_VERSION = "2026-10"
@@ -114,33 +112,21 @@ class PolarClient:
         """Calls that may still be made in this minute, the limit, and the seconds Polar has us wait."""
         return self._bucket.budget()
 
-    @asynccontextmanager
-    async def as_customer(self, customer_id: str, member_id: str | None = None) -> AsyncIterator[Portal]:
-        """Calls of the customer portal in the name of a customer; a team's needs the member it is.
-
-        Nothing is sent for a call that a customer may not make. Needs the scope customer_sessions:write.
-        """
-        portal = Portal(self, customer_id, member_id)
-        try:
-            yield portal
-        finally:
-            portal.close()
-
-    async def send(self, call: Call, *, who: Identity = ORGANIZATION) -> Answer:
+    async def send(self, call: Call) -> Answer:
         """Make a call, once: at most one request leaves, whatever comes of it. For writes.
 
         Raises NotSent, Refused (InvalidCall before anything is sent) or NoAnswer.
         """
-        request = self.prepare(call, who=who)
+        request = self.prepare(call)
         await self._bucket.take(at_most=WRITE_WAITS, for_write=True)
         return await self._exchange(request, call)
 
-    async def read(self, call: Call, *, within: float = READ_WITHIN, who: Identity = ORGANIZATION) -> Answer:
+    async def read(self, call: Call, *, within: float = READ_WITHIN) -> Answer:
         """Make a call that only reads (GET), again after a failure that may pass.
 
         A new attempt is begun only in the first `within` seconds. Raises what the last attempt raised.
         """
-        request = self.prepare(call, who=who, again=True)
+        request = self.prepare(call, again=True)
         give_up_at = self._monotonic() + within
         pause = BACKOFF_FIRST
         while True:
@@ -156,9 +142,7 @@ class PolarClient:
             await self._sleep(wait)
             pause = min(pause * 2, BACKOFF_MOST)
 
-    async def pages(
-        self, call: Call, *, within: float = READ_WITHIN, who: Identity = ORGANIZATION
-    ) -> AsyncIterator[dict[str, Any]]:
+    async def pages(self, call: Call, *, within: float = READ_WITHIN) -> AsyncIterator[dict[str, Any]]:
         """The items of a list, page after page.
 
         An item that moves to a later page meanwhile is given once; one that moves to an earlier page can be
@@ -168,7 +152,7 @@ class PolarClient:
         page, more = 1, True
         while more:
             asked = replace(call, query={"limit": PAGE_SIZE, **call.query, "page": page})
-            answer = await self.read(asked, within=within, who=who)
+            answer = await self.read(asked, within=within)
             items, more = _page(answer.body, page)
             for item in items:
                 if (key := item.get("id")) is None or key not in seen:
@@ -176,17 +160,16 @@ class PolarClient:
                     yield item
             page += 1
 
-    def prepare(self, call: Call, *, who: Identity = ORGANIZATION, again: bool = False) -> httpx.Request:
+    def prepare(self, call: Call, *, again: bool = False) -> httpx.Request:
         """A call as it would be sent; nothing is. `again`: it may be repeated.
 
-        Raises InvalidCall, which names each parameter that does not fit, or says why `who` may not call it.
+        Raises InvalidCall, which names each parameter that does not fit, or says why the token
+        may not call it.
         """
-        operation = _checked(call, who)
+        operation = _checked(call)
         if again and operation.is_write:
             raise InvalidCall([f"{call.operation}: only a GET may be repeated; use send"])
         headers = {} if call.body is None else {"content-type": "application/json"}
-        if who.authorization is not None:
-            headers["authorization"] = who.authorization
         try:
             return self._http.build_request(
                 operation.method,
@@ -237,13 +220,13 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-def _checked(call: Call, who: Identity) -> Operation:
+def _checked(call: Call) -> Operation:
     try:
         operation = operations()[call.operation]
     except UnknownOperation as error:
         raise InvalidCall([str(error)]) from error
-    if refusal := who.refusal(operation):
-        raise InvalidCall([f"{operation.id}: {refusal}"])
+    if operation.refused:
+        raise InvalidCall([f"{operation.id}: {operation.refused}"])
     if problems := check_call(operation, call.path, call.query, call.body):
         raise InvalidCall(problems)
     return operation

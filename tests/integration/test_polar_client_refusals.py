@@ -15,7 +15,6 @@ TOKEN = [one for one in ALL if "organization" in one.callers]
 PORTAL = [one for one in ALL if not {"customer", "member"}.isdisjoint(one.callers)]
 NOBODYS = [one for one in ALL if one not in TOKEN and one not in PORTAL]
 CUSTOMER = "bf4640af-a2d6-447e-9546-b44d55abedcf"
-MEMBER = "0c8f36a2-4d36-4e0c-9b7f-2f6a3d3f6a10"
 FORMATS = {
     "date-time": "2026-11-01T09:30:00Z",
     "date": "2026-11-01",
@@ -86,15 +85,12 @@ def _with(call: Call, place: str, value: Any) -> Call:
 class Polar:
     """Answers everything; a test looks whether it was asked at all."""
 
-    def __init__(self, answer: httpx.Response | None = None, *, sessions: bool = False) -> None:
-        self.sessions = sessions  # makes one even where everything else fails
-        self.answer = answer or httpx.Response(200, json={"token": "polar_cst_x"})
+    def __init__(self, answer: httpx.Response | None = None) -> None:
+        self.answer = answer or httpx.Response(200, json={"ok": True})
         self.asked: list[httpx.Request] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.asked.append(request)
-        if self.sessions and request.url.path == "/v1/customer-sessions/":
-            return httpx.Response(201, json={"token": "polar_cst_x"})
         return self.answer
 
     def client(self, per_minute: int = 500, **options: Any) -> PolarClient:
@@ -125,27 +121,13 @@ async def test_call_that_does_not_fit_names_the_parameter_and_is_not_sent(one):
     assert polar.asked == []
 
 
-@pytest.mark.parametrize("one", PORTAL, ids=ids)
-async def test_call_of_the_portal_that_does_not_fit_makes_not_even_a_session(one):
-    polar = Polar()
-    async with polar.client().as_customer(CUSTOMER, MEMBER) as portal:
-        for call, name in broken(one):
-            with pytest.raises(InvalidCall) as refused:
-                await portal.send(call)
-            assert name in refused.value.plain, call
-
-    assert polar.asked == []
-
-
-@pytest.mark.parametrize("one", TOKEN + PORTAL, ids=ids)
+@pytest.mark.parametrize("one", TOKEN, ids=ids)
 async def test_call_that_fits_is_sent_once(one):
     polar = Polar()
-    client = polar.client()
-    async with client.as_customer(CUSTOMER, MEMBER) as portal:
-        await (client if one in TOKEN else portal).send(fitting(one))
 
-    assert [request.method for request in polar.asked][-1] == one.method
-    assert len(polar.asked) == (1 if one in TOKEN else 2)
+    await polar.client().send(fitting(one))
+
+    assert [request.method for request in polar.asked] == [one.method]
 
 
 @pytest.mark.parametrize("one", PORTAL + NOBODYS, ids=ids)
@@ -157,31 +139,6 @@ async def test_client_refuses_what_takes_no_organization_token_with_the_reason(o
 
     assert one.refused in refused.value.plain
     assert polar.asked == []
-
-
-@pytest.mark.parametrize("one", NOBODYS + TOKEN, ids=ids)
-@pytest.mark.parametrize("member_id", [None, MEMBER])
-async def test_portal_refuses_what_no_customer_may_call_with_the_reason(one, member_id):
-    polar = Polar()
-    async with polar.client().as_customer(CUSTOMER, member_id) as portal:
-        with pytest.raises(InvalidCall) as refused:
-            await portal.send(fitting(one))
-
-    assert (one.refused or "It takes the organization token") in refused.value.plain
-    assert polar.asked == []
-
-
-@pytest.mark.parametrize("one", PORTAL, ids=ids)
-async def test_without_a_member_the_portal_opens_exactly_the_customers_operations(one):
-    polar = Polar()
-    async with polar.client().as_customer(CUSTOMER) as portal:
-        if "customer" in one.callers:
-            await portal.send(fitting(one))
-        else:
-            with pytest.raises(InvalidCall, match="only a member session may call it"):
-                await portal.send(fitting(one))
-
-    assert len(polar.asked) == (2 if "customer" in one.callers else 0)
 
 
 @pytest.mark.parametrize("one", TOKEN, ids=ids)
@@ -197,17 +154,15 @@ async def test_missing_scope_is_named_from_the_catalog_and_how_to_get_it(one):
     assert "Add the scope in Polar's settings" in refused.value.plain
 
 
-@pytest.mark.parametrize("one", [one for one in TOKEN + PORTAL if one.is_write], ids=ids)
+@pytest.mark.parametrize("one", [one for one in TOKEN if one.is_write], ids=ids)
 @pytest.mark.parametrize("failure", [500, 502, 429])
 async def test_write_is_sent_once_whatever_the_answer(one, failure):
-    polar = Polar(httpx.Response(failure), sessions=one in PORTAL)
-    client = polar.client()
-    async with client.as_customer(CUSTOMER, MEMBER) as portal:
-        send = client.send if one in TOKEN else portal.send
-        with pytest.raises(NoAnswer if failure >= 500 else RateLimited):
-            await send(fitting(one))
+    polar = Polar(httpx.Response(failure))
 
-    assert len(polar.asked) == (1 if one in TOKEN else 2)
+    with pytest.raises(NoAnswer if failure >= 500 else RateLimited):
+        await polar.client().send(fitting(one))
+
+    assert len(polar.asked) == 1
 
 
 class Minute:
@@ -223,18 +178,16 @@ class Minute:
         self.now += seconds
 
 
-async def test_every_page_takes_from_the_one_rate_budget_and_so_does_the_portal():
-    page = httpx.Response(200, json={"items": [{}], "pagination": {"max_page": 30}, "token": "polar_cst_x"})
+async def test_every_page_takes_from_the_one_rate_budget():
+    page = httpx.Response(200, json={"items": [{}], "pagination": {"max_page": 60}})
     polar, time = Polar(page), Minute()
     client = polar.client(per_minute=20, monotonic=time.monotonic, sleep=time.sleep)
 
     found = [item async for item in client.pages(Call("orders:list"))]
-    async with client.as_customer(CUSTOMER) as portal:
-        found += [item async for item in portal.pages(Call("customer_portal:orders:list"))]
 
     assert len(found) == 60
-    assert len(polar.asked) == 61
-    assert time.now >= 120  # sixty-one requests at twenty a minute
+    assert len(polar.asked) == 60
+    assert time.now >= 120  # sixty requests at twenty a minute
 
 
 async def test_write_finds_no_room_that_pages_have_taken_and_says_that_nothing_was_sent():

@@ -63,6 +63,12 @@ async def test_refuses_in_the_recorded_words(
     assert (answer.status_code, answer.json()) == (expected["status"], expected["body"])
 
 
+async def test_organization_token_itself_does_not_open_the_portal(polar: Polar) -> None:
+    answer = await polar.call("GET", "/v1/customer-portal/customers/me")
+
+    assert (answer.status_code, answer.json()["error"]) == (401, "Unauthorized")
+
+
 @pytest.mark.parametrize(
     ("name", "path", "body"),
     [

@@ -246,3 +246,15 @@ async def test_portal_links_and_checkouts_are_made_for_known_customers_only(pola
 
     assert (session.status_code, unknown.status_code, checkout.status_code) == (201, 422, 201)
     assert checkout.json()["total_amount"] == 2_900
+
+
+async def test_a_portal_link_of_a_team_needs_the_member_it_is_for(polar: Polar) -> None:
+    polar.customer["type"] = "team"
+    owner = next(polar.shop.rows("members", customer_id=polar.customer["id"]))
+    body = {"customer_id": polar.customer["id"]}
+
+    nobody = await polar.call("POST", "/v1/customer-sessions/", body)
+    member = await polar.call("POST", "/v1/customer-sessions/", {**body, "member_id": owner["id"]})
+
+    assert (nobody.status_code, nobody.json()["detail"][0]["loc"]) == (422, ["body", "member_id"])
+    assert member.status_code == 201

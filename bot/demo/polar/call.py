@@ -22,7 +22,6 @@ class Call:
     path: Mapping[str, str]
     query: tuple[tuple[str, str], ...]
     body: Row
-    session: Row | None = None  # of the customer portal: customer_id, member_id, expires_at
 
     @property
     def id(self) -> str:

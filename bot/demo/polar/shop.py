@@ -42,7 +42,6 @@ class Shop:
         self.clock = clock
         self.random = random.Random(seed)
         self.tables: dict[str, dict[str, Row]] = {name: {} for name in TABLES}
-        self.sessions: dict[str, Row] = {}  # of the customer portal, by token
         self._of_customer: dict[tuple[str, str], list[str]] = {}
         self._told: list[Told] = []
         self._changed: list[str] = []
