@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import bot.ui
 from bot.approvals.results import Answer, Came
-from bot.demo.blockkit import lint_blocks, lint_message, lint_view
+from bot.demo.blockkit import lint_message, lint_view
 from bot.forms import modal as forms
 from bot.forms.search import proposable
 from bot.listeners.bundles import _summed
@@ -321,7 +321,7 @@ def _assert_several(drawn: list[dict[str, Any]]) -> None:
         drawn = [text.rich("x", *drawn)]
     elif drawn[0]["type"] in ("text", "user", "emoji", "date", "link"):
         drawn = [text.rich("x", text.line(*drawn))]
-    assert lint_blocks(drawn) == []
+    assert lint_message({"text": "x", "blocks": drawn}) == []
     assert_harmless(drawn)
 
 
