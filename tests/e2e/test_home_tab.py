@@ -19,6 +19,7 @@ from bot.slack.permalinks import Links
 from store.graduation.pause import paused
 from store.models import ProposalState
 from tests.e2e.app_harness import DORA, JONAS, LENA, MAYA, World, eventually, proposals, words_of, world
+from tests.fixtures.slack import invite
 
 CASE = "order.paid"
 
@@ -232,10 +233,10 @@ async def test_a_word_nearly_right_is_answered_with_the_right_one(here, app):
 
 
 async def test_the_channel_is_greeted_once(here, app):
-    here.slack.invite()
+    invite(here.slack)
     await here.slack.wait_for_message(lambda m: m.text.startswith("Hello."))
-    here.slack.invite()
-    here.slack.invite(DORA)
+    invite(here.slack)
+    invite(here.slack, DORA)
     await here.slack.drain_events()
 
     assert len([m for m in here.slack.messages() if m.text.startswith("Hello.")]) == 1

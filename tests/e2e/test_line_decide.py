@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.app_harness import DORA, GUS, JONAS, LENA, MAYA, OMAR, World, eventually, proposals, world
+from tests.fixtures.slack import change_group, change_role
 
 
 @pytest.fixture
@@ -93,7 +94,7 @@ async def test_members_of_a_listed_group_may_decide_for_as_long_as_they_are_in_i
         await line.tap(first, user=JONAS)
         await line.says(first, "Done: ")
 
-        line.slack.change_group("S0APPROVERS", [LENA])
+        change_group(line.slack, "S0APPROVERS", [LENA])
         await line.slack.drain_events()
         await line.tap(second, user=JONAS)
         assert "You are not one of those who may decide." in await line.whispered(JONAS)
@@ -110,7 +111,7 @@ async def test_somebody_who_becomes_a_guest_may_no_longer_decide(line: World) ->
         first, second = await line.ask("order.paid"), await line.ask("order.paid")
         await line.tap(first)
         await line.says(first, "Done: ")
-        line.slack.change_role(MAYA, "guest")
+        change_role(line.slack, MAYA, "guest")
         await line.slack.drain_events()
         await line.tap(second)
         assert "guests may not decide" in await line.whispered(MAYA)

@@ -19,6 +19,7 @@ from tests.e2e.app_harness import (
     world,
 )
 from tests.e2e.deciding import decisions, only, policy, told
+from tests.fixtures.slack import change_group, change_role
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ async def test_the_yes_of_somebody_deactivated_since_no_longer_counts(line: Worl
         card = await line.ask("order.paid")
         await line.tap(card, "approve", MAYA)
         await line.says(card, "One more yes")
-        line.slack.change_role(MAYA, "deactivated")
+        change_role(line.slack, MAYA, "deactivated")
         await line.tap(card, "approve", JONAS)
         said = await told(line, JONAS)
         found, counted = await only(app), await decisions(app)
@@ -102,7 +103,7 @@ async def test_a_class_may_name_who_alone_decides_it(
     line: World, tmp_path: Path, table: str, named: bool | None, source: str
 ) -> None:
     policy(line, tmp_path, table)
-    line.slack.change_group("S0APPROVERS", [LENA])
+    change_group(line.slack, "S0APPROVERS", [LENA])
     async with line.app() as app:
         card = await line.ask("order.paid")
         shown = words_of(card)

@@ -12,6 +12,7 @@ from bot.forms.modal import ADD, BACK, FIND, OPERATION, PICK
 from store.proposals.proposals import all_proposals
 from tests.fixtures.forms import ANY_ID
 from tests.fixtures.propose import GUS, JONAS, LENA, MAYA, OMAR, ROW, World, world
+from tests.fixtures.slack import change_group, change_role
 
 KEY = "TEST-0123456789"
 HOOK = "https://hooks.slack.com/services/T0SECRET/B0SECRET/T0SECRET"
@@ -145,7 +146,7 @@ async def test_the_proposer_may_decline(here: World) -> None:
 @pytest.mark.parametrize("approvers", [MAYA, "S0APPROVERS"])
 async def test_the_only_approver_there_is_may_approve_their_own(tmp_path: Path, approvers: str) -> None:
     async with world(tmp_path, approvers=approvers) as here:
-        here.slack.change_group("S0APPROVERS", [MAYA])
+        change_group(here.slack, "S0APPROVERS", [MAYA])
         async with here.app():
             await here.fill("orders:generate_invoice")
             assert (await here.approve(await here.card(), MAYA)).startswith("Done")
@@ -170,7 +171,7 @@ async def test_somebody_who_becomes_a_guest_meanwhile_is_told_at_the_end(here: W
     async with here.app() as app:
         view = await here.begin("orders:generate_invoice", LENA)
         values = await here.values(view, user=LENA)
-        here.slack.change_role(LENA, "guest")
+        change_role(here.slack, LENA, "guest")
         await here.slack.drain_events()
         app.approvals.authority.forget(LENA)
         await here.slack.submit(LENA, view.id, values)

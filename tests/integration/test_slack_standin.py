@@ -18,6 +18,8 @@ from tests.fixtures.slack import (
     OMAR,
     Clock,
     card,
+    change_group,
+    change_role,
     http_app,
     no_wait,
     plain,
@@ -120,7 +122,7 @@ async def test_an_unknown_action_shows_the_warning(impatient):
 
 async def test_a_command_nobody_answers_in_time_says_so_to_who_typed_it(impatient):
     slack, _ = impatient
-    slack.drop_sockets()
+    slack.sockets.drop()
     assert not (await slack.command(MAYA, "/polar")).acked
     assert slack.ephemerals(MAYA)[0].text == '/polar failed with the error "dispatch_failed"'
 
@@ -192,7 +194,7 @@ async def test_a_mention_is_told_twice_as_slack_does(slack, client, heard):
 
 
 async def test_a_changed_person_is_told(slack, client, heard):
-    slack.change_role(LENA, "deactivated")
+    change_role(slack, LENA, "deactivated")
     await slack.wait_until(lambda: "user_change" in dict(heard))
     assert dict(heard)["user_change"]["event"]["user"]["deleted"] is True
     assert (await client.users_info(user=LENA))["user"]["deleted"] is True
@@ -337,7 +339,7 @@ async def test_errors_for_a_block_that_is_not_there_leave_the_modal_open(slack, 
 
 
 async def test_a_changed_user_group_is_told(slack, client, heard):
-    slack.change_group("S0APPROVERS", [JONAS, LENA])
+    change_group(slack, "S0APPROVERS", [JONAS, LENA])
     await slack.wait_until(lambda: "subteam_members_changed" in dict(heard))
     event = dict(heard)["subteam_members_changed"]["event"]
     assert (event["added_users"], event["removed_users"]) == ([LENA], [MAYA])

@@ -23,6 +23,7 @@ from tests.fixtures.slack import (
     no_wait,
     posted,
     refusal,
+    remove_app,
     socket_app,
     web_client,
 )
@@ -93,7 +94,7 @@ async def test_the_errors_of_writing_have_slacks_names(slack, client):
     assert await refusal(client.users_info(user="U0NOBODY001")) == "user_not_found"
     assert await refusal(client.usergroups_users_list(usergroup="S0NONE")) == "no_such_subteam"
     assert await refusal(client.api_call("chat.unknown")) == "unknown_method"
-    slack.remove_app()
+    remove_app(slack)
     assert await refusal(client.chat_postMessage(channel=channel, text="x")) == "not_in_channel"
 
 
@@ -131,7 +132,7 @@ async def test_tokens_are_checked_for_kind_and_scope():
         assert caught.value.response["error"] == "missing_scope"
         assert caught.value.response["needed"] == "users:read"
         assert caught.value.response["provided"] == "chat:write"
-        slack.revoke_token("account_inactive")
+        slack.fail_next("*", "account_inactive")
         assert await refusal(client.auth_test()) == "account_inactive"
 
 
@@ -218,7 +219,7 @@ async def test_direct_messages_and_reactions_work(slack, client):
 
 
 async def test_joining_is_told_and_allows_posting(slack, client, heard):
-    slack.remove_app()
+    remove_app(slack)
     await client.conversations_join(channel=slack.channel)
     await slack.wait_until(lambda: slack.calls("event member_joined_channel"))
     assert await posted(slack, client)

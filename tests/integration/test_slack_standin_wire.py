@@ -14,6 +14,7 @@ from tests.fixtures.slack import (
     LENA,
     MAYA,
     MODAL,
+    answers_challenge,
     card,
     http_app,
     listening_app,
@@ -67,10 +68,10 @@ async def test_the_eleventh_socket_is_turned_away(slack, client):
 
 async def test_the_client_comes_back_after_a_refresh_a_drop_and_a_refused_ticket(slack, client):
     async with socket_app(slack, client, []):
-        await slack.disconnect_sockets("refresh_requested")
+        await slack.sockets.disconnect("refresh_requested")
         await slack.wait_until(lambda: slack.call_count("apps.connections.open") == 2)
         slack.fail_next("socket", "refused_ticket")
-        slack.drop_sockets()
+        slack.sockets.drop()
         await slack.wait_until(
             lambda: slack.connections == 1 and slack.call_count("apps.connections.open") >= 3, 10
         )
@@ -117,10 +118,10 @@ async def test_an_event_is_given_up_after_three_repetitions(slack):
 
 
 async def test_a_wrong_secret_is_refused_by_the_app_and_the_challenge_is_answered(slack, client):
-    async with http_app(slack, client, []):
-        assert await slack.verify_url()
+    async with http_app(slack, client, []) as url:
+        assert await answers_challenge(slack, url)
         slack.signing_secret = "another"
-        slack.use_http(slack._transport._url)
+        slack.use_http(url)
         ts = await posted(slack, client, "approve")
         assert (await slack.click(MAYA, slack.channel, ts, "approve")).error == "http_error"
 

@@ -58,6 +58,7 @@ class PolarStandIn:
         self.webhook_secret = endpoints.new_secret(self.shop) if standard else endpoints.old_secret(self.shop)
         self.webhooks = WebhookSender(self.shop, retry_delays=retry_delays, timeout=webhook_timeout)
         self.traffic = Traffic()
+        self.wait_for_request = self.traffic.wait_for
         self.prefix = prefix
         self._standard = standard
         self._echo_delay = echo_delay
@@ -125,14 +126,6 @@ class PolarStandIn:
         `seconds` is how late a slow answer comes, and the retry-after of a 429 (rounded up).
         """
         self._faults.plan(Planned(Fault(kind), times, only, seconds))
-
-    async def wait_for_request(
-        self,
-        predicate: Callable[[Received], bool],
-        timeout: float = 5.0,  # noqa: ASYNC109  # read like asyncio.wait_for
-    ) -> Received:
-        """The first request, past or to come, that fits; TimeoutError after `timeout` seconds."""
-        return await self.traffic.wait_for(predicate, timeout)
 
     def snapshot(self) -> dict[str, Any]:
         """What the page shows: requests received and webhooks sent, the newest 60 of each, oldest first."""

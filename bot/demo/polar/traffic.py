@@ -55,7 +55,7 @@ class Traffic:
                 break
         return found[::-1]
 
-    async def wait_for(self, predicate: Callable[[Received], bool], timeout: float) -> Received:  # noqa: ASYNC109  # the caller's words
+    async def wait_for(self, predicate: Callable[[Received], bool], timeout: float = 5) -> Received:  # noqa: ASYNC109  # the caller's words
         """The first request, past or to come, that fits; TimeoutError after `timeout` seconds."""
         for received in self.requests:
             if predicate(received):

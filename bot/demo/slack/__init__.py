@@ -6,26 +6,9 @@ messages of people have no `rich_text` blocks; a deleted root leaves no tombston
 page; nothing is stored, and the retries of an event end with the process.
 """
 
-from bot.demo.slack.interactions import CannotAct, Clicked, Suggested
-from bot.demo.slack.page import Page, Source
-from bot.demo.slack.people import DEMO_CAST, App, Cast, User, UserGroup
+from bot.demo.slack.page import Page
+from bot.demo.slack.people import DEMO_CAST
 from bot.demo.slack.stand_in import SlackStandIn
 from bot.demo.slack.state import Message, View
-from bot.demo.slack.traffic import Exchange
 
-__all__ = [
-    "DEMO_CAST",
-    "App",
-    "CannotAct",
-    "Cast",
-    "Clicked",
-    "Exchange",
-    "Message",
-    "Page",
-    "SlackStandIn",
-    "Source",
-    "Suggested",
-    "User",
-    "UserGroup",
-    "View",
-]
+__all__ = ["DEMO_CAST", "Message", "Page", "SlackStandIn", "View"]

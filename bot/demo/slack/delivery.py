@@ -50,17 +50,6 @@ class HttpTransport:
         self._timeout = aiohttp.ClientTimeout(total=ack_timeout)
         self._session: aiohttp.ClientSession | None = None
 
-    async def verify_url(self) -> bool:
-        """Slack's check of a new request URL: the challenge must come back."""
-        challenge = "3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P"
-        ack = await self._post(
-            json.dumps({"type": "url_verification", "challenge": challenge}).encode(), _JSON, FIRST
-        )
-        answer = (
-            ack.payload.get("challenge", ack.payload.get("text")) if isinstance(ack.payload, dict) else None
-        )
-        return ack.error is None and answer == challenge
-
     async def deliver(self, kind: Kind, payload: Json, retry: Retry = FIRST) -> Ack:
         """One signed request; an acknowledgement is 2xx in time."""
         if kind == "events_api":

@@ -6,22 +6,20 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 from aiohttp import web
 
-from bot.demo.slack import conversations
 from bot.demo.slack.acts import page_act
 from bot.demo.slack.delivery import HttpTransport, Transport
 from bot.demo.slack.events import Events, Sleep
 from bot.demo.slack.faults import Fault, Faults, Limits
 from bot.demo.slack.files import picture
-from bot.demo.slack.interactions import Clicked, Interactions, Suggested
+from bot.demo.slack.interactions import Interactions
 from bot.demo.slack.methods import BOT_EVENTS, BOT_SCOPES
 from bot.demo.slack.page import Page, Source
-from bot.demo.slack.people import DEMO_CAST, Cast, Role
+from bot.demo.slack.people import DEMO_CAST, Cast
 from bot.demo.slack.replies import handle_response_url
 from bot.demo.slack.snapshot import slack_snapshot
 from bot.demo.slack.socket_mode import SocketMode
@@ -65,9 +63,9 @@ class SlackStandIn:
         self._faults = Faults()
         self._tokens = Tokens(bot_token, app_token, scopes)
         self._web_api = WebApi(self.workspace, self._tokens, self._faults, Limits(clock) if limits else None)
-        self._sockets = SocketMode(self.workspace, self._faults, ack_timeout)
-        self._transport: Transport = self._sockets
-        self._transports: list[Transport] = [self._sockets]
+        self.sockets = SocketMode(self.workspace, self._faults, ack_timeout)
+        self._transport: Transport = self.sockets
+        self._transports: list[Transport] = [self.sockets]
         if request_url is not None:
             self.use_http(request_url)
         self._events = Events(self.workspace, lambda: self._transport, self._faults, sleep, subscriptions)
@@ -79,6 +77,7 @@ class SlackStandIn:
             self._people.say,
             self._people.open_home,
         )
+        self.emit, self.drain_events = self._events.emit, self._events.drain
         self.wait_until, self.subscribe = self.workspace.wait_until, self.workspace.subscribe
 
     # --- Serving ------------------------------------------------------------------------------------
@@ -108,7 +107,7 @@ class SlackStandIn:
     def add_routes(self, app: web.Application) -> None:
         """Adds `/slack/…` to an application, and ends with it."""
         app.router.add_route("*", "/slack/api/{method}", self._web_api.handle)
-        app.router.add_get("/slack/socket", self._sockets.handle)
+        app.router.add_get("/slack/socket", self.sockets.handle)
         app.router.add_post("/slack/response/{token}", self._respond)
         app.router.add_post("/slack/upload/{file}", self._upload)
         app.router.add_get("/slack/files/{file}", self._picture)
@@ -133,10 +132,6 @@ class SlackStandIn:
         self._transport = HttpTransport(self.workspace, request_url, self.signing_secret, self._ack_timeout)
         self._transports.append(self._transport)
 
-    async def verify_url(self) -> bool:
-        """Whether the app answers Slack's challenge at the request URL."""
-        return isinstance(self._transport, HttpTransport) and await self._transport.verify_url()
-
     # --- What is there ------------------------------------------------------------------------------
 
     @property
@@ -152,7 +147,7 @@ class SlackStandIn:
     @property
     def connections(self) -> int:
         """How many sockets the app holds open."""
-        return self._sockets.connections
+        return self.sockets.connections
 
     def messages(self) -> list[Message]:
         """Everything posted, oldest first; no ephemerals."""
@@ -202,10 +197,6 @@ class SlackStandIn:
         await self.wait_until(seen, timeout)
         return found[0]
 
-    async def drain_events(self) -> None:
-        """Waits until the events under way are acknowledged or given up."""
-        await self._events.drain()
-
     # --- What happens to it -------------------------------------------------------------------------
 
     def fail_next(
@@ -213,54 +204,6 @@ class SlackStandIn:
     ) -> None:
         """Makes the next calls of `method` (`*`, `events`, `socket`) fail: faults.KINDS or a Slack error."""
         self._faults.add(method, Fault(kind, retry_after, seconds), times)
-
-    def revoke_token(self, error: str = "token_revoked") -> None:
-        """From now on every call answers this error, until `error` is empty."""
-        self._tokens.revoked = error or None
-
-    def drop_sockets(self) -> None:
-        """Cuts the sockets without a word."""
-        self._sockets.drop()
-
-    async def disconnect_sockets(self, reason: str = "refresh_requested") -> None:
-        """Asks the app to come back on new sockets."""
-        await self._sockets.disconnect(reason)
-
-    def emit(self, event: Json) -> None:
-        """Sends any event the app subscribed to."""
-        self._events.emit(event)
-
-    def change_role(self, user_id: str, role: Role) -> None:
-        """Makes a person a guest, deactivates them, …: the app gets user_change."""
-        user = replace(self.workspace.user(user_id), role=role)
-        self.workspace.users[user_id] = user
-        if role == "deactivated":
-            self.workspace.channel.members.discard(user_id)
-        shown = user.as_json(self.workspace.cast.team_id)
-        self.emit({"type": "user_change", "user": shown, "event_ts": self.workspace.next_ts()})
-        self.workspace.changed()
-
-    def change_group(self, group_id: str, users: Sequence[str]) -> None:
-        """Changes who is in a user group: the app gets subteam_members_changed."""
-        old = self.workspace.usergroups[group_id]
-        self.workspace.usergroups[group_id] = replace(old, users=tuple(users))
-        added, removed = sorted(set(users) - set(old.users)), sorted(set(old.users) - set(users))
-        event = {
-            "type": "subteam_members_changed",
-            "subteam_id": group_id,
-            "team_id": self.workspace.cast.team_id,
-        }
-        self.emit(
-            event | {"added_users": added, "removed_users": removed, "event_ts": self.workspace.next_ts()}
-        )
-
-    def invite(self, user_id: str | None = None) -> None:
-        """`/invite`s a person, or the app itself, into the channel: member_joined_channel."""
-        conversations.enter(self.workspace, self.workspace.channel, user_id or self.workspace.app.bot_user_id)
-
-    def remove_app(self) -> None:
-        """Takes the app out of the channel."""
-        self.workspace.channel.members.discard(self.workspace.app.bot_user_id)
 
     # --- The page -----------------------------------------------------------------------------------
 
@@ -316,6 +259,3 @@ class SlackStandIn:
         await self._events.close()
         for transport in self._transports:
             await transport.close()
-
-
-__all__ = ["Clicked", "SlackStandIn", "Suggested"]

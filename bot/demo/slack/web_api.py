@@ -27,7 +27,6 @@ class Tokens:
     bot: str
     app: str
     scopes: frozenset[str] | None
-    revoked: str | None = None
 
 
 class WebApi:
@@ -73,8 +72,6 @@ class WebApi:
         tokens = self._tokens
         if not token:
             raise Refused("not_authed")
-        if tokens.revoked is not None:
-            raise Refused(tokens.revoked)
         kind = {tokens.bot: "bot", tokens.app: "app"}.get(token)
         if kind is None:
             raise Refused("invalid_auth")

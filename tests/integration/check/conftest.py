@@ -11,6 +11,7 @@ from bot.checks.slack import SCOPES
 from bot.config.settings import Settings, load_settings
 from bot.demo.polar import PolarStandIn
 from bot.demo.slack import SlackStandIn
+from tests.fixtures.slack import invite
 
 MAYA, OUTSIDER = "U0MAYA00001", "U0OMAR00001"
 
@@ -35,7 +36,7 @@ class Findings(list[Finding]):
 @pytest.fixture(name="slack")
 async def _slack() -> AsyncIterator[SlackStandIn]:
     async with SlackStandIn.serve(scopes=frozenset(SCOPES)) as slack:
-        slack.invite()
+        invite(slack)
         slack.workspace.channel.members.discard(OUTSIDER)  # the demo's channel is a shared one
         yield slack
 

@@ -9,6 +9,7 @@ from aiohttp.test_utils import TestServer
 from bot.checks import Level
 from bot.checks.slack import SCOPES
 from bot.demo.slack import SlackStandIn
+from tests.fixtures.slack import change_group
 
 MAYA, GUEST, OUTSIDER, GONE, GROUP = "U0MAYA00001", "U0GUS000001", "U0OMAR00001", "U0DORA00001", "S0APPROVERS"
 SECRETS = ("xoxb-stand-in", "xapp-stand-in", "polar_oat_demo")
@@ -43,7 +44,7 @@ async def test_each_refusal_of_the_bot_token_has_its_remedy(
 
 
 async def test_with_a_revoked_token_the_rest_is_still_checked(check: Any, slack: SlackStandIn) -> None:
-    slack.revoke_token()
+    slack.fail_next("*", "token_revoked", 99)
     findings = await check()
 
     assert findings.only("SLACK_CHANNEL").found.endswith("could not be checked: SLACK_BOT_TOKEN was revoked.")
@@ -163,7 +164,7 @@ async def test_a_user_group_that_cannot_be_read_is_a_problem(
 
 
 async def test_an_empty_user_group_is_warned_about(check: Any, slack: SlackStandIn) -> None:
-    slack.change_group(GROUP, [])
+    change_group(slack, GROUP, [])
     (finding,) = (await check(APPROVERS=f"{MAYA},{GROUP}")).worse()
 
     assert finding.found == f"APPROVERS {GROUP} is a user group without members."
