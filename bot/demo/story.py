@@ -1,11 +1,17 @@
-"""The demo's small shop, and the events that can be sent: made-up cases and the recorded deliveries."""
+"""The demo's small shop, and the events that can be sent: made-up cases and the recorded deliveries.
+
+Names, addresses, products and the list of cases are data: `story.toml`.
+"""
 
 import asyncio
 import random
+import tomllib
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import count, cycle
+from pathlib import Path
 from typing import Any
 
 from bot.demo.polar import PolarStandIn, recorded, stock
@@ -16,55 +22,22 @@ from bot.demo.polar.shop import Row, Shop, Told
 from bot.demo.polar.webhooks import WebhookEvent
 from bot.demo.polar.wire import wire
 
-OPENING = ("order.paid", "order.refunded", "benefit_grant.revoked")
-"""What happens by itself when the demo starts: an invoice, two keys, a key to restore."""
-
-_FIRST = ("Jane", "Amara", "Luca", "Mei", "Noah", "Priya", "Sofia", "Tomás", "Ingrid", "Omar", "Zoë", "Kofi")
-_LAST = ("Cooper", "Okafor", "Rossi", "Lindqvist", "Novák", "Sharma", "García", "Müller", "Haddad", "Mensah")
-_JAPANESE = (("佐藤 花子", "hanako.sato"), ("鈴木 一郎", "ichiro.suzuki"), ("高橋 美咲", "misaki.takahashi"))
-_ADDRESSES: tuple[Row, ...] = (
-    {"line1": "548 Market St", "line2": None, "postal_code": "94104", "city": "San Francisco",
-     "state": "US-CA", "country": "US"},
-    {"line1": "Lindenstraße 9", "line2": None, "postal_code": "10969", "city": "Berlin", "state": None,
-     "country": "DE"},
-    {"line1": "4 Rue de Rivoli", "line2": "2e étage", "postal_code": "75004", "city": "Paris", "state": None,
-     "country": "FR"},
-)  # fmt: skip
-_TOKYO: Row = {"line1": "丸の内1-9-1", "line2": None, "postal_code": "100-0005", "city": "千代田区",
-               "state": "JP-13", "country": "JP"}  # fmt: skip
-HOSTILE = (
-    "<!channel> <https://evil.example|Approve here>",
-    "*Approved by @here* `rm -rf` ~gone~ <@U0000000001> :white_check_mark:",
-    "</script><img src=x onerror=alert(1)>",
-    "\u202egnp.drac\u202c\u200b <#C0000000001|general> & \u0007",
-    "Ω" * 256,
-)
-"""Names that customers could type: mentions, links, mark-up, direction marks, far too much."""
+_DATA: Mapping[str, Any] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+HOSTILE: tuple[str, ...] = (*_DATA["hostile"], "Ω" * 256)
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
     """One entry of the panel: a name for the page, a title in plain words, a group, what it does.
 
-    `play` changes the shop and says in words what happened to whom.
+    `play` changes the shop and returns the customer; `told` says what happened to `{name}`.
     """
 
     name: str
     title: str
     group: str
-    play: Callable[["Story"], str]
-
-
-@dataclass(frozen=True, slots=True)
-class Catalog:
-    """The products of the shop."""
-
-    keys: Row
-    pro: Row
-    pro_yen: Row
-    studio: Row
-    monthly: Row
-    annual: Row
+    told: str
+    play: Callable[["Story"], Row]
 
 
 class Story:
@@ -75,9 +48,13 @@ class Story:
         self.shop: Shop = polar.shop
         self.random = random.Random(seed)
         self.hostile: Iterator[str] = cycle(HOSTILE)
-        self.japanese = cycle(_JAPANESE)
+        self.japanese: Iterator[tuple[str, str]] = cycle(_DATA["japanese"])
         self._count = count(1)
-        self.catalog = _stock_shop(self.shop)
+        self.keys = stock.add_license_benefit(self.shop, "License key for one machine", "NORTH")
+        self.catalog: Mapping[str, Row] = {
+            name: stock.add_product(self.shop, benefits=(self.keys,), **facts)
+            for name, facts in _DATA["product"].items()
+        }
 
     def menu(self) -> list[dict[str, str]]:
         """What the page offers: name, title and group of each case."""
@@ -97,7 +74,7 @@ class Story:
 
         The answer is the page's: `status` is the app's to the last of them, `webhook_id` that one's id.
         """
-        case = _BY_NAME.get(name)
+        case = CASES.get(name)
         if case is None:
             return {"ok": False, "error": f"There is no event {name}. Nothing was sent."}
         sent = self.play(case)
@@ -112,31 +89,32 @@ class Story:
 
     def play(self, case: Case) -> list[WebhookEvent]:
         """Change the shop and start the webhooks; the last one is the case's own."""
-        return self._polar.send_pending(case.play(self))
+        return self._polar.send_pending(case.told.format(**case.play(self)))
 
     def customer(self, name: str | None = None, address: Row | None = None, local: str = "") -> Row:
         """A customer nobody had before, with a billing address of `address` or none."""
-        name = name or f"{self.random.choice(_FIRST)} {self.random.choice(_LAST)}"
+        name = name or " ".join(self.random.choice(_DATA[names]) for names in ("first_names", "last_names"))
         email = f"{local or _mailbox(name)}{next(self._count)}@example.com"
         return stock.add_customer(self.shop, name, email, address=address)
 
     def address(self) -> Row:
         """One of a few billing addresses."""
-        return dict(self.random.choice(_ADDRESSES))
-
-    def tell_grant(self, event_type: str, grant: Row) -> None:
-        """A benefit_grant event without the state that Polar sends after it."""
-        shown = {**wire(self.shop, "benefit-grants", grant), "previous_properties": grant["properties"]}
-        self.shop.tell(event_type, shown)
+        return _address(self.random.choice(_DATA["address"]))
 
     def buy(self, customer: Row, product: Row, *, tax: int = 0) -> Row:
-        """A one-time sale, its license key, and what Polar tells of it (polar.md 1.9 A, without repeats)."""
+        """A one-time sale, its license key, and what Polar tells of it, each once."""
         order = stock.add_order(self.shop, customer, product, tax=tax)
         tell_order(self.shop, "order.created", order)
-        grant, _ = stock.add_grant(self.shop, order, self.catalog.keys)
-        self.tell_grant("benefit_grant.created", grant)
+        grant, _ = stock.add_grant(self.shop, order, self.keys)
+        shown = {**wire(self.shop, "benefit-grants", grant), "previous_properties": grant["properties"]}
+        self.shop.tell("benefit_grant.created", shown)
         tell_order(self.shop, "order.paid", order)
         return order
+
+    def tell(self, subscription: Row, *events: str) -> None:
+        """What Polar tells of a subscription: "updated", "canceled", ..."""
+        for event in events:
+            self.shop.tell(f"subscription.{event}", wire(self.shop, "subscriptions", subscription))
 
 
 def _mailbox(name: str) -> str:
@@ -145,159 +123,129 @@ def _mailbox(name: str) -> str:
     return plain.lower().replace(" ", ".")
 
 
-def _stock_shop(shop: Shop) -> Catalog:
-    keys = stock.add_license_benefit(shop, "License key for one machine", "NORTH")
-    return Catalog(
-        keys=keys,
-        pro=stock.add_product(shop, "Pro", 2_900, benefits=(keys,)),
-        pro_yen=stock.add_product(shop, "Pro", 2_900, "jpy", benefits=(keys,)),
-        studio=stock.add_product(shop, "Studio, two machines", 14_900, "eur", benefits=(keys,)),
-        monthly=stock.add_product(shop, "Pro monthly", 1_200, every="month", benefits=(keys,)),
-        annual=stock.add_product(shop, "Team annual", 1_188_00, "eur", every="year", benefits=(keys,)),
-    )
+def _address(lines: Row) -> Row:
+    return {"line2": None, "state": None, **lines}
 
 
-def _sale(story: Story) -> str:
-    customer = story.customer(address=story.address())
-    story.buy(customer, story.catalog.pro)
-    return f"{customer['name']} buys Pro for $29.00"
+# --- What the cases do; each returns the customer ---------------------------------------------------
 
 
-def _sale_in_yen(story: Story) -> str:
+def sale(story: Story, *, address: bool = True) -> Row:
+    """Somebody buys Pro."""
+    customer = story.customer(address=story.address() if address else None)
+    story.buy(customer, story.catalog["pro"])
+    return customer
+
+
+def sale_in_yen(story: Story) -> Row:
+    """Somebody in Tokyo buys Pro."""
     name, local = next(story.japanese)
-    story.buy(story.customer(name, dict(_TOKYO), local), story.catalog.pro_yen)
-    return f"{name} buys Pro for ¥2,900"
+    customer = story.customer(name, _address(_DATA["tokyo"]), local)
+    story.buy(customer, story.catalog["pro_yen"])
+    return customer
 
 
-def _sale_without_address(story: Story) -> str:
-    customer = story.customer()
-    story.buy(customer, story.catalog.pro)
-    return f"{customer['name']} buys Pro for $29.00 and gives no billing address"
-
-
-def _sale_to_hostile(story: Story) -> str:
+def sale_to_hostile(story: Story) -> Row:
+    """Somebody whose name is an attack buys Pro."""
     customer = story.customer(next(story.hostile), story.address(), "mallory")
-    story.buy(customer, story.catalog.pro)
-    return "Somebody with a hostile name buys Pro for $29.00"
+    story.buy(customer, story.catalog["pro"])
+    return customer
 
 
-def _first_subscription_payment(story: Story) -> str:
+def double_sale(story: Story) -> Row:
+    """Somebody buys Pro twice within seconds."""
     customer = story.customer(address=story.address())
-    shop, product = story.shop, story.catalog.annual
+    for _ in range(2):
+        tell_order(story.shop, "order.created", stock.add_order(story.shop, customer, story.catalog["pro"]))
+    return customer
+
+
+def first_subscription_payment(story: Story) -> Row:
+    """A team subscribes and pays for the first year."""
+    shop, product, customer = story.shop, story.catalog["annual"], story.customer(address=story.address())
     subscription = stock.add_subscription(shop, customer, product)
-    shop.tell("subscription.created", wire(shop, "subscriptions", subscription))
-    order = stock.add_order(
-        shop,
-        customer,
-        product,
-        tax=22_572,
-        subscription_id=subscription["id"],
-        billing_reason="subscription_create",
-    )
+    story.tell(subscription, "created")
+    cause = {"subscription_id": subscription["id"], "billing_reason": "subscription_create"}
+    order = stock.add_order(shop, customer, product, tax=22_572, **cause)
     tell_order(shop, "order.created", order)
-    stock.add_grant(shop, subscription, story.catalog.keys)
+    stock.add_grant(shop, subscription, story.keys)
     tell_order(shop, "order.paid", order)
-    return f"{customer['name']} subscribes to Team annual for €1,188.00 and tax"
+    return customer
 
 
-def _refund(story: Story, share: float) -> Row:
+def refund(story: Story, *, share: float) -> Row:
     """A one-time order with two license keys, of which a share is given back; the keys stay granted."""
     shop = story.shop
     customer = story.customer(address=story.address())
-    order = stock.add_order(shop, customer, story.catalog.studio)
+    order = stock.add_order(shop, customer, story.catalog["studio"])
     for _ in range(2):
-        stock.add_grant(shop, order, story.catalog.keys)
-    whole = share == 1
+        stock.add_grant(shop, order, story.keys)
     amount = round(order["net_amount"] * share)
-    shop.change(order, refunded_amount=amount, status="refunded" if whole else "partially_refunded")
-    refund = shop.add(
+    shop.change(order, refunded_amount=amount, status="refunded" if share == 1 else "partially_refunded")
+    given_back = shop.add(
         "refunds", metadata={}, status="succeeded", reason="customer_request", amount=amount, tax_amount=0,
         currency="eur", organization_id=shop.organization_id, order_id=order["id"], subscription_id=None,
         customer_id=customer["id"], revoke_benefits=False, dispute=None,
     )  # fmt: skip
-    shop.tell("refund.created", refund)
+    shop.tell("refund.created", given_back)
     tell_order(shop, "order.updated", order)
     tell_order(shop, "order.refunded", order)
     return customer
 
 
-def _refunded(story: Story) -> str:
-    customer = _refund(story, 1)
-    return f"{customer['name']}'s order is refunded in full, two license keys stay granted"
+def lost_key(story: Story, *, bought: bool) -> Row:
+    """A key is revoked, as a colleague would in Polar's dashboard, though bought or still subscribed to."""
+    shop, catalog = story.shop, story.catalog
+    customer = story.customer(address=story.address() if bought else None)
+    source = (
+        stock.add_order(shop, customer, catalog["pro"])
+        if bought
+        else stock.add_subscription(shop, customer, catalog["monthly"])
+    )
+    revoke_grant(shop, stock.add_grant(shop, source, story.keys)[0])
+    return customer
 
 
-def _refunded_partly(story: Story) -> str:
-    customer = _refund(story, 0.25)
-    return f"A quarter of {customer['name']}'s order is refunded"
-
-
-def _key_lost_while_subscribed(story: Story) -> str:
-    customer = story.customer()
-    subscription = stock.add_subscription(story.shop, customer, story.catalog.monthly)
-    grant, _ = stock.add_grant(story.shop, subscription, story.catalog.keys)
-    _revoke(story, grant)
-    return f"{customer['name']}'s license key is revoked although the subscription is active"
-
-
-def _key_lost_though_bought(story: Story) -> str:
-    customer = story.customer(address=story.address())
-    order = stock.add_order(story.shop, customer, story.catalog.pro)
-    grant, _ = stock.add_grant(story.shop, order, story.catalog.keys)
-    _revoke(story, grant)
-    return f"{customer['name']}'s license key is revoked although the order was never refunded"
-
-
-def _one_of_two_ended(story: Story) -> str:
-    customer = story.customer()
-    stock.add_subscription(story.shop, customer, story.catalog.annual)
-    return f"{_end(story, customer)}; another one goes on"
-
-
-def _subscription_ended(story: Story) -> str:
-    return _end(story, story.customer())
-
-
-def _end(story: Story, customer: Row) -> str:
-    shop = story.shop
-    subscription = stock.add_subscription(shop, customer, story.catalog.monthly)
-    grant, _ = stock.add_grant(shop, subscription, story.catalog.keys)
+def end(story: Story, *, another: bool = False) -> Row:
+    """A subscription ends, and its license key with it; `another` goes on."""
+    shop, customer = story.shop, story.customer()
+    if another:
+        stock.add_subscription(shop, customer, story.catalog["annual"])
+    subscription = stock.add_subscription(shop, customer, story.catalog["monthly"])
+    grant, _ = stock.add_grant(shop, subscription, story.keys)
     now = shop.now()
     shop.change(subscription, status="canceled", canceled_at=now, ends_at=now, ended_at=now)
-    for event_type in ("subscription.updated", "subscription.canceled", "subscription.revoked"):
-        shop.tell(event_type, wire(shop, "subscriptions", subscription))
-    _revoke(story, grant)
-    return f"{customer['name']}'s subscription ends, the license key with it"
+    story.tell(subscription, "updated", "canceled", "revoked")
+    revoke_grant(shop, grant)
+    return customer
 
 
-def _bought_twice(story: Story) -> str:
-    customer = story.customer(address=story.address())
-    for _ in range(2):
-        tell_order(story.shop, "order.created", stock.add_order(story.shop, customer, story.catalog.pro))
-    return f"{customer['name']} buys Pro twice within seconds"
+def cancel(story: Story, name: str | None = None, **period: str) -> Row:
+    """A subscriber cancels at the end of the period."""
+    shop, customer = story.shop, story.customer(name)
+    subscription = stock.add_subscription(shop, customer, story.catalog["monthly"], **period)
+    end_of_it = {"canceled_at": shop.now(), "ends_at": subscription["current_period_end"]}
+    shop.change(
+        subscription, cancel_at_period_end=True, customer_cancellation_reason="too_expensive", **end_of_it
+    )
+    story.tell(subscription, "updated", "canceled")
+    return customer
 
 
-def _canceled(story: Story) -> str:
-    shop, customer = story.shop, story.customer()
-    subscription = stock.add_subscription(shop, customer, story.catalog.monthly)
-    end = {"canceled_at": shop.now(), "ends_at": subscription["current_period_end"]}
-    shop.change(subscription, cancel_at_period_end=True, customer_cancellation_reason="too_expensive", **end)
-    for event_type in ("subscription.updated", "subscription.canceled"):
-        shop.tell(event_type, wire(shop, "subscriptions", subscription))
-    return f"{customer['name']} cancels Pro monthly: too expensive"
-
-
-def _payment_failed(story: Story) -> str:
+def failed_payment(story: Story) -> Row:
+    """A card is declined at the renewal."""
     shop, customer = story.shop, story.customer()
     late = {"status": "past_due", "past_due_at": shop.now()}
-    subscription = stock.add_subscription(shop, customer, story.catalog.monthly, **late)
-    for event_type in ("subscription.updated", "subscription.past_due"):
-        shop.tell(event_type, wire(shop, "subscriptions", subscription))
-    return f"{customer['name']}'s card is declined at the renewal"
+    story.tell(
+        stock.add_subscription(shop, customer, story.catalog["monthly"], **late), "updated", "past_due"
+    )
+    return customer
 
 
-def _seat_lost(story: Story) -> str:
+def lost_seat(story: Story) -> Row:
+    """A seat in use is taken away."""
     shop, customer = story.shop, story.customer()
-    subscription = stock.add_subscription(shop, customer, story.catalog.annual, seats=2)
+    subscription = stock.add_subscription(shop, customer, story.catalog["annual"], seats=2)
     owner = next(shop.rows("members", customer_id=customer["id"]))
     seat = shop.add(
         "customer-seats", subscription_id=subscription["id"], order_id=None, status="claimed",
@@ -307,82 +255,42 @@ def _seat_lost(story: Story) -> str:
     )  # fmt: skip
     shop.tell("customer_seat.claimed", wire(shop, "customer-seats", seat))
     revoke_seat(shop, seat)
-    return f"{customer['name']}'s seat is taken away"
+    return customer
 
 
-def _revoke(story: Story, grant: Row) -> None:
-    """As a colleague would in Polar's dashboard: key and grant are revoked, the state follows."""
-    revoke_grant(story.shop, grant)
+def _replay(delivery: recorded.Delivery, story: Story) -> Row:
+    """The recorded body byte for byte, with the state as it was then; nobody's name is told."""
+    recorded.load(story.shop, delivery)
+    story.shop.tell_as_written(Told(delivery.type, delivery.payload))
+    return {}
 
 
-def _replay(delivery: recorded.Delivery) -> Callable[[Story], str]:
-    """The recorded body byte for byte, with the state as it was then."""
-
-    def play(story: Story) -> str:
-        recorded.load(story.shop, delivery)
-        story.shop.tell_as_written(Told(delivery.type, delivery.payload))
-        return f"Recorded: {delivery.type}"
-
-    return play
-
-
+_PLAYS: Mapping[str, Callable[..., Row]] = {
+    each.__name__: each
+    for each in (
+        sale, sale_in_yen, sale_to_hostile, double_sale, first_subscription_payment, refund, lost_key, end,
+        cancel, failed_payment, lost_seat,
+    )
+}  # fmt: skip
 EVENTS: tuple[Case, ...] = (
-    Case("order.paid", "A customer buys Pro for $29.00, with a billing address", "story", _sale),
-    Case(
-        "order.refunded",
-        "A one-time order is refunded in full, its two keys stay granted",
-        "story",
-        _refunded,
-    ),
-    Case(
-        "benefit_grant.revoked",
-        "A license key is revoked although the subscription is active",
-        "story",
-        _key_lost_while_subscribed,
-    ),
-    Case("order.paid.yen", "A customer in Tokyo buys Pro for ¥2,900", "story", _sale_in_yen),
-    Case(
-        "order.paid.annual", "A team subscribes for €1,188.00 and tax", "story", _first_subscription_payment
-    ),
-    Case("order.paid.hostile", "A customer with a hostile name buys Pro", "story", _sale_to_hostile),
-    Case(
-        "benefit_grant.revoked.order",
-        "A license key is revoked although the order was never refunded",
-        "story",
-        _key_lost_though_bought,
-    ),
-    Case(
-        "order.paid.bare", "A customer buys Pro and gives no billing address", "story", _sale_without_address
-    ),
-    Case(
-        "order.refunded.partly",
-        "A quarter of an order is refunded: nothing to ask",
-        "story",
-        _refunded_partly,
-    ),
-    Case(
-        "subscription.revoked",
-        "A subscription ends, its key with it; another goes on: nothing to ask",
-        "story",
-        _one_of_two_ended,
-    ),
-    Case("subscription.revoked.last", "A customer's last subscription ends", "story", _subscription_ended),
-    Case("order.created.twice", "A customer buys Pro twice within seconds", "story", _bought_twice),
-    Case("subscription.canceled", "A subscription is canceled: too expensive", "story", _canceled),
-    Case("subscription.past_due", "A renewal's payment fails", "story", _payment_failed),
-    Case("customer_seat.revoked", "A seat in use is taken away", "story", _seat_lost),
     *(
-        Case(f"recorded:{each.type}", f"Recorded {each.type}", "recorded", _replay(each))
+        Case(each["name"], each["title"], "story", each["told"],
+             partial(_PLAYS[each["play"]], **each.get("with", {})))
+        for each in _DATA["case"]
+    ),
+    *(
+        Case(f"recorded:{each.type}", f"Recorded {each.type}", "recorded", f"Recorded: {each.type}",
+             partial(_replay, each))
         for each in recorded.deliveries()
     ),
-)
+)  # fmt: skip
 """Everything that can be sent: fifteen cases and the 28 recorded deliveries."""
 
-_BY_NAME = {each.name: each for each in EVENTS}
+CASES = {each.name: each for each in EVENTS}
 
 
 async def play_opening(story: Story, pause: float = 0.4) -> None:
     """Send the opening, one case after the other, so that the cards come in this order."""
-    for name in OPENING:
+    for name in _DATA["opening"]:
         await story.send(name)
         await asyncio.sleep(pause)

@@ -18,7 +18,7 @@ CALL = "orders:generate_invoice"
 def order(desk: Desk, name: str) -> str:
     """Somebody pays for something; the webhook is on its way. The order's id."""
     customer = desk.story.customer(name, desk.story.address())
-    bought = stock.add_order(desk.polar.shop, customer, desk.story.catalog.pro)
+    bought = stock.add_order(desk.polar.shop, customer, desk.story.catalog["pro"])
     tell_order(desk.polar.shop, "order.paid", bought)
     desk.polar.send_pending("a sale of the benchmark")
     return str(bought["id"])

@@ -14,9 +14,8 @@ from bot.demo.polar import PolarStandIn
 from bot.demo.polar.shop import Row, Shop
 from bot.demo.polar.webhooks import WebhookEvent
 from bot.demo.slack import Message, SlackStandIn, View
-from bot.demo.story import EVENTS, Story
+from bot.demo.story import CASES, Story
 
-CASES = {each.name: each for each in EVENTS}
 ZONE = ZoneInfo("Europe/Berlin")
 WITHIN = 12.0
 """Real seconds for anything to show; the slowest machine this was tried on needed one."""

@@ -68,27 +68,6 @@ def _singles(stage: Stage, people: list[Row]) -> list[Message]:
     return [each for each in asked if any(name in each.text for name in names)]
 
 
-async def busy_day(stage: Stage, cast: Cast) -> None:
-    """Six returning customers, approved by Maya and Jonas."""
-    for hour in (10, 15):
-        await stage.at(hour)
-        await _asked_sales(stage, cast.next(3), cast)
-
-
-async def quiet_day(stage: Stage, cast: Cast) -> None:
-    """Two returning customers."""
-    await stage.at(11)
-    await _asked_sales(stage, cast.often(2), cast)
-
-
-async def graduation(stage: Stage, _: Cast) -> None:
-    """The bar is met, and a person turns it on."""
-    card = await stage.message("Let this kind of case run on its own")
-    stage.tell("Forty invoices got a yes that held for a week: the program asks to run such cases.")
-    await stage.approve(card, stage.team.maya, thought=150)
-    stage.tell("Maya turns it on. One in two is still asked at first, and nobody sees which.")
-
-
 async def trusted_day(stage: Stage, cast: Cast) -> None:
     """Some run, some are asked; what is asked is approved."""
     ran = audited = 0
@@ -139,7 +118,8 @@ async def _breaker(stage: Stage, card: Message) -> None:
 async def bad_audit(stage: Stage, cast: Cast) -> None:
     """An audit is declined: trust is lost at once."""
     if cast.demoted:
-        await asked_again(stage, cast)
+        await stage.at(13)
+        await asked_sales(stage, cast.often(2), cast)
         return
     for hour in range(10, 10 + CAP):  # one more would ask because of the cap, and be no audit
         await stage.at(hour)
@@ -154,21 +134,6 @@ async def bad_audit(stage: Stage, cast: Cast) -> None:
         return
 
 
-async def asked_again(stage: Stage, cast: Cast) -> None:
-    """As on the first day."""
-    await stage.at(13)
-    await _asked_sales(stage, cast.often(2), cast)
-
-
-async def last_day(stage: Stage, _: Cast) -> None:
-    """What there is to look at now."""
-    listed = await stage.ask(stage.team.maya, "trust print credits")
-    await stage.tap_beside(listed, "returning customer", "trust.plot", stage.team.maya)
-    await stage.until(lambda: any(each.files for each in stage.messages()), "the picture of the score")
-    stage.tell("Maya asks /polar trust for a picture of the month: how the score rose, and where it fell.")
-    stage.tell("The month is over. Open Home, type /polar trust, or go on yourself: the program runs on.")
-
-
 def _day_in_words(ran: int, audited: int) -> str:
     own = "No invoice ran" if ran == 0 else "1 invoice ran" if ran == 1 else f"{ran} invoices ran"
     if not audited:
@@ -180,7 +145,7 @@ def _day_in_words(ran: int, audited: int) -> str:
 _A_LOOK = 3.0  # seconds between two taps
 
 
-async def _asked_sales(stage: Stage, people: list[Row], cast: Cast) -> None:
+async def asked_sales(stage: Stage, people: list[Row], cast: Cast) -> None:
     """Each buys once; what is asked is approved."""
     sold = await asyncio.gather(*(stage.sale(one, cast.credits) for one in people))
     await _approve_all(stage, [card for _, card in sold if card is not None])
