@@ -108,7 +108,7 @@ def moment(body: Row, name: str) -> None:
 
 
 def metadata(body: Row) -> None:
-    """Polar's limits: 50 keys, keys of 40 characters, values of 500 or plain numbers (polar.md 2.7)."""
+    """Polar's limits: 50 keys, keys of 40 characters, values of 500 or plain numbers."""
     given: Any = body.get("metadata", {})
     if not isinstance(given, dict) or len(given) > 50:
         raise invalid(problem("too_long", ("body", "metadata"), "At most 50 keys are allowed", given))

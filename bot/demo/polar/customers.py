@@ -40,7 +40,7 @@ def find(call: Call) -> Row:
 
 
 def update(call: Call) -> Answer:
-    """customers:update: metadata is replaced whole, external_id can be set once (polar.md 2.12)."""
+    """customers:update: metadata is replaced whole, external_id can be set once."""
     shop, customer = call.shop, find(call)
     fields = {name: value for name, value in call.body.items() if name in _WRITABLE}
     check.metadata(fields)

@@ -1,4 +1,4 @@
-"""Disputes: the one thing that can be done about them by API is to concede (polar.md 2.12)."""
+"""Disputes: the one thing that can be done about them by API is to concede."""
 
 from bot.demo.polar.call import Call
 from bot.demo.polar.errors import Answer, rule

@@ -1,4 +1,4 @@
-"""Webhook endpoints as the API shows and changes them (polar.md 1.2, 1.4)."""
+"""Webhook endpoints as the API shows and changes them."""
 
 import base64
 import ipaddress
@@ -22,7 +22,7 @@ EVENT_TYPES = (
     "discount.updated", "discount.deleted", "benefit.created", "benefit.updated", "benefit_grant.created",
     "benefit_grant.cycled", "benefit_grant.updated", "benefit_grant.revoked", "organization.updated",
 )  # fmt: skip
-"""The 41 types of the 2026-10 contract (polar.md 1.8)."""
+"""The 41 types of the 2026-10 contract."""
 
 _WRITABLE = ("url", "name", "format", "events", "enabled")
 

@@ -6,7 +6,7 @@
      |- invalid()                 422: a value of the request, detail is a list
      |- not_simulated()           501: Polar knows this operation, the stand-in does not pretend to
 
-The bodies are those recorded from Polar's own server (see `recorded/`); polar.md 2.6 lists the shapes.
+The bodies are those recorded from Polar's own server (see `recorded/`).
 """
 
 from collections.abc import Mapping
@@ -50,7 +50,7 @@ _TOO_LITTLE = "The request requires higher privileges than provided by the acces
 
 
 def insufficient_scope(needed: tuple[str, ...]) -> Answer:
-    """403 with the scopes, any of which would do, in WWW-Authenticate (polar.md 2.6)."""
+    """403 with the scopes, any of which would do, in WWW-Authenticate."""
     header = (
         f'Bearer realm="polar", scope="{" ".join(needed)}", '
         f'error="insufficient_scope", error_description="{_TOO_LITTLE}"'

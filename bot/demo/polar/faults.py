@@ -53,7 +53,7 @@ class Faults:
 
 
 class RateLimit:
-    """So many requests in a window of one minute (polar.md 2.7); None is no limit."""
+    """So many requests in a window of one minute; None is no limit."""
 
     def __init__(self, per_minute: int | None, clock: Callable[[], datetime]) -> None:
         self.per_minute = per_minute

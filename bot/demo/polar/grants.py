@@ -1,4 +1,4 @@
-"""Benefit grants and license keys: granted, revoked, granted again, and the writes on keys (polar.md 2.9)."""
+"""Benefit grants and license keys: granted, revoked, granted again, and the writes on keys."""
 
 from bot.demo.polar import call as check
 from bot.demo.polar.call import Call
@@ -10,7 +10,7 @@ LIMITS = ("expires_at", "limit_activations", "limit_usage")
 
 
 def tell_state(shop: Shop, customer_id: str) -> None:
-    """customer.state_changed follows nearly every change (polar.md 1.8, no. 7)."""
+    """customer.state_changed follows nearly every change."""
     customer = shop.peek("customers", customer_id)
     if customer:
         shop.tell("customer.state_changed", customer_state(shop, customer))
@@ -34,7 +34,7 @@ def revoke_grant(shop: Shop, grant: Row) -> None:
 
 
 def grant_again(shop: Shop, grant: Row, key: Row, status: str) -> None:
-    """Revive a revoked grant with the same id; the key's own limits are lost (polar.md 2.9)."""
+    """Revive a revoked grant with the same id; the key's own limits are lost."""
     shop.change(grant, is_granted=True, is_revoked=False, granted_at=shop.now())
     properties = shop.tables["benefits"][key["benefit_id"]]["properties"]
     activations = properties.get("activations") or {}

@@ -1,4 +1,4 @@
-"""Writes on orders and the money given back: invoice, billing details, refunds (polar.md 2.11 and 2.12)."""
+"""Writes on orders and the money given back: invoice, billing details, refunds."""
 
 from bot.demo.polar import call as check
 from bot.demo.polar.call import Call
@@ -46,7 +46,7 @@ def get_invoice(call: Call) -> Answer:
 
 
 def update_order(call: Call) -> Answer:
-    """orders:update: billing name and address only; the country stays (polar.md 2.12)."""
+    """orders:update: billing name and address only; the country stays."""
     shop, order = call.shop, call.shop.get("orders", call.id)
     check.text(call.body, "billing_name")
     fields = {name: call.body[name] for name in ("billing_name", "billing_address") if name in call.body}
@@ -115,7 +115,7 @@ def _add_refund(shop: Shop, order: Row, body: Row, tax: int) -> Row:
 
 
 def _take_back(shop: Shop, order: Row, refund: Row) -> None:
-    """What a succeeded refund does to its order, in Polar's sequence (polar.md 1.9 F)."""
+    """What a succeeded refund does to its order, in Polar's sequence."""
     refunded = order["refunded_amount"] + refund["amount"]
     shop.change(
         order,

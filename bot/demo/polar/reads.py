@@ -1,4 +1,4 @@
-"""Every object by its id, and every list with Polar's pages and filters (polar.md 2.4 and 2.7)."""
+"""Every object by its id, and every list with Polar's pages and filters."""
 
 from collections.abc import Callable
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Which of Polar's operations a method and a path mean, slash for slash (polar.md 2.1)."""
+"""Which of Polar's operations a method and a path mean, slash for slash."""
 
 import json
 from dataclasses import dataclass, field

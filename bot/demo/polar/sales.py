@@ -1,4 +1,4 @@
-"""What brings a sale about: checkouts, checkout links, discounts, and changes of products (polar.md 2.12)."""
+"""What brings a sale about: checkouts, checkout links, discounts, and changes of products."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Seats of a subscription or order: list, assign, revoke, invite again (polar.md 2.10)."""
+"""Seats of a subscription or order: list, assign, revoke, invite again."""
 
 from bot.demo.polar import call as check
 from bot.demo.polar.call import Call
@@ -65,7 +65,7 @@ def resend(call: Call) -> Answer:
 
 
 def revoke(shop: Shop, seat: Row) -> None:
-    """Take the seat away: its holder is forgotten, the event still shows the member (polar.md 1.10)."""
+    """Take the seat away: its holder is forgotten, the event still shows the member."""
     if seat["status"] == "revoked":
         return
     customer_id, member_id = seat["customer_id"], seat["member_id"]

@@ -31,7 +31,7 @@ class PolarStandIn:
 
     `token` is the only one that is let in, with `scopes` (None: all); `rate_limit` is in requests a minute
     (None: no limit). `clock` gives aware UTC times; `seed` fixes ids, keys and secrets. `standard` says
-    whether the webhook secret is of the kind Polar makes since September 2026 (polar.md 1.2). Stricter
+    whether the webhook secret is of the kind Polar makes since September 2026. Stricter
     than Polar in one point: a request without `Polar-Version` is refused, since ours always carry it.
     """
 

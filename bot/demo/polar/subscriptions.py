@@ -1,4 +1,4 @@
-"""Writes on subscriptions: one variant a call, its rules and its echo (polar.md 2.8)."""
+"""Writes on subscriptions: one variant a call, its rules and its echo."""
 
 from collections.abc import Callable
 
@@ -164,7 +164,7 @@ def _whose(shop: Shop, subscription: Row) -> str:
 
 
 def _end_access(shop: Shop, subscription: Row) -> None:
-    """What follows the end: every seat and every grant is revoked (polar.md 1.9 K)."""
+    """What follows the end: every seat and every grant is revoked."""
     for seat in list(shop.rows("customer-seats", subscription_id=subscription["id"])):
         revoke_seat(shop, seat)
     for grant in list(shop.rows("benefit-grants", subscription_id=subscription["id"])):

@@ -19,7 +19,7 @@ from bot.demo.polar.shop import Row, Shop, Told, iso
 log = logging.getLogger(__name__)
 
 DEMO_DELAYS = (0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 8.0, 8.0)
-"""Seconds before attempts 2 to 10. Polar waits 4 s to 20 min (polar.md 1.3): too long to watch."""
+"""Seconds before attempts 2 to 10. Polar waits 4 s to 20 min: too long to watch."""
 
 _KEPT_DELIVERIES = 1_000
 _KEPT_EVENTS = 20_000
@@ -41,12 +41,12 @@ class WebhookEvent:
 
     @property
     def succeeded(self) -> bool:
-        """Any 2xx counts, nothing else (polar.md 1.3)."""
+        """Any 2xx counts, nothing else."""
         return isinstance(self.status, int) and 200 <= self.status < 300
 
 
 def sign(secret: str, webhook_id: str, timestamp: int, payload: bytes, *, standard: bool) -> str:
-    """The `webhook-signature` header (polar.md 1.2). Written apart from polar.webhooks on purpose:
+    """The `webhook-signature` header. Written apart from polar.webhooks on purpose:
     the verifier is tested against a second hand.
     """
     key = base64.b64decode(secret.removeprefix("whsec_")) if standard else secret.encode()
