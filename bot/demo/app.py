@@ -12,7 +12,7 @@ from bot.demo.clock import NAME, DemoClock
 from bot.logs import set_up_logging
 
 SPEED = 120.0
-"""How much more often than in real life the program looks what time has brought: a day may last a second."""
+"""The timers run so many times more often than in real life: a day may last a second."""
 
 
 class Unhurried(Settings):

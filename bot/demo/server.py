@@ -29,7 +29,7 @@ RULES = Path(__file__).with_name("rules.toml")
 
 
 class Desk:
-    """Everything of one demo: `slack`, `polar`, `story`, `month`, the page's `url`, the `app` at `app_url`.
+    """One demo: `slack`, `polar`, `story`, `month`, the page's `url`, the `app` at `app_url`.
 
     `app` can be killed and started again: it keeps its address and its database.
     """
@@ -43,7 +43,7 @@ class Desk:
 
     @property
     def app_url(self) -> str:
-        """Where the app serves."""
+        """The address of the app."""
         return self.app.url
 
     @classmethod

@@ -57,7 +57,7 @@ class Story:
         }
 
     def menu(self) -> list[dict[str, str]]:
-        """What the page offers: name, title and group of each case."""
+        """The entries of the page's panel: name, title and group of each case."""
         return [{"name": each.name, "title": each.title, "group": each.group} for each in EVENTS]
 
     def snapshot(self, viewer: str) -> dict[str, Any]:
@@ -112,7 +112,7 @@ class Story:
         return order
 
     def tell(self, subscription: Row, *events: str) -> None:
-        """What Polar tells of a subscription: "updated", "canceled", ..."""
+        """Queue events of a subscription: "updated", "canceled", ..."""
         for event in events:
             self.shop.tell(f"subscription.{event}", wire(self.shop, "subscriptions", subscription))
 
@@ -284,7 +284,7 @@ EVENTS: tuple[Case, ...] = (
         for each in recorded.deliveries()
     ),
 )  # fmt: skip
-"""Everything that can be sent: fifteen cases and the 28 recorded deliveries."""
+"""The events that can be sent: fifteen cases and the 28 recorded deliveries."""
 
 CASES = {each.name: each for each in EVENTS}
 

@@ -1,4 +1,4 @@
-"""Who buys what in a month: new customers and a new product each time, so that trust begins at nothing."""
+"""The buyers of a month: new customers and a new product each time, so that trust begins at nothing."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

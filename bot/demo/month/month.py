@@ -35,7 +35,7 @@ class Month:
     # --- For the page -----------------------------------------------------------------------------------
 
     def snapshot(self, viewer: str) -> dict[str, Any]:
-        """Where the month is: it is the same for every viewer. `at` is the time of the story, in ISO."""
+        """The state of the month: it is the same for every viewer. `at` is the time of the story, in ISO."""
         del viewer
         return {
             "kind": "month",

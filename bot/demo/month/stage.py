@@ -1,4 +1,4 @@
-"""What a scene of the month may do: let people act and time pass, and wait for what shows of it."""
+"""The verbs of a scene: people act, time passes, and the scene waits for what shows of it."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -30,7 +30,7 @@ class Stuck(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Team:
-    """Who acts, by their ids."""
+    """The people who act, by their ids."""
 
     maya: str
     jonas: str
@@ -107,7 +107,7 @@ class Stage:
         return found
 
     async def happens(self, shows: Callable[[], Any], within: float) -> bool:
-        """Whether it shows in time: for what need not."""
+        """True if it shows in time: for what need not."""
         with suppress(Stuck):
             return bool(await self.until(shows, "", within))
         return False
@@ -140,7 +140,7 @@ class Stage:
         return self.shown(card)
 
     def has(self, card: Message, words: str) -> bool:
-        """Whether a card says so somewhere now."""
+        """True if a card says so somewhere now."""
         return words in words_of(self.shown(card))
 
     def option(self, card: Message, action: str, end: str) -> str:
@@ -279,7 +279,7 @@ class Stage:
 
 
 def words_of(message: Message) -> str:
-    """Everything a message shows, in reading order, after its text."""
+    """All words that a message shows, in reading order, after its text."""
     return " ".join([message.text, *_texts(message.blocks)])
 
 

@@ -30,7 +30,7 @@ async def play_steps(steps: Sequence[Step], stage: Stage, cast: Cast) -> None:
 
 
 def _meant(written: Any, kept: Mapping[str, Any]) -> Any:
-    """What is written in a step, with the things that stand behind `$names`."""
+    """The written part of a step, with the things that `$names` stand for."""
     match written:
         case list():
             return [_meant(each, kept) for each in written]

@@ -20,7 +20,7 @@ async def morning(stage: Stage) -> None:
 
 
 async def leftovers(stage: Stage, cast: Cast) -> None:
-    """What was still open in the channel before the month began."""
+    """The cards that were still open before the month began."""
     del cast
     waiting = [each for each in stage.messages() if "approve" in each.action_ids]
     for card in waiting:

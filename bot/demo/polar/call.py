@@ -15,7 +15,7 @@ _MISSING = object()
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a handler is given: the state, the operation, and the request's parts."""
+    """The argument of a handler: the state, the operation, and the request's parts."""
 
     shop: Shop
     operation: Operation

@@ -1,4 +1,4 @@
-"""What the stand-in answers: one answer, and one exception for each way Polar says no.
+"""Answers of the stand-in: one class for an answer, and one exception for each way Polar says no.
 
     Refusal                       carries the answer; raised anywhere below the front door
      |- not_found()               404 ResourceNotFound: no such object (or not any more)

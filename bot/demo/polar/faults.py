@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Fault(StrEnum):
-    """What can go wrong; "after" means that the write was done and only the answer is lost."""
+    """A kind of fault; "after" means that the write was done and only the answer is lost."""
 
     ERROR_BEFORE = "500-before"
     ERROR_AFTER = "500-after"

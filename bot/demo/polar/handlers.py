@@ -1,4 +1,4 @@
-"""Which of Polar's operations the stand-in simulates, and by what; all others answer 501."""
+"""The operations of Polar that the stand-in simulates, each with its handler; all others answer 501."""
 
 from collections.abc import Callable
 

@@ -115,7 +115,7 @@ def _add_refund(shop: Shop, order: Row, body: Row, tax: int) -> Row:
 
 
 def _take_back(shop: Shop, order: Row, refund: Row) -> None:
-    """What a succeeded refund does to its order, in Polar's sequence."""
+    """Change the order of a succeeded refund, in Polar's sequence."""
     refunded = order["refunded_amount"] + refund["amount"]
     shop.change(
         order,

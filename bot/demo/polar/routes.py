@@ -1,4 +1,4 @@
-"""Which of Polar's operations a method and a path mean, slash for slash."""
+"""Finds Polar's operation for a method and a path, slash for slash."""
 
 import json
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ def load_operations() -> tuple[Operation, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """What lives at a path: the operation and its parameters, or else the methods that are allowed there."""
+    """The find at a path: the operation and its parameters, or else the methods that are allowed there."""
 
     operation: Operation | None
     parameters: dict[str, str]
@@ -61,7 +61,7 @@ class Routes:
         node.methods[operation.method] = (operation, tuple(names))
 
     def find(self, method: str, path: str) -> Match | None:
-        """What lives at the path; None if there is no such path."""
+        """The operation at the path, or the methods allowed there; None if there is no such path."""
         allowed: list[str] = []
         for node, values in _reached(self._root, path.split("/")[1:], ()):
             if method in node.methods:

@@ -1,4 +1,4 @@
-"""What brings a sale about: checkouts, checkout links, discounts, and changes of products."""
+"""Writes that lead to a sale: checkouts, checkout links, discounts, and changes of products."""
 
 from typing import Any
 
@@ -202,7 +202,7 @@ def _discount(shop: Shop, body: Row) -> Row | None:
 
 
 def _discount_value(body: Row) -> Row:
-    """What the discount takes off: a share (1,000 basis points are 10 %) or an amount for each currency."""
+    """The value of the discount: a share (1,000 basis points are 10 %) or an amount for each currency."""
     if body["duration"] == "repeating":
         check.required(body, "duration_in_months")
     months = {"duration_in_months": body["duration_in_months"]} if body["duration"] == "repeating" else {}

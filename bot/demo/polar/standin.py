@@ -128,7 +128,7 @@ class PolarStandIn:
         self._faults.plan(Planned(Fault(kind), times, only, seconds))
 
     def snapshot(self) -> dict[str, Any]:
-        """What the page shows: requests received and webhooks sent, the newest 60 of each, oldest first."""
+        """Polar's side of the page: the newest 60 requests received and webhooks sent, oldest first."""
         received = [
             {
                 "at": iso(each.at), "method": each.method, "path": each.path, "query": dict(each.query),

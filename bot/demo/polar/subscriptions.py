@@ -164,7 +164,7 @@ def _whose(shop: Shop, subscription: Row) -> str:
 
 
 def _end_access(shop: Shop, subscription: Row) -> None:
-    """What follows the end: every seat and every grant is revoked."""
+    """Revoke every seat and every grant, as follows the end."""
     for seat in list(shop.rows("customer-seats", subscription_id=subscription["id"])):
         revoke_seat(shop, seat)
     for grant in list(shop.rows("benefit-grants", subscription_id=subscription["id"])):

@@ -1,4 +1,4 @@
-"""What the app asked of the stand-in's Polar: a log to look at, to search and to wait on."""
+"""The requests that the app made: a log to look at, to search and to wait on."""
 
 import asyncio
 from collections import deque

@@ -1,4 +1,4 @@
-"""How a row looks in an answer or a webhook: with the objects that Polar nests in it."""
+"""The form of a row in an answer or a webhook: with the objects that Polar nests in it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +19,7 @@ NESTED = {
     "license-keys": {"customer": "customers"},
     "customer-seats": {"member": "members"},
 }
-"""Which field of a table's wire form holds a row of which other table."""
+"""The fields of a table's wire form that hold a row of another table, and that table."""
 
 DERIVED = frozenset(
     {"user", "user_id", "subscription", "price", "product_price", "previous_properties", "refundable_amount",

@@ -1,4 +1,4 @@
-"""What the page may ask for, `{"user", "kind", …}`, turned into acts of people."""
+"""Turns what the page asks for, `{"user", "kind", …}`, into acts of people."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol

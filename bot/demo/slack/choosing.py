@@ -1,4 +1,4 @@
-"""What a person may put into an element, as Slack's client lets them; pure."""
+"""The values that a person may put into an element, as Slack's client lets them; pure."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -48,7 +48,7 @@ def view_state(blocks: list[Json], values: Json, suggested: Sequence[Json] = ())
 
 
 def unfinished(blocks: list[Json], state: Json) -> dict[str, str]:
-    """What the client says beside the inputs it does not let through, by block id."""
+    """The complaints of the client beside the inputs it does not let through, by block id."""
     complaints = {}
     for block, element in elements(blocks):
         if block["type"] != "input":

@@ -24,7 +24,7 @@ class Ack:
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Which repetition of an event this is, and why it is repeated."""
+    """The number of a repetition, and why the event is repeated."""
 
     attempt: int = 0
     reason: str = ""
@@ -93,7 +93,7 @@ _FORM = "application/x-www-form-urlencoded"
 
 
 def _payload(text: str) -> Any:
-    """What the body of an answer says: JSON, or words, or nothing."""
+    """The body of an answer: JSON, or words, or nothing."""
     if not text:
         return None
     try:

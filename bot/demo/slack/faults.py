@@ -1,4 +1,4 @@
-"""What may go wrong on purpose: faults that a test asks for, and Slack's real rate limits."""
+"""Faults that a test asks for, and Slack's real rate limits."""
 
 import math
 from collections.abc import Callable

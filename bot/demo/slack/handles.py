@@ -46,7 +46,7 @@ class Triggers:
 
 @dataclass(slots=True)
 class ResponseUrl:
-    """What a response URL answers to: a user in a channel, and the message acted on, if any."""
+    """The target of a response URL: a user in a channel, and the message acted on, if any."""
 
     user: str
     channel: str
@@ -96,7 +96,7 @@ class Tickets:
         return ticket
 
     def spend(self, ticket: str) -> bool:
-        """Whether the ticket was good; it is not any more."""
+        """Use a ticket up; true if it was good."""
         if ticket not in self._unused:
             return False
         self._unused.remove(ticket)

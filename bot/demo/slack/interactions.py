@@ -21,7 +21,7 @@ SHORTEST_QUERY = 3  # Slack's default for min_query_length
 
 @dataclass(frozen=True, slots=True)
 class Clicked:
-    """What came of one act: acknowledged in time or not, after how long, and why not."""
+    """The result of one act: acknowledged in time or not, after how long, and why not."""
 
     acked: bool
     ms: float = 0.0

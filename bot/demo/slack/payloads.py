@@ -1,4 +1,4 @@
-"""What Slack sends to an app when somebody acts: block_actions, view_submission, commands, events.
+"""The payloads that Slack sends when somebody acts: block_actions, view_submission, commands, events.
 
 https://docs.slack.dev/reference/interaction-payloads
 """
@@ -42,7 +42,7 @@ def person(user: User) -> Json:
 
 
 def act(slack: Workspace, kind: str, user: User) -> Json:
-    """What every interaction payload holds. `team` is the actor's, which is not always ours."""
+    """The part that every interaction payload has. `team` is the actor's, which is not always ours."""
     domain = slack.cast.team_domain if user.team_id == slack.cast.team_id else "partner"
     return {
         "type": kind,

@@ -1,4 +1,4 @@
-"""Who and what a demo workspace holds at the start: people, groups, the channel, the app."""
+"""The demo workspace at its start: people, groups, the channel, the app."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -73,7 +73,7 @@ class App:
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """What a workspace starts with. Empty tuples take nothing away from a test that needs nobody."""
+    """The start of a workspace. Empty tuples take nothing away from a test that needs nobody."""
 
     team_id: str
     team_name: str

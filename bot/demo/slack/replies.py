@@ -1,4 +1,4 @@
-"""What the app says back: through a response URL, or in the acknowledgement of a command."""
+"""Answers of the app: through a response URL, or in the acknowledgement of a command."""
 
 import json
 from typing import Any

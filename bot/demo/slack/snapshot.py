@@ -1,4 +1,4 @@
-"""What one viewer sees, as the page's contract says."""
+"""The view of one person, in the form that the page reads."""
 
 from itertools import islice
 from typing import Any

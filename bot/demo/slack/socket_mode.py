@@ -37,7 +37,7 @@ class SocketMode:
 
     @property
     def connections(self) -> int:
-        """How many sockets are open."""
+        """The number of open sockets."""
         return len(self._open)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:

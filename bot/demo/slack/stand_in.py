@@ -115,7 +115,7 @@ class SlackStandIn:
 
     @property
     def origin(self) -> str:
-        """Where it is served, `http://127.0.0.1:PORT`; whoever serves the application sets it."""
+        """The address, `http://127.0.0.1:PORT`; whoever serves the application sets it."""
         return self.workspace.origin
 
     @origin.setter
@@ -146,11 +146,11 @@ class SlackStandIn:
 
     @property
     def connections(self) -> int:
-        """How many sockets the app holds open."""
+        """The number of sockets that the app holds open."""
         return self.sockets.connections
 
     def messages(self) -> list[Message]:
-        """Everything posted, oldest first; no ephemerals."""
+        """All messages, oldest first; no ephemerals."""
         return list(self.workspace.messages.values())
 
     def message(self, ts: str) -> Message | None:
@@ -162,7 +162,7 @@ class SlackStandIn:
         return [message for message in self.messages() if message.thread_ts == ts]
 
     def ephemerals(self, user: str) -> list[Message]:
-        """What only this person sees."""
+        """The messages that only this person sees."""
         return [message for (who, _), message in self.workspace.ephemerals.items() if who == user]
 
     def warning(self, user: str, ts: str) -> str | None:
@@ -182,7 +182,7 @@ class SlackStandIn:
         return [exchange for exchange in self.workspace.traffic.exchanges if exchange.what == what]
 
     def call_count(self, what: str) -> int:
-        """How many of these there have been, kept or not."""
+        """The number of these exchanges, kept or not."""
         return self.workspace.traffic.counts[what]
 
     async def wait_for_message(self, predicate: Callable[[Message], object], timeout: float = 5) -> Message:  # noqa: ASYNC109 - the public contract names it
@@ -208,7 +208,7 @@ class SlackStandIn:
     # --- The page -----------------------------------------------------------------------------------
 
     def snapshot(self, viewer: str) -> Json:
-        """What this person sees, for the page."""
+        """The view of this person, for the page."""
         return slack_snapshot(self.workspace, viewer, dict(self._commands))
 
     def reload(self, viewer: str) -> None:

@@ -61,7 +61,7 @@ class View:
 
 
 class Workspace:
-    """Everything Slack remembers. One per stand-in; nothing here does I/O."""
+    """The memory of Slack. One per stand-in; nothing here does I/O."""
 
     def __init__(
         self,
@@ -168,7 +168,7 @@ class Workspace:
         return next(opened, None) or next((view for view in self.homes.values() if view.id == view_id), None)
 
     def is_shared(self, channel: Channel) -> bool:
-        """Whether somebody of another workspace is in it (Slack Connect)."""
+        """True if somebody of another workspace is in it (Slack Connect)."""
         return any(
             user in self.users and self.users[user].team_id != self.cast.team_id for user in channel.members
         )
@@ -219,7 +219,7 @@ class Workspace:
         self.changed()
 
     def forget_ephemerals(self, user: str) -> None:
-        """What a reload of the client does: ephemerals are not stored, so they are gone."""
+        """Drop the ephemerals of a person, as a reload of the client does: Slack does not store them."""
         self.ephemerals = {key: message for key, message in self.ephemerals.items() if key[0] != user}
 
     # --- As Slack writes them -----------------------------------------------------------------------
@@ -297,7 +297,7 @@ def edited(message: Message, **changes: Any) -> Message:
 
 
 def _nobody_listens(event: Json) -> None:
-    """Where events go while no one delivers them."""
+    """Drop an event: no one delivers it yet."""
     del event
 
 

@@ -1,4 +1,4 @@
-"""What went over the wire, newest last, for the page's inspector and for tests."""
+"""The calls and deliveries so far, newest last, for the page's inspector and for tests."""
 
 from collections import Counter, deque
 from collections.abc import Callable

@@ -99,7 +99,7 @@ def _response(answer: Json, granted: frozenset[str] | None) -> web.Response:
 
 
 async def _before(fault: Fault) -> None:
-    """What the fault does before the call is looked at. Raises Refused when it must not be carried out."""
+    """Let the fault happen before the call is looked at. Raises Refused when it must not be carried out."""
     if fault.kind == "slow":
         await asyncio.sleep(fault.seconds)
     elif fault.kind == "ratelimited":
