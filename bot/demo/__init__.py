@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 async def main(*, port: int = 0, open_browser: bool = True) -> int:
     """Run the demo until it is stopped; `port` 0 takes any free one. Returns the exit code."""
-    from bot.demo.server import serve  # noqa: PLC0415  # the stand-ins can be used without the whole desk
+    from bot.demo.server import serve  # noqa: PLC0415  # the stand-ins can be used without the server
 
     return await serve(port=port, open_browser=open_browser)
 

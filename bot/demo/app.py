@@ -1,4 +1,4 @@
-"""The real program with the demo's clock: `python -m bot.demo.app`, which the desk starts."""
+"""The real program with the demo's clock: `python -m bot.demo.app`, which the server starts."""
 
 import logging
 import sys
@@ -37,7 +37,7 @@ def main() -> int:
     try:
         settings = Unhurried(**load_settings().model_dump(exclude_unset=True))
     except SettingsError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - the desk shows what its app says
+        print(error, file=sys.stderr)  # noqa: T201 - the demo shows what its app says
         return 1
     return start(settings, clock=DemoClock(Path(NAME)).now, speed=SPEED)
 

@@ -28,7 +28,7 @@ NO_BROWSER = "DEMO_NO_BROWSER"
 RULES = Path(__file__).with_name("rules.toml")
 
 
-class Desk:
+class Demo:
     """One demo: `slack`, `polar`, `story`, `month`, the page's `url`, the `app` at `app_url`.
 
     `app` can be killed and started again: it keeps its address and its database.
@@ -58,7 +58,7 @@ class Desk:
         command: Sequence[str] = DEMO_APP,
         slack: SlackStandIn | None = None,
         polar: PolarStandIn | None = None,
-    ) -> AsyncIterator["Desk"]:
+    ) -> AsyncIterator["Demo"]:
         """Serve on loopback (`port` 0: any), start the app, wait for its health, play the opening.
 
         `say` gets the app's log line by line, `serving` the page's address as soon as there is one. `command`
@@ -69,19 +69,19 @@ class Desk:
             path = Path(folder)
             clock = DemoClock(path / NAME)
             slack = slack or SlackStandIn(clock=clock.seconds, ages=time.monotonic)
-            desk = cls(slack, polar or PolarStandIn(clock=clock.now), clock)
-            async with desk._served(port):
-                serving(desk.url)
-                desk.app = App(desk.settings(path), path, say=say, command=command)
-                desk.polar.connect(f"{desk.app.url}/polar/webhooks")  # before the app looks for it
-                async with running(desk.app):
-                    await desk.app.healthy()
+            demo = cls(slack, polar or PolarStandIn(clock=clock.now), clock)
+            async with demo._served(port):
+                serving(demo.url)
+                demo.app = App(demo.settings(path), path, say=say, command=command)
+                demo.polar.connect(f"{demo.app.url}/polar/webhooks")  # before the app looks for it
+                async with running(demo.app):
+                    await demo.app.healthy()
                     if opening:
-                        await play_opening(desk.story)
+                        await play_opening(demo.story)
                     try:
-                        yield desk
+                        yield demo
                     finally:
-                        await desk.month.close()
+                        await demo.month.close()
 
     @asynccontextmanager
     async def _served(self, port: int) -> AsyncIterator[None]:
@@ -106,7 +106,7 @@ class Desk:
         return app
 
     def settings(self, folder: Path) -> dict[str, str]:
-        """The app's environment: this desk's Slack and Polar, a database in `folder`."""
+        """The app's environment: this demo's Slack and Polar, a database in `folder`."""
         groups = self.slack.workspace.cast.usergroups
         approvers = [each.id for each in self.slack.workspace.cast.users if each.role == "approver"]
         return {
@@ -161,14 +161,14 @@ async def serve(*, port: int, open_browser: bool, command: Sequence[str] = DEMO_
 
 
 async def _serve(port: int, command: Sequence[str], *, open_browser: bool) -> int:
-    async with Desk.start(
+    async with Demo.start(
         port=port, opening=False, say=_say_of_app, serving=_say_where, command=command
-    ) as desk:
+    ) as demo:
         if open_browser and _has_display():
-            await asyncio.to_thread(webbrowser.open, desk.url)
-        await play_opening(desk.story)
-        _say(f"The demo is at {desk.url}/ (Ctrl-C stops it)")
-        code = await desk.app.wait()
+            await asyncio.to_thread(webbrowser.open, demo.url)
+        await play_opening(demo.story)
+        _say(f"The demo is at {demo.url}/ (Ctrl-C stops it)")
+        code = await demo.app.wait()
         _say(f"The app stopped by itself with exit code {code}, so the demo ends. Its last lines are above.")
     return 1
 

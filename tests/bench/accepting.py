@@ -15,7 +15,7 @@ _AIM = 60.0  # percent of the bare handler
 async def accepting(rounds: int) -> list[Row]:
     """Floods both by turns, over 1, 16 and 64 connections; the best of `rounds` counts for each."""
     best: dict[tuple[str, int], Result] = {}
-    async with on_stage() as stage, bare_handler(stage.desk.polar.webhook_secret) as bare:
+    async with on_stage() as stage, bare_handler(stage.demo.polar.webhook_secret) as bare:
         for _ in range(rounds):
             for connections in CONNECTIONS:
                 app = stage.job(

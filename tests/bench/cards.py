@@ -23,7 +23,7 @@ class Cards:
     async def at(self, rate: int, count: int) -> tuple[list[float], float]:
         """Seconds from each webhook to its card, and from the last webhook to the last card."""
         first, self._sent = self._sent, self._sent + count
-        slack = self._stage.desk.slack
+        slack = self._stage.demo.slack
         result = await send(self._stage.job(LISTENED, most=count, rate=rate, first=first))
         complete = await until(lambda: len(slack.messages()) >= self._sent, within=30)
         posted = self._posted()
@@ -34,7 +34,7 @@ class Cards:
 
     def _posted(self) -> dict[int, float]:
         """When the card of each delivery was posted: the `ts` of a message is its time."""
-        found = ((_NAME.search(message.text), message.ts) for message in self._stage.desk.slack.messages())
+        found = ((_NAME.search(message.text), message.ts) for message in self._stage.demo.slack.messages())
         return {int(name[1]): float(ts) for name, ts in found if name}
 
 

@@ -1,4 +1,4 @@
-"""The app on stage: the demo's desk with both stand-ins, the app's own view of its backlog, its memory."""
+"""The app on stage: the demo with both stand-ins, the app's own view of its backlog, its memory."""
 
 import asyncio
 import re
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from bot.demo.app_process import RUN_APP
-from bot.demo.server import Desk
+from bot.demo.server import Demo
 from tests.bench.load import Job
 
 _GAUGE = re.compile(r'^polar_approvals_(\w+)\{state="(\w+)"\} (\S+)$', re.MULTILINE)
@@ -22,18 +22,18 @@ _GAUGE = re.compile(r'^polar_approvals_(\w+)\{state="(\w+)"\} (\S+)$', re.MULTIL
 class Stage:
     """One app with a fresh database, its stand-ins in this process, and what it said that was a warning."""
 
-    def __init__(self, desk: Desk, session: aiohttp.ClientSession, said: list[str]) -> None:
-        self.desk, self._session, self.said = desk, session, said
+    def __init__(self, demo: Demo, session: aiohttp.ClientSession, said: list[str]) -> None:
+        self.demo, self._session, self.said = demo, session, said
 
     def job(self, event_type: str, *, most: int, connections: int = 1, **more: float) -> Job:
         """A job for the load generator against this app."""
-        port = urlsplit(self.desk.app_url).port
+        port = urlsplit(self.demo.app_url).port
         assert port is not None
-        return Job(port, self.desk.polar.webhook_secret, event_type, connections, most, **more)
+        return Job(port, self.demo.polar.webhook_secret, event_type, connections, most, **more)
 
     async def counts(self, noun: str) -> dict[str, int]:
         """How many `events` or `proposals` stand in each state, as /metrics says."""
-        async with self._session.get(f"{self.desk.app_url}/metrics") as answer:
+        async with self._session.get(f"{self.demo.app_url}/metrics") as answer:
             text = await answer.text()
         return {state: int(float(count)) for name, state, count in _GAUGE.findall(text) if name == noun}
 
@@ -46,27 +46,27 @@ class Stage:
     async def started(self) -> float:
         """Start the app and wait for its health: seconds from the start of the process."""
         begun = time.perf_counter()
-        await self.desk.app.start()
+        await self.demo.app.start()
         while not await self._healthy():  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.005)
         return time.perf_counter() - begun
 
     async def _healthy(self) -> bool:
         try:
-            async with self._session.get(f"{self.desk.app_url}/healthz") as answer:
+            async with self._session.get(f"{self.demo.app_url}/healthz") as answer:
                 return answer.status == 200
         except aiohttp.ClientError:
             return False
 
     def memory(self) -> float:
         """Resident memory of the app in MB."""
-        status = Path(f"/proc/{self.desk.app.process.pid}/status").read_text(encoding="ascii")
+        status = Path(f"/proc/{self.demo.app.process.pid}/status").read_text(encoding="ascii")
         found = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
         return int(found.split()[1]) / 1_024
 
     def stored(self) -> set[str]:
         """The webhook-ids in the database, read past the app."""
-        path = self.desk.app._environment["DATABASE_URL"].partition("///")[2]
+        path = self.demo.app._environment["DATABASE_URL"].partition("///")[2]
         with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
             return {row[0] for row in database.execute("SELECT id FROM events")}
 
@@ -85,10 +85,10 @@ async def on_stage(
         say(line)
 
     async with (
-        Desk.start(opening=False, say=note, command=command) as desk,
+        Demo.start(opening=False, say=note, command=command) as demo,
         aiohttp.ClientSession() as session,
     ):
-        yield Stage(desk, session, said)
+        yield Stage(demo, session, said)
 
 
 async def until(predicate: Callable[[], object], within: float) -> bool:

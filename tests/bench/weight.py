@@ -18,15 +18,15 @@ async def weight(rounds: int) -> list[Row]:
         first = stage.memory()
         starts = []
         for _ in range(_STARTS):
-            await stage.desk.app.kill()
+            await stage.demo.app.kill()
             starts.append(await stage.started())
         await asyncio.sleep(1)
         idle = stage.memory()
         await send(stage.job(LISTENED, most=_WAITING, rate=150))
-        if not await until(lambda: len(stage.desk.slack.messages()) >= _WAITING, within=60):
-            raise RuntimeError(f"{_WAITING} sent, {len(stage.desk.slack.messages())} cards")
+        if not await until(lambda: len(stage.demo.slack.messages()) >= _WAITING, within=60):
+            raise RuntimeError(f"{_WAITING} sent, {len(stage.demo.slack.messages())} cards")
         waiting = stage.memory()
-        await stage.desk.app.kill()
+        await stage.demo.app.kill()
         full = await stage.started()
     return [
         at_most("start to healthy (best of 3)", min(starts), "s", 1.5),

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from bot.demo.server import Desk
+from bot.demo.server import Demo
 from tests.e2e.app_harness import LENA, without_proxies
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -30,9 +30,9 @@ async def test_a_tap_on_the_page_changes_polar_and_a_stranger_is_refused(
 ) -> None:
     errors: list[str] = []
     with without_proxies():
-        async with Desk.start(opening=False) as desk:
-            page = await opened(browser, desk.url, size, errors)
-            assert (await desk.story.send("order.paid"))["ok"]
+        async with Demo.start(opening=False) as demo:
+            page = await opened(browser, demo.url, size, errors)
+            assert (await demo.story.send("order.paid"))["ok"]
             card = page.locator("#channel article.message", has_text="Generate the invoice for $29.00")
             await expect(card.get_by_role("button", name="Approve")).to_be_visible()
             await page.screenshot(path=tmp_path / f"asks-{size['width']}.png")
@@ -44,7 +44,7 @@ async def test_a_tap_on_the_page_changes_polar_and_a_stranger_is_refused(
             await expect(card.get_by_role("button", name="Approve")).to_be_visible()
             await page.screenshot(path=tmp_path / f"refused-{size['width']}.png")
 
-            await _act_as(page, desk.slack.people[0], phone=size is PHONE)
+            await _act_as(page, demo.slack.people[0], phone=size is PHONE)
             await card.get_by_role("button", name="Approve").click()
             await expect(card).to_contain_text("Done.")
             await expect(card.get_by_role("button", name="Approve")).to_have_count(0)
@@ -58,7 +58,7 @@ async def test_a_tap_on_the_page_changes_polar_and_a_stranger_is_refused(
             await expect(write).to_have_count(1)
             await expect(write).to_contain_text("invoice generated")
             await page.screenshot(path=tmp_path / f"polar-{size['width']}.png")
-            writes = [each for each in desk.polar.requests if each.method != "GET"]
+            writes = [each for each in demo.polar.requests if each.method != "GET"]
 
     assert [each.operation for each in writes] == ["orders:generate_invoice"]
     assert errors == []
@@ -76,8 +76,8 @@ async def _act_as(page: Page, user: str, *, phone: bool) -> None:
 async def test_the_opening_shows_a_card_for_each_default_rule(browser: Browser) -> None:
     errors: list[str] = []
     with without_proxies():
-        async with Desk.start() as desk:
-            page = await opened(browser, desk.url, DESKTOP, errors)
+        async with Demo.start() as demo:
+            page = await opened(browser, demo.url, DESKTOP, errors)
             for question in ("Generate the invoice", "Disable 2 license keys", "Grant license key"):
                 card = page.locator("#channel article.message", has_text=question)
                 await expect(card.get_by_role("button", name="Decline")).to_be_visible()

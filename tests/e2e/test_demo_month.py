@@ -12,7 +12,7 @@ import pytest
 from playwright.async_api import Browser, ViewportSize, expect
 
 from bot.demo.month.stage import words_of
-from bot.demo.server import Desk
+from bot.demo.server import Demo
 from tests.e2e.app_harness import without_proxies
 
 pytestmark = pytest.mark.slow
@@ -21,21 +21,21 @@ MOST_SECONDS = 120
 PHONE: ViewportSize = {"width": 390, "height": 844}
 
 
-def database_of(desk: Desk) -> Path:
-    return Path(desk.app._environment["DATABASE_URL"].partition("///")[2])
+def database_of(demo: Demo) -> Path:
+    return Path(demo.app._environment["DATABASE_URL"].partition("///")[2])
 
 
 async def test_a_month_shows_trust_earned_watched_and_lost_and_every_state_of_a_card() -> None:
     said: list[str] = []
     with without_proxies():
-        async with Desk.start(say=said.append) as desk:
+        async with Demo.start(say=said.append) as demo:
             begun = time.perf_counter()
-            assert desk.month.order("play") == {"ok": True}
+            assert demo.month.order("play") == {"ok": True}
             async with asyncio.timeout(MOST_SECONDS + 30):
-                await desk.month.wait()
+                await demo.month.wait()
             seconds = time.perf_counter() - begun
-            await desk.month.stage.rest()
-            with closing(sqlite3.connect(f"file:{database_of(desk)}?mode=ro", uri=True)) as database:
+            await demo.month.stage.rest()
+            with closing(sqlite3.connect(f"file:{database_of(demo)}?mode=ro", uri=True)) as database:
                 cases = database.execute(
                     "SELECT rule, kind, mode, state, json_extract(gate, '$.why'), date(created_at / 1000000, "
                     "'unixepoch') FROM proposals"
@@ -44,11 +44,11 @@ async def test_a_month_shows_trust_earned_watched_and_lost_and_every_state_of_a_
                     row[0] for row in database.execute("SELECT body FROM audit_log WHERE kind = 'case_kind'")
                 ]
 
-            assert desk.month.missed == []
-            assert desk.month.state == "played"
+            assert demo.month.missed == []
+            assert demo.month.state == "played"
             assert seconds < MOST_SECONDS
 
-            channel = [each for each in desk.slack.messages() if each.thread_ts is None]
+            channel = [each for each in demo.slack.messages() if each.thread_ts is None]
             texts = [each.text for each in channel]
             words = [words_of(each) for each in channel]
             for start in (
@@ -76,10 +76,10 @@ async def test_a_month_shows_trust_earned_watched_and_lost_and_every_state_of_a_
             assert (states[0], states[-1]) == ("graduated", "asking")
             assert any(each.files for each in channel)  # the picture of the score
 
-            failed = [each for each in desk.slack.workspace.traffic.exchanges if each.error is not None]
+            failed = [each for each in demo.slack.workspace.traffic.exchanges if each.error is not None]
             assert failed == []
-            assert [each for each in desk.polar.requests if each.status >= 500] == []
-            assert all(each.succeeded for each in desk.polar.webhooks.events.values())
+            assert [each for each in demo.polar.requests if each.status >= 500] == []
+            assert all(each.succeeded for each in demo.polar.webhooks.events.values())
     assert [line for line in said if " ERROR " in line or "Traceback" in line] == []
 
 
@@ -87,14 +87,14 @@ async def test_a_month_shows_trust_earned_watched_and_lost_and_every_state_of_a_
 async def test_one_button_on_a_phone_starts_the_month_and_the_progress_moves(browser: Browser) -> None:
     errors: list[str] = []
     with without_proxies():
-        async with Desk.start(opening=False) as desk:
+        async with Demo.start(opening=False) as demo:
             context = await browser.new_context(
                 viewport=PHONE, has_touch=True, is_mobile=True, locale="en-US"
             )
             context.set_default_timeout(20_000)
             page = await context.new_page()
             page.on("pageerror", lambda error: errors.append(str(error)))
-            await page.goto(desk.url)
+            await page.goto(demo.url)
             await page.get_by_role("button", name="Play a month").tap()
             bar = page.locator("#month")
             await expect(bar).to_contain_text("Day 1 of 30")
@@ -110,6 +110,6 @@ async def test_one_button_on_a_phone_starts_the_month_and_the_progress_moves(bro
             await page.get_by_role("button", name="Stop the month").tap()
             await expect(page.get_by_role("button", name="Play again")).to_be_visible()
             assert await page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
-            assert desk.month.state == "stopped"
+            assert demo.month.state == "stopped"
             await context.close()
     assert errors == []

@@ -68,7 +68,7 @@ class PolarStandIn:
         self._subscribers: list[Callable[[], None]] = []
         self.webhooks.on_change = self._changed
 
-    # --- for the desk and for tests ---
+    # --- for the server and for tests ---
 
     @property
     def requests(self) -> list[Received]:

@@ -1,4 +1,4 @@
-"""The desk starts the app with its own settings, waits for it, serves the page beside it, and clears up."""
+"""The demo starts the app with its own settings, waits for it, serves the page beside it, and clears up."""
 
 import asyncio
 import os
@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from bot.demo.app_process import AppDied
-from bot.demo.server import Desk
+from bot.demo.server import Demo
 
 FAKE_APP = """
 import os
@@ -43,20 +43,20 @@ async def test_the_app_gets_the_desks_settings_and_nothing_of_the_users(
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.invalid")
     monkeypatch.setenv("POLAR_ACCESS_TOKEN", "polar_oat_of_the_user")
-    async with Desk.start(command=fake_app, opening=False) as desk, httpx.AsyncClient() as client:
-        environment = (await client.get(f"{desk.app_url}/healthz")).json()
+    async with Demo.start(command=fake_app, opening=False) as demo, httpx.AsyncClient() as client:
+        environment = (await client.get(f"{demo.app_url}/healthz")).json()
 
-    assert environment["POLAR_ACCESS_TOKEN"] == desk.polar.token
-    assert environment["POLAR_API_URL"] == f"{desk.url}/polar"
-    assert environment["SLACK_API_URL"] == f"{desk.url}/slack/api/"
-    assert environment["POLAR_WEBHOOK_SECRET"] == desk.polar.webhook_secret
+    assert environment["POLAR_ACCESS_TOKEN"] == demo.polar.token
+    assert environment["POLAR_API_URL"] == f"{demo.url}/polar"
+    assert environment["SLACK_API_URL"] == f"{demo.url}/slack/api/"
+    assert environment["POLAR_WEBHOOK_SECRET"] == demo.polar.webhook_secret
     assert "HTTPS_PROXY" not in environment
 
 
 async def test_the_opening_is_sent_as_soon_as_the_app_is_healthy(fake_app: Sequence[str]) -> None:
     said: list[str] = []
-    async with Desk.start(command=fake_app, say=said.append) as desk:
-        sent = desk.polar.snapshot()["sent"]
+    async with Demo.start(command=fake_app, say=said.append) as demo:
+        sent = demo.polar.snapshot()["sent"]
 
     assert {"order.paid", "order.refunded", "benefit_grant.revoked"} <= {each["type"] for each in sent}
     assert {each["status"] for each in sent} == {202}
@@ -65,8 +65,8 @@ async def test_the_opening_is_sent_as_soon_as_the_app_is_healthy(fake_app: Seque
 
 async def test_the_page_and_both_stand_ins_share_one_origin(fake_app: Sequence[str]) -> None:
     async with (
-        Desk.start(command=fake_app, opening=False) as desk,
-        httpx.AsyncClient(base_url=desk.url) as client,
+        Demo.start(command=fake_app, opening=False) as demo,
+        httpx.AsyncClient(base_url=demo.url) as client,
     ):
         page = await client.get("/")
         sent = await client.post("/page/polar/send", json={"name": "order.paid"})
@@ -84,18 +84,18 @@ async def test_the_page_and_both_stand_ins_share_one_origin(fake_app: Sequence[s
     assert (sent.json()["ok"], sent.json()["status"]) == (True, 202)
     assert (other_site.status_code, nonsense.status_code) == (403, 400)
     assert their_month.status_code == 403
-    assert desk.month.state == "ready"
+    assert demo.month.state == "ready"
     assert (too_early.json()["ok"], unknown.json()["ok"]) == (False, False)
     assert (slack.json()["ok"], polar.status_code) == (False, 401)
 
 
 async def test_the_app_is_stopped_and_its_folder_removed(fake_app: Sequence[str]) -> None:
-    async with Desk.start(command=fake_app, opening=False) as desk, httpx.AsyncClient() as client:
-        database = (await client.get(f"{desk.app_url}/healthz")).json()["DATABASE_URL"]
+    async with Demo.start(command=fake_app, opening=False) as demo, httpx.AsyncClient() as client:
+        database = (await client.get(f"{demo.app_url}/healthz")).json()["DATABASE_URL"]
         folder = Path(database.removeprefix("sqlite+aiosqlite:///")).parent
         assert folder.is_dir()
 
-    assert desk.app.process.returncode is not None
+    assert demo.app.process.returncode is not None
     assert not folder.exists()
 
 
@@ -103,22 +103,22 @@ async def test_an_app_that_dies_at_start_is_told_with_its_last_words(tmp_path: P
     command = (sys.executable, "-c", "raise SystemExit('SLACK_CHANNEL is missing')")
 
     with pytest.raises(AppDied, match="SLACK_CHANNEL is missing"):
-        async with Desk.start(command=command):
-            pytest.fail("the desk must not open")
+        async with Demo.start(command=command):
+            pytest.fail("the demo must not open")
 
 
 async def test_a_killed_app_comes_back_at_the_same_address_and_gets_what_it_missed(
     fake_app: Sequence[str],
 ) -> None:
     said: list[str] = []
-    async with Desk.start(command=fake_app, opening=False, say=said.append) as desk:
-        await desk.app.kill()
-        missed = await desk.story.send("order.paid")
-        await desk.app.start()
-        await desk.app.healthy()
-        event = desk.polar.webhooks.events[missed["webhook_id"]]
-        desk.polar.webhooks.redeliver(event)
-        await desk.story.send("order.refunded")
+    async with Demo.start(command=fake_app, opening=False, say=said.append) as demo:
+        await demo.app.kill()
+        missed = await demo.story.send("order.paid")
+        await demo.app.start()
+        await demo.app.healthy()
+        event = demo.polar.webhooks.events[missed["webhook_id"]]
+        demo.polar.webhooks.redeliver(event)
+        await demo.story.send("order.refunded")
 
     assert missed["ok"] is False
     assert f"took {event.id}" in said
@@ -126,10 +126,10 @@ async def test_a_killed_app_comes_back_at_the_same_address_and_gets_what_it_miss
 
 async def test_a_failure_in_the_middle_still_stops_the_app(fake_app: Sequence[str]) -> None:
     with pytest.raises(ZeroDivisionError):
-        async with Desk.start(command=fake_app, opening=False) as desk:
+        async with Demo.start(command=fake_app, opening=False) as demo:
             raise ZeroDivisionError
 
-    assert desk.app.process.returncode is not None
+    assert demo.app.process.returncode is not None
 
 
 async def run_demo(command: Sequence[str]) -> asyncio.subprocess.Process:
