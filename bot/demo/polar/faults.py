@@ -37,10 +37,6 @@ class Faults:
         """Have it happen to the next requests it fits."""
         self._planned.append(planned)
 
-    def clear(self) -> None:
-        """Let everything go well again."""
-        self._planned.clear()
-
     def take(self, operation_id: str, method: str) -> Planned | None:
         """The fault of this request, one time less to come."""
         for planned in self._planned:
