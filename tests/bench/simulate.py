@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from bot.graduation.thresholds import STANDARDS, Standard
+from polar.catalog import Risk
 from tests.bench.simulate_case_kinds import (
     Rule,
     adversary,
@@ -24,9 +26,6 @@ from tests.bench.simulate_case_kinds import (
     raw_rate,
     slips,
 )
-
-from bot.graduation.thresholds import STANDARDS, Standard
-from polar.catalog import Risk
 from tests.bench.simulate_plot import picture
 
 OTHERS: tuple[Rule, ...] = (in_a_row, raw_rate)

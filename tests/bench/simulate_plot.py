@@ -5,10 +5,10 @@ from pathlib import Path
 from random import Random
 
 from PIL import Image, ImageDraw, ImageFont
-from tests.bench.simulate_case_kinds import Rule, bet, graduates, in_a_row, raw_rate
 
 from bot.graduation.thresholds import STANDARDS
 from polar.catalog import Risk
+from tests.bench.simulate_case_kinds import Rule, bet, graduates, in_a_row, raw_rate
 
 Line = Sequence[tuple[float, float]]
 
