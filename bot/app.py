@@ -32,7 +32,6 @@ from bot.listeners.threads import Threads
 from bot.logs import remembered
 from bot.metrics import BACKLOG, EVENTS, PROPOSALS
 from bot.permissions import Authority, ByRuleAndClass
-from bot.pipeline.reconcile import STRANDED
 from bot.pipeline.timers import timers
 from bot.pipeline.worker import Worker
 from bot.rules import RulesError, RuleSet, load_rules
@@ -143,7 +142,7 @@ async def _take_over(store: Store, rules: RuleSet, now: datetime) -> None:
     """Keep the rules as they are now, and close what a dead process left behind."""
     if store.sole_owner:
         await store.do(release_claims)
-    await store.do(recover_stranded, now=now, reason=STRANDED)
+    await store.do(recover_stranded, now=now)
     sources = {rule.version: (rule.name, rule.source) for rule in rules.rules}
     await store.do(keep_rules, sources, now)
 

@@ -14,7 +14,8 @@
     │   └── Conflict                   409, 410, 412; the object's state does not allow it
     └── NoAnswer                       nobody knows whether it was done
 
-Every error has `plain`, a few words for people, and `status`, Polar's HTTP status if there was one.
+Every error has a `code` and the `facts` it is about, `plain`, a few words for people made of them
+(polar.text.problems), and `status`, Polar's HTTP status if there was one.
 No I/O library here: rules and cards may import this.
 """
 
@@ -25,6 +26,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
+
+from polar.text.problems import problem
 
 PLAIN_LIMIT = 300  # characters; a card shows it in one block
 PROBLEM_LIMIT = 160  # characters of one problem, so that the second one is seen too
@@ -42,22 +45,41 @@ ALREADY_DONE = frozenset(
 class PolarError(Exception):
     """Something went wrong between us and Polar."""
 
+    code = "polar_no_answer"
     status: int | None = None
 
-    def __init__(self, plain: str = "") -> None:
-        self.plain = _shorten(plain or " ".join((type(self).__doc__ or "").split()), PLAIN_LIMIT)
+    def __init__(self, message: str = "") -> None:
+        self.message = _shorten(message, PLAIN_LIMIT)  # instead of the code's own sentence
+        self.plain = _shorten(problem(self.code, self.facts), PLAIN_LIMIT)
         super().__init__(self.plain)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What the sentence is made of, as plain JSON; what is not known is left out."""
+        named = {"message": self.message, "status": self.status, **self._own_facts()}
+        return {name: value for name, value in named.items() if value}
+
+    def _own_facts(self) -> dict[str, Any]:
+        return {}
 
 
 class NotSent(PolarError):
     """Polar could not be reached. Nothing was done."""
 
+    code = "polar_unreachable"
+
     def __init__(self, why: str = "") -> None:
-        super().__init__(f"Polar could not be reached ({why}). Nothing was done." if why else "")
+        self.why = _shorten(why, PLAIN_LIMIT)
+        super().__init__()
+
+    def _own_facts(self) -> dict[str, Any]:
+        return {"why": self.why}
 
 
 class RateBudgetExhausted(NotSent):
     """Too many calls to Polar in this minute. Nothing was done; it is safe to try again in a moment."""
+
+    code = "polar_budget"
 
     def __init__(self, retry_after: float) -> None:
         super().__init__()
@@ -67,13 +89,15 @@ class RateBudgetExhausted(NotSent):
 class Refused(PolarError):
     """Polar refused this. Nothing was done."""
 
+    code = "polar_refused"
+
     def __init__(
-        self, plain: str = "", *, status: int | None = None, kind: str = "", detail: str = ""
+        self, message: str = "", *, status: int | None = None, kind: str = "", detail: str = ""
     ) -> None:
-        super().__init__(plain)
         self.status = status or self.status
         self.kind = kind  # Polar's name for the error, such as "RefundedAlready"
         self.detail = detail  # Polar's own words
+        super().__init__(message)
 
     def __str__(self) -> str:
         named = " ".join(filter(None, [str(self.status or ""), self.kind]))
@@ -88,14 +112,20 @@ class Refused(PolarError):
 class InvalidCall(Refused):
     """The call does not fit Polar's interface. Nothing was sent."""
 
+    code = "polar_invalid_call"
+
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)  # each names its parameter
-        super().__init__(f"Not sent: {'; '.join(problems)}")
+        super().__init__()
+
+    def _own_facts(self) -> dict[str, Any]:
+        return {"problems": [_shorten(one, PROBLEM_LIMIT) for one in self.problems[:PROBLEMS_SHOWN]]}
 
 
 class RateLimited(Refused):
     """Polar takes no more calls for now. Nothing was done; it is safe to try again later."""
 
+    code = "polar_rate_limited"
     status = 429
 
     def __init__(self, retry_after: float) -> None:
@@ -104,69 +134,68 @@ class RateLimited(Refused):
 
 
 class Unauthorized(Refused):
-    """Polar does not accept the access token: it is wrong, expired, revoked, or made for the other
-    environment (production and sandbox have separate tokens). Nothing was done.
-    Make an organization access token in Polar's settings and set POLAR_ACCESS_TOKEN to it.
-    """
+    """Polar does not accept the access token. Nothing was done."""
 
+    code = "polar_token_refused"
     status = 401
 
 
 class MissingScope(Refused):
     """The access token may not do this. Nothing was done."""
 
+    code = "polar_scope_missing"
     status = 403
 
     def __init__(self, scopes: Sequence[str], *, kind: str = "insufficient_scope", detail: str = "") -> None:
         self.scopes = tuple(scopes)  # one of them suffices
-        lacks = f"It lacks the scope {' or '.join(scopes)}. " if scopes else "It lacks a scope. "
-        super().__init__(
-            f"The access token may not do this. Nothing was done. {lacks}Add the scope in Polar's settings, "
-            "under the organization's access tokens, or set POLAR_ACCESS_TOKEN to a token that has it.",
-            kind=kind,
-            detail=detail,
-        )
+        super().__init__(kind=kind, detail=detail)
+
+    def _own_facts(self) -> dict[str, Any]:
+        return {"scopes": list(self.scopes)}
 
 
 class NotFound(Refused):
     """Polar does not have this object in this organization. Nothing was done."""
 
+    code = "polar_not_found"
     status = 404
 
 
 class UnsupportedVersionOrRoute(Refused):
-    """Polar does not know this address, or no longer speaks this version of its interface.
-    Nothing was done, and it says nothing about the object itself.
-    Check POLAR_API_URL, and whether there is a newer release of this program.
+    """Polar does not know this address, or no longer speaks this version of its interface. Nothing was done,
+    and it says nothing about the object itself.
     """
 
+    code = "polar_unknown_route"
     status = 404
 
 
 class Redirected(Refused):
     """Polar's address sent the call elsewhere. Nothing was done. Check POLAR_API_URL."""
 
+    code = "polar_redirected"
+
     def __init__(self, status: int, location: str) -> None:
         self.location = _bare_url(location)  # without its query: it may carry a secret
-        super().__init__(
-            f"Polar's address answered {status} and points to {self.location or 'nowhere'}. The call was not "
-            "repeated there, so nothing was done. Check the scheme, host and path of POLAR_API_URL.",
-            status=status,
-        )
+        super().__init__(status=status)
+
+    def _own_facts(self) -> dict[str, Any]:
+        return {"location": self.location}
 
 
 class Conflict(Refused):
     """The object's state in Polar does not allow this now. Nothing was done."""
 
+    code = "polar_conflict"
     status = 409
 
 
 class NoAnswer(PolarError):
     """Polar gave no clear answer. Nobody knows whether it was done: look before trying again."""
 
-    def __init__(self, plain: str = "", *, status: int | None = None) -> None:
-        super().__init__(plain)
+    def __init__(self, message: str = "", *, status: int | None = None) -> None:
         self.status = status
+        super().__init__(message)
 
 
 BY_STATUS: Mapping[int, type[Refused]] = {401: Unauthorized, 409: Conflict, 410: Conflict, 412: Conflict}
@@ -186,10 +215,7 @@ def error_in(
     if 200 <= status < 300:
         return None
     if not 300 <= status < 500:
-        return NoAnswer(
-            f"Polar failed (status {status}). Nobody knows whether it was done: look before trying again.",
-            status=status,
-        )
+        return NoAnswer(status=status)
     if status < 400:
         return Redirected(status, headers.get("location", ""))
     if status == 429:
@@ -208,10 +234,8 @@ def _refusal(status: int, headers: Mapping[str, str], body: bytes, scopes: Seque
         refused = NotFound
     else:
         refused = BY_STATUS.get(status, Refused)
-    plain = "" if refused in OWN_WORDS or detail.lower() in EMPTY_WORDS else detail
-    if refused is Refused and not plain:
-        plain = f"Polar refused this (status {status}) without saying why. Nothing was done."
-    return refused(plain, status=status, kind=kind, detail=detail)
+    message = "" if refused in OWN_WORDS or detail.lower() in EMPTY_WORDS else detail
+    return refused(message, status=status, kind=kind, detail=detail)
 
 
 def read_error(body: bytes) -> tuple[str, str]:

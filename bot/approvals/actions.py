@@ -39,6 +39,7 @@ _THEIR_OWN = (
     "They proposed or changed this themselves, so somebody else must approve it, and it was not assigned to "
     "them. Choose somebody else."
 )
+_BACK = "Back from snooze."
 _HELD = "It is on hold already."
 _NOT_HELD = "It is not on hold."
 _NOTHING_TO_HOLD = "There is nothing to hold: it is not waiting and not about to run. Nothing was changed."
@@ -214,7 +215,7 @@ def _edited(new: NewRevision) -> str:
 
 async def wake_snoozed(services: Services) -> None:
     """Bring back what was put aside until now, with a line in its thread."""
-    woken = await services.store.do(due_snoozes, services.clock())
+    woken = await services.store.do(due_snoozes, services.clock(), _BACK)
     if woken:
         log.info("%s proposals are back from snooze", len(woken))
         for lane in ("announce", "notices", "home"):

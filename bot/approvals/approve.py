@@ -235,9 +235,7 @@ async def _concluded(
     """Write down what follows; what has changed meanwhile is found in the same transaction."""
     at, revision = services.clock(), tap.revision
     if isinstance(found, NoLonger):
-        done, now = await services.store.do(
-            withdraw, proposal.id, revision, reason=found.why, detail=found.detail, at=at
-        )
+        done, now = await services.store.do(withdraw, proposal.id, revision, reason=found.why, at=at)
         answer = Answer(Came.WITHDRAWN, ephemeral.withdrawn(found.why), now)
     elif isinstance(found, NewProposal):
         said = changes(proposal, found)

@@ -89,7 +89,7 @@ class Aftermath:
         if proposal is None:
             return refused
         how = partial(followups.retry, hold=terms(self._services.rules.policy, proposal).hold)
-        return await self._carried(person, proposal, how, "retried it", ephemeral.NOTHING_TO_RETRY)
+        return await self._carried(person, proposal, how, "Retried it.", ephemeral.NOTHING_TO_RETRY)
 
     # --- What Polar never answered --------------------------------------------------------------------
 
@@ -110,13 +110,13 @@ class Aftermath:
     async def mark_done(self, person: Person, proposal_id: str) -> Told:
         """Take this person's word that it was done. Raises StoreError."""
         return await self._settle(
-            person, proposal_id, followups.mark_done, "says that it was done", ephemeral.NOT_IN_DOUBT
+            person, proposal_id, followups.mark_done, "Says that it was done.", ephemeral.NOT_IN_DOUBT
         )
 
     async def mark_not_done(self, person: Person, proposal_id: str) -> Told:
         """Take this person's word that it was not done. Raises StoreError."""
         return await self._settle(
-            person, proposal_id, followups.mark_not_done, "says that it was not done", ephemeral.NOT_IN_DOUBT
+            person, proposal_id, followups.mark_not_done, "Says that it was not done.", ephemeral.NOT_IN_DOUBT
         )
 
     async def _settle(
@@ -128,8 +128,7 @@ class Aftermath:
     async def _carried(
         self, person: Person, proposal: Proposal, how: Callable[..., Came], said: str, late: str
     ) -> Told:
-        # The id and not the name: wherever this is read it stands as a mention (bot.ui.text.told).
-        act = Act(proposal.id, person.user_id, f"{person.user_id} {said}.", self._services.clock())
+        act = Act(proposal.id, person.user_id, said, self._services.clock())
         won, _ = await self._services.store.do(how, act)
         if not won:
             return late

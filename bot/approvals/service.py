@@ -180,10 +180,9 @@ class ApprovalService:
         if refused is not None:
             return refused
         if proposal.state != ProposalState.SUCCEEDED:
-            reason = f"Undone by {person.user_id} in time. Nothing was done."
             at = self._services.clock()
             in_time, found = await self._services.store.do(
-                take_back, proposal_id, actor=person.user_id, at=at, reason=reason
+                take_back, proposal_id, actor=person.user_id, at=at
             )
             if in_time:
                 return Answer(Came.UNDONE, ephemeral.UNDONE, found)

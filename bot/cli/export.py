@@ -17,6 +17,7 @@ from store.engine.errors import StoreError
 from store.events.events import all_events
 from store.models import Decision, PlannedCall
 from store.models.details import Comment, Revision
+from store.models.reasons import Reason, columns_of
 from store.proposals.comments import comments_of
 from store.proposals.decisions import all_decisions
 from store.proposals.details import decisions_of, revisions_of
@@ -30,20 +31,26 @@ def _events(connection: Connection) -> Iterator[Mapping[str, Any]]:
 
 def _proposals(connection: Connection) -> Iterator[Mapping[str, Any]]:
     for proposal in all_proposals(connection):
-        changes = [asdict(change) for change in trail(connection, proposal.id)]
+        changes = [_with_columns(asdict(change)) for change in trail(connection, proposal.id)]
         blind = proposal.state in BLIND
         yield (
-            asdict(proposal)
+            _with_columns(asdict(proposal))
             | ({"mode": None, "gate": None} if blind else {})
             | {
                 "withheld": WITHHELD if blind else None,
-                "calls": [asdict(call) | _without_secrets(call) for call in proposal.calls],
+                "calls": [_with_columns(asdict(call)) | _without_secrets(call) for call in proposal.calls],
                 "trail": [{"from": change.pop("from_"), **change} for change in changes],
                 "decisions": [_about(decision) for decision in decisions_of(connection, proposal.id)],
                 "revisions": [_revision(revision) for revision in revisions_of(connection, proposal.id)],
                 "comments": [_about(comment) for comment in comments_of(connection, proposal.id)],
             }
         )
+
+
+def _with_columns(row: dict[str, Any]) -> dict[str, Any]:
+    """The reason in a row, under the names that it has in the tables and in the log."""
+    reason = row.pop("reason")
+    return row | columns_of(None if reason is None else Reason(**reason))
 
 
 def _about(one: Decision | Comment) -> dict[str, Any]:

@@ -11,8 +11,9 @@ from bot.graduation.blinding import BLIND, WITHHELD
 from polar.catalog import operations
 from polar.redaction import redacted
 from store.audit_log.explain import Explained, LogRow
-from store.models import Call, Mode, Proposal, StoredEvent
+from store.models import Call, Mode, Proposal, StoredEvent, Transition
 from store.models.graduation import CaseKind
+from store.models.reasons import Reason, columns_of
 
 FORMAT = "polar-approvals explanation 1"
 _DRAW = (
@@ -46,7 +47,7 @@ def explanation(found: Explained, now: datetime) -> dict[str, Any]:
         "calls": [_request(call) for call in proposal.calls],
         "requests": [call.number for call in sent],
         "answers": [_answer(call) for call in sent],
-        "trail": [_plain(asdict(one)) for one in dossier.trail],
+        "trail": [_step(one) for one in dossier.trail],
         "comments": [_plain(asdict(one)) for one in dossier.comments],
         "outcomes": [_plain(asdict(one)) for one in found.outcomes],
         "log": {
@@ -61,9 +62,9 @@ def _proposal(proposal: Proposal) -> dict[str, Any]:
     names = (
         "id", "fact_key", "kind", "title", "because", "facts", "risk", "always_asks", "created_at",
         "proposer", "subject", "amount", "currency", "customer_id", "revision", "content_hash", "mode",
-        "state", "note", "decided_by", "decided_at", "undo_of_id", "undo_id", "reads",
+        "state", "decided_by", "decided_at", "undo_of_id", "undo_id", "reads",
     )  # fmt: skip
-    return {name: _plain(getattr(proposal, name)) for name in names}
+    return {name: _plain(getattr(proposal, name)) for name in names} | _reason(proposal.reason)
 
 
 def _webhook(event: StoredEvent | None) -> dict[str, Any] | None:
@@ -126,8 +127,20 @@ def _request(call: Call) -> dict[str, Any]:
 
 
 def _answer(call: Call) -> dict[str, Any]:
-    names = ("number", "state", "status", "error", "answer", "finished_at")
-    return {name: _plain(getattr(call, name)) for name in names}
+    names = ("number", "state", "status", "answer", "finished_at")
+    return {name: _plain(getattr(call, name)) for name in names} | _reason(call.reason)
+
+
+def _reason(reason: Reason | None) -> dict[str, Any]:
+    """As the log has it."""
+    plain: dict[str, Any] = _plain(columns_of(reason))
+    return plain
+
+
+def _step(step: Transition) -> dict[str, Any]:
+    plain: dict[str, Any] = _plain(asdict(step))
+    del plain["reason"]
+    return plain | _reason(step.reason)
 
 
 def _row(row: LogRow) -> dict[str, Any]:

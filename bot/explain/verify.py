@@ -15,7 +15,7 @@ from bot.graduation.blinding import BLIND, WITHHELD
 from bot.graduation.thresholds import STANDARDS
 from bot.rules.load import version_of
 from polar.catalog import Risk
-from store.audit_log.log import canonical, fingerprint, row_hash
+from store.audit_log.log import canonical, fingerprint, normalize, row_hash
 from store.schema.columns import readable
 
 _CLOSE = 1e-5
@@ -267,14 +267,16 @@ def _requests(document: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _answers(document: Mapping[str, Any]) -> Iterator[Finding]:
-    rows = {body["number"]: body for _, body in _rows(document, "answer")}
+    rows = {body["number"]: normalize("answer", body) for _, body in _rows(document, "answer")}
     for one in document["answers"]:
         told = rows.get(one["number"])
         name = f"the answer to request {one['number']}"
+        shown = normalize("answer", one)  # a document of an earlier version holds sentences, too
         if told is None:
             yield Finding(one["finished_at"] is None, f"{name} is not there yet")
             continue
-        fits = all(told[each] == one[each] for each in ("state", "status", "error", "answer"))
+        names = ("state", "status", "answer", "reason_code", "reason_args")
+        fits = all(told[each] == shown[each] for each in names)
         yield Finding(fits, f"{name} is in the log")
 
 

@@ -1,26 +1,27 @@
 """Step 6: an approved proposal is checked once more, then its calls are made, each at most once."""
 
 import logging
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from bot.graduation.gate import still_of
 from bot.proposals.build import before, scope_of
-from bot.proposals.call_results import Drawn, concluded, drawn, look, was_so
+from bot.proposals.call_results import Drawn, concluded, drawn, look, reason_of, was_so
 from bot.proposals.chain import Plan, bound, hand_over
 from bot.proposals.reads import Reads, excerpt
-from bot.proposals.recheck import look_again
+from bot.proposals.recheck import CALL, NoLonger, gone, look_again, no_longer
 from bot.proposals.rule_versions import rule_as_it_was
-from bot.proposals.undo import NO_UNDO, as_polar_call, changed_since, read_before
-from bot.rules import EvaluationError, Rule, Scope
-from bot.rules.false_part import false_part
+from bot.proposals.undo import as_polar_call, changed_since, read_before
+from bot.rules import EvaluationError
 from bot.services import LEASE, Services, backoff, new_token
 from polar.catalog import Call as PolarCall
 from polar.errors import InvalidCall, NotFound, PolarError
 from polar.events import parse
 from store.events.events import get_event
 from store.models import Call, CallState, Proposal, ProposalState
+from store.models.reasons import Reason, ReasonCode
 from store.proposals.execution import begin_call, claim_approved, end_call, finish_execution
 from store.proposals.proposals import get_proposal
 
@@ -30,7 +31,6 @@ log = logging.getLogger(__name__)
 _GIVE_UP_AFTER = timedelta(hours=24)
 # Somebody looks at the card: when Polar is away it says so at once instead of "Running now".
 _CHECK_WITHIN = 5.0
-_CHANGED_SINCE = "It was changed at Polar since. Propose what you want with /polar propose."
 _AFTER = {
     Drawn.DONE: CallState.DONE,
     Drawn.ALREADY_DONE: CallState.DONE,
@@ -63,23 +63,11 @@ class _Made:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Where a proposal goes from `executing`, and why in words; `again` asks for another try.
-
-    `detail` is for whoever wants to know more: the condition as the rule's author wrote it.
-    """
+    """Where a proposal goes from `executing`, and why; `again` asks for another try."""
 
     to: ProposalState
-    reason: str | None = None
+    reason: Reason | None = None
     again: bool = False
-    detail: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _NoLonger:
-    """Why nothing is to be called any more, and the condition that says so."""
-
-    why: str
-    detail: str | None = None
 
 
 async def claim(services: Services, limit: int) -> list[ClaimedExecution]:
@@ -105,7 +93,6 @@ async def execute(services: Services, claimed: ClaimedExecution) -> None:
         now=now,
         reason=outcome.reason,
         due_at=now + backoff(attempts) if outcome.again else None,
-        detail=outcome.detail,
     )
     services.wake("announce")
 
@@ -116,24 +103,24 @@ async def _checked(services: Services, claimed: ClaimedExecution) -> Outcome:
     if not any(call.state == CallState.PLANNED for call in calls):
         # Done before the program died: it only needs saying, and that a link is lost.
         return await _call_all(services, claimed, await _remembered(services, claimed.proposal))
-    plan: Plan | _NoLonger
+    plan: Plan | NoLonger
     try:
         plan = await _plan(services, claimed.proposal)
     except NotFound as error:
-        plan = _NoLonger(f"Checked just before the call: {error.plain}")
+        plan = gone(error, CALL)
     except (EvaluationError, InvalidCall) as error:
-        return Outcome(ProposalState.FAILED, f"Not sent: whether it still applies cannot be told ({error}).")
+        return Outcome(ProposalState.FAILED, Reason.of(ReasonCode.CANNOT_TELL, problem=str(error)))
     except PolarError as error:
         if drawn(error) is Drawn.CONFIGURATION:
-            return Outcome(ProposalState.FAILED, f"Not sent: {error.plain}")
-        return _not_now(services, claimed.proposal, f"Checking whether it still applies: {error.plain}")
+            return Outcome(ProposalState.FAILED, Reason.of(ReasonCode.NOT_SENT, reason_of(error)))
+        return _not_now(services, claimed.proposal, Reason.of(ReasonCode.CHECK_FAILED, reason_of(error)))
     if isinstance(plan, Plan):
         return await _call_all(services, claimed, plan)
     if all(call.state == CallState.PLANNED for call in calls):
-        return Outcome(ProposalState.WITHDRAWN, plan.why, detail=plan.detail)
+        return Outcome(ProposalState.WITHDRAWN, plan.why)
     if claimed.proposal.undo_of_id is not None:  # what it takes back is undone in part only
-        return Outcome(ProposalState.FAILED, plan.why, detail=plan.detail)
-    # A part was done earlier: "nothing was done" would be a lie.
+        return Outcome(ProposalState.FAILED, plan.why)
+    # Some calls already ran, so it is not withdrawn: its outcome is theirs.
     return await _call_all(services, claimed, Plan([]))
 
 
@@ -149,17 +136,18 @@ async def _remembered(services: Services, proposal: Proposal) -> Plan:
     return Plan(approved, rule, scope_of(parse(stored.body), services.clock()))
 
 
-async def _plan(services: Services, proposal: Proposal) -> Plan | _NoLonger:
+async def _plan(services: Services, proposal: Proposal) -> Plan | NoLonger:
     """The calls to make now, or why it no longer applies. Raises PolarError, EvaluationError."""
     approved = [as_polar_call(call) for call in proposal.calls]
     if proposal.rule is None or proposal.event_id is None:
         # a person proposed it: there is no rule to ask
         await look_again(services, [as_polar_call(c) for c in proposal.calls if c.state == CallState.PLANNED])
-        return _NoLonger(_CHANGED_SINCE) if await _overwrites(services, proposal) else Plan(approved)
+        changed = NoLonger(Reason(ReasonCode.CHANGED_AT_POLAR))
+        return changed if await _overwrites(services, proposal) else Plan(approved)
     stored = await services.store.do(get_event, proposal.event_id)
     rule = await rule_as_it_was(services, proposal.rule, proposal.rule_version or "")
     if stored is None or rule is None:
-        return _NoLonger("Its event or its rule is no longer here.")
+        return NoLonger(Reason(ReasonCode.RULE_GONE))
     event = parse(stored.body)
     names = scope_of(event, services.clock(), await before(services, event) if rule.compares() else None)
     if rule.then and any(call.state != CallState.PLANNED for call in proposal.calls):
@@ -168,7 +156,7 @@ async def _plan(services: Services, proposal: Proposal) -> Plan | _NoLonger:
     items = rule.items(scope)
     scope = scope if items is None else scope.plus(each=items)
     if not rule.holds(scope):
-        return _NoLonger("Checked just before the call: it no longer applies.", _not_true(rule, scope))
+        return no_longer(rule, scope, CALL)
     # What somebody edited is what was approved: the rule has a say in whether, not in what.
     calls = list(rule.calls(scope, items)) if proposal.edited_by is None else approved
     return Plan(calls, rule, names)
@@ -182,14 +170,10 @@ async def _overwrites(services: Services, proposal: Proposal) -> bool:
     return original is not None and await changed_since(Reads(services.polar, within=_CHECK_WITHIN), original)
 
 
-def _not_true(rule: Rule, scope: Scope) -> str | None:
-    return None if rule.still is None else f"No longer true: {false_part(rule.still, scope)}"
-
-
 async def _call_all(services: Services, claimed: ClaimedExecution, plan: Plan) -> Outcome:
     """Make the calls that were approved and that the rule would still make; what is new since is not made."""
     proposal = claimed.proposal
-    refusals = [call.error or "" for call in proposal.calls if call.state == CallState.REFUSED]
+    refusals = [_refusal(call) for call in proposal.calls if call.state == CallState.REFUSED]
     answers = [call.answer for call in proposal.calls if call.state == CallState.DONE]
     made: list[_Made] = []
     for call in await _wanted(services, claimed, plan):
@@ -199,29 +183,38 @@ async def _call_all(services: Services, claimed: ClaimedExecution, plan: Plan) -
             ready = await bound(services, plan, call, answers, proposal_id=proposal.id, token=claimed.token)
             done = await _call(services, claimed, ready)
         except EvaluationError as error:
-            return Outcome(ProposalState.FAILED, f"Done in part; the next call was not sent ({error}).")
+            return Outcome(ProposalState.FAILED, Reason.of(ReasonCode.PARTLY_DONE, problem=str(error)))
         except PolarError as error:
-            outcome = _stops(services, proposal, error)
+            why = reason_of(error, partly=bool(answers))
+            outcome = _stops(services, proposal, error, why)
             if outcome is not None:
-                return _after(outcome, answers)
-            refusals.append(error.plain)
+                return outcome
+            refusals.append(reason_of(error))
             continue
         if done is None:
-            return Outcome(ProposalState.APPROVED, "It took too long.", again=True)
+            return Outcome(ProposalState.APPROVED, Reason(ReasonCode.TOOK_TOO_LONG), again=True)
         made.append(done)
         answers.append(excerpt(done.answer))
     if refusals:
-        return Outcome(ProposalState.FAILED, "Polar refused: " + "; ".join(dict.fromkeys(refusals)))
+        return Outcome(ProposalState.FAILED, Reason.of(ReasonCode.CALLS_REFUSED, *refusals))
     if not answers:
-        return Outcome(
-            ProposalState.WITHDRAWN, "Checked just before the call: none of its calls applies any more."
-        )
+        return Outcome(ProposalState.WITHDRAWN, Reason.of(ReasonCode.NOTHING_LEFT, checked=CALL))
     earlier = sum(call.was_so for call in proposal.calls)
-    note = was_so(earlier + sum(one.result is Drawn.ALREADY_DONE for one in made), len(answers))
+    so = was_so(earlier + sum(one.result is Drawn.ALREADY_DONE for one in made), len(answers))
     last = made[-1].answer if made else None
     told = await hand_over(services, proposal, plan, last)
-    unread = None if all(one.kept for one in made) else NO_UNDO
-    return Outcome(ProposalState.SUCCEEDED, " ".join(filter(None, [note, told, unread])) or None)
+    unread = None if all(one.kept for one in made) else Reason(ReasonCode.CANNOT_BE_UNDONE)
+    return Outcome(ProposalState.SUCCEEDED, _together([one for one in (so, told, unread) if one is not None]))
+
+
+def _refusal(call: Call) -> Reason:
+    """Why Polar refused a call in an earlier try."""
+    return call.reason or Reason(ReasonCode.POLAR_REFUSED)
+
+
+def _together(reasons: Sequence[Reason]) -> Reason | None:
+    """What is to be known beside the success."""
+    return reasons[0] if len(reasons) == 1 else Reason.of(ReasonCode.SEVERAL, *reasons) if reasons else None
 
 
 async def _wanted(services: Services, claimed: ClaimedExecution, plan: Plan) -> list[Call]:
@@ -239,22 +232,15 @@ async def _wanted(services: Services, claimed: ClaimedExecution, plan: Plan) -> 
     return wanted
 
 
-def _after(outcome: Outcome, answers: list[Any]) -> Outcome:
-    """The same, told truly where earlier calls were made: "nothing was done" is true of this one only."""
-    if not answers or outcome.reason is None:
-        return outcome
-    return replace(outcome, reason=outcome.reason.replace("Nothing was done.", "This call was not made."))
-
-
-def _stops(services: Services, proposal: Proposal, error: PolarError) -> Outcome | None:
+def _stops(services: Services, proposal: Proposal, error: PolarError, why: Reason) -> Outcome | None:
     """Where a failed call leaves the whole proposal; None when the other calls may go on without it."""
     match drawn(error):
         case Drawn.NOT_SENT:
-            return _not_now(services, proposal, error.plain)
+            return _not_now(services, proposal, why)
         case Drawn.UNKNOWN:
-            return Outcome(ProposalState.UNKNOWN, error.plain)
+            return Outcome(ProposalState.UNKNOWN, why)
         case Drawn.CONFIGURATION:
-            return Outcome(ProposalState.FAILED, error.plain)
+            return Outcome(ProposalState.FAILED, why)
     return None
 
 
@@ -328,14 +314,14 @@ async def _end(
         state=state,
         now=services.clock(),
         status=status if error is None else error.status,
-        error=None if error is None else error.plain,
+        reason=None if error is None else reason_of(error),
         answer=answer,
     )
 
 
-def _not_now(services: Services, proposal: Proposal, why: str) -> Outcome:
+def _not_now(services: Services, proposal: Proposal, why: Reason) -> Outcome:
     """Nothing was sent: try again after a pause, but not for ever."""
     since = proposal.cancellable_until or proposal.decided_at  # a retry sets the former: it may start now
     if since is not None and services.clock() - since > _GIVE_UP_AFTER:
-        return Outcome(ProposalState.FAILED, f"Given up after a day. {why}")
+        return Outcome(ProposalState.FAILED, Reason.of(ReasonCode.GAVE_UP, why))
     return Outcome(ProposalState.APPROVED, why, again=True)

@@ -8,7 +8,7 @@ from bot.config.rate_limits import POST
 from bot.pipeline.upsert import pause_after
 from bot.services import LEASE, Services, backoff, new_token
 from bot.slack.client import SlackError, SlackRateLimited, SlackRefused
-from bot.ui.card import Message
+from bot.ui.outbox_message import outbox_message
 from store.messages.bundles import anything_waits
 from store.messages.outbox import Notice, claim_notices, notice_is_due, notice_postponed, notice_sent
 
@@ -44,7 +44,7 @@ async def claim(services: Services, limit: int) -> list[ClaimedNotice]:
 async def send(services: Services, claimed: ClaimedNotice) -> None:
     """Post one message: in the thread of the card it belongs to, else in the channel."""
     notice = claimed.notice
-    message = Message(notice.message["text"], tuple(notice.message["blocks"]))
+    message = outbox_message(notice.message)
     thread_ts = notice.message.get("thread_ts") or notice.card_ts
     try:
         ts = await services.slack.post(

@@ -9,12 +9,10 @@ from store.proposals.unknown import claim_unknown
 
 log = logging.getLogger(__name__)
 
-STRANDED = "The program stopped while Polar was being called."
-
 
 async def recover(services: Services) -> None:
     """Close what is still `executing` though its worker is gone."""
-    count = await services.store.do(recover_stranded, now=services.clock(), reason=STRANDED)
+    count = await services.store.do(recover_stranded, now=services.clock())
     if count:
         log.warning("%s proposals were left running by a worker that died", count)
         services.wake("announce")

@@ -18,6 +18,7 @@ from polar.errors import (
     Unauthorized,
     UnsupportedVersionOrRoute,
 )
+from store.models.reasons import Reason, ReasonCode
 
 
 class Drawn(StrEnum):
@@ -31,11 +32,14 @@ class Drawn(StrEnum):
     CONFIGURATION = "configuration"  # the set-up is wrong: the next call would fare no better
 
 
-def was_so(count: int, of: int) -> str | None:
-    """The note of a proposal of whose calls so many found their wish fulfilled."""
-    if not count:
-        return None
-    return "It was already so." if count == of else f"Of {of} calls, {count} found it already so."
+def was_so(count: int, of: int) -> Reason | None:
+    """What is to be known of a proposal of whose calls so many found their wish fulfilled."""
+    return Reason.of(ReasonCode.ALREADY_SO, count=count, of=of) if count else None
+
+
+def reason_of(error: PolarError, *, partly: bool = False) -> Reason:
+    """An error of Polar's client as a reason; `partly`: earlier calls of the same proposal were made."""
+    return Reason.of(ReasonCode(error.code), **error.facts, partly=True if partly else None)
 
 
 _BY_ERROR: tuple[tuple[tuple[type[PolarError], ...], Drawn], ...] = (

@@ -1,4 +1,4 @@
-"""What a rule's calls owe one another and whoever approved: late values filled in, an answer handed over."""
+"""Values that a later call takes from an earlier answer, and the message to the approver."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -11,12 +11,12 @@ from bot.slack.client import SlackError
 from bot.ui.ephemeral import handed
 from polar.catalog import Call as PolarCall
 from store.models import Call, PlannedCall, Proposal
+from store.models.reasons import Reason, ReasonCode
 from store.proposals.execution import bind_call
 
 log = logging.getLogger(__name__)
 
-_NOT_SHOWN = "Done, but the link could not be shown to whoever approved, and it is not kept."
-
+_NOT_SHOWN = Reason(ReasonCode.LINK_NOT_SHOWN)
 
 # What a person who proposes one of these by hand is after; a rule says it with `tell`.
 _LINKS = {
@@ -57,7 +57,7 @@ async def bound(
     return replace(call, path=path, query=query, body=body)
 
 
-async def hand_over(services: Services, proposal: Proposal, plan: Plan, answer: Any) -> str | None:
+async def hand_over(services: Services, proposal: Proposal, plan: Plan, answer: Any) -> Reason | None:
     """Whisper what the answer holds for whoever approved, and to nobody else; why not, if it did not work.
 
     It is not stored: if this process dies in between, the link is gone.

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bot.proposals.build import before, new_proposal, scope_of
+from bot.proposals.call_results import reason_of
 from bot.proposals.fingerprint import digest_of, digest_of_proposal
 from bot.proposals.money import Fact, money_facts, with_money
 from bot.proposals.reads import Reads
@@ -19,19 +20,19 @@ from polar.errors import InvalidCall, MissingScope, NotFound, PolarError
 from polar.events import Event, parse
 from store.events.events import get_event
 from store.models import NewProposal, PlannedCall, Proposal, ProposalKind, RuleMatch, RuleMatchState
+from store.models.reasons import Reason, ReasonCode
 
 log = logging.getLogger(__name__)
 
 _WITHIN = 5.0  # seconds for each read: somebody waits
-_NO_LONGER = "Read again at the tap: it no longer applies."
+TAP, CALL = "tap", "call"  # when it was checked: at the tap of whoever approves, or just before the call
 
 
 @dataclass(frozen=True, slots=True)
 class NoLonger:
-    """Why it no longer applies, and the condition that says so."""
+    """Why it no longer applies."""
 
-    why: str
-    detail: str | None = None
+    why: Reason
 
 
 # None: it is as shown, or that cannot be told now; right before the call it is looked at once more.
@@ -47,7 +48,7 @@ async def as_shown(services: Services, proposal: Proposal) -> Found:
     try:
         return await LOOKS[proposal.kind](services, proposal)
     except NotFound as error:
-        return NoLonger(f"Read again at the tap: {error.plain}")
+        return gone(error, TAP)
     except (EvaluationError, InvalidCall, PolarError) as error:
         log.info("%s is not read again at the tap: %s", proposal.id, error)
         return None
@@ -60,7 +61,7 @@ async def _calls(services: Services, proposal: Proposal) -> Found:
     stored = await services.store.do(get_event, proposal.event_id)
     rule = await rule_as_it_was(services, proposal.rule, proposal.rule_version or "")
     if stored is None or rule is None:
-        return NoLonger("Its event or its rule is no longer here.")
+        return NoLonger(Reason(ReasonCode.RULE_GONE))
     if not rule.reads:
         return await _with_facts(services, proposal)
     return await _asked_again(services, proposal, rule, parse(stored.body))
@@ -73,13 +74,13 @@ async def _asked_again(services: Services, proposal: Proposal, rule: Rule, event
     items = rule.items(scope)
     scope = scope if items is None else scope.plus(each=items)
     if not rule.holds(scope):
-        return NoLonger(_NO_LONGER, _not_true(rule, scope))
+        return no_longer(rule, scope, TAP)
     if proposal.edited_by is not None:
         return await _with_facts(services, proposal)  # the rule has a say in whether, not in what
     # As of when it was made: that time has passed is no change.
     draft = rule.draft(scope.plus(now=proposal.created_at), items)
     if not draft.calls:
-        return NoLonger("Read again at the tap: there is nothing left to do.")
+        return NoLonger(Reason.of(ReasonCode.NOTHING_LEFT, checked=TAP))
     rule_match = RuleMatch(
         proposal.fact_key, rule.name, rule.version, proposal.event_id or "", RuleMatchState.PROPOSED
     )
@@ -88,8 +89,15 @@ async def _asked_again(services: Services, proposal: Proposal, rule: Rule, event
     return await _compared(services, proposal, replace(new, calls=_in_order(proposal.calls, new.calls)))
 
 
-def _not_true(rule: Rule, scope: Scope) -> str | None:
-    return None if rule.still is None else f"No longer true: {false_part(rule.still, scope)}"
+def no_longer(rule: Rule, scope: Scope, checked: str) -> NoLonger:
+    """The rule's own condition is not true any more."""
+    false = None if rule.still is None else false_part(rule.still, scope)
+    return NoLonger(Reason.of(ReasonCode.NO_LONGER_APPLIES, checked=checked, condition=false))
+
+
+def gone(error: NotFound, checked: str) -> NoLonger:
+    """Polar no longer has what it is about."""
+    return NoLonger(Reason.of(ReasonCode.GONE_AT_POLAR, reason_of(error), checked=checked))
 
 
 def _in_order(shown: Sequence[PlannedCall], now: Sequence[PlannedCall]) -> tuple[PlannedCall, ...]:

@@ -14,8 +14,6 @@ from store.models import Call, CallState, PlannedCall, Proposal, ProposalKind, P
 
 log = logging.getLogger(__name__)
 
-NO_UNDO = "There is no Undo: what it was before could not be read."
-
 
 def as_polar_call(call: PlannedCall) -> PolarCall:
     """A stored call as Polar's client takes it."""

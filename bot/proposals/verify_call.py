@@ -69,7 +69,6 @@ async def examine(services: Services, claimed: ClaimedDoubt) -> Seen:
         proposal.id,
         token=claimed.token,
         now=services.clock(),
-        reason="There was no answer, but Polar shows that it was done.",
     )
     if closed:
         services.wake("announce")

@@ -10,6 +10,7 @@ from bot.ui.bundling import one_by_one
 from bot.ui.decline_reasons import reasons_select
 from bot.ui.effects import does, risk_words
 from bot.ui.message import Message
+from bot.ui.states import phrase
 from bot.ui.text import (
     Block,
     Element,
@@ -33,18 +34,12 @@ _NAMED = 5  # proposals by name; the rest is counted, and Review shows all
 _EMPTY = "Each of the proposals that stood here has a card of its own now."
 _FAILED = 10  # in the thread's line
 _S = ProposalState
-# In this order on the card. Each is said with a count: "8 done, 1 refused, 3 waiting".
-STANDS: Mapping[ProposalState, str] = {
-    _S.SUCCEEDED: "done",
-    _S.FAILED: "refused",
-    _S.UNKNOWN: "no answer",
-    _S.EXECUTING: "running",
-    _S.APPROVED: "approved",
-    _S.DECLINED: "declined",
-    _S.EXPIRED: "expired",
-    _S.WITHDRAWN: "withdrawn",
-    _S.PENDING: "waiting",
-}
+# In this order on the card, each with a count: "8 done, 1 failed, 3 waiting".
+_COUNTED = (
+    *(_S.SUCCEEDED, _S.FAILED, _S.UNKNOWN, _S.EXECUTING, _S.APPROVED),
+    *(_S.DECLINED, _S.EXPIRED, _S.WITHDRAWN, _S.PENDING),
+)
+_BEING_DECIDED = "being decided"
 _UNDER_WAY = frozenset({_S.PENDING, _S.APPROVED, _S.EXECUTING, _S.UNKNOWN})
 # "Generate the invoice of an order" is "12 invoices to generate": verb and first noun, the rest left out.
 _ORDER = re.compile(
@@ -129,11 +124,11 @@ def _named(members: Sequence[Proposal]) -> list[str]:
 
 
 def progress(members: Iterable[Proposal]) -> str | None:
-    """How far it got: "8 done, 1 refused, 3 waiting"; None while all of it waits."""
-    counts = Counter("being decided" if _deciding(p) else STANDS[p.state] for p in members)
-    if set(counts) <= {"waiting"}:
+    """How far it got: "8 done, 1 failed, 3 waiting"; None while all of it waits."""
+    counts = Counter(_BEING_DECIDED if _deciding(p) else phrase(p.state) for p in members)
+    if set(counts) <= {phrase(_S.PENDING)}:
         return None
-    ordered = [*STANDS.values(), "being decided"]
+    ordered = [*map(phrase, _COUNTED), _BEING_DECIDED]
     return ", ".join(f"{counts[word]} {word}" for word in ordered if counts[word])
 
 
@@ -211,7 +206,7 @@ def bundle_line(bundle: Bundle) -> Message | None:
         return None
     stands = progress(bundle.members) or ""
     text = f"{counted(bundle.members)}: {stands}."
-    failed = [f"{STANDS[p.state]}: {p.title}" for p in bundle.members if p.state != _S.SUCCEEDED]
+    failed = [f"{phrase(p.state)}: {p.title}" for p in bundle.members if p.state != _S.SUCCEEDED]
     more = [f"and {len(failed) - _FAILED} more"] if len(failed) > _FAILED else []
     parts = [line(words(text, 1_000)), *([bullets([*failed[:_FAILED], *more])] if failed else [])]
     return Message(fitted(text, 500), (rich(f"outcome.{bundle.id}", *parts),))

@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bot.sanitize import clean
-from bot.ui.bundle import STANDS, counted
+from bot.ui.bundle import counted
+from bot.ui.states import phrase
 from bot.ui.text import Block, Element, bullets, rich
 from polar.text.money import format_money
 from store.models import Proposal
@@ -102,7 +103,7 @@ def _said(review: Review, waiting: Sequence[Proposal], everything: Sequence[Prop
 
 def _stands(review: Review, settled: Sequence[Proposal]) -> Block:
     """What became of those that no longer wait."""
-    rows = [f"{proposal.title} – {STANDS[proposal.state]}" for proposal in settled]
+    rows = [f"{proposal.title} – {phrase(proposal.state)}" for proposal in settled]
     return rich(f"stands.{review.turn}", bullets(rows, 200))
 
 

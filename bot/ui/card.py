@@ -4,9 +4,11 @@ from collections.abc import Mapping
 
 from bot.sanitize import clean
 from bot.ui.card_buttons import APPROVE, DECLINE, actions
-from bot.ui.card_status import PREFIX, outcome, plain_reason, prefix, status, taken_back_by
+from bot.ui.card_status import outcome, prefix, status, undone_by
 from bot.ui.effects import call_title, does, risk_words
 from bot.ui.message import CardView, Message
+from bot.ui.reasons import elements, plain
+from bot.ui.states import title
 from bot.ui.text import (
     MESSAGE_TEXT,
     Block,
@@ -22,7 +24,6 @@ from bot.ui.text import (
     person,
     rich,
     struck,
-    told,
     when,
     words,
 )
@@ -170,14 +171,14 @@ def thread_line(proposal: Proposal, change: Transition) -> Message | None:
     if change.to not in _TOLD:
         return None
     tag = f"{proposal.id}.{change.row_version}"
-    back = taken_back_by(change.reason) if change.to == ProposalState.WITHDRAWN else None
+    back = undone_by(change.reason) if change.to == ProposalState.WITHDRAWN else None
     if back:
         text = "Undone in time. Nothing was done."
         return Message(text, (rich(f"outcome.{tag}", line(person(back), glue(": "), words(text))),))
-    why = told(plain_reason(change.reason), 1_000) if change.reason else []
-    said = f": {''.join(one.get('text', 'Somebody') for one in why)}" if why else ""
-    text = clean(f"{PREFIX[change.to].rstrip(': ')}{said}", 1_000)
+    why = elements(change.reason, 1_000) if change.reason else []
+    said = f": {plain(change.reason, 1_000, 'Somebody')}" if change.reason else ""
+    text = clean(f"{title(change.to).rstrip(': ')}{said}", 1_000)
     details = [f"{call_title(call)}: {outcome(call)}" for call in proposal.calls[:20]]
-    head = [glue(PREFIX[change.to]), *why] if why else []
+    head = [glue(title(change.to)), *why] if why else []
     parts = [line(*(head or [words(text, 1_000)])), *([bullets(details)] if details else [])]
     return Message(fitted(text, MESSAGE_TEXT), (rich(f"outcome.{tag}", *parts),))

@@ -8,6 +8,7 @@ from bot.ui.decline_reasons import reason_select
 from bot.ui.message import CardView
 from bot.ui.text import Block, Element
 from store.models import CallState, Proposal, ProposalKind, ProposalState
+from store.models.reasons import ReasonCode
 
 # Action ids that tests and users rely on.
 APPROVE, DECLINE, WHY, UNDO, RETRY = "approve", "decline", "why", "undo", "retry"
@@ -69,9 +70,15 @@ def is_held(p: Proposal, view: CardView) -> bool:
     )
 
 
+def is_put_off(p: Proposal) -> bool:
+    """Whether it was begun, could not be done, and is tried again: not a reason that its approver gave."""
+    put_off = p.reason is not None and p.reason.code is not ReasonCode.GIVEN
+    return p.state == ProposalState.APPROVED and put_off
+
+
 def can_be_taken_back(p: Proposal, view: CardView) -> bool:
     """Whether it is approved, waits for something, and nothing of it was sent."""
-    waits = is_held(p, view) or p.held_by is not None or p.note is not None
+    waits = is_held(p, view) or p.held_by is not None or is_put_off(p)
     unsent = all(call.state == CallState.PLANNED for call in p.calls)
     return p.state == ProposalState.APPROVED and waits and unsent
 

@@ -1,40 +1,18 @@
 """Where a proposal stands, in words for its card: who decided, what came of it, what to do next."""
 
-import re
 from collections.abc import Callable, Mapping
 
-from bot.ui.card_buttons import is_held
+from bot.ui.card_buttons import is_held, is_put_off
 from bot.ui.message import CardView
-from bot.ui.text import Element, emoji, glue, line, person, sentence, to_the_second, told, when, words
+from bot.ui.reasons import plain, sentence
+from bot.ui.states import CALLS, OF_GRADUATION, title
+from bot.ui.text import Element, emoji, glue, line, person, to_the_second, when, words
 from store.models import Call, CallState, Proposal, ProposalKind, ProposalState
+from store.models.reasons import Reason, ReasonCode
 
-PREFIX: Mapping[ProposalState, str] = {
-    ProposalState.PENDING: "",
-    ProposalState.APPROVED: "Approved: ",
-    ProposalState.EXECUTING: "Running: ",
-    ProposalState.SUCCEEDED: "Done: ",
-    ProposalState.FAILED: "Failed: ",
-    ProposalState.UNKNOWN: "No answer: ",
-    ProposalState.DECLINED: "Declined: ",
-    ProposalState.EXPIRED: "Expired: ",
-    ProposalState.WITHDRAWN: "Withdrawn: ",
-}
-_OF_GRADUATION: Mapping[ProposalState, str] = {
-    ProposalState.SUCCEEDED: "Turned on: ",
-    ProposalState.DECLINED: "Keeps asking: ",
-}
 _POLICY = "policy"  # the actor when nobody was asked
-_CALL_WORDS: Mapping[CallState, str] = {
-    CallState.PLANNED: "not sent",
-    CallState.SENDING: "being sent",
-    CallState.DONE: "done",
-    CallState.REFUSED: "refused",
-    CallState.UNKNOWN: "no answer",
-    CallState.SKIPPED: "skipped, no longer applies",
-}
-# The rule's own condition, which the log keeps: on a card it would be code.
-_CONDITION = re.compile(r"(it no longer applies) \(.*\)(?=\.|$)", re.DOTALL)
-_TAKEN_BACK = re.compile(r"Undone by (\S+) in time\b.*", re.DOTALL)
+_REASON = 500  # characters of one call's reason in the thread
+_REFUSED = "Polar refused."  # of what a version before the reasons has stored without one
 
 # What a refusal leaves to do, by Polar's status; the words before it are Polar's own reason.
 _NEXT: Mapping[int | None, str] = {
@@ -53,12 +31,12 @@ def prefix(p: Proposal, view: CardView) -> str:
     """How the one line for a notification begins."""
     if p.state == ProposalState.PENDING:
         return _pending_prefix(p, view)
-    if p.state == ProposalState.WITHDRAWN and taken_back_by(p.note):
+    if p.state == ProposalState.WITHDRAWN and undone_by(p.reason):
         return "Undone: "
     if view.undone is not None and view.undone.state == ProposalState.SUCCEEDED:
         return "Undone: "
-    special = _OF_GRADUATION if p.kind == ProposalKind.GRADUATION else {}
-    return special.get(p.state, PREFIX[p.state])
+    special = OF_GRADUATION if p.kind == ProposalKind.GRADUATION else {}
+    return special.get(p.state, title(p.state))
 
 
 def _pending_prefix(p: Proposal, view: CardView) -> str:
@@ -134,11 +112,11 @@ def _approved(p: Proposal, view: CardView, limit: int) -> list[Element]:
             to_the_second(p.cancellable_until),
             glue(". Until then Undo takes it back."),
         ]
-    if p.note:
+    if p.reason and is_put_off(p):
         return [
             *start,
             glue("\nNot done yet: "),
-            sentence(p.note, limit),
+            *sentence(p.reason, limit),
             glue(" Trying again."),
             *_progress(p),
         ]
@@ -150,7 +128,7 @@ def _executing(p: Proposal, view: CardView, limit: int) -> list[Element]:  # noq
 
 
 def _succeeded(p: Proposal, view: CardView, limit: int) -> list[Element]:
-    note = [*_ended(p.note, limit), glue(" ")] if p.note else []
+    note = [*sentence(p.reason, limit), glue(" ")] if p.reason else []
     verb, done = ("Approved", " Done. ")
     if p.kind == ProposalKind.GRADUATION:
         verb, done = "Turned on", " Such cases now run on their own. "
@@ -171,7 +149,7 @@ def _undone(p: Proposal, view: CardView, limit: int) -> list[Element]:
             at = p.undone_at or undo.decided_at
             return [*arrow, glue("Undone"), *by, *([glue(", "), when(at)] if at else []), glue(".")]
         case ProposalState.FAILED:
-            return [*arrow, glue("Could not be undone: "), sentence(undo.note or "Polar refused.", limit)]
+            return [*arrow, glue("Could not be undone: "), *_why(undo, limit, _REFUSED)]
         case ProposalState.UNKNOWN:
             return [*arrow, glue("Polar gave no answer to the undoing: it may or may not be undone.")]
         case ProposalState.PENDING:
@@ -182,7 +160,7 @@ def _undone(p: Proposal, view: CardView, limit: int) -> list[Element]:
 
 
 def _failed(p: Proposal, view: CardView, limit: int) -> list[Element]:
-    said = _ended(p.note or "Polar refused.", limit)
+    said = _why(p, limit, _REFUSED)
     next_ = glue(f" It is not tried again by itself. {_next(p)}\n")
     return [emoji("x"), glue(" "), *said, next_, *_by(p, view, "Approved"), *_progress(p)]
 
@@ -197,7 +175,7 @@ def _unknown(p: Proposal, view: CardView, limit: int) -> list[Element]:
         emoji("grey_question"),
         glue(" Polar gave no answer: it may or may not have been done. Nothing is sent twice. "),
         glue("Check again reads it from Polar; if you have looked yourself, say which it is. "),
-        *([sentence(p.note, limit)] if p.note else []),
+        *(sentence(p.reason, limit) if p.reason else []),
         glue("\n"),
         *_by(p, view, "Approved"),
         *_progress(p),
@@ -214,35 +192,29 @@ def _declined(p: Proposal, view: CardView, limit: int) -> list[Element]:
 
 def _expired(p: Proposal, view: CardView, limit: int) -> list[Element]:  # noqa: ARG001 - one table, one signature
     at = [glue(", "), when(p.expires_at)] if p.expires_at else []
-    why = sentence(p.note or "Nobody decided in time.", limit)
+    why = _why(p, limit, "Nobody decided in time.")
     next_ = glue(" Nothing was done. If it is still wanted: /polar propose.")
-    return [emoji("hourglass"), glue(" Expired"), *at, glue(". "), why, next_]
+    return [emoji("hourglass"), glue(" Expired"), *at, glue(". "), *why, next_]
 
 
-def _ended(note: str, limit: int) -> list[Element]:
-    """A note as a sentence, whoever it names as a mention."""
-    *start, last = told(note, limit)
-    return [*start, sentence(last["text"], limit) if not start else last]
+def _why(p: Proposal, limit: int, otherwise: str) -> list[Element]:
+    """Its reason as a sentence; `otherwise` where none was stored."""
+    return [words(otherwise)] if p.reason is None else sentence(p.reason, limit)
 
 
-def taken_back_by(note: str | None) -> str | None:
-    """Who took back an Approve before anything was sent, if the note says so."""
-    found = _TAKEN_BACK.fullmatch(note or "")
-    return found[1] if found else None
+def undone_by(reason: Reason | None) -> str | None:
+    """Who took back an Approve before anything was sent, if that is the reason."""
+    taken_back = reason is not None and reason.code is ReasonCode.UNDONE_IN_TIME
+    return str(reason.args.get("actor")) if reason is not None and taken_back else None
 
 
 def _withdrawn(p: Proposal, view: CardView, limit: int) -> list[Element]:
-    arrow, back = emoji("leftwards_arrow_with_hook"), taken_back_by(p.note)
+    arrow, back = emoji("leftwards_arrow_with_hook"), undone_by(p.reason)
     approved = [glue(" "), *_by(p, view, "Approved")] if p.decided_by else []
     if back:
         return [arrow, glue(" Undone by "), person(back), glue(" in time. Nothing was done."), *approved]
-    why = sentence(plain_reason(p.note or "It no longer applies."), limit)
-    return [arrow, glue(" Withdrawn. Nothing was done. "), why, *approved]
-
-
-def plain_reason(note: str) -> str:
-    """A note without the rule's condition in it."""
-    return _CONDITION.sub(r"\1", note)
+    why = _why(p, limit, "It no longer applies.")
+    return [arrow, glue(" Withdrawn. Nothing was done. "), *why, *approved]
 
 
 _STATUS: Mapping[ProposalState, Callable[[Proposal, CardView, int], list[Element]]] = {
@@ -263,14 +235,12 @@ def _progress(p: Proposal) -> list[Element]:
         return []
     counts: dict[str, int] = {}
     for call in p.calls:
-        counts[_CALL_WORDS[call.state]] = counts.get(_CALL_WORDS[call.state], 0) + 1
+        counts[CALLS[call.state]] = counts.get(CALLS[call.state], 0) + 1
     listed = ", ".join(f"{count} {state}" for state, count in counts.items())
     return [glue(f"\nOf {len(p.calls)} calls: {listed}.")]
 
 
 def outcome(call: Call) -> str:
     """What became of one call, in words for the thread."""
-    said = _CALL_WORDS[call.state] + (
-        f" ({call.status})" if call.status and call.state != CallState.DONE else ""
-    )
-    return f"{said}: {call.error}" if call.error else said
+    said = CALLS[call.state] + (f" ({call.status})" if call.status and call.state != CallState.DONE else "")
+    return f"{said}: {plain(call.reason, _REASON, 'A person')}" if call.reason else said

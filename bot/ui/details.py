@@ -10,27 +10,19 @@ from bot.ui.card import does
 from bot.ui.code import code, pretty, public, toml
 from bot.ui.effects import risk_words
 from bot.ui.policy_verdict import gate_rows
-from bot.ui.text import Block, Element, bullets, glue, labelled, line, person, rich, told, when, words
+from bot.ui.reasons import condition, elements
+from bot.ui.states import counted, phrase
+from bot.ui.text import Block, Element, bullets, glue, labelled, line, person, rich, when, words
 from polar import redaction
 from store.models import CommentKind, PlannedCall, Proposal, ProposalState
 from store.models.details import Comment, Dossier, Revision
+from store.models.reasons import Reason, ReasonCode
 
 DETAILS, BACK, NEXT = "details", "details.back", "details.next"  # action ids
 CALLBACK = "details"
 _PAGE_BLOCKS = 24
 _PAGE_TEXT = 9_000  # characters: more is a long way down on a phone
 _MOST_SAID = 60  # comments and lines of the trail that are shown, the newest
-_STATES: Mapping[ProposalState, str] = {
-    ProposalState.PENDING: "waits for a decision",
-    ProposalState.APPROVED: "approved",
-    ProposalState.DECLINED: "declined",
-    ProposalState.EXPIRED: "expired",
-    ProposalState.WITHDRAWN: "withdrawn",
-    ProposalState.EXECUTING: "running",
-    ProposalState.SUCCEEDED: "done",
-    ProposalState.FAILED: "refused by Polar",
-    ProposalState.UNKNOWN: "without an answer",
-}
 _KINDS: Mapping[CommentKind, str] = {
     CommentKind.REASON: "why declined",
     CommentKind.THREAD: "in the thread",
@@ -115,7 +107,7 @@ def _blocks(found: Dossier, deciders: str, links: Mapping[str, str]) -> Iterator
 
 def _question(found: Dossier) -> list[Element]:
     p = found.proposal
-    rows = [("State", _STATES[p.state]), ("Does", does(p)), ("Risk", risk_words(p))]
+    rows = [("State", phrase(p.state)), ("Does", does(p)), ("Risk", risk_words(p))]
     rows += [("Always asks", p.always_asks)] if p.always_asks else []
     rows += [("Revision", f"{p.revision}, version {p.row_version}"), ("Id", p.id)]
     times = [
@@ -124,12 +116,12 @@ def _question(found: Dossier) -> list[Element]:
             ("Proposed", p.created_at),
             ("Deadline", p.deadline),
             ("Closes", p.expires_at),
-            ("Asleep until", p.snoozed_until),
+            ("Snoozed until", p.snoozed_until),
         )
         if at is not None
     ]
-    note = [line(*told(p.note, 600))] if p.note else []
-    return [line(words(p.title, 600)), labelled(rows), *note, _times(times), *_who(p)]
+    why = [line(*elements(p.reason, 600))] if p.reason else []
+    return [line(words(p.title, 600)), labelled(rows), *why, _times(times), *_who(p)]
 
 
 def _times(rows: Sequence[tuple[str, datetime]]) -> Element:
@@ -179,7 +171,10 @@ def _no_longer(found: Dossier) -> list[Element]:
     if found.proposal.state != ProposalState.WITHDRAWN:
         return []
     still = (found.rule_source or {}).get("still")
-    said = [line(words(found.proposal.note or "It no longer applies.", 600))]
+    reason = found.proposal.reason or Reason(ReasonCode.NO_LONGER_APPLIES)
+    said = [line(*elements(reason, 600))]
+    false_part = condition(reason)
+    said += [line(words(false_part, 600))] if false_part else []
     return said + ([*code(f"still = {still}")] if still else [])
 
 
@@ -234,12 +229,11 @@ def _latest(found: Dossier) -> list[Element]:
 def _customer(found: Dossier) -> list[Element]:
     if not found.counts:
         return []
-    told = [f"{count} {_STATES[ProposalState(state)]}" for state, count in sorted(found.counts.items())]
     return [
         line(
             words(found.proposal.customer or str(found.proposal.customer_id), 200),
             glue(": "),
-            words(", ".join(told)),
+            words(counted(found.counts)),
         )
     ]
 
@@ -252,7 +246,7 @@ def _earlier(found: Dossier, links: Mapping[str, str]) -> list[Element]:
         rows.append(
             line(
                 words(one.title, 150),
-                glue(f" – {_STATES[one.state]}, "),
+                glue(f" – {phrase(one.state)}, "),
                 when(one.created_at),
                 glue(f"  {one.id}"),
                 *open_it,
@@ -265,9 +259,9 @@ def _trail(found: Dossier) -> list[Element]:
     rows = [
         line(
             when(change.at),
-            glue(f"  {_STATES[change.to]} – "),
+            glue(f"  {phrase(change.to)} – "),
             person(change.actor),
-            *([glue(": "), *told(change.reason, 300)] if change.reason else []),
+            *([glue(": "), *elements(change.reason, 300)] if change.reason else []),
         )
         for change in found.trail[-_MOST_SAID:]
     ]
@@ -296,7 +290,7 @@ def _comments(found: Dossier) -> list[Element]:
 
 def _comment(one: Comment) -> Element:
     return line(
-        when(one.at), glue("  "), person(one.author), glue(f" ({_KINDS[one.kind]}): "), *told(one.text, 500)
+        when(one.at), glue("  "), person(one.author), glue(f" ({_KINDS[one.kind]}): "), words(one.text, 500)
     )
 
 

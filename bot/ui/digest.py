@@ -6,22 +6,13 @@ from datetime import date
 
 from bot.sanitize import clean
 from bot.ui.card import Message, when
+from bot.ui.states import counted
 from bot.ui.text import Block, Element, escape, glue, line, mention, person, preformatted, rich, words
-from store.models import Numbers, Proposal, ProposalState
+from store.models import Numbers, Proposal
 from store.models.graduation import POLICY
 
 _LISTED = 10
 _EIGHTHS = " ▏▎▍▌▋▊▉"  # of a character cell, from the left
-_SAID: Mapping[ProposalState, str] = {
-    ProposalState.SUCCEEDED: "done",
-    ProposalState.DECLINED: "declined",
-    ProposalState.FAILED: "refused by Polar",
-    ProposalState.UNKNOWN: "without an answer",
-    ProposalState.WITHDRAWN: "withdrawn",
-    ProposalState.EXPIRED: "expired undecided",
-    ProposalState.APPROVED: "approved, not yet run",
-    ProposalState.EXECUTING: "running",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +95,7 @@ def digest(
 def _numbers(of_day: Numbers) -> list[Element]:
     if not of_day.decided:
         return [glue("Nothing was decided.")]
-    parts = [f"{count} {_SAID[state]}" for state, count in sorted(of_day.states.items()) if state in _SAID]
-    found: list[Element] = [glue(", ".join(parts) + ".")]
+    found: list[Element] = [glue(f"{counted(of_day.states)}.")]
     if of_day.seconds:
         middle = of_day.seconds[len(of_day.seconds) // 2]
         found.append(glue(f" Half were decided within {span(middle)}."))

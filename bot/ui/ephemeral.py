@@ -4,11 +4,14 @@ Each says what happened, what was not done, and what to do next. Sentences that 
 constants; the others are functions. Names in them are mentions of ours or text that is escaped.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 from bot.sanitize import clean
+from bot.ui.reasons import plain
+from bot.ui.states import phrase
 from bot.ui.text import MESSAGE_TEXT, escape, fitted
 from store.models import Proposal, ProposalState
+from store.models.reasons import Reason
 
 Whisper = str
 
@@ -42,18 +45,6 @@ BEING_UNDONE = "Somebody is undoing this already. Your tap changed nothing."
 NOT_IN_DOUBT = "It is known by now what became of this. Your tap changed nothing; see the card."
 NOTHING_TO_RETRY = "This is not to be tried again as it stands now. Your tap changed nothing; see the card."
 
-_STANDS: Mapping[ProposalState, str] = {
-    ProposalState.PENDING: "It still waits for a decision.",
-    ProposalState.APPROVED: "It has been approved and is about to run.",
-    ProposalState.EXECUTING: "It has been approved and is running.",
-    ProposalState.SUCCEEDED: "It has been approved and done.",
-    ProposalState.FAILED: "It was approved, and Polar refused it.",
-    ProposalState.UNKNOWN: "It was approved; Polar has not answered.",
-    ProposalState.DECLINED: "It has been declined.",
-    ProposalState.EXPIRED: "It has expired.",
-    ProposalState.WITHDRAWN: "It has been withdrawn.",
-}
-
 
 def untold(reason: str) -> Whisper:
     """Whether this person may decide cannot be told now."""
@@ -83,7 +74,7 @@ def already_decided(proposal: Proposal, by: str | None = None) -> Whisper:
     first = f"<@{proposal.decided_by}> was first. " if _is_user(proposal.decided_by) else ""
     if by is not None and proposal.decided_by == by:
         first = "You have decided this already. "
-    return f"{first}{_STANDS[proposal.state]} Your tap changed nothing."
+    return f"{first}{_stands(proposal)} Your tap changed nothing."
 
 
 def approved(proposal: Proposal) -> Whisper:
@@ -97,12 +88,16 @@ def too_late_to_undo(proposal: Proposal) -> Whisper:
     """Undo was tapped when nothing could be taken back any more, or nothing was approved yet."""
     if proposal.state in (ProposalState.APPROVED, ProposalState.EXECUTING):
         return f"{TOO_LATE_TO_UNDO} Once it is done, Undo there takes it back if that is possible."
-    return f"{NOTHING_TO_UNDO} {_STANDS[proposal.state]}"
+    return f"{NOTHING_TO_UNDO} {_stands(proposal)}"
 
 
-def withdrawn(why: str) -> Whisper:
+def _stands(proposal: Proposal) -> str:
+    return f"Its state is “{phrase(proposal.state)}”."
+
+
+def withdrawn(why: Reason) -> Whisper:
     """Read again at the tap, it no longer applies."""
-    return escape(clean(f"Nothing was done. {why}", 600))
+    return escape(clean(f"Nothing was done. {plain(why, 600)}", 600))
 
 
 def on_hold(proposal: Proposal) -> Whisper:

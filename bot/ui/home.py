@@ -10,6 +10,7 @@ from typing import Any
 from bot.sanitize import clean
 from bot.ui.card import APPROVE, DECLINE, Message, when
 from bot.ui.lists import content, row
+from bot.ui.states import counted
 from bot.ui.status_page import Health, automatic, feed_line
 from bot.ui.text import Block, Element, context, emoji, escape, glue, line, person, rich, words
 from polar.text.money import format_money
@@ -19,17 +20,6 @@ HOME_OPEN, HOME_LOOK = "home.open", "home.look"  # action ids: a link to the car
 _MENTION = re.compile(r"<@([UW][A-Z0-9]+)>")
 _MOST_STEPS = 25
 _ALL_SET = "All set: Slack, Polar, the webhook and the approvers are as they should be"
-_COUNTED: tuple[tuple[str, str], ...] = (
-    ("pending", "waiting"),
-    ("approved", "approved, about to run"),
-    ("executing", "running"),
-    ("unknown", "without an answer"),
-    ("failed", "refused by Polar"),
-    ("succeeded", "done"),
-    ("declined", "declined"),
-    ("expired", "expired"),
-    ("withdrawn", "withdrawn"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +66,7 @@ def home_view(home: Home) -> dict[str, Any]:
         *_set_up(home.steps),
         *_next(home, links),
         _header("home.count", "Proposals"),
-        rich("home.counts", line(words(_counts(home.counts), 400))),
+        rich("home.counts", line(words(counted(home.counts) or "none yet", 400))),
         *_waiting(home, links),
         _header("home.ran.head", "Today on its own"),
         rich("home.ran", line(*_ran(home))),
@@ -165,11 +155,6 @@ def _buttons(p: Proposal, link: str | None) -> Block:
         "block_id": f"home.decide.{p.id}.{p.row_version}",
         "elements": [*elements, *([open_it] if link else [])],
     }
-
-
-def _counts(counts: Mapping[str, int]) -> str:
-    said = [f"{counts[state]:,} {what}" for state, what in _COUNTED if counts.get(state)]
-    return ", ".join(said) or "none yet"
 
 
 def _waiting(home: Home, links: Mapping[str, str]) -> list[Block]:

@@ -6,7 +6,9 @@ from datetime import datetime
 
 from bot.sanitize import clean
 from bot.ui.card import Message, when
-from bot.ui.text import Block, Element, context, escape, glue, line, person, rich, told, words
+from bot.ui.reasons import elements as reason_elements
+from bot.ui.states import phrase
+from bot.ui.text import Block, Element, context, escape, glue, line, person, rich, words
 from polar.text.money import format_money
 from store.models import Proposal, ProposalState, Transition
 
@@ -14,17 +16,6 @@ BACK, NEXT = "back", "on"  # the ends of the action ids `WORD.back`, `WORD.on`; 
 _TITLE = 150
 PAGE = 8  # proposals on one page, as in store.proposals.lists
 _STEPS_SHOWN = 12
-STANDS: Mapping[ProposalState, str] = {
-    ProposalState.PENDING: "waits for a decision",
-    ProposalState.APPROVED: "approved, has not run yet",
-    ProposalState.EXECUTING: "running",
-    ProposalState.SUCCEEDED: "done",
-    ProposalState.FAILED: "refused by Polar",
-    ProposalState.UNKNOWN: "sent, without an answer",
-    ProposalState.DECLINED: "declined",
-    ProposalState.EXPIRED: "expired undecided",
-    ProposalState.WITHDRAWN: "withdrawn",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +55,16 @@ _QUEUES: Mapping[str, Callable[[int], str]] = {
     "urgent": lambda total: f"{total:,} due within two days" if total else "Nothing is due within two days",
     "mine": lambda total: f"{total:,} assigned to you" if total else "Nothing that waits is assigned to you",
     "snoozed": lambda total: f"{total:,} snoozed" if total else "Nothing is snoozed",
-    "unknown": lambda total: (
-        f"{total:,} sent, without an answer from Polar" if total else "Polar has answered everything"
-    ),
-    "failed": lambda total: f"{total:,} refused by Polar" if total else "Polar has refused nothing",
+    "unknown": lambda total: f"No answer: {total:,}" if total else "Polar has answered everything",
+    "failed": lambda total: f"Failed: {total:,}" if total else "Nothing has failed",
 }
 QUEUES = tuple(name for name in _QUEUES if name)
 _FILTERS = f"/polar queue {', '.join(QUEUES)} shows these alone; /polar show ID shows one."
 
 
 def _elsewhere(counts: Mapping[str, int]) -> list[str]:
-    kinds = (("unknown", "without an answer"), ("failed", "refused by Polar"))
-    return [f"{counts[state]:,} {what}" for state, what in kinds if counts.get(state)]
+    kinds = (ProposalState.UNKNOWN, ProposalState.FAILED)
+    return [f"{counts[state]:,} {phrase(state)}" for state in kinds if counts.get(state)]
 
 
 def mine_message(
@@ -150,8 +139,8 @@ def _standing(p: Proposal, now: datetime) -> list[Element]:
 def _came_of(p: Proposal) -> list[Element]:
     by = [glue(", decided by "), person(p.decided_by)] if p.decided_by else []
     at = [glue(", "), when(p.decided_at)] if p.decided_at else []
-    said = p.note if p.state in (ProposalState.FAILED, ProposalState.WITHDRAWN) else None
-    return [words(STANDS[p.state]), *by, *at, *([glue(": "), *told(said, 120)] if said else [])]
+    said = p.reason if p.state in (ProposalState.FAILED, ProposalState.WITHDRAWN) else None
+    return [words(phrase(p.state)), *by, *at, *([glue(": "), *reason_elements(said, 120)] if said else [])]
 
 
 def _open_for(p: Proposal, now: datetime) -> list[Element]:
@@ -201,16 +190,16 @@ def show_message(proposal: Proposal, card: Message, trail: Sequence[Transition],
     """
     steps = [
         line(
-            words(STANDS[step.to]),
+            words(phrase(step.to)),
             glue(" – "),
             person(step.actor),
             glue(", "),
             when(step.at),
-            *([glue(": "), *told(step.reason, 200)] if step.reason else []),
+            *([glue(": "), *reason_elements(step.reason, 200)] if step.reason else []),
         )
         for step in trail[-_STEPS_SHOWN:]
     ]
-    stands: list[Element] = [words(f"{proposal.id} {STANDS[proposal.state]}.", bold=True)]
+    stands: list[Element] = [words(f"{proposal.id}: {phrase(proposal.state)}.", bold=True)]
     stands += [glue("  "), {"type": "link", "url": link, "text": "Open the card"}] if link else []
     no_card = proposal.card_ts is None
     actions = [block for block in card.blocks if block["type"] == "actions" and no_card]

@@ -6,7 +6,9 @@ from datetime import datetime, timedelta
 
 from bot.sanitize import clean
 from bot.ui.card import Message, when
+from bot.ui.states import phrase
 from bot.ui.text import Element, context, escape, glue, line, person, rich, words
+from store.models import ProposalState
 
 _SILENT = timedelta(days=1)
 _ERRORS_SHOWN = 20
@@ -174,8 +176,8 @@ def _polar(health: Health) -> str:
 
 
 def _stuck(health: Health) -> str:
-    said = [f"{health.unknown:,} without an answer (/polar queue unknown)"] if health.unknown else []
-    said += [f"{health.refused:,} refused by Polar (/polar queue failed)"] if health.refused else []
+    kinds = ((health.unknown, ProposalState.UNKNOWN), (health.refused, ProposalState.FAILED))
+    said = [f"{count:,} {phrase(state)} (/polar queue {state})" for count, state in kinds if count]
     return ", ".join(said) or "none is stuck"
 
 

@@ -1,6 +1,5 @@
 """Text for Slack: cleaned, cut and escaped, so that nothing a customer wrote becomes markup."""
 
-import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -15,10 +14,6 @@ Element = dict[str, Any]
 BLOCK_TEXT = 3_000
 MESSAGE_TEXT = 4_000
 _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
-# How a note begins that names who did or said it.
-_ACTOR = re.compile(
-    r"(Undone by )?([UW][A-Z0-9]{2,})\b( in time\b.*| says that it was .*| retried it\.)", re.DOTALL
-)
 
 
 def escape(text: str) -> str:
@@ -45,12 +40,6 @@ def words(text: str, limit: int = BLOCK_TEXT, *, bold: bool = False) -> Element:
     return element
 
 
-def sentence(text: str, limit: int) -> Element:
-    """As `words`, with a full stop when it has no end of its own."""
-    said = clean(text, limit)
-    return words(said if said[-1:] in ".!?…" else f"{said}.")
-
-
 def struck(text: str, limit: int) -> Element:
     """As `words`, struck through: what it was before."""
     return words(text, limit) | {"style": {"strike": True}}
@@ -66,15 +55,6 @@ def person(actor: str) -> Element:
     if actor[:1] in "UW" and actor.isalnum():
         return {"type": "user", "user_id": actor}
     return words(actor, 80)
-
-
-def told(text: str, limit: int = BLOCK_TEXT) -> list[Element]:
-    """A note or reason of the program's; the user id in what somebody did or said becomes a mention."""
-    found = _ACTOR.fullmatch(text)
-    if found is None:
-        return [words(text, limit)]
-    start = [glue(found[1])] if found[1] else []
-    return [*start, person(found[2]), glue(f" {clean(found[3], limit)}")]
 
 
 def mention(identity: str) -> Element:

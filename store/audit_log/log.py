@@ -8,7 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
+from store.audit_log.old_sentences import read_sentence, read_transition
 from store.engine.dialects import insert_new
+from store.models.reasons import columns_of
 from store.schema import marks
 from store.schema.graduation import audit_log
 
@@ -72,3 +74,15 @@ def row_hash(previous: str, *, seq: int, at: datetime, kind: str, subject: str |
     """The hash of one row: of the hash before it and of everything in it."""
     parts = (previous, seq, at.isoformat(), kind, subject, body)
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def normalize(kind: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """A row's body as rows are written now: instead of a sentence, which earlier versions wrote, a reason."""
+    same = dict(body)
+    if kind == "transition" and "reason" in same:
+        said = same.pop("reason")
+        return same | columns_of(None if said is None else read_transition(same["from"], same["to"], said))
+    if kind == "answer" and "error" in same:
+        said = same.pop("error")
+        return same | columns_of(None if said is None else read_sentence(said))
+    return same

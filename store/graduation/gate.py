@@ -36,6 +36,7 @@ from store.models import (
     Verdict,
 )
 from store.models.graduation import POLICY, PROGRAM, GateInputs, Judge, Judged, NewCaseKind, Still
+from store.models.reasons import Reason, ReasonCode
 from store.proposals.proposals import advance, get_proposal, insert_proposal
 from store.schema import decisions, marks
 
@@ -194,5 +195,5 @@ def ask_instead(connection: Connection, proposal_id: str, at: datetime) -> bool:
     """Take the policy's yes back before anything was sent: a person is asked. False: it has moved on."""
     values: dict[str, Any] = {"decided_by": None, "decided_at": None, "quiet": 0, "mode": Mode.ASKED}
     states = (ProposalState.APPROVED, ProposalState.PENDING)
-    why = "It was about to run on its own; trust was taken back or paused, or it waited too long."
+    why = Reason(ReasonCode.TRUST_LOST)
     return advance(connection, proposal_id, *states, actor=POLICY, at=at, reason=why, **values) is not None

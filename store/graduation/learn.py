@@ -15,6 +15,7 @@ from store.graduation.past_cases import draw_secret, past_cases
 from store.messages.outbox import add_notice
 from store.models import CaseKindState, ProposalKind, ProposalState
 from store.models.graduation import PROGRAM, Assessor, LastOffer
+from store.models.reasons import Reason, ReasonCode
 from store.proposals.proposals import advance, propose_by_hand
 from store.schema import marks, proposals
 from store.schema.graduation import audit_log, case_kinds, labels
@@ -146,10 +147,10 @@ def _turn_on(connection: Connection, assessor: Assessor, now: datetime) -> int:
 def _close(connection: Connection, proposal_id: str, missing: Sequence[str], now: datetime) -> None:
     approved = ProposalState.APPROVED
     if missing:
-        why = f"It no longer meets its bar: {'; '.join(missing)}. It goes on asking."
+        why = Reason.of(ReasonCode.THRESHOLD_NOT_MET, missing=list(missing))
         advance(connection, proposal_id, approved, ProposalState.WITHDRAWN, actor=PROGRAM, at=now, reason=why)
         return
     advance(connection, proposal_id, approved, ProposalState.EXECUTING, actor=PROGRAM, at=now)
-    said = "Turned on. Cases of this kind run on their own from now on, under the caps and with audits."
+    said = Reason(ReasonCode.TURNED_ON)
     done = ProposalState.SUCCEEDED
     advance(connection, proposal_id, ProposalState.EXECUTING, done, actor=PROGRAM, at=now, reason=said)

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, case, exists, func, or_, select, update
 
 from store.engine.dialects import insert_new
+from store.models import OutboxCode
 from store.schema import bundles, notices, proposals
 
 LINE = "line"  # what came of a proposal, for its card's thread: goes before everything that is merely told
@@ -16,7 +17,8 @@ _LINES_FIRST = case((notices.c.kind == LINE, 0), else_=1)
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A message to send. `message` is {text, blocks}, and `thread_ts` for one thread in particular.
+    """A message to send. `message` is {text, blocks}, and `thread_ts` for one thread in particular; or what
+    `coded` makes.
 
     `channel` and `card_ts` are where the card of its proposal is (or the card of its proposal's bundle).
     """
@@ -28,6 +30,11 @@ class Notice:
     attempts: int
     channel: str | None
     card_ts: str | None
+
+
+def coded(code: OutboxCode, *, actor: str | None = None) -> dict[str, Any]:
+    """A message whose words are made when it is sent."""
+    return {"code": code.value, "args": {} if actor is None else {"actor": actor}}
 
 
 def add_notice(
@@ -43,8 +50,8 @@ def add_notice(
     """Have a message sent, at once or from `due_at` on. False: one of this id was added before.
 
     `notice_id` says what it is for ("reminder:2026-11-21T09"), so that it is sent once however often the same
-    thing is asked for. `message` is {"text": …, "blocks": […]}. With `proposal_id` it goes into the thread
-    of that proposal's card. Wake the lane "notices" afterwards.
+    thing is asked for. `message` is {"text": …, "blocks": […]}, or `coded`. With `proposal_id` it goes into
+    the thread of that proposal's card. Wake the lane "notices" afterwards.
     """
     row: dict[str, Any] = {"id": notice_id, "kind": kind, "proposal_id": proposal_id}
     row |= {"message": dict(message), "attempts": 0, "created_at": at, "due_at": due_at or at}

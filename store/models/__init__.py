@@ -6,6 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from store.models.reasons import Reason
+
 
 class ProposalState(StrEnum):
     """Where a proposal stands. The README's diagram is drawn from TRANSITIONS."""
@@ -104,6 +106,15 @@ class OutcomeKind(StrEnum):
     FAILED = "failed"  # an unexpected error while running on its own
 
 
+class OutboxCode(StrEnum):
+    """What a message in the outbox says that the store itself puts there. Its arguments: `actor`."""
+
+    BACK_FROM_SNOOZE = "back_from_snooze"  # actor: who snoozed it
+    UNDONE = "undone"  # actor: who undid it
+    NOT_UNDONE = "not_undone"
+    PERHAPS_UNDONE = "perhaps_undone"
+
+
 class Verdict(StrEnum):
     """What a person decided."""
 
@@ -164,12 +175,15 @@ class PlannedCall:
 
 @dataclass(frozen=True, slots=True)
 class Call(PlannedCall):
-    """A planned call and what became of it. `answer` is Polar's body cut to what explains it."""
+    """A planned call and what became of it. `answer` is Polar's body cut to what explains it.
+
+    `reason` is why it was refused, or what is known of one that got no answer.
+    """
 
     number: int = 0
     state: CallState = CallState.PLANNED
     status: int | None = None
-    error: str | None = None
+    reason: Reason | None = None
     answer: Any = None
     before: Mapping[str, Any] | None = None
     started_at: datetime | None = None
@@ -238,9 +252,10 @@ class Spoken:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A proposal as kept. `version` grows with every change; `drawn` is the version its card shows.
+    """A proposal as kept. `row_version` grows with every change; its card shows `rendered_version`.
 
-    `revision` grows when what it asks changes; `changes` are (label, before, now) since the revision before.
+    `reason` is why it stands where it stands: that of its newest transition. `revision` grows when what it
+    asks changes; `changes` are (label, before, now) since the revision before.
     `amount` is in minor units of `currency`. See `store.schema.proposals` for the other columns.
     """
 
@@ -258,7 +273,7 @@ class Proposal:
     created_at: datetime
     state: ProposalState
     row_version: int
-    note: str | None
+    reason: Reason | None
     attempts: int
     verify_attempts: int
     decided_by: str | None
@@ -329,7 +344,7 @@ class Transition:
     from_: ProposalState | None
     to: ProposalState
     actor: str
-    reason: str | None
+    reason: Reason | None
     at: datetime
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select
 
 from store.audit_log.log import append, fingerprint
-from store.messages.outbox import add_notice
-from store.models import CallState, CommentKind, PlannedCall, Proposal, ProposalState
+from store.messages.outbox import add_notice, coded
+from store.models import CallState, CommentKind, OutboxCode, PlannedCall, Proposal, ProposalState
 from store.proposals.comments import add_comment
 from store.proposals.execution import WORKER
 from store.proposals.proposals import get_proposal, lock_proposal, touch
@@ -57,24 +57,21 @@ def snooze(connection: Connection, act: Act, until: datetime) -> Came:
     return _done(connection, act, snoozed_until=until, snoozed_by=act.actor)
 
 
-def due_snoozes(connection: Connection, now: datetime) -> list[str]:
-    """Wake what was put aside until now; the ids. A line in its thread tells whoever put it aside."""
+def due_snoozes(connection: Connection, now: datetime, said: str) -> list[str]:
+    """Wake what was put aside until now; the ids. A line in its thread tells whoever put it aside.
+
+    `said` is for the record, as in `Act`.
+    """
     rows = connection.execute(
         select(proposals.c.id, proposals.c.snoozed_by).where(
             proposals.c.state == ProposalState.PENDING, proposals.c.snoozed_until <= now
         )
     ).all()
     for row in rows:
-        act = Act(row.id, WORKER, "Back from snooze.", now, _back(row.snoozed_by))
+        line = coded(OutboxCode.BACK_FROM_SNOOZE, actor=row.snoozed_by)
+        act = Act(row.id, WORKER, said, now, line)
         _done(connection, act, snoozed_until=None, snoozed_by=None)
     return [row.id for row in rows]
-
-
-def _back(snoozed_by: str | None) -> Mapping[str, Any]:
-    text = "Back from snooze: it waits for a decision again."
-    person = [{"type": "user", "user_id": snoozed_by}, {"type": "text", "text": " "}] if snoozed_by else []
-    section = {"type": "rich_text_section", "elements": [*person, {"type": "text", "text": text}]}
-    return {"text": text, "blocks": [{"type": "rich_text", "elements": [section]}]}
 
 
 def assign(connection: Connection, act: Act, assignee: str) -> Came:

@@ -13,6 +13,7 @@ from store.engine.dialects import in_pieces
 from store.graduation.gate import heard
 from store.models import CallState, Decision, Proposal, ProposalState, Verdict
 from store.models.graduation import POLICY
+from store.models.reasons import Reason, ReasonCode
 from store.proposals.proposals import advance, get_proposal, lock_proposal, touch
 from store.proposals.undo import settle_undo
 from store.schema import decisions
@@ -82,6 +83,7 @@ def decide(
 
 def _settle(connection: Connection, decision: Decision, hold: timedelta) -> None:
     due_at = decision.at + hold
+    said = None if decision.reason is None else Reason.of(ReasonCode.GIVEN, text=decision.reason)
     advance(
         connection,
         decision.proposal_id,
@@ -89,7 +91,7 @@ def _settle(connection: Connection, decision: Decision, hold: timedelta) -> None
         _BECOMES[decision.verdict],
         actor=decision.actor,
         at=decision.at,
-        reason=decision.reason,
+        reason=said,
         decided_by=decision.actor,
         decided_at=decision.at,
         approval_checking_by=None,
@@ -128,7 +130,7 @@ def approvals(connection: Connection, proposal_id: str, revision: int) -> list[s
 
 
 def take_back(
-    connection: Connection, proposal_id: str, *, actor: str, at: datetime, reason: str
+    connection: Connection, proposal_id: str, *, actor: str, at: datetime
 ) -> tuple[bool, Proposal | None]:
     """Withdraw what is approved while nothing of it was sent: whether it was in time, and how it is now."""
     proposal = lock_proposal(connection, proposal_id)
@@ -139,6 +141,7 @@ def take_back(
     ):
         return False, proposal
     states = (ProposalState.APPROVED, ProposalState.WITHDRAWN)
+    reason = Reason.of(ReasonCode.UNDONE_IN_TIME, actor=actor)
     advance(connection, proposal_id, *states, actor=actor, at=at, reason=reason, cancellable_until=None)
     settle_undo(connection, proposal_id, at)
     return True, get_proposal(connection, proposal_id)

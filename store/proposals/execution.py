@@ -12,7 +12,6 @@ from store.graduation.gate import ask_instead, still_trusted
 from store.models import (
     Call,
     CallState,
-    CommentKind,
     EventState,
     PlannedCall,
     Proposal,
@@ -21,7 +20,7 @@ from store.models import (
     RuleMatchState,
 )
 from store.models.graduation import Still
-from store.proposals.comments import add_comment
+from store.models.reasons import Reason, ReasonCode, columns_of
 from store.proposals.proposals import advance, get_proposal, read_call
 from store.proposals.undo import settle_undo
 from store.schema import bundles, calls, events, notices, pending_approvals, proposals, rule_matches
@@ -130,7 +129,7 @@ def end_call(
     state: CallState,
     now: datetime,
     status: int | None = None,
-    error: str | None = None,
+    reason: Reason | None = None,
     answer: Any = None,
 ) -> bool:
     """Note what came of a call. False: the claim has gone to somebody else, whose word counts."""
@@ -139,12 +138,12 @@ def end_call(
     result = connection.execute(
         update(calls)
         .where(calls.c.proposal_id.in_(held), calls.c.number == number, calls.c.state.in_(open_states))
-        .values(state=state, status=status, error=error, answer=answer, finished_at=now)
+        .values(state=state, status=status, answer=answer, finished_at=now, **columns_of(reason))
     )
     if result.rowcount != 1:
         return False
-    told = {"number": number, "state": state, "status": status, "error": error, "answer": answer}
-    append(connection, "answer", proposal_id, told, now)
+    told = {"number": number, "state": state, "status": status, "answer": answer}
+    append(connection, "answer", proposal_id, told | columns_of(reason), now)
     return True
 
 
@@ -155,13 +154,12 @@ def finish_execution(
     *,
     token: str,
     now: datetime,
-    reason: str | None,
+    reason: Reason | None,
     due_at: datetime | None = None,
-    detail: str | None = None,
 ) -> int | None:
     """Leave `executing` for an outcome, or back to `approved` until `due_at`. None: the claim ran out.
 
-    WITHDRAWN is reached over `approved`: it is for what was certainly not sent. `detail` is kept beside it.
+    WITHDRAWN is reached over `approved`: it is for what was certainly not sent.
     """
     withdrawn = to == ProposalState.WITHDRAWN
     later = {} if due_at is None else {"due_at": due_at}
@@ -178,8 +176,6 @@ def finish_execution(
         lease_expires_at=None,
         **later,
     )
-    if version is not None and detail is not None:
-        add_comment(connection, proposal_id, CommentKind.ACT, WORKER, detail, at=now)
     if version is not None and withdrawn:
         from_ = ProposalState.APPROVED
         version = advance(connection, proposal_id, from_, to, actor=WORKER, at=now, reason=reason)
@@ -188,7 +184,7 @@ def finish_execution(
     return version
 
 
-def recover_stranded(connection: Connection, *, now: datetime, reason: str) -> int:
+def recover_stranded(connection: Connection, *, now: datetime) -> int:
     """Close what a dead worker left in `executing`: how many proposals.
 
     A call that was being sent may have arrived, so the proposal becomes `unknown`. Where no call is in
@@ -205,15 +201,16 @@ def recover_stranded(connection: Connection, *, now: datetime, reason: str) -> i
         .values(lease_token=None, lease_expires_at=None)
         .returning(proposals.c.id)
     ).scalars()
-    return sum(_close_stranded(connection, proposal_id, now, reason) for proposal_id in stranded.all())
+    return sum(_close_stranded(connection, proposal_id, now) for proposal_id in stranded.all())
 
 
-def _close_stranded(connection: Connection, proposal_id: str, now: datetime, reason: str) -> bool:
+def _close_stranded(connection: Connection, proposal_id: str, now: datetime) -> bool:
+    reason = Reason(ReasonCode.STRANDED)
     own = calls.c.proposal_id == proposal_id
     connection.execute(
         update(calls)
         .where(own, calls.c.state == CallState.SENDING)
-        .values(state=CallState.UNKNOWN, error=reason, finished_at=now)
+        .values(state=CallState.UNKNOWN, finished_at=now, **columns_of(reason))
     )
     doubtful = select(calls.c.number).where(own, calls.c.state == CallState.UNKNOWN).limit(1)
     in_doubt = connection.execute(doubtful).first() is not None

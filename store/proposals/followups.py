@@ -15,6 +15,7 @@ from store.audit_log.log import append
 from store.graduation.outcomes import asked_to_undo
 from store.models import CallState, CommentKind, Decision, NewProposal, Proposal, ProposalState, Verdict
 from store.models.graduation import POLICY
+from store.models.reasons import Reason, ReasonCode, columns_of
 from store.proposals.actions import Act, Came
 from store.proposals.comments import add_comment
 from store.proposals.decisions import Terms, decide
@@ -80,10 +81,10 @@ def retry(connection: Connection, act: Act, *, hold: timedelta = timedelta(0)) -
         .values(
             state=CallState.PLANNED,
             status=None,
-            error=None,
             answer=None,
             started_at=None,
             finished_at=None,
+            **columns_of(None),
         )
     )
     return True, get_proposal(connection, found.id)
@@ -102,7 +103,7 @@ def _take_again(connection: Connection, found: Proposal, at: datetime) -> bool:
 
 def mark_done(connection: Connection, act: Act) -> Came:
     """A person who has looked says that the calls which Polar never answered were carried out."""
-    return _mark(connection, act, CallState.DONE, None)
+    return _mark(connection, act, CallState.DONE, Reason.of(ReasonCode.DONE_BY_HAND, actor=act.actor))
 
 
 def mark_not_done(connection: Connection, act: Act) -> Came:
@@ -111,24 +112,25 @@ def mark_not_done(connection: Connection, act: Act) -> Came:
     They count as refused, so that a retry may plan them anew. Nothing but that person's word says
     that this is the first time they arrive: by itself the program sends none of them twice.
     """
-    return _mark(connection, act, CallState.REFUSED, "A person says that it was not done.")
+    return _mark(connection, act, CallState.REFUSED, Reason.of(ReasonCode.NOT_DONE_BY_HAND, actor=act.actor))
 
 
-def _mark(connection: Connection, act: Act, state: CallState, error: str | None) -> Came:
+def _mark(connection: Connection, act: Act, state: CallState, reason: Reason) -> Came:
     found = lock_proposal(connection, act.proposal_id)
     if found is None or found.state != ProposalState.UNKNOWN:
         return False, found
     own = (calls.c.proposal_id == found.id, calls.c.state.in_(_IN_DOUBT))
+    why = columns_of(reason if state == CallState.REFUSED else None)
     marked = connection.execute(
-        update(calls).where(*own).values(state=state, error=error).returning(calls.c.number)
+        update(calls).where(*own).values(state=state, **why).returning(calls.c.number)
     ).scalars()
     for number in sorted(marked.all()):
-        told = {"number": number, "state": state.value, "status": None, "answer": None, "error": error}
-        append(connection, "answer", found.id, told | {"actor": act.actor}, act.at)
+        told = {"number": number, "state": state.value, "status": None, "answer": None, "actor": act.actor}
+        append(connection, "answer", found.id, told | why, act.at)
     # With calls that were never sent, "done" lets those go on, just as finding it out by a look does.
     to = after_doubt(connection, found.id)
     assert to is not None  # noqa: S101 - no call is in doubt any more
-    _move(connection, found, to, act, reason=act.said)
+    _move(connection, found, to, act, reason=reason)
     settle_undo(connection, found.id, act.at)
     return True, get_proposal(connection, found.id)
 
@@ -138,7 +140,7 @@ def _move(
     found: Proposal,
     to: ProposalState,
     act: Act,
-    reason: str | None = None,
+    reason: Reason | None = None,
     **values: Any,
 ) -> None:
     """Change the state, whoever holds a claim: a worker that still looks finds its own gone."""

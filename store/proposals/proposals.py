@@ -24,6 +24,7 @@ from store.models import (
     RuleMatch,
     Transition,
 )
+from store.models.reasons import Reason, columns_of, read_reason
 from store.schema import calls, events, proposals, rule_matches, transitions
 
 # Built once: every proposal needs them.
@@ -119,7 +120,7 @@ def advance(
     *,
     actor: str,
     at: datetime,
-    reason: str | None = None,
+    reason: Reason | None = None,
     token: str | None = None,
     **values: Any,
 ) -> int | None:
@@ -137,7 +138,13 @@ def advance(
     version = connection.execute(
         update(proposals)
         .where(*where)
-        .values(state=to, row_version=proposals.c.row_version + 1, card_due_at=at, note=reason, **values)
+        .values(
+            state=to,
+            row_version=proposals.c.row_version + 1,
+            card_due_at=at,
+            **columns_of(reason),
+            **values,
+        )
         .returning(proposals.c.row_version)
     ).scalar()
     if version is not None:
@@ -163,16 +170,14 @@ def touch(connection: Connection, /, proposal_id: str, at: datetime, **values: A
 
 
 def _log(connection: Connection, change: Transition) -> None:
-    body = {"from": change.from_, "to": change.to, "actor": change.actor, "reason": change.reason}
-    append(
-        connection, "transition", change.proposal_id, body | {"row_version": change.row_version}, change.at
-    )
+    body = {"from": change.from_, "to": change.to, "actor": change.actor, "row_version": change.row_version}
+    append(connection, "transition", change.proposal_id, body | columns_of(change.reason), change.at)
     _trace(connection, change)
 
 
 def _trace(connection: Connection, change: Transition) -> None:
-    row = {name: getattr(change, name) for name in ("proposal_id", "row_version", "actor", "reason", "at")}
-    row |= {"from_state": change.from_, "to_state": change.to, "told": 0}
+    row = {name: getattr(change, name) for name in ("proposal_id", "row_version", "actor", "at")}
+    row |= columns_of(change.reason) | {"from_state": change.from_, "to_state": change.to, "told": 0}
     connection.execute(_MOVED, [row])
 
 
@@ -230,9 +235,10 @@ def _chunks(ids: Sequence[str], size: int) -> Iterable[Sequence[str]]:
 
 def read_proposal(row: Row[Any]) -> Proposal:
     """A row of `proposals` as a value, without its calls."""
-    names = set(Proposal.__slots__) - {"calls", "because", "facts", "changes", "state", "kind", "mode"}
+    read = {"calls", "because", "facts", "changes", "state", "kind", "mode", "reason"}
     return Proposal(
-        **{name: getattr(row, name) for name in names},
+        **{name: getattr(row, name) for name in set(Proposal.__slots__) - read},
+        reason=read_reason(row.reason_code, row.reason_args),
         because=tuple(row.because),
         facts=tuple((label, value) for label, value in row.facts),
         changes=tuple((label, before, now) for label, before, now in row.changes or ()),
@@ -252,7 +258,7 @@ def read_call(row: Row[Any]) -> Call:
         number=row.number,
         state=CallState(row.state),
         status=row.status,
-        error=row.error,
+        reason=read_reason(row.reason_code, row.reason_args),
         answer=row.answer,
         before=row.before,
         started_at=row.started_at,
@@ -268,6 +274,6 @@ def read_transition(row: Row[Any]) -> Transition:
         from_=None if row.from_state is None else ProposalState(row.from_state),
         to=ProposalState(row.to_state),
         actor=row.actor,
-        reason=row.reason,
+        reason=read_reason(row.reason_code, row.reason_args),
         at=row.at,
     )

@@ -5,9 +5,9 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from store.audit_log.log import append, fingerprint
-from store.models import CommentKind, NewProposal, Proposal, ProposalState
+from store.models import NewProposal, Proposal, ProposalState
+from store.models.reasons import Reason
 from store.proposals.actions import keep_revision, replace_calls
-from store.proposals.comments import add_comment
 from store.proposals.execution import WORKER
 from store.proposals.proposals import advance, get_proposal, lock_proposal, touch
 from store.proposals.undo import settle_undo
@@ -59,21 +59,15 @@ def restate(
 
 
 def withdraw(
-    connection: Connection, proposal_id: str, revision: int, *, reason: str, detail: str | None, at: datetime
+    connection: Connection, proposal_id: str, revision: int, *, reason: Reason, at: datetime
 ) -> tuple[bool, Proposal | None]:
-    """Close a pending proposal that no longer applies; False when it is no longer pending or of that
-    revision.
-
-    `detail` is kept beside it, for whoever wants to know more than `reason` says.
-    """
+    """Close a pending proposal that no longer applies; False: it is no longer pending or of that revision."""
     found = lock_proposal(connection, proposal_id)
     if found is None or not _asks(found, revision):
         return False, found
     states = (ProposalState.PENDING, ProposalState.WITHDRAWN)
     advance(connection, proposal_id, *states, actor=WORKER, at=at, reason=reason, approval_checking_by=None)
     settle_undo(connection, proposal_id, at)
-    if detail is not None:
-        add_comment(connection, proposal_id, CommentKind.ACT, WORKER, detail, at=at)
     return True, get_proposal(connection, proposal_id)
 
 

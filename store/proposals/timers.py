@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Connection, func, or_, select, update
 
 from store.messages.outbox import add_notice
 from store.models import Proposal, ProposalState
+from store.models.reasons import Reason, ReasonCode
 from store.proposals.execution import WORKER
 from store.proposals.proposals import advance, read_proposal
 from store.proposals.undo import settle_undo
@@ -34,7 +35,6 @@ def expire(connection: Connection, *, now: datetime, limit: int = 200) -> list[s
 
 
 def _close(connection: Connection, proposal_id: str, *, due: bool, now: datetime) -> bool:
-    why = "Its deadline has passed without a decision." if due else "Nobody has decided it for too long."
     version = advance(
         connection,
         proposal_id,
@@ -42,7 +42,7 @@ def _close(connection: Connection, proposal_id: str, *, due: bool, now: datetime
         ProposalState.EXPIRED,
         actor=WORKER,
         at=now,
-        reason=why,
+        reason=Reason(ReasonCode.DEADLINE_PASSED if due else ReasonCode.EXPIRED),
     )
     settle_undo(connection, proposal_id, now)
     return version is not None

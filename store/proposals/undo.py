@@ -1,12 +1,13 @@
 """What becomes of a proposal when the one that takes it back gets somewhere."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, func, select, update
 
-from store.messages.outbox import LINE, add_notice
-from store.models import CallState, ProposalState
+from store.messages.outbox import LINE, add_notice, coded
+from store.models import CallState, OutboxCode, ProposalState
 from store.proposals.proposals import touch
 from store.schema import calls, proposals
 
@@ -34,13 +35,13 @@ def settle_undo(connection: Connection, proposal_id: str, at: datetime) -> None:
         connection.execute(update(proposals).where(own).values(quiet=0))
     if row.state == ProposalState.SUCCEEDED:
         touch(connection, row.undo_of_id, at, undone_at=at)
-        _say(connection, row, proposal_id, f"Undone by <@{row.decided_by}>: what it was before is back.", at)
+        _say(connection, row, proposal_id, coded(OutboxCode.UNDONE, actor=row.decided_by), at)
     elif row.state in _OVER and not _done_in_part(connection, proposal_id):
         touch(connection, row.undo_of_id, at, undo_id=None)
-        _say(connection, row, proposal_id, "Not undone: nothing was changed. Its own card says why.", at)
+        _say(connection, row, proposal_id, coded(OutboxCode.NOT_UNDONE), at)
     elif row.state in _LOUD:
         touch(connection, row.undo_of_id, at)
-        _say(connection, row, proposal_id, "Not certainly undone. Its own card says why.", at)
+        _say(connection, row, proposal_id, coded(OutboxCode.PERHAPS_UNDONE), at)
 
 
 def _done_in_part(connection: Connection, proposal_id: str) -> bool:
@@ -49,11 +50,12 @@ def _done_in_part(connection: Connection, proposal_id: str) -> bool:
     return bool(connection.execute(select(func.count()).select_from(calls).where(*done)).scalar())
 
 
-def _say(connection: Connection, row: Any, proposal_id: str, text: str, at: datetime) -> None:
+def _say(
+    connection: Connection, row: Any, proposal_id: str, message: Mapping[str, Any], at: datetime
+) -> None:
     """A line for the thread of the card of what is taken back, if it has one."""
     shown = (proposals.c.id == row.undo_of_id, proposals.c.quiet == 0)
     if connection.execute(select(proposals.c.id).where(*shown)).first() is None:
         return
-    message = {"text": text, "blocks": []}
     identity = f"undo:{proposal_id}:{row.row_version}"
     add_notice(connection, identity, kind=LINE, message=message, at=at, proposal_id=row.undo_of_id)

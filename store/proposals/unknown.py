@@ -5,6 +5,7 @@ from datetime import datetime
 from sqlalchemy import Connection, or_, select, update
 
 from store.models import CallState, Proposal, ProposalState
+from store.models.reasons import Reason, ReasonCode
 from store.proposals.execution import WORKER
 from store.proposals.proposals import advance, get_proposal
 from store.proposals.undo import settle_undo
@@ -41,7 +42,7 @@ def postpone_unknown(connection: Connection, proposal_id: str, *, token: str, du
     )
 
 
-def find_done(connection: Connection, proposal_id: str, *, token: str, now: datetime, reason: str) -> bool:
+def find_done(connection: Connection, proposal_id: str, *, token: str, now: datetime) -> bool:
     """Leave `unknown` when no call is in doubt any more: whether it did.
 
     All done: `succeeded`. Some never sent: back to `approved`, to go on with those. Some refused: `failed`.
@@ -56,7 +57,7 @@ def find_done(connection: Connection, proposal_id: str, *, token: str, now: date
         to,
         actor=WORKER,
         at=now,
-        reason=reason,
+        reason=Reason(ReasonCode.FOUND_DONE),
         token=token,
         lease_token=None,
         lease_expires_at=None,

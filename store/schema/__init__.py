@@ -139,7 +139,8 @@ proposals = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("state", Text, nullable=False, default=ProposalState.PENDING),
     Column("row_version", Integer, nullable=False, default=1),
-    Column("note", SafeText),
+    Column("reason_code", Text),  # why it stands where it stands: see store.models.reasons
+    Column("reason_args", SafeJson(none_as_null=True)),
     Column("attempts", Integer, nullable=False, default=0),
     Column(
         "verify_attempts", Integer, nullable=False, default=0
@@ -246,7 +247,8 @@ calls = Table(
     Column("body", JSON(none_as_null=True)),
     Column("state", Text, nullable=False, default=CallState.PLANNED),
     Column("status", Integer),
-    Column("error", SafeText),
+    Column("reason_code", Text),  # why it was refused
+    Column("reason_args", SafeJson(none_as_null=True)),
     Column("answer", JSON(none_as_null=True)),
     Column("before", JSON(none_as_null=True)),  # the fields it changes as they were, to write them back
     Column("started_at", UtcDateTime),
@@ -283,7 +285,8 @@ transitions = Table(
     Column("from_state", Text),
     Column("to_state", Text, nullable=False),
     Column("actor", Text, nullable=False),
-    Column("reason", SafeText),
+    Column("reason_code", Text),
+    Column("reason_args", SafeJson(none_as_null=True)),
     Column("at", UtcDateTime, nullable=False),
     Column("told", Integer, nullable=False, default=0),  # 1 once its line is in the card's thread
 )
@@ -378,7 +381,7 @@ notices = Table(
     Column("id", SafeText, primary_key=True),  # says what it is for, so that it is made once
     Column("kind", Text, nullable=False),
     Column("proposal_id", Text, ForeignKey("proposals.id")),  # its card's thread is where it goes
-    Column("message", JSON, nullable=False),  # {text, blocks}
+    Column("message", JSON, nullable=False),  # {text, blocks}, or {code, args} (models.OutboxCode)
     Column("created_at", UtcDateTime, nullable=False),
     Column("due_at", UtcDateTime, nullable=False),
     Column("attempts", Integer, nullable=False, default=0),

@@ -1,7 +1,14 @@
 """Tables, columns and indexes take the field's standard names; reasons become codes with arguments."""
 
+from collections.abc import Callable
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
+
+from store.audit_log.old_sentences import read_sentence, read_transition
+from store.models.reasons import Reason, columns_of
+from store.schema.columns import SafeJson
 
 revision = "0004"
 down_revision = "0003"
@@ -98,7 +105,66 @@ def upgrade() -> None:
     for table, columns in COLUMNS.items():
         for old, new in columns.items():
             op.execute(f"ALTER TABLE {table} RENAME COLUMN {old} TO {new}")
+    _carry_reasons(op.get_bind())
     for old, (new, table, names, where) in INDEXES.items():
         op.drop_index(old, table_name=table)
         condition = None if where is None else sa.text(where)
         op.create_index(new, table, names, sqlite_where=condition, postgresql_where=condition)
+
+
+def _carry_reasons(connection: sa.Connection) -> None:
+    """Where a sentence was stored, a code and its arguments: read once, and kept as a text if not recognised."""
+    for table, old in (("proposals", "note"), ("transitions", "reason"), ("calls", "error")):
+        op.add_column(table, sa.Column("reason_code", sa.Text(), nullable=True))
+        op.add_column(table, sa.Column("reason_args", SafeJson(), nullable=True))
+        keys, query, read = _SENTENCES[table]
+        target = sa.table(
+            table,
+            *(sa.column(key) for key in keys),
+            sa.column("reason_code"),
+            sa.column("reason_args", SafeJson()),
+        )
+        change = (
+            sa.update(target)
+            .where(*(target.c[key] == sa.bindparam(f"old_{key}") for key in keys))
+            .values(reason_code=sa.bindparam("code"), reason_args=sa.bindparam("args", type_=SafeJson()))
+        )
+        for rows in connection.execute(sa.text(query)).partitions(1_000):
+            found = [(row, columns_of(read(row))) for row in rows]
+            connection.execute(
+                change,
+                [
+                    {f"old_{key}": getattr(row, key) for key in keys}
+                    | {"code": columns["reason_code"], "args": columns["reason_args"]}
+                    for row, columns in found
+                ],
+            )
+        op.execute(f"ALTER TABLE {table} DROP COLUMN {old}")
+
+
+def _as_transition(row: Any) -> Reason:
+    return read_transition(row.from_state, row.to_state, row.said)
+
+
+# By table: its key, its sentences, and how one is read. A proposal's is that of its newest transition.
+_SENTENCES: dict[str, tuple[tuple[str, ...], str, Callable[[Any], Reason]]] = {
+    "proposals": (
+        ("id",),
+        """SELECT p.id, p.note AS said, p.state AS to_state,
+             (SELECT t.from_state FROM transitions t WHERE t.proposal_id = p.id
+              ORDER BY t.row_version DESC LIMIT 1) AS from_state
+           FROM proposals p WHERE p.note IS NOT NULL""",
+        _as_transition,
+    ),
+    "transitions": (
+        ("proposal_id", "row_version"),
+        """SELECT proposal_id, row_version, reason AS said, from_state, to_state
+           FROM transitions WHERE reason IS NOT NULL""",
+        _as_transition,
+    ),
+    "calls": (
+        ("proposal_id", "number"),
+        "SELECT proposal_id, number, error AS said FROM calls WHERE error IS NOT NULL",
+        lambda row: read_sentence(row.said),
+    ),
+}

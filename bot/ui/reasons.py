@@ -1,0 +1,181 @@
+"""The words for the reasons that the store keeps as codes: one table for cards, lists, threads and texts.
+
+Pure. What customers and Polar wrote stands in a reason's arguments; here it is made harmless.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bot.sanitize import clean
+from bot.ui.text import Element, person, words
+from polar.text.problems import NOTHING_DONE, problem
+from store.models.reasons import Reason, ReasonCode
+
+_C = ReasonCode
+_ENDS = ".!?…"
+_NOT_THIS_ONE = "This call was not made."
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Somebody in a sentence: a mention where Slack shows elements."""
+
+    id: str
+
+
+Part = str | Actor
+Say = Callable[[Reason], Sequence[Part]]
+
+
+def elements(reason: Reason, limit: int) -> list[Element]:
+    """The reason as elements of a rich text, its texts cut to `limit` characters in all."""
+    shown: list[Element] = []
+    left = limit
+    for part in _joined(_parts(reason)):
+        if isinstance(part, Actor):
+            shown.append(person(part.id))
+            continue
+        text = words(part, max(left, 1))["text"]
+        left -= len(text)
+        shown.append({"type": "text", "text": f"{_edge(part[:1])}{text}{_edge(part[-1:])}"})
+    return shown
+
+
+def sentence(reason: Reason, limit: int) -> list[Element]:
+    """As `elements`, with a full stop when it has no end of its own."""
+    shown = elements(reason, limit)
+    last = shown[-1].get("text", "")
+    return shown if last[-1:] in _ENDS else [*shown[:-1], shown[-1] | {"text": f"{last}."}]
+
+
+def plain(reason: Reason, limit: int, somebody: str | None = None) -> str:
+    """The reason on one line. `somebody` stands for whoever it names, where an id would say nothing."""
+    named = (part if isinstance(part, str) else somebody or part.id for part in _parts(reason))
+    return clean("".join(named), limit)
+
+
+def condition(reason: Reason | None) -> str | None:
+    """The part of the rule that is no longer true, as its author wrote it."""
+    found = None if reason is None else reason.args.get("condition")
+    return None if found is None else f"No longer true: {found}"
+
+
+def _parts(reason: Reason) -> Sequence[Part]:
+    return _WORDS[reason.code](reason)
+
+
+def _edge(text: str) -> str:
+    return " " if text.isspace() else ""
+
+
+def _joined(parts: Iterable[Part]) -> list[Part]:
+    """The same parts, neighbouring texts made one."""
+    found: list[Part] = []
+    for part in parts:
+        last = found[-1] if found else None
+        if isinstance(part, str) and isinstance(last, str):
+            found[-1] = last + part
+        else:
+            found.append(part)
+    return found
+
+
+# --- How a sentence is made of its arguments --------------------------------------------------------------
+
+
+def _always(text: str) -> Say:
+    return lambda _reason: (text,)
+
+
+def _argument(name: str) -> Say:
+    return lambda reason: (str(reason.args.get(name, "")),)
+
+
+def _about(before: str, name: str, after: str) -> Say:
+    return lambda reason: (f"{before}{reason.args.get(name, '')}{after}",)
+
+
+def _actor(before: str, after: str) -> Say:
+    return lambda reason: (before, Actor(str(reason.args.get("actor") or "Somebody")), after)
+
+
+def _after(lead: str) -> Say:
+    """The reasons behind it, one after the other."""
+    return lambda reason: (lead, *_in_a_row(reason.causes))
+
+
+def _in_a_row(causes: Sequence[Reason]) -> list[Part]:
+    return [
+        part for number, cause in enumerate(causes) for part in (*([" "] if number else []), *_parts(cause))
+    ]
+
+
+def _checked(at_the_tap: str, before_the_call: str, otherwise: str) -> Say:
+    """By when Polar was read again, and then the reasons behind it."""
+    leads = {
+        "tap": f"Read again at the tap: {at_the_tap}",
+        "call": f"Checked just before the call: {before_the_call}",
+    }
+    return lambda reason: (leads.get(str(reason.args.get("checked")), otherwise), *_in_a_row(reason.causes))
+
+
+def _refusals(reason: Reason) -> Sequence[Part]:
+    """What Polar said to each refused call; the same words once."""
+    said = dict.fromkeys(tuple(_joined(_parts(cause))) for cause in reason.causes)
+    listed = [part for number, parts in enumerate(said) for part in (*(["; "] if number else []), *parts)]
+    return ("Polar refused: ", *listed)
+
+
+def _already_so(reason: Reason) -> Sequence[Part]:
+    count, of = reason.args.get("count"), reason.args.get("of")
+    return ("It was already so." if count == of else f"Of {of} calls, {count} found it already so.",)
+
+
+def _missing(reason: Reason) -> Sequence[Part]:
+    missing = "; ".join(map(str, reason.args.get("missing", ())))
+    return (f"It no longer meets its threshold: {missing}. It goes on asking.",)
+
+
+def _polar(reason: Reason) -> Sequence[Part]:
+    nothing = _NOT_THIS_ONE if reason.args.get("partly") else NOTHING_DONE
+    return (problem(reason.code.value, reason.args, nothing=nothing),)
+
+
+_WORDS: Mapping[ReasonCode, Say] = {
+    _C.TEXT: _argument("text"),
+    _C.GIVEN: _argument("text"),
+    _C.SEVERAL: _after(""),
+    _C.UNDONE_IN_TIME: _actor("Undone by ", " in time. Nothing was done."),
+    _C.NO_LONGER_APPLIES: _checked("it no longer applies.", "it no longer applies.", "It no longer applies."),
+    _C.NOTHING_LEFT: _checked(
+        "there is nothing left to do.", "none of its calls applies any more.", "There is nothing left to do."
+    ),
+    _C.GONE_AT_POLAR: _checked("", "", ""),
+    _C.CHANGED_AT_POLAR: _always("It was changed at Polar since. Propose what you want with /polar propose."),
+    _C.RULE_GONE: _always("Its event or its rule is no longer here."),
+    _C.DEADLINE_PASSED: _always("Its deadline has passed without a decision."),
+    _C.EXPIRED: _always("Nobody has decided it for too long."),
+    _C.THRESHOLD_NOT_MET: _missing,
+    _C.TRUST_LOST: _always(
+        "Automatic run cancelled: the kind was demoted or paused, or the approval expired."
+    ),
+    _C.CANNOT_TELL: _about("Not sent: whether it still applies cannot be told (", "problem", ")."),
+    _C.NOT_SENT: _after("Not sent: "),
+    _C.CHECK_FAILED: _after("Checking whether it still applies: "),
+    _C.GAVE_UP: _after("Given up after a day. "),
+    _C.TOOK_TOO_LONG: _always("It took too long."),
+    _C.PARTLY_DONE: _about("Done in part; the next call was not sent (", "problem", ")."),
+    _C.CALLS_REFUSED: _refusals,
+    _C.STRANDED: _always("The program stopped while Polar was being called."),
+    _C.ALREADY_SO: _already_so,
+    _C.LINK_NOT_SHOWN: _always(
+        "Done, but the link could not be shown to whoever approved, and it is not kept."
+    ),
+    _C.CANNOT_BE_UNDONE: _always("There is no Undo: what it was before could not be read."),
+    _C.TURNED_ON: _always(
+        "Turned on. Cases of this kind run on their own from now on, under the caps and with audits."
+    ),
+    _C.FOUND_DONE: _always("There was no answer, but Polar shows that it was done."),
+    _C.DONE_BY_HAND: _actor("", " says that it was done."),
+    _C.NOT_DONE_BY_HAND: _actor("", " says that it was not done."),
+} | {code: _polar for code in ReasonCode if code.startswith("polar_")}
