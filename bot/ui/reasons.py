@@ -141,6 +141,7 @@ def _polar(reason: Reason) -> Sequence[Part]:
     return (problem(reason.code.value, reason.args, nothing=nothing),)
 
 
+_SINCE_GONE = _checked("", "", "")
 _WORDS: Mapping[ReasonCode, Say] = {
     _C.TEXT: _argument("text"),
     _C.GIVEN: _argument("text"),
@@ -150,7 +151,7 @@ _WORDS: Mapping[ReasonCode, Say] = {
     _C.NOTHING_LEFT: _checked(
         "there is nothing left to do.", "none of its calls applies any more.", "There is nothing left to do."
     ),
-    _C.GONE_AT_POLAR: _checked("", "", ""),
+    _C.GONE_AT_POLAR: lambda reason: _SINCE_GONE(reason) if reason.causes else ("Polar no longer has it.",),
     _C.CHANGED_AT_POLAR: _always("It was changed at Polar since. Propose what you want with /polar propose."),
     _C.RULE_GONE: _always("Its event or its rule is no longer here."),
     _C.DEADLINE_PASSED: _always("Its deadline has passed without a decision."),

@@ -9,6 +9,7 @@ import pytest
 
 from bot.demo.slack.state import Message
 from bot.slack.user import Person
+from store.models.reasons import Reason, ReasonCode
 from store.proposals.pending_approvals import PendingApproval, add_pending_approval
 from store.proposals.proposals import touch
 from tests.e2e.app_harness import (
@@ -98,7 +99,10 @@ async def test_what_is_on_hold_is_undone_in_time_and_never_runs(line: World, tmp
         late = await told(line, MAYA)
 
     assert "undo" in held.action_ids
-    assert (proposal.state, proposal.note) == ("withdrawn", f"Undone by {JONAS} in time. Nothing was done.")
+    assert (proposal.state, proposal.reason) == (
+        "withdrawn",
+        Reason(ReasonCode.UNDONE_IN_TIME, {"actor": JONAS}),
+    )
     assert late.startswith("There is nothing to undo here. Your tap changed nothing")
     assert line.writes == []
 
@@ -206,7 +210,7 @@ async def test_a_second_press_by_the_same_person_is_told_that_they_have_decided(
         await line.slack.click(MAYA, card.channel, card.ts, "approve", value=value, forged=True)
         said = await told(line, MAYA)
 
-    assert said == "You have decided this already. It has been approved and done. Your tap changed nothing."
+    assert said == "You have decided this already. Its state is “done”. Your tap changed nothing."
 
 
 async def test_two_approvers_race_and_one_is_told_who_was_first(line: World) -> None:

@@ -166,7 +166,7 @@ async def test_the_second_decider_is_told_who_was_first(line: World) -> None:
         told = await line.whispered(JONAS)
         [proposal] = await proposals(app)
 
-    assert told == f"<@{MAYA}> was first. It has been approved and done. Your tap changed nothing."
+    assert told == f"<@{MAYA}> was first. Its state is “done”. Your tap changed nothing."
     assert (proposal.state, proposal.decided_by) == ("succeeded", MAYA)
     assert line.cards[0].text.startswith("Done: ")
 

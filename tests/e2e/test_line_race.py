@@ -176,7 +176,7 @@ async def test_a_no_that_is_sent_again_counts_once(line: World) -> None:
         assert [each.text for each in line.slack.ephemerals(MAYA)] == [ALREADY] * 2
 
 
-ALREADY = "You have decided this already. It has been declined. Your tap changed nothing."
+ALREADY = "You have decided this already. Its state is “declined”. Your tap changed nothing."
 
 
 async def test_an_undo_that_is_sent_again_undoes_once_and_says_so(line: World) -> None:

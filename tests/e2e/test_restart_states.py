@@ -168,10 +168,10 @@ CASES = {
     "unknown, marked": Case(in_doubt, tapped("mark_not_done", "Failed: ")),
     "declined": Case(offering("reason", after("decline", "Declined: ")), preset),
     "declined, decided again": Case(
-        after("decline", "Declined: "), told_on("approve", f"<@{MAYA}> was first. It has been declined.")
+        after("decline", "Declined: "), told_on("approve", f"<@{MAYA}> was first. Its state is “declined”.")
     ),
-    "expired": Case(asked(), told_on("approve", "It has expired."), meanwhile=past_its_end),
-    "withdrawn": Case(withdrawn, told_on("approve", "It has been withdrawn.")),
+    "expired": Case(asked(), told_on("approve", "Its state is “expired”."), meanwhile=past_its_end),
+    "withdrawn": Case(withdrawn, told_on("approve", "Its state is “withdrawn”.")),
     "bundle, declined": Case(bundled, bundle_declined),
     "bundle, reviewed": Case(bundled, review),
     "graduation, turned on": Case(offered, tapped("approve", "Turned on: "), first=earned),

@@ -18,12 +18,14 @@ from bot.pipeline import execute, reconcile
 from bot.proposals.money import money_facts, today
 from bot.proposals.reads import Reads
 from bot.proposals.recheck import as_shown
-from bot.proposals.undo import NO_UNDO, as_polar_call, can_undo
+from bot.proposals.undo import as_polar_call, can_undo
 from bot.slack.user import Person
 from bot.ui import ephemeral
 from bot.ui.card import CardView
 from bot.ui.card_buttons import can_be_taken_back
+from bot.ui.outbox_message import outbox_message
 from store.models import CallState, CommentKind, NewProposal, PlannedCall, Proposal, ProposalState, Transition
+from store.models.reasons import Reason, ReasonCode
 from store.proposals.comments import comments_of
 from store.proposals.decisions import take_back
 from store.proposals.proposals import get_proposal, insert_proposal, trail
@@ -82,7 +84,7 @@ class After:
     async def lines(self) -> list[str]:
         """What threads are to be told once there are cards."""
         rows = await self.services.store.do(lambda c: c.execute(select(notices.c.message)).scalars().all())
-        return [str(message["text"]) for message in rows]
+        return [outbox_message(message).text for message in rows]
 
     def key(self) -> dict[str, Any]:
         order = self.polar.order()
@@ -205,7 +207,7 @@ async def test_without_the_state_before_the_call_is_made_and_there_is_no_undo(af
     monkeypatch.setitem(HANDLERS, "subscriptions:get", second_read_fails)
     done = await after.ran(call)
 
-    assert (done.state, done.note) == (ProposalState.SUCCEEDED, NO_UNDO)
+    assert (done.state, done.reason) == (ProposalState.SUCCEEDED, Reason(ReasonCode.CANNOT_BE_UNDONE))
     assert not can_undo(done)
     assert await after.undo(done) == ephemeral.NOTHING_TO_UNDO
 
@@ -277,7 +279,7 @@ async def test_an_undo_that_polar_refuses_gets_a_card_and_may_be_retried_or_pres
 
     original = await after.now(done)
     assert (undo.state, undo.quiet) == (ProposalState.FAILED, 0)
-    assert "moon" in str(undo.note)
+    assert "moon" in str(undo.reason)
     assert (original.undo_id, original.undone_at) == (None, None)
     assert can_undo(original)
     assert await after.lines() == ["Not undone: nothing was changed. Its own card says why."]
@@ -390,7 +392,7 @@ async def test_what_polar_refused_is_retried_and_what_was_done_is_not_sent_twice
     assert await after.aftermath.retry(Person(MAYA, "T1"), failed.id) == ephemeral.NOTHING_TO_RETRY
     after.polar.standin.fail_next("429", only=KEY, seconds=1)
     waiting = await after.line.carry_out(failed)
-    assert waiting.state == ProposalState.APPROVED, waiting.note
+    assert waiting.state == ProposalState.APPROVED, waiting.reason
     after.clock.advance(minutes=1)
     done = await after.line.carry_out(failed)
 
@@ -450,7 +452,10 @@ async def test_marked_done_it_is_done_by_that_persons_word(after):
     assert await after.aftermath.mark_not_done(ADA, doubt.id) == ephemeral.NOT_IN_DOUBT
 
     now = await after.now(doubt)
-    assert (now.state, now.note) == (ProposalState.SUCCEEDED, "U0ADA says that it was done.")
+    assert (now.state, now.reason) == (
+        ProposalState.SUCCEEDED,
+        Reason(ReasonCode.DONE_BY_HAND, {"actor": "U0ADA"}),
+    )
     assert [call.state for call in now.calls] == [CallState.DONE]
     assert can_undo(now)
 
@@ -463,7 +468,10 @@ async def test_marked_not_done_it_may_be_retried_and_is_then_sent_once_more(afte
     assert await after.aftermath.mark_not_done(ADA, doubt.id) is None
     await reconcile.look(after.services, looking)  # its claim is gone: it changes nothing
     failed = await after.now(doubt)
-    assert (failed.state, failed.note) == (ProposalState.FAILED, "U0ADA says that it was not done.")
+    assert (failed.state, failed.reason) == (
+        ProposalState.FAILED,
+        Reason(ReasonCode.NOT_DONE_BY_HAND, {"actor": "U0ADA"}),
+    )
     assert [call.state for call in failed.calls] == [CallState.REFUSED]
 
     assert await after.aftermath.retry(ADA, doubt.id) is None
@@ -558,6 +566,6 @@ async def test_a_retry_of_money_waits_like_an_approval_and_can_be_undone_meanwhi
     assert waits.cancellable_until >= asked + timedelta(seconds=15)
     assert can_be_taken_back(waits, CardView(deciders="", now=asked))
     assert await execute.claim(after.services, 5) == []
-    back = {"actor": "U0ADA", "at": asked, "reason": "Undone"}
+    back = {"actor": "U0ADA", "at": asked}
     in_time, found = await after.services.store.do(take_back, failed.id, **back)
     assert (in_time, found.state) == (True, ProposalState.WITHDRAWN)

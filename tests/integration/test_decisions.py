@@ -18,6 +18,7 @@ from store import Store
 from store.engine.errors import StoreFailed
 from store.messages.cards import card_drawn, claim_cards
 from store.models import CallState, Decision, NewProposal, PlannedCall, ProposalState, Verdict
+from store.models.reasons import Reason, ReasonCode
 from store.proposals.actions import Act, NewRevision, edit
 from store.proposals.decisions import Bar, Terms, all_decisions, approvals, barred, decide, take_back
 from store.proposals.details import decisions_of, revision_at
@@ -101,9 +102,9 @@ def _other(
         case "hold" | "release":
             touch(connection, made.id, now, held_by="U9" if name == "hold" else None)
         case "undo":
-            take_back(connection, made.id, actor="U1", at=now, reason="Undone")
+            take_back(connection, made.id, actor="U1", at=now)
         case "withdraw":
-            withdraw(connection, made.id, found.revision, reason="gone", detail=None, at=now)
+            withdraw(connection, made.id, found.revision, reason=Reason(ReasonCode.RULE_GONE), at=now)
         case "wait":
             return now + 2 * HOUR
         case "run":
@@ -339,7 +340,7 @@ async def test_what_is_partly_done_is_not_taken_back(store: Store, pending: NewP
     await store.do(end_call, pending.id, 0, token="a", state=CallState.DONE, now=NOW)
     back = {"token": "a", "now": NOW, "reason": None, "due_at": NOW + HOUR}
     await store.do(finish_execution, pending.id, ProposalState.APPROVED, **back)
-    in_time, found = await store.do(take_back, pending.id, actor="U1", at=NOW, reason="Undone")
+    in_time, found = await store.do(take_back, pending.id, actor="U1", at=NOW)
 
     assert not in_time
     assert found is not None

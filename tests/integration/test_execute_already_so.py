@@ -19,12 +19,14 @@ from polar.events import parse
 from store import Store
 from store.engine.store import open_store
 from store.models import Call, CallState, Decision, NewProposal, PlannedCall, Proposal, ProposalState, Verdict
+from store.models.reasons import Reason, ReasonCode
 from store.proposals.decisions import decide
 from store.proposals.execution import SentCall, calls_sent_since
 from store.proposals.proposals import get_proposal, insert_proposal
 from tests.fixtures.polar import Polar, running
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+ALREADY = Reason(ReasonCode.ALREADY_SO, {"count": 1, "of": 1})
 
 
 class Line:
@@ -77,9 +79,9 @@ async def test_cancelling_what_is_canceled_succeeds_with_a_note(line):
 
     proposal = await line.run(cancel)
 
-    assert (proposal.state, proposal.note) == (ProposalState.SUCCEEDED, "It was already so.")
+    assert (proposal.state, proposal.reason) == (ProposalState.SUCCEEDED, ALREADY)
     assert (proposal.calls[0].state, proposal.calls[0].status) == (CallState.DONE, 403)
-    assert "already canceled" in str(proposal.calls[0].error)
+    assert "already canceled" in str(proposal.calls[0].reason)
     assert line.writes() == ["subscriptions:update"] * 2  # theirs and ours, once each
     assert proposal.calls[0].was_so
 
@@ -112,7 +114,7 @@ async def test_deleting_what_is_gone_succeeds_with_a_note(line):
 
     proposal = await line.run(PlannedCall("discounts:delete", {"id": gone}))
 
-    assert (proposal.state, proposal.note) == (ProposalState.SUCCEEDED, "It was already so.")
+    assert (proposal.state, proposal.reason) == (ProposalState.SUCCEEDED, ALREADY)
 
 
 async def test_refund_of_an_order_that_others_refunded_fails_with_polars_words(line):
@@ -123,7 +125,7 @@ async def test_refund_of_an_order_that_others_refunded_fails_with_polars_words(l
     proposal = await line.run(PlannedCall("refunds:create", {}, {}, refund | {"metadata": {"ours": "p1"}}))
 
     assert proposal.state is ProposalState.FAILED
-    assert "already fully refunded" in str(proposal.note)
+    assert "already fully refunded" in str(proposal.reason)
 
 
 async def test_when_the_read_fails_the_refusal_stands(line):
@@ -146,9 +148,9 @@ async def test_of_several_calls_the_note_counts_those_that_found_it_so(line):
         PlannedCall("subscriptions:revoke", {"id": second["id"]}),
     )
 
-    assert (proposal.state, proposal.note) == (
+    assert (proposal.state, proposal.reason) == (
         ProposalState.SUCCEEDED,
-        "Of 2 calls, 1 found it already so.",
+        Reason(ReasonCode.ALREADY_SO, {"count": 1, "of": 2}),
     )
 
 

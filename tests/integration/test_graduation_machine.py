@@ -49,6 +49,7 @@ from store.models import (
     Verdict,
 )
 from store.models.graduation import Outcome
+from store.models.reasons import Reason, ReasonCode
 from store.proposals.actions import Act, NewRevision, edit
 from store.proposals.decisions import decide
 from store.proposals.execution import (
@@ -294,7 +295,12 @@ class Trusting(RuleBasedStateMachine):
         stopped = self._do(paused) is not None
         if not self._do(begin_call, taken.id, 0, token=token, now=self.now, still=still_of(self.policy)):
             assert on_its_own
-            left = {"token": token, "now": self.now, "reason": "not now", "due_at": self.now}
+            left = {
+                "token": token,
+                "now": self.now,
+                "reason": Reason(ReasonCode.TOOK_TOO_LONG),
+                "due_at": self.now,
+            }
             self._do(finish_execution, taken.id, S.APPROVED, **left)
             return
         if on_its_own:
@@ -322,7 +328,7 @@ class Trusting(RuleBasedStateMachine):
         self.runner.run(self.stack.aclose())
         self._open()
         self._do(release_claims)
-        self._do(recover_stranded, now=self.now, reason="stopped")
+        self._do(recover_stranded, now=self.now)
 
     # what must always be true
 

@@ -218,7 +218,7 @@ async def test_people_are_reminded_and_woken_once(
         window = timedelta(hours=4)
         return bool(waiting) and await rival.do(call_people, "reminder", waiting, **say, at=at, window=window)
 
-    woken = await asyncio.gather(*(rival.do(due_snoozes, later) for rival in rivals))
+    woken = await asyncio.gather(*(rival.do(due_snoozes, later, "Back.") for rival in rivals))
     told = await asyncio.gather(*(remind(number, rival) for number, rival in enumerate(rivals)))
 
     kinds = await rivals[0].do(

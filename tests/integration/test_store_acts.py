@@ -67,17 +67,14 @@ async def test_what_is_put_aside_comes_back_once_with_a_line(
     made = await pending(store, store_proposal, new_proposal())
     hour = timedelta(hours=1)
     assert (await store.do(snooze, act(made, now), now + hour))[0]
-    assert await store.do(due_snoozes, now + hour - timedelta(seconds=1)) == []
-    assert await store.do(due_snoozes, now + hour) == [made.id]
-    assert await store.do(due_snoozes, now + hour) == []
+    assert await store.do(due_snoozes, now + hour - timedelta(seconds=1), "Back.") == []
+    assert await store.do(due_snoozes, now + hour, "Back.") == [made.id]
+    assert await store.do(due_snoozes, now + hour, "Back.") == []
     found = await now_is(store, made)
     assert (found.snoozed_until, found.snoozed_by, found.state) == (None, None, "pending")
     lines = await store.do(claim_notices, token="t", now=now + hour, until=now + 2 * hour, limit=9)
-    assert [line.message["text"] for line in lines] == [
-        "A line.",
-        "Back from snooze: it waits for a decision again.",
-    ]
-    assert MAYA in str(lines[1].message["blocks"])
+    assert lines[0].message["text"] == "A line."
+    assert lines[1].message == {"code": "back_from_snooze", "args": {"actor": MAYA}}
     assert (await store.do(kinds, made.id)).count("comment") == 2
 
 

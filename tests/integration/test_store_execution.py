@@ -18,6 +18,7 @@ from store.models import (
     ProposalState,
     Verdict,
 )
+from store.models.reasons import Reason, ReasonCode
 from store.proposals.decisions import all_decisions, decide
 from store.proposals.execution import (
     begin_call,
@@ -118,8 +119,16 @@ async def test_a_call_that_was_certainly_not_sent_may_be_begun_again(
     pause = now + MINUTE
     await store.do(claim_approved, token="a", now=now, until=now + MINUTE, limit=9)
     assert await store.do(begin_call, id_, 0, token="a", now=now)
-    await store.do(end_call, id_, 0, token="a", state=CallState.PLANNED, now=now, error="no connection")
-    back = {"token": "a", "now": now, "reason": "no connection", "due_at": pause}
+    await store.do(
+        end_call,
+        id_,
+        0,
+        token="a",
+        state=CallState.PLANNED,
+        now=now,
+        reason=Reason(ReasonCode.POLAR_UNREACHABLE),
+    )
+    back = {"token": "a", "now": now, "reason": Reason(ReasonCode.POLAR_UNREACHABLE), "due_at": pause}
     assert await store.do(finish_execution, id_, ProposalState.APPROVED, **back) == 4
     assert await store.do(claim_approved, token="b", now=now, until=pause, limit=9) == []
     (again,) = await store.do(claim_approved, token="b", now=pause, until=pause + MINUTE, limit=9)
@@ -147,8 +156,8 @@ async def test_a_holder_whose_claim_was_recovered_can_neither_send_nor_finish(
     until = now + MINUTE
     await store.do(claim_approved, token="slow", now=now, until=until, limit=9)
     early = until - timedelta(microseconds=1)
-    assert await store.do(recover_stranded, now=early, reason="stopped") == 0
-    assert await store.do(recover_stranded, now=until, reason="stopped") == 1
+    assert await store.do(recover_stranded, now=early) == 0
+    assert await store.do(recover_stranded, now=until) == 1
     end = {"token": "slow", "now": until, "reason": None}
     assert not await store.do(begin_call, id_, 0, token="slow", now=now)
     assert await store.do(finish_execution, id_, ProposalState.SUCCEEDED, **end) is None
@@ -165,12 +174,20 @@ async def test_a_late_answer_of_a_lost_claim_does_not_free_the_call_its_successo
     until = now + MINUTE
     await store.do(claim_approved, token="slow", now=now, until=until, limit=9)
     await store.do(begin_call, id_, 0, token="slow", now=now)
-    await store.do(recover_stranded, now=until, reason="stopped")
+    await store.do(recover_stranded, now=until)
     await store.do(_found_not_done, id_, until)
     await store.do(claim_approved, token="next", now=until, until=until + MINUTE, limit=9)
     assert await store.do(begin_call, id_, 0, token="next", now=until)
     # The slow one wakes: its own attempt never got a connection. Its successor's is on the wire.
-    await store.do(end_call, id_, 0, token="slow", state=CallState.PLANNED, now=until, error="no connection")
+    await store.do(
+        end_call,
+        id_,
+        0,
+        token="slow",
+        state=CallState.PLANNED,
+        now=until,
+        reason=Reason(ReasonCode.POLAR_UNREACHABLE),
+    )
     (call,) = (await _proposal(store, id_)).calls
     assert call.state == CallState.SENDING
 
@@ -204,7 +221,7 @@ async def test_a_stranded_proposal_is_in_doubt_while_any_of_its_calls_is(
     if noted is not None:
         await store.do(end_call, id_, 0, token="a", state=noted, now=now)
     await store.do(release_claims)
-    assert await store.do(recover_stranded, now=now, reason="stopped") == 1
+    assert await store.do(recover_stranded, now=now) == 1
     found = await _proposal(store, id_)
     assert found.state == becomes
     assert found.calls[0].state == (noted or CallState.UNKNOWN)

@@ -40,6 +40,7 @@ from store.models import (
     Transition,
     Verdict,
 )
+from store.models.reasons import Reason, ReasonCode
 from store.proposals.decisions import all_decisions, decide
 from store.proposals.execution import (
     begin_call,
@@ -281,7 +282,7 @@ class Life(RuleBasedStateMachine):
     @rule()
     def recover(self) -> None:
         stranded = [hold for hold in self.holds if hold.alive and hold.until <= self.now]
-        assert self._do(recover_stranded, now=self.now, reason="stopped") == len(stranded)
+        assert self._do(recover_stranded, now=self.now) == len(stranded)
         self._strand(stranded)
 
     @precondition(lambda self: any(hold.alive for hold in self.holds))
@@ -291,7 +292,7 @@ class Life(RuleBasedStateMachine):
         self._open()
         self._do(release_claims)
         stranded = [hold for hold in self.holds if hold.alive]
-        assert self._do(recover_stranded, now=self.now, reason="stopped") == len(stranded)
+        assert self._do(recover_stranded, now=self.now) == len(stranded)
         self._strand(stranded)
 
     def _strand(self, stranded: list[Hold]) -> None:
@@ -349,7 +350,7 @@ def _everything(
 
 def _no_answer(connection: Connection, hold: Hold, now: datetime) -> None:
     end_call(connection, hold.proposal_id, 0, token=hold.token, state=CallState.UNKNOWN, now=now)
-    left = {"token": hold.token, "now": now, "reason": "no answer"}
+    left = {"token": hold.token, "now": now, "reason": Reason(ReasonCode.POLAR_NO_ANSWER)}
     assert finish_execution(connection, hold.proposal_id, S.UNKNOWN, **left) is not None
 
 

@@ -15,6 +15,7 @@ from bot.demo.polar.orders import tell_order
 from bot.pipeline.timers import close_late, escalate, morning, quiet_until, remind
 from bot.slack.client import SlackNoAnswer
 from store.models import Decision, Proposal, ProposalState, Verdict
+from store.models.reasons import Reason, ReasonCode
 from store.proposals.decisions import decide
 from store.proposals.proposals import get_proposal, touch, trail
 from store.proposals.timers import call_people, expire
@@ -74,7 +75,7 @@ async def test_what_nobody_decides_expires_after_two_weeks_and_says_so(world):
 
     found = await world.store.do(get_proposal, proposal.id)
     assert found.state == ProposalState.EXPIRED
-    assert found.note == "Nobody has decided it for too long."
+    assert found.reason == Reason(ReasonCode.EXPIRED)
     assert found.decided_by is None
     assert [change.to for change in await world.store.do(trail, proposal.id)][-1] == ProposalState.EXPIRED
 
@@ -86,9 +87,7 @@ async def test_a_deadline_closes_it_earlier(world):
     world.clock.advance(hours=6)
     await close_late(world.services)
 
-    assert (
-        await world.store.do(get_proposal, proposal.id)
-    ).note == "Its deadline has passed without a decision."
+    assert (await world.store.do(get_proposal, proposal.id)).reason == Reason(ReasonCode.DEADLINE_PASSED)
 
 
 async def test_a_decision_in_time_is_not_undone_by_the_deadline(world):

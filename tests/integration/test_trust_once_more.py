@@ -115,8 +115,8 @@ async def test_what_a_person_tries_again_is_that_persons(lived: Past) -> None:
     assert ran.id in await _claim(lived, still_of(Policy()))
     own: dict[str, Any] = {"token": "t", "now": lived.now}
     await lived.store.do(begin_call, ran.id, 0, **own)
-    await lived.store.do(end_call, ran.id, 0, state=CallState.REFUSED, error="no", **own)
-    await lived.store.do(finish_execution, ran.id, ProposalState.FAILED, reason="no", **own)
+    await lived.store.do(end_call, ran.id, 0, state=CallState.REFUSED, **own)
+    await lived.store.do(finish_execution, ran.id, ProposalState.FAILED, reason=None, **own)
     won, again = await lived.store.do(retry, Act(ran.id, "U0JONAS", "tried again", lived.now))
     assert won
     assert again is not None

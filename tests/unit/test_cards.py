@@ -13,6 +13,7 @@ from bot.ui import ephemeral
 from bot.ui.card import CardView, Message, card, thread_line
 from bot.ui.text import escape
 from store.models import CallState, Mode, ProposalState, Transition
+from store.models.reasons import Reason, ReasonCode
 from tests.fixtures.card_states import STATES, asked, decided, message_of
 from tests.fixtures.card_strategies import NOW, a_proposal, assert_harmless, elements
 
@@ -224,7 +225,12 @@ def test_an_edited_proposal_that_ran_says_who_edited_it():
 
 @pytest.mark.parametrize("state", [state for state in ProposalState if state != ProposalState.PENDING])
 def test_a_card_that_waits_for_nobody_cannot_be_decided(state):
-    message = card(a_proposal(state=state, decided_by="U1", decided_at=NOW, note="why"), VIEW)
+    message = card(
+        a_proposal(
+            state=state, decided_by="U1", decided_at=NOW, reason=Reason(ReasonCode.TEXT, {"text": "why"})
+        ),
+        VIEW,
+    )
 
     assert not {"Approve", "Decline"} & set(labels(message))
 
@@ -246,8 +252,9 @@ def test_each_redraw_has_new_block_ids():
 
 
 def test_polars_refusal_is_on_the_card_and_in_the_thread():
-    failed = a_proposal(state=ProposalState.FAILED, note="Polar refused: Order is already fully refunded")
-    change = Transition(failed.id, 4, ProposalState.EXECUTING, ProposalState.FAILED, "x", failed.note, NOW)
+    refused = Reason.of(ReasonCode.POLAR_REFUSED, message="Order is already fully refunded")
+    failed = a_proposal(state=ProposalState.FAILED, reason=Reason.of(ReasonCode.CALLS_REFUSED, refused))
+    change = Transition(failed.id, 4, ProposalState.EXECUTING, ProposalState.FAILED, "x", failed.reason, NOW)
 
     assert "Order is already fully refunded" in json.dumps(card(failed, VIEW).blocks)
     assert "Order is already fully refunded" in str(thread_line(failed, change))
@@ -274,7 +281,7 @@ def test_escaped_text_has_no_live_markup_and_reads_back(text):
 def test_whoever_was_not_first_is_told_who_was():
     told = ephemeral.already_decided(a_proposal(state=ProposalState.SUCCEEDED, decided_by="U1"))
 
-    assert "<@U1> was first. It has been approved and done. Your tap changed nothing." == told
+    assert "<@U1> was first. Its state is “done”. Your tap changed nothing." == told
 
 
 def test_a_refusal_names_who_may_decide():

@@ -11,7 +11,6 @@ from bot.forms.prefill import prefill
 from bot.listeners.screens import _BECAUSE
 from bot.slack.user import Person
 from bot.ui.policy_verdict import gate_rows
-from bot.ui.text import told
 from store.models import ProposalState
 from tests.fixtures.card_states import asked
 
@@ -72,14 +71,6 @@ def test_the_question_keeps_its_words_where_they_stay_true(title, path, answer, 
     draft.answers[path] = {"value": answer}
 
     assert _title(draft, proposal(title), draft.form(), "usd") == said
-
-
-@pytest.mark.parametrize(
-    "note", ["U0BEN says that it was done.", "Undone by U0BEN in time. Nothing was done."]
-)
-def test_whoever_a_note_names_is_a_mention(note):
-    assert {"type": "user", "user_id": "U0BEN"} in told(note)
-    assert [one["type"] for one in told("Polar refused: U0BEN says that it was done.")] == ["text"]
 
 
 def test_why_something_is_paused_reads_right():

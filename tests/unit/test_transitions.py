@@ -9,10 +9,12 @@ import pytest
 from sqlalchemy import Connection, Engine, create_engine, insert, update
 
 from store.models import TRANSITIONS, NewProposal, PlannedCall, ProposalState
+from store.models.reasons import Reason, ReasonCode
 from store.proposals.proposals import advance, get_proposal, insert_proposal, trail
 from store.schema import events, metadata, proposals, rule_versions
 
 NOW = datetime(2026, 10, 1, 12, tzinfo=UTC)
+WHY = Reason(ReasonCode.TEXT, {"text": "why"})
 README = Path(__file__).parents[2] / "README.md"
 
 
@@ -79,12 +81,10 @@ def test_a_move_is_made_and_noted_exactly_when_the_table_allows_it(
 ) -> None:
     proposal_id = _standing_in(connection, from_)
     if to in TRANSITIONS[from_]:
-        assert (
-            advance(connection, proposal_id, from_, to, actor="U1", at=NOW, reason="why", token="mine") == 2
-        )
+        assert advance(connection, proposal_id, from_, to, actor="U1", at=NOW, reason=WHY, token="mine") == 2
         assert _state(connection, proposal_id) == (to, 2)
         last = trail(connection, proposal_id)[-1]
-        assert (last.row_version, last.from_, last.to, last.actor, last.reason) == (2, from_, to, "U1", "why")
+        assert (last.row_version, last.from_, last.to, last.actor, last.reason) == (2, from_, to, "U1", WHY)
     else:
         with pytest.raises(ValueError, match=f"from {from_} to {to}"):
             advance(connection, proposal_id, from_, to, actor="U1", at=NOW)
