@@ -276,7 +276,7 @@ def terms(policy: Policy, proposal: Proposal) -> Terms:
     # What this version does not know is taken for the worst.
     risk = Risk(proposal.risk) if proposal.risk in set(Risk) else Risk.R4
     reversible = len(known) == len(effects) and all(effect.reversible for effect in known)
-    hold = policy.hold_for(risk, reversible=reversible, money=any(effect.money for effect in known))
+    hold = policy.undo_window_for(risk, reversible=reversible, money=any(effect.money for effect in known))
     two = policy.takes_two(risk, proposal.amount, proposal.currency)
     return Terms(2 if two else 1, hold)
 

@@ -65,7 +65,9 @@ class Aftermath:
         people = terms(self._services.rules.policy, proposal).people
         act = await self._act(person, proposal, "undid it" if people == 1 else "asks to undo it")
         made = _proposal(proposal, act, back)
-        made = replace(made, expires_at=ends(act.at, self._services.rules.policy.schedule.expire_after, None))
+        made = replace(
+            made, expires_at=ends(act.at, self._services.rules.policy.schedule.expires_after, None)
+        )
         won, found = await self._services.store.do(followups.undo, act, made, people)
         if not won:
             taken = found is not None and found.undo_id is not None and found.undone_at is None

@@ -90,28 +90,28 @@ async def ask(rule: Rule, given: Given, answers: Answers) -> Said:
 
 
 async def _asked(rule: Rule, given: Given, scope: Scope, answers: Answers) -> Said:
-    if rule.when is not None and not rule.fires(scope):
+    if rule.when is not None and not rule.matches(scope):
         notes = _notes(rule, given, waited=False)
         return Said(rule, f"in `when`, this is not true: {false_part(rule.when, scope)}", notes=notes)
     change = rule.change(scope)
-    scope = scope_of(given.event, given.now + rule.wait, given.before)
+    scope = scope_of(given.event, given.now + rule.delay, given.before)
     filled = await _filled(rule, scope, answers)
-    if filled.missing and (rule.needs_reads() or not rule.fresh):
+    if filled.missing and (rule.needs_reads() or not rule.skip_precondition_for):
         why = "it cannot be told what it would do without what Polar answers to its reads"
         return Said(rule, why, change=change, missing=filled.missing, failed=True)
     notes = _notes(rule, given, waited=True)
     if filled.missing:
-        notes += ("`still` was not asked: a fresh event is proof enough for the card. --reads asks it too",)
+        notes += ("`precondition` was not asked: see `skip_precondition_for`. --reads asks it too",)
         items = None
     else:
         items = rule.items(filled.scope)
-        scope = filled.scope if items is None else filled.scope.plus(each=items)
-        if rule.still is not None and not rule.holds(scope):
-            why = f"in `still`, this is not true: {false_part(rule.still, scope)}"
+        scope = filled.scope if items is None else filled.scope.plus(**{rule.list_name: items})
+        if rule.precondition is not None and not rule.holds(scope):
+            why = f"in `precondition`, this is not true: {false_part(rule.precondition, scope)}"
             return Said(rule, why, change=change, notes=notes)
     draft = rule.draft(scope, items)
     if not draft.calls:
-        return Said(rule, "`each` is empty: there is nothing to call", change=change, notes=notes)
+        return Said(rule, "`for_each` is empty: there is nothing to call", change=change, notes=notes)
     rule_match = RuleMatch(change or "", rule.name, rule.version, "", RuleMatchState.PROPOSED)
     proposal = new_proposal(rule, Policy(), rule_match, draft, event=given.event, now=given.now)
     return Said(rule, proposal=proposal, change=change, notes=notes)
@@ -119,8 +119,8 @@ async def _asked(rule: Rule, given: Given, scope: Scope, answers: Answers) -> Sa
 
 def _notes(rule: Rule, given: Given, *, waited: bool) -> tuple[str, ...]:
     notes = []
-    if rule.wait and waited:
-        notes.append(f"it waits {rule.source['wait']} first: `now` is taken to be so much later")
+    if rule.delay and waited:
+        notes.append(f"it waits {rule.source['delay']} first: `now` is taken to be so much later")
     if rule.compares() and given.before is None:
         notes.append("`before` is null: give --before the event before this one")
     return tuple(notes)

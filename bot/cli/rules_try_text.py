@@ -25,10 +25,10 @@ def said_in_words(said: Said) -> str:
                 {"operation": call.operation, "path": call.path, "query": call.query, "body": call.body}
             )
         )
-    if said.rule.tell is not None:
-        lines.append(f"  tells whoever approved: {said.rule.tell.source}")
+    if said.rule.private_message is not None:
+        lines.append(f"  private message to whoever approves: {said.rule.private_message.source}")
     if said.change is not None:
-        lines.append(f"  once for {said.change}")
+        lines.append(f"  dedupe key: {said.change}")
     return _joined(lines + [f"  note: {note}" for note in said.notes])
 
 

@@ -1,4 +1,4 @@
-"""The operator's own policy: who decides what, holds, times, thresholds and caps; from RULES_FILE. Pure."""
+"""The operator's policy from RULES_FILE: approvers, undo windows, times, thresholds and caps. Pure."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ from polar.catalog import Risk, operations
 
 _DURATION = re.compile(r"(\d+)\s*([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_QUIET = re.compile(r"(\d{1,2}):(\d{2})-(\d{1,2}):(\d{2})")
+_HOURS = re.compile(r"(\d{1,2}):(\d{2})-(\d{1,2}):(\d{2})")
 _PERSON = re.compile(r"[UWS][A-Z0-9]{2,}")
 _NO_WAIT, _MONEY_WAIT = timedelta(0), timedelta(seconds=15)
 
@@ -36,10 +36,10 @@ def _zone(value: Any) -> ZoneInfo:
         raise ValueError(msg) from None
 
 
-def _quiet(value: Any) -> tuple[time, time] | None:
+def _quiet_hours(value: Any) -> tuple[time, time] | None:
     if value is None or isinstance(value, tuple):
         return value
-    match = _QUIET.fullmatch(str(value).replace(" ", ""))
+    match = _HOURS.fullmatch(str(value).replace(" ", ""))
     if match is None:
         msg = f'must be two times such as "20:00-08:00", not {value!r}'
         raise ValueError(msg)
@@ -73,9 +73,9 @@ People = Annotated[tuple[str, ...], BeforeValidator(people)]
 Money = Annotated[Mapping[str, Annotated[int, Field(ge=0)]], BeforeValidator(_in_lower_case)]
 
 
-def ends(now: datetime, expire: timedelta, deadline: datetime | None) -> datetime:
-    """When what is proposed now closes undecided: at its deadline, or after `expire` at the latest."""
-    return min(now + expire, deadline or datetime.max.replace(tzinfo=UTC))
+def ends(now: datetime, expires_after: timedelta, deadline: datetime | None) -> datetime:
+    """When what is proposed now closes undecided: at its deadline, or after `expires_after` at the latest."""
+    return min(now + expires_after, deadline or datetime.max.replace(tzinfo=UTC))
 
 
 class _Table(BaseModel):
@@ -93,13 +93,13 @@ class Schedule(_Table):
     """When people are reminded, and when not. All times of day are in `timezone`."""
 
     timezone: Annotated[ZoneInfo, BeforeValidator(_zone)] = ZoneInfo("UTC")
-    quiet: Annotated[tuple[time, time] | None, BeforeValidator(_quiet)] = None
+    quiet_hours: Annotated[tuple[time, time] | None, BeforeValidator(_quiet_hours)] = None
     digest: time | None = time(9, 0)
     remind_after: Duration = timedelta(hours=4)
     remind_every: Duration = timedelta(hours=4)
     escalate_after: Duration = timedelta(days=1)
     escalate_to: People = ()
-    expire_after: Duration = timedelta(days=14)
+    expires_after: Duration = timedelta(days=14)
 
 
 class Caps(_Table):
@@ -115,14 +115,14 @@ class Caps(_Table):
 
 
 class Accepted(_Table):
-    """A bar below the class's own, for one operation: only with a sentence that says who accepts it."""
+    """A threshold below the class's own, for one operation: only with a sentence that says who accepts it."""
 
     score: Annotated[float, Field(ge=50, le=100)]
     accepted: Annotated[str, Field(min_length=20, max_length=500)]
 
 
 class Trust(_Table):
-    """The bars of graduation: a class's score may be raised freely, lowered for named operations only."""
+    """The thresholds of graduation. A class's score may be raised, and lowered for named operations only."""
 
     R1: Annotated[float, Field(ge=90, le=100)] = 90
     R2: Annotated[float, Field(ge=95, le=100)] = 95
@@ -131,18 +131,18 @@ class Trust(_Table):
     never: tuple[str, ...] = ()  # operations that always ask, whatever their class
     accept: Mapping[str, Accepted] = {}
     ask_first_of_week: bool = True  # a customer's first case of a kind within seven days asks
-    dead_man: Duration = timedelta(hours=72)
+    max_idle: Duration = timedelta(hours=72)  # without a decision by a person, automatic runs stop
     outcome_window: Duration = timedelta(days=7)
 
     @model_validator(mode="after")
     def _named(self) -> "Trust":
         for name in (*self.opt_in, *self.never, *self.accept):
             if name not in operations():
-                msg = f"{name!r} is no operation; see `python -m bot operations`"
+                msg = f"{name!r} is no operation; see `polar-approvals operations`"
                 raise ValueError(msg)
         for name in self.accept:
             if operations()[name].risk == Risk.R4:
-                msg = f"{name!r} is of class R4 and always asks; no bar can be accepted for it"
+                msg = f"{name!r} is of class R4 and always asks; no lower threshold can be accepted for it"
                 raise ValueError(msg)
         return self
 
@@ -151,24 +151,24 @@ class Policy(_Table):
     """Everything the tables beside `[[rule]]` may say; each has a safe default.
 
     `approvers` names, for a risk class, who alone decides it; a class not named is decided by APPROVERS.
-    `hold` is how long an approved proposal of a class waits with Undo on its card.
+    `undo_window` is how long an approved proposal of a class waits with Undo on its card.
     """
 
     approvers: Mapping[Risk, People] = {}
     two_people: TwoPeople = TwoPeople()
-    hold: Mapping[Risk, Duration] = {}
+    undo_window: Mapping[Risk, Duration] = {}
     schedule: Schedule = Schedule()
     caps: Caps = Caps()
     graduation: Trust = Trust()
 
-    def hold_for(self, risk: Risk, *, reversible: bool, money: bool) -> timedelta:
+    def undo_window_for(self, risk: Risk, *, reversible: bool, money: bool) -> timedelta:
         """How long an approved proposal waits before it runs.
 
         Nothing for what can be taken back afterwards and for class R1 (low: an invoice, an e-mail); fifteen
         seconds for money and for what cannot be taken back.
         """
-        if risk in self.hold:
-            return self.hold[risk]
+        if risk in self.undo_window:
+            return self.undo_window[risk]
         calm = risk <= Risk.R1 or reversible
         return _NO_WAIT if calm and not money else _MONEY_WAIT
 
@@ -182,14 +182,40 @@ class Policy(_Table):
 
 
 TABLES = frozenset(Policy.model_fields)
+# Names that tables and their fields had before.
+_OLD_TABLES: Mapping[str, str] = {"hold": "undo_window"}
+_OLD_FIELDS: Mapping[str, Mapping[str, str]] = {
+    "schedule": {"quiet": "quiet_hours", "expire_after": "expires_after"},
+    "caps": {"shape_amount": "case_kind_amount", "shape_count": "case_kind_count"},
+    "graduation": {"dead_man": "max_idle"},
+}
 
 
 def read_policy(tables: Mapping[str, Any]) -> tuple[Policy, list[str]]:
     """The policy of a rules file's tables, and what is wrong with them, a sentence each."""
+    if renamed := list(_renamed(tables)):
+        return Policy(), renamed
     try:
-        return Policy.model_validate(tables), []
+        known = {name: table for name, table in tables.items() if name in TABLES}
+        return Policy.model_validate(known), []
     except ValidationError as error:
         return Policy(), list(_lines(error))
+
+
+def unknown_tables(names: Iterable[str]) -> set[str]:
+    """Those that are no table of the policy and never were."""
+    return set(names) - TABLES - _OLD_TABLES.keys()
+
+
+def _renamed(tables: Mapping[str, Any]) -> Iterable[str]:
+    for old, new in _OLD_TABLES.items():
+        if old in tables:
+            yield f"`[{old}]`: is now called `[{new}]`"
+    for table, fields in _OLD_FIELDS.items():
+        given = tables.get(table)
+        for old, new in fields.items():
+            if isinstance(given, Mapping) and old in given:
+                yield f"`{table}.{old}`: is now called `{new}`"
 
 
 def _lines(error: ValidationError) -> Iterable[str]:

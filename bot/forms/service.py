@@ -325,7 +325,7 @@ class Proposing:
             always_asks="irreversible" if risk == "R4" else "a person proposed it",
             calls=(PlannedCall(call.operation, call.path, call.query, call.body),),
             created_at=now,
-            expires_at=ends(now, self._services.rules.policy.schedule.expire_after, None),
+            expires_at=ends(now, self._services.rules.policy.schedule.expires_after, None),
             proposer=person.user_id,
             amount=amount,
             currency=currency,

@@ -71,8 +71,8 @@ def judge(proposal: NewProposal, inputs: GateInputs, policy: Policy) -> Judged:
     would = next((why for why in (human, novel, over) if why is not None), None)
     facts = _facts(inputs, standard, moved) | {"would_run": would is None, "would_why": would or ""}
     facts["caps"] = _caps(policy.caps, None if moved is None else moved[1])
-    facts["dead_man"] = int(trust.dead_man.total_seconds())
-    asks = human or _not_trusted(inputs, trust.dead_man, standard)
+    facts["dead_man"] = int(trust.max_idle.total_seconds())
+    asks = human or _not_trusted(inputs, trust.max_idle, standard)
     if asks is not None or standard is None:
         return Judged(Mode.ASKED, _record("ask", asks or "no bar", **facts))
     flood = _flood(inputs)
@@ -140,7 +140,7 @@ def still_of(policy: Policy) -> Still:
             case_kind, standard_of(case_kind, policy.graduation)
         )
 
-    return Still(allows, policy.graduation.dead_man)
+    return Still(allows, policy.graduation.max_idle)
 
 
 def _meets_bar(case_kind: CaseKind, standard: Standard | None) -> bool:

@@ -1,4 +1,4 @@
-"""Step 3b: a rule that held itself back (`wait`) is asked again when its time has come."""
+"""Step 3b: a rule with a `delay` is asked again when the delay is over."""
 
 import logging
 from dataclasses import dataclass, replace
@@ -80,7 +80,7 @@ async def _outcome(services: Services, rule_match: RuleMatch) -> _Came:
         log.error("rule %s failed after its wait on event %s: %s", rule.name, stored.id, error)
         return _Came(RuleMatchState.SILENT, str(error)[:1_000])
     except PolarError as error:
-        over = (event.timestamp or stored.received_at) + rule.wait
+        over = (event.timestamp or stored.received_at) + rule.delay
         if drawn(error) is Drawn.REFUSED or services.clock() - over > GIVE_UP_AFTER:
             log.error("rule %s is given up after its wait on event %s: %s", rule.name, stored.id, error)
             return _Came(RuleMatchState.SILENT, f"given up: {error.plain}")

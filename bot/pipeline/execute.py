@@ -151,10 +151,10 @@ async def _plan(services: Services, proposal: Proposal) -> Plan | NoLonger:
     event = parse(stored.body)
     names = scope_of(event, services.clock(), await before(services, event) if rule.compares() else None)
     if rule.then and any(call.state != CallState.PLANNED for call in proposal.calls):
-        return Plan(approved, rule, names)  # its first call changed what `still` asks about
+        return Plan(approved, rule, names)  # its first call changed what its precondition asks about
     scope = await Reads(services.polar, within=_CHECK_WITHIN).fill(rule, names)
     items = rule.items(scope)
-    scope = scope if items is None else scope.plus(each=items)
+    scope = scope if items is None else scope.plus(**{rule.list_name: items})
     if not rule.holds(scope):
         return no_longer(rule, scope, CALL)
     # What somebody edited is what was approved: the rule has a say in whether, not in what.

@@ -58,7 +58,7 @@ class Assessor:
     ) -> Rehearsal:
         """The replay of `python -m bot backtest`, with the kind on from its first case on."""
         # Of the other kinds nothing is known here: that nobody was there for days cannot be told.
-        trust = self.policy.graduation.model_copy(update={"dead_man": timedelta.max})
+        trust = self.policy.graduation.model_copy(update={"max_idle": timedelta.max})
         policy = self.policy.model_copy(update={"graduation": trust})
         kind = NewCaseKind(
             case_kind.hash, case_kind.family, case_kind.fields, case_kind.words, case_kind.risk
@@ -105,7 +105,7 @@ class Assessor:
             proposer=PROGRAM,
             kind=ProposalKind.GRADUATION,
             content_hash=hashlib.sha256(digest).hexdigest()[:16],
-            expires_at=now + self.policy.schedule.expire_after,
+            expires_at=now + self.policy.schedule.expires_after,
             case_kind=case_kind.hash,
         )
 

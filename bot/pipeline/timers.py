@@ -182,9 +182,9 @@ def _bounds(services: Services, day: date) -> tuple[datetime, datetime]:
 
 def quiet_until(schedule: Schedule, now: datetime) -> datetime | None:
     """When the quiet hours end that it is now in; None outside of them."""
-    if schedule.quiet is None:
+    if schedule.quiet_hours is None:
         return None
-    begin, end = schedule.quiet
+    begin, end = schedule.quiet_hours
     local = now.astimezone(schedule.timezone)
     for day in (local.date() - timedelta(days=1), local.date()):
         starts = datetime.combine(day, begin, schedule.timezone)

@@ -63,14 +63,14 @@ async def consider(
     now: datetime,
 ) -> Spoken | None:
     """What one rule says about one event now. Raises EvaluationError, PolarError (but not NotFound)."""
-    if not rule.fires(scope):
+    if not rule.matches(scope):
         return None
     change = rule.change(scope) or fact_key(event, stored)
     rule_match = RuleMatch(
         change, rule.name, rule.version, stored.id, RuleMatchState.PROPOSED, matched_at=now
     )
-    if rule.wait:
-        due_at = (event.timestamp or stored.received_at) + rule.wait
+    if rule.delay:
+        due_at = (event.timestamp or stored.received_at) + rule.delay
         if due_at > now:
             return Spoken(
                 _changed(rule_match, RuleMatchState.WAITING, f"waits until {due_at:%d %b %H:%M} UTC", due_at),
@@ -86,15 +86,15 @@ async def consider(
 
 
 async def question(rule: Rule, scope: Scope, reads: Reads, *, fresh: bool) -> Draft | None:
-    """The rule's question, or None when its `still` is not true or there is nothing to call.
+    """The rule's question, or None when its `precondition` is not true or there is nothing to call.
 
-    `fresh`: the event is proof enough, so nothing is read for `still` alone; what money comes to always is.
+    `fresh`: nothing is read for the `precondition` alone. The money is always read.
     Raises EvaluationError and PolarError.
     """
     if not fresh or rule.needs_reads():
         scope = await reads.fill(rule, scope)
         items = rule.items(scope)
-        scope = scope if items is None else scope.plus(each=items)
+        scope = scope if items is None else scope.plus(**{rule.list_name: items})
         if not rule.holds(scope):
             return None
         kept = reads.told(rule, scope)
@@ -118,7 +118,7 @@ def fact_key(event: Event, stored: StoredEvent) -> str:
 
 
 def _is_fresh(rule: Rule, event: Event, now: datetime) -> bool:
-    return event.timestamp is not None and now - event.timestamp < rule.fresh
+    return event.timestamp is not None and now - event.timestamp < rule.skip_precondition_for
 
 
 def _changed(
@@ -136,7 +136,7 @@ def new_proposal(
     digest = hashlib.sha256(f"{rule_match.fact_key}|{rule_match.rule}".encode()).digest()
     amount, currency = money_of(draft.calls, event.data)
     customer_id, customer = customer_of(event)
-    expires_at = ends(now, rule.expire or policy.schedule.expire_after, draft.deadline)
+    expires_at = ends(now, rule.expires_after or policy.schedule.expires_after, draft.deadline)
     told = [(fact.label, fact.value) for fact in facts(event)]
     proposal = NewProposal(
         id="p" + base64.b32encode(digest).decode().lower()[:12],
@@ -146,10 +146,10 @@ def new_proposal(
         rule_version=rule_match.rule_version,
         subject=None if event.subject is None else subject_of(event.subject),
         title=draft.title,
-        because=draft.because or (summarise(event),),
+        because=draft.reasons or (summarise(event),),
         facts=with_money(of_order(told, event.type, draft.money), draft.money),
         risk=max(risks),
-        always_asks=always_asks(event.type, risks, tells=draft.tells),
+        always_asks=always_asks(event.type, risks, private=draft.private),
         calls=tuple(PlannedCall(call.operation, call.path, call.query, call.body) for call in draft.calls),
         created_at=now,
         deadline=draft.deadline,

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 _NOT_SHOWN = Reason(ReasonCode.LINK_NOT_SHOWN)
 
-# What a person who proposes one of these by hand is after; a rule says it with `tell`.
+# What a person who proposes one of these by hand is after; a rule says it with `private_message`.
 _LINKS = {
     "customer-sessions:create": ("The customer's portal, for an hour", "customer_portal_url"),
     "checkouts:create": ("The checkout", "url"),
@@ -78,12 +78,12 @@ async def hand_over(services: Services, proposal: Proposal, plan: Plan, answer: 
 def _hands_over(plan: Plan) -> bool:
     if plan.rule is None:
         return bool(plan.calls) and plan.calls[-1].operation in _LINKS
-    return plan.names is not None and plan.rule.tell is not None
+    return plan.names is not None and plan.rule.private_message is not None
 
 
 def _told(plan: Plan, answer: Any) -> str:
     if plan.rule is not None and plan.names is not None:
-        return plan.rule.told(plan.names, answer) or ""
+        return plan.rule.private_text(plan.names, answer) or ""
     about, field = _LINKS[plan.calls[-1].operation]
     link = answer.get(field) if isinstance(answer, Mapping) else None
     return f"{about}: {link or 'Polar gave none'}"

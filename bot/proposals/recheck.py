@@ -72,7 +72,7 @@ async def _asked_again(services: Services, proposal: Proposal, rule: Rule, event
     names = scope_of(event, services.clock(), await before(services, event) if rule.compares() else None)
     scope = await Reads(services.polar, within=_WITHIN).fill(rule, names)
     items = rule.items(scope)
-    scope = scope if items is None else scope.plus(each=items)
+    scope = scope if items is None else scope.plus(**{rule.list_name: items})
     if not rule.holds(scope):
         return no_longer(rule, scope, TAP)
     if proposal.edited_by is not None:
@@ -91,7 +91,7 @@ async def _asked_again(services: Services, proposal: Proposal, rule: Rule, event
 
 def no_longer(rule: Rule, scope: Scope, checked: str) -> NoLonger:
     """The rule's own condition is not true any more."""
-    false = None if rule.still is None else false_part(rule.still, scope)
+    false = None if rule.precondition is None else false_part(rule.precondition, scope)
     return NoLonger(Reason.of(ReasonCode.NO_LONGER_APPLIES, checked=checked, condition=false))
 
 

@@ -1,6 +1,6 @@
 """The rule that made a proposal, as it was then: a proposal is judged by its own rule."""
 
-from bot.rules import Rule, RulesError, compile_rule
+from bot.rules import Rule, RulesError, compile_stored
 from bot.services import Services
 from store.events.rule_matches import rule_source
 
@@ -14,6 +14,6 @@ async def rule_as_it_was(services: Services, name: str, version: str) -> Rule | 
     if source is None:
         return None
     try:
-        return compile_rule(source)
+        return compile_stored(source)
     except RulesError:
         return None

@@ -3,9 +3,10 @@
 from bot.rules.always_ask import always_asks
 from bot.rules.errors import EvaluationError, RuleError, RulesError
 from bot.rules.expression import Scope, resolve
-from bot.rules.load import Origin, RuleSet, compile_rule, load_rules
+from bot.rules.load import Origin, RuleSet, compile_rule, compile_stored, load_rules
+from bot.rules.old_keys import in_new_keys
 from bot.rules.rule import Draft, Read, Rule, Step
-from bot.rules.unhandled import silent_reasons, unaccounted
+from bot.rules.unhandled import unaccounted, unhandled_reasons
 
 __all__ = [
     "Draft",
@@ -20,8 +21,10 @@ __all__ = [
     "Step",
     "always_asks",
     "compile_rule",
+    "compile_stored",
+    "in_new_keys",
     "load_rules",
     "resolve",
-    "silent_reasons",
     "unaccounted",
+    "unhandled_reasons",
 ]

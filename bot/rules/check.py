@@ -1,9 +1,10 @@
-"""Whether a compiled rule can work: are its events, operations, parameters, names and fields known?"""
+"""Check a compiled rule: its events, operations, parameters, names and fields have to be known."""
 
 from collections.abc import Iterator
 
 from bot.rules.expression import ANSWERS, STANDARD_FUNCTIONS, Expression, Tree
 from bot.rules.functions import FUNCTIONS
+from bot.rules.old_keys import new_name
 from bot.rules.rule import Rule, Step
 from polar.catalog import FieldTree, check_names, event_fields, event_types, operations
 from polar.catalog.validation import closest
@@ -34,7 +35,7 @@ def _events(rule: Rule) -> Iterator[str]:
 
 def _operations(rule: Rule) -> Iterator[str]:
     first = Step(rule.operation, rule.path, rule.query, rule.body)
-    for field, step in [("call", first), *_numbered(rule)]:
+    for field, step in [("operation", first), *_numbered(rule)]:
         yield from _operation(field, step.operation, step.path, step.query, step.body)
         found = operations().get(step.operation)
         if found is not None and not found.is_write:
@@ -51,11 +52,11 @@ def _numbered(rule: Rule) -> list[tuple[str, Step]]:
 
 
 def _combinations(rule: Rule) -> Iterator[str]:
-    """What cannot be had together."""
-    if rule.each is not None and rule.then:
-        yield "`then`: does not go with `each`: one of several items may fail, and nothing could follow it"
-    if rule.each is not None and rule.tell is not None:
-        yield "`tell`: does not go with `each`: one answer is told"
+    """Fields that exclude each other."""
+    if rule.for_each is not None and rule.then:
+        yield "`then`: does not go with `for_each`: one of the items may fail, and nothing could follow it"
+    if rule.for_each is not None and rule.private_message is not None:
+        yield "`private_message`: does not go with `for_each`: it is made of one answer"
     for field, step in _numbered(rule):
         for expression in (
             e for part in (step.path, step.query, step.body) if part for e in part.expressions
@@ -81,19 +82,19 @@ def _expressions(rule: Rule) -> Iterator[tuple[str, Expression, frozenset[str]]]
     reads: frozenset[str] = frozenset()
     if rule.when is not None:
         yield "when", rule.when, reads
-    if rule.once is not None:
-        yield from (("once", expression, reads) for expression in rule.once.expressions)
+    if rule.dedupe_key is not None:
+        yield from (("dedupe_key", expression, reads) for expression in rule.dedupe_key.expressions)
     for read in rule.reads:
         own = [] if read.when is None else [read.when]
         for expression in (*own, *read.path.expressions, *read.query.expressions):
             yield f"read.{read.name}", expression, reads
         reads |= {read.name}
-    if rule.each is not None:
-        yield "each", rule.each, reads
-        reads |= {"each"}
-    if rule.still is not None:
-        yield "still", rule.still, reads
-    for line, field in [(rule.title, "title"), *((line, "because") for line in rule.because)]:
+    if rule.for_each is not None:
+        yield "for_each", rule.for_each, reads
+        reads |= {rule.list_name}
+    if rule.precondition is not None:
+        yield "precondition", rule.precondition, reads
+    for line, field in [(rule.title, "title"), *((line, "reasons") for line in rule.reasons)]:
         yield from ((field, expression, reads) for expression in line.expressions)
     if rule.deadline is not None:
         yield from (("deadline", expression, reads) for expression in rule.deadline.expressions)
@@ -101,19 +102,20 @@ def _expressions(rule: Rule) -> Iterator[tuple[str, Expression, frozenset[str]]]
 
 
 def _in_calls(rule: Rule, reads: frozenset[str]) -> Iterator[tuple[str, Expression, frozenset[str]]]:
-    item = reads | {"item"} if rule.each is not None else reads
+    item = reads | {"item"} if rule.for_each is not None else reads
     for part, field in [(rule.path, "path"), (rule.query, "query"), (rule.body, "body")]:
         if part is not None:
             yield from ((field, expression, item) for expression in part.expressions)
     for field, step in _numbered(rule):
         yield from ((field, expression, reads | {ANSWERS}) for expression in step.expressions)
-    if rule.tell is not None:
-        yield from (("tell", expression, frozenset({"answer"})) for expression in rule.tell.expressions)
+    if rule.private_message is not None:
+        private = rule.private_message.expressions
+        yield from (("private_message", expression, frozenset({"answer"})) for expression in private)
 
 
 def _names(field: str, expression: Expression, known: frozenset[str]) -> Iterator[str]:
     for name in sorted(expression.names - known):
-        yield f"`{field}`: nothing is called `{name}` here{closest(name, known)}"
+        yield f"`{field}`: nothing is called `{name}` here{new_name(name, known) or closest(name, known)}"
 
 
 def _functions(field: str, expression: Expression) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """CEL expressions and the `${…}` templates around them: compiled once, checked for unknown names."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,9 +28,10 @@ ANSWERS = "answers"
 
 
 class Scope:
-    """The names an expression may use for one event: `data`, `type`, `timestamp`, `now`, `before` (the
-    subject's data one event earlier, or null), reads, `each`, `item`; in `then`, `answers`.
+    """The names an expression may use for one event.
 
+    `data`, `type`, `timestamp`, `now`, `before` (the subject's data one event earlier, or null), the names of
+    the reads, `for_each` (the list), `item`; in `then`, `answers`.
     The values are handed to CEL once and reused by every expression until a name is added.
     """
 
@@ -178,9 +179,6 @@ def _closing_brace(source: str, start: int) -> int:
         position += 1
     msg = f"`${{` without its `}}` in {source!r}"
     raise ValueError(msg)
-
-
-Rendered = Callable[[Scope], Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The words rules may use beside CEL's own: amounts, days and names as a person reads them."""
+"""The functions rules may call beside CEL's own: amounts, days and names as a person reads them."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -33,7 +33,7 @@ def day(moment: Any) -> str:
 
 
 def plural(count: Any, noun: Any) -> str:
-    """`plural(size(each), 'license key')`: "1 license key", "2 license keys"."""
+    """`plural(size(for_each), 'license key')`: "1 license key", "2 license keys"."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 

@@ -1,4 +1,4 @@
-"""Rules from TOML: the ones that ship, with the user's own added, replacing by name or switching off."""
+"""Load the rules from TOML: the default ones, and the operator's own, which add, replace or switch off."""
 
 import dataclasses
 import hashlib
@@ -13,10 +13,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bot.config.policy import TABLES, Policy, duration, people, read_policy
+from bot.config.policy import TABLES, Policy, duration, people, read_policy, unknown_tables
 from bot.rules.check import problems
 from bot.rules.errors import RulesError
 from bot.rules.expression import Expression, Tree, template, tree
+from bot.rules.old_keys import OLD_LIST_NAME, has_old_keys, in_new_keys, in_old_keys, renamed_keys
 from bot.rules.rule import Read, Rule, Step
 from polar.catalog.validation import closest
 from polar.events import noun
@@ -26,11 +27,11 @@ T = TypeVar("T")
 
 DEFAULTS = Path(__file__).with_name("defaults")
 _FIELDS = frozenset(
-    "name enabled on when once read each still call path query body then title because tell wait fresh "
-    "approvers deadline expire".split()
+    "name enabled on when dedupe_key read for_each precondition operation path query body then title reasons "
+    "private_message delay skip_precondition_for approvers deadline expires_after".split()
 )
-_READ_FIELDS = frozenset({"call", "path", "query", "when"})
-_STEP_FIELDS = frozenset({"call", "path", "query", "body"})
+_READ_FIELDS = frozenset({"operation", "path", "query", "when"})
+_STEP_FIELDS = frozenset({"operation", "path", "query", "body"})
 
 
 class Origin(StrEnum):
@@ -80,10 +81,12 @@ def load_rules(rules_file: Path | None = None) -> RuleSet:
     policy = Policy()
     for path in [*sorted(DEFAULTS.glob("*.toml")), *([rules_file] if rules_file else [])]:
         content = _content(path, found)
+        others = content.keys() - {"rule"}
         if path is rules_file:
-            policy, wrong = read_policy({name: content[name] for name in TABLES & content.keys()})
+            policy, wrong = read_policy({name: content[name] for name in others})
             found.extend(f"{path.name}, {problem}" for problem in wrong)
-        for name in content.keys() - {"rule"} - (TABLES if path is rules_file else frozenset()):
+            others = unknown_tables(others)
+        for name in others:
             known = TABLES | {"rule"}
             found.append(
                 f"{path.name}: unknown table `{name}`{closest(name, known)}; rules are `[[rule]]` tables"
@@ -143,12 +146,20 @@ def _checked(file: str, source: Mapping[str, Any], found: list[str]) -> Rule | N
     return rule
 
 
+def compile_stored(source: Mapping[str, Any]) -> Rule:
+    """A rule from the database, with today's keys or with those of an earlier program. Raises RulesError."""
+    rule = compile_rule(in_new_keys(source))
+    return dataclasses.replace(rule, list_name=OLD_LIST_NAME) if has_old_keys(source) else rule
+
+
 def compile_rule(source: Mapping[str, Any]) -> Rule:
     """One rule from its table. Raises RulesError for fields that are missing, unknown or unreadable."""
-    found: list[str] = []
+    found = list(renamed_keys(source))
+    if found:  # the new keys are missing only because the old ones are there
+        raise RulesError(found)
     for name in source.keys() - _FIELDS:
         found.append(f"`{name}`: is no field of a rule{closest(name, _FIELDS)}")
-    for name in ("on", "call", "title"):
+    for name in ("on", "operation", "title"):
         if name not in source:
             found.append(f"`{name}`: is missing")
     if found:
@@ -160,26 +171,26 @@ def compile_rule(source: Mapping[str, Any]) -> Rule:
         on=tuple(_strings("on", source, found)),
         when=_optional("when", source, _expression, found),
         reads=tuple(_reads(source, found)),
-        each=_optional("each", source, _expression, found),
-        still=_optional("still", source, _expression, found),
-        operation=str(source["call"]),
+        for_each=_optional("for_each", source, _expression, found),
+        precondition=_optional("precondition", source, _expression, found),
+        operation=str(source["operation"]),
         path=_field("path", source.get("path", {}), _table, found) or tree({}),
         query=_field("query", source.get("query", {}), _table, found) or tree({}),
         body=_optional("body", source, _table, found),
         title=_field("title", source["title"], template, found) or template(""),
-        because=tuple(
+        reasons=tuple(
             line
-            for text in _strings("because", source, found)
-            if (line := _field("because", text, template, found)) is not None
+            for text in _strings("reasons", source, found)
+            if (line := _field("reasons", text, template, found)) is not None
         ),
-        wait=_optional("wait", source, duration, found) or timedelta(0),
-        fresh=_optional("fresh", source, duration, found) or timedelta(0),
-        once=_optional("once", source, template, found),
+        delay=_optional("delay", source, duration, found) or timedelta(0),
+        skip_precondition_for=_optional("skip_precondition_for", source, duration, found) or timedelta(0),
+        dedupe_key=_optional("dedupe_key", source, template, found),
         then=tuple(_steps(source, found)),
-        tell=_optional("tell", source, template, found),
+        private_message=_optional("private_message", source, template, found),
         approvers=_optional("approvers", source, people, found) or (),
         deadline=_optional("deadline", source, template, found),
-        expire=_optional("expire", source, duration, found),
+        expires_after=_optional("expires_after", source, duration, found),
     )
     if found:
         raise RulesError(found)
@@ -187,8 +198,8 @@ def compile_rule(source: Mapping[str, Any]) -> Rule:
 
 
 def version_of(source: Mapping[str, Any]) -> str:
-    """The version of a rule: the beginning of its content's SHA-256."""
-    canonical = json.dumps(source, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    """The version of a rule: the beginning of its content's SHA-256, over its first keys (`in_old_keys`)."""
+    canonical = json.dumps(in_old_keys(source), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
@@ -199,8 +210,8 @@ def _reads(source: Mapping[str, Any], found: list[str]) -> Iterable[Read]:
         return
     for name, read in reads.items():
         where = f"read.{name}"
-        if not isinstance(read, Mapping) or not isinstance(read.get("call"), str):
-            found.append(f"`{where}`: must be a table with a `call`")
+        if not isinstance(read, Mapping) or not isinstance(read.get("operation"), str):
+            found.append(f"`{where}`: must be a table with an `operation`")
             continue
         for field in read.keys() - _READ_FIELDS:
             found.append(f"`{where}.{field}`: is no field of a read{closest(field, _READ_FIELDS)}")
@@ -208,15 +219,15 @@ def _reads(source: Mapping[str, Any], found: list[str]) -> Iterable[Read]:
         query = _field(f"{where}.query", read.get("query", {}), tree, found)
         when = _optional("when", read, _expression, found, where=f"{where}.when")
         if path is not None and query is not None:
-            yield Read(name, read["call"], path, query, when)
+            yield Read(name, read["operation"], path, query, when)
 
 
 def _steps(source: Mapping[str, Any], found: list[str]) -> Iterable[Step]:
     steps = source.get("then", [])
     for number, step in enumerate(steps if isinstance(steps, list) else [steps], start=1):
         where = f"then[{number}]"
-        if not isinstance(step, Mapping) or not isinstance(step.get("call"), str):
-            found.append(f"`{where}`: must be a table with a `call`")
+        if not isinstance(step, Mapping) or not isinstance(step.get("operation"), str):
+            found.append(f"`{where}`: must be a table with an `operation`")
             continue
         for field in step.keys() - _STEP_FIELDS:
             found.append(f"`{where}.{field}`: is no field of a step{closest(field, _STEP_FIELDS)}")
@@ -224,7 +235,7 @@ def _steps(source: Mapping[str, Any], found: list[str]) -> Iterable[Step]:
         query = _field(f"{where}.query", step.get("query", {}), tree, found)
         body = _optional("body", step, tree, found, where=f"{where}.body")
         if path is not None and query is not None:
-            yield Step(step["call"], path, query, body)
+            yield Step(step["operation"], path, query, body)
 
 
 def _optional(

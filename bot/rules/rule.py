@@ -1,4 +1,4 @@
-"""A rule as compiled, and what it says about one event. Pure: reads are asked of whoever evaluates it."""
+"""A compiled rule and what it proposes for one event. Pure: whoever evaluates it makes the reads."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from polar.catalog import Call
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A named read of Polar, made before `each` and `still`; null where its `when` is false."""
+    """A named read of Polar, made before `for_each` and `precondition`; null where its `when` is false."""
 
     name: str
     operation: str
@@ -43,14 +43,14 @@ class Step:
 class Draft:
     """What a rule proposes for one event: a question and the calls that a yes makes.
 
-    `tells`: whoever says yes is handed something, so a person has to. `money` are (label, value) of what the
-    calls come to, once that has been read; `reads` is what is kept of the answers, by the names of the reads.
+    `private`: whoever approves gets a private message, so a person has to approve. `money` are (label, value)
+    of what the calls come to, once that has been read. `reads` is what is kept of the answers, by read.
     """
 
     title: str
-    because: tuple[str, ...]
+    reasons: tuple[str, ...]
     calls: tuple[Call, ...]
-    tells: bool = False
+    private: bool = False
     deadline: datetime | None = None
     money: tuple[tuple[str, str], ...] = ()
     reads: Mapping[str, Any] | None = None
@@ -58,13 +58,15 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule. `version` is the hash of `source`; an event younger than `fresh` needs no `still` yet.
+    """One rule. `version` is the hash of `source`.
 
+    An event younger than `skip_precondition_for` gets its card without asking the `precondition`.
     `then` are calls that follow in order, each only when the one before was done; once the first is done,
-    `still` is not asked again. `tell` is whispered to whoever approved, from the whole `answer` to the last
-    call and the event's own names: for links, which are neither stored nor posted.
-    `approvers` alone may decide it (empty: whoever may anyway). `deadline` gives the business's own (as
-    RFC 3339, or nothing); after `expire` without a decision it is closed.
+    the `precondition` is not asked again. `private_message` is shown to whoever approved, and to nobody else.
+    It is made of the whole `answer` to the last call and the event's own names: for links, which are neither
+    stored nor posted. `approvers` alone may decide it (empty: the approvers of its class). `deadline` gives a
+    time (as RFC 3339, or nothing) until which the matter itself must be settled. After `expires_after`
+    without a decision the card is closed. `list_name` is what expressions call the list of `for_each`.
     """
 
     name: str
@@ -73,30 +75,31 @@ class Rule:
     on: tuple[str, ...]
     when: Expression | None
     reads: tuple[Read, ...]
-    each: Expression | None
-    still: Expression | None
+    for_each: Expression | None
+    precondition: Expression | None
     operation: str
     path: Tree
     query: Tree
     body: Tree | None
     title: Template
-    because: tuple[Template, ...]
-    wait: timedelta
-    fresh: timedelta
-    once: Template | None
+    reasons: tuple[Template, ...]
+    delay: timedelta
+    skip_precondition_for: timedelta
+    dedupe_key: Template | None
     then: tuple[Step, ...] = ()
-    tell: Template | None = None
+    private_message: Template | None = None
     approvers: tuple[str, ...] = ()
     deadline: Template | None = None
-    expire: timedelta | None = None
+    expires_after: timedelta | None = None
+    list_name: str = "for_each"
 
     def operations(self) -> frozenset[str]:
         """The ids of every operation it needs, reads included."""
         reads = [read.operation for read in self.reads]
         return frozenset({self.operation, *reads, *(step.operation for step in self.then)})
 
-    def fires(self, scope: Scope) -> bool:
-        """Whether its `when` holds. Raises EvaluationError."""
+    def matches(self, scope: Scope) -> bool:
+        """Whether its `when` is true. Raises EvaluationError."""
         return self.when is None or self._truth("when", self.when, scope)
 
     def request(self, read: Read, scope: Scope) -> Call | None:
@@ -109,52 +112,53 @@ class Rule:
         )
 
     def change(self, scope: Scope) -> str | None:
-        """Names the business change (`once`), so that its several events give one card; None: each is one.
+        """The `dedupe_key` of the business change that an event tells of; None: each event is its own.
 
-        Raises EvaluationError.
+        Of all events with the same key the first gives the card. Raises EvaluationError.
         """
-        return None if self.once is None else str(self._value("once", self.once, scope))
+        return None if self.dedupe_key is None else str(self._value("dedupe_key", self.dedupe_key, scope))
 
     def compares(self) -> bool:
         """Whether it looks at `before`, the subject's state as the event before told it."""
-        asked = [one for one in (self.when, self.each, self.still) if one is not None]
-        asked += [] if self.once is None else list(self.once.expressions)
+        asked = [one for one in (self.when, self.for_each, self.precondition) if one is not None]
+        asked += [] if self.dedupe_key is None else list(self.dedupe_key.expressions)
         reads = [e for read in self.reads for tree in (read.path, read.query) for e in tree.expressions]
-        told = [] if self.tell is None else self.tell.expressions
-        return any("before" in expression.names for expression in (*asked, *reads, *self._asked(), *told))
+        private = [] if self.private_message is None else self.private_message.expressions
+        return any("before" in expression.names for expression in (*asked, *reads, *self._shown(), *private))
 
     def needs_reads(self) -> bool:
-        """Whether the question itself (not only `still`) uses what is read."""
+        """Whether the question itself (not only the `precondition`) uses what is read."""
         names = {read.name for read in self.reads}
-        return self.each is not None or any(names & expression.names for expression in self._asked())
+        return self.for_each is not None or any(names & expression.names for expression in self._shown())
 
-    def _asked(self) -> list[Expression]:
+    def _shown(self) -> list[Expression]:
+        """The expressions of the question and its calls."""
         steps = [Step(self.operation, self.path, self.query, self.body), *self.then]
         deadline = () if self.deadline is None else (self.deadline,)
-        lines = [e for line in (self.title, *self.because, *deadline) for e in line.expressions]
+        lines = [e for line in (self.title, *self.reasons, *deadline) for e in line.expressions]
         return lines + [e for step in steps for e in step.expressions]
 
     def items(self, scope: Scope) -> list[Any] | None:
-        """The values of `each`, or None for a rule that makes one call. Raises EvaluationError."""
-        if self.each is None:
+        """The list of `for_each`, or None for a rule that makes one call. Raises EvaluationError."""
+        if self.for_each is None:
             return None
-        found = self._value("each", self.each, scope)
+        found = self._value("for_each", self.for_each, scope)
         if not isinstance(found, list):
-            raise EvaluationError(self.name, "each", f"gives {type(found).__name__}, not a list")
+            raise EvaluationError(self.name, "for_each", f"gives {type(found).__name__}, not a list")
         return found
 
     def holds(self, scope: Scope) -> bool:
-        """Whether its `still` is true. Raises EvaluationError."""
-        return self.still is None or self._truth("still", self.still, scope)
+        """Whether its `precondition` is true. Raises EvaluationError."""
+        return self.precondition is None or self._truth("precondition", self.precondition, scope)
 
     def calls(self, scope: Scope, items: list[Any] | None) -> tuple[Call, ...]:
-        """The calls it makes now: one (and those of `then`), or one for each item. Raises EvaluationError."""
+        """The calls it makes now: one and those of `then`, or one for each item. Raises EvaluationError."""
         scopes = [scope] if items is None else [scope.plus(item=item) for item in items]
         first = Step(self.operation, self.path, self.query, self.body)
         following = [
             self._call(step, scope, f"then[{number}].") for number, step in enumerate(self.then, start=1)
         ]
-        return (*(self._call(first, each) for each in scopes), *following)
+        return (*(self._call(first, one) for one in scopes), *following)
 
     def _call(self, step: Step, scope: Scope, where: str = "") -> Call:
         return Call(
@@ -164,29 +168,33 @@ class Rule:
             None if step.body is None else self._value(f"{where}body", step.body, scope),
         )
 
-    def told(self, scope: Scope, answer: Any) -> str | None:
-        """What whoever approved is told of Polar's answer; None when nothing is. Raises EvaluationError."""
-        if self.tell is None:
+    def private_text(self, scope: Scope, answer: Any) -> str | None:
+        """The private message to whoever approved, from Polar's answer; None when the rule has none.
+
+        Raises EvaluationError.
+        """
+        if self.private_message is None:
             return None
-        return str(self._value("tell", self.tell, scope.plus(answer=answer)))
+        return str(self._value("private_message", self.private_message, scope.plus(answer=answer)))
 
     def draft(self, scope: Scope, items: list[Any] | None) -> Draft:
         """The question and its calls. Raises EvaluationError."""
         title = str(self._value("title", self.title, scope))
-        because = [str(self._value("because", line, scope)) for line in self.because]
-        shown = tuple(line for line in because if line.strip())
-        return Draft(title, shown, self.calls(scope, items), self.tell is not None, self._deadline(scope))
+        reasons = [str(self._value("reasons", line, scope)) for line in self.reasons]
+        shown = tuple(line for line in reasons if line.strip())
+        private = self.private_message is not None
+        return Draft(title, shown, self.calls(scope, items), private, self._deadline(scope))
 
     def _deadline(self, scope: Scope) -> datetime | None:
-        said = (
-            "" if self.deadline is None else str(self._value("deadline", self.deadline, scope) or "").strip()
-        )
-        if not said:
+        if self.deadline is None:
+            return None
+        text = str(self._value("deadline", self.deadline, scope) or "").strip()
+        if not text:
             return None
         try:
-            at = datetime.fromisoformat(said)
+            at = datetime.fromisoformat(text)
         except ValueError as error:
-            raise EvaluationError(self.name, "deadline", f"gives {said!r:.60}, which is no time") from error
+            raise EvaluationError(self.name, "deadline", f"gives {text!r:.60}, which is no time") from error
         return at if at.tzinfo else at.replace(tzinfo=UTC)
 
     def _truth(self, field: str, expression: Expression, scope: Scope) -> bool:

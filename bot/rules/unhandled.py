@@ -1,4 +1,4 @@
-"""Why nothing is asked about an event that no default rule listens to: kept as data, in silent.toml."""
+"""The events no default rule listens to, with a reason each: data in unhandled.toml."""
 
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -9,18 +9,18 @@ from types import MappingProxyType
 from bot.rules.load import RuleSet
 from polar.catalog import event_types
 
-_FILE = Path(__file__).with_name("silent.toml")
+_FILE = Path(__file__).with_name("unhandled.toml")
 
 
 @cache
-def silent_reasons() -> Mapping[str, str]:
+def unhandled_reasons() -> Mapping[str, str]:
     """The reason, one sentence, by event type."""
     return MappingProxyType(tomllib.loads(_FILE.read_text(encoding="utf-8")))
 
 
 def unaccounted(rules: RuleSet) -> Iterator[str]:
-    """The event types of Polar that have neither a rule nor a reason, and reasons for what is no event."""
-    reasons = silent_reasons()
+    """A problem for each event with neither a rule nor a reason, and for each reason without an event."""
+    reasons = unhandled_reasons()
     yield from (
         f"{name} has neither a rule nor a reason in {_FILE.name}"
         for name in sorted(event_types() - rules.event_types() - reasons.keys())

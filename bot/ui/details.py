@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from bot.rules import in_new_keys
 from bot.sanitize import clean
 from bot.ui.card import does
 from bot.ui.code import code, pretty, public, toml
@@ -170,12 +171,12 @@ def _changes(found: Dossier) -> list[Element]:
 def _no_longer(found: Dossier) -> list[Element]:
     if found.proposal.state != ProposalState.WITHDRAWN:
         return []
-    still = (found.rule_source or {}).get("still")
+    asked = _source(found).get("precondition")
     reason = found.proposal.reason or Reason(ReasonCode.NO_LONGER_APPLIES)
     said = [line(*elements(reason, 600))]
     false_part = condition(reason)
     said += [line(words(false_part, 600))] if false_part else []
-    return said + ([*code(f"still = {still}")] if still else [])
+    return said + ([*code(f"precondition = {asked}")] if asked else [])
 
 
 def _sent(found: Dossier) -> list[Element]:
@@ -194,17 +195,22 @@ def _shown(call: PlannedCall) -> dict[str, Any]:
     return shown
 
 
+def _source(found: Dossier) -> Mapping[str, Any]:
+    """The rule as it was; empty for a proposal without one."""
+    return in_new_keys(found.rule_source or {})
+
+
 def _rule(found: Dossier) -> list[Element]:
     p = found.proposal
     if p.rule is None:
         return []
     head = line(words(p.rule, 100), glue(", version "), words(str(p.rule_version), 100))
-    return [head, *(code(toml(found.rule_source)) if found.rule_source else ())]
+    return [head, *(code(toml(_source(found))) if found.rule_source else ())]
 
 
 def _reads(found: Dossier) -> list[Element]:
-    reads = (found.rule_source or {}).get("read") or {}
-    rows = [f"{name}: {one.get('call', '–')}" for name, one in reads.items() if isinstance(one, Mapping)]
+    reads = _source(found).get("read") or {}
+    rows = [f"{name}: {one.get('operation', '–')}" for name, one in reads.items() if isinstance(one, Mapping)]
     kept = found.proposal.reads
     return ([bullets(rows)] if rows else []) + (code(pretty(kept)) if kept else [])
 

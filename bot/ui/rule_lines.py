@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from bot.rules import Origin, RuleSet, silent_reasons
+from bot.rules import Origin, RuleSet, unhandled_reasons
 from bot.ui.rules_page import RuleLine
 from polar.catalog import event_types
 from store.models import RuleActivity, RuleMatchState
@@ -38,5 +38,5 @@ def _line(
 
 def reasons(rules: RuleSet) -> list[tuple[str, str]]:
     """Why nothing is asked about an event, for each type that no rule in force listens to."""
-    known = silent_reasons()
+    known = unhandled_reasons()
     return [(type_, known.get(type_, _SWITCHED_OFF)) for type_ in sorted(event_types() - rules.event_types())]

@@ -61,9 +61,9 @@ class CallState(StrEnum):
 class RuleMatchState(StrEnum):
     """What became of one rule whose `when` was true for one event."""
 
-    WAITING = "waiting"  # held back by the rule's `wait`
+    WAITING = "waiting"  # held back by the rule's `delay`
     PROPOSED = "proposed"
-    SILENT = "silent"  # its `still` was not true: nothing to propose
+    SILENT = "silent"  # its `precondition` was not true: nothing to propose
 
 
 class ProposalKind(StrEnum):

@@ -87,7 +87,7 @@ async def test_while_polar_is_slow_the_card_says_that_it_is_being_decided(line: 
 
 
 async def test_what_is_on_hold_is_undone_in_time_and_never_runs(line: World, tmp_path: Path) -> None:
-    policy(line, tmp_path, '[hold]\nR1 = "1h"\n')
+    policy(line, tmp_path, '[undo_window]\nR1 = "1h"\n')
     async with line.app() as app:
         card = await line.ask("order.paid")
         await line.tap(card)
@@ -108,7 +108,7 @@ async def test_what_is_on_hold_is_undone_in_time_and_never_runs(line: World, tmp
 
 
 async def test_who_may_not_decide_may_not_undo(line: World, tmp_path: Path) -> None:
-    policy(line, tmp_path, '[hold]\nR1 = "1h"\n')
+    policy(line, tmp_path, '[undo_window]\nR1 = "1h"\n')
     async with line.app() as app:
         card = await line.ask("order.paid")
         await line.tap(card)
@@ -122,7 +122,7 @@ async def test_who_may_not_decide_may_not_undo(line: World, tmp_path: Path) -> N
 
 
 async def test_a_hold_survives_a_restart_and_then_runs(line: World, tmp_path: Path) -> None:
-    policy(line, tmp_path, '[hold]\nR1 = "2s"\n')
+    policy(line, tmp_path, '[undo_window]\nR1 = "2s"\n')
     async with line.app():
         card = await line.ask("order.paid")
         await line.tap(card)
@@ -135,7 +135,7 @@ async def test_a_hold_survives_a_restart_and_then_runs(line: World, tmp_path: Pa
 
 
 async def test_a_hold_survives_a_restart_and_can_be_undone(line: World, tmp_path: Path) -> None:
-    policy(line, tmp_path, '[hold]\nR1 = "1h"\n')
+    policy(line, tmp_path, '[undo_window]\nR1 = "1h"\n')
     async with line.app():
         card = await line.ask("order.paid")
         await line.tap(card)

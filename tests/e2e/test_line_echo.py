@@ -11,7 +11,7 @@ RULES = """
 [[rule]]
 name  = "look-at-updated-order"
 on    = ["order.updated"]
-call  = "orders:update"
+operation  = "orders:update"
 path  = { id = "${data.id}" }
 body  = { billing_name = "${data.billing_name}" }
 title = "Look at order ${data.invoice_number}?"
@@ -111,7 +111,7 @@ BROKEN = """
 name  = "broken"
 on    = ["order.paid"]
 when  = "data.discount_id.size() > 3"
-call  = "orders:update"
+operation  = "orders:update"
 path  = { id = "${data.id}" }
 body  = { billing_name = "Ada" }
 title = "Never?"
@@ -119,9 +119,9 @@ title = "Never?"
 [[rule]]
 name  = "cannot-read"
 on    = ["order.paid"]
-read  = { files = { call = "files:list" } }
-still = "size(files.items) > 0"
-call  = "orders:update"
+read  = { files = { operation = "files:list" } }
+precondition = "size(files.items) > 0"
+operation  = "orders:update"
 path  = { id = "${data.id}" }
 body  = { billing_name = "Ada" }
 title = "Never?"
@@ -129,7 +129,7 @@ title = "Never?"
 [[rule]]
 name  = "last"
 on    = ["order.paid"]
-call  = "orders:update"
+operation  = "orders:update"
 path  = { id = "${data.id}" }
 body  = { billing_name = "Ada" }
 title = "The last rule?"

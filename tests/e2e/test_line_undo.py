@@ -61,7 +61,7 @@ async def test_what_somebody_changed_since_is_not_overwritten(line: World) -> No
 
 
 async def test_what_is_changed_after_the_tap_is_not_overwritten_either(line: World, tmp_path: Path) -> None:
-    policy(line, tmp_path, f'{TWO}[hold]\nR2 = "0s"\n')
+    policy(line, tmp_path, f'{TWO}[undo_window]\nR2 = "0s"\n')
     async with line.app() as app:
         card = await done_by_two(line)
         await line.tap(card, "undo", MAYA)

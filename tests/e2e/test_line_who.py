@@ -128,7 +128,7 @@ async def test_the_rule_that_made_it_names_who_decides_also_after_it_was_changed
 [[rule]]
 name = "mine"
 on = ["order.paid"]
-call = "orders:update"
+operation = "orders:update"
 path = {{ id = "${{data.id}}" }}
 body = {{ billing_name = "Ada" }}
 title = "Call it Ada's?"

@@ -73,7 +73,7 @@ from tests.e2e.restart_ways import (
     withdrawn,
 )
 
-HOLD = '[hold]\nR1 = "1h"\n'
+HOLD = '[undo_window]\nR1 = "1h"\n'
 TWO = '[two_people]\nrisk = ["R1"]\n'
 BOTH = ("stopped", "killed")
 Change = Callable[[Connection], Any]

@@ -18,7 +18,7 @@ from bot.listeners.commands import COMMANDS, SlashCommand, read_command
 from bot.listeners.screens import Screens
 from bot.listeners.status import Feed
 from bot.logs import LastErrors
-from bot.rules import RuleSet, load_rules, silent_reasons
+from bot.rules import RuleSet, load_rules, unhandled_reasons
 from bot.services import Services
 from bot.slack.permalinks import Links
 from bot.ui.rule_lines import reasons, rule_lines
@@ -37,7 +37,7 @@ OWN = """
 [[rule]]
 name = "generate-invoice"
 on = ["order.paid"]
-call = "orders:generate_invoice"
+operation = "orders:generate_invoice"
 path = { id = "${data.id}" }
 title = "Invoice?"
 
@@ -149,7 +149,7 @@ async def test_every_event_is_in_the_list_with_a_rule_or_a_reason(house):
     pages = [said(await house.ask(MAYA, f"rules {page}")) for page in (1, 2)]
 
     assert all(type_ in "\n".join(pages) for type_ in event_types())
-    assert silent_reasons()["customer.created"] in "\n".join(pages)
+    assert unhandled_reasons()["customer.created"] in "\n".join(pages)
 
 
 async def test_the_pages_are_turned_in_place(house):

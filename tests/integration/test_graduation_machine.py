@@ -168,7 +168,7 @@ class Trusting(RuleBasedStateMachine):
         self._do(put, proposal, Gate(self.policy, event, "production"))
         found = self._do(get_proposal, proposal.id)
         if found.mode is Mode.AUTO:
-            assert self.now - self.human <= self.policy.graduation.dead_man
+            assert self.now - self.human <= self.policy.graduation.max_idle
             assert who not in self.disputed
             assert found.calls[0].operation not in self.policy.graduation.never
 

@@ -135,7 +135,7 @@ async def test_nobody_is_called_in_quiet_hours_except_for_what_ends_before_morni
     policy(
         world,
         timezone="Europe/Berlin",
-        quiet="20:00-08:00",
+        quiet_hours="20:00-08:00",
         escalate_after="12h",
         escalate_to=["U0BOSS"],
     )
@@ -217,7 +217,7 @@ async def test_a_program_that_was_down_all_morning_does_not_say_it_in_the_evenin
 )
 def test_quiet_hours_end_when_they_say_and_hold_at_their_times_of_day(quiet, now, zone):
     begin, end = (one.replace(second=0, microsecond=0) for one in quiet)
-    found = quiet_until(Schedule(timezone=zone, quiet=(begin, end)), now)
+    found = quiet_until(Schedule(timezone=zone, quiet_hours=(begin, end)), now)
 
     at = now.astimezone(zone)
     moment = at.time()

@@ -73,7 +73,7 @@ async def _state(made: Past, id_: str) -> ProposalState:
     [
         (Policy(), {"minutes": 59}, True),
         (Policy(), {"minutes": 61}, False),
-        (Policy(graduation=Trust(dead_man=timedelta(minutes=1))), {"minutes": 0}, False),
+        (Policy(graduation=Trust(max_idle=timedelta(minutes=1))), {"minutes": 0}, False),
         (Policy(graduation=Trust(never=("orders:generate_invoice",))), {"minutes": 1}, False),
         (Policy(graduation=Trust(R1=99)), {"minutes": 1}, False),
         (Policy(graduation=Trust(R1=100)), {"minutes": 1}, False),

@@ -21,10 +21,10 @@ MINE = """
 [[rule]]
 name  = "tag-big-order"
 on    = ["order.paid"]
-read  = { customer = { call = "customers:get", path = { id = "${data.customer_id}" } } }
+read  = { customer = { operation = "customers:get", path = { id = "${data.customer_id}" } } }
 when  = "data.total_amount > 1000 && data.currency == 'usd'"
-still = "customer.metadata.vip != 'yes'"
-call  = "customers:update"
+precondition = "customer.metadata.vip != 'yes'"
+operation  = "customers:update"
 path  = { id = "${data.customer_id}" }
 body  = { metadata = { vip = "yes" } }
 title = "Mark ${who(data.customer)} as a VIP?"
@@ -128,7 +128,7 @@ def test_rule_that_would_ask_shows_question_reason_risk_and_call(folder, capsys,
     assert 'body {"metadata": {"vip": "yes"}}' in out
     assert "  risk R" in out
     assert (
-        "generate-invoice: proposes nothing, because in `still`, this is not true: !order.is_invoice_generated"
+        "generate-invoice: proposes nothing, because in `precondition`, this is not true: !order.is_invoice_generated"
         in out
     )
 
@@ -158,7 +158,7 @@ def test_answer_may_be_for_one_rule_alone(folder, capsys):
 
     _, out, _ = run(capsys, "try", "mine.toml", "--event", "order.json", "--reads", "reads.json")
 
-    assert "in `still`, this is not true: customer.metadata.vip != 'yes'" in out
+    assert "in `precondition`, this is not true: customer.metadata.vip != 'yes'" in out
 
 
 def test_expression_that_fails_is_said_with_its_field(folder, capsys):
@@ -167,7 +167,7 @@ def test_expression_that_fails_is_said_with_its_field(folder, capsys):
     code, out, _ = run(capsys, "try", "mine.toml", "--event", "order.json", "--reads", "reads.json")
 
     assert code == 1
-    assert "tag-big-order: proposes nothing, because it fails: rule 'tag-big-order', `still`: " in out
+    assert "tag-big-order: proposes nothing, because it fails: rule 'tag-big-order', `precondition`: " in out
 
 
 def test_own_rule_for_another_event_says_what_it_listens_to(folder, capsys):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bot.proposals.build import scope_of
-from bot.rules import EvaluationError, always_asks, load_rules, silent_reasons, unaccounted
+from bot.rules import EvaluationError, always_asks, load_rules, unaccounted, unhandled_reasons
 from polar.events import parse
 
 PAYLOADS = Path(__file__).parents[1] / "payloads" / "deliveries.jsonl"
@@ -29,17 +29,17 @@ def test_a_paid_order_gets_its_invoice():
     rule, event = RULES["generate-invoice"], scope("order.paid")
     draft = rule.draft(event, None)
 
-    assert rule.fires(event)
+    assert rule.matches(event)
     assert "Generate the invoice for $29.00 from Bob?" == draft.title
     assert [("orders:generate_invoice", {"id": RECORDED["order.paid"]["data"]["id"]}, None)] == [
         (call.operation, call.path, call.body) for call in draft.calls
     ]
-    assert 2 == len(draft.because)  # the recorded order has no billing address, and the card says so
+    assert 2 == len(draft.reasons)  # the recorded order has no billing address, and the card says so
 
 
 @pytest.mark.parametrize("changes", [{"is_invoice_generated": True}, {"total_amount": 0}, {"paid": False}])
 def test_an_order_that_needs_no_invoice_gets_none(changes):
-    assert not RULES["generate-invoice"].fires(scope("order.paid", **changes))
+    assert not RULES["generate-invoice"].matches(scope("order.paid", **changes))
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_the_invoice_is_only_made_while_there_is_none(order, holds):
 
 
 def test_a_partial_refund_leaves_the_keys_alone():
-    assert not RULES["disable-keys-of-refunded-order"].fires(scope("order.refunded"))
+    assert not RULES["disable-keys-of-refunded-order"].matches(scope("order.refunded"))
 
 
 def test_a_full_refund_disables_the_keys_of_that_order_and_no_others():
@@ -66,9 +66,9 @@ def test_a_full_refund_disables_the_keys_of_that_order_and_no_others():
     event = event.plus(grants={"items": [KEY | {"order_id": order_id}, KEY, other | {"order_id": order_id}]})
     event = event.plus(order={"status": "refunded"}, disabled={"items": []})
     items = rule.items(event)
-    draft = rule.draft(event.plus(each=items), items)
+    draft = rule.draft(event.plus(for_each=items), items)
 
-    assert rule.fires(event)
+    assert rule.matches(event)
     assert [({"id": "k1"}, {"status": "disabled"})] == [(call.path, call.body) for call in draft.calls]
     assert "Disable 1 license key of Bob, $29.00 refunded?" == draft.title
 
@@ -78,7 +78,7 @@ def test_without_keys_there_is_nothing_to_ask():
     event = scope("order.refunded", status="refunded").plus(grants={"items": []})
     event = event.plus(order={"status": "refunded"}, disabled=None)
 
-    assert not rule.holds(event.plus(each=rule.items(event)))
+    assert not rule.holds(event.plus(for_each=rule.items(event)))
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_a_key_is_granted_again_only_while_it_is_paid_for(key, subscription, ord
         disputes={"items": []},
     )
 
-    assert rule.fires(event)
+    assert rule.matches(event)
     assert holds == rule.holds(event)
 
 
@@ -145,7 +145,9 @@ def test_a_paused_or_past_due_subscription_is_not_gone(ended_at, holds):
 
 
 def test_other_benefits_are_not_granted_again():
-    assert not RULES["restore-license-key"].fires(scope("benefit_grant.revoked", benefit={"type": "discord"}))
+    assert not RULES["restore-license-key"].matches(
+        scope("benefit_grant.revoked", benefit={"type": "discord"})
+    )
 
 
 def test_a_read_whose_condition_is_false_is_not_made():
@@ -158,26 +160,26 @@ def test_a_read_whose_condition_is_false_is_not_made():
 
 
 def test_an_expression_that_fails_names_the_rule_and_the_field():
-    with pytest.raises(EvaluationError, match=r"rule 'generate-invoice', `still`: there is no field"):
+    with pytest.raises(EvaluationError, match=r"rule 'generate-invoice', `precondition`: there is no field"):
         RULES["generate-invoice"].holds(scope("order.paid").plus(order={}))
 
 
 def test_only_rules_that_use_what_they_read_need_it_for_the_question():
     assert not RULES["generate-invoice"].needs_reads()
     assert RULES["restore-license-key"].needs_reads()
-    assert timedelta(minutes=10) == RULES["generate-invoice"].fresh
+    assert timedelta(minutes=10) == RULES["generate-invoice"].skip_precondition_for
 
 
 def test_every_event_has_rules_or_a_reason():
     assert [] == list(unaccounted(load_rules()))
-    assert all(reason.endswith(".") and len(reason) < 200 for reason in silent_reasons().values())
+    assert all(reason.endswith(".") and len(reason) < 200 for reason in unhandled_reasons().values())
 
 
 def test_a_type_without_rule_and_reason_is_named():
     rules = load_rules()
     fewer = type(rules)(tuple(rule for rule in rules.rules if rule.name != "generate-invoice"))
 
-    assert ["order.paid has neither a rule nor a reason in silent.toml"] == list(unaccounted(fewer))
+    assert ["order.paid has neither a rule nor a reason in unhandled.toml"] == list(unaccounted(fewer))
 
 
 @pytest.mark.parametrize(
@@ -194,7 +196,7 @@ def test_what_may_graduate_may(type_):
 
 
 def test_a_rule_that_hands_over_a_link_always_asks():
-    assert always_asks("checkout.expired", ["R1"], tells=True)
+    assert always_asks("checkout.expired", ["R1"], private=True)
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def found(text: str = "x", count: int = 1, **fields: Any) -> Dossier:
         {
             "name": text,
             "on": [text],
-            "still": text,
+            "precondition": text,
             "read": {"orders": {"operation": text}},
             "body": {text: text},
         },

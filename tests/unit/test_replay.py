@@ -174,7 +174,7 @@ def test_a_kind_graduates_when_its_bar_is_met_and_runs_from_then_on() -> None:
 
 
 def test_a_decline_of_what_would_have_run_is_counted_with_its_money_and_takes_nothing_back() -> None:
-    policy = Policy.model_validate({"graduation": {"ask_first_of_week": False, "dead_man": "30d"}})
+    policy = Policy.model_validate({"graduation": {"ask_first_of_week": False, "max_idle": "30d"}})
     cases, now = earned(110, "refunds:create")
     free = [n for n in range(200, 240) if not drawn(SECRET, f"p{n}", 0.5)][:3]
     seen = [n for n in range(240, 280) if drawn(SECRET, f"p{n}", 0.5)][:3]

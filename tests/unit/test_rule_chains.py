@@ -16,12 +16,12 @@ NOW = datetime(2026, 11, 21, tzinfo=UTC)
 CHAIN = {
     "name": "offer",
     "on": ["subscription.canceled"],
-    "call": "discounts:create",
+    "operation": "discounts:create",
     "body": {"type": "percentage", "basis_points": 1000, "duration": "once", "name": "${data.name}"},
     "title": "Offer?",
     "then": [
         {
-            "call": "subscriptions:update",
+            "operation": "subscriptions:update",
             "path": {"id": "${data.id}"},
             "body": {"discount_id": "${answers[0].id}"},
         }
@@ -31,11 +31,11 @@ TOML = """
 [[rule]]
 name  = "offer"
 on    = ["subscription.canceled"]
-call  = "customer-sessions:create"
+operation  = "customer-sessions:create"
 body  = { customer_id = "${data.customer_id}" }
 title = "Offer?"
 """
-STEP = '[[rule.then]]\ncall = "subscriptions:update"\npath = { id = "${data.id}" }\n'
+STEP = '[[rule.then]]\noperation = "subscriptions:update"\npath = { id = "${data.id}" }\n'
 
 
 def scope(**data):
@@ -79,11 +79,11 @@ def test_a_value_that_looks_like_a_late_one_is_refused(value):
         (STEP + 'body = { discount_id = "${answers[0].id + data.id}" }', "can use nothing else"),
         (STEP + 'body = { discoun_id = "x" }', "`then[1]`: "),
         (STEP + 'bodi = "x"', "`then[1].bodi`: is no field of a step; did you mean `body`?"),
-        ('[[rule.then]]\ncall = "orders:get"\npath = { id = "x" }', "`then[1]`: orders:get only reads"),
-        ('[[rule.then]]\npath = { id = "x" }', "`then[1]`: must be a table with a `call`"),
-        ('each = "[1]"\n' + STEP + "body = {}", "`then`: does not go with `each`"),
-        ('each = "[1]"\ntell = "x"', "`tell`: does not go with `each`"),
-        ('tell = "${answers[0].url}"', "`tell`: nothing is called `answers` here"),
+        ('[[rule.then]]\noperation = "orders:get"\npath = { id = "x" }', "`then[1]`: orders:get only reads"),
+        ('[[rule.then]]\npath = { id = "x" }', "`then[1]`: must be a table with an `operation`"),
+        ('for_each = "[1]"\n' + STEP + "body = {}", "`then`: does not go with `for_each`"),
+        ('for_each = "[1]"\nprivate_message = "x"', "`private_message`: does not go with `for_each`"),
+        ('private_message = "${answers[0].url}"', "`private_message`: nothing is called `answers` here"),
         ('when = "answers == null"', "`when`: nothing is called `answers` here"),
     ],
 )
@@ -97,18 +97,18 @@ def test_a_chain_that_cannot_work_is_refused_at_start(tmp_path, more, said):
 
 
 def test_what_is_told_comes_from_the_answer_and_the_event():
-    rule = compile_rule({**CHAIN, "tell": "${data.name}: ${answer.url}"})
+    rule = compile_rule({**CHAIN, "private_message": "${data.name}: ${answer.url}"})
 
-    assert "Ada: https://x" == rule.told(scope(), {"url": "https://x"})
-    with pytest.raises(EvaluationError, match="`tell`"):
-        rule.told(scope(), {})
+    assert "Ada: https://x" == rule.private_text(scope(), {"url": "https://x"})
+    with pytest.raises(EvaluationError, match="`private_message`"):
+        rule.private_text(scope(), {})
 
 
 def test_a_polled_type_is_known_and_its_fields_are_checked(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text(
         '[[rule]]\nname = "d"\non = ["dispute.needs_response"]\nwhen = "data.amont > 1"\n'
-        'call = "disputes:accept"\npath = { id = "${data.id}" }\ntitle = "?"\n'
+        'operation = "disputes:accept"\npath = { id = "${data.id}" }\ntitle = "?"\n'
     )
     with pytest.raises(RulesError, match=r"dispute\.needs_response has no field `data\.amont`"):
         load_rules(path)

@@ -75,7 +75,7 @@ def test_a_tree_renders_every_string_in_its_case_kind():
         ("data.items.filter(g, g.n == now)", {"data", "now"}),
         ("grants.items.exists(x, x.id == data.id)", {"data", "grants"}),
         ("'now' + data.id", {"data"}),
-        ("size(each) > 0", {"each"}),
+        ("size(for_each) > 0", {"for_each"}),
     ],
 )
 def test_names_bound_by_a_macro_are_its_own(source, names):

@@ -8,7 +8,7 @@ GOOD = """
 [[rule]]
 name  = "tag-refund"
 on    = ["order.refunded"]
-call  = "license_keys:update"
+operation  = "license_keys:update"
 path  = { id = "${data.id}" }
 body  = { status = "disabled" }
 title = "Disable?"
@@ -49,9 +49,9 @@ def test_a_rule_is_switched_off_by_name(tmp_path):
     [
         ('on = ["order.refunder"]', "`on`: Polar has no event 'order.refunder'; did you mean `order.refunded`?"),
         ("on = []", "`on`: names no event"),
-        ('call = "license_keys:updat"', "did you mean `license_keys:update`?"),
-        ('call = "orders:get"', "`call`: orders:get only reads"),
-        ('path = { key = "${data.id}" }', "`call`: "),
+        ('operation = "license_keys:updat"', "did you mean `license_keys:update`?"),
+        ('operation = "orders:get"', "`operation`: orders:get only reads"),
+        ('path = { key = "${data.id}" }', "`operation`: "),
         ('body = { statsu = "disabled" }', "`statsu`"),
         ('when = "data.statsu == 1"', "`when`: order.refunded has no field `data.statsu`"),
         ('when = "grants.items == []"', "`when`: nothing is called `grants` here"),
@@ -59,12 +59,12 @@ def test_a_rule_is_switched_off_by_name(tmp_path):
         ('when = "data.id =="', "`when`: "),
         ("when = 3", "`when`: must be an expression in quotes"),
         ('title = "Disable ${data.id"', "`title`: `${` without its `}`"),
-        ('wait = "soon"', '`wait`: must be a time such as "30m"'),
+        ('delay = "soon"', '`delay`: must be a time such as "30m"'),
         ('colour = "red"', "`colour`: is no field of a rule"),
-        ('read = { o = { call = "license_keys:update", path = { id = "x" } } }', "only reads are allowed here"),
-        ('read = { o = { cal = "orders:get" } }', "`read.o`: must be a table with a `call`"),
-        ('each = "item.x"', "`each`: nothing is called `item` here"),
-        ("because = 7", "`because`: must be a text or a list of texts"),
+        ('read = { o = { operation = "license_keys:update", path = { id = "x" } } }', "only reads are allowed here"),
+        ('read = { o = { cal = "orders:get" } }', "`read.o`: must be a table with an `operation`"),
+        ('for_each = "item.x"', "`for_each`: nothing is called `item` here"),
+        ("reasons = 7", "`reasons`: must be a text or a list of texts"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named_with_file_rule_and_field(tmp_path, line, said):
@@ -110,7 +110,7 @@ def test_the_version_changes_with_the_content_and_with_nothing_else():
     source = {
         "name": "a",
         "on": ["order.paid"],
-        "call": "orders:generate_invoice",
+        "operation": "orders:generate_invoice",
         "path": {"id": "x"},
         "title": "t",
     }

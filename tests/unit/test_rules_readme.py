@@ -93,7 +93,7 @@ def test_what_the_example_does_not_mark_is_what_holds_when_nothing_is_said(tmp_p
     said, default = load_rules(path).policy, Policy()
 
     assert said.caps == default.caps
-    assert said.schedule.model_copy(update={"quiet": None, "escalate_to": ()}) == default.schedule
+    assert said.schedule.model_copy(update={"quiet_hours": None, "escalate_to": ()}) == default.schedule
     marked = {"opt_in": (), "never": (), "accept": {}}
     assert said.graduation.model_copy(update=marked) == default.graduation
 
@@ -101,7 +101,7 @@ def test_what_the_example_does_not_mark_is_what_holds_when_nothing_is_said(tmp_p
 def test_the_first_example_is_five_lines_below_its_name():
     assert [line.split()[0] for line in EXAMPLES[0].splitlines()[2:]] == [
         "on",
-        "call",
+        "operation",
         "path",
         "body",
         "title",
@@ -151,7 +151,7 @@ def test_refund_asks_while_the_order_is_refundable_and_not_after(ask):
     refunded = ask(
         "refund-unused-first-month", event, {"orders": {"items": [order | {"refundable_amount": 0}]}}
     )
-    assert "in `still`, this is not true: orders.items[0].refundable_amount > 0" in refunded
+    assert "in `precondition`, this is not true: orders.items[0].refundable_amount > 0" in refunded
 
 
 def test_renamed_product_asks_with_what_it_was_called_before(ask):
@@ -187,5 +187,5 @@ def test_thanks_make_two_calls_and_tell_the_link(ask):
 
     assert said.count("\n  call POST ") == 2
     assert '"discount_id": "${answers[0].id}"' in said
-    assert "tells whoever approved: For ${who(data.customer)}, good for a day: ${answer.url}" in said
+    assert "private message to whoever approves: For ${who(data.customer)}, good for a day: ${answer.url}" in said
     assert "always asks a person" in said

@@ -45,7 +45,7 @@ async def test_nothing_is_written_anywhere_but_in_the_database(
 
 async def test_each_mistake_in_the_rules_is_told(check: Any, tmp_path: Path) -> None:
     (tmp_path / "rules.toml").write_text(
-        '[[rule]]\nname = "x"\non = ["order.payed"]\ncall = "orders:gt"\ntitle = "?"\n'
+        '[[rule]]\nname = "x"\non = ["order.payed"]\noperation = "orders:gt"\ntitle = "?"\n'
     )
     findings = (await check(RULES_FILE=str(tmp_path / "rules.toml"))).worse()
 
