@@ -174,7 +174,7 @@ def _proposal(original: Proposal, act: Act, back: tuple[PlannedCall, ...]) -> Ne
         rule_version=None,
         subject=original.subject,
         title=f"Undo: {original.title.rstrip('?')}",
-        because=(f"{act.said} It takes back {original.id}: {does(original)}.",),
+        reasons=(f"{act.said} It takes back {original.id}: {does(original)}.",),
         facts=original.facts,
         risk=max(risks),
         always_asks="it takes something back",

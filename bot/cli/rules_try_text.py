@@ -16,7 +16,7 @@ def said_in_words(said: Said) -> str:
         return _joined(lines + [f"  note: {note}" for note in said.notes])
     proposal = said.proposal
     lines = [f"{said.rule.name}: would ask", f"  {proposal.title}"]
-    lines += [f"  - {reason}" for reason in proposal.because]
+    lines += [f"  - {reason}" for reason in proposal.reasons]
     asks = f"; always asks a person: {proposal.always_asks}" if proposal.always_asks else ""
     lines.append(f"  risk {proposal.risk}{asks}")
     for call in proposal.calls:

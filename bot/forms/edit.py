@@ -207,7 +207,7 @@ def _revision(draft: Draft, seen: Proposal, form: Form, call: Call) -> NewRevisi
         facts=seen.facts,
         calls=(PlannedCall(call.operation, call.path, call.query, call.body),),
         changes=_changes(draft, seen, form, currency),
-        content_hash=digest_of(title, seen.because, seen.facts, [call]),
+        content_hash=digest_of(title, seen.reasons, seen.facts, [call]),
         risk=effect.risk.value,
         always_asks=seen.always_asks or "a person edited it",
         amount=amount,

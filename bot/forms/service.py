@@ -306,7 +306,7 @@ class Proposing:
         amounts = currencies(form, draft.answers, currency)
         facts, rest = wording.split(wording.facts(form, draft.answers, amounts))
         name = await self._services.authority.name(person.user_id)
-        because = " ".join([f"{name} proposes this.", *filter(None, [names.NOTES.get(call.operation)])])
+        reason = " ".join([f"{name} proposes this.", *filter(None, [names.NOTES.get(call.operation)])])
         digest = hashlib.sha256(f"manual|{draft.id}".encode()).digest()
         risk, now = effect.risk.value, self._services.clock()
         amount, currency = money_of([call], {"currency": currency})
@@ -319,7 +319,7 @@ class Proposing:
             rule_version=None,
             subject=subject_of(form, call),
             title=wording.title(form, call, draft.answers, amounts),
-            because=(because, *rest),
+            reasons=(reason, *rest),
             facts=with_money(facts, await self._money(call)),
             risk=risk,
             always_asks="irreversible" if risk == "R4" else "a person proposed it",

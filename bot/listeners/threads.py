@@ -162,7 +162,7 @@ class Threads:
     async def _why(self, _: Said, found: Proposal) -> Answer:
         made = f"Rule {found.rule} asks this." if found.rule else "It was proposed by hand."
         parts: list[Element] = [line(words(made, 200))]
-        parts += [bullets(found.because[:8])] if found.because else []
+        parts += [bullets(found.reasons[:8])] if found.reasons else []
         parts += [line(words(f"Always asks: {found.always_asks}", 200))] if found.always_asks else []
         return _told(found, "why", made, parts)
 

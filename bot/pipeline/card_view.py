@@ -29,7 +29,7 @@ async def view_of(services: Services, proposal: Proposal) -> CardView:
         deciders=await _deciders(services, proposal, two=two),
         approvals=tuple(said_yes),
         needs_two=two,
-        reasons=await store.do(reasons_of, proposal.id) if declined else (),
+        decline_reasons=await store.do(reasons_of, proposal.id) if declined else (),
         undo=can_undo(proposal),
         undone=await store.do(get_proposal, taken_back) if taken_back else None,
         today=await today(services, proposal) if proposal.state in _MONEY_AT_STAKE else (),

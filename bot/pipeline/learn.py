@@ -96,7 +96,7 @@ class Assessor:
             rule_version=None,
             subject=None,
             title=f"Let this kind of case run on its own: {case_kind.words}?",
-            because=tuple(self._because(case_kind, rehearsal)),
+            reasons=tuple(self._reasons(case_kind, rehearsal)),
             facts=tuple(self._facts(case_kind)),
             risk=case_kind.risk,
             always_asks="it is about trust itself",
@@ -134,7 +134,7 @@ class Assessor:
         one, day = caps.action_amount[currency], caps.case_kind_amount.get(currency, 0)
         return f"{daily}; where money moves {money(one, currency)} a case, {money(day, currency)} a day"
 
-    def _because(self, case_kind: CaseKind, past: Rehearsal) -> list[str]:
+    def _reasons(self, case_kind: CaseKind, past: Rehearsal) -> list[str]:
         saved = duration(past.would * SECONDS_A_CASE)
         sums = [money(total, currency) for currency, total in sorted(past.moved.items())]
         moved = ", ".join(sums) or "no money"

@@ -146,7 +146,7 @@ def new_proposal(
         rule_version=rule_match.rule_version,
         subject=None if event.subject is None else subject_of(event.subject),
         title=draft.title,
-        because=draft.reasons or (summarise(event),),
+        reasons=draft.reasons or (summarise(event),),
         facts=with_money(of_order(told, event.type, draft.money), draft.money),
         risk=max(risks),
         always_asks=always_asks(event.type, risks, private=draft.private),

@@ -19,7 +19,7 @@ def changes(before: Proposal, now: NewProposal) -> tuple[Change, ...]:
     found = [
         *_differing("Question", [before.title], [now.title]),
         *_facts(dict(before.facts), dict(now.facts)),
-        *_differing("Reason", before.because, now.because),
+        *_differing("Reason", before.reasons, now.reasons),
         *_calls(before.calls, now.calls, now.currency or before.currency),
     ]
     return tuple(found) or (("Calls", "in another order", "as listed now"),)

@@ -45,10 +45,10 @@ def _is_money(call: Call) -> bool:
 
 
 def digest_of(
-    title: str, because: Sequence[str], facts: Sequence[tuple[str, str]], calls: Sequence[Call]
+    title: str, reasons: Sequence[str], facts: Sequence[tuple[str, str]], calls: Sequence[Call]
 ) -> str:
     """One value for everything the card shows and the calls behind it: another digest is another question."""
-    asked = [title, list(because), [list(fact) for fact in facts], [_call(call) for call in calls]]
+    asked = [title, list(reasons), [list(fact) for fact in facts], [_call(call) for call in calls]]
     return hashlib.sha256(json.dumps(asked, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
@@ -59,7 +59,7 @@ def _call(call: Call) -> list[Any]:
 def digest_of_proposal(proposal: NewProposal) -> str:
     """The digest of a proposal about to be stored."""
     calls = [Call(c.operation, dict(c.path), dict(c.query), _plain(c.body)) for c in proposal.calls]
-    return digest_of(proposal.title, proposal.because, proposal.facts, calls)
+    return digest_of(proposal.title, proposal.reasons, proposal.facts, calls)
 
 
 def _plain(body: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -133,7 +133,7 @@ async def _facts(services: Services, proposal: Proposal, calls: Sequence[PolarCa
 
 def _digest(proposal: Proposal) -> str:
     calls = [as_polar_call(call) for call in proposal.calls]
-    return proposal.content_hash or digest_of(proposal.title, proposal.because, proposal.facts, calls)
+    return proposal.content_hash or digest_of(proposal.title, proposal.reasons, proposal.facts, calls)
 
 
 async def _nothing_to_read(services: Services, proposal: Proposal) -> Found:  # noqa: ARG001 - a Look's signature

@@ -97,8 +97,8 @@ def _blocks(p: Proposal, view: CardView, squeeze: int) -> list[Block]:
     if p.changes and p.state == ProposalState.PENDING:
         blocks.append(rich(f"changes.{tag}", line(*_diff(p, 80 // squeeze))))
     blocks.append(rich(f"facts.{tag}", labelled(_fields(p, view), value)))
-    if p.because:
-        blocks.append(rich(f"because.{tag}", bullets(p.because[:5], long)))
+    if p.reasons:
+        blocks.append(rich(f"reasons.{tag}", bullets(p.reasons[:5], long)))
     if p.deadline and p.state == ProposalState.PENDING:
         blocks.append(rich(f"deadline.{tag}", line(*_deadline(p))))
     blocks.append(context(f"small.{tag}", *(clean(one, long) for one in _small_print(p, view))))

@@ -55,7 +55,7 @@ def actions(p: Proposal, view: CardView) -> Block | None:
     if deciding or p.state == ProposalState.EXECUTING:
         return None
     elements = [_button(p, button) for button in _buttons(p, view)]
-    if p.state == ProposalState.DECLINED and not view.reasons:
+    if p.state == ProposalState.DECLINED and not view.decline_reasons:
         elements.append(reason_select(p))
     elements.append(_menu(p, _menu_of(p)))
     return {"type": "actions", "block_id": f"decide.{p.id}.{p.row_version}", "elements": elements}

@@ -186,7 +186,7 @@ def _declined(p: Proposal, view: CardView, limit: int) -> list[Element]:
     said = " Nothing was done. "
     if p.kind == ProposalKind.GRADUATION:
         said = " I keep asking about such cases. "
-    why = [glue("\nWhy: "), words("; ".join(view.reasons), limit)] if view.reasons else []
+    why = [glue("\nWhy: "), words("; ".join(view.decline_reasons), limit)] if view.decline_reasons else []
     return [emoji("no_entry_sign"), glue(said), *_by(p, view, "Declined"), *why]
 
 

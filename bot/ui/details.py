@@ -156,7 +156,7 @@ def _who(p: Proposal) -> list[Element]:
 
 def _evidence(found: Dossier) -> list[Element]:
     p = found.proposal
-    return [bullets(p.because)] if p.because else []
+    return [bullets(p.reasons)] if p.reasons else []
 
 
 def _facts(found: Dossier) -> list[Element]:

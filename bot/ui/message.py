@@ -32,7 +32,7 @@ class CardView:
     deciders: str = ""
     approvals: tuple[str, ...] = ()
     needs_two: bool = False
-    reasons: tuple[str, ...] = ()
+    decline_reasons: tuple[str, ...] = ()
     undo: bool = False
     undone: Proposal | None = None
     today: tuple[tuple[str, str], ...] = ()

@@ -102,7 +102,7 @@ def _as_asked(
         rule_version=row.rule_version,
         subject=row.subject,
         title=row.title,
-        because=(),
+        reasons=(),
         facts=(),
         risk=row.risk,
         always_asks=row.always_asks,

@@ -220,7 +220,7 @@ class NewProposal:
     rule_version: str | None
     subject: str | None
     title: str
-    because: tuple[str, ...]
+    reasons: tuple[str, ...]
     facts: tuple[tuple[str, str], ...]
     risk: str
     always_asks: str | None
@@ -266,7 +266,7 @@ class Proposal:
     rule_version: str | None
     subject: str | None
     title: str
-    because: tuple[str, ...]
+    reasons: tuple[str, ...]
     facts: tuple[tuple[str, str], ...]
     risk: str
     always_asks: str | None

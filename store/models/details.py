@@ -28,7 +28,7 @@ class Revision:
 
     revision: int
     title: str
-    because: tuple[str, ...]
+    reasons: tuple[str, ...]
     facts: tuple[tuple[str, str], ...]
     calls: tuple[Mapping[str, Any], ...]
     superseded_by: str

@@ -169,7 +169,7 @@ def _editable(found: Proposal, revision: int) -> bool:
 def keep_revision(connection: Connection, proposal: Proposal, *, superseded_by: str, at: datetime) -> None:
     """Write down what a proposal asks, before it asks something else."""
     row: dict[str, Any] = {"proposal_id": proposal.id, "revision": proposal.revision, "title": proposal.title}
-    row |= {"because": list(proposal.because), "facts": [list(fact) for fact in proposal.facts]}
+    row |= {"reasons": list(proposal.reasons), "facts": [list(fact) for fact in proposal.facts]}
     row |= {
         "calls": [_planned(call) for call in proposal.calls],
         "superseded_by": superseded_by,

@@ -90,7 +90,7 @@ def revisions_of(connection: Connection, proposal_id: str) -> list[Revision]:
         Revision(
             row.revision,
             row.title,
-            tuple(row.because),
+            tuple(row.reasons),
             tuple((label, value) for label, value in row.facts),
             tuple(row.calls),
             row.superseded_by,

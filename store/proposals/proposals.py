@@ -65,7 +65,7 @@ def insert_proposal(connection: Connection, proposal: NewProposal, **columns: An
     `columns` are those that only the gate knows (`store.graduation.gate`).
     """
     row = {name: getattr(proposal, name) for name in NewProposal.__slots__ if name != "calls"}
-    row |= {"because": list(proposal.because), "facts": [list(fact) for fact in proposal.facts]}
+    row |= {"reasons": list(proposal.reasons), "facts": [list(fact) for fact in proposal.facts]}
     row |= {"state": ProposalState.PENDING, "due_at": proposal.created_at, "card_due_at": proposal.created_at}
     connection.execute(_PROPOSED, [row | columns])
     rows = [
@@ -235,11 +235,11 @@ def _chunks(ids: Sequence[str], size: int) -> Iterable[Sequence[str]]:
 
 def read_proposal(row: Row[Any]) -> Proposal:
     """A row of `proposals` as a value, without its calls."""
-    read = {"calls", "because", "facts", "changes", "state", "kind", "mode", "reason"}
+    read = {"calls", "reasons", "facts", "changes", "state", "kind", "mode", "reason"}
     return Proposal(
         **{name: getattr(row, name) for name in set(Proposal.__slots__) - read},
         reason=read_reason(row.reason_code, row.reason_args),
-        because=tuple(row.because),
+        reasons=tuple(row.reasons),
         facts=tuple((label, value) for label, value in row.facts),
         changes=tuple((label, before, now) for label, before, now in row.changes or ()),
         state=ProposalState(row.state),

@@ -41,7 +41,7 @@ def restate(
         new.id,
         at,
         title=new.title,
-        because=list(new.because),
+        reasons=list(new.reasons),
         facts=[list(fact) for fact in new.facts],
         risk=new.risk,
         always_asks=new.always_asks,

@@ -132,7 +132,7 @@ proposals = Table(
     Column("proposer", Text),
     Column("subject", SafeText),
     Column("title", SafeText, nullable=False),
-    Column("because", JSON, nullable=False),
+    Column("reasons", JSON, nullable=False),
     Column("facts", JSON, nullable=False),
     Column("risk", Text, nullable=False),
     Column("always_asks", SafeText),
@@ -320,7 +320,7 @@ revisions = Table(
     Column("proposal_id", Text, ForeignKey("proposals.id"), primary_key=True),
     Column("revision", Integer, primary_key=True),
     Column("title", SafeText, nullable=False),
-    Column("because", JSON, nullable=False),
+    Column("reasons", JSON, nullable=False),
     Column("facts", JSON, nullable=False),
     Column("calls", JSON, nullable=False),
     Column("superseded_by", Text, nullable=False),  # who edited it, or the program

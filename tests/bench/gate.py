@@ -87,7 +87,7 @@ def _case(number: int) -> NewProposal:
         rule_version="v1",
         subject=f"order:{number}",
         title="Generate the invoice?",
-        because=("The order is paid",),
+        reasons=("The order is paid",),
         facts=(("Customer", "Ada"),),
         risk="R1",
         always_asks=None,
@@ -158,7 +158,7 @@ def _proposals(numbers: range, case_kind: str) -> Iterator[dict[str, Any]]:
     for number in numbers:
         case, at = _case(number), _at(number)
         row = {name: getattr(case, name) for name in NewProposal.__slots__ if name != "calls"}
-        row |= {"because": [], "facts": [], "state": ProposalState.SUCCEEDED, "due_at": at, "card_due_at": at}
+        row |= {"reasons": [], "facts": [], "state": ProposalState.SUCCEEDED, "due_at": at, "card_due_at": at}
         row |= {
             "created_at": at,
             "decided_at": at,

@@ -76,7 +76,7 @@ def _new_proposal(**fields: Any) -> NewProposal:
         "rule_version": "v1",
         "subject": f"order_{number}",
         "title": "Generate the invoice of order 1?",
-        "because": ("The order was paid",),
+        "reasons": ("The order was paid",),
         "facts": (("Customer", "Ada"),),
         "risk": "low",
         "always_asks": None,

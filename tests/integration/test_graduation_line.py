@@ -119,7 +119,7 @@ async def test_a_kind_is_earned_offered_turned_on_runs_is_audited_and_falls_at_a
     offer = await regulars.offer()
     assert "Generate the invoice of an order · order paid, purchase · Pro" in offer.title
     assert any(
-        "40 would have run" in one or "would have run, 0 of them you declined" in one for one in offer.because
+        "40 would have run" in one or "would have run, 0 of them you declined" in one for one in offer.reasons
     )
     assert case_kind.state == CaseKindState.ASKING
 

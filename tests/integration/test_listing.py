@@ -257,7 +257,7 @@ async def test_only_open_tabs_are_drawn_and_each_not_too_often(store, now):
 _CROWD = """
 WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 99999)
 INSERT INTO proposals (
-  id, fact_key, title, because, facts, risk, created_at, state, version, attempts, looks, due_at, card_due_at,
+  id, fact_key, title, reasons, facts, risk, created_at, state, version, attempts, looks, due_at, card_due_at,
   drawn, decided_by, decided_at, amount, currency, customer, customer_id, rule, proposer, assignee, deadline,
   expires_at, snoozed_until, kind, revision, quiet, mode, channel, card_ts)
 SELECT 'p' || substr('00000000' || i, -8), 'f' || i, 'Refund order ' || i || '?', '["It was asked for"]',

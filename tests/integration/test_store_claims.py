@@ -158,7 +158,7 @@ async def test_a_proposal_comes_back_as_it_was_made(
     facts = ((hostile, hostile), ("", ""))
     made = await store.do(
         store_proposal,
-        new_proposal(title=hostile, because=(hostile,), facts=facts, subject=None, calls=calls),
+        new_proposal(title=hostile, reasons=(hostile,), facts=facts, subject=None, calls=calls),
     )
     found = await _proposal(store, made.id)
     fields = set(NewProposal.__slots__) - {"calls"}

@@ -37,7 +37,7 @@ def make(number: int = 1, **fields: Any) -> Proposal:
         "rule_version": "v1",
         "subject": None,
         "title": f"Generate the invoice for €29.00 from Ada {number}?",
-        "because": (),
+        "reasons": (),
         "facts": (),
         "risk": "R1",
         "always_asks": None,

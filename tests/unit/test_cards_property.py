@@ -110,14 +110,14 @@ def test_the_longest_card_of_all_is_still_one_that_a_person_reads(state, long):
     line = (long, long, long)
     calls = tuple(Call(f"{number}{long}", {}, {}, None, number, CallState.REFUSED) for number in range(30))
     proposal = a_proposal(
-        state=state, title=long, because=(long,) * 9, facts=((long, long),) * 9, changes=(line,) * 9, reason=Reason(ReasonCode.TEXT, {"text": long}),
+        state=state, title=long, reasons=(long,) * 9, facts=((long, long),) * 9, changes=(line,) * 9, reason=Reason(ReasonCode.TEXT, {"text": long}),
         rule=long, calls=calls, always_asks=long, edited_by="U0ANNA", assignee="U0BEN", held_by="U0ANNA",
         snoozed_until=NOW + timedelta(1), snoozed_by="U0ANNA", deadline=NOW, decided_by="U0BEN", decided_at=NOW,
         amount=10**12, currency="usd", revision=2,
     )  # fmt: skip
     failed = replace(proposal, state=ProposalState.FAILED)
     view = CardView(
-        deciders=long, approvals=("U0ANNA", "U0BEN"), needs_two=True, reasons=(long,) * 5, undo=True,
+        deciders=long, approvals=("U0ANNA", "U0BEN"), needs_two=True, decline_reasons=(long,) * 5, undo=True,
         undone=failed, today=((long, long),) * 5, score=long, audit=long, now=NOW,
     )  # fmt: skip
     message = card(proposal, view)

@@ -26,7 +26,7 @@ def make(**fields: Any) -> Proposal:
         "rule_version": "v1",
         "subject": None,
         "title": f"Generate invoice {number}?",
-        "because": (),
+        "reasons": (),
         "facts": (),
         "risk": "R1",
         "always_asks": None,

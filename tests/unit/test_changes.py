@@ -22,7 +22,7 @@ WORDS = st.sampled_from(["a", "b", "c"])
 
 def shown(**fields: Any) -> Proposal:
     """A proposal as its card shows it."""
-    asked = {"title": "Refund?", "because": (), "facts": (), "calls": (), "currency": "usd"} | fields
+    asked = {"title": "Refund?", "reasons": (), "facts": (), "calls": (), "currency": "usd"} | fields
     asked["calls"] = tuple(
         Call(c.operation, c.path, c.query, c.body, number=n) for n, c in enumerate(asked["calls"])
     )
@@ -39,7 +39,7 @@ def shown(**fields: Any) -> Proposal:
 
 def now(**fields: Any) -> NewProposal:
     """The same one as it would be asked now."""
-    asked = {"title": "Refund?", "because": (), "facts": (), "calls": (), "currency": "usd"} | fields
+    asked = {"title": "Refund?", "reasons": (), "facts": (), "calls": (), "currency": "usd"} | fields
     return NewProposal(**_who(), **asked)
 
 
@@ -49,8 +49,8 @@ def _who() -> dict[str, Any]:
 
 
 def test_each_field_that_a_person_sees_is_named() -> None:
-    before = shown(title="Refund $29.00?", because=("It is new", "It is double"), facts=(("Left", "$29.00"),))
-    after = now(title="Refund $12.00?", because=("It is double",), facts=(("Left", "$12.00"),))
+    before = shown(title="Refund $29.00?", reasons=("It is new", "It is double"), facts=(("Left", "$29.00"),))
+    after = now(title="Refund $12.00?", reasons=("It is double",), facts=(("Left", "$12.00"),))
 
     assert changes(before, after) == (
         ("Question", "Refund $29.00?", "Refund $12.00?"),
@@ -81,7 +81,7 @@ def test_something_is_always_said_and_every_part_is_text(
     before: list[PlannedCall], after: list[PlannedCall], reasons: list[str], others: list[str]
 ) -> None:
     said = changes(
-        shown(calls=tuple(before), because=tuple(reasons)), now(calls=tuple(after), because=tuple(others))
+        shown(calls=tuple(before), reasons=tuple(reasons)), now(calls=tuple(after), reasons=tuple(others))
     )
 
     assert said

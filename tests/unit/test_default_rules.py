@@ -138,7 +138,7 @@ def test_what_a_refund_or_a_dispute_took_is_not_given_back(refunds, disputes, ho
 def test_a_paused_or_past_due_subscription_is_not_gone(ended_at, holds):
     rule = RULES["disable-other-keys-after-last-subscription"]
     event = scope("customer.state_changed").plus(
-        subscriptions={"items": [{"ended_at": ended_at}]}, each=[KEY]
+        subscriptions={"items": [{"ended_at": ended_at}]}, for_each=[KEY]
     )
 
     assert holds == rule.holds(event)

@@ -56,7 +56,7 @@ def proposed(number: int, at: datetime, customer: int, amount: int, operation: s
         rule_version="v1",
         subject=None,
         title=f"Case {number}",
-        because=(),
+        reasons=(),
         facts=(),
         risk="R1" if body is None else "R2",
         always_asks=None,

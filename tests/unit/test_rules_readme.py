@@ -187,5 +187,8 @@ def test_thanks_make_two_calls_and_tell_the_link(ask):
 
     assert said.count("\n  call POST ") == 2
     assert '"discount_id": "${answers[0].id}"' in said
-    assert "private message to whoever approves: For ${who(data.customer)}, good for a day: ${answer.url}" in said
+    assert (
+        "private message to whoever approves: For ${who(data.customer)}, good for a day: ${answer.url}"
+        in said
+    )
     assert "always asks a person" in said

@@ -57,7 +57,7 @@ def _standing_in(connection: Connection, state: ProposalState) -> str:
             rule_version="v1",
             subject=None,
             title="?",
-            because=(),
+            reasons=(),
             facts=(),
             risk="low",
             always_asks=None,

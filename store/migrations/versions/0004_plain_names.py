@@ -46,6 +46,7 @@ COLUMNS = {
         "undone_by": "undo_id",
         "card_at": "first_shown_at",
         "shape": "case_kind",
+        "reasons": "reasons",
     },
     "decisions": {
         "edition": "revision",
@@ -60,7 +61,12 @@ COLUMNS = {
         "claim": "lease_token",
         "claimed_until": "lease_expires_at",
     },
-    "revisions": {"edition": "revision", "ended_by": "superseded_by", "ended_at": "superseded_at"},
+    "revisions": {
+        "edition": "revision",
+        "ended_by": "superseded_by",
+        "ended_at": "superseded_at",
+        "reasons": "reasons",
+    },
     "bundles": {
         "version": "row_version",
         "card_at": "first_shown_at",
