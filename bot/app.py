@@ -35,7 +35,7 @@ from bot.permissions import Authority, ByRuleAndClass
 from bot.pipeline.timers import timers
 from bot.pipeline.worker import Worker
 from bot.rules import RulesError, RuleSet, load_rules
-from bot.services import Services
+from bot.services import Notify, Services
 from bot.slack.client import TIMEOUT, Slack, SlackError
 from bot.slack.permalinks import Links
 from bot.slack.rate_limit import Pace
@@ -105,7 +105,7 @@ async def running(
         store = await stack.enter_async_context(open_store(settings.database_url.get_secret_value()))
         await _take_over(store, rules, clock())
         worker = Worker(speed)
-        services, client = await assemble(stack, settings, store, rules, clock=clock, wake=worker.wake)
+        services, client = await assemble(stack, settings, store, rules, clock=clock, notify=worker.notify)
         slack_app = _bolt(settings, client)
         approvals, proposing, supervisor = (
             ApprovalService(services),
@@ -119,7 +119,7 @@ async def running(
         home = HomeTab(
             services, approvals, screens, feed=feed, links=links, set_up=set_up, panels=(trust.panel,)
         )
-        worker.add(home.lane())
+        worker.add(home.queue_worker())
         talk = (
             CardMenu(services, proposing, links),
             Threads(services, approvals),
@@ -202,7 +202,7 @@ async def _http(
     verifier = Verifier(settings.polar_webhook_secret.get_secret_value())
     app.add_routes(
         [
-            web.post("/polar/webhooks", webhook(verifier, services.store, services.clock, services.wake)),
+            web.post("/polar/webhooks", webhook(verifier, services.store, services.clock, services.notify)),
             web.get("/healthz", health(probes)),
             web.get("/metrics", _metrics(services.store)),
         ]
@@ -284,7 +284,7 @@ async def assemble(
     rules: RuleSet,
     *,
     clock: Callable[[], datetime],
-    wake: Callable[[str], None],
+    notify: Notify,
 ) -> tuple[Services, AsyncWebClient]:
     """The services, closed with the stack; and Slack's client, for whoever listens to Slack too."""
     polar = await stack.enter_async_context(
@@ -298,7 +298,7 @@ async def assemble(
     client = _slack_client(settings, session)
     slack = Slack(client, Pace(asyncio.get_running_loop().time, settings.slack_tiers))
     authority = Authority(settings.approvers, slack, clock, ByRuleAndClass(settings.approvers, rules, store))
-    services = Services(store, polar, slack, rules, authority, settings.slack_channel, clock, wake)
+    services = Services(store, polar, slack, rules, authority, settings.slack_channel, clock, notify)
     return services, client
 
 

@@ -1,9 +1,11 @@
-"""What the steps work with."""
+"""The bundle that a step gets (store, clients, rules, clock), and the queues it may notify."""
 
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Protocol
 
 from bot.permissions import Authority
 from bot.rules import RuleSet
@@ -11,15 +13,38 @@ from bot.slack.client import Slack
 from polar.client import PolarClient
 from store import Store
 
-# Longer than any step can take (a rate-limited read sits out a minute, twice), so that a claim runs out
-# only under a dead worker.
+# Longer than any step can take (a rate-limited read sits out a minute, twice): a lease ends only under a dead
+# worker.
 LEASE = timedelta(minutes=5)
 _BACKOFF_MOST = timedelta(minutes=5)
 
 
+class Queue(StrEnum):
+    """The queues of background work, each a set of rows that are due. The value is its name in the log."""
+
+    PROPOSE = "propose"  # stored events that wait for the rules
+    DELAYED = "delayed rules"  # rules whose `delay` is over
+    CONFIRM = "confirm"  # stored approvals that wait for the check against Polar
+    ANNOUNCE = "announce"  # cards that are not posted, or behind their proposal
+    OUTBOX = "outbox"  # messages that are no cards
+    EXECUTE = "execute"  # approved proposals
+    LEARN = "learn"  # decided cases that are not counted yet
+    VERIFY = "verify"  # calls without an answer
+    POLL = "poll"  # what Polar sends no webhook for
+    RECOVER = "recover"  # proposals that a dead worker left executing
+    HOME = "home"  # open Home tabs
+
+
+class Notify(Protocol):
+    """Tells queues that they may have work, so that they look at once."""
+
+    def __call__(self, *queues: Queue) -> None:
+        """Return at once; a queue that is not told looks by itself a little later."""
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The store, both services, the rules and the clock. `wake` tells a lane that it has work."""
+    """The store, both clients, the rules, the permissions and the clock. `notify` tells queues of work."""
 
     store: Store
     polar: PolarClient
@@ -28,11 +53,11 @@ class Services:
     authority: Authority
     channel: str
     clock: Callable[[], datetime]
-    wake: Callable[[str], None]
+    notify: Notify
 
 
 def new_token() -> str:
-    """A claim token nobody else has."""
+    """A lease token that nobody else has."""
     return secrets.token_hex(8)
 
 

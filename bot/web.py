@@ -15,6 +15,7 @@ from slack_bolt.app.async_app import AsyncApp
 from slack_sdk.signature import SignatureVerifier
 
 from bot.metrics import REGISTRY, WEBHOOKS
+from bot.services import Notify, Queue
 from polar.events import NotAnEvent, read_type
 from polar.webhooks import MalformedDelivery, UntrustedDelivery, Verifier
 from store import Store
@@ -34,9 +35,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Probe = Callable[[], Awaitable[str | None]]
 
 
-def webhook(
-    verifier: Verifier, store: Store, clock: Callable[[], datetime], wake: Callable[[str], None]
-) -> Handler:
+def webhook(verifier: Verifier, store: Store, clock: Callable[[], datetime], notify: Notify) -> Handler:
     """`POST /polar/webhooks`: verified on the raw bytes, answered once the event is on disk.
 
     202 stored (also for a repeat); 400 malformed; 403 signature wrong or old; 413 over 1 MiB; 415 not JSON;
@@ -69,7 +68,7 @@ def webhook(
         except StoreError as error:
             log.error("webhook %s is not stored: %s", delivery.id, error.__cause__ or error)
             return _answer(503, "The event could not be stored. Send it again.", _RETRY_AFTER)
-        wake("propose")
+        notify(Queue.PROPOSE)
         return _answer(202, "Stored.")
 
     return receive

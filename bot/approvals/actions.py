@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from bot.services import Services
+from bot.services import Queue, Services
 from bot.slack.user import Person
 from bot.ui import card_modals
 from bot.ui.decline_reasons import presets
@@ -197,8 +197,7 @@ class Acting:
             return Acted(False, f"It could not be stored, so nothing was done: {error} Try again.")
         if not came[0]:
             return Acted(False, gone() if came[1] is None else late)
-        for lane in ("announce", "notices", "execute", "home"):
-            self._services.wake(lane)
+        self._services.notify(Queue.ANNOUNCE, Queue.OUTBOX, Queue.EXECUTE, Queue.HOME)
         return Acted(True, said)
 
     def _said(self, person: Person, found: Proposal, said: str, line: dict[str, Any] | None) -> Act:
@@ -218,8 +217,7 @@ async def wake_snoozed(services: Services) -> None:
     woken = await services.store.do(due_snoozes, services.clock(), _BACK)
     if woken:
         log.info("%s proposals are back from snooze", len(woken))
-        for lane in ("announce", "notices", "home"):
-            services.wake(lane)
+        services.notify(Queue.ANNOUNCE, Queue.OUTBOX, Queue.HOME)
 
 
 def ending(proposal: Proposal) -> datetime | None:

@@ -13,7 +13,7 @@ from bot.permissions import Untold
 from bot.proposals.diff import changes
 from bot.proposals.recheck import Found, NoLonger, as_shown
 from bot.proposals.undo import as_polar_call
-from bot.services import LEASE, Services, new_token
+from bot.services import LEASE, Queue, Services, new_token
 from bot.slack.client import SlackError
 from bot.ui import ephemeral
 from polar.catalog import Operation, Risk, operations
@@ -124,8 +124,7 @@ async def settle(services: Services, claimed: ClaimedApproval, *, live: bool = T
     await services.store.do(
         close_pending_approval, tap.id, token=claimed.token, came=answer.text, at=services.clock()
     )
-    for lane in ("execute", "announce"):
-        services.wake(lane)
+    services.notify(Queue.EXECUTE, Queue.ANNOUNCE)
     return answer
 
 
@@ -223,7 +222,7 @@ async def _looked(services: Services, tap: PendingApproval, proposal: Proposal) 
         await asyncio.wait({looking}, timeout=SHOWN_AFTER)
         if not looking.done():
             await services.store.do(touch, proposal.id, services.clock(), approval_checking_by=tap.actor)
-            services.wake("announce")
+            services.notify(Queue.ANNOUNCE)
         return await looking
     finally:
         looking.cancel()

@@ -11,7 +11,7 @@ from bot.proposals.fingerprint import digest_of_proposal
 from bot.proposals.reads import Reads
 from bot.proposals.undo import as_polar_call, changed_since, inverses
 from bot.proposals.verify_call import ClaimedDoubt, Seen, examine
-from bot.services import LEASE, Services, new_token
+from bot.services import LEASE, Queue, Services, new_token
 from bot.slack.user import Person
 from bot.ui import ephemeral
 from bot.ui.effects import does
@@ -159,8 +159,7 @@ class Aftermath:
 
     def _done(self, act: Act) -> None:
         log.info("%s on %s: %s", act.actor, act.proposal_id, act.said)
-        for lane in ("execute", "announce", "notices", "home"):
-            self._services.wake(lane)
+        self._services.notify(Queue.EXECUTE, Queue.ANNOUNCE, Queue.OUTBOX, Queue.HOME)
 
 
 def _proposal(original: Proposal, act: Act, back: tuple[PlannedCall, ...]) -> NewProposal:

@@ -9,7 +9,7 @@ from datetime import datetime
 from bot.config.policy import Caps
 from bot.graduation import score
 from bot.graduation.eligibility import always_human, lacks
-from bot.services import Services
+from bot.services import Queue, Services
 from bot.slack.user import Person
 from bot.ui.graduation_notices import Ran
 from bot.ui.graduation_page import left_today
@@ -77,7 +77,7 @@ class Trust:
             )
         except StoreError:
             return _NOT_STORED
-        self._services.wake("assess")
+        self._services.notify(Queue.LEARN)
         return f"Turned off: {found.words}. Every such case asks a person."
 
     async def ran(self, since: datetime) -> list[Ran]:
@@ -126,7 +126,7 @@ class Trust:
         if lacking:
             return f"Not turned on: {'; '.join(lacking)}."
         log.info("%s turned on %s (%s)", person.user_id, case_kind.hash[:12], cause)
-        self._services.wake("assess")
+        self._services.notify(Queue.LEARN)
         below = " Its score does not vouch for it: caps and audits do." if manual_override else ""
         return f"Turned on: {case_kind.words}.{below}"
 

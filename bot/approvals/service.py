@@ -8,7 +8,7 @@ from bot.approvals import approve, results
 from bot.approvals.followups import Aftermath
 from bot.approvals.results import Answer, Came
 from bot.permissions import Authority
-from bot.services import Services, new_token
+from bot.services import Queue, Services, new_token
 from bot.slack.client import SlackError
 from bot.slack.user import Person
 from bot.ui import ephemeral
@@ -127,7 +127,7 @@ class ApprovalService:
         except StoreError as error:
             answer = Answer(Came.NOT_STORED, ephemeral.not_stored(str(error)))
         log.info("decline by %s (%s) on %s: %s", person.user_id, via, proposal_id, answer.came)
-        self._services.wake("announce")
+        self._services.notify(Queue.ANNOUNCE)
         return answer
 
     async def _declined(
@@ -169,7 +169,7 @@ class ApprovalService:
         except StoreError as error:
             answer = Answer(Came.NOT_STORED, ephemeral.not_stored(str(error)))
         log.info("undo by %s (%s) on %s: %s", person.user_id, via, proposal_id, answer.came)
-        self._services.wake("announce")
+        self._services.notify(Queue.ANNOUNCE)
         return answer
 
     async def _undone(self, person: Person, proposal_id: str, via: str) -> Answer:

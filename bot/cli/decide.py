@@ -66,7 +66,7 @@ async def _decide(settings: Settings, options: argparse.Namespace) -> tuple[bool
     rules = load_rules(settings.rules_file)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_beside(settings.database_url.get_secret_value()))
-        services, _ = await assemble(stack, settings, store, rules, clock=utc_now, wake=lambda _: None)
+        services, _ = await assemble(stack, settings, store, rules, clock=utc_now, notify=lambda *_: None)
         approvals, person = ApprovalService(services), Person(options.user, None)
         act = approvals.approve if options.verdict == "approve" else approvals.decline
         answer = await act(person, options.id, via=VIA, reason=options.reason)

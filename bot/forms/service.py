@@ -34,7 +34,7 @@ from bot.forms.values import Composed, check, compose, currencies, entry
 from bot.proposals.fingerprint import digest_of_proposal, money_of
 from bot.proposals.money import Fact, money_facts, with_money
 from bot.proposals.reads import Reads
-from bot.services import Services
+from bot.services import Queue, Services
 from bot.slack.client import SlackError
 from bot.slack.user import Person
 from polar.catalog import Call
@@ -291,7 +291,7 @@ class Proposing:
                 self._view(draft, {"": "It could not be stored; nothing was proposed. Try again."})
             )
         draft.title = proposal.title
-        self._services.wake("announce")
+        self._services.notify(Queue.ANNOUNCE)
         operation = proposal.calls[0].operation
         log.info("%s proposes %s by hand as %s", proposal.proposer, operation, proposal.id)
         return _update(notice(PROPOSED.format(title=proposal.title)))

@@ -14,7 +14,7 @@ from bot.approvals.results import Answer, Came
 from bot.approvals.service import ApprovalService
 from bot.listeners.acknowledge import done_or_kept
 from bot.sanitize import clean
-from bot.services import Services
+from bot.services import Queue, Services
 from bot.slack.client import SlackError
 from bot.slack.user import Person, person_of
 from bot.ui import bundle as on_card
@@ -237,7 +237,7 @@ class Bundles:
             if refused is None:
                 now = self._services.clock()
                 await self._services.store.do(give_own_card, review.bundle_id, chosen, now)
-                self._services.wake("announce")
+                self._services.notify(Queue.ANNOUNCE)
         except (StoreError, ValueError) as error:
             log.warning("no card of its own for %s: %s", chosen, error)
             refused = _BROKE

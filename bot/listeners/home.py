@@ -19,8 +19,8 @@ from bot.listeners.acknowledge import asked
 from bot.listeners.priority import SOON, next_card
 from bot.listeners.screens import Screens
 from bot.listeners.status import Feed
-from bot.pipeline.worker import Lane
-from bot.services import Services
+from bot.pipeline.worker import QueueWorker
+from bot.services import Queue, Services
 from bot.slack.client import SlackError, SlackRefused
 from bot.slack.permalinks import Links
 from bot.slack.user import Person, person_of
@@ -41,7 +41,7 @@ EVERY = timedelta(seconds=10)  # nobody's tab is drawn more often because someth
 _OPEN_FOR = timedelta(hours=1)  # Slack does not say when a tab is closed
 _ACK_WITHIN = 1.0  # seconds
 _AT_ONCE = 20
-_LOOK = ""  # the row of the lane that looks at the set-up; the others are user ids
+_LOOK = ""  # the row that stands for a look at the set-up; the other rows are user ids
 _NO_TAB = frozenset({"not_enabled", "user_not_found", "invalid_user", "user_disabled", "user_not_visible"})
 _ON_HOME = re.compile(r"home\..*")
 
@@ -74,10 +74,10 @@ class HomeTab:
         app.action(HOME_OPEN)(self.followed)
         app.action(HOME_LOOK)(self.look_again)
 
-    def lane(self) -> Lane[tuple[str, Home | None]]:
-        """The worker's lane "home": draws again what is open and has changed."""
-        return Lane(
-            "home", self._claim, self._redraw, width=4, idle=max(self._every.total_seconds() / 2, 0.05)
+    def queue_worker(self) -> QueueWorker[tuple[str, Home | None]]:
+        """The worker of the queue `home`: draws again what is open and has changed."""
+        return QueueWorker(
+            Queue.HOME, self._claim, self._redraw, width=4, idle=max(self._every.total_seconds() / 2, 0.05)
         )
 
     # --- What people do -----------------------------------------------------------------------------
@@ -92,7 +92,7 @@ class HomeTab:
             await self._publish(user, await self.gather())
         except StoreError as error:
             log.error("the Home tab of %s is not drawn: %s", user, error)
-        self._services.wake("home")
+        self._services.notify(Queue.HOME)
 
     async def decide(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
         """Approve or Decline was tapped on the Home tab: what came of it is said on top of it."""
@@ -129,7 +129,7 @@ class HomeTab:
         """Whoever sets things up wants them looked at now."""
         await ack()
         self._set_up.forget()
-        self._services.wake("home")
+        self._services.notify(Queue.HOME)
 
     # --- What is shown ------------------------------------------------------------------------------
 
@@ -184,7 +184,7 @@ class HomeTab:
         except SlackError as error:
             log.info("the Home tab of %s is not drawn: %s", user, error)
 
-    # --- The lane -----------------------------------------------------------------------------------
+    # --- The queue ----------------------------------------------------------------------------------
 
     async def _claim(self, room: int) -> Sequence[tuple[str, Home | None]]:
         """Whose tab is open, was not drawn of late, and shows something else by now."""

@@ -7,7 +7,7 @@ from typing import Any
 from slack_bolt.async_app import AsyncApp, AsyncBoltContext
 
 from bot.listeners.status import Feed
-from bot.services import Services
+from bot.services import Queue, Services
 from bot.slack.client import SlackError, SlackNotSent, SlackRefused
 from bot.ui.home import greeting
 from store.engine.errors import StoreError
@@ -43,7 +43,7 @@ class Membership:
                 await self._greet(channel)
         except StoreError as error:
             log.error("channel %s is not greeted: %s", channel, error)
-        self._services.wake("announce")  # cards that Slack refused for want of membership can go now
+        self._services.notify(Queue.ANNOUNCE)  # cards that Slack refused for want of membership can go now
 
     async def _greet(self, channel: str) -> None:
         words = greeting(await self._services.authority.describe(), here=channel == self._services.channel)

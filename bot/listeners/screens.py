@@ -9,7 +9,7 @@ from bot.listeners.graduation import TrustScreen
 from bot.listeners.priority import SOON
 from bot.listeners.status import Feed, said
 from bot.pipeline.card_view import view_of
-from bot.services import Services
+from bot.services import Queue, Services
 from bot.slack.permalinks import Links
 from bot.slack.user import Person
 from bot.ui import ephemeral
@@ -177,8 +177,7 @@ class Screens:
         return refused_message(ephemeral.refusal(reason, await authority.describe()))
 
     def _told(self) -> None:
-        self._services.wake("notices")
-        self._services.wake("home")
+        self._services.notify(Queue.OUTBOX, Queue.HOME)
 
 
 def read_history(typed: str, rules: Mapping[str, object]) -> Looked:

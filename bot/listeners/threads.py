@@ -13,7 +13,7 @@ from bot.approvals.service import ApprovalService
 from bot.listeners.snooze_times import until
 from bot.listeners.thread_commands import Asked, help_line, is_addressed, plain_text, read, user_of
 from bot.sanitize import clean
-from bot.services import Services
+from bot.services import Queue, Services
 from bot.slack.client import SlackError
 from bot.slack.user import Person, writer_of
 from bot.ui import details
@@ -227,7 +227,7 @@ class Threads:
             at=self._services.clock(),
             proposal_id=said.thread.ids[0],
         )
-        self._services.wake("notices")
+        self._services.notify(Queue.OUTBOX)
 
     async def _whisper(self, channel: str, user: str, text: str, thread_ts: str | None) -> None:
         await self._tell(channel, user, fitted(text, 3_000), thread_ts)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from bot.config.rate_limits import POST, UPDATE
 from bot.pipeline.card_view import view_of
 from bot.pipeline.upsert import Sheet, certainly_not_posted, draw, pause_after
-from bot.services import LEASE, Services, new_token
+from bot.services import LEASE, Queue, Services, new_token
 from bot.slack.client import SlackError
 from bot.ui.bundle import bundle_card, bundle_line
 from bot.ui.bundling import plan
@@ -66,7 +66,7 @@ def _is_new(one: Proposal | Bundle) -> bool:
 
 
 def _with_room(services: Services, one: Proposal | Bundle, token: str) -> ClaimedCard:
-    """Without room (another lane was faster) the gateway says so, and the card is drawn a little later."""
+    """Without room (another queue was faster) Slack's client refuses, and the card is drawn a little later."""
     method = POST if _is_new(one) else UPDATE
     return ClaimedCard(one, token, method if services.slack.pace.take(method, services.channel) else None)
 
@@ -113,7 +113,7 @@ async def _announce_card(services: Services, claimed: ClaimedCard, proposal: Pro
         lines={version: _content(line) for version, line in lines.items()},
     )
     if lines:
-        services.wake("notices")
+        services.notify(Queue.OUTBOX)
 
 
 async def _announce_bundle(services: Services, claimed: ClaimedCard, bundle: Bundle) -> None:
@@ -147,7 +147,7 @@ async def _announce_bundle(services: Services, claimed: ClaimedCard, bundle: Bun
         line=None if line is None else _content(line) | {"thread_ts": ts},
     )
     if line is not None:
-        services.wake("notices")
+        services.notify(Queue.OUTBOX)
 
 
 def _content(message: Message) -> dict[str, object]:

@@ -10,7 +10,7 @@ from bot.proposals.call_results import Drawn, drawn
 from bot.proposals.reads import Reads
 from bot.proposals.rule_versions import rule_as_it_was
 from bot.rules import EvaluationError
-from bot.services import LEASE, Services, new_token
+from bot.services import LEASE, Queue, Services, new_token
 from polar.errors import InvalidCall, NotFound, PolarError
 from polar.events import Event, parse
 from store.events.events import get_event
@@ -61,8 +61,7 @@ async def ask_again(services: Services, claimed: ClaimedRuleMatch) -> None:
         judge=judge,
     )
     if came.proposal is not None:
-        services.wake("announce")
-        services.wake("execute")  # what runs on its own is due at once
+        services.notify(Queue.ANNOUNCE, Queue.EXECUTE)
 
 
 async def _outcome(services: Services, rule_match: RuleMatch) -> _Came:

@@ -94,7 +94,7 @@ async def execute(services: Services, claimed: ClaimedExecution) -> None:
         reason=outcome.reason,
         due_at=now + backoff(attempts) if outcome.again else None,
     )
-    services.wake("announce")
+    services.notify(Queue.ANNOUNCE)
 
 
 async def _checked(services: Services, claimed: ClaimedExecution) -> Outcome:

@@ -15,7 +15,7 @@ from bot.graduation.eligibility import lacks, standard_of
 from bot.graduation.gate import Gate
 from bot.graduation.novelty import Seen
 from bot.graduation.replay import replay
-from bot.services import Services
+from bot.services import Queue, Services
 from bot.ui.graduation_notices import change_notice, duration, money
 from polar.events import Event
 from store.graduation.learn import assess as read_on
@@ -169,11 +169,7 @@ async def claim(services: Services, _limit: int) -> Sequence[None]:
         found = await services.store.do(read_on, Assessor(services.rules.policy), services.clock())
         more = found.more
         if found.cards:
-            services.wake("announce")
+            services.notify(Queue.ANNOUNCE)
         if found.notices:
-            services.wake("notices")
+            services.notify(Queue.OUTBOX)
     return ()
-
-
-async def handle(_row: None) -> None:
-    """Nothing is left to do for a row: `claim` has done it."""

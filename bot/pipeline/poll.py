@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from bot.services import LEASE, Services
+from bot.services import LEASE, Queue, Services
 from polar.catalog import Call
 from polar.errors import PolarError
 from store.events.polls import claim_poll, keep_polled_until, poll_again, polled_until
@@ -107,7 +107,7 @@ async def _record(services: Services, id_: str, type_: str, data: Mapping[str, A
     body = json.dumps({"type": type_, "timestamp": now.isoformat(), "data": data}, ensure_ascii=False)
     event = NewEvent(id_, type_, body.encode(errors="replace"), "", sent_at=now, received_at=now)
     await services.store.record(event)
-    services.wake("propose")
+    services.notify(Queue.PROPOSE)
 
 
 FEEDS = (

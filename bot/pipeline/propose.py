@@ -12,7 +12,7 @@ from bot.proposals.fingerprint import customer_of
 from bot.proposals.reads import Reads
 from bot.proposals.reversals import done_before, notice_outcomes
 from bot.rules import EvaluationError, Rule
-from bot.services import LEASE, Services, new_token
+from bot.services import LEASE, Queue, Services, new_token
 from polar.errors import InvalidCall, PolarError
 from polar.events import Event, parse
 from store.events.events import claim_events, postpone_event
@@ -138,8 +138,7 @@ def _note(spoken: list[Spoken], event: Event) -> str:
 
 def _wake(services: Services, spoken: list[Spoken]) -> None:
     if any(one.proposal for one in spoken):
-        services.wake("announce")
-        services.wake("execute")  # what runs on its own is due at once
+        services.notify(Queue.ANNOUNCE, Queue.EXECUTE)
 
 
 async def _later(

@@ -3,7 +3,7 @@
 import logging
 
 from bot.proposals.verify_call import _LOOK_AFTER, ClaimedDoubt, examine
-from bot.services import LEASE, Services, new_token
+from bot.services import LEASE, Queue, Services, new_token
 from store.proposals.execution import recover_stranded
 from store.proposals.unknown import claim_unknown
 
@@ -15,8 +15,7 @@ async def recover(services: Services) -> None:
     count = await services.store.do(recover_stranded, now=services.clock())
     if count:
         log.warning("%s proposals were left running by a worker that died", count)
-        services.wake("announce")
-        services.wake("execute")
+        services.notify(Queue.ANNOUNCE, Queue.EXECUTE)
 
 
 async def claim(services: Services, limit: int) -> list[ClaimedDoubt]:

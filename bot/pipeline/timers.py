@@ -12,7 +12,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from bot.approvals.graduation import Trust
 from bot.config.policy import Schedule
-from bot.services import Services
+from bot.services import Queue, Services
 from bot.slack.client import SlackError
 from bot.ui.card import Message
 from bot.ui.digest import Day, digest, escalation, reminder
@@ -69,7 +69,7 @@ async def close_late(services: Services) -> None:
     closed = await services.store.do(expire, now=services.clock())
     if closed:
         log.info("%s proposals expired undecided", len(closed))
-        services.wake("announce")
+        services.notify(Queue.ANNOUNCE)
 
 
 async def remind(services: Services) -> None:
@@ -108,7 +108,7 @@ async def _call(
 ) -> None:
     stored = partial(_said, say)
     await services.store.do(call_people, kind, waiting, stored, services.clock(), window=window)
-    services.wake("notices")
+    services.notify(Queue.OUTBOX)
 
 
 def _said(say: Say, waiting: Sequence[Proposal]) -> dict[str, Any]:
@@ -143,7 +143,7 @@ async def morning(services: Services) -> None:
     message = await _digest(services, today - timedelta(days=1))
     if message is not None:
         await services.store.do(add_notice, name, kind="digest", message=_stored(message), at=now)
-        services.wake("notices")
+        services.notify(Queue.OUTBOX)
 
 
 def _is_morning(schedule: Schedule, now: datetime) -> bool:

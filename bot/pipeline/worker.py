@@ -1,4 +1,4 @@
-"""The worker: a lane for each step, which runs its rows side by side and sleeps when there are none."""
+"""The background worker: one queue worker for each queue, which handles its rows side by side."""
 
 import asyncio
 import logging
@@ -9,37 +9,42 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from bot.pipeline import announce, confirm, delayed, execute, learn, outbox, poll, propose, reconcile
-from bot.services import Services
+from bot.services import Queue, Services
 from store.engine.errors import StoreClosed
 
 log = logging.getLogger(__name__)
 
 Row = TypeVar("Row")
+Claim = Callable[[Services, int], Awaitable[Sequence[Any]]]
+Handle = Callable[[Services, Any], Awaitable[None]]
 
-# What waits for Slack's pace is looked at often: room comes about once a second, and none is to be lost.
+# Cards that wait for Slack's rate limit are looked at often: there is room about once a second.
 _SOON = 0.25
-# How long a stopping program lets running steps finish: a Polar call under way is worth waiting for.
+# So long a stopping program lets running rows finish: a Polar call that was sent should get its answer.
 _DRAIN_SECONDS = 20.0
 
 
 @dataclass(eq=False)
-class Lane(Generic[Row]):
-    """Claims rows and handles up to `width` of them at once; looks again when woken, or after `idle` s."""
+class QueueWorker(Generic[Row]):
+    """Claims rows of one queue and handles up to `width` of them at once.
 
-    name: str
+    Without rows it looks again when it is notified, and after `idle` seconds.
+    """
+
+    queue: Queue
     claim: Callable[[int], Awaitable[Sequence[Row]]]
     handle: Callable[[Row], Awaitable[None]]
     width: int
     idle: float = 1.0
     _running: set[asyncio.Task[None]] = field(default_factory=set)
-    _woken: asyncio.Event = field(default_factory=asyncio.Event)
+    _notified: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def wake(self) -> None:
+    def notify(self) -> None:
         """There is work, or there may be."""
-        self._woken.set()
+        self._notified.set()
 
     async def run(self) -> None:
-        """Work until cancelled, then let what runs finish."""
+        """Work until cancelled, then let the running rows finish."""
         try:
             while True:
                 await self._turn()
@@ -47,16 +52,16 @@ class Lane(Generic[Row]):
             await self._drain()
 
     async def _turn(self) -> None:
-        self._woken.clear()
+        self._notified.clear()
         if not await self._start_rows():
-            # Not wait_for: on Python 3.11 it swallows a cancellation that comes together with a wake-up, and
-            # the program would never stop.
+            # Not wait_for: on Python 3.11 it swallows a cancellation that comes together with a notification,
+            # and the program would never stop.
             with suppress(TimeoutError):
                 async with asyncio.timeout(self.idle):
-                    await self._woken.wait()
+                    await self._notified.wait()
 
     async def _start_rows(self) -> bool:
-        """Claim what there is room for; whether there was any."""
+        """Claim as many rows as there is room for; True if there were any."""
         room = self.width - len(self._running)
         if room <= 0:
             return False
@@ -65,10 +70,10 @@ class Lane(Generic[Row]):
         except StoreClosed:
             raise
         except Exception:
-            log.exception("lane %s cannot look for work; trying again", self.name)
+            log.exception("queue %s: fetching work failed; retrying", self.queue)
             return False
         for row in rows:
-            task = asyncio.create_task(self._one(row), name=f"{self.name} {row!r:.60}")
+            task = asyncio.create_task(self._one(row), name=f"{self.queue} {row!r:.60}")
             self._running.add(task)
             task.add_done_callback(self._finished)
         return bool(rows)
@@ -77,12 +82,12 @@ class Lane(Generic[Row]):
         try:
             await self.handle(row)
         except Exception:
-            # The row stays claimed and is tried again when the claim runs out.
-            log.exception("lane %s failed on a row", self.name)
+            # The row keeps its lease and is tried again when the lease expires.
+            log.exception("queue %s: a row failed; retrying when its lease expires", self.queue)
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
-        self._woken.set()
+        self._notified.set()
 
     async def _drain(self) -> None:
         if not self._running:
@@ -94,53 +99,49 @@ class Lane(Generic[Row]):
 
 
 class Worker:
-    """All lanes. Built from the parts and told the parts' `wake`."""
+    """All queue workers. Its `notify` is the one of `Services`."""
 
     def __init__(self, speed: float = 1.0) -> None:
         """`speed`: how much faster than real time the clock runs by which rows become due."""
         self._speed = speed
-        self._lanes: dict[str, Lane[Any]] = {}
-        self._more: list[Lane[Any]] = []
+        self._workers: dict[Queue, QueueWorker[Any]] = {}
+        self._more: list[QueueWorker[Any]] = []
 
-    def add(self, lane: Lane[Any]) -> None:
-        """A lane of something that needs more than the parts; before `run`."""
-        self._more.append(lane)
+    def add(self, worker: QueueWorker[Any]) -> None:
+        """A queue worker that needs more than the services; before `run`."""
+        self._more.append(worker)
 
-    def wake(self, lane: str) -> None:
-        """Tell a lane that it has work."""
-        if lane in self._lanes:
-            self._lanes[lane].wake()
+    def notify(self, *queues: Queue) -> None:
+        """Tell queues that they have work. Before `run` nothing listens; each queue then looks by itself."""
+        for queue in queues:
+            if queue in self._workers:
+                self._workers[queue].notify()
 
     async def run(self, services: Services) -> None:
-        """Run every lane until cancelled."""
-        self._lanes = {lane.name: lane for lane in [*_lanes(services), *self._more]}
-        for lane in self._lanes.values():
-            lane.idle = min(lane.idle, max(lane.idle / self._speed, _SOON))
+        """Run every queue worker until cancelled."""
+        self._workers = {worker.queue: worker for worker in [*_workers(services), *self._more]}
+        for worker in self._workers.values():
+            worker.idle = min(worker.idle, max(worker.idle / self._speed, _SOON))
         async with asyncio.TaskGroup() as group:
-            for lane in self._lanes.values():
-                group.create_task(lane.run(), name=f"lane {lane.name}")
+            for worker in self._workers.values():
+                group.create_task(worker.run(), name=f"queue {worker.queue}")
 
 
-def _lanes(services: Services) -> list[Lane[Any]]:
+def _workers(services: Services) -> list[QueueWorker[Any]]:
+    def of(queue: Queue, claim: Claim, handle: Handle, width: int, idle: float = 1.0) -> QueueWorker[Any]:
+        return QueueWorker(queue, partial(claim, services), partial(handle, services), width, idle)
+
     return [
-        Lane("propose", partial(propose.claim, services), partial(propose.propose, services), width=32),
-        Lane(
-            "ask again",
-            partial(delayed.claim, services),
-            partial(delayed.ask_again, services),
-            width=4,
-            idle=5.0,
-        ),
-        Lane("confirm", partial(confirm.claim, services), partial(confirm.confirm, services), width=16),
-        Lane("announce", partial(announce.claim, services), partial(announce.announce, services), 32, _SOON),
-        Lane("notices", partial(outbox.claim, services), partial(outbox.send, services), 8, _SOON),
-        Lane("execute", partial(execute.claim, services), partial(execute.execute, services), width=16),
-        Lane("assess", partial(learn.claim, services), learn.handle, width=1, idle=2.0),
-        Lane(
-            "look", partial(reconcile.claim, services), partial(reconcile.look, services), width=4, idle=5.0
-        ),
-        Lane("poll", partial(poll.claim, services), partial(poll.poll, services), width=2, idle=60.0),
-        Lane("recover", partial(_recover, services), _nothing, width=1, idle=15.0),
+        of(Queue.PROPOSE, propose.claim, propose.propose, 32),
+        of(Queue.DELAYED, delayed.claim, delayed.ask_again, 4, 5.0),
+        of(Queue.CONFIRM, confirm.claim, confirm.confirm, 16),
+        of(Queue.ANNOUNCE, announce.claim, announce.announce, 32, _SOON),
+        of(Queue.OUTBOX, outbox.claim, outbox.send, 8, _SOON),
+        of(Queue.EXECUTE, execute.claim, execute.execute, 16),
+        of(Queue.LEARN, learn.claim, _nothing, 1, 2.0),
+        of(Queue.VERIFY, reconcile.claim, reconcile.look, 4, 5.0),
+        of(Queue.POLL, poll.claim, poll.poll, 2, 60.0),
+        of(Queue.RECOVER, _recover, _nothing, 1, 15.0),
     ]
 
 
@@ -149,5 +150,5 @@ async def _recover(services: Services, _room: int) -> Sequence[None]:
     return ()
 
 
-async def _nothing(_row: None) -> None:
-    return None
+async def _nothing(_services: Services, _row: None) -> None:
+    """The claim has done the work."""

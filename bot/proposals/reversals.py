@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bot.proposals.fingerprint import customer_of
-from bot.services import Services
+from bot.services import Queue, Services
 from polar.catalog import Call as PolarCall
 from polar.catalog import operations
 from polar.events import Event
@@ -43,7 +43,7 @@ async def notice_outcomes(
             add_outcome, Outcome(done.proposal_id, kind, stored.id, at), services.clock()
         ):
             log.warning("%s shows that %s was %s", event.type, done.proposal_id, kind)
-            services.wake("assess")
+            services.notify(Queue.LEARN)
 
 
 def shown(event: Event, done: Done, at: datetime) -> OutcomeKind | None:

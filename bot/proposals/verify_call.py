@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from bot.proposals.undo import as_polar_call
-from bot.services import Services
+from bot.services import Queue, Services
 from polar.catalog import operations
 from polar.errors import PolarError
 from store.models import Call, CallState, Proposal
@@ -71,8 +71,7 @@ async def examine(services: Services, claimed: ClaimedDoubt) -> Seen:
         now=services.clock(),
     )
     if closed:
-        services.wake("announce")
-        services.wake("execute")  # calls that were never sent go on
+        services.notify(Queue.ANNOUNCE, Queue.EXECUTE)
         return seen
     pause = _LOOK_AFTER[min(proposal.verify_attempts, len(_LOOK_AFTER)) - 1]
     await services.store.do(

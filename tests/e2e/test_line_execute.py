@@ -9,6 +9,7 @@ from aiohttp import web
 from bot.demo.polar import PolarStandIn
 from bot.demo.polar.errors import rule
 from bot.demo.polar.handlers import HANDLERS
+from bot.services import Queue
 from tests.e2e.app_harness import LENA, World, eventually, proposals, words_of, world
 
 INVOICE = "orders:generate_invoice"
@@ -131,7 +132,7 @@ async def test_a_lost_answer_is_unknown_and_then_found_done_by_looking(line: Wor
         unknown = await line.says(card, "No answer: ")
         assert unknown.action_ids == ["check", "mark_done", "mark_not_done", "menu"]
         assert "Nothing is sent twice" in words_of(unknown)
-        app.services.wake("look")
+        app.services.notify(Queue.VERIFY)
         await line.says(card, "Done: ")
         told = await line.replied(card, 2)
         [proposal] = await proposals(app)
@@ -149,7 +150,7 @@ async def test_an_answer_that_says_nothing_is_never_taken_for_a_no(line: World, 
         line.polar.fail_next(fault, only=INVOICE)
         await line.tap(card)
         await line.says(card, "No answer: ")
-        app.services.wake("look")
+        app.services.notify(Queue.VERIFY)
         if fault == "500-after":
             await line.says(card, "Done: ")
         else:

@@ -11,6 +11,7 @@ import pytest_asyncio
 from bot.app import Running
 from bot.forms.search import proposable
 from bot.forms.variants import ways
+from bot.services import Queue
 from polar.catalog import Call, operations
 from store.models import NewProposal, PlannedCall
 from store.proposals.proposals import propose_by_hand
@@ -68,4 +69,4 @@ async def propose(app: Running, key: str, call: Call) -> None:
         created_at=datetime.now(UTC), proposer=MAYA,
     )  # fmt: skip
     assert await app.services.store.do(propose_by_hand, proposal)
-    app.services.wake("announce")
+    app.services.notify(Queue.ANNOUNCE)

@@ -281,7 +281,7 @@ async def test_a_store_that_has_closed_answers_503(sqlite_url: str) -> None:
     async with open_store(sqlite_url) as store:
         pass
     app = web.Application()
-    app.router.add_post(PATH, webhook(Verifier(SECRET), store, lambda: NOW, lambda _lane: None))
+    app.router.add_post(PATH, webhook(Verifier(SECRET), store, lambda: NOW, lambda *_queues: None))
     async with TestClient(TestServer(app)) as client:
         answer = await client.post(PATH, data=BODY, headers=signed())
     assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
