@@ -66,7 +66,7 @@ def _is_new(one: Proposal | Bundle) -> bool:
 
 
 def _with_room(services: Services, one: Proposal | Bundle, token: str) -> ClaimedCard:
-    """Without room (another queue was faster) Slack's client refuses, and the card is drawn a little later."""
+    """Without room (another queue was faster) Slack's client refuses; the card is drawn a little later."""
     method = POST if _is_new(one) else UPDATE
     return ClaimedCard(one, token, method if services.slack.pace.take(method, services.channel) else None)
 
