@@ -65,7 +65,7 @@ def _standing_in(connection: Connection, state: ProposalState) -> str:
             created_at=NOW,
         ),
     )
-    connection.execute(update(proposals).values(state=state, claim="mine"))
+    connection.execute(update(proposals).values(state=state, lease_token="mine"))
     return "prop"
 
 
