@@ -38,7 +38,7 @@ from bot.rules import RulesError, RuleSet, load_rules
 from bot.services import Notify, Services
 from bot.slack.client import TIMEOUT, Slack, SlackError
 from bot.slack.permalinks import Links
-from bot.slack.rate_limit import Pace
+from bot.slack.rate_limit import RateLimits
 from bot.slack.socket_mode import SocketModeFailed, Supervisor
 from bot.web import MOST_BYTES, Handler, Probe, health, metrics, slack_events, webhook
 from polar.client import PolarClient
@@ -296,7 +296,7 @@ async def assemble(
     )
     session = await stack.enter_async_context(aiohttp.ClientSession(timeout=TIMEOUT))
     client = _slack_client(settings, session)
-    slack = Slack(client, Pace(asyncio.get_running_loop().time, settings.slack_tiers))
+    slack = Slack(client, RateLimits(asyncio.get_running_loop().time, settings.slack_tiers))
     authority = Authority(settings.approvers, slack, clock, ByRuleAndClass(settings.approvers, rules, store))
     services = Services(store, polar, slack, rules, authority, settings.slack_channel, clock, notify)
     return services, client

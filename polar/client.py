@@ -16,7 +16,7 @@ import httpx
 
 from polar.catalog import Call, Operation, UnknownOperation, check_call, operations
 from polar.errors import InvalidCall, NoAnswer, NotSent, RateLimited, error_in
-from polar.rate import RateBucket
+from polar.rate_limit import RateLimiter
 
 API_VERSION = "2026-10"
 VERSION = "0.1.0"  # ours, as in pyproject.toml
@@ -80,7 +80,7 @@ class PolarClient:
         self._base = str(url).rstrip("/")
         self._clock, self._monotonic, self._sleep, self._jitter = clock, monotonic, sleep, jitter
         self._answer_within = answer_within
-        self._bucket = RateBucket(per_minute, monotonic=monotonic, sleep=sleep)
+        self._limiter = RateLimiter(per_minute, monotonic=monotonic, sleep=sleep)
         self._http = httpx.AsyncClient(
             headers={
                 "authorization": f"Bearer {token}",
@@ -110,7 +110,7 @@ class PolarClient:
 
     def budget(self) -> tuple[int, int, float]:
         """Calls that may still be made in this minute, the limit, and the seconds Polar has us wait."""
-        return self._bucket.budget()
+        return self._limiter.budget()
 
     async def send(self, call: Call) -> Answer:
         """Make a call, once: at most one request leaves, whatever comes of it. For writes.
@@ -118,7 +118,7 @@ class PolarClient:
         Raises NotSent, Refused (InvalidCall before anything is sent) or NoAnswer.
         """
         request = self.prepare(call)
-        await self._bucket.take(at_most=WRITE_WAITS, for_write=True)
+        await self._limiter.take(at_most=WRITE_WAITS, for_write=True)
         return await self._exchange(request, call)
 
     async def read(self, call: Call, *, within: float = READ_WITHIN) -> Answer:
@@ -131,7 +131,7 @@ class PolarClient:
         pause = BACKOFF_FIRST
         while True:
             try:
-                await self._bucket.take(at_most=give_up_at - self._monotonic())
+                await self._limiter.take(at_most=give_up_at - self._monotonic())
                 return await self._exchange(request, call)
             except (NotSent, RateLimited, NoAnswer) as error:
                 # The bucket itself sits out a Retry-After; half of the pause is chance, against stampedes.
@@ -195,7 +195,7 @@ class PolarClient:
         scopes = operations()[call.operation].scopes
         error_found = error_in(response.status_code, response.headers, response.content, finished_at, scopes)
         if isinstance(error_found, RateLimited):
-            self._bucket.pause(error_found.retry_after)
+            self._limiter.pause(error_found.retry_after)
         if error_found is not None:
             raise error_found
         return Answer(response.status_code, _body(response), started_at, finished_at)

@@ -1,4 +1,4 @@
-"""How many calls Slack takes from us, by method."""
+"""The rate limits of Slack and Polar that our calls keep to. To raise one, change it here."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,14 +11,17 @@ class Tier:
     """So many calls a minute, and how many may come at once."""
 
     per_minute: float
-    burst: int
+    burst: float
 
 
 # A little under what Slack takes, for a call may be on its way longer than the one after it. Posting is
-# "about one a second" in a channel, with short bursts. https://docs.slack.dev/apis/web-api/rate-limits
+# "about one a second" in a channel, with short bursts. A method that is not here has no limit of ours.
+# https://docs.slack.dev/apis/web-api/rate-limits
 SLACK: Mapping[str, Tier] = {
     POST: Tier(57, 3),
     UPDATE: Tier(48, 45),
     "chat.postEphemeral": Tier(96, 90),
     "conversations.history": Tier(48, 45),
 }
+# Calls a minute, by POLAR_SERVER. https://polar.sh/docs/api-reference/rate-limits
+POLAR: Mapping[str, int] = {"production": 500, "sandbox": 100}

@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from typing_extensions import override
 
 from bot.config import validators
-from bot.config.rate_limits import SLACK, Tier
+from bot.config.rate_limits import POLAR, SLACK, Tier
 from bot.config.validators import WHERE, Approvers
 
 __all__ = ["PLAIN", "SECRETS", "WHERE", "Approvers", "Settings", "SettingsError", "load_settings"]
@@ -95,8 +95,8 @@ class Settings(BaseSettings):
 
     @property
     def polar_per_minute(self) -> int:
-        """Polar's limit of requests a minute: https://polar.sh/docs/api-reference/rate-limits."""
-        return {"production": 500, "sandbox": 100}[self.polar_server]
+        """Polar's limit of calls a minute."""
+        return POLAR[self.polar_server]
 
     @property
     def slack_tiers(self) -> Mapping[str, Tier]:

@@ -49,7 +49,7 @@ class Feed:
             socket=None if socket is None else socket.connected,
             heard_at=None if socket is None else socket.last_envelope_at,
             lost=self.lost,
-            slack_paused=tuple(self._services.slack.pace.pauses().items()),
+            slack_paused=tuple(self._services.slack.limits.pauses().items()),
             polar_left=left,
             polar_limit=limit,
             polar_paused=pause,

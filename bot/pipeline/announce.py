@@ -42,8 +42,8 @@ class ClaimedCard:
 
 async def claim(services: Services, limit: int) -> list[ClaimedCard]:
     """Take as many cards as there is room for, those just decided first; what must wait is put together."""
-    token, now, pace, channel = new_token(), services.clock(), services.slack.pace, services.channel
-    redraws, posts = pace.free(UPDATE, channel), pace.free(POST, channel)
+    token, now, limits, channel = new_token(), services.clock(), services.slack.limits, services.channel
+    redraws, posts = limits.free(UPDATE, channel), limits.free(POST, channel)
     room, until = min(limit, posts), now + LEASE
     redraws = min(limit, redraws)
     found = await services.store.do(
@@ -56,7 +56,7 @@ async def claim(services: Services, limit: int) -> list[ClaimedCard]:
             claim_outgoing, token=token, now=now, until=until, redraws=0, posts=room, joined=True
         )
         taken += [*found.cards, *found.bundles]
-    if found.waiting and posts <= sum(map(_is_new, taken)):  # it is Slack's pace that they wait for
+    if found.waiting and posts <= sum(map(_is_new, taken)):  # Slack's rate limit is what they wait for
         await gather(services)
     return [_with_room(services, one, token) for one in taken]
 
@@ -68,7 +68,7 @@ def _is_new(one: Proposal | Bundle) -> bool:
 def _with_room(services: Services, one: Proposal | Bundle, token: str) -> ClaimedCard:
     """Without room (another queue was faster) Slack's client refuses; the card is drawn a little later."""
     method = POST if _is_new(one) else UPDATE
-    return ClaimedCard(one, token, method if services.slack.pace.take(method, services.channel) else None)
+    return ClaimedCard(one, token, method if services.slack.limits.take(method, services.channel) else None)
 
 
 async def announce(services: Services, claimed: ClaimedCard) -> None:

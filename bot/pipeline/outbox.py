@@ -19,7 +19,7 @@ _MOST_ATTEMPTS = 12  # refused so often, with growing pauses, it is a message th
 
 @dataclass(frozen=True, slots=True)
 class ClaimedNotice:
-    """A message under our claim. `room`: Slack's pace has room for it."""
+    """A message under our claim. `room`: Slack's rate limit has room for it."""
 
     notice: Notice
     token: str
@@ -28,8 +28,8 @@ class ClaimedNotice:
 
 async def claim(services: Services, limit: int) -> list[ClaimedNotice]:
     """Take messages whose time has come; none while a question waits for its card, which goes first."""
-    pace, now = services.slack.pace, services.clock()
-    room = min(limit, pace.free(POST, services.channel))
+    limits, now = services.slack.limits, services.clock()
+    room = min(limit, limits.free(POST, services.channel))
     if (
         not room
         or not await services.store.do(notice_is_due, now)
@@ -38,7 +38,7 @@ async def claim(services: Services, limit: int) -> list[ClaimedNotice]:
         return []
     token = new_token()
     found = await services.store.do(claim_notices, token=token, now=now, until=now + LEASE, limit=room)
-    return [ClaimedNotice(one, token, bool(pace.take(POST, services.channel))) for one in found]
+    return [ClaimedNotice(one, token, bool(limits.take(POST, services.channel))) for one in found]
 
 
 async def send(services: Services, claimed: ClaimedNotice) -> None:

@@ -24,7 +24,7 @@ class Sheet:
     """Where a message stands. `identity` is what its metadata says under `named`.
 
     `sent_at` without a `ts`: it was to be posted then, and may have been. `room`: the method for which room
-    was taken from Slack's pace.
+    was taken under Slack's rate limit.
     """
 
     identity: str

@@ -8,7 +8,7 @@ import aiohttp
 from slack_sdk.errors import SlackApiError, SlackClientError, SlackRequestError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.slack.rate_limit import Pace
+from bot.slack.rate_limit import RateLimits
 from bot.ui.card import Message
 
 # Slack answers within a second; past this a card is better tried again.
@@ -64,11 +64,11 @@ class SlackUser:
 class Slack:
     """Slack with our bot token. Every method raises a SlackError and nothing else.
 
-    `pace` keeps us under Slack's limits: without room a call raises SlackRateLimited and is not sent.
+    `limits` are Slack's rate limits: without room a call raises SlackRateLimited and is not sent.
     """
 
-    def __init__(self, client: AsyncWebClient, pace: Pace) -> None:
-        self._client, self.pace = client, pace
+    def __init__(self, client: AsyncWebClient, limits: RateLimits) -> None:
+        self._client, self.limits = client, limits
 
     async def whoami(self) -> Mapping[str, Any]:
         """`auth.test`: team, user and bot ids of our token."""
@@ -80,7 +80,7 @@ class Slack:
     ) -> str:
         """Post a message; its `ts`. Links and pictures are not unfolded, names do not become mentions.
 
-        `room`: the caller has taken room from the pace; else it is taken here.
+        `room`: the caller has taken room for the call; else it is taken here.
         """
         answer = await self._call(
             self._client.chat_postMessage,
@@ -102,12 +102,12 @@ class Slack:
     ) -> Any:
         """One call, in its turn: after a 429 none of its kind is sent before the pause is over."""
         name, channel = method.__name__.replace("_", "."), arguments.get("channel")
-        if not room and not self.pace.take(name, channel):
-            raise SlackRateLimited(self.pace.wait(name, channel))
+        if not room and not self.limits.take(name, channel):
+            raise SlackRateLimited(self.limits.wait(name, channel))
         try:
             return await _call(method, **arguments)
         except SlackRateLimited as error:
-            self.pace.pause(name, channel, error.retry_after)
+            self.limits.pause(name, channel, error.retry_after)
             raise
 
     async def whisper(self, channel: str, user: str, text: str, thread_ts: str | None = None) -> None:

@@ -17,7 +17,7 @@ from bot.rules import load_rules
 from bot.services import Services
 from bot.slack.client import SlackNotSent
 from bot.slack.permalinks import Links
-from bot.slack.rate_limit import Pace
+from bot.slack.rate_limit import RateLimits
 from bot.slack.user import Person
 from store import Store
 from store.graduation.pause import Paused, pause, paused, resume
@@ -289,7 +289,7 @@ class _Dead:
     """A Slack that cannot be reached, and the rest that the screens ask."""
 
     def __init__(self) -> None:
-        self.pace = Pace(time.monotonic)
+        self.limits = RateLimits(time.monotonic)
 
     async def permalink(self, channel: str, ts: str) -> str:
         raise SlackNotSent

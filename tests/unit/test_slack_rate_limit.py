@@ -1,4 +1,4 @@
-"""The pace: never more than a tier allows, over any span of time, and no less than it can."""
+"""Slack's rate limits: never more than a tier allows, over any span of time, and no less than it can."""
 
 import math
 
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from bot.config.rate_limits import POST, SLACK, UPDATE, Tier
 from bot.demo.slack.faults import POSTING, TIER_3, Limits
-from bot.slack.rate_limit import Pace
+from bot.slack.rate_limit import RateLimits
 
 
 class Clock:
@@ -30,13 +30,13 @@ def test_over_any_span_no_more_leaves_than_the_tier_allows(
     moves: list[tuple[float, int, float]], tier: Tier
 ) -> None:
     clock = Clock()
-    pace = Pace(clock, {POST: tier})
+    limits = RateLimits(clock, {POST: tier})
     taken: list[float] = []
     for wait, wanted, pause in moves:
         clock.now += wait
         if pause:
-            pace.pause(POST, "C1", pause)
-        taken += [clock.now for _ in range(wanted) if pace.take(POST, "C1")]
+            limits.pause(POST, "C1", pause)
+        taken += [clock.now for _ in range(wanted) if limits.take(POST, "C1")]
     for start, first in enumerate(taken):
         for end, last in enumerate(taken[start:], start + 1):
             assert end - start <= tier.burst + (last - first) * tier.per_minute / 60 + 1e-6
@@ -45,56 +45,56 @@ def test_over_any_span_no_more_leaves_than_the_tier_allows(
 @given(st.lists(st.floats(0, 5), max_size=80))
 def test_what_we_let_through_slack_takes(waits: list[float]) -> None:
     clock = Clock()
-    pace, slack = Pace(clock), Limits(clock)
+    limits, slack = RateLimits(clock), Limits(clock)
     for wait in waits:
         clock.now += wait
-        while pace.take(POST, "C1"):
+        while limits.take(POST, "C1"):
             assert slack.wait("posting", POSTING) == 0
-        while pace.take(UPDATE, "C1"):
+        while limits.take(UPDATE, "C1"):
             assert slack.wait("updates", TIER_3) == 0
 
 
 @given(st.integers(1, 10))
 def test_waiting_as_long_as_it_says_is_enough(emptied: int) -> None:
     clock = Clock()
-    pace = Pace(clock)
+    limits = RateLimits(clock)
     for _ in range(emptied):
-        while pace.take(POST, "C1"):
+        while limits.take(POST, "C1"):
             pass
-        clock.now += pace.wait(POST, "C1")
-        assert pace.free(POST, "C1") == 1
+        clock.now += limits.wait(POST, "C1")
+        assert limits.free(POST, "C1") == 1
 
 
-def test_channels_have_a_pace_each_for_posting_and_one_for_updating() -> None:
-    pace = Pace(Clock())
+def test_channels_have_a_limit_each_for_posting_and_one_for_updating() -> None:
+    limits = RateLimits(Clock())
     for _ in range(SLACK[POST].burst):
-        assert pace.take(POST, "C1")
-    assert not pace.take(POST, "C1")
-    assert pace.take(POST, "C2")
+        assert limits.take(POST, "C1")
+    assert not limits.take(POST, "C1")
+    assert limits.take(POST, "C2")
     for _ in range(SLACK[UPDATE].burst):
-        assert pace.take(UPDATE, "C1")
-    assert not pace.take(UPDATE, "C2")
+        assert limits.take(UPDATE, "C1")
+    assert not limits.take(UPDATE, "C2")
 
 
 def test_a_pause_holds_for_its_method_and_channel_alone() -> None:
     clock = Clock()
-    pace = Pace(clock)
-    pace.pause(POST, "C1", 30)
-    assert (pace.free(POST, "C1"), pace.wait(POST, "C1")) == (0, 30)
-    assert pace.take(POST, "C2")
-    assert pace.take(UPDATE, "C1")
+    limits = RateLimits(clock)
+    limits.pause(POST, "C1", 30)
+    assert (limits.free(POST, "C1"), limits.wait(POST, "C1")) == (0, 30)
+    assert limits.take(POST, "C2")
+    assert limits.take(UPDATE, "C1")
     clock.now += 30
-    assert pace.free(POST, "C1") == 1  # not the whole burst: Slack has just asked for less
+    assert limits.free(POST, "C1") == 1  # not the whole burst: Slack has just asked for less
     clock.now += 60
-    assert pace.free(POST, "C1") == SLACK[POST].burst
+    assert limits.free(POST, "C1") == SLACK[POST].burst
 
 
 def test_a_method_without_a_tier_keeps_to_pauses_only() -> None:
     clock = Clock()
-    pace = Pace(clock, {})
-    assert all(pace.take("views.open", None) for _ in range(1_000))
-    pace.pause("views.open", None, 5)
-    assert not pace.take("views.open", None)
-    assert math.isclose(pace.wait("views.open", None), 5)
+    limits = RateLimits(clock, {})
+    assert all(limits.take("views.open", None) for _ in range(1_000))
+    limits.pause("views.open", None, 5)
+    assert not limits.take("views.open", None)
+    assert math.isclose(limits.wait("views.open", None), 5)
     clock.now += 5
-    assert pace.take("views.open", None)
+    assert limits.take("views.open", None)

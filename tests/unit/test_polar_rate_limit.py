@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polar.errors import NotSent, RateBudgetExhausted
-from polar.rate import BURST, KEPT_FOR_WRITES, RateBucket
+from polar.rate_limit import BURST, KEPT_FOR_WRITES, RateLimiter
 
 
 class FakeTime:
@@ -34,8 +34,8 @@ def time():
     return FakeTime()
 
 
-def bucket_of(per_minute: int, time: FakeTime) -> RateBucket:
-    return RateBucket(per_minute, monotonic=time.monotonic, sleep=time.sleep)
+def bucket_of(per_minute: int, time: FakeTime) -> RateLimiter:
+    return RateLimiter(per_minute, monotonic=time.monotonic, sleep=time.sleep)
 
 
 async def test_burst_passes_at_once_and_the_next_waits(time):
