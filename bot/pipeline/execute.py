@@ -15,7 +15,7 @@ from bot.proposals.recheck import CALL, NoLonger, gone, look_again, no_longer
 from bot.proposals.rule_versions import rule_as_it_was
 from bot.proposals.undo import as_polar_call, changed_since, read_before
 from bot.rules import EvaluationError
-from bot.services import LEASE, Services, backoff, new_token
+from bot.services import LEASE, Queue, Services, backoff, new_token
 from polar.catalog import Call as PolarCall
 from polar.errors import InvalidCall, NotFound, PolarError
 from polar.events import parse
