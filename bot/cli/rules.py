@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bot.cli.rules_try import Answers, FileAnswers, Given, LiveAnswers, Said, ask
-from bot.cli.rules_try_text import said_in_words
+from bot.cli.rules_try import FileAnswers, Given, Said, ask, said_in_words
 from bot.config.settings import SettingsError, load_settings
+from bot.proposals.reads import Reads
 from bot.rules import Origin, RulesError, RuleSet, load_rules
 from bot.ui.rule_lines import reasons, rule_lines
 from polar.client import PolarClient
@@ -96,9 +96,10 @@ async def _tried(options: argparse.Namespace, rules: RuleSet, given: Given, own:
         settings = load_settings()
         token, url = settings.polar_access_token.get_secret_value(), settings.polar_base_url
         async with PolarClient(token, url, per_minute=settings.polar_per_minute) as client:
-            found = [await ask(rule, given, LiveAnswers(client)) for rule in listening]
+            reads = Reads(client)
+            found = [await ask(rule, given, reads) for rule in listening]
     else:
-        answers: Answers = FileAnswers(_reads(options.reads))
+        answers = FileAnswers(_reads(options.reads))
         found = [await ask(rule, given, answers) for rule in listening]
     _print(given, found)
     for rule in idle:

@@ -1,18 +1,18 @@
-"""One rule tried on one event as if it had just arrived, with the reasons; nothing is sent or kept."""
+"""Try one rule on one event as if it had just arrived, and print why it asks or not; nothing is sent."""
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 from bot.config.policy import Policy
 from bot.proposals.build import new_proposal, scope_of
-from bot.proposals.reads import Reads
-from bot.rules import EvaluationError, Read, Rule, Scope
+from bot.proposals.evaluate import Evaluated, Reader, evaluate
+from bot.rules import EvaluationError, Rule, Scope
+from bot.rules.expression import LATE
 from bot.rules.false_part import false_part
-from polar.catalog import Call
-from polar.client import PolarClient
+from polar.catalog import Call, operations
 from polar.errors import InvalidCall, PolarError
 from polar.events import Event
 from store.models import NewProposal, RuleMatch, RuleMatchState
@@ -33,7 +33,7 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What one rule says: `proposal` if it would ask, otherwise `why` not; `missing` are unanswered reads."""
+    """What one rule says: `proposal` if it would ask, else `why` not; `missing` are reads without an answer."""
 
     rule: Rule
     why: str = ""
@@ -44,72 +44,76 @@ class Said:
     failed: bool = False
 
 
-class Answers(Protocol):
-    """Where the answers to a rule's reads come from."""
-
-    async def answer(self, rule: Rule, read: Read, call: Call) -> Any:
-        """Polar's answer. Raises NotGiven, PolarError."""
-
-
 class NotGiven(Exception):
-    """Nobody has said what Polar answers to this read."""
+    """Nobody has said what Polar answers to some reads."""
+
+    def __init__(self, missing: tuple[str, ...]) -> None:
+        """`missing`: each read with the call that would ask."""
+        super().__init__(", ".join(missing))
+        self.missing = missing
 
 
 @dataclass(frozen=True, slots=True)
 class FileAnswers:
-    """By the name of the read, or as `rule.read` where two rules name different things alike."""
+    """Answers by the name of the read, or as `rule.read` where two rules name different things alike."""
 
     given: Mapping[str, Any]
 
-    async def answer(self, rule: Rule, read: Read, call: Call) -> Any:  # noqa: ARG002 - see Answers
-        for name in (f"{rule.name}.{read.name}", read.name):
-            if name in self.given:
-                return self.given[name]
-        raise NotGiven
+    async def fill(self, rule: Rule, scope: Scope) -> Scope:
+        """The scope with every read in it. Raises NotGiven with all reads that have no answer."""
+        missing: list[str] = []
+        for read in rule.reads:
+            try:
+                call = rule.request(read, scope)
+            except EvaluationError:
+                if not missing:
+                    raise
+                missing.append(f"{read.name}: {read.operation}, with what an earlier read answers")
+                continue
+            name = next((one for one in (f"{rule.name}.{read.name}", read.name) if one in self.given), None)
+            if call is None or name is not None:
+                scope = scope.plus(**{read.name: None if call is None or name is None else self.given[name]})
+            else:
+                missing.append(f"{read.name}: {_asks(call)}")
+        if missing:
+            raise NotGiven(tuple(missing))
+        return scope
 
 
-class LiveAnswers:
-    """Polar itself."""
-
-    def __init__(self, client: PolarClient) -> None:
-        self._reads = Reads(client)
-
-    async def answer(self, rule: Rule, read: Read, call: Call) -> Any:  # noqa: ARG002 - see Answers
-        return await self._reads.answer(call)
-
-
-async def ask(rule: Rule, given: Given, answers: Answers) -> Said:
+async def ask(rule: Rule, given: Given, answers: Reader) -> Said:
     """What a rule says about an event. Raises nothing: what fails is said."""
-    scope = scope_of(given.event, given.now, given.before)
     try:
-        return await _asked(rule, given, scope, answers)
+        return await _asked(rule, given, answers)
     except (EvaluationError, InvalidCall) as error:
         return Said(rule, f"it fails: {error}", failed=True)
     except PolarError as error:
         return Said(rule, f"Polar could not be read: {error.plain}", failed=True)
 
 
-async def _asked(rule: Rule, given: Given, scope: Scope, answers: Answers) -> Said:
+async def _asked(rule: Rule, given: Given, answers: Reader) -> Said:
+    scope = scope_of(given.event, given.now, given.before)
     if rule.when is not None and not rule.matches(scope):
         notes = _notes(rule, given, waited=False)
         return Said(rule, f"in `when`, this is not true: {false_part(rule.when, scope)}", notes=notes)
-    change = rule.change(scope)
+    change, notes = rule.change(scope), _notes(rule, given, waited=True)
     scope = scope_of(given.event, given.now + rule.delay, given.before)
-    filled = await _filled(rule, scope, answers)
-    if filled.missing and (rule.needs_reads() or not rule.skip_precondition_for):
-        why = "it cannot be told what it would do without what Polar answers to its reads"
-        return Said(rule, why, change=change, missing=filled.missing, failed=True)
-    notes = _notes(rule, given, waited=True)
-    if filled.missing:
+    try:
+        found = await evaluate(rule, scope, answers)
+    except NotGiven as error:
+        if rule.needs_reads() or not rule.skip_precondition_for:
+            why = "it cannot be told what it would do without what Polar answers to its reads"
+            return Said(rule, why, change=change, missing=error.missing, failed=True)
         notes += ("`precondition` was not asked: see `skip_precondition_for`. --reads asks it too",)
-        items = None
-    else:
-        items = rule.items(filled.scope)
-        scope = filled.scope if items is None else filled.scope.plus(**{rule.list_name: items})
-        if rule.precondition is not None and not rule.holds(scope):
-            why = f"in `precondition`, this is not true: {false_part(rule.precondition, scope)}"
-            return Said(rule, why, change=change, notes=notes)
-    draft = rule.draft(scope, items)
+        found = await evaluate(rule, scope, answers, skip_precondition=True)
+    return _said(found, given, change, notes)
+
+
+def _said(found: Evaluated, given: Given, change: str | None, notes: tuple[str, ...]) -> Said:
+    rule = found.rule
+    if found.untrue is not None:
+        why = f"in `precondition`, this is not true: {found.untrue}"
+        return Said(rule, why, change=change, notes=notes)
+    draft = found.draft()
     if not draft.calls:
         return Said(rule, "`for_each` is empty: there is nothing to call", change=change, notes=notes)
     rule_match = RuleMatch(change or "", rule.name, rule.version, "", RuleMatchState.PROPOSED)
@@ -126,36 +130,61 @@ def _notes(rule: Rule, given: Given, *, waited: bool) -> tuple[str, ...]:
     return tuple(notes)
 
 
-@dataclass(slots=True)
-class _Filled:
-    scope: Scope
-    missing: tuple[str, ...] = field(default=())
-
-
-async def _filled(rule: Rule, scope: Scope, answers: Answers) -> _Filled:
-    """The scope with every read in it; those nobody answered are named with the call that would ask."""
-    filled = _Filled(scope)
-    for read in rule.reads:
-        try:
-            call = rule.request(read, filled.scope)
-        except EvaluationError:
-            if not filled.missing:
-                raise
-            filled.missing += (f"{read.name}: {read.operation}, with what an earlier read answers",)
-            continue
-        try:
-            found = None if call is None else await answers.answer(rule, read, call)
-        except NotGiven:
-            filled.missing += (f"{read.name}: {_asks(call)}",)
-        else:
-            filled.scope = filled.scope.plus(**{read.name: found})
-    return filled
-
-
-def _asks(call: Call | None) -> str:
-    if call is None:
-        return ""
+def _asks(call: Call) -> str:
     values = {**call.path, **call.query}
     return f"{call.operation} " + ", ".join(
         f"{name} = {value if isinstance(value, str) else json.dumps(value)}" for name, value in values.items()
     )
+
+
+# -- In lines for a terminal. What a customer wrote is made harmless first. ---------------------------------
+
+
+def said_in_words(said: Said) -> str:
+    """Lines for a terminal: whether it would ask, and why not; the question, its reasons, risk and calls."""
+    if said.proposal is None:
+        lines = [f"{said.rule.name}: proposes nothing, because {said.why}"]
+        lines += [f"  needs {one}" for one in said.missing]
+        return _joined(lines + [f"  note: {note}" for note in said.notes])
+    proposal = said.proposal
+    lines = [f"{said.rule.name}: would ask", f"  {proposal.title}"]
+    lines += [f"  - {reason}" for reason in proposal.reasons]
+    asks = f"; always asks a person: {proposal.always_asks}" if proposal.always_asks else ""
+    lines.append(f"  risk {proposal.risk}{asks}")
+    for call in proposal.calls:
+        lines += _call(
+            Call.from_json(
+                {"operation": call.operation, "path": call.path, "query": call.query, "body": call.body}
+            )
+        )
+    if said.rule.private_message is not None:
+        lines.append(f"  private message to whoever approves: {said.rule.private_message.source}")
+    if said.change is not None:
+        lines.append(f"  dedupe key: {said.change}")
+    return _joined(lines + [f"  note: {note}" for note in said.notes])
+
+
+def _call(call: Call) -> list[str]:
+    operation = operations()[call.operation].describe(call)
+    path = operation.path
+    for name, value in call.path.items():
+        path = path.replace(f"{{{name}}}", str(_shown(value)))
+    lines = [f"  call {operation.method} {path}  ({operation.title})"]
+    for name, part in (("query", call.query), ("body", call.body)):
+        lines += [f"       {name} {_json(part)}"] if part else []
+    return lines
+
+
+def _json(value: Any) -> str:
+    return json.dumps(_shown(value), ensure_ascii=False)
+
+
+def _shown(value: Any) -> Any:
+    """A value that only the answer to an earlier call will give is shown as the rule has it."""
+    if isinstance(value, dict):
+        return value[LATE] if value.keys() == {LATE} else {name: _shown(one) for name, one in value.items()}
+    return [_shown(one) for one in value] if isinstance(value, list) else value
+
+
+def _joined(lines: list[str]) -> str:
+    return "\n".join("".join(char if char.isprintable() else " " for char in line) for line in lines)

@@ -5,15 +5,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from bot.pipeline.learn import gate
-from bot.proposals.build import GIVE_UP_AFTER, before, new_proposal, pause_after, question, scope_of
+from bot.proposals.build import GIVE_UP_AFTER, new_proposal, pause_after, question
 from bot.proposals.call_results import Drawn, drawn
 from bot.proposals.reads import Reads
-from bot.proposals.rule_versions import rule_as_it_was
+from bot.proposals.rule_versions import recall
 from bot.rules import EvaluationError
 from bot.services import LEASE, Queue, Services, new_token
 from polar.errors import InvalidCall, NotFound, PolarError
-from polar.events import Event, parse
-from store.events.events import get_event
+from polar.events import Event
 from store.events.rule_matches import claim_rule_matches, conclude_rule_match
 from store.models import NewProposal, RuleMatch, RuleMatchState
 
@@ -22,7 +21,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ClaimedRuleMatch:
-    """A rule_match whose wait is over, under our claim."""
+    """A rule match whose delay is over, under our claim."""
 
     rule_match: RuleMatch
     token: str
@@ -30,7 +29,7 @@ class ClaimedRuleMatch:
 
 @dataclass(frozen=True, slots=True)
 class _Came:
-    """What came of the wait."""
+    """What the rule says after its delay."""
 
     state: RuleMatchState
     note: str | None = None
@@ -40,7 +39,7 @@ class _Came:
 
 
 async def claim(services: Services, limit: int) -> list[ClaimedRuleMatch]:
-    """Take rule_matches whose wait is over."""
+    """Take rule matches whose delay is over."""
     token, now = new_token(), services.clock()
     found = await services.store.do(claim_rule_matches, token=token, now=now, until=now + LEASE, limit=limit)
     return [ClaimedRuleMatch(rule_match, token) for rule_match in found]
@@ -65,27 +64,25 @@ async def ask_again(services: Services, claimed: ClaimedRuleMatch) -> None:
 
 
 async def _outcome(services: Services, rule_match: RuleMatch) -> _Came:
-    stored = await services.store.do(get_event, rule_match.event_id)
-    rule = await rule_as_it_was(services, rule_match.rule, rule_match.rule_version)
-    if stored is None or rule is None:
+    recalled = await recall(services, rule_match.event_id, rule_match.rule, rule_match.rule_version)
+    if recalled is None:
         return _Came(RuleMatchState.SILENT, "its event or its rule is no longer here")
-    event = parse(stored.body)
+    rule, stored, event = recalled.rule, recalled.stored, recalled.event
     try:
-        scope = scope_of(event, services.clock(), await before(services, event) if rule.compares() else None)
-        draft = await question(rule, scope, Reads(services.polar), fresh=False)
+        draft = await question(rule, recalled.names, Reads(services.polar), fresh=False)
     except NotFound:
         return _Came(RuleMatchState.SILENT, "Polar no longer has what it reads")
     except (EvaluationError, InvalidCall) as error:
-        log.error("rule %s failed after its wait on event %s: %s", rule.name, stored.id, error)
+        log.error("rule %s failed after its delay on event %s: %s", rule.name, stored.id, error)
         return _Came(RuleMatchState.SILENT, str(error)[:1_000])
     except PolarError as error:
         over = (event.timestamp or stored.received_at) + rule.delay
         if drawn(error) is Drawn.REFUSED or services.clock() - over > GIVE_UP_AFTER:
-            log.error("rule %s is given up after its wait on event %s: %s", rule.name, stored.id, error)
+            log.error("rule %s is given up after its delay on event %s: %s", rule.name, stored.id, error)
             return _Came(RuleMatchState.SILENT, f"given up: {error.plain}")
         return _Came(RuleMatchState.WAITING, error.plain, services.clock() + pause_after(error, 8))
     if draft is None:
-        return _Came(RuleMatchState.SILENT, "nothing left to do after the wait")
+        return _Came(RuleMatchState.SILENT, "nothing left to do after the delay")
     proposed = replace(rule_match, state=RuleMatchState.PROPOSED)
     proposal = new_proposal(rule, services.rules.policy, proposed, draft, event=event, now=services.clock())
     return _Came(RuleMatchState.PROPOSED, proposal=proposal, event=event)

@@ -7,19 +7,17 @@ from datetime import timedelta
 from typing import Any
 
 from bot.graduation.gate import still_of
-from bot.proposals.build import before, scope_of
 from bot.proposals.call_results import Drawn, concluded, drawn, look, reason_of, was_so
 from bot.proposals.chain import Plan, bound, hand_over
+from bot.proposals.evaluate import evaluate
 from bot.proposals.reads import Reads, excerpt
 from bot.proposals.recheck import CALL, NoLonger, gone, look_again, no_longer
-from bot.proposals.rule_versions import rule_as_it_was
+from bot.proposals.rule_versions import recall
 from bot.proposals.undo import as_polar_call, changed_since, read_before
 from bot.rules import EvaluationError
 from bot.services import LEASE, Queue, Services, backoff, new_token
 from polar.catalog import Call as PolarCall
 from polar.errors import InvalidCall, NotFound, PolarError
-from polar.events import parse
-from store.events.events import get_event
 from store.models import Call, CallState, Proposal, ProposalState
 from store.models.reasons import Reason, ReasonCode
 from store.proposals.execution import begin_call, claim_approved, end_call, finish_execution
@@ -129,11 +127,8 @@ async def _remembered(services: Services, proposal: Proposal) -> Plan:
     approved = [as_polar_call(call) for call in proposal.calls]
     if proposal.rule is None or proposal.event_id is None:
         return Plan(approved)
-    stored = await services.store.do(get_event, proposal.event_id)
-    rule = await rule_as_it_was(services, proposal.rule, proposal.rule_version or "")
-    if stored is None or rule is None:
-        return Plan(approved)
-    return Plan(approved, rule, scope_of(parse(stored.body), services.clock()))
+    recalled = await recall(services, proposal.event_id, proposal.rule, proposal.rule_version or "")
+    return Plan(approved) if recalled is None else Plan(approved, recalled.rule, recalled.names)
 
 
 async def _plan(services: Services, proposal: Proposal) -> Plan | NoLonger:
@@ -144,21 +139,17 @@ async def _plan(services: Services, proposal: Proposal) -> Plan | NoLonger:
         await look_again(services, [as_polar_call(c) for c in proposal.calls if c.state == CallState.PLANNED])
         changed = NoLonger(Reason(ReasonCode.CHANGED_AT_POLAR))
         return changed if await _overwrites(services, proposal) else Plan(approved)
-    stored = await services.store.do(get_event, proposal.event_id)
-    rule = await rule_as_it_was(services, proposal.rule, proposal.rule_version or "")
-    if stored is None or rule is None:
+    recalled = await recall(services, proposal.event_id, proposal.rule, proposal.rule_version or "")
+    if recalled is None:
         return NoLonger(Reason(ReasonCode.RULE_GONE))
-    event = parse(stored.body)
-    names = scope_of(event, services.clock(), await before(services, event) if rule.compares() else None)
+    rule, names = recalled.rule, recalled.names
     if rule.then and any(call.state != CallState.PLANNED for call in proposal.calls):
         return Plan(approved, rule, names)  # its first call changed what its precondition asks about
-    scope = await Reads(services.polar, within=_CHECK_WITHIN).fill(rule, names)
-    items = rule.items(scope)
-    scope = scope if items is None else scope.plus(**{rule.list_name: items})
-    if not rule.holds(scope):
-        return no_longer(rule, scope, CALL)
+    found = await evaluate(rule, names, Reads(services.polar, within=_CHECK_WITHIN))
+    if found.untrue is not None:
+        return no_longer(found, CALL)
     # What somebody edited is what was approved: the rule has a say in whether, not in what.
-    calls = list(rule.calls(scope, items)) if proposal.edited_by is None else approved
+    calls = list(found.calls()) if proposal.edited_by is None else approved
     return Plan(calls, rule, names)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from bot.config.policy import Policy, ends
 from bot.proposals.call_results import Drawn, drawn
+from bot.proposals.evaluate import evaluate
 from bot.proposals.fingerprint import customer_of, digest_of_proposal, money_of
 from bot.proposals.money import money_facts, of_order, with_money
 from bot.proposals.reads import Reads
@@ -91,18 +92,13 @@ async def question(rule: Rule, scope: Scope, reads: Reads, *, fresh: bool) -> Dr
     `fresh`: nothing is read for the `precondition` alone. The money is always read.
     Raises EvaluationError and PolarError.
     """
-    if not fresh or rule.needs_reads():
-        scope = await reads.fill(rule, scope)
-        items = rule.items(scope)
-        scope = scope if items is None else scope.plus(**{rule.list_name: items})
-        if not rule.holds(scope):
-            return None
-        kept = reads.told(rule, scope)
-    else:
-        items = kept = None
-    draft = rule.draft(scope, items)
+    found = await evaluate(rule, scope, reads, skip_precondition=fresh)
+    if found.untrue is not None:
+        return None
+    draft = found.draft()
     if not draft.calls:
         return None
+    kept = reads.kept(rule, found.scope) if found.was_read else None
     return replace(draft, money=await money_facts(reads, draft.calls), reads=kept)
 
 

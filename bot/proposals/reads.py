@@ -1,4 +1,4 @@
-"""The reads a rule asks for, each made once for one event."""
+"""The reads of Polar that rules ask for, each made once for one event."""
 
 import json
 from collections.abc import Mapping
@@ -46,8 +46,8 @@ class Reads:
                 raise
         return self._kept[key]
 
-    def told(self, rule: Rule, scope: Scope) -> dict[str, Any] | None:
-        """What is kept beside a proposal of the reads that `fill` made; None when there are none."""
+    def kept(self, rule: Rule, scope: Scope) -> dict[str, Any] | None:
+        """What is stored beside a proposal of the reads that `fill` made; None when there are none."""
         calls = {read.name: rule.request(read, scope) for read in rule.reads}
         found = {name: self._kept.get(_key(call)) for name, call in calls.items() if call is not None}
         return {name: _cut(answer) for name, answer in found.items()} or None

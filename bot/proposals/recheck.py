@@ -4,21 +4,19 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from bot.proposals.build import before, new_proposal, scope_of
+from bot.proposals.build import new_proposal
 from bot.proposals.call_results import reason_of
+from bot.proposals.evaluate import Evaluated, evaluate
 from bot.proposals.fingerprint import digest_of, digest_of_proposal
 from bot.proposals.money import Fact, money_facts, with_money
 from bot.proposals.reads import Reads
-from bot.proposals.rule_versions import rule_as_it_was
+from bot.proposals.rule_versions import Recalled, recall
 from bot.proposals.undo import as_polar_call
-from bot.rules import EvaluationError, Rule, Scope
-from bot.rules.false_part import false_part
+from bot.rules import EvaluationError
 from bot.services import Services
 from polar.catalog import Call, operations
 from polar.catalog import Call as PolarCall
 from polar.errors import InvalidCall, MissingScope, NotFound, PolarError
-from polar.events import Event, parse
-from store.events.events import get_event
 from store.models import NewProposal, PlannedCall, Proposal, ProposalKind, RuleMatch, RuleMatchState
 from store.models.reasons import Reason, ReasonCode
 
@@ -58,41 +56,37 @@ async def _calls(services: Services, proposal: Proposal) -> Found:
     if proposal.rule is None or proposal.event_id is None:
         await look_again(services, [as_polar_call(call) for call in proposal.calls])
         return await _with_facts(services, proposal)
-    stored = await services.store.do(get_event, proposal.event_id)
-    rule = await rule_as_it_was(services, proposal.rule, proposal.rule_version or "")
-    if stored is None or rule is None:
+    recalled = await recall(services, proposal.event_id, proposal.rule, proposal.rule_version or "")
+    if recalled is None:
         return NoLonger(Reason(ReasonCode.RULE_GONE))
-    if not rule.reads:
+    if not recalled.rule.reads:
         return await _with_facts(services, proposal)
-    return await _asked_again(services, proposal, rule, parse(stored.body))
+    return await _asked_again(services, proposal, recalled)
 
 
-async def _asked_again(services: Services, proposal: Proposal, rule: Rule, event: Event) -> Found:
+async def _asked_again(services: Services, proposal: Proposal, recalled: Recalled) -> Found:
     """The rule's question, with everything read anew. Raises PolarError, EvaluationError."""
-    names = scope_of(event, services.clock(), await before(services, event) if rule.compares() else None)
-    scope = await Reads(services.polar, within=_WITHIN).fill(rule, names)
-    items = rule.items(scope)
-    scope = scope if items is None else scope.plus(**{rule.list_name: items})
-    if not rule.holds(scope):
-        return no_longer(rule, scope, TAP)
+    rule = recalled.rule
+    found = await evaluate(rule, recalled.names, Reads(services.polar, within=_WITHIN))
+    if found.untrue is not None:
+        return no_longer(found, TAP)
     if proposal.edited_by is not None:
         return await _with_facts(services, proposal)  # the rule has a say in whether, not in what
     # As of when it was made: that time has passed is no change.
-    draft = rule.draft(scope.plus(now=proposal.created_at), items)
+    draft = found.draft(now=proposal.created_at)
     if not draft.calls:
         return NoLonger(Reason.of(ReasonCode.NOTHING_LEFT, checked=TAP))
     rule_match = RuleMatch(
         proposal.fact_key, rule.name, rule.version, proposal.event_id or "", RuleMatchState.PROPOSED
     )
     policy, at = services.rules.policy, proposal.created_at
-    new = new_proposal(rule, policy, rule_match, draft, event=event, now=at)
+    new = new_proposal(rule, policy, rule_match, draft, event=recalled.event, now=at)
     return await _compared(services, proposal, replace(new, calls=_in_order(proposal.calls, new.calls)))
 
 
-def no_longer(rule: Rule, scope: Scope, checked: str) -> NoLonger:
-    """The rule's own condition is not true any more."""
-    false = None if rule.precondition is None else false_part(rule.precondition, scope)
-    return NoLonger(Reason.of(ReasonCode.NO_LONGER_APPLIES, checked=checked, condition=false))
+def no_longer(found: Evaluated, checked: str) -> NoLonger:
+    """The rule's precondition is not true any more."""
+    return NoLonger(Reason.of(ReasonCode.NO_LONGER_APPLIES, checked=checked, condition=found.untrue))
 
 
 def gone(error: NotFound, checked: str) -> NoLonger:

@@ -1,12 +1,39 @@
-"""The rule that made a proposal, as it was then: a proposal is judged by its own rule."""
+"""Recall the rule that made a proposal, as it was then, and its event: each is judged by its own rule."""
 
-from bot.rules import Rule, RulesError, compile_stored
+from dataclasses import dataclass
+
+from bot.proposals.build import before, scope_of
+from bot.rules import Rule, RulesError, Scope, compile_stored
 from bot.services import Services
+from polar.events import Event, parse
+from store.events.events import get_event
 from store.events.rule_matches import rule_source
+from store.models import StoredEvent
 
 
-async def rule_as_it_was(services: Services, name: str, version: str) -> Rule | None:
-    """The rule in force if it is that version, else the one kept with it; None when it cannot be read."""
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """A rule, the event it was asked about, and the names that the event gives to its expressions."""
+
+    rule: Rule
+    stored: StoredEvent
+    event: Event
+    names: Scope
+
+
+async def recall(services: Services, event_id: str, name: str, version: str) -> Recalled | None:
+    """The rule of that version and its event; None when one of them is no longer here. Raises StoreError."""
+    stored = await services.store.do(get_event, event_id)
+    rule = await _rule(services, name, version)
+    if stored is None or rule is None:
+        return None
+    event = parse(stored.body)
+    earlier = await before(services, event) if rule.compares() else None
+    return Recalled(rule, stored, event, scope_of(event, services.clock(), earlier))
+
+
+async def _rule(services: Services, name: str, version: str) -> Rule | None:
+    """The rule in force if it is that version, else the stored one; None when it cannot be read."""
     for rule in services.rules.rules:
         if rule.name == name and rule.version == version:
             return rule

@@ -42,7 +42,7 @@ def _third(connection: Connection) -> None:
     for name, (state, steps, error) in PAST.items():
         last = next((said for _, _, said in reversed(steps)), None)
         _insert(
-            connection, "proposals", id=name, fact_key=name, title="Do it?", reasons="[]", facts="[]", risk="R2", created_at=1,
+            connection, "proposals", id=name, fact_key=name, title="Do it?", because="[]", facts="[]", risk="R2", created_at=1,
             state=state, version=1 + len(steps), attempts=1, looks=0, due_at=0, drawn=0, card_due_at=0, note=last,
         )  # fmt: skip
         _insert(

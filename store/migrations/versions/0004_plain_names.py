@@ -46,7 +46,7 @@ COLUMNS = {
         "undone_by": "undo_id",
         "card_at": "first_shown_at",
         "shape": "case_kind",
-        "reasons": "reasons",
+        "because": "reasons",
     },
     "decisions": {
         "edition": "revision",
@@ -65,7 +65,7 @@ COLUMNS = {
         "edition": "revision",
         "ended_by": "superseded_by",
         "ended_at": "superseded_at",
-        "reasons": "reasons",
+        "because": "reasons",
     },
     "bundles": {
         "version": "row_version",
