@@ -33,7 +33,7 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What one rule says: `proposal` if it would ask, else `why` not; `missing` are reads without an answer."""
+    """What one rule says: `proposal` if it would ask, else `why` not; `missing`: unanswered reads."""
 
     rule: Rule
     why: str = ""
