@@ -12,13 +12,12 @@ from bot.config.policy import Policy
 from bot.permissions import Untold
 from bot.proposals.diff import changes
 from bot.proposals.recheck import Found, NoLonger, as_shown
-from bot.proposals.undo import as_polar_call
 from bot.services import LEASE, Queue, Services, new_token
 from bot.slack.client import SlackError
 from bot.ui import ephemeral
-from polar.catalog import Operation, Risk, operations
+from polar.catalog import Call, Operation, Risk, operations
 from store.engine.errors import StoreError
-from store.models import Call, Decision, NewProposal, Proposal, Verdict
+from store.models import Decision, NewProposal, Proposal, ProposalCall, Verdict
 from store.proposals.decisions import Bar, Terms, approvals, barred, decide
 from store.proposals.pending_approvals import (
     PendingApproval,
@@ -280,6 +279,6 @@ def terms(policy: Policy, proposal: Proposal) -> Terms:
     return Terms(2 if two else 1, hold)
 
 
-def _effect(call: Call) -> Operation | None:
+def _effect(call: ProposalCall) -> Operation | None:
     known = operations().get(call.operation)
-    return None if known is None else known.describe(as_polar_call(call))
+    return None if known is None else known.describe(Call.of(call))

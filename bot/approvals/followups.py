@@ -9,13 +9,13 @@ from bot.approvals.approve import terms
 from bot.config.policy import ends
 from bot.proposals.fingerprint import digest_of_proposal
 from bot.proposals.reads import Reads
-from bot.proposals.undo import as_polar_call, changed_since, inverses
+from bot.proposals.undo import changed_since, inverses
 from bot.proposals.verify_call import ClaimedDoubt, Seen, examine
 from bot.services import LEASE, Queue, Services, new_token
 from bot.slack.user import Person
 from bot.ui import ephemeral
 from bot.ui.effects import does
-from polar.catalog import operations
+from polar.catalog import Call, operations
 from polar.errors import PolarError
 from store.models import NewProposal, PlannedCall, Proposal, ProposalKind, ProposalState
 from store.proposals import followups
@@ -164,7 +164,7 @@ class Aftermath:
 
 def _proposal(original: Proposal, act: Act, back: tuple[PlannedCall, ...]) -> NewProposal:
     """What takes a proposal back, as a proposal of its own: made, decided and kept like any other."""
-    risks = [operations()[call.operation].describe(as_polar_call(call)).risk.value for call in back]
+    risks = [operations()[call.operation].describe(Call.of(call)).risk.value for call in back]
     made = NewProposal(
         id="",  # given when it is stored, with its number among the undoings
         fact_key="",

@@ -152,11 +152,7 @@ def said_in_words(said: Said) -> str:
     asks = f"; always asks a person: {proposal.always_asks}" if proposal.always_asks else ""
     lines.append(f"  risk {proposal.risk}{asks}")
     for call in proposal.calls:
-        lines += _call(
-            Call.from_json(
-                {"operation": call.operation, "path": call.path, "query": call.query, "body": call.body}
-            )
-        )
+        lines += _call(Call.of(call))
     if said.rule.private_message is not None:
         lines.append(f"  private message to whoever approves: {said.rule.private_message.source}")
     if said.change is not None:

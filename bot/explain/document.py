@@ -11,7 +11,7 @@ from bot.graduation.blinding import BLIND, WITHHELD
 from polar.catalog import operations
 from polar.redaction import redacted
 from store.audit_log.explain import Explained, LogRow
-from store.models import Call, Mode, Proposal, StoredEvent, Transition
+from store.models import Mode, Proposal, ProposalCall, StoredEvent, Transition
 from store.models.graduation import CaseKind
 from store.models.reasons import Reason, columns_of
 
@@ -110,7 +110,7 @@ def _revision(revision: dict[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def _request(call: Call) -> dict[str, Any]:
+def _request(call: ProposalCall) -> dict[str, Any]:
     """The call as it is or was sent; `whole`: nothing had to be kept out of it."""
     operation = operations().get(call.operation)
     shown = {name: redacted(_plain(getattr(call, name)), name) for name in ("path", "query", "body")}
@@ -126,7 +126,7 @@ def _request(call: Call) -> dict[str, Any]:
     }
 
 
-def _answer(call: Call) -> dict[str, Any]:
+def _answer(call: ProposalCall) -> dict[str, Any]:
     names = ("number", "state", "status", "answer", "finished_at")
     return {name: _plain(getattr(call, name)) for name in names} | _reason(call.reason)
 

@@ -18,7 +18,6 @@ from bot.forms.prefill import Filled, ids_in, prefill, same_call
 from bot.forms.values import currencies
 from bot.proposals.fingerprint import digest_of, money_of
 from bot.proposals.money import Fact, with_money
-from bot.proposals.undo import as_polar_call
 from bot.services import Services
 from bot.slack.user import Person
 from polar.catalog import Call, operations
@@ -105,7 +104,7 @@ class Editing:
         if seen is None:
             return refused
         call = _marked(call, seen)
-        if same_call(as_polar_call(seen.calls[0]), call):
+        if same_call(Call.of(seen.calls[0]), call):
             return _SAME
         new = _revision(draft, _with_facts(seen, money), form, call)
         acted = await self._acting.edit(person, seen, new)
@@ -138,7 +137,7 @@ class Editing:
 
 
 def _draft(person: Person, proposal: Proposal, filled: Filled, currency: str | None, now: datetime) -> Draft:
-    call = as_polar_call(proposal.calls[0])
+    call = Call.of(proposal.calls[0])
     # Two people may edit one proposal at once: the id is the proposal's and the revision's, the draft theirs.
     draft = Draft(f"{proposal.id}:{proposal.revision}", person.user_id, now)
     draft.start(operations()[call.operation])
@@ -158,7 +157,7 @@ def _draft(person: Person, proposal: Proposal, filled: Filled, currency: str | N
 
 def _asked(proposal: Proposal) -> Call:
     """The call without our own mark, which nobody edits."""
-    call = as_polar_call(proposal.calls[0])
+    call = Call.of(proposal.calls[0])
     body = dict(call.body or {})
     if not _mark(body):
         return call
@@ -205,7 +204,7 @@ def _revision(draft: Draft, seen: Proposal, form: Form, call: Call) -> NewRevisi
         revision=seen.revision,
         title=title,
         facts=seen.facts,
-        calls=(PlannedCall(call.operation, call.path, call.query, call.body),),
+        calls=(PlannedCall.of(call),),
         changes=_changes(draft, seen, form, currency),
         content_hash=digest_of(title, seen.reasons, seen.facts, [call]),
         risk=effect.risk.value,

@@ -323,7 +323,7 @@ class Proposing:
             facts=with_money(facts, await self._money(call)),
             risk=risk,
             always_asks="irreversible" if risk == "R4" else "a person proposed it",
-            calls=(PlannedCall(call.operation, call.path, call.query, call.body),),
+            calls=(PlannedCall.of(call),),
             created_at=now,
             expires_at=ends(now, self._services.rules.policy.schedule.expires_after, None),
             proposer=person.user_id,

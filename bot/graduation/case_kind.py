@@ -122,7 +122,7 @@ def _customer(past: Past) -> dict[str, Any]:
 
 def _in_words(fields: Mapping[str, Any], proposal: NewProposal, data: Mapping[str, Any]) -> list[str]:
     titles = dict.fromkeys(
-        operations()[call.operation].describe(call_of(call)).title for call in proposal.calls
+        operations()[call.operation].describe(Call.of(call)).title for call in proposal.calls
     )
     kind, *why = fields["trigger"]
     said = [kind.replace(".", " ").replace("_", " "), *(one.replace("_", " ") for one in why)]
@@ -153,13 +153,6 @@ def _range(band: Sequence[Any] | None) -> str:
     if exponent < 0:
         return format_money(0, currency)
     return f"{format_money(2**exponent, currency)} to {format_money(2 ** (exponent + 1) - 1, currency)}"
-
-
-def call_of(call: PlannedCall) -> Call:
-    """The call as the catalog takes it."""
-    return Call(
-        call.operation, dict(call.path), dict(call.query), None if call.body is None else dict(call.body)
-    )
 
 
 def _part(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -8,12 +8,12 @@ from typing import Any
 
 from bot.config.policy import Caps, Policy
 from bot.graduation import score, spot_checks
-from bot.graduation.case_kind import call_of, case_kind_of, parameters
+from bot.graduation.case_kind import case_kind_of, parameters
 from bot.graduation.eligibility import always_human, opted_in, standard_of
 from bot.graduation.novelty import Seen, novelty
 from bot.graduation.thresholds import Standard
 from bot.rules.always_ask import always_asks
-from polar.catalog import Risk, operations
+from polar.catalog import Call, Risk, operations
 from polar.events import Event
 from polar.text.money import format_money
 from store.models import CaseKindState, Mode, NewProposal, Proposal, ProposalKind
@@ -54,7 +54,7 @@ def never(proposal: NewProposal, event_type: str) -> str | None:
         return "it is about trust itself"
     if proposal.rule is None or proposal.event_id is None or proposal.proposer is not None:
         return "proposed by hand"
-    risks = [operations()[call.operation].describe(call_of(call)).risk.value for call in proposal.calls]
+    risks = [operations()[call.operation].describe(Call.of(call)).risk.value for call in proposal.calls]
     return proposal.always_asks or always_asks(event_type, [*risks, proposal.risk])
 
 
@@ -196,7 +196,7 @@ def _moved(proposal: NewProposal) -> tuple[int, str] | None:
     bodies = [
         call.body or {}
         for call in proposal.calls
-        if operations()[call.operation].describe(call_of(call)).money
+        if operations()[call.operation].describe(Call.of(call)).money
     ]
     if not bodies:
         return 0, ""

@@ -13,12 +13,12 @@ from bot.proposals.evaluate import evaluate
 from bot.proposals.reads import Reads, excerpt
 from bot.proposals.recheck import CALL, NoLonger, gone, look_again, no_longer
 from bot.proposals.rule_versions import recall
-from bot.proposals.undo import as_polar_call, changed_since, read_before
+from bot.proposals.undo import changed_since, read_before
 from bot.rules import EvaluationError
 from bot.services import LEASE, Queue, Services, backoff, new_token
-from polar.catalog import Call as PolarCall
+from polar.catalog import Call
 from polar.errors import InvalidCall, NotFound, PolarError
-from store.models import Call, CallState, Proposal, ProposalState
+from store.models import CallState, Proposal, ProposalCall, ProposalState
 from store.models.reasons import Reason, ReasonCode
 from store.proposals.execution import begin_call, claim_approved, end_call, finish_execution
 from store.proposals.proposals import get_proposal
@@ -124,7 +124,7 @@ async def _checked(services: Services, claimed: ClaimedExecution) -> Outcome:
 
 async def _remembered(services: Services, proposal: Proposal) -> Plan:
     """The plan as it was approved, with nothing read: for a proposal that has no call left to make."""
-    approved = [as_polar_call(call) for call in proposal.calls]
+    approved = [Call.of(call) for call in proposal.calls]
     if proposal.rule is None or proposal.event_id is None:
         return Plan(approved)
     recalled = await recall(services, proposal.event_id, proposal.rule, proposal.rule_version or "")
@@ -133,10 +133,10 @@ async def _remembered(services: Services, proposal: Proposal) -> Plan:
 
 async def _plan(services: Services, proposal: Proposal) -> Plan | NoLonger:
     """The calls to make now, or why it no longer applies. Raises PolarError, EvaluationError."""
-    approved = [as_polar_call(call) for call in proposal.calls]
+    approved = [Call.of(call) for call in proposal.calls]
     if proposal.rule is None or proposal.event_id is None:
         # a person proposed it: there is no rule to ask
-        await look_again(services, [as_polar_call(c) for c in proposal.calls if c.state == CallState.PLANNED])
+        await look_again(services, [Call.of(c) for c in proposal.calls if c.state == CallState.PLANNED])
         changed = NoLonger(Reason(ReasonCode.CHANGED_AT_POLAR))
         return changed if await _overwrites(services, proposal) else Plan(approved)
     recalled = await recall(services, proposal.event_id, proposal.rule, proposal.rule_version or "")
@@ -198,7 +198,7 @@ async def _call_all(services: Services, claimed: ClaimedExecution, plan: Plan) -
     return Outcome(ProposalState.SUCCEEDED, _together([one for one in (so, told, unread) if one is not None]))
 
 
-def _refusal(call: Call) -> Reason:
+def _refusal(call: ProposalCall) -> Reason:
     """Why Polar refused a call in an earlier try."""
     return call.reason or Reason(ReasonCode.POLAR_REFUSED)
 
@@ -208,14 +208,14 @@ def _together(reasons: Sequence[Reason]) -> Reason | None:
     return reasons[0] if len(reasons) == 1 else Reason.of(ReasonCode.SEVERAL, *reasons) if reasons else None
 
 
-async def _wanted(services: Services, claimed: ClaimedExecution, plan: Plan) -> list[Call]:
+async def _wanted(services: Services, claimed: ClaimedExecution, plan: Plan) -> list[ProposalCall]:
     """The planned calls that are still wanted; the others are skipped, and so is what would follow them."""
-    wanted: list[Call] = []
+    wanted: list[ProposalCall] = []
     dropped = False
     for call in claimed.proposal.calls:
         if call.state != CallState.PLANNED:
             continue
-        dropped = as_polar_call(call) not in plan.calls or (plan.chained and dropped)
+        dropped = Call.of(call) not in plan.calls or (plan.chained and dropped)
         if dropped:
             await _end(services, claimed, call, CallState.SKIPPED)
         else:
@@ -235,7 +235,7 @@ def _stops(services: Services, proposal: Proposal, error: PolarError, why: Reaso
     return None
 
 
-async def _call(services: Services, claimed: ClaimedExecution, call: Call) -> _Made | None:
+async def _call(services: Services, claimed: ClaimedExecution, call: ProposalCall) -> _Made | None:
     """Make one call: DONE, or ALREADY_DONE; None when it must not be sent.
 
     Raises what Polar's client raises, after noting it.
@@ -253,9 +253,9 @@ async def _call(services: Services, claimed: ClaimedExecution, call: Call) -> _M
     if not begun:
         return None
     try:
-        answer = await services.polar.send(as_polar_call(call))
+        answer = await services.polar.send(Call.of(call))
     except PolarError as error:
-        result = await _looked_up(services, as_polar_call(call), error)
+        result = await _looked_up(services, Call.of(call), error)
         await _end(services, claimed, call, _AFTER[result], error=error)
         if result is Drawn.ALREADY_DONE:
             return _Made(result)
@@ -264,14 +264,14 @@ async def _call(services: Services, claimed: ClaimedExecution, call: Call) -> _M
     return _Made(Drawn.DONE, answer.body, kept=before is not None)
 
 
-async def _before(services: Services, proposal: Proposal, call: Call) -> dict[str, Any] | None:
+async def _before(services: Services, proposal: Proposal, call: ProposalCall) -> dict[str, Any] | None:
     """What undoing the call will need; None when it cannot be read. An undo is not itself undone."""
     if proposal.undo_of_id is not None:
         return {}
-    return await read_before(Reads(services.polar, within=_CHECK_WITHIN), as_polar_call(call))
+    return await read_before(Reads(services.polar, within=_CHECK_WITHIN), Call.of(call))
 
 
-async def _looked_up(services: Services, call: PolarCall, error: PolarError) -> Drawn:
+async def _looked_up(services: Services, call: Call, error: PolarError) -> Drawn:
     """What a failed call came to; a refusal that may mean "already done" is believed only after a read."""
     read = look(call, error)
     if read is None:
@@ -290,7 +290,7 @@ async def _looked_up(services: Services, call: PolarCall, error: PolarError) -> 
 async def _end(
     services: Services,
     claimed: ClaimedExecution,
-    call: Call,
+    call: ProposalCall,
     state: CallState,
     *,
     error: PolarError | None = None,

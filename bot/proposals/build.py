@@ -146,7 +146,7 @@ def new_proposal(
         facts=with_money(of_order(told, event.type, draft.money), draft.money),
         risk=max(risks),
         always_asks=always_asks(event.type, risks, private=draft.private),
-        calls=tuple(PlannedCall(call.operation, call.path, call.query, call.body) for call in draft.calls),
+        calls=tuple(PlannedCall.of(call) for call in draft.calls),
         created_at=now,
         deadline=draft.deadline,
         expires_at=expires_at,

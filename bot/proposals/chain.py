@@ -9,8 +9,8 @@ from bot.rules import EvaluationError, Rule, Scope, resolve
 from bot.services import Services
 from bot.slack.client import SlackError
 from bot.ui.ephemeral import handed
-from polar.catalog import Call as PolarCall
-from store.models import Call, PlannedCall, Proposal
+from polar.catalog import Call
+from store.models import PlannedCall, Proposal, ProposalCall
 from store.models.reasons import Reason, ReasonCode
 from store.proposals.execution import bind_call
 
@@ -29,7 +29,7 @@ _LINKS = {
 class Plan:
     """The calls to make now, the rule that asks for them, and the names of its event."""
 
-    calls: list[PolarCall]
+    calls: list[Call]
     rule: Rule | None = None
     names: Scope | None = None
 
@@ -40,8 +40,14 @@ class Plan:
 
 
 async def bound(
-    services: Services, plan: Plan, call: Call, answers: Sequence[Any], *, proposal_id: str, token: str
-) -> Call:
+    services: Services,
+    plan: Plan,
+    call: ProposalCall,
+    answers: Sequence[Any],
+    *,
+    proposal_id: str,
+    token: str,
+) -> ProposalCall:
     """A call with what the answers before it give, stored as it will be sent. Raises EvaluationError."""
     if plan.rule is None or not plan.chained:
         return call

@@ -4,8 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
-from bot.proposals.undo import as_polar_call
-from polar.catalog import operations
+from polar.catalog import Call, operations
 from polar.text.money import format_money
 from store.models import NewProposal, PlannedCall, Proposal
 
@@ -72,7 +71,7 @@ def _shown(name: str, value: Any, currency: str | None) -> str:
 
 def _does(calls: Sequence[PlannedCall]) -> str:
     """What the calls do: "Disable a license key × 2"."""
-    titles = [operations()[call.operation].describe(as_polar_call(call)).title for call in calls]
+    titles = [operations()[call.operation].describe(Call.of(call)).title for call in calls]
     return "; ".join(
         title if (many := titles.count(title)) == 1 else f"{title} × {many}"
         for title in dict.fromkeys(titles)

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from polar.catalog import Call as PolarCall
-from polar.catalog import operations
+from polar.catalog import Call, operations
 from polar.events import Event
-from store.models import Call, CallState
+from store.models import CallState, ProposalCall
 from store.proposals.execution import SentCall
 
 # Polar queues the events of a write within seconds, a debounced customer.state_changed within ten; their
@@ -41,22 +40,20 @@ def judge(event: Event, received_at: datetime, sent: Sequence[SentCall]) -> Verd
     return Verdict(wait=wait)
 
 
-def _could_echo(event: Event, call: Call) -> bool:
+def _could_echo(event: Event, call: ProposalCall) -> bool:
     operation = operations().get(call.operation)
     if operation is None:
         return False
-    body = None if call.body is None else dict(call.body)
-    effect = operation.describe(PolarCall(call.operation, dict(call.path), dict(call.query), body))
-    return event.type in effect.echo
+    return event.type in operation.describe(Call.of(call)).echo
 
 
-def _in_time(at: datetime, call: Call) -> bool:
+def _in_time(at: datetime, call: ProposalCall) -> bool:
     if call.started_at is None or at < call.started_at - SKEW:
         return False
     return call.finished_at is None or at <= call.finished_at + WINDOW
 
 
-def _anchors(event: Event, call: Call) -> set[str]:
+def _anchors(event: Event, call: ProposalCall) -> set[str]:
     """The ids by which the call's own object is known in an event."""
     found = {str(value) for value in call.path.values()}
     found.update(_named(call.body or {}, _ANCHORS))

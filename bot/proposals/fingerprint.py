@@ -53,14 +53,10 @@ def digest_of(
 
 
 def _call(call: Call) -> list[Any]:
-    return [call.operation, dict(call.path), dict(call.query), _plain(call.body)]
+    return [call.operation, call.path, call.query, call.body]
 
 
 def digest_of_proposal(proposal: NewProposal) -> str:
     """The digest of a proposal about to be stored."""
-    calls = [Call(c.operation, dict(c.path), dict(c.query), _plain(c.body)) for c in proposal.calls]
+    calls = [Call.of(call) for call in proposal.calls]
     return digest_of(proposal.title, proposal.reasons, proposal.facts, calls)
-
-
-def _plain(body: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    return None if body is None else dict(body)

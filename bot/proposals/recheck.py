@@ -11,11 +11,9 @@ from bot.proposals.fingerprint import digest_of, digest_of_proposal
 from bot.proposals.money import Fact, money_facts, with_money
 from bot.proposals.reads import Reads
 from bot.proposals.rule_versions import Recalled, recall
-from bot.proposals.undo import as_polar_call
 from bot.rules import EvaluationError
 from bot.services import Services
 from polar.catalog import Call, operations
-from polar.catalog import Call as PolarCall
 from polar.errors import InvalidCall, MissingScope, NotFound, PolarError
 from store.models import NewProposal, PlannedCall, Proposal, ProposalKind, RuleMatch, RuleMatchState
 from store.models.reasons import Reason, ReasonCode
@@ -54,7 +52,7 @@ async def as_shown(services: Services, proposal: Proposal) -> Found:
 
 async def _calls(services: Services, proposal: Proposal) -> Found:
     if proposal.rule is None or proposal.event_id is None:
-        await look_again(services, [as_polar_call(call) for call in proposal.calls])
+        await look_again(services, [Call.of(call) for call in proposal.calls])
         return await _with_facts(services, proposal)
     recalled = await recall(services, proposal.event_id, proposal.rule, proposal.rule_version or "")
     if recalled is None:
@@ -96,37 +94,33 @@ def gone(error: NotFound, checked: str) -> NoLonger:
 
 def _in_order(shown: Sequence[PlannedCall], now: Sequence[PlannedCall]) -> tuple[PlannedCall, ...]:
     """The calls in the order of the card when they are the same ones: Polar lists in any order."""
-    known = [_planned(call) for call in shown]
+    known = [PlannedCall.of(call) for call in shown]
     same = len(known) == len(now) and all(call in known for call in now)
     return tuple(known) if same else tuple(now)
-
-
-def _planned(call: PlannedCall) -> PlannedCall:
-    return PlannedCall(call.operation, call.path, call.query, call.body)
 
 
 async def _with_facts(services: Services, proposal: Proposal) -> Found:
     """The same question, its facts read anew."""
     names = NewProposal.__slots__
     new = NewProposal(**{name: getattr(proposal, name) for name in names if name != "calls"}, calls=())
-    return await _compared(services, proposal, replace(new, calls=tuple(map(_planned, proposal.calls))))
+    return await _compared(services, proposal, replace(new, calls=tuple(map(PlannedCall.of, proposal.calls))))
 
 
 async def _compared(services: Services, proposal: Proposal, new: NewProposal) -> Found:
-    calls = [as_polar_call(call) for call in new.calls]
+    calls = [Call.of(call) for call in new.calls]
     new = replace(new, facts=await _facts(services, proposal, calls))
     new = replace(new, content_hash=digest_of_proposal(new))
     return None if new.content_hash == _digest(proposal) else new
 
 
-async def _facts(services: Services, proposal: Proposal, calls: Sequence[PolarCall]) -> tuple[Fact, ...]:
+async def _facts(services: Services, proposal: Proposal, calls: Sequence[Call]) -> tuple[Fact, ...]:
     """The facts the card would show now; only what money comes to may have changed. Raises PolarError."""
     money = await money_facts(Reads(services.polar, within=_WITHIN), calls)
     return with_money(proposal.facts, money)
 
 
 def _digest(proposal: Proposal) -> str:
-    calls = [as_polar_call(call) for call in proposal.calls]
+    calls = [Call.of(call) for call in proposal.calls]
     return proposal.content_hash or digest_of(proposal.title, proposal.reasons, proposal.facts, calls)
 
 

@@ -7,12 +7,11 @@ from typing import Any
 
 from bot.proposals.fingerprint import customer_of
 from bot.services import Queue, Services
-from polar.catalog import Call as PolarCall
-from polar.catalog import operations
+from polar.catalog import Call, operations
 from polar.events import Event
 from store.events.customer_history import Done, done_for_customer
 from store.graduation.outcomes import add_outcome
-from store.models import Call, OutcomeKind, StoredEvent
+from store.models import OutcomeKind, ProposalCall, StoredEvent
 from store.models.graduation import Outcome
 
 log = logging.getLogger(__name__)
@@ -67,12 +66,12 @@ def _disputes(event: Event) -> bool:
     )
 
 
-def _reverses(event: Event, call: Call) -> bool:
+def _reverses(event: Event, call: ProposalCall) -> bool:
     """Whether the event tells of the inverse of the call, or of money going back that the call had moved."""
     known = operations().get(call.operation)
     if known is None:
         return False
-    sent = PolarCall(call.operation, dict(call.path), dict(call.query), _body(call.body))
+    sent = Call.of(call)
     operation = known.describe(sent)
     if event.type in _REFUNDS and operation.money:
         return call.operation != "refunds:create"
@@ -89,7 +88,7 @@ def _reverses(event: Event, call: Call) -> bool:
     return event.type not in operation.echo
 
 
-def _touched(done: Done, call: Call) -> set[str]:
+def _touched(done: Done, call: ProposalCall) -> set[str]:
     """The ids of what a call acted on, and of what its proposal was about."""
     found = {str(value) for value in call.path.values()}
     found.update(_ids(call.body or {}))
@@ -102,7 +101,3 @@ def _touched(done: Done, call: Call) -> set[str]:
 
 def _ids(body: Mapping[str, Any]) -> Iterator[str]:
     return (body[name] for name in ("order_id", "subscription_id") if isinstance(body.get(name), str))
-
-
-def _body(body: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    return None if body is None else dict(body)

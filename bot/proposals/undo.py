@@ -7,21 +7,14 @@ from typing import Any
 
 from bot.proposals.reads import Reads
 from polar import redaction
-from polar.catalog import Call as PolarCall
-from polar.catalog import operations
+from polar.catalog import Call, operations
 from polar.errors import MissingScope, NotFound, PolarError
-from store.models import Call, CallState, PlannedCall, Proposal, ProposalKind, ProposalState
+from store.models import CallState, PlannedCall, Proposal, ProposalCall, ProposalKind, ProposalState
 
 log = logging.getLogger(__name__)
 
 
-def as_polar_call(call: PlannedCall) -> PolarCall:
-    """A stored call as Polar's client takes it."""
-    body = None if call.body is None else dict(call.body)
-    return PolarCall(call.operation, dict(call.path), dict(call.query), body)
-
-
-async def read_before(reads: Reads, call: PolarCall) -> dict[str, Any] | None:
+async def read_before(reads: Reads, call: Call) -> dict[str, Any] | None:
     """The fields that undoing this call will write back, as they are now; nothing else of the object is kept.
 
     Empty when its undoing needs none. None: it needs some and they cannot be read, so there is no Undo.
@@ -41,7 +34,7 @@ async def read_before(reads: Reads, call: PolarCall) -> dict[str, Any] | None:
     return {name: found[name] for name in wanted} if wanted <= found.keys() else None
 
 
-def _own(answer: Any, call: PolarCall) -> Mapping[str, Any]:
+def _own(answer: Any, call: Call) -> Mapping[str, Any]:
     """The object that a call changes, in the answer to a read of it or of a list with it."""
     if not isinstance(answer, Mapping):
         return {}
@@ -74,11 +67,11 @@ async def changed_since(reads: Reads, proposal: Proposal) -> bool:
     return False
 
 
-async def _found(reads: Reads, call: Call) -> Mapping[str, Any]:
+async def _found(reads: Reads, call: ProposalCall) -> Mapping[str, Any]:
     """What a call was about, as it is now; empty where no read shows it. Raises PolarError."""
     answer = call.answer if isinstance(call.answer, Mapping) else None
-    read = operations()[call.operation].verify_call(as_polar_call(call), answer)
-    return {} if read is None else _own(await reads.answer(read), as_polar_call(call))
+    read = operations()[call.operation].verify_call(Call.of(call), answer)
+    return {} if read is None else _own(await reads.answer(read), Call.of(call))
 
 
 def _differs(sent: Any, found: Any) -> bool:
@@ -98,7 +91,7 @@ def _moment(value: Any) -> Any:
         return value
 
 
-def _ours(proposal: Proposal) -> list[Call]:
+def _ours(proposal: Proposal) -> list[ProposalCall]:
     """What was so already before us is left as it is."""
     return [call for call in proposal.calls if call.state == CallState.DONE and not call.was_so]
 
@@ -114,11 +107,11 @@ def inverses(proposal: Proposal) -> tuple[PlannedCall, ...]:
     return tuple(found) if len(found) == len(ours) else ()
 
 
-def _inverse(call: Call) -> PlannedCall | None:
+def _inverse(call: ProposalCall) -> PlannedCall | None:
     known = operations().get(call.operation)
     answer = call.answer if isinstance(call.answer, Mapping) else None
-    undo = None if known is None else known.undo_call(as_polar_call(call), call.before, answer)
-    return None if undo is None else PlannedCall(undo.operation, undo.path, undo.query, undo.body)
+    undo = None if known is None else known.undo_call(Call.of(call), call.before, answer)
+    return None if undo is None else PlannedCall.of(undo)
 
 
 def can_undo(proposal: Proposal) -> bool:

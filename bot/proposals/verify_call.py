@@ -7,11 +7,10 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from bot.proposals.undo import as_polar_call
 from bot.services import Queue, Services
-from polar.catalog import operations
+from polar.catalog import Call, operations
 from polar.errors import PolarError
-from store.models import Call, CallState, Proposal
+from store.models import CallState, Proposal, ProposalCall
 from store.proposals.execution import end_call
 from store.proposals.unknown import find_done, postpone_unknown
 
@@ -80,8 +79,8 @@ async def examine(services: Services, claimed: ClaimedDoubt) -> Seen:
     return seen
 
 
-async def _seen(services: Services, call: Call) -> Seen:
-    polar_call = as_polar_call(call)
+async def _seen(services: Services, call: ProposalCall) -> Seen:
+    polar_call = Call.of(call)
     read = operations()[call.operation].describe(polar_call).verify_call(polar_call)
     if read is None:
         return Seen.UNREADABLE

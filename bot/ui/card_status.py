@@ -7,7 +7,7 @@ from bot.ui.message import CardView
 from bot.ui.reasons import plain, sentence
 from bot.ui.states import CALLS, OF_GRADUATION, title
 from bot.ui.text import Element, emoji, glue, line, person, to_the_second, when, words
-from store.models import Call, CallState, Proposal, ProposalKind, ProposalState
+from store.models import CallState, Proposal, ProposalCall, ProposalKind, ProposalState
 from store.models.reasons import Reason, ReasonCode
 
 _POLICY = "policy"  # the actor when nobody was asked
@@ -240,7 +240,7 @@ def _progress(p: Proposal) -> list[Element]:
     return [glue(f"\nOf {len(p.calls)} calls: {listed}.")]
 
 
-def outcome(call: Call) -> str:
+def outcome(call: ProposalCall) -> str:
     """What became of one call, in words for the thread."""
     said = CALLS[call.state] + (f" ({call.status})" if call.status and call.state != CallState.DONE else "")
     return f"{said}: {plain(call.reason, _REASON, 'A person')}" if call.reason else said

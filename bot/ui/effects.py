@@ -1,11 +1,7 @@
 """What a proposal's calls bring about, in words: "Disable a license key × 2", "low, can be undone"."""
 
-from collections.abc import Mapping
-from typing import Any
-
-from polar.catalog import Call as PolarCall
-from polar.catalog import Operation, operations
-from store.models import Call, Proposal, ProposalKind
+from polar.catalog import Call, Operation, operations
+from store.models import Proposal, ProposalCall, ProposalKind
 
 _RISK = {
     "R0": "none, only reads",
@@ -34,18 +30,13 @@ def risk_words(p: Proposal) -> str:
     return _RISK.get(p.risk, p.risk) + ("" if p.risk == "R0" else f", {undo}")
 
 
-def call_title(call: Call) -> str:
+def call_title(call: ProposalCall) -> str:
     """What one call does, as an order: "Disable a license key"."""
     effect = effect_of(call)
     return call.operation if effect is None else effect.title
 
 
-def effect_of(call: Call) -> Operation | None:
+def effect_of(call: ProposalCall) -> Operation | None:
     """The operation as it is for exactly this call; None for one this version does not know."""
     known = operations().get(call.operation)
-    polar_call = PolarCall(call.operation, dict(call.path), dict(call.query), _plain(call.body))
-    return None if known is None else known.describe(polar_call)
-
-
-def _plain(body: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    return None if body is None else dict(body)
+    return None if known is None else known.describe(Call.of(call))

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from polar.catalog.effects import Effect, Inverse, Repeat, Risk, Row, effect_of, table
 from polar.catalog.schema import Schema, contract
@@ -29,6 +29,19 @@ class UnknownOperation(KeyError):
         return str(self.args[0])  # KeyError itself would show it in quotes
 
 
+class CallValues(Protocol):
+    """What a call is made of, wherever it is kept."""
+
+    @property
+    def operation(self) -> str: ...
+    @property
+    def path(self) -> Mapping[str, Any]: ...
+    @property
+    def query(self) -> Mapping[str, Any]: ...
+    @property
+    def body(self) -> Mapping[str, Any] | None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One call of an operation with its values, which are JSON types."""
@@ -40,6 +53,12 @@ class Call:
 
     def to_json(self) -> dict[str, Any]:
         return {"operation": self.operation, "path": self.path, "query": self.query, "body": self.body}
+
+    @classmethod
+    def of(cls, values: CallValues) -> "Call":
+        """The call that was planned or stored elsewhere, as the catalog and the client take it."""
+        body = None if values.body is None else dict(values.body)
+        return cls(values.operation, dict(values.path), dict(values.query), body)
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "Call":

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, ScalarSelect, Select, and_, bindparam, func, or_, select
 
-from store.models import Call, CallState, Mode, NewProposal
+from store.models import CallState, Mode, NewProposal, ProposalCall
 from store.models.graduation import Past
 from store.proposals.proposals import read_call
 from store.schema import calls, proposals, subjects
@@ -80,7 +80,7 @@ class Done:
 
     proposal_id: str
     subject: str | None
-    calls: tuple[Call, ...]
+    calls: tuple[ProposalCall, ...]
 
 
 def done_for_customer(
@@ -102,7 +102,7 @@ def done_for_customer(
         )
         .order_by(proposals.c.id, calls.c.number)
     ).all()
-    made: dict[str, list[Call]] = {}
+    made: dict[str, list[ProposalCall]] = {}
     for row in rows:
         made.setdefault(row.proposal, []).append(read_call(row))
     about = {row.proposal: row.subject for row in rows}

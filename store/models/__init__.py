@@ -172,10 +172,15 @@ class PlannedCall:
     query: Mapping[str, Any] = field(default_factory=dict)
     body: Mapping[str, Any] | None = None
 
+    @classmethod
+    def of(cls, call: Any) -> "PlannedCall":
+        """The request of anything that has its four values."""
+        return PlannedCall(call.operation, call.path, call.query, call.body)
+
 
 @dataclass(frozen=True, slots=True)
-class Call(PlannedCall):
-    """A planned call and what became of it. `answer` is Polar's body cut to what explains it.
+class ProposalCall(PlannedCall):
+    """A planned call of a proposal and what became of it. `answer` is Polar's body cut to what explains it.
 
     `reason` is why it was refused, or what is known of one that got no answer.
     """
@@ -312,7 +317,7 @@ class Proposal:
     case_kind: str | None = None
     gate: Mapping[str, Any] | None = None
     reads: Mapping[str, Any] | None = None
-    calls: tuple[Call, ...] = ()
+    calls: tuple[ProposalCall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

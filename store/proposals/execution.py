@@ -10,11 +10,11 @@ from sqlalchemy import Connection, or_, select, update
 from store.audit_log.log import append, fingerprint
 from store.graduation.gate import ask_instead, still_trusted
 from store.models import (
-    Call,
     CallState,
     EventState,
     PlannedCall,
     Proposal,
+    ProposalCall,
     ProposalKind,
     ProposalState,
     RuleMatchState,
@@ -247,7 +247,7 @@ class SentCall:
     """A call that reached or may have reached Polar, with its proposal."""
 
     proposal_id: str
-    call: Call
+    call: ProposalCall
 
 
 def calls_sent_since(connection: Connection, since: datetime) -> Sequence[SentCall]:

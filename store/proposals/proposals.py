@@ -14,11 +14,11 @@ from store.engine.dialects import insert_new
 from store.graduation.outcomes import came_of
 from store.models import (
     TRANSITIONS,
-    Call,
     CallState,
     Mode,
     NewProposal,
     Proposal,
+    ProposalCall,
     ProposalKind,
     ProposalState,
     RuleMatch,
@@ -219,7 +219,7 @@ def all_proposals(connection: Connection) -> Iterator[Proposal]:
 
 def with_calls(connection: Connection, found: list[Proposal]) -> list[Proposal]:
     """The same proposals, each with its calls."""
-    by_proposal: defaultdict[str, list[Call]] = defaultdict(list)
+    by_proposal: defaultdict[str, list[ProposalCall]] = defaultdict(list)
     for chunk in _chunks([proposal.id for proposal in found], 500):
         rows = connection.execute(
             select(calls).where(calls.c.proposal_id.in_(chunk)).order_by(calls.c.number)
@@ -248,9 +248,9 @@ def read_proposal(row: Row[Any]) -> Proposal:
     )
 
 
-def read_call(row: Row[Any]) -> Call:
+def read_call(row: Row[Any]) -> ProposalCall:
     """A row of `calls` as a value."""
-    return Call(
+    return ProposalCall(
         operation=row.operation,
         path=row.path,
         query=row.query,

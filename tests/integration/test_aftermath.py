@@ -18,12 +18,13 @@ from bot.pipeline import execute, reconcile
 from bot.proposals.money import money_facts, today
 from bot.proposals.reads import Reads
 from bot.proposals.recheck import as_shown
-from bot.proposals.undo import as_polar_call, can_undo
+from bot.proposals.undo import can_undo
 from bot.slack.user import Person
 from bot.ui import ephemeral
 from bot.ui.card import CardView
 from bot.ui.card_buttons import can_be_taken_back
 from bot.ui.outbox_message import outbox_message
+from polar.catalog import Call
 from store.models import CallState, CommentKind, NewProposal, PlannedCall, Proposal, ProposalState, Transition
 from store.models.reasons import Reason, ReasonCode
 from store.proposals.comments import comments_of
@@ -537,10 +538,10 @@ async def test_the_card_of_a_refund_says_what_the_customer_gets_and_a_change_of_
 async def test_the_recorded_formula_is_what_the_stand_in_gives_back(after):
     order = after.polar.order(tax=551)
     asked = PlannedCall(REFUND, {}, {}, {"order_id": order["id"], "reason": "other", "amount": 1_000})
-    facts = dict(await money_facts(Reads(after.services.polar), [as_polar_call(asked)]))
+    facts = dict(await money_facts(Reads(after.services.polar), [Call.of(asked)]))
     await after.ran(asked)
     rest = replace(asked, body={**(asked.body or {}), "amount": 1_900})
-    last = dict(await money_facts(Reads(after.services.polar), [as_polar_call(rest)]))
+    last = dict(await money_facts(Reads(after.services.polar), [Call.of(rest)]))
     await after.ran(rest)
 
     refunds = after.polar.shop.rows("refunds", order_id=order["id"])

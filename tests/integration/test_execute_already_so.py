@@ -18,7 +18,16 @@ from polar.client import PolarClient
 from polar.events import parse
 from store import Store
 from store.engine.store import open_store
-from store.models import Call, CallState, Decision, NewProposal, PlannedCall, Proposal, ProposalState, Verdict
+from store.models import (
+    CallState,
+    Decision,
+    NewProposal,
+    PlannedCall,
+    Proposal,
+    ProposalCall,
+    ProposalState,
+    Verdict,
+)
 from store.models.reasons import Reason, ReasonCode
 from store.proposals.decisions import decide
 from store.proposals.execution import SentCall, calls_sent_since
@@ -160,7 +169,7 @@ def test_event_after_a_call_that_found_it_so_is_news(status, ours):
     told = next(json.loads(line) for line in lines if '"type": "subscription.revoked"' in line)
     event = parse(told["body"].encode())
     at = cast("datetime", event.timestamp)
-    call = Call(
+    call = ProposalCall(
         "subscriptions:revoke",
         {"id": event.data["id"]},
         state=CallState.DONE,

@@ -14,7 +14,7 @@ from bot.ui.bundle import bundle_card, bundle_line, counted, progress, stamp, su
 from bot.ui.bundle_review import A_PAGE, TICKED, Review, loaded, pages, review_view, said_view
 from bot.ui.message import Message
 from polar.catalog import operations
-from store.models import Bundle, Call, Proposal, ProposalState
+from store.models import Bundle, Proposal, ProposalCall, ProposalState
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 HOSTILE = (
@@ -56,7 +56,7 @@ def make(number: int = 1, **fields: Any) -> Proposal:
         "currency": "eur",
         "customer": f"ada{number}@example.com",
         "first_shown_at": NOW,
-        "calls": (Call("orders:generate_invoice", {"id": "o"}),),
+        "calls": (ProposalCall("orders:generate_invoice", {"id": "o"}),),
     }
     return Proposal(**(defaults | fields))
 
@@ -149,12 +149,12 @@ def test_the_thread_gets_one_line_once_nothing_is_under_way() -> None:
     ],
 )
 def test_kinds_are_counted_in_words(operation: str, said: str) -> None:
-    assert counted([make(n, calls=(Call(operation),)) for n in range(3)]) == said
+    assert counted([make(n, calls=(ProposalCall(operation),)) for n in range(3)]) == said
 
 
 def test_every_operation_can_be_counted() -> None:
     for name in operations():
-        assert counted([make(1, calls=(Call(name),))]).startswith("1 ")
+        assert counted([make(1, calls=(ProposalCall(name),))]).startswith("1 ")
 
 
 states = st.sampled_from(list(S))

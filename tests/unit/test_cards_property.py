@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bot.demo.blockkit import lint_message
 from bot.ui.card import CardView, Message, card, thread_line, visible
-from store.models import Call, CallState, Proposal, ProposalState, Transition
+from store.models import CallState, Proposal, ProposalCall, ProposalState, Transition
 from store.models.reasons import Reason, ReasonCode
 from tests.fixtures.card_strategies import (
     NOW,
@@ -108,7 +108,9 @@ def test_the_line_for_a_notification_is_short_even_when_all_of_it_must_be_escape
 @pytest.mark.parametrize("state", ProposalState)
 def test_the_longest_card_of_all_is_still_one_that_a_person_reads(state, long):
     line = (long, long, long)
-    calls = tuple(Call(f"{number}{long}", {}, {}, None, number, CallState.REFUSED) for number in range(30))
+    calls = tuple(
+        ProposalCall(f"{number}{long}", {}, {}, None, number, CallState.REFUSED) for number in range(30)
+    )
     proposal = a_proposal(
         state=state, title=long, reasons=(long,) * 9, facts=((long, long),) * 9, changes=(line,) * 9, reason=Reason(ReasonCode.TEXT, {"text": long}),
         rule=long, calls=calls, always_asks=long, edited_by="U0ANNA", assignee="U0BEN", held_by="U0ANNA",

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bot.config.policy import Policy
 from bot.ui.bundling import LEAST, MOST, SINGLES, Put, carve, kind_of, one_by_one, plan
-from store.models import Bundle, Call, Proposal, ProposalState
+from store.models import Bundle, Proposal, ProposalCall, ProposalState
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 NUMBERS = count(1)
@@ -44,7 +44,7 @@ def make(**fields: Any) -> Proposal:
         "amount": 2_900,
         "currency": "usd",
         "customer_id": f"c{number}",
-        "calls": (Call("orders:generate_invoice", {"id": "o"}),),
+        "calls": (ProposalCall("orders:generate_invoice", {"id": "o"}),),
     }
     return Proposal(**(defaults | fields))
 
@@ -75,7 +75,7 @@ def test_kinds_differ_by_rule_version_operation_and_currency() -> None:
         {"rule": "b"},
         {"rule_version": "v2"},
         {"currency": "eur"},
-        {"calls": (Call("refunds:create"),)},
+        {"calls": (ProposalCall("refunds:create"),)},
     ]
     assert len({kind_of(make(**kind)) for kind in kinds}) == len(kinds)
     assert planned([make(**kind) for kind in kinds]) == []

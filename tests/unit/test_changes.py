@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.proposals.diff import changes
-from store.models import Call, NewProposal, PlannedCall, Proposal, ProposalState
+from store.models import NewProposal, PlannedCall, Proposal, ProposalCall, ProposalState
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 KEY = PlannedCall("license_keys:update", path={"id": "k1"}, body={"status": "disabled"})
@@ -24,7 +24,7 @@ def shown(**fields: Any) -> Proposal:
     """A proposal as its card shows it."""
     asked = {"title": "Refund?", "reasons": (), "facts": (), "calls": (), "currency": "usd"} | fields
     asked["calls"] = tuple(
-        Call(c.operation, c.path, c.query, c.body, number=n) for n, c in enumerate(asked["calls"])
+        ProposalCall(c.operation, c.path, c.query, c.body, number=n) for n, c in enumerate(asked["calls"])
     )
     rest = {"decided_by": None, "decided_at": None, "channel": None, "card_ts": None, "rendered_version": 1}
     rest |= {

@@ -15,11 +15,11 @@ from bot.ui.decline_reasons import OTHER, presets, reason_select
 from bot.ui.details import details_view
 from polar.catalog import operations
 from store.models import (
-    Call,
     CommentKind,
     Decision,
     EventState,
     Proposal,
+    ProposalCall,
     ProposalState,
     StoredEvent,
     Transition,
@@ -44,7 +44,7 @@ def proposal(**fields: Any) -> Proposal:
         "risk": "R2", "always_asks": None, "created_at": NOW, "state": ProposalState.PENDING, "row_version": 1,
         "reason": None, "attempts": 0, "verify_attempts": 0, "decided_by": None, "decided_at": None, "channel": "C1",
         "card_ts": "1.2", "rendered_version": 1,
-        "calls": (Call("refunds:create", body={"order_id": "o1", "amount": 900, "reason": "other"}),),
+        "calls": (ProposalCall("refunds:create", body={"order_id": "o1", "amount": 900, "reason": "other"}),),
     }  # fmt: skip
     return Proposal(**(defaults | fields))
 
@@ -163,7 +163,7 @@ def test_a_rule_is_shown_much_as_in_its_file() -> None:
 
 @pytest.mark.parametrize("operation", [one.id for one in operations().values() if one.is_write])
 def test_every_kind_of_case_has_reasons(operation: str) -> None:
-    made = proposal(calls=(Call(operation),))
+    made = proposal(calls=(ProposalCall(operation),))
     element = reason_select(made)
     values = [option["value"] for option in element["options"]]
     assert 4 <= len(presets(made)) <= 12
