@@ -145,7 +145,7 @@ async def test_what_polar_refuses_gets_a_card_of_its_own(
         await line.tap(card, "approve_all")
         await states(app, {"succeeded": many - 1, "failed": 1})
         own = await line.slack.wait_for_message(lambda m: m.text.startswith("Failed: "), 15)
-        await line.slack.wait_until(lambda: "1 refused" in line.shown(card).text, 15)
+        await line.slack.wait_until(lambda: "1 failed" in line.shown(card).text, 15)
         (failed,) = [each for each in await members(app) if each.state == ProposalState.FAILED]
 
     assert own.thread_ts is None

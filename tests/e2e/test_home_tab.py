@@ -183,7 +183,7 @@ async def test_queue_show_and_history_lead_to_the_card_and_say_who_decided(here,
 
     found = await typed(here, f"show {proposal.id[:6]}", LENA)
     assert proposal.id in words_of(found)
-    assert "waits for a decision" in words_of(found)
+    assert f"{proposal.id}: waiting." in words_of(found)
     assert found.action_ids == []
 
     await here.tap(card)

@@ -402,7 +402,7 @@ async def test_what_polar_refused_is_retried_and_what_was_done_is_not_sent_twice
     retried = [(each.from_, each.to, each.actor) for each in await after.trail(done)]
     assert ("failed", "approved", "U0ADA") in retried
     [comment] = await after.services.store.do(comments_of, done.id, (CommentKind.ACT,))
-    assert (comment.author, comment.text) == ("U0ADA", "U0ADA retried it.")
+    assert (comment.author, comment.text) == ("U0ADA", "Retried it.")
 
 
 # --- No answer ----------------------------------------------------------------------------------------

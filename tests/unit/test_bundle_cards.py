@@ -91,7 +91,7 @@ def test_it_says_how_far_it_got_and_who_decided() -> None:
     members = [*(decided(n, S.SUCCEEDED) for n in range(8)), decided(8, S.FAILED, "U2")]
     members += [make(n) for n in range(9, 12)]
     message = bundle_card(bundle(*members), deciders="Ada may decide", now=NOW)
-    assert message.text == "12 invoices to generate, €348.00 in all: 8 done, 1 refused, 3 waiting"
+    assert message.text == "12 invoices to generate, €348.00 in all: 8 done, 1 failed, 3 waiting"
     assert buttons(message) == ["Approve all", "Decline all", "Review"]
 
 
@@ -136,7 +136,7 @@ def test_the_thread_gets_one_line_once_nothing_is_under_way() -> None:
         assert bundle_line(bundle(done, make(2, state=state))) is None
     line = bundle_line(bundle(done, decided(2, S.FAILED)))
     assert line is not None
-    assert line.text == "2 invoices to generate: 1 done, 1 refused."
+    assert line.text == "2 invoices to generate: 1 done, 1 failed."
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def found(text: str = "x", count: int = 1, **fields: Any) -> Dossier:
             "read": {"orders": {"operation": text}},
             "body": {text: text},
         },
-        (Transition("pabc", 1, None, ProposalState.PENDING, text or "x", text, NOW),) * count,
+        (Transition("pabc", 1, None, ProposalState.PENDING, text or "x", Reason(ReasonCode.TEXT, {"text": text}), NOW),) * count,
         (Decision("pabc", text or "x", Verdict.APPROVE, text, NOW, text),) * count,
         (
             Revision(
