@@ -49,7 +49,7 @@ def _proposals(connection: Connection) -> Iterator[Mapping[str, Any]]:
 
 def _with_columns(row: dict[str, Any]) -> dict[str, Any]:
     """The reason in a row, under the names that it has in the tables and in the log."""
-    reason = row.pop("reason")
+    reason = row.pop("status_reason" if "status_reason" in row else "reason")
     return row | columns_of(None if reason is None else Reason(**reason))
 
 

@@ -64,7 +64,7 @@ def _proposal(proposal: Proposal) -> dict[str, Any]:
         "proposer", "subject", "amount", "currency", "customer_id", "revision", "content_hash", "mode",
         "state", "decided_by", "decided_at", "undo_of_id", "undo_id", "reads",
     )  # fmt: skip
-    return {name: _plain(getattr(proposal, name)) for name in names} | _reason(proposal.reason)
+    return {name: _plain(getattr(proposal, name)) for name in names} | _reason(proposal.status_reason)
 
 
 def _webhook(event: StoredEvent | None) -> dict[str, Any] | None:

@@ -72,7 +72,7 @@ def is_held(p: Proposal, view: CardView) -> bool:
 
 def is_put_off(p: Proposal) -> bool:
     """Whether it was begun, could not be done, and is tried again: not a reason that its approver gave."""
-    put_off = p.reason is not None and p.reason.code is not ReasonCode.GIVEN
+    put_off = p.status_reason is not None and p.status_reason.code is not ReasonCode.GIVEN
     return p.state == ProposalState.APPROVED and put_off
 
 

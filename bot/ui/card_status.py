@@ -31,7 +31,7 @@ def prefix(p: Proposal, view: CardView) -> str:
     """How the one line for a notification begins."""
     if p.state == ProposalState.PENDING:
         return _pending_prefix(p, view)
-    if p.state == ProposalState.WITHDRAWN and undone_by(p.reason):
+    if p.state == ProposalState.WITHDRAWN and undone_by(p.status_reason):
         return "Undone: "
     if view.undone is not None and view.undone.state == ProposalState.SUCCEEDED:
         return "Undone: "
@@ -112,11 +112,11 @@ def _approved(p: Proposal, view: CardView, limit: int) -> list[Element]:
             to_the_second(p.cancellable_until),
             glue(". Until then Undo takes it back."),
         ]
-    if p.reason and is_put_off(p):
+    if p.status_reason and is_put_off(p):
         return [
             *start,
             glue("\nNot done yet: "),
-            *sentence(p.reason, limit),
+            *sentence(p.status_reason, limit),
             glue(" Trying again."),
             *_progress(p),
         ]
@@ -128,7 +128,7 @@ def _executing(p: Proposal, view: CardView, limit: int) -> list[Element]:  # noq
 
 
 def _succeeded(p: Proposal, view: CardView, limit: int) -> list[Element]:
-    note = [*sentence(p.reason, limit), glue(" ")] if p.reason else []
+    note = [*sentence(p.status_reason, limit), glue(" ")] if p.status_reason else []
     verb, done = ("Approved", " Done. ")
     if p.kind == ProposalKind.GRADUATION:
         verb, done = "Turned on", " Such cases now run on their own. "
@@ -175,7 +175,7 @@ def _unknown(p: Proposal, view: CardView, limit: int) -> list[Element]:
         emoji("grey_question"),
         glue(" Polar gave no answer: it may or may not have been done. Nothing is sent twice. "),
         glue("Check again reads it from Polar; if you have looked yourself, say which it is. "),
-        *(sentence(p.reason, limit) if p.reason else []),
+        *(sentence(p.status_reason, limit) if p.status_reason else []),
         glue("\n"),
         *_by(p, view, "Approved"),
         *_progress(p),
@@ -199,7 +199,7 @@ def _expired(p: Proposal, view: CardView, limit: int) -> list[Element]:  # noqa:
 
 def _why(p: Proposal, limit: int, otherwise: str) -> list[Element]:
     """Its reason as a sentence; `otherwise` where none was stored."""
-    return [words(otherwise)] if p.reason is None else sentence(p.reason, limit)
+    return [words(otherwise)] if p.status_reason is None else sentence(p.status_reason, limit)
 
 
 def undone_by(reason: Reason | None) -> str | None:
@@ -209,7 +209,7 @@ def undone_by(reason: Reason | None) -> str | None:
 
 
 def _withdrawn(p: Proposal, view: CardView, limit: int) -> list[Element]:
-    arrow, back = emoji("leftwards_arrow_with_hook"), undone_by(p.reason)
+    arrow, back = emoji("leftwards_arrow_with_hook"), undone_by(p.status_reason)
     approved = [glue(" "), *_by(p, view, "Approved")] if p.decided_by else []
     if back:
         return [arrow, glue(" Undone by "), person(back), glue(" in time. Nothing was done."), *approved]

@@ -121,7 +121,7 @@ def _question(found: Dossier) -> list[Element]:
         )
         if at is not None
     ]
-    why = [line(*elements(p.reason, 600))] if p.reason else []
+    why = [line(*elements(p.status_reason, 600))] if p.status_reason else []
     return [line(words(p.title, 600)), labelled(rows), *why, _times(times), *_who(p)]
 
 
@@ -172,7 +172,7 @@ def _no_longer(found: Dossier) -> list[Element]:
     if found.proposal.state != ProposalState.WITHDRAWN:
         return []
     asked = _source(found).get("precondition")
-    reason = found.proposal.reason or Reason(ReasonCode.NO_LONGER_APPLIES)
+    reason = found.proposal.status_reason or Reason(ReasonCode.NO_LONGER_APPLIES)
     said = [line(*elements(reason, 600))]
     false_part = condition(reason)
     said += [line(words(false_part, 600))] if false_part else []

@@ -139,7 +139,7 @@ def _standing(p: Proposal, now: datetime) -> list[Element]:
 def _came_of(p: Proposal) -> list[Element]:
     by = [glue(", decided by "), person(p.decided_by)] if p.decided_by else []
     at = [glue(", "), when(p.decided_at)] if p.decided_at else []
-    said = p.reason if p.state in (ProposalState.FAILED, ProposalState.WITHDRAWN) else None
+    said = p.status_reason if p.state in (ProposalState.FAILED, ProposalState.WITHDRAWN) else None
     return [words(phrase(p.state)), *by, *at, *([glue(": "), *reason_elements(said, 120)] if said else [])]
 
 

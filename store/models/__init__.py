@@ -259,8 +259,8 @@ class Spoken:
 class Proposal:
     """A proposal as kept. `row_version` grows with every change; its card shows `rendered_version`.
 
-    `reason` is why it stands where it stands: that of its newest transition. `revision` grows when what it
-    asks changes; `changes` are (label, before, now) since the revision before.
+    `status_reason` is why it stands there: that of its newest transition. `revision` grows when what it asks
+    changes; `changes` are (label, before, now) since the revision before.
     `amount` is in minor units of `currency`. See `store.schema.proposals` for the other columns.
     """
 
@@ -278,7 +278,7 @@ class Proposal:
     created_at: datetime
     state: ProposalState
     row_version: int
-    reason: Reason | None
+    status_reason: Reason | None
     attempts: int
     verify_attempts: int
     decided_by: str | None

@@ -235,10 +235,10 @@ def _chunks(ids: Sequence[str], size: int) -> Iterable[Sequence[str]]:
 
 def read_proposal(row: Row[Any]) -> Proposal:
     """A row of `proposals` as a value, without its calls."""
-    read = {"calls", "reasons", "facts", "changes", "state", "kind", "mode", "reason"}
+    read = {"calls", "reasons", "facts", "changes", "state", "kind", "mode", "status_reason"}
     return Proposal(
         **{name: getattr(row, name) for name in set(Proposal.__slots__) - read},
-        reason=read_reason(row.reason_code, row.reason_args),
+        status_reason=read_reason(row.reason_code, row.reason_args),
         reasons=tuple(row.reasons),
         facts=tuple((label, value) for label, value in row.facts),
         changes=tuple((label, before, now) for label, before, now in row.changes or ()),

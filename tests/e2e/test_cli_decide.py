@@ -70,7 +70,7 @@ async def test_while_slack_is_down_being_listed_is_enough_and_being_nobody_is_no
         assert code == 0, said
         (proposal,) = await proposals(app)
         assert (proposal.state, proposal.decided_by) == (ProposalState.DECLINED, MAYA)
-        assert proposal.reason == Reason(ReasonCode.GIVEN, {"text": "asked twice"})
+        assert proposal.status_reason == Reason(ReasonCode.GIVEN, {"text": "asked twice"})
 
 
 async def test_without_the_program_it_is_decided_and_runs_once_that_starts(world):

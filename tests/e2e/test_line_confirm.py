@@ -99,7 +99,7 @@ async def test_what_is_on_hold_is_undone_in_time_and_never_runs(line: World, tmp
         late = await told(line, MAYA)
 
     assert "undo" in held.action_ids
-    assert (proposal.state, proposal.reason) == (
+    assert (proposal.state, proposal.status_reason) == (
         "withdrawn",
         Reason(ReasonCode.UNDONE_IN_TIME, {"actor": JONAS}),
     )

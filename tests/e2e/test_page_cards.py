@@ -64,7 +64,7 @@ async def test_the_longest_hostile_card_stays_in_its_place_on_a_phone(
     line = (HOSTILE, HOSTILE, HOSTILE)
     proposals = [
         a_proposal(state=state, title=HOSTILE, reasons=(HOSTILE,) * 5, facts=((HOSTILE, HOSTILE),) * 6, rule="r" * 200,
-                   changes=(line,) * 6, revision=2, reason=Reason(ReasonCode.TEXT, {"text": HOSTILE}), always_asks=HOSTILE)
+                   changes=(line,) * 6, revision=2, status_reason=Reason(ReasonCode.TEXT, {"text": HOSTILE}), always_asks=HOSTILE)
         for state in ProposalState
     ]  # fmt: skip
     drawn = [card(proposal, CardView(deciders=HOSTILE)) for proposal in proposals]

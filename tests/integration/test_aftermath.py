@@ -208,7 +208,7 @@ async def test_without_the_state_before_the_call_is_made_and_there_is_no_undo(af
     monkeypatch.setitem(HANDLERS, "subscriptions:get", second_read_fails)
     done = await after.ran(call)
 
-    assert (done.state, done.reason) == (ProposalState.SUCCEEDED, Reason(ReasonCode.CANNOT_BE_UNDONE))
+    assert (done.state, done.status_reason) == (ProposalState.SUCCEEDED, Reason(ReasonCode.CANNOT_BE_UNDONE))
     assert not can_undo(done)
     assert await after.undo(done) == ephemeral.NOTHING_TO_UNDO
 
@@ -280,7 +280,7 @@ async def test_an_undo_that_polar_refuses_gets_a_card_and_may_be_retried_or_pres
 
     original = await after.now(done)
     assert (undo.state, undo.quiet) == (ProposalState.FAILED, 0)
-    assert "moon" in str(undo.reason)
+    assert "moon" in str(undo.status_reason)
     assert (original.undo_id, original.undone_at) == (None, None)
     assert can_undo(original)
     assert await after.lines() == ["Not undone: nothing was changed. Its own card says why."]
@@ -393,7 +393,7 @@ async def test_what_polar_refused_is_retried_and_what_was_done_is_not_sent_twice
     assert await after.aftermath.retry(Person(MAYA, "T1"), failed.id) == ephemeral.NOTHING_TO_RETRY
     after.polar.standin.fail_next("429", only=KEY, seconds=1)
     waiting = await after.line.carry_out(failed)
-    assert waiting.state == ProposalState.APPROVED, waiting.reason
+    assert waiting.state == ProposalState.APPROVED, waiting.status_reason
     after.clock.advance(minutes=1)
     done = await after.line.carry_out(failed)
 
@@ -453,7 +453,7 @@ async def test_marked_done_it_is_done_by_that_persons_word(after):
     assert await after.aftermath.mark_not_done(ADA, doubt.id) == ephemeral.NOT_IN_DOUBT
 
     now = await after.now(doubt)
-    assert (now.state, now.reason) == (
+    assert (now.state, now.status_reason) == (
         ProposalState.SUCCEEDED,
         Reason(ReasonCode.DONE_BY_HAND, {"actor": "U0ADA"}),
     )
@@ -469,7 +469,7 @@ async def test_marked_not_done_it_may_be_retried_and_is_then_sent_once_more(afte
     assert await after.aftermath.mark_not_done(ADA, doubt.id) is None
     await reconcile.look(after.services, looking)  # its claim is gone: it changes nothing
     failed = await after.now(doubt)
-    assert (failed.state, failed.reason) == (
+    assert (failed.state, failed.status_reason) == (
         ProposalState.FAILED,
         Reason(ReasonCode.NOT_DONE_BY_HAND, {"actor": "U0ADA"}),
     )

@@ -88,7 +88,7 @@ async def test_cancelling_what_is_canceled_succeeds_with_a_note(line):
 
     proposal = await line.run(cancel)
 
-    assert (proposal.state, proposal.reason) == (ProposalState.SUCCEEDED, ALREADY)
+    assert (proposal.state, proposal.status_reason) == (ProposalState.SUCCEEDED, ALREADY)
     assert (proposal.calls[0].state, proposal.calls[0].status) == (CallState.DONE, 403)
     assert "already canceled" in str(proposal.calls[0].reason)
     assert line.writes() == ["subscriptions:update"] * 2  # theirs and ours, once each
@@ -123,7 +123,7 @@ async def test_deleting_what_is_gone_succeeds_with_a_note(line):
 
     proposal = await line.run(PlannedCall("discounts:delete", {"id": gone}))
 
-    assert (proposal.state, proposal.reason) == (ProposalState.SUCCEEDED, ALREADY)
+    assert (proposal.state, proposal.status_reason) == (ProposalState.SUCCEEDED, ALREADY)
 
 
 async def test_refund_of_an_order_that_others_refunded_fails_with_polars_words(line):
@@ -134,7 +134,7 @@ async def test_refund_of_an_order_that_others_refunded_fails_with_polars_words(l
     proposal = await line.run(PlannedCall("refunds:create", {}, {}, refund | {"metadata": {"ours": "p1"}}))
 
     assert proposal.state is ProposalState.FAILED
-    assert "already fully refunded" in str(proposal.reason)
+    assert "already fully refunded" in str(proposal.status_reason)
 
 
 async def test_when_the_read_fails_the_refusal_stands(line):
@@ -157,7 +157,7 @@ async def test_of_several_calls_the_note_counts_those_that_found_it_so(line):
         PlannedCall("subscriptions:revoke", {"id": second["id"]}),
     )
 
-    assert (proposal.state, proposal.reason) == (
+    assert (proposal.state, proposal.status_reason) == (
         ProposalState.SUCCEEDED,
         Reason(ReasonCode.ALREADY_SO, {"count": 1, "of": 2}),
     )

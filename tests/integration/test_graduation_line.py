@@ -230,7 +230,7 @@ async def test_an_order_refunded_or_disputed_after_its_case_ran_takes_the_trust_
     await regulars.earn()
     await regulars.turn_on()
     ran = await shop.carry_out(await regulars.until(Mode.AUTO))
-    assert ran.state == ProposalState.SUCCEEDED, ran.reason
+    assert ran.state == ProposalState.SUCCEEDED, ran.status_reason
     order = shop.shop.get("orders", ran.calls[0].path["id"])
     shop.clock.advance(hours=1)
     refund = {

@@ -86,14 +86,17 @@ async def test_sentences_become_reasons_and_none_is_lost(migrated: dict[str, Any
 
     columns = [one for one in migrated["difference"] if one[0] in ("add_column", "remove_column")]
     assert columns == []
-    assert found["pundone"].reason == Reason(_C.UNDONE_IN_TIME, {"actor": "U0ANNA"})
-    assert trails["pundone"] == [None, found["pundone"].reason]
-    assert found["pfailed"].reason.code is _C.CALLS_REFUSED
-    assert trails["pfailed"] == [Reason(_C.GIVEN, {"text": "It took too long."}), found["pfailed"].reason]
-    assert found["pdeclined"].reason == Reason(_C.GIVEN, {"text": "It took too long."})
-    assert found["pdoubt"].reason == found["pdoubt"].calls[0].reason == Reason(_C.STRANDED)
-    assert found["podd"].reason == Reason(_C.TEXT, {"text": "A sentence \U0001f600 of yore"})
-    assert (found["pplain"].reason, found["pplain"].calls[0].reason) == (None, None)
+    assert found["pundone"].status_reason == Reason(_C.UNDONE_IN_TIME, {"actor": "U0ANNA"})
+    assert trails["pundone"] == [None, found["pundone"].status_reason]
+    assert found["pfailed"].status_reason.code is _C.CALLS_REFUSED
+    assert trails["pfailed"] == [
+        Reason(_C.GIVEN, {"text": "It took too long."}),
+        found["pfailed"].status_reason,
+    ]
+    assert found["pdeclined"].status_reason == Reason(_C.GIVEN, {"text": "It took too long."})
+    assert found["pdoubt"].status_reason == found["pdoubt"].calls[0].reason == Reason(_C.STRANDED)
+    assert found["podd"].status_reason == Reason(_C.TEXT, {"text": "A sentence \U0001f600 of yore"})
+    assert (found["pplain"].status_reason, found["pplain"].calls[0].reason) == (None, None)
 
 
 async def test_what_was_read_before_is_read_now(migrated: dict[str, Any]) -> None:

@@ -149,7 +149,7 @@ async def test_a_link_that_could_not_be_shown_is_said_to_be_lost(shop_line: Line
     proposal = await shop_line.approve(await shop_line.only("card-update-link"))
 
     assert proposal.state == ProposalState.SUCCEEDED
-    assert proposal.reason == Reason(ReasonCode.LINK_NOT_SHOWN)
+    assert proposal.status_reason == Reason(ReasonCode.LINK_NOT_SHOWN)
 
 
 async def test_who_has_gone_can_be_won_back_with_a_discounted_checkout(shop_line: Line) -> None:

@@ -75,7 +75,7 @@ async def test_what_nobody_decides_expires_after_two_weeks_and_says_so(world):
 
     found = await world.store.do(get_proposal, proposal.id)
     assert found.state == ProposalState.EXPIRED
-    assert found.reason == Reason(ReasonCode.EXPIRED)
+    assert found.status_reason == Reason(ReasonCode.EXPIRED)
     assert found.decided_by is None
     assert [change.to for change in await world.store.do(trail, proposal.id)][-1] == ProposalState.EXPIRED
 
@@ -87,7 +87,9 @@ async def test_a_deadline_closes_it_earlier(world):
     world.clock.advance(hours=6)
     await close_late(world.services)
 
-    assert (await world.store.do(get_proposal, proposal.id)).reason == Reason(ReasonCode.DEADLINE_PASSED)
+    assert (await world.store.do(get_proposal, proposal.id)).status_reason == Reason(
+        ReasonCode.DEADLINE_PASSED
+    )
 
 
 async def test_a_decision_in_time_is_not_undone_by_the_deadline(world):

@@ -44,7 +44,7 @@ def make(number: int = 1, **fields: Any) -> Proposal:
         "created_at": NOW,
         "state": S.PENDING,
         "row_version": 1,
-        "reason": None,
+        "status_reason": None,
         "attempts": 0,
         "verify_attempts": 0,
         "decided_by": None,

@@ -227,7 +227,10 @@ def test_an_edited_proposal_that_ran_says_who_edited_it():
 def test_a_card_that_waits_for_nobody_cannot_be_decided(state):
     message = card(
         a_proposal(
-            state=state, decided_by="U1", decided_at=NOW, reason=Reason(ReasonCode.TEXT, {"text": "why"})
+            state=state,
+            decided_by="U1",
+            decided_at=NOW,
+            status_reason=Reason(ReasonCode.TEXT, {"text": "why"}),
         ),
         VIEW,
     )
@@ -253,8 +256,12 @@ def test_each_redraw_has_new_block_ids():
 
 def test_polars_refusal_is_on_the_card_and_in_the_thread():
     refused = Reason.of(ReasonCode.POLAR_REFUSED, message="Order is already fully refunded")
-    failed = a_proposal(state=ProposalState.FAILED, reason=Reason.of(ReasonCode.CALLS_REFUSED, refused))
-    change = Transition(failed.id, 4, ProposalState.EXECUTING, ProposalState.FAILED, "x", failed.reason, NOW)
+    failed = a_proposal(
+        state=ProposalState.FAILED, status_reason=Reason.of(ReasonCode.CALLS_REFUSED, refused)
+    )
+    change = Transition(
+        failed.id, 4, ProposalState.EXECUTING, ProposalState.FAILED, "x", failed.status_reason, NOW
+    )
 
     assert "Order is already fully refunded" in json.dumps(card(failed, VIEW).blocks)
     assert "Order is already fully refunded" in str(thread_line(failed, change))

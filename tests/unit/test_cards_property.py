@@ -76,7 +76,7 @@ def test_what_rules_ask_about_recorded_events_with_hostile_names_fits_in_every_s
 @settings(max_examples=150)
 @given(proposals(), st.sampled_from(list(ProposalState)))
 def test_any_line_for_a_thread_fits_and_is_harmless(proposal, to):
-    line = thread_line(proposal, Transition(proposal.id, 2, None, to, "x", proposal.reason, NOW))
+    line = thread_line(proposal, Transition(proposal.id, 2, None, to, "x", proposal.status_reason, NOW))
 
     if line is not None:
         assert [] == lint_message(payload(line))
@@ -112,7 +112,7 @@ def test_the_longest_card_of_all_is_still_one_that_a_person_reads(state, long):
         ProposalCall(f"{number}{long}", {}, {}, None, number, CallState.REFUSED) for number in range(30)
     )
     proposal = a_proposal(
-        state=state, title=long, reasons=(long,) * 9, facts=((long, long),) * 9, changes=(line,) * 9, reason=Reason(ReasonCode.TEXT, {"text": long}),
+        state=state, title=long, reasons=(long,) * 9, facts=((long, long),) * 9, changes=(line,) * 9, status_reason=Reason(ReasonCode.TEXT, {"text": long}),
         rule=long, calls=calls, always_asks=long, edited_by="U0ANNA", assignee="U0BEN", held_by="U0ANNA",
         snoozed_until=NOW + timedelta(1), snoozed_by="U0ANNA", deadline=NOW, decided_by="U0BEN", decided_at=NOW,
         amount=10**12, currency="usd", revision=2,

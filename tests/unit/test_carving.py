@@ -33,7 +33,7 @@ def make(**fields: Any) -> Proposal:
         "created_at": NOW,
         "state": ProposalState.PENDING,
         "row_version": 1,
-        "reason": None,
+        "status_reason": None,
         "attempts": 0,
         "verify_attempts": 0,
         "decided_by": None,

@@ -28,7 +28,7 @@ def shown(**fields: Any) -> Proposal:
     )
     rest = {"decided_by": None, "decided_at": None, "channel": None, "card_ts": None, "rendered_version": 1}
     rest |= {
-        "reason": None,
+        "status_reason": None,
         "attempts": 0,
         "verify_attempts": 0,
         "row_version": 1,

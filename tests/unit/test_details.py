@@ -42,7 +42,7 @@ def proposal(**fields: Any) -> Proposal:
         "id": "pabc", "fact_key": "k", "event_id": "e", "rule": "generate-invoice", "rule_version": "v1",
         "subject": "order:1", "title": "Refund $9.00?", "reasons": ("They asked",), "facts": (("Customer", "Ada"),),
         "risk": "R2", "always_asks": None, "created_at": NOW, "state": ProposalState.PENDING, "row_version": 1,
-        "reason": None, "attempts": 0, "verify_attempts": 0, "decided_by": None, "decided_at": None, "channel": "C1",
+        "status_reason": None, "attempts": 0, "verify_attempts": 0, "decided_by": None, "decided_at": None, "channel": "C1",
         "card_ts": "1.2", "rendered_version": 1,
         "calls": (ProposalCall("refunds:create", body={"order_id": "o1", "amount": 900, "reason": "other"}),),
     }  # fmt: skip
@@ -51,7 +51,7 @@ def proposal(**fields: Any) -> Proposal:
 
 def found(text: str = "x", count: int = 1, **fields: Any) -> Dossier:
     made = proposal(
-        title=text, reasons=(text,) * count, facts=((text, text),) * count, reason=Reason(ReasonCode.TEXT, {"text": text}), always_asks=text,
+        title=text, reasons=(text,) * count, facts=((text, text),) * count, status_reason=Reason(ReasonCode.TEXT, {"text": text}), always_asks=text,
         customer_id=text, customer=text, proposer="U0MAYA00001", changes=((text, text, text),) * count,
         deadline=NOW, expires_at=NOW, gate={"why": [text] * count, "score": 97.5, "more": {text: text}}, **fields,
     )  # fmt: skip
@@ -67,7 +67,18 @@ def found(text: str = "x", count: int = 1, **fields: Any) -> Dossier:
             "read": {"orders": {"operation": text}},
             "body": {text: text},
         },
-        (Transition("pabc", 1, None, ProposalState.PENDING, text or "x", Reason(ReasonCode.TEXT, {"text": text}), NOW),) * count,
+        (
+            Transition(
+                "pabc",
+                1,
+                None,
+                ProposalState.PENDING,
+                text or "x",
+                Reason(ReasonCode.TEXT, {"text": text}),
+                NOW,
+            ),
+        )
+        * count,
         (Decision("pabc", text or "x", Verdict.APPROVE, text, NOW, text),) * count,
         (
             Revision(

@@ -17,7 +17,16 @@ HOSTILE = ["<!channel> `x`", "<https://evil.example|Approve>", "\u202egnp", "a" 
 
 def proposal(number: int, title: str = "Refund €40?", **values) -> Proposal:
     base = dict.fromkeys(
-        ("event_id", "rule", "rule_version", "subject", "always_asks", "reason", "decided_by", "decided_at")
+        (
+            "event_id",
+            "rule",
+            "rule_version",
+            "subject",
+            "always_asks",
+            "status_reason",
+            "decided_by",
+            "decided_at",
+        )
     )
     return Proposal(
         id=f"p{number}",

@@ -29,7 +29,7 @@ MAY_MATCH = {ROOT / "bot/sanitize.py", ROOT / "store/audit_log/old_sentences.py"
 
 # --- Nothing matches a pattern on a stored reason ---------------------------------------------------------
 
-_STORED = frozenset({"reason", "note", "reason_args"})
+_STORED = frozenset({"status_reason", "reason", "note", "reason_args"})
 _KEYS = _STORED | {"error"}  # in rows of the log, and in documents
 _OF_TEXTS = frozenset(
     "startswith endswith replace split rsplit partition rpartition removeprefix removesuffix find index".split()
@@ -109,7 +109,7 @@ def test_nothing_matches_a_pattern_on_a_stored_reason(path: Path) -> None:
     "planted",
     [
         "def f(p):\n    return re.fullmatch(r'Undone by (.*)', p.note)",
-        "def f(p):\n    return _CONDITION.sub('', p.reason or '')",
+        "def f(p):\n    return _CONDITION.sub('', p.status_reason or '')",
         "def f(change):\n    return change.reason.replace('Nothing was done.', 'x')",
         "def f(change):\n    return plain(change.reason, 90).startswith('Undone')",
         "def f(row):\n    said = row['reason']\n    return said.partition(' ')[0]",
@@ -130,7 +130,7 @@ def test_a_planted_pattern_is_found(planted: str) -> None:
         "def f(p):\n    return p.reason.code in (ReasonCode.EXPIRED, ReasonCode.STRANDED)",
         "def f(p):\n    return 'condition' in p.reason.args",
         "def f(p):\n    return replace(p, reason=None)",
-        "def f(p):\n    return words(p.title.split()[0]) + elements(p.reason, 90)",
+        "def f(p):\n    return words(p.title.split()[0]) + elements(p.status_reason, 90)",
     ],
 )
 def test_asking_for_a_code_is_fine(fine: str) -> None:
