@@ -18,7 +18,7 @@ from bot.ui import ephemeral
 from polar.catalog import Call, Operation, Risk, operations
 from store.engine.errors import StoreError
 from store.models import Decision, NewProposal, Proposal, ProposalCall, Verdict
-from store.proposals.decisions import Bar, Terms, approvals, barred, decide
+from store.proposals.decisions import ApprovalRequirements, Bar, approvals, barred, decide
 from store.proposals.pending_approvals import (
     PendingApproval,
     add_pending_approvals,
@@ -140,7 +140,7 @@ async def _settled(services: Services, claimed: ClaimedApproval, proposal: Propo
     if isinstance(gone, Answer):
         return gone
     standing = set(earlier) - gone
-    if tap.actor in standing and len(standing) < (await terms_of(services, proposal)).people:
+    if tap.actor in standing and len(standing) < (await requirements_of(services, proposal)).people:
         return Answer(Came.TWICE, ephemeral.SECOND_YES_NEEDED, proposal)
     answer = await _concluded(services, tap, proposal, await _looked(services, tap, proposal), gone)
     if answer.came is not Came.FIRST_YES:
@@ -251,7 +251,7 @@ async def _concluded(
             tap.interaction_id,
         )
         decision = Decision(*own, clicked_at=tap.at)
-        takes = await terms_of(services, proposal)
+        takes = await requirements_of(services, proposal)
         done, now = await services.store.do(decide, decision, takes, without=gone)
         answer = results.gone() if now is None else results.approved(now)
     if done or now is None:
@@ -259,15 +259,19 @@ async def _concluded(
     return await lost(services, now, barred(now, Verdict.APPROVE, revision), tap.actor)
 
 
-async def terms_of(services: Services, proposal: Proposal) -> Terms:
-    """Its terms; what took two people takes two to take back. Raises StoreError."""
+async def requirements_of(services: Services, proposal: Proposal) -> ApprovalRequirements:
+    """What its approval takes; what took two people takes two to take back. Raises StoreError."""
     policy = services.rules.policy
-    own = terms(policy, proposal)
+    own = requirements(policy, proposal)
     original = await services.store.do(get_proposal, proposal.undo_of_id) if proposal.undo_of_id else None
-    return own if original is None else replace(own, people=max(own.people, terms(policy, original).people))
+    return (
+        own
+        if original is None
+        else replace(own, people=max(own.people, requirements(policy, original).people))
+    )
 
 
-def terms(policy: Policy, proposal: Proposal) -> Terms:
+def requirements(policy: Policy, proposal: Proposal) -> ApprovalRequirements:
     """How many people this takes and how long it waits once approved, as the policy has it."""
     effects = [_effect(call) for call in proposal.calls]
     known = [effect for effect in effects if effect is not None]
@@ -276,7 +280,7 @@ def terms(policy: Policy, proposal: Proposal) -> Terms:
     reversible = len(known) == len(effects) and all(effect.reversible for effect in known)
     hold = policy.undo_window_for(risk, reversible=reversible, money=any(effect.money for effect in known))
     two = policy.takes_two(risk, proposal.amount, proposal.currency)
-    return Terms(2 if two else 1, hold)
+    return ApprovalRequirements(2 if two else 1, hold)
 
 
 def _effect(call: ProposalCall) -> Operation | None:

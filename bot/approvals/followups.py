@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
-from bot.approvals.approve import terms
+from bot.approvals.approve import requirements
 from bot.config.policy import ends
 from bot.proposals.fingerprint import digest_of_proposal
 from bot.proposals.reads import Reads
@@ -62,7 +62,7 @@ class Aftermath:
             return ephemeral.NOTHING_TO_UNDO
         if await self._changed_since(proposal):
             return ephemeral.CHANGED_SINCE
-        people = terms(self._services.rules.policy, proposal).people
+        people = requirements(self._services.rules.policy, proposal).people
         act = await self._act(person, proposal, "undid it" if people == 1 else "asks to undo it")
         made = _proposal(proposal, act, back)
         made = replace(
@@ -90,7 +90,7 @@ class Aftermath:
         proposal, refused = await self._asked(person, proposal_id)
         if proposal is None:
             return refused
-        how = partial(followups.retry, hold=terms(self._services.rules.policy, proposal).hold)
+        how = partial(followups.retry, hold=requirements(self._services.rules.policy, proposal).hold)
         return await self._carried(person, proposal, how, "Retried it.", ephemeral.NOTHING_TO_RETRY)
 
     # --- What Polar never answered --------------------------------------------------------------------

@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,18 @@ from typing import Any
 from bot.config.policy import Policy
 from bot.config.policy import duration as length
 from bot.config.settings import SettingsError, load_settings
-from bot.graduation.backtest import KindReport, Report, Tally, report
+from bot.graduation.backtest import Group, KindReport, Report, Totals, report
 from bot.graduation.replay import Replayed, replay
 from bot.rules import RulesError, load_rules
 from bot.sanitize import clean
 from bot.ui.graduation_notices import duration, money
+from bot.ui.graduation_words import RESULTS, always_words
 from store import Connection, open_store
 from store.engine.errors import StoreError
 from store.graduation.past_cases import draw_secret, kinds, past_cases
+from store.models import CaseKindState
 from store.models.graduation import NewCaseKind, PastCase
+from store.models.trust_codes import CaseResult, PolicyCode
 
 _UNKNOWN_SECRET = b"nothing has been drawn yet"
 _WIDEST = 62
@@ -114,64 +117,88 @@ def _table(found: Report, past: _Past, since: datetime | None) -> str:
     lines = [
         f"Back-test over {period}: {total.cases:,} cases.",
         f"  Would have run on their own: {total.ran:,} ({_share(total)} of all)",
-        f"  Of these: {_came(total)}",
-        f"  Money moved: {_moneys(total.moved)}; of that in such cases: {_moneys(total.bad_money)}",
+        f"  Of these: {_results(total)}",
+        f"  Money moved: {_moneys(total.moved)}; of that in such cases: {_moneys(total.rejected_money)}",
         f"  Worst: {_worst(total)}",
-        f"  Saved: {duration(total.seconds)}. Still asked: {total.asked:,}, {total.audits:,} of them audits",
+        f"  Saved: {duration(total.seconds)}. {_still_asked(total)}",
         "",
         *(line for kind in found.kinds for line in _kind(kind)),
         "Why a person was still asked:",
-        *(f"  {count:>9,}  {clean(why, 90)}" for why, count in found.reasons.items()),
+        *(f"  {count:>9,}  {clean(_why(group), 90)}" for group, count in found.reasons.items()),
         "",
         _small_print(past),
     ]
     return "\n".join(lines)
 
 
+# One for each code a case asks with; the numbers differ from case to case.
+_WHY: Mapping[PolicyCode, str] = {
+    PolicyCode.SPOT_CHECK: "drawn for a spot check",
+    PolicyCode.KIND_ASKS: "this kind asks",
+    PolicyCode.KIND_PAUSED: "this kind is paused",
+    PolicyCode.NOBODY_DECIDES: "nobody has decided anything for too long",
+    PolicyCode.BELOW_THRESHOLD: "its score is below the threshold now",
+    PolicyCode.UNUSUAL_VOLUME: "far more cases than usual",
+    PolicyCode.FIRST_NUMBER: "new: no number was approved here before",
+    PolicyCode.OUT_OF_RANGE: "new: a number outside what was approved so far",
+    PolicyCode.RARE_NUMBER: "new: a number larger than nearly all approved",
+    PolicyCode.NEW_CHOICE: "new: a choice that was not approved before",
+    PolicyCode.FIRST_OF_WEEK: "new: a customer's first of the week",
+    PolicyCode.UNKNOWN_CUSTOMER: "its customer is not known",
+    PolicyCode.UNKNOWN_AMOUNT: "the money it moves is not known",
+    PolicyCode.OVER_CAP: "over a cap",
+    PolicyCode.UNKNOWN_KIND: "of no known kind",
+}
+
+
+def _why(group: Group) -> str:
+    code, because = group
+    return always_words(because) if code == PolicyCode.ALWAYS_ASKS else _WHY[code]
+
+
 def _kind(kind: KindReport) -> list[str]:
-    tally = kind.tally
-    turned_on = next((at for at, state, _ in kind.history if state == "graduated"), None)
+    totals = kind.totals
+    turned_on = next((at for at, state, _ in kind.history if state == CaseKindState.GRADUATED), None)
     first = f", on since {turned_on:%d %b %Y}" if turned_on else ""
     times = {1: "once", 2: "twice"}.get(kind.generation, f"{kind.generation} times")
-    lost = f", lost its trust {times}" if kind.generation else ""
-    stands = (
-        f"always asks: {kind.always}" if kind.always else f"{kind.state}, score {kind.score:.1f}{first}{lost}"
-    )
-    moved, saved = _moneys(tally.moved), duration(tally.seconds)
+    lost = f", demoted {times}" if kind.generation else ""
+    now = f"{kind.state}, score {kind.score:.1f}{first}{lost}"
+    stands = always_words(kind.always) if kind.always else now
+    moved, saved = _moneys(totals.moved), duration(totals.seconds)
     return [
-        f"{kind.risk}  {clean(kind.words, 200)}",
-        f"    {tally.cases:,} cases, {tally.ran:,} ran: {_came(tally)}. {moved} moved, {saved} saved",
-        f"    Still asked: {tally.asked:,}, {tally.audits:,} of them audits",
+        f"{kind.risk}  {clean(kind.label, 200)}",
+        f"    {totals.cases:,} cases, {totals.ran:,} ran: {_results(totals)}. {moved} moved, {saved} saved",
+        f"    {_still_asked(totals)}",
         f"    At the end: {stands}",
-        *([f"    Worst: {_worst(tally)}"] if tally.worst else []),
+        *([f"    Worst: {_worst(totals)}"] if totals.worst else []),
         "",
     ]
 
 
-def _share(tally: Tally) -> str:
-    return f"{100 * tally.ran / tally.cases:.1f} %" if tally.cases else "–"
+def _share(totals: Totals) -> str:
+    return f"{100 * totals.ran / totals.cases:.1f} %" if totals.cases else "–"
 
 
-def _came(tally: Tally) -> str:
-    said = [f"{tally.came['declined']:,} you declined"]
-    said += [
-        f"{tally.came[one]:,} {one}"
-        for one in ("edited", "taken back", "failed", "undecided")
-        if tally.came[one]
-    ]
-    return ", ".join(said)
+def _still_asked(totals: Totals) -> str:
+    return f"Still asked: {totals.asked:,}, {totals.spot_checks:,} of them spot checks"
+
+
+def _results(totals: Totals) -> str:
+    others = (one for one in CaseResult if one not in (CaseResult.DECLINED, CaseResult.FINE))
+    said = [f"{totals.results[one]:,} {RESULTS[one]}" for one in others if totals.results[one]]
+    return ", ".join([f"{totals.results[CaseResult.DECLINED]:,} you declined", *said])
 
 
 def _moneys(amounts: Mapping[str, int]) -> str:
     return ", ".join(money(amount, currency) for currency, amount in sorted(amounts.items())) or "nothing"
 
 
-def _worst(tally: Tally) -> str:
-    worst = tally.worst
+def _worst(totals: Totals) -> str:
+    worst = totals.worst
     if worst is None:
         return "none"
     about = f" ({money(worst.amount, worst.currency)})" if worst.amount else ""
-    return f"{clean(worst.title, _WIDEST)}{about}, {worst.came}: {worst.id}"
+    return f"{clean(worst.title, _WIDEST)}{about}, {RESULTS[worst.result]}: {worst.id}"
 
 
 def _small_print(past: _Past) -> str:
@@ -180,7 +207,7 @@ def _small_print(past: _Past) -> str:
         drawn = "drawn with a made-up secret: the program has drawn none so far"
     return (
         "Assumed: each offer is accepted at once, and a kind whose breaker opened is turned on again a day\n"
-        f"later. Audits are {drawn}.\n"
+        f"later. Spot checks are {drawn}.\n"
         "What ran here and was declined in the past counts above and takes no trust back: nobody saw it.\n"
         "Saved is 20 s for each case that was not asked about."
     )
@@ -190,34 +217,35 @@ def _small_print(past: _Past) -> str:
 
 
 def _as_json(found: Report, past: _Past, since: datetime | None) -> dict[str, Any]:
+    secret = "a made-up secret" if past.secret is None else "the program's secret"
     return {
         "since": None if since is None else since.isoformat(),
-        "audits": "drawn with a made-up secret" if past.secret is None else "drawn with the program's secret",
+        "spot_checks": f"drawn with {secret}",
         "total": _counted(found.total),
         "kinds": [
-            {"case_kind": kind.case_kind, "words": kind.words, "risk": kind.risk, "always_asks": kind.always}
+            {"case_kind": kind.case_kind, "label": kind.label, "risk": kind.risk, "always_asks": kind.always}
             | {"state": kind.state, "score": round(kind.score, 6), "generation": kind.generation}
-            | {"history": [[at.isoformat(), state, why] for at, state, why in kind.history]}
-            | _counted(kind.tally)
+            | {"history": [[at.isoformat(), state, cause.to_json()] for at, state, cause in kind.history]}
+            | _counted(kind.totals)
             for kind in found.kinds
         ],
-        "asked_because": dict(found.reasons),
+        "asked_because": {
+            f"{code}: {because}" if because else code: count
+            for (code, because), count in found.reasons.items()
+        },
     }
 
 
-def _counted(tally: Tally) -> dict[str, Any]:
-    worst = tally.worst
+def _counted(totals: Totals) -> dict[str, Any]:
     return {
-        "cases": tally.cases,
-        "would_have_run": tally.ran,
-        "of_these": dict(tally.came),
-        "should_not_have_run": tally.bad,
-        "money_moved": dict(tally.moved),
-        "money_in_those": dict(tally.bad_money),
-        "worst": None
-        if worst is None
-        else {name: getattr(worst, name) for name in ("id", "title", "amount", "currency", "came")},
-        "seconds_saved": tally.seconds,
-        "asked": tally.asked,
-        "audits": tally.audits,
+        "cases": totals.cases,
+        "would_have_run": totals.ran,
+        "of_these": dict(totals.results),
+        "should_not_have_run": totals.rejected,
+        "money_moved": dict(totals.moved),
+        "money_in_those": dict(totals.rejected_money),
+        "worst": None if totals.worst is None else asdict(totals.worst),
+        "seconds_saved": totals.seconds,
+        "asked": totals.asked,
+        "spot_checks": totals.spot_checks,
     }

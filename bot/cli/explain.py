@@ -13,9 +13,11 @@ from bot.config.settings import SettingsError, load_settings
 from bot.explain.document import explanation
 from bot.explain.verify import NoExplanation, check
 from bot.sanitize import clean
+from bot.ui.graduation_words import reason_words
 from store import open_store
 from store.audit_log.explain import Explained, explained
 from store.engine.errors import StoreError
+from store.models.trust_codes import read_policy_reason
 
 _SIGNS = {True: "fits  ", False: "WRONG ", None: "open  "}
 
@@ -78,7 +80,8 @@ def _check(file: Path) -> int:
     for finding in findings:
         print(f"{_SIGNS[finding.fits]}{clean(finding.words, 200)}")
     wrong = sum(finding.fits is False for finding in findings)
-    print(f"{wrong} of {len(findings)} do not fit." if wrong else f"Nothing of {len(findings)} is wrong.")
+    total = len(findings)
+    print(f"{wrong} of {total} checks failed." if wrong else f"All {total} checks passed.")
     return 1 if wrong else 0
 
 
@@ -94,7 +97,7 @@ def _text(made: Mapping[str, Any]) -> Iterator[str]:
     rule = made["rule"]
     yield f"Rule      {rule['name']} version {rule['version']}" if rule["name"] else "Rule      none: by hand"
     if made["case_kind"] is not None:
-        yield f"Kind      {clean(made['case_kind']['words'], 200)}"
+        yield f"Kind      {clean(made['case_kind']['label'], 200)}"
     yield from _trust(made, gate)
     for one in made["decisions"]:
         yield f"Decision  {one['verdict']} by {one['actor']} ({one['via']}), {one['at']}"
@@ -116,13 +119,15 @@ def _trust(made: Mapping[str, Any], gate: Mapping[str, Any]) -> Iterator[str]:
         said = made["score"]
         how = " by manual override" if said["manual_override"] else ""
         yield (
-            f"Score     {said['score']:.1f} of {said['target']}: {said['n']} cases, {said['k']} bad, "
-            f"generation {said['generation']}, {said['state']}{how}"
+            f"Score     {said['score']:.1f} of {said['target']}: {said['cases']} cases, "
+            f"{said['rejections']} rejections, generation {said['generation']}, {said['state']}{how}"
         )
-    if made["audit"] is not None:
-        drawn = "drawn" if made["audit"]["drawn"] else "not drawn"
-        yield f"Audit     with a chance of {made['audit']['probability']:g}: {drawn}"
+    check = made["spot_check"]
+    if check is not None:
+        drawn = "drawn" if check["drawn"] else "not drawn"
+        yield f"Checked   with a chance of {check['probability']:g}: {drawn}"
     if made["withheld"]:
         yield f"Policy    {made['withheld']}"
     if gate:
-        yield f"Policy    {gate['verdict']}: {clean(gate['why'], 200)}"
+        why = reason_words(read_policy_reason(gate["reason"]))
+        yield f"Policy    {gate['verdict']}: {clean(why, 200)}"

@@ -10,7 +10,8 @@ from datetime import datetime
 from typing import Any
 
 from bot.config.settings import SettingsError, load_settings
-from bot.graduation.blinding import BLIND, WITHHELD
+from bot.explain.document import WITHHELD
+from bot.graduation.spot_checks import BLIND
 from polar.redaction import redacted
 from store import Connection, open_store
 from store.engine.errors import StoreError

@@ -7,22 +7,24 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from bot.graduation.blinding import BLIND, WITHHELD
+from bot.graduation.gate import SPOT_CHECK
+from bot.graduation.spot_checks import BLIND
 from polar.catalog import operations
 from polar.redaction import redacted
 from store.audit_log.explain import Explained, LogRow
-from store.models import Mode, Proposal, ProposalCall, StoredEvent, Transition
+from store.models import Proposal, ProposalCall, StoredEvent, Transition
 from store.models.graduation import CaseKind
 from store.models.reasons import Reason, columns_of
 
-FORMAT = "polar-approvals explanation 1"
+FORMAT = "polar-approvals explanation 2"
+WITHHELD = "What the policy said is shown once the case is decided, so that spot checks stay unbiased."
 _DRAW = (
     "HMAC-SHA-256 of the proposal's id with a secret, as a share of all that it can be; below the probability"
 )
 
 
 def explanation(found: Explained, now: datetime) -> dict[str, Any]:
-    """Plain JSON with all that is kept, except what opens something by itself (`bot.forms.redaction`)."""
+    """Plain JSON with all that is kept, except what opens something by itself (`polar.redaction`)."""
     dossier, proposal = found.dossier, found.dossier.proposal
     sent = [call for call in proposal.calls if call.started_at is not None]
     blind = proposal.state in BLIND
@@ -40,7 +42,7 @@ def explanation(found: Explained, now: datetime) -> dict[str, Any]:
         },
         "case_kind": _case_kind(found.case_kind),
         "score": _score(proposal.gate or {}),
-        "audit": None if blind else _audit(proposal),
+        "spot_check": None if blind else _spot_check(proposal),
         "policy": None if blind else proposal.gate,
         "decisions": [_plain(asdict(one)) for one in dossier.decisions],
         "revisions": [_revision(asdict(one)) for one in dossier.revisions],
@@ -83,25 +85,24 @@ def _webhook(event: StoredEvent | None) -> dict[str, Any] | None:
 def _case_kind(case_kind: CaseKind | None) -> dict[str, Any] | None:
     if case_kind is None:
         return None
-    return {name: _plain(getattr(case_kind, name)) for name in ("hash", "family", "words", "risk", "fields")}
+    return {name: _plain(getattr(case_kind, name)) for name in ("hash", "family", "label", "risk", "fields")}
 
 
 def _score(gate: Mapping[str, Any]) -> dict[str, Any] | None:
     """What the score was made of when the case came."""
     if "score" not in gate:
         return None
-    return {
-        name: gate.get(name)
-        for name in ("n", "k", "generation", "score", "target", "state", "manual_override")
-    }
+    names = ("cases", "rejections", "generation", "score", "target", "state", "manual_override")
+    return {name: gate.get(name) for name in names}
 
 
-def _audit(proposal: Proposal) -> dict[str, Any] | None:
+def _spot_check(proposal: Proposal) -> dict[str, Any] | None:
     """Whether chance chose a person. The secret that decided is not shown."""
     gate = proposal.gate or {}
-    if gate.get("pi") is None:
+    probability = gate.get("spot_check_probability")
+    if probability is None:
         return None
-    return {"probability": gate["pi"], "drawn": gate.get("verdict") == Mode.AUDIT, "how": _DRAW}
+    return {"probability": probability, "drawn": gate["verdict"] == SPOT_CHECK, "how": _DRAW}
 
 
 def _revision(revision: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Whether an explanation holds together: every hash, score and fingerprint made anew, offline. Pure."""
+"""The check of an explanation: every hash, score and fingerprint made anew, offline. Pure."""
 
 import base64
 import binascii
@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from bot.explain.document import FORMAT
+from bot.explain.document import FORMAT, WITHHELD
 from bot.graduation import score, spot_checks
-from bot.graduation.blinding import BLIND, WITHHELD
-from bot.graduation.thresholds import STANDARDS
+from bot.graduation.eligibility import STANDARDS
+from bot.graduation.gate import RUN, SPOT_CHECK
+from bot.graduation.spot_checks import BLIND
 from bot.rules.load import version_of
 from polar.catalog import Risk
-from store.audit_log.log import canonical, fingerprint, normalize, row_hash
+from store.audit_log.log import canonical, fingerprint, kinds_of, normalize, row_hash
+from store.models import Actor, CaseKindState, Mode
 from store.schema.columns import readable
 
 _CLOSE = 1e-5
@@ -44,8 +46,10 @@ def check(document: Any) -> list[Finding]:
 
 
 def _rows(document: Mapping[str, Any], *kinds: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Rows of the log about the proposal, with their bodies read."""
-    return [(row, json.loads(row["body"])) for row in document["log"]["rows"] if row["kind"] in kinds]
+    """Rows of the log about the proposal, with their bodies read in the names of today."""
+    wanted = {name for kind in kinds for name in kinds_of(kind)}
+    rows = [row for row in document["log"]["rows"] if row["kind"] in wanted]
+    return [(row, normalize(row["kind"], json.loads(row["body"]))) for row in rows]
 
 
 def _asked(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,8 +74,8 @@ def _log(document: Mapping[str, Any]) -> Iterator[Finding]:
         if row["seq"] > head["seq"]:
             yield Finding(False, f"{name} lies before the newest row, {head['seq']}")
         if row["seq"] + 1 not in by_number:  # its hash speaks for those right before it, too
-            whose = "is the log's own: a digest in the channel or `verify-log --head` must know"
-            yield Finding(None, f"whether {name} {whose} {row['hash']}")
+            where = "compare its hash with a daily digest or run `verify-log --head`"
+            yield Finding(None, f"{name} cannot be checked here: {where} {row['hash']}")
     if [row["seq"] for row in rows] != sorted({row["seq"] for row in rows}):
         yield Finding(False, "the rows of the log are in their order")
 
@@ -103,10 +107,10 @@ def _shown(document: Mapping[str, Any]) -> Iterator[Finding]:
     if _withheld(document):
         return
     instead = any(
-        (body["actor"], body["to"]) == ("policy", "pending") for _, body in _rows(document, "transition")
+        (body["actor"], body["to"]) == (Actor.POLICY, "pending") for _, body in _rows(document, "transition")
     )
-    judged = next((body["mode"] for _, body in _rows(document, "policy")), "asked")
-    fits = shown["mode"] == ("asked" if instead else judged)
+    judged = next((body["mode"] for _, body in _rows(document, "policy")), Mode.ASKED)
+    fits = shown["mode"] == (Mode.ASKED if instead else judged)
     yield Finding(fits, f"it is {shown['mode']}, as the policy said")
 
 
@@ -156,11 +160,10 @@ def _case_kind(document: Mapping[str, Any]) -> Iterator[Finding]:
         and case_kind["fields"]["risk"] == case_kind["risk"]
     )
     yield Finding(fits, "the kind is of this rule's version and this risk class")
-    named = {
-        json.loads(row["body"])["words"] for row in document["log"]["trust"] if row["kind"] == "case_kind"
-    }
-    if named:
-        yield Finding(case_kind["words"] in named, "its words are those of the log")
+    changes = [row for row in document["log"]["trust"] if row["kind"] in kinds_of("case_kind")]
+    labels = {normalize(row["kind"], json.loads(row["body"]))["label"] for row in changes}
+    if labels:
+        yield Finding(case_kind["label"] in labels, "its label is that of the log")
 
 
 def _policy(document: Mapping[str, Any]) -> Iterator[Finding]:
@@ -174,38 +177,36 @@ def _policy(document: Mapping[str, Any]) -> Iterator[Finding]:
     said = document["score"]
     if said is not None:
         same = all(gate[name] == value for name, value in said.items())
-        made = score.score(said["n"], said["k"], said["generation"])
+        made = score.score(said["cases"], said["rejections"], said["generation"])
         fits = same and abs(made - said["score"]) < _CLOSE
-        given = f"{said['n']} cases, {said['k']} bad, generation {said['generation']}"
-        words = f"{given} give the score {said['score']}"
-        yield Finding(fits, words)
-    if gate["verdict"] in ("run", "audit"):
+        given = f"{said['cases']} cases, {said['rejections']} rejections, generation {said['generation']}"
+        yield Finding(fits, f"{given} give the score {said['score']}")
+    if gate["verdict"] in (RUN, SPOT_CHECK):
         yield from _ran(document, gate)
 
 
 def _ran(document: Mapping[str, Any], gate: Mapping[str, Any]) -> Iterator[Finding]:
-    """What a case had to meet to run, or to be drawn for an audit."""
+    """What a case had to meet to run, or to be drawn for a spot check."""
     standard = STANDARDS.get(Risk(document["case_kind"]["risk"]))
     if standard is None or gate["target"] is None:
         yield Finding(False, "its risk class may run on its own")
         return
     limit = (100 - gate["target"]) / 100
     if gate["manual_override"]:
-        yield Finding(
-            document["case_kind"]["risk"] == Risk.R1, "by manual override, without a bar: class R1 only"
-        )
+        low = document["case_kind"]["risk"] == Risk.R1
+        yield Finding(low, "by manual override, below its threshold: class R1 only")
     else:
-        met = score.reached(gate["n"], gate["k"], gate["generation"], limit)
-        yield Finding(met, f"the score meets the bar {gate['target']:g}")
+        met = score.reached(gate["cases"], gate["rejections"], gate["generation"], limit)
+        yield Finding(met, f"the score meets the threshold {gate['target']:g}")
     yield Finding(gate["would_run"] is True, "nothing of the case itself spoke against it")
     yield Finding(_was_there(gate), "a person had decided something lately enough")
-    yield Finding(
-        gate["state"] == "graduated" and gate["paused"] is None, "its kind ran on its own, unpaused"
-    )
-    probability = spot_checks.probability(gate["audits"][0], standard.audit_floor)
-    drawn = f"{gate['audits'][0]} agreed audits make {probability:g} the chance of another"
-    yield Finding(probability == gate["pi"] == document["audit"]["probability"], drawn)
-    yield Finding(None, "whether chance drew it: only the program has the secret of the draw")
+    running = gate["state"] == CaseKindState.GRADUATED and gate["paused_by"] is None
+    yield Finding(running, "its kind ran on its own, unpaused")
+    agreed = gate["spot_checks"][0]
+    probability = spot_checks.probability(agreed, standard.spot_check_floor)
+    same = probability == gate["spot_check_probability"] == document["spot_check"]["probability"]
+    yield Finding(same, f"{agreed} agreed spot checks make {probability:g} the chance of another")
+    yield Finding(None, "the draw cannot be checked here: only the program has its secret")
     yield Finding(_under_caps(gate), "it stayed under every cap of that moment")
 
 
@@ -213,7 +214,7 @@ def _was_there(gate: Mapping[str, Any]) -> bool:
     if gate["human_at"] is None:
         return False
     alone = datetime.fromisoformat(gate["at"]) - datetime.fromisoformat(gate["human_at"])
-    return bool(alone.total_seconds() <= gate["dead_man"])
+    return bool(alone.total_seconds() <= gate["max_idle"])
 
 
 def _under_caps(gate: Mapping[str, Any]) -> bool:
@@ -231,8 +232,8 @@ def _decisions(document: Mapping[str, Any]) -> Iterator[Finding]:
     rows = {(row["at"], body["actor"]): body for row, body in _rows(document, "decision")}
     for one in document["decisions"]:
         what = f"{one['verdict']} by {one['actor']}"
-        if one["actor"] == "policy":
-            ran = any(body["mode"] == "auto" for _, body in _rows(document, "policy"))
+        if one["actor"] == Actor.POLICY:
+            ran = any(body["mode"] == Mode.AUTO for _, body in _rows(document, "policy"))
             yield Finding(ran, f"{what}: the log says that it ran on its own")
             continue
         told = rows.pop((one["at"], one["actor"]), None)
@@ -241,7 +242,7 @@ def _decisions(document: Mapping[str, Any]) -> Iterator[Finding]:
             told is not None and all(told[name] == one[name] for name in names), f"{what} is in the log"
         )
     if rows:
-        yield Finding(False, f"{len(rows)} decisions of the log are told here")
+        yield Finding(False, f"{len(rows)} decisions of the log are missing here")
 
 
 def _requests(document: Mapping[str, Any]) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""What kind of case a proposal is: its fields, their hash and their words (graduation.md 3.2). Pure."""
+"""The kind of case of a proposal: its fields, their hash and a label that says the same. Pure."""
 
 import hashlib
 import json
@@ -33,9 +33,9 @@ def case_kind_of(proposal: NewProposal, event: Event, past: Past, *, environment
         "risk": proposal.risk,
     }
     family = _canonical({"action": fields["action"], "trigger": fields["trigger"]})
-    words = " · ".join(filter(None, (clean(part, 120) for part in _in_words(fields, proposal, data))))
+    label = " · ".join(filter(None, (clean(part, 120) for part in _labelled(fields, proposal, data))))
     digest = hashlib.sha256(_canonical(fields).encode()).hexdigest()
-    return NewCaseKind(digest, hashlib.sha256(family.encode()).hexdigest(), fields, words, proposal.risk)
+    return NewCaseKind(digest, hashlib.sha256(family.encode()).hexdigest(), fields, label, proposal.risk)
 
 
 def parameters(calls: Sequence[PlannedCall]) -> dict[str, Value]:
@@ -61,8 +61,8 @@ def parameters(calls: Sequence[PlannedCall]) -> dict[str, Value]:
 def _is_choice(operation: Operation | None, name: str) -> bool:
     if operation is None or operation.body is None:
         return False
-    case_kinds = [one.fields[name] for one in operation.body.variants if name in one.fields]
-    return any(option.enum for case_kind in case_kinds for option in (case_kind, *case_kind.options))
+    schemas = [one.fields[name] for one in operation.body.variants if name in one.fields]
+    return any(option.enum for schema in schemas for option in (schema, *schema.options))
 
 
 def _canonical(fields: Mapping[str, Any]) -> str:
@@ -120,7 +120,7 @@ def _customer(past: Past) -> dict[str, Any]:
     return {"orders": orders, "refunds": min(past.refunds, 2), "dispute": past.dispute}
 
 
-def _in_words(fields: Mapping[str, Any], proposal: NewProposal, data: Mapping[str, Any]) -> list[str]:
+def _labelled(fields: Mapping[str, Any], proposal: NewProposal, data: Mapping[str, Any]) -> list[str]:
     titles = dict.fromkeys(
         operations()[call.operation].describe(Call.of(call)).title for call in proposal.calls
     )

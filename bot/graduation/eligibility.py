@@ -1,19 +1,167 @@
-"""Where a kept kind of case stands against the operator's bars: its standard, why it always asks, what it
-lacks.
-"""
+"""What each risk class asks before cases run on their own, and what a kind of case still lacks. Pure."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
+from types import MappingProxyType
 
 from bot.config.policy import Trust
-from bot.graduation import score
-from bot.graduation.thresholds import STANDARDS, Standard, Standing, why_not
+from bot.graduation.score import clean_needed, score
 from bot.rules.always_ask import always_asks
 from polar.catalog import Risk, operations
-from store.models.graduation import CaseKind, NewCaseKind
+from store.models.graduation import CaseCounts, CaseKind, NewCaseKind
+from store.models.trust_codes import AlwaysAsk, Lack, LackCode
 
-_IRREVERSIBLE = "irreversible"
+MIN_CUSTOMERS = 10
+MIN_DAYS = 7
+MIN_APPROVALS_SINCE_REJECTION = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Standard:
+    """What one risk class asks. `limit`: the rejection rate to rule out; `spot_check_floor`: the share of
+    cases that a person still sees however long all goes well; `opt_in`: only for operations the rules name.
+    """
+
+    limit: float
+    spot_check_floor: float
+    opt_in: bool = False
+
+    @property
+    def target(self) -> float:
+        """The score that graduates: 95.0 for a limit of 0.05."""
+        return round(100 * (1 - self.limit), 9)
+
+    def with_target(self, target: float) -> "Standard":
+        """The same with another score to reach, 0 to 100."""
+        return replace(self, limit=(100 - target) / 100)
+
+
+# R0 (reads, notes) asks nothing and R4 (irreversible, all a customer has) always asks. No history moves a
+# case out of either, so neither has a standard.
+STANDARDS: Mapping[Risk, Standard] = MappingProxyType(
+    {
+        Risk.R1: Standard(limit=0.10, spot_check_floor=0.10),
+        Risk.R2: Standard(limit=0.05, spot_check_floor=0.10),
+        Risk.R3: Standard(limit=0.02, spot_check_floor=0.25, opt_in=True),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where one kind of case stands in its generation: its counted cases, how many customers they are of, the
+    days since the first of them, and the approvals since the last rejection. `always` says why it never runs
+    on its own.
+    """
+
+    counts: CaseCounts
+    customers: int
+    days: float
+    approvals_since_rejection: int
+    always: str | None = None
+    opted_in: bool = False
+
+
+def missing(standing: Standing, standard: Standard | None) -> list[Lack]:
+    """Every requirement of graduation that is not met yet; empty when all are.
+
+    `standard` is the one of its risk class, None for a class that has none.
+    """
+    if standing.always is not None:
+        return [Lack.of(LackCode.ALWAYS_ASKS, because=standing.always)]
+    if standard is None:
+        return [Lack(LackCode.NO_THRESHOLD)]
+    checks = (
+        _score(standing.counts, standard),
+        _few(standing.customers, MIN_CUSTOMERS, LackCode.CUSTOMERS),
+        _few(int(standing.days), MIN_DAYS, LackCode.DAYS),
+        _recent_rejection(standing),
+        None if standing.opted_in or not standard.opt_in else Lack(LackCode.NOT_OPTED_IN),
+    )
+    return [lacking for lacking in checks if lacking is not None]
+
+
+def _score(counts: CaseCounts, standard: Standard) -> Lack | None:
+    if standard.limit <= 0:
+        return Lack(LackCode.UNREACHABLE_SCORE)
+    more = clean_needed(*counts, standard.limit)
+    return Lack.of(LackCode.SCORE, score=score(*counts), target=standard.target, more=more) if more else None
+
+
+def _few(have: int, need: int, code: LackCode) -> Lack | None:
+    return Lack.of(code, have=max(have, 0), need=need) if have < need else None
+
+
+def _recent_rejection(standing: Standing) -> Lack | None:
+    more = MIN_APPROVALS_SINCE_REJECTION - standing.approvals_since_rejection
+    if not standing.counts.rejections or more <= 0:
+        return None
+    return Lack.of(LackCode.RECENT_REJECTION, among=MIN_APPROVALS_SINCE_REJECTION, more=more)
+
+
+# --- A kept kind of case against the operator's policy ---------------------------------------------------
+
+
+def lacks(case_kind: CaseKind, trust: Trust, now: datetime) -> list[Lack]:
+    """Every requirement of graduation that a kind of case does not meet yet."""
+    return missing(standing(case_kind, trust, now), standard_of(case_kind, trust))
+
+
+def standing(case_kind: CaseKind, trust: Trust, now: datetime) -> Standing:
+    """Where it stands in its generation."""
+    first = case_kind.first_at
+    return Standing(
+        case_kind.counts,
+        case_kind.customers,
+        0.0 if first is None else (now - first) / timedelta(days=1),
+        case_kind.approvals_since_rejection,
+        always_human(case_kind, trust),
+        opted_in(case_kind, trust),
+    )
+
+
+def standard_of(case_kind: NewCaseKind | CaseKind, trust: Trust) -> Standard | None:
+    """The standard of a kind: its class's, raised or (for named operations) lowered by the operator."""
+    found = STANDARDS.get(Risk(case_kind.risk))
+    if found is None:
+        return None
+    own = getattr(trust, case_kind.risk)
+    targets = [trust.accept[one].score if one in trust.accept else own for one in operations_of(case_kind)]
+    return found.with_target(max(targets, default=own))
+
+
+def always_human(case_kind: NewCaseKind | CaseKind, trust: Trust) -> str | None:
+    """Why cases of a kind never run on their own, whatever their history: an AlwaysAsk, or what the rules
+    say. None when they may one day.
+    """
+    named = operations_of(case_kind)
+    if "" in named or not named:
+        return AlwaysAsk.UNKNOWN_CALLS
+    reason = always_asks(case_kind.fields["trigger"][0], [case_kind.risk])
+    if reason is not None:
+        return reason
+    if case_kind.fields["customer"]["dispute"]:
+        return AlwaysAsk.DISPUTED
+    if any(one in trust.never for one in named):
+        return AlwaysAsk.FORBIDDEN
+    if Risk(case_kind.risk) not in STANDARDS:
+        return AlwaysAsk.IRREVERSIBLE if case_kind.risk == Risk.R4 else AlwaysAsk.NO_THRESHOLD
+    return None
+
+
+def always_human_now(case_kind: NewCaseKind | CaseKind, trust: Trust) -> str | None:
+    """The same, and the classes that run by invitation only."""
+    reason = always_human(case_kind, trust)
+    if reason is None and case_kind.risk == Risk.R3 and not opted_in(case_kind, trust):
+        return AlwaysAsk.NOT_OPTED_IN
+    return reason
+
+
+def opted_in(case_kind: NewCaseKind | CaseKind, trust: Trust) -> bool:
+    """Whether the operator named every operation of a kind of case whose class runs by invitation only."""
+    return all(one in trust.opt_in for one in operations_of(case_kind))
 
 
 def operations_of(case_kind: NewCaseKind | CaseKind) -> tuple[str, ...]:
@@ -24,55 +172,3 @@ def operations_of(case_kind: NewCaseKind | CaseKind) -> tuple[str, ...]:
 @cache
 def _by_route() -> Mapping[tuple[str, str], str]:
     return {(one.method, one.path): one.id for one in operations().values()}
-
-
-def standard_of(case_kind: NewCaseKind | CaseKind, trust: Trust) -> Standard | None:
-    """The bar of a kind of case: its class's, raised or (for named operations) lowered by the operator."""
-    found = STANDARDS.get(Risk(case_kind.risk))
-    if found is None:
-        return None
-    own = getattr(trust, case_kind.risk)
-    targets = [trust.accept[one].score if one in trust.accept else own for one in operations_of(case_kind)]
-    return found.with_target(max(targets, default=own))
-
-
-def always_human(case_kind: NewCaseKind | CaseKind, trust: Trust) -> str | None:
-    """Why cases of a kind of case never run on their own, whatever their history; None when they may one
-    day.
-    """
-    named = operations_of(case_kind)
-    if "" in named or not named:
-        return "this version does not know its calls"
-    reason = always_asks(case_kind.fields["trigger"][0], [case_kind.risk])
-    if reason is not None:
-        return reason
-    if case_kind.fields["customer"]["dispute"]:
-        return "the customer's money is under dispute"
-    if any(one in trust.never for one in named):
-        return "the rules file says so"
-    if Risk(case_kind.risk) not in STANDARDS:
-        return _IRREVERSIBLE if case_kind.risk == Risk.R4 else "its risk class has no bar"
-    return None
-
-
-def opted_in(case_kind: NewCaseKind | CaseKind, trust: Trust) -> bool:
-    """Whether the operator named every operation of a kind of case whose class runs by invitation only."""
-    return all(one in trust.opt_in for one in operations_of(case_kind))
-
-
-def standing(case_kind: CaseKind, trust: Trust, now: datetime) -> Standing:
-    """Where it stands in its generation."""
-    days = 0.0 if case_kind.first_at is None else (now - case_kind.first_at) / timedelta(days=1)
-    return Standing(
-        score.Tally(case_kind.n, case_kind.k, case_kind.generation),
-        case_kind.customers,
-        days,
-        case_kind.approvals_since_rejection,
-        always_human(case_kind, trust),
-        opted_in(case_kind, trust),
-    )
-
-
-def lacks(case_kind: CaseKind, trust: Trust, now: datetime) -> list[str]:
-    """Every requirement of graduation that a kind of case does not meet yet, in plain words."""
-    return why_not(standing(case_kind, trust, now), standard_of(case_kind, trust))

@@ -1,4 +1,4 @@
-"""Whether one case runs on its own, asks, or asks as an audit: the policy's whole judgement. Pure."""
+"""The policy's whole judgement over one case: it runs on its own, asks, or asks as a spot check. Pure."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,23 +9,38 @@ from typing import Any
 from bot.config.policy import Caps, Policy
 from bot.graduation import score, spot_checks
 from bot.graduation.case_kind import case_kind_of, parameters
-from bot.graduation.eligibility import always_human, opted_in, standard_of
-from bot.graduation.novelty import Seen, novelty
-from bot.graduation.thresholds import Standard
+from bot.graduation.eligibility import Standard, always_human_now, standard_of
+from bot.graduation.novelty import ApprovedValues, novelty
 from bot.rules.always_ask import always_asks
 from polar.catalog import Call, Risk, operations
 from polar.events import Event
-from polar.text.money import format_money
 from store.models import CaseKindState, Mode, NewProposal, Proposal, ProposalKind
-from store.models.graduation import CaseKind, GateInputs, Judged, NewCaseKind, Past, Spent, Still
+from store.models.graduation import (
+    CaseKind,
+    Evaluation,
+    ExecutionGuard,
+    GateInputs,
+    NewCaseKind,
+    Past,
+    Spent,
+)
+from store.models.trust_codes import AlwaysAsk, ChangeCause, ChangeCode, PolicyCode, PolicyReason
 
-_HOURS = 6  # the latest hours, in which a flood is looked for
+ASK, SPOT_CHECK, RUN = "ask", "spot_check", "run"  # the verdicts
+_HOURS = 6  # the latest hours, which are searched for an unusual volume
 _WEEK = 168
+# So many breaches of a cap within a day pause the kind.
+BREACHES = 2
+# An unusual volume is three times the usual, so clearly that chance alone shows one a year at most.
+UNUSUAL = 3
+_HOURS_A_YEAR = 8_760
+# A kind of case seen less than once a day has no hourly rate to compare with.
+SLOWEST = 1 / 24
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """The policy over the proposals of one event (a `store.models.graduation.Judge`)."""
+    """The policy over the proposals of one event (a `store.models.graduation.Evaluator`)."""
 
     policy: Policy
     event: Event
@@ -37,86 +52,96 @@ class Gate:
             return None
         return case_kind_of(proposal, self.event, past, environment=self.environment)
 
-    def judge(self, proposal: NewProposal, past: Past, inputs: GateInputs | None) -> Judged:  # noqa: ARG002 - the kind of case holds what matters of the past
+    def evaluate(self, proposal: NewProposal, inputs: GateInputs | None) -> Evaluation:
         """Whether it runs. Without inputs it is a case that always asks."""
         if inputs is None:
-            why = never(proposal, self.event.type) or "no kind of case fits it"
-            return Judged(Mode.ASKED, _record("ask", f"always asks: {why}"))
-        return judge(proposal, inputs, self.policy)
+            because = never(proposal, self.event.type) or AlwaysAsk.NO_CASE_KIND
+            return _asks(_always(because), would_run=False, would_reason=_always(because).to_json())
+        return evaluate(proposal, inputs, self.policy)
 
 
 def never(proposal: NewProposal, event_type: str) -> str | None:
-    """Why a proposal is a person's whatever the history says; None when its kind of case decides.
+    """Why a proposal is a person's whatever the history says: an AlwaysAsk, or what the proposal says. None
+    when its kind of case decides.
 
     Asked of the calls themselves once more: what a rule says of its own risk is not believed.
     """
     if proposal.kind != ProposalKind.CALLS or not proposal.calls:
-        return "it is about trust itself"
+        return AlwaysAsk.ABOUT_TRUST
     if proposal.rule is None or proposal.event_id is None or proposal.proposer is not None:
-        return "proposed by hand"
+        return AlwaysAsk.BY_HAND
     risks = [operations()[call.operation].describe(Call.of(call)).risk.value for call in proposal.calls]
     return proposal.always_asks or always_asks(event_type, [*risks, proposal.risk])
 
 
-def judge(proposal: NewProposal, inputs: GateInputs, policy: Policy) -> Judged:
-    """The judgement over a case that has a kind of case, with everything that speaks against running it
-    in order.
-    """
-    case_kind, trust = inputs.case_kind, policy.graduation
-    standard = standard_of(case_kind, trust)
-    human = _human(proposal, case_kind, policy)
-    moved = _moved(proposal)
+def evaluate(proposal: NewProposal, inputs: GateInputs, policy: Policy) -> Evaluation:
+    """The judgement over a case that has a kind of case: what speaks against running it, in order."""
+    kind, trust = inputs.case_kind, policy.graduation
+    standard = standard_of(kind, trust)
+    human, moved = _human(proposal, kind, policy), _moved(proposal)
     novel = _novel(proposal, inputs, ask_first=trust.ask_first_of_week)
-    over = "the money it moves is not known" if moved is None else _over(policy.caps, *moved, inputs)
-    would = next((why for why in (human, novel, over) if why is not None), None)
-    facts = _facts(inputs, standard, moved) | {"would_run": would is None, "would_why": would or ""}
-    facts["caps"] = _caps(policy.caps, None if moved is None else moved[1])
-    facts["dead_man"] = int(trust.max_idle.total_seconds())
+    unknown = PolicyReason(PolicyCode.UNKNOWN_AMOUNT)
+    over = unknown if moved is None else _over(policy.caps, *moved, inputs)
+    facts = _facts(inputs, standard, moved, policy)
+    against = human or novel or over
+    facts |= {"would_run": against is None, "would_reason": against and against.to_json()}
     asks = human or _not_trusted(inputs, trust.max_idle, standard)
     if asks is not None or standard is None:
-        return Judged(Mode.ASKED, _record("ask", asks or "no bar", **facts))
-    flood = _flood(inputs)
-    if flood is not None:
-        return Judged(Mode.ASKED, _record("ask", flood, **facts), pauses=flood)
+        return _asks(asks or _always(AlwaysAsk.NO_THRESHOLD), **facts)
+    volume = _unusual_volume(inputs)
+    if volume is not None:
+        return _asks(volume, ChangeCause(ChangeCode.UNUSUAL_VOLUME, volume.args), **facts)
     if novel is not None:
-        return Judged(Mode.ASKED, _record("ask", novel, **facts))
+        return _asks(novel, **facts)
     if over is not None or moved is None:
         twice = inputs.breaches + 1 >= BREACHES
-        pauses = f"over a cap twice within a day, last: {over}" if twice else None
-        return Judged(Mode.ASKED, _record("ask", over or "", **facts), breach=True, pauses=pauses)
-    pi = spot_checks.probability(case_kind.audits_agreed, standard.audit_floor)
-    drawn = spot_checks.drawn(inputs.secret, proposal.id, pi)
-    verdict, why = ("audit", "drawn for an audit") if drawn else ("run", "its kind runs on its own")
-    return Judged(Mode.AUDIT if drawn else Mode.AUTO, _record(verdict, why, **facts | {"pi": pi}), *moved)
+        last = over or unknown
+        pause = ChangeCause.of(ChangeCode.OVER_CAP_TWICE, last=last.to_json()) if twice else None
+        return _asks(last, pause, over_cap=True, **facts)
+    share = spot_checks.probability(kind.spot_checks_agreed, standard.spot_check_floor)
+    drawn = spot_checks.drawn(inputs.secret, proposal.id, share)
+    verdict, mode = (SPOT_CHECK, Mode.SPOT_CHECK) if drawn else (RUN, Mode.AUTO)
+    reason = PolicyReason(PolicyCode.SPOT_CHECK if drawn else PolicyCode.RUNS)
+    return Evaluation(mode, _record(verdict, reason, **facts | {"spot_check_probability": share}), *moved)
 
 
-def _record(verdict: str, why: str, **facts: Any) -> dict[str, Any]:
-    return {"verdict": verdict, "why": why, "would_run": False, "would_why": why, "pi": None, **facts}
+def _asks(
+    reason: PolicyReason, pause: ChangeCause | None = None, *, over_cap: bool = False, **facts: Any
+) -> Evaluation:
+    return Evaluation(Mode.ASKED, _record(ASK, reason, **facts), over_cap=over_cap, pause=pause)
 
 
-def _facts(inputs: GateInputs, standard: Standard | None, moved: tuple[int, str] | None) -> dict[str, Any]:
-    case_kind = inputs.case_kind
+def _record(verdict: str, reason: PolicyReason, **facts: Any) -> dict[str, Any]:
+    return {"verdict": verdict, "reason": reason.to_json(), "spot_check_probability": None, **facts}
+
+
+def _always(because: str) -> PolicyReason:
+    return PolicyReason.of(PolicyCode.ALWAYS_ASKS, because=str(because))
+
+
+def _facts(
+    inputs: GateInputs, standard: Standard | None, moved: tuple[int, str] | None, policy: Policy
+) -> dict[str, Any]:
+    """What the gate knew, as plain JSON."""
+    kind, human_at = inputs.case_kind, inputs.human_at
+    amount, currency = (None, None) if moved is None else moved
+    spent = {"customer": inputs.customer, "case_kind": inputs.case_kind_day, "day": inputs.day}
     return {
-        "state": case_kind.state.value,
-        "manual_override": case_kind.manual_override,
-        "generation": case_kind.generation,
-        "n": case_kind.n,
-        "k": case_kind.k,
-        "score": round(score.score(case_kind.n, case_kind.k, case_kind.generation), 6),
+        "state": kind.state.value,
+        "manual_override": kind.manual_override,
+        "generation": kind.generation,
+        "cases": kind.cases,
+        "rejections": kind.rejections,
+        "score": round(score.score(*kind.counts), 6),
         "target": None if standard is None else standard.target,
-        "audits": [case_kind.audits_agreed, case_kind.audits],
-        "amount": None if moved is None else moved[0],
-        "currency": None if moved is None else moved[1],
-        "spent": {
-            name: [spent.count, spent.amount]
-            for name, spent in (
-                ("customer", inputs.customer),
-                ("case_kind", inputs.case_kind_day),
-                ("day", inputs.day),
-            )
-        },
-        "paused": inputs.paused,
-        "human_at": None if inputs.human_at is None else inputs.human_at.isoformat(),
+        "spot_checks": [kind.spot_checks_agreed, kind.spot_checks],
+        "amount": amount,
+        "currency": currency,
+        "spent": {name: [one.count, one.amount] for name, one in spent.items()},
+        "caps": _caps(policy.caps, currency),
+        "paused_by": inputs.paused_by,
+        "human_at": None if human_at is None else human_at.isoformat(),
+        "max_idle": int(policy.graduation.max_idle.total_seconds()),
         "at": inputs.now.isoformat(),
     }
 
@@ -132,63 +157,62 @@ def _caps(caps: Caps, currency: str | None) -> dict[str, Any]:
     }
 
 
-def still_of(policy: Policy) -> Still:
-    """What the policy's yes must meet once more when it is sent."""
+def guard_of(policy: Policy) -> ExecutionGuard:
+    """What the policy's approval must meet once more when the call is sent."""
 
-    def allows(proposal: Proposal, case_kind: CaseKind) -> bool:
-        return _human(proposal, case_kind, policy) is None and _meets_bar(
-            case_kind, standard_of(case_kind, policy.graduation)
-        )
+    def allows(proposal: Proposal, kind: CaseKind) -> bool:
+        standard = standard_of(kind, policy.graduation)
+        return _human(proposal, kind, policy) is None and _meets_threshold(kind, standard)
 
-    return Still(allows, policy.graduation.max_idle)
+    return ExecutionGuard(allows, policy.graduation.max_idle)
 
 
-def _meets_bar(case_kind: CaseKind, standard: Standard | None) -> bool:
+def _meets_threshold(kind: CaseKind, standard: Standard | None) -> bool:
     if standard is None:
         return False
-    return case_kind.manual_override or score.reached(
-        case_kind.n, case_kind.k, case_kind.generation, standard.limit
-    )
+    return kind.manual_override or score.reached(*kind.counts, standard.limit)
 
 
-def _human(proposal: NewProposal | Proposal, case_kind: CaseKind, policy: Policy) -> str | None:
+def _human(proposal: NewProposal | Proposal, kind: CaseKind, policy: Policy) -> PolicyReason | None:
     """Why a person always sees this case, whatever the state of its kind of case."""
-    trust = policy.graduation
-    reason = always_human(case_kind, trust)
-    if reason is not None:
-        return f"always asks: {reason}"
-    if case_kind.risk == Risk.R3 and not opted_in(case_kind, trust):
-        return "always asks: high risk, and not opted in"
-    if policy.takes_two(Risk(proposal.risk), proposal.amount, proposal.currency):
-        return "always asks: it takes two people"
-    return None
+    because = always_human_now(kind, policy.graduation)
+    if because is None and policy.takes_two(Risk(proposal.risk), proposal.amount, proposal.currency):
+        because = AlwaysAsk.TWO_PEOPLE
+    return None if because is None else _always(because)
 
 
-def _not_trusted(inputs: GateInputs, dead_man: timedelta, standard: Standard | None) -> str | None:
+def _not_trusted(inputs: GateInputs, max_idle: timedelta, standard: Standard | None) -> PolicyReason | None:
     """Why the kind of case does not run on its own at the moment; None when it does."""
-    case_kind = inputs.case_kind
-    if case_kind.state == CaseKindState.PAUSED:
-        return f"this kind is paused: {case_kind.cause}"
-    if case_kind.state != CaseKindState.GRADUATED or standard is None:
-        return "this kind asks"
-    if inputs.paused is not None:
-        return f"everything is paused: {inputs.paused}"
-    if inputs.human_at is None or inputs.now - inputs.human_at > dead_man:
-        return "nobody has decided anything for too long"
-    if not _meets_bar(case_kind, standard):
-        return "its score is below the bar now"
+    kind = inputs.case_kind
+    if kind.state != CaseKindState.GRADUATED:
+        return asks_because(kind)
+    if standard is None:
+        return PolicyReason(PolicyCode.KIND_ASKS)
+    if inputs.paused_by is not None:
+        return PolicyReason.of(PolicyCode.ALL_PAUSED, by=inputs.paused_by)
+    if inputs.human_at is None or inputs.now - inputs.human_at > max_idle:
+        return PolicyReason(PolicyCode.NOBODY_DECIDES)
+    if not _meets_threshold(kind, standard):
+        return PolicyReason(PolicyCode.BELOW_THRESHOLD)
     return None
 
 
-def _novel(proposal: NewProposal, inputs: GateInputs, *, ask_first: bool) -> str | None:
-    found = novelty(Seen.from_json(inputs.case_kind.seen), parameters(proposal.calls))
+def asks_because(kind: CaseKind) -> PolicyReason:
+    """Why a kind that has not graduated asks."""
+    if kind.state == CaseKindState.PAUSED:
+        cause = None if kind.cause is None else kind.cause.to_json()
+        return PolicyReason.of(PolicyCode.KIND_PAUSED, cause=cause)
+    return PolicyReason(PolicyCode.KIND_ASKS)
+
+
+def _novel(proposal: NewProposal, inputs: GateInputs, *, ask_first: bool) -> PolicyReason | None:
+    approved = ApprovedValues.from_json(inputs.case_kind.approved_values)
+    found = novelty(approved, parameters(proposal.calls))
     if found is not None:
-        return f"new: {found}"
+        return found
     if proposal.customer_id is None:
-        return "nobody knows its customer, so no cap of theirs can hold"
-    if ask_first and inputs.first_this_week:
-        return "new: the first case of this kind for this customer this week"
-    return None
+        return PolicyReason(PolicyCode.UNKNOWN_CUSTOMER)
+    return PolicyReason(PolicyCode.FIRST_OF_WEEK) if ask_first and inputs.first_this_week else None
 
 
 def _moved(proposal: NewProposal) -> tuple[int, str] | None:
@@ -207,29 +231,31 @@ def _moved(proposal: NewProposal) -> tuple[int, str] | None:
     return max(total, abs(proposal.amount)), proposal.currency
 
 
-def _over(caps: Caps, amount: int, currency: str, inputs: GateInputs) -> str | None:
-    """The first cap that running this case would break, in words."""
+def _over(caps: Caps, amount: int, currency: str, inputs: GateInputs) -> PolicyReason | None:
+    """The first cap that running this case would break."""
+
+    def money(cap: str, most: int) -> PolicyReason:
+        return PolicyReason.of(PolicyCode.OVER_CAP, cap=cap, amount=most, currency=currency)
+
     held: list[tuple[str, Spent, int, Mapping[str, int]]] = [
-        ("the customer's cap of 30 days", inputs.customer, caps.customer_count, caps.customer_amount),
-        ("this kind's cap of today", inputs.case_kind_day, caps.case_kind_count, caps.case_kind_amount),
-        ("the cap of today", inputs.day, caps.day_count, caps.day_amount),
+        ("customer", inputs.customer, caps.customer_count, caps.customer_amount),
+        ("case_kind", inputs.case_kind_day, caps.case_kind_count, caps.case_kind_amount),
+        ("day", inputs.day, caps.day_count, caps.day_amount),
     ]
-    if amount and amount > caps.action_amount.get(currency, 0):
-        return f"over the cap of one case, {_money(caps.action_amount.get(currency, 0), currency)}"
-    for name, spent, count, money in held:
+    of_one = caps.action_amount.get(currency, 0)
+    if amount and amount > of_one:
+        return money("case", of_one)
+    for cap, spent, count, amounts in held:
         if spent.count + 1 > count:
-            return f"over {name}, {count} cases"
-        if amount and spent.amount + amount > money.get(currency, 0):
-            return f"over {name}, {_money(money.get(currency, 0), currency)}"
+            return PolicyReason.of(PolicyCode.OVER_CAP, cap=cap, cases=count)
+        most = amounts.get(currency, 0)
+        if amount and spent.amount + amount > most:
+            return money(cap, most)
     return None
 
 
-def _money(minor: int, currency: str) -> str:
-    return format_money(minor, currency)
-
-
-def _flood(inputs: GateInputs) -> str | None:
-    """Why the kind of case is paused when its latest hours, this case with them, hold far more cases than
+def _unusual_volume(inputs: GateInputs) -> PolicyReason | None:
+    """The reason to pause the kind when its latest hours, this case with them, hold far more cases than
     usual.
     """
     now = inputs.now.replace(minute=0, second=0, microsecond=0)
@@ -239,24 +265,9 @@ def _flood(inputs: GateInputs) -> str | None:
     earlier = sum(count for hour, count in inputs.hours.items() if hour < newest[0])
     oldest = datetime.fromisoformat(f"{min([*inputs.hours, newest[-1]])}:00+00:00")
     span = min((now - oldest) // timedelta(hours=1), _WEEK) - _HOURS + 1
-    if not flooded(latest, usual_rate(earlier, span)):
+    if not is_unusual_volume(latest, usual_rate(earlier, span)):
         return None
-    return f"far more cases than usual: {sum(latest)} in {_HOURS} hours"
-
-
-# A flood is three times the usual, and must be so clear that chance alone shows one a year at most.
-FLOOD = 3
-
-
-_HOURS_A_YEAR = 8_760
-
-
-# A kind of case seen less than once a day has no rate an hour worth the name.
-SLOWEST = 1 / 24
-
-
-# So many breaches of a cap within a day stop the kind: one asks.
-BREACHES = 2
+    return PolicyReason.of(PolicyCode.UNUSUAL_VOLUME, cases=sum(latest), hours=_HOURS)
 
 
 def usual_rate(cases: int, hours: float) -> float:
@@ -264,17 +275,15 @@ def usual_rate(cases: int, hours: float) -> float:
     return max(SLOWEST, cases / hours) if hours > 0 else SLOWEST
 
 
-def flooded(hourly: Sequence[int], usual: float) -> bool:
-    """Whether a kind of case's latest hours, oldest first, clearly run at three times the `usual` rate:
-    pause it.
+def is_unusual_volume(hourly: Sequence[int], usual: float) -> bool:
+    """Whether a kind's latest hours, oldest first, clearly run at three times the `usual` rate.
 
-    A running sum of the evidence for three times the rate, begun anew whenever it says nothing (CUSUM), so a
-    quiet kind of case is not paused for two cases in an hour, nor a busy one let off for a flood in small
-    waves.
+    A running sum of the evidence for three times the rate, begun anew whenever it says nothing (CUSUM). So a
+    quiet kind of case is not paused for two cases in an hour, and small waves add up for a busy one.
     """
     total = 0.0
     for cases in hourly:
-        total = max(0.0, total) + cases * math.log(FLOOD) - (FLOOD - 1) * usual
+        total = max(0.0, total) + cases * math.log(UNUSUAL) - (UNUSUAL - 1) * usual
         if total >= math.log(_HOURS_A_YEAR):
             return True
     return False

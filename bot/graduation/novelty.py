@@ -1,16 +1,16 @@
-"""What a kind of case has seen approved, kept small, and whether a case is like it (graduation.md 3.2)."""
+"""The approved values of a kind of case, kept small, and whether a case is like them. Pure."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bot.sanitize import clean
+from store.models.trust_codes import PolicyCode, PolicyReason
 
 Value = int | float | str | bool | None
 Choice = str | bool | None
 
-# The rank below needs 19 approvals to speak at all and 200 to be worth having; more would only lag behind.
+# The rank below needs 19 approvals to say anything and 200 to be worth having; more would only lag behind.
 RECENT = 200
 CHOICES = 50
 RARE = 0.05
@@ -26,7 +26,7 @@ class Numbers:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ApprovedValues:
     """The approved values of one kind of case by parameter: numbers, and the latest CHOICES different others.
 
     A choice forgotten because fifty newer ones came is asked about again, which is the safe side.
@@ -35,8 +35,8 @@ class Seen:
     numbers: Mapping[str, Numbers] = field(default_factory=dict)
     choices: Mapping[str, tuple[Choice, ...]] = field(default_factory=dict)
 
-    def learn(self, values: Mapping[str, Value]) -> "Seen":
-        """With one more approved case. What is no finite number stays a stranger."""
+    def learn(self, values: Mapping[str, Value]) -> "ApprovedValues":
+        """With one more approved case. What is no finite number stays unknown."""
         numbers, choices = dict(self.numbers), dict(self.choices)
         for name, value in values.items():
             if isinstance(value, int | float) and not isinstance(value, bool):
@@ -45,10 +45,10 @@ class Seen:
             else:
                 others = tuple(known for known in choices.get(name, ()) if known != value)
                 choices[name] = (*others, value)[-CHOICES:]
-        return Seen(numbers, choices)
+        return ApprovedValues(numbers, choices)
 
     @classmethod
-    def of(cls, cases: Sequence[Mapping[str, Value]]) -> "Seen":
+    def of(cls, cases: Sequence[Mapping[str, Value]]) -> "ApprovedValues":
         """What `learn` gives for these cases one after the other, in one pass."""
         numbers: dict[str, list[float]] = {}
         choices: dict[str, dict[Choice, None]] = {}
@@ -72,8 +72,8 @@ class Seen:
         return {"numbers": numbers, "choices": {name: list(known) for name, known in self.choices.items()}}
 
     @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> "Seen":
-        """From what `to_json` gave; nothing seen yet where nothing is stored (`{}`)."""
+    def from_json(cls, stored: Mapping[str, Any]) -> "ApprovedValues":
+        """From what `to_json` gave; no values yet where nothing is stored (`{}`)."""
         return cls(
             {
                 name: Numbers(low, high, tuple(recent))
@@ -83,15 +83,18 @@ class Seen:
         )
 
 
-def novelty(seen: Seen, values: Mapping[str, Value]) -> str | None:
-    """Why a person is to see a case whatever its score, in plain words; None when it is like the others."""
+def novelty(approved: ApprovedValues, values: Mapping[str, Value]) -> PolicyReason | None:
+    """Why a person is to see a case whatever its score; None when it is like the others."""
     for name, value in values.items():
         if isinstance(value, int | float) and not isinstance(value, bool):
-            strange = _strange_number(seen.numbers.get(name), value)
+            found = _new_number(approved.numbers.get(name), value)
+        elif value not in approved.choices.get(name, ()):
+            short = value[:200] if isinstance(value, str) else value
+            found = PolicyReason.of(PolicyCode.NEW_CHOICE, value=short)
         else:
-            strange = _strange_choice(seen.choices.get(name, ()), value)
-        if strange is not None:
-            return f"{clean(name, 40)} {strange}"
+            found = None
+        if found is not None:
+            return PolicyReason(found.code, {"name": name, **found.args})
     return None
 
 
@@ -102,29 +105,13 @@ def _widened(known: Numbers | None, value: float) -> Numbers:
     return Numbers(min(known.low, value), max(known.high, value), recent)
 
 
-def _strange_number(known: Numbers | None, value: float) -> str | None:
+def _new_number(known: Numbers | None, value: float) -> PolicyReason | None:
+    plain = value if math.isfinite(value) else str(value)  # JSON knows no NaN
     if known is None:
-        return f"is {_plain(value)}, and no number was approved here before"
+        return PolicyReason.of(PolicyCode.FIRST_NUMBER, value=plain)
     if not known.low <= value <= known.high:  # also for NaN
-        approved = f"{_plain(known.low)} to {_plain(known.high)}"
-        return f"is {_plain(value)}, outside what was approved so far ({approved})"
-    as_much = sum(approved >= value for approved in known.recent)
-    if (1 + as_much) / (len(known.recent) + 1) < RARE:
-        return f"is {_plain(value)}, as much as only {as_much} of the last {len(known.recent)} approved"
+        return PolicyReason.of(PolicyCode.OUT_OF_RANGE, value=plain, low=known.low, high=known.high)
+    as_large, of = sum(one >= value for one in known.recent), len(known.recent)
+    if (1 + as_large) / (of + 1) < RARE:
+        return PolicyReason.of(PolicyCode.RARE_NUMBER, value=value, as_large=as_large, approved=of)
     return None
-
-
-def _strange_choice(known: tuple[Choice, ...], value: Choice) -> str | None:
-    if value in known:
-        return None
-    return f"is {_named(value)}, which was not approved before"
-
-
-def _plain(value: float) -> str:
-    return f"{value:,}"
-
-
-def _named(value: Choice) -> str:
-    if isinstance(value, str):
-        return f"“{clean(value, 60)}”"
-    return {True: "true", False: "false", None: "empty"}[value]

@@ -1,41 +1,38 @@
-"""The past once more under any policy: each case judged as it came, its decision looked at only afterwards.
+"""The past once more under any policy: each case evaluated as it came, its decision read only afterwards.
 
-What the live line does with a case is done here by the same functions (gate, labels, score, novelty), so the
-only differences are the policy and these assumptions: a person accepts each offer to let a kind of case run
-on its own at once, and turns a kind on again a day after its breaker opened. What people did to trust by hand
-(turned on by manual override, turned off, paused everything) is left out. What ran in the replay and was
-declined in the past was seen by nobody there: it is counted, and takes no trust back. Pure.
+The functions are those of the live line (gate, labels, score, novelty, reducer, usage), so the only
+differences are the policy and these assumptions: a person accepts each offer to let a kind of case run on its
+own at once, and turns a kind on again a day after it was paused. What people did to trust by hand (turned on
+by manual override, turned off, paused everything) is left out. What ran in the replay and was declined in the
+past was seen by nobody there: it is counted, and takes no trust back. Pure.
 """
 
 import heapq
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from bot.config.policy import Policy
 from bot.graduation import labels
-from bot.graduation.gate import judge
-from bot.graduation.replayed_kind import PastKind
-from store.models import CaseKindState, Mode, OutcomeKind, ProposalState, Verdict
-from store.models.graduation import (
-    FAMILY_FALLS,
-    FAMILY_WINDOW,
-    CaseHistory,
-    GateInputs,
-    Judged,
-    Label,
-    NewCaseKind,
-    Outcome,
-    PastCase,
-    Spent,
+from bot.graduation.gate import asks_because, evaluate
+from bot.graduation.replayed_kind import ReplayedKind
+from store.graduation.reducer import (
+    TrustChange,
+    cause_of_decision,
+    cause_of_outcome,
+    demotions,
+    is_unusual,
 )
+from store.graduation.usage import WEEK, Usage, Wanted, counted
+from store.models import CaseKindState, Mode, OutcomeKind, ProposalState
+from store.models.graduation import CaseHistory, Evaluation, Label, NewCaseKind, Outcome, PastCase
+from store.models.trust_codes import ChangeCause, ChangeCode, PolicyCode, PolicyReason, read_policy_reason
 
 RESUMED_AFTER = timedelta(days=1)
 _WENT_WRONG = (ProposalState.FAILED, ProposalState.UNKNOWN)
-_WEEK, _DAY, _MONTH = timedelta(days=7), timedelta(hours=23), timedelta(days=29)
-_OUTCOME, _DECISION, _RIPE, _RESUME, _ARRIVAL = range(5)  # what is at one moment comes in this order
+_ASKED = Evaluation(Mode.ASKED, {})  # what a kind that has not graduated gets without being evaluated
+_OUTCOME, _DECISION, _MATURE, _RESUME, _ARRIVAL = range(5)  # what is at one moment comes in this order
 
 
 @dataclass(slots=True)
@@ -44,16 +41,16 @@ class Run:
 
     case: PastCase
     mode: Mode
-    why: str
+    reason: PolicyReason
     money: tuple[int, str] = (0, "")
 
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """Every case as the policy would have judged it, oldest first, and how each kind stands at the end."""
+    """Every case as the policy would have evaluated it, oldest first, and each kind at the end."""
 
     runs: Sequence[Run]
-    kinds: Mapping[str, PastKind]
+    kinds: Mapping[str, ReplayedKind]
 
 
 class _Step(NamedTuple):
@@ -67,31 +64,12 @@ class _Step(NamedTuple):
 
 @dataclass(slots=True)
 class _Case:
-    """A case on its way: how it was judged, and what it says of its kind so far."""
+    """A case on its way: how it was evaluated, and what it says of its kind so far."""
 
-    kind: PastKind
+    kind: ReplayedKind
     mode: Mode
-    forced: bool
+    unusual: bool
     label: Label | None = None
-    generation: int = 0
-
-
-@dataclass(slots=True)
-class _Counted:
-    """How much ran under one cap, by day."""
-
-    count: Counter[str] = field(default_factory=Counter)
-    money: Counter[tuple[str, str]] = field(default_factory=Counter)
-
-    def add(self, day: str, amount: int, currency: str) -> None:
-        self.count[day] += 1
-        self.money[day, currency] += amount
-
-    def since(self, day: str, currency: str) -> Spent:
-        if day in self.count and len(self.count) == 1:
-            return Spent(self.count[day], self.money[day, currency])
-        own = [one for one in self.count if one >= day]
-        return Spent(sum(self.count[one] for one in own), sum(self.money[one, currency] for one in own))
 
 
 def replay(
@@ -103,9 +81,9 @@ def replay(
     on: Collection[str] = (),
 ) -> Replayed:
     """Walk the cases, oldest first. `on` are kinds of case that run on their own from the start, as if by
-    manual_override.
+    manual override.
 
-    `secret` draws the audits: with the program's own they are the very ones it would have drawn.
+    `secret` draws the spot checks: with the program's own they are the very ones it would have drawn.
     """
     walk = _Walk(cases, case_kinds, policy, secret, on)
     walk.go()
@@ -125,29 +103,26 @@ class _Walk:
     ) -> None:
         self.runs: list[Run] = []
         self.kinds = {
-            name: PastKind.of(case_kind, policy.graduation) for name, case_kind in case_kinds.items()
+            name: ReplayedKind.of(new, policy.graduation, on=name in on) for name, new in case_kinds.items()
         }
-        for name in on:
-            self.kinds[name].begin_on()
         self._cases, self._policy, self._secret = cases, policy, secret
         self._under_way: dict[int, _Case] = {}
         self._names = list(self.kinds)
-        self._families: dict[str, list[PastKind]] = {}
-        for kind in self.kinds.values():
-            self._families.setdefault(kind.case_kind.family, []).append(kind)
+        self._families: dict[str, list[ReplayedKind]] = {}
+        for one in self.kinds.values():
+            self._families.setdefault(one.kind.family, []).append(one)
         # What runs from the start was turned on by somebody who was there.
         self._human_at = cases[0].proposal.created_at if on and cases else None
-        self._day = _Counted()
-        self._of_customer: dict[str, _Counted] = {}
+        self._usage = Usage()
         self._met: dict[tuple[str, str], datetime] = {}
         self._later: list[_Step] = []  # a heap: what the replay itself brings about
 
     def go(self) -> None:
         """Everything in its order."""
         do = {
-            _OUTCOME: self._came_of,
+            _OUTCOME: self._outcome,
             _DECISION: self._decided,
-            _RIPE: self._ripened,
+            _MATURE: self._matured,
             _RESUME: self._resumed,
             _ARRIVAL: self._arrived,
         }
@@ -159,71 +134,54 @@ class _Walk:
                 step, place = known[place], place + 1
             do[step.rank](step)
 
-    # --- A case comes ---------------------------------------------------------------------------------
+    # --- A case comes -------------------------------------------------------------------------------------
 
     def _arrived(self, step: _Step) -> None:
-        case = self._cases[step.place]
-        kind = self.kinds.get(case.proposal.case_kind or "")
-        if kind is None:
-            why = case.proposal.always_asks
-            self.runs.append(Run(case, Mode.ASKED, f"always asks: {why}" if why else "of no known kind"))
+        case, at = self._cases[step.place], step.at
+        one = self.kinds.get(case.proposal.case_kind or "")
+        if one is None:
+            self.runs.append(Run(case, Mode.ASKED, _without_a_kind(case)))
             return
-        kind.note(step.at)
-        trusted = kind.state == CaseKindState.GRADUATED
-        judged = self._judge(case, kind, step.at) if trusted else None
-        self._count(case, kind, judged, step)
-        mode = Mode.ASKED if judged is None else judged.mode
-        forced = judged is not None and mode == Mode.ASKED and not judged.gate["would_run"]
-        self._under_way[step.place] = _Case(kind, mode, forced)
-        why = kind.asks_because() if judged is None else str(judged.gate["why"])
-        run = Run(case, mode, why)
+        one.arrives(at)
+        if one.kind.state == CaseKindState.GRADUATED:
+            found = self._evaluate(case, one)
+            reason = read_policy_reason(found.gate["reason"])
+        else:
+            found, reason = _ASKED, _asks(one)
+        self._count(case, one, found, at)
+        self._under_way[step.place] = _Case(one, found.mode, is_unusual(found.mode, found.gate))
+        run = Run(case, found.mode, reason)
         self.runs.append(run)
-        if mode == Mode.AUTO and judged is not None:
-            run.money = (judged.amount, judged.currency)
+        if found.mode == Mode.AUTO:
+            run.money = (found.amount, found.currency)
             if case.state in _WENT_WRONG:
-                self._demote(kind, step.at)
+                self._demote(one, cause_of_outcome(case.proposal.id, Mode.AUTO, OutcomeKind.FAILED), at)
 
-    def _judge(self, case: PastCase, kind: PastKind, now: datetime) -> Judged:
-        asked, today = case.proposal, f"{now:%Y-%m-%d}"
-        currency, who = asked.currency or "", asked.customer_id or ""
-        customer = self._of_customer.get(who)
-        met = self._met.get((who, kind.case_kind.hash))
-        inputs = GateInputs(
-            case_kind=kind.as_case_kind(now),
-            now=now,
+    def _evaluate(self, case: PastCase, one: ReplayedKind) -> Evaluation:
+        asked, kind = case.proposal, one.as_kept()
+        met = self._met.get((asked.customer_id or "", kind.hash))
+        inputs = Wanted.of(asked, kind).inputs(
+            self._usage,
+            asked,
+            kind,
             secret=self._secret,
             human_at=self._human_at,
-            customer=Spent() if customer is None else customer.since(f"{now - _MONTH:%Y-%m-%d}", currency),
-            case_kind_day=kind.spent_on(today, currency),
-            day=self._day.since(today, currency),
-            breaches=kind.breaches_since(now - _DAY),
-            hours=kind.hours_since(now - _WEEK),
-            first_this_week=asked.customer_id is None or met is None or met <= now - _WEEK,
+            first_this_week=asked.customer_id is None or met is None or met <= asked.created_at - WEEK,
         )
-        return judge(asked, inputs, self._policy)
+        return evaluate(asked, inputs, self._policy)
 
-    def _count(self, case: PastCase, kind: PastKind, judged: Judged | None, step: _Step) -> None:
+    def _count(self, case: PastCase, one: ReplayedKind, found: Evaluation, at: datetime) -> None:
         """What the gate counts in the transaction that stores a case."""
-        at, who = step.at, case.proposal.customer_id
-        kind.came(at)
-        if who is not None:
-            self._met[who, kind.case_kind.hash] = at
-        if judged is None:
-            return
-        if judged.breach:
-            kind.breached(at)
-        if judged.pauses is not None:
-            kind.pause(at, judged.pauses)
-            self._at(at + RESUMED_AFTER, _RESUME, self._names.index(kind.case_kind.hash))
-        if judged.mode == Mode.AUTO:
-            today = f"{at:%Y-%m-%d}"
-            kind.spend(today, judged.amount, judged.currency)
-            self._day.add(today, judged.amount, judged.currency)
-            if who is not None:
-                own = self._of_customer.setdefault(who, _Counted())
-                own.add(today, judged.amount, judged.currency)
+        name = one.kind.hash
+        if case.proposal.customer_id is not None:
+            self._met[case.proposal.customer_id, name] = at
+        for counter in counted(case.proposal, name, found):
+            self._usage.add(counter)
+        if found.pause is not None:
+            one.change(TrustChange(CaseKindState.PAUSED, found.pause), at)
+            self._at(at + RESUMED_AFTER, _RESUME, self._names.index(name))
 
-    # --- What people said, and what came of it ----------------------------------------------------------
+    # --- What people said, and what came of it ------------------------------------------------------------
 
     def _decided(self, step: _Step) -> None:
         one, case = self._under_way.get(step.place), self._cases[step.place]
@@ -232,80 +190,81 @@ class _Walk:
         if one is None or one.mode == Mode.AUTO:
             return
         self._take(step.place, one, step.at)
-        if one.mode == Mode.AUDIT and (_declined(case) or case.edited_by):
-            self._demote(one.kind, step.at)
+        verdict, edited = case.decisions[-1].verdict, bool(case.edited_by)
+        cause = cause_of_decision(case.proposal.id, one.mode, verdict, edited=edited)
+        self._demote(one.kind, cause, step.at)
         self._offer(one.kind, step.at)
 
-    def _came_of(self, step: _Step) -> None:
-        one = self._under_way.get(step.place)
-        failed = self._cases[step.place].outcomes[step.number].kind == OutcomeKind.FAILED
-        if one is None or (failed and one.mode != Mode.AUTO):  # only what runs on its own is judged by that
+    def _outcome(self, step: _Step) -> None:
+        one, case = self._under_way.get(step.place), self._cases[step.place]
+        kind = case.outcomes[step.number].kind
+        if one is None or (kind == OutcomeKind.FAILED and one.mode != Mode.AUTO):
             return
-        if one.mode != Mode.AUTO and one.label is not None and not one.label.bad:
+        if one.mode != Mode.AUTO and one.label is not None and not one.label.is_rejection:
             self._take(step.place, one, step.at)
-        if one.mode in (Mode.AUTO, Mode.AUDIT):
-            self._demote(one.kind, step.at)
+        self._demote(one.kind, cause_of_outcome(case.proposal.id, one.mode, kind), step.at)
 
-    def _ripened(self, step: _Step) -> None:
+    def _matured(self, step: _Step) -> None:
         one = self._under_way[step.place]
-        if one.label is not None and not one.label.bad:
-            one.kind.count_yes(
-                one.generation, one.label.decided_at, self._cases[step.place].proposal.customer_id
-            )
+        if one.label is not None and not one.label.is_rejection:
+            one.kind.mature(one.label, self._cases[step.place].proposal.customer_id)
             self._offer(one.kind, step.at)
 
     def _resumed(self, step: _Step) -> None:
-        kind = self.kinds[self._names[step.place]]
-        if kind.state == CaseKindState.PAUSED:
-            kind.turn_on(step.at)
+        one = self.kinds[self._names[step.place]]
+        if one.kind.state == CaseKindState.PAUSED:
+            cause, override = ChangeCause(ChangeCode.RESUMED), one.kind.manual_override
+            one.change(TrustChange(CaseKindState.GRADUATED, cause, manual_override=override), step.at)
 
-    def _take(self, index: int, one: _Case, now: datetime) -> None:
+    def _take(self, place: int, one: _Case, now: datetime) -> None:
         """Make a case's label from what is known by now, and count what it changes."""
-        case, before = self._cases[index], one.label
+        case, before = self._cases[place], one.label
         made = labels.label(_history(case, one, now), self._policy.graduation.outcome_window)
         one.label = made
         if made is None:
             return
-        if before is None:
-            one.generation = one.kind.generation_of(made.decided_at)
-        if made.bad:
-            one.kind.forget(index)
-            one.kind.count_no(one.generation, made.decided_at, case.proposal.customer_id)
-        elif before is None:
-            if made.why not in labels.UNSEEN:
-                one.kind.learn(index, case.proposal.calls)
-            if made.counted:
-                one.kind.said_yes(one.generation, made.decided_at)
-                self._at(made.matures_at, _RIPE, index)
-        if made.audit and made.counted:
-            one.kind.audited(one.generation, bad=made.bad, again=before is not None and before.counted)
+        asked = case.proposal
+        one.kind.take(place, made, before, customer=asked.customer_id, calls=asked.calls)
+        if before is None and made.is_counted and not made.is_rejection:
+            self._at(made.matures_at, _MATURE, place)
 
-    def _offer(self, kind: PastKind, now: datetime) -> None:
-        if kind.meets_its_bar(now):
-            kind.turn_on(now)
+    def _offer(self, one: ReplayedKind, now: datetime) -> None:
+        if one.graduate(now):
             self._human_at = now  # whoever accepted it
 
-    def _demote(self, kind: PastKind, now: datetime) -> None:
-        """Take trust back as the store does, the family's too when it is the second in a week."""
-        if not kind.fall(now):
+    def _demote(self, one: ReplayedKind, cause: ChangeCause | None, now: datetime) -> None:
+        if cause is None:
             return
-        family = self._families[kind.case_kind.family]
-        if sum(one.fell_since(now - FAMILY_WINDOW) for one in family) >= FAMILY_FALLS:
-            for one in family:
-                one.fall(now)
+        family = [each.kind for each in self._families[one.kind.family]]
+        for kind, change in demotions(one.kind, family, cause, now):
+            self.kinds[kind.hash].change(change, now)
 
-    def _at(self, at: datetime, rank: int, index: int) -> None:
-        heapq.heappush(self._later, _Step(at, rank, index, 0))
+    def _at(self, at: datetime, rank: int, place: int) -> None:
+        heapq.heappush(self._later, _Step(at, rank, place, 0))
+
+
+def _without_a_kind(case: PastCase) -> PolicyReason:
+    because = case.proposal.always_asks
+    if because is None:
+        return PolicyReason(PolicyCode.UNKNOWN_KIND)
+    return PolicyReason.of(PolicyCode.ALWAYS_ASKS, because=because)
+
+
+def _asks(one: ReplayedKind) -> PolicyReason:
+    """Why a case asks before its surroundings are even looked at."""
+    if one.always is not None:
+        return PolicyReason.of(PolicyCode.ALWAYS_ASKS, because=str(one.always))
+    return asks_because(one.kind)
 
 
 def _known(cases: Sequence[PastCase]) -> list[_Step]:
     """What the past brings about, whatever the policy: cases, decisions and outcomes."""
     steps: list[_Step] = []
-    for index, case in enumerate(cases):
-        steps.append(_Step(case.proposal.created_at, _ARRIVAL, index, 0))
+    for place, case in enumerate(cases):
+        steps.append(_Step(case.proposal.created_at, _ARRIVAL, place, 0))
         if case.decisions:
-            steps.append(_Step(case.decisions[-1].at, _DECISION, index, 0))
-        steps.extend(_Step(one.at, _OUTCOME, index, number) for number, one in enumerate(case.outcomes))
+            steps.append(_Step(case.decisions[-1].at, _DECISION, place, 0))
+        steps.extend(_Step(one.at, _OUTCOME, place, number) for number, one in enumerate(case.outcomes))
     return steps
 
 
@@ -314,19 +273,15 @@ def _history(case: PastCase, one: _Case, now: datetime) -> CaseHistory:
     known: list[Outcome] = [each for each in case.outcomes if each.at <= now]
     return CaseHistory(
         proposal_id=case.proposal.id,
-        case_kind=one.kind.case_kind.hash,
+        case_kind=one.kind.kind.hash,
         state=case.state,
         mode=one.mode,
         decisions=case.decisions,
         edited_by=case.edited_by,
         outcomes=[each for each in known if each.kind != OutcomeKind.FAILED],
         first_of_tap=case.first_of_tap,
-        forced=one.forced,
+        unusual=one.unusual,
         first_shown_at=case.first_shown_at,
         restated=case.restated,
         hasty=case.hasty,
     )
-
-
-def _declined(case: PastCase) -> bool:
-    return bool(case.decisions) and case.decisions[-1].verdict == Verdict.DECLINE

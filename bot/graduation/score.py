@@ -1,22 +1,28 @@
-"""The score: how much trust the decisions on one kind of case of case have earned, as one number with a
-meaning.
+"""The score of a kind of case: a lower confidence bound, valid at any time, on the share that people approve.
 
-Read "score 91.8" as: at least 95 % sure, at every moment at once, that at least 91.8 % of such cases would
-get a yes. It is a bet against "the would-decline rate is at least p", spread over every rate below p. It
-cannot be expected to grow while the claim is true, even if the rate drifts, so its owner may look after every
-tap: by Ville's inequality it ever reaches 1/alpha with a chance of alpha at most (Robbins 1970; Howard et al.
-2021; Waudby-Smith and Ramdas 2010.09686).
+Read "score 91.8" as: with 95 % confidence, valid at any time you look, people approve at least 91.8 % of such
+cases. The scores of one kind over time are a one-sided confidence sequence (Darling and Robbins 1967; Howard,
+Ramdas, McAuliffe and Sekhon 2021). So nobody has to fix a sample size, and the score may be read after every
+decision.
+
+The method is the beta-binomial mixture: a test of "the rejection rate is at least p" against a mixture of all
+lower rates, weighted by Beta(A, B) cut off at p (Robbins 1970). In the words of testing by betting it is an
+e-process for that claim (Ramdas, Grunwald, Vovk and Shafer 2023; Waudby-Smith and Ramdas 2024): a wealth that
+cannot be expected to grow while the claim is true, even if the rate drifts. By Ville's inequality (1939) it
+ever reaches 1 / alpha with probability alpha at most. The score is 100 * (1 - U), where U is the largest p
+that the evidence does not reject.
+
+Here n is the number of counted cases of a generation, k the number of rejections among them, and `generation`
+the number of earlier generations.
 """
 
 import math
-from dataclasses import dataclass
 from functools import lru_cache
 
-# The rates the bet is spread over: Beta(0.5, 20). It tunes how fast trust grows, never whether it is earned.
+# The mixture: Beta(0.5, 20). It tunes how fast the score grows, never whether the bound holds.
 A, B = 0.5, 20
-# The chance that one kind of case ever graduates wrongly, over all its generations; each generation may spend
-# half of what is
-# left: 0.05 / 2, / 4, / 8 … add up to it.
+# The probability that one kind of case ever graduates wrongly, over all its generations. Each generation
+# spends half of what is left: 0.05 / 2, / 4, / 8 … add up to it.
 EVER = 0.05
 
 _LN_BETA_AB = math.lgamma(A) + math.lgamma(B) - math.lgamma(A + B)
@@ -27,19 +33,8 @@ _TURNS = 10_000
 _STEPS = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """What counts for one kind of case: `n` cases of this generation, `k` of them bad, after `generation`
-    earlier generations.
-    """
-
-    n: int
-    k: int
-    generation: int = 0
-
-
-def bar(generation: int) -> float:
-    """ln(1 / alpha): how much evidence graduates. Each earlier generation doubles it. ValueError below
+def threshold(generation: int) -> float:
+    """ln(1 / alpha): how much evidence is needed. Each earlier generation doubles 1 / alpha. ValueError below
     generation 0.
     """
     if generation < 0:
@@ -48,7 +43,7 @@ def bar(generation: int) -> float:
 
 
 def log_evidence(n: int, k: int, p: float) -> float:
-    """Ln E_n(p): the evidence of `n` cases, `k` of them bad, against a would-decline rate of `p` or more.
+    """Ln E_n(p): the evidence of `n` cases with `k` rejections against a rejection rate of `p` or more.
 
     ValueError for counts that cannot be or a rate outside 0 to 1.
     """
@@ -59,37 +54,37 @@ def log_evidence(n: int, k: int, p: float) -> float:
 
 
 def reached(n: int, k: int, generation: int, limit: float) -> bool:
-    """Whether the evidence against a would-decline rate of `limit` (0.05) or more meets this generation's
-    bar.
+    """Whether the evidence against a rejection rate of `limit` (0.05) or more meets this generation's
+    threshold.
 
     No evidence ever rules out a rate of 0 (score 100), the one way in which an operator says "never".
     """
-    return limit > 0 and log_evidence(n, k, limit) >= bar(generation)
+    return limit > 0 and log_evidence(n, k, limit) >= threshold(generation)
 
 
 def bound(n: int, k: int, generation: int = 0) -> float:
-    """U_n: the largest would-decline rate that the evidence does not rule out yet; 1.0 before any yes."""
+    """U_n: the largest rejection rate that the evidence does not rule out yet; 1.0 before any approval."""
     _require(n, k)
     return 1.0 if n == k else -math.expm1(-_nats(n, k, generation))
 
 
 def score(n: int, k: int, generation: int = 0) -> float:
-    """100 * (1 - U_n), from 0 to 100: 0.0 before any yes."""
+    """100 * (1 - U_n), from 0 to 100: 0.0 before any approval."""
     _require(n, k)
     return 0.0 if n == k else 100 * math.exp(-_nats(n, k, generation))
 
 
 def clean_needed(n: int, k: int, generation: int, limit: float) -> int:
-    """How many more cases with a yes, and none without, until `reached`. ValueError for a limit of 0."""
+    """How many more approvals, without a rejection, until `reached`. ValueError for a limit of 0."""
     _require(n, k)
     return max(0, smallest(k, generation, limit) - n)
 
 
 @lru_cache(maxsize=4096)
 def smallest(k: int, generation: int, limit: float) -> int:
-    """The smallest number of cases that reaches the bar for `limit` with `k` bad ones among them.
+    """The smallest number of cases that reaches the threshold for `limit` with `k` rejections among them.
 
-    A yes only ever adds evidence, so it is found by doubling and halving. ValueError for a limit of 0.
+    An approval only ever adds evidence, so it is found by doubling and halving. ValueError for a limit of 0.
     """
     if limit <= 0:
         raise ValueError("no number of cases rules out a rate of 0")
@@ -102,27 +97,9 @@ def smallest(k: int, generation: int, limit: float) -> int:
     return enough
 
 
-def shown(n: int, k: int, generation: int, target: float) -> str:
-    """The score with one digit, as people see it; one just short of the `target` is not rounded up to it."""
-    exact = score(n, k, generation)
-    rounded = round(exact, 1)
-    return f"{rounded:.1f}" if exact >= target or rounded < target else f"{target - 0.1:.1f}"
-
-
-def words(n: int, k: int, generation: int, target: float) -> str:
-    """`score 91.8 · 50 yes 0 no · 35 more to 95`; `target` is the score to reach, 0 to 100."""
-    if target >= 100:
-        ending = "100 is never reached"
-    elif more := clean_needed(n, k, generation, (100 - target) / 100):
-        ending = f"{more} more to {target:g}"
-    else:
-        ending = f"{target:g} reached"
-    return f"score {shown(n, k, generation, target)} · {n - k} yes {k} no · {ending}"
-
-
 def _require(n: int, k: int) -> None:
     if not 0 <= k <= n:
-        raise ValueError(f"{k} bad ones of {n} cases cannot be")
+        raise ValueError(f"{k} rejections among {n} cases cannot be")
 
 
 @lru_cache(maxsize=4096)
@@ -131,7 +108,7 @@ def _nats(n: int, k: int, generation: int) -> float:
 
     The first steps leave out I_p(A + k, B + n - k), which costs most and is almost 1 where the answer is.
     """
-    target = bar(generation)
+    target = threshold(generation)
     ln_beta = _ln_beta(A + k, B + n - k)
     # Beyond the rate seen, where ln E rises for certain, however few or many the cases.
     nats = math.log1p((k + 1 + 2 * math.sqrt(k + 1)) / (n - k))
@@ -143,7 +120,9 @@ def _nats(n: int, k: int, generation: int) -> float:
             if abs(step) <= near * nats:  # the error left is about the square of the step
                 break
         else:
-            raise ArithmeticError(f"no score found for {k} bad ones of {n} cases in generation {generation}")
+            raise ArithmeticError(
+                f"no score found for {k} rejections among {n} cases in generation {generation}"
+            )
     return nats
 
 

@@ -1,12 +1,12 @@
 """What a card shows beside its proposal, gathered just before it is drawn."""
 
-from bot.approvals.approve import terms_of
+from bot.approvals.approve import requirements_of
 from bot.proposals.money import today
 from bot.proposals.undo import can_undo
 from bot.services import Services
 from bot.slack.client import SlackError
 from bot.ui.card import CardView
-from bot.ui.score_line import audited, score_line
+from bot.ui.score_line import score_line, spot_check_line
 from store.graduation.case_kinds import get_case_kind
 from store.models import Proposal, ProposalKind, ProposalState
 from store.proposals.comments import reasons_of
@@ -19,7 +19,7 @@ _MONEY_AT_STAKE = frozenset({ProposalState.PENDING, ProposalState.APPROVED})
 async def view_of(services: Services, proposal: Proposal) -> CardView:
     """Asks the store only what this proposal, as it stands, can show."""
     store = services.store
-    two = proposal.kind == ProposalKind.CALLS and (await terms_of(services, proposal)).people > 1
+    two = proposal.kind == ProposalKind.CALLS and (await requirements_of(services, proposal)).people > 1
     said_yes = await store.do(approvals, proposal.id, proposal.revision) if two else []
     declined = proposal.state == ProposalState.DECLINED
     taken_back = proposal.undo_id
@@ -36,7 +36,7 @@ async def view_of(services: Services, proposal: Proposal) -> CardView:
         score=score_line(proposal, case_kind, services.rules.policy.graduation, services.clock())
         if is_case
         else None,
-        audit=audited(proposal, case_kind) if is_case else None,
+        spot_check=spot_check_line(proposal, case_kind) if is_case else None,
         now=services.clock(),
     )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from bot.graduation.gate import still_of
+from bot.graduation.gate import guard_of
 from bot.proposals.call_results import Drawn, concluded, drawn, look, reason_of, was_so
 from bot.proposals.chain import Plan, bound, hand_over
 from bot.proposals.evaluate import evaluate
@@ -71,9 +71,9 @@ class Outcome:
 async def claim(services: Services, limit: int) -> list[ClaimedExecution]:
     """Take approved proposals that are due."""
     token, now = new_token(), services.clock()
-    still = still_of(services.rules.policy)
+    guard = guard_of(services.rules.policy)
     found = await services.store.do(
-        claim_approved, token=token, now=now, until=now + LEASE, limit=limit, still=still
+        claim_approved, token=token, now=now, until=now + LEASE, limit=limit, guard=guard
     )
     return [ClaimedExecution(proposal, token) for proposal in found]
 
@@ -248,7 +248,7 @@ async def _call(services: Services, claimed: ClaimedExecution, call: ProposalCal
         token=claimed.token,
         now=services.clock(),
         before=before or None,
-        still=still_of(services.rules.policy),
+        guard=guard_of(services.rules.policy),
     )
     if not begun:
         return None

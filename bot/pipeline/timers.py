@@ -16,7 +16,7 @@ from bot.services import Queue, Services
 from bot.slack.client import SlackError
 from bot.ui.card import Message
 from bot.ui.digest import Day, digest, escalation, reminder
-from bot.ui.graduation_notices import receipts_block
+from bot.ui.graduation_notices import runs_block
 from store.audit_log.log import head
 from store.messages.outbox import add_notice
 from store.models import Proposal
@@ -159,7 +159,8 @@ async def _digest(services: Services, day: date) -> Message | None:
     start, end = _bounds(services, day)
     of_day = await services.store.do(numbers, start, end)
     waiting = await services.store.do(waiting_since, end)
-    ran = receipts_block(await Trust(services).ran(services.clock() - _DAY), "digest")
+    since = services.clock() - _DAY
+    ran = runs_block(await Trust(services).ran(since), services.rules.policy.caps, "digest")
     if not (of_day.asked or of_day.decided or waiting or ran):
         return None
     chart = []

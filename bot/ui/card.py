@@ -151,8 +151,8 @@ def _small_print(p: Proposal, view: CardView) -> list[str]:
     if p.state == ProposalState.PENDING:
         two = ["two people have to approve"] if view.needs_two else []
         return [*small, *two, view.deciders]
-    # Until the tap nothing may tell an audit from any other question.
-    return [*small, view.audit] if view.audit else small
+    # Until the tap nothing may tell a spot check from any other question.
+    return [*small, view.spot_check] if view.spot_check else small
 
 
 _TOLD = frozenset(

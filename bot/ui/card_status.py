@@ -7,10 +7,9 @@ from bot.ui.message import CardView
 from bot.ui.reasons import plain, sentence
 from bot.ui.states import CALLS, OF_GRADUATION, title
 from bot.ui.text import Element, emoji, glue, line, person, to_the_second, when, words
-from store.models import CallState, Proposal, ProposalCall, ProposalKind, ProposalState
+from store.models import Actor, CallState, Proposal, ProposalCall, ProposalKind, ProposalState
 from store.models.reasons import Reason, ReasonCode
 
-_POLICY = "policy"  # the actor when nobody was asked
 _REASON = 500  # characters of one call's reason in the thread
 _REFUSED = "Polar refused."  # of what a version before the reasons has stored without one
 
@@ -89,7 +88,7 @@ def _by(p: Proposal, view: CardView, verb: str) -> list[Element]:
     """Who decided and when: Approved by @Ada, 21 Nov 12:31."""
     if p.decided_by is None or p.decided_at is None:
         return []
-    if p.decided_by == _POLICY:
+    if p.decided_by == Actor.POLICY:
         return [glue("It ran on its own: such cases need no yes, "), when(p.decided_at), glue(".")]
     everybody = view.approvals if p.decided_by in view.approvals else (p.decided_by,)
     edited = [glue(", as edited by "), person(p.edited_by)] if p.edited_by else []

@@ -8,8 +8,7 @@ from bot.sanitize import clean
 from bot.ui.card import Message, when
 from bot.ui.states import counted
 from bot.ui.text import Block, Element, escape, glue, line, mention, person, preformatted, rich, words
-from store.models import Numbers, Proposal
-from store.models.graduation import POLICY
+from store.models import Actor, Numbers, Proposal
 
 _LISTED = 10
 _EIGHTHS = " ▏▎▍▌▋▊▉"  # of a character cell, from the left
@@ -99,10 +98,10 @@ def _numbers(of_day: Numbers) -> list[Element]:
     if of_day.seconds:
         middle = of_day.seconds[len(of_day.seconds) // 2]
         found.append(glue(f" Half were decided within {span(middle)}."))
-    decided = {actor: count for actor, count in of_day.people.items() if actor != POLICY}
+    decided = {actor: count for actor, count in of_day.people.items() if actor != Actor.POLICY}
     for actor, count in sorted(decided.items(), key=lambda one: (-one[1], one[0]))[:5]:
         found += [glue("\n"), person(actor), glue(f" decided {count}")]
-    if alone := of_day.people.get(POLICY, 0):
+    if alone := of_day.people.get(Actor.POLICY, 0):
         found.append(glue(f"\n{alone} ran on their own"))
     return found
 

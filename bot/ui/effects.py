@@ -15,7 +15,7 @@ _RISK = {
 def does(p: Proposal) -> str:
     """What approving does: "Disable a license key × 2"."""
     if p.kind == ProposalKind.GRADUATION:
-        return "Lets such cases run without asking, except for audits and what is over a cap"
+        return "Lets such cases run without asking, except for spot checks and what is over a cap"
     titles = list(dict.fromkeys(call_title(call) for call in p.calls))
     count = f" × {len(p.calls)}" if len(p.calls) > 1 else ""
     return "; ".join(titles) + count

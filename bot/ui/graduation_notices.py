@@ -1,13 +1,17 @@
-"""The words of trust: a card's score line, what ran on its own, and what lost its trust and why. Pure."""
+"""Messages about automatic runs: what ran on its own, and how a kind's trust changed and why. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from bot.config.policy import Caps
+from bot.graduation.score import score
 from bot.sanitize import clean
+from bot.ui.graduation_words import cause_words
 from bot.ui.text import Block, bullets, emoji, escape, glue, line, rich, words
 from polar.text.money import format_money
 from store.models import CaseKindState
+from store.models.graduation import AutomaticRuns, CaseKind, Spent
+from store.models.trust_codes import ChangeCause, ChangeCode
 
 DEMOTION, PAUSE, TURNED_ON = "demotion", "breaker", "graduation"
 
@@ -23,24 +27,20 @@ def duration(seconds: int) -> str:
     return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
-def change_notice(change: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
-    """The message about a change of trust, by its row in the log; None when nobody needs to be told.
-
-    `change` holds `case_kind`, `words`, `from`, `to`, `cause`, `generation` and `new_generation`: whether
-    trust was lost.
-    """
+def change_notice(case_kind: str, change: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
+    """The message about a change of trust, by its row in the log; None when nobody needs to be told."""
     before, after = CaseKindState(change["from"]), CaseKindState(change["to"])
     if before == after:
         return None
     kind, sign, said, next_ = _SAID[after]
     if after == CaseKindState.ASKING and not change.get("new_generation", True):
         next_ = "Every such case asks a person again. What it has earned stays"
-    cause = clean(str(change["cause"]), 300)
-    text = f"{said}: {clean(str(change['words']), 300)}. Why: {cause}."
-    body = line(emoji(sign), glue(" "), words(f"{said}: ", 100, bold=True), words(str(change["words"]), 400))
-    block = rich(
-        f"trust.{change['case_kind'][:12]}.{change['generation']}", body, bullets([f"Why: {cause}", next_])
-    )
+    cause = cause_words(ChangeCause(ChangeCode(change["cause_code"]), change["cause_args"]))
+    why, label = clean(cause, 300), str(change["label"])
+    text = f"{said}: {clean(label, 300)}. Why: {why}."
+    body = line(emoji(sign), glue(" "), words(f"{said}: ", 100, bold=True), words(label, 400))
+    tag = f"trust.{case_kind[:12]}.{change['generation']}"
+    block = rich(tag, body, bullets([f"Why: {why}", next_]))
     return kind, {"text": escape(clean(text, 500)), "blocks": [block]}
 
 
@@ -49,7 +49,7 @@ _SAID: Mapping[CaseKindState, tuple[str, str, str, str]] = {
         DEMOTION,
         "rotating_light",
         "No longer runs on its own",
-        "Every such case asks a person again. Trust is earned anew, to a higher bar",
+        "Every such case asks a person again. It starts again from zero, with a higher threshold",
     ),
     CaseKindState.PAUSED: (
         PAUSE,
@@ -66,34 +66,30 @@ _SAID: Mapping[CaseKindState, tuple[str, str, str, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Ran:
-    """What one kind of case did on its own. `left` says in words what its caps leave today."""
-
-    words: str
-    count: int
-    moved: Mapping[str, int]
-    refused: int
-    undone: int
-    score: float
-    left: str
-
-
-def receipts_block(ran: Sequence[Ran], tag: str) -> Block | None:
+def runs_block(runs: Sequence[AutomaticRuns], caps: Caps, tag: str) -> Block | None:
     """What ran on its own, a line for each kind, for the digest and the Home tab; None for nothing."""
-    if not ran:
+    if not runs:
         return None
-    said = [receipt(one) for one in ran]
+    said = [runs_line(one, caps) for one in runs]
     return rich(f"ran.{tag}", line(words("Ran on its own", 60, bold=True)), bullets(said[:20]))
 
 
-def receipt(one: Ran) -> str:
+def runs_line(one: AutomaticRuns, caps: Caps) -> str:
     """One kind's line: `Generate an invoice · …: 12 ran, 0 failed, 0 undone. Score 91.8. 38 left today`."""
+    kind = one.case_kind
     moved = [money(total, currency) for currency, total in sorted(one.moved.items())]
-    parts = [f"{one.count} ran", *moved, f"{one.refused} failed", f"{one.undone} undone"]
-    return f"{clean(one.words, 300)}: {', '.join(parts)}. Score {one.score:.1f}. {one.left}"
+    parts = [f"{one.count} ran", *moved, f"{one.failed} failed", f"{one.undone} undone"]
+    found = score(*kind.counts)
+    left = left_today(kind, one.today, caps, with_money=bool(one.moved))
+    return f"{clean(kind.label, 300)}: {', '.join(parts)}. Score {found:.1f}. {left}"
 
 
-def audit_line(bad: bool, agreed: int, audits: int) -> str:
-    """What is said once an audit is answered: `audit: agreed, 31/31`."""
-    return f"audit: {'not agreed' if bad else 'agreed'}, {agreed}/{audits}"
+def left_today(case_kind: CaseKind, used: Spent, caps: Caps, *, with_money: bool) -> str:
+    """What a kind's caps leave today: `38 cases and $23.00 left today`."""
+    left = max(caps.case_kind_count - used.count, 0)
+    count = f"{left:,} case{'' if left == 1 else 's'}"
+    currency = case_kind.currency or ""
+    most = caps.case_kind_amount.get(currency) if with_money else None
+    if most is None:
+        return f"{count} left today"
+    return f"{count} and {money(max(most - used.amount, 0), currency)} left today"

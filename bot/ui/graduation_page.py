@@ -4,12 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from bot.config.policy import Policy, Trust
+from bot.graduation.eligibility import STANDARDS, always_human_now, lacks, standard_of
+from bot.graduation.spot_checks import rejection_rate_bound
 from bot.sanitize import clean
-from bot.ui.graduation_notices import money
+from bot.ui.graduation_notices import left_today
+from bot.ui.graduation_words import always_words, cause_words, score_words
 from bot.ui.lists import Pages, turn
 from bot.ui.message import Message
 from bot.ui.text import Block, Element, context, escape, glue, line, person, rich, when, words
+from polar.catalog import Risk
 from store.models import CaseKindState
+from store.models.graduation import CaseKind, KindStanding
+from store.models.trust_codes import AlwaysAsk
 
 TURN_ON, TURN_OFF, PLOT = "trust.turn_on", "trust.turn_off", "trust.plot"
 PAGE = 6  # kinds on one page: each takes two blocks of Slack's fifty, and a reader's patience
@@ -21,27 +28,77 @@ _WORDS = 300
 class KindLine:
     """One kind of case in words: `score` its score or why it always asks, `stands` what it does now.
 
-    `button` is what may be tapped: TURN_ON, TURN_OFF or nothing; `below`: turning it on would be by
-    manual_override.
-    `audits` are (agreed, all) over all generations; `bound` is the highest bad rate they leave possible, None
-    without an audit.
-    `fell` is when it last lost its trust and why.
+    `button` is what may be tapped: TURN_ON, TURN_OFF or nothing; `below`: turning it on would be by manual
+    override. `spot_checks` are (agreed, all) over all generations; `bound` is the highest rejection rate they
+    leave possible, None without a spot check. `demotion` is when it was last demoted and why.
     """
 
     hash: str
-    words: str
+    label: str
     risk: str
     score: str
     state: CaseKindState
     manual_override: bool
-    audits: tuple[int, int]
+    spot_checks: tuple[int, int]
     bound: float | None
     left: str
     changed_at: datetime | None
     cause: str
     button: str = ""
     below: bool = False
-    fell: tuple[datetime, str] | None = None
+    demotion: tuple[datetime, str] | None = None
+
+
+def kind_line(kind: KindStanding, policy: Policy, now: datetime) -> KindLine:
+    """One kind of case in words."""
+    own, trust = kind.case_kind, policy.graduation
+    standard, always = standard_of(own, trust), always_human_now(own, trust)
+    fell, checks = kind.demotion, kind.spot_checks
+    button, below = _switch(own, always, trust, now)
+    return KindLine(
+        hash=own.hash,
+        label=own.label,
+        risk=own.risk,
+        score=always_words(always or AlwaysAsk.NO_THRESHOLD)
+        if standard is None or always
+        else score_words(*own.counts, standard.target),
+        state=own.state,
+        manual_override=own.manual_override,
+        spot_checks=checks,
+        bound=rejection_rate_bound(*checks) if checks[1] else None,
+        left=left_today(own, kind.today, policy.caps, with_money=True),
+        changed_at=own.changed_at,
+        cause="" if own.cause is None else cause_words(own.cause),
+        button=button,
+        below=below,
+        demotion=None if fell is None else (fell.at, cause_words(fell.cause)),
+    )
+
+
+def _switch(kind: CaseKind, always: str | None, trust: Trust, now: datetime) -> tuple[str, bool]:
+    """What may be tapped, and whether turning it on would be below its threshold."""
+    if kind.state == CaseKindState.GRADUATED:
+        return TURN_OFF, False
+    if always is not None:
+        return "", False
+    if kind.state == CaseKindState.PAUSED:
+        return TURN_ON, False
+    return (TURN_ON, bool(lacks(kind, trust, now))) if Risk(kind.risk) == Risk.R1 else ("", False)
+
+
+def threshold_lines(trust: Trust) -> list[str]:
+    """What each risk class asks, in two lines of small print."""
+    thresholds = ", ".join(
+        f"{risk.value} at {getattr(trust, risk.value):g}, "
+        f"then 1 in {round(1 / one.spot_check_floor)} still asked"
+        for risk, one in STANDARDS.items()
+    )
+    meaning = "The score: at least 95 % sure that at least this share of such cases would get a yes."
+    override = "Turn on below the threshold is a manual override, for R1 only."
+    return [
+        f"Runs on its own once a person turns it on: {thresholds}. R3 only where opted in, R4 never.",
+        f"{meaning} /polar trust WORDS looks for a kind. {override}",
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,37 +146,37 @@ def _head(page: TrustPage) -> str:
 
 
 def _kind(kind: KindLine) -> list[Element]:
-    elements = [words(kind.words, _WORDS, bold=True), glue(f"\n{kind.risk} · "), words(kind.score, 200)]
+    elements = [words(kind.label, _WORDS, bold=True), glue(f"\n{kind.risk} · "), words(kind.score, 200)]
     elements += [glue("\n"), *_stands(kind)]
-    elements += [glue("\n"), words(_audited(kind), 200), glue(" · on its own: "), words(kind.left, 100)]
-    return elements + _fell(kind, "\nLast")
+    elements += [glue("\n"), words(_checked(kind), 200), glue(" · on its own: "), words(kind.left, 100)]
+    return elements + _demoted(kind, "\nLast")
 
 
-def _fell(kind: KindLine, start: str) -> list[Element]:
-    """When it last lost its trust and why, unless that is how it stands now: then it has been said."""
-    if kind.fell is None or kind.fell[0] == kind.changed_at:
+def _demoted(kind: KindLine, start: str) -> list[Element]:
+    """When it was last demoted and why, unless that is how it stands now: then it has been said."""
+    if kind.demotion is None or kind.demotion[0] == kind.changed_at:
         return []
-    return [glue(f"{start} lost its trust "), when(kind.fell[0]), glue(": "), words(kind.fell[1], 200)]
+    at, why = kind.demotion
+    return [glue(f"{start} demoted "), when(at), glue(": "), words(why, 200)]
 
 
 def _stands(kind: KindLine) -> list[Element]:
+    how = ", by manual override, no bound" if kind.manual_override else ""
     said = {
         CaseKindState.ASKING: "Asks each time",
         CaseKindState.PAUSED: "Paused, asks until it is turned on again",
-        CaseKindState.GRADUATED: "Runs on its own, by manual override, no bound"
-        if kind.manual_override
-        else "Runs on its own",
+        CaseKindState.GRADUATED: f"Runs on its own{how}",
     }[kind.state]
     if kind.changed_at is None:
         return [words(said)]
     return [words(said), glue(" since "), when(kind.changed_at), glue(": "), words(kind.cause or "–", 200)]
 
 
-def _audited(kind: KindLine) -> str:
-    agreed, total = kind.audits
+def _checked(kind: KindLine) -> str:
+    agreed, total = kind.spot_checks
     if kind.bound is None:
-        return "no audit yet"
-    return f"audits: {agreed}/{total} agreed, at most {100 * kind.bound:.1f} % bad with 95 % certainty"
+        return "no spot check yet"
+    return f"spot checks: {agreed}/{total} agreed, at most {100 * kind.bound:.1f} % bad with 95 % certainty"
 
 
 def _buttons(kind: KindLine, page: TrustPage, tag: str) -> Block:
@@ -128,7 +185,7 @@ def _buttons(kind: KindLine, page: TrustPage, tag: str) -> Block:
     if kind.button == TURN_OFF:
         elements.insert(0, _button(TURN_OFF, "Turn off", value))
     elif kind.button == TURN_ON:
-        elements.insert(0, _button(TURN_ON, "Turn on", value) | (_by_decree(kind) if kind.below else {}))
+        elements.insert(0, _button(TURN_ON, "Turn on", value) | (_override(kind) if kind.below else {}))
     return {"type": "actions", "block_id": f"trust.do.{tag}", "elements": elements}
 
 
@@ -137,10 +194,10 @@ def _button(action_id: str, label: str, value: str) -> Element:
     return {"type": "button", "action_id": action_id, "text": text, "value": value[:2_000]}
 
 
-def _by_decree(kind: KindLine) -> Element:
-    """The question before a kind is turned on that has not earned it."""
+def _override(kind: KindLine) -> Element:
+    """The question before a kind is turned on below its threshold."""
     said = (
-        f"By manual override, no bound: {clean(kind.score, 150)}. Its score does not vouch for it. "
+        f"By manual override, no bound: {clean(kind.score, 150)}. It is below its threshold. "
         "The caps hold, and one in two cases is still asked at first."
     )
     plain = {
@@ -171,15 +228,6 @@ def home_section(kinds: Sequence[KindLine], total: int, on: int) -> list[Block]:
 
 
 def _on_home(kind: KindLine) -> list[Element]:
-    elements = [words(kind.words, 200, bold=True), glue("\n"), words(kind.score, 200), glue("\n")]
-    elements += [*_stands(kind), glue("\n" if kind.audits[1] else " · "), words(_audited(kind), 200)]
-    return elements + _fell(kind, "; last")
-
-
-def left_today(cases: int, cap: int, amount: int, money_cap: int | None, currency: str) -> str:
-    """What a kind's caps leave today: `38 cases and $23.00 left today`."""
-    left = max(cap - cases, 0)
-    count = f"{left:,} case{'' if left == 1 else 's'}"
-    if money_cap is None:
-        return f"{count} left today"
-    return f"{count} and {money(max(money_cap - amount, 0), currency)} left today"
+    elements = [words(kind.label, 200, bold=True), glue("\n"), words(kind.score, 200), glue("\n")]
+    elements += [*_stands(kind), glue("\n" if kind.spot_checks[1] else " · "), words(_checked(kind), 200)]
+    return elements + _demoted(kind, "; last")

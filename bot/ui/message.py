@@ -26,7 +26,7 @@ class CardView:
 
     `deciders` says in words who may decide; `approvals` are the actors who said yes so far when `needs_two`.
     `reasons` is why it was declined. `undo`: what was done can be taken back; `undone`: the proposal that
-    takes it back. `today` are money lines of today (label, value), `score` and `audit` lines of small print.
+    takes it back. `today` are money lines of today (label, value), `score` and `spot_check` small print.
     """
 
     deciders: str = ""
@@ -37,5 +37,5 @@ class CardView:
     undone: Proposal | None = None
     today: tuple[tuple[str, str], ...] = ()
     score: str | None = None
-    audit: str | None = None
+    spot_check: str | None = None
     now: datetime = _LONG_AGO

@@ -1,44 +1,47 @@
-"""What the gate was told of one case and what it said, in words. Pure."""
+"""The policy's judgement of one case as rows of its details. Pure."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bot.graduation.blinding import BLIND
+from bot.graduation.gate import ASK, RUN, SPOT_CHECK
+from bot.graduation.spot_checks import BLIND
+from bot.ui.graduation_words import reason_words
 from polar.text.money import format_money
-from store.models import Proposal
+from store.models import CaseKindState, Proposal
+from store.models.trust_codes import read_policy_reason
 
 Gate = Mapping[str, Any]
-_VERDICTS = {"ask": "asked a person", "audit": "asked a person, as an audit", "run": "ran on its own"}
-_TELLING = frozenset({"Verdict", "Why", "Chance of an audit"})
+_VERDICTS = {ASK: "asked a person", SPOT_CHECK: "asked a person, as a spot check", RUN: "ran on its own"}
+_TELLING = frozenset({"Verdict", "Why", "Chance of a spot check"})
 
 
 def gate_rows(proposal: Proposal) -> list[tuple[str, str]]:
     """(label, words) for whatever the gate kept; see `bot.graduation.gate` for what that is."""
     gate = proposal.gate or {}
-    # A kind that asks anyway has no audits: why it asks gives nothing away.
-    hidden = proposal.state in BLIND and gate.get("state") == "graduated"
+    # A kind that asks anyway has no spot checks: why it asks gives nothing away.
+    hidden = proposal.state in BLIND and gate.get("state") == CaseKindState.GRADUATED
     rows = [(label, said(gate)) for label, needs, said in _ROWS if set(needs) <= gate.keys()]
     return [(label, said) for label, said in rows if said and not (hidden and label in _TELLING)]
 
 
-def _why(gate: Gate) -> str:
-    why = gate["why"]
-    return "; ".join(map(str, why)) if isinstance(why, list | tuple) else str(why)
-
-
 def _points(gate: Gate) -> str:
     target = gate.get("target")
-    bar = f", the bar is {target:g}" if isinstance(target, int | float) else ""
-    return f"{gate['score']:.1f}{bar}"
+    of = f", the threshold is {target:g}" if isinstance(target, int | float) else ""
+    return f"{gate['score']:.1f}{of}"
 
 
-def _audits(gate: Gate) -> str:
-    agreed, total = gate["audits"]
+def _said(gate: Gate) -> str:
+    return f"{gate['cases'] - gate['rejections']:,} yes, {gate['rejections']:,} no"
+
+
+def _spot_checks(gate: Gate) -> str:
+    agreed, total = gate["spot_checks"]
     return f"{agreed:,} of {total:,} agreed" if total else ""
 
 
 def _chance(gate: Gate) -> str:
-    return "" if gate["pi"] is None else f"{gate['pi']:.0%}"
+    chance = gate["spot_check_probability"]
+    return "" if chance is None else f"{chance:.0%}"
 
 
 def _moved(gate: Gate) -> str:
@@ -47,7 +50,7 @@ def _moved(gate: Gate) -> str:
 
 
 def _spent(gate: Gate) -> str:
-    """What of each cap was used up when it was judged."""
+    """What of each cap was used up when the case came."""
     named = (("customer", "for this customer"), ("case_kind", "of this kind today"), ("day", "in all today"))
     return ", ".join(f"{gate['spent'][key][0]:,} of {gate['caps'][key][0]:,} {whose}" for key, whose in named)
 
@@ -55,11 +58,11 @@ def _spent(gate: Gate) -> str:
 # The label, what it needs, the words.
 _ROWS: tuple[tuple[str, tuple[str, ...], Callable[[Gate], str]], ...] = (
     ("Verdict", ("verdict",), lambda gate: _VERDICTS.get(gate["verdict"], str(gate["verdict"]))),
-    ("Why", ("why",), _why),
+    ("Why", ("reason",), lambda gate: reason_words(read_policy_reason(gate["reason"]))),
     ("Score", ("score",), _points),
-    ("Said", ("n", "k"), lambda gate: f"{gate['n'] - gate['k']:,} yes, {gate['k']:,} no"),
-    ("Audits", ("audits",), _audits),
-    ("Chance of an audit", ("pi",), _chance),
+    ("Said", ("cases", "rejections"), _said),
+    ("Spot checks", ("spot_checks",), _spot_checks),
+    ("Chance of a spot check", ("spot_check_probability",), _chance),
     ("Money it moves", ("amount", "currency"), _moved),
     ("Caps used", ("spent", "caps"), _spent),
 )

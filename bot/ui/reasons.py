@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bot.sanitize import clean
+from bot.ui.graduation_words import lack_words
 from bot.ui.text import Element, person, words
 from polar.text.problems import NOTHING_DONE, problem
 from store.models.reasons import Reason, ReasonCode
+from store.models.trust_codes import read_lack
 
 _C = ReasonCode
 _ENDS = ".!?…"
@@ -132,7 +134,11 @@ def _already_so(reason: Reason) -> Sequence[Part]:
 
 
 def _missing(reason: Reason) -> Sequence[Part]:
-    missing = "; ".join(map(str, reason.args.get("missing", ())))
+    # An earlier version stored the words themselves.
+    lacks = (
+        one if isinstance(one, str) else lack_words(read_lack(one)) for one in reason.args.get("missing", ())
+    )
+    missing = "; ".join(lacks)
     return (f"It no longer meets its threshold: {missing}. It goes on asking.",)
 
 

@@ -1,46 +1,43 @@
-"""A card's small print on trust: the score of its kind, and after the tap whether it was an audit. Pure."""
+"""A card's small print on automatic runs: the score of its kind, and a spot check's result. Pure."""
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from bot.config.policy import Trust
 from bot.graduation import score
-from bot.graduation.blinding import BLIND
 from bot.graduation.eligibility import lacks, standard_of
-from bot.ui.graduation_notices import audit_line
+from bot.graduation.spot_checks import BLIND
+from bot.ui.graduation_words import lack_words, reason_words, score_words
 from store.models import CaseKindState, Mode, Proposal, ProposalState
 from store.models.graduation import CaseKind
+from store.models.trust_codes import PolicyCode, read_policy_reason
 
 
 def score_line(proposal: Proposal, case_kind: CaseKind | None, trust: Trust, now: datetime) -> str | None:
     """`score 91.8 · 50 yes 0 no · 35 more to 95`, or why it always asks; None when there is nothing to say.
 
-    Where the score is reached, what else is lacking is named. An audit reads like any other card of a kind
-    that runs on its own.
+    Where the score is reached, what else is lacking is named. A spot check reads like any other card of a
+    kind that runs on its own.
     """
-    gate: Mapping[str, Any] = proposal.gate or {}
-    why = str(gate.get("why", ""))
-    if why.startswith("always asks") or case_kind is None:
-        return why or None
+    stored = (proposal.gate or {}).get("reason")
+    reason = None if stored is None else read_policy_reason(stored)
+    if case_kind is None or (reason is not None and reason.code == PolicyCode.ALWAYS_ASKS):
+        return None if reason is None else reason_words(reason)
     standard = standard_of(case_kind, trust)
     if standard is None:
         return None
-    said = score.words(case_kind.n, case_kind.k, case_kind.generation, standard.target)
+    said = score_words(*case_kind.counts, standard.target)
     if proposal.mode == Mode.AUTO:
         return f"ran on its own · {said}"
     if case_kind.state == CaseKindState.GRADUATED:
         return f"{said} · most of this kind run on their own"
-    reached = score.reached(case_kind.n, case_kind.k, case_kind.generation, standard.limit)
-    lacking = lacks(case_kind, trust, now) if reached else []
-    return f"{said} · not yet: {'; '.join(lacking)}" if lacking else said
+    lacking = lacks(case_kind, trust, now) if score.reached(*case_kind.counts, standard.limit) else []
+    return f"{said} · not yet: {'; '.join(map(lack_words, lacking))}" if lacking else said
 
 
-def audited(proposal: Proposal, case_kind: CaseKind | None) -> str | None:
-    """`audit: agreed, 31/31` once an audit is answered; None for every other card, and before the tap."""
-    if proposal.mode != Mode.AUDIT or proposal.state in BLIND or case_kind is None:
+def spot_check_line(proposal: Proposal, case_kind: CaseKind | None) -> str | None:
+    """`spot check: agreed, 31/31` once a spot check is decided; None for every other card, and before."""
+    if proposal.mode != Mode.SPOT_CHECK or proposal.state in BLIND or case_kind is None:
         return None
-    bad = proposal.state == ProposalState.DECLINED or proposal.edited_by is not None
-    if bad:  # its generation is over, and its audits with it
-        return audit_line(bad=True, agreed=0, audits=1)
-    return audit_line(bad=False, agreed=case_kind.audits_agreed, audits=case_kind.audits)
+    if proposal.state == ProposalState.DECLINED or proposal.edited_by is not None:
+        return "spot check: not agreed, 0/1"  # its generation is over, and its spot checks with it
+    return f"spot check: agreed, {case_kind.spot_checks_agreed}/{case_kind.spot_checks}"

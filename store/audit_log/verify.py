@@ -10,11 +10,10 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Connection, Row, select, type_coerce
 
-from store.audit_log.log import START, fingerprint, head, row_hash
+from store.audit_log.log import START, fingerprint, head, normalize, row_hash
 from store.audit_log.verify_derived import altered
 from store.engine.dialects import in_pieces
-from store.models import CallState, Mode, ProposalState
-from store.models.graduation import POLICY
+from store.models import Actor, CallState, Mode, ProposalState
 from store.schema import calls, decisions, events, proposals
 from store.schema.columns import readable
 from store.schema.graduation import audit_log, outcomes
@@ -159,7 +158,7 @@ def _unlogged(connection: Connection) -> Iterator[str]:
     )
     rows = connection.execute(
         select(decisions.c.proposal_id, decisions.c.actor)
-        .where(decisions.c.actor != POLICY, known.exists(), ~in_log.exists())
+        .where(decisions.c.actor != Actor.POLICY, known.exists(), ~in_log.exists())
         .limit(MOST_PROBLEMS)
     )
     for row in rows:
@@ -249,7 +248,7 @@ def _outcome(connection: Connection, row: Row[Any]) -> list[str]:
 
 def _policy(connection: Connection, row: Row[Any]) -> list[str]:
     """What the policy said of a case; that it asked instead of running is told by a later row."""
-    told = json.loads(row.body)
+    told = normalize(row.kind, json.loads(row.body))
     kept = connection.execute(
         select(proposals.c.case_kind, proposals.c.mode, proposals.c.gate).where(proposals.c.id == row.subject)
     ).first()
@@ -262,7 +261,7 @@ def _policy(connection: Connection, row: Row[Any]) -> list[str]:
 
 def _asked_instead(connection: Connection, row: Row[Any]) -> bool:
     later = [entry.body for entry in entries(connection, row.subject) if entry.kind == "transition"]
-    return any(body["actor"] == POLICY and body["to"] == ProposalState.PENDING for body in later)
+    return any(body["actor"] == Actor.POLICY and body["to"] == ProposalState.PENDING for body in later)
 
 
 _REVISIONS = ("proposed", "edited", "restated")

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Subquery, func, select
 
+from store.audit_log.log import kinds_of, normalize
 from store.engine.dialects import in_pieces
 from store.graduation.pause import MARK
 from store.models import CaseKindState, ProposalState
@@ -26,7 +27,7 @@ def _newest(kind: str) -> Subquery:
     newest = func.max(audit_log.c.seq).label("seq")
     return (
         select(audit_log.c.subject, newest)
-        .where(audit_log.c.kind == kind)
+        .where(audit_log.c.kind.in_(kinds_of(kind)))
         .group_by(audit_log.c.subject)
         .subquery()
     )
@@ -67,7 +68,7 @@ def _trust(connection: Connection) -> Iterator[str]:
         )
     )
     for row in rows:
-        body = _told(row.body)
+        body = normalize("case_kind", _told(row.body))
         told = (
             body.get("to", CaseKindState.ASKING),
             body.get("generation", 0),

@@ -10,9 +10,9 @@ from sqlalchemy import Connection, Row, or_, select, tuple_, update
 
 from store.engine.dialects import insert_new
 from store.events.events import ask_successor_again, finish_event, note_sighting, postpone_event
-from store.graduation.gate import put
+from store.graduation.gate import insert_with_policy
 from store.models import EventState, NewProposal, RuleMatch, RuleMatchState, Sighting, Spoken
-from store.models.graduation import Judge
+from store.models.graduation import Evaluator
 from store.proposals.proposals import add_proposal, insert_proposal
 from store.schema import rule_matches, rule_versions
 
@@ -73,7 +73,7 @@ class Conclusion:
     spoken: Sequence[Spoken] = ()
     sighting: Sighting | None = None
     compared: bool = False
-    judge: Judge | None = None
+    judge: Evaluator | None = None
 
 
 def conclude_event(
@@ -96,20 +96,20 @@ def conclude_for_now(
     token: str,
     due_at: datetime,
     note: str,
-    judge: Judge | None = None,
+    judge: Evaluator | None = None,
 ) -> None:
     """Keep what the rules that could be asked have said; the event is tried again at `due_at`."""
     if postpone_event(connection, event_id, token=token, due_at=due_at, note=note):
         _keep(connection, spoken, judge)
 
 
-def _keep(connection: Connection, spoken: Sequence[Spoken], judge: Judge | None) -> None:
+def _keep(connection: Connection, spoken: Sequence[Spoken], judge: Evaluator | None) -> None:
     for one in spoken:
         add_proposal(connection, one.rule_match, one.proposal, _way_in(judge))
 
 
-def _way_in(judge: Judge | None) -> Callable[[Connection, NewProposal], None]:
-    return insert_proposal if judge is None else partial(put, judge=judge)
+def _way_in(judge: Evaluator | None) -> Callable[[Connection, NewProposal], None]:
+    return insert_proposal if judge is None else partial(insert_with_policy, evaluator=judge)
 
 
 def conclude_rule_match(
@@ -121,7 +121,7 @@ def conclude_rule_match(
     note: str | None,
     due_at: datetime | None,
     proposal: NewProposal | None,
-    judge: Judge | None = None,
+    judge: Evaluator | None = None,
 ) -> bool:
     """Close a claimed rule_match, with its proposal if any, or (WAITING) let it be tried again at `due_at`.
 

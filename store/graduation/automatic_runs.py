@@ -1,39 +1,22 @@
 """Queries on what ran on its own: for the digest, the Home tab and `/polar trust`."""
 
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import BigInteger, Connection, cast, func, select
 
-from store.graduation.caps import ALL, day, of_case_kind, spent
+from store.graduation.caps import spent
 from store.graduation.case_kinds import get_case_kind
+from store.graduation.usage import Since, day, of_case_kind
 from store.models import Mode, OutcomeKind, ProposalState
-from store.models.graduation import CaseKind, Spent
+from store.models.graduation import AutomaticRuns
 from store.schema import proposals
 from store.schema.graduation import outcomes
 
 _WENT_WRONG = (ProposalState.FAILED, ProposalState.UNKNOWN)
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What one kind of case did on its own since some moment.
-
-    `moved` is money in minor units by currency; `today` what it has used of its caps today (money in the
-    currency of its own amounts), `undone` counts what was undone, reversed or disputed.
-    """
-
-    case_kind: CaseKind
-    count: int
-    refused: int
-    undone: int
-    moved: Mapping[str, int] = field(default_factory=dict)
-    today: Spent = field(default_factory=Spent)
-
-
-def receipts(connection: Connection, since: datetime, now: datetime) -> list[Receipt]:
+def automatic_runs(connection: Connection, since: datetime, now: datetime) -> list[AutomaticRuns]:
     """What ran on its own since then, the most frequent kind first."""
     ran = (proposals.c.decided_at >= since, proposals.c.mode == Mode.AUTO, proposals.c.case_kind.is_not(None))
     counted = connection.execute(
@@ -51,11 +34,11 @@ def receipts(connection: Connection, since: datetime, now: datetime) -> list[Rec
         known = get_case_kind(connection, case_kind)
         if known is None:
             continue
-        today = spent(connection, of_case_kind(case_kind), day(now), _currency(known))
-        refused = sum(by_state.get(state, 0) for state in _WENT_WRONG)
-        total = sum(by_state.values())
-        found.append(Receipt(known, total, refused, taken_back.get(case_kind, 0), moved[case_kind], today))
-    return sorted(found, key=lambda one: (-one.count, one.case_kind.words))
+        today = spent(connection, Since(of_case_kind(case_kind), day(now)), known.currency)
+        failed = sum(by_state.get(state, 0) for state in _WENT_WRONG)
+        undone = taken_back.get(case_kind, 0)
+        found.append(AutomaticRuns(known, sum(by_state.values()), failed, undone, moved[case_kind], today))
+    return sorted(found, key=lambda one: (-one.count, one.case_kind.label))
 
 
 def _moved(connection: Connection, ran: tuple[object, ...]) -> dict[str, dict[str, int]]:
@@ -84,13 +67,3 @@ def _taken_back(connection: Connection, since: datetime) -> dict[str, int]:
         .group_by(proposals.c.case_kind)
     )
     return {case_kind: count for case_kind, count in rows if case_kind is not None}
-
-
-def used_today(connection: Connection, now: datetime, currency: str | None = None) -> Spent:
-    """How much ran on its own today, all kinds together."""
-    return spent(connection, ALL, day(now), currency)
-
-
-def _currency(case_kind: CaseKind) -> str | None:
-    band = case_kind.fields.get("amount")
-    return str(band[1]) if band else None

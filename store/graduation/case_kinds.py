@@ -1,6 +1,4 @@
-"""Queries on kinds of cases: how far each is trusted. `change` is the only writer of a kind of case's
-state.
-"""
+"""Queries on kinds of case: how far each is trusted. `change` is the only writer of a kind's state."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -11,33 +9,27 @@ from sqlalchemy import Connection, Row, bindparam, func, select, update
 
 from store.audit_log.log import append
 from store.engine.dialects import insert_new
-from store.models import CaseKindState
-from store.models.graduation import FAMILY_FALLS, FAMILY_WINDOW, POLICY, CaseKind, NewCaseKind
+from store.graduation import reducer
+from store.graduation.reducer import TrustChange
+from store.models import Actor, CaseKindState
+from store.models.graduation import CaseKind, NewCaseKind
+from store.models.trust_codes import ChangeCause, Lack, LackCode, read_cause
 from store.schema import marks, proposals
 from store.schema.graduation import case_kinds
 
 SECRET = "audit_secret"  # noqa: S105 - the name of the mark that holds it
-IDLE_AFTER = timedelta(days=180)
-IDLE = "not seen for half a year"
-_USED = timedelta(hours=1)  # when it was last used is not kept more finely
-_NOTHING_COUNTED = {
-    "n": 0,
-    "k": 0,
-    "customers": 0,
-    "first_at": None,
-    "approvals_since_rejection": 0,
-    "audits": 0,
-    "audits_agreed": 0,
-}
+_HOUR = timedelta(hours=1)  # when a kind's last case came is not kept more finely
+_CHANGED = ("state", "manual_override", "generation", "generation_at", "changed_at", "cause")
+_PLAIN = tuple(name for name in CaseKind.__slots__ if name not in ("state", "manual_override", "cause"))
 # Built once: every case that comes needs them.
 _HELD = update(marks).where(marks.c.name == SECRET).values(value=marks.c.value).returning(marks.c.value)
 _OWN = case_kinds.c.hash == bindparam("case_kind")
 _ONE = select(case_kinds).where(_OWN)
-_TOUCHED = update(case_kinds).where(_OWN).values(used_at=bindparam("now"))
+_CAME = update(case_kinds).where(_OWN).values(last_case_at=bindparam("now"))
 
 
 def hold_trust(connection: Connection) -> bytes:
-    """Let nobody else decide about trust before this transaction ends; the secret that audits are drawn with.
+    """Let nobody else decide about trust before this transaction ends; the secret that draws spot checks.
 
     The secret is made once and shown to nobody. SQLite has one writer anyway; PostgreSQL locks the row.
     """
@@ -58,7 +50,7 @@ def all_case_kinds(connection: Connection, limit: int = 1_000) -> list[CaseKind]
     """The kinds of case seen last, those that run on their own first."""
     rows = connection.execute(
         select(case_kinds)
-        .order_by(case_kinds.c.state == CaseKindState.ASKING, case_kinds.c.used_at.desc())
+        .order_by(case_kinds.c.state == CaseKindState.ASKING, case_kinds.c.last_case_at.desc())
         .limit(limit)
     )
     return [read_case_kind(row) for row in rows]
@@ -73,151 +65,122 @@ def find_case_kind(connection: Connection, start: str) -> CaseKind | None:
 
 
 def note_case_kind(connection: Connection, new: NewCaseKind, at: datetime) -> CaseKind:
-    """A case of this kind came: the kind of case as it is now; one not seen for half a year begins anew."""
+    """A case of this kind came: the kind as it is now; one not seen for half a year begins anew."""
     known = get_case_kind(connection, new.hash)
-    if known is not None and at - known.used_at < _USED:
+    if known is not None and at - known.last_case_at < _HOUR:
         return known
     if known is None:
-        row: dict[str, Any] = {
-            "hash": new.hash,
-            "family": new.family,
-            "fields": dict(new.fields),
-            "words": new.words,
-        }
-        row |= {
-            "risk": new.risk,
-            "state": CaseKindState.ASKING,
-            "manual_override": 0,
-            "generation": 0,
-            "generation_at": at,
-        }
-        insert_new(connection, case_kinds, [row | _NOTHING_COUNTED | {"used_at": at, "seen": {}}])
-    elif at - known.used_at > IDLE_AFTER and (known.n or known.state != CaseKindState.ASKING):
-        change(
-            connection, new.hash, CaseKindState.ASKING, actor=POLICY, cause=IDLE, at=at, new_generation=True
-        )
-    connection.execute(_TOUCHED, {"case_kind": new.hash, "now": at})
+        insert_new(connection, case_kinds, [_row(reducer.first_seen(new, at))])
+    elif reducer.is_idle(known.state, known.cases, known.last_case_at, at):
+        change(connection, new.hash, reducer.IDLE, actor=Actor.POLICY, at=at)
+    connection.execute(_CAME, {"case_kind": new.hash, "now": at})
     found = get_case_kind(connection, new.hash)
     assert found is not None  # noqa: S101 - it was inserted above
     return found
 
 
 def change(
-    connection: Connection,
-    case_kind: str,
-    to: CaseKindState,
-    *,
-    actor: str,
-    cause: str,
-    at: datetime,
-    new_generation: bool = False,
-    manual_override: bool = False,
+    connection: Connection, case_kind: str, trust_change: TrustChange, *, actor: str, at: datetime
 ) -> bool:
-    """Change how far a kind of case is trusted, and write down who did and why. False: there is no such
-    kind of case.
-
-    A new generation forgets what was counted; its bar is higher (`bot.graduation.score.bar`).
-    """
+    """Change how far a kind is trusted, and write down who did and why. False: there is no such kind."""
     hold_trust(connection)
     before = get_case_kind(connection, case_kind)
     if before is None:
         return False
-    generation = before.generation + int(new_generation)
-    manual_override = manual_override or (
-        before.manual_override and to == CaseKindState.PAUSED
-    )  # turned on again, it is what it was
-    values: dict[str, Any] = {
-        "state": to,
-        "manual_override": int(manual_override),
-        "generation": generation,
-        "changed_at": at,
-        "cause": cause,
-    }
-    begins = _begins(connection, before, at)
-    if new_generation:
-        values |= {"generation_at": begins} | _NOTHING_COUNTED
-    connection.execute(update(case_kinds).where(case_kinds.c.hash == case_kind).values(values))
+    after = reducer.changed(before, trust_change, at, begins=_begins(connection, before, at))
+    names = (*_CHANGED, *(reducer.Tally().counts(0) if trust_change.new_generation else ()))
+    connection.execute(
+        update(case_kinds).where(case_kinds.c.hash == case_kind).values(_columns(after, names))
+    )
     body = {
         "from": before.state,
-        "to": to,
+        "to": after.state,
         "actor": actor,
-        "cause": cause,
-        "generation": generation,
-        "manual_override": manual_override,
+        "cause_code": trust_change.cause.code,
+        "cause_args": dict(trust_change.cause.args),
+        "generation": after.generation,
+        "generation_at": after.generation_at.isoformat(),
+        "new_generation": trust_change.new_generation,
+        "manual_override": after.manual_override,
+        "label": after.label,
     }
-    body |= {"new_generation": new_generation, "words": before.words, "generation_at": begins.isoformat()}
     append(connection, "case_kind", case_kind, body, at)
     return True
 
 
 def _begins(connection: Connection, case_kind: CaseKind, at: datetime) -> datetime:
-    """When an generation that begins now begins: after all decided before, also when the clock went back."""
+    """When a generation that begins now begins: after all decided before, also when the clock went back."""
     own = select(func.max(proposals.c.decided_at)).where(proposals.c.case_kind == case_kind.hash)
     newest: datetime | None = connection.execute(own).scalar()
     return max(at, case_kind.generation_at, newest or at)
 
 
 def demote(
-    connection: Connection, case_kind: str, *, cause: str, at: datetime, actor: str = POLICY
+    connection: Connection,
+    case_kind: str,
+    *,
+    cause: ChangeCause,
+    at: datetime,
+    actor: str = Actor.POLICY,
 ) -> list[str]:
-    """Take trust back at once: the kind of case asks again, in a new generation; the hashes of all that fell.
-
-    Two demotions of one family within seven days take all of the family's trust back. A kind of case that
-    has none loses none.
+    """Take trust back at once: the kind asks again, in a new generation, perhaps with its whole family; the
+    hashes of all that were demoted.
     """
     hold_trust(connection)
     found = get_case_kind(connection, case_kind)
-    if found is None or found.state == CaseKindState.ASKING:
+    if found is None:
         return []
-    change(connection, case_kind, CaseKindState.ASKING, actor=actor, cause=cause, at=at, new_generation=True)
-    family = connection.execute(select(case_kinds).where(case_kinds.c.family == found.family)).all()
-    fallen = [row for row in family if _fell_lately(row, at)]
-    if len(fallen) < FAMILY_FALLS:
-        return [case_kind]
-    rest = [row.hash for row in family if row.state != CaseKindState.ASKING]
-    why = f"two of its family lost their trust within seven days, last: {cause}"
-    for one in rest:
-        change(connection, one, CaseKindState.ASKING, actor=actor, cause=why, at=at, new_generation=True)
-    return [case_kind, *rest]
-
-
-def _fell_lately(row: Row[Any], at: datetime) -> bool:
-    return bool(row.generation > 0 and row.cause != IDLE and row.generation_at > at - FAMILY_WINDOW)
+    rows = connection.execute(select(case_kinds).where(case_kinds.c.family == found.family))
+    demoted = reducer.demotions(found, [read_case_kind(row) for row in rows], cause, at)
+    for one, fall in demoted:
+        change(connection, one.hash, fall, actor=actor, at=at)
+    return [one.hash for one, _ in demoted]
 
 
 def graduate(
     connection: Connection,
     case_kind: str,
-    lacks: Callable[[CaseKind], Sequence[str]],
+    lacks: Callable[[CaseKind], Sequence[Lack]],
     *,
     actor: str,
-    cause: str,
+    cause: ChangeCause,
     at: datetime,
     manual_override: bool = False,
-) -> list[str]:
-    """Let a kind of case run on its own if it lacks nothing now; what it lacks, in words. Its generation
-    stays.
-    """
+) -> list[Lack]:
+    """Let a kind of case run on its own if it lacks nothing now; what it lacks. Its generation stays."""
     hold_trust(connection)
     found = get_case_kind(connection, case_kind)
     if found is None:
-        return ["this kind of case is no longer known"]
+        return [Lack(LackCode.UNKNOWN_KIND)]
     missing = list(lacks(found))
     if not missing and found.state != CaseKindState.GRADUATED:
-        change(
-            connection,
-            case_kind,
-            CaseKindState.GRADUATED,
-            actor=actor,
-            cause=cause,
-            at=at,
-            manual_override=manual_override,
-        )
+        on = TrustChange(CaseKindState.GRADUATED, cause, manual_override=manual_override)
+        change(connection, case_kind, on, actor=actor, at=at)
     return missing
 
 
 def read_case_kind(row: Row[Any]) -> CaseKind:
     """A row of `case_kinds` as a value."""
-    names = set(CaseKind.__slots__) - {"state", "manual_override"}
-    found = {name: getattr(row, name) for name in names}
-    return CaseKind(**found, state=CaseKindState(row.state), manual_override=bool(row.manual_override))
+    return CaseKind(
+        **{name: getattr(row, name) for name in _PLAIN},
+        state=CaseKindState(row.state),
+        manual_override=bool(row.manual_override),
+        cause=read_cause(row.cause_code, row.cause_args),
+    )
+
+
+def _row(kind: CaseKind) -> dict[str, Any]:
+    return _columns(kind, CaseKind.__slots__)
+
+
+def _columns(kind: CaseKind, names: Sequence[str]) -> dict[str, Any]:
+    """These fields as columns."""
+    found = {name: getattr(kind, name) for name in names if name != "cause"}
+    for name, plain in (("manual_override", int), ("fields", dict), ("approved_values", dict)):
+        if name in found:
+            found[name] = plain(found[name])
+    if "cause" in names:
+        cause = kind.cause
+        found["cause_code"] = None if cause is None else cause.code
+        found["cause_args"] = None if cause is None else dict(cause.args)
+    return found

@@ -1,7 +1,7 @@
-"""The gate: a proposal is judged, stored and (when the policy says so) approved in one transaction."""
+"""The gate: a proposal is evaluated, stored and (when the policy says so) approved in one transaction."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
@@ -9,23 +9,13 @@ from sqlalchemy import Connection, insert, select, update
 from store.audit_log.log import append
 from store.engine.dialects import insert_new
 from store.events.customer_history import past_of, seen_this_week
-from store.graduation.caps import (
-    ALL,
-    MONTH,
-    Since,
-    breaches_of,
-    cases_of,
-    counters,
-    day,
-    hour,
-    of_case_kind,
-    of_customer,
-    spend,
-    summed,
-)
+from store.graduation.caps import spend, usage
 from store.graduation.case_kinds import change, demote, get_case_kind, hold_trust, note_case_kind
 from store.graduation.pause import paused
+from store.graduation.reducer import TrustChange, cause_of_decision
+from store.graduation.usage import Wanted, counted
 from store.models import (
+    Actor,
     CallState,
     CaseKindState,
     Decision,
@@ -35,7 +25,7 @@ from store.models import (
     ProposalState,
     Verdict,
 )
-from store.models.graduation import POLICY, PROGRAM, GateInputs, Judge, Judged, NewCaseKind, Still
+from store.models.graduation import Evaluation, Evaluator, ExecutionGuard, GateInputs, NewCaseKind
 from store.models.reasons import Reason, ReasonCode
 from store.proposals.proposals import advance, get_proposal, insert_proposal
 from store.schema import decisions, marks
@@ -44,109 +34,77 @@ HUMAN = "human_at"  # the mark of when a person last decided anything
 # Built once: every case that comes needs them.
 _HUMAN = select(marks.c.value).where(marks.c.name == HUMAN)
 _DECIDED = insert(decisions)
-_WEEK, _DAY = timedelta(days=7), timedelta(hours=23)
 
 
-def put(connection: Connection, proposal: NewProposal, judge: Judge) -> None:
-    """Store a proposal as the policy judges it: it asks, or it is approved and due at once."""
-    kind, judged = look(connection, proposal, judge)
-    shaped = replace(proposal, case_kind=None if kind is None else kind.hash)
-    quiet = int(judged.mode == Mode.AUTO)
-    insert_proposal(connection, shaped, mode=judged.mode, gate=dict(judged.gate), quiet=quiet)
-    append(
-        connection,
-        "policy",
-        proposal.id,
-        {"case_kind": shaped.case_kind, "mode": judged.mode, "gate": dict(judged.gate)},
-        proposal.created_at,
-    )
+def insert_with_policy(connection: Connection, proposal: NewProposal, evaluator: Evaluator) -> None:
+    """Store a proposal as the policy evaluates it: it asks, or it is approved and due at once."""
+    kind, found = evaluate(connection, proposal, evaluator)
+    case = replace(proposal, case_kind=None if kind is None else kind.hash)
+    quiet = int(found.mode == Mode.AUTO)
+    insert_proposal(connection, case, mode=found.mode, gate=dict(found.gate), quiet=quiet)
+    told = {"case_kind": case.case_kind, "mode": found.mode, "gate": dict(found.gate)}
+    append(connection, "policy", proposal.id, told, proposal.created_at)
     if kind is not None:
-        _count(connection, shaped, kind.hash, judged)
-    if judged.mode == Mode.AUTO:
-        _run(connection, shaped, judged)
+        spend(connection, counted(case, kind.hash, found))
+        if found.pause is not None:
+            paused_kind = TrustChange(CaseKindState.PAUSED, found.pause)
+            change(connection, kind.hash, paused_kind, actor=Actor.POLICY, at=proposal.created_at)
+    if found.mode == Mode.AUTO:
+        _approve(connection, case)
 
 
-def look(connection: Connection, proposal: NewProposal, judge: Judge) -> tuple[NewCaseKind | None, Judged]:
+def evaluate(
+    connection: Connection, proposal: NewProposal, evaluator: Evaluator
+) -> tuple[NewCaseKind | None, Evaluation]:
     """The kind of a case and what the policy says of it now; from here on no rival changes either."""
-    past = past_of(connection, proposal)
-    kind = judge.case_kind(proposal, past)
+    kind = evaluator.case_kind(proposal, past_of(connection, proposal))
     inputs = None if kind is None else _inputs(connection, proposal, kind)
-    return kind, judge.judge(proposal, past, inputs)
+    return kind, evaluator.evaluate(proposal, inputs)
 
 
-def _inputs(connection: Connection, proposal: NewProposal, kind: NewCaseKind) -> GateInputs:
+def _inputs(connection: Connection, proposal: NewProposal, new: NewCaseKind) -> GateInputs:
     """What the policy asks about the surroundings of a case: a few reads by key, however long the history."""
-    now, currency = proposal.created_at, proposal.currency
+    now = proposal.created_at
     secret = hold_trust(connection)  # from here on no rival spends, demotes or graduates
-    case_kind = note_case_kind(connection, kind, now)
+    kind = note_case_kind(connection, new, now)
     stopped = paused(connection)
-    customer, own, over = (
-        of_customer(proposal.customer_id or ""),
-        of_case_kind(kind.hash),
-        breaches_of(kind.hash),
-    )
-    wanted = [Since(customer, day(now - MONTH)), Since(own, day(now)), Since(ALL, day(now))]
-    wanted.append(Since(over, hour(now - _DAY)))
-    cases = cases_of(kind.hash)
-    if case_kind.state == CaseKindState.GRADUATED:  # only what runs on its own is watched for a flood
-        wanted.append(Since(cases, hour(now - _WEEK)))
-    rows = counters(connection, wanted)
-    return GateInputs(
-        case_kind=case_kind,
-        now=now,
+    wanted = Wanted.of(proposal, kind)
+    return wanted.inputs(
+        usage(connection, wanted.all()),
+        proposal,
+        kind,
         secret=secret,
-        paused=None if stopped is None else f"by {stopped.by}",
+        paused_by=None if stopped is None else stopped.by,
         human_at=last_human(connection, now),
-        customer=summed(rows, customer, currency),
-        case_kind_day=summed(rows, own, currency),
-        day=summed(rows, ALL, currency),
-        breaches=summed(rows, over, None).count,
-        hours={row.day: row.cases for row in rows if row.scope == cases},
-        first_this_week=not seen_this_week(connection, proposal, case_kind.hash, now),
+        first_this_week=not seen_this_week(connection, proposal, kind.hash, now),
     )
 
 
-def _count(connection: Connection, proposal: NewProposal, case_kind: str, judged: Judged) -> None:
-    at = proposal.created_at
-    counted = [cases_of(case_kind), breaches_of(case_kind)] if judged.breach else [cases_of(case_kind)]
-    spend(connection, [(scope, hour(at)) for scope in counted], "", 0)
-    if judged.pauses is not None:
-        change(connection, case_kind, CaseKindState.PAUSED, actor=POLICY, cause=judged.pauses, at=at)
-
-
-def _run(connection: Connection, proposal: NewProposal, judged: Judged) -> None:
-    """Approve it and count it against every cap, in the transaction that has just compared them."""
-    at = proposal.created_at
+def _approve(connection: Connection, proposal: NewProposal) -> None:
+    """Approve it in the transaction that has just counted it against every cap."""
+    at, policy = proposal.created_at, Actor.POLICY
     states = (ProposalState.PENDING, ProposalState.APPROVED)
-    advance(
-        connection, proposal.id, *states, actor=POLICY, at=at, decided_by=POLICY, decided_at=at, due_at=at
-    )
-    row = {"proposal_id": proposal.id, "actor": POLICY, "verdict": Verdict.APPROVE, "via": POLICY, "at": at}
+    values: dict[str, Any] = {"decided_by": policy, "decided_at": at, "due_at": at}
+    advance(connection, proposal.id, *states, actor=policy, at=at, **values)
+    row = {"proposal_id": proposal.id, "actor": policy, "verdict": Verdict.APPROVE, "via": policy, "at": at}
     connection.execute(_DECIDED, [row | {"revision": 1}])
-    scopes = [of_case_kind(proposal.case_kind or ""), ALL]
-    if proposal.customer_id is not None:
-        scopes.append(of_customer(proposal.customer_id))
-    spend(connection, [(scope, day(at)) for scope in scopes], judged.currency, judged.amount)
 
 
-def heard(connection: Connection, decision: Decision, proposal: Proposal) -> None:
-    """A person has decided: what runs on its own may go on for a while, and a bad audit ends it at once.
+def record_human_activity(connection: Connection, decision: Decision, proposal: Proposal) -> None:
+    """A person has decided: automatic runs may go on for a while; a rejected spot check ends them at once.
 
     Called by `store.proposals.decisions.decide`, in its transaction, with the proposal as it was.
     """
     note_human(connection, decision.actor, decision.at)
-    if proposal.mode != Mode.AUDIT or proposal.case_kind is None:
-        return
-    declined = decision.verdict == Verdict.DECLINE
-    if declined or proposal.edited_by is not None:
-        word = "declined" if declined else "changed"
-        cause = f"an audited case was {word} ({proposal.id})"
+    edited = proposal.edited_by is not None
+    cause = cause_of_decision(proposal.id, proposal.mode, decision.verdict, edited=edited)
+    if cause is not None and proposal.case_kind is not None:
         demote(connection, proposal.case_kind, cause=cause, at=decision.at, actor=decision.actor)
 
 
 def note_human(connection: Connection, actor: str, at: datetime) -> None:
     """Note when a person last decided anything, for the dead man's switch."""
-    if actor in (POLICY, PROGRAM):
+    if actor in tuple(Actor):
         return
     text = at.isoformat(timespec="microseconds")
     insert_new(connection, marks, [{"name": HUMAN, "value": text}])
@@ -168,32 +126,30 @@ def last_human(connection: Connection, now: datetime) -> datetime | None:
     return now
 
 
-def still_trusted(connection: Connection, proposal_id: str, now: datetime, still: Still) -> bool:
-    """Whether what the policy approved may still be sent; a person's yes always may.
+def may_still_run(connection: Connection, proposal_id: str, now: datetime, guard: ExecutionGuard) -> bool:
+    """Whether what the policy approved may still be sent; what a person approved always may.
 
-    Not when its kind lost its trust since, everything was paused, nobody has decided anything for too long,
-    it waited too long, or the policy has become another one. What was begun is finished.
+    It may not when its kind was demoted since, everything was paused, nobody has decided anything for too
+    long, it waited too long, or the policy has become another one. What was begun is finished.
     """
     proposal = get_proposal(connection, proposal_id)
-    if proposal is None or proposal.mode != Mode.AUTO or proposal.decided_by != POLICY or _begun(proposal):
+    if proposal is None or proposal.mode != Mode.AUTO or proposal.decided_by != Actor.POLICY:
+        return True
+    if any(call.state != CallState.PLANNED for call in proposal.calls):
         return True
     case_kind = None if proposal.case_kind is None else get_case_kind(connection, proposal.case_kind)
     generation = (proposal.gate or {}).get("generation")
     if case_kind is None or case_kind.state != CaseKindState.GRADUATED or case_kind.generation != generation:
         return False
     human, decided = last_human(connection, now), proposal.decided_at
-    lately = human is not None and now - human <= still.dead_man
-    fresh = decided is not None and now - decided <= still.within
-    return lately and fresh and paused(connection) is None and still.allows(proposal, case_kind)
+    lately = human is not None and now - human <= guard.max_idle
+    fresh = decided is not None and now - decided <= guard.max_age
+    return lately and fresh and paused(connection) is None and guard.allows(proposal, case_kind)
 
 
-def _begun(proposal: Proposal) -> bool:
-    return any(call.state != CallState.PLANNED for call in proposal.calls)
-
-
-def ask_instead(connection: Connection, proposal_id: str, at: datetime) -> bool:
-    """Take the policy's yes back before anything was sent: a person is asked. False: it has moved on."""
+def revert_to_manual(connection: Connection, proposal_id: str, at: datetime) -> bool:
+    """Take the policy's approval back before anything was sent: a person is asked. False: it has moved on."""
     values: dict[str, Any] = {"decided_by": None, "decided_at": None, "quiet": 0, "mode": Mode.ASKED}
     states = (ProposalState.APPROVED, ProposalState.PENDING)
-    why = Reason(ReasonCode.TRUST_LOST)
-    return advance(connection, proposal_id, *states, actor=POLICY, at=at, reason=why, **values) is not None
+    values |= {"reason": Reason(ReasonCode.TRUST_LOST)}
+    return advance(connection, proposal_id, *states, actor=Actor.POLICY, at=at, **values) is not None

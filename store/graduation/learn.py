@@ -1,4 +1,4 @@
-"""The step that learns: what the log says since the last look becomes labels, tallies, offers and notices."""
+"""The step that learns: what the log says since the last look becomes labels, counts, offers and messages."""
 
 import json
 from collections.abc import Sequence
@@ -8,25 +8,27 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
+from store.audit_log.log import kinds_of, normalize
 from store.engine.dialects import insert_new
 from store.graduation.case_kinds import get_case_kind, graduate
 from store.graduation.labels import relabel, tally
 from store.graduation.past_cases import draw_secret, past_cases
 from store.messages.outbox import add_notice
-from store.models import CaseKindState, ProposalKind, ProposalState
-from store.models.graduation import PROGRAM, Assessor, LastOffer
+from store.models import Actor, CaseKindState, ProposalKind, ProposalState
+from store.models.graduation import Assessor
 from store.models.reasons import Reason, ReasonCode
+from store.models.trust_codes import ChangeCause, ChangeCode, Lack
 from store.proposals.proposals import advance, propose_by_hand
 from store.schema import marks, proposals
-from store.schema.graduation import audit_log, case_kinds, labels
+from store.schema.graduation import audit_log, case_kinds, case_labels
 
 _READ, _RIPE = (
     "assess:read",
     "assess:ripe",
 )  # marks: how far the log is read, and until when labels are counted
 _CHUNK = 500
-_REHEARSED = 2_000  # cases a back-test on a card walks at most: a third of a second
-_CASE_KINDS = ("decision", "edited", "restated", "transition", "outcome")
+_BACKTESTED = 2_000  # cases a back-test on a card walks at most: a third of a second
+_ABOUT_CASES = ("decision", "edited", "restated", "transition", "outcome")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +49,13 @@ def assess(connection: Connection, assessor: Assessor, now: datetime) -> Assesse
         .order_by(audit_log.c.seq)
         .limit(_CHUNK)
     ).all()
-    cases = {row.subject for row in rows if row.kind in _CASE_KINDS and row.subject is not None}
+    cases = {row.subject for row in rows if row.kind in _ABOUT_CASES and row.subject is not None}
     touched = relabel(connection, cases, assessor.label) | _ripened(connection, now)
     for case_kind in sorted(touched):
         tally(connection, case_kind, assessor.learn, now)
     offered = [case_kind for case_kind in sorted(touched) if _offer(connection, case_kind, assessor, now)]
-    told = [row for row in rows if row.kind == "case_kind" and _tell(connection, row, assessor, now)]
+    changes = [row for row in rows if row.kind in kinds_of("case_kind")]
+    told = [row for row in changes if _tell(connection, row, assessor, now)]
     decided = _turn_on(connection, assessor, now)
     if rows:
         _set_mark(connection, _READ, str(rows[-1].seq))
@@ -64,7 +67,9 @@ def _ripened(connection: Connection, now: datetime) -> set[str]:
     before = datetime.fromisoformat(_mark(connection, _RIPE, datetime.min.replace(tzinfo=UTC).isoformat()))
     since = max(before, datetime(1970, 1, 2, tzinfo=UTC))
     found = connection.execute(
-        select(labels.c.case_kind).where(labels.c.matures_at > since, labels.c.matures_at <= now).distinct()
+        select(case_labels.c.case_kind)
+        .where(case_labels.c.matures_at > since, case_labels.c.matures_at <= now)
+        .distinct()
     ).scalars()
     _set_mark(connection, _RIPE, max(now, since).isoformat())
     return set(found)
@@ -84,37 +89,35 @@ def _set_mark(connection: Connection, name: str, value: str) -> None:
 
 
 def _offer(connection: Connection, case_kind: str, assessor: Assessor, now: datetime) -> bool:
-    """Ask a person to let a kind run on its own when its bar is reached; once for each bar."""
+    """Ask a person to let a kind run on its own when its threshold is reached; once for each generation."""
     found = get_case_kind(connection, case_kind)
     if found is None or found.state != CaseKindState.ASKING or assessor.lacks(found, now):
         return False
-    if not assessor.wants_offer(found, last_offer(connection, case_kind), now):
+    if not assessor.wants_offer(found, last_offer(connection, case_kind)):
         return False
-    past = past_cases(connection, case_kind=case_kind, most=_REHEARSED)
-    tried = assessor.rehearse(found, past, draw_secret(connection) or b"", now)
+    past = past_cases(connection, case_kind=case_kind, most=_BACKTESTED)
+    tried = assessor.backtest(found, past, draw_secret(connection) or b"", now)
     question = assessor.offer(found, tried, now)
     if not propose_by_hand(connection, question):
         return False
-    connection.execute(update(case_kinds).where(case_kinds.c.hash == case_kind).values(offered_at=now))
+    offered = {"offered_at": now, "offered_generation": found.generation, "offered_cases": found.cases}
+    connection.execute(update(case_kinds).where(case_kinds.c.hash == case_kind).values(offered))
     return True
 
 
-def last_offer(connection: Connection, case_kind: str) -> LastOffer | None:
-    """The newest offer of a kind of case. Its change is "graduation|CASE_KIND|EPOCH|N"."""
-    row = connection.execute(
-        select(proposals.c.state, proposals.c.fact_key)
+def last_offer(connection: Connection, case_kind: str) -> ProposalState | None:
+    """How the newest offer of a kind of case stands."""
+    state = connection.execute(
+        select(proposals.c.state)
         .where(proposals.c.case_kind == case_kind, proposals.c.kind == ProposalKind.GRADUATION)
         .order_by(proposals.c.created_at.desc())
         .limit(1)
-    ).one_or_none()
-    if row is None:
-        return None
-    _, _, generation, n = row.fact_key.split("|")
-    return LastOffer(ProposalState(row.state), int(generation), int(n))
+    ).scalar()
+    return None if state is None else ProposalState(state)
 
 
 def _tell(connection: Connection, row: Any, assessor: Assessor, now: datetime) -> bool:
-    found = assessor.notice(json.loads(row.body) | {"case_kind": row.subject})
+    found = assessor.notice(row.subject, normalize(row.kind, json.loads(row.body)))
     if found is None:
         return False
     kind, message = found
@@ -122,7 +125,7 @@ def _tell(connection: Connection, row: Any, assessor: Assessor, now: datetime) -
 
 
 def _turn_on(connection: Connection, assessor: Assessor, now: datetime) -> int:
-    """Carry out the offers that a person has accepted: the bar is looked at once more."""
+    """Carry out the offers that a person has accepted, if the threshold is still met."""
     due = connection.execute(
         select(proposals.c.id, proposals.c.case_kind, proposals.c.decided_by).where(
             proposals.c.state == ProposalState.APPROVED,
@@ -136,21 +139,22 @@ def _turn_on(connection: Connection, assessor: Assessor, now: datetime) -> int:
             connection,
             row.case_kind,
             lambda case_kind: assessor.lacks(case_kind, now),
-            actor=row.decided_by or PROGRAM,
-            cause=f"turned on ({row.id})",
+            actor=row.decided_by or Actor.PROGRAM,
+            cause=ChangeCause.of(ChangeCode.OFFER_ACCEPTED, proposal=row.id),
             at=now,
         )
         _close(connection, row.id, missing, now)
     return len(due)
 
 
-def _close(connection: Connection, proposal_id: str, missing: Sequence[str], now: datetime) -> None:
+def _close(connection: Connection, proposal_id: str, missing: Sequence[Lack], now: datetime) -> None:
     approved = ProposalState.APPROVED
     if missing:
-        why = Reason.of(ReasonCode.THRESHOLD_NOT_MET, missing=list(missing))
-        advance(connection, proposal_id, approved, ProposalState.WITHDRAWN, actor=PROGRAM, at=now, reason=why)
+        states, by = (approved, ProposalState.WITHDRAWN), Actor.PROGRAM
+        why = Reason.of(ReasonCode.THRESHOLD_NOT_MET, missing=[one.to_json() for one in missing])
+        advance(connection, proposal_id, *states, actor=by, at=now, reason=why)
         return
-    advance(connection, proposal_id, approved, ProposalState.EXECUTING, actor=PROGRAM, at=now)
+    advance(connection, proposal_id, approved, ProposalState.EXECUTING, actor=Actor.PROGRAM, at=now)
     said = Reason(ReasonCode.TURNED_ON)
     done = ProposalState.SUCCEEDED
-    advance(connection, proposal_id, ProposalState.EXECUTING, done, actor=PROGRAM, at=now, reason=said)
+    advance(connection, proposal_id, ProposalState.EXECUTING, done, actor=Actor.PROGRAM, at=now, reason=said)

@@ -7,19 +7,12 @@ from sqlalchemy import Connection, select, update
 from store.audit_log.log import append
 from store.engine.dialects import insert_new
 from store.graduation.case_kinds import demote
-from store.models import Mode, OutcomeKind, Proposal, ProposalState
-from store.models.graduation import POLICY, PROGRAM, Outcome
+from store.graduation.reducer import cause_of_outcome
+from store.models import Actor, Mode, OutcomeKind, Proposal, ProposalState
+from store.models.graduation import Outcome
 from store.schema import proposals
 from store.schema.graduation import outcomes
 
-# What one of these says of a case that ran on its own, or that was drawn for an audit.
-_CAUSES = {
-    OutcomeKind.UNDONE: "{} was undone",
-    OutcomeKind.REVERSED: "{} was reversed",
-    OutcomeKind.DISPUTED: "{} is under dispute",
-    OutcomeKind.FAILED: "{} went wrong",
-}
-_WHICH = {Mode.AUTO: "a case that ran on its own", Mode.AUDIT: "an audited case"}
 _WENT_WRONG = (ProposalState.FAILED, ProposalState.UNKNOWN)
 
 
@@ -36,23 +29,25 @@ def add_outcome(connection: Connection, outcome: Outcome, now: datetime) -> bool
     found = connection.execute(
         select(proposals.c.case_kind, proposals.c.mode).where(proposals.c.id == outcome.proposal_id)
     ).one()
-    if found.case_kind is not None and found.mode in _WHICH:
-        cause = _CAUSES[outcome.kind].format(f"{_WHICH[found.mode]} ({outcome.proposal_id})")
+    cause = cause_of_outcome(outcome.proposal_id, Mode(found.mode), outcome.kind)
+    if found.case_kind is not None and cause is not None:
         demote(connection, found.case_kind, cause=cause, at=now)
     return True
 
 
 def asked_to_undo(connection: Connection, original: Proposal, undo: str, at: datetime) -> None:
-    """Somebody takes back what ran on its own, or an audit, by the proposal `undo`.
+    """Somebody undoes an automatic run, or a spot check, by the proposal `undo`.
 
     That was wrong whether or not it can still be undone. A person's own case waits for its undo to succeed.
     """
-    if original.mode in _WHICH:
+    if original.mode != Mode.ASKED:
         add_outcome(connection, Outcome(original.id, OutcomeKind.UNDONE, undo, at), at)
 
 
-def came_of(connection: Connection, proposal_id: str, to: ProposalState, actor: str, at: datetime) -> None:
-    """What a proposal's new state says of trust: called by `advance`, in its transaction."""
+def record_outcome(
+    connection: Connection, proposal_id: str, to: ProposalState, actor: str, at: datetime
+) -> None:
+    """Record what a proposal's new state says of trust: called by `advance`, in its transaction."""
     if to not in (ProposalState.SUCCEEDED, ProposalState.WITHDRAWN, *_WENT_WRONG):
         return
     own = connection.execute(
@@ -60,7 +55,7 @@ def came_of(connection: Connection, proposal_id: str, to: ProposalState, actor: 
     ).one()
     if to == ProposalState.SUCCEEDED and own.undo_of_id is not None:
         add_outcome(connection, Outcome(own.undo_of_id, OutcomeKind.UNDONE, proposal_id, at), at)
-    elif to == ProposalState.WITHDRAWN and actor not in (PROGRAM, POLICY):
+    elif to == ProposalState.WITHDRAWN and actor not in tuple(Actor):
         add_outcome(connection, Outcome(proposal_id, OutcomeKind.UNDONE, f"taken back by {actor}", at), at)
     elif to in _WENT_WRONG and own.mode == Mode.AUTO:
         # Nobody has seen it yet, and now somebody has to.

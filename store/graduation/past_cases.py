@@ -7,21 +7,11 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from store.graduation.case_kinds import SECRET
-from store.graduation.labels import hasty
-from store.models import (
-    Decision,
-    NewProposal,
-    OutcomeKind,
-    PlannedCall,
-    ProposalKind,
-    ProposalState,
-    Verdict,
-)
-from store.models.graduation import POLICY, PROGRAM, NewCaseKind, Outcome, PastCase
-from store.schema import calls, decisions, marks, proposals, revisions
-from store.schema.graduation import case_kinds, outcomes
-
-_NOBODY = (POLICY, PROGRAM)
+from store.graduation.evidence import evidence
+from store.models import NewProposal, PlannedCall, ProposalKind, ProposalState
+from store.models.graduation import NewCaseKind, PastCase
+from store.schema import calls, marks, proposals
+from store.schema.graduation import case_kinds
 
 
 def past_cases(
@@ -29,29 +19,22 @@ def past_cases(
 ) -> list[PastCase]:
     """The proposals of rules, oldest first: all, or of one kind of case the newest `most`."""
     own = _ids(connection, case_kind, most)
-    found = proposals.c.id.in_(own)
     rows = connection.execute(
-        select(*_COLUMNS).where(found).order_by(proposals.c.created_at, proposals.c.id)
+        select(*_COLUMNS).where(proposals.c.id.in_(own)).order_by(proposals.c.created_at, proposals.c.id)
     ).all()
-    said, later = _decisions(connection, own)
-    planned, first, enders = _calls(connection, own), *_revisions(connection, own)
-    came, in_haste = _outcomes(connection, own), hasty(connection, own)
-    money = _money(connection, first)
+    planned, known = _calls(connection, own), evidence(connection, own)
+    money = _money(connection, known.first_calls)
     cases = []
     for row in rows:
         id_ = row[0]
         amount, currency = money.get(id_, (row.amount, row.currency))
+        asked = known.first_calls.get(id_) or planned.get(id_, ())
         cases.append(
             PastCase(
-                proposal=_as_asked(row, first.get(id_) or planned.get(id_, ()), amount, currency),
+                proposal=_as_asked(row, asked, amount, currency),
                 state=ProposalState(row.state),
-                decisions=said.get(id_, ()),
-                edited_by=[actor for actor in enders.get(id_, ()) if actor not in _NOBODY],
-                outcomes=came.get(id_, ()),
-                first_of_tap=id_ not in later,
                 first_shown_at=row.first_shown_at,
-                restated=PROGRAM in enders.get(id_, ()),
-                hasty=id_ in in_haste,
+                **known.of(id_),
             )
         )
     return cases
@@ -76,7 +59,7 @@ def kinds(connection: Connection) -> dict[str, NewCaseKind]:
 
 
 def draw_secret(connection: Connection) -> bytes | None:
-    """What audits are drawn with; None while nothing has asked for it yet. It is shown to nobody."""
+    """What spot checks are drawn with; None while nothing has asked for it yet. It is shown to nobody."""
     found = connection.execute(select(marks.c.value).where(marks.c.name == SECRET)).scalar()
     return None if found is None else bytes.fromhex(found)
 
@@ -125,37 +108,6 @@ def _money(connection: Connection, edited: Iterable[str]) -> dict[str, tuple[int
     return found
 
 
-def _decisions(connection: Connection, own: Any) -> tuple[Mapping[str, Sequence[Decision]], set[str]]:
-    """What people decided, and which proposals were approved by a press that had approved another before."""
-    names = (
-        "proposal_id",
-        "actor",
-        "verdict",
-        "via",
-        "at",
-        "revision",
-        "interaction_id",
-        "shown_at",
-        "clicked_at",
-    )
-    rows = connection.execute(
-        select(*(decisions.c[name] for name in names))
-        .where(decisions.c.proposal_id.in_(own), decisions.c.actor.not_in(_NOBODY))
-        .order_by(decisions.c.id)
-    )
-    found: defaultdict[str, list[Decision]] = defaultdict(list)
-    pressed: set[str] = set()
-    later: set[str] = set()
-    for id_, actor, said, via, at, revision, tap, *times in rows:
-        verdict = Verdict(said)
-        found[id_].append(Decision(id_, actor, verdict, via, at, None, revision, tap, *times))
-        if tap is not None and verdict == Verdict.APPROVE:
-            if tap in pressed:
-                later.add(id_)
-            pressed.add(tap)
-    return found, later
-
-
 def _calls(connection: Connection, own: Any) -> Mapping[str, Sequence[PlannedCall]]:
     rows = connection.execute(
         select(calls.c.proposal_id, calls.c.operation, calls.c.path, calls.c.query, calls.c.body)
@@ -165,31 +117,4 @@ def _calls(connection: Connection, own: Any) -> Mapping[str, Sequence[PlannedCal
     found: defaultdict[str, list[PlannedCall]] = defaultdict(list)
     for id_, operation, path, query, body in rows:
         found[id_].append(PlannedCall(operation, path, query, body))
-    return found
-
-
-def _revisions(
-    connection: Connection, own: Any
-) -> tuple[Mapping[str, Sequence[PlannedCall]], Mapping[str, Sequence[str]]]:
-    """What the edited ones asked first, and who changed what a proposal asks."""
-    rows = connection.execute(
-        select(revisions.c.proposal_id, revisions.c.calls, revisions.c.superseded_by)
-        .where(revisions.c.proposal_id.in_(own))
-        .order_by(revisions.c.proposal_id, revisions.c.revision)
-    )
-    first: dict[str, Sequence[PlannedCall]] = {}
-    enders: defaultdict[str, list[str]] = defaultdict(list)
-    for id_, planned, superseded_by in rows:
-        first.setdefault(id_, tuple(PlannedCall(**call) for call in planned))
-        enders[id_].append(superseded_by)
-    return first, enders
-
-
-def _outcomes(connection: Connection, own: Any) -> Mapping[str, Sequence[Outcome]]:
-    rows = connection.execute(
-        select(outcomes).where(outcomes.c.proposal_id.in_(own)).order_by(outcomes.c.at, outcomes.c.id)
-    )
-    found: defaultdict[str, list[Outcome]] = defaultdict(list)
-    for row in rows:
-        found[row.proposal_id].append(Outcome(row.proposal_id, OutcomeKind(row.kind), row.source, row.at))
     return found

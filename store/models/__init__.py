@@ -9,6 +9,13 @@ from typing import Any
 from store.models.reasons import Reason
 
 
+class Actor(StrEnum):
+    """Who does what no person does."""
+
+    POLICY = "policy"  # decides what nobody is asked about
+    PROGRAM = "polar-approvals"
+
+
 class ProposalState(StrEnum):
     """Where a proposal stands. The README's diagram is drawn from TRANSITIONS."""
 
@@ -78,7 +85,7 @@ class Mode(StrEnum):
 
     ASKED = "asked"  # a person, as ever
     AUTO = "auto"  # nobody: its kind of case runs on its own
-    AUDIT = "audit"  # a person, though its kind runs on its own: drawn at random
+    SPOT_CHECK = "spot_check"  # a person, though its kind runs on its own: drawn at random
 
 
 class CommentKind(StrEnum):

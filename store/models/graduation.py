@@ -5,7 +5,7 @@ told.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from store.models import (
     CaseKindState,
@@ -17,11 +17,7 @@ from store.models import (
     Proposal,
     ProposalState,
 )
-
-POLICY = "policy"  # the actor of what nobody decided
-PROGRAM = "polar-approvals"  # the actor of what the program does
-# Two of a family within so long demote all of it (graduation.md 3.5).
-FAMILY_WINDOW, FAMILY_FALLS = timedelta(days=7), 2
+from store.models.trust_codes import CaseResult, ChangeCause, LabelReason, Lack
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +33,23 @@ class Past:
 
 @dataclass(frozen=True, slots=True)
 class NewCaseKind:
-    """The kind of case a proposal is. `hash` is of `fields` as canonical JSON; `words` say the same."""
+    """The kind of case a proposal is. `hash` is of `fields` as canonical JSON; `label` says the same."""
 
     hash: str
     family: str
     fields: Mapping[str, Any]
-    words: str
+    label: str
     risk: str
+
+
+class CaseCounts(NamedTuple):
+    """What a score is made of: the counted cases of a kind's present generation, the rejections among them,
+    and how many generations there were before.
+    """
+
+    cases: int
+    rejections: int
+    generation: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,24 +59,37 @@ class CaseKind:
     hash: str
     family: str
     fields: Mapping[str, Any]
-    words: str
+    label: str
     risk: str
     state: CaseKindState
     manual_override: bool
     generation: int
     generation_at: datetime
-    n: int
-    k: int
-    customers: int
-    first_at: datetime | None
-    approvals_since_rejection: int
-    audits_agreed: int
-    audits: int
-    seen: Mapping[str, Any]
-    offered_at: datetime | None
-    used_at: datetime
-    changed_at: datetime | None
-    cause: str | None
+    last_case_at: datetime
+    cases: int = 0
+    rejections: int = 0
+    customers: int = 0
+    first_at: datetime | None = None
+    approvals_since_rejection: int = 0
+    spot_checks: int = 0
+    spot_checks_agreed: int = 0
+    approved_values: Mapping[str, Any] = field(default_factory=dict)
+    offered_at: datetime | None = None
+    offered_generation: int | None = None
+    offered_cases: int | None = None
+    changed_at: datetime | None = None
+    cause: ChangeCause | None = None
+
+    @property
+    def counts(self) -> CaseCounts:
+        """What its score is made of."""
+        return CaseCounts(self.cases, self.rejections, self.generation)
+
+    @property
+    def currency(self) -> str | None:
+        """The currency of its amounts; None where no money is at stake."""
+        band = self.fields.get("amount")
+        return str(band[1]) if band else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +105,14 @@ class GateInputs:
     """All that the gate knows of one case's surroundings, read in the transaction that stores the case.
 
     `hours` are the kind of case's cases in each hour of the last week that had any ("2026-11-21T09");
-    `breaches` how
-    often it went over a cap in the last day. `first_this_week`: no case of this kind for this customer in the
-    last seven days. `human_at`: when a person last decided anything.
+    `breaches` is how often it went over a cap in the last day. `first_this_week`: no case of this kind for
+    this customer in the last seven days. `human_at`: when a person last decided anything.
     """
 
     case_kind: CaseKind
     now: datetime
     secret: bytes = field(repr=False)
-    paused: str | None = None
+    paused_by: str | None = None
     human_at: datetime | None = None
     customer: Spent = Spent()  # 30 days
     case_kind_day: Spent = Spent()
@@ -105,41 +123,42 @@ class GateInputs:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """What the gate said. `gate` is plain JSON, kept with the proposal; `amount` is what running it moves.
+class Evaluation:
+    """What the policy says of one case. `gate` is plain JSON, kept with the proposal; `amount` is what
+    running it moves.
 
-    `breach`: it is over a cap. `pauses`: why the whole kind of case is to ask from now on.
+    `over_cap`: running it would break a cap. `pause`: why the whole kind of case is to ask from now on.
     """
 
     mode: Mode
     gate: Mapping[str, Any]
     amount: int = 0
     currency: str = ""
-    breach: bool = False
-    pauses: str | None = None
+    over_cap: bool = False
+    pause: ChangeCause | None = None
 
 
-class Judge(Protocol):
+class Evaluator(Protocol):
     """The policy, as far as the store needs it. Both answer at once and reach nothing outside."""
 
     def case_kind(self, proposal: NewProposal, past: Past) -> NewCaseKind | None:
         """The kind of case; None for what never has one."""
 
-    def judge(self, proposal: NewProposal, past: Past, inputs: GateInputs | None) -> Judged:
+    def evaluate(self, proposal: NewProposal, inputs: GateInputs | None) -> Evaluation:
         """Whether it runs; without a kind of case there are no `inputs`, and it asks."""
 
 
 @dataclass(frozen=True, slots=True)
-class Still:
-    """What the policy's yes must meet once more when it is sent, for then the policy may be another one.
+class ExecutionGuard:
+    """What the policy's approval must meet once more when the call is sent: the policy may have changed.
 
-    `allows`: whether the policy of that moment lets this kind run on its own. `dead_man`: how long ago a
-    person may have decided anything at most; `within`: how old the policy's yes may be at most.
+    `allows`: whether the policy of that moment lets this kind run on its own. `max_idle`: automatic runs stop
+    if no person has decided anything for this long. `max_age`: how old the policy's approval may be at most.
     """
 
     allows: Callable[[Proposal, CaseKind], bool] = lambda _proposal, _case_kind: True
-    dead_man: timedelta = timedelta(hours=72)
-    within: timedelta = timedelta(hours=1)
+    max_idle: timedelta = timedelta(hours=72)
+    max_age: timedelta = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +174,9 @@ class Outcome:
 @dataclass(frozen=True, slots=True)
 class CaseHistory:
     """All that a label is made of. `edited_by` are the people who changed what it asks; `first_of_tap`: no
-    other proposal was approved earlier by the same press; `forced`: asked though its kind ran on its own;
-    `restated`: the program changed what it asks; `hasty`: a yes came on the heels of another of that person.
+    other proposal was approved earlier by the same press; `unusual`: asked though its kind ran on its own;
+    `restated`: the program changed what it asks; `hasty`: approved within 2 seconds of that person's previous
+    approval.
     """
 
     proposal_id: str
@@ -167,7 +187,7 @@ class CaseHistory:
     edited_by: Sequence[str]
     outcomes: Sequence[Outcome]
     first_of_tap: bool
-    forced: bool
+    unusual: bool
     first_shown_at: datetime | None
     restated: bool = False
     hasty: bool = False
@@ -179,39 +199,55 @@ class Label:
 
     proposal_id: str
     case_kind: str
-    bad: bool
-    counted: bool
-    why: str
-    audit: bool
+    is_rejection: bool
+    is_counted: bool
+    reason: LabelReason
+    is_spot_check: bool
     decided_at: datetime
     matures_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class Rehearsal:
-    """What would have happened had a kind of case run on its own for ninety days.
+class WorstCase:
+    """The case with the most money among those that would have run and should not have."""
 
-    `would`: how many would have run; `declined`: how many of these a person declined, changed or took back;
-    `moved`: the money in minor units by currency; `worst`: the largest of those declined (amount, currency,
-    title with what came of it); `last`: only so many of the newest cases were looked at, for there are more.
-    """
-
-    would: int
-    declined: int
-    moved: Mapping[str, int]
-    worst: tuple[int, str, str] | None
-    last: int | None = None
+    id: str
+    title: str
+    amount: int
+    currency: str
+    result: CaseResult
 
 
 @dataclass(frozen=True, slots=True)
-class LastOffer:
-    """The newest offer of a kind of case: its state, and the generation and the counted cases when it was
-    made.
+class BacktestSummary:
+    """What would have happened had a kind of case run on its own for ninety days.
+
+    `would_run`: how many would have run; `rejected`: how many of these a person declined, changed or took
+    back, or that failed; `moved`: the money in minor units by currency; `worst`: the largest of those
+    rejected; `newest`: only so many of the newest cases were looked at, for there are more.
     """
 
-    state: ProposalState
-    generation: int
-    n: int
+    would_run: int
+    rejected: int
+    moved: Mapping[str, int]
+    worst: WorstCase | None = None
+    newest: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AutomaticRuns:
+    """What one kind of case did on its own since some moment.
+
+    `moved` is money in minor units by currency; `today` what it has used of its caps today (money in the
+    currency of its own amounts), `undone` counts what was undone, reversed or disputed.
+    """
+
+    case_kind: CaseKind
+    count: int
+    failed: int
+    undone: int
+    moved: Mapping[str, int] = field(default_factory=dict)
+    today: Spent = field(default_factory=Spent)
 
 
 class Assessor(Protocol):
@@ -221,24 +257,24 @@ class Assessor(Protocol):
         """What a case says."""
 
     def learn(self, approved: Sequence[Sequence[PlannedCall]]) -> Mapping[str, Any]:
-        """What the novelty gate compares with."""
+        """The approved values that the novelty gate compares with."""
 
-    def rehearse(
+    def backtest(
         self, case_kind: CaseKind, past: "Sequence[PastCase]", secret: bytes, now: datetime
-    ) -> Rehearsal:
+    ) -> BacktestSummary:
         """The back-test of an offer: the kind's newest cases, oldest first, as if it had been on."""
 
-    def wants_offer(self, case_kind: CaseKind, last: LastOffer | None, now: datetime) -> bool:
-        """Whether a person is to be asked to let it run on its own."""
+    def wants_offer(self, case_kind: CaseKind, last: ProposalState | None) -> bool:
+        """Whether a person is to be asked to let it run on its own; `last` is how the newest offer stands."""
 
-    def offer(self, case_kind: CaseKind, rehearsal: Rehearsal, now: datetime) -> NewProposal:
+    def offer(self, case_kind: CaseKind, summary: BacktestSummary, now: datetime) -> NewProposal:
         """The question."""
 
-    def lacks(self, case_kind: CaseKind, now: datetime) -> list[str]:
+    def lacks(self, case_kind: CaseKind, now: datetime) -> list[Lack]:
         """What it lacks for running on its own."""
 
-    def notice(self, change: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
-        """The kind and the message about a change of trust; None for one that needs no telling."""
+    def notice(self, case_kind: str, change: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
+        """The kind and the message about a row of the audit log; None for one that needs no telling."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,26 +299,41 @@ class PastCase:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change of a kind's trust. `fell`: it lost what it had earned."""
+    """One change of a kind's trust. `demoted`: it lost what it had earned."""
 
     at: datetime
     from_: CaseKindState
     to: CaseKindState
-    cause: str
+    cause: ChangeCause
     manual_override: bool
     generation: int
-    fell: bool
+    demoted: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
-    """How a kind came to stand where it stands: labels as (when it counted, generation, bad), oldest first.
+class KindStanding:
+    """A kind of case as it is looked at. `today`: what it used of its caps; `demotion`: its newest one.
 
-    `before` is what counted before the first of them, (cases, bad ones) by generation; `audits` are their
-    times.
+    `spot_checks` of all its generations, (agreed, all): one that was not agreed with ends its generation, and
+    its counts with it.
+    """
+
+    case_kind: CaseKind
+    today: Spent
+    spot_checks: tuple[int, int] = (0, 0)
+    demotion: Change | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """How a kind came to stand where it stands: labels as (when it counted, generation, whether it was a
+    rejection), oldest first.
+
+    `before` is what counted before the first of them, (cases, rejections) by generation; `spot_checks` are
+    the times of its spot checks.
     """
 
     points: Sequence[tuple[datetime, int, bool]]
-    before: dict[int, tuple[int, int]]
+    before: Mapping[int, tuple[int, int]]
     changes: Sequence[Change]
-    audits: Sequence[datetime]
+    spot_checks: Sequence[datetime]

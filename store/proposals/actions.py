@@ -9,9 +9,8 @@ from sqlalchemy import Connection, delete, insert, select
 
 from store.audit_log.log import append, fingerprint
 from store.messages.outbox import add_notice, coded
-from store.models import CallState, CommentKind, OutboxCode, PlannedCall, Proposal, ProposalState
+from store.models import Actor, CallState, CommentKind, OutboxCode, PlannedCall, Proposal, ProposalState
 from store.proposals.comments import add_comment
-from store.proposals.execution import WORKER
 from store.proposals.proposals import get_proposal, lock_proposal, touch
 from store.schema import calls, proposals, revisions
 
@@ -69,7 +68,7 @@ def due_snoozes(connection: Connection, now: datetime, said: str) -> list[str]:
     ).all()
     for row in rows:
         line = coded(OutboxCode.BACK_FROM_SNOOZE, actor=row.snoozed_by)
-        act = Act(row.id, WORKER, said, now, line)
+        act = Act(row.id, Actor.PROGRAM, said, now, line)
         _done(connection, act, snoozed_until=None, snoozed_by=None)
     return [row.id for row in rows]
 

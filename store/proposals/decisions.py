@@ -10,9 +10,8 @@ from sqlalchemy import Connection, insert, select
 
 from store.audit_log.log import append
 from store.engine.dialects import in_pieces
-from store.graduation.gate import heard
-from store.models import CallState, Decision, Proposal, ProposalState, Verdict
-from store.models.graduation import POLICY
+from store.graduation.gate import record_human_activity
+from store.models import Actor, CallState, Decision, Proposal, ProposalState, Verdict
 from store.models.reasons import Reason, ReasonCode
 from store.proposals.proposals import advance, get_proposal, lock_proposal, touch
 from store.proposals.undo import settle_undo
@@ -30,7 +29,7 @@ class Bar(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class ApprovalRequirements:
     """What an approval takes: how many different people, and how long it then waits before it runs."""
 
     people: int = 1
@@ -50,7 +49,7 @@ def barred(proposal: Proposal, verdict: Verdict, revision: int) -> Bar | None:
 def decide(
     connection: Connection,
     decision: Decision,
-    terms: Terms = Terms(),
+    required: ApprovalRequirements = ApprovalRequirements(),
     *,
     without: Collection[str] = (),
 ) -> tuple[bool, Proposal | None]:
@@ -66,18 +65,18 @@ def decide(
     approves = decision.verdict == Verdict.APPROVE
     said = approvals(connection, decision.proposal_id, decision.revision) if approves else []
     standing = {actor for actor in said if actor not in without}
-    if decision.actor in standing and len(standing) < terms.people:
+    if decision.actor in standing and len(standing) < required.people:
         return False, proposal
     _record(
         connection,
         replace(decision, shown_at=decision.shown_at or proposal.first_shown_at),
         proposal.content_hash,
     )
-    heard(connection, decision, proposal)
-    if approves and len(standing | {decision.actor}) < terms.people:
+    record_human_activity(connection, decision, proposal)
+    if approves and len(standing | {decision.actor}) < required.people:
         touch(connection, decision.proposal_id, decision.at, approval_checking_by=None)
     else:
-        _settle(connection, decision, terms.hold if approves else timedelta(0))
+        _settle(connection, decision, required.hold if approves else timedelta(0))
     return True, get_proposal(connection, decision.proposal_id)
 
 
@@ -122,7 +121,7 @@ def approvals(connection: Connection, proposal_id: str, revision: int) -> list[s
             decisions.c.proposal_id == proposal_id,
             decisions.c.revision == revision,
             decisions.c.verdict == Verdict.APPROVE,
-            decisions.c.actor != POLICY,
+            decisions.c.actor != Actor.POLICY,
         )
         .order_by(decisions.c.id)
     ).scalars()

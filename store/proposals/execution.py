@@ -8,8 +8,9 @@ from typing import Any
 from sqlalchemy import Connection, or_, select, update
 
 from store.audit_log.log import append, fingerprint
-from store.graduation.gate import ask_instead, still_trusted
+from store.graduation.gate import may_still_run, revert_to_manual
 from store.models import (
+    Actor,
     CallState,
     EventState,
     PlannedCall,
@@ -19,14 +20,13 @@ from store.models import (
     ProposalState,
     RuleMatchState,
 )
-from store.models.graduation import Still
+from store.models.graduation import ExecutionGuard
 from store.models.reasons import Reason, ReasonCode, columns_of
 from store.proposals.proposals import advance, get_proposal, read_call
 from store.proposals.undo import settle_undo
 from store.schema import bundles, calls, events, notices, pending_approvals, proposals, rule_matches
 
-WORKER = "polar-approvals"
-_WITHOUT_A_POLICY = Still()
+_UNGUARDED = ExecutionGuard()
 _CLAIMABLE = (ProposalState.APPROVED, ProposalState.EXECUTING, ProposalState.UNKNOWN)
 
 
@@ -37,11 +37,11 @@ def claim_approved(
     now: datetime,
     until: datetime,
     limit: int,
-    still: Still = _WITHOUT_A_POLICY,
+    guard: ExecutionGuard = _UNGUARDED,
 ) -> list[Proposal]:
     """Take up to `limit` approved proposals that are due: each goes to `executing` under `token`.
 
-    What the policy approved and would no longer (`still`) asks a person instead.
+    What the policy approved and `guard` no longer allows asks a person instead.
     """
     due = connection.execute(
         select(proposals.c.id)
@@ -56,15 +56,15 @@ def claim_approved(
     ).scalars()
     taken = []
     for proposal_id in due.all():
-        if not still_trusted(connection, proposal_id, now, still):
-            ask_instead(connection, proposal_id, now)
+        if not may_still_run(connection, proposal_id, now, guard):
+            revert_to_manual(connection, proposal_id, now)
             continue
         version = advance(
             connection,
             proposal_id,
             ProposalState.APPROVED,
             ProposalState.EXECUTING,
-            actor=WORKER,
+            actor=Actor.PROGRAM,
             at=now,
             lease_token=token,
             lease_expires_at=until,
@@ -84,7 +84,7 @@ def begin_call(
     token: str,
     now: datetime,
     before: Mapping[str, Any] | None = None,
-    still: Still = _WITHOUT_A_POLICY,
+    guard: ExecutionGuard = _UNGUARDED,
 ) -> bool:
     """Note, before the first byte leaves, that a call is being sent. False: it must not be sent.
 
@@ -104,7 +104,7 @@ def begin_call(
         )
         .values(lease_token=token)
     )
-    if held.rowcount != 1 or not still_trusted(connection, proposal_id, now, still):
+    if held.rowcount != 1 or not may_still_run(connection, proposal_id, now, guard):
         return False
     result = connection.execute(
         update(calls)
@@ -168,7 +168,7 @@ def finish_execution(
         proposal_id,
         ProposalState.EXECUTING,
         ProposalState.APPROVED if withdrawn else to,
-        actor=WORKER,
+        actor=Actor.PROGRAM,
         at=now,
         reason=reason,
         token=token,
@@ -178,7 +178,7 @@ def finish_execution(
     )
     if version is not None and withdrawn:
         from_ = ProposalState.APPROVED
-        version = advance(connection, proposal_id, from_, to, actor=WORKER, at=now, reason=reason)
+        version = advance(connection, proposal_id, from_, to, actor=Actor.PROGRAM, at=now, reason=reason)
     if version is not None:
         settle_undo(connection, proposal_id, now)
     return version
@@ -219,7 +219,7 @@ def _close_stranded(connection: Connection, proposal_id: str, now: datetime) -> 
         proposal_id,
         ProposalState.EXECUTING,
         ProposalState.UNKNOWN if in_doubt else ProposalState.APPROVED,
-        actor=WORKER,
+        actor=Actor.PROGRAM,
         at=now,
         reason=reason if in_doubt else None,
         due_at=now,

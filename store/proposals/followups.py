@@ -13,12 +13,20 @@ from sqlalchemy import Connection, func, select, update
 
 from store.audit_log.log import append
 from store.graduation.outcomes import asked_to_undo
-from store.models import CallState, CommentKind, Decision, NewProposal, Proposal, ProposalState, Verdict
-from store.models.graduation import POLICY
+from store.models import (
+    Actor,
+    CallState,
+    CommentKind,
+    Decision,
+    NewProposal,
+    Proposal,
+    ProposalState,
+    Verdict,
+)
 from store.models.reasons import Reason, ReasonCode, columns_of
 from store.proposals.actions import Act, Came
 from store.proposals.comments import add_comment
-from store.proposals.decisions import Terms, decide
+from store.proposals.decisions import ApprovalRequirements, decide
 from store.proposals.proposals import advance, get_proposal, insert_proposal, lock_proposal, touch
 from store.proposals.undo import settle_undo
 from store.proposals.unknown import after_doubt, claim_doubt
@@ -44,7 +52,11 @@ def undo(connection: Connection, act: Act, inverse: NewProposal, people: int = 1
         # As long as it goes well, the card of what is taken back shows it; it needs none of its own.
         connection.execute(update(proposals).where(proposals.c.id == identity).values(quiet=1))
     # Whoever takes back says yes by it. There is no hold: it can be proposed the other way again.
-    decide(connection, Decision(identity, act.actor, Verdict.APPROVE, "undo", act.at), Terms(people))
+    decide(
+        connection,
+        Decision(identity, act.actor, Verdict.APPROVE, "undo", act.at),
+        ApprovalRequirements(people),
+    )
     touch(connection, original.id, act.at, undo_id=identity)
     asked_to_undo(connection, original, identity, act.at)
     _keep(connection, act)
@@ -72,7 +84,9 @@ def retry(connection: Connection, act: Act, *, hold: timedelta = timedelta(0)) -
         return False, found
     until = act.at + hold
     values: dict[str, Any] = {"cancellable_until": until, "due_at": until, "attempts": 0}
-    if found.decided_by == POLICY:  # from here on it is this person's yes: the policy's has lost its trust
+    if (
+        found.decided_by == Actor.POLICY
+    ):  # from here on it is this person's yes: the policy's has lost its trust
         values["decided_by"] = act.actor
     _move(connection, found, ProposalState.APPROVED, act, **values)
     connection.execute(

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, insert, 
 
 from store.audit_log.log import append, fingerprint
 from store.engine.dialects import insert_new
-from store.graduation.outcomes import came_of
+from store.graduation.outcomes import record_outcome
 from store.models import (
     TRANSITIONS,
     CallState,
@@ -149,7 +149,7 @@ def advance(
     ).scalar()
     if version is not None:
         _log(connection, Transition(proposal_id, version, from_, to, actor, reason, at))
-        came_of(connection, proposal_id, to, actor, at)
+        record_outcome(connection, proposal_id, to, actor, at)
     return version
 
 

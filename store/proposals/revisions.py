@@ -5,10 +5,9 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from store.audit_log.log import append, fingerprint
-from store.models import NewProposal, Proposal, ProposalState
+from store.models import Actor, NewProposal, Proposal, ProposalState
 from store.models.reasons import Reason
 from store.proposals.actions import keep_revision, replace_calls
-from store.proposals.execution import WORKER
 from store.proposals.proposals import advance, get_proposal, lock_proposal, touch
 from store.proposals.undo import settle_undo
 
@@ -29,7 +28,7 @@ def restate(
     found = lock_proposal(connection, new.id)
     if found is None or not _asks(found, revision):
         return False, found
-    keep_revision(connection, found, superseded_by=WORKER, at=at)
+    keep_revision(connection, found, superseded_by=Actor.PROGRAM, at=at)
     replace_calls(connection, new.id, new.calls)
     said = [list(change) for change in changes]
     body = {"revision": revision + 1, "title": new.title, "content_hash": new.content_hash, "changes": said}
@@ -66,7 +65,9 @@ def withdraw(
     if found is None or not _asks(found, revision):
         return False, found
     states = (ProposalState.PENDING, ProposalState.WITHDRAWN)
-    advance(connection, proposal_id, *states, actor=WORKER, at=at, reason=reason, approval_checking_by=None)
+    advance(
+        connection, proposal_id, *states, actor=Actor.PROGRAM, at=at, reason=reason, approval_checking_by=None
+    )
     settle_undo(connection, proposal_id, at)
     return True, get_proposal(connection, proposal_id)
 

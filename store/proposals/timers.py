@@ -7,9 +7,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, func, or_, select, update
 
 from store.messages.outbox import add_notice
-from store.models import Proposal, ProposalState
+from store.models import Actor, Proposal, ProposalState
 from store.models.reasons import Reason, ReasonCode
-from store.proposals.execution import WORKER
 from store.proposals.proposals import advance, read_proposal
 from store.proposals.undo import settle_undo
 from store.schema import notices, pending_approvals, proposals
@@ -40,7 +39,7 @@ def _close(connection: Connection, proposal_id: str, *, due: bool, now: datetime
         proposal_id,
         ProposalState.PENDING,
         ProposalState.EXPIRED,
-        actor=WORKER,
+        actor=Actor.PROGRAM,
         at=now,
         reason=Reason(ReasonCode.DEADLINE_PASSED if due else ReasonCode.EXPIRED),
     )

@@ -4,9 +4,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, or_, select, update
 
-from store.models import CallState, Proposal, ProposalState
+from store.models import Actor, CallState, Proposal, ProposalState
 from store.models.reasons import Reason, ReasonCode
-from store.proposals.execution import WORKER
 from store.proposals.proposals import advance, get_proposal
 from store.proposals.undo import settle_undo
 from store.schema import calls, proposals
@@ -55,7 +54,7 @@ def find_done(connection: Connection, proposal_id: str, *, token: str, now: date
         proposal_id,
         ProposalState.UNKNOWN,
         to,
-        actor=WORKER,
+        actor=Actor.PROGRAM,
         at=now,
         reason=Reason(ReasonCode.FOUND_DONE),
         token=token,

@@ -4,56 +4,62 @@ from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, Integer, Tab
 
 from store.models import CaseKindState, OutcomeKind
 from store.schema import metadata
-from store.schema.columns import SafeText, UtcDateTime, one_of
+from store.schema.columns import SafeJson, SafeText, UtcDateTime, one_of
 
-__all__ = ["audit_log", "case_kinds", "labels", "metadata", "outcomes", "spending"]
+__all__ = ["audit_log", "cap_usage", "case_kinds", "case_labels", "metadata", "outcomes"]
 
-# One kind of case, as far as trust goes. Tallies are sums of `labels`, kept here for the gate's one read.
+# One kind of case, as far as trust goes. The counts are sums of `case_labels`, kept here for the gate's one
+# read.
 case_kinds = Table(
     "case_kinds",
     metadata,
     Column("hash", Text, primary_key=True),
     Column("family", SafeText, nullable=False),  # action and trigger: what is demoted together
     Column("fields", JSON, nullable=False),
-    Column("words", SafeText, nullable=False),
+    Column("label", SafeText, nullable=False),
     Column("risk", Text, nullable=False),
     Column("state", Text, nullable=False),
-    Column("manual_override", Integer, nullable=False, default=0),  # 1: turned on below its bar
+    Column("manual_override", Integer, nullable=False, default=0),  # 1: turned on below its threshold
     Column("generation", Integer, nullable=False, default=0),
     Column("generation_at", UtcDateTime, nullable=False),
-    Column("n", Integer, nullable=False, default=0),  # counted cases of this generation
-    Column("k", Integer, nullable=False, default=0),  # of these, bad ones
+    Column("cases", Integer, nullable=False, default=0),  # counted, of this generation
+    Column("rejections", Integer, nullable=False, default=0),  # among them
     Column("customers", Integer, nullable=False, default=0),
     Column("first_at", UtcDateTime),  # the first counted case of this generation
-    Column("approvals_since_rejection", Integer, nullable=False, default=0),  # cases since the last bad one
-    Column("audits_agreed", Integer, nullable=False, default=0),
-    Column("audits", Integer, nullable=False, default=0),
-    Column("seen", JSON, nullable=False),  # the values approved so far
+    Column("approvals_since_rejection", Integer, nullable=False, default=0),
+    Column("spot_checks_agreed", Integer, nullable=False, default=0),
+    Column("spot_checks", Integer, nullable=False, default=0),
+    Column("approved_values", JSON, nullable=False),
+    # the newest offer to let it run on its own: when, in which generation, and after how many cases
     Column("offered_at", UtcDateTime),
-    Column("used_at", UtcDateTime, nullable=False),
+    Column("offered_generation", Integer),
+    Column("offered_cases", Integer),
+    Column("last_case_at", UtcDateTime, nullable=False),
+    # the newest change of `state` or `generation`, and why: a `ChangeCode` with its arguments
     Column("changed_at", UtcDateTime),
-    Column("cause", SafeText),
+    Column("cause_code", Text),
+    Column("cause_args", SafeJson(none_as_null=True)),
     one_of("state", CaseKindState),
 )
 Index("ix_case_kinds_family", case_kinds.c.family)
-Index("ix_case_kinds_state", case_kinds.c.state, case_kinds.c.used_at)
+Index("ix_case_kinds_state", case_kinds.c.state, case_kinds.c.last_case_at)
 
 # What one decided case says for or against its kind of case. Derived: made again from the log at any time.
-labels = Table(
-    "labels",
+case_labels = Table(
+    "case_labels",
     metadata,
     Column("proposal_id", Text, ForeignKey("proposals.id"), primary_key=True),
     Column("case_kind", Text, ForeignKey("case_kinds.hash"), nullable=False),
     Column("generation", Integer, nullable=False),
-    Column("bad", Integer, nullable=False),
-    Column("counted", Integer, nullable=False),
-    Column("why", SafeText, nullable=False),
-    Column("audit", Integer, nullable=False, default=0),
+    Column("is_rejection", Integer, nullable=False),
+    Column("is_counted", Integer, nullable=False),
+    Column("reason_code", Text, nullable=False),  # a `LabelReason`
+    Column("is_spot_check", Integer, nullable=False, default=0),
     Column("decided_at", UtcDateTime, nullable=False),
     Column("matures_at", UtcDateTime, nullable=False),
 )
-Index("ix_labels_case_kind", labels.c.case_kind, labels.c.generation, labels.c.decided_at)
-Index("ix_labels_matures_at", labels.c.matures_at)
+Index("ix_case_labels_case_kind", case_labels.c.case_kind, case_labels.c.generation, case_labels.c.decided_at)
+Index("ix_case_labels_matures_at", case_labels.c.matures_at)
 
 # What later happened to something that was done: undone, reversed, disputed.
 outcomes = Table(
@@ -69,8 +75,8 @@ outcomes = Table(
 )
 
 # How much ran, by what and day: the caps are held against these.
-spending = Table(
-    "spending",
+cap_usage = Table(
+    "cap_usage",
     metadata,
     Column("scope", SafeText, primary_key=True),
     Column("day", Text, primary_key=True),  # 2026-11-21, UTC

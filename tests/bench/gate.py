@@ -18,18 +18,22 @@ from polar.events import Event
 from store import open_store
 from store.events.events import insert_events
 from store.events.rule_matches import keep_rules
-from store.graduation.caps import day, of_customer
 from store.graduation.case_kinds import change, note_case_kind
-from store.graduation.gate import look, note_human, put
+from store.graduation.gate import evaluate, insert_with_policy, note_human
+from store.graduation.reducer import TrustChange
+from store.graduation.usage import day, of_customer
 from store.models import CaseKindState, Mode, NewEvent, NewProposal, PlannedCall, ProposalState, Verdict
 from store.models.graduation import Past
+from store.models.trust_codes import ChangeCause, ChangeCode, LabelReason
 from store.schema import decisions, proposals, subjects
-from store.schema.graduation import case_kinds, labels, spending
+from store.schema.graduation import cap_usage, case_kinds, case_labels
 from tests.bench.report import Row, at_most, milliseconds
 
 DECISIONS = 1_000_000
 _CUSTOMERS, _CHUNK, _ASKED = 20_000, 20_000, 2_000
-_APART = timedelta(seconds=14)  # a million in half a year: 257 an hour, so two thousand more are no flood
+_APART = timedelta(
+    seconds=14
+)  # a million in half a year: 257 an hour, so two thousand more are no unusual volume
 _PLENTY = 10**9  # no cap is reached: what is measured is the gate of a kind that runs
 _POLICY = Policy(caps=Caps(customer_count=_PLENTY, case_kind_count=_PLENTY, day_count=_PLENTY))
 _NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -66,11 +70,11 @@ async def gate(rounds: int) -> list[Row]:
 def _timed(connection: Connection, proposal: NewProposal, judge: Gate) -> tuple[float, float, float]:
     """Seconds for the gate alone (its reads and judgement), the processor's part of them, and with all writes."""
     begun, busy = time.perf_counter(), time.thread_time()
-    _, said = look(connection, proposal, judge)
+    _, said = evaluate(connection, proposal, judge)
     busy, judged = time.thread_time() - busy, time.perf_counter()
-    put(connection, proposal, judge)
+    insert_with_policy(connection, proposal, judge)
     stored = time.perf_counter()
-    assert said.mode in (Mode.AUTO, Mode.AUDIT), said.gate["why"]
+    assert said.mode in (Mode.AUTO, Mode.SPOT_CHECK), said.gate["reason"]
     return judged - begun, busy, stored - judged
 
 
@@ -107,24 +111,18 @@ def _prepare(connection: Connection) -> None:
     made = case_kind_of(_case(0), _EVENT, Past(orders=2), environment="production")
     begun = _NOW - timedelta(days=170)
     note_case_kind(connection, made, begun)
-    change(
-        connection,
-        made.hash,
-        CaseKindState.GRADUATED,
-        actor="U1",
-        cause="bench",
-        at=begun,
-        manual_override=True,
-    )
+    cause = ChangeCause.of(ChangeCode.TURNED_ON, by="bench", again=False, manual_override=True)
+    on = TrustChange(CaseKindState.GRADUATED, cause, manual_override=True)
+    change(connection, made.hash, on, actor="U1", at=begun)
     note_human(connection, "U1", _NOW)
     hours = [f"{begun + timedelta(hours=n):%Y-%m-%dT%H}" for n in range(170 * 24)]
     rows = [
         {"scope": f"cases:{made.hash}", "day": hour, "currency": "", "count": 245, "amount": 0}
         for hour in hours
     ]
-    connection.execute(insert(spending), rows)
+    connection.execute(insert(cap_usage), rows)
     known = Assessor(_POLICY).learn([_case(0).calls])
-    counted = {"n": DECISIONS, "k": 0, "seen": known}
+    counted = {"cases": DECISIONS, "rejections": 0, "approved_values": known}
     connection.execute(update(case_kinds).where(case_kinds.c.hash == made.hash).values(counted))
 
 
@@ -133,11 +131,11 @@ def _fill(connection: Connection, start: int) -> None:
     numbers = range(start, start + _CHUNK)
     connection.execute(insert(proposals), list(_proposals(numbers, made)))
     connection.execute(insert(decisions), list(_decisions(numbers)))
-    connection.execute(insert(labels), list(_labels(numbers, made)))
+    connection.execute(insert(case_labels), list(_labels(numbers, made)))
     if start < _CUSTOMERS * 4:
         connection.execute(insert(subjects), list(_subjects(numbers)))
     if start < _CUSTOMERS:
-        connection.execute(insert(spending), list(_spent(numbers)))
+        connection.execute(insert(cap_usage), list(_spent(numbers)))
 
 
 def _at(number: int) -> datetime:
@@ -181,7 +179,8 @@ def _labels(numbers: range, case_kind: str) -> Iterator[dict[str, Any]]:
     for number in numbers:
         at = _at(number)
         yield {
-            "proposal_id": f"p{number}", "case_kind": case_kind, "generation": 0, "bad": 0, "counted": 1, "why": "yes",
+            "proposal_id": f"p{number}", "case_kind": case_kind, "generation": 0, "is_rejection": 0, "is_counted": 1,
+            "reason_code": LabelReason.APPROVED,
             "decided_at": at, "matures_at": at + timedelta(days=7),
         }  # fmt: skip
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from random import Random
 
 from bot.graduation.thresholds import STANDARDS, Standard
+
 from polar.catalog import Risk
 from tests.bench.simulate_case_kinds import (
     Rule,

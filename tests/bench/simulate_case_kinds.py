@@ -7,8 +7,8 @@ from functools import cache
 from random import Random
 
 from bot.graduation import score
+from bot.graduation.eligibility import Standard
 from bot.graduation.spot_checks import drawn, probability
-from bot.graduation.thresholds import Standard
 
 # A rule: the number of cases at which it graduates, with `k` bad ones so far of which the latest was `last`.
 Rule = Callable[[int, int], int]
@@ -128,7 +128,7 @@ def _run_alone(life: Life, chance: Random, rate: float, start: int) -> int:
     """Audits are the only asks, until one of them is bad; the number of that case."""
     at, agreed = start, 0
     next_bad = at + gap(chance, rate)
-    share = probability(agreed, life.standard.audit_floor)
+    share = probability(agreed, life.standard.spot_check_floor)
     next_audit = at + gap(chance, share)
     while (at := min(next_bad, next_audit)) <= life.cases:
         if next_audit == at:
@@ -136,7 +136,7 @@ def _run_alone(life: Life, chance: Random, rate: float, start: int) -> int:
             if next_bad == at:
                 return at
             agreed += 1
-            share = probability(agreed, life.standard.audit_floor)
+            share = probability(agreed, life.standard.spot_check_floor)
             next_audit = at + gap(chance, share)
         else:
             life.bad_alone += 1
@@ -152,10 +152,10 @@ def adversary(standard: Standard, cases: int, chance: Random) -> float:
     at = generation = bad = 0
     while at < cases:
         at, agreed = at + score.smallest(0, generation, standard.limit), 0
-        while probability(agreed, standard.audit_floor) > standard.audit_floor:
-            at += gap(chance, probability(agreed, standard.audit_floor))
+        while probability(agreed, standard.spot_check_floor) > standard.spot_check_floor:
+            at += gap(chance, probability(agreed, standard.spot_check_floor))
             agreed += 1
-        slipped = gap(chance, standard.audit_floor) - 1
+        slipped = gap(chance, standard.spot_check_floor) - 1
         at, bad, generation = at + slipped + 1, bad + slipped, generation + 1
     return bad / at
 
@@ -163,6 +163,6 @@ def adversary(standard: Standard, cases: int, chance: Random) -> float:
 def slips(standard: Standard, name: str) -> int:
     """How many bad cases run when all turn bad overnight at the floor: drawn as the program draws audits."""
     slipped = 0
-    while not drawn(b"simulation", f"{name}-{slipped}", standard.audit_floor):
+    while not drawn(b"simulation", f"{name}-{slipped}", standard.spot_check_floor):
         slipped += 1
     return slipped

@@ -37,7 +37,7 @@ async def test_a_month_shows_trust_earned_watched_and_lost_and_every_state_of_a_
             await demo.month.stage.rest()
             with closing(sqlite3.connect(f"file:{database_of(demo)}?mode=ro", uri=True)) as database:
                 cases = database.execute(
-                    "SELECT rule, kind, mode, state, json_extract(gate, '$.why'), date(created_at / 1000000, "
+                    "SELECT rule, kind, mode, state, json_extract(gate, '$.reason.code'), date(created_at / 1000000, "
                     "'unixepoch') FROM proposals"
                 ).fetchall()
                 trust = [
@@ -61,14 +61,14 @@ async def test_a_month_shows_trust_earned_watched_and_lost_and_every_state_of_a_
                 assert any(text.startswith(start) for text in texts), start
             for part in (" invoices to generate, $", "still wait", "too long for a decision", "left over"):
                 assert any(part in text for text in texts), part
-            assert any("audit: agreed" in each for each in words)
+            assert any("spot check: agreed" in each for each in words)
             assert any(text.startswith("No longer runs on its own") for text in texts)
 
             modes = Counter((mode, state) for _, _, mode, state, _, _ in cases)
             assert modes["auto", "succeeded"] >= 1
-            assert modes["audit", "succeeded"] >= 1
-            assert modes["audit", "declined"] == 1
-            assert any("over this kind's cap of today" in (why or "") for *_, why, _ in cases)
+            assert modes["spot_check", "succeeded"] >= 1
+            assert modes["spot_check", "declined"] == 1
+            assert any(code == "over_cap" for *_, code, _ in cases)
             ran = Counter(day for _, _, mode, _, _, day in cases if mode == "auto")
             assert max(ran.values()) <= 3
             assert not {state for *_, state, _, _ in cases} & {"unknown", "executing", "approved", "failed"}

@@ -19,7 +19,7 @@ from bot.pipeline.learn import Assessor
 from store import open_store
 from store.graduation.case_kinds import get_case_kind, note_case_kind
 from store.models import ProposalState
-from store.models.graduation import NewCaseKind, Rehearsal
+from store.models.graduation import BacktestSummary, NewCaseKind
 from store.proposals.proposals import all_proposals, propose_by_hand, touch
 from store.proposals.timers import expire
 from store.schema.graduation import case_kinds
@@ -131,7 +131,7 @@ def earned(connection: Connection) -> None:
     connection.execute(update(case_kinds).values(**counted))
     case_kind = get_case_kind(connection, "a" * 64)
     assert case_kind is not None
-    offer = Assessor(Policy()).offer(case_kind, Rehearsal(40, 0, {}, None), now)
+    offer = Assessor(Policy()).offer(case_kind, BacktestSummary(40, 0, {}, None), now)
     assert propose_by_hand(connection, offer)
 
 

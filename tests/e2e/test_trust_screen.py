@@ -14,14 +14,16 @@ from bot.app import Running
 from bot.approvals.graduation import Trust
 from bot.demo.slack.methods import BOT_SCOPES
 from bot.demo.slack.state import Message
-from bot.graduation.score import shown
 from bot.listeners.graduation import TrustScreen
 from bot.permissions import Authority
 from bot.pipeline.learn import Assessor
 from bot.slack.user import Person
+from bot.ui.graduation_words import score_words, switch_words
 from store.graduation.case_kinds import all_case_kinds, change, demote
+from store.graduation.reducer import TrustChange
 from store.models import CaseKindState, Mode, Proposal, Verdict
-from store.models.graduation import CaseKind, Rehearsal
+from store.models.graduation import BacktestSummary, CaseKind
+from store.models.trust_codes import ChangeCause, ChangeCode
 from store.proposals.proposals import get_proposal, propose_by_hand
 from tests.e2e.app_harness import GUS, LENA, MAYA, World, words_of, world
 from tests.e2e.deciding import policy
@@ -56,7 +58,7 @@ async def _live(lived: Past) -> None:
         modes = await lived.modes()
         await lived.says(id_)
         lived.now += timedelta(hours=7)
-        if modes[id_] == Mode.AUDIT:
+        if modes[id_] == Mode.SPOT_CHECK:
             break
     await lived.says(await lived.case(3, 70_000, "refunds:create"), Verdict.DECLINE)
 
@@ -88,22 +90,23 @@ def _said(message: Message) -> str:
 
 async def _case_kinds(app: Running) -> dict[str, CaseKind]:
     found = await app.services.store.do(all_case_kinds)
-    return {"refund" if "efund" in one.words else "invoice": one for one in found}
+    return {"refund" if "efund" in one.label else "invoice": one for one in found}
 
 
 def _actions(page: Message) -> list[list[str]]:
     return [[e["text"]["text"] for e in b["elements"]] for b in page.blocks if b["type"] == "actions"]
 
 
-async def test_each_kind_is_shown_with_its_score_its_audits_and_what_may_be_done(tmp_path: Path) -> None:
+async def test_each_kind_is_shown_with_its_score_its_spot_checks_and_what_may_be_done(tmp_path: Path) -> None:
     async with _house(tmp_path) as (house, app):
         page = await _ask(house)
         said = _said(page)
         case_kind = (await _case_kinds(app))["invoice"]
         assert "2 kinds of case; 1 of all run on their own" in said
-        assert f"R1 · score {shown(case_kind.n, 0, 0, 90)} · {case_kind.n} yes 0 no · 90 reached" in said
+        assert f"R1 · {score_words(*case_kind.counts, 90)}" in said
+        assert said.count("90 reached") == 1
         assert "Runs on its own since" in said
-        assert f"audits: {case_kind.audits_agreed}/{case_kind.audits} agreed, at most" in said
+        assert f"spot checks: {case_kind.spot_checks_agreed}/{case_kind.spot_checks} agreed, at most" in said
         assert "50 cases and $60.00 left today" in said
         assert "score 0.0 · 0 yes 1 no" in said
         assert "R2 at 95, then 1 in 10 still asked" in said
@@ -120,15 +123,22 @@ async def test_who_may_not_decide_switches_nothing(tmp_path: Path) -> None:
         assert (await _case_kinds(app))["invoice"].state == CaseKindState.GRADUATED
 
 
-async def test_turned_off_it_keeps_what_it_earned_and_turned_on_again_it_is_no_decree(tmp_path: Path) -> None:
+async def test_turned_off_it_keeps_what_it_earned_and_turned_on_again_it_is_no_override(
+    tmp_path: Path,
+) -> None:
     async with _house(tmp_path) as (house, app):
         before = (await _case_kinds(app))["invoice"]
         page = await _press(house, await _ask(house), "trust.turn_off")
         assert _said(page).startswith("Turned off: ")
         after = (await _case_kinds(app))["invoice"]
-        assert (after.state, after.generation, after.n) == (CaseKindState.ASKING, before.generation, before.n)
+        assert (after.state, after.generation, after.cases) == (
+            CaseKindState.ASKING,
+            before.generation,
+            before.cases,
+        )
         assert after.cause is not None
-        assert after.cause.startswith("turned off by maya")
+        assert after.cause.code == ChangeCode.TURNED_OFF
+        assert after.cause.args["by"].startswith("maya")
         told = await house.slack.wait_for_message(lambda m: "No longer runs on its own" in _said(m), 10)
         assert "What it has earned stays" in _said(told)
         page = await _press(house, page, "trust.turn_on")
@@ -137,11 +147,13 @@ async def test_turned_off_it_keeps_what_it_earned_and_turned_on_again_it_is_no_d
         assert (on.state, on.manual_override) == (CaseKindState.GRADUATED, False)
 
 
-async def test_below_its_bar_it_is_turned_on_by_decree_after_a_question_and_marked_so(tmp_path: Path) -> None:
+async def test_below_its_threshold_it_is_turned_on_by_override_after_a_question_and_marked_so(
+    tmp_path: Path,
+) -> None:
     async with _house(tmp_path) as (house, app):
         with sqlite3.connect(tmp_path / "approvals.db") as connection:
             connection.execute(
-                "UPDATE case_kinds SET state = 'asking', n = 12, audits = 0, audits_agreed = 0"
+                "UPDATE case_kinds SET state = 'asking', cases = 12, spot_checks = 0, spot_checks_agreed = 0"
             )
         connection.close()
         page = await _ask(house)
@@ -183,7 +195,7 @@ async def test_the_home_tab_says_how_far_each_kind_is_trusted(tmp_path: Path) ->
         assert view is not None
         said = _said(Message("C", "1", "U", "", _blocks(view.content)))
         assert "Trust: 1 of 2 kinds of case run on their own" in said
-        assert "audits: " in said
+        assert "spot checks: " in said
 
 
 def _blocks(view: dict[str, Any]) -> list[dict[str, Any]]:
@@ -237,7 +249,7 @@ async def test_only_those_named_for_its_class_turn_a_kind_on_and_any_who_decide_
 
 async def _offer(app: Running, case_kind: CaseKind) -> Proposal:
     """The question that would be asked about this kind."""
-    none = Rehearsal(0, 0, {}, None)
+    none = BacktestSummary(0, 0, {}, None)
     new = Assessor(app.services.rules.policy).offer(case_kind, none, datetime.now(UTC))
     await app.services.store.do(propose_by_hand, new)
     found = await app.services.store.do(get_proposal, new.id)
@@ -246,7 +258,8 @@ async def _offer(app: Running, case_kind: CaseKind) -> Proposal:
 
 
 def _become(connection: Connection, case_kind: str, state: CaseKindState) -> None:
-    change(connection, case_kind, state, actor=MAYA, cause="test", at=datetime.now(UTC))
+    test = TrustChange(state, ChangeCause.of(ChangeCode.TEXT, text="test"))
+    change(connection, case_kind, test, actor=MAYA, at=datetime.now(UTC))
 
 
 class _Meanwhile:
@@ -260,7 +273,8 @@ class _Meanwhile:
 
     async def name(self, user_id: str) -> str:
         store, now = self._app.services.store, datetime.now(UTC)
-        assert await store.do(demote, self._case_kind, cause="an audited case was declined", at=now)
+        cause = ChangeCause.of(ChangeCode.SPOT_CHECK_DECLINED, proposal="p1")
+        assert await store.do(demote, self._case_kind, cause=cause, at=now)
         return user_id
 
 
@@ -269,6 +283,6 @@ async def test_what_lost_its_trust_meanwhile_is_not_turned_on_again(tmp_path: Pa
         hash_ = (await _case_kinds(app))["invoice"].hash
         await app.services.store.do(_become, hash_, CaseKindState.PAUSED)
         parts = replace(app.services, authority=cast("Authority", _Meanwhile(app, hash_)))
-        said = await Trust(parts).turn_on_again(Person(MAYA, None), hash_)
+        said = switch_words(await Trust(parts).turn_on_again(Person(MAYA, None), hash_))
         assert said == "Not turned on: meanwhile it has changed, and it is asking now: look again."
         assert (await _case_kinds(app))["invoice"].state == CaseKindState.ASKING

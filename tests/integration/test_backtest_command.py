@@ -43,7 +43,7 @@ def test_it_says_what_would_have_run_and_what_is_assumed(capsys: pytest.CaptureF
     said = capsys.readouterr().out
     assert said.startswith("Back-test over all of the log: 54 cases.")
     assert "Why a person was still asked:" in said
-    assert "Audits are drawn with the program's own secret" in said
+    assert "Spot checks are drawn with the program's own secret" in said
     assert "17" * 32 not in said
 
 

@@ -20,7 +20,15 @@ from store.messages.cards import card_drawn, claim_cards
 from store.models import CallState, Decision, NewProposal, PlannedCall, ProposalState, Verdict
 from store.models.reasons import Reason, ReasonCode
 from store.proposals.actions import Act, NewRevision, edit
-from store.proposals.decisions import Bar, Terms, all_decisions, approvals, barred, decide, take_back
+from store.proposals.decisions import (
+    ApprovalRequirements,
+    Bar,
+    all_decisions,
+    approvals,
+    barred,
+    decide,
+    take_back,
+)
 from store.proposals.details import decisions_of, revision_at
 from store.proposals.execution import begin_call, claim_approved, end_call, finish_execution
 from store.proposals.pending_approvals import (
@@ -66,9 +74,19 @@ def asking(proposal: NewProposal, revision: int) -> NewProposal:
     return replace(proposal, title=f"Revision {revision}?", calls=(call,), content_hash=str(revision))
 
 
-@given(st.lists(_STEPS, max_size=30), st.sampled_from([Terms(), Terms(2), Terms(1, HOUR), Terms(2, HOUR)]))
+@given(
+    st.lists(_STEPS, max_size=30),
+    st.sampled_from(
+        [
+            ApprovalRequirements(),
+            ApprovalRequirements(2),
+            ApprovalRequirements(1, HOUR),
+            ApprovalRequirements(2, HOUR),
+        ]
+    ),
+)
 def test_whatever_the_order_an_revision_is_decided_once_and_nothing_unapproved_runs(
-    steps: list[tuple[Any, ...]], terms: Terms
+    steps: list[tuple[Any, ...]], terms: ApprovalRequirements
 ) -> None:
     with database() as connection:
         made = asking(_new_proposal(), 1)
@@ -91,7 +109,13 @@ def test_whatever_the_order_an_revision_is_decided_once_and_nothing_unapproved_r
 
 
 def _other(
-    connection: Connection, made: NewProposal, name: str, now: Any, *, won: list[Decision], terms: Terms
+    connection: Connection,
+    made: NewProposal,
+    name: str,
+    now: Any,
+    *,
+    won: list[Decision],
+    terms: ApprovalRequirements,
 ) -> Any:
     found = get_proposal(connection, made.id)
     assert found is not None
@@ -117,7 +141,9 @@ def _other(
     return now
 
 
-def _check(connection: Connection, proposal_id: str, won: list[Decision], terms: Terms) -> None:
+def _check(
+    connection: Connection, proposal_id: str, won: list[Decision], terms: ApprovalRequirements
+) -> None:
     kept = list(all_decisions(connection))
     assert [(each.actor, each.verdict, each.revision) for each in kept] == [
         (each.actor, each.verdict, each.revision) for each in won
@@ -145,7 +171,7 @@ def approval(proposal: NewProposal, actor: str = "U1", revision: int = 1) -> Dec
 
 
 async def test_an_approval_waits_for_its_hold_and_says_until_when(store: Store, pending: NewProposal) -> None:
-    won, found = await store.do(decide, approval(pending), Terms(1, timedelta(seconds=15)))
+    won, found = await store.do(decide, approval(pending), ApprovalRequirements(1, timedelta(seconds=15)))
     early = await store.do(
         claim_approved, token="a", now=NOW + timedelta(seconds=14), until=NOW + HOUR, limit=1
     )
@@ -195,9 +221,9 @@ async def test_another_revision_is_another_question(store: Store, pending: NewPr
 
 
 async def test_a_yes_to_the_revision_before_is_no_yes_to_this_one(store: Store, pending: NewProposal) -> None:
-    await store.do(decide, approval(pending), Terms(2))
+    await store.do(decide, approval(pending), ApprovalRequirements(2))
     await store.do(restate, 1, asking(pending, 2), changes=(), at=NOW)
-    await store.do(decide, approval(pending, "U2", 2), Terms(2))
+    await store.do(decide, approval(pending, "U2", 2), ApprovalRequirements(2))
     found = await store.do(get_proposal, pending.id)
 
     assert found is not None
@@ -281,7 +307,7 @@ async def test_of_several_taps_all_are_kept_or_none(store: Store, pending: NewPr
 async def test_the_yes_of_somebody_who_may_decide_no_more_does_not_count(
     store: Store, pending: NewProposal
 ) -> None:
-    two = Terms(2)
+    two = ApprovalRequirements(2)
     first = await store.do(decide, approval(pending, "U1"), two)
     second = await store.do(decide, approval(pending, "U2"), two, without={"U1"})
     third = await store.do(decide, approval(pending, "U3"), two, without={"U1"})
@@ -297,7 +323,7 @@ async def test_the_yes_of_somebody_who_may_decide_no_more_does_not_count(
 async def test_two_yes_that_both_count_again_are_carried_through_by_either(
     store: Store, pending: NewProposal
 ) -> None:
-    two = Terms(2)
+    two = ApprovalRequirements(2)
     await store.do(decide, approval(pending, "U1"), two)
     await store.do(decide, approval(pending, "U2"), two, without={"U1"})
     won, found = await store.do(decide, approval(pending, "U1"), two)

@@ -37,7 +37,7 @@ from store.models import (
     Spoken,
     Verdict,
 )
-from store.models.graduation import Outcome, Still
+from store.models.graduation import ExecutionGuard, Outcome
 from store.proposals.actions import Act
 from store.proposals.pending_approvals import PendingApproval
 from store.proposals.proposals import get_proposal
@@ -149,7 +149,7 @@ GIVEN: Mapping[str, Sequence[Any]] = {
     "spoken": [[Spoken(RULE_MATCH, new("new"))]],
     "start": ["p", "pending", "5", "%", "\\"],
     "state": list(ProposalState),
-    "still": [Still()],
+    "still": [ExecutionGuard()],
     "subject": ["PROPOSAL", "order:pending"],
     "tap": [PendingApproval("tap_2", "PROPOSAL", 1, "U1", "button", SOON, reason="So\0")],
     "tap_id": ["tap_1", "tap_2"],
@@ -196,7 +196,7 @@ OTHERWISE: Mapping[str, Mapping[str, Sequence[Any]]] = {
     "comments.add_comment": {"kind": list(CommentKind)},
     "case_kinds.change": {"to": list(CaseKindState)},
     "case_kinds.note_case_kind": {"new": [KIND, replace(KIND, hash="other", words="A\0")]},
-    "spending.spent": {"since": ["2026-11-21"]},
+    "cap_usage.spent": {"since": ["2026-11-21"]},
     "timers.call_people": {"kind": ["reminder", "escalation"], "say": [lambda _: MESSAGE], "window": [HOUR]},
     "timers.expire": {"limit": [200]},
 }

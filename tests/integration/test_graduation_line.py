@@ -14,17 +14,18 @@ from bot.demo.polar import stock
 from bot.demo.polar.orders import tell_order
 from bot.pipeline import execute
 from bot.pipeline.learn import Assessor
-from store.graduation.automatic_runs import receipts
+from store.graduation.automatic_runs import automatic_runs
 from store.graduation.case_kinds import SECRET, all_case_kinds
 from store.graduation.labels import recompute
 from store.graduation.pages import kinds_page
 from store.graduation.pause import pause, resume
 from store.models import CaseKindState, Decision, Mode, Proposal, ProposalKind, ProposalState, Verdict
 from store.models.graduation import CaseKind
+from store.models.trust_codes import ChangeCause, ChangeCode, PolicyCode
 from store.proposals.decisions import decide
 from store.proposals.proposals import get_proposal
 from store.schema import marks
-from store.schema.graduation import audit_log, case_kinds, labels
+from store.schema.graduation import audit_log, case_kinds, case_labels
 from tests.fixtures.line import MAYA, Line, line
 
 CUSTOMERS = 10
@@ -95,7 +96,7 @@ class Regulars:
     async def case_kind(self) -> CaseKind:
         """The kind that was earned: everybody's returning orders."""
         found = await self.shop.store.do(all_case_kinds)
-        return max(found, key=lambda one: (one.state != CaseKindState.ASKING, one.generation, one.n))
+        return max(found, key=lambda one: (one.state != CaseKindState.ASKING, one.generation, one.cases))
 
     async def until(self, mode: Mode) -> Proposal:
         """Let them buy on until a case of that mode comes; what asks gets its yes."""
@@ -115,7 +116,7 @@ async def test_a_kind_is_earned_offered_turned_on_runs_is_audited_and_falls_at_a
     regulars = Regulars(shop)
     await regulars.earn()
     case_kind = await regulars.case_kind()
-    assert (case_kind.n, case_kind.k, case_kind.customers) == (40, 0, CUSTOMERS)
+    assert (case_kind.cases, case_kind.rejections, case_kind.customers) == (40, 0, CUSTOMERS)
     offer = await regulars.offer()
     assert "Generate the invoice of an order · order paid, purchase · Pro" in offer.title
     assert any(
@@ -132,35 +133,37 @@ async def test_a_kind_is_earned_offered_turned_on_runs_is_audited_and_falls_at_a
     assert ran.gate is not None
     assert (ran.gate["manual_override"], ran.gate["score"] >= ran.gate["target"]) == (False, True)
     assert (await shop.carry_out(ran)).state == ProposalState.SUCCEEDED
-    (receipt,) = await shop.store.do(receipts, shop.clock.now.replace(year=2026, month=1), shop.clock.now)
+    (receipt,) = await shop.store.do(
+        automatic_runs, shop.clock.now.replace(year=2026, month=1), shop.clock.now
+    )
     assert receipt.count >= 1
 
-    audit = await regulars.until(Mode.AUDIT)
+    audit = await regulars.until(Mode.SPOT_CHECK)
     assert audit.state == ProposalState.PENDING
     await regulars.decide(audit)
-    assert (await regulars.case_kind()).audits_agreed >= 1
+    assert (await regulars.case_kind()).spot_checks_agreed >= 1
 
-    bad = await regulars.until(Mode.AUDIT)
+    bad = await regulars.until(Mode.SPOT_CHECK)
     hash_ = (await regulars.case_kind()).hash
     won, _ = await shop.store.do(decide, Decision(bad.id, MAYA, Verdict.DECLINE, "button", shop.clock()))
     assert won
     (fallen,) = [one for one in await shop.store.do(all_case_kinds) if one.hash == hash_]
-    assert (fallen.state, fallen.generation, fallen.n) == (CaseKindState.ASKING, 1, 0)
-    assert fallen.cause == f"an audited case was declined ({bad.id})"
+    assert (fallen.state, fallen.generation, fallen.cases) == (CaseKindState.ASKING, 1, 0)
+    assert fallen.cause == ChangeCause.of(ChangeCode.SPOT_CHECK_DECLINED, proposal=bad.id)
     again = await regulars.buys(0)
     assert (again.mode, again.state) == (Mode.ASKED, ProposalState.PENDING)
     await shop.assess()
     page = await shop.store.do(kinds_page, [hash_], page=1, size=6, now=shop.clock())
-    agreed, audits = page.found[0].audits
-    assert audits - agreed == 1  # the generation is over, and what ended it is still shown
+    agreed, checks = page.found[0].spot_checks
+    assert checks - agreed == 1  # the generation is over, and what ended it is still shown
 
 
 async def test_what_is_kept_is_what_is_made_anew_from_the_log(shop: Line) -> None:
     regulars = Regulars(shop)
     await regulars.earn()
     await regulars.turn_on()
-    await regulars.decide(await regulars.until(Mode.AUDIT))
-    await regulars.decide(await regulars.until(Mode.AUDIT), Verdict.DECLINE)
+    await regulars.decide(await regulars.until(Mode.SPOT_CHECK))
+    await regulars.decide(await regulars.until(Mode.SPOT_CHECK), Verdict.DECLINE)
     await regulars.decide(await regulars.buys(3))
     shop.clock.advance(days=9)
     await shop.assess()
@@ -173,7 +176,7 @@ async def test_what_is_kept_is_what_is_made_anew_from_the_log(shop: Line) -> Non
 
 
 def _derived(connection: Connection) -> list[Any]:
-    rows = connection.execute(select(labels).order_by(labels.c.proposal_id)).all()
+    rows = connection.execute(select(case_labels).order_by(case_labels.c.proposal_id)).all()
     return [
         tuple(row) for row in [*rows, *connection.execute(select(case_kinds).order_by(case_kinds.c.hash))]
     ]
@@ -219,9 +222,9 @@ async def test_nobody_there_for_three_days_and_everything_asks(shop: Line) -> No
     await regulars.until(Mode.AUTO)
     shop.clock.advance(hours=73)
     found = await regulars.buys(0)
-    assert (found.mode, found.gate and found.gate["why"]) == (
+    assert (found.mode, found.gate and found.gate["reason"]["code"]) == (
         Mode.ASKED,
-        "nobody has decided anything for too long",
+        PolicyCode.NOBODY_DECIDES,
     )
 
 
@@ -245,7 +248,7 @@ async def test_an_order_refunded_or_disputed_after_its_case_ran_takes_the_trust_
     await shop.deliver()
     case_kind = next(one for one in await shop.store.do(all_case_kinds) if one.hash == ran.case_kind)
     assert (case_kind.state, case_kind.generation) == (CaseKindState.ASKING, 1)
-    assert case_kind.cause == f"a case that ran on its own ({ran.id}) is under dispute"
+    assert case_kind.cause == ChangeCause.of(ChangeCode.DISPUTED, proposal=ran.id, mode=Mode.AUTO)
 
 
 async def test_the_log_says_why_each_case_ran_or_asked_and_never_the_secret(shop: Line) -> None:
@@ -253,7 +256,8 @@ async def test_the_log_says_why_each_case_ran_or_asked_and_never_the_secret(shop
     first = await regulars.buys(0)
     rows = await shop.store.do(_audit_log)
     (said,) = [json.loads(body) for kind, subject, body in rows if kind == "policy" and subject == first.id]
-    assert (said["mode"], said["gate"]["verdict"], said["gate"]["why"]) == ("asked", "ask", "this kind asks")
+    assert (said["mode"], said["gate"]["verdict"]) == ("asked", "ask")
+    assert said["gate"]["reason"]["code"] == PolicyCode.KIND_ASKS
     assert "17" * 32 not in json.dumps(rows)
 
 

@@ -26,17 +26,18 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from bot.graduation.gate import Gate, still_of
+from bot.graduation.gate import Gate, guard_of
 from bot.pipeline.learn import Assessor
 from store import Store, open_store
 from store.events.events import insert_events
 from store.events.rule_matches import keep_rules
 from store.graduation.case_kinds import all_case_kinds, change, get_case_kind
-from store.graduation.gate import note_human, put
+from store.graduation.gate import insert_with_policy, note_human
 from store.graduation.labels import recompute
 from store.graduation.learn import assess
 from store.graduation.outcomes import add_outcome
 from store.graduation.pause import pause, paused, resume
+from store.graduation.reducer import TrustChange
 from store.models import (
     CallState,
     CaseKindState,
@@ -50,6 +51,7 @@ from store.models import (
 )
 from store.models.graduation import Outcome
 from store.models.reasons import Reason, ReasonCode
+from store.models.trust_codes import ChangeCause, ChangeCode
 from store.proposals.actions import Act, NewRevision, edit
 from store.proposals.decisions import decide
 from store.proposals.execution import (
@@ -79,6 +81,7 @@ from tests.fixtures.graduation import (
 )
 
 S = ProposalState
+ON = TrustChange(CaseKindState.GRADUATED, ChangeCause.of(ChangeCode.TEXT, text="test"), manual_override=True)
 
 
 class Trusting(RuleBasedStateMachine):
@@ -165,7 +168,7 @@ class Trusting(RuleBasedStateMachine):
         proposal, event = case(kind, number, who, amount, self.now)
         self.kinds[proposal.id] = kind
         self._arrives(f"evt_{number}", event.type)
-        self._do(put, proposal, Gate(self.policy, event, "production"))
+        self._do(insert_with_policy, proposal, Gate(self.policy, event, "production"))
         found = self._do(get_proposal, proposal.id)
         if found.mode is Mode.AUTO:
             assert self.now - self.human <= self.policy.graduation.max_idle
@@ -199,30 +202,22 @@ class Trusting(RuleBasedStateMachine):
         self._do(busy, self.now)
         for case_kind in self._do(all_case_kinds):
             if case_kind.state is not CaseKindState.GRADUATED:
-                self._do(
-                    change,
-                    case_kind.hash,
-                    CaseKindState.GRADUATED,
-                    actor="U1",
-                    cause="test",
-                    at=self.now,
-                    manual_override=True,
-                )
+                self._do(change, case_kind.hash, ON, actor="U1", at=self.now)
 
     @precondition(lambda self: self._in(S.PENDING))
     @rule(verdict=st.sampled_from([*Verdict, Verdict.APPROVE]), pick=st.integers(0, 9))
     def tap(self, verdict: Verdict, pick: int) -> None:
         self.now += timedelta(seconds=5)
         waiting = self._in(S.PENDING)
-        audits = [one for one in waiting if one.mode is Mode.AUDIT]
-        found = (audits or waiting)[pick % len(audits or waiting)]
+        checks = [one for one in waiting if one.mode is Mode.SPOT_CHECK]
+        found = (checks or waiting)[pick % len(checks or waiting)]
         decision = Decision(found.id, "U1", verdict, "button", self.now, revision=found.revision)
         won, _ = self._do(decide, decision)
         assert won
         self.human = max(self.human, self.now)
         case_kind = None if found.case_kind is None else self._do(get_case_kind, found.case_kind)
         bad = verdict is Verdict.DECLINE or found.edited_by is not None
-        if found.mode is Mode.AUDIT and bad and case_kind is not None:
+        if found.mode is Mode.SPOT_CHECK and bad and case_kind is not None:
             assert case_kind.state is CaseKindState.ASKING
 
     @precondition(lambda self: self._in(S.PENDING))
@@ -270,7 +265,7 @@ class Trusting(RuleBasedStateMachine):
         self.now += timedelta(seconds=1)
         token, until = next(self.tokens), self.now + timedelta(minutes=5)
         for taken in self._do(
-            claim_approved, token=token, now=self.now, until=until, limit=50, still=still_of(self.policy)
+            claim_approved, token=token, now=self.now, until=until, limit=50, guard=guard_of(self.policy)
         ):
             self._send(taken, token, arrives=arrives, dies=dies)
 
@@ -279,7 +274,7 @@ class Trusting(RuleBasedStateMachine):
         """Taken while trusted, then paused before the call: nothing is sent."""
         token, until = next(self.tokens), self.now + timedelta(minutes=5)
         taken = self._do(
-            claim_approved, token=token, now=self.now, until=until, limit=3, still=still_of(self.policy)
+            claim_approved, token=token, now=self.now, until=until, limit=3, guard=guard_of(self.policy)
         )
         was = self._do(paused)
         if was is None:
@@ -293,7 +288,7 @@ class Trusting(RuleBasedStateMachine):
         on_its_own = taken.decided_by == "policy"
         case_kind = None if taken.case_kind is None else self._do(get_case_kind, taken.case_kind)
         stopped = self._do(paused) is not None
-        if not self._do(begin_call, taken.id, 0, token=token, now=self.now, still=still_of(self.policy)):
+        if not self._do(begin_call, taken.id, 0, token=token, now=self.now, guard=guard_of(self.policy)):
             assert on_its_own
             left = {
                 "token": token,
@@ -395,17 +390,9 @@ async def test_a_pause_between_taking_and_sending_holds_the_call_back(store: Sto
         await store.do(
             insert_events, [NewEvent(f"evt_{number}", event.type, b"{}", "", sent_at=now, received_at=now)]
         )
-        await store.do(put, proposal, Gate(POLICY, event, "production"))
+        await store.do(insert_with_policy, proposal, Gate(POLICY, event, "production"))
         for case_kind in await store.do(all_case_kinds):
-            await store.do(
-                change,
-                case_kind.hash,
-                CaseKindState.GRADUATED,
-                actor="U1",
-                cause="t",
-                at=now,
-                manual_override=True,
-            )
+            await store.do(change, case_kind.hash, ON, actor="U1", at=now)
     taken = await store.do(claim_approved, token="t", now=now, until=now + timedelta(minutes=5), limit=9)
     assert taken
     assert all(one.mode is Mode.AUTO for one in taken)

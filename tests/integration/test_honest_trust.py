@@ -15,12 +15,11 @@ from bot.demo.polar import stock
 from bot.demo.polar.orders import tell_order
 from bot.explain.document import explanation
 from bot.explain.verify import check
-from bot.graduation.labels import BULK, FAST, RESTATED, YES
 from bot.pipeline.learn import Assessor
 from bot.ui.card import CardView, card
 from bot.ui.details import details_view
 from bot.ui.lists import row, show_message
-from bot.ui.score_line import audited, score_line
+from bot.ui.score_line import score_line, spot_check_line
 from store.audit_log.explain import explained
 from store.audit_log.verify import verify
 from store.events.customer_history import done_for_customer
@@ -41,6 +40,7 @@ from store.models import (
     Verdict,
 )
 from store.models.graduation import Outcome
+from store.models.trust_codes import LabelReason
 from store.proposals.actions import Act
 from store.proposals.decisions import decide
 from store.proposals.details import decisions_of, dossier
@@ -50,7 +50,7 @@ from store.proposals.pending_approvals import PendingApproval
 from store.proposals.proposals import get_proposal
 from store.proposals.revisions import restate
 from store.schema import proposals
-from store.schema.graduation import case_kinds, labels
+from store.schema.graduation import case_kinds, case_labels
 from tests.fixtures.line import line
 from tests.fixtures.past_cases import MAYA, Past, past
 
@@ -65,8 +65,8 @@ async def _says(made: Past, id_: str, at: datetime, **more: Any) -> None:
 async def _labels(made: Past) -> dict[str, tuple[str, int, int]]:
     while (await made.store.do(assess, Assessor(made.policy), made.now)).more:
         pass
-    rows = await made.store.do(lambda c: c.execute(select(labels)).all())
-    return {row.proposal_id: (row.why, row.bad, row.counted) for row in rows}
+    rows = await made.store.do(lambda c: c.execute(select(case_labels)).all())
+    return {row.proposal_id: (row.reason_code, row.is_rejection, row.is_counted) for row in rows}
 
 
 async def _haste(made: Past) -> set[str]:
@@ -80,7 +80,12 @@ async def test_yeses_on_the_heels_of_each_other_earn_nothing(tmp_path: Path) -> 
         for id_, later in zip(ids, (0, 1.9, 2.1, 4.1), strict=True):
             await _says(made, id_, made.now + later * SECOND)
         found = await _labels(made)
-        assert [found[id_][0] for id_ in ids] == [YES, FAST, FAST, YES]
+        assert [found[id_][0] for id_ in ids] == [
+            LabelReason.APPROVED,
+            LabelReason.TOO_FAST,
+            LabelReason.TOO_FAST,
+            LabelReason.APPROVED,
+        ]
         assert await _haste(made) == {ids[1], ids[2]}
 
 
@@ -93,7 +98,11 @@ async def test_how_fast_somebody_was_is_told_by_when_they_pressed(tmp_path: Path
         await _says(made, calm, at + SECOND, clicked_at=made.now + 9 * SECOND)
         await _says(made, swift, at + 10 * SECOND, clicked_at=made.now + 10 * SECOND)
         found = await _labels(made)
-        assert {id_: found[id_][0] for id_ in (slow, swift, calm)} == {slow: FAST, swift: FAST, calm: YES}
+        assert {id_: found[id_][0] for id_ in (slow, swift, calm)} == {
+            slow: LabelReason.TOO_FAST,
+            swift: LabelReason.TOO_FAST,
+            calm: LabelReason.APPROVED,
+        }
         assert await _haste(made) == {swift}
         assert (await made.store.do(verify)).problems == ()
 
@@ -105,7 +114,7 @@ async def test_one_press_for_several_is_no_haste_and_one_yes(tmp_path: Path) -> 
         for id_ in ids:
             await _says(made, id_, made.now + SECOND / 10, interaction_id="t", clicked_at=made.now)
         found = await _labels(made)
-        assert [found[id_][0] for id_ in ids] == [YES, BULK, BULK]
+        assert [found[id_][0] for id_ in ids] == [LabelReason.APPROVED, LabelReason.BULK, LabelReason.BULK]
         assert await _haste(made) == set()
 
 
@@ -117,8 +126,10 @@ async def test_a_yes_to_a_question_that_had_changed_does_not_count_for_the_first
         made.now += timedelta(hours=1)
         for id_, verdict in ((yes, Verdict.APPROVE), (no, Verdict.DECLINE)):
             await made.store.do(decide, Decision(id_, MAYA, verdict, "button", made.now, None, 2))
-        assert await _labels(made) == {yes: (RESTATED, 0, 0), no: ("declined", 1, 1)}
-        (seen,) = await made.store.do(lambda c: c.execute(select(case_kinds.c.seen)).scalars().all())
+        assert await _labels(made) == {yes: (LabelReason.RESTATED, 0, 0), no: (LabelReason.DECLINED, 1, 1)}
+        (seen,) = await made.store.do(
+            lambda c: c.execute(select(case_kinds.c.approved_values)).scalars().all()
+        )
         assert seen == {}
         assert all(one.restated for one in await made.store.do(past_cases))
 
@@ -156,12 +167,12 @@ async def test_a_dispute_that_is_told_late_costs_the_trust_of_today(tmp_path: Pa
         await made.earn()
         ran = await _until(made, Mode.AUTO)
         for _ in range(3):
-            await _until(made, Mode.AUDIT)
+            await _until(made, Mode.SPOT_CHECK)
         late = Outcome(ran.id, OutcomeKind.DISPUTED, "evt", ran.created_at + timedelta(hours=1))
         assert await made.store.do(add_outcome, late, made.now)
         case_kind = await made.store.do(get_case_kind, ran.case_kind or "")
         assert case_kind is not None
-        assert (case_kind.state, case_kind.generation, case_kind.generation_at, case_kind.n) == (
+        assert (case_kind.state, case_kind.generation, case_kind.generation_at, case_kind.cases) == (
             CaseKindState.ASKING,
             1,
             made.now,
@@ -170,7 +181,7 @@ async def test_a_dispute_that_is_told_late_costs_the_trust_of_today(tmp_path: Pa
         made.now += timedelta(days=8)
         await _labels(made)
         kept = await made.store.do(_derived)
-        assert next(one for one in kept if one[0] == case_kind.hash).n == 0
+        assert next(one for one in kept if one[0] == case_kind.hash).cases == 0
         policy = Assessor(made.policy)
         await made.store.do(recompute, case_kind.hash, policy.label, policy.learn, made.now)
         assert await made.store.do(_derived) == kept
@@ -178,7 +189,7 @@ async def test_a_dispute_that_is_told_late_costs_the_trust_of_today(tmp_path: Pa
 
 
 def _derived(connection: Connection) -> Sequence[Any]:
-    rows = connection.execute(select(labels).order_by(labels.c.proposal_id)).all()
+    rows = connection.execute(select(case_labels).order_by(case_labels.c.proposal_id)).all()
     return [*rows, *connection.execute(select(case_kinds).order_by(case_kinds.c.hash))]
 
 
@@ -208,7 +219,7 @@ async def test_what_ran_on_its_own_answers_for_half_a_year_and_a_yes_for_the_win
         await made.earn()
         ran = await _until(made, Mode.AUTO)
         await _ran(made, ran.id)
-        asked = await _until(made, Mode.AUDIT)
+        asked = await _until(made, Mode.SPOT_CHECK)
         await made.says(asked.id)
         await _ran(made, asked.id)
         between = made.now - ran.created_at
@@ -229,7 +240,7 @@ async def test_what_ran_on_its_own_answers_for_half_a_year_and_a_yes_for_the_win
 async def test_an_audit_and_a_case_that_had_to_be_asked_read_alike_until_the_tap(tmp_path: Path) -> None:
     async with past(tmp_path) as made:
         await made.earn()
-        audit = await _until(made, Mode.AUDIT)
+        audit = await _until(made, Mode.SPOT_CHECK)
         forced = await made.store.do(get_proposal, await made.case(99))
         assert forced is not None
         assert (audit.case_kind, forced.mode, forced.state) == (
@@ -246,7 +257,9 @@ async def test_an_audit_and_a_case_that_had_to_be_asked_read_alike_until_the_tap
             assert told[0] == told[1]
             assert "Score and why" in told[0]
             assert not [
-                word for word in ("drawn for", '"verdict"', "first case of this kind") if word in told[0]
+                word
+                for word in ("drawn for", '"verdict"', "first_of_week", "first case of this kind")
+                if word in told[0]
             ]
 
 
@@ -265,7 +278,9 @@ async def _everywhere(made: Past, id_: str) -> str:
     drawn = card(
         p,
         CardView(
-            "Maya may decide", score=score_line(p, case_kind, trust, made.now), audit=audited(p, case_kind)
+            "Maya may decide",
+            score=score_line(p, case_kind, trust, made.now),
+            spot_check=spot_check_line(p, case_kind),
         ),
     )
     why = explanation(whole, made.now)

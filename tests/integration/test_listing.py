@@ -187,7 +187,7 @@ async def test_a_bundled_one_is_where_its_bundle_is(store, put, now):
 async def test_today_tells_what_ran_on_its_own_from_what_people_decided(store, put, now):
     for mode, verdict, amount in (
         (Mode.AUTO, Verdict.APPROVE, 500), (Mode.AUTO, Verdict.APPROVE, 700),
-        (Mode.ASKED, Verdict.APPROVE, 900), (Mode.AUDIT, Verdict.DECLINE, 100),
+        (Mode.ASKED, Verdict.APPROVE, 900), (Mode.SPOT_CHECK, Verdict.DECLINE, 100),
     ):  # fmt: skip
         proposal_id = await put(mode=mode, amount=amount, currency="eur")
         await approved(store, proposal_id, now, verdict=verdict)

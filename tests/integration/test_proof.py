@@ -259,7 +259,7 @@ def test_explain_tells_the_whole_way_and_its_check_needs_no_database(
         assert main(["explain", id_]) == 0
         told = json.loads(capsys.readouterr().out)
         assert json.loads(base64.b64decode(told["webhook"]["body_base64"]))["type"] == "order.paid"
-        assert told["policy"]["why"] == "this kind asks"
+        assert told["policy"]["reason"]["code"] == "kind_asks"
         file = tmp_path / "explanation.json"
         file.write_text(json.dumps(told))
         monkeypatch.setenv("DATABASE_URL", "sqlite+aiosqlite:////nowhere/at-all.db")
@@ -305,8 +305,8 @@ def automatic(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 def test_an_automatic_run_is_explained_down_to_its_score_caps_and_draw(automatic: dict[str, Any]) -> None:
     assert automatic["proposal"]["mode"] == "auto"
-    assert automatic["score"]["n"] >= 42
-    assert automatic["audit"] == automatic["audit"] | {"probability": 0.5, "drawn": False}
+    assert automatic["score"]["cases"] >= 42
+    assert automatic["spot_check"] == automatic["spot_check"] | {"probability": 0.5, "drawn": False}
     assert automatic["policy"]["caps"]["case_kind"] == [50, 0]
     findings = check(automatic)
     assert [finding for finding in findings if finding.fits is False] == []
@@ -330,11 +330,11 @@ def test_whatever_is_changed_in_an_explanation_its_check_notices(
         ("case_kind", "fields", automatic["case_kind"]["fields"] | {"product": "another"}),
         ("case_kind", "hash", "0" * 64),
         ("case_kind", "family", "0" * 64),
-        ("score", "n", 400),
+        ("score", "cases", 400),
         ("score", "score", 99.9),
-        ("policy", "pi", 0.1),
+        ("policy", "spot_check_probability", 0.1),
         ("policy", "verdict", "ask"),
-        ("audit", "probability", 0.1),
+        ("spot_check", "probability", 0.1),
         ("proposal", "state", "succeeded"),
     ]
     for name, key, value in data.draw(

@@ -17,7 +17,7 @@ from store import open_store
 from store.audit_log.explain import explained
 from store.audit_log.log import canonical, row_hash
 from store.audit_log.verify import verify
-from store.graduation.gate import ask_instead
+from store.graduation.gate import revert_to_manual
 from store.graduation.outcomes import add_outcome
 from store.graduation.pause import pause
 from store.models import Mode, OutcomeKind, ProposalState
@@ -35,7 +35,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, str, dict[st
         async with past(folder) as made:
             await made.earn()
             instead = await _runs(made)
-            assert await made.store.do(ask_instead, instead, made.now)
+            assert await made.store.do(revert_to_manual, instead, made.now)
             id_ = await _runs(made)
             until = made.now + timedelta(minutes=5)
             await made.store.do(claim_approved, token="t", now=made.now, until=until, limit=99)
@@ -112,7 +112,7 @@ def test_a_case_that_ran_one_that_asked_instead_an_undo_and_a_pause_are_as_the_l
             "was disputed is in no row of the log",
         ),
         ("UPDATE proposals SET mode = 'asked' WHERE id = :ran", "is asked, but the policy said auto"),
-        ("UPDATE proposals SET mode = 'audit'", "is audit, but the policy said"),
+        ("UPDATE proposals SET mode = 'spot_check'", "is spot_check, but the policy said"),
         ("UPDATE proposals SET gate = '{}' WHERE id = :ran", "what the policy said of"),
         ("UPDATE proposals SET case_kind = NULL WHERE id = :ran", "what the policy said of"),
         (
@@ -137,7 +137,7 @@ def test_an_explanation_says_what_it_cannot_show(lived: tuple[bytes, str, dict[s
     assert [one.words for one in findings if one.fits is False] == []
     open_ = [one.words for one in findings if one.fits is None]
     newest = lived[2]["log"]["rows"][-1]["hash"]
-    assert any("`verify-log --head` must know" in one and newest in one for one in open_), open_
+    assert any("`verify-log --head`" in one and newest in one for one in open_), open_
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_an_explanation_says_what_it_cannot_show(lived: tuple[bytes, str, dict[s
         ("proposal", "customer_id", "nobody"),
         ("proposal", "mode", "asked"),
         ("case_kind", "hash", "0" * 64),
-        ("case_kind", "words", "Nothing at all"),
+        ("case_kind", "label", "Nothing at all"),
     ],
 )
 def test_what_an_explanation_shows_is_held_against_the_log(
@@ -186,7 +186,7 @@ def _forged(told: dict[str, Any], alter: Callable[[dict[str, Any]], Any]) -> lis
         ({"human_at": "2020-01-01T00:00:00+00:00"}, "a person had decided something lately enough"),
         ({"human_at": None}, "a person had decided something lately enough"),
         ({"would_run": False}, "nothing of the case itself spoke against it"),
-        ({"n": 3, "score": round(score.score(3, 0, 0), 6)}, "the score meets the bar 90"),
+        ({"cases": 3, "score": round(score.score(3, 0, 0), 6)}, "the score meets the threshold 90"),
     ],
 )
 def test_a_run_that_could_not_have_been_is_wrong_however_well_it_is_hashed(
@@ -200,4 +200,4 @@ def test_a_decree_is_for_low_risk_only(lived: tuple[bytes, str, dict[str, Any]])
     told = json.loads(json.dumps(lived[2]))
     told["case_kind"]["risk"] = "R2"
     wrong = _forged(told, lambda gate: gate.update(manual_override=True))
-    assert "by manual override, without a bar: class R1 only" in wrong
+    assert "by manual override, below its threshold: class R1 only" in wrong

@@ -15,10 +15,12 @@ from store.audit_log.log import append
 from store.audit_log.verify import verify
 from store.engine import dialects
 from store.engine.dialects import make_engine, take_turn
-from store.graduation.caps import ALL, day, spent
+from store.graduation.caps import spent
 from store.graduation.case_kinds import change, note_case_kind
-from store.graduation.gate import note_human, put
+from store.graduation.gate import insert_with_policy, note_human
 from store.graduation.learn import assess
+from store.graduation.reducer import TrustChange
+from store.graduation.usage import ALL, day
 from store.messages.bundles import claim_outgoing
 from store.messages.cards import card_drawn
 from store.models import (
@@ -31,9 +33,10 @@ from store.models import (
     ProposalState,
     Verdict,
 )
-from store.models.graduation import GateInputs, Judged, NewCaseKind, Past
+from store.models.graduation import Evaluation, GateInputs, NewCaseKind, Past
+from store.models.trust_codes import ChangeCause, ChangeCode
 from store.proposals.actions import Act, due_snoozes, snooze
-from store.proposals.decisions import Terms, approvals, decide
+from store.proposals.decisions import ApprovalRequirements, approvals, decide
 from store.proposals.execution import begin_call, claim_approved, end_call, finish_execution
 from store.proposals.proposals import all_proposals, get_proposal, touch
 from store.proposals.revisions import restate
@@ -41,6 +44,7 @@ from store.proposals.timers import call_people, to_remind
 from store.schema import decisions, notices, proposals
 from tests.integration.conftest import NOW, _new_proposal, _store_proposal
 
+ON = TrustChange(CaseKindState.GRADUATED, ChangeCause(ChangeCode.THRESHOLD_MET), manual_override=True)
 KIND = NewCaseKind("5a9e", "invoice", {"operation": "orders:generate_invoice"}, "An invoice", "R1")
 PLACES = 7
 
@@ -54,24 +58,22 @@ class Capped:
     def case_kind(self, proposal: NewProposal, past: Past) -> NewCaseKind | None:
         return KIND
 
-    def judge(self, proposal: NewProposal, past: Past, inputs: GateInputs | None) -> Judged:
+    def evaluate(self, proposal: NewProposal, inputs: GateInputs | None) -> Evaluation:
         assert inputs is not None
         free = inputs.case_kind.state == CaseKindState.GRADUATED and inputs.day.count < self.places
         gate = {"generation": inputs.case_kind.generation, "amount": 3_000_000_000, "currency": "idr"}
-        return Judged(Mode.AUTO if free else Mode.ASKED, gate, 3_000_000_000, "idr")
+        return Evaluation(Mode.AUTO if free else Mode.ASKED, gate, 3_000_000_000, "idr")
 
 
 def _trust(connection: Connection) -> None:
     note_human(connection, "U1", NOW)  # somebody is there
     note_case_kind(connection, KIND, NOW)
-    change(
-        connection, KIND.hash, CaseKindState.GRADUATED, actor="U1", cause="t", at=NOW, manual_override=True
-    )
+    change(connection, KIND.hash, ON, actor="U1", at=NOW)
 
 
 def _put(connection: Connection, proposal: NewProposal, judge: Capped) -> None:
     _store_proposal(connection, replace(proposal, id=f"{proposal.id}_of_its_event", fact_key=proposal.id))
-    put(connection, proposal, judge)
+    insert_with_policy(connection, proposal, judge)
 
 
 def _turns(rivals: list[Store], count: int) -> Iterator[tuple[int, Store]]:
@@ -85,7 +87,7 @@ async def test_the_last_place_under_a_cap_is_taken_once(rivals: list[Store]) -> 
         await rivals[0].do(_store_proposal, replace(one, id=f"{one.id}_first", fact_key=one.id))
 
     await asyncio.gather(
-        *(rival.do(put, made[number], Capped()) for number, rival in _turns(rivals, len(made)))
+        *(rival.do(insert_with_policy, made[number], Capped()) for number, rival in _turns(rivals, len(made)))
     )
 
     found = [await rivals[0].do(get_proposal, one.id) for one in made]
@@ -105,7 +107,9 @@ async def test_trust_taken_back_by_one_program_is_gone_for_all(rivals: list[Stor
         to: Any = {"actor": "U1", "cause": "no", "at": NOW, "new_generation": True}
         await rival.do(change, KIND.hash, CaseKindState.ASKING, **to)
 
-    puts = (rival.do(put, made[number], Capped()) for number, rival in _turns(rivals, len(made)))
+    puts = (
+        rival.do(insert_with_policy, made[number], Capped()) for number, rival in _turns(rivals, len(made))
+    )
     await asyncio.gather(*puts, fall(rivals[3]))
     until = NOW + timedelta(minutes=5)
     taken = await asyncio.gather(
@@ -126,7 +130,11 @@ async def test_of_four_approvals_as_many_count_as_are_needed(
 
     came = await asyncio.gather(
         *(
-            rival.do(decide, Decision(made.id, f"U{number}", Verdict.APPROVE, "button", NOW), Terms(people))
+            rival.do(
+                decide,
+                Decision(made.id, f"U{number}", Verdict.APPROVE, "button", NOW),
+                ApprovalRequirements(people),
+            )
             for number, rival in enumerate(rivals)
         )
     )
@@ -144,7 +152,7 @@ async def test_one_person_at_four_programs_is_one_of_the_two_that_are_needed(
     made = await rivals[0].do(store_proposal)
     yes = Decision(made.id, "U1", Verdict.APPROVE, "button", NOW)
 
-    came = await asyncio.gather(*(rival.do(decide, yes, Terms(2)) for rival in rivals))
+    came = await asyncio.gather(*(rival.do(decide, yes, ApprovalRequirements(2)) for rival in rivals))
 
     found = await rivals[0].do(get_proposal, made.id)
     assert sorted(won for won, _ in came) == [False, False, False, True]

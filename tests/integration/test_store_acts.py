@@ -22,7 +22,7 @@ from store.proposals.actions import (
     snooze,
 )
 from store.proposals.comments import add_comment, comments_of, keep_message
-from store.proposals.decisions import Terms, decide
+from store.proposals.decisions import ApprovalRequirements, decide
 from store.proposals.details import dossier, in_thread, revision_at
 from store.proposals.proposals import get_proposal, touch
 from store.schema import bundles, proposals
@@ -108,7 +108,9 @@ async def test_a_hold_keeps_the_rest_of_the_wait(
 ) -> None:
     made = await pending(store, store_proposal, new_proposal())
     await store.do(
-        decide, Decision(made.id, JONAS, Verdict.APPROVE, "button", now), Terms(hold=timedelta(seconds=15))
+        decide,
+        Decision(made.id, JONAS, Verdict.APPROVE, "button", now),
+        ApprovalRequirements(hold=timedelta(seconds=15)),
     )
     assert (await store.do(hold, act(made, now + timedelta(seconds=5))))[0]
     held = await now_is(store, made)

@@ -9,11 +9,12 @@ import pytest
 from sqlalchemy import Connection, update
 
 from bot.config.policy import Policy, Trust
-from bot.graduation.gate import still_of
+from bot.graduation.gate import guard_of
 from store import Store
 from store.graduation.case_kinds import all_case_kinds, change
-from store.graduation.gate import ask_instead, last_human, note_human
+from store.graduation.gate import last_human, note_human, revert_to_manual
 from store.graduation.past_cases import past_cases
+from store.graduation.reducer import TrustChange
 from store.models import (
     CallState,
     CaseKindState,
@@ -24,9 +25,10 @@ from store.models import (
     ProposalState,
     Verdict,
 )
-from store.models.graduation import CaseKind, Still
+from store.models.graduation import CaseKind, ExecutionGuard
+from store.models.trust_codes import ChangeCause, ChangeCode
 from store.proposals.actions import Act
-from store.proposals.decisions import Terms, decide
+from store.proposals.decisions import ApprovalRequirements, decide
 from store.proposals.execution import begin_call, claim_approved, end_call, finish_execution
 from store.proposals.followups import retry
 from store.proposals.proposals import get_proposal
@@ -56,9 +58,9 @@ async def _running(made: Past) -> Proposal:
     raise AssertionError("nothing ran on its own")
 
 
-async def _claim(made: Past, still: Still, **later: float) -> list[str]:
+async def _claim(made: Past, guard: ExecutionGuard, **later: float) -> list[str]:
     now = made.now + timedelta(**later)
-    taken = await made.store.do(claim_approved, token="t", now=now, until=now + HOUR, limit=99, still=still)
+    taken = await made.store.do(claim_approved, token="t", now=now, until=now + HOUR, limit=99, guard=guard)
     return [one.id for one in taken if one.decided_by == "policy"]
 
 
@@ -87,24 +89,24 @@ async def test_what_waited_or_is_no_longer_allowed_asks_instead(
     ran = await _running(lived)
     lived.now += timedelta(minutes=2)
     later = {"minutes": later["minutes"] - 2} if later["minutes"] else later
-    assert (ran.id in await _claim(lived, still_of(policy), **later)) is runs
+    assert (ran.id in await _claim(lived, guard_of(policy), **later)) is runs
     wanted = ProposalState.EXECUTING if runs else ProposalState.PENDING
     assert await _state(lived, ran.id) is wanted
 
 
 async def test_a_policy_changed_between_taking_and_sending_holds_the_call_back(lived: Past) -> None:
     ran = await _running(lived)
-    assert ran.id in await _claim(lived, still_of(Policy()))
-    now, never = lived.now, still_of(Policy(graduation=Trust(never=("orders:generate_invoice",))))
-    assert not await lived.store.do(begin_call, ran.id, 0, token="t", now=now, still=never)
-    assert await lived.store.do(begin_call, ran.id, 0, token="t", now=now, still=still_of(Policy()))
+    assert ran.id in await _claim(lived, guard_of(Policy()))
+    now, never = lived.now, guard_of(Policy(graduation=Trust(never=("orders:generate_invoice",))))
+    assert not await lived.store.do(begin_call, ran.id, 0, token="t", now=now, guard=never)
+    assert await lived.store.do(begin_call, ran.id, 0, token="t", now=now, guard=guard_of(Policy()))
 
 
 async def test_the_yes_of_the_policy_is_not_one_of_two(lived: Past) -> None:
     ran = await _running(lived)
-    await lived.store.do(ask_instead, ran.id, lived.now)
+    await lived.store.do(revert_to_manual, ran.id, lived.now)
     yes = Decision(ran.id, MAYA, Verdict.APPROVE, "button", lived.now)
-    won, after = await lived.store.do(decide, yes, Terms(people=2))
+    won, after = await lived.store.do(decide, yes, ApprovalRequirements(people=2))
     assert won
     assert after is not None
     assert after.state is ProposalState.PENDING
@@ -112,7 +114,7 @@ async def test_the_yes_of_the_policy_is_not_one_of_two(lived: Past) -> None:
 
 async def test_what_a_person_tries_again_is_that_persons(lived: Past) -> None:
     ran = await _running(lived)
-    assert ran.id in await _claim(lived, still_of(Policy()))
+    assert ran.id in await _claim(lived, guard_of(Policy()))
     own: dict[str, Any] = {"token": "t", "now": lived.now}
     await lived.store.do(begin_call, ran.id, 0, **own)
     await lived.store.do(end_call, ran.id, 0, state=CallState.REFUSED, **own)
@@ -121,7 +123,7 @@ async def test_what_a_person_tries_again_is_that_persons(lived: Past) -> None:
     assert won
     assert again is not None
     assert again.decided_by == "U0JONAS"
-    await _claim(lived, Still(allows=lambda *_: False), minutes=1)
+    await _claim(lived, ExecutionGuard(allows=lambda *_: False), minutes=1)
     assert await _state(lived, ran.id) is ProposalState.EXECUTING
 
 
@@ -165,13 +167,18 @@ async def test_a_busy_kind_with_a_no_now_and_then_comes_to_its_clean_tail(tmp_pa
         made.now += HOUR
         await made.learn()
         after = await _kind(made)
-        assert (before.k, before.approvals_since_rejection, after.k, after.approvals_since_rejection) == (
+        assert (
+            before.rejections,
+            before.approvals_since_rejection,
+            after.rejections,
+            after.approvals_since_rejection,
+        ) == (
             1,
             0,
             1,
             9,
         )
-        assert after.n == before.n  # the score waits for the window
+        assert after.cases == before.cases  # the score waits for the window
 
 
 async def _kind(made: Past) -> CaseKind:
@@ -181,11 +188,5 @@ async def _kind(made: Past) -> CaseKind:
 
 def _turn_off(connection: Connection) -> None:
     for case_kind in all_case_kinds(connection):
-        change(
-            connection,
-            case_kind.hash,
-            CaseKindState.ASKING,
-            actor=MAYA,
-            cause="test",
-            at=case_kind.generation_at,
-        )
+        off = TrustChange(CaseKindState.ASKING, ChangeCause.of(ChangeCode.TURNED_OFF, by="Maya"))
+        change(connection, case_kind.hash, off, actor=MAYA, at=case_kind.generation_at)

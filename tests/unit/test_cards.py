@@ -114,7 +114,7 @@ def test_each_state_offers_what_can_be_done_in_it(name, buttons):
         ),
         ("running", "Running: ", "Running now. Approved by @U0ANNA, (then)."),
         ("done", "Done: ", "Done. Approved by @U0ANNA, (then)."),
-        ("done, undo", "Done: ", "audit: agreed, 31/31"),
+        ("done, undo", "Done: ", "spot check: agreed, 31/31"),
         ("being undone", "Done: ", "Being undone by @U0BEN…"),
         ("undone", "Undone: ", "Undone by @U0BEN, (then)."),
         ("refused", "Failed: ", "Look at it in Polar, and Retry once its state allows this."),
@@ -197,10 +197,12 @@ def test_an_undo_that_was_declined_can_be_asked_for_again():
     assert ["Undo"] == labels(card(proposal, declined))
 
 
-def test_an_audit_looks_like_any_other_question():
-    assert card(asked(mode=Mode.AUDIT), VIEW) == card(asked(mode=Mode.ASKED), VIEW)
+def test_a_spot_check_looks_like_any_other_question():
+    assert card(asked(mode=Mode.SPOT_CHECK), VIEW) == card(asked(mode=Mode.ASKED), VIEW)
     # Even if somebody handed the line in too early.
-    assert card(asked(mode=Mode.AUDIT), replace(VIEW, audit="audit: agreed, 31/31")) == card(asked(), VIEW)
+    assert card(asked(mode=Mode.SPOT_CHECK), replace(VIEW, spot_check="spot check: agreed, 31/31")) == card(
+        asked(), VIEW
+    )
 
 
 def test_a_declined_card_asks_why_until_somebody_has_said_so():

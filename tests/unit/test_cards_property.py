@@ -120,7 +120,7 @@ def test_the_longest_card_of_all_is_still_one_that_a_person_reads(state, long):
     failed = replace(proposal, state=ProposalState.FAILED)
     view = CardView(
         deciders=long, approvals=("U0ANNA", "U0BEN"), needs_two=True, decline_reasons=(long,) * 5, undo=True,
-        undone=failed, today=((long, long),) * 5, score=long, audit=long, now=NOW,
+        undone=failed, today=((long, long),) * 5, score=long, spot_check=long, now=NOW,
     )  # fmt: skip
     message = card(proposal, view)
 

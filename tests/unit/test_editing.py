@@ -79,20 +79,20 @@ def test_why_something_is_paused_reads_right():
     ]  # fmt: skip
 
 
-def test_the_gate_speaks_in_words_and_gives_no_audit_away_before_the_tap():
+def test_the_gate_speaks_in_words_and_gives_no_spot_check_away_before_the_tap():
     gate = {
-        "state": "graduated", "verdict": "audit", "why": "drawn for an audit", "pi": 0.5, "score": 92.1,
-        "target": 90.0, "n": 52, "k": 0, "audits": [5, 5], "amount": 0, "currency": "",
-        "spent": {"customer": [0, 0], "shape": [2, 0], "day": [3, 0]},
-        "caps": {"case": 0, "customer": [3, 0], "shape": [50, 0], "day": [200, 0]},
+        "state": "graduated", "verdict": "spot_check", "reason": {"code": "spot_check", "args": {}}, "spot_check_probability": 0.5, "score": 92.1,
+        "target": 90.0, "cases": 52, "rejections": 0, "spot_checks": [5, 5], "amount": 0, "currency": "",
+        "spent": {"customer": [0, 0], "case_kind": [2, 0], "day": [3, 0]},
+        "caps": {"case": 0, "customer": [3, 0], "case_kind": [50, 0], "day": [200, 0]},
     }  # fmt: skip
     rows = dict(gate_rows(asked(gate=gate)))
 
     assert rows == {
-        "Score": "92.1, the bar is 90",
+        "Score": "92.1, the threshold is 90",
         "Said": "52 yes, 0 no",
-        "Audits": "5 of 5 agreed",
+        "Spot checks": "5 of 5 agreed",
         "Caps used": "0 of 3 for this customer, 2 of 50 of this kind today, 3 of 200 in all today",
     }
     done = dict(gate_rows(asked(gate=gate, state=ProposalState.SUCCEEDED)))
-    assert (done["Verdict"], done["Chance of an audit"]) == ("asked a person, as an audit", "50%")
+    assert (done["Verdict"], done["Chance of a spot check"]) == ("asked a person, as a spot check", "50%")

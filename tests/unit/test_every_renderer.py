@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 import bot.ui
 from bot.approvals.results import Answer, Came
+from bot.config.policy import Caps
 from bot.demo.blockkit import lint_message, lint_view
 from bot.forms import modal as forms
 from bot.forms.search import proposable
@@ -45,7 +46,9 @@ from bot.ui import (
 )
 from bot.ui.card import card, copy_of, thread_line
 from bot.ui.message import Message
+from store.graduation.reducer import first_seen
 from store.models import CaseKindState, Numbers, ProposalState
+from store.models.graduation import AutomaticRuns, CaseKind, NewCaseKind, Spent
 from tests.fixtures.card_strategies import (
     ACTORS,
     LINK,
@@ -79,23 +82,27 @@ _PAGES = st.builds(
 )
 
 
+def _kind_of(label: str) -> CaseKind:
+    return first_seen(NewCaseKind("a" * 64, "f", {"amount": [9, "usd"]}, label, "R1"), NOW)
+
+
 @st.composite
 def _kinds(draw: st.DrawFn) -> graduation_page.KindLine:
     return graduation_page.KindLine(
         hash=f"{draw(st.integers(0, 2**64)):064x}",
-        words=draw(TEXT),
+        label=draw(TEXT),
         risk="R1",
         score=draw(TEXT),
         state=draw(st.sampled_from(list(CaseKindState))),
         manual_override=draw(st.booleans()),
-        audits=draw(st.tuples(_COUNT, _COUNT)),
+        spot_checks=draw(st.tuples(_COUNT, _COUNT)),
         bound=draw(st.none() | st.floats(0, 1)),
         left=draw(TEXT),
         changed_at=draw(st.none() | st.just(NOW)),
         cause=draw(TEXT),
         button=draw(st.sampled_from(["", graduation_page.TURN_ON, graduation_page.TURN_OFF])),
         below=draw(st.booleans()),
-        fell=draw(st.none() | st.tuples(st.just(NOW), TEXT)),
+        demotion=draw(st.none() | st.tuples(st.just(NOW), TEXT)),
     )
 
 
@@ -106,12 +113,15 @@ _TRUST = st.builds(
     rules=st.lists(TEXT, max_size=3), told=TEXT,
 )  # fmt: skip
 _CHANGE = st.fixed_dictionaries({
-    "case_kind": st.just("a" * 64), "words": TEXT, "from": st.sampled_from(list(CaseKindState)),
-    "to": st.sampled_from(list(CaseKindState)), "cause": TEXT, "generation": st.integers(0, 9),
+    "label": TEXT, "from": st.sampled_from(list(CaseKindState)), "to": st.sampled_from(list(CaseKindState)),
+    "cause_code": st.just("text"), "cause_args": st.fixed_dictionaries({"text": TEXT}),
+    "generation": st.integers(0, 9),
 })  # fmt: skip
 _RAN = st.lists(
-    st.builds(graduation_notices.Ran, TEXT, _COUNT, st.dictionaries(st.sampled_from(["usd", "jpy", "<!c"]), _COUNT),
-              _COUNT, _COUNT, st.floats(0, 100), TEXT),
+    st.builds(
+        AutomaticRuns, TEXT.map(_kind_of), _COUNT, _COUNT, _COUNT,
+        st.dictionaries(st.sampled_from(["usd", "jpy", "<!c"]), _COUNT), st.builds(Spent, _COUNT, _COUNT),
+    ),
     max_size=4,
 )  # fmt: skip
 _NUMBERS = st.builds(
@@ -184,8 +194,8 @@ RENDERERS: Mapping[Callable[..., Any], Strategy] = {
         (rules_page.rules_message, st.lists(_RULE, max_size=8), _PAIRS, st.integers(-1, 3)),
         (card_status.status, proposals(), views(), st.sampled_from([75, 300])),
         (thread_line, recorded(), trails().map(lambda found: found[-1])),
-        (graduation_notices.change_notice, _CHANGE),
-        (graduation_notices.receipts_block, _RAN, st.just("tag")),
+        (graduation_notices.change_notice, st.just("a" * 64), _CHANGE),
+        (graduation_notices.runs_block, _RAN, st.just(Caps()), st.just("tag")),
         (graduation_page.trust_message, _TRUST),
         (graduation_page.home_section, _KINDS, _COUNT, _COUNT),
         (elements.plain, TEXT, st.just(75)),

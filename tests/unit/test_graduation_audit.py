@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.graduation.spot_checks import bad_rate_bound, drawn, probability
+from bot.graduation.spot_checks import drawn, probability, rejection_rate_bound
 
 SECRET = b"a secret of this shop"
 
@@ -56,19 +56,19 @@ def test_the_share_goes_from_a_half_to_a_quarter_to_the_floor():
 @given(st.integers(0, 500), st.sampled_from([0.05, 0.1, 0.25]))
 def test_no_share_is_below_the_bad_rate_the_audits_alone_exclude(agreed, floor):
     share = probability(agreed, floor)
-    assert share == 0.5 or bad_rate_bound(agreed, agreed) <= share + 1e-12
+    assert share == 0.5 or rejection_rate_bound(agreed, agreed) <= share + 1e-12
 
 
 def test_the_bound_with_nothing_bad_is_the_rule_of_three():
-    assert bad_rate_bound(0, 0) == bad_rate_bound(0, 5) == 1.0
-    assert math.isclose(bad_rate_bound(31, 31), 1 - 0.05 ** (1 / 31), rel_tol=1e-9)
+    assert rejection_rate_bound(0, 0) == rejection_rate_bound(0, 5) == 1.0
+    assert math.isclose(rejection_rate_bound(31, 31), 1 - 0.05 ** (1 / 31), rel_tol=1e-9)
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(1, n), st.just(n))))
 def test_at_the_bound_so_few_bad_ones_have_a_chance_of_five_percent(counts):
     agreed, total = counts
-    p = mpmath.mpf(bad_rate_bound(agreed, total))
+    p = mpmath.mpf(rejection_rate_bound(agreed, total))
     chance = sum(
         mpmath.binomial(total, bad) * p**bad * (1 - p) ** (total - bad) for bad in range(total - agreed + 1)
     )
@@ -78,4 +78,4 @@ def test_at_the_bound_so_few_bad_ones_have_a_chance_of_five_percent(counts):
 @pytest.mark.parametrize(("agreed", "total"), [(2, 1), (-1, 3)])
 def test_counts_that_cannot_be_are_refused(agreed, total):
     with pytest.raises(ValueError, match="cannot be"):
-        bad_rate_bound(agreed, total)
+        rejection_rate_bound(agreed, total)

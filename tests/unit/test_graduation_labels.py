@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
-from bot.graduation import labels
-from bot.graduation.labels import BROKEN, BULK, FAST, FORCED, RESTATED, YES, label
-from store.graduation.labels import UNSEEN
+from bot.graduation.labels import label
 from store.models import Decision, Mode, OutcomeKind, ProposalState, Verdict
 from store.models.graduation import CaseHistory, Outcome
+from store.models.trust_codes import UNSEEN, LabelReason
 
 AT = datetime(2026, 11, 21, 12, tzinfo=UTC)
 WINDOW = timedelta(days=7)
@@ -31,7 +30,7 @@ def case(**more: Any) -> CaseHistory:
         "edited_by": [],
         "outcomes": [],
         "first_of_tap": True,
-        "forced": False,
+        "unusual": False,
         "first_shown_at": AT - timedelta(minutes=1),
     }
     return CaseHistory(**(usual | more))
@@ -44,14 +43,24 @@ def came(kind: OutcomeKind, **after: float) -> list[Outcome]:
 def test_a_yes_counts_for_its_kind_once_the_window_has_passed() -> None:
     found = label(case(), WINDOW)
     assert found is not None
-    assert (found.bad, found.counted, found.why, found.matures_at) == (False, True, YES, AT + WINDOW)
+    assert (found.is_rejection, found.is_counted, found.reason, found.matures_at) == (
+        False,
+        True,
+        LabelReason.APPROVED,
+        AT + WINDOW,
+    )
 
 
 def test_a_no_counts_at_once_however_fast_or_many_it_was() -> None:
     no = [said(Verdict.DECLINE, shown_at=AT, interaction_id="t")]
-    found = label(case(state=S.DECLINED, decisions=no, first_of_tap=False, forced=True), WINDOW)
+    found = label(case(state=S.DECLINED, decisions=no, first_of_tap=False, unusual=True), WINDOW)
     assert found is not None
-    assert (found.bad, found.counted, found.why, found.matures_at) == (True, True, "declined", AT)
+    assert (found.is_rejection, found.is_counted, found.reason, found.matures_at) == (
+        True,
+        True,
+        LabelReason.DECLINED,
+        AT,
+    )
 
 
 @pytest.mark.parametrize("kind", [OutcomeKind.UNDONE, OutcomeKind.REVERSED, OutcomeKind.DISPUTED])
@@ -60,47 +69,53 @@ def test_what_was_undone_reversed_or_disputed_within_the_window_is_bad_from_then
 ) -> None:
     found = label(case(outcomes=came(kind, days=6)), WINDOW)
     assert found is not None
-    assert (found.bad, found.counted, found.matures_at) == (True, True, AT + timedelta(days=6))
+    assert (found.is_rejection, found.is_counted, found.matures_at) == (True, True, AT + timedelta(days=6))
 
 
 def test_what_comes_after_the_window_is_no_longer_its_fault() -> None:
     found = label(case(outcomes=came(OutcomeKind.DISPUTED, days=8)), WINDOW)
     assert found is not None
-    assert not found.bad
+    assert not found.is_rejection
 
 
 def test_what_had_to_be_changed_before_a_yes_is_bad() -> None:
     found = label(case(edited_by=["U1"]), WINDOW)
     assert found is not None
-    assert (found.bad, found.why) == (True, "changed before it was approved")
+    assert (found.is_rejection, found.reason) == (True, LabelReason.EDITED)
 
 
 @pytest.mark.parametrize(
     ("more", "why"),
     [
-        ({"decisions": [said(shown_at=AT - timedelta(seconds=1.9))]}, FAST),
-        ({"decisions": [said(shown_at=None)], "first_shown_at": AT - timedelta(seconds=1)}, FAST),
-        ({"decisions": [said(clicked_at=AT - timedelta(minutes=1) + timedelta(seconds=1))]}, FAST),
-        ({"hasty": True}, FAST),
-        ({"restated": True}, RESTATED),
-        ({"first_of_tap": False}, BULK),
-        ({"forced": True}, FORCED),
-        ({"state": S.FAILED}, BROKEN),
-        ({"state": S.UNKNOWN}, BROKEN),
+        ({"decisions": [said(shown_at=AT - timedelta(seconds=1.9))]}, LabelReason.TOO_FAST),
+        (
+            {"decisions": [said(shown_at=None)], "first_shown_at": AT - timedelta(seconds=1)},
+            LabelReason.TOO_FAST,
+        ),
+        (
+            {"decisions": [said(clicked_at=AT - timedelta(minutes=1) + timedelta(seconds=1))]},
+            LabelReason.TOO_FAST,
+        ),
+        ({"hasty": True}, LabelReason.TOO_FAST),
+        ({"restated": True}, LabelReason.RESTATED),
+        ({"first_of_tap": False}, LabelReason.BULK),
+        ({"unusual": True}, LabelReason.UNUSUAL),
+        ({"state": S.FAILED}, LabelReason.NOT_DONE),
+        ({"state": S.UNKNOWN}, LabelReason.NOT_DONE),
     ],
 )
 def test_a_yes_that_nobody_may_have_thought_about_is_kept_and_not_counted(
-    more: dict[str, Any], why: str
+    more: dict[str, Any], why: LabelReason
 ) -> None:
     found = label(case(**more), WINDOW)
     assert found is not None
-    assert (found.bad, found.counted, found.why) == (False, False, why)
+    assert (found.is_rejection, found.is_counted, found.reason) == (False, False, why)
 
 
 def test_a_yes_of_two_seconds_counts() -> None:
     found = label(case(decisions=[said(shown_at=AT - timedelta(seconds=2))]), WINDOW)
     assert found is not None
-    assert found.counted
+    assert found.is_counted
 
 
 @pytest.mark.parametrize("state", [S.PENDING, S.EXPIRED, S.WITHDRAWN])
@@ -112,13 +127,13 @@ def test_what_expired_or_was_withdrawn_says_nothing(state: ProposalState) -> Non
 def test_a_yes_taken_back_in_time_is_bad() -> None:
     found = label(case(state=S.WITHDRAWN, outcomes=came(OutcomeKind.UNDONE, seconds=5)), WINDOW)
     assert found is not None
-    assert (found.bad, found.why) == (True, "undone")
+    assert (found.is_rejection, found.reason) == (True, LabelReason.UNDONE)
 
 
-def test_an_audit_is_marked_as_one() -> None:
-    found = label(case(mode=Mode.AUDIT), WINDOW)
+def test_a_spot_check_is_marked_as_one() -> None:
+    found = label(case(mode=Mode.SPOT_CHECK), WINDOW)
     assert found is not None
-    assert found.audit
+    assert found.is_spot_check
 
 
 def test_what_ran_on_its_own_says_nothing_unless_it_went_wrong() -> None:
@@ -126,8 +141,8 @@ def test_what_ran_on_its_own_says_nothing_unless_it_went_wrong() -> None:
     assert label(alone, WINDOW) is None
     found = label(replace(alone, outcomes=came(OutcomeKind.FAILED, seconds=1)), WINDOW)
     assert found is not None
-    assert (found.bad, found.audit) == (True, False)
+    assert (found.is_rejection, found.is_spot_check) == (True, False)
 
 
 def test_nothing_is_learnt_from_a_yes_that_nobody_may_have_looked_at() -> None:
-    assert set(UNSEEN) == set(labels.UNSEEN) == {FAST, BULK, RESTATED}
+    assert set(UNSEEN) == {LabelReason.TOO_FAST, LabelReason.BULK, LabelReason.RESTATED}

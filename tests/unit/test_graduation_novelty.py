@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.graduation.novelty import CHOICES, RECENT, Seen, novelty
+from bot.graduation.novelty import CHOICES, RECENT, ApprovedValues, novelty
+from bot.ui.graduation_words import reason_words
 
 VALUES = st.dictionaries(
     st.sampled_from(["amount", "seats", "reason", "revoke"]),
@@ -16,7 +17,7 @@ VALUES = st.dictionaries(
 
 
 def learned(*cases):
-    seen = Seen()
+    seen = ApprovedValues()
     for values in cases:
         seen = seen.learn(values)
     return seen
@@ -28,18 +29,21 @@ AMOUNTS = learned(*({"amount": amount} for amount in range(100, 300)))
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"amount": 99}, "amount is 99, outside what was approved so far (100 to 299)"),
-        ({"amount": 4_500}, "amount is 4,500, outside what was approved so far (100 to 299)"),
-        ({"amount": 295}, "amount is 295, as much as only 5 of the last 200 approved"),
-        ({"amount": math.nan}, "amount is nan, outside what was approved so far (100 to 299)"),
-        ({"seats": 3}, "seats is 3, and no number was approved here before"),
-        ({"amount": True}, "amount is true, which was not approved before"),
-        ({"amount": "200"}, "amount is “200”, which was not approved before"),
-        ({"amount": None}, "amount is empty, which was not approved before"),
+        ({"amount": 99}, "new: amount is 99, outside what was approved so far (100 to 299)"),
+        ({"amount": 4_500}, "new: amount is 4,500, outside what was approved so far (100 to 299)"),
+        ({"amount": 295}, "new: amount is 295, as much as only 5 of the last 200 approved"),
+        ({"amount": math.nan}, "new: amount is nan, outside what was approved so far (100 to 299)"),
+        ({"seats": 3}, "new: seats is 3, and no number was approved here before"),
+        ({"amount": True}, "new: amount is true, which was not approved before"),
+        ({"amount": "200"}, "new: amount is “200”, which was not approved before"),
+        ({"amount": None}, "new: amount is empty, which was not approved before"),
     ],
 )
 def test_what_is_new_is_said(values, words):
-    assert novelty(AMOUNTS, values) == words
+    found = novelty(AMOUNTS, values)
+    assert found is not None
+    assert reason_words(found) == words
+    json.dumps(found.to_json(), allow_nan=False)
 
 
 def test_what_is_like_the_approved_passes():
@@ -60,11 +64,15 @@ def test_the_rank_is_one_more_than_those_as_large_over_one_more_than_all():
 
 
 def test_nothing_seen_is_nothing_known():
-    assert novelty(Seen(), {"reason": "other"}) == "reason is “other”, which was not approved before"
+    found = novelty(ApprovedValues(), {"reason": "other"})
+    assert found is not None
+    assert reason_words(found) == "new: reason is “other”, which was not approved before"
 
 
 def test_hostile_text_is_cut_and_harmless_in_the_words():
-    words = novelty(Seen(), {"reason\u202e": "x\n" * 500})
+    found = novelty(ApprovedValues(), {"reason\u202e": "x\n" * 500})
+    assert found is not None
+    words = reason_words(found)
     assert "\n" not in words
     assert "\u202e" not in words
     assert len(words) < 150
@@ -89,8 +97,8 @@ def test_a_choice_approved_again_is_not_forgotten():
 @given(st.lists(VALUES, max_size=30))
 def test_what_was_learned_survives_json_and_stays_the_same(cases):
     seen = learned(*cases)
-    assert Seen.from_json(json.loads(json.dumps(seen.to_json(), allow_nan=False))) == seen
-    assert Seen.from_json({}) == Seen()
+    assert ApprovedValues.from_json(json.loads(json.dumps(seen.to_json(), allow_nan=False))) == seen
+    assert ApprovedValues.from_json({}) == ApprovedValues()
 
 
 @given(st.lists(VALUES, min_size=1, max_size=18))

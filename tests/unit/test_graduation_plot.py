@@ -9,16 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from bot.graduation.plot import HEIGHT, WIDTH, trust_plot
+from bot.graduation.history import Event
 from bot.graduation.score import score
+from bot.ui.score_chart import HEIGHT, WIDTH, score_chart
 
 START = datetime(2026, 5, 3, tzinfo=UTC)
 POINTS = [(START + timedelta(hours=9 * n), score(n, 0)) for n in range(1, 60)]
 GREEN, RED = (0, 122, 90), (192, 19, 67)
 
 
-def drawn(points=POINTS, bar=90.0, events=(), title="Partial refunds under $20"):
-    with Image.open(io.BytesIO(trust_plot(points, bar=bar, events=events, title=title))) as image:
+def drawn(points=POINTS, threshold=90.0, events=(), title="Partial refunds under $20"):
+    with Image.open(
+        io.BytesIO(score_chart(points, threshold=threshold, events=events, title=title))
+    ) as image:
         image.load()
         assert (image.format, image.size) == ("PNG", (WIDTH, HEIGHT))
         return image.convert("RGB")
@@ -36,7 +39,7 @@ def count(image, colour):
 
 def test_graduation_and_demotion_are_marked_in_their_colours():
     plain = drawn()
-    marked = drawn(events=[(POINTS[40][0], "graduated"), (POINTS[55][0], "demoted: you declined an audit")])
+    marked = drawn(events=[(POINTS[40][0], Event.GRADUATED), (POINTS[55][0], Event.DEMOTED)])
     assert count(plain, GREEN) == count(plain, RED) == 0
     assert count(marked, GREEN) > 300
     assert count(marked, RED) > 300
@@ -44,8 +47,8 @@ def test_graduation_and_demotion_are_marked_in_their_colours():
 
 def test_the_ground_is_green_only_while_it_ran_alone():
     ground = (227, 244, 234)
-    until_demoted = drawn(events=[(POINTS[40][0], "graduated"), (POINTS[50][0], "demoted")])
-    until_now = drawn(events=[(POINTS[40][0], "graduated")])
+    until_demoted = drawn(events=[(POINTS[40][0], Event.GRADUATED), (POINTS[50][0], Event.DEMOTED)])
+    until_now = drawn(events=[(POINTS[40][0], Event.GRADUATED)])
     assert 0 < count(until_demoted, ground) < count(until_now, ground)
 
 
@@ -62,20 +65,20 @@ def test_text_without_a_glyph_is_drawn_as_a_question_mark():
 @settings(max_examples=15, deadline=None)
 @given(
     st.lists(st.tuples(st.datetimes(timezones=st.just(UTC)), st.floats(0, 100)), max_size=5),
-    st.lists(st.tuples(st.datetimes(timezones=st.just(UTC)), st.text(max_size=20)), max_size=5),
+    st.lists(st.tuples(st.datetimes(timezones=st.just(UTC)), st.sampled_from(Event)), max_size=5),
     st.text(max_size=300),
     st.floats(0, 100),
 )
-def test_any_title_event_and_score_is_drawn(points, events, title, bar):
-    drawn(points=sorted(points), events=events, title=title, bar=bar)
+def test_any_title_event_and_score_is_drawn(points, events, title, threshold):
+    drawn(points=sorted(points), events=events, title=title, threshold=threshold)
 
 
 def test_a_picture_of_a_long_history_is_small_enough_to_send():
     points = [(START + timedelta(minutes=9 * n), score(n, n // 200)) for n in range(1, 5_000, 3)]
-    assert len(trust_plot(points, bar=95, events=[], title="Long")) < 100_000
+    assert len(score_chart(points, threshold=95, events=[], title="Long")) < 100_000
 
 
 def test_pillow_is_loaded_only_for_a_picture():
-    loaded = [sys.executable, "-c", "import sys, bot.graduation.plot; print('PIL' in sys.modules)"]
+    loaded = [sys.executable, "-c", "import sys, bot.ui.score_chart; print('PIL' in sys.modules)"]
     answer = subprocess.run(loaded, check=True, capture_output=True, text=True)  # noqa: S603 - our own words
     assert answer.stdout == "False\n"

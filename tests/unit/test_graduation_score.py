@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.graduation import score as scores
-from bot.graduation.score import bar, bound, clean_needed, log_evidence, reached, score, words
+from bot.graduation.score import bound, clean_needed, log_evidence, reached, score, threshold
+from bot.ui.graduation_words import score_words
 
 COUNTS = st.integers(0, 1_000_000).flatmap(
     lambda n: st.tuples(st.just(n), st.one_of(st.integers(0, min(n, 20)), st.integers(0, n), st.just(n)))
@@ -67,16 +68,16 @@ def test_each_decline_costs_more_approvals_but_less_than_the_one_before():
 
 
 def test_the_line_on_the_card():
-    assert words(50, 0, 0, 95) == "score 91.8 · 50 yes 0 no · 35 more to 95"
-    assert words(0, 0, 0, 90) == "score 0.0 · 0 yes 0 no · 40 more to 90"
-    assert words(100, 1, 0, 95) == "score 92.9 · 99 yes 1 no · 45 more to 95"
-    assert words(85, 0, 0, 95) == "score 95.0 · 85 yes 0 no · 95 reached"
-    assert words(85, 0, 0, 100) == "score 95.0 · 85 yes 0 no · 100 is never reached"
+    assert score_words(50, 0, 0, 95) == "score 91.8 · 50 yes 0 no · 35 more to 95"
+    assert score_words(0, 0, 0, 90) == "score 0.0 · 0 yes 0 no · 40 more to 90"
+    assert score_words(100, 1, 0, 95) == "score 92.9 · 99 yes 1 no · 45 more to 95"
+    assert score_words(85, 0, 0, 95) == "score 95.0 · 85 yes 0 no · 95 reached"
+    assert score_words(85, 0, 0, 100) == "score 95.0 · 85 yes 0 no · 100 is never reached"
 
 
 def test_a_score_just_short_is_not_rounded_up_to_the_bar():
     assert round(score(221, 0), 1) == 98.0
-    assert words(221, 0, 0, 98) == "score 97.9 · 221 yes 0 no · 1 more to 98"
+    assert score_words(221, 0, 0, 98) == "score 97.9 · 221 yes 0 no · 1 more to 98"
 
 
 def test_nothing_but_declines_scores_nothing():
@@ -113,7 +114,7 @@ def test_the_bound_is_where_the_evidence_meets_the_bar(counts, generation):
     # 1e-8 of a rate is 1e-6 of a score.
     for nearby, above in ((upper - 1e-8, False), (upper + 1e-8, True)):
         if 0 < nearby < 1:
-            assert above == (by_quadrature(n, k, nearby) > bar(generation))
+            assert above == (by_quadrature(n, k, nearby) > threshold(generation))
 
 
 @settings(max_examples=100, deadline=None)
@@ -155,7 +156,7 @@ def test_the_incomplete_beta_and_its_mirror_add_up_to_one(a, b, x):
 
 
 def test_the_alphas_of_all_generations_together_stay_within_five_percent():
-    assert math.isclose(sum(math.exp(-bar(generation)) for generation in range(60)), 0.05)
+    assert math.isclose(sum(math.exp(-threshold(generation)) for generation in range(60)), 0.05)
 
 
 @pytest.mark.parametrize(("n", "k"), [(3, 4), (-1, 0), (5, -1)])

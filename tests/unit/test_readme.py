@@ -9,8 +9,8 @@ import pytest
 from bot.__main__ import COMMANDS as ON_THE_MACHINE
 from bot.config.policy import TABLES
 from bot.config.settings import PLAIN, SECRETS
+from bot.graduation.eligibility import STANDARDS
 from bot.graduation.score import clean_needed
-from bot.graduation.thresholds import STANDARDS
 from bot.listeners.commands import COMMANDS as IN_SLACK
 from bot.listeners.thread_commands import WORDS, read
 from bot.rules import load_rules
@@ -75,7 +75,7 @@ def test_the_table_of_classes_has_the_real_figures(risk: Risk):
 
     assert row[2] == f"{standard.target:g}"
     assert row[3] == " / ".join(str(clean_needed(0, 0, generation, standard.limit)) for generation in (0, 1))
-    assert row[4] == f"{standard.audit_floor:.0%}".replace("%", " %")
+    assert row[4] == f"{standard.spot_check_floor:.0%}".replace("%", " %")
 
 
 def test_what_always_asks_is_named():

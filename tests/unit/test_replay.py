@@ -12,9 +12,9 @@ from bot.config.policy import Policy
 from bot.graduation.backtest import report
 from bot.graduation.case_kind import case_kind_of
 from bot.graduation.history import events, points
-from bot.graduation.novelty import RECENT, Seen
+from bot.graduation.novelty import RECENT, ApprovedValues
 from bot.graduation.replay import Replayed, replay
-from bot.graduation.replayed_kind import PastKind
+from bot.graduation.replayed_kind import ReplayedKind
 from bot.graduation.spot_checks import drawn
 from polar.events import Event
 from store.models import (
@@ -27,7 +27,15 @@ from store.models import (
     ProposalState,
     Verdict,
 )
-from store.models.graduation import Change, Course, NewCaseKind, Outcome, Past, PastCase
+from store.models.graduation import Change, History, NewCaseKind, Outcome, Past, PastCase
+from store.models.trust_codes import (
+    AlwaysAsk,
+    CaseResult,
+    ChangeCause,
+    ChangeCode,
+    PolicyCode,
+    PolicyReason,
+)
 
 START = datetime(2026, 5, 1, 9, tzinfo=UTC)
 SECRET = b"\x17" * 32
@@ -148,7 +156,7 @@ def test_what_is_decided_later_never_changes_what_was_judged_before(steps, data)
     before, after = walk(cases).runs, walk(changed).runs
     for one, other in zip(before, after, strict=True):
         if one.case.proposal.created_at < decided:
-            assert (one.mode, one.why, one.money) == (other.mode, other.why, other.money)
+            assert (one.mode, one.reason, one.money) == (other.mode, other.reason, other.money)
 
 
 @given(steps=CASES)
@@ -158,18 +166,20 @@ def test_it_says_the_same_each_time_and_counts_every_case_once(steps) -> None:
     assert [run.mode for run in first.runs] == [run.mode for run in second.runs]
     total = report(first).total
     assert total.cases == len(cases) == total.ran + total.asked
-    assert sum(total.came.values()) == total.ran
-    assert total.audits <= total.asked
-    assert total.bad <= total.ran
+    assert sum(total.results.values()) == total.ran
+    assert total.spot_checks <= total.asked
+    assert total.rejected <= total.ran
 
 
-def test_a_kind_graduates_when_its_bar_is_met_and_runs_from_then_on() -> None:
+def test_a_kind_graduates_when_its_threshold_is_met_and_runs_from_then_on() -> None:
     cases, now = earned()
     more = [case(100 + n, now + timedelta(hours=3 * n), customer=1) for n in range(4)]
     found = walk([*cases, *more])
     assert {run.mode for run in found.runs[:45]} == {Mode.ASKED}
     (kind,) = [one for one in found.kinds.values() if one.history]
-    assert [(state, why) for _, state, why in kind.history] == [(CaseKindState.GRADUATED, "met its bar")]
+    assert [(state, cause.code) for _, state, cause in kind.history] == [
+        (CaseKindState.GRADUATED, ChangeCode.THRESHOLD_MET)
+    ]
     assert Mode.AUTO in {run.mode for run in found.runs[45:]}
 
 
@@ -192,13 +202,17 @@ def test_a_decline_of_what_would_have_run_is_counted_with_its_money_and_takes_no
     ran = [run for run in found.runs[110:] if run.mode == Mode.AUTO]
     assert len(ran) == 3
     total = report(found).total
-    assert total.came["declined"] == len(ran)
-    assert total.bad_money == {"usd": 900 * len(ran)}
+    assert total.results[CaseResult.DECLINED] == len(ran)
+    assert total.rejected_money == {"usd": 900 * len(ran)}
     assert total.worst is not None
-    assert (total.worst.amount, total.worst.currency, total.worst.came) == (900, "usd", "declined")
-    # The first that was drawn for an audit was declined before somebody's eyes.
-    audited = next(n for n, run in enumerate(found.runs) if run.mode == Mode.AUDIT)
-    assert {run.mode for run in found.runs[audited + 1 :]} <= {Mode.ASKED}
+    assert (total.worst.amount, total.worst.currency, total.worst.result) == (
+        900,
+        "usd",
+        CaseResult.DECLINED,
+    )
+    # The first that was drawn for a spot check was declined before somebody's eyes.
+    checked = next(n for n, run in enumerate(found.runs) if run.mode == Mode.SPOT_CHECK)
+    assert {run.mode for run in found.runs[checked + 1 :]} <= {Mode.ASKED}
 
 
 def test_what_is_undone_takes_the_trust_back_and_a_second_generation_begins() -> None:
@@ -215,8 +229,8 @@ def test_what_is_undone_takes_the_trust_back_and_a_second_generation_begins() ->
     policy = Policy.model_validate({"graduation": {"ask_first_of_week": False}})
     found = walk([*cases, *more], policy)
     (kind,) = [one for one in found.kinds.values() if one.history]
-    assert kind.generation == 1
-    assert report(found).total.came["taken back"] <= 1
+    assert kind.kind.generation == 1
+    assert report(found).total.results[CaseResult.TAKEN_BACK] <= 1
     assert [state for _, state, _ in kind.history] == [CaseKindState.GRADUATED, CaseKindState.ASKING]
 
 
@@ -227,7 +241,7 @@ def test_a_stricter_policy_runs_less_and_a_forbidding_one_nothing() -> None:
     strict = report(walk(cases, Policy.model_validate({"graduation": {"R1": 99}}))).total.ran
     never = report(walk(cases, Policy.model_validate({"graduation": {"never": ["orders:generate_invoice"]}})))
     assert loose > strict == never.total.ran == 0
-    assert set(never.reasons) == {"always asks: the rules file says so"}
+    assert set(never.reasons) == {(PolicyCode.ALWAYS_ASKS, AlwaysAsk.FORBIDDEN)}
 
 
 def test_only_what_came_since_is_counted_and_what_came_before_teaches() -> None:
@@ -247,7 +261,8 @@ def test_on_from_the_start_it_runs_without_having_earned_it() -> None:
 def test_a_case_of_no_kind_asks_and_says_why() -> None:
     asked = replace(proposed(1, START, 0, 900, "refunds:create"), case_kind=None, always_asks="irreversible")
     (run,) = walk([PastCase(asked, ProposalState.SUCCEEDED)]).runs
-    assert (run.mode, run.why) == (Mode.ASKED, "always asks: irreversible")
+    assert run.mode == Mode.ASKED
+    assert run.reason == PolicyReason.of(PolicyCode.ALWAYS_ASKS, because="irreversible")
 
 
 VALUES = st.dictionaries(
@@ -264,10 +279,10 @@ VALUES = st.dictionaries(
 
 @given(cases=st.lists(VALUES, max_size=30))
 def test_all_at_once_is_seen_what_is_seen_one_by_one(cases) -> None:
-    one_by_one = Seen()
+    one_by_one = ApprovedValues()
     for values in cases:
         one_by_one = one_by_one.learn(values)
-    assert Seen.of(cases) == one_by_one
+    assert ApprovedValues.of(cases) == one_by_one
 
 
 @given(
@@ -275,52 +290,52 @@ def test_all_at_once_is_seen_what_is_seen_one_by_one(cases) -> None:
     forgotten=st.sets(st.integers(0, 329)),
 )
 def test_a_kind_learns_from_its_newest_three_hundred(amounts, forgotten) -> None:
-    kind = PastKind.of(case_kind("refunds:create"), Policy().graduation)
+    kind = ReplayedKind.of(case_kind("refunds:create"), Policy().graduation)
     for index, amount in enumerate(amounts):
         kind.learn(index, (PlannedCall("refunds:create", body={"amount": amount, "reason": "other"}),))
         if index in forgotten and index % 7 == 0:
             kind.forget(index)
         if index % 40 == 0:
-            kind.as_case_kind(START)
+            kind.as_kept()
     kept = [amount for index, amount in enumerate(amounts) if index not in forgotten or index % 7]
-    expected = Seen.of(
+    expected = ApprovedValues.of(
         [{"refunds:create.amount": one, "refunds:create.reason": "other"} for one in kept[-300:]]
     )
-    assert kind.as_case_kind(START).seen == expected.to_json()
+    assert kind.as_kept().approved_values == expected.to_json()
     assert len(expected.numbers["refunds:create.amount"].recent) == RECENT
 
 
-def test_the_course_falls_to_nothing_where_an_generation_ends() -> None:
+def test_the_score_falls_to_nothing_where_a_generation_ends() -> None:
     at = [START + timedelta(days=n) for n in range(60)]
     change = Change(
         at[50],
         CaseKindState.GRADUATED,
         CaseKindState.ASKING,
-        "declined",
+        ChangeCause.of(ChangeCode.SPOT_CHECK_DECLINED, proposal="p1"),
         manual_override=False,
         generation=1,
-        fell=True,
+        demoted=True,
     )
     on = Change(
         at[45],
         CaseKindState.ASKING,
         CaseKindState.GRADUATED,
-        "on",
+        ChangeCause.of(ChangeCode.OFFER_ACCEPTED, proposal="p2"),
         manual_override=False,
         generation=0,
-        fell=False,
+        demoted=False,
     )
-    way = Course([(one, 0, False) for one in at[:50]] + [(at[55], 1, False)], {}, [on, change], [at[47]])
+    way = History([(one, 0, False) for one in at[:50]] + [(at[55], 1, False)], {}, [on, change], [at[47]])
     found = points(way)
     assert found[49][1] == pytest.approx(91.8, abs=0.05)
     assert found[50] == (at[50], 0.0)
     assert 0 < found[51][1] < 20
-    assert [what for _, what in events(way)] == ["graduated", "audit", "demoted"]
+    assert [what for _, what in events(way)] == ["graduated", "spot_check", "demoted"]
 
 
 @given(count=st.integers(0, 3_000))
-def test_a_long_course_is_thinned_out_and_keeps_its_end(count) -> None:
-    way = Course([(START + timedelta(minutes=n), 0, False) for n in range(count)], {0: (100, 2)}, [], [])
+def test_a_long_history_is_thinned_out_and_keeps_its_end(count) -> None:
+    way = History([(START + timedelta(minutes=n), 0, False) for n in range(count)], {0: (100, 2)}, [], [])
     found = points(way)
     assert len(found) <= 900
     assert not count or found[-1][0] == START + timedelta(minutes=count - 1)

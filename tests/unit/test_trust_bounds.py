@@ -7,13 +7,14 @@ import pytest
 from pydantic import ValidationError
 
 from bot.config.policy import Policy, Trust
-from bot.graduation.gate import Gate, judge
-from bot.graduation.replayed_kind import PastKind
+from bot.graduation.gate import Gate, evaluate
+from bot.graduation.replayed_kind import ReplayedKind
 from bot.graduation.score import clean_needed, reached
 from bot.ui.score_line import score_line
 from polar.events import Event
 from store.models import CaseKindState, Mode, NewProposal, PlannedCall
-from store.models.graduation import CaseKind, GateInputs, Judged, NewCaseKind, Past
+from store.models.graduation import CaseKind, Evaluation, GateInputs, Label, NewCaseKind, Past
+from store.models.trust_codes import LabelReason, PolicyCode
 from tests.fixtures.card_states import asked
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -50,29 +51,29 @@ def _kind() -> NewCaseKind:
 
 
 def _case_kind() -> CaseKind:
-    kind = PastKind.of(_kind(), POLICY.graduation)
+    kind = ReplayedKind.of(_kind(), POLICY.graduation)
     for number in range(60):
         kind.learn(number, CASE.calls)
     found = replace(
-        kind.as_case_kind(NOW),
+        kind.as_kept(),
         state=CaseKindState.GRADUATED,
-        n=60,
+        cases=60,
         customers=20,
         approvals_since_rejection=60,
     )
     return replace(found, first_at=NOW - timedelta(days=30))
 
 
-def _judged(case: NewProposal = CASE, policy: Policy = POLICY) -> Judged:
+def _judged(case: NewProposal = CASE, policy: Policy = POLICY) -> Evaluation:
     hours = {f"{NOW - timedelta(hours=back):%Y-%m-%dT%H}": 9 for back in range(1, 169)}
     given = GateInputs(_case_kind(), NOW, secret=b"1", human_at=NOW, hours=hours, first_this_week=False)
-    return judge(case, given, policy)
+    return evaluate(case, given, policy)
 
 
 def test_a_score_of_100_asks_and_is_no_error() -> None:
     assert _judged().mode is not Mode.ASKED
     judged = _judged(policy=Policy(graduation=Trust(R1=100, ask_first_of_week=False)))
-    assert (judged.mode, judged.gate["why"]) == (Mode.ASKED, "its score is below the bar now")
+    assert (judged.mode, judged.gate["reason"]["code"]) == (Mode.ASKED, PolicyCode.BELOW_THRESHOLD)
 
 
 def test_no_number_of_cases_reaches_a_limit_of_nothing() -> None:
@@ -84,8 +85,8 @@ def test_no_number_of_cases_reaches_a_limit_of_nothing() -> None:
 def test_a_case_of_a_customer_nobody_knows_asks_for_its_cap_cannot_hold() -> None:
     judged = _judged(replace(CASE, customer_id=None))
     assert judged.mode is Mode.ASKED
-    assert judged.gate["why"] == "nobody knows its customer, so no cap of theirs can hold"
-    assert not judged.breach
+    assert judged.gate["reason"]["code"] == PolicyCode.UNKNOWN_CUSTOMER
+    assert not judged.over_cap
 
 
 def test_a_currency_in_capitals_is_the_same_currency() -> None:
@@ -112,11 +113,20 @@ def test_a_card_names_what_is_lacking_beside_the_score() -> None:
 
 
 def test_in_a_replay_too_ten_after_the_last_no_are_enough_though_none_is_a_week_old() -> None:
-    kind = PastKind.of(_kind(), POLICY.graduation)
-    kind.count_no(0, NOW, "c1")
+    kind = ReplayedKind.of(_kind(), POLICY.graduation)
+    _take(kind, 0, LabelReason.DECLINED)
     for minute in range(1, 11):
-        kind.said_yes(0, NOW + timedelta(minutes=minute))
-    kept = kind.as_case_kind(NOW)
-    assert (kept.n, kept.k, kept.approvals_since_rejection) == (1, 1, 10)
-    kind.count_no(0, NOW + timedelta(minutes=4), "c1")  # a yes of them was undone
-    assert kind.as_case_kind(NOW).approvals_since_rejection == 6
+        _take(kind, minute, LabelReason.APPROVED)
+    kept = kind.as_kept()
+    assert (kept.cases, kept.rejections, kept.approvals_since_rejection) == (1, 1, 10)
+    _take(kind, 4, LabelReason.UNDONE, _label(4, LabelReason.APPROVED))
+    assert kind.as_kept().approvals_since_rejection == 6
+
+
+def _take(kind: ReplayedKind, minute: int, reason: LabelReason, before: Label | None = None) -> None:
+    kind.take(minute, _label(minute, reason), before, customer="c1", calls=CASE.calls)
+
+
+def _label(minute: int, reason: LabelReason) -> Label:
+    at, approved = NOW + timedelta(minutes=minute), reason == LabelReason.APPROVED
+    return Label(f"p{minute}", "k", not approved, True, reason, False, at, at + approved * timedelta(days=7))

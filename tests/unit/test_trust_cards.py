@@ -2,12 +2,15 @@
 
 import json
 from datetime import UTC, datetime
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.config.policy import Caps
 from bot.demo.blockkit import lint_message, lint_view
 from bot.listeners.commands import read_command
+from bot.ui.graduation_notices import left_today
 from bot.ui.graduation_page import (
     PAGE,
     TURN_OFF,
@@ -15,10 +18,11 @@ from bot.ui.graduation_page import (
     KindLine,
     TrustPage,
     home_section,
-    left_today,
     trust_message,
 )
+from store.graduation.reducer import first_seen
 from store.models import CaseKindState
+from store.models.graduation import NewCaseKind, Spent
 
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
 HOSTILE = st.one_of(
@@ -28,19 +32,19 @@ HOSTILE = st.one_of(
 LINES = st.builds(
     KindLine,
     hash=st.integers(0, 2**256 - 1).map(lambda n: f"{n:064x}"),
-    words=HOSTILE,
+    label=HOSTILE,
     risk=st.sampled_from(["R0", "R1", "R2", "R3", "R4"]),
     score=HOSTILE,
     state=st.sampled_from(CaseKindState),
     manual_override=st.booleans(),
-    audits=st.tuples(st.integers(0, 99), st.integers(0, 99)),
+    spot_checks=st.tuples(st.integers(0, 99), st.integers(0, 99)),
     bound=st.one_of(st.none(), st.floats(0, 1)),
     left=HOSTILE,
     changed_at=st.one_of(st.none(), st.just(NOW)),
     cause=HOSTILE,
     button=st.sampled_from(["", TURN_ON, TURN_OFF]),
     below=st.booleans(),
-    fell=st.one_of(st.none(), st.tuples(st.just(NOW), HOSTILE)),
+    demotion=st.one_of(st.none(), st.tuples(st.just(NOW), HOSTILE)),
 )
 KINDS = st.lists(LINES, max_size=PAGE, unique_by=lambda one: one.hash[:12])
 
@@ -78,6 +82,12 @@ def test_a_page_is_asked_for_by_words_and_number() -> None:
 
 
 def test_what_the_caps_leave_is_never_below_nothing() -> None:
-    assert left_today(12, 50, 400, 6_000, "usd") == "38 cases and $56.00 left today"
-    assert left_today(60, 50, 9_000, 6_000, "usd") == "0 cases and $0.00 left today"
-    assert left_today(1, 50, 0, None, "") == "49 cases left today"
+    caps = Caps(case_kind_count=50, case_kind_amount={"usd": 6_000})
+
+    def left(count: int, amount: int, fields: dict[str, Any]) -> str:
+        kind = first_seen(NewCaseKind("h", "f", fields, "An invoice", "R1"), NOW)
+        return left_today(kind, Spent(count, amount), caps, with_money=True)
+
+    assert left(12, 400, {"amount": [9, "usd"]}) == "38 cases and $56.00 left today"
+    assert left(60, 9_000, {"amount": [9, "usd"]}) == "0 cases and $0.00 left today"
+    assert left(1, 0, {}) == "49 cases left today"

@@ -70,7 +70,7 @@ def _singles(stage: Stage, people: list[Row]) -> list[Message]:
 
 async def trusted_day(stage: Stage, cast: Cast) -> None:
     """Some run, some are asked; what is asked is approved."""
-    ran = audited = 0
+    ran = checked = 0
     for hour in (10, 12, 14):
         await stage.at(hour)
         _, card = await stage.sale(cast.often(1)[0], cast.credits)
@@ -78,8 +78,8 @@ async def trusted_day(stage: Stage, cast: Cast) -> None:
             ran += 1
             continue
         await stage.approve(card, stage.team.jonas)
-        audited += await stage.happens(partial(stage.has, card, "audit: agreed"), 1.5)
-    stage.tell(_day_in_words(ran, audited))
+        checked += await stage.happens(partial(stage.has, card, "spot check: agreed"), 1.5)
+    stage.tell(_day_in_words(ran, checked))
 
 
 async def capped_day(stage: Stage, cast: Cast) -> None:
@@ -115,13 +115,13 @@ async def _breaker(stage: Stage, card: Message) -> None:
     stage.tell("Maya looks at /polar trust, finds nothing wrong, and turns it on again.")
 
 
-async def bad_audit(stage: Stage, cast: Cast) -> None:
-    """An audit is declined: trust is lost at once."""
+async def bad_spot_check(stage: Stage, cast: Cast) -> None:
+    """A spot check is declined: the kind is demoted at once."""
     if cast.demoted:
         await stage.at(13)
         await asked_sales(stage, cast.often(2), cast)
         return
-    for hour in range(10, 10 + CAP):  # one more would ask because of the cap, and be no audit
+    for hour in range(10, 10 + CAP):  # one more would ask because of the cap, and be no spot check
         await stage.at(hour)
         _, card = await stage.sale(cast.often(1)[0], cast.credits)
         if card is None:
@@ -130,16 +130,22 @@ async def bad_audit(stage: Stage, cast: Cast) -> None:
         await stage.pick(card, "reason", ":not_wanted", stage.team.maya)
         await stage.message("No longer runs on its own", after=card.ts)
         cast.demoted = True
-        stage.tell("Maya declines one: no invoice is wanted. It was an audit, so trust is lost at once.")
+        stage.tell(
+            "Maya declines one: no invoice is wanted. It was a spot check, so all such cases ask again."
+        )
         return
 
 
-def _day_in_words(ran: int, audited: int) -> str:
+def _day_in_words(ran: int, checked: int) -> str:
     own = "No invoice ran" if ran == 0 else "1 invoice ran" if ran == 1 else f"{ran} invoices ran"
-    if not audited:
+    if not checked:
         return f"{own} on its own." if ran == 1 else f"{own} on their own."
-    audits = "1 was asked and turned out to be an audit" if audited == 1 else f"{audited} were asked: audits"
-    return f"{own} by itself, {audits}, agreed." if ran < 2 else f"{own} by themselves, {audits}, agreed."
+    checks = (
+        "1 was asked and turned out to be a spot check"
+        if checked == 1
+        else f"{checked} were asked: spot checks"
+    )
+    return f"{own} by itself, {checks}, agreed." if ran < 2 else f"{own} by themselves, {checks}, agreed."
 
 
 _A_LOOK = 3.0  # seconds between two taps

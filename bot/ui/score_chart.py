@@ -1,6 +1,4 @@
-"""The score of one kind of case against time, drawn as a picture for Slack. The only file here that needs
-Pillow.
-"""
+"""The score of one kind of case against time, drawn as a picture for Slack. Only this file needs Pillow."""
 
 from __future__ import annotations
 
@@ -12,6 +10,7 @@ from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING
 
+from bot.graduation.history import Event
 from bot.sanitize import clean
 
 if TYPE_CHECKING:
@@ -27,39 +26,38 @@ _LEFT, _TOP, _RIGHT, _BOTTOM = 74, 66, 26, 92
 _TITLE, _TEXT = 27, 23
 
 _PAPER, _INK, _FAINT, _GRID = "#ffffff", "#1d1c1d", "#616061", "#dddddd"
-_LINE, _BAR, _ALONE = "#1264a3", "#b25e00", "#e3f4ea"
+_LINE, _THRESHOLD, _ALONE = "#1264a3", "#b25e00", "#e3f4ea"
 # Pillow's own font knows ASCII and these; the rest is written with what it has, or as a question mark.
 _DRAWN = frozenset("…“”·\u2019")
 _SPELLED = str.maketrans({"–": "-", "—": "-", "×": "x", "€": "EUR ", "£": "GBP ", "¥": "Y", "→": "->"})
-# How an event is marked: its first word decides; anything else is a grey line.
-_MARKS = {"graduated": "#007a5a", "demoted": "#c01343", "audit": "#616061"}
-
-_ENDS = frozenset({"demoted", "paused", "turned"})  # after these nothing runs on its own
+# How an event is marked; any other is a grey line.
+_MARKS = {Event.GRADUATED: "#007a5a", Event.DEMOTED: "#c01343", Event.SPOT_CHECK: "#616061"}
+_NAMES = {Event.GRADUATED: "graduated", Event.DEMOTED: "demoted", Event.SPOT_CHECK: "spot check"}
+_ENDS = frozenset({Event.DEMOTED, Event.PAUSED, Event.TURNED_OFF})  # after these nothing runs on its own
 
 # The axis is even in the logarithm of 100 - score, so that 95 and 98 stand as clearly apart as 50 and 80.
 _TICKS = (0, 50, 80, 90, 95, 98, 99)
 _TOP_SCORE = 99.3
 
 
-def trust_plot(
+def score_chart(
     points: Sequence[tuple[datetime, float]],
     *,
-    bar: float,
-    events: Sequence[tuple[datetime, str]],
+    threshold: float,
+    events: Sequence[tuple[datetime, Event]],
     title: str,
 ) -> bytes:
-    """A PNG, 800 by 420, of the score (0 to 100) after each decision, oldest first, with the `bar` to reach.
+    """A PNG, 800 by 420, of the score (0 to 100) after each decision, oldest first, with its `threshold`.
 
-    An event is marked by its first word: `graduated` (from here the ground is green), `demoted` (until here),
-    `audit` (a tick below the line); any other is a grey line, and `paused` and `turned off` end the green.
-    Times are aware and in one zone.
+    The ground is green from GRADUATED until DEMOTED, PAUSED or TURNED_OFF. A spot check is a tick below the
+    line, any other event a line. Times are aware and in one zone.
     """
     from PIL import Image, ImageDraw  # noqa: PLC0415 - only who wants a picture pays for loading Pillow
 
     image = Image.new("RGB", (WIDTH * _SCALE, HEIGHT * _SCALE), _PAPER)
     plot = _Plot(ImageDraw.Draw(image), [when for when, _ in (*points, *events)])
     plot.ground(events)
-    plot.axes(bar)
+    plot.axes(threshold)
     plot.events(events)
     plot.steps(points)
     plot.captions(title, points)
@@ -67,6 +65,12 @@ def trust_plot(
     file = io.BytesIO()
     small.save(file, "PNG", optimize=True)
     return file.getvalue()
+
+
+def score_list(points: Sequence[tuple[datetime, float]], most: int = 6) -> str:
+    """The last points, for whoever gets no picture: `12 May 41.2, 19 May 62.0`."""
+    newest = ", ".join(f"{_day(at)} {value:.1f}" for at, value in points[-most:])
+    return newest or "no decision has counted yet"
 
 
 class _Plot:
@@ -77,42 +81,42 @@ class _Plot:
         self._first = min(times, default=None)
         self._last = max(times, default=None)
 
-    def ground(self, events: Sequence[tuple[datetime, str]]) -> None:
+    def ground(self, events: Sequence[tuple[datetime, Event]]) -> None:
         """Green where cases ran on their own."""
         since: datetime | None = None
         for when, what in sorted(events):
-            if _kind(what) == "graduated" and since is None:
+            if what == Event.GRADUATED and since is None:
                 since = when
-            elif _kind(what) in _ENDS and since is not None:
+            elif what in _ENDS and since is not None:
                 self._band(since, when)
                 since = None
         if since is not None and self._last is not None:
             self._band(since, self._last)
 
-    def axes(self, bar: float) -> None:
-        """The frame: a line at each tick and the bar, the first and the last day."""
+    def axes(self, threshold: float) -> None:
+        """The frame: a line at each tick and the threshold, the first and the last day."""
         for tick in _TICKS:
             y = _y(tick)
             self._segment((_LEFT, y), (WIDTH - _RIGHT, y), _GRID, 1)
-            if abs(y - _y(bar)) > _TEXT:  # the bar's own number stands there
+            if abs(y - _y(threshold)) > _TEXT:  # the threshold's own number stands there
                 self._text((_LEFT - 10, y), f"{tick}", _FAINT, anchor="rm")
-        y = _y(bar)
+        y = _y(threshold)
         for x in range(_LEFT, WIDTH - _RIGHT, 16):
-            self._segment((x, y), (min(x + 9, WIDTH - _RIGHT), y), _BAR, 3)
-        self._text((_LEFT - 10, y), f"{bar:g}", _BAR, anchor="rm")
+            self._segment((x, y), (min(x + 9, WIDTH - _RIGHT), y), _THRESHOLD, 3)
+        self._text((_LEFT - 10, y), f"{threshold:g}", _THRESHOLD, anchor="rm")
         below = HEIGHT - _BOTTOM + 20
         if self._first is not None and self._last is not None:
             self._text((_LEFT, below), _day(self._first), _FAINT, anchor="lm")
             self._text((WIDTH - _RIGHT, below), _day(self._last), _FAINT, anchor="rm")
 
-    def events(self, events: Sequence[tuple[datetime, str]]) -> None:
-        """A tick for each audit, a line for every other event."""
+    def events(self, events: Sequence[tuple[datetime, Event]]) -> None:
+        """A tick for each spot check, a line for every other event."""
         for when, what in events:
             x, foot = self._x(when), HEIGHT - _BOTTOM
-            if _kind(what) == "audit":
-                self._segment((x, foot - 14), (x, foot), _MARKS["audit"], 2)
+            if what == Event.SPOT_CHECK:
+                self._segment((x, foot - 14), (x, foot), _MARKS[what], 2)
             else:
-                self._segment((x, _TOP), (x, foot), _MARKS.get(_kind(what), _FAINT), 3)
+                self._segment((x, _TOP), (x, foot), _MARKS.get(what, _FAINT), 3)
 
     def steps(self, points: Sequence[tuple[datetime, float]]) -> None:
         """The score: it stays until the next decision changes it."""
@@ -138,7 +142,8 @@ class _Plot:
         self._text((16, 32), self._fitting(_drawable(title), room), _INK, anchor="lm", size=_TITLE)
         self._text((WIDTH - _RIGHT, 32), now, _LINE, anchor="rm", size=_TITLE)
         x: float = _LEFT
-        for word, colour in (("bar to reach", _BAR), *_MARKS.items()):
+        marks = [(_NAMES[event], colour) for event, colour in _MARKS.items()]
+        for word, colour in (("threshold", _THRESHOLD), *marks):
             y = HEIGHT - 26
             self._segment((x, y), (x + 22, y), colour, 5)
             self._text((x + 30, y), word, _INK, anchor="lm")
@@ -191,10 +196,6 @@ def _font(size: int) -> FreeTypeFont | ImageFont:
     from PIL.ImageFont import load_default  # noqa: PLC0415 - as in trust_plot
 
     return load_default(size * _SCALE)
-
-
-def _kind(what: str) -> str:
-    return what.split(maxsplit=1)[0].rstrip(":,").lower() if what.strip() else ""
 
 
 def _day(when: datetime) -> str:

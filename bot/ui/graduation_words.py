@@ -1,0 +1,274 @@
+"""The words for the codes of graduation: why a case asks, what a kind lacks, why its trust changed. Pure."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from bot.graduation.score import clean_needed, score
+from bot.sanitize import clean
+from polar.text.money import format_money
+from store.models import Mode
+from store.models.trust_codes import (
+    AlwaysAsk,
+    CaseResult,
+    ChangeCause,
+    ChangeCode,
+    Lack,
+    LackCode,
+    PolicyCode,
+    PolicyReason,
+    SwitchCode,
+    Switched,
+    read_cause,
+    read_lack,
+    read_policy_reason,
+)
+
+_Arguments = Mapping[str, Any]
+_Words = str | Callable[[_Arguments], str]
+
+_ALWAYS: Mapping[str, str] = {
+    AlwaysAsk.ABOUT_TRUST: "it is about automatic runs themselves",
+    AlwaysAsk.BY_HAND: "proposed by hand",
+    AlwaysAsk.NO_CASE_KIND: "no kind of case fits it",
+    AlwaysAsk.UNKNOWN_CALLS: "this version does not know its calls",
+    AlwaysAsk.DISPUTED: "the customer's money is under dispute",
+    AlwaysAsk.FORBIDDEN: "the rules file says so",
+    AlwaysAsk.IRREVERSIBLE: "irreversible",
+    AlwaysAsk.NO_THRESHOLD: "its risk class has no threshold",
+    AlwaysAsk.NOT_OPTED_IN: "high risk, and not opted in",
+    AlwaysAsk.TWO_PEOPLE: "it takes two people",
+}
+RESULTS: Mapping[CaseResult, str] = {
+    CaseResult.DECLINED: "declined",
+    CaseResult.EDITED: "edited",
+    CaseResult.TAKEN_BACK: "taken back",
+    CaseResult.FAILED: "failed",
+    CaseResult.UNDECIDED: "undecided",
+    CaseResult.FINE: "fine",
+}
+
+
+def always_words(because: str) -> str:
+    """`always asks: irreversible`; `because` is an AlwaysAsk, or what the proposal itself says."""
+    return f"always asks: {_ALWAYS.get(because, because)}"
+
+
+def reason_words(reason: PolicyReason) -> str:
+    """Why the policy runs a case, or asks."""
+    return _said(_REASONS[reason.code], reason.args)
+
+
+def cause_words(cause: ChangeCause) -> str:
+    """Why a kind's trust changed."""
+    return _said(_CAUSES[cause.code], cause.args)
+
+
+def lack_words(lack: Lack) -> str:
+    """What a kind of case lacks."""
+    return _said(_LACKS[lack.code], lack.args)
+
+
+def _said(words: _Words, args: _Arguments) -> str:
+    return words if isinstance(words, str) else words(args)
+
+
+# --- The score ----------------------------------------------------------------------------------------------
+
+
+def shown_score(exact: float, target: float) -> str:
+    """The score with one digit, as people see it; one just short of the `target` is not rounded up to it."""
+    rounded = round(exact, 1)
+    return f"{rounded:.1f}" if exact >= target or rounded < target else f"{target - 0.1:.1f}"
+
+
+def score_words(n: int, k: int, generation: int, target: float) -> str:
+    """`score 91.8 · 50 yes 0 no · 35 more to 95`: of n cases, k rejections among them; `target` is the score
+    to reach, 0 to 100.
+    """
+    if target >= 100:
+        ending = "100 is never reached"
+    elif more := clean_needed(n, k, generation, (100 - target) / 100):
+        ending = f"{more} more to {target:g}"
+    else:
+        ending = f"{target:g} reached"
+    return f"score {shown_score(score(n, k, generation), target)} · {n - k} yes {k} no · {ending}"
+
+
+# --- Why the policy runs a case, or asks --------------------------------------------------------------------
+
+
+def _paused(args: _Arguments) -> str:
+    cause = args["cause"]
+    found = None if cause is None else read_cause(cause["code"], cause["args"])
+    return f"this kind is paused: {'no reason is known' if found is None else cause_words(found)}"
+
+
+def _volume(args: _Arguments) -> str:
+    return f"far more cases than usual: {args['cases']} in {args['hours']} hours"
+
+
+def _value(says: str) -> Callable[[_Arguments], str]:
+    def words(args: _Arguments) -> str:
+        plain = {name: _number(value) for name, value in args.items()}
+        return f"new: {clean(args['name'], 40)} is {says.format(**plain)}"
+
+    return words
+
+
+def _number(value: float | str) -> str:
+    return clean(value, 60) if isinstance(value, str) else f"{value:,}"
+
+
+def _choice(args: _Arguments) -> str:
+    value = args["value"]
+    if isinstance(value, str):
+        named = f"“{clean(value, 60)}”"
+    else:
+        named = {True: "true", False: "false", None: "empty"}[value]
+    return f"new: {clean(args['name'], 40)} is {named}, which was not approved before"
+
+
+_CAPS = {
+    "case": "the cap of one case",
+    "customer": "the customer's cap of 30 days",
+    "case_kind": "this kind's cap of today",
+    "day": "the cap of today",
+}
+
+
+def _over(args: _Arguments) -> str:
+    most = f"{args['cases']} cases" if "cases" in args else format_money(args["amount"], args["currency"])
+    return f"over {_CAPS[args['cap']]}, {most}"
+
+
+_REASONS: Mapping[PolicyCode, _Words] = {
+    PolicyCode.RUNS: "its kind runs on its own",
+    PolicyCode.SPOT_CHECK: "drawn for a spot check",
+    PolicyCode.ALWAYS_ASKS: lambda args: always_words(args["because"]),
+    PolicyCode.KIND_ASKS: "this kind asks",
+    PolicyCode.KIND_PAUSED: _paused,
+    PolicyCode.ALL_PAUSED: lambda args: f"everything is paused by {args['by']}",
+    PolicyCode.NOBODY_DECIDES: "nobody has decided anything for too long",
+    PolicyCode.BELOW_THRESHOLD: "its score is below the threshold now",
+    PolicyCode.UNUSUAL_VOLUME: _volume,
+    PolicyCode.FIRST_NUMBER: _value("{value}, and no number was approved here before"),
+    PolicyCode.OUT_OF_RANGE: _value("{value}, outside what was approved so far ({low} to {high})"),
+    PolicyCode.RARE_NUMBER: _value("{value}, as much as only {as_large} of the last {approved} approved"),
+    PolicyCode.NEW_CHOICE: _choice,
+    PolicyCode.FIRST_OF_WEEK: "new: the first case of this kind for this customer this week",
+    PolicyCode.UNKNOWN_CUSTOMER: "its customer is not known, so no cap of theirs can hold",
+    PolicyCode.UNKNOWN_AMOUNT: "the money it moves is not known",
+    PolicyCode.OVER_CAP: _over,
+    PolicyCode.UNKNOWN_KIND: "of no known kind",
+    PolicyCode.TEXT: lambda args: str(args["text"]),
+}
+
+# --- Why a kind's trust changed -----------------------------------------------------------------------------
+
+
+def _turned_on(args: _Arguments) -> str:
+    again = " again" if args["again"] else ""
+    below = " by manual override, below its threshold," if args["manual_override"] else ""
+    return f"turned on{again}{below} by {args['by']}"
+
+
+def _outcome(happened: str) -> Callable[[_Arguments], str]:
+    def words(args: _Arguments) -> str:
+        which = "a case that ran on its own" if args["mode"] == Mode.AUTO else "a spot check"
+        return f"{which} ({args['proposal']}) {happened}"
+
+    return words
+
+
+def _family(args: _Arguments) -> str:
+    last = read_cause(args["last"]["code"], args["last"]["args"])
+    words = "" if last is None else cause_words(last)
+    return f"two of its family were demoted within seven days, last: {words}"
+
+
+_CAUSES: Mapping[ChangeCode, _Words] = {
+    ChangeCode.TURNED_ON: _turned_on,
+    ChangeCode.TURNED_OFF: lambda args: f"turned off by {args['by']}",
+    ChangeCode.OFFER_ACCEPTED: lambda args: f"turned on ({args['proposal']})",
+    ChangeCode.SPOT_CHECK_DECLINED: lambda args: f"a spot check was declined ({args['proposal']})",
+    ChangeCode.SPOT_CHECK_EDITED: lambda args: f"a spot check was edited ({args['proposal']})",
+    ChangeCode.UNDONE: _outcome("was undone"),
+    ChangeCode.REVERSED: _outcome("was reversed"),
+    ChangeCode.DISPUTED: _outcome("is under dispute"),
+    ChangeCode.FAILED: _outcome("went wrong"),
+    ChangeCode.FAMILY: _family,
+    ChangeCode.IDLE: "no case for half a year",
+    ChangeCode.UNUSUAL_VOLUME: _volume,
+    ChangeCode.OVER_CAP_TWICE: lambda args: (
+        f"over a cap twice within a day, last: {reason_words(read_policy_reason(args['last']))}"
+    ),
+    ChangeCode.THRESHOLD_MET: "reached its threshold",
+    ChangeCode.RESUMED: "turned on again after a pause",
+    ChangeCode.TEXT: lambda args: str(args["text"]),
+}
+
+# --- What a kind of case lacks ------------------------------------------------------------------------------
+
+
+def _score_short(args: _Arguments) -> str:
+    now = shown_score(args["score"], args["target"])
+    return f"score {now} of {args['target']:g}: {args['more']} more approvals"
+
+
+_LACKS: Mapping[LackCode, _Words] = {
+    LackCode.ALWAYS_ASKS: lambda args: always_words(args["because"]),
+    LackCode.NO_THRESHOLD: "always asks: no history lets cases of this risk class run on their own",
+    LackCode.SCORE: _score_short,
+    LackCode.UNREACHABLE_SCORE: "score 100 is asked, which no number of cases reaches",
+    LackCode.CUSTOMERS: lambda args: f"{args['have']} of {args['need']} customers",
+    LackCode.DAYS: lambda args: f"{args['have']} of {args['need']} days",
+    LackCode.RECENT_REJECTION: lambda args: (
+        f"a rejection in the last {args['among']} cases: {args['more']} more approvals"
+    ),
+    LackCode.NOT_OPTED_IN: (
+        "not opted in: cases of this risk class run on their own only for operations named in `opt_in`"
+    ),
+    LackCode.UNKNOWN_KIND: "this kind of case is no longer known",
+    LackCode.CHANGED_MEANWHILE: lambda args: (
+        f"meanwhile it has changed, and it is {args['state']} now: look again"
+    ),
+}
+
+# --- What came of turning a kind on or off ------------------------------------------------------------------
+
+
+def switch_words(switched: Switched) -> str:
+    """The answer to whoever turned a kind on or off."""
+    return _said(_SWITCHED[switched.code], switched.args)
+
+
+def _now_on(args: _Arguments) -> str:
+    below = (
+        " It is below its threshold: only caps and spot checks limit it." if args["manual_override"] else ""
+    )
+    return f"Turned on: {args['label']}.{below}"
+
+
+def _lacking(args: _Arguments) -> str:
+    lacks = (lack_words(read_lack(one)) for one in args["lacks"])
+    return f"Not turned on: {'; '.join(lacks)}."
+
+
+_SWITCHED: Mapping[SwitchCode, _Words] = {
+    SwitchCode.TURNED_ON: _now_on,
+    SwitchCode.TURNED_OFF: lambda args: f"Turned off: {args['label']}. Every such case asks a person.",
+    SwitchCode.REFUSED: lambda args: f"{args['text']} Nothing was changed.",
+    SwitchCode.NO_SUCH_KIND: (
+        "There is no such kind of case, and nothing was changed. /polar trust lists them."
+    ),
+    SwitchCode.LOW_RISK_ONLY: (
+        "Only kinds of low risk (R1) can be turned on below their threshold. Nothing was changed."
+    ),
+    SwitchCode.ALWAYS_ASKS: lambda args: f"This kind {always_words(args['because'])}. Nothing was changed.",
+    SwitchCode.NOT_PAUSED: lambda args: (
+        f"This kind is not paused: it is {args['state']}. Nothing was changed."
+    ),
+    SwitchCode.ASKS_ALREADY: "This kind asks already. Nothing was changed.",
+    SwitchCode.LACKING: _lacking,
+    SwitchCode.NOT_STORED: "It could not be stored, and nothing was changed. Try again in a moment.",
+}

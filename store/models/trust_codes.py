@@ -1,0 +1,208 @@
+"""Codes of graduation with their arguments, which are plain JSON. Words are made elsewhere. Pure.
+
+A stored code never changes its meaning.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Generic, Self, TypeVar
+
+Code = TypeVar("Code", bound=StrEnum)
+
+
+@dataclass(frozen=True, slots=True)
+class Coded(Generic[Code]):
+    """A code and its arguments. What customers wrote in them is untrusted."""
+
+    code: Code
+    args: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, code: Code, **args: Any) -> Self:
+        """With these arguments."""
+        return cls(code, args)
+
+    def to_json(self) -> dict[str, Any]:
+        """For a JSON column, and for the arguments of another."""
+        return {"code": self.code.value, "args": dict(self.args)}
+
+
+class PolicyCode(StrEnum):
+    """Why the policy runs a case on its own, or asks a person about it."""
+
+    RUNS = "runs"
+    SPOT_CHECK = "spot_check"
+    ALWAYS_ASKS = "always_asks"  # because: an AlwaysAsk, or what the proposal itself says
+
+    # Why the kind of case does not run on its own at the moment.
+    KIND_ASKS = "kind_asks"
+    KIND_PAUSED = "kind_paused"  # cause: a ChangeCause
+    ALL_PAUSED = "all_paused"  # by
+    NOBODY_DECIDES = "nobody_decides"
+    BELOW_THRESHOLD = "below_threshold"
+    UNUSUAL_VOLUME = "unusual_volume"  # cases, hours
+
+    # What is new about this case. `name` is a parameter of a call.
+    FIRST_NUMBER = "first_number"  # name, value
+    OUT_OF_RANGE = "out_of_range"  # name, value, low, high
+    RARE_NUMBER = "rare_number"  # name, value, as_large, approved
+    NEW_CHOICE = "new_choice"  # name, value
+    FIRST_OF_WEEK = "first_of_week"
+
+    # What stands against its caps.
+    UNKNOWN_CUSTOMER = "unknown_customer"
+    UNKNOWN_AMOUNT = "unknown_amount"
+    OVER_CAP = "over_cap"  # cap: case, customer, case_kind or day; cases, or amount and currency
+
+    UNKNOWN_KIND = "unknown_kind"  # the back-test's: the kind of case is in no table
+    TEXT = "text"  # text: a sentence that an earlier version stored
+
+
+class AlwaysAsk(StrEnum):
+    """Why a person always sees a case, whatever the history says."""
+
+    ABOUT_TRUST = "about_trust"
+    BY_HAND = "by_hand"
+    NO_CASE_KIND = "no_case_kind"
+    UNKNOWN_CALLS = "unknown_calls"
+    DISPUTED = "disputed"
+    FORBIDDEN = "forbidden"  # the rules file's `never`
+    IRREVERSIBLE = "irreversible"
+    NO_THRESHOLD = "no_threshold"
+    NOT_OPTED_IN = "not_opted_in"
+    TWO_PEOPLE = "two_people"
+
+
+class LackCode(StrEnum):
+    """What a kind of case lacks for running on its own."""
+
+    ALWAYS_ASKS = "always_asks"  # because: an AlwaysAsk
+    NO_THRESHOLD = "no_threshold"
+    SCORE = "score"  # score, target, more: approvals
+    UNREACHABLE_SCORE = "unreachable_score"
+    CUSTOMERS = "customers"  # have, need
+    DAYS = "days"  # have, need
+    RECENT_REJECTION = "recent_rejection"  # among, more: approvals
+    NOT_OPTED_IN = "not_opted_in"
+    UNKNOWN_KIND = "unknown_kind"
+    CHANGED_MEANWHILE = "changed_meanwhile"  # state
+
+
+class ChangeCode(StrEnum):
+    """Why a kind of case is trusted more or less than before."""
+
+    # People. `by` is a name.
+    TURNED_ON = "turned_on"  # by, again, manual_override
+    TURNED_OFF = "turned_off"  # by
+    OFFER_ACCEPTED = "offer_accepted"  # proposal
+
+    # What a spot check or something that ran has shown. `mode` is the proposal's.
+    SPOT_CHECK_DECLINED = "spot_check_declined"  # proposal
+    SPOT_CHECK_EDITED = "spot_check_edited"  # proposal
+    UNDONE = "undone"  # proposal, mode
+    REVERSED = "reversed"  # proposal, mode
+    DISPUTED = "disputed"  # proposal, mode
+    FAILED = "failed"  # proposal, mode
+    FAMILY = "family"  # last: the ChangeCause of the second of the family to be demoted
+
+    # The policy itself.
+    IDLE = "idle"
+    UNUSUAL_VOLUME = "unusual_volume"  # cases, hours
+    OVER_CAP_TWICE = "over_cap_twice"  # last: a PolicyReason
+
+    # The back-test's: nobody was there to do it.
+    THRESHOLD_MET = "threshold_met"
+    RESUMED = "resumed"
+
+    TEXT = "text"  # text: a sentence that an earlier version stored
+
+
+class LabelReason(StrEnum):
+    """Why a decided case speaks for or against its kind, or says nothing."""
+
+    APPROVED = "approved"
+    # Approvals that are kept and shown, but not counted.
+    TOO_FAST = "too_fast"
+    BULK = "bulk"  # one press had approved another case before
+    RESTATED = "restated"  # the question had changed: the kind of case is that of the question before
+    NOT_DONE = "not_done"  # a kind that Polar refuses has not shown that it works
+    UNUSUAL = "unusual"  # no fair sample: others of its kind ran on their own
+    # Rejections.
+    DECLINED = "declined"
+    EDITED = "edited"  # before it was approved
+    UNDONE = "undone"
+    REVERSED = "reversed"
+    DISPUTED = "disputed"
+    FAILED = "failed"
+
+    TEXT = "text"  # an earlier version stored words that this one does not know
+
+
+class SwitchCode(StrEnum):
+    """What came of turning a kind of case on or off."""
+
+    TURNED_ON = "turned_on"  # label, manual_override
+    TURNED_OFF = "turned_off"  # label
+    REFUSED = "refused"  # text: why this person may not
+    NO_SUCH_KIND = "no_such_kind"
+    LOW_RISK_ONLY = "low_risk_only"
+    ALWAYS_ASKS = "always_asks"  # because: an AlwaysAsk
+    NOT_PAUSED = "not_paused"  # state
+    ASKS_ALREADY = "asks_already"
+    LACKING = "lacking"  # lacks: each a Lack
+    NOT_STORED = "not_stored"
+
+
+class CaseResult(StrEnum):
+    """What really became of a case that a back-test lets run."""
+
+    DECLINED = "declined"
+    EDITED = "edited"
+    TAKEN_BACK = "taken_back"
+    FAILED = "failed"
+    UNDECIDED = "undecided"
+    FINE = "fine"
+
+
+# Nobody may have looked at these, so their values are not approved values either.
+UNSEEN = frozenset({LabelReason.TOO_FAST, LabelReason.BULK, LabelReason.RESTATED})
+
+
+class PolicyReason(Coded[PolicyCode]):
+    """Why the policy runs a case or asks."""
+
+    __slots__ = ()
+
+
+class ChangeCause(Coded[ChangeCode]):
+    """Why a kind's trust changed."""
+
+    __slots__ = ()
+
+
+class Lack(Coded[LackCode]):
+    """One requirement that is not met."""
+
+    __slots__ = ()
+
+
+class Switched(Coded[SwitchCode]):
+    """What came of turning a kind on or off."""
+
+    __slots__ = ()
+
+
+def read_policy_reason(stored: Mapping[str, Any]) -> PolicyReason:
+    """What `to_json` of a PolicyReason gave."""
+    return PolicyReason(PolicyCode(stored["code"]), stored["args"])
+
+
+def read_lack(stored: Mapping[str, Any]) -> Lack:
+    """What `to_json` of a Lack gave."""
+    return Lack(LackCode(stored["code"]), stored["args"])
+
+
+def read_cause(code: str | None, args: Mapping[str, Any] | None) -> ChangeCause | None:
+    """The cause in the columns `cause_code` and `cause_args`; in the audit log the same names."""
+    return None if code is None else ChangeCause(ChangeCode(code), args or {})
