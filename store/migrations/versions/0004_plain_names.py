@@ -7,7 +7,9 @@ import sqlalchemy as sa
 from alembic import op
 
 from store.audit_log.old_sentences import read_sentence, read_transition
+from store.audit_log.old_trust import LABELS, old_cause, old_gate
 from store.models.reasons import Reason, columns_of
+from store.models.trust_codes import LabelReason
 from store.schema.columns import SafeJson
 
 revision = "0004"
@@ -20,6 +22,8 @@ TABLES = {
     "remarks": "comments",
     "taps": "pending_approvals",
     "shapes": "case_kinds",
+    "labels": "case_labels",
+    "spending": "cap_usage",
     "ledger": "audit_log",
 }
 COLUMNS = {
@@ -80,8 +84,22 @@ COLUMNS = {
         "epoch": "generation",
         "epoch_at": "generation_at",
         "clean_tail": "approvals_since_rejection",
+        "n": "cases",
+        "k": "rejections",
+        "seen": "approved_values",
+        "used_at": "last_case_at",
+        "words": "label",
+        "audits": "spot_checks",
+        "audits_agreed": "spot_checks_agreed",
     },
-    "labels": {"shape": "case_kind", "epoch": "generation"},
+    "case_labels": {
+        "shape": "case_kind",
+        "epoch": "generation",
+        "bad": "is_rejection",
+        "counted": "is_counted",
+        "why": "reason_code",
+        "audit": "is_spot_check",
+    },
 }
 # old name: (new name, table, columns, condition)
 INDEXES: dict[str, tuple[str, str, list[str], str | None]] = {
@@ -99,8 +117,14 @@ INDEXES: dict[str, tuple[str, str, list[str], str | None]] = {
     "ix_proposals_shape": ("ix_proposals_case_kind", "proposals", ["case_kind", "decided_at"], None),
     "ix_proposals_undoes": ("ix_proposals_undo_of_id", "proposals", ["undo_of_id"], None),
     "ix_shapes_family": ("ix_case_kinds_family", "case_kinds", ["family"], None),
-    "ix_shapes_state": ("ix_case_kinds_state", "case_kinds", ["state", "used_at"], None),
-    "ix_labels_shape": ("ix_labels_case_kind", "labels", ["case_kind", "generation", "decided_at"], None),
+    "ix_shapes_state": ("ix_case_kinds_state", "case_kinds", ["state", "last_case_at"], None),
+    "ix_labels_shape": (
+        "ix_case_labels_case_kind",
+        "case_labels",
+        ["case_kind", "generation", "decided_at"],
+        None,
+    ),
+    "ix_labels_matures_at": ("ix_case_labels_matures_at", "case_labels", ["matures_at"], None),
     "ix_ledger_subject": ("ix_audit_log_subject", "audit_log", ["subject", "seq"], None),
 }
 
@@ -112,6 +136,7 @@ def upgrade() -> None:
         for old, new in columns.items():
             op.execute(f"ALTER TABLE {table} RENAME COLUMN {old} TO {new}")
     _carry_reasons(op.get_bind())
+    _carry_graduation(op.get_bind())
     for old, (new, table, names, where) in INDEXES.items():
         op.drop_index(old, table_name=table)
         condition = None if where is None else sa.text(where)
@@ -174,3 +199,62 @@ _SENTENCES: dict[str, tuple[tuple[str, ...], str, Callable[[Any], Reason]]] = {
         lambda row: read_sentence(row.said),
     ),
 }
+
+
+def _carry_graduation(connection: sa.Connection) -> None:
+    """Graduation's sentences become codes, and what it kept as JSON takes the names of today."""
+    new = (("cause_code", sa.Text()), ("cause_args", SafeJson()))
+    for name, kind in (*new, ("offered_generation", sa.Integer()), ("offered_cases", sa.Integer())):
+        op.add_column("case_kinds", sa.Column(name, kind, nullable=True))
+    _carry_causes(connection)
+    _carry_offers(connection)
+    op.execute("ALTER TABLE case_kinds DROP COLUMN cause")
+    own = sa.table("case_labels", sa.column("reason_code")).c.reason_code
+    codes = sa.case(
+        {old: code.value for old, code in LABELS.items()}, value=own, else_=LabelReason.TEXT.value
+    )
+    connection.execute(sa.update(own.table).values(reason_code=codes))
+    _carry_gates(connection)
+    op.execute("UPDATE proposals SET mode = 'spot_check' WHERE mode = 'audit'")
+    op.execute("UPDATE cap_usage SET scope = 'case_kind:' || substr(scope, 7) WHERE scope LIKE 'shape:%'")
+
+
+def _carry_causes(connection: sa.Connection) -> None:
+    """Why each kind of case is trusted as it is."""
+    kinds = sa.table(
+        "case_kinds", sa.column("hash"), sa.column("cause_code"), sa.column("cause_args", SafeJson())
+    )
+    rows = connection.execute(sa.text("SELECT hash, cause FROM case_kinds WHERE cause IS NOT NULL"))
+    for row in rows.all():
+        cause = old_cause(row.cause)
+        values = {"cause_code": cause.code.value, "cause_args": dict(cause.args)}
+        connection.execute(sa.update(kinds).where(kinds.c.hash == row.hash).values(values))
+
+
+def _carry_offers(connection: sa.Connection) -> None:
+    """The newest offer of each kind: its change was "graduation|KIND|GENERATION|CASES"."""
+    offers = connection.execute(
+        sa.text("SELECT case_kind, fact_key FROM proposals WHERE kind = 'graduation' ORDER BY created_at")
+    )
+    newest = {row.case_kind: row.fact_key.rsplit("|", 2)[1:] for row in offers}
+    for case_kind, (generation, cases) in newest.items():
+        connection.execute(
+            sa.text(
+                "UPDATE case_kinds SET offered_generation = :generation, offered_cases = :cases "
+                "WHERE hash = :case_kind"
+            ),
+            {"generation": int(generation), "cases": int(cases), "case_kind": case_kind},
+        )
+
+
+def _carry_gates(connection: sa.Connection) -> None:
+    """What the policy said of each case; the log keeps it in the old names, and is read in the new ones."""
+    own = sa.table("proposals", sa.column("id"), sa.column("gate", SafeJson()))
+    query = sa.select(own.c.id, own.c.gate).where(own.c.gate.is_not(None))
+    change = (
+        sa.update(own)
+        .where(own.c.id == sa.bindparam("own"))
+        .values(gate=sa.bindparam("new", type_=SafeJson()))
+    )
+    for rows in connection.execute(query).partitions(1_000):
+        connection.execute(change, [{"own": row.id, "new": old_gate(row.gate)} for row in rows])
