@@ -209,11 +209,10 @@ def _carry_graduation(connection: sa.Connection) -> None:
     _carry_causes(connection)
     _carry_offers(connection)
     op.execute("ALTER TABLE case_kinds DROP COLUMN cause")
-    own = sa.table("case_labels", sa.column("reason_code")).c.reason_code
-    codes = sa.case(
-        {old: code.value for old, code in LABELS.items()}, value=own, else_=LabelReason.TEXT.value
-    )
-    connection.execute(sa.update(own.table).values(reason_code=codes))
+    labels = sa.table("case_labels", sa.column("reason_code"))
+    known = {old: code.value for old, code in LABELS.items()}
+    codes = sa.case(known, value=labels.c.reason_code, else_=LabelReason.TEXT.value)
+    connection.execute(sa.update(labels).values(reason_code=codes))
     _carry_gates(connection)
     op.execute("UPDATE proposals SET mode = 'spot_check' WHERE mode = 'audit'")
     op.execute("UPDATE cap_usage SET scope = 'case_kind:' || substr(scope, 7) WHERE scope LIKE 'shape:%'")
