@@ -1,0 +1,49 @@
+"""The value of a button, an option or a modal of ours: made in messages, read back from what Slack sends."""
+
+import re
+from dataclasses import dataclass
+from typing import Self
+
+NO_REVISION = 0  # no proposal has it, so it decides nothing
+_FIRST_REVISION = 1  # which buttons mean that were made before there were revisions
+_MOST_REVISIONS = 10**9  # fits the database's integer
+_VALUE = re.compile(
+    r"(?P<id>[A-Za-z0-9_-]{1,80})(?::(?P<number>[0-9]{1,18})(?::(?P<detail>.*))?)?", re.DOTALL
+)
+# Forms that stand on cards already: of a menu's option `edit:ID:REVISION`, of a bundle's reason `ID:KEY`.
+_MENU_FIRST = re.compile(r"(?P<detail>[a-z]+):(?P<id>[A-Za-z][A-Za-z0-9_-]{0,79}):(?P<number>[0-9]{1,18})")
+_NO_NUMBER = re.compile(r"(?P<id>[A-Za-z0-9_-]{1,80}):(?P<detail>[a-z_]{1,40})")
+
+
+@dataclass(frozen=True, slots=True)
+class ButtonValue:
+    """`ID`, `ID:NUMBER` or `ID:NUMBER:DETAIL`. Nothing else that Slack sends with a button is believed.
+
+    `id` names a proposal, a bundle or a kind of case. `number` is the revision that was shown, of a bundle
+    when its card was drawn, of a list the page. `detail` is the rest: an item of the menu, a reason's key,
+    the words that were looked for.
+    """
+
+    id: str
+    number: int = _FIRST_REVISION
+    detail: str = ""
+
+    @property
+    def revision(self) -> int:
+        """The number as a proposal's revision; NO_REVISION when there can be none such."""
+        return self.number if self.number < _MOST_REVISIONS else NO_REVISION
+
+    def __str__(self) -> str:
+        return f"{self.id}:{self.number}:{self.detail}" if self.detail else f"{self.id}:{self.number}"
+
+    @classmethod
+    def parse(cls, value: object) -> Self:
+        """The value as it was made; for anything else one that names nothing. Never raises."""
+        text = value if isinstance(value, str) else ""
+        if found := _NO_NUMBER.fullmatch(text):
+            return cls(found["id"], NO_REVISION, found["detail"])
+        found = _MENU_FIRST.fullmatch(text) or _VALUE.fullmatch(text)
+        if found is None:
+            return cls("", NO_REVISION)
+        number = found["number"]
+        return cls(found["id"], _FIRST_REVISION if number is None else int(number), found["detail"] or "")
