@@ -20,15 +20,14 @@ from bot.checks.checklist import SetUp
 from bot.config.settings import Settings
 from bot.forms.service import Proposing
 from bot.listeners.bundles import Bundles
-from bot.listeners.buttons import AftermathButtons, register
+from bot.listeners.buttons import register
 from bot.listeners.card_menu import CardMenu
 from bot.listeners.commands import SlashCommand
-from bot.listeners.graduation import TrustButtons, TrustScreen
+from bot.listeners.graduation import GraduationScreen
 from bot.listeners.home import HomeTab
-from bot.listeners.membership import Membership
-from bot.listeners.screens import Screens
-from bot.listeners.status import Feed
+from bot.listeners.screens import HealthSource, Screens
 from bot.listeners.threads import Threads
+from bot.listeners.workspace import Workspace
 from bot.logs import remembered
 from bot.metrics import BACKLOG, EVENTS, PROPOSALS
 from bot.permissions import Authority, ByRuleAndClass
@@ -40,6 +39,7 @@ from bot.slack.client import TIMEOUT, Slack, SlackError
 from bot.slack.permalinks import Links
 from bot.slack.rate_limit import RateLimits
 from bot.slack.socket_mode import SocketModeFailed, Supervisor
+from bot.ui.status_page import removal_text
 from bot.web import MOST_BYTES, Handler, Probe, health, metrics, slack_events, webhook
 from polar.client import PolarClient
 from polar.webhooks import Verifier
@@ -112,24 +112,34 @@ async def running(
             Proposing(services),
             _supervisor(settings, slack_app, clock),
         )
-        feed = Feed(services, stack.enter_context(remembered(settings.secrets)), supervisor)
+        health_source = HealthSource(services, stack.enter_context(remembered(settings.secrets)), supervisor)
         links = Links(store, services.slack)
-        screens = Screens(services, feed, links)
-        set_up, trust = SetUp(services, settings), TrustScreen(services)
+        screens = Screens(services, health_source, links)
+        set_up, graduation = SetUp(services, settings), GraduationScreen(services)
         home = HomeTab(
-            services, approvals, screens, feed=feed, links=links, set_up=set_up, panels=(trust.panel,)
+            services,
+            approvals,
+            screens,
+            health=health_source,
+            links=links,
+            set_up=set_up,
+            panels=(graduation.panel,),
         )
         worker.add(home.queue_worker())
-        talk = (
+        register(
+            slack_app,
+            services,
+            approvals,
+            proposing,
+            SlashCommand(services, screens, proposing),
+            home,
+            Workspace(services, health_source),
+            graduation,
             CardMenu(services, proposing, links),
             Threads(services, approvals),
             Bundles(services, approvals),
         )
-        looks = (SlashCommand(screens, proposing), home, Membership(services, feed), TrustButtons(trust))
-        register(
-            slack_app, approvals, proposing, *looks, *talk, AftermathButtons(services, approvals.aftermath)
-        )
-        slack_probe = SlackProbe(services.slack, supervisor, feed)
+        slack_probe = SlackProbe(services.slack, supervisor, health_source)
         url = await stack.enter_async_context(
             _http(settings, services, slack_app, {"store": _store_probe(store), "slack": slack_probe})
         )
@@ -253,15 +263,15 @@ def _store_probe(store: Store) -> Probe:
 class SlackProbe:
     """Whether Slack can be reached: the socket when there is one, else `auth.test`, asked now and then."""
 
-    def __init__(self, slack: Slack, supervisor: Supervisor | None, feed: Feed) -> None:
-        self._slack, self._feed = slack, feed
+    def __init__(self, slack: Slack, supervisor: Supervisor | None, health_source: HealthSource) -> None:
+        self._slack, self._health_source = slack, health_source
         self._supervisor = supervisor
         self._asked_at: datetime | None = None
         self._found: str | None = None
 
     async def __call__(self) -> str | None:
-        if self._feed.lost is not None:
-            return self._feed.lost
+        if self._health_source.removed is not None:
+            return removal_text(self._health_source.removed)
         if self._supervisor is not None:
             return None if self._supervisor.connected else "the Socket Mode connection is down"
         # Anybody may ask for our health; Slack is not asked each time.

@@ -9,8 +9,10 @@ from typing import Generic, Protocol, TypeVar
 
 from bot.config.policy import Policy, people
 from bot.config.settings import Approvers
+from bot.results import ApproverNames, Purpose, Refusal, RefusalCode
 from bot.rules import RuleSet
-from bot.slack.client import Slack, SlackError, SlackRefused, SlackUser
+from bot.slack.client import Slack, SlackError, SlackRefused
+from bot.slack.user import UserProfile
 from polar.catalog import Risk
 from store import Store
 from store.events.rule_matches import rule_source
@@ -26,7 +28,6 @@ _GROUP_FOR = timedelta(minutes=5)
 _AT_THE_TAP = timedelta(seconds=5)  # at a tap nothing older counts of the person, a minute of the groups
 _GROUP_AT_THE_TAP = timedelta(minutes=1)
 _NAMELESS_FOR = timedelta(seconds=10)
-_NOT_NAMED = "You are not one of those who may decide."
 # Slack's own trouble, not an answer about anybody. https://docs.slack.dev/reference/methods/users.info
 _PASSES = frozenset(
     {"ratelimited", "internal_error", "fatal_error", "service_unavailable", "request_timeout"}
@@ -97,12 +98,6 @@ def _split(ids: Iterable[str]) -> Approvers:
     return Approvers(named - groups, groups)
 
 
-class Untold(str):
-    """A refusal only because Slack does not say who somebody is: a moment later it may be none."""
-
-    __slots__ = ()
-
-
 @dataclass(slots=True)
 class _Kept(Generic[T]):
     value: T
@@ -125,7 +120,7 @@ class Authority:
         self._clock = clock
         self._asking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._nameless: dict[str, datetime] = {}
-        self._users: dict[str, _Kept[SlackUser]] = {}
+        self._users: dict[str, _Kept[UserProfile]] = {}
         self._groups: dict[str, _Kept[frozenset[str]]] = {}
         self._handles: dict[str, _Kept[Mapping[str, str]]] = {}
         self.team_id: str | None = None  # ours, known after auth.test
@@ -138,33 +133,32 @@ class Authority:
         *,
         by_id: bool = False,
         risk: str | None = None,
-    ) -> str | None:
-        """Why this person may not decide, in words, or None when they may. `team_id` is the clicker's.
+    ) -> Refusal | None:
+        """Why this person may not decide; None when they may. `team_id` is the clicker's.
 
         `proposal` says for which one: its rule or its class may name who alone decides it; where there is
-        none, `risk` says of which class it is. `by_id` is for
-        whoever comes in past Slack, on the machine itself: while Slack does not answer, being listed by user
-        id is enough. An `Untold` is no refusal for good: Slack did not answer. Raises StoreError.
+        none, `risk` says of which class it is. `by_id` is for whoever comes in past Slack, on the machine
+        itself: while Slack does not answer, being listed by user id is enough. Raises StoreError.
         """
         named = (await self._deciders(proposal, risk)).people
         if self.team_id is None and not by_id:  # without it nobody can be told from another workspace
-            return Untold("Slack has not yet said which workspace this is; tap again in a moment.")
+            return Refusal(RefusalCode.WORKSPACE_UNKNOWN)
         try:
-            outside = await self._outside(user_id, team_id, "decide")
+            outside = await self._outside(user_id, team_id, Purpose.DECIDE)
             listed = user_id in named.users or await self._in_a_group(user_id, named.groups)
         except SlackError as error:
             away = by_id and user_id in named.users and not isinstance(error, SlackRefused)
-            return None if away else _not_said(error)
+            return None if away else _not_said(error, Purpose.DECIDE)
         if outside is not None:
             return outside
-        return None if listed else _NOT_NAMED
+        return None if listed else Refusal(RefusalCode.NOT_AN_APPROVER)
 
-    async def outsider(self, user_id: str, team_id: str | None, verb: str = "propose") -> str | None:
-        """Why this person may not even propose: guests and strangers; None for everybody who works here."""
+    async def outsider(self, user_id: str, team_id: str | None, purpose: Purpose) -> Refusal | None:
+        """Why this person may not even look: guests and strangers; None for everybody who works here."""
         try:
-            return await self._outside(user_id, team_id, verb)
+            return await self._outside(user_id, team_id, purpose)
         except SlackError as error:
-            return _not_said(error)
+            return _not_said(error, purpose)
 
     async def is_only_approver(self, user_id: str, proposal: Proposal | None = None) -> bool:
         """Whether nobody else may decide, so that a second pair of eyes is not to be had. In doubt: no."""
@@ -183,24 +177,21 @@ class Authority:
         """What somebody is called here; the id when Slack does not say."""
         return await self._name(user_id)
 
-    async def _outside(self, user_id: str, team_id: str | None, verb: str) -> str | None:
+    async def _outside(self, user_id: str, team_id: str | None, purpose: Purpose) -> Refusal | None:
         user = await self._user(user_id, _AT_THE_TAP)
         foreign = {team for team in (team_id, user.team_id) if team and self.team_id and team != self.team_id}
         if foreign or user.is_stranger:
-            return "You are not of this workspace."
+            return Refusal(RefusalCode.OTHER_WORKSPACE, purpose)
         if user.deleted or user.is_bot:
-            return "Your account is deactivated or is a bot."
-        return f"You are a guest here, and guests may not {verb}." if user.is_guest else None
+            return Refusal(RefusalCode.DEACTIVATED, purpose)
+        return Refusal(RefusalCode.GUEST, purpose) if user.is_guest else None
 
-    async def describe(self, proposal: Proposal | None = None) -> str:
-        """Who may decide, in words for a card: no mention, so that nobody is pinged by every card."""
+    async def describe(self, proposal: Proposal | None = None) -> ApproverNames:
+        """The names of those who may decide, people first."""
         named = await self._deciders(proposal)
         names = [await self._name(user_id) for user_id in sorted(named.people.users)]
         names += [await self._handle(group) for group in sorted(named.people.groups)]
-        if not names:
-            return f"Nobody may decide: {named.source} is empty"
-        shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-        return f"{shown} may decide"
+        return ApproverNames(tuple(names), named.source)
 
     def forget(self, user_id: str | None = None) -> None:
         """Slack says that somebody, or (None) a group, has changed."""
@@ -228,7 +219,7 @@ class Authority:
             return f"user group {group}"
         return f"@{handles[group]}" if group in handles else f"user group {group}"
 
-    async def _user(self, user_id: str, age: timedelta = _USER_FOR) -> SlackUser:
+    async def _user(self, user_id: str, age: timedelta = _USER_FOR) -> UserProfile:
         return await self._keep(self._users, user_id, age, self._slack.user)
 
     async def _in_a_group(self, user_id: str, groups: Iterable[str]) -> bool:
@@ -251,10 +242,10 @@ class Authority:
             return kept[key].value
 
 
-def _not_said(error: SlackError) -> str:
-    """What somebody is told when Slack does not say who they are: doubt means no."""
+def _not_said(error: SlackError, purpose: Purpose) -> Refusal:
+    """The refusal when Slack does not say who somebody is: doubt means no."""
     if not isinstance(error, SlackRefused) or error.code in _PASSES:
-        return Untold("Slack did not say who you are; tap again in a moment.")
+        return Refusal(RefusalCode.USER_UNKNOWN, purpose)
     if error.code in ("user_not_found", "user_not_visible"):
-        return "You are not of this workspace."
-    return f"Slack would not say who you are ({error.code})."
+        return Refusal(RefusalCode.OTHER_WORKSPACE, purpose)
+    return Refusal(RefusalCode.SLACK_REFUSED, purpose, error.code)

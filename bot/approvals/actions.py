@@ -2,15 +2,16 @@
 
 import logging
 from collections.abc import Awaitable
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from bot.results import ActionResult, ActionStatus, Purpose
 from bot.services import Queue, Services
-from bot.slack.user import Person
-from bot.ui import card_modals
+from bot.slack.user import SlackUser
+from bot.ui import thread_lines
 from bot.ui.decline_reasons import presets
-from bot.ui.ephemeral import gone
+from bot.ui.thread_lines import action_record
 from store.engine.errors import StoreError
 from store.models import Proposal, ProposalState
 from store.proposals.actions import (
@@ -30,191 +31,177 @@ from store.proposals.proposals import get_proposal
 
 log = logging.getLogger(__name__)
 
-CHANGED = "This changed since you looked at it, so nothing was done. Look at the card and choose again."
-_NOT_OPEN = "It no longer waits for a decision, so nothing was done. The card shows what became of it."
-_NOT_DECLINED = "Only what was declined can be given a reason, so nothing was kept. Look at the card."
-_TOO_LATE = "It closes on {ends:%d %b %Y %H:%M} UTC; choose an earlier time. Nothing was done."
-_IN_THE_PAST = "That moment has passed, so nothing was done. Choose a later one."
-_THEIR_OWN = (
-    "They proposed or changed this themselves, so somebody else must approve it, and it was not assigned to "
-    "them. Choose somebody else."
-)
-_BACK = "Back from snooze."
-_HELD = "It is on hold already."
-_NOT_HELD = "It is not on hold."
-_NOTHING_TO_HOLD = "There is nothing to hold: it is not waiting and not about to run. Nothing was changed."
-
+_S = ActionStatus
 _OPEN = frozenset({ProposalState.PENDING})
 _CAN_BE_HELD = frozenset({ProposalState.PENDING, ProposalState.APPROVED})
 
 
-@dataclass(frozen=True, slots=True)
-class Acted:
-    """Whether it was done, and in words what was, or why not."""
-
-    done: bool
-    said: str
-
-
-class Acting:
-    """Every act looks first at who acts and at what they looked at; `revision` None is what is there now."""
+class Actions:
+    """Every action looks first at who acts and at what they looked at; `revision` None is the current one."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
 
     async def snooze(
-        self, person: Person, proposal_id: str, until: datetime, *, revision: int | None = None
-    ) -> Acted:
-        """Put a proposal aside until then (UTC)."""
-        found, refused = await self.may(person, proposal_id, revision)
-        if found is None:
-            return Acted(False, refused)
+        self, user: SlackUser, proposal_id: str, until: datetime, *, revision: int | None = None
+    ) -> ActionResult:
+        """Snooze a proposal until then (UTC)."""
+        found = await self.may(user, proposal_id, revision)
+        if isinstance(found, ActionResult):
+            return found
         ends = ending(found)
         if until <= self._services.clock():
-            return Acted(False, _IN_THE_PAST)
+            return ActionResult(_S.IN_THE_PAST)
         if ends is not None and until >= ends:
-            return Acted(False, _TOO_LATE.format(ends=ends))
-        said = f"Snoozed until {until:%d %b %Y %H:%M} UTC."
-        act = self._said(person, found, said, card_modals.snoozed_line(person.user_id, until))
-        return await self._result(self._services.store.do(snooze, act, until), said)
+            return ActionResult(_S.TOO_LATE, at=ends)
+        line = thread_lines.snoozed_line(user.id, until)
+        act = self._act(user, found, action_record(_S.SNOOZED, until=until), line)
+        doing = self._services.store.do(snooze, act, until)
+        return await self._result(doing, ActionResult(_S.SNOOZED, at=until))
 
     async def assign(
-        self, person: Person, proposal_id: str, assignee: str, *, revision: int | None = None
-    ) -> Acted:
-        """Ask one person, who must be one of those who may decide, to decide it."""
-        found, refused = await self.may(person, proposal_id, revision)
-        if found is None:
-            return Acted(False, refused)
-        if await self._services.authority.refusal(assignee, None, found) is not None:
-            who = await self._services.authority.describe(found)
-            return Acted(False, f"They may not decide this, so it was not assigned to them. {who}.")
-        alone = await self._services.authority.is_only_approver(assignee, found)
+        self, user: SlackUser, proposal_id: str, assignee: str, *, revision: int | None = None
+    ) -> ActionResult:
+        """Ask one approver to decide it."""
+        found = await self.may(user, proposal_id, revision)
+        if isinstance(found, ActionResult):
+            return found
+        authority = self._services.authority
+        if await authority.refusal(assignee, None, found) is not None:
+            return ActionResult(_S.ASSIGNEE_REFUSED, approvers=await authority.describe(found))
+        alone = await authority.is_only_approver(assignee, found)
         if assignee in (found.proposer, found.edited_by) and not alone:
-            return Acted(False, _THEIR_OWN)
-        line = card_modals.assigned_line(person.user_id, assignee, found)
-        act = self._said(person, found, f"Assigned to {assignee}.", line)
-        return await self._result(self._services.store.do(assign, act, assignee), "Assigned.")
+            return ActionResult(_S.ASSIGNEE_OWN)
+        line = thread_lines.assigned_line(user.id, assignee, found)
+        act = self._act(user, found, action_record(_S.ASSIGNED, assignee=assignee), line)
+        return await self._result(self._services.store.do(assign, act, assignee), ActionResult(_S.ASSIGNED))
 
-    async def ask(self, person: Person, proposal_id: str, question: str, whom: str | None) -> Acted:
+    async def ask(self, user: SlackUser, proposal_id: str, question: str, whom: str | None) -> ActionResult:
         """Put a question into the thread of its card. Everybody of the workspace may ask."""
-        refused = await self._services.authority.outsider(person.user_id, person.team_id)
+        refused = await self._services.authority.outsider(user.id, user.team_id, Purpose.ASK)
         if refused is not None:
-            return Acted(False, f"{refused} Nothing was asked.")
-        line = card_modals.asked_line(person.user_id, whom, question)
-        act = Act(proposal_id, person.user_id, question, self._services.clock(), line)
-        return await self._result(self._services.store.do(ask, act), "Asked.")
+            return ActionResult(_S.REFUSED, refused)
+        line = thread_lines.asked_line(user.id, whom, question)
+        act = Act(proposal_id, user.id, question, self._services.clock(), line)
+        return await self._result(self._services.store.do(ask, act), ActionResult(_S.ASKED))
 
-    async def hold(self, person: Person, proposal_id: str) -> Acted:
+    async def hold(self, user: SlackUser, proposal_id: str) -> ActionResult:
         """Let nobody approve it and nothing run until it is released."""
-        found, refused = await self.may(person, proposal_id, None, states=_CAN_BE_HELD)
-        if found is None or found.held_by is not None:
-            return Acted(False, refused or _HELD)
-        act = self._said(person, found, "Put on hold.", card_modals.held_line(person.user_id))
-        return await self._result(self._services.store.do(hold, act), "On hold.")
+        found = await self.may(user, proposal_id, None, states=_CAN_BE_HELD)
+        if isinstance(found, ActionResult):
+            return found
+        if found.held_by is not None:
+            return ActionResult(_S.ALREADY_HELD)
+        act = self._act(user, found, action_record(_S.HELD), thread_lines.held_line(user.id))
+        return await self._result(self._services.store.do(hold, act), ActionResult(_S.HELD))
 
-    async def release(self, person: Person, proposal_id: str) -> Acted:
-        """Take back a hold."""
-        found, refused = await self.may(person, proposal_id, None, states=frozenset(ProposalState))
-        if found is None or found.held_by is None:
-            return Acted(False, refused or _NOT_HELD)
-        line = card_modals.released_line(person.user_id, runs=found.state == ProposalState.APPROVED)
-        act = self._said(person, found, "Released.", line)
-        return await self._result(self._services.store.do(release, act), "Released.")
+    async def release(self, user: SlackUser, proposal_id: str) -> ActionResult:
+        """End a hold."""
+        found = await self.may(user, proposal_id, None, states=frozenset(ProposalState))
+        if isinstance(found, ActionResult):
+            return found
+        if found.held_by is None:
+            return ActionResult(_S.NOT_HELD)
+        line = thread_lines.released_line(user.id, runs=found.state == ProposalState.APPROVED)
+        act = self._act(user, found, action_record(_S.RELEASED), line)
+        return await self._result(self._services.store.do(release, act), ActionResult(_S.RELEASED))
 
     async def reason(
         self,
-        person: Person,
+        user: SlackUser,
         proposal_id: str,
         *,
         preset: str | None = None,
         text: str = "",
         silent: bool = False,
-    ) -> Acted:
-        """Keep why it was declined: a preset's words or one's own; `silent`: no line in the thread."""
-        found, refused = await self.may_say_why(person, proposal_id)
-        if found is None:
-            return Acted(False, refused)
+    ) -> ActionResult:
+        """Store why it was declined: a preset, or a text of one's own; `silent`: no line in the thread."""
+        found = await self.may_give_reason(user, proposal_id)
+        if isinstance(found, ActionResult):
+            return found
         said = presets(found).get(preset, "") if preset else text.strip()
         if not said:
-            return Acted(False, "No reason was given, so nothing was kept.")
-        line = None if silent else card_modals.reason_line(person.user_id, said)
-        act = self._said(person, found, said, line)
-        return await self._result(self._services.store.do(give_reason, act, preset), "Kept.", _NOT_DECLINED)
+            return ActionResult(_S.NO_REASON)
+        line = None if silent else thread_lines.reason_line(user.id, said)
+        act = self._act(user, found, said, line)
+        doing = self._services.store.do(give_reason, act, preset)
+        return await self._result(doing, ActionResult(_S.REASON_STORED), _S.NOT_DECLINED)
 
-    async def may_say_why(self, person: Person, proposal_id: str) -> tuple[Proposal | None, str]:
-        """What was declined, for whoever did it and for everybody who may decide; or why not."""
+    async def may_give_reason(self, user: SlackUser, proposal_id: str) -> Proposal | ActionResult:
+        """What was declined, for whoever did it and for every approver; or why not."""
         found = await self._services.store.do(get_proposal, proposal_id)
-        if found is None or found.state != ProposalState.DECLINED:
-            return None, gone() if found is None else _NOT_DECLINED
-        refused = await self._services.authority.refusal(person.user_id, person.team_id, found)
-        if refused is None or (found.decided_by == person.user_id and not await self._is_outside(person)):
-            return found, ""
-        return None, f"{refused} Nothing was kept. {await self._services.authority.describe(found)}."
+        if found is None:
+            return ActionResult(_S.NOT_FOUND)
+        if found.state != ProposalState.DECLINED:
+            return ActionResult(_S.NOT_DECLINED)
+        refused = await self._refused(user, found)
+        own = found.decided_by == user.id and not await self._is_outside(user)
+        return found if refused is None or own else refused
 
-    async def edit(self, person: Person, seen: Proposal, new: NewRevision) -> Acted:
+    async def edit(self, user: SlackUser, seen: Proposal, new: NewRevision) -> ActionResult:
         """Make it ask something else; `may_edit` has looked at who and what."""
-        act = self._said(person, seen, _edited(new), card_modals.edited_line(person.user_id, new.changes))
-        return await self._result(self._services.store.do(edit, act, new), "Edited.", CHANGED)
+        record = action_record(_S.EDITED, changes=new.changes)
+        act = self._act(user, seen, record, thread_lines.edited_line(user.id, new.changes))
+        done = ActionResult(_S.EDITED, title=new.title)
+        return await self._result(self._services.store.do(edit, act, new), done, _S.CHANGED)
 
-    async def _is_outside(self, person: Person) -> bool:
-        return await self._services.authority.outsider(person.user_id, person.team_id) is not None
+    async def _is_outside(self, user: SlackUser) -> bool:
+        return await self._services.authority.outsider(user.id, user.team_id, Purpose.DECIDE) is not None
 
-    # --- The way of every act -----------------------------------------------------------------------------
+    # --- The way of every action --------------------------------------------------------------------------
 
     async def may(
         self,
-        person: Person,
+        user: SlackUser,
         proposal_id: str,
         revision: int | None,
         *,
         states: frozenset[ProposalState] = _OPEN,
-    ) -> tuple[Proposal | None, str]:
+    ) -> Proposal | ActionResult:
         """The proposal if this person may act on it, or why not."""
         found = await self._services.store.do(get_proposal, proposal_id)
         if found is None:
-            return None, gone()
-        refused = await self._services.authority.refusal(person.user_id, person.team_id, found)
+            return ActionResult(_S.NOT_FOUND)
+        refused = await self._refused(user, found)
         if refused is not None:
-            who = await self._services.authority.describe(found)
-            return None, f"{refused} Nothing was changed. {who}."
+            return refused
         if found.state not in states:
-            return None, _NOT_OPEN if states is _OPEN else _NOTHING_TO_HOLD
-        if revision is not None and revision != found.revision:
-            return None, CHANGED
-        return found, ""
+            return ActionResult(_S.NOT_PENDING if states is _OPEN else _S.NOTHING_TO_HOLD)
+        return found if revision in (None, found.revision) else ActionResult(_S.CHANGED)
 
-    async def may_edit(self, person: Person, proposal_id: str, revision: int) -> tuple[Proposal | None, str]:
+    async def may_edit(self, user: SlackUser, proposal_id: str, revision: int) -> Proposal | ActionResult:
         """The proposal if this person may edit it as they saw it, or why not."""
-        found, refused = await self.may(person, proposal_id, revision)
-        if found is not None and found.approval_checking_by is not None:
-            return None, "Somebody's approval is being checked right now, so it cannot be edited. Look again."
-        return found, refused
+        found = await self.may(user, proposal_id, revision)
+        if isinstance(found, Proposal) and found.approval_checking_by is not None:
+            return ActionResult(_S.BEING_APPROVED)
+        return found
 
-    async def _result(self, doing: Awaitable[Came], said: str, late: str = _NOT_OPEN) -> Acted:
+    async def _refused(self, user: SlackUser, found: Proposal) -> ActionResult | None:
+        authority = self._services.authority
+        refused = await authority.refusal(user.id, user.team_id, found)
+        if refused is None:
+            return None
+        return ActionResult(_S.REFUSED, replace(refused, approvers=await authority.describe(found)))
+
+    async def _result(
+        self, doing: Awaitable[Came], done: ActionResult, late: ActionStatus = _S.NOT_PENDING
+    ) -> ActionResult:
         try:
-            came = await doing
+            did, found = await doing
         except StoreError as error:
-            return Acted(False, f"It could not be stored, so nothing was done: {error} Try again.")
-        if not came[0]:
-            return Acted(False, gone() if came[1] is None else late)
+            return ActionResult(_S.NOT_STORED, error=str(error))
+        if not did:
+            return ActionResult(_S.NOT_FOUND if found is None else late)
         self._services.notify(Queue.ANNOUNCE, Queue.OUTBOX, Queue.EXECUTE, Queue.HOME)
-        return Acted(True, said)
+        return done
 
-    def _said(self, person: Person, found: Proposal, said: str, line: dict[str, Any] | None) -> Act:
-        return Act(found.id, person.user_id, said, self._services.clock(), line)
-
-
-def _edited(new: NewRevision) -> str:
-    """What was changed, for the record."""
-    told = "; ".join(
-        f"{label}: {before or 'nothing'} → {now or 'nothing'}" for label, before, now in new.changes
-    )
-    return f"Edited. {told}"
+    def _act(self, user: SlackUser, found: Proposal, record: str, line: dict[str, Any] | None) -> Act:
+        return Act(found.id, user.id, record, self._services.clock(), line)
 
 
 async def wake_snoozed(services: Services) -> None:
-    """Bring back what was put aside until now, with a line in its thread."""
-    woken = await services.store.do(due_snoozes, services.clock(), _BACK)
+    """Bring back what was snoozed until now, with a line in its thread."""
+    woken = await services.store.do(due_snoozes, services.clock(), thread_lines.BACK)
     if woken:
         log.info("%s proposals are back from snooze", len(woken))
         services.notify(Queue.ANNOUNCE, Queue.OUTBOX, Queue.HOME)

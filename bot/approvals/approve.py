@@ -1,4 +1,4 @@
-"""Approve a proposal: keep the tap, read Polar again, then decide."""
+"""Approve a proposal: store the approval, read Polar again, then decide."""
 
 import asyncio
 import logging
@@ -6,18 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from bot.approvals import results
-from bot.approvals.results import Answer, Came
 from bot.config.policy import Policy
-from bot.permissions import Untold
 from bot.proposals.diff import changes
 from bot.proposals.recheck import Found, NoLonger, as_shown
+from bot.results import DecisionResult, DecisionStatus, Refusal, RefusalCode
 from bot.services import LEASE, Queue, Services, new_token
 from bot.slack.client import SlackError
-from bot.ui import ephemeral
 from polar.catalog import Call, Operation, Risk, operations
 from store.engine.errors import StoreError
-from store.models import Decision, NewProposal, Proposal, ProposalCall, Verdict
+from store.models import Decision, NewProposal, Proposal, ProposalCall, ProposalState, Verdict
 from store.proposals.decisions import ApprovalRequirements, Bar, approvals, barred, decide
 from store.proposals.pending_approvals import (
     PendingApproval,
@@ -33,17 +30,16 @@ log = logging.getLogger(__name__)
 # Seconds without an answer of Polar after which the card says that it is being decided: most answer sooner,
 # and then one redraw is enough.
 SHOWN_AFTER = 0.7
-
-
-# Somebody's tap is kept as long as Slack does not say who they are: looked at again after as long as it has
+# An approval waits as long as Slack does not say who approves: it is looked at again after as long as it has
 # waited, and given up when nobody expects it any more.
 _SOONEST, _LATEST, _GIVE_UP_AFTER = timedelta(seconds=2), timedelta(seconds=15), timedelta(hours=24)
-
-
-_AT_ONCE = 32  # of one press: what Polar is asked about them keeps to its own pace
-
-
+_AT_ONCE = 32  # of one click: what Polar is asked about them keeps to its own pace
 CLI = "cli"
+_BARRED = {
+    Bar.CHANGED: DecisionStatus.STALE,
+    Bar.ON_HOLD: DecisionStatus.ON_HOLD,
+    Bar.SETTLED: DecisionStatus.ALREADY_DECIDED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,78 +52,89 @@ class ClaimedApproval:
 
 
 async def approve(
-    services: Services, tap: PendingApproval, team_id: str | None, kept: Callable[[], None] = lambda: None
-) -> Answer:
-    """Keep an Approve, then see to it; `kept` is called once it is on disk.
+    services: Services,
+    tap: PendingApproval,
+    team_id: str | None,
+    stored: Callable[[], None] = lambda: None,
+) -> DecisionResult:
+    """Store an approval, then see to it; `stored` is called once it is on disk.
 
-    Raises StoreError when it could not be kept.
+    Raises StoreError when it could not be stored.
     """
-    [answer] = await approve_all(services, [tap], team_id, kept)
-    return answer
+    [result] = await approve_all(services, [tap], team_id, stored)
+    return result
 
 
 async def approve_all(
     services: Services,
     left: Sequence[PendingApproval],
     team_id: str | None,
-    kept: Callable[[], None] = lambda: None,
-) -> list[Answer]:
-    """Keep the Approves of one press, all or none, then see to them side by side; `kept` as in `approve`.
+    stored: Callable[[], None] = lambda: None,
+) -> list[DecisionResult]:
+    """Store the approvals of one click, all or none, then see to them side by side; `stored` as in `approve`.
 
-    Raises StoreError when they could not be kept.
+    Raises StoreError when they could not be stored.
     """
     token = new_token()
     until = services.clock() + LEASE
     found = await services.store.do(add_pending_approvals, left, token=token, until=until)
-    kept()
+    stored()
     room = asyncio.Semaphore(_AT_ONCE)
 
-    async def one(tap: PendingApproval, new: bool, proposal: Proposal | None) -> Answer:
+    async def one(tap: PendingApproval, new: bool, proposal: Proposal | None) -> DecisionResult:
         async with room:
             return await _seen_to(services, ClaimedApproval(tap, token, team_id), new, proposal)
 
-    seen_to = (one(tap, *came) for tap, came in zip(left, found, strict=True))
+    seen_to = (one(tap, *added) for tap, added in zip(left, found, strict=True))
     return list(await asyncio.gather(*seen_to))
 
 
 async def _seen_to(
     services: Services, claimed: ClaimedApproval, new: bool, proposal: Proposal | None
-) -> Answer:
+) -> DecisionResult:
     if proposal is None:
-        return results.gone()
+        return DecisionResult(DecisionStatus.NOT_FOUND)
     if not new:
-        return Answer(Came.REPEATED, "This has been taken down already.", proposal)
+        return DecisionResult(DecisionStatus.REPEATED, proposal)
     try:
         return await settle(services, claimed)
     except StoreError as error:
-        log.error("an approval of %s is kept for later: %s", proposal.id, error)
-        return Answer(Came.KEPT, ephemeral.KEPT, proposal)
+        log.error("an approval of %s is tried again later: %s", proposal.id, error)
+        return DecisionResult(DecisionStatus.POSTPONED, proposal)
 
 
-async def settle(services: Services, claimed: ClaimedApproval, *, live: bool = True) -> Answer:
-    """Decide, restate, withdraw or refuse, and close the tap. Raises StoreError; then the tap stays open.
+async def settle(services: Services, claimed: ClaimedApproval, *, live: bool = True) -> DecisionResult:
+    """Decide, restate, withdraw or refuse, and close the approval. Raises StoreError; then it stays open.
 
     It stays open too while Slack does not say whether the person may, unless they are there (`live`) to be
-    told to tap again.
+    told to try again.
     """
     tap, now = claimed.tap, services.clock()
     proposal = await services.store.do(get_proposal, tap.proposal_id)
-    answer = results.gone() if proposal is None else await _settled(services, claimed, proposal)
-    log.info("approve by %s (%s) on %s: %s", tap.actor, tap.via, tap.proposal_id, answer.came)
-    if answer.came is Came.UNTOLD and not live and now - tap.at < _GIVE_UP_AFTER:
+    result = (
+        DecisionResult(DecisionStatus.NOT_FOUND)
+        if proposal is None
+        else await _settled(services, claimed, proposal)
+    )
+    log.info("approve by %s (%s) on %s: %s", tap.actor, tap.via, tap.proposal_id, result.status)
+    if result.status is DecisionStatus.UNCHECKED and not live and now - tap.at < _GIVE_UP_AFTER:
         pause = min(max(now - tap.at, _SOONEST), _LATEST)
         await services.store.do(
             postpone_pending_approval, tap.id, token=claimed.token, due_at=services.clock() + pause
         )
-        return Answer(Came.KEPT, ephemeral.KEPT, proposal)
+        return DecisionResult(DecisionStatus.POSTPONED, proposal)
     await services.store.do(
-        close_pending_approval, tap.id, token=claimed.token, came=answer.text, at=services.clock()
+        close_pending_approval,
+        tap.id,
+        token=claimed.token,
+        result=result.status.value,
+        at=services.clock(),
     )
     services.notify(Queue.EXECUTE, Queue.ANNOUNCE)
-    return answer
+    return result
 
 
-async def _settled(services: Services, claimed: ClaimedApproval, proposal: Proposal) -> Answer:
+async def _settled(services: Services, claimed: ClaimedApproval, proposal: Proposal) -> DecisionResult:
     tap = claimed.tap
     refused = await refusal(services, proposal, tap.actor, claimed.team_id, via=tap.via)
     refused = refused or await _own(services, proposal, tap.actor)
@@ -136,82 +143,84 @@ async def _settled(services: Services, claimed: ClaimedApproval, proposal: Propo
     if (bar := barred(proposal, Verdict.APPROVE, tap.revision)) is not None:
         return await lost(services, proposal, bar, tap.actor)
     earlier = await services.store.do(approvals, proposal.id, tap.revision)
-    gone = await _no_longer(services, proposal, tap, earlier)
-    if isinstance(gone, Answer):
-        return gone
-    standing = set(earlier) - gone
-    if tap.actor in standing and len(standing) < (await requirements_of(services, proposal)).people:
-        return Answer(Came.TWICE, ephemeral.SECOND_YES_NEEDED, proposal)
-    answer = await _concluded(services, tap, proposal, await _looked(services, tap, proposal), gone)
-    if answer.came is not Came.FIRST_YES:
-        return answer
-    return replace(answer, text=await _first_yes(services, proposal, tap.actor, gone))
+    removed = await _no_longer(services, proposal, tap, earlier)
+    if isinstance(removed, DecisionResult):
+        return removed
+    counted = set(earlier) - removed
+    if tap.actor in counted and len(counted) < (await requirements_of(services, proposal)).people:
+        return DecisionResult(DecisionStatus.ALREADY_APPROVED, proposal)
+    result = await _concluded(services, tap, proposal, await _looked(services, tap, proposal), removed)
+    if result.status is not DecisionStatus.FIRST_APPROVAL:
+        return result
+    alone = await _nobody_left(services, proposal, tap.actor, removed)
+    return replace(result, removed=removed, alone=alone)
 
 
 async def _no_longer(
     services: Services, proposal: Proposal, tap: PendingApproval, earlier: Sequence[str]
-) -> frozenset[str] | Answer:
-    """Of those who have approved it before, who may decide it no more: their yes no longer counts."""
-    gone = set()
+) -> frozenset[str] | DecisionResult:
+    """Of those who approved it before, who may no longer decide it: their approval does not count."""
+    removed = set()
     for actor in earlier:
         if actor == tap.actor:  # was looked at just now
             continue
-        reason = await services.authority.refusal(actor, None, proposal, by_id=tap.via == CLI)
-        if isinstance(reason, Untold):
-            return Answer(Came.UNTOLD, ephemeral.other_untold(actor), proposal)
-        if reason is not None:
-            log.info("the yes of %s to %s counts no more: %s", actor, proposal.id, reason)
-            gone.add(actor)
-    return frozenset(gone)
+        found = await services.authority.refusal(actor, None, proposal, by_id=tap.via == CLI)
+        if found is None:
+            continue
+        if found.retryable:
+            return _unchecked(proposal, Refusal(RefusalCode.EARLIER_APPROVER_UNKNOWN, detail=actor))
+        log.info("the approval of %s by %s no longer counts: %s", proposal.id, actor, found.code)
+        removed.add(actor)
+    return frozenset(removed)
 
 
-async def _first_yes(services: Services, proposal: Proposal, actor: str, gone: frozenset[str]) -> str:
-    """What whoever gave the first yes of two is told: whose yes counts no more, whether anybody is left."""
+async def _nobody_left(services: Services, proposal: Proposal, actor: str, removed: frozenset[str]) -> bool:
+    """Whether nobody else may give the second approval. In doubt: no."""
     try:
-        alone = await services.authority.everybody(proposal) - gone <= {actor}
+        return await services.authority.everybody(proposal) - removed <= {actor}
     except SlackError:
-        alone = False
-    return ephemeral.first_yes(gone, alone=alone)
+        return False
 
 
 async def refusal(
     services: Services, proposal: Proposal, actor: str, team_id: str | None, *, via: str
-) -> Answer | None:
+) -> DecisionResult | None:
     """Why this person may not decide it; None when they may. Raises StoreError."""
-    reason = await services.authority.refusal(actor, team_id, proposal, by_id=via == CLI)
-    if isinstance(reason, Untold):
-        return Answer(Came.UNTOLD, ephemeral.untold(reason), proposal)
-    return None if reason is None else await _refused(services, proposal, reason)
+    found = await services.authority.refusal(actor, team_id, proposal, by_id=via == CLI)
+    if found is not None and found.retryable:
+        return _unchecked(proposal, found)
+    return None if found is None else await _refused(services, proposal, found)
 
 
-_OTHERS_UNTOLD = "Slack did not say whether anybody else may decide this; tap again in a moment."
-
-
-async def _own(services: Services, proposal: Proposal, actor: str) -> Answer | None:
+async def _own(services: Services, proposal: Proposal, actor: str) -> DecisionResult | None:
     """Whether they asked for it themselves and somebody else could decide: four eyes see more."""
-    own = {proposal.proposer: ephemeral.OWN_PROPOSAL, proposal.edited_by: ephemeral.OWN_EDIT}
+    own = {proposal.proposer: RefusalCode.OWN_PROPOSAL, proposal.edited_by: RefusalCode.OWN_EDIT}
     if actor not in own:
         return None
     try:
         if await services.authority.everybody(proposal) == {actor}:
             return None
     except SlackError:
-        return Answer(Came.UNTOLD, ephemeral.untold(_OTHERS_UNTOLD), proposal)
-    return await _refused(services, proposal, own[actor])
+        return _unchecked(proposal, Refusal(RefusalCode.OTHER_APPROVERS_UNKNOWN))
+    return await _refused(services, proposal, Refusal(own[actor]))
 
 
-async def _refused(services: Services, proposal: Proposal, reason: str) -> Answer:
-    deciders = await services.authority.describe(proposal)
-    return Answer(Came.REFUSED, ephemeral.refusal(reason, deciders), proposal)
+def _unchecked(proposal: Proposal, found: Refusal) -> DecisionResult:
+    return DecisionResult(DecisionStatus.UNCHECKED, proposal, refusal=found)
 
 
-async def lost(services: Services, proposal: Proposal, bar: Bar | None, actor: str) -> Answer:
-    """Why a decision does not count; None is for who has said yes already. A stale card is redrawn."""
+async def _refused(services: Services, proposal: Proposal, found: Refusal) -> DecisionResult:
+    found = replace(found, approvers=await services.authority.describe(proposal))
+    return DecisionResult(DecisionStatus.REFUSED, proposal, refusal=found)
+
+
+async def lost(services: Services, proposal: Proposal, bar: Bar | None, actor: str) -> DecisionResult:
+    """Why a decision does not count; None is for who has approved already. A stale card is redrawn."""
     if bar is None:
-        return Answer(Came.TWICE, ephemeral.SECOND_YES_NEEDED, proposal)
+        return DecisionResult(DecisionStatus.ALREADY_APPROVED, proposal)
     if bar == Bar.CHANGED:
         await services.store.do(touch, proposal.id, services.clock())
-    return results.barred(bar, proposal, actor)
+    return DecisionResult(_BARRED[bar], proposal, actor)
 
 
 async def _looked(services: Services, tap: PendingApproval, proposal: Proposal) -> Found:
@@ -228,17 +237,17 @@ async def _looked(services: Services, tap: PendingApproval, proposal: Proposal) 
 
 
 async def _concluded(
-    services: Services, tap: PendingApproval, proposal: Proposal, found: Found, gone: frozenset[str]
-) -> Answer:
+    services: Services, tap: PendingApproval, proposal: Proposal, found: Found, removed: frozenset[str]
+) -> DecisionResult:
     """Write down what follows; what has changed meanwhile is found in the same transaction."""
     at, revision = services.clock(), tap.revision
     if isinstance(found, NoLonger):
         done, now = await services.store.do(withdraw, proposal.id, revision, reason=found.why, at=at)
-        answer = Answer(Came.WITHDRAWN, ephemeral.withdrawn(found.why), now)
+        result = DecisionResult(DecisionStatus.WITHDRAWN, now)
     elif isinstance(found, NewProposal):
         said = changes(proposal, found)
         done, now = await services.store.do(restate, revision, found, changes=said, at=at)
-        answer = Answer(Came.RESTATED, ephemeral.STALE, now)
+        result = DecisionResult(DecisionStatus.RESTATED, now)
     else:
         own = (
             tap.proposal_id,
@@ -252,11 +261,19 @@ async def _concluded(
         )
         decision = Decision(*own, clicked_at=tap.at)
         takes = await requirements_of(services, proposal)
-        done, now = await services.store.do(decide, decision, takes, without=gone)
-        answer = results.gone() if now is None else results.approved(now)
+        done, now = await services.store.do(decide, decision, takes, without=removed)
+        result = _approved(now)
     if done or now is None:
-        return answer
+        return result
     return await lost(services, now, barred(now, Verdict.APPROVE, revision), tap.actor)
+
+
+def _approved(now: Proposal | None) -> DecisionResult:
+    """An approval counts: the first of two, or the one that decides."""
+    if now is None:
+        return DecisionResult(DecisionStatus.NOT_FOUND)
+    first = now.state == ProposalState.PENDING
+    return DecisionResult(DecisionStatus.FIRST_APPROVAL if first else DecisionStatus.APPROVED, now)
 
 
 async def requirements_of(services: Services, proposal: Proposal) -> ApprovalRequirements:

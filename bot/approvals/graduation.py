@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from bot.graduation.eligibility import always_human, lacks
+from bot.results import Refusal
 from bot.services import Queue, Services
-from bot.slack.user import Person
+from bot.slack.user import SlackUser
 from polar.catalog import Risk
 from store.engine.errors import StoreError
 from store.graduation.automatic_runs import automatic_runs
@@ -20,8 +21,8 @@ from store.models.trust_codes import ChangeCause, ChangeCode, Lack, LackCode, Sw
 log = logging.getLogger(__name__)
 
 
-class Trust:
-    """Everything a person can change about automatic runs. Each answer says what was done, or why not."""
+class GraduationService:
+    """Everything a person can change about automatic runs."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -30,10 +31,10 @@ class Trust:
         """Every kind of case, those that run on their own first."""
         return await self._services.store.do(all_case_kinds)
 
-    async def manual_override(self, person: Person, start: str) -> Switched:
+    async def manual_override(self, user: SlackUser, start: str) -> Switched | Refusal:
         """Turn a kind of class R1 on below its threshold; `start` is how its hash begins. Marked as such."""
-        found = await self._find(person, start)
-        if isinstance(found, Switched):
+        found = await self._find(user, start)
+        if not isinstance(found, CaseKind):
             return found
         if found.risk != Risk.R1:
             return Switched(SwitchCode.LOW_RISK_ONLY)
@@ -41,29 +42,29 @@ class Trust:
         if always is not None:
             return Switched.of(SwitchCode.ALWAYS_ASKS, because=always)
         below = lacks(found, self._services.rules.policy.graduation, self._services.clock())
-        return await self._turn_on(person, found, manual_override=bool(below))
+        return await self._turn_on(user, found, manual_override=bool(below))
 
-    async def turn_on_again(self, person: Person, start: str) -> Switched:
-        """End the pause of one kind of case whose breaker had opened."""
-        found = await self._find(person, start)
-        if isinstance(found, Switched):
+    async def turn_on_again(self, user: SlackUser, start: str) -> Switched | Refusal:
+        """End the pause of one kind of case whose circuit breaker had opened."""
+        found = await self._find(user, start)
+        if not isinstance(found, CaseKind):
             return found
         if found.state != CaseKindState.PAUSED:
             return Switched.of(SwitchCode.NOT_PAUSED, state=found.state.value)
-        return await self._turn_on(person, found, manual_override=found.manual_override)
+        return await self._turn_on(user, found, manual_override=found.manual_override)
 
-    async def turn_off(self, person: Person, start: str) -> Switched:
+    async def turn_off(self, user: SlackUser, start: str) -> Switched | Refusal:
         """Have a kind of case ask again. What it has earned stays: it is no demotion."""
-        found = await self._find(person, start, off=True)
-        if isinstance(found, Switched):
+        found = await self._find(user, start, off=True)
+        if not isinstance(found, CaseKind):
             return found
         if found.state == CaseKindState.ASKING:
             return Switched(SwitchCode.ASKS_ALREADY)
-        name = await self._services.authority.name(person.user_id)
+        name = await self._services.authority.name(user.id)
         off = TrustChange(CaseKindState.ASKING, ChangeCause.of(ChangeCode.TURNED_OFF, by=name))
         now = self._services.clock()
         try:
-            await self._services.store.do(change, found.hash, off, actor=person.user_id, at=now)
+            await self._services.store.do(change, found.hash, off, actor=user.id, at=now)
         except StoreError:
             return Switched(SwitchCode.NOT_STORED)
         self._services.notify(Queue.LEARN)
@@ -73,21 +74,23 @@ class Trust:
         """What ran on its own since then."""
         return await self._services.store.do(automatic_runs, since, self._services.clock())
 
-    async def _find(self, person: Person, start: str, *, off: bool = False) -> CaseKind | Switched:
-        """The kind, if this person may change it: those named for its class; `off`, whoever may decide."""
+    async def _find(self, user: SlackUser, start: str, *, off: bool = False) -> CaseKind | Switched | Refusal:
+        """The kind, if this person may change it: those named for its class; `off`, every approver."""
         found = await self._services.store.do(find_case_kind, start) if start else None
         refusal = self._services.authority.refusal
         risk = None if found is None else found.risk
-        reason = await refusal(person.user_id, person.team_id, risk=risk)
-        if reason is not None and off:
-            reason = await refusal(person.user_id, person.team_id)
-        if reason is not None:
-            return Switched.of(SwitchCode.REFUSED, text=str(reason))
+        refused = await refusal(user.id, user.team_id, risk=risk)
+        if refused is not None and off:
+            refused = await refusal(user.id, user.team_id)
+        if refused is not None:
+            return refused
         return Switched(SwitchCode.NO_SUCH_KIND) if found is None else found
 
-    async def _turn_on(self, person: Person, case_kind: CaseKind, *, manual_override: bool) -> Switched:
+    async def _turn_on(
+        self, user: SlackUser, case_kind: CaseKind, *, manual_override: bool
+    ) -> Switched | Refusal:
         always = always_human(case_kind, self._services.rules.policy.graduation)
-        name = await self._services.authority.name(person.user_id)
+        name = await self._services.authority.name(user.id)
         again = case_kind.state == CaseKindState.PAUSED
         how = {"by": name, "again": again, "manual_override": manual_override}
         cause = ChangeCause(ChangeCode.TURNED_ON, how)
@@ -99,12 +102,12 @@ class Trust:
             return () if same else (Lack.of(LackCode.CHANGED_MEANWHILE, state=now.state.value),)
 
         try:
-            await self._services.store.do(note_human, person.user_id, self._services.clock())
+            await self._services.store.do(note_human, user.id, self._services.clock())
             lacking = await self._services.store.do(
                 graduate,
                 case_kind.hash,
                 lacking_of,
-                actor=person.user_id,
+                actor=user.id,
                 cause=cause,
                 at=self._services.clock(),
                 manual_override=manual_override,
@@ -113,6 +116,6 @@ class Trust:
             return Switched(SwitchCode.NOT_STORED)
         if lacking:
             return Switched.of(SwitchCode.LACKING, lacks=[one.to_json() for one in lacking])
-        log.info("%s turned on %s (%s)", person.user_id, case_kind.hash[:12], how)
+        log.info("%s turned on %s (%s)", user.id, case_kind.hash[:12], how)
         self._services.notify(Queue.LEARN)
         return Switched.of(SwitchCode.TURNED_ON, label=case_kind.label, manual_override=manual_override)

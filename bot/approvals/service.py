@@ -1,18 +1,16 @@
-"""Where people's decisions arrive: whichever way in, the same checks, and an answer for whoever decides."""
+"""Approve, decline and undo a proposal: for buttons, bundles, threads, the Home tab and the command line."""
 
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bot.approvals import approve, results
-from bot.approvals.followups import Aftermath
-from bot.approvals.results import Answer, Came
+from bot.approvals import approve
+from bot.approvals.followups import Followups
 from bot.permissions import Authority
+from bot.results import DecisionResult, DecisionStatus
 from bot.services import Queue, Services, new_token
-from bot.slack.client import SlackError
-from bot.slack.user import Person
-from bot.ui import ephemeral
-from bot.ui.card import copy_of
+from bot.slack.user import SlackUser
+from bot.ui.button_value import NO_REVISION
 from store.engine.errors import StoreError
 from store.models import Decision, Proposal, ProposalState, Verdict
 from store.proposals import pending_approvals
@@ -21,14 +19,14 @@ from store.proposals.proposals import get_proposal
 
 log = logging.getLogger(__name__)
 
-NO_REVISION = 0  # what a button says that names none we ever wrote: it decides nothing
+_BEING_SENT = frozenset({ProposalState.APPROVED, ProposalState.EXECUTING})
 
 
 @dataclass(frozen=True, slots=True)
 class Click:
-    """A button pressed: by whom, for which revision of which proposal, on which message.
+    """A button clicked: by whom, for which revision of which proposal, on which message.
 
-    Only the ids are believed. `press` names this one press, however often Slack delivers it.
+    Only the ids are believed. `press` names this one click, however often Slack delivers it.
     """
 
     user_id: str
@@ -40,26 +38,42 @@ class Click:
     press: str | None = None
 
     @property
-    def person(self) -> Person:
-        """Who tapped."""
-        return Person(self.user_id, self.team_id)
+    def user(self) -> SlackUser:
+        """Who clicked."""
+        return SlackUser(self.user_id, self.team_id)
 
 
 class ApprovalService:
-    """What a person can do. Buttons, bundles, threads and the command line all come through here."""
+    """What a person can do with a proposal, whichever way they come in."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self.aftermath = Aftermath(services)
+        self.followups = Followups(services)
 
     @property
     def authority(self) -> Authority:
         """Who may decide."""
         return self._services.authority
 
+    async def decide(
+        self, click: Click, verdict: Verdict, stored: Callable[[], None] = lambda: None
+    ) -> DecisionResult:
+        """Approve or decline what a button names; `stored` as in `approve`."""
+        named = (click.user, click.proposal_id)
+        if verdict == Verdict.DECLINE:
+            return await self.decline(*named, via="button", revision=click.revision, tap=click.press)
+        return await self.approve(
+            *named,
+            via="button",
+            revision=click.revision,
+            tap=click.press,
+            channel=click.channel,
+            stored=stored,
+        )
+
     async def approve(
         self,
-        person: Person,
+        user: SlackUser,
         proposal_id: str,
         *,
         via: str,
@@ -67,88 +81,86 @@ class ApprovalService:
         reason: str | None = None,
         tap: str | None = None,
         channel: str | None = None,
-        kept: Callable[[], None] = lambda: None,
-    ) -> Answer:
-        """Approve a proposal, after another look at Polar; what came of it, and what to tell the person.
+        stored: Callable[[], None] = lambda: None,
+    ) -> DecisionResult:
+        """Approve a proposal, after another look at Polar.
 
-        `revision` is the one they saw; None is the one there is now. `tap` names one press that may decide
-        many proposals: given again for the same one, nothing more happens. `channel` is where they are told
-        should the program stop meanwhile; `kept` is called once the approval is on disk.
+        `revision` is the one they saw; None is the current one. `tap` names one click, which may decide many
+        proposals: given again for the same proposal, nothing more happens. `channel` is where they are told
+        the result should the program stop meanwhile; `stored` is called once the approval is on disk.
         """
         row = f"{tap}:{proposal_id}" if tap else new_token()
         at = self._services.clock()
         try:
             if revision is None:
                 revision = await self._revision(proposal_id)
-            kept_tap = pending_approvals.PendingApproval(
-                row, proposal_id, revision, person.user_id, via, at, tap, reason, channel
+            pending = pending_approvals.PendingApproval(
+                row, proposal_id, revision, user.id, via, at, tap, reason, channel
             )
-            return await approve.approve(self._services, kept_tap, person.team_id, kept)
+            return await approve.approve(self._services, pending, user.team_id, stored)
         except StoreError as error:
-            return Answer(Came.NOT_STORED, ephemeral.not_stored(str(error)))
+            return _not_stored(error)
 
     async def approve_all(
         self,
-        person: Person,
+        user: SlackUser,
         chosen: Sequence[Proposal],
         *,
         via: str,
         revision: int,
         tap: str,
-        kept: Callable[[], None],
-    ) -> list[tuple[Proposal, Answer]]:
-        """Approve several by one press: all of them are on disk before any is seen to; what came of each."""
+        stored: Callable[[], None],
+    ) -> list[tuple[Proposal, DecisionResult]]:
+        """Approve several by one click: all of them are on disk before any is seen to."""
         at = self._services.clock()
         rows = [
-            pending_approvals.PendingApproval(
-                f"{tap}:{one.id}", one.id, revision, person.user_id, via, at, tap
-            )
+            pending_approvals.PendingApproval(f"{tap}:{one.id}", one.id, revision, user.id, via, at, tap)
             for one in chosen
         ]
         try:
-            came = await approve.approve_all(self._services, rows, person.team_id, kept)
+            results = await approve.approve_all(self._services, rows, user.team_id, stored)
         except StoreError as error:
-            came = [Answer(Came.NOT_STORED, ephemeral.not_stored(str(error)))] * len(rows)
-        return list(zip(chosen, came, strict=True))
+            results = [_not_stored(error)] * len(rows)
+        return list(zip(chosen, results, strict=True))
 
     async def decline(
         self,
-        person: Person,
+        user: SlackUser,
         proposal_id: str,
         *,
         via: str,
         revision: int | None = None,
         reason: str | None = None,
         tap: str | None = None,
-    ) -> Answer:
+    ) -> DecisionResult:
         """Decline a proposal; the arguments are those of `approve`."""
         try:
-            answer = await self._declined(person, proposal_id, revision, via=via, reason=reason, tap=tap)
+            result = await self._declined(user, proposal_id, revision, via=via, reason=reason, tap=tap)
         except StoreError as error:
-            answer = Answer(Came.NOT_STORED, ephemeral.not_stored(str(error)))
-        log.info("decline by %s (%s) on %s: %s", person.user_id, via, proposal_id, answer.came)
+            result = _not_stored(error)
+        log.info("decline by %s (%s) on %s: %s", user.id, via, proposal_id, result.status)
         self._services.notify(Queue.ANNOUNCE)
-        return answer
+        return result
 
     async def _declined(
         self,
-        person: Person,
+        user: SlackUser,
         proposal_id: str,
         revision: int | None,
         *,
         via: str,
         reason: str | None,
         tap: str | None,
-    ) -> Answer:
+    ) -> DecisionResult:
         proposal = await self._services.store.do(get_proposal, proposal_id)
         if proposal is None:
-            return results.gone()
-        refused = await approve.refusal(self._services, proposal, person.user_id, person.team_id, via=via)
+            return DecisionResult(DecisionStatus.NOT_FOUND)
+        refused = await approve.refusal(self._services, proposal, user.id, user.team_id, via=via)
         if refused is not None:
             return refused
         decision = Decision(
             proposal_id,
-            person.user_id,
+            user.id,
             Verdict.DECLINE,
             via,
             self._services.clock(),
@@ -157,90 +169,47 @@ class ApprovalService:
             tap,
         )
         won, now = await self._services.store.do(decide, decision)
-        if won or now is None:
-            return Answer(Came.DECLINED, ephemeral.DECLINED, now) if won else results.gone()
+        if now is None:
+            return DecisionResult(DecisionStatus.NOT_FOUND)
+        if won:
+            return DecisionResult(DecisionStatus.DECLINED, now)
         bar = barred(now, Verdict.DECLINE, decision.revision)
-        return await approve.lost(self._services, now, bar, person.user_id)
+        return await approve.lost(self._services, now, bar, user.id)
 
-    async def undo(self, person: Person, proposal_id: str, *, via: str) -> Answer:
-        """Take back what was approved while nothing of it was sent, or undo what was done."""
+    async def undo(self, user: SlackUser, proposal_id: str, *, via: str) -> DecisionResult:
+        """Undo what was approved: cancel it while nothing of it was sent, or take back what was done."""
         try:
-            answer = await self._undone(person, proposal_id, via)
+            result = await self._undone(user, proposal_id, via)
         except StoreError as error:
-            answer = Answer(Came.NOT_STORED, ephemeral.not_stored(str(error)))
-        log.info("undo by %s (%s) on %s: %s", person.user_id, via, proposal_id, answer.came)
+            result = _not_stored(error)
+        log.info("undo by %s (%s) on %s: %s", user.id, via, proposal_id, result.status)
         self._services.notify(Queue.ANNOUNCE)
-        return answer
+        return result
 
-    async def _undone(self, person: Person, proposal_id: str, via: str) -> Answer:
+    async def _undone(self, user: SlackUser, proposal_id: str, via: str) -> DecisionResult:
         proposal = await self._services.store.do(get_proposal, proposal_id)
         if proposal is None:
-            return results.gone()
-        refused = await approve.refusal(self._services, proposal, person.user_id, person.team_id, via=via)
+            return DecisionResult(DecisionStatus.NOT_FOUND)
+        refused = await approve.refusal(self._services, proposal, user.id, user.team_id, via=via)
         if refused is not None:
             return refused
         if proposal.state != ProposalState.SUCCEEDED:
             at = self._services.clock()
-            in_time, found = await self._services.store.do(
-                take_back, proposal_id, actor=person.user_id, at=at
-            )
+            in_time, found = await self._services.store.do(take_back, proposal_id, actor=user.id, at=at)
             if in_time:
-                return Answer(Came.UNDONE, ephemeral.UNDONE, found)
+                return DecisionResult(DecisionStatus.UNDONE, found)
             proposal = proposal if found is None else found
         if proposal.state == ProposalState.SUCCEEDED:
-            said = await self.aftermath.undo(person, proposal)
-            came = {None: Came.UNDONE, ephemeral.UNDO_TAKES_TWO: Came.FIRST_YES}.get(said, Came.TOO_LATE)
-            return Answer(came, said or ephemeral.UNDOING, proposal)
-        return Answer(Came.TOO_LATE, ephemeral.too_late_to_undo(proposal), proposal)
+            return DecisionResult(await self.followups.undo(user, proposal), proposal)
+        sent = proposal.state in _BEING_SENT
+        return DecisionResult(
+            DecisionStatus.TOO_LATE_TO_UNDO if sent else DecisionStatus.NOTHING_TO_UNDO, proposal
+        )
 
     async def _revision(self, proposal_id: str) -> int:
         proposal = await self._services.store.do(get_proposal, proposal_id)
         return NO_REVISION if proposal is None else proposal.revision
 
-    # --- Buttons ------------------------------------------------------------------------------------------
 
-    async def decide(self, tap: Click, verdict: Verdict, kept: Callable[[], None] = lambda: None) -> None:
-        """Approve or Decline was tapped: decide, and tell them what the card does not show."""
-        if verdict == Verdict.APPROVE:
-            answer = await self.approve(
-                tap.person,
-                tap.proposal_id,
-                via="button",
-                revision=tap.revision,
-                tap=tap.press,
-                channel=tap.channel,
-                kept=kept,
-            )
-        else:
-            answer = await self.decline(
-                tap.person, tap.proposal_id, via="button", revision=tap.revision, tap=tap.press
-            )
-        await self._tell(tap, answer)
-
-    async def take_back(self, tap: Click) -> None:
-        """Undo was tapped."""
-        await self._tell(tap, await self.undo(tap.person, tap.proposal_id, via="button"))
-
-    async def _tell(self, tap: Click, answer: Answer) -> None:
-        if not answer.shown or tap.message_ts is None:  # no card was tapped, so none shows them
-            await self.whisper(tap, answer.text)
-        if answer.proposal is not None and answer.came not in (Came.REFUSED, Came.UNTOLD):
-            await self._mend_copy(tap, answer.proposal)
-
-    async def _mend_copy(self, tap: Click, proposal: Proposal) -> None:
-        """A card posted twice (a crash between posting and noting it): the copy points to the card."""
-        copy, card = tap.message_ts, proposal.card_ts
-        if tap.channel is None or copy is None or card is None or copy == card:
-            return
-        try:
-            link = await self._services.slack.permalink(proposal.channel or self._services.channel, card)
-            await self._services.slack.update(tap.channel, copy, copy_of(proposal, link))
-        except SlackError as error:
-            log.warning("a copy of the card of %s is not redrawn: %s", proposal.id, error)
-
-    async def whisper(self, tap: Click, text: ephemeral.Whisper) -> None:
-        """Tell one person something, where they tapped."""
-        try:
-            await self._services.slack.whisper(tap.channel or self._services.channel, tap.user_id, text)
-        except SlackError as error:
-            log.warning("%s could not be told that a tap did not count: %s", tap.user_id, error)
+def _not_stored(error: StoreError) -> DecisionResult:
+    return DecisionResult(DecisionStatus.NOT_STORED, error=str(error))

@@ -9,7 +9,7 @@ from bot.checks.polar import check_polar
 from bot.checks.slack import check_slack
 from bot.config.settings import Settings
 from bot.services import Services
-from bot.ui.home import Step
+from bot.ui.home import SetUpStep
 from store.messages.backlog import flow
 
 log = logging.getLogger(__name__)
@@ -52,12 +52,12 @@ class SetUp:
             *await check_polar(self._settings, rules.event_types(), called),
         ]
 
-    async def steps(self) -> Sequence[Step] | None:
+    async def steps(self) -> Sequence[SetUpStep] | None:
         """The list; None before the first look. What cannot be tested is no step. Raises StoreError."""
         if self._findings is None:
             return None
         found = [
-            Step(each.level is Level.OK, each.found, each.remedy)
+            SetUpStep(each.level is Level.OK, each.found, each.remedy)
             for each in self._findings
             if each.level is not Level.WARNING
         ]
@@ -65,8 +65,8 @@ class SetUp:
         return [*found, _WEBHOOK_CAME if arrived else _NO_WEBHOOK]
 
 
-_WEBHOOK_CAME = Step(True, "A webhook of Polar's has arrived.")
-_NO_WEBHOOK = Step(
+_WEBHOOK_CAME = SetUpStep(True, "A webhook of Polar's has arrived.")
+_NO_WEBHOOK = SetUpStep(
     False,
     "No webhook has arrived yet.",
     "Let something happen at Polar, or redeliver an event from the endpoint's page in Polar's dashboard.",

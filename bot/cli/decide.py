@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import html
 import logging
 import re
 import sys
@@ -10,11 +9,12 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from bot.config.settings import Settings, SettingsError, load_settings
+from bot.sanitize import clean
 from store.engine.errors import StoreError
 
 _USER = re.compile(r"[UW][A-Z0-9]{2,}")
-_MENTION = re.compile(r"<@([UW][A-Z0-9]+)>")
 VIA = "cli"
+_LONGEST = 300  # characters of a title
 _UNKNOWN = "There is no proposal {id}. `python -m bot export proposals` lists them. Nothing was decided."
 
 
@@ -58,8 +58,8 @@ async def _decide(settings: Settings, options: argparse.Namespace) -> tuple[bool
     from bot.app import assemble, utc_now  # noqa: PLC0415 - see above
     from bot.approvals.service import ApprovalService  # noqa: PLC0415 - see above
     from bot.rules import load_rules  # noqa: PLC0415 - see above
-    from bot.slack.user import Person  # noqa: PLC0415 - see above
-    from bot.ui.text import escape  # noqa: PLC0415 - see above
+    from bot.slack.user import SlackUser  # noqa: PLC0415 - see above
+    from bot.ui.ephemeral import decision  # noqa: PLC0415 - see above
     from store import open_beside  # noqa: PLC0415 - see above
     from store.proposals.proposals import get_proposal  # noqa: PLC0415 - see above
 
@@ -67,17 +67,11 @@ async def _decide(settings: Settings, options: argparse.Namespace) -> tuple[bool
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_beside(settings.database_url.get_secret_value()))
         services, _ = await assemble(stack, settings, store, rules, clock=utc_now, notify=lambda *_: None)
-        approvals, person = ApprovalService(services), Person(options.user, None)
+        approvals, user = ApprovalService(services), SlackUser(options.user, None)
         act = approvals.approve if options.verdict == "approve" else approvals.decline
-        answer = await act(person, options.id, via=VIA, reason=options.reason)
-        known = answer.proposal is not None or await store.do(get_proposal, options.id) is not None
+        result = await act(user, options.id, via=VIA, reason=options.reason)
+        known = result.proposal is not None or await store.do(get_proposal, options.id) is not None
     if not known:
         return False, _UNKNOWN.format(id=options.id)
-    about = "" if answer.proposal is None else f"“{answer.proposal.title}”: "
-    return answer.counts, _plain(f"{escape(about)}{answer.text}")
-
-
-def _plain(text: str) -> str:
-    """Words for Slack as words for a terminal: on one line, without markup or control characters."""
-    said = html.unescape(_MENTION.sub(r"\1", text))
-    return " ".join("".join(each if each.isprintable() else " " for each in said).split())
+    about = "" if result.proposal is None else f"“{clean(result.proposal.title, _LONGEST)}”: "
+    return result.counts, f"{about}{decision(result).plain}"

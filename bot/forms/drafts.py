@@ -19,7 +19,7 @@ MOST = 500
 
 
 @dataclass(eq=False, slots=True)
-class Draft:
+class FormDraft:
     """One open form. Slack is given its id alone: the answers stay here."""
 
     id: str
@@ -107,23 +107,23 @@ class Drafts:
     """The open forms of everybody."""
 
     def __init__(self) -> None:
-        self._open: dict[tuple[str, str], Draft] = {}  # by id and user
+        self._open: dict[tuple[str, str], FormDraft] = {}  # by id and user
 
-    def new(self, user_id: str, now: datetime) -> Draft:
+    def new(self, user_id: str, now: datetime) -> FormDraft:
         """A form just opened. The oldest goes when there are too many."""
         for old in [key for key, each in self._open.items() if now - each.touched_at > KEPT_FOR]:
             del self._open[old]
         while len(self._open) >= MOST:
             del self._open[next(iter(self._open))]
-        draft = Draft(secrets.token_urlsafe(12), user_id, now)
+        draft = FormDraft(secrets.token_urlsafe(12), user_id, now)
         self._open[draft.id, user_id] = draft
         return draft
 
-    def keep(self, draft: Draft) -> None:
+    def keep(self, draft: FormDraft) -> None:
         """A form that was made elsewhere; it takes the place of the same person's of the same id."""
         self._open[draft.id, draft.user_id] = draft
 
-    def get(self, identity: str, user_id: str, now: datetime) -> Draft | None:
+    def get(self, identity: str, user_id: str, now: datetime) -> FormDraft | None:
         """Somebody's own form, unless its time is over."""
         draft = self._open.get((identity, user_id))
         if draft is None or now - draft.touched_at > KEPT_FOR:

@@ -1,4 +1,4 @@
-"""Edit: the form of a proposal's call with the proposed values in it, and the revision that comes of it."""
+"""Edit: the form of a proposal's call with the proposed values in it, and the new revision."""
 
 import asyncio
 import logging
@@ -8,9 +8,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from bot.approvals.actions import Acting
+from bot.approvals.actions import Actions
 from bot.forms import names, wording
-from bot.forms.drafts import Draft
+from bot.forms.drafts import FormDraft
 from bot.forms.fields import Form, Kind, Pick, all_leaves, form_of
 from bot.forms.lookup import Lookup
 from bot.forms.names import OBJECT_CURRENCY
@@ -18,8 +18,10 @@ from bot.forms.prefill import Filled, ids_in, prefill, same_call
 from bot.forms.values import currencies
 from bot.proposals.fingerprint import digest_of, money_of
 from bot.proposals.money import Fact, with_money
+from bot.results import ActionResult, ActionStatus
 from bot.services import Services
-from bot.slack.user import Person
+from bot.slack.user import SlackUser
+from bot.ui.button_value import ButtonValue
 from polar.catalog import Call, operations
 from store.models import PlannedCall, Proposal, ProposalKind
 from store.proposals.actions import NewRevision
@@ -28,91 +30,70 @@ Change = tuple[str, str, str]  # label, before, now
 
 log = logging.getLogger(__name__)
 
-_SEVERAL = (
-    "It makes {count} calls, and only a proposal of one call can be edited: you could not see which of them "
-    "you change. Nothing was changed. Decline it, and type /polar propose for what should be done instead."
-)
-_NOT_BY_FORM = (
-    "Its values do not fit the form, or one of them is secret, so it cannot be edited here. Nothing was "
-    "changed. Decline it, and type /polar propose for what should be done instead."
-)
-_RESTARTED = (
-    "The program was restarted while this form was open, and what you had put in is not known any more. "
-    "Nothing was changed. Close this and choose Edit again."
-)
-_NOTHING_OPEN = (
-    "It only names what it is about, so there is nothing in it to change. Nothing was changed. Decline it, "
-    "and type /polar propose for what should be done instead."
-)
-_SAME = "You changed nothing, so it stays as it is."
-_EDITED = "Saved. Its card now asks “{title}”, shows what changed, and needs a decision of its own."
 _BY_HAND = " (edited)"
 # What no title speaks of: changed, it asks the same.
 _BESIDE_THE_QUESTION = frozenset({"comment", "customer_cancellation_comment", "metadata", "reason"})
-_IDENTITY = re.compile(r"(?P<id>[\w-]+):(?P<revision>\d{1,6})")
 _NAMES_WITHIN = 2.0  # seconds for what the objects are called; their ids will do
 
 
 def is_edit(identity: str) -> bool:
-    """Whether a form's private metadata names a proposal and its revision."""
-    return _IDENTITY.fullmatch(identity) is not None
+    """Whether a form's private metadata names a proposal and its revision, not a draft of ours."""
+    return ":" in identity and ButtonValue.parse(identity).id != ""
 
 
-class Editing:
+class EditForm:
     """Opens and closes the form; between the two it is a form like any other."""
 
     def __init__(self, services: Services, lookup: Lookup) -> None:
         self._services = services
         self._lookup = lookup
-        self._acting = Acting(services)
+        self._actions = Actions(services)
 
-    async def begin(self, person: Person, proposal: Proposal, now: datetime) -> Draft | str:
-        """The form for editing a proposal, or in words why there is none."""
+    async def begin(self, user: SlackUser, proposal: Proposal, now: datetime) -> FormDraft | ActionResult:
+        """The form for editing a proposal, or why there is none."""
         if proposal.kind != ProposalKind.CALLS or len(proposal.calls) != 1:
-            return _SEVERAL.format(count=len(proposal.calls) or "no")
+            return ActionResult(ActionStatus.NOT_ONE_CALL)
         call = _asked(proposal)
         currency = await self._currency(call, proposal)
         filled = prefill(call, currency, await self._labels(call))
         if filled is None:
-            return _NOT_BY_FORM
-        draft = _draft(person, proposal, filled, currency, now)
-        return draft if any(draft.page_items()[1]) else _NOTHING_OPEN
+            return ActionResult(ActionStatus.NOT_BY_FORM)
+        draft = _draft(user, proposal, filled, currency, now)
+        return draft if any(draft.page_items()[1]) else ActionResult(ActionStatus.NOTHING_TO_EDIT)
 
     async def again(
-        self, person: Person, identity: str, values: Mapping[str, Any], now: datetime
-    ) -> tuple[Draft | None, str]:
+        self, user: SlackUser, identity: str, values: Mapping[str, Any], now: datetime
+    ) -> FormDraft | ActionResult:
         """The form anew after a restart, when it has one page: what was put in comes with the view."""
-        match = _IDENTITY.fullmatch(identity)
-        assert match is not None  # noqa: S101 - the caller has looked
-        proposal, refused = await self._acting.may_edit(person, match["id"], int(match["revision"]))
-        if proposal is None:
-            return None, refused
-        draft = await self.begin(person, proposal, now)
-        if isinstance(draft, str):
-            return None, draft
+        edited = ButtonValue.parse(identity)
+        proposal = await self._actions.may_edit(user, edited.id, edited.revision)
+        if isinstance(proposal, ActionResult):
+            return proposal
+        draft = await self.begin(user, proposal, now)
+        if isinstance(draft, ActionResult):
+            return draft
         _, found = draft.page_items()
         shown = {getattr(item, "path", "more") for item in found[0]}
         known = {name.removeprefix("pick:") for name in values} <= shown
-        return (draft, "") if len(found) == 1 and known else (None, _RESTARTED)
+        return draft if len(found) == 1 and known else ActionResult(ActionStatus.FORM_LOST)
 
     async def finish(
-        self, draft: Draft, person: Person, form: Form, call: Call, money: Sequence[Fact]
-    ) -> str:
-        """Store the new revision; what the person is told. `money` is what the call comes to now."""
+        self, draft: FormDraft, user: SlackUser, form: Form, call: Call, money: Sequence[Fact]
+    ) -> ActionResult:
+        """Store the new revision. `money` is what the call comes to now."""
         assert draft.edits is not None  # noqa: S101 - the caller has looked
-        seen, refused = await self._acting.may_edit(person, draft.edits.id, draft.edits.revision)
-        if seen is None:
-            return refused
+        seen = await self._actions.may_edit(user, draft.edits.id, draft.edits.revision)
+        if isinstance(seen, ActionResult):
+            return seen
         call = _marked(call, seen)
         if same_call(Call.of(seen.calls[0]), call):
-            return _SAME
+            return ActionResult(ActionStatus.SAME)
         new = _revision(draft, _with_facts(seen, money), form, call)
-        acted = await self._acting.edit(person, seen, new)
-        if not acted.done:
-            return acted.said
-        draft.title = new.title
-        log.info("%s edited %s: revision %s", person.user_id, seen.id, new.revision + 1)
-        return _EDITED.format(title=new.title)
+        result = await self._actions.edit(user, seen, new)
+        if result.done:
+            draft.title = new.title
+            log.info("%s edited %s: revision %s", user.id, seen.id, new.revision + 1)
+        return result
 
     async def _currency(self, call: Call, proposal: Proposal) -> str | None:
         if call.operation not in OBJECT_CURRENCY:
@@ -136,10 +117,12 @@ class Editing:
             return {}
 
 
-def _draft(person: Person, proposal: Proposal, filled: Filled, currency: str | None, now: datetime) -> Draft:
+def _draft(
+    user: SlackUser, proposal: Proposal, filled: Filled, currency: str | None, now: datetime
+) -> FormDraft:
     call = Call.of(proposal.calls[0])
     # Two people may edit one proposal at once: the id is the proposal's and the revision's, the draft theirs.
-    draft = Draft(f"{proposal.id}:{proposal.revision}", person.user_id, now)
+    draft = FormDraft(str(ButtonValue(proposal.id, proposal.revision)), user.id, now)
     draft.start(operations()[call.operation])
     draft.picks, draft.added, draft.answers = dict(filled.picks), filled.added, dict(filled.answers)
     about = {f"body.{name}" for name in names.ABOUT}
@@ -192,7 +175,7 @@ def _with_facts(seen: Proposal, money: Sequence[Fact]) -> Proposal:
     return replace(seen, facts=with_money(seen.facts, money))
 
 
-def _revision(draft: Draft, seen: Proposal, form: Form, call: Call) -> NewRevision:
+def _revision(draft: FormDraft, seen: Proposal, form: Form, call: Call) -> NewRevision:
     currency = None if draft.currency is None else draft.currency[1]
     currency = currency or seen.currency
     effect = form.operation.describe(call)
@@ -214,7 +197,7 @@ def _revision(draft: Draft, seen: Proposal, form: Form, call: Call) -> NewRevisi
     )
 
 
-def _changes(draft: Draft, seen: Proposal, form: Form, currency: str | None) -> tuple[Change, ...]:
+def _changes(draft: FormDraft, seen: Proposal, form: Form, currency: str | None) -> tuple[Change, ...]:
     """Each question whose answer is another now, as (label, before, now)."""
     before = prefill(_asked(seen), currency, _labels_of(draft))
     was = Filled({}, frozenset(), {}) if before is None else before
@@ -235,7 +218,7 @@ def _changes(draft: Draft, seen: Proposal, form: Form, currency: str | None) -> 
     )
 
 
-def _title(draft: Draft, seen: Proposal, form: Form, currency: str | None) -> str:
+def _title(draft: FormDraft, seen: Proposal, form: Form, currency: str | None) -> str:
     """The question as it was put, with the amounts of now; empty when it could say something else by now."""
     before = prefill(_asked(seen), currency, _labels_of(draft))
     if before is None or before.picks != draft.picks:
@@ -259,7 +242,7 @@ def _current(way: Pick) -> str:
     return "" if way.current is None else way.options[way.current]
 
 
-def _labels_of(draft: Draft) -> dict[str, str]:
+def _labels_of(draft: FormDraft) -> dict[str, str]:
     """The words for ids that the form already shows."""
     options = [
         option

@@ -10,8 +10,8 @@ from bot.forms.pages import Adder, Item, More
 from bot.forms.search import by_family, title
 from bot.forms.values import Answers
 from bot.sanitize import clean
-from bot.ui.elements import option, plain
-from bot.ui.text import Block, Element
+from bot.ui.elements import actions, button, input_block, modal, option, plain, section
+from bot.ui.text import Block, Element, context
 from polar import redaction
 from polar.catalog import Operation, Schema
 
@@ -21,29 +21,7 @@ OPERATION, PICK, FIND, VALUE, MORE, ADD, BACK = (
 )
 PICKED, ADDED = "pick:", "more"  # how the ids of blocks begin that hold no value
 LONGEST_TEXT = 3_000  # characters of what an input holds
-_HINT, _FEW = 300, 100
-
-
-def modal(title_: str, blocks: Sequence[Block], draft: str, submit: str | None = None) -> dict[str, Any]:
-    """A view of ours; it carries the draft's id and nothing else."""
-    view: dict[str, Any] = {
-        "type": "modal",
-        "callback_id": CALLBACK,
-        "title": plain(title_, 24),
-        "close": plain("Close", 24),
-        "private_metadata": draft,
-        "blocks": list(blocks),
-    }
-    return view | ({"submit": plain(submit, 24)} if submit else {})
-
-
-def notice(text: str, title_: str = "Propose") -> dict[str, Any]:
-    """A view that only says something."""
-    return modal(title_, [_section("notice", text)], "")
-
-
-def _section(block_id: str, text: str) -> Block:
-    return {"type": "section", "block_id": block_id, "text": plain(text, 1_500)}
+_FEW = 100
 
 
 def operation_options(found: Sequence[Operation]) -> list[Element]:
@@ -66,13 +44,11 @@ def opening(draft: str, found: Sequence[Operation] | None, words: str) -> dict[s
         element |= {"type": "external_select", "min_query_length": 0}
     blocks: list[Block] = []
     if words and not found:
-        blocks.append(_section("none", f"Nothing that can be proposed has the words “{words[:80]}”."))
+        blocks.append(section("none", f"Nothing that can be proposed has the words “{words[:80]}”."))
     label = f"What should be done ({clean(words, 80)})?" if found else "What should be done?"
-    blocks.append(_input(OPERATION, label, element, dispatch=True))
-    blocks.append(
-        _section("about", "It becomes a card in the channel; nothing is done until it is approved.")
-    )
-    return modal("Propose", blocks, draft, "Next")
+    blocks.append(input_block(OPERATION, label, element, dispatch=True))
+    blocks.append(section("about", "It becomes a card in the channel; nothing is done until it is approved."))
+    return _form("Propose", blocks, draft, "Next")
 
 
 def page_view(
@@ -91,9 +67,9 @@ def page_view(
     """One page of the form. `said` is what is wrong, by question; `currencies` of amounts, by question;
     `watched` are questions whose answer changes the page; `edits` is the question of what is edited.
     """
-    blocks = [_section("head", (edits or title(operation)) + (f" – page {number + 1}" if number else ""))]
+    blocks = [section("head", (edits or title(operation)) + (f" – page {number + 1}" if number else ""))]
     if said:
-        blocks.append(_section("wrong", " ".join(dict.fromkeys(said.values()))))
+        blocks.append(section("wrong", " ".join(dict.fromkeys(said.values()))))
     for item in items:
         if isinstance(item, Leaf):
             watch = item.path in watched
@@ -101,58 +77,38 @@ def page_view(
         else:
             blocks.append(_choice_block(item))
     if number:
-        button = {"type": "button", "action_id": BACK, "text": plain("Back", 75), "value": "back"}
-        blocks.append({"type": "actions", "block_id": "back", "elements": [button]})
+        blocks.append(actions("back", [button(BACK, "Back", "back")]))
     seen = operation.customer_sees
     if seen:
-        blocks.append(
-            {"type": "context", "block_id": "sees", "elements": [plain(f"The customer: {seen}.", 300)]}
-        )
+        blocks.append(context("sees", f"The customer: {seen}."))
     if edits:
-        return modal("Edit", blocks, draft, "Save" if number + 1 >= count else "Next")
+        return _form("Edit", blocks, draft, "Save" if number + 1 >= count else "Next")
     last = number + 1 >= count and not any(isinstance(item, More) for item in items)
-    return modal("Propose", blocks, draft, "Propose" if last else "Next")
+    return _form("Propose", blocks, draft, "Propose" if last else "Next")
+
+
+def _form(title_: str, blocks: Sequence[Block], draft: str, submit: str) -> dict[str, Any]:
+    """A view of ours; it carries the draft's id and nothing else."""
+    return modal(title_, blocks, callback_id=CALLBACK, metadata=draft, submit=submit)
 
 
 def _choice_block(item: Pick | Adder | More) -> Block:
     if isinstance(item, Adder):
         text = f"Add {'another' if item.count else 'one'}: {item.label[:1].lower()}{item.label[1:]}"
-        button = {"type": "button", "action_id": ADD, "text": plain(text, 75), "value": item.path}
-        return {"type": "actions", "block_id": f"add:{item.path}", "elements": [button]}
+        return actions(f"add:{item.path}", [button(ADD, text, item.path)])
     if isinstance(item, Pick):
         ways = [option(name, str(number)) for number, name in enumerate(item.options)]
         element: Element = {"type": "static_select", "action_id": PICK, "options": ways}
         if item.current is not None:
             element["initial_option"] = ways[item.current]
-        return _input(f"{PICKED}{item.path}", f"{item.label}", element, dispatch=True)
+        return input_block(f"{PICKED}{item.path}", f"{item.label}", element, dispatch=True)
     further = [option(one.label, one.path) for one in item.options]
     element = {"type": "multi_static_select", "action_id": MORE, "options": further}
     if chosen := [one for one in further if one["value"] in item.chosen]:
         element["initial_options"] = chosen
     label = "What should change?" if item.needed else "More"
     hint = "Asked next. Left empty there, what can be cleared is cleared."
-    return _input(ADDED, label, element, optional=not item.needed, hint=hint)
-
-
-def _input(
-    block_id: str,
-    label: str,
-    element: Element,
-    *,
-    dispatch: bool = False,
-    optional: bool = False,
-    hint: str = "",
-) -> Block:
-    block: Block = {
-        "type": "input",
-        "block_id": block_id,
-        "label": plain(label, 150),
-        "element": element,
-        "optional": optional,
-    }
-    if dispatch:
-        block["dispatch_action"] = True
-    return block | ({"hint": plain(hint, _HINT)} if hint else {})
+    return input_block(ADDED, label, element, optional=not item.needed, hint=hint)
 
 
 # --- Questions ------------------------------------------------------------------------------------------
@@ -169,7 +125,7 @@ def leaf_block(
     if leaf.kind in (Kind.MONEY, Kind.UNIT_PRICE):
         label += f" in {currency.upper()}" if currency else ""
         hint = f"In {currency.upper()}." if currency else "In the currency it is counted in, such as 29.00."
-    return _input(leaf.path, label, element, dispatch=watch, optional=not leaf.must, hint=hint)
+    return input_block(leaf.path, label, element, dispatch=watch, optional=not leaf.must, hint=hint)
 
 
 def _hint(leaf: Leaf) -> str:

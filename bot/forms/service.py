@@ -1,4 +1,4 @@
-"""Where people propose: opens the form, follows what is chosen in it, and makes a proposal of it."""
+"""Propose by hand: open the form, follow what is chosen in it, and make a proposal of it."""
 
 import asyncio
 import base64
@@ -10,8 +10,8 @@ from typing import Any
 
 from bot.config.policy import ends
 from bot.forms import names, wording
-from bot.forms.drafts import Draft, Drafts, chosen_operation
-from bot.forms.edit import Editing, is_edit
+from bot.forms.drafts import Drafts, FormDraft, chosen_operation
+from bot.forms.edit import EditForm, is_edit
 from bot.forms.fields import Form, Leaf, all_leaves
 from bot.forms.lookup import Lookup
 from bot.forms.modal import (
@@ -22,7 +22,6 @@ from bot.forms.modal import (
     OPERATION,
     PICK,
     VALUE,
-    notice,
     opening,
     operation_options,
     page_view,
@@ -34,9 +33,12 @@ from bot.forms.values import Composed, check, compose, currencies, entry
 from bot.proposals.fingerprint import digest_of_proposal, money_of
 from bot.proposals.money import Fact, money_facts, with_money
 from bot.proposals.reads import Reads
+from bot.results import ActionResult, Purpose
 from bot.services import Queue, Services
 from bot.slack.client import SlackError
-from bot.slack.user import Person
+from bot.slack.user import SlackUser
+from bot.ui import ephemeral
+from bot.ui.elements import notice
 from polar.catalog import Call
 from polar.errors import PolarError
 from store.engine.errors import StoreError
@@ -46,42 +48,47 @@ from store.proposals.proposals import propose_by_hand
 log = logging.getLogger(__name__)
 
 Payload = Mapping[str, Any]
-Answer = dict[str, Any]
+ViewAnswer = dict[str, Any]  # what an acknowledgement says of a modal
 
-GONE = (
-    "This form is no longer known here: it was left open for too long, or the program was restarted. "
-    "Nothing was proposed. Close it and type /polar propose to begin again."
+FORM_FAILED = "Something failed here, and nothing was proposed. Close this and type /polar propose again."
+FORM_SLOW = "Your proposal is being stored. This takes longer than Slack waits; the result is shown here."
+_LOST = (
+    "This form is no longer known here: it was open for too long, or the program was restarted. "
+    "Nothing was proposed. Close it and type /polar propose again."
 )
-FORM_BROKE = "Something went wrong here and nothing was proposed. Close this and type /polar propose again."
-NOT_OPENED = "The form could not be opened, and nothing was proposed ({why}). Type /polar propose again."
-PROPOSED = "Proposed: {title}. Its card is in the channel; nothing is done until somebody approves it there."
-SLOW = "Slack or Polar was too slow to answer and nothing was proposed. Submit again."
-CHOOSE = "Choose one from the list."
-CHANGE_SOMETHING = "Choose at least one thing to change."
-# Slack waits three seconds for the answer to a submit; the rest is for storing and the way back.
-WITHIN = 2.5
+_NOT_OPENED = "The form could not be opened ({why}). Nothing was proposed. Type /polar propose again."
+_PROPOSED = "Proposed: {title}. Its card is in the channel. Nothing is done until somebody approves it there."
+_ALREADY_PROPOSED = "Already proposed: {title}. Its card is in the channel. Type /polar propose for another."
+_ALREADY_EDITED = "Already saved: “{title}”. Its card shows what changed."
+_NOT_STORED = "It could not be stored, so nothing was proposed. Try again."
+_SLOW = "Slack or Polar was too slow to answer, so nothing was proposed. Submit again."
+_CHOOSE = "Choose one from the list."
+_CHANGE_SOMETHING = "Choose at least one thing to change."
+_PROPOSE, _EDIT = "Propose", "Edit"  # titles
+# Seconds for a form; it is acknowledged after 2.5 at the latest, and what is being stored is not broken off.
+WITHIN = 2.4
 _SUM_WITHIN = 1.0  # seconds for reading what a refund comes to
 
 
 class Proposing:
-    """What a person can do in a form. Everybody of the workspace may propose; deciding is the approvals's."""
+    """What a person can do in a form. Everybody of the workspace may propose."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
         self._drafts = Drafts()
         self._lookup = Lookup(services.polar)
-        self._editing = Editing(services, self._lookup)
+        self._edit_form = EditForm(services, self._lookup)
 
     async def open(
         self,
-        person: Person,
+        user: SlackUser,
         *,
         trigger_id: str,
         words: str,
         tell: Callable[[str], Awaitable[None]],
     ) -> None:
         """Open the form, before anything slow: the trigger lives three seconds. `tell` is for failures."""
-        draft = self._drafts.new(person.user_id, self._services.clock())
+        draft = self._drafts.new(user.id, self._services.clock())
         found = search(words) if words else []
         if len(found) == 1:
             draft.start(found[0])
@@ -91,38 +98,38 @@ class Proposing:
         try:
             view_id = await self._services.slack.open_view(trigger_id, view)
         except SlackError as error:
-            log.warning("the form of %s did not open: %s", person.user_id, error)
-            await tell(NOT_OPENED.format(why=error))
+            log.warning("the form of %s did not open: %s", user.id, error)
+            await tell(_NOT_OPENED.format(why=error))
             return
-        reason = await self._refusal(person)
-        if reason is not None:
-            await self._show(view_id, notice(reason))
+        refused = await self._refusal(user)
+        if refused is not None:
+            await self._show(view_id, notice(_PROPOSE, refused))
 
-    async def edit(self, person: Person, view_id: str, proposal: Proposal) -> None:
+    async def edit(self, user: SlackUser, view_id: str, proposal: Proposal) -> None:
         """Fill a modal that is open with the form of a proposal's call, the proposed values in it."""
-        draft = await self._editing.begin(person, proposal, self._services.clock())
-        if isinstance(draft, str):
-            await self._show(view_id, notice(draft, "Edit"))
+        draft = await self._edit_form.begin(user, proposal, self._services.clock())
+        if isinstance(draft, ActionResult):
+            await self._show(view_id, notice(_EDIT, ephemeral.action(draft).plain))
             return
         self._drafts.keep(draft)
         await self._show(view_id, self._view(draft))
 
-    async def tapped(self, person: Person, view: Payload, action: Payload) -> None:
+    async def tapped(self, user: SlackUser, view: Payload, action: Payload) -> None:
         """Something in a form was chosen or pressed that changes what it shows."""
-        draft, refused = await self._draft(person, view)
-        if draft is None:
-            await self._show(str(view["id"]), _no_form(view, refused))
+        draft = await self._draft(user, view)
+        if isinstance(draft, str):
+            await self._show(str(view["id"]), _no_form(view, draft))
             return
         async with draft.lock:
             shown = await self._follow(draft, view, action)
             if shown is not None:
                 await self._show(str(view["id"]), shown)
 
-    async def suggest(self, person: Person, payload: Payload) -> Answer:
+    async def suggest(self, user: SlackUser, payload: Payload) -> ViewAnswer:
         """The options for what somebody types into a select: `options` or `option_groups`."""
         view = payload.get("view") or {}
-        draft, _ = await self._draft(person, view)
-        if draft is None:
+        draft = await self._draft(user, view)
+        if isinstance(draft, str):
             return {"options": []}
         typed = str(payload.get("value") or "")
         if payload.get("action_id") == OPERATION:
@@ -135,38 +142,41 @@ class Proposing:
             return {"options": []}
         return {"options": await self._lookup.find(leaf.source, typed, draft.known())}
 
-    async def submit(self, person: Person, view: Payload) -> Answer:
-        """Next or Propose was pressed: what Slack's acknowledgement is to say."""
+    async def submit(
+        self, user: SlackUser, view: Payload, stored: Callable[[], None] = lambda: None
+    ) -> ViewAnswer:
+        """Next or Propose was clicked: what the acknowledgement says. `stored`: a proposal is on disk."""
         try:
             async with asyncio.timeout(WITHIN) as limit:
-                draft, refused = await self._draft(person, view)
-                if draft is None:
-                    return _update(_no_form(view, refused))
+                draft = await self._draft(user, view)
+                if isinstance(draft, str):
+                    return _update(_no_form(view, draft))
                 async with draft.lock:
-                    return await self._submit(draft, person, view, limit)
+                    return await self._submit(draft, user, view, limit, stored)
         except TimeoutError:
-            log.warning("a form of %s is not taken: no answer within %s s", person.user_id, WITHIN)
+            log.warning("a form of %s is not taken: no answer within %s s", user.id, WITHIN)
             return _too_slow(view)
 
     # --- Who, and which form --------------------------------------------------------------------------
 
-    async def _refusal(self, person: Person) -> str | None:
-        reason = await self._services.authority.outsider(person.user_id, person.team_id)
-        return None if reason is None else f"{reason} Nothing was proposed."
+    async def _refusal(self, user: SlackUser) -> str | None:
+        refused = await self._services.authority.outsider(user.id, user.team_id, Purpose.PROPOSE)
+        return None if refused is None else ephemeral.refused(refused).plain
 
-    async def _draft(self, person: Person, view: Payload) -> tuple[Draft | None, str]:
-        """The form this view shows, or why there is none for this person."""
-        reason = await self._refusal(person)
-        if reason is not None:
-            return None, reason
+    async def _draft(self, user: SlackUser, view: Payload) -> FormDraft | str:
+        """The form this view shows, or in words why there is none for this person."""
+        refused = await self._refusal(user)
+        if refused is not None:
+            return refused
         identity = str(view.get("private_metadata") or "")
-        found = self._drafts.get(identity, person.user_id, self._services.clock())
+        found = self._drafts.get(identity, user.id, self._services.clock())
         if found is None and is_edit(identity):
-            found, said = await self._editing.again(person, identity, _values(view), self._services.clock())
-            if found is not None:
-                self._drafts.keep(found)
-            return found, said
-        return found, GONE
+            again = await self._edit_form.again(user, identity, _values(view), self._services.clock())
+            if isinstance(again, ActionResult):
+                return ephemeral.action(again).plain
+            self._drafts.keep(again)
+            return again
+        return _LOST if found is None else found
 
     async def _show(self, view_id: str, view: Mapping[str, Any]) -> None:
         try:
@@ -176,7 +186,7 @@ class Proposing:
 
     # --- What is chosen -------------------------------------------------------------------------------
 
-    async def _follow(self, draft: Draft, view: Payload, action: Payload) -> Answer | None:
+    async def _follow(self, draft: FormDraft, view: Payload, action: Payload) -> ViewAnswer | None:
         """What the form shows after a tap; None when that stays as it is."""
         name = action.get("action_id")
         if draft.title:
@@ -196,20 +206,20 @@ class Proposing:
             return None
         return self._view(draft)
 
-    def _begin(self, draft: Draft, identity: str) -> Answer | None:
+    def _begin(self, draft: FormDraft, identity: str) -> ViewAnswer | None:
         found = next((one for one in proposable() if one.id == identity), None)
         if found is None:
             return None
         draft.start(found)
         return self._view(draft)
 
-    def _add_entry(self, draft: Draft, path: str) -> None:
+    def _add_entry(self, draft: FormDraft, path: str) -> None:
         _, found = draft.page_items()
         for item in found[draft.page]:
             if isinstance(item, Adder) and item.path == path:
                 draft.picks[f"{path}#"] = str(item.count + 1)
 
-    async def _object_currency(self, draft: Draft) -> str | None:
+    async def _object_currency(self, draft: FormDraft) -> str | None:
         """The currency of the object the amounts are in, asked of Polar once for each object."""
         assert draft.operation is not None  # noqa: S101 - callers have looked
         if draft.operation.id not in names.OBJECT_CURRENCY:
@@ -222,7 +232,7 @@ class Proposing:
             draft.currency = None if found is None else (chosen, found)
         return None if draft.currency is None else draft.currency[1]
 
-    def _view(self, draft: Draft, said: Mapping[str, str] | None = None) -> Answer:
+    def _view(self, draft: FormDraft, said: Mapping[str, str] | None = None) -> ViewAnswer:
         form, found = draft.page_items()
         known = None if draft.currency is None else draft.currency[1]
         return page_view(
@@ -240,13 +250,20 @@ class Proposing:
 
     # --- Next and Propose -----------------------------------------------------------------------------
 
-    async def _submit(self, draft: Draft, person: Person, view: Payload, limit: asyncio.Timeout) -> Answer:
+    async def _submit(
+        self,
+        draft: FormDraft,
+        user: SlackUser,
+        view: Payload,
+        limit: asyncio.Timeout,
+        stored: Callable[[], None],
+    ) -> ViewAnswer:
         if draft.title:
             return _update(_already(draft))
         values = _values(view)
         if draft.operation is None:
             begun = self._begin(draft, chosen_operation(values))
-            return _errors({OPERATION: CHOOSE}) if begun is None else _update(begun)
+            return _errors({OPERATION: _CHOOSE}) if begun is None else _update(begun)
         picks, added = dict(draft.picks), draft.added
         draft.absorb(values)
         form, found = draft.page_items()
@@ -263,12 +280,15 @@ class Proposing:
         if composed.errors:
             return self._send_back(draft, found, composed)
         if draft.edits is not None:
-            return _update(notice(await self._edited(draft, person, form, composed.call), "Edit"))
-        proposal = await self._proposal(draft, person, form, composed.call, currency)
+            edited = await self._edit_form.finish(
+                draft, user, form, composed.call, await self._money(composed.call)
+            )
+            return _update(notice(_EDIT, ephemeral.action(edited).plain))
+        proposal = await self._proposal(draft, user, form, composed.call, currency)
         limit.reschedule(None)  # what is being stored is not broken off: nobody could say whether it was
-        return await self._propose(draft, proposal)
+        return await self._propose(draft, proposal, stored)
 
-    def _send_back(self, draft: Draft, found: Sequence[Sequence[Item]], composed: Composed) -> Answer:
+    def _send_back(self, draft: FormDraft, found: Sequence[Sequence[Item]], composed: Composed) -> ViewAnswer:
         """Errors under the inputs of this page; for those of another one, that page with what is wrong."""
         here = {item.path for item in found[draft.page] if isinstance(item, Leaf)}
         if under := {path: text for path, text in composed.errors.items() if path in here}:
@@ -282,30 +302,28 @@ class Proposing:
         said = {path: f"{labels.get(path, 'Form')}: {text}" for path, text in composed.errors.items()}
         return _update(self._view(draft, said))
 
-    async def _propose(self, draft: Draft, proposal: NewProposal) -> Answer:
+    async def _propose(
+        self, draft: FormDraft, proposal: NewProposal, stored: Callable[[], None]
+    ) -> ViewAnswer:
         try:
             await self._services.store.do(propose_by_hand, proposal)
         except StoreError as error:
             log.error("a proposal by hand is not stored: %s", error)
-            return _update(
-                self._view(draft, {"": "It could not be stored; nothing was proposed. Try again."})
-            )
+            return _update(self._view(draft, {"": _NOT_STORED}))
         draft.title = proposal.title
         self._services.notify(Queue.ANNOUNCE)
         operation = proposal.calls[0].operation
         log.info("%s proposes %s by hand as %s", proposal.proposer, operation, proposal.id)
-        return _update(notice(PROPOSED.format(title=proposal.title)))
-
-    async def _edited(self, draft: Draft, person: Person, form: Form, call: Call) -> str:
-        return await self._editing.finish(draft, person, form, call, await self._money(call))
+        stored()
+        return _update(notice(_PROPOSE, _PROPOSED.format(title=proposal.title)))
 
     async def _proposal(
-        self, draft: Draft, person: Person, form: Form, call: Call, currency: str | None
+        self, draft: FormDraft, user: SlackUser, form: Form, call: Call, currency: str | None
     ) -> NewProposal:
         effect = form.operation.describe(call)
         amounts = currencies(form, draft.answers, currency)
         facts, rest = wording.split(wording.facts(form, draft.answers, amounts))
-        name = await self._services.authority.name(person.user_id)
+        name = await self._services.authority.name(user.id)
         reason = " ".join([f"{name} proposes this.", *filter(None, [names.NOTES.get(call.operation)])])
         digest = hashlib.sha256(f"manual|{draft.id}".encode()).digest()
         risk, now = effect.risk.value, self._services.clock()
@@ -326,7 +344,7 @@ class Proposing:
             calls=(PlannedCall.of(call),),
             created_at=now,
             expires_at=ends(now, self._services.rules.policy.schedule.expires_after, None),
-            proposer=person.user_id,
+            proposer=user.id,
             amount=amount,
             currency=currency,
         )
@@ -341,30 +359,28 @@ class Proposing:
             return ()
 
 
-def _already(draft: Draft) -> Answer:
+def _already(draft: FormDraft) -> ViewAnswer:
     if draft.edits is not None:
-        return notice(f"Already saved: “{draft.title}”. Its card shows what changed.", "Edit")
-    return notice(
-        f"Already proposed: {draft.title}. Its card is in the channel. Type /polar propose for another."
-    )
+        return notice(_EDIT, _ALREADY_EDITED.format(title=draft.title))
+    return notice(_PROPOSE, _ALREADY_PROPOSED.format(title=draft.title))
 
 
-def _no_form(view: Payload, why: str) -> Answer:
-    return notice(why, "Edit" if is_edit(str(view.get("private_metadata") or "")) else "Propose")
+def _no_form(view: Payload, why: str) -> ViewAnswer:
+    return notice(_EDIT if is_edit(str(view.get("private_metadata") or "")) else _PROPOSE, why)
 
 
-def _update(view: Mapping[str, Any]) -> Answer:
+def _update(view: Mapping[str, Any]) -> ViewAnswer:
     return {"response_action": "update", "view": dict(view)}
 
 
-def _errors(found: Mapping[str, str]) -> Answer:
+def _errors(found: Mapping[str, str]) -> ViewAnswer:
     return {"response_action": "errors", "errors": dict(found)}
 
 
-def _too_slow(view: Payload) -> Answer:
+def _too_slow(view: Payload) -> ViewAnswer:
     """An error under the last input: next to the button that is to be pressed again."""
     asked = [block["block_id"] for block in view.get("blocks") or () if block.get("type") == "input"]
-    return _errors({asked[-1]: SLOW}) if asked else _update(notice(FORM_BROKE))
+    return _errors({asked[-1]: _SLOW}) if asked else _update(notice(_PROPOSE, FORM_FAILED))
 
 
 def _values(view: Payload) -> Mapping[str, Any]:
@@ -378,9 +394,9 @@ def _with(values: Mapping[str, Any], action: Payload) -> Mapping[str, Any]:
     return {**values, block: {name: action}}
 
 
-def _wrong_here(items: Sequence[Item], draft: Draft, currency: str | None) -> dict[str, str]:
+def _wrong_here(items: Sequence[Item], draft: FormDraft, currency: str | None) -> dict[str, str]:
     leaves = [item for item in items if isinstance(item, Leaf)]
     found = check(leaves, draft.answers, currency)
     if any(isinstance(item, More) and item.needed and not item.chosen for item in items):
-        found[ADDED] = CHANGE_SOMETHING
+        found[ADDED] = _CHANGE_SOMETHING
     return found

@@ -1,20 +1,25 @@
-"""Acknowledge Slack as soon as a tap or a form is on disk, and otherwise in time."""
+"""Acknowledge Slack as soon as a click or a form is on disk, and otherwise in time."""
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from slack_bolt.async_app import AsyncApp
+from slack_bolt.async_app import AsyncAck, AsyncApp
 
-from bot.approvals.service import NO_REVISION
+from bot.slack.client import Slack, SlackError
+from bot.slack.user import SlackUser, acting_user
+from bot.ui.ephemeral import FAILED
 
 log = logging.getLogger(__name__)
 
-_ACK_WITHIN = 2.5  # seconds, for Slack waits three
+Payload = Mapping[str, Any]
+Answer = dict[str, Any]  # what an acknowledgement, or a message after it, holds
+# A listener's work. It sets `stored` once what was clicked or submitted is on disk.
+Work = Callable[[asyncio.Event], Coroutine[Any, Any, Answer | None]]
 
-
-_LONGEST_NUMBER = 10  # digits: no proposal has so many revisions
+ACK_WITHIN = 2.5  # seconds, for Slack waits three
 
 
 class Registrar(Protocol):
@@ -24,34 +29,85 @@ class Registrar(Protocol):
         """Attach its listeners."""
 
 
-async def done_or_kept(work: asyncio.Future[Any], kept: asyncio.Event, within: float) -> None:
-    """Wait until it is done, or on disk so that it will be, or so many seconds are over."""
-    on_disk = asyncio.ensure_future(kept.wait())
-    await asyncio.wait({work, on_disk}, timeout=within, return_when=asyncio.FIRST_COMPLETED)
-    on_disk.cancel()
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where somebody acted: `channel` is None in a modal and on the Home tab."""
+
+    user: SlackUser
+    channel: str | None
+    message_ts: str | None = None  # of the message that holds the button; None for one that they alone see
+    thread_ts: str | None = None
 
 
-async def _answered(work: Awaitable[dict[str, Any]], otherwise: dict[str, Any]) -> dict[str, Any]:
-    """What the acknowledgement says; when that fails it is logged, and Slack gets `otherwise`."""
+def place_of(body: Payload) -> Place:
+    """Where somebody clicked, submitted, typed a command or wrote a message."""
+    if "event" in body:
+        event = body["event"]
+        return Place(acting_user(event), event.get("channel"), thread_ts=event.get("thread_ts"))
+    container = body.get("container") or {}
+    channel = container.get("channel_id") or (body.get("channel") or {}).get("id") or body.get("channel_id")
+    seen_by_all = not container.get("is_ephemeral")
+    return Place(acting_user(body), channel, container.get("message_ts") if seen_by_all else None)
+
+
+async def acknowledge(
+    slack: Slack,
+    ack: AsyncAck,
+    body: Payload,
+    work: Work,
+    *,
+    meanwhile: Answer | None = None,
+    failed: Answer | None = None,
+    later: Callable[[Answer], Awaitable[None]] | None = None,
+) -> None:
+    """Start the work and answer Slack: once it is stored or done, or when Slack waits no longer.
+
+    The work goes on after that. What it returns goes into the acknowledgement; when that was `meanwhile`, it
+    is given to `later`. A failure is logged, and the person is told: by `failed` in the place of what the
+    work returns, else in the channel where they are.
+    """
+    stored = asyncio.Event()
+    working = asyncio.ensure_future(work(stored))
+    waiting = asyncio.ensure_future(stored.wait())
+    await asyncio.wait({working, waiting}, timeout=ACK_WITHIN, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    answered = not working.done()
+    if answered:
+        await ack(**(meanwhile or {}))
+    answer: Answer | None = None
     try:
-        return await work
+        answer = await working
+        if answered and later is not None and answer is not None:
+            await later(answer)
     except Exception:
-        log.exception("a form could not be answered")
-        return otherwise
+        log.exception("a listener failed")
+        answer = failed
+        if failed is None:
+            await _post_failure(slack, place_of(body))
+        elif answered and later is not None:
+            await later(failed)
+    if not answered:
+        await ack(**(answer or {}))
 
 
-def asked(value: str) -> tuple[str, int]:
-    """What a button names: the proposal's id and the revision shown, 1 for buttons older than revisions."""
-    proposal_id, colon, revision = value.partition(":")
-    if not colon:
-        return proposal_id, 1
-    known = revision.isascii() and revision.isdecimal() and len(revision) < _LONGEST_NUMBER
-    return proposal_id, int(revision) if known else NO_REVISION
+async def _post_failure(slack: Slack, place: Place) -> None:
+    if place.channel is not None:
+        await post_ephemeral(slack, place, FAILED)
 
 
-async def _safely(work: Awaitable[None]) -> None:
-    """Slack has been answered: what fails now is logged, and Bolt must not turn it into a second answer."""
+async def post_ephemeral(slack: Slack, place: Place, text: str, channel: str = "") -> None:
+    """Tell one person something where they are, or in `channel` where there is no channel."""
     try:
-        await work
-    except Exception:
-        log.exception("a listener failed after it had acknowledged")
+        await slack.post_ephemeral(place.channel or channel, place.user.id, text, place.thread_ts)
+    except SlackError as error:
+        log.warning("%s could not be told a result: %s", place.user.id, error)
+
+
+async def show(slack: Slack, view_id: str, view: Mapping[str, Any]) -> bool:
+    """Fill a modal that is open; False when it has been closed meanwhile, or Slack does not take it."""
+    try:
+        await slack.update_view(view_id, view)
+    except SlackError as error:
+        log.info("a modal is not filled: %s", error)
+        return False
+    return True

@@ -2,39 +2,27 @@
 
 import asyncio
 import logging
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
-from bot.approvals.actions import Acting
-from bot.approvals.results import Answer, Came
+from bot.approvals.actions import Actions
 from bot.approvals.service import ApprovalService
-from bot.listeners.acknowledge import done_or_kept
-from bot.sanitize import clean
+from bot.listeners.acknowledge import Answer, Place, acknowledge, place_of, post_ephemeral, show
+from bot.results import DecisionResult, DecisionStatus, Purpose
 from bot.services import Queue, Services
 from bot.slack.client import SlackError
-from bot.slack.user import Person, person_of
+from bot.slack.user import SlackUser, acting_user
 from bot.ui import bundle as on_card
-from bot.ui.bundle_review import (
-    ALONE,
-    BACK,
-    NEXT,
-    PAGE,
-    REVIEWED,
-    TICKED,
-    Review,
-    loaded,
-    review_view,
-    said_view,
-)
+from bot.ui import ephemeral
+from bot.ui.bundle_review import ALONE, BACK, NEXT, PAGE, REVIEWED, TICKED, TITLE, Review, loaded, review_view
 from bot.ui.bundling import one_by_one
+from bot.ui.button_value import ButtonValue
 from bot.ui.decline_reasons import REASON_ALL
-from bot.ui.ephemeral import gone
-from bot.ui.text import escape
-from store.engine.errors import StoreError
+from bot.ui.elements import notice
+from bot.ui.ephemeral import Text, text
 from store.messages.bundles import close_bundle, get_bundle, give_own_card
 from store.models import Bundle, Proposal, ProposalState
 from store.proposals.proposals import get_proposal
@@ -42,45 +30,42 @@ from store.proposals.proposals import get_proposal
 log = logging.getLogger(__name__)
 
 Payload = Mapping[str, Any]
+Texts = Sequence[Text]  # paragraphs for one person; none when the card shows all there is
+Decide = Callable[[Proposal], Awaitable[DecisionResult]]
 VIA = "bundle"
-# Seconds, for Slack waits three: until it is on disk, or decided; a modal shows its answer when that is soon.
-_ACK_WITHIN, _ANSWER_WITHIN = 2.5, 2.0
 _AT_ONCE = 32  # proposals: what Polar is asked about them keeps to its own pace
-_LISTED = 5  # proposals by name for each reason why they were not decided
-_NONE_WAITS = (
-    "Nothing on this card waits for you any more. It shows what became of each. Nothing was changed."
-)
-_DRAWN_AGAIN = "This card was drawn again after what you saw. Nothing was changed; look at it and tap again."
-_BROKE = "This went wrong and nothing more was decided. The card shows what was; close this and look at it."
-
-Decide = Callable[[Proposal], Awaitable[Answer]]
+_NOT_FOUND = (text(ephemeral.NOT_FOUND),)
 
 
 @dataclass(frozen=True, slots=True)
-class Pressed:
+class BundleClick:
     """A button of a bundle's card: by whom, on which bundle, and when the card they saw was drawn (µs).
 
-    `press` names this one press.
+    `press` names this one click.
     """
 
-    person: Person
+    place: Place
     bundle_id: str
     seen: int
     press: str
-    channel: str | None
+
+    @property
+    def user(self) -> SlackUser:
+        """Who clicked."""
+        return self.place.user
 
 
 class Bundles:
     """What people do with a bundle. Nothing of the message is believed but ids and when it was drawn."""
 
     def __init__(self, services: Services, approvals: ApprovalService) -> None:
-        self._services, self._approvals, self._acting = services, approvals, Acting(services)
+        self._services, self._approvals, self._actions = services, approvals, Actions(services)
 
     def register(self, app: AsyncApp) -> None:
         """Attach the buttons of the card and the modal."""
         app.action(on_card.APPROVE_ALL)(self.approve_all)
         app.action(on_card.DECLINE_ALL)(self.decline_all)
-        app.action(on_card.UNDO_ALL)(self.undo_all)
+        app.action(on_card.UNDO_ALL)(self.undo)
         app.action(on_card.REVIEW)(self.review)
         for way in (BACK, NEXT):
             app.action(f"{PAGE}.{way}")(self.turn)
@@ -92,105 +77,96 @@ class Bundles:
     # --- The card -----------------------------------------------------------------------------------------
 
     async def approve_all(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
-        """Approve all was tapped: Slack is answered once every approval is on disk."""
-        pressed, kept = _pressed(body, action), asyncio.Event()
-        await self._answered(ack, pressed, self._approved(pressed, kept.set), kept)
+        """Approve all was clicked: Slack is answered once every approval is on disk."""
+        click = _click_of(body, action)
+        await acknowledge(
+            self._services.slack,
+            ack,
+            body,
+            lambda stored: self._told(click, self._approved(click, stored.set)),
+        )
 
     async def decline_all(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
-        """Decline all was tapped."""
-        pressed = _pressed(body, action)
-        await self._answered(ack, pressed, self._declined(pressed))
+        """Decline all was clicked."""
+        click = _click_of(body, action)
+        telling = self._told(click, self._declined(click))
+        await acknowledge(self._services.slack, ack, body, lambda _: telling)
 
-    async def undo_all(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
-        """Undo was tapped, while something approved still waits to run."""
-        pressed = _pressed(body, action)
-        await self._answered(ack, pressed, self._undone(pressed))
+    async def undo(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
+        """Undo was clicked, while something approved still waits to run."""
+        click = _click_of(body, action)
+        telling = self._told(click, self._undone(click))
+        await acknowledge(self._services.slack, ack, body, lambda _: telling)
 
-    async def _answered(
-        self,
-        ack: AsyncAck,
-        pressed: Pressed,
-        work: Awaitable[str | None],
-        kept: asyncio.Event | None = None,
-    ) -> None:
-        working = asyncio.ensure_future(_told(work))
-        await done_or_kept(working, kept or asyncio.Event(), _ACK_WITHIN)
-        await ack()
-        said = await working
-        if said is not None:
-            await self._whisper(pressed, said)
+    async def reason_all(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
+        """Why all of it was declined: stored with each of them."""
+        selected = action.get("selected_option") or {}
+        click = _click_of(body, {**action, "value": selected.get("value")})
+        preset = ButtonValue.parse(selected.get("value")).detail
+        telling = self._told(click, self._reasoned(click, preset))
+        await acknowledge(self._services.slack, ack, body, lambda _: telling)
 
-    async def _whisper(self, pressed: Pressed, text: str) -> None:
-        try:
-            await self._services.slack.whisper(
-                pressed.channel or self._services.channel, pressed.person.user_id, text
-            )
-        except SlackError as error:
-            log.warning("%s could not be told what came of a bundle: %s", pressed.person.user_id, error)
+    async def _told(self, click: BundleClick, work: Awaitable[Texts]) -> None:
+        texts = await work
+        if texts:
+            message = "\n".join(each.mrkdwn for each in texts)
+            await post_ephemeral(self._services.slack, click.place, message, self._services.channel)
 
-    async def _approved(self, pressed: Pressed, kept: Callable[[], None]) -> str | None:
-        bundle = await self._closed(pressed.bundle_id)
+    async def _approved(self, click: BundleClick, stored: Callable[[], None]) -> Texts:
+        bundle = await self._closed(click.bundle_id)
         if bundle is None:
-            return gone()
+            return _NOT_FOUND
         if one_by_one(bundle.key):  # a forged button: the card has none
-            return "These are gone through one by one: tap Review. Nothing was changed."
-        return await self._approve(bundle, _shown(bundle, pressed.seen), pressed, kept)
+            return (text(ephemeral.ONE_BY_ONE),)
+        return await self._approve(click, bundle, _shown(bundle, click.seen), stored)
 
     async def _approve(
-        self, bundle: Bundle, chosen: Sequence[Proposal], pressed: Pressed, kept: Callable[[], None]
-    ) -> str | None:
+        self, click: BundleClick, bundle: Bundle, chosen: Sequence[Proposal], stored: Callable[[], None]
+    ) -> Texts:
         # What a bundle shows is the first revision of each; what asks anything else has its own card.
-        answers = await self._approvals.approve_all(
-            pressed.person, chosen, via=VIA, revision=1, tap=pressed.press, kept=kept
+        results = await self._approvals.approve_all(
+            click.user, chosen, via=VIA, revision=1, tap=click.press, stored=stored
         )
-        return _summed("approved", bundle, pressed.seen, answers)
+        return ephemeral.several(DecisionStatus.APPROVED, results, _later(bundle, click.seen))
 
-    async def _declined(self, pressed: Pressed) -> str | None:
-        bundle = await self._closed(pressed.bundle_id)
+    async def _declined(self, click: BundleClick) -> Texts:
+        bundle = await self._closed(click.bundle_id)
         if bundle is None:
-            return gone()
+            return _NOT_FOUND
 
-        async def one(proposal: Proposal) -> Answer:
+        async def one(proposal: Proposal) -> DecisionResult:
             return await self._approvals.decline(
-                pressed.person, proposal.id, via=VIA, revision=1, tap=pressed.press
+                click.user, proposal.id, via=VIA, revision=1, tap=click.press
             )
 
-        answers = await _each(_shown(bundle, pressed.seen), one)
-        return _summed("declined", bundle, pressed.seen, answers)
+        results = await _each(_shown(bundle, click.seen), one)
+        return ephemeral.several(DecisionStatus.DECLINED, results, _later(bundle, click.seen))
 
-    async def _undone(self, pressed: Pressed) -> str | None:
-        bundle = await self._services.store.do(get_bundle, pressed.bundle_id)
+    async def _undone(self, click: BundleClick) -> Texts:
+        bundle = await self._services.store.do(get_bundle, click.bundle_id)
         if bundle is None:
-            return gone()
+            return _NOT_FOUND
 
-        async def one(proposal: Proposal) -> Answer:
-            return await self._approvals.undo(pressed.person, proposal.id, via=VIA)
+        async def one(proposal: Proposal) -> DecisionResult:
+            return await self._approvals.undo(click.user, proposal.id, via=VIA)
 
-        # Only what can still be taken back in time: what is done is undone on a card of its own.
+        # Only what can still be cancelled in time: what is done is undone on a card of its own.
         held = [
             p for p in bundle.members if p.state == ProposalState.APPROVED and p.cancellable_until is not None
         ]
-        return _summed("undone", bundle, pressed.seen, await _each(held, one))
+        results = await _each(held, one)
+        return ephemeral.several(DecisionStatus.UNDONE, results, _later(bundle, click.seen))
 
-    async def reason_all(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
-        """Why all of it was declined: kept with each of them."""
-        await ack()
-        value = str((action.get("selected_option") or {}).get("value", ""))
-        pressed = _pressed(body, {**action, "value": value.partition(":")[0]})
-        said = await _told(self._reasoned(pressed, value.rpartition(":")[2]))
-        if said is not None:
-            await self._whisper(pressed, said)
-
-    async def _reasoned(self, pressed: Pressed, preset: str) -> str | None:
-        bundle = await self._services.store.do(get_bundle, pressed.bundle_id)
+    async def _reasoned(self, click: BundleClick, preset: str) -> Texts:
+        bundle = await self._services.store.do(get_bundle, click.bundle_id)
         if bundle is None:
-            return gone()
+            return _NOT_FOUND
         for proposal in bundle.members:
             if proposal.state == ProposalState.DECLINED and proposal.card_ts is None:
-                acted = await self._acting.reason(pressed.person, proposal.id, preset=preset, silent=True)
-                if not acted.done:
-                    return escape(acted.said)
-        return None
+                result = await self._actions.reason(click.user, proposal.id, preset=preset, silent=True)
+                if not result.done:
+                    return (ephemeral.action(result),)
+        return ()
 
     async def _closed(self, bundle_id: str) -> Bundle | None:
         """The bundle, which nothing joins any more: somebody decides about it."""
@@ -200,26 +176,32 @@ class Bundles:
     # --- The modal ----------------------------------------------------------------------------------------
 
     async def review(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
-        """Review was tapped."""
-        await ack()
-        pressed = _pressed(body, action)
+        """Review was clicked."""
+        opening = self._open(_click_of(body, action), str(body.get("trigger_id", "")))
+        await acknowledge(self._services.slack, ack, body, lambda _: opening)
+
+    async def _open(self, click: BundleClick, trigger_id: str) -> None:
+        bundle = await self._services.store.do(get_bundle, click.bundle_id)
+        user = click.user
+        refused = await self._services.authority.outsider(user.id, user.team_id, Purpose.VIEW)
+        if refused is not None:
+            view = _said(ephemeral.refused(refused))
+        elif bundle is None:
+            view = _said(*_NOT_FOUND)
+        else:
+            view = _view(Review(bundle.id, click.seen, ticked=not one_by_one(bundle.key)), bundle)
         try:
-            bundle = await self._services.store.do(get_bundle, pressed.bundle_id)
-            who = pressed.person
-            refused = await self._services.authority.outsider(who.user_id, who.team_id, "look at this")
-            view = said_view(refused or gone())
-            if bundle is not None and refused is None:
-                view = _view(Review(bundle.id, pressed.seen, ticked=not one_by_one(bundle.key)), bundle)
-            await self._services.slack.open_view(str(body.get("trigger_id", "")), view)
-        except (SlackError, StoreError) as error:
-            log.warning("bundle %s cannot be reviewed: %s", pressed.bundle_id, error)
-            await self._whisper(pressed, "Review could not be opened. Nothing was changed; tap it again.")
+            await self._services.slack.open_view(trigger_id, view)
+        except SlackError as error:
+            log.warning("bundle %s cannot be reviewed: %s", click.bundle_id, error)
+            said = ephemeral.REVIEW_NOT_OPENED
+            await post_ephemeral(self._services.slack, click.place, said, self._services.channel)
 
     async def turn(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
         """Back or Next: what is ticked on this page is kept."""
-        await ack()
         step = 1 if action.get("value") == NEXT else -1
-        await self._redrawn(body, lambda review: replace(review, page=review.page + step))
+        turning = self._redrawn(body, lambda review: replace(review, page=review.page + step))
+        await acknowledge(self._services.slack, ack, body, lambda _: turning)
 
     async def ticked(self, ack: AsyncAck) -> None:
         """A box was ticked: the modal tells when it is turned or submitted."""
@@ -227,68 +209,57 @@ class Bundles:
 
     async def alone(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
         """One of them is to have a card of its own."""
-        await ack()
-        person, view = person_of(body), body["view"]
-        chosen = str((action.get("selected_option") or {}).get("value", ""))
-        try:
-            review = loaded(str(view.get("private_metadata", "")))
-            member = await self._services.store.do(get_proposal, chosen)
-            refused = await self._services.authority.refusal(person.user_id, person.team_id, member)
-            if refused is None:
-                now = self._services.clock()
-                await self._services.store.do(give_own_card, review.bundle_id, chosen, now)
-                self._services.notify(Queue.ANNOUNCE)
-        except (StoreError, ValueError) as error:
-            log.warning("no card of its own for %s: %s", chosen, error)
-            refused = _BROKE
-        await self._redrawn(body, lambda review: review, said=refused)
+        chosen = ButtonValue.parse((action.get("selected_option") or {}).get("value")).id
+        moving = self._own_card(body, chosen)
+        await acknowledge(self._services.slack, ack, body, lambda _: moving)
 
-    async def _redrawn(
-        self, body: Payload, change: Callable[[Review], Review], said: str | None = None
-    ) -> None:
+    async def _own_card(self, body: Payload, chosen: str) -> None:
+        user = acting_user(body)
+        review = loaded(str(body["view"].get("private_metadata", "")))
+        member = await self._services.store.do(get_proposal, chosen)
+        refused = await self._services.authority.refusal(user.id, user.team_id, member)
+        if refused is not None:
+            await show(self._services.slack, str(body["view"]["id"]), _said(ephemeral.refused(refused)))
+            return
+        await self._services.store.do(give_own_card, review.bundle_id, chosen, self._services.clock())
+        self._services.notify(Queue.ANNOUNCE)
+        await self._redrawn(body, lambda review: review)
+
+    async def _redrawn(self, body: Payload, change: Callable[[Review], Review]) -> None:
         view = body["view"]
-        try:
-            review = change(_read(view))
-            bundle = await self._services.store.do(get_bundle, review.bundle_id)
-            shown = said_view(said or gone()) if said or bundle is None else _view(review, bundle)
-            await self._services.slack.update_view(str(view["id"]), shown)
-        except (SlackError, StoreError, ValueError) as error:
-            log.warning("a review is not redrawn: %s", error)
+        review = change(_read(view))
+        bundle = await self._services.store.do(get_bundle, review.bundle_id)
+        shown = _said(*_NOT_FOUND) if bundle is None else _view(review, bundle)
+        await show(self._services.slack, str(view["id"]), shown)
 
     async def reviewed(self, ack: AsyncAck, body: Payload, view: Payload) -> None:
-        """Approve was pressed in the modal: the ticked ones. The answer stands in the modal."""
-        kept = asyncio.Event()
-        working = asyncio.ensure_future(_told(self._submitted(person_of(body), view, kept.set)))
-        await asyncio.wait({working}, timeout=_ANSWER_WITHIN)
-        await done_or_kept(working, kept, _ACK_WITHIN - _ANSWER_WITHIN)
-        if working.done():
-            await ack(response_action="update", view=said_view(*(await working or _NONE_WAITS).split("\n")))
-            return
-        await ack(response_action="update", view=said_view("Approving. What comes of it is shown here."))
-        said = await working
-        try:
-            await self._services.slack.update_view(
-                str(view["id"]), said_view(*(said or _NONE_WAITS).split("\n"))
-            )
-        except SlackError as error:
-            log.info("what came of a review is not shown: %s", error)
+        """Approve was clicked in the modal: the ticked ones. The result stands in the modal."""
 
-    async def _submitted(self, person: Person, view: Payload, kept: Callable[[], None]) -> str:
-        try:
-            review = _read(view)
-        except ValueError:
-            return _BROKE
+        async def later(answer: Answer) -> None:
+            await show(self._services.slack, str(view["id"]), answer["view"])
+
+        await acknowledge(
+            self._services.slack,
+            ack,
+            body,
+            lambda stored: self._submitted(body, view, stored.set),
+            meanwhile=_updated(text(ephemeral.SLOW)),
+            failed=_updated(text(ephemeral.FAILED)),
+            later=later,
+        )
+
+    async def _submitted(self, body: Payload, view: Payload, stored: Callable[[], None]) -> Answer:
+        review = _read(view)
         bundle = await self._closed(review.bundle_id)
         if bundle is None:
-            return gone()
+            return _updated(*_NOT_FOUND)
         chosen = [p for p in _shown(bundle, review.seen) if review.approves(p.id)]
         if not chosen:
-            return "Nothing was ticked, or nothing of it waits any more. Nothing was changed."
-        # Pressed again in the same modal it is the same press.
-        press = f"{view['id']}:{review.turn}"
-        pressed = Pressed(person, bundle.id, review.seen, press, None)
-        said = await self._approve(bundle, chosen, pressed, kept)
-        return said or f"Approved: {len(chosen)}. The card shows what comes of them."
+            return _updated(text(ephemeral.NOTHING_TICKED))
+        # Clicked again in the same modal it is the same click.
+        click = BundleClick(place_of(body), bundle.id, review.seen, f"{view['id']}:{review.turn}")
+        texts = await self._approve(click, bundle, chosen, stored)
+        return _updated(*(texts or (ephemeral.all_approved(len(chosen)),)))
 
 
 def _view(review: Review, bundle: Bundle) -> dict[str, Any]:
@@ -299,7 +270,7 @@ def _view(review: Review, bundle: Bundle) -> dict[str, Any]:
     later = any(p.state == ProposalState.PENDING and p.card_ts is None for p in bundle.members)
     if settled and not later:
         return review_view(review, [], settled)
-    return said_view(_DRAWN_AGAIN if later else _NONE_WAITS)
+    return _said(text(ephemeral.REDRAWN if later else ephemeral.NONE_WAITS))
 
 
 def _shown(bundle: Bundle, seen: int) -> list[Proposal]:
@@ -315,6 +286,12 @@ def _shown(bundle: Bundle, seen: int) -> list[Proposal]:
     ]
 
 
+def _later(bundle: Bundle, seen: int) -> int:
+    """How many joined after the card was drawn."""
+    waiting = sum(p.state == ProposalState.PENDING and p.card_ts is None for p in bundle.members)
+    return waiting - len(_shown(bundle, seen))
+
+
 def _read(view: Payload) -> Review:
     """The review a modal holds, with what is ticked on its page now. Raises ValueError."""
     review = loaded(str(view.get("private_metadata", "")))
@@ -325,58 +302,27 @@ def _read(view: Payload) -> Review:
     return review.with_page(shown, ticked)
 
 
-async def _each(chosen: Sequence[Proposal], decide: Decide) -> list[tuple[Proposal, Answer]]:
-    """Decide them side by side, so many at once; what came of each."""
+async def _each(chosen: Sequence[Proposal], decide: Decide) -> list[tuple[Proposal, DecisionResult]]:
+    """Decide them side by side, so many at once."""
     room = asyncio.Semaphore(_AT_ONCE)
 
-    async def one(proposal: Proposal) -> tuple[Proposal, Answer]:
+    async def one(proposal: Proposal) -> tuple[Proposal, DecisionResult]:
         async with room:
             return proposal, await decide(proposal)
 
     return list(await asyncio.gather(*(one(proposal) for proposal in chosen)))
 
 
-_AS_WANTED = frozenset({Came.REPEATED, Came.KEPT})
+def _click_of(body: Payload, action: Payload) -> BundleClick:
+    value, place = ButtonValue.parse(action.get("value")), place_of(body)
+    message_ts = (body.get("container") or {}).get("message_ts")
+    press = f"{place.user.id}:{message_ts}:{action.get('action_ts')}"
+    return BundleClick(place, value.id, value.number, press)
 
 
-def _summed(verb: str, bundle: Bundle, seen: int, answers: Sequence[tuple[Proposal, Answer]]) -> str | None:
-    """What the person is told: which were not decided and why; None when the card shows all there is."""
-    later = sum(p.state == ProposalState.PENDING and p.card_ts is None for p in bundle.members) - len(
-        _shown(bundle, seen)
-    )
-    joined = f"{later} joined after the card you saw was drawn: they still wait." if later > 0 else None
-    if not answers:
-        return joined or _NONE_WAITS
-    reasons: defaultdict[str, list[str]] = defaultdict(list)
-    for proposal, answer in answers:
-        unasked = not answer.counts and answer.came not in _AS_WANTED
-        if unasked or answer.came is Came.FIRST_YES:
-            reasons[answer.text].append(proposal.title)
-    missed = sum(map(len, reasons.values()))
-    lines = [f"{len(answers) - missed} of {len(answers)} {verb}."] if missed else []
-    for text, titles in reasons.items():
-        more = f" and {len(titles) - _LISTED} more" if len(titles) > _LISTED else ""
-        named = "; ".join(escape(clean(each, 100)) for each in titles[:_LISTED])
-        lines.append(f"{text} ({named}{more})")
-    return "\n".join([*lines, *([joined] if joined else [])])[:3_500] or None
+def _said(*texts: Text) -> dict[str, Any]:
+    return notice(TITLE, *(each.plain for each in texts))
 
 
-def _pressed(body: Payload, action: Payload) -> Pressed:
-    bundle_id, _, seen = str(action.get("value", "")).partition(":")
-    container = body.get("container") or {}
-    channel = container.get("channel_id") or (body.get("channel") or {}).get("id")
-    person = person_of(body)
-    press = f"{person.user_id}:{container.get('message_ts')}:{action.get('action_ts')}"
-    known = seen.isascii() and seen.isdecimal() and len(seen) < 20
-    return Pressed(person, bundle_id, int(seen) if known else 0, press, channel)
-
-
-async def _told(work: Awaitable[str | None]) -> str | None:
-    """What came of it, in words, whatever happens: Slack has been answered or will be."""
-    try:
-        return await work
-    except StoreError as error:
-        return f"Nothing more could be decided just now: {error} The card shows what was. Tap again."
-    except Exception:
-        log.exception("a bundle could not be decided")
-        return _BROKE
+def _updated(*texts: Text) -> Answer:
+    return {"response_action": "update", "view": _said(*texts)}

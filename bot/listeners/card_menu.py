@@ -1,6 +1,5 @@
 """The menu of a card: Details, Edit, Snooze, Assign, Ask in thread; and the reasons of what was declined."""
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
@@ -8,19 +7,21 @@ from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
-from bot.approvals.actions import Acted, Acting, ending
+from bot.approvals.actions import Actions, ending
 from bot.forms.service import Proposing
 from bot.forms.values import entry
-from bot.listeners.snooze_times import OFFERED
+from bot.listeners.acknowledge import Answer, acknowledge, place_of, post_ephemeral, show
+from bot.listeners.threads import OFFERED
+from bot.results import ActionResult, ActionStatus, Purpose
 from bot.services import Services
 from bot.slack.client import SlackError
 from bot.slack.permalinks import Links
-from bot.slack.user import Person, person_of
-from bot.ui import card_modals, details
-from bot.ui.card_buttons import WHY
+from bot.slack.user import SlackUser, acting_user
+from bot.ui import card_modals, details, ephemeral
+from bot.ui.button_value import ButtonValue
+from bot.ui.card_buttons import ASK, ASSIGN, DETAILS, EDIT, SNOOZE, WHY
 from bot.ui.decline_reasons import OTHER, REASON
-from bot.ui.ephemeral import gone
-from bot.ui.text import fitted
+from bot.ui.elements import notice
 from store.models import Proposal
 from store.proposals.details import dossier
 from store.proposals.proposals import get_proposal
@@ -29,13 +30,8 @@ log = logging.getLogger(__name__)
 
 Payload = Mapping[str, Any]
 View = dict[str, Any]
-_WITHIN = 2.5  # seconds; Slack waits three for the answer to a submit
-_SLOW = "This takes longer than Slack waits. What came of it is said here in a moment."
-_BROKE = "Something went wrong here and nothing was done. Close this and choose again."
-_HEADS = {True: "Done", False: "Nothing was done"}
-_CHOOSE = "Choose somebody."
-_PICK = "Choose a time here, or one of the spans above."
-_TITLES = {"edit": "Edit", "snooze": "Snooze", "assign": "Assign", "ask": "Ask in thread"}
+Errors = dict[str, str]  # what is wrong, by field
+Submit = Callable[[SlackUser, ButtonValue, Payload], Awaitable[ActionResult | Errors]]
 
 
 class CardMenu:
@@ -44,14 +40,15 @@ class CardMenu:
     def __init__(self, services: Services, proposing: Proposing, links: Links) -> None:
         self._services = services
         self._proposing = proposing
-        self._acting = Acting(services)
+        self._actions = Actions(services)
         self._links = links
-        self._shows: Mapping[str, Callable[[Proposal], View]] = {
-            "snooze": self._snooze_view,
-            "assign": card_modals.assign_view,
-            "ask": card_modals.ask_view,
+        self._forms: Mapping[str, Callable[[Proposal], View]] = {
+            SNOOZE: self._snooze_view,
+            ASSIGN: card_modals.assign_view,
+            ASK: card_modals.ask_view,
+            REASON: card_modals.reason_view,
         }
-        self._submits: Mapping[str, Callable[[Person, str, int, Payload], Awaitable[Acted | View]]] = {
+        self._submits: Mapping[str, Submit] = {
             card_modals.SNOOZE: self._snooze,
             card_modals.ASSIGN: self._assign,
             card_modals.ASK: self._ask,
@@ -61,201 +58,191 @@ class CardMenu:
     def register(self, app: AsyncApp) -> None:
         """Attach its listeners."""
         app.action(card_modals.MENU)(self.chosen)
-        for action_id in (details.DETAILS, WHY):
-            app.action(action_id)(self.details_tapped)
+        for action_id in (DETAILS, WHY):
+            app.action(action_id)(self.details_clicked)
         app.action(details.BACK)(self.turned)
         app.action(details.NEXT)(self.turned)
         app.action(REASON)(self.reason_chosen)
         for callback in self._submits:
             app.view(callback)(self.submitted)
 
-    # --- What is tapped ---------------------------------------------------------------------------------
+    # --- What is clicked --------------------------------------------------------------------------------
 
     async def chosen(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
-        """Something of the menu was chosen: `NAME:ID:REVISION`."""
-        await ack()
-        name, _, about = str((action.get("selected_option") or {}).get("value", "")).partition(":")
-        await self._safely(self._open(name, about, body))
+        """Something of the menu was chosen."""
+        value = _selected(action)
+        await self._acknowledge(ack, body, self._open(value.detail, value, body))
 
-    async def details_tapped(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
-        """A button that opens the details; Why? of the question about trust is one."""
-        await ack()
-        await self._safely(self._open("details", str(action.get("value", "")), body))
+    async def details_clicked(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
+        """A button that opens the details; Why? of the question about a kind of case is one."""
+        value = ButtonValue.parse(action.get("value"))
+        await self._acknowledge(ack, body, self._open(DETAILS, value, body))
 
     async def turned(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
-        """Back or Next was tapped in the details."""
-        await ack()
-        proposal_id, page = named(str(action.get("value", "")))
+        """Back or Next was clicked in the details."""
         view_id = str((body.get("view") or {}).get("id", ""))
-        await self._safely(self._show_details(person_of(body), view_id, proposal_id, page))
+        value = ButtonValue.parse(action.get("value"))
+        await self._acknowledge(
+            ack, body, self._show_details(acting_user(body), view_id, value.id, value.number)
+        )
 
     async def reason_chosen(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
-        """A reason was chosen on a declined card: `ID:REVISION:KEY`; "Other…" opens a form."""
-        await ack()
-        value = str((action.get("selected_option") or action).get("value") or "")
-        about, _, key = value.rpartition(":") if value.count(":") > 1 else (value, "", OTHER)
-        if key == OTHER:
-            await self._safely(self._open("reason", about, body))
+        """A reason was chosen on a declined card; "Other…" opens a form."""
+        value = _selected(action)
+        if value.detail in ("", OTHER):
+            await self._acknowledge(ack, body, self._open(REASON, value, body))
         else:
-            await self._safely(self._preset(body, about, key))
+            await self._acknowledge(ack, body, self._give_preset(body, value))
 
     async def submitted(self, ack: AsyncAck, body: Payload, view: Payload) -> None:
-        """A form was sent. The answer goes into the acknowledgement, so it comes first."""
-        person = person_of(body)
-        doing = asyncio.ensure_future(self._submit(person, view))
-        await asyncio.wait({doing}, timeout=_WITHIN)
-        late = not doing.done()
-        if late:  # what is being stored is not broken off: nobody could say whether it was
-            await ack(**_updated("Please wait", _SLOW))
-        try:
-            came = await doing
-        except Exception:
-            log.exception("a form of the menu could not be answered")
-            came = Acted(False, _BROKE)
-        if late:
-            await self._safely(self._told_late(person, str(view.get("id", "")), came))
-        else:
-            await ack(**_answer(came))
+        """A form was sent: the acknowledgement closes it, or says what is wrong."""
+        results: list[ActionResult | Errors] = []
 
-    async def _told_late(self, person: Person, view_id: str, came: Acted | View) -> None:
-        """What came of a form that was slow: in its modal, or whispered when that is closed."""
-        if not isinstance(came, Acted):  # the fields it speaks of are shown no longer
-            came = Acted(False, " ".join(came["errors"].values()))
-        try:
-            await self._services.slack.update_view(
-                view_id, card_modals.said_view(_HEADS[came.done], came.said)
-            )
-        except SlackError as error:
-            log.info("a slow form cannot be answered in its modal: %s", error)
-            if not came.done:
-                text = f"Your form was slow, and nothing was done. {came.said}"
-                await self._services.slack.whisper(
-                    self._services.channel, person.user_id, fitted(text, 3_000)
-                )
+        async def work() -> Answer:
+            results.append(await self._submit(acting_user(body), view))
+            return _answer(results[0])
+
+        async def later(answer: Answer) -> None:
+            await self._answer_late(body, str(view["id"]), answer, *results)
+
+        await acknowledge(
+            self._services.slack,
+            ack,
+            body,
+            lambda _: work(),
+            meanwhile=_updated(notice(card_modals.WAIT, ephemeral.SLOW)),
+            failed=_updated(notice(card_modals.NOT_DONE, ephemeral.FAILED)),
+            later=later,
+        )
+
+    async def _answer_late(
+        self, body: Payload, view_id: str, answer: Answer, *results: ActionResult | Errors
+    ) -> None:
+        """The result of a slow form: in its modal, or as an ephemeral message when that is closed."""
+        for result in results:
+            text = _text(result)  # of errors too: their fields are shown no longer
+            done = isinstance(result, ActionResult) and result.done
+            title = card_modals.DONE if done else card_modals.NOT_DONE
+            if not await show(self._services.slack, view_id, notice(title, text.plain)) and not done:
+                await self._post(body, ephemeral.text(ephemeral.FORM_WAS_SLOW) + text)
+        if not results:
+            await show(self._services.slack, view_id, answer["view"])
+
+    async def _acknowledge(self, ack: AsyncAck, body: Payload, work: Awaitable[None]) -> None:
+        async def run() -> None:
+            await work
+
+        await acknowledge(self._services.slack, ack, body, lambda _: run())
 
     # --- Opening ----------------------------------------------------------------------------------------
 
-    async def _open(self, name: str, about: str, body: Payload) -> None:
-        proposal_id, revision = named(about)
-        person = person_of(body)
+    async def _open(self, name: str, value: ButtonValue, body: Payload) -> None:
+        user = acting_user(body)
         try:
             view_id = await self._services.slack.open_view(str(body.get("trigger_id", "")), details.loading())
         except SlackError as error:
-            log.warning("a modal of %s did not open: %s", proposal_id, error)
-            await self._whisper(
-                body, person, f"It could not be opened: {error}. Nothing was done. Try again."
-            )
+            log.warning("a modal of %s did not open: %s", value.id, error)
+            await self._post(body, ephemeral.not_opened(str(error)))
             return
-        if name == "details":
-            await self._show_details(person, view_id, proposal_id, 1)
-        elif name == "edit":
-            await self._show_edit(person, view_id, proposal_id, revision)
+        if name == DETAILS:
+            await self._show_details(user, view_id, value.id, 1)
+        elif name == EDIT:
+            await self._show_edit(user, view_id, value)
         else:
-            await self._fill(view_id, await self._form(name, person, proposal_id, revision))
+            await show(self._services.slack, view_id, await self._form(name, user, value))
 
-    async def _form(self, name: str, person: Person, proposal_id: str, revision: int) -> View:
-        if name == "ask":
-            refused = await self._services.authority.outsider(person.user_id, person.team_id)
-            found = await self._services.store.do(get_proposal, proposal_id)
-        elif name == "reason":
-            found, refused = await self._acting.may_say_why(person, proposal_id)
-        elif name in self._shows:
-            found, refused = await self._acting.may(person, proposal_id, revision)
+    async def _form(self, name: str, user: SlackUser, value: ButtonValue) -> View:
+        if name not in self._forms:
+            return notice(card_modals.OUT_OF_DATE, ephemeral.NOT_FOUND)
+        if name == ASK:
+            found = await self._may_ask(user, value.id)
+        elif name == REASON:
+            found = await self._actions.may_give_reason(user, value.id)
         else:
-            found, refused = None, gone()
-        if found is None or refused:
-            return card_modals.said_view(_TITLES.get(name, "Out of date"), refused or gone())
-        return card_modals.reason_view(found) if name == "reason" else self._shows[name](found)
+            found = await self._actions.may(user, value.id, value.revision)
+        if isinstance(found, ActionResult):
+            return notice(card_modals.TITLES[name], ephemeral.action(found).plain)
+        return self._forms[name](found)
 
-    async def _show_edit(self, person: Person, view_id: str, proposal_id: str, revision: int) -> None:
-        found, refused = await self._acting.may_edit(person, proposal_id, revision)
-        if found is None:
-            await self._fill(view_id, card_modals.said_view("Edit", refused))
+    async def _may_ask(self, user: SlackUser, proposal_id: str) -> Proposal | ActionResult:
+        refused = await self._services.authority.outsider(user.id, user.team_id, Purpose.ASK)
+        if refused is not None:
+            return ActionResult(ActionStatus.REFUSED, refused)
+        found = await self._services.store.do(get_proposal, proposal_id)
+        return ActionResult(ActionStatus.NOT_FOUND) if found is None else found
+
+    async def _show_edit(self, user: SlackUser, view_id: str, value: ButtonValue) -> None:
+        found = await self._actions.may_edit(user, value.id, value.revision)
+        if isinstance(found, ActionResult):
+            view = notice(card_modals.TITLES[EDIT], ephemeral.action(found).plain)
+            await show(self._services.slack, view_id, view)
         else:
-            await self._proposing.edit(person, view_id, found)
+            await self._proposing.edit(user, view_id, found)
 
-    async def _show_details(self, person: Person, view_id: str, proposal_id: str, page: int) -> None:
-        refused = await self._services.authority.outsider(person.user_id, person.team_id, "look at this")
+    async def _show_details(self, user: SlackUser, view_id: str, proposal_id: str, page: int) -> None:
+        slack, authority = self._services.slack, self._services.authority
+        refused = await authority.outsider(user.id, user.team_id, Purpose.VIEW)
         found = None if refused else await self._services.store.do(dossier, proposal_id)
         if found is None:
-            await self._fill(view_id, card_modals.said_view("Details", refused or gone()))
+            why = ephemeral.NOT_FOUND if refused is None else ephemeral.refused(refused).plain
+            await show(slack, view_id, notice(card_modals.TITLES[DETAILS], why))
             return
-        who = await self._services.authority.describe(found.proposal)
+        who = ephemeral.approver_line(await authority.describe(found.proposal))
         links = await self._links.of(found.earlier)
-        await self._fill(view_id, details.details_view(found, who, links, page))
-
-    async def _fill(self, view_id: str, view: View) -> None:
-        try:
-            await self._services.slack.update_view(view_id, view)
-        except SlackError as error:  # not_found: closed meanwhile, and nobody looks at it
-            log.info("a modal is not filled: %s", error)
+        await show(slack, view_id, details.details_view(found, who, links, page))
 
     def _snooze_view(self, found: Proposal) -> View:
         now, zone, ends = self._services.clock(), self._services.rules.policy.schedule.timezone, ending(found)
         offered = {
-            key: said
-            for key, (said, at) in OFFERED.items()
+            key: label
+            for key, (label, at) in OFFERED.items()
             if (until := at(now, zone)) is not None and (ends is None or until < ends)
         }
         return card_modals.snooze_view(found, offered, ends)
 
     # --- Submitting -------------------------------------------------------------------------------------
 
-    async def _submit(self, person: Person, view: Payload) -> Acted | View:
-        """What came of it, or what is wrong with which field."""
-        proposal_id, revision = named(str(view.get("private_metadata") or ""))
+    async def _submit(self, user: SlackUser, view: Payload) -> ActionResult | Errors:
+        value = ButtonValue.parse(view.get("private_metadata"))
         values = (view.get("state") or {}).get("values") or {}
-        return await self._submits[str(view.get("callback_id"))](person, proposal_id, revision, values)
+        return await self._submits[str(view.get("callback_id"))](user, value, values)
 
-    async def _snooze(self, person: Person, proposal_id: str, revision: int, values: Payload) -> Acted | View:
-        own, span = (
-            _held(values, card_modals.MOMENT),
-            str((_held(values, card_modals.SPAN) or {}).get("value", "")),
-        )
-        if own is None and span not in OFFERED:
-            return _errors({card_modals.MOMENT: _PICK})
+    async def _snooze(self, user: SlackUser, value: ButtonValue, values: Payload) -> ActionResult | Errors:
+        own = _held(values, card_modals.MOMENT)
+        span = str((_held(values, card_modals.SPAN) or {}).get("value", ""))
         zone = self._services.rules.policy.schedule.timezone
-        until = OFFERED[span][1](self._services.clock(), zone) if own is None else _moment(own)
+        until = _moment(own) if own is not None else None
+        if own is None and span in OFFERED:
+            until = OFFERED[span][1](self._services.clock(), zone)
         if until is None:
-            return _errors({card_modals.MOMENT: _PICK})
-        return await self._acting.snooze(person, proposal_id, until, revision=revision)
+            return {card_modals.MOMENT: card_modals.CHOOSE_A_TIME}
+        return await self._actions.snooze(user, value.id, until, revision=value.revision)
 
-    async def _assign(self, person: Person, proposal_id: str, revision: int, values: Payload) -> Acted | View:
+    async def _assign(self, user: SlackUser, value: ButtonValue, values: Payload) -> ActionResult | Errors:
         whom = _held(values, card_modals.WHOM)
         if not whom:
-            return _errors({card_modals.WHOM: _CHOOSE})
-        return await self._acting.assign(person, proposal_id, str(whom), revision=revision)
+            return {card_modals.WHOM: card_modals.CHOOSE_SOMEBODY}
+        return await self._actions.assign(user, value.id, str(whom), revision=value.revision)
 
-    async def _ask(self, person: Person, proposal_id: str, _: int, values: Payload) -> Acted:
+    async def _ask(self, user: SlackUser, value: ButtonValue, values: Payload) -> ActionResult:
         whom, question = _held(values, card_modals.WHOM), str(_held(values, card_modals.TEXT) or "")
-        return await self._acting.ask(person, proposal_id, question, str(whom) if whom else None)
+        return await self._actions.ask(user, value.id, question, str(whom) if whom else None)
 
-    async def _say(self, person: Person, proposal_id: str, _: int, values: Payload) -> Acted:
-        return await self._acting.reason(person, proposal_id, text=str(_held(values, card_modals.TEXT) or ""))
+    async def _say(self, user: SlackUser, value: ButtonValue, values: Payload) -> ActionResult:
+        text = str(_held(values, card_modals.TEXT) or "")
+        return await self._actions.reason(user, value.id, text=text)
 
-    async def _preset(self, body: Payload, about: str, key: str) -> None:
-        person = person_of(body)
-        acted = await self._acting.reason(person, named(about)[0], preset=key)
-        if not acted.done:
-            await self._whisper(body, person, acted.said)
+    async def _give_preset(self, body: Payload, value: ButtonValue) -> None:
+        result = await self._actions.reason(acting_user(body), value.id, preset=value.detail)
+        if not result.done:
+            await self._post(body, ephemeral.action(result))
 
-    async def _whisper(self, body: Payload, person: Person, text: str) -> None:
-        container = body.get("container") or {}
-        channel = str(container.get("channel_id") or self._services.channel)
-        await self._services.slack.whisper(channel, person.user_id, fitted(text, 3_000))
-
-    async def _safely(self, work: Awaitable[None]) -> None:
-        """Slack has been answered: what fails now is logged, and must not become a second answer."""
-        try:
-            await work
-        except Exception:
-            log.exception("the menu of a card failed after it had acknowledged")
+    async def _post(self, body: Payload, text: ephemeral.Text) -> None:
+        await post_ephemeral(self._services.slack, place_of(body), text.mrkdwn, self._services.channel)
 
 
-def named(value: str) -> tuple[str, int]:
-    """`ID:NUMBER`: the proposal, and the revision or page; 0, which there never is, for what is no number."""
-    proposal_id, _, number = value.partition(":")
-    return proposal_id, int(number) if number.isascii() and number.isdecimal() and len(number) < 10 else 0
+def _selected(action: Payload) -> ButtonValue:
+    return ButtonValue.parse((action.get("selected_option") or action).get("value"))
 
 
 def _held(values: Payload, block_id: str) -> Any:
@@ -270,16 +257,18 @@ def _moment(seconds: Any) -> datetime | None:
         return None
 
 
-def _answer(came: Acted | View) -> View:
+def _text(result: ActionResult | Errors) -> ephemeral.Text:
+    if isinstance(result, ActionResult):
+        return ephemeral.action(result)
+    return ephemeral.text(" ".join(result.values()))
+
+
+def _answer(result: ActionResult | Errors) -> Answer:
     """What the acknowledgement of a form says: nothing closes it."""
-    if not isinstance(came, Acted):
-        return came
-    return {} if came.done else _updated(_HEADS[False], came.said)
+    if not isinstance(result, ActionResult):
+        return {"response_action": "errors", "errors": result}
+    return {} if result.done else _updated(notice(card_modals.NOT_DONE, _text(result).plain))
 
 
-def _errors(found: Mapping[str, str]) -> View:
-    return {"response_action": "errors", "errors": dict(found)}
-
-
-def _updated(title: str, text: str) -> View:
-    return {"response_action": "update", "view": card_modals.said_view(title, text)}
+def _updated(view: View) -> Answer:
+    return {"response_action": "update", "view": view}

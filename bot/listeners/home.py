@@ -1,6 +1,5 @@
-"""The Home tab: drawn when it is opened, after a tap on it, and while it is open when something changes."""
+"""The Home tab: drawn when it is opened, after a click on it, and while it is open when something changes."""
 
-import asyncio
 import hashlib
 import json
 import logging
@@ -12,23 +11,23 @@ from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
-from bot.approvals.results import Answer
-from bot.approvals.service import ApprovalService
+from bot.approvals.service import ApprovalService, Click
 from bot.checks.checklist import SetUp
-from bot.listeners.acknowledge import asked
-from bot.listeners.priority import SOON, next_card
-from bot.listeners.screens import Screens
-from bot.listeners.status import Feed
+from bot.listeners.acknowledge import acknowledge
+from bot.listeners.buttons import click_of
+from bot.listeners.screens import SOON, HealthSource, Screens, next_card
 from bot.pipeline.worker import QueueWorker
+from bot.results import Purpose
 from bot.services import Queue, Services
 from bot.slack.client import SlackError, SlackRefused
 from bot.slack.permalinks import Links
-from bot.slack.user import Person, person_of
 from bot.ui.card import APPROVE, DECLINE
+from bot.ui.ephemeral import Text, about, approver_line, decision, refused
 from bot.ui.home import HOME_LOOK, HOME_OPEN, Home, home_view, outside_view
-from bot.ui.text import Block, escape
+from bot.ui.text import Block
 from store.engine.errors import StoreError
 from store.messages.home_viewers import claim_drawing, forget_viewer, home_viewers, opened_home
+from store.models import Verdict
 from store.proposals.lists import candidates, queue, today
 from store.proposals.proposals import count_proposals, get_proposal
 
@@ -39,7 +38,6 @@ Payload = Mapping[str, Any]
 Panel = Callable[[datetime], Awaitable[Sequence[Block]]]
 EVERY = timedelta(seconds=10)  # nobody's tab is drawn more often because something changed
 _OPEN_FOR = timedelta(hours=1)  # Slack does not say when a tab is closed
-_ACK_WITHIN = 1.0  # seconds
 _AT_ONCE = 20
 _LOOK = ""  # the row that stands for a look at the set-up; the other rows are user ids
 _NO_TAB = frozenset({"not_enabled", "user_not_found", "invalid_user", "user_disabled", "user_not_visible"})
@@ -47,7 +45,7 @@ _ON_HOME = re.compile(r"home\..*")
 
 
 class HomeTab:
-    """Draws it and hears its taps. `panels` add blocks below what ran today."""
+    """Draws it and hears its clicks. `panels` add blocks below what ran today."""
 
     def __init__(
         self,
@@ -55,13 +53,13 @@ class HomeTab:
         approvals: ApprovalService,
         screens: Screens,
         *,
-        feed: Feed,
+        health: HealthSource,
         links: Links,
         set_up: SetUp,
         panels: Sequence[Panel] = (),
     ) -> None:
         self._services, self._approvals, self._screens = services, approvals, screens
-        self._feed, self._links, self._set_up = feed, links, set_up
+        self._health, self._links, self._set_up = health, links, set_up
         self._panels, self._every = panels, EVERY
         # user id -> the digest of what their tab shows, and Slack's hash of it
         self._shown: dict[str, tuple[str, str | None]] = {}
@@ -95,31 +93,23 @@ class HomeTab:
         self._services.notify(Queue.HOME)
 
     async def decide(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
-        """Approve or Decline was tapped on the Home tab: what came of it is said on top of it."""
-        person = person_of(body)
-        deciding = asyncio.ensure_future(self._decide(person, action))
-        await asyncio.wait({deciding}, timeout=_ACK_WITHIN)
-        await ack()
-        told = await deciding
-        try:
-            await self._services.store.do(opened_home, person.user_id, self._services.clock())
-            await self._publish(person.user_id, await self.gather(told=told))
-        except StoreError as error:
-            log.error("the Home tab of %s is not drawn: %s", person.user_id, error)
+        """Approve or Decline was clicked on the Home tab: the result is said on top of it."""
+        click = click_of(body, action)
+        verdict = Verdict.APPROVE if action.get("action_id") == APPROVE else Verdict.DECLINE
+        await acknowledge(
+            self._services.slack, ack, body, lambda stored: self._decide(click, verdict, stored.set)
+        )
 
-    async def _decide(self, person: Person, action: Payload) -> str:
-        """What to tell them, in Slack's markup."""
-        proposal_id, revision = asked(str(action.get("value", "")))
-        act = self._approvals.approve if action.get("action_id") == APPROVE else self._approvals.decline
-        tap = f"home:{person.user_id}:{action.get('action_ts', '')}"
+    async def _decide(self, click: Click, verdict: Verdict, stored: Callable[[], None]) -> None:
+        result = await self._approvals.decide(click, verdict, stored)
+        store, user = self._services.store, click.user_id
         try:
-            answer: Answer = await act(person, proposal_id, revision=revision, via="button", tap=tap)
-            found = await self._services.store.do(get_proposal, proposal_id)
-        except Exception:
-            log.exception("a tap on the Home tab failed")
-            return "Something went wrong in the program; look at the card before you tap again."
-        title = f"{escape(found.title[:150])} – " if found is not None else ""
-        return f"{title}{answer.text}"
+            found = await store.do(get_proposal, click.proposal_id)
+            text = decision(result) if found is None else about(found, decision(result))
+            await store.do(opened_home, user, self._services.clock())
+            await self._publish(user, await self.gather(text))
+        except StoreError as error:
+            log.error("the Home tab of %s is not drawn: %s", user, error)
 
     async def followed(self, ack: AsyncAck) -> None:
         """The link to a card was followed: Slack tells us too, and there is nothing to do."""
@@ -133,7 +123,7 @@ class HomeTab:
 
     # --- What is shown ------------------------------------------------------------------------------
 
-    async def gather(self, *, told: str = "") -> Home:
+    async def gather(self, result: Text | None = None) -> Home:
         """Everything the tab shows, the same for everybody. Raises StoreError."""
         store, now = self._services.store, self._services.clock()
         midnight = self._midnight(now)
@@ -144,9 +134,9 @@ class HomeTab:
         shown = [*waits.found, *([whole] if whole is not None else [])]
         return Home(
             now=now,
-            health=await self._feed.health(),
+            health=await self._health.health(),
             counts=await store.do(count_proposals),
-            deciders=await self._services.authority.describe(whole),
+            deciders=approver_line(await self._services.authority.describe(whole)),
             next_up=whole,
             next_card=None if whole is None else await self._screens.card_of(whole),
             waiting=waits.found,
@@ -157,7 +147,7 @@ class HomeTab:
             money=day.money,
             panels=[block for panel in self._panels for block in await panel(midnight)],
             steps=await self._set_up.steps(),
-            told=told,
+            result=() if result is None else result.elements,
         )
 
     def _midnight(self, now: datetime) -> datetime:
@@ -168,13 +158,13 @@ class HomeTab:
         """Draw one tab; somebody who has none is not drawn again."""
         _, hash_ = self._shown.get(user, ("", None))
         # Everything on it is customers' names and sums: nothing for guests and other workspaces.
-        refused = await self._services.authority.outsider(user, None, "look at this")
-        view = home_view(home) if refused is None else outside_view(refused)
+        refusal = await self._services.authority.outsider(user, None, Purpose.VIEW)
+        view = home_view(home) if refusal is None else outside_view(refused(refusal).plain)
         try:
             hash_ = await self._services.slack.publish_home(user, view, hash_)
             self._shown[user] = (_digest(home), hash_)
         except SlackRefused as error:
-            if error.code == "hash_conflict":  # drawn meanwhile by a tap or another replica: look again
+            if error.code == "hash_conflict":  # drawn meanwhile by a click or another replica: look again
                 self._shown.pop(user, None)
                 return
             log.info("the Home tab of %s is not drawn: %s", user, error)
@@ -220,6 +210,6 @@ class HomeTab:
 def _digest(home: Home) -> str:
     """The same for two tabs that differ in nothing but what grows by itself: ages, budgets, the time."""
     still = replace(home.health, now=home.health.last.at if home.health.last else home.now, polar_left=0)
-    view = home_view(replace(home, health=still, told="", links={}))
-    kept = [block for block in view["blocks"] if block["block_id"] not in ("home.as_of", "home.told")]
+    view = home_view(replace(home, health=still, result=(), links={}))
+    kept = [block for block in view["blocks"] if block["block_id"] not in ("home.as_of", "home.result")]
     return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()

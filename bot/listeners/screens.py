@@ -1,22 +1,24 @@
-"""What `/polar` answers: lists, one proposal, the state of everything; and the pause of automatic runs."""
+"""The answers to `/polar`: lists, one proposal, the health of everything; and the pause of automatic runs."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Protocol
 
-from bot.listeners.graduation import TrustScreen
-from bot.listeners.priority import SOON
-from bot.listeners.status import Feed, said
+from bot.listeners.graduation import GraduationScreen
+from bot.logs import LastErrors
 from bot.pipeline.card_view import view_of
+from bot.results import Purpose
 from bot.services import Queue, Services
 from bot.slack.permalinks import Links
-from bot.slack.user import Person
+from bot.slack.user import SlackUser
 from bot.ui import ephemeral
 from bot.ui.card import Message, card
 from bot.ui.lists import (
     QUEUES,
     Pages,
+    history_heading,
     history_message,
     mine_message,
     not_found_message,
@@ -26,20 +28,28 @@ from bot.ui.lists import (
 from bot.ui.rule_lines import reasons, rule_lines
 from bot.ui.rules_page import rules_message
 from bot.ui.status_page import (
+    Health,
     Pause,
+    Removal,
+    Webhook,
     nothing_to_resume,
     paused_message,
     refused_message,
     resumed_message,
     status_message,
 )
-from bot.ui.text import escape
+from polar.client import VERSION
 from store.events.rule_stats import rule_activity
 from store.graduation.pause import Paused, pause, paused, resume
-from store.models import Proposal
+from store.messages.backlog import Arrival, flow
+from store.models import Proposal, ProposalState
 from store.proposals.lists import beginning, history, mine, queue, whole
 from store.proposals.proposals import count_proposals
+from store.proposals.usd import worth
 
+SOON = timedelta(days=2)  # a deadline within this is due soon: it goes before money
+_BASE = 10.0  # dollars; what a card without money counts as, so that its deadline still moves it
+_HURRY = 100.0  # how many times its money a card counts whose deadline is now
 _USER = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>")
 _MAIL = re.compile(r"<mailto:([^|>]+)(?:\|[^>]*)?>")
 _BECAUSE = re.compile(r"^(?:because\b|:)[\s:]*", re.IGNORECASE)
@@ -47,26 +57,25 @@ _LONGEST = 200  # of what is looked for, and of why something is paused
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
-    """Whose past is looked for: `by` as in the store's `history`, `about` in words for the heading."""
+class HistoryFilter:
+    """Whose past is looked for: `by` and `value` as in the store's `history`."""
 
     by: str
     value: str
-    about: str
 
 
 class Screens:
     """Everything that can be looked up. Every method raises StoreError when the database does not answer."""
 
-    def __init__(self, services: Services, feed: Feed, links: Links) -> None:
-        self._services, self._feed, self._links = services, feed, links
-        self._trust = TrustScreen(services)
+    def __init__(self, services: Services, health: "HealthSource", links: Links) -> None:
+        self._services, self._health, self._links = services, health, links
+        self._graduation = GraduationScreen(services)
 
-    async def queue(self, person: Person, which: str, page: int = 1) -> Message:
+    async def queue(self, user: SlackUser, which: str, page: int = 1) -> Message:
         """What waits, or one of the filters in QUEUES; an unknown filter shows all."""
         now, which = self._services.clock(), which if which in QUEUES else ""
         store = self._services.store
-        found = await store.do(queue, which=which, person=person.user_id, now=now, soon=now + SOON, page=page)
+        found = await store.do(queue, which=which, person=user.id, now=now, soon=now + SOON, page=page)
         return queue_message(
             found.found,
             await self._links.of(found.found),
@@ -76,10 +85,10 @@ class Screens:
             now=now,
         )
 
-    async def mine(self, person: Person, page: int = 1) -> Message:
+    async def mine(self, user: SlackUser, page: int = 1) -> Message:
         """What is assigned to, was proposed by or approved by somebody, and is not finished."""
         now = self._services.clock()
-        found = await self._services.store.do(mine, person=person.user_id, soon=now + SOON, page=page)
+        found = await self._services.store.do(mine, person=user.id, soon=now + SOON, page=page)
         groups = (
             ("Assigned to you", found.assigned),
             ("Proposed by you", found.proposed),
@@ -110,13 +119,13 @@ class Screens:
 
     async def history(self, typed: str, page: int = 1) -> Message:
         """The last decisions; of one customer, rule or person if `typed` names one."""
-        asked = read_history(typed, self._services.rules.origins)
-        about = asked.about
-        if asked.by == "person":
-            about = f"what {await self._services.authority.name(asked.value)} decided"
-        found = await self._services.store.do(history, by=asked.by, value=asked.value, page=page)
+        wanted = read_history(typed, self._services.rules.origins)
+        value = wanted.value
+        if wanted.by == "person":
+            value = await self._services.authority.name(value)
+        found = await self._services.store.do(history, by=wanted.by, value=wanted.value, page=page)
         return history_message(
-            about,
+            history_heading(wanted.by, value),
             found.found,
             await self._links.of(found.found),
             pages=Pages("history", typed.strip()[:_LONGEST], found.number, found.more),
@@ -130,74 +139,153 @@ class Screens:
 
     async def trust(self, about: str, page: int) -> Message:
         """How far each kind of case is trusted."""
-        return await self._trust.answer(about, page)
+        return await self._graduation.answer(about, page)
 
     async def status(self) -> Message:
         """Whether all is well."""
-        return status_message(await self._feed.health())
+        return status_message(await self._health.health())
 
-    async def pause(self, person: Person, why: str) -> Message:
+    async def pause(self, user: SlackUser, why: str) -> Message:
         """Stop everything that would run on its own; only for who may decide. The channel is told."""
-        if (refused := await self._refusal(person)) is not None:
+        if (refused := await self._refusal(user)) is not None:
             return refused
-        asked = Pause(
-            person.user_id, self._services.clock(), _BECAUSE.sub("", " ".join(why.split()))[:_LONGEST]
-        )
-        store, notice = self._services.store, _notice(paused_message(asked))
-        made = await store.do(pause, by=asked.by, why=asked.why, at=asked.at, notice=notice)
-        self._told()
-        before = said(await store.do(paused))
-        return paused_message(before or asked, already=not made)
+        because = _BECAUSE.sub("", " ".join(why.split()))[:_LONGEST]
+        wanted = Pause(user.id, self._services.clock(), because)
+        store, notice = self._services.store, _notice(paused_message(wanted))
+        made = await store.do(pause, by=wanted.by, why=wanted.why, at=wanted.at, notice=notice)
+        self._wake()
+        before = pause_of(await store.do(paused))
+        return paused_message(before or wanted, already=not made)
 
-    async def resume(self, person: Person) -> Message:
+    async def resume(self, user: SlackUser) -> Message:
         """Let what is trusted run on its own again; only for who may decide. The channel is told."""
-        if (refused := await self._refusal(person)) is not None:
+        if (refused := await self._refusal(user)) is not None:
             return refused
-        by = person.user_id
+        by = user.id
 
         def notice(before: Paused) -> Mapping[str, Any]:
             return _notice(resumed_message(by, Pause(before.by, before.at, before.why)))
 
         before = await self._services.store.do(resume, by=by, at=self._services.clock(), notice=notice)
-        self._told()
+        self._wake()
         return resumed_message(by, Pause(before.by, before.at, before.why)) if before else nothing_to_resume()
 
-    async def outsider(self, person: Person) -> Message | None:
+    async def outsider(self, user: SlackUser) -> Message | None:
         """Why somebody may look at nothing here; None for everybody who works here."""
-        reason = await self._services.authority.outsider(person.user_id, person.team_id, "look at this")
-        return (
-            None if reason is None else refused_message(escape(f"{reason} /polar help works for everybody."))
-        )
+        found = await self._services.authority.outsider(user.id, user.team_id, Purpose.VIEW)
+        return None if found is None else refused_message(ephemeral.refused_command(found).mrkdwn)
 
-    async def _refusal(self, person: Person) -> Message | None:
+    async def _refusal(self, user: SlackUser) -> Message | None:
         authority = self._services.authority
-        reason = await authority.refusal(person.user_id, person.team_id)
-        if reason is None:
+        found = await authority.refusal(user.id, user.team_id)
+        if found is None:
             return None
-        return refused_message(ephemeral.refusal(reason, await authority.describe()))
+        found = replace(found, approvers=await authority.describe())
+        return refused_message(ephemeral.refused(found).mrkdwn)
 
-    def _told(self) -> None:
+    def _wake(self) -> None:
         self._services.notify(Queue.OUTBOX, Queue.HOME)
 
 
-def read_history(typed: str, rules: Mapping[str, object]) -> Looked:
+def read_history(typed: str, rules: Mapping[str, object]) -> HistoryFilter:
     """What somebody typed after `/polar history`: a mention, an address, `rule NAME`, a customer's id."""
     text = " ".join(typed.split())[:_LONGEST]
     if (user := _USER.match(text)) is not None:
-        return Looked("person", user[1], "")
+        return HistoryFilter("person", user[1])
     mail = _MAIL.search(text)
     kind, _, rest = text.partition(" ")
     value = mail[1] if mail else rest.strip() if kind in ("rule", "customer") and rest else text
     if not value:
-        return Looked("", "", "")
-    if kind == "rule" and rest:
-        return Looked("rule", value, f"rule {value}")
+        return HistoryFilter("", "")
+    if (kind == "rule" and rest) or ("@" not in value and value in rules):
+        return HistoryFilter("rule", value)
     if "@" in value:
-        return Looked("customer", value.lower(), value.lower())
-    if value in rules:
-        return Looked("rule", value, f"rule {value}")
-    return Looked("customer_id", value, f"customer {value}")
+        return HistoryFilter("customer", value.lower())
+    return HistoryFilter("customer_id", value)
 
 
 def _notice(message: Message) -> dict[str, Any]:
     return {"text": message.text, "blocks": list(message.blocks)}
+
+
+# --- Which card to decide next ------------------------------------------------------------------------------
+
+
+def rank(proposal: Proposal, now: datetime) -> float:
+    """How much it matters to decide this next; more is sooner.
+
+    Money is in rough dollars (store.proposals.usd: orders of magnitude, for the order only). Hurry is 1
+    without a deadline, grows as it comes near (about 2 four days ahead, 5 a day ahead) and is greatest once
+    it passed.
+    """
+    due = proposal.deadline or proposal.expires_at
+    hours = max((due - now) / timedelta(hours=1), 0.0) if due is not None else None
+    hurry = 1.0 if hours is None else 1.0 + _HURRY / (1.0 + hours)
+    return (_BASE + worth(proposal.amount, proposal.currency)) * hurry
+
+
+def next_card(found: Iterable[Proposal], now: datetime) -> Proposal | None:
+    """The one to decide next; of equal ones the oldest."""
+    ordered = sorted(found, key=lambda each: (-rank(each, now), each.created_at, each.id))
+    return ordered[0] if ordered else None
+
+
+# --- Health -----------------------------------------------------------------------------------------------
+
+
+class Socket(Protocol):
+    """The way to Slack by Socket Mode, as far as its health goes."""
+
+    connected: bool
+    last_envelope_at: datetime | None
+
+
+class HealthSource:
+    """Looks at the store, both services and the log. `removed` is set once the app was taken out of Slack."""
+
+    def __init__(
+        self, services: Services, errors: LastErrors | None = None, supervisor: Socket | None = None
+    ) -> None:
+        self._services, self._errors, self._supervisor = services, errors, supervisor
+        self.removed: Removal | None = None
+
+    async def health(self) -> Health:
+        """As of now. Raises StoreError."""
+        store, polar, socket = self._services.store, self._services.polar, self._supervisor
+        found = await store.do(flow)
+        counts = await store.do(count_proposals)
+        left, limit, pause = polar.budget()
+        return Health(
+            version=VERSION,
+            now=self._services.clock(),
+            last=_webhook(found.last),
+            failed=found.failed,
+            newest_failure=_webhook(found.newest_failure),
+            unread=found.unread,
+            runs=found.runs,
+            cards=found.cards,
+            notices=found.notices,
+            writes=store.backlog,
+            socket=None if socket is None else socket.connected,
+            heard_at=None if socket is None else socket.last_envelope_at,
+            removed=self.removed,
+            slack_paused=tuple(self._services.slack.limits.pauses().items()),
+            polar_left=left,
+            polar_limit=limit,
+            polar_paused=pause,
+            unknown=counts.get(ProposalState.UNKNOWN, 0),
+            refused=counts.get(ProposalState.FAILED, 0),
+            paused=pause_of(await store.do(paused)),
+            errors=tuple((each.at, each.level, each.said) for each in self._errors.lines)
+            if self._errors
+            else (),
+        )
+
+
+def pause_of(found: Paused | None) -> Pause | None:
+    """A pause as it is shown."""
+    return None if found is None else Pause(found.by, found.at, found.why)
+
+
+def _webhook(arrival: Arrival | None) -> Webhook | None:
+    return None if arrival is None else Webhook(arrival.type, arrival.received_at, arrival.note)

@@ -1,24 +1,26 @@
-"""Threads of cards: what people write there is kept, and `@polar …` does what the buttons do."""
+"""Threads of cards: what people write there is stored, and `@polar …` does what the buttons do."""
 
 import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time, timedelta
+from html import unescape
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from slack_bolt.async_app import AsyncApp, AsyncBoltContext
+from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncBoltContext
 
-from bot.approvals.actions import Acted, Acting
+from bot.approvals.actions import Actions
 from bot.approvals.service import ApprovalService
-from bot.listeners.snooze_times import until
-from bot.listeners.thread_commands import Asked, help_line, is_addressed, plain_text, read, user_of
-from bot.sanitize import clean
+from bot.listeners.acknowledge import Place, acknowledge, place_of, post_ephemeral
+from bot.results import ActionResult, DecisionResult
 from bot.services import Queue, Services
-from bot.slack.client import SlackError
-from bot.slack.user import Person, writer_of
-from bot.ui import details
-from bot.ui.ephemeral import Whisper
-from bot.ui.text import Element, bullets, escape, fitted, glue, line, rich, words
+from bot.slack.user import SlackUser, acting_user
+from bot.ui import ephemeral, thread_lines
+from bot.ui.ephemeral import Text, text
+from bot.ui.thread_lines import Notice
+from store.engine.errors import StoreError
 from store.messages.outbox import add_notice
 from store.models import Proposal
 from store.proposals.comments import keep_message, mend_message
@@ -28,31 +30,22 @@ from store.proposals.proposals import get_proposal
 log = logging.getLogger(__name__)
 
 Payload = Mapping[str, Any]
-Notice = dict[str, Any]
-# Everything else a message may be: somebody joined, another bot's; and _MENDED.
+# For one person; for everybody in the thread; nothing.
+Reply = Text | Notice | None
+# Everything else a message may be: somebody joined, another bot's; and _EDITED.
 _WRITTEN = frozenset({None, "thread_broadcast", "file_share", "me_message"})
-_MENDED = frozenset({"message_changed", "message_deleted"})
-_NO_CARD = "I answer in the thread of a card. Type /polar for what waits."
-_IN_A_BUNDLE = (
-    "This card is for several proposals, and here I could not tell which one you mean, so nothing was done. "
-    "Use Review on the card."
-)
-_NO_TIME = (
-    "I could not read that time, so nothing was put aside. Write snooze 2h, or snooze until tomorrow, "
-    "monday 14:00, 2026-12-01 – at most 90 days ahead."
-)
-_NOT_UNDERSTOOD = "I did not understand that, so nothing was done. "
+_EDITED = frozenset({"message_changed", "message_deleted"})
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class ThreadMessage:
     """One message that mentions us in the thread of a card."""
 
-    person: Person
+    user: SlackUser
     channel: str
     ts: str
     root: str
-    asked: Asked
+    command: "ThreadCommand"
     thread: Thread
 
     @property
@@ -60,9 +53,10 @@ class Said:
         """When it was written, by Slack's clock."""
         return datetime.fromtimestamp(float(self.ts), UTC)
 
-
-# Told to one person when it was not done; the same, in Slack's markup already; a line for everybody; nothing.
-Answer = Acted | Whisper | Notice | None
+    @property
+    def press(self) -> str:
+        """Names this message, however often Slack tells of it."""
+        return f"{self.channel}.{self.ts}"
 
 
 class Threads:
@@ -71,8 +65,8 @@ class Threads:
     def __init__(self, services: Services, approvals: ApprovalService) -> None:
         self._services = services
         self._approvals = approvals
-        self._acting = Acting(services)
-        self._does: Mapping[str, Callable[[Said, Proposal], Awaitable[Answer]]] = {
+        self._actions = Actions(services)
+        self._does: Mapping[str, Callable[[ThreadMessage, Proposal], Awaitable[Reply]]] = {
             "": self._help,
             "help": self._help,
             "why": self._why,
@@ -91,158 +85,282 @@ class Threads:
         app.event("message")(self.written)
         app.event("app_mention")(self.written)
 
-    async def written(self, event: Payload, context: AsyncBoltContext) -> None:
-        """Somebody wrote something. Bolt has acknowledged it."""
-        try:
-            await self._written(event, str(context.bot_user_id or ""))
-        except Exception:
-            log.exception("a message in a thread could not be handled")
-
-    async def _written(self, event: Payload, bot: str) -> None:
-        if event.get("subtype") in _MENDED:
-            await self._mended(event)
+    async def written(self, ack: AsyncAck, body: Payload, event: Payload, context: AsyncBoltContext) -> None:
+        """Somebody wrote something. Whoever does not mention us is told nothing, whatever fails."""
+        bot = str(context.bot_user_id or "")
+        if is_addressed(str(event.get("text") or ""), bot):
+            await acknowledge(self._services.slack, ack, body, lambda _: self._written(body, event, bot))
             return
-        text, user = str(event.get("text") or ""), str(event.get("user") or "")
+        try:
+            await self._written(body, event, bot)
+        except StoreError as error:
+            log.error("a message in a thread is not stored: %s", error)
+
+    async def _written(self, body: Payload, event: Payload, bot: str) -> None:
+        if event.get("subtype") in _EDITED:
+            await self._edited(event)
+            return
+        typed, user = str(event.get("text") or ""), str(event.get("user") or "")
         if event.get("subtype") not in _WRITTEN or event.get("bot_id") or not user or user == bot:
             return
         channel, ts, root = str(event.get("channel")), str(event.get("ts")), event.get("thread_ts")
-        addressed = is_addressed(text, bot)
+        addressed = is_addressed(typed, bot)
         thread = await self._services.store.do(in_thread, channel, str(root)) if root and root != ts else None
         if thread is None:
             if addressed and event.get("type") == "app_mention":
-                await self._whisper(channel, user, _NO_CARD, str(root) if root else None)
+                await self._post(place_of(body), text(thread_lines.NO_CARD))
             return
         new = await self._services.store.do(
             keep_message,
             thread.ids,
             user,
-            plain_text(text),
+            plain_text(typed),
             at=self._services.clock(),
             channel=channel,
             ts=ts,
         )
         if new and addressed:
-            await self._answer(Said(writer_of(event), channel, ts, str(root), read(text, bot), thread))
+            command = read(typed, bot)
+            message = ThreadMessage(acting_user(event), channel, ts, str(root), command, thread)
+            await self._answer(place_of(body), message)
 
-    async def _mended(self, event: Payload) -> None:
-        """What was kept of a message is edited or deleted: what it asked for stays done.
+    async def _edited(self, event: Payload) -> None:
+        """A message that is stored was edited or deleted: what it asked for stays done.
 
         https://docs.slack.dev/reference/events/message/message_changed
         """
         now = event.get("message") or {}
-        text = plain_text(str(now.get("text") or "")) if now and now.get("subtype") != "tombstone" else None
+        typed = plain_text(str(now.get("text") or "")) if now and now.get("subtype") != "tombstone" else None
         ts = str(now.get("ts") or event.get("deleted_ts"))
         channel = str(event.get("channel"))
-        await self._services.store.do(mend_message, text, at=self._services.clock(), channel=channel, ts=ts)
+        await self._services.store.do(mend_message, typed, at=self._services.clock(), channel=channel, ts=ts)
 
-    async def _answer(self, said: Said) -> None:
-        word = said.asked.word
-        if said.thread.bundle_id is not None and len(said.thread.ids) != 1:
-            answer: Answer = Acted(False, help_line() if word == "help" else _IN_A_BUNDLE)
+    async def _answer(self, place: Place, message: ThreadMessage) -> None:
+        word = message.command.word
+        if message.thread.bundle_id is not None and len(message.thread.ids) != 1:
+            help_ = thread_lines.help_line(WORDS) if word == "help" else thread_lines.IN_A_BUNDLE
+            reply: Reply = text(help_)
         else:
-            found = await self._services.store.do(get_proposal, said.thread.ids[0])
+            found = await self._services.store.do(get_proposal, message.thread.ids[0])
             if found is None:
                 return
-            answer = await self._does[word](said, found)
-        log.info("%s wrote %r in a thread", said.person.user_id, word or "something else")
-        if isinstance(answer, Acted):
-            if not answer.done:
-                await self._whisper(said.channel, said.person.user_id, answer.said, said.root)
-        elif isinstance(answer, Whisper):
-            await self._tell(said.channel, said.person.user_id, answer, said.root)
-        elif answer is not None:
-            await self._line(said, answer)
+            reply = await self._does[word](message, found)
+        log.info("%s wrote %r in a thread", message.user.id, word or "something else")
+        if isinstance(reply, Text):
+            await self._post(place, reply)
+        elif reply is not None:
+            await self._line(message, reply)
 
     # --- One method for each word -----------------------------------------------------------------------
 
-    async def _help(self, said: Said, _: Proposal) -> Answer:
-        lead = "" if said.asked.word == "help" else _NOT_UNDERSTOOD
-        return Acted(False, lead + help_line())
+    async def _help(self, message: ThreadMessage, _: Proposal) -> Reply:
+        known = text(thread_lines.help_line(WORDS))
+        return known if message.command.word == "help" else text(thread_lines.NOT_UNDERSTOOD) + known
 
-    async def _why(self, _: Said, found: Proposal) -> Answer:
-        made = f"Rule {found.rule} asks this." if found.rule else "It was proposed by hand."
-        parts: list[Element] = [line(words(made, 200))]
-        parts += [bullets(found.reasons[:8])] if found.reasons else []
-        parts += [line(words(f"Always asks: {found.always_asks}", 200))] if found.always_asks else []
-        return _told(found, "why", made, parts)
+    async def _why(self, _: ThreadMessage, found: Proposal) -> Reply:
+        return thread_lines.why_answer(found)
 
-    async def _who(self, _: Said, found: Proposal) -> Answer:
-        who = f"{await self._services.authority.describe(found)}."
-        return _told(found, "who", who, [line(words(who, 600))])
+    async def _who(self, _: ThreadMessage, found: Proposal) -> Reply:
+        return thread_lines.who_answer(found, await self._services.authority.describe(found))
 
-    async def _details(self, _: Said, found: Proposal) -> Answer:
-        button = {
-            "type": "button",
-            "action_id": details.DETAILS,
-            "text": {"type": "plain_text", "text": "Details", "emoji": False},
-            "value": f"{found.id}:{found.revision}",
-        }
-        told = _told(found, "details", "Everything about this:", [line(glue("Everything about this:"))])
-        return told | {
-            "blocks": [*told["blocks"], {"type": "actions", "block_id": "open", "elements": [button]}]
-        }
+    async def _details(self, _: ThreadMessage, found: Proposal) -> Reply:
+        return thread_lines.details_answer(found)
 
-    async def _approve(self, said: Said, found: Proposal) -> Answer:
-        revision = await self._services.store.do(revision_at, found.id, said.at)
-        answer = await self._approvals.approve(
-            said.person, found.id, via="thread", revision=revision, tap=_press(said), channel=said.channel
+    async def _approve(self, message: ThreadMessage, found: Proposal) -> Reply:
+        revision = await self._services.store.do(revision_at, found.id, message.at)
+        result = await self._approvals.approve(
+            message.user,
+            found.id,
+            via="thread",
+            revision=revision,
+            tap=message.press,
+            channel=message.channel,
         )
-        return None if answer.shown else answer.text
+        return _unless_on_the_card(result)
 
-    async def _decline(self, said: Said, found: Proposal) -> Answer:
-        revision = await self._services.store.do(revision_at, found.id, said.at)
-        reason = said.asked.rest or None
-        answer = await self._approvals.decline(
-            said.person, found.id, via="thread", revision=revision, reason=reason, tap=_press(said)
+    async def _decline(self, message: ThreadMessage, found: Proposal) -> Reply:
+        revision = await self._services.store.do(revision_at, found.id, message.at)
+        reason = message.command.rest or None
+        result = await self._approvals.decline(
+            message.user, found.id, via="thread", revision=revision, reason=reason, tap=message.press
         )
-        if answer.counts and reason:
-            return await self._acting.reason(said.person, found.id, text=reason)
-        return None if answer.shown else answer.text
+        if result.counts and reason:
+            return _unless_done(await self._actions.reason(message.user, found.id, text=reason))
+        return _unless_on_the_card(result)
 
-    async def _hold(self, said: Said, found: Proposal) -> Answer:
-        return await self._acting.hold(said.person, found.id)
+    async def _hold(self, message: ThreadMessage, found: Proposal) -> Reply:
+        return _unless_done(await self._actions.hold(message.user, found.id))
 
-    async def _release(self, said: Said, found: Proposal) -> Answer:
-        return await self._acting.release(said.person, found.id)
+    async def _release(self, message: ThreadMessage, found: Proposal) -> Reply:
+        return _unless_done(await self._actions.release(message.user, found.id))
 
-    async def _snooze(self, said: Said, found: Proposal) -> Answer:
-        at = until(said.asked.rest, self._services.clock(), self._services.rules.policy.schedule.timezone)
-        return Acted(False, _NO_TIME) if at is None else await self._acting.snooze(said.person, found.id, at)
+    async def _snooze(self, message: ThreadMessage, found: Proposal) -> Reply:
+        zone = self._services.rules.policy.schedule.timezone
+        at = until(message.command.rest, self._services.clock(), zone)
+        if at is None:
+            return text(thread_lines.NO_TIME)
+        return _unless_done(await self._actions.snooze(message.user, found.id, at))
 
-    async def _assign(self, said: Said, found: Proposal) -> Answer:
-        whom = said.person.user_id if said.asked.rest == "me" else user_of(said.asked.rest)
+    async def _assign(self, message: ThreadMessage, found: Proposal) -> Reply:
+        rest = message.command.rest
+        whom = message.user.id if rest == "me" else user_of(rest)
         if whom is None:
-            return Acted(False, _NOT_UNDERSTOOD + help_line())
-        return await self._acting.assign(said.person, found.id, whom)
+            return text(thread_lines.NOT_UNDERSTOOD) + text(thread_lines.help_line(WORDS))
+        return _unless_done(await self._actions.assign(message.user, found.id, whom))
 
-    # --- Saying -----------------------------------------------------------------------------------------
+    # --- Answering --------------------------------------------------------------------------------------
 
-    async def _line(self, said: Said, message: Notice) -> None:
+    async def _line(self, message: ThreadMessage, line: Notice) -> None:
         """A line in the thread, once for the message it answers."""
         await self._services.store.do(
             add_notice,
-            f"answer.{said.channel}.{said.ts}",
+            f"answer.{message.channel}.{message.ts}",
             kind="answer",
-            message=message,
+            message=line,
             at=self._services.clock(),
-            proposal_id=said.thread.ids[0],
+            proposal_id=message.thread.ids[0],
         )
         self._services.notify(Queue.OUTBOX)
 
-    async def _whisper(self, channel: str, user: str, text: str, thread_ts: str | None) -> None:
-        await self._tell(channel, user, fitted(text, 3_000), thread_ts)
-
-    async def _tell(self, channel: str, user: str, text: Whisper, thread_ts: str | None) -> None:
-        try:
-            await self._services.slack.whisper(channel, user, text, thread_ts)
-        except SlackError as error:
-            log.warning("%s could not be answered in a thread: %s", user, error)
+    async def _post(self, place: Place, reply: Text) -> None:
+        await post_ephemeral(self._services.slack, place, reply.mrkdwn)
 
 
-def _told(found: Proposal, name: str, text: str, parts: list[Element]) -> Notice:
-    return {"text": escape(clean(text, 300)), "blocks": [rich(f"{name}.{found.id}", *parts)]}
+def _unless_on_the_card(result: DecisionResult) -> Reply:
+    return None if result.on_the_card else ephemeral.decision(result)
 
 
-def _press(said: Said) -> str:
-    """Names this message, however often Slack tells of it."""
-    return f"{said.channel}.{said.ts}"
+def _unless_done(result: ActionResult) -> Reply:
+    """The thread has a line about what was done."""
+    return None if result.done else ephemeral.action(result)
+
+
+# --- What `@polar …` means. Pure ----------------------------------------------------------------------------
+
+_MENTION = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>")
+
+
+@dataclass(frozen=True, slots=True)
+class ThreadCommand:
+    """A command: its word, and what belongs to it: a reason, a time, a user id. `word` "" is not known."""
+
+    word: str
+    rest: str = ""
+
+
+def _rest(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.IGNORECASE | re.DOTALL)
+
+
+# Nothing loose may follow what decides: "approve? no, wait" approves nothing.
+_NOTHING = r"(?:please)?[.!]*(?P<rest>)"
+# Each word, and what may follow it, in full.
+WORDS: Mapping[str, re.Pattern[str]] = {
+    "why": _rest(r"[?]*(?P<rest>)"),
+    "details": _rest(r"[?.]*(?P<rest>)"),
+    "approve": _rest(_NOTHING),
+    "decline": _rest(rf"{_NOTHING}|(?:because|:)\s*(?P<reason>\S.*)"),
+    "hold": _rest(_NOTHING),
+    "release": _rest(_NOTHING),
+    "snooze": _rest(r"(?P<rest>(?:for\s+|until\s+)?\S.{0,60})"),
+    "assign": _rest(r"(?:to\s+)?(?P<rest><@[UW][A-Z0-9]+(?:\|[^>]*)?>|me)[.!]*"),
+    "who": _rest(r"[?]*(?P<rest>)"),
+    "help": _rest(r"[?.!]*(?P<rest>)"),
+}
+
+
+def is_addressed(text: str, bot: str) -> bool:
+    """Whether a message mentions us. `text` is in Slack's encoding."""
+    return bool(bot) and any(one == bot for one in _MENTION.findall(text))
+
+
+def read(text: str, bot: str) -> ThreadCommand:
+    """The command in a message that mentions us; `word` is "" for what is none. Never raises."""
+    said = " ".join(
+        part for part in re.split(rf"<@{re.escape(bot)}(?:\|[^>]*)?>", text) if part.strip()
+    ).strip()
+    first, _, _ = said.partition(" ")
+    name = re.split(r"[^a-zA-Z]", first, maxsplit=1)[0].lower()
+    pattern = WORDS.get(name)
+    match = pattern and pattern.fullmatch(said[len(name) :].strip())
+    if not match:
+        return ThreadCommand("")
+    given = match.groupdict()
+    return ThreadCommand(name, unescape((given.get("reason") or given.get("rest") or "").strip()))
+
+
+def user_of(rest: str) -> str | None:
+    """The user id of a mention; None for anything else."""
+    found = _MENTION.fullmatch(rest)
+    return found[1] if found else None
+
+
+def plain_text(text: str) -> str:
+    """A message in Slack's encoding as people read it, mentions as ids."""
+    return unescape(text)
+
+
+# --- Until when something is snoozed: in words, in the operator's time zone. Pure --------------------------
+
+MORNING = time(9, 0)
+LONGEST = timedelta(days=90)
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_SPAN = re.compile(r"(\d{1,4})\s*(m|h|d|w)(?:in|ins|inutes?|ours?|ays?|eeks?)?")
+_CLOCK = re.compile(r"(?:at\s+)?(\d{1,2}):(\d{2})")
+_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+
+
+def until(words: str, now: datetime, zone: ZoneInfo) -> datetime | None:
+    """The moment that "2h", "until tomorrow", "until monday 14:00" or "until 2026-12-01" means, in UTC.
+
+    None when it cannot be read, has passed, or is further away than LONGEST.
+    """
+    said = " ".join(words.lower().replace(",", " ").split()).removesuffix(".")
+    span = _SPAN.fullmatch(said.removeprefix("for "))
+    try:
+        found = now + timedelta(**{_UNITS[span[2]]: int(span[1])}) if span else _named(said, now, zone)
+    except (OverflowError, ValueError):
+        return None
+    return found if found is not None and now < found <= now + LONGEST else None
+
+
+def _named(said: str, now: datetime, zone: ZoneInfo) -> datetime | None:
+    said = said.removeprefix("until ")
+    local = now.astimezone(zone)
+    if clock := _CLOCK.fullmatch(said):
+        at = _at(local.date(), _time(clock), zone)
+        return at if at > now else _at(local.date() + timedelta(days=1), _time(clock), zone)
+    name, _, rest = said.partition(" ")
+    clock = _CLOCK.fullmatch(rest)
+    day = _day(name, local.date())
+    if day is None or (rest and clock is None):
+        return None
+    return _at(day, _time(clock) if clock else MORNING, zone)
+
+
+def _day(name: str, today: date) -> date | None:
+    if name == "tomorrow":
+        return today + timedelta(days=1)
+    if name in _DAYS:
+        return today + timedelta(days=(_DAYS.index(name) - today.weekday() - 1) % 7 + 1)
+    try:
+        return date.fromisoformat(name)
+    except ValueError:
+        return None
+
+
+def _time(clock: re.Match[str]) -> time:
+    return time(int(clock[1]), int(clock[2]))
+
+
+def _at(day: date, at: time, zone: ZoneInfo) -> datetime:
+    return datetime.combine(day, at, zone).astimezone(UTC)
+
+
+# What the menu offers, by key: the words on the option and the moment.
+OFFERED: dict[str, tuple[str, Callable[[datetime, ZoneInfo], datetime | None]]] = {
+    "1h": ("1 hour", lambda now, zone: until("1h", now, zone)),
+    "4h": ("4 hours", lambda now, zone: until("4h", now, zone)),
+    "tomorrow": ("Tomorrow 9:00", lambda now, zone: until("tomorrow", now, zone)),
+    "monday": ("Monday 9:00", lambda now, zone: until("monday", now, zone)),
+}

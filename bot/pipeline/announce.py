@@ -16,6 +16,7 @@ from bot.slack.client import SlackError
 from bot.ui.bundle import bundle_card, bundle_line
 from bot.ui.bundling import plan
 from bot.ui.card import Message, card, thread_line
+from bot.ui.ephemeral import approver_line
 from store.messages.bundles import bundle_drawn, bundle_not_drawn, claim_outgoing, gathering, put_in_bundle
 from store.messages.cards import card_drawn, card_not_drawn, untold
 from store.models import Bundle, Proposal
@@ -120,7 +121,7 @@ async def _announce_bundle(services: Services, claimed: ClaimedCard, bundle: Bun
     now = services.clock()
     try:
         # Those of a bundle are of one rule and one class, so the same people decide each of them.
-        deciders = await services.authority.describe(next(iter(bundle.members), None))
+        deciders = approver_line(await services.authority.describe(next(iter(bundle.members), None)))
         reasons = await services.store.do(reasons_among, [one.id for one in bundle.members])
         message = bundle_card(bundle, deciders=deciders, now=now, reasons=reasons)
         channel, ts = await draw(services, claimed.sheet, message)

@@ -6,6 +6,7 @@ from bot.proposals.undo import can_undo
 from bot.services import Services
 from bot.slack.client import SlackError
 from bot.ui.card import CardView
+from bot.ui.ephemeral import approver_line
 from bot.ui.score_line import score_line, spot_check_line
 from store.graduation.case_kinds import get_case_kind
 from store.models import Proposal, ProposalKind, ProposalState
@@ -43,11 +44,11 @@ async def view_of(services: Services, proposal: Proposal) -> CardView:
 
 async def _deciders(services: Services, proposal: Proposal, *, two: bool) -> str:
     """Who may decide, and that they are too few where two have to."""
-    said = await services.authority.describe(proposal)
+    approvers = await services.authority.describe(proposal)
     if not two or proposal.state != ProposalState.PENDING:
-        return said
+        return approver_line(approvers)
     try:
         few = len(await services.authority.everybody(proposal)) == 1
     except SlackError:
         few = False
-    return f"{said}, so it can never be approved: two have to, add somebody or decline it" if few else said
+    return approver_line(approvers, too_few=few)

@@ -3,9 +3,10 @@
 import logging
 
 from bot.approvals.approve import CLI, ClaimedApproval, settle
-from bot.approvals.results import Answer, Came
+from bot.results import DecisionResult, DecisionStatus
 from bot.services import LEASE, Services, new_token
 from bot.slack.client import SlackError
+from bot.ui.ephemeral import decision
 from store.proposals.pending_approvals import PendingApproval, claim_pending_approvals
 
 log = logging.getLogger(__name__)
@@ -22,18 +23,20 @@ async def claim(services: Services, limit: int) -> list[ClaimedApproval]:
 
 async def confirm(services: Services, claimed: ClaimedApproval) -> None:
     """See to a tap whose person no longer waits for the answer, and tell them."""
-    tap, answer = claimed.tap, await settle(services, claimed, live=False)
-    if answer.came is Came.KEPT or answer.shown or _was_theirs(answer, tap):
+    tap, result = claimed.tap, await settle(services, claimed, live=False)
+    if result.status is DecisionStatus.POSTPONED or result.on_the_card or _was_theirs(result, tap):
         return
     if tap.channel is None or tap.via == CLI:
         return
     try:
-        await services.slack.whisper(tap.channel, tap.actor, answer.text)
+        await services.slack.post_ephemeral(tap.channel, tap.actor, decision(result).mrkdwn)
     except SlackError as error:
-        log.warning("%s could not be told what came of a tap: %s", tap.actor, error)
+        log.warning("%s could not be told the result of an approval: %s", tap.actor, error)
 
 
-def _was_theirs(answer: Answer, tap: PendingApproval) -> bool:
-    """Whether this very tap had been decided when the program was stopped: nothing is left to say."""
-    decided_by = None if answer.proposal is None else answer.proposal.decided_by
-    return answer.came is Came.TWICE or (answer.came is Came.SETTLED and decided_by == tap.actor)
+def _was_theirs(result: DecisionResult, tap: PendingApproval) -> bool:
+    """Whether this very approval had been decided when the program was stopped: nothing is left to say."""
+    if result.status is DecisionStatus.ALREADY_APPROVED:
+        return True
+    decided_by = None if result.proposal is None else result.proposal.decided_by
+    return result.status is DecisionStatus.ALREADY_DECIDED and decided_by == tap.actor

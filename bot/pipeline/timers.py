@@ -10,7 +10,7 @@ from typing import Any
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-from bot.approvals.graduation import Trust
+from bot.approvals.graduation import GraduationService
 from bot.config.policy import Schedule
 from bot.services import Queue, Services
 from bot.slack.client import SlackError
@@ -160,7 +160,7 @@ async def _digest(services: Services, day: date) -> Message | None:
     of_day = await services.store.do(numbers, start, end)
     waiting = await services.store.do(waiting_since, end)
     since = services.clock() - _DAY
-    ran = runs_block(await Trust(services).ran(since), services.rules.policy.caps, "digest")
+    ran = runs_block(await GraduationService(services).ran(since), services.rules.policy.caps, "digest")
     if not (of_day.asked or of_day.decided or waiting or ran):
         return None
     chart = []

@@ -64,7 +64,7 @@ async def bound(
 
 
 async def hand_over(services: Services, proposal: Proposal, plan: Plan, answer: Any) -> Reason | None:
-    """Whisper what the answer holds for whoever approved, and to nobody else; why not, if it did not work.
+    """Show what the answer holds for whoever approved, and to nobody else; why not, if it did not work.
 
     It is not stored: if this process dies in between, the link is gone.
     """
@@ -74,7 +74,7 @@ async def hand_over(services: Services, proposal: Proposal, plan: Plan, answer: 
         return _NOT_SHOWN
     try:
         text = handed(_told(plan, answer))
-        await services.slack.whisper(proposal.channel or services.channel, proposal.decided_by, text)
+        await services.slack.post_ephemeral(proposal.channel or services.channel, proposal.decided_by, text)
     except (EvaluationError, SlackError) as error:
         log.warning("what Polar answered to %s was not handed over: %s", proposal.id, error)
         return _NOT_SHOWN

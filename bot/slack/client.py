@@ -1,7 +1,6 @@
-"""The only caller of Slack's Web API: post, update, whisper, look up; errors in three values like Polar's."""
+"""The only caller of Slack's Web API: post, update, look up; errors in three values like Polar's."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import aiohttp
@@ -9,6 +8,7 @@ from slack_sdk.errors import SlackApiError, SlackClientError, SlackRequestError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.slack.rate_limit import RateLimits
+from bot.slack.user import UserProfile
 from bot.ui.card import Message
 
 # Slack answers within a second; past this a card is better tried again.
@@ -46,19 +46,6 @@ class SlackRateLimited(SlackRefused):
     def __init__(self, retry_after: float) -> None:
         super().__init__("ratelimited")
         self.retry_after = retry_after
-
-
-@dataclass(frozen=True, slots=True)
-class SlackUser:
-    """Somebody in Slack, as `users.info` says now."""
-
-    id: str
-    name: str
-    team_id: str | None
-    deleted: bool
-    is_bot: bool
-    is_guest: bool
-    is_stranger: bool
 
 
 class Slack:
@@ -110,8 +97,8 @@ class Slack:
             self.limits.pause(name, channel, error.retry_after)
             raise
 
-    async def whisper(self, channel: str, user: str, text: str, thread_ts: str | None = None) -> None:
-        """Tell one person in the channel, visible to them alone. `text` is ours or escaped."""
+    async def post_ephemeral(self, channel: str, user: str, text: str, thread_ts: str | None = None) -> None:
+        """Post a message that one person in the channel sees. `text` is ours or escaped."""
         await self._call(
             self._client.chat_postEphemeral, channel=channel, user=user, text=text, thread_ts=thread_ts
         )
@@ -184,11 +171,11 @@ class Slack:
         answer = await self._call(self._client.chat_getPermalink, channel=channel, message_ts=ts)
         return str(answer["permalink"])
 
-    async def user(self, user_id: str) -> SlackUser:
+    async def user(self, user_id: str) -> UserProfile:
         """Who somebody is, as of now."""
         found = (await self._call(self._client.users_info, user=user_id))["user"]
         profile = found.get("profile") or {}
-        return SlackUser(
+        return UserProfile(
             id=user_id,
             name=profile.get("display_name") or found.get("real_name") or found.get("name") or user_id,
             team_id=found.get("team_id"),

@@ -5,10 +5,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from bot.sanitize import clean
 from bot.ui.bundling import one_by_one
+from bot.ui.button_value import ButtonValue
 from bot.ui.decline_reasons import reasons_select
 from bot.ui.effects import does, risk_words
+from bot.ui.elements import button
 from bot.ui.message import Message
 from bot.ui.states import phrase
 from bot.ui.text import (
@@ -185,14 +186,8 @@ def _buttons(bundle: Bundle, now: datetime, reasons: Sequence[str]) -> Block | N
 
 
 def _button(bundle: Bundle, now: datetime, action_id: str, label: str, style: str | None = None) -> Element:
-    element: Element = {
-        "type": "button",
-        "action_id": action_id,
-        "text": {"type": "plain_text", "text": label, "emoji": False},
-        "value": f"{bundle.id}:{stamp(now)}",
-        "accessibility_label": clean(f"{label}: {title(bundle)}", 75),
-    }
-    return element | ({"style": style} if style else {})
+    value = ButtonValue(bundle.id, stamp(now))
+    return button(action_id, label, value, style=style, about=title(bundle))
 
 
 def stamp(at: datetime) -> int:

@@ -14,6 +14,7 @@ from store.models import Proposal
 
 REVIEWED, PAGE, ALONE, TICKED = "bundle_reviewed", "bundle_page", "bundle_alone", "bundle_ticked"
 BACK, NEXT = "back", "next"
+TITLE = "Review"
 _OWN = "Undo, Details and the reason of a no are on the card that “Own card for…” gives one of them."
 A_PAGE = 10  # Slack's limit of one group of checkboxes
 
@@ -144,13 +145,8 @@ def _button(way: str, label: str) -> Element:
     return {"type": "button", "action_id": f"{PAGE}.{way}", "text": _plain(label, 75), "value": way}
 
 
-def said_view(*paragraphs: str) -> dict[str, Any]:
-    """A modal that only says something."""
-    return _modal(tuple(_section(f"said.{number}", each) for number, each in enumerate(paragraphs)))
-
-
 def _modal(blocks: tuple[Block, ...], submit: str | None = None) -> dict[str, Any]:
-    view: dict[str, Any] = {"type": "modal", "title": _plain("Review", 24), "close": _plain("Close", 24)}
+    view: dict[str, Any] = {"type": "modal", "title": _plain(TITLE, 24), "close": _plain("Close", 24)}
     return view | {"blocks": list(blocks)} | ({"submit": _plain(submit, 24)} if submit else {})
 
 

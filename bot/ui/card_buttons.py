@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from bot.sanitize import clean
+from bot.ui.button_value import ButtonValue
 from bot.ui.decline_reasons import reason_select
+from bot.ui.elements import button, option
 from bot.ui.message import CardView
 from bot.ui.text import Block, Element
 from store.models import CallState, Proposal, ProposalKind, ProposalState
@@ -54,7 +55,7 @@ def actions(p: Proposal, view: CardView) -> Block | None:
     deciding = p.state == ProposalState.PENDING and p.approval_checking_by is not None
     if deciding or p.state == ProposalState.EXECUTING:
         return None
-    elements = [_button(p, button) for button in _buttons(p, view)]
+    elements = [_button(p, one) for one in _buttons(p, view)]
     if p.state == ProposalState.DECLINED and not view.decline_reasons:
         elements.append(reason_select(p))
     elements.append(_menu(p, _menu_of(p)))
@@ -110,28 +111,11 @@ def _menu_of(p: Proposal) -> Iterable[str]:
     return _OPTIONS
 
 
-def _value(p: Proposal) -> str:
-    """The id and the revision the person saw: nothing else is believed."""
-    return f"{p.id}:{p.revision}"
-
-
-def _button(p: Proposal, button: _Button) -> Element:
-    style = {"style": button.style} if button.style else {}
-    return {
-        "type": "button",
-        "action_id": button.action_id,
-        "text": {"type": "plain_text", "text": button.label, "emoji": False},
-        "value": _value(p),
-        "accessibility_label": clean(f"{button.label}: {p.title}", 75),
-    } | style
+def _button(p: Proposal, one: _Button) -> Element:
+    value = ButtonValue(p.id, p.revision)
+    return button(one.action_id, one.label, value, style=one.style, about=p.title)
 
 
 def _menu(p: Proposal, names: Iterable[str]) -> Element:
-    options = [
-        {
-            "text": {"type": "plain_text", "text": _OPTIONS[name], "emoji": False},
-            "value": f"{name}:{_value(p)}",
-        }
-        for name in names
-    ]
+    options = [option(_OPTIONS[name], ButtonValue(p.id, p.revision, name)) for name in names]
     return {"type": "overflow", "action_id": MENU, "options": options}

@@ -1,7 +1,10 @@
 """Why something was declined: the reasons offered, by what it would have done. Pure."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
+from bot.ui.button_value import ButtonValue
+from bot.ui.elements import option, select
 from bot.ui.text import Element
 from store.models import Proposal
 
@@ -54,33 +57,22 @@ _BY_OPERATION: Mapping[str, Mapping[str, str]] = {
 
 
 def presets(proposal: Proposal) -> Mapping[str, str]:
-    """The reasons offered for declining it, {key: words}, in the order in which they are shown."""
+    """The reasons offered for declining it, {key: label}, in the order in which they are shown."""
     operation = proposal.calls[0].operation if proposal.calls else ""
     own = _BY_OPERATION.get(operation) or _BY_OPERATION.get(operation.partition(":")[0], {})
     return {**own, **{key: said for key, said in _ANY.items() if key not in own}}
 
 
 def reason_select(proposal: Proposal) -> Element:
-    """The select of a declined card. The value of an option is `ID:REVISION:KEY`."""
+    """The select of a declined card."""
     offered = [*presets(proposal).items(), (OTHER, "Other…")]
-    return _select(REASON, f"{proposal.id}:{proposal.revision}", offered)
+    return _select(REASON, ButtonValue(proposal.id, proposal.revision), offered)
 
 
 def reasons_select(proposal: Proposal, bundle_id: str) -> Element:
-    """The same for all that were declined of a bundle. The value of an option is `BUNDLE:KEY`."""
-    return _select(REASON_ALL, bundle_id, presets(proposal).items())
+    """The same for all that were declined of a bundle."""
+    return _select(REASON_ALL, ButtonValue(bundle_id), presets(proposal).items())
 
 
-def _select(action_id: str, about: str, offered: Iterable[tuple[str, str]]) -> Element:
-    return {
-        "type": "static_select",
-        "action_id": action_id,
-        "placeholder": {"type": "plain_text", "text": "Say why", "emoji": False},
-        "options": [
-            {
-                "text": {"type": "plain_text", "text": said, "emoji": False},
-                "value": f"{about}:{key}",
-            }
-            for key, said in offered
-        ],
-    }
+def _select(action_id: str, about: ButtonValue, offered: Iterable[tuple[str, str]]) -> Element:
+    return select(action_id, "Say why", [option(label, replace(about, detail=key)) for key, label in offered])

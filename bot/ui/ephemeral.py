@@ -1,126 +1,393 @@
-"""What one person is told, visible to them alone: why a tap did not count, or what Polar answered.
+"""Texts that one person sees: the results of what they did, and why something is refused. Pure.
 
-Each says what happened, what was not done, and what to do next. Sentences that always read the same are
-constants; the others are functions. Names in them are mentions of ours or text that is escaped.
+Each says what happened, what was not done, and what to do next. One table serves Slack (mentions, escaped),
+modals and the Home tab (elements), and the command line (plain text).
 """
 
-from collections.abc import Collection
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from string import Formatter
 
-from bot.sanitize import clean
-from bot.ui.reasons import plain
+from bot.results import (
+    ActionResult,
+    ActionStatus,
+    ApproverNames,
+    DecisionResult,
+    DecisionStatus,
+    FollowupResult,
+    FollowupStatus,
+    Purpose,
+    Refusal,
+    RefusalCode,
+)
+from bot.ui.reasons import sentence
 from bot.ui.states import phrase
-from bot.ui.text import MESSAGE_TEXT, escape, fitted
-from store.models import Proposal, ProposalState
-from store.models.reasons import Reason
+from bot.ui.text import MESSAGE_TEXT, Element, escape, fitted, glue, person, words
+from store.models import Proposal
 
-Whisper = str
+_R, _D, _F, _A = RefusalCode, DecisionStatus, FollowupStatus, ActionStatus
+_REASON, _ERROR, _TITLE = 600, 300, 150  # characters
 
-OWN_PROPOSAL = "You proposed this yourself, so somebody else must approve it. You may decline it."
-OWN_EDIT = "You changed what this asks, so somebody else must approve it. You may decline it."
-DECLINED = "Declined. Nothing was done."
-UNDONE = "Undone in time. Nothing was done."
-UNDOING = "It is being undone; the card shows what comes of it."
-CHANGED_SINCE = "It was changed since, so nothing was sent. Propose what you want with /polar propose."
-UNDO_TAKES_TWO = (
-    "Your yes to undoing it counts. It took two people, so somebody else has to approve that too: it has a "
-    "card of its own."
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text as elements of a rich text: our sentences, mentions, and what people wrote, made harmless."""
+
+    elements: tuple[Element, ...]
+
+    @property
+    def mrkdwn(self) -> str:
+        """The text for a message: mentions of ours, everything else escaped."""
+        return "".join(_mrkdwn(one) for one in self.elements)
+
+    @property
+    def plain(self) -> str:
+        """The text without markup, users by their ids."""
+        return "".join(one.get("user_id") or str(one["text"]) for one in self.elements)
+
+    def __add__(self, other: "Text") -> "Text":
+        between = (glue(" "),) if self.elements and other.elements else ()
+        return Text((*self.elements, *between, *other.elements))
+
+
+def _mrkdwn(element: Element) -> str:
+    return f"<@{element['user_id']}>" if element["type"] == "user" else escape(str(element["text"]))
+
+
+def text(sentences: str, **values: str | Element | Sequence[Element]) -> Text:
+    """Our sentences with the values in their {places}: our own words, or elements."""
+    found: list[Element] = []
+    for literal, name, _, _ in Formatter().parse(sentences):
+        found += [glue(literal)] if literal else []
+        value = values[name] if name is not None else ""
+        if isinstance(value, str):
+            found += [glue(value)] if value else []
+        else:
+            found += [value] if isinstance(value, dict) else [*value]
+    return Text(tuple(found))
+
+
+# --- Always the same ----------------------------------------------------------------------------------------
+
+FAILED = (
+    "Something failed here. What was done so far is on the card; the rest is unchanged. "
+    "Look at the card, and try again if it still waits."
 )
-KEPT = "Your approval is kept, but could not be carried through just now. It is tried again by itself."
-NOBODY_MAY = "Nobody may decide: APPROVERS is empty. Whoever runs this program sets it. Nothing was changed."
-STALE = (
-    "This changed since the card you saw, so your tap changed nothing. "
-    "The card now shows what is asked; look at it and decide again."
+COMMAND_FAILED = "Something failed here, so there is no answer. The log of the program says more."
+NOT_FOUND = (
+    "This card is out of date: it names nothing that is stored here. Nothing was changed. Type /polar."
 )
-BEING_DECIDED = "Somebody has just approved this and Polar is being asked. Your tap changed nothing."
-FIRST_YES = "Your yes counts. It takes two people: somebody else has to approve it before anything is done."
-ONLY_ONE = (
-    "Your yes counts, but it takes two people and nobody else may decide this, so it can never be approved. "
-    "Have somebody added to those who may decide, or decline it."
-)
-SECOND_YES_NEEDED = "Your yes counts already. It takes two people, so somebody else has to approve it now."
-BROKE = "Something went wrong here, and your tap may not count. Look at the card and tap again if it waits."
-TOO_LATE_TO_UNDO = "Too late to undo: it was being sent already. Your tap changed nothing; see the card."
-NOTHING_TO_UNDO = "There is nothing to undo here. Your tap changed nothing; the card shows where it stands."
-BEING_UNDONE = "Somebody is undoing this already. Your tap changed nothing."
-NOT_IN_DOUBT = "It is known by now what became of this. Your tap changed nothing; see the card."
-NOTHING_TO_RETRY = "This is not to be tried again as it stands now. Your tap changed nothing; see the card."
+SLOW = "This takes longer than Slack waits. The result is shown here in a moment."
+FORM_WAS_SLOW = "Your form was slow, and nothing was done."
+REVIEW_NOT_OPENED = "Review could not be opened. Nothing was changed. Click it again."
 
 
-def untold(reason: str) -> Whisper:
-    """Whether this person may decide cannot be told now."""
-    return f"{reason} Nothing was changed."
+def not_opened(error: str) -> Text:
+    """A modal did not open."""
+    return text("It could not be opened: {error}. Nothing was done. Try again.", error=words(error, _ERROR))
 
 
-def other_untold(actor: str) -> Whisper:
-    """Whether the earlier yes of somebody else still counts cannot be told now."""
-    who = f"<@{actor}>" if _is_user(actor) else "whoever said yes before"
-    return f"Slack did not say whether {who} may still decide; tap again in a moment. Nothing was changed."
+def not_shown(error: str) -> Text:
+    """The database does not answer."""
+    return text("Nothing can be shown just now: {error}", error=words(error, _ERROR))
 
 
-def first_yes(gone: Collection[str], *, alone: bool) -> Whisper:
-    """The first yes of two counts. `gone` are those whose yes counts no more; `alone`: nobody is left."""
-    names = " and ".join(f"<@{actor}>" for actor in sorted(gone) if _is_user(actor))
-    lead = f"The earlier yes of {names} counts no more: they may no longer decide this. " if names else ""
-    return lead + (ONLY_ONE if alone else FIRST_YES)
+# --- Refusals -----------------------------------------------------------------------------------------------
+
+_REASONS: Mapping[RefusalCode, str] = {
+    _R.NOT_AN_APPROVER: "You are not an approver.",
+    _R.OTHER_WORKSPACE: "You are not a member of this workspace.",
+    _R.DEACTIVATED: "Your account is deactivated or is a bot.",
+    _R.GUEST: "You are a guest here, and guests may not {wanted}.",
+    _R.OWN_PROPOSAL: "You proposed this yourself, so somebody else must approve it. You may decline it.",
+    _R.OWN_EDIT: "You edited what this asks, so somebody else must approve it. You may decline it.",
+    _R.SLACK_REFUSED: "Slack refused to say who you are ({error}).",
+    _R.WORKSPACE_UNKNOWN: "Slack has not said yet which workspace this is.",
+    _R.USER_UNKNOWN: "Slack did not say who you are.",
+    _R.OTHER_APPROVERS_UNKNOWN: "Slack did not say whether anybody else may decide this.",
+    _R.EARLIER_APPROVER_UNKNOWN: "Slack did not say whether {who} may still decide this.",
+}
+_WANTED: Mapping[Purpose, tuple[str, str]] = {
+    Purpose.DECIDE: ("decide", "Nothing was changed."),
+    Purpose.PROPOSE: ("propose", "Nothing was proposed."),
+    Purpose.ASK: ("ask", "Nothing was asked."),
+    Purpose.VIEW: ("look at this", ""),
+}
 
 
-def refusal(reason: str, deciders: str) -> Whisper:
-    """Why this person may not decide, and who may. `deciders` holds names that people chose."""
-    return escape(clean(f"{reason} Nothing was changed. {deciders}.", 600))
+def refused(refusal: Refusal) -> Text:
+    """Why somebody may not do something, what was not done, and who may or what to do next."""
+    wanted, untouched = _WANTED[refusal.purpose]
+    who = person(refusal.detail) if _is_user(refusal.detail) else "an earlier approver"
+    why = text(_REASONS[refusal.code], wanted=wanted, error=words(refusal.detail, 60), who=who)
+    why += text(untouched)
+    if refusal.retryable:
+        return why + text("Try again in a moment.")
+    return why if refusal.approvers is None else why + _who(refusal.approvers)
 
 
-def already_decided(proposal: Proposal, by: str | None = None) -> Whisper:
-    """Somebody was first: who, and what became of it. `by` is who taps now; it may have been them."""
-    first = f"<@{proposal.decided_by}> was first. " if _is_user(proposal.decided_by) else ""
-    if by is not None and proposal.decided_by == by:
-        first = "You have decided this already. "
-    return f"{first}{_stands(proposal)} Your tap changed nothing."
+def refused_command(refusal: Refusal) -> Text:
+    """As `refused`, for what was typed after `/polar`."""
+    return refused(refusal) + text("/polar help works for everybody.")
 
 
-def approved(proposal: Proposal) -> Whisper:
-    """An approval counts; for whoever does not look at the card."""
-    if proposal.cancellable_until is None:
-        return "Approved. It runs now; its card shows what comes of it."
-    return f"Approved. It runs at {proposal.cancellable_until:%H:%M:%S} UTC; until then it can be undone."
+def _who(found: ApproverNames) -> Text:
+    return text("{line}.", line=words(approver_line(found), 400))
 
 
-def too_late_to_undo(proposal: Proposal) -> Whisper:
-    """Undo was tapped when nothing could be taken back any more, or nothing was approved yet."""
-    if proposal.state in (ProposalState.APPROVED, ProposalState.EXECUTING):
-        return f"{TOO_LATE_TO_UNDO} Once it is done, Undo there takes it back if that is possible."
-    return f"{NOTHING_TO_UNDO} {_stands(proposal)}"
+def approver_line(found: ApproverNames, *, too_few: bool = False) -> str:
+    """Who may decide, without a mention: not everybody is to be pinged by every card.
 
-
-def _stands(proposal: Proposal) -> str:
-    return f"Its state is “{phrase(proposal.state)}”."
-
-
-def withdrawn(why: Reason) -> Whisper:
-    """Read again at the tap, it no longer applies."""
-    return escape(clean(f"Nothing was done. {plain(why, 600)}", 600))
-
-
-def on_hold(proposal: Proposal) -> Whisper:
-    """A person said that nobody approves or runs this now."""
-    by = f" by <@{proposal.held_by}>" if _is_user(proposal.held_by) else ""
-    next_ = "Mention me with “release” in its thread, and it goes on."
-    return f"This is on hold{by}. Nothing was changed. {next_}"
+    `too_few`: two must approve, and there is one.
+    """
+    if not found.names:
+        return f"Nobody may decide: {found.source} is empty"
+    more = f" and {len(found.names) - 5} more" if len(found.names) > 5 else ""
+    never = ", so it can never be approved: two have to, add somebody or decline it" if too_few else ""
+    return f"{', '.join(found.names[:5])}{more} may decide{never}"
 
 
 def _is_user(actor: str | None) -> bool:
     return bool(actor) and str(actor)[:1] in "UW" and str(actor).isalnum()
 
 
-def gone() -> Whisper:
-    """The button names a proposal that is not here."""
-    return "This card is out of date: nothing here knows it. Nothing was done. Type /polar to see what waits."
+# --- Decisions ----------------------------------------------------------------------------------------------
+
+_DECISIONS: Mapping[DecisionStatus, str] = {
+    _D.APPROVED: "Approved. {runs}",
+    _D.FIRST_APPROVAL: "Your approval counts. {more}",
+    _D.ALREADY_APPROVED: "Your approval counts already. {more}",
+    _D.DECLINED: "Declined. Nothing was done.",
+    _D.UNDONE: "Undone in time. Nothing was done.",
+    _D.UNDO_STARTED: "It is being undone. Its card shows the result.",
+    _D.UNDO_NEEDS_APPROVAL: (
+        "Your approval of the undo counts. Two people had to approve this, so somebody else must approve the "
+        "undo too. It has a card of its own."
+    ),
+    _D.RESTATED: "{stale}",
+    _D.STALE: "{stale}",
+    _D.WITHDRAWN: "Nothing was done. {reason}",
+    _D.REFUSED: "You may not do this. Nothing was changed.",
+    _D.UNCHECKED: "Slack did not answer. Nothing was changed. Try again in a moment.",
+    _D.ON_HOLD: (
+        "This is on hold{by}. Nothing was changed. To release it, mention me with “release” in its thread."
+    ),
+    _D.ALREADY_DECIDED: "{first}{state} Nothing was changed.",
+    _D.TOO_LATE_TO_UNDO: (
+        "It is too late to undo this: it is being sent. Nothing was changed. "
+        "Once it is done, its card offers Undo if that is possible."
+    ),
+    _D.NOTHING_TO_UNDO: "There is nothing to undo here. Nothing was changed. {state}",
+    _D.CHANGED_SINCE: ("It was changed since, so nothing was undone. Use /polar propose for what you want."),
+    _D.UNDO_UNDER_WAY: "Somebody is undoing this already. Nothing was changed.",
+    _D.NOT_FOUND: NOT_FOUND,
+    _D.REPEATED: "This was received already.",
+    _D.NOT_STORED: ("Your decision could not be stored, so nothing was done: {error} Try again."),
+    _D.POSTPONED: (
+        "Your approval is stored, but could not be completed just now. It is retried automatically."
+    ),
+}
+_STALE = (
+    "This changed since the card you saw, so your decision was not counted. "
+    "Its card shows what it asks now. Look at it and decide again."
+)
+_ONE_MORE = "It takes two people: somebody else must approve it before anything is done."
+_NOBODY_LEFT = (
+    "It takes two people and nobody else may decide this, so it can never be approved. "
+    "Add an approver, or decline it."
+)
 
 
-def not_stored(why: str) -> Whisper:
-    """The decision could not be written down."""
-    return escape(clean(f"Your decision could not be stored, so nothing was done: {why} Tap again.", 600))
+def decision(result: DecisionResult) -> Text:
+    """The result of an Approve, a Decline or an Undo."""
+    if result.refusal is not None:
+        return refused(result.refusal)
+    found = result.proposal
+    said = text(
+        _DECISIONS[result.status],
+        runs="" if found is None else _runs(found),
+        more=_NOBODY_LEFT if result.alone else _ONE_MORE,
+        stale=_STALE,
+        reason=sentence(found.status_reason, _REASON) if found and found.status_reason else "",
+        by=_held_by(found),
+        first=_first(result),
+        state="" if found is None else f"Its state is “{phrase(found.state)}”.",
+        error=words(result.error, _ERROR),
+    )
+    return _removed(result) + said if result.removed else said
 
 
-def handed(text: str) -> Whisper:
-    """What Polar's answer holds for whoever approved, such as a link: theirs alone, and kept nowhere."""
-    return fitted(text, MESSAGE_TEXT)
+def about(found: Proposal, said: Text) -> Text:
+    """A text, after what it is about."""
+    return Text((words(found.title, _TITLE), glue(" – "), *said.elements))
+
+
+def _runs(found: Proposal) -> str:
+    if found.cancellable_until is None:
+        return "It runs now. Its card shows the result."
+    return f"It runs at {found.cancellable_until:%H:%M:%S} UTC. Until then it can be undone."
+
+
+def _held_by(found: Proposal | None) -> Sequence[Element]:
+    held = None if found is None else found.held_by
+    return [glue(" by "), person(held)] if held and _is_user(held) else []
+
+
+def _first(result: DecisionResult) -> Sequence[Element]:
+    first = None if result.proposal is None else result.proposal.decided_by
+    if first and first == result.actor:
+        return [glue("You decided this already. ")]
+    return [person(first), glue(" was first. ")] if first and _is_user(first) else []
+
+
+def _removed(result: DecisionResult) -> Text:
+    """Whose earlier approval no longer counts."""
+    named = sorted(filter(_is_user, result.removed))
+    names = [element for actor in named for element in (glue(" and "), person(actor))][1:]
+    if not names:
+        return Text(())
+    if len(named) > 1:
+        return text("{names} approved this but are no longer approvers, so they do not count.", names=names)
+    return text(
+        "{names} approved this earlier but is no longer an approver, so that approval was removed.",
+        names=names,
+    )
+
+
+# --- After a call was made ----------------------------------------------------------------------------------
+
+_FOLLOWUPS: Mapping[FollowupStatus, str] = {
+    _F.RETRIED: "It is tried again. Its card shows the result.",
+    _F.MARKED: "Stored. Its card shows it.",
+    _F.FOUND_DONE: "Polar shows that it was done. Its card shows its state.",
+    _F.NO_TRACE: (
+        "Polar shows no trace of it so far. It may still be on its way, and nothing was sent again. "
+        "Check again in some minutes, or look in Polar and click Was done or Not done."
+    ),
+    _F.NO_ANSWER: "Polar could not be asked just now. Nothing was changed. Check again in a moment.",
+    _F.NO_READ: (
+        "Polar has no read that shows whether it was done. Nothing was changed. "
+        "Look in Polar and click Was done or Not done."
+    ),
+    _F.BEING_CHECKED: "Polar is being asked just now. Nothing was changed. Look at the card soon.",
+    _F.NOT_UNKNOWN: "Its result is known by now. Nothing was changed. Its card shows it.",
+    _F.NOTHING_TO_RETRY: "It cannot be retried as it is now. Nothing was changed. Look at its card.",
+    _F.REFUSED: "You may not do this. Nothing was changed.",
+    _F.NOT_FOUND: NOT_FOUND,
+    _F.NOT_STORED: "That could not be stored, so nothing was done: {error} Try again.",
+}
+
+
+def followup(result: FollowupResult) -> Text:
+    """The result of Retry, Check again, Was done or Not done."""
+    if result.refusal is not None:
+        return refused(result.refusal)
+    return text(_FOLLOWUPS[result.status], error=words(result.error, _ERROR))
+
+
+# --- What else is done with a proposal ----------------------------------------------------------------------
+
+_INSTEAD = "Nothing was changed. Decline it, and use /polar propose for what you want instead."
+_ACTIONS: Mapping[ActionStatus, str] = {
+    _A.SNOOZED: "Snoozed until {at}.",
+    _A.ASSIGNED: "Assigned.",
+    _A.ASKED: "Asked.",
+    _A.HELD: "On hold.",
+    _A.RELEASED: "Released.",
+    _A.REASON_STORED: "Stored.",
+    _A.EDITED: "Saved. Its card asks “{title}” now, shows what changed, and needs a new decision.",
+    _A.REFUSED: "You may not do this. Nothing was changed.",
+    _A.NOT_FOUND: NOT_FOUND,
+    _A.NOT_STORED: "That could not be stored, so nothing was done: {error} Try again.",
+    _A.NOT_PENDING: "It no longer waits for a decision, so nothing was done. Its card shows its state.",
+    _A.CHANGED: "It has changed since you looked, so nothing was done. Look at its card and try again.",
+    _A.IN_THE_PAST: "That time has passed, so nothing was done. Choose a later one.",
+    _A.TOO_LATE: "It closes on {at}, so nothing was done. Choose an earlier time.",
+    _A.ASSIGNEE_REFUSED: "They may not decide this, so it was not assigned to them.",
+    _A.ASSIGNEE_OWN: (
+        "They proposed or edited this, so somebody else must approve it. It was not assigned to them. "
+        "Choose somebody else."
+    ),
+    _A.ALREADY_HELD: "It is on hold already.",
+    _A.NOT_HELD: "It is not on hold.",
+    _A.NOTHING_TO_HOLD: "It neither waits nor is about to run, so there is nothing to hold.",
+    _A.NOT_DECLINED: "Only what was declined takes a reason, so nothing was stored. Look at its card.",
+    _A.NO_REASON: "No reason was given, so nothing was stored.",
+    _A.BEING_APPROVED: "Somebody is approving it just now, so it cannot be edited. Look at its card.",
+    _A.NOT_ONE_CALL: f"Only a proposal of one call can be edited. {_INSTEAD}",
+    _A.NOT_BY_FORM: f"Its values do not fit the form, or one of them is secret. {_INSTEAD}",
+    _A.NOTHING_TO_EDIT: f"It only names what it is about, so nothing in it can be edited. {_INSTEAD}",
+    _A.FORM_LOST: (
+        "The program was restarted while this form was open, so your input is lost. Nothing was changed. "
+        "Close this and choose Edit again."
+    ),
+    _A.SAME: "You changed nothing, so it stays as it is.",
+}
+
+
+def action(result: ActionResult) -> Text:
+    """The result of what somebody did with a proposal beside deciding it."""
+    if result.refusal is not None:
+        return refused(result.refusal)
+    said = text(
+        _ACTIONS[result.status],
+        at="" if result.at is None else f"{result.at:%d %b %Y %H:%M} UTC",
+        title=words(result.title, _TITLE),
+        error=words(result.error, _ERROR),
+    )
+    return said if result.approvers is None else said + _who(result.approvers)
+
+
+# --- Several proposals at once ------------------------------------------------------------------------------
+
+_VERBS: Mapping[DecisionStatus, str] = {
+    _D.APPROVED: "approved",
+    _D.DECLINED: "declined",
+    _D.UNDONE: "undone",
+}
+_LISTED = 5  # proposals by name for each reason why they were not decided
+_AS_WANTED = frozenset({_D.REPEATED, _D.POSTPONED})
+_NEED_ANOTHER = frozenset({_D.FIRST_APPROVAL, _D.UNDO_NEEDS_APPROVAL})
+ONE_BY_ONE = "These are decided one by one. Nothing was changed. Click Review."
+NONE_WAITS = "Nothing on this card waits any more. Nothing was changed. The card shows each state."
+REDRAWN = "This card has changed since you saw it. Nothing was changed. Look at it and click again."
+NOTHING_TICKED = "Nothing was ticked, or nothing of it waits any more. Nothing was changed."
+
+
+def several(
+    wanted: DecisionStatus, results: Sequence[tuple[Proposal, DecisionResult]], later: int
+) -> list[Text]:
+    """Which were not decided and why, a paragraph each; nothing when the card shows all there is.
+
+    `later` of them joined after the card was drawn that the person saw.
+    """
+    missed: dict[str, tuple[Text, list[str]]] = {}
+    for proposal, result in results:
+        as_wanted = result.counts or result.status in _AS_WANTED
+        if not as_wanted or result.status in _NEED_ANOTHER:
+            why = decision(result)
+            missed.setdefault(why.mrkdwn, (why, []))[1].append(proposal.title)
+    count = len(results) - sum(len(titles) for _, titles in missed.values())
+    said = [text(f"{count} of {len(results)} {_VERBS[wanted]}.")] if missed else []
+    said += [why + _named(titles) for why, titles in missed.values()]
+    if later > 0:
+        said.append(text(f"{later} joined after the card you saw was drawn. They still wait."))
+    return said if said or results else [text(NONE_WAITS)]
+
+
+def all_approved(count: int) -> Text:
+    """So many were approved, and the card shows the rest."""
+    return text(f"Approved: {count}. The card shows the results.")
+
+
+def _named(titles: Sequence[str]) -> Text:
+    more = f" and {len(titles) - _LISTED} more" if len(titles) > _LISTED else ""
+    return text("({titles}{more})", titles=words("; ".join(titles[:_LISTED]), 500), more=more)
+
+
+# --- Of Polar's answer --------------------------------------------------------------------------------------
+
+
+def handed(message: str) -> str:
+    """What Polar's answer holds for whoever approved, such as a link: theirs alone, and stored nowhere."""
+    return fitted(message, MESSAGE_TEXT)

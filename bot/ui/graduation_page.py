@@ -8,6 +8,8 @@ from bot.config.policy import Policy, Trust
 from bot.graduation.eligibility import STANDARDS, always_human_now, lacks, standard_of
 from bot.graduation.spot_checks import rejection_rate_bound
 from bot.sanitize import clean
+from bot.ui.button_value import ButtonValue
+from bot.ui.ephemeral import Text, text
 from bot.ui.graduation_notices import left_today
 from bot.ui.graduation_words import always_words, cause_words, score_words
 from bot.ui.lists import Pages, turn
@@ -180,7 +182,7 @@ def _checked(kind: KindLine) -> str:
 
 
 def _buttons(kind: KindLine, page: TrustPage, tag: str) -> Block:
-    value = " ".join(filter(None, [kind.hash, str(page.number), page.about]))
+    value = str(ButtonValue(kind.hash, page.number, page.about))
     elements = [_button(PLOT, "Plot", value)]
     if kind.button == TURN_OFF:
         elements.insert(0, _button(TURN_OFF, "Turn off", value))
@@ -231,3 +233,31 @@ def _on_home(kind: KindLine) -> list[Element]:
     elements = [words(kind.label, 200, bold=True), glue("\n"), words(kind.score, 200), glue("\n")]
     elements += [*_stands(kind), glue("\n" if kind.spot_checks[1] else " · "), words(_checked(kind), 200)]
     return elements + _demoted(kind, "; last")
+
+
+# --- A plot -------------------------------------------------------------------------------------------------
+
+PLOTTED = "The plot is in the channel of the cards."
+_REFUSED = {"missing_scope": "the app has no scope files:write (optional in manifest.yml)"}
+
+
+def plot_title(kind: str) -> str:
+    """What the file is called."""
+    return f"Trust: {clean(kind, 150)}"
+
+
+def plot_comment(user_id: str, kind: str) -> Text:
+    """What stands above the plot in the channel."""
+    return text(
+        "{user} asked how far this is trusted: {kind}", user=person(user_id), kind=words(kind, _WORDS)
+    )
+
+
+def plot_numbers(score: str, target: float, course: str) -> str:
+    """What the plot shows, in numbers; `course` is how the score has gone."""
+    return f"Score now {score} of {target:g}; so far {course}."
+
+
+def no_plot(error: str) -> str:
+    """Slack did not take it; `error` is its code or what went wrong."""
+    return f"There is no plot: {_REFUSED.get(error, clean(error, 200))}. The numbers instead:"

@@ -257,7 +257,6 @@ def _lacking(args: _Arguments) -> str:
 _SWITCHED: Mapping[SwitchCode, _Words] = {
     SwitchCode.TURNED_ON: _now_on,
     SwitchCode.TURNED_OFF: lambda args: f"Turned off: {args['label']}. Every such case asks a person.",
-    SwitchCode.REFUSED: lambda args: f"{args['text']} Nothing was changed.",
     SwitchCode.NO_SUCH_KIND: (
         "There is no such kind of case, and nothing was changed. /polar trust lists them."
     ),

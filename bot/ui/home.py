@@ -1,30 +1,47 @@
 """The Home tab: what to decide next, what waits, what ran today, whether all is well. And `/polar help`."""
 
-import html
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from bot.sanitize import clean
+from bot.ui.button_value import ButtonValue
 from bot.ui.card import APPROVE, DECLINE, Message, when
+from bot.ui.elements import actions, button, header
 from bot.ui.lists import content, row
 from bot.ui.states import counted
 from bot.ui.status_page import Health, automatic, feed_line
-from bot.ui.text import Block, Element, context, emoji, escape, glue, line, person, rich, words
+from bot.ui.text import Block, Element, context, emoji, escape, glue, line, rich, words
 from polar.text.money import format_money
 from store.models import Proposal
 
+# What may follow `/polar`, and what it does.
+COMMANDS: Mapping[str, str] = {
+    "queue": "what waits for a decision, most urgent first; so does /polar alone. queue urgent, mine, "
+    "snoozed, unknown or failed narrows it",
+    "mine": "what is assigned to you, and what you proposed or approved that is not finished",
+    "show": "one proposal, by its id or the start of it: its state and who decided",
+    "history": "the last decisions and their results; history jane@example.com, a customer's id, rule NAME "
+    "or @somebody narrows it",
+    "propose": "a form for anything that can be done at Polar; “propose refund” begins with what these words "
+    "find. What you propose becomes a card that somebody else approves",
+    "rules": "every rule, whether it is on and what it has done, and why some events have none",
+    "trust": "how far each kind of case is trusted, and what runs on its own; trust refund looks for a kind. "
+    "For approvers: turn one on or off",
+    "pause": "nothing runs on its own until somebody resumes it; “pause because …” says why. For approvers",
+    "resume": "what is trusted runs on its own again. For approvers",
+    "status": "whether webhooks arrive and all is well, and the last errors",
+    "help": "this list",
+}
 HOME_OPEN, HOME_LOOK = "home.open", "home.look"  # action ids: a link to the card, and set-up looked at again
-_MENTION = re.compile(r"<@([UW][A-Z0-9]+)>")
 _MOST_STEPS = 25
 _ALL_SET = "All set: Slack, Polar, the webhook and the approvers are as they should be"
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One thing to have set up: done or not, in words; `remedy` is what to do about it."""
+class SetUpStep:
+    """One step of the set-up: done or not, in words; `remedy` is what to do about it."""
 
     done: bool
     said: str
@@ -36,8 +53,8 @@ class Home:
     """What the Home tab shows. `next_card` is the card of `next_up`; `links` by proposal id.
 
     `ran` counts what ran on its own today, `money` its sums in minor units by currency; `panels` are blocks
-    of other parts of the program. `steps` None: set-up has not been looked at yet. `told` is what the last
-    tap on this very tab came to, escaped.
+    of other parts of the program. `steps` None: set-up has not been looked at yet. `result` is that of the
+    last click on this very tab.
     """
 
     now: datetime
@@ -53,22 +70,22 @@ class Home:
     ran: int = 0
     money: Sequence[tuple[str, int]] = ()
     panels: Sequence[Block] = ()
-    steps: Sequence[Step] | None = None
-    told: str = ""
+    steps: Sequence[SetUpStep] | None = None
+    result: Sequence[Element] = ()
 
 
 def home_view(home: Home) -> dict[str, Any]:
     """The view of the app's Home tab."""
     links = home.links or {}
     blocks: list[Block] = [
-        _header("home.title", "Polar approvals"),
-        *_told(home.told),
+        header("home.title", "Polar approvals"),
+        *([rich("home.result", line(*home.result))] if home.result else []),
         *_set_up(home.steps),
         *_next(home, links),
-        _header("home.count", "Proposals"),
+        header("home.count", "Proposals"),
         rich("home.counts", line(words(counted(home.counts) or "none yet", 400))),
         *_waiting(home, links),
-        _header("home.ran.head", "Today on its own"),
+        header("home.ran.head", "Today on its own"),
         rich("home.ran", line(*_ran(home))),
         *home.panels,
         {"type": "divider", "block_id": "home.end"},
@@ -84,28 +101,7 @@ def outside_view(refused: str) -> dict[str, Any]:
     return {"type": "home", "blocks": [rich("home.outside", line(words(refused, 300)))]}
 
 
-def _header(block_id: str, text: str) -> Block:
-    return {"type": "header", "block_id": block_id, "text": _plain(text)}
-
-
-def _told(whisper: str) -> list[Block]:
-    """What one person was told, in elements: our mentions stay mentions, everything else is as it is."""
-    if not whisper:
-        return []
-    parts = _MENTION.split(whisper)
-    elements = [
-        person(part) if number % 2 else glue(clean(f".{html.unescape(part)}.", 1_000)[1:-1])
-        for number, part in enumerate(parts)
-        if part
-    ]
-    return [rich("home.told", line(*elements))]
-
-
-def _plain(text: str) -> Element:
-    return {"type": "plain_text", "text": text, "emoji": False}
-
-
-def _set_up(steps: Sequence[Step] | None) -> list[Block]:
+def _set_up(steps: Sequence[SetUpStep] | None) -> list[Block]:
     """The check-list of whoever installs; one line once everything is done."""
     if steps is None:
         return []
@@ -121,11 +117,10 @@ def _set_up(steps: Sequence[Step] | None) -> list[Block]:
         for step in steps[:_MOST_STEPS]
     ]
     listed = {"type": "rich_text_list", "style": "bullet", "elements": items}
-    again = {"type": "button", "action_id": HOME_LOOK, "text": _plain("Look again"), "value": "again"}
     return [
-        _header("home.set_up.head", "Set-up"),
+        header("home.set_up.head", "Set-up"),
         rich("home.set_up", listed),
-        {"type": "actions", "block_id": "home.set_up.again", "elements": [again]},
+        actions("home.set_up.again", [button(HOME_LOOK, "Look again", "again")]),
     ]
 
 
@@ -134,27 +129,20 @@ def _next(home: Home, links: Mapping[str, str]) -> list[Block]:
         return [rich("home.next", line(words("Nothing waits for a decision.", bold=True)))]
     p = home.next_up
     return [
-        _header("home.next.head", "Decide next"),
+        header("home.next.head", "Decide next"),
         *content(home.next_card.blocks, f"home.card.{p.id}.{p.row_version}"),
         _buttons(p, links.get(p.id)),
     ]
 
 
 def _buttons(p: Proposal, link: str | None) -> Block:
-    def button(action_id: str, label: str, style: str) -> Element:
-        shown = {"type": "button", "action_id": action_id, "text": _plain(label), "style": style}
-        return shown | {
-            "value": f"{p.id}:{p.revision}",
-            "accessibility_label": clean(f"{label}: {p.title}", 75),
-        }
-
-    open_it = {"type": "button", "action_id": HOME_OPEN, "text": _plain("Open"), "url": link}
-    elements = [button(APPROVE, "Approve", "primary"), button(DECLINE, "Decline", "danger")]
-    return {
-        "type": "actions",
-        "block_id": f"home.decide.{p.id}.{p.row_version}",
-        "elements": [*elements, *([open_it] if link else [])],
-    }
+    value = ButtonValue(p.id, p.revision)
+    elements = [
+        button(APPROVE, "Approve", value, style="primary", about=p.title),
+        button(DECLINE, "Decline", value, style="danger", about=p.title),
+        *([button(HOME_OPEN, "Open") | {"url": link}] if link else []),
+    ]
+    return actions(f"home.decide.{p.id}.{p.row_version}", elements)
 
 
 def _waiting(home: Home, links: Mapping[str, str]) -> list[Block]:

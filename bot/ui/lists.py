@@ -85,6 +85,13 @@ def history_message(
     return _list_message(head, [("", found)], links=links, pages=pages, now=now, small=[_LOOK_UP])
 
 
+def history_heading(by: str, value: str) -> str:
+    """Whose past it is: `by` as in the store's `history`, a person by their name."""
+    if by == "person":
+        return f"what {value} decided"
+    return {"rule": f"rule {value}", "customer_id": f"customer {value}"}.get(by, value)
+
+
 _LOOK_UP = (
     "/polar history jane@example.com, a customer's id, rule NAME or @somebody narrows it; "
     "/polar show ID shows one."

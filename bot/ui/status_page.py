@@ -1,8 +1,9 @@
 """Whether all is well: the answer to `/polar status`, and the one line of it on the Home tab."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from bot.sanitize import clean
 from bot.ui.card import Message, when
@@ -32,13 +33,34 @@ class Pause:
     why: str
 
 
+class Removal(StrEnum):
+    """How the app was taken out of Slack."""
+
+    UNINSTALLED = "uninstalled"
+    REVOKED = "revoked"
+
+
+_REMOVED: Mapping[Removal, str] = {
+    Removal.UNINSTALLED: "The app was removed from Slack",
+    Removal.REVOKED: "The app's token was revoked in Slack",
+}
+
+
+def removal_text(removal: Removal) -> str:
+    """That nothing goes on without Slack, and what to do."""
+    return (
+        f"{_REMOVED[removal]}: nothing can be posted or decided. Install it again, and restart this program "
+        "with the new token."
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Health:
     """Everything that can be wrong. Times in UTC, pauses in seconds; None is what is not known here.
 
     `socket` is whether Slack's socket is open (None: Slack calls over HTTP), `heard_at` when it last said
-    something; `lost` says that the app was taken out of Slack. `polar_left` of `polar_limit` calls may still
-    be made in this minute.
+    something. `removed` says how the app was taken out of Slack. `polar_left` of `polar_limit` calls may
+    still be made in this minute.
     """
 
     version: str
@@ -53,7 +75,7 @@ class Health:
     writes: int = 0
     socket: bool | None = None
     heard_at: datetime | None = None
-    lost: str | None = None
+    removed: Removal | None = None
     slack_paused: tuple[tuple[str, float], ...] = ()
     polar_left: int = 0
     polar_limit: int = 0
@@ -89,7 +111,7 @@ def status_message(health: Health) -> Message:
 
 def is_well(health: Health) -> bool:
     """Whether nothing here needs a person."""
-    ill = (health.failed, health.unknown, health.lost, health.socket is False, health.slack_paused)
+    ill = (health.failed, health.unknown, health.removed, health.socket is False, health.slack_paused)
     return not any(ill) and not health.polar_paused and health.last is not None
 
 
@@ -99,7 +121,7 @@ def feed_line(health: Health) -> list[Element]:
     parts += [[words(f"{health.failed:,} webhooks could not be handled (/polar status)")]] * bool(
         health.failed
     )
-    parts += [[words(health.lost)]] if health.lost else []
+    parts += [[words(removal_text(health.removed))]] if health.removed else []
     parts += [[glue("The socket to Slack is down")]] * (health.socket is False)
     parts += [[words(f"Polar: {_polar(health)}")]] * bool(health.polar_paused)
     return [element for n, part in enumerate(parts) for element in ([glue(" · ")] if n else []) + part]
@@ -158,8 +180,8 @@ def _backlog(health: Health) -> str:
 
 
 def _slack(health: Health) -> list[Element]:
-    if health.lost:
-        return [words(health.lost, 300)]
+    if health.removed:
+        return [words(removal_text(health.removed), 300)]
     said: list[Element] = [
         glue({None: "over HTTP", True: "socket open", False: "socket down"}[health.socket])
     ]

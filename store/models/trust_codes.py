@@ -144,7 +144,6 @@ class SwitchCode(StrEnum):
 
     TURNED_ON = "turned_on"  # label, manual_override
     TURNED_OFF = "turned_off"  # label
-    REFUSED = "refused"  # text: why this person may not
     NO_SUCH_KIND = "no_such_kind"
     LOW_RISK_ONLY = "low_risk_only"
     ALWAYS_ASKS = "always_asks"  # because: an AlwaysAsk

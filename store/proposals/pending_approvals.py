@@ -84,16 +84,16 @@ def postpone_pending_approval(connection: Connection, tap_id: str, *, token: str
 
 
 def close_pending_approval(
-    connection: Connection, tap_id: str, *, token: str, came: str, at: datetime
+    connection: Connection, tap_id: str, *, token: str, result: str, at: datetime
 ) -> bool:
-    """Note what came of a tap, in the words its person is told. False: the claim ran out.
+    """Note the result of an approval, a status code. False: the claim ran out.
 
     The card no longer says that they are deciding: where their tap did not move it, it has its buttons again.
     """
     row = connection.execute(
         update(pending_approvals)
         .where(*_claimed(tap_id, token))
-        .values(came=came, closed_at=at, lease_token=None, lease_expires_at=None)
+        .values(result=result, closed_at=at, lease_token=None, lease_expires_at=None)
         .returning(pending_approvals.c.proposal_id, pending_approvals.c.actor)
     ).first()
     if row is None:

@@ -302,10 +302,10 @@ pending_approvals = Table(
     Column("via", Text, nullable=False),
     Column("interaction_id", Text),
     Column("reason", SafeText),
-    Column("channel", Text),  # where to whisper an answer
+    Column("channel", Text),  # where its person is told the result
     Column("at", UtcDateTime, nullable=False),
     Column("closed_at", UtcDateTime),
-    Column("came", SafeText),  # what came of it
+    Column("result", SafeText),  # a status code
     Column("lease_token", Text),
     Column("lease_expires_at", UtcDateTime),
 )

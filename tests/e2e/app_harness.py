@@ -132,7 +132,7 @@ class World:
         await self.slack.wait_until(lambda: len(self.slack.thread(card.ts)) >= count, 10)
         return [words_of(each) for each in self.slack.thread(card.ts)]
 
-    async def whispered(self, user: str) -> str:
+    async def ephemeral_text(self, user: str) -> str:
         """Wait for what only this person is told; its text."""
         await self.slack.wait_until(lambda: self.slack.ephemerals(user), 10)
         return self.slack.ephemerals(user)[-1].text

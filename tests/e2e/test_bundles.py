@@ -121,7 +121,7 @@ async def test_who_may_not_decide_is_told_once_and_nothing_happens(line: World) 
     async with line.app(PolarUnhurried) as app:
         card = await bundled(line, app)
         await line.tap(card, "approve_all", GUS)
-        told = await line.whispered(GUS)
+        told = await line.ephemeral_text(GUS)
         many = len(await members(app))
         assert await decided(app) == []
     assert told.startswith(f"0 of {many} approved.\nYou are ")
@@ -234,7 +234,7 @@ async def test_a_tap_decides_only_what_the_card_showed_when_it_was_drawn(line: W
         )
         assert clicked.acked
         many = len(await members(app))
-        told = await line.whispered(MAYA)
+        told = await line.ephemeral_text(MAYA)
         assert await decided(app) == []
     assert told == f"{many} joined after the card you saw was drawn: they still wait."
 

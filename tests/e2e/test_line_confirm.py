@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bot.demo.slack.state import Message
-from bot.slack.user import Person
+from bot.slack.user import SlackUser
 from store.models.reasons import Reason, ReasonCode
 from store.proposals.pending_approvals import PendingApproval, add_pending_approval
 from store.proposals.proposals import touch
@@ -313,7 +313,7 @@ async def test_slack_has_an_answer_once_a_decline_is_on_disk(line: World) -> Non
 async def test_of_many_proposals_one_press_decides_each(line: World) -> None:
     async with line.app() as app:
         cards = [await line.ask("order.paid") for _ in range(3)]
-        person = Person(MAYA, app.approvals.authority.team_id)
+        person = SlackUser(MAYA, app.approvals.authority.team_id)
         found = await proposals(app)
         answers = [
             await app.approvals.approve(person, each.id, via="bundle", revision=1, tap="press")

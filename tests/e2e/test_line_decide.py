@@ -45,7 +45,7 @@ async def test_who_may_not_decide_is_told_who_may(
     async with line.app() as app:
         card = await line.ask("order.paid")
         await line.tap(card, action, user)
-        told = await line.whispered(user)
+        told = await line.ephemeral_text(user)
         [proposal] = await proposals(app)
 
         assert told.startswith(reason)
@@ -77,7 +77,7 @@ async def test_an_empty_list_means_that_nobody_may_decide(line: World) -> None:
     async with line.app() as app:
         card = await line.ask("order.paid")
         await line.tap(card)
-        told = await line.whispered(MAYA)
+        told = await line.ephemeral_text(MAYA)
         [proposal] = await proposals(app)
 
     assert "Nobody may decide: APPROVERS is empty" in told
@@ -90,14 +90,14 @@ async def test_members_of_a_listed_group_may_decide_for_as_long_as_they_are_in_i
     async with line.app() as app:
         first, second = await line.ask("order.paid"), await line.ask("order.paid")
         await line.tap(first, user=LENA)
-        assert "@approvers may decide" in await line.whispered(LENA)
+        assert "@approvers may decide" in await line.ephemeral_text(LENA)
         await line.tap(first, user=JONAS)
         await line.says(first, "Done: ")
 
         change_group(line.slack, "S0APPROVERS", [LENA])
         await line.slack.drain_events()
         await line.tap(second, user=JONAS)
-        assert "You are not one of those who may decide." in await line.whispered(JONAS)
+        assert "You are not one of those who may decide." in await line.ephemeral_text(JONAS)
         await line.tap(second, user=LENA)
         await line.says(second, "Done: ")
 
@@ -114,7 +114,7 @@ async def test_somebody_who_becomes_a_guest_may_no_longer_decide(line: World) ->
         change_role(line.slack, MAYA, "guest")
         await line.slack.drain_events()
         await line.tap(second)
-        assert "guests may not decide" in await line.whispered(MAYA)
+        assert "guests may not decide" in await line.ephemeral_text(MAYA)
 
     assert len(line.writes) == 1
 
@@ -125,7 +125,7 @@ async def test_when_slack_does_not_say_who_it_is_nobody_decides(line: World) -> 
         app.services.authority.forget(MAYA)
         line.slack.fail_next("users.info", "server_error")
         await line.tap(card)
-        told = await line.whispered(MAYA)
+        told = await line.ephemeral_text(MAYA)
         assert await nothing_changed(line)
         await line.tap(card)
         await line.says(card, "Done: ")
@@ -141,7 +141,7 @@ async def test_a_forged_button_decides_nothing(line: World, value: str | None) -
         card = await line.ask("order.paid")
         clicked = await line.slack.click(MAYA, card.channel, card.ts, "approve", value=value, forged=True)
         assert clicked.acked
-        assert "out of date" in await line.whispered(MAYA)
+        assert "out of date" in await line.ephemeral_text(MAYA)
         [proposal] = await proposals(app)
 
     assert proposal.state == "pending"
@@ -152,7 +152,7 @@ async def test_an_unknown_button_is_told_to_be_out_of_date(line: World) -> None:
     async with line.app():
         card = await line.ask("order.paid")
         await line.slack.click(MAYA, card.channel, card.ts, "snooze", value="x", forged=True)
-        assert "out of date" in await line.whispered(MAYA)
+        assert "out of date" in await line.ephemeral_text(MAYA)
 
 
 async def test_the_second_decider_is_told_who_was_first(line: World) -> None:
@@ -163,7 +163,7 @@ async def test_the_second_decider_is_told_who_was_first(line: World) -> None:
         await line.says(card, "Done: ")
         # Jonas still sees the old card.
         await line.slack.click(JONAS, card.channel, card.ts, "decline", value=value, forged=True)
-        told = await line.whispered(JONAS)
+        told = await line.ephemeral_text(JONAS)
         [proposal] = await proposals(app)
 
     assert told == f"<@{MAYA}> was first. Its state is “done”. Your tap changed nothing."

@@ -240,7 +240,7 @@ async def test_a_slow_form_that_is_refused_says_so_in_its_modal(
         )
 
 
-async def test_a_slow_form_that_is_refused_is_whispered_when_its_modal_is_gone(
+async def test_a_slow_form_that_is_refused_is_told_when_its_modal_is_gone(
     line: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(card_menu, "_WITHIN", 0.05)
@@ -251,7 +251,7 @@ async def test_a_slow_form_that_is_refused_is_whispered_when_its_modal_is_gone(
         line.slack.fail_next("views.update", "not_found", times=1)
         app.services.authority.forget(LENA)
         await send(line, view, whom={"selected_user": LENA})
-        told = await line.whispered(MAYA)
+        told = await line.ephemeral_text(MAYA)
     assert told.startswith("Your form was slow, and nothing was done. They may not decide this")
 
 
@@ -294,7 +294,7 @@ async def test_a_member_who_did_not_decline_gives_no_reason(line: World) -> None
         await line.slack.click(
             LENA, card.channel, card.ts, "reason", value=value_of(line.shown(card), "reason")
         )
-        assert "Nothing was kept" in await line.whispered(LENA)
+        assert "Nothing was kept" in await line.ephemeral_text(LENA)
         assert not (await everything(app, card)).comments
 
 
@@ -324,7 +324,7 @@ async def test_an_edit_is_a_new_revision_with_a_diff_and_needs_a_decision_of_its
         # the old button decides nothing
         clicked = await line.slack.click(JONAS, card.channel, card.ts, "approve", forged=True, value=old)
         assert clicked.acked
-        assert "changed" in await line.whispered(JONAS)
+        assert "changed" in await line.ephemeral_text(JONAS)
         assert not line.writes
 
 
@@ -335,7 +335,7 @@ async def test_whoever_edited_does_not_approve_it_alone(line: World) -> None:
         await in_thread(line, card, "edited this")
         await line.slack.wait_until(lambda: ":2" in value_of(line.shown(card), "approve"), 10)
         await line.tap(card, "approve", MAYA)
-        assert "somebody else must approve" in await line.whispered(MAYA)
+        assert "somebody else must approve" in await line.ephemeral_text(MAYA)
         assert not line.writes
 
 

@@ -224,13 +224,13 @@ Enter = Callable[[World, Running, Message], Awaitable[str]]
 
 async def _thread(line: World, _: Running, card: Message) -> str:
     line.slack.say(OMAR, f"{BOT} approve", thread_ts=card.ts)
-    return await line.whispered(OMAR)
+    return await line.ephemeral_text(OMAR)
 
 
 def _typed(words: str) -> Enter:
     async def enter(line: World, _: Running, __: Message) -> str:
         assert (await line.slack.command(OMAR, "/polar", words)).acked
-        return await line.whispered(OMAR)
+        return await line.ephemeral_text(OMAR)
 
     return enter
 
@@ -257,7 +257,7 @@ async def _reason(line: World, _: Running, card: Message) -> str:
     await line.tap(card, "decline")
     await line.says(card, "Declined: ")
     await line.slack.click(OMAR, card.channel, card.ts, "reason", value=f"{value}:not_wanted", forged=True)
-    return await line.whispered(OMAR)
+    return await line.ephemeral_text(OMAR)
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ async def test_the_same_people_may_as_with_the_buttons(line: World, word: str, u
     async with line.app() as app:
         card = await line.ask("order.paid")
         say(line, card, f"{BOT} {word}", user)
-        assert said in await line.whispered(user)
+        assert said in await line.ephemeral_text(user)
         found = await everything(app, card)
         assert found.proposal.state == "pending"
         assert found.proposal.row_version == 1
@@ -103,7 +103,7 @@ async def test_on_hold_nobody_approves_until_it_is_released(line: World) -> None
         say(line, card, f"{BOT} hold")
         await in_thread(line, card, "put this on hold")
         say(line, card, f"{BOT} approve", JONAS)
-        assert f"on hold by <@{MAYA}>" in await line.whispered(JONAS)
+        assert f"on hold by <@{MAYA}>" in await line.ephemeral_text(JONAS)
         assert (await everything(app, card)).proposal.state == "pending"
         say(line, card, f"{BOT} release", JONAS)
         await in_thread(line, card, "released this")
@@ -143,7 +143,7 @@ async def test_snooze_and_assign_in_words(line: World) -> None:
         assert found.assignee == JONAS
         assert found.snoozed_until is not None
         say(line, card, f"{BOT} snooze until whenever")
-        assert "could not read that time" in await line.whispered(MAYA)
+        assert "could not read that time" in await line.ephemeral_text(MAYA)
 
 
 async def test_details_come_behind_a_button(line: World) -> None:
@@ -166,7 +166,7 @@ async def test_anything_else_gets_the_line_of_what_is_understood(line: World, te
     async with line.app() as app:
         card = await line.ask("order.paid")
         say(line, card, f"{BOT} {text}")
-        assert "In this thread I understand" in await line.whispered(MAYA)
+        assert "In this thread I understand" in await line.ephemeral_text(MAYA)
         assert (await everything(app, card)).proposal.state == "pending"
 
 
@@ -174,7 +174,7 @@ async def test_outside_of_a_cards_thread_there_is_nothing_to_decide(line: World)
     async with line.app() as app:
         card = await line.ask("order.paid")
         line.slack.say(MAYA, f"{BOT} approve")
-        assert "thread of a card" in await line.whispered(MAYA)
+        assert "thread of a card" in await line.ephemeral_text(MAYA)
         assert (await everything(app, card)).proposal.state == "pending"
 
 
@@ -187,7 +187,7 @@ async def test_an_approve_that_was_written_before_an_edit_is_of_what_was_asked_t
         await send(line, await choose(line, card, "edit"), **{"body.amount": {"value": "5.00"}})
         await in_thread(line, card, "edited this")
         say(line, card, "and?", LENA)
-        assert "changed" in await line.whispered(JONAS)
+        assert "changed" in await line.ephemeral_text(JONAS)
         found = await everything(app, card)
         assert (found.proposal.state, found.proposal.revision) == ("pending", 2)
         assert not found.decisions
@@ -247,7 +247,7 @@ async def test_in_the_thread_of_a_bundle_nothing_is_decided(line: World) -> None
 
         await app.services.store.do(bundle)
         say(line, card, f"{BOT} approve")
-        assert "Use Review on the card" in await line.whispered(MAYA)
+        assert "Use Review on the card" in await line.ephemeral_text(MAYA)
         for each in (card, other):
             found = await everything(app, each)
             assert found.proposal.state == "pending"

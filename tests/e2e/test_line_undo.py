@@ -51,7 +51,7 @@ async def test_what_somebody_changed_since_is_not_overwritten(line: World) -> No
         keys, sent = disabled(line), len(line.writes)
         line.polar.shop.change(keys[0], status="revoked")
         await line.tap(card, "undo")
-        told = await line.whispered(MAYA)
+        told = await line.ephemeral_text(MAYA)
         assert (told, len(line.writes)) == (ephemeral.CHANGED_SINCE, sent)
         assert {key["status"] for key in keys} == {"revoked", "disabled"}
 
@@ -128,6 +128,6 @@ async def test_who_may_decide_it_may_decide_its_undoing_and_nobody_else(line: Wo
         own = line.slack.message((await undoing(app)).card_ts or "")
         assert own is not None
         await line.tap(own, user=MAYA)
-        assert "not one of those who may decide" in await line.whispered(MAYA)
+        assert "not one of those who may decide" in await line.ephemeral_text(MAYA)
         await line.tap(own, user=JONAS)
         await line.says(card, "Undone")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.slack.user import Person
+from bot.slack.user import SlackUser
 from store.proposals.proposals import touch
 from tests.e2e.app_harness import (
     DORA,
@@ -168,11 +168,11 @@ async def test_who_is_refused_on_one_way_in_is_refused_on_all(line: World, user:
         proposal = await only(app)
         team = app.approvals.authority.team_id
         answers = [
-            await app.approvals.approve(Person(user, team), proposal.id, via="thread"),
-            await app.approvals.decline(Person(user, team), proposal.id, via="thread"),
-            await app.approvals.undo(Person(user, team), proposal.id, via="thread"),
-            await app.approvals.approve(Person(user, None), proposal.id, via="cli"),
-            await app.approvals.approve(Person(DORA, None), proposal.id, via="cli"),
+            await app.approvals.approve(SlackUser(user, team), proposal.id, via="thread"),
+            await app.approvals.decline(SlackUser(user, team), proposal.id, via="thread"),
+            await app.approvals.undo(SlackUser(user, team), proposal.id, via="thread"),
+            await app.approvals.approve(SlackUser(user, None), proposal.id, via="cli"),
+            await app.approvals.approve(SlackUser(DORA, None), proposal.id, via="cli"),
         ]
         after = await only(app)
 
@@ -190,8 +190,8 @@ async def test_while_slack_is_away_the_command_line_takes_those_listed_by_id(lin
             line.slack.fail_next("users.info", "server_error")
         app.services.authority.forget(MAYA)
         app.services.authority.forget(LENA)
-        stranger = await app.approvals.approve(Person(LENA, None), proposal.id, via="cli")
-        listed = await app.approvals.approve(Person(MAYA, None), proposal.id, via="cli")
+        stranger = await app.approvals.approve(SlackUser(LENA, None), proposal.id, via="cli")
+        listed = await app.approvals.approve(SlackUser(MAYA, None), proposal.id, via="cli")
 
     assert (stranger.came, listed.came) == ("untold", "approved")
     assert listed.text == "Approved. It runs now; its card shows what comes of it."

@@ -17,7 +17,7 @@ from bot.demo.slack.state import Message
 from bot.listeners.graduation import TrustScreen
 from bot.permissions import Authority
 from bot.pipeline.learn import Assessor
-from bot.slack.user import Person
+from bot.slack.user import SlackUser
 from bot.ui.graduation_words import score_words, switch_words
 from store.graduation.case_kinds import all_case_kinds, change, demote
 from store.graduation.reducer import TrustChange
@@ -205,7 +205,7 @@ def _blocks(view: dict[str, Any]) -> list[dict[str, Any]]:
 
 async def test_a_button_that_names_no_kind_changes_nothing(tmp_path: Path) -> None:
     async with _house(tmp_path) as (_, app):
-        screen, who = TrustScreen(app.services), Person(MAYA, app.services.authority.team_id)
+        screen, who = TrustScreen(app.services), SlackUser(MAYA, app.services.authority.team_id)
         before = await _case_kinds(app)
         for value in ("", "nothing", "%", "' OR 1=1", "0" * 64):
             for action in ("trust.turn_off", "trust.turn_on"):
@@ -232,7 +232,7 @@ async def test_only_those_named_for_its_class_turn_a_kind_on_and_any_who_decide_
 ) -> None:
     async with _house(tmp_path, tables=f'[approvers]\nR1 = ["{LENA}"]\n') as (_, app):
         screen, team = TrustScreen(app.services), app.services.authority.team_id
-        maya, lena = Person(MAYA, team), Person(LENA, team)
+        maya, lena = SlackUser(MAYA, team), SlackUser(LENA, team)
         hash_ = (await _case_kinds(app))["invoice"].hash
         for state in (CaseKindState.PAUSED, CaseKindState.ASKING):
             await app.services.store.do(_become, hash_, state)
@@ -283,6 +283,6 @@ async def test_what_lost_its_trust_meanwhile_is_not_turned_on_again(tmp_path: Pa
         hash_ = (await _case_kinds(app))["invoice"].hash
         await app.services.store.do(_become, hash_, CaseKindState.PAUSED)
         parts = replace(app.services, authority=cast("Authority", _Meanwhile(app, hash_)))
-        said = switch_words(await Trust(parts).turn_on_again(Person(MAYA, None), hash_))
+        said = switch_words(await Trust(parts).turn_on_again(SlackUser(MAYA, None), hash_))
         assert said == "Not turned on: meanwhile it has changed, and it is asking now: look again."
         assert (await _case_kinds(app))["invoice"].state == CaseKindState.ASKING

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from bot.approvals.followups import Aftermath
+from bot.approvals.followups import Followups
 from bot.demo.polar import stock
 from bot.demo.polar.errors import rule
 from bot.demo.polar.handlers import HANDLERS
@@ -19,8 +19,15 @@ from bot.proposals.money import money_facts, today
 from bot.proposals.reads import Reads
 from bot.proposals.recheck import as_shown
 from bot.proposals.undo import can_undo
-from bot.slack.user import Person
-from bot.ui import ephemeral
+from bot.results import (
+    ApproverNames,
+    DecisionStatus,
+    FollowupResult,
+    FollowupStatus,
+    Refusal,
+    RefusalCode,
+)
+from bot.slack.user import SlackUser
 from bot.ui.card import CardView
 from bot.ui.card_buttons import can_be_taken_back
 from bot.ui.outbox_message import outbox_message
@@ -33,19 +40,19 @@ from store.proposals.proposals import get_proposal, insert_proposal, trail
 from store.schema import notices
 from tests.fixtures.line import MAYA, Line, line
 
-ADA, STRANGER = Person("U0ADA", "T1"), Person("U0STRANGER", "T9")
+ADA, STRANGER = SlackUser("U0ADA", "T1"), SlackUser("U0STRANGER", "T9")
 SUBSCRIPTION, KEY, REFUND = "subscriptions:update", "license_keys:update", "refunds:create"
 
 
 class Everybody:
     """Who may decide: all but the stranger. Names are made of the ids."""
 
-    async def refusal(self, user: str, team: str | None, proposal: Proposal | None = None) -> str | None:
+    async def refusal(self, user: str, team: str | None, proposal: Proposal | None = None) -> Refusal | None:
         assert proposal is not None
-        return "You are not of this workspace." if user == STRANGER.user_id else None
+        return Refusal(RefusalCode.OTHER_WORKSPACE) if user == STRANGER.id else None
 
-    async def describe(self, proposal: Proposal | None = None) -> str:
-        return "Maya may decide"
+    async def describe(self, proposal: Proposal | None = None) -> ApproverNames:
+        return ApproverNames(("Maya",), "APPROVERS")
 
     async def name(self, user: str) -> str:
         return user.removeprefix("U0").title()
@@ -57,7 +64,7 @@ class After:
     def __init__(self, made: Line) -> None:
         self.line, self.polar, self.clock = made, made.polar, made.clock
         self.line.services = self.services = replace(made.services, authority=Everybody())  # type: ignore[arg-type]
-        self.aftermath = Aftermath(self.services)
+        self.followups = Followups(self.services)
         self._count = 0
 
     async def ran(self, *calls: PlannedCall) -> Proposal:
@@ -76,8 +83,8 @@ class After:
         assert found is not None
         return found
 
-    async def undo(self, of: Proposal, person: Person = ADA) -> str | None:
-        return await self.aftermath.undo(person, await self.now(of))
+    async def undo(self, of: Proposal, user: SlackUser = ADA) -> DecisionStatus:
+        return await self.followups.undo(user, await self.now(of))
 
     async def trail(self, of: Proposal) -> list[Transition]:
         return await self.services.store.do(trail, of.id)
@@ -126,7 +133,7 @@ async def test_a_disabled_key_works_again_and_who_undid_it_is_on_both(after):
     done = await after.ran(disable(key))
     assert (key["status"], can_undo(done)) == ("disabled", True)
 
-    assert await after.undo(done) is None
+    assert await after.undo(done) == DecisionStatus.UNDO_STARTED
     [claimed] = await execute.claim(after.services, 5)
     assert (claimed.proposal.undo_of_id, claimed.proposal.quiet) == (done.id, 1)
     await execute.execute(after.services, claimed)
@@ -210,7 +217,7 @@ async def test_without_the_state_before_the_call_is_made_and_there_is_no_undo(af
 
     assert (done.state, done.status_reason) == (ProposalState.SUCCEEDED, Reason(ReasonCode.CANNOT_BE_UNDONE))
     assert not can_undo(done)
-    assert await after.undo(done) == ephemeral.NOTHING_TO_UNDO
+    assert await after.undo(done) == DecisionStatus.NOTHING_TO_UNDO
 
 
 async def test_several_calls_are_taken_back_in_reverse_and_what_was_so_before_is_left(after):
@@ -233,12 +240,14 @@ async def test_several_calls_are_taken_back_in_reverse_and_what_was_so_before_is
 async def test_two_people_at_once_undo_once(after):
     done = await after.ran(disable(after.key()))
 
-    told = await asyncio.gather(after.undo(done), after.undo(done, Person(MAYA, "T1")))
+    told = await asyncio.gather(after.undo(done), after.undo(done, SlackUser(MAYA, "T1")))
     await after.line.carry_out(done)
 
-    assert sorted(told, key=str) == sorted([None, ephemeral.BEING_UNDONE], key=str)
+    assert sorted(told, key=str) == sorted(
+        [DecisionStatus.UNDO_STARTED, DecisionStatus.UNDO_UNDER_WAY], key=str
+    )
     assert [body for _, _, body in after.line.sent()] == [{"status": "disabled"}, {"status": "granted"}]
-    assert await after.undo(done) == ephemeral.NOTHING_TO_UNDO
+    assert await after.undo(done) == DecisionStatus.NOTHING_TO_UNDO
 
 
 async def test_an_undo_is_not_undone_and_a_refund_cannot_be(after):
@@ -251,9 +260,10 @@ async def test_an_undo_is_not_undone_and_a_refund_cannot_be(after):
     assert refund.state == ProposalState.SUCCEEDED
 
     assert (
-        await after.aftermath.undo(ADA, replace(undo, undo_of_id=None, calls=())) == ephemeral.NOTHING_TO_UNDO
+        await after.followups.undo(ADA, replace(undo, undo_of_id=None, calls=()))
+        == DecisionStatus.NOTHING_TO_UNDO
     )
-    assert await after.undo(refund) == ephemeral.NOTHING_TO_UNDO
+    assert await after.undo(refund) == DecisionStatus.NOTHING_TO_UNDO
     assert not can_undo(refund)
 
 
@@ -262,11 +272,11 @@ async def test_a_stranger_retries_and_settles_nothing(after, monkeypatch):
     failed = await after.ran(change(after.subscription(), metadata={"a": "b"}))
     before = await after.line.proposals()
 
-    told = [await after.aftermath.retry(STRANGER, failed.id)]
-    for press in (after.aftermath.check, after.aftermath.mark_done, after.aftermath.mark_not_done):
+    told = [await after.followups.retry(STRANGER, failed.id)]
+    for press in (after.followups.check, after.followups.mark_done, after.followups.mark_not_done):
         told.append(await press(STRANGER, failed.id))
 
-    assert [each.split(".")[0] for each in told] == ["You are not of this workspace"] * 4
+    assert [each.refusal.code for each in told] == [RefusalCode.OTHER_WORKSPACE] * 4
     assert await after.line.proposals() == before
 
 
@@ -285,8 +295,8 @@ async def test_an_undo_that_polar_refuses_gets_a_card_and_may_be_retried_or_pres
     assert can_undo(original)
     assert await after.lines() == ["Not undone: nothing was changed. Its own card says why."]
 
-    assert await after.aftermath.retry(ADA, undo.id) is None
-    assert await after.undo(done) == ephemeral.BEING_UNDONE  # the retry is on its way
+    assert await after.followups.retry(ADA, undo.id) == FollowupResult(FollowupStatus.RETRIED)
+    assert await after.undo(done) == DecisionStatus.UNDO_UNDER_WAY  # the retry is on its way
     assert (await after.line.carry_out(undo)).state == ProposalState.SUCCEEDED
     assert key["status"] == "granted"
     assert (await after.now(done)).undo_id == undo.id
@@ -298,11 +308,11 @@ async def test_a_failed_undo_is_not_retried_once_another_has_worked(after, monke
         refuse(patched, KEY)
         await after.undo(done)
         first = await after.line.carry_out(await after.now((await after.now(done)).undo_id))
-    assert await after.undo(done) is None
+    assert await after.undo(done) == DecisionStatus.UNDO_STARTED
     second = await after.line.carry_out(await after.now((await after.now(done)).undo_id))
 
     assert (second.state, second.id != first.id) == (ProposalState.SUCCEEDED, True)
-    assert await after.aftermath.retry(ADA, first.id) == ephemeral.NOTHING_TO_RETRY
+    assert await after.followups.retry(ADA, first.id) == FollowupResult(FollowupStatus.NOTHING_TO_RETRY)
     assert [body["status"] for _, _, body in after.line.sent()] == ["disabled", "granted", "granted"]
 
 
@@ -321,9 +331,9 @@ async def test_an_undo_that_was_half_done_is_for_its_own_retry(after, monkeypatc
     await after.undo(done)
     undo = await after.line.carry_out(await after.now((await after.now(done)).undo_id))
     assert undo.state == ProposalState.FAILED
-    assert await after.undo(done) == ephemeral.BEING_UNDONE
+    assert await after.undo(done) == DecisionStatus.UNDO_UNDER_WAY
 
-    await after.aftermath.retry(ADA, undo.id)
+    await after.followups.retry(ADA, undo.id)
     await after.line.carry_out(undo)
     assert [key["status"] for key in keys] == ["granted", "granted"]
     assert len(sent) == 3
@@ -339,9 +349,8 @@ async def test_a_kill_during_an_undo_leaves_a_card_that_can_be_checked(after):
     assert (undo.state, undo.quiet) == (ProposalState.UNKNOWN, 0)
     assert (await after.now(done)).undo_id == undo.id
 
-    told = await after.aftermath.check(ADA, undo.id)
-    assert told is not None
-    assert told.startswith("Polar shows that it was done.")
+    told = await after.followups.check(ADA, undo.id)
+    assert told == FollowupResult(FollowupStatus.FOUND_DONE)
     assert (await after.now(undo)).state == ProposalState.SUCCEEDED
     assert (await after.now(done)).undone_at is not None
     assert len(after.line.sent()) == 2
@@ -364,9 +373,9 @@ async def test_a_worker_that_dies_in_an_undo_is_found_out(after, monkeypatch):
 
     undo = await after.now(claimed.proposal)
     assert (undo.state, undo.quiet) == (ProposalState.UNKNOWN, 0)
-    assert await after.aftermath.mark_not_done(ADA, undo.id) is None
+    assert await after.followups.mark_not_done(ADA, undo.id) == FollowupResult(FollowupStatus.MARKED)
     assert (await after.now(done)).undo_id is None
-    assert await after.undo(done) is None
+    assert await after.undo(done) == DecisionStatus.UNDO_STARTED
     await after.line.carry_out(done)
     assert [body["status"] for _, _, body in after.line.sent()] == ["disabled", "granted"]
 
@@ -389,8 +398,10 @@ async def test_what_polar_refused_is_retried_and_what_was_done_is_not_sent_twice
     assert failed.state == ProposalState.FAILED
 
     after.clock.advance(days=3)  # a retry may start anew, however long ago the yes was
-    assert await after.aftermath.retry(ADA, failed.id) is None
-    assert await after.aftermath.retry(Person(MAYA, "T1"), failed.id) == ephemeral.NOTHING_TO_RETRY
+    assert await after.followups.retry(ADA, failed.id) == FollowupResult(FollowupStatus.RETRIED)
+    assert await after.followups.retry(SlackUser(MAYA, "T1"), failed.id) == FollowupResult(
+        FollowupStatus.NOTHING_TO_RETRY
+    )
     after.polar.standin.fail_next("429", only=KEY, seconds=1)
     waiting = await after.line.carry_out(failed)
     assert waiting.state == ProposalState.APPROVED, waiting.status_reason
@@ -418,23 +429,23 @@ async def in_doubt(after: After, fault: str) -> Proposal:
 async def test_check_again_finds_what_was_done(after):
     doubt = await in_doubt(after, "drop-after")
 
-    assert str(await after.aftermath.check(ADA, doubt.id)).startswith("Polar shows that it was done.")
+    assert await after.followups.check(ADA, doubt.id) == FollowupResult(FollowupStatus.FOUND_DONE)
 
     assert (await after.now(doubt)).state == ProposalState.SUCCEEDED
-    assert await after.aftermath.check(ADA, doubt.id) == ephemeral.NOT_IN_DOUBT
+    assert await after.followups.check(ADA, doubt.id) == FollowupResult(FollowupStatus.NOT_UNKNOWN)
 
 
 async def test_check_again_finds_no_trace_and_says_what_to_do(after):
     doubt = await in_doubt(after, "drop-before")
     after.clock.advance(days=2)
 
-    told = str(await after.aftermath.check(ADA, doubt.id))
+    told = await after.followups.check(ADA, doubt.id)
 
-    assert told.startswith("Polar shows no trace of it so far")
+    assert told == FollowupResult(FollowupStatus.NO_TRACE)
     now = await after.now(doubt)
     assert (now.state, now.verify_attempts) == (ProposalState.UNKNOWN, 1)
     after.polar.standin.fail_next("500-before", 99)
-    assert str(await after.aftermath.check(ADA, doubt.id)).startswith("Polar could not be asked")
+    assert await after.followups.check(ADA, doubt.id) == FollowupResult(FollowupStatus.NO_ANSWER)
     assert len(after.line.sent()) == 1
 
 
@@ -443,14 +454,14 @@ async def test_while_somebody_looks_a_second_press_is_told_so(after):
     after.clock.advance(minutes=1)
     [_] = await reconcile.claim(after.services, 1)
 
-    assert str(await after.aftermath.check(ADA, doubt.id)).startswith("Polar is being asked just now.")
+    assert await after.followups.check(ADA, doubt.id) == FollowupResult(FollowupStatus.BEING_CHECKED)
 
 
 async def test_marked_done_it_is_done_by_that_persons_word(after):
     doubt = await in_doubt(after, "drop-before")
 
-    assert await after.aftermath.mark_done(ADA, doubt.id) is None
-    assert await after.aftermath.mark_not_done(ADA, doubt.id) == ephemeral.NOT_IN_DOUBT
+    assert await after.followups.mark_done(ADA, doubt.id) == FollowupResult(FollowupStatus.MARKED)
+    assert await after.followups.mark_not_done(ADA, doubt.id) == FollowupResult(FollowupStatus.NOT_UNKNOWN)
 
     now = await after.now(doubt)
     assert (now.state, now.status_reason) == (
@@ -466,7 +477,7 @@ async def test_marked_not_done_it_may_be_retried_and_is_then_sent_once_more(afte
     after.clock.advance(minutes=1)
     [looking] = await reconcile.claim(after.services, 1)
 
-    assert await after.aftermath.mark_not_done(ADA, doubt.id) is None
+    assert await after.followups.mark_not_done(ADA, doubt.id) == FollowupResult(FollowupStatus.MARKED)
     await reconcile.look(after.services, looking)  # its claim is gone: it changes nothing
     failed = await after.now(doubt)
     assert (failed.state, failed.status_reason) == (
@@ -475,7 +486,7 @@ async def test_marked_not_done_it_may_be_retried_and_is_then_sent_once_more(afte
     )
     assert [call.state for call in failed.calls] == [CallState.REFUSED]
 
-    assert await after.aftermath.retry(ADA, doubt.id) is None
+    assert await after.followups.retry(ADA, doubt.id) == FollowupResult(FollowupStatus.RETRIED)
     assert (await after.line.carry_out(doubt)).state == ProposalState.SUCCEEDED
     assert len(after.line.sent()) == 2
 
@@ -485,15 +496,15 @@ async def test_marked_done_the_calls_that_were_never_sent_go_on(after):
     doubt = await after.ran(*(disable(after.key()) for _ in range(2)))
     assert [call.state for call in doubt.calls] == [CallState.UNKNOWN, CallState.PLANNED]
 
-    assert await after.aftermath.mark_done(ADA, doubt.id) is None
+    assert await after.followups.mark_done(ADA, doubt.id) == FollowupResult(FollowupStatus.MARKED)
     assert (await after.now(doubt)).state == ProposalState.APPROVED
     assert (await after.line.carry_out(doubt)).state == ProposalState.SUCCEEDED
     assert len(after.line.sent()) == 2
 
 
 async def test_a_button_of_something_unknown_is_out_of_date(after):
-    for press in (after.aftermath.retry, after.aftermath.check, after.aftermath.mark_done):
-        assert "out of date" in str(await press(ADA, "pnobody"))
+    for press in (after.followups.retry, after.followups.check, after.followups.mark_done):
+        assert await press(ADA, "pnobody") == FollowupResult(FollowupStatus.NOT_FOUND)
 
 
 # --- Money --------------------------------------------------------------------------------------------
@@ -560,7 +571,7 @@ async def test_a_retry_of_money_waits_like_an_approval_and_can_be_undone_meanwhi
     assert failed.state == ProposalState.FAILED
     asked = after.clock()
 
-    assert await after.aftermath.retry(ADA, failed.id) is None
+    assert await after.followups.retry(ADA, failed.id) == FollowupResult(FollowupStatus.RETRIED)
 
     waits = await after.now(failed)
     assert waits.state == ProposalState.APPROVED

@@ -15,12 +15,13 @@ from bot.demo.blockkit import lint_message
 from bot.demo.slack import SlackStandIn
 from bot.listeners.buttons import register
 from bot.listeners.commands import COMMANDS, SlashCommand, read_command
-from bot.listeners.screens import Screens
-from bot.listeners.status import Feed
+from bot.listeners.screens import HealthSource, Screens
 from bot.logs import LastErrors
+from bot.results import Purpose, Refusal
 from bot.rules import RuleSet, load_rules, unhandled_reasons
 from bot.services import Services
 from bot.slack.permalinks import Links
+from bot.ui.home import COMMANDS as ABOUT
 from bot.ui.rule_lines import reasons, rule_lines
 from bot.ui.rules_page import PAGE, RuleLine, rules_message
 from polar.catalog import event_types
@@ -50,7 +51,7 @@ enabled = false
 class Members:
     """Everybody works here."""
 
-    async def outsider(self, user_id: str, team_id: str | None, verb: str) -> str | None:
+    async def outsider(self, user_id: str, team_id: str | None, purpose: Purpose) -> Refusal | None:
         return None
 
 
@@ -71,8 +72,8 @@ class House:
         members: Any = Members()
         parts = Services(self.store, nobody, nobody, self.rules, members, "C1", lambda: NOW, lambda _: None)
         app = AsyncApp(client=self._client, signing_secret=self.slack.signing_secret)
-        screens = Screens(parts, Feed(parts, LastErrors()), Links(self.store, nobody))
-        register(app, ApprovalService(parts), nobody, SlashCommand(screens, nobody))
+        screens = Screens(parts, HealthSource(parts, LastErrors()), Links(self.store, nobody))
+        register(app, parts, ApprovalService(parts), nobody, SlashCommand(parts, screens, nobody))
         return app
 
     async def fired(self, rule: str, *states: RuleMatchState) -> None:
@@ -219,7 +220,8 @@ async def test_rules_answer_in_time_when_they_have_fired_a_hundred_thousand_time
 async def test_help_names_every_word(house, words):
     shown = said(await house.ask(MAYA, words))
 
-    assert all(word in shown and command.about in shown for word, command in COMMANDS.items())
+    assert ABOUT.keys() == COMMANDS.keys()
+    assert all(word in shown and about in shown for word, about in ABOUT.items())
     assert ("frobnicate" in shown) is words.startswith("frob")
 
 

@@ -251,8 +251,8 @@ async def test_a_tap_is_kept_once_claimed_once_and_closed_by_its_holder(
     claimed = {"token": "other", "until": NOW + 2 * HOUR, "limit": 9}
     early = await store.do(claim_pending_approvals, now=NOW, **claimed)
     late = await store.do(claim_pending_approvals, now=NOW + 2 * HOUR, **claimed)
-    old = await store.do(close_pending_approval, tap.id, token="mine", came="Done.", at=NOW)
-    new = await store.do(close_pending_approval, tap.id, token="other", came="Approved.", at=NOW)
+    old = await store.do(close_pending_approval, tap.id, token="mine", result="Done.", at=NOW)
+    new = await store.do(close_pending_approval, tap.id, token="other", result="Approved.", at=NOW)
 
     assert (first, again) == (True, False)
     assert found is not None
@@ -260,7 +260,7 @@ async def test_a_tap_is_kept_once_claimed_once_and_closed_by_its_holder(
     assert (early, late) == ([], [tap])
     assert (old, new) == (False, True)
     assert await store.do(
-        lambda c: c.execute(select(pending_approvals.c.id, pending_approvals.c.came)).all()
+        lambda c: c.execute(select(pending_approvals.c.id, pending_approvals.c.result)).all()
     ) == [(tap.id, "Approved.")]
 
 
@@ -286,7 +286,7 @@ async def test_a_closed_tap_gives_the_card_its_buttons_back_unless_somebody_else
     await store.do(touch, pending.id, NOW, approval_checking_by="U2")
 
     async def deciding(tap: PendingApproval) -> str | None:
-        assert await store.do(close_pending_approval, tap.id, token="t", came="No.", at=NOW)
+        assert await store.do(close_pending_approval, tap.id, token="t", result="No.", at=NOW)
         found = await store.do(get_proposal, pending.id)
         assert found is not None
         return found.approval_checking_by

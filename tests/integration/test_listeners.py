@@ -5,6 +5,7 @@ import hmac
 import json
 import time
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -16,7 +17,9 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.approvals.service import ApprovalService, Click
 from bot.forms.service import Proposing
-from bot.listeners.buttons import Listeners, register
+from bot.listeners.buttons import Buttons, register
+from bot.results import DecisionResult, DecisionStatus
+from bot.services import Services
 from bot.ui import ephemeral
 from bot.web import slack_events
 from store.engine.errors import StoreFailed
@@ -27,23 +30,40 @@ FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 PATH = "/slack/events"
 
 
-class QuietDesk(ApprovalService):
-    """A approvals that remembers who tapped what, and can be made to fail."""
+class QuietService(ApprovalService):
+    """A service that remembers who clicked what, and can be made to fail."""
 
-    def __init__(self) -> None:
+    def __init__(self, services: Services) -> None:
+        super().__init__(services)
         self.taps: list[tuple[Click, Verdict]] = []
-        self.told: list[tuple[Click, str]] = []
         self.error: Exception | None = None
 
-    async def decide(self, tap: Click, verdict: Verdict, kept: Callable[[], None] = lambda: None) -> None:
-        """Remember the tap."""
+    async def decide(
+        self, click: Click, verdict: Verdict, stored: Callable[[], None] = lambda: None
+    ) -> DecisionResult:
+        """Remember the click."""
         if self.error is not None:
             raise self.error
-        self.taps.append((tap, verdict))
+        self.taps.append((click, verdict))
+        return DecisionResult(DecisionStatus.APPROVED)
 
-    async def whisper(self, tap: Click, text: str) -> None:
-        """Remember what was told."""
-        self.told.append((tap, text))
+
+class Told:
+    """A Slack that remembers what single people were told."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    async def post_ephemeral(self, channel: str, user: str, text: str, thread_ts: str | None = None) -> None:
+        """Remember it."""
+        self.texts.append(text)
+
+
+def quiet_services(told: Told) -> Services:
+    """Nothing is stored and nobody asked."""
+    nobody: Any = None
+    slack: Any = told
+    return Services(nobody, nobody, slack, nobody, nobody, "C1", lambda: datetime.now(UTC), lambda _: None)
 
 
 class QuietProposing(Proposing):
@@ -56,8 +76,8 @@ class QuietProposing(Proposing):
 class Slack:
     """A Slack that signs what it posts to our route."""
 
-    def __init__(self, client: "TestClient[Any, Any]", approvals: QuietDesk) -> None:
-        self.client, self.approvals = client, approvals
+    def __init__(self, client: "TestClient[Any, Any]", approvals: QuietService, told: Told) -> None:
+        self.client, self.approvals, self.told = client, approvals, told
 
     async def post(self, body: bytes, content_type: str = FORM, **changed: str) -> ClientResponse:
         """The answer to a signed request; `changed` headers (with _ for -) win over the signed ones."""
@@ -79,16 +99,18 @@ async def slack() -> AsyncIterator[Slack]:
     async def auth_test(_request: web.Request) -> web.Response:
         return web.json_response({"ok": True, "team_id": "T1", "user_id": "U0BOT", "bot_id": "B1", "url": ""})
 
-    api, ours, approvals = web.Application(), web.Application(), QuietDesk()
+    api, ours, told = web.Application(), web.Application(), Told()
+    services = quiet_services(told)
+    approvals = QuietService(services)
     api.router.add_post("/auth.test", auth_test)
     async with TestServer(api) as api_server:
         app = AsyncApp(
             client=AsyncWebClient("xoxb-1", base_url=str(api_server.make_url("/"))), signing_secret=SECRET
         )
-        register(app, approvals, QuietProposing())
+        register(app, services, approvals, QuietProposing())
         ours.router.add_post(PATH, slack_events(app, SECRET))
         async with TestClient(TestServer(ours)) as client:
-            yield Slack(client, approvals)
+            yield Slack(client, approvals, told)
 
 
 def tapped(action_id: str = "approve", value: object = "p1:1", **more: Any) -> bytes:
@@ -226,25 +248,26 @@ async def test_a_failure_after_the_acknowledgement_is_no_second_answer(
 ) -> None:
     slack.approvals.error = StoreFailed()
     assert (await slack.post(tapped())).status == 200
-    assert "a listener failed after it had acknowledged" in caplog.text
-    assert [text for _, text in slack.approvals.told] == [ephemeral.BROKE]
+    assert "a listener failed" in caplog.text
+    assert slack.told.texts == [ephemeral.FAILED]
 
 
 async def test_a_button_of_another_version_is_told_to_be_out_of_date(slack: Slack) -> None:
     assert (await slack.post(tapped("snooze"))).status == 200
-    assert [text for _, text in slack.approvals.told] == [
-        "This card is out of date: nothing here knows it. Nothing was done. Type /polar to see what waits."
+    assert slack.told.texts == [
+        "This card is out of date: it names nothing that is stored here. Nothing was changed. Type /polar."
     ]
 
 
 async def test_of_a_link_nothing_is_told() -> None:
-    approvals, acked = QuietDesk(), []
+    told, acked = Told(), []
+    services = quiet_services(told)
 
     async def ack() -> None:
         acked.append(True)
 
-    await Listeners(approvals, QuietProposing()).out_of_date(
+    await Buttons(services, QuietService(services)).out_of_date(
         ack, {}, {"action_id": "open", "url": "https://polar.sh"}
     )  # type: ignore[arg-type]
     assert acked == [True]
-    assert approvals.told == []
+    assert told.texts == []

@@ -9,16 +9,15 @@ import pytest
 from sqlalchemy import Connection, insert, text
 
 from bot.listeners.commands import COMMANDS, read_command
-from bot.listeners.priority import SOON
-from bot.listeners.screens import Screens
-from bot.listeners.status import Feed
+from bot.listeners.screens import SOON, HealthSource, Screens
 from bot.logs import LastErrors
 from bot.rules import load_rules
+from bot.results import ApproverNames, Refusal
 from bot.services import Services
 from bot.slack.client import SlackNotSent
 from bot.slack.permalinks import Links
 from bot.slack.rate_limit import RateLimits
-from bot.slack.user import Person
+from bot.slack.user import SlackUser
 from store import Store
 from store.graduation.pause import Paused, pause, paused, resume
 from store.messages.backlog import flow
@@ -294,15 +293,15 @@ class _Dead:
     async def permalink(self, channel: str, ts: str) -> str:
         raise SlackNotSent
 
-    async def describe(self, proposal: Proposal | None = None) -> str:
-        return "maya may decide"
+    async def describe(self, proposal: Proposal | None = None) -> ApproverNames:
+        return ApproverNames(("maya",), "APPROVERS")
 
     async def name(self, user_id: str) -> str:
         return user_id
 
     async def refusal(
         self, user_id: str, team_id: str | None, proposal: Proposal | None = None
-    ) -> str | None:
+    ) -> Refusal | None:
         return None
 
     def budget(self) -> tuple[int, int, float]:
@@ -318,8 +317,8 @@ async def test_every_command_answers_within_a_second_among_a_hundred_thousand(sq
         await store.do(_crowd, now, pending)
         dead: Any = _Dead()
         parts = Services(store, dead, dead, load_rules(), dead, "C0", lambda: now, lambda _: None)
-        screens = Screens(parts, Feed(parts, LastErrors()), Links(store, dead))
-        person = Person(MAYA, None)
+        screens = Screens(parts, HealthSource(parts, LastErrors()), Links(store, dead))
+        person = SlackUser(MAYA, None)
         typed = [
             "", "queue urgent", "queue mine", "queue snoozed", "queue unknown", "queue failed", "queue 500",
             "mine", "mine 3", "show p00000015", "show p0001", "history", "history 400", f"history <@{MAYA}>",
@@ -328,10 +327,10 @@ async def test_every_command_answers_within_a_second_among_a_hundred_thousand(sq
         ]  # fmt: skip
         assert {read_command(each).word or "queue" for each in typed} == set(COMMANDS) - {"propose", *_LATER}
         for words in typed:
-            asked = read_command(words, person)
-            assert asked.command.answer is not None
+            call = read_command(words, person)
+            assert call.command.answer is not None
             began = time.monotonic()
-            message = await asked.command.answer(screens, asked)
+            message = await call.command.answer(screens, call)
             assert time.monotonic() - began < 1, words
             assert message.text
         for query in (count_proposals, flow):

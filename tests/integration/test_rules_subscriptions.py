@@ -108,7 +108,7 @@ async def test_who_does_not_use_it_is_offered_a_pause_without_touching_the_cance
         (operation, body) for operation, _, body in shop_line.sent()
     ]
     assert subscription["cancel_at_period_end"]
-    ((user, text),) = shop_line.whispers.told
+    ((user, text),) = shop_line.ephemerals.told
     assert (user, "https://demo.invalid/portal?customer_session_token=" in text) == (MAYA, True)
 
 
@@ -133,7 +133,7 @@ async def test_a_card_update_link_is_shown_to_whoever_tapped_and_kept_nowhere(
     proposal = await shop_line.only("card-update-link")
     assert proposal.always_asks == "somebody is handed a link"
     assert done(await shop_line.approve(proposal))
-    ((user, text),) = shop_line.whispers.told
+    ((user, text),) = shop_line.ephemerals.told
     token = text.partition("customer_session_token=")[2].split()[0]
     assert (user, token.startswith("polar_cst_")) == (MAYA, True)
     assert token not in await everything_stored(shop_line.store)
@@ -144,7 +144,7 @@ async def test_a_link_that_could_not_be_shown_is_said_to_be_lost(shop_line: Line
     subscription = subscribe(shop_line, status="past_due", past_due_at=shop_line.shop.now())
     shop_line.tell("subscription.past_due", "subscriptions", subscription)
     await shop_line.deliver()
-    shop_line.whispers.down = True
+    shop_line.ephemerals.down = True
 
     proposal = await shop_line.approve(await shop_line.only("card-update-link"))
 
@@ -167,7 +167,7 @@ async def test_who_has_gone_can_be_won_back_with_a_discounted_checkout(shop_line
         "discount_id": made["id"],
         "metadata": {"polar_approvals": f"win-back:{subscription['id']}"},
     }
-    assert "https://demo.invalid/checkout/" in shop_line.whispers.told[0][1]
+    assert "https://demo.invalid/checkout/" in shop_line.ephemerals.told[0][1]
 
 
 async def test_who_has_another_subscription_is_not_won_back(shop_line: Line) -> None:
@@ -297,7 +297,7 @@ async def test_an_expired_checkout_can_be_finished_with_a_new_link(shop_line: Li
         "recovered_from": checkout["id"],
     }
     assert (body["currency"], body["discount_id"]) == ("usd", None)
-    assert "https://demo.invalid/checkout/" in shop_line.whispers.told[0][1]
+    assert "https://demo.invalid/checkout/" in shop_line.ephemerals.told[0][1]
     expire(shop_line, metadata=body["metadata"])  # and this one is not chased again
     await shop_line.deliver()
     assert await shop_line.rules() == ["recover-checkout"]
@@ -319,7 +319,7 @@ async def test_a_new_product_gets_a_checkout_link(shop_line: Line) -> None:
     assert done(await shop_line.approve(await shop_line.only("checkout-link-for-new-product")))
     (link,) = shop_line.shop.rows("checkout-links")
     assert (link["product_ids"], link["label"]) == ([product["id"]], "Studio")
-    assert link["url"] in shop_line.whispers.told[0][1]
+    assert link["url"] in shop_line.ephemerals.told[0][1]
 
 
 async def test_an_archived_product_leaves_the_links_that_sell_others(shop_line: Line) -> None:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from bot.demo.blockkit import lint_message, lint_view
 from bot.ui.bundle import bundle_card, bundle_line, counted, progress, stamp, sums
-from bot.ui.bundle_review import A_PAGE, TICKED, Review, loaded, pages, review_view, said_view
+from bot.ui.bundle_review import A_PAGE, TICKED, Review, loaded, pages, review_view
+from bot.ui.elements import notice
 from bot.ui.message import Message
 from polar.catalog import operations
 from store.models import Bundle, Proposal, ProposalCall, ProposalState
@@ -187,7 +188,7 @@ def test_every_page_of_a_review_fits(many: int, page: int, ticked: bool, name: s
     view = review_view(Review("b0123456789ab", stamp(NOW), ticked, page, flipped=flipped), waiting)
     assert lint_view(view) == []
     assert loaded(view["private_metadata"]).flipped == flipped
-    assert lint_view(said_view(*(name or "–" for _ in range(3)))) == []
+    assert lint_view(notice("Review", *(name or "–" for _ in range(3)))) == []
 
 
 @given(st.lists(st.sets(st.integers(0, 99)), min_size=10, max_size=10), st.booleans())

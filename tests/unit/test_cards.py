@@ -8,6 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.results import (
+    ActionStatus,
+    ApproverNames,
+    DecisionResult,
+    DecisionStatus,
+    FollowupStatus,
+    Purpose,
+    Refusal,
+    RefusalCode,
+)
 from bot.sanitize import clean
 from bot.ui import ephemeral
 from bot.ui.card import CardView, Message, card, thread_line
@@ -288,28 +298,53 @@ def test_escaped_text_has_no_live_markup_and_reads_back(text):
 
 
 def test_whoever_was_not_first_is_told_who_was():
-    told = ephemeral.already_decided(a_proposal(state=ProposalState.SUCCEEDED, decided_by="U1"))
+    first = a_proposal(state=ProposalState.SUCCEEDED, decided_by="U1")
+    told = ephemeral.decision(DecisionResult(DecisionStatus.ALREADY_DECIDED, first)).mrkdwn
 
-    assert "<@U1> was first. Its state is “done”. Your tap changed nothing." == told
+    assert "<@U1> was first. Its state is “done”. Nothing was changed." == told
 
 
 def test_a_refusal_names_who_may_decide():
-    assert "You are a guest. Nothing was changed. Ada may decide." == ephemeral.refusal(
-        "You are a guest.", "Ada may decide"
-    )
+    refusal = Refusal(RefusalCode.GUEST, approvers=ApproverNames(("Ada",), "APPROVERS"))
+
+    told = ephemeral.refused(refusal).mrkdwn
+
+    assert "You are a guest here, and guests may not decide. Nothing was changed. Ada may decide." == told
 
 
 def test_whoever_taps_what_is_on_hold_is_told_who_holds_it_and_how_to_go_on():
-    told = ephemeral.on_hold(a_proposal(held_by="U0BEN"))
+    held = a_proposal(held_by="U0BEN")
+    told = ephemeral.decision(DecisionResult(DecisionStatus.ON_HOLD, held)).mrkdwn
 
     assert told.startswith("This is on hold by <@U0BEN>. Nothing was changed.")
     assert "release" in told
 
 
+def fixed_texts() -> set[str]:
+    """What always reads the same: constants, and the entries of tables that hold no place for a value."""
+    values = [value for name, value in vars(ephemeral).items() if name.isupper()]
+    tables = [value for value in values if isinstance(value, dict)]
+    texts = [value for value in values if isinstance(value, str)]
+    texts += [text for table in tables for text in table.values() if isinstance(text, str)]
+    return {text for text in texts if "{" not in text and text[:1].isupper() and " " in text}
+
+
+@pytest.mark.parametrize("text", sorted(fixed_texts()))
+def test_what_always_reads_the_same_is_a_short_sentence_without_markup(text):
+    assert_harmless([], text)
+    assert text.endswith(".")
+    assert len(text) < 200
+
+
 @pytest.mark.parametrize(
-    "name", [name for name in vars(ephemeral) if name.isupper() and name != "MESSAGE_TEXT"]
+    ("statuses", "table"),
+    [
+        (DecisionStatus, ephemeral._DECISIONS),
+        (FollowupStatus, ephemeral._FOLLOWUPS),
+        (ActionStatus, ephemeral._ACTIONS),
+        (RefusalCode, ephemeral._REASONS),
+        (Purpose, ephemeral._WANTED),
+    ],
 )
-def test_what_always_reads_the_same_is_a_short_sentence_without_markup(name):
-    assert_harmless([], getattr(ephemeral, name))
-    assert getattr(ephemeral, name).endswith(".")
-    assert len(getattr(ephemeral, name)) < 200
+def test_every_status_has_words(statuses, table):
+    assert set(statuses) == set(table)

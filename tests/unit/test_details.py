@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.demo.blockkit import lint_message, lint_view
-from bot.ui import card_modals
+from bot.ui import card_modals, thread_lines
 from bot.ui.code import code, public, toml
 from bot.ui.decline_reasons import OTHER, presets, reason_select
 from bot.ui.details import details_view
+from bot.ui.elements import notice
 from polar.catalog import operations
 from store.models import (
     CommentKind,
@@ -190,15 +191,15 @@ def test_slack_takes_every_small_modal_and_every_line(text: str) -> None:
     offered = {"1h": "1 hour"}
     for view in (
         card_modals.snooze_view(made, offered, NOW), card_modals.assign_view(made), card_modals.ask_view(made), card_modals.reason_view(made),
-        card_modals.said_view("Snooze", text),
+        notice("Snooze", text),
     ):  # fmt: skip
         assert lint_view(view) == []
         assert not _types(view["blocks"]) & FORBIDDEN
         assert view.get("private_metadata", "pabc:1") == "pabc:1"
     for line in (
-        card_modals.snoozed_line("U1", NOW), card_modals.assigned_line("U1", "U2", made), card_modals.asked_line("U1", None, text),
-        card_modals.held_line("U1"), card_modals.released_line("U1", runs=True), card_modals.reason_line("U1", text),
-        card_modals.edited_line("U1", ((text, text, text),)),
+        thread_lines.snoozed_line("U1", NOW), thread_lines.assigned_line("U1", "U2", made), thread_lines.asked_line("U1", None, text),
+        thread_lines.held_line("U1"), thread_lines.released_line("U1", runs=True), thread_lines.reason_line("U1", text),
+        thread_lines.edited_line("U1", ((text, text, text),)),
     ):  # fmt: skip
         assert lint_message(line) == []
         assert not _types(line["blocks"]) & FORBIDDEN

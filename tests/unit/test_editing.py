@@ -9,7 +9,7 @@ from bot.forms.edit import _asked, _draft, _marked, _title
 from bot.forms.fields import Leaf
 from bot.forms.prefill import prefill
 from bot.listeners.screens import _BECAUSE
-from bot.slack.user import Person
+from bot.slack.user import SlackUser
 from bot.ui.policy_verdict import gate_rows
 from store.models import ProposalState
 from tests.fixtures.card_states import asked
@@ -32,7 +32,7 @@ def proposal(title: str = "Refund $29.00 to Sofia?"):
 def draft_of(given):
     filled = prefill(_asked(given), "usd", {})
     assert filled is not None
-    return _draft(Person("U1", "T1"), given, filled, "usd", NOW)
+    return _draft(SlackUser("U1", "T1"), given, filled, "usd", NOW)
 
 
 def test_an_edit_asks_neither_for_the_order_nor_for_our_mark_and_shows_cents():

@@ -16,14 +16,23 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import bot.ui
-from bot.approvals.results import Answer, Came
 from bot.config.policy import Caps
 from bot.demo.blockkit import lint_message, lint_view
 from bot.forms import modal as forms
 from bot.forms.search import proposable
-from bot.listeners.bundles import _summed
-from bot.listeners.thread_commands import Asked
-from bot.listeners.threads import Said, Threads
+from bot.listeners.threads import ThreadCommand, ThreadMessage, Threads
+from bot.results import (
+    ActionResult,
+    ActionStatus,
+    ApproverNames,
+    DecisionResult,
+    DecisionStatus,
+    FollowupResult,
+    FollowupStatus,
+    Purpose,
+    Refusal,
+    RefusalCode,
+)
 from bot.ui import bundle as on_bundle
 from bot.ui import (
     bundle_review,
@@ -43,6 +52,7 @@ from bot.ui import (
     rules_page,
     status_page,
     text,
+    thread_lines,
 )
 from bot.ui.card import card, copy_of, thread_line
 from bot.ui.message import Message
@@ -136,6 +146,27 @@ _RULE = st.builds(
 )  # fmt: skip
 
 
+_APPROVERS = st.builds(ApproverNames, st.lists(TEXT, max_size=7).map(tuple), TEXT)
+# The one that names somebody, and the others.
+_NAMING = RefusalCode.EARLIER_APPROVER_UNKNOWN
+_NAMELESS = st.builds(
+    Refusal, st.sampled_from(sorted(set(RefusalCode) - {_NAMING})), st.sampled_from(Purpose), TEXT,
+    st.none() | _APPROVERS,
+)  # fmt: skip
+_REFUSALS = _NAMELESS | st.builds(
+    Refusal, st.just(_NAMING), st.sampled_from(Purpose), st.sampled_from(ACTORS)
+)
+_DECISIONS = st.builds(
+    DecisionResult, st.sampled_from(DecisionStatus), st.none() | proposals(), _PERSON, st.none() | _REFUSALS,
+    st.sets(st.sampled_from(ACTORS)).map(frozenset), st.booleans(), TEXT,
+)  # fmt: skip
+_FOLLOWUPS = st.builds(FollowupResult, st.sampled_from(FollowupStatus), st.none() | _REFUSALS, TEXT)
+_ACTIONS = st.builds(
+    ActionResult, st.sampled_from(ActionStatus), st.none() | _REFUSALS, st.none() | st.just(_LATER), TEXT,
+    st.none() | _APPROVERS, TEXT,
+)  # fmt: skip
+
+
 def _calls(function: Callable[..., Any], *arguments: Strategy, **named: Strategy) -> Strategy:
     """What it draws from any of these."""
     given_all = st.tuples(st.tuples(*arguments), st.fixed_dictionaries(named))
@@ -162,23 +193,25 @@ RENDERERS: Mapping[Callable[..., Any], Strategy] = {
         (status_page.paused_message, _PAUSE),
         (status_page.resumed_message, _PERSON, _PAUSE),
         (status_page.nothing_to_resume,),
-        (status_page.refused_message, TEXT.map(lambda said: ephemeral.refusal(said, said))),
+        (status_page.refused_message, _NAMELESS.map(lambda found: ephemeral.refused(found).mrkdwn)),
         (home.home_view, homes()),
         (home.outside_view, TEXT),
         (home.help_message, st.just({"queue": "what waits"}), TEXT, st.just("queue")),
         (card_modals.form, st.just("x"), TEXT, proposals(), st.just([]), TEXT),
-        (card_modals.said_view, TEXT, TEXT),
         (card_modals.snooze_view, recorded(), st.just({"4h": "Four hours"}), st.none() | st.just(_LATER)),
         (card_modals.assign_view, proposals()),
         (card_modals.ask_view, proposals()),
         (card_modals.reason_view, proposals()),
-        (card_modals.thread_message, TEXT, TEXT.map(text.words)),
-        (card_modals.snoozed_line, _PERSON, st.just(_LATER)),
-        (card_modals.assigned_line, _PERSON, _PERSON, proposals()),
-        (card_modals.asked_line, _PERSON, st.none() | _PERSON, TEXT),
-        (card_modals.held_line, _PERSON),
-        (card_modals.reason_line, _PERSON, TEXT),
-        (card_modals.edited_line, _PERSON, _CHANGES),
+        (thread_lines.thread_message, TEXT, TEXT.map(text.words)),
+        (thread_lines.snoozed_line, _PERSON, st.just(_LATER)),
+        (thread_lines.assigned_line, _PERSON, _PERSON, proposals()),
+        (thread_lines.asked_line, _PERSON, st.none() | _PERSON, TEXT),
+        (thread_lines.held_line, _PERSON),
+        (thread_lines.reason_line, _PERSON, TEXT),
+        (thread_lines.edited_line, _PERSON, _CHANGES),
+        (thread_lines.why_answer, recorded()),
+        (thread_lines.who_answer, proposals(), _APPROVERS),
+        (thread_lines.details_answer, proposals()),
         (on_bundle.bundle_line, bundles()),
         (lists.listed, _WAITING, _LINKS, st.just(NOW)),
         (lists.row, proposals(), st.sampled_from([None, LINK]), st.just(NOW)),
@@ -190,7 +223,6 @@ RENDERERS: Mapping[Callable[..., Any], Strategy] = {
         (decline_reasons.reasons_select, proposals(), st.just("b1")),
         (bundle_review.review_view, _REVIEW, bundles().map(lambda found: found.members),
          st.just([]) | bundles().map(lambda found: found.members)),
-        (bundle_review.said_view, TEXT, TEXT),
         (rules_page.rules_message, st.lists(_RULE, max_size=8), _PAIRS, st.integers(-1, 3)),
         (card_status.status, proposals(), views(), st.sampled_from([75, 300])),
         (thread_line, recorded(), trails().map(lambda found: found[-1])),
@@ -199,14 +231,16 @@ RENDERERS: Mapping[Callable[..., Any], Strategy] = {
         (graduation_page.trust_message, _TRUST),
         (graduation_page.home_section, _KINDS, _COUNT, _COUNT),
         (elements.plain, TEXT, st.just(75)),
-        (forms.notice, TEXT),
-        (forms.modal, TEXT, st.just([]), st.just("d1"), TEXT),
+        (elements.button, st.just("x"), TEXT),
+        (elements.header, st.just("x"), TEXT),
+        (elements.section, st.just("x"), TEXT),
+        (elements.notice, TEXT, TEXT),
         (forms.opening, st.just("d1"), st.none() | st.just(proposable()), TEXT),
     )
 } | {
     on_bundle.bundle_card: _calls(on_bundle.bundle_card, bundles(), deciders=TEXT, now=st.just(NOW), reasons=st.lists(TEXT, max_size=3)),
     home.greeting: _calls(home.greeting, TEXT, here=st.booleans()),
-    card_modals.released_line: _calls(card_modals.released_line, _PERSON, runs=st.booleans()),
+    thread_lines.released_line: _calls(thread_lines.released_line, _PERSON, runs=st.booleans()),
     lists.queue_message: _calls(
         lists.queue_message, _WAITING, _LINKS, pages=_PAGES, total=_COUNT, counts=st.just({}), now=st.just(NOW)
     ),
@@ -217,22 +251,23 @@ RENDERERS: Mapping[Callable[..., Any], Strategy] = {
         lists.history_message, TEXT, _WAITING, _LINKS, pages=_PAGES, now=st.just(NOW)
     ),
 }  # fmt: skip
-WHISPERS: Mapping[Callable[..., str], Strategy] = {
+EPHEMERAL: Mapping[Callable[..., Any], Strategy] = {
     function: _calls(function, *arguments)
     for function, *arguments in (
-        (ephemeral.refusal, TEXT, TEXT),
-        (ephemeral.already_decided, proposals(), st.none() | _PERSON),
-        (ephemeral.approved, proposals()),
-        (ephemeral.too_late_to_undo, proposals()),
-        (ephemeral.withdrawn, TEXT),
-        (ephemeral.untold, st.just("Slack did not say who you are; tap again in a moment.")),
-        (ephemeral.other_untold, st.sampled_from(ACTORS)),
-        (ephemeral.on_hold, proposals()),
-        (ephemeral.gone,),
-        (ephemeral.not_stored, TEXT),
+        (ephemeral.refused, _REFUSALS),
+        (ephemeral.refused_command, _REFUSALS),
+        (ephemeral.decision, _DECISIONS),
+        (ephemeral.about, proposals(), _DECISIONS.map(ephemeral.decision)),
+        (ephemeral.followup, _FOLLOWUPS),
+        (ephemeral.action, _ACTIONS),
+        (ephemeral.several, st.just(DecisionStatus.APPROVED), st.lists(st.tuples(proposals(), _DECISIONS)), _COUNT),
+        (ephemeral.all_approved, _COUNT),
+        (ephemeral.not_opened, TEXT),
+        (ephemeral.not_shown, TEXT),
         (ephemeral.handed, TEXT),
+        (graduation_page.plot_comment, _PERSON, TEXT),
     )
-} | {ephemeral.first_yes: _calls(ephemeral.first_yes, st.sets(st.sampled_from(ACTORS)), alone=st.booleans())}
+}  # fmt: skip
 # Options and questions: they are drawn inside the pages of forms, see test_hostile_forms.
 _IN_A_FORM = frozenset(
     {
@@ -242,8 +277,13 @@ _IN_A_FORM = frozenset(
         forms.page_view,
         forms.leaf_block,
         forms.choices,
+        elements.select,
+        elements.actions,
+        elements.input_block,
+        elements.modal,
     }
 )
+_TEXTS = frozenset({ephemeral.text, ephemeral.approver_line})  # shown above with all that is made of them
 _PARTS = frozenset({text})  # what all the others are made of
 _SLOW_TO_DRAW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
 
@@ -268,7 +308,7 @@ def test_no_renderer_is_left_out() -> None:
         one for module in (*modules, forms) if module not in _PARTS for one in _public(module) if _draws(one)
     }
     assert {one.__qualname__ for one in drawing - set(RENDERERS) - _IN_A_FORM} == set()
-    assert {one.__qualname__ for one in set(_public(ephemeral)) - set(WHISPERS)} == set()
+    assert {one.__qualname__ for one in set(_public(ephemeral)) - set(EPHEMERAL) - _TEXTS} == set()
 
 
 @pytest.mark.parametrize("renderer", RENDERERS, ids=lambda one: f"{one.__module__}.{one.__name__}")
@@ -280,16 +320,19 @@ def test_whatever_is_drawn_slack_takes_it_and_nothing_in_it_is_markup(
     assert_drawn(data.draw(RENDERERS[renderer]))
 
 
-@pytest.mark.parametrize("whisper", WHISPERS, ids=lambda one: one.__name__)
+@pytest.mark.parametrize("made", EPHEMERAL, ids=lambda one: one.__name__)
 @settings(max_examples=25, deadline=None, suppress_health_check=_SLOW_TO_DRAW)
 @given(data=st.data())
 def test_whatever_one_person_is_told_nothing_in_it_is_markup(
-    whisper: Callable[..., str], data: st.DataObject
+    made: Callable[..., Any], data: st.DataObject
 ) -> None:
-    told = data.draw(WHISPERS[whisper])
-
-    assert_quiet(told)
-    assert lint_message({"channel": "C1", "text": told or "-"}) == []
+    drawn = data.draw(EPHEMERAL[made])
+    for one in drawn if isinstance(drawn, list) else [drawn]:
+        told = one if isinstance(one, str) else one.mrkdwn
+        assert_quiet(told)
+        assert lint_message({"channel": "C1", "text": told or "-"}) == []
+        if not isinstance(one, str) and one.elements:
+            assert_drawn(list(one.elements))
 
 
 def assert_drawn(drawn: Any) -> None:
@@ -320,7 +363,7 @@ def _assert_object(drawn: dict[str, Any]) -> None:
         _assert_several([drawn])
     elif kind == "plain_text":
         assert_harmless([drawn])
-    elif kind == "static_select":
+    elif kind in ("static_select", "button"):
         _assert_several([{"type": "actions", "block_id": "x", "elements": [drawn]}])
     else:
         _assert_several([text.rich("x", drawn)])
@@ -341,29 +384,29 @@ def _assert_several(drawn: list[dict[str, Any]]) -> None:
 class Nobody:
     """Says who may decide, in words that people chose."""
 
-    def __init__(self, said: str) -> None:
-        self._said = said
+    def __init__(self, found: ApproverNames) -> None:
+        self._found = found
 
-    async def describe(self, _: object) -> str:
-        return self._said
+    async def describe(self, _: object) -> ApproverNames:
+        return self._found
 
 
 @pytest.mark.parametrize("word", ["why", "who", "details"])
 @settings(max_examples=40, deadline=None)
-@given(found=recorded() | proposals(), said=TEXT)
-async def test_what_a_thread_is_answered_is_harmless(word: str, found: Any, said: str) -> None:
-    parts: Any = SimpleNamespace(authority=Nobody(said), store=None)
+@given(found=recorded() | proposals(), approvers=_APPROVERS)
+async def test_what_a_thread_is_answered_is_harmless(word: str, found: Any, approvers: ApproverNames) -> None:
+    parts: Any = SimpleNamespace(authority=Nobody(approvers), store=None)
     threads = Threads(parts, None)  # type: ignore[arg-type] - no decision is taken
-    asked: Any = Said(None, "C1", "1.2", "1.1", Asked(word), None)  # type: ignore[arg-type] - not looked at
+    message: Any = ThreadMessage(None, "C1", "1.2", "1.1", ThreadCommand(word), None)  # type: ignore[arg-type] - not looked at
 
-    assert_drawn(await threads._does[word](asked, found))
+    assert_drawn(await threads._does[word](message, found))
 
 
 @settings(max_examples=60, deadline=None)
-@given(bundles(), TEXT, st.sampled_from(list(Came)))
-def test_what_a_bundle_came_to_is_harmless(bundle: Any, said: str, came: Came) -> None:
-    answers = [(one, Answer(came, ephemeral.refusal(said, said), one)) for one in bundle.members]
-    told = _summed("approved", bundle, 0, answers)
+@given(bundles(), _REFUSALS, st.sampled_from(DecisionStatus))
+def test_what_a_bundle_came_to_is_harmless(bundle: Any, found: Refusal, status: DecisionStatus) -> None:
+    results = [(one, DecisionResult(status, one, refusal=found)) for one in bundle.members]
+    told = "\n".join(each.mrkdwn for each in ephemeral.several(DecisionStatus.APPROVED, results, 0))
 
     assert_quiet(told or "")
     assert lint_message({"channel": "C1", "text": told or "-"}) == []

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bot.demo.blockkit import lint_options, lint_view
-from bot.forms.drafts import Draft
+from bot.forms.drafts import FormDraft
 from bot.forms.fields import Leaf
 from bot.forms.modal import opening, operation_options, page_view
 from bot.forms.search import by_family, proposable, search
@@ -26,9 +26,9 @@ CASES = [
 ]
 
 
-def filled(operation: Operation, way: int, more: str) -> Iterator[tuple[Draft, dict[str, Any]]]:
+def filled(operation: Operation, way: int, more: str) -> Iterator[tuple[FormDraft, dict[str, Any]]]:
     """Each page of the form as it is shown, then filled in as a person would."""
-    draft = Draft("draft", "U1", NOW)
+    draft = FormDraft("draft", "U1", NOW)
     draft.start(operation)
     draft.picks["body"] = str(way)
     while True:
@@ -47,7 +47,7 @@ def filled(operation: Operation, way: int, more: str) -> Iterator[tuple[Draft, d
         draft.page += 1
 
 
-def composed(operation: Operation, way: int, more: str) -> tuple[Draft, Call]:
+def composed(operation: Operation, way: int, more: str) -> tuple[FormDraft, Call]:
     """The call that a filled-in form means."""
     draft = next(reversed([draft for draft, _ in filled(operation, way, more)]))
     made = compose(draft.form(), draft.answers, "eur")

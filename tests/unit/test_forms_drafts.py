@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from bot.forms.drafts import KEPT_FOR, MOST, Draft, Drafts, chosen_operation
+from bot.forms.drafts import KEPT_FOR, MOST, Drafts, FormDraft, chosen_operation
 from bot.forms.pages import MOST_ON_A_PAGE, Adder, More, pages
 from polar.catalog import operations
 from tests.fixtures.forms import ANY_ID, OPTION
@@ -10,8 +10,8 @@ from tests.fixtures.forms import ANY_ID, OPTION
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
 
-def begun(operation: str) -> Draft:
-    draft = Draft("draft", "U1", NOW)
+def begun(operation: str) -> FormDraft:
+    draft = FormDraft("draft", "U1", NOW)
     draft.start(operations()[operation])
     return draft
 

@@ -3,7 +3,7 @@
 import pytest
 
 from bot.demo.blockkit import lint_view
-from bot.forms.drafts import Draft
+from bot.forms.drafts import FormDraft
 from bot.forms.fields import all_leaves
 from bot.forms.modal import page_view
 from bot.forms.prefill import ids_in, prefill
@@ -53,8 +53,8 @@ def test_the_objects_a_call_names_are_known_by_their_source() -> None:
     assert ("orders", ANY_ID) in ids_in(call)
 
 
-def _draft(call: Call, filled) -> Draft:
-    draft = Draft("p1:1:U1", "U1", NOW)
+def _draft(call: Call, filled) -> FormDraft:
+    draft = FormDraft("p1:1:U1", "U1", NOW)
     draft.start(operations()[call.operation])
     draft.picks, draft.added, draft.answers = filled.picks, filled.added, dict(filled.answers)
     return draft

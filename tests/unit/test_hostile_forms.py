@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bot.demo.blockkit import lint_options, lint_view
 from bot.forms import modal as forms
-from bot.forms.drafts import Draft
+from bot.forms.drafts import FormDraft
 from bot.forms.prefill import prefill
 from bot.forms.values import currencies
 from polar.catalog import Call, Operation, operations
@@ -40,7 +40,7 @@ def test_a_form_opened_with_what_customers_typed_is_what_slack_takes(
     filled = prefill(asked, "eur", {ANY_ID: name})
     if filled is None:  # it cannot be said in the form, and the person is told so
         return
-    draft = Draft("p1:1", PEOPLE[0], NOW)
+    draft = FormDraft("p1:1", PEOPLE[0], NOW)
     draft.start(operations()[asked.operation])
     draft.picks, draft.added, draft.answers = filled.picks, filled.added, dict(filled.answers)
     _, found = draft.page_items()

@@ -12,7 +12,7 @@ from bot.config.settings import PLAIN, SECRETS
 from bot.graduation.eligibility import STANDARDS
 from bot.graduation.score import clean_needed
 from bot.listeners.commands import COMMANDS as IN_SLACK
-from bot.listeners.thread_commands import WORDS, read
+from bot.listeners.threads import WORDS, read
 from bot.rules import load_rules
 from bot.rules.always_ask import ALWAYS_ASK_EVENTS
 from polar.catalog import Risk

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.demo.blockkit import lint_message, lint_view
-from bot.listeners.priority import next_card, rank
-from bot.listeners.screens import read_history
+from bot.listeners.screens import next_card, rank, read_history
 from bot.ui.card import Message, card
-from bot.ui.home import Home, Step, greeting, help_message, home_view
+from bot.ui.ephemeral import text
+from bot.ui.home import Home, SetUpStep, greeting, help_message, home_view
 from bot.ui.lists import (
     QUEUES,
     Pages,
@@ -23,7 +23,17 @@ from bot.ui.lists import (
     queue_message,
     show_message,
 )
-from bot.ui.status_page import Health, Pause, Webhook, ago, paused_message, resumed_message, status_message
+from bot.ui.status_page import (
+    Health,
+    Pause,
+    Removal,
+    Webhook,
+    ago,
+    paused_message,
+    resumed_message,
+    status_message,
+)
+from bot.ui.text import person
 from store.models import ProposalState, Transition
 from store.proposals.usd import worth
 from tests.fixtures.card_strategies import (
@@ -60,7 +70,7 @@ def healths(draw: st.DrawFn) -> Health:
         writes=draw(_COUNTS),
         socket=draw(st.none() | st.booleans()),
         heard_at=draw(st.none() | st.just(NOW - timedelta(days=3))),
-        lost=draw(st.none() | TEXT),
+        removed=draw(st.none() | st.sampled_from(Removal)),
         slack_paused=tuple(draw(st.lists(st.tuples(st.just("chat.update"), st.floats(0, 300)), max_size=8))),
         polar_left=draw(_COUNTS),
         polar_limit=500,
@@ -75,7 +85,7 @@ def healths(draw: st.DrawFn) -> Health:
 @st.composite
 def homes(draw: st.DrawFn) -> Home:
     up = draw(st.none() | proposals())
-    steps = st.lists(st.builds(Step, st.booleans(), TEXT, TEXT), max_size=40)
+    steps = st.lists(st.builds(SetUpStep, st.booleans(), TEXT, TEXT), max_size=40)
     return Home(
         now=NOW,
         health=draw(healths()),
@@ -91,8 +101,8 @@ def homes(draw: st.DrawFn) -> Home:
             st.lists(st.tuples(st.sampled_from(["usd", "jpy", "<!c"]), st.integers(0, 10**9)), max_size=3)
         ),
         steps=draw(st.none() | steps),
-        told=draw(
-            st.sampled_from(["", f"<@{PEOPLE[0]}> was first. &lt;!channel&gt; Your tap changed nothing."])
+        result=draw(
+            st.sampled_from([(), text("{who} was first. <!channel>", who=person(PEOPLE[0])).elements])
         ),
     )
 

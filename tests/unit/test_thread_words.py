@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.listeners.thread_commands import WORDS, Asked, help_line, is_addressed, read, user_of
+from bot.listeners.threads import WORDS, ThreadCommand, is_addressed, read, user_of
+from bot.ui.thread_lines import help_line
 
 BOT = "U0BOT00001"
 
@@ -12,29 +13,29 @@ BOT = "U0BOT00001"
 @pytest.mark.parametrize(
     ("text", "asked"),
     [
-        ("<@U0BOT00001> approve", Asked("approve")),
-        ("approve <@U0BOT00001>", Asked("approve")),
-        ("<@U0BOT00001|polar> Approve!", Asked("approve")),
-        ("<@U0BOT00001> approve please", Asked("approve")),
-        ("<@U0BOT00001> decline", Asked("decline")),
-        ("<@U0BOT00001> decline because a &lt; b", Asked("decline", "a < b")),
-        ("<@U0BOT00001> decline: too\nold", Asked("decline", "too\nold")),
-        ("<@U0BOT00001> snooze 2h", Asked("snooze", "2h")),
-        ("<@U0BOT00001> snooze until monday 14:00", Asked("snooze", "until monday 14:00")),
-        ("<@U0BOT00001> assign <@U0JONAS0001>", Asked("assign", "<@U0JONAS0001>")),
-        ("<@U0BOT00001> assign to <@U0JONAS0001|jonas>", Asked("assign", "<@U0JONAS0001|jonas>")),
-        ("<@U0BOT00001> assign me", Asked("assign", "me")),
-        ("<@U0BOT00001> why?", Asked("why")),
-        ("<@U0BOT00001>", Asked("")),
-        ("<@U0BOT00001> approve? no, wait", Asked("")),
-        ("<@U0BOT00001> approve not yet", Asked("")),
-        ("<@U0BOT00001> do not approve", Asked("")),
-        ("<@U0BOT00001> declined", Asked("")),
-        ("<@U0BOT00001> hold on a second", Asked("")),
-        ("<@U0BOT00001> &lt;!channel&gt; approve", Asked("")),
+        ("<@U0BOT00001> approve", ThreadCommand("approve")),
+        ("approve <@U0BOT00001>", ThreadCommand("approve")),
+        ("<@U0BOT00001|polar> Approve!", ThreadCommand("approve")),
+        ("<@U0BOT00001> approve please", ThreadCommand("approve")),
+        ("<@U0BOT00001> decline", ThreadCommand("decline")),
+        ("<@U0BOT00001> decline because a &lt; b", ThreadCommand("decline", "a < b")),
+        ("<@U0BOT00001> decline: too\nold", ThreadCommand("decline", "too\nold")),
+        ("<@U0BOT00001> snooze 2h", ThreadCommand("snooze", "2h")),
+        ("<@U0BOT00001> snooze until monday 14:00", ThreadCommand("snooze", "until monday 14:00")),
+        ("<@U0BOT00001> assign <@U0JONAS0001>", ThreadCommand("assign", "<@U0JONAS0001>")),
+        ("<@U0BOT00001> assign to <@U0JONAS0001|jonas>", ThreadCommand("assign", "<@U0JONAS0001|jonas>")),
+        ("<@U0BOT00001> assign me", ThreadCommand("assign", "me")),
+        ("<@U0BOT00001> why?", ThreadCommand("why")),
+        ("<@U0BOT00001>", ThreadCommand("")),
+        ("<@U0BOT00001> approve? no, wait", ThreadCommand("")),
+        ("<@U0BOT00001> approve not yet", ThreadCommand("")),
+        ("<@U0BOT00001> do not approve", ThreadCommand("")),
+        ("<@U0BOT00001> declined", ThreadCommand("")),
+        ("<@U0BOT00001> hold on a second", ThreadCommand("")),
+        ("<@U0BOT00001> &lt;!channel&gt; approve", ThreadCommand("")),
     ],
 )
-def test_commands_and_what_only_looks_like_one(text: str, asked: Asked) -> None:
+def test_commands_and_what_only_looks_like_one(text: str, asked: ThreadCommand) -> None:
     assert is_addressed(text, BOT)
     assert read(text, BOT) == asked
 
@@ -65,4 +66,4 @@ def test_a_reason_is_kept_as_it_was_written(reason: str) -> None:
 
 
 def test_the_help_names_every_word() -> None:
-    assert all(word in help_line() for word in WORDS)
+    assert all(word in help_line(WORDS) for word in WORDS)

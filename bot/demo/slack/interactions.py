@@ -177,7 +177,7 @@ class Interactions:
             ack.error, "dispatch_failed"
         )
         if error is not None:
-            self._whisper(user, f'{name} failed with the error "{error}"')
+            self._post_ephemeral(user, f'{name} failed with the error "{error}"')
         elif isinstance(ack.payload, dict) and (ack.payload.get("text") or ack.payload.get("blocks")):
             return self._show_answer(user, ack.payload, clicked)
         return clicked
@@ -293,7 +293,7 @@ class Interactions:
             return replace(clicked, error=f"Slack refused the app's answer: {refused.code} {refused.more}")
         return clicked
 
-    def _whisper(self, user: str, text: str) -> None:
+    def _post_ephemeral(self, user: str, text: str) -> None:
         slack = self._slack
         message = Message(slack.channel.id, slack.next_ts(), "USLACKBOT", text, [], ephemeral_to=user)
         slack.put_ephemeral(message)

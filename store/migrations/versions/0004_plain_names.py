@@ -60,6 +60,7 @@ COLUMNS = {
     },
     "transitions": {"version": "row_version"},
     "pending_approvals": {
+        "came": "result",
         "edition": "revision",
         "tap": "interaction_id",
         "claim": "lease_token",

@@ -1,4 +1,4 @@
-"""Our own place in Slack: a greeting when first invited into a channel, an alarm when taken out of Slack."""
+"""Events of the workspace: people and groups that change, a greeting when invited, an alarm when removed."""
 
 import logging
 from collections.abc import Mapping
@@ -6,34 +6,46 @@ from typing import Any
 
 from slack_bolt.async_app import AsyncApp, AsyncBoltContext
 
-from bot.listeners.status import Feed
+from bot.listeners.screens import HealthSource
 from bot.services import Queue, Services
 from bot.slack.client import SlackError, SlackNotSent, SlackRefused
+from bot.ui.ephemeral import approver_line
 from bot.ui.home import greeting
+from bot.ui.status_page import Removal
 from store.engine.errors import StoreError
 from store.messages.greetings import first_time, not_greeted
 
 log = logging.getLogger(__name__)
 
-_LOST = (
-    "The app was {how} in Slack: nothing can be posted or decided. Install it again, and restart this "
-    "program with the new token."
-)
+Payload = Mapping[str, Any]
+_IGNORED = ("channel_archive",)  # subscribed for later use
 
 
-class Membership:
-    """Hears of invitations and of the end of the installation."""
+class Workspace:
+    """What changes around us in Slack."""
 
-    def __init__(self, services: Services, feed: Feed) -> None:
-        self._services, self._feed = services, feed
+    def __init__(self, services: Services, health: HealthSource) -> None:
+        self._services, self._health = services, health
 
     def register(self, app: AsyncApp) -> None:
         """Attach its listeners."""
+        app.event("user_change")(self.changed_user)
+        app.event("subteam_members_changed")(self.changed_group)
         app.event("member_joined_channel")(self.joined)
         app.event("app_uninstalled")(self.uninstalled)
         app.event("tokens_revoked")(self.revoked)
+        for name in _IGNORED:
+            app.event(name)(self.ignore)
 
-    async def joined(self, event: Mapping[str, Any], context: AsyncBoltContext) -> None:
+    async def changed_user(self, event: Payload) -> None:
+        """Somebody was deactivated, became a guest, changed their name."""
+        self._services.authority.forget(event.get("user", {}).get("id"))
+
+    async def changed_group(self) -> None:
+        """A user group has other members."""
+        self._services.authority.forget()
+
+    async def joined(self, event: Payload, context: AsyncBoltContext) -> None:
         """Somebody joined a channel; when it is us for the first time, say what we are here for."""
         channel = str(event.get("channel", ""))
         if not channel or event.get("user") != context.bot_user_id:
@@ -46,9 +58,11 @@ class Membership:
         self._services.notify(Queue.ANNOUNCE)  # cards that Slack refused for want of membership can go now
 
     async def _greet(self, channel: str) -> None:
-        words = greeting(await self._services.authority.describe(), here=channel == self._services.channel)
+        approvers = approver_line(await self._services.authority.describe())
         try:
-            await self._services.slack.post(channel, words)
+            await self._services.slack.post(
+                channel, greeting(approvers, here=channel == self._services.channel)
+            )
         except (SlackNotSent, SlackRefused) as error:
             log.warning("channel %s is not greeted: %s", channel, error)
             await self._services.store.do(not_greeted, channel)  # at the next invitation, then
@@ -57,13 +71,16 @@ class Membership:
 
     async def uninstalled(self) -> None:
         """The app was removed from the workspace."""
-        self._lose("removed")
+        self._lose(Removal.UNINSTALLED)
 
-    async def revoked(self, event: Mapping[str, Any]) -> None:
+    async def revoked(self, event: Payload) -> None:
         """Tokens were revoked; ours when a bot's is among them."""
         if (event.get("tokens") or {}).get("bot"):
-            self._lose("cut off: its token was revoked")
+            self._lose(Removal.REVOKED)
 
-    def _lose(self, how: str) -> None:
-        self._feed.lost = _LOST.format(how=how)
-        log.error("%s", self._feed.lost)
+    def _lose(self, how: Removal) -> None:
+        self._health.removed = how
+        log.error("the app was removed from Slack (%s): nothing can be posted or decided", how)
+
+    async def ignore(self) -> None:
+        """See _IGNORED."""

@@ -1,0 +1,150 @@
+"""Lines in a card's thread: what somebody did with the proposal, and answers for everybody. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from bot.results import ActionStatus, ApproverNames
+from bot.sanitize import clean
+from bot.ui.button_value import ButtonValue
+from bot.ui.card_buttons import DETAILS
+from bot.ui.elements import actions, button
+from bot.ui.ephemeral import approver_line
+from bot.ui.text import Block, Element, bullets, escape, glue, line, person, rich, when, words
+from store.models import Proposal
+
+Notice = dict[str, Any]  # a message in the outbox
+_LONGEST_TEXT = 1_000
+
+
+def thread_message(text: str, *elements: Element) -> Notice:
+    """A line for a thread, as the outbox holds it: `text` for notifications, the elements as it is shown."""
+    return {"text": escape(clean(text, 500)), "blocks": [rich("line", line(*elements))]}
+
+
+def snoozed_line(actor: str, until: datetime) -> Notice:
+    """Snoozed until then."""
+    return thread_message(
+        f"Snoozed until {until:%d %b %Y %H:%M} UTC.",
+        person(actor), glue(" snoozed this until "), when(until), glue(". It stays open."),
+    )  # fmt: skip
+
+
+def assigned_line(actor: str, assignee: str, proposal: Proposal) -> Notice:
+    """The assignee is mentioned, so that Slack tells them."""
+    return thread_message(
+        f"Please decide: {proposal.title}",
+        person(assignee), glue(" please decide: "), words(proposal.title, 300),
+        glue("\nAssigned by "), person(actor), glue("."),
+    )  # fmt: skip
+
+
+def asked_line(actor: str, whom: str | None, question: str) -> Notice:
+    """A question in somebody's own words."""
+    start = [person(whom), glue(" ")] if whom else []
+    return thread_message(
+        f"A question: {question}", *start, person(actor), glue(" asks: "), words(question, _LONGEST_TEXT)
+    )
+
+
+def held_line(actor: str) -> Notice:
+    """Nobody approves or runs it now."""
+    return thread_message(
+        "On hold: nothing runs until it is released.",
+        person(actor), glue(" put this on hold. Nobody approves it and nothing runs until somebody writes "),
+        {"type": "text", "text": "release", "style": {"code": True}}, glue(" here."),
+    )  # fmt: skip
+
+
+def released_line(actor: str, *, runs: bool) -> Notice:
+    """The hold is over."""
+    then = " What was approved goes on now." if runs else " It waits for a decision again."
+    return thread_message(f"Released.{then}", person(actor), glue(f" released this.{then}"))
+
+
+def reason_line(actor: str, reason: str) -> Notice:
+    """Why it was declined."""
+    return thread_message(
+        f"Why declined: {reason}", person(actor), glue(" says why it was declined: "), words(reason, 1_000)
+    )
+
+
+def edited_line(actor: str, changes: Sequence[tuple[str, str, str]]) -> Notice:
+    """What was changed, and that it needs a decision again."""
+    rows: list[Element] = []
+    for label, before, now in changes:
+        rows += [glue("\n"), words(label, 60, bold=True), glue("  "), words(before or "nothing", 150)]
+        rows += [glue(" → "), words(now or "nothing", 150)]
+    return thread_message(
+        "Edited: it needs a decision of its own.",
+        person(actor), glue(" edited this. It needs a decision of its own."), *rows,
+    )  # fmt: skip
+
+
+def action_record(
+    status: ActionStatus,
+    *,
+    until: datetime | None = None,
+    assignee: str = "",
+    changes: Sequence[tuple[str, str, str]] = (),
+) -> str:
+    """What somebody did, for the proposal's record; `changes` as in `edited_line`."""
+    if status is ActionStatus.SNOOZED and until is not None:
+        return f"Snoozed until {until:%d %b %Y %H:%M} UTC."
+    if status is ActionStatus.EDITED:
+        rows = (f"{label}: {before or 'nothing'} → {now or 'nothing'}" for label, before, now in changes)
+        return f"Edited. {'; '.join(rows)}"
+    return _RECORDS[status].format(assignee=assignee)
+
+
+_RECORDS: Mapping[ActionStatus, str] = {
+    ActionStatus.ASSIGNED: "Assigned to {assignee}.",
+    ActionStatus.HELD: "Put on hold.",
+    ActionStatus.RELEASED: "Released.",
+}
+
+
+# --- Answers to what was written in the thread -------------------------------------------------------------
+
+
+def why_answer(proposal: Proposal) -> Notice:
+    """Why this is asked."""
+    made = f"Rule {proposal.rule} asks this." if proposal.rule else "It was proposed by hand."
+    parts: list[Element] = [line(words(made, 200))]
+    parts += [bullets(proposal.reasons[:8])] if proposal.reasons else []
+    parts += [line(words(f"Always asks: {proposal.always_asks}", 200))] if proposal.always_asks else []
+    return _answer(made, rich(f"why.{proposal.id}", *parts))
+
+
+def who_answer(proposal: Proposal, approvers: ApproverNames) -> Notice:
+    """Who may decide."""
+    who = f"{approver_line(approvers)}."
+    return _answer(who, rich(f"who.{proposal.id}", line(words(who, 600))))
+
+
+def details_answer(proposal: Proposal) -> Notice:
+    """A button that opens the details: a modal needs a click."""
+    lead = "Everything about this:"
+    value = ButtonValue(proposal.id, proposal.revision)
+    shown = rich(f"details.{proposal.id}", line(glue(lead)))
+    return _answer(lead, shown, actions("open", [button(DETAILS, "Details", value)]))
+
+
+def _answer(text: str, *blocks: Block) -> Notice:
+    return {"text": escape(clean(text, 300)), "blocks": list(blocks)}
+
+
+BACK = "Back from snooze."
+NO_CARD = "I answer in the thread of a card. Type /polar for what waits."
+IN_A_BUNDLE = "This card holds several proposals, so nothing was done. Click Review on the card to choose."
+NO_TIME = (
+    "I did not understand that time, so nothing was snoozed. Write snooze 2h, or snooze until tomorrow, "
+    "monday 14:00 or 2026-12-01, at most 90 days ahead."
+)
+NOT_UNDERSTOOD = "I did not understand that, so nothing was done."
+
+
+def help_line(commands: Iterable[str]) -> str:
+    """Everything that is understood, in one line."""
+    known = [name if name != "decline" else "decline [because …]" for name in commands]
+    return f"In this thread I understand: {', '.join(known)}. Example: snooze 2h, assign @somebody."
