@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from bot.listeners.status import Feed
 
 from bot.app import Running
 from bot.checks.checklist import SetUp
@@ -13,7 +14,6 @@ from bot.demo.blockkit import lint_view
 from bot.demo.slack.state import Message
 from bot.listeners.home import HomeTab
 from bot.listeners.screens import Screens
-from bot.listeners.status import Feed
 from bot.logs import LastErrors
 from bot.slack.permalinks import Links
 from store.graduation.pause import paused

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, insert, text
 from bot.listeners.commands import COMMANDS, read_command
 from bot.listeners.screens import SOON, HealthSource, Screens
 from bot.logs import LastErrors
-from bot.rules import load_rules
 from bot.results import ApproverNames, Refusal
+from bot.rules import load_rules
 from bot.services import Services
 from bot.slack.client import SlackNotSent
 from bot.slack.permalinks import Links
