@@ -1,4 +1,4 @@
-"""The whole program on loopback between two stand-ins, with a real SQLite file, and what tests ask of it."""
+"""The whole program on loopback between two stand-ins, with a real database, and what tests ask of it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -18,10 +18,10 @@ from bot.demo.polar.webhooks import WebhookEvent
 from bot.demo.slack import DEMO_CAST, SlackStandIn
 from bot.demo.slack.state import Message
 from bot.demo.story import EVENTS, Story
-from store import open_store
 from store.events.events import get_event
 from store.models import EventState, Proposal, StoredEvent
 from store.proposals.proposals import all_proposals
+from tests.fixtures.databases import database
 
 MAYA, JONAS, LENA, GUS, OMAR, DORA = (user.id for user in DEMO_CAST.users)
 CASES = {each.name: each for each in EVENTS}
@@ -60,7 +60,8 @@ class World:
     polar: PolarStandIn
     story: Story
     environment: dict[str, str]
-    app_url: str = ""
+    app_url: str
+    folder: Path
 
     def use_http(self) -> None:
         """Have Slack call the program over HTTP instead of a socket."""
@@ -151,14 +152,16 @@ def without_proxies() -> Iterator[None]:
 async def world(
     folder: Path, *, slack: Mapping[str, Any] | None = None, polar: Mapping[str, Any] | None = None
 ) -> AsyncIterator[World]:
-    """Both stand-ins, served, and the environment for a program with its database in `folder`."""
+    """Both stand-ins, served, and the environment for a program with an empty database."""
     polar_standin = PolarStandIn(**{"retry_delays": (0.05,) * 40, **(polar or {})})
     polar_url = await polar_standin.start()
     app_url = f"http://127.0.0.1:{(port := free_port())}"
-    database = await _migrated_database(folder)
     polar_standin.connect(f"{app_url}/polar/webhooks")
     with without_proxies():
-        async with SlackStandIn.serve(signing_secret=SIGNING_SECRET, **(slack or {})) as slack_standin:
+        async with (
+            database(folder) as database_url,
+            SlackStandIn.serve(signing_secret=SIGNING_SECRET, **(slack or {})) as slack_standin,
+        ):
             settings = {
                 "SLACK_BOT_TOKEN": slack_standin.bot_token,
                 "SLACK_APP_TOKEN": slack_standin.app_token,
@@ -168,27 +171,13 @@ async def world(
                 "POLAR_ACCESS_TOKEN": polar_standin.token,
                 "POLAR_WEBHOOK_SECRET": polar_standin.webhook_secret,
                 "POLAR_API_URL": polar_url,
-                "DATABASE_URL": f"sqlite+aiosqlite:///{database}",
+                "DATABASE_URL": database_url,
                 "PORT": str(port),
             }
             try:
-                yield World(slack_standin, polar_standin, Story(polar_standin), settings, app_url)
+                yield World(slack_standin, polar_standin, Story(polar_standin), settings, app_url, folder)
             finally:
                 await polar_standin.close()
-
-
-_MIGRATED: list[bytes] = []
-
-
-async def _migrated_database(folder: Path) -> Path:
-    """An empty database with its tables: Alembic, a fifth of a second, runs for the first test only."""
-    path = folder / "approvals.db"
-    if not _MIGRATED:
-        async with open_store(f"sqlite+aiosqlite:///{path}"):
-            pass
-        _MIGRATED.append(path.read_bytes())
-    path.write_bytes(_MIGRATED[0])
-    return path
 
 
 async def eventually(ask: Callable[[], Awaitable[Any]], within: float = 10) -> Any:

@@ -29,7 +29,7 @@ async def decide(world: World, *arguments: str, slack: bool = True) -> tuple[int
         sys.executable,
         *("-m", "bot", "decide", *arguments),
         env=environment,
-        cwd=Path(world.environment["DATABASE_URL"].removeprefix("sqlite+aiosqlite:///")).parent,
+        cwd=world.folder,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

@@ -17,7 +17,7 @@ from store.graduation.case_kinds import all_case_kinds
 from store.models import ProposalState, Verdict
 from store.proposals.decisions import all_decisions
 from tests.e2e.app_harness import CASES, JONAS, MAYA, World, eventually, proposals, world
-from tests.fixtures.store_beside import emptied_postgres
+from tests.fixtures.databases import postgres_database
 
 MANY = 12
 _KINDS = ("order.paid", "benefit_grant.revoked", "order.refunded")
@@ -50,11 +50,8 @@ class Pair:
 
 @pytest.fixture
 async def pair(tmp_path: Path) -> AsyncIterator[Pair]:
-    """Two programs on the database of POSTGRES_URL, as when a deployment runs two replicas."""
-    url = await emptied_postgres()
-    if url is None:
-        pytest.skip("POSTGRES_URL is not set")
-    async with world(tmp_path) as line, AsyncExitStack() as stack:
+    """Two programs on one PostgreSQL database, as when a deployment runs two replicas."""
+    async with postgres_database() as url, world(tmp_path) as line, AsyncExitStack() as stack:
         apps = []
         for _ in range(2):
             line.environment |= {"DATABASE_URL": url, "PORT": str(free_port())}

@@ -1,11 +1,10 @@
 """An open store on each database, and factories for what goes into it.
 
-`store` runs a test on SQLite and, when POSTGRES_URL names a database that may be emptied, on PostgreSQL too.
+`store` runs a test on SQLite and, where POSTGRES_URL names a server, on PostgreSQL too.
 `new_event(...)` and `new_proposal(...)` make values (any field can be given); `store_proposal` writes a
 proposal with the event and the rule it needs. All of them share the moment NOW, which is the fixture `now`.
 """
 
-import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
@@ -21,7 +20,8 @@ from store.events.events import insert_events
 from store.events.rule_matches import keep_rules
 from store.models import NewEvent, NewProposal, PlannedCall, RuleMatch, RuleMatchState
 from store.proposals.proposals import add_proposal
-from tests.fixtures.store_beside import beside, emptied_postgres
+from tests.fixtures.databases import postgres_database, sqlite_database
+from tests.fixtures.store_beside import beside
 
 NOW = datetime(2026, 10, 1, 12, tzinfo=UTC)
 _NUMBERS = count(1)
@@ -97,29 +97,17 @@ def _store_proposal(connection: Connection, proposal: NewProposal | None = None)
     return made
 
 
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the one migrated, empty SQLite file is kept: each test copies it, so Alembic runs once."""
-    return tmp_path_factory.mktemp("template") / "empty.db"
-
-
 @pytest.fixture
-async def sqlite_url(template: Path, tmp_path: Path) -> str:
+async def sqlite_url(tmp_path: Path) -> str:
     """The address of this test's own, migrated, empty SQLite file."""
-    if not template.exists():  # noqa: ASYNC240 - a local file, in a test
-        async with open_store(f"sqlite+aiosqlite:///{template}"):
-            pass
-    shutil.copyfile(template, tmp_path / "approvals.db")
-    return f"sqlite+aiosqlite:///{tmp_path / 'approvals.db'}"
+    return await sqlite_database(tmp_path)
 
 
 @pytest.fixture
-async def postgres_url() -> str:
-    """The address of the PostgreSQL database of POSTGRES_URL, made anew and empty; skips without it."""
-    url = await emptied_postgres()
-    if url is None:
-        pytest.skip("POSTGRES_URL is not set")
-    return url
+async def postgres_url() -> AsyncIterator[str]:
+    """The address of this test's own, migrated, empty PostgreSQL database; skips without POSTGRES_URL."""
+    async with postgres_database() as url:
+        yield url
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
