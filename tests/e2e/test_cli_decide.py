@@ -99,6 +99,7 @@ async def test_nonsense_is_refused_in_words(world):
             assert words in said
 
 
+@pytest.mark.sqlite
 async def test_without_a_database_it_says_what_to_do(world):
     world.environment["DATABASE_URL"] += ".none"
     code, said = await decide(world, "p0", "approve", "--as", MAYA)

@@ -15,7 +15,7 @@ from bot.demo.month.stage import words_of
 from bot.demo.server import Demo
 from tests.e2e.app_harness import without_proxies
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.sqlite]
 
 MOST_SECONDS = 120
 PHONE: ViewportSize = {"width": 390, "height": 844}

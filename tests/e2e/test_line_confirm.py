@@ -229,6 +229,7 @@ async def test_two_approvers_race_and_one_is_told_who_was_first(line: World) -> 
     assert len(line.writes) == 2  # one for each key, each once
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("stale", [False, True], ids=["as shown", "changed meanwhile"])
 async def test_an_open_tap_is_seen_to_after_a_restart(line: World, stale: bool) -> None:
     async with line.app() as app:
@@ -257,6 +258,7 @@ FAULTS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize("method", FAULTS)
 async def test_a_tap_waits_after_a_restart_until_slack_says_who_it_was(line: World, method: str) -> None:
     async with line.app() as app:

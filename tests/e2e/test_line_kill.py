@@ -13,6 +13,8 @@ from bot.demo.slack.state import Message
 from tests.e2e.app_harness import MAYA, World, words_of, world
 from tests.e2e.lives import Killable
 
+pytestmark = pytest.mark.sqlite
+
 INVOICE = "orders:generate_invoice"
 OUTCOMES = ("Done: ", "Failed: ", "No answer: ", "Withdrawn: ", "Declined: ")
 

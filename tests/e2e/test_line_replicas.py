@@ -60,6 +60,7 @@ async def pair(tmp_path: Path) -> AsyncIterator[Pair]:
         yield Pair(line, apps)
 
 
+@pytest.mark.postgres
 async def test_two_programs_post_one_card_and_make_one_call_for_each_case(pair: Pair) -> None:
     line = pair.line
     told = [await pair.tell_both(_KINDS[number % 3], number) for number in range(MANY)]

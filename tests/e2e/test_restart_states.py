@@ -187,7 +187,14 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize(("name", "end"), [(name, end) for name, case in CASES.items() for end in case.ends])
+RESTARTS = [
+    pytest.param(name, end, marks=pytest.mark.sqlite if end == "killed" else ())
+    for name, case in CASES.items()
+    for end in case.ends
+]
+
+
+@pytest.mark.parametrize(("name", "end"), RESTARTS)
 async def test_the_first_tap_after_a_restart_works(
     line: World, program: Killable, tmp_path: Path, name: str, end: str
 ) -> None:

@@ -1,6 +1,5 @@
 """`/polar trust` over the wire: what it shows, who may switch a kind on or off, and its picture in the channel."""
 
-import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -28,6 +27,7 @@ from store.proposals.proposals import get_proposal, propose_by_hand
 from tests.e2e.app_harness import GUS, LENA, MAYA, World, words_of, world
 from tests.e2e.deciding import policy
 from tests.fixtures.past_cases import Past, past
+from tests.fixtures.store_beside import beside
 
 
 @asynccontextmanager
@@ -36,19 +36,27 @@ async def _house(
 ) -> AsyncIterator[tuple[World, Running]]:
     """The program over a past in which one kind of case was earned and runs, and one was never trusted."""
     async with world(folder, slack={"scopes": scopes}) as made:
-        async with past(folder, name="approvals") as lived:
+        async with past(folder, url=made.environment["DATABASE_URL"]) as lived:
             lived.now = datetime.now(UTC) - timedelta(days=12)
             await _live(lived)
-        with sqlite3.connect(folder / "approvals.db") as connection:
+        await _write(
+            made,
             # Nothing of it is to be sent or drawn: only what it says of trust is looked at.
-            connection.execute("UPDATE proposals SET state = 'succeeded', drawn = 1000")
-            connection.execute("UPDATE events SET state = 'done'")
-            connection.execute("UPDATE notices SET sent_at = due_at")
-        connection.close()
+            "UPDATE proposals SET state = 'succeeded', drawn = 1000",
+            "UPDATE events SET state = 'done'",
+            "UPDATE notices SET sent_at = due_at",
+        )
         if tables:
             policy(made, folder, tables)
         async with made.app() as app:
             yield made, app
+
+
+async def _write(house: World, *statements: str) -> None:
+    """Change the database from outside the program."""
+    async with beside(house.environment["DATABASE_URL"]) as store:
+        for statement in statements:
+            await store.do(Connection.exec_driver_sql, statement)
 
 
 async def _live(lived: Past) -> None:
@@ -151,11 +159,10 @@ async def test_below_its_threshold_it_is_turned_on_by_override_after_a_question_
     tmp_path: Path,
 ) -> None:
     async with _house(tmp_path) as (house, app):
-        with sqlite3.connect(tmp_path / "approvals.db") as connection:
-            connection.execute(
-                "UPDATE case_kinds SET state = 'asking', cases = 12, spot_checks = 0, spot_checks_agreed = 0"
-            )
-        connection.close()
+        await _write(
+            house,
+            "UPDATE case_kinds SET state = 'asking', cases = 12, spot_checks = 0, spot_checks_agreed = 0",
+        )
         page = await _ask(house)
         (button,) = [
             e for b in page.blocks if b["type"] == "actions" for e in b["elements"] if "confirm" in e

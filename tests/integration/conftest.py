@@ -110,7 +110,7 @@ async def postgres_url() -> AsyncIterator[str]:
         yield url
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def database_url(request: pytest.FixtureRequest) -> str:
     """The address of a migrated, empty database of each kind."""
     url: str = request.getfixturevalue(f"{request.param}_url")

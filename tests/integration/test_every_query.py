@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
+import pytest
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -310,6 +311,7 @@ async def test_every_query_can_be_asked_and_most_have_an_answer(sqlite_url: str)
     assert asked - answered == set()
 
 
+@pytest.mark.postgres
 async def test_postgresql_answers_what_sqlite_answers(sqlite_url: str, postgres_url: str) -> None:
     ours, theirs = await _all_answers(sqlite_url), await _all_answers(postgres_url)
 

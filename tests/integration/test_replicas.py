@@ -333,6 +333,7 @@ def _finished(connection: Connection) -> bool:
     return connection.execute(select(proposals.c.id).where(behind).limit(1)).first() is None
 
 
+@pytest.mark.postgres
 async def test_a_program_that_vanishes_in_the_middle_keeps_nobody_from_writing(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

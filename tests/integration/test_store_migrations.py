@@ -159,6 +159,7 @@ async def test_foreign_keys_are_off_while_tables_are_rewritten_and_on_afterwards
     assert seen == [0, 1]
 
 
+@pytest.mark.postgres
 async def test_replicas_that_start_together_migrate_once(postgres_url: str) -> None:
     engine = make_engine(postgres_url)
     async with engine.begin() as connection:
