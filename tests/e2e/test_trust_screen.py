@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Update, update
 
 from bot.app import Running
 from bot.approvals.graduation import Trust
@@ -24,6 +24,8 @@ from store.models import CaseKindState, Mode, Proposal, Verdict
 from store.models.graduation import BacktestSummary, CaseKind
 from store.models.trust_codes import ChangeCause, ChangeCode
 from store.proposals.proposals import get_proposal, propose_by_hand
+from store.schema import events, notices, proposals
+from store.schema.graduation import case_kinds
 from tests.e2e.app_harness import GUS, LENA, MAYA, World, words_of, world
 from tests.e2e.deciding import policy
 from tests.fixtures.past_cases import Past, past
@@ -42,9 +44,9 @@ async def _house(
         await _write(
             made,
             # Nothing of it is to be sent or drawn: only what it says of trust is looked at.
-            "UPDATE proposals SET state = 'succeeded', drawn = 1000",
-            "UPDATE events SET state = 'done'",
-            "UPDATE notices SET sent_at = due_at",
+            update(proposals).values(state="succeeded", rendered_version=1000),
+            update(events).values(state="done"),
+            update(notices).values(sent_at=notices.c.due_at),
         )
         if tables:
             policy(made, folder, tables)
@@ -52,11 +54,11 @@ async def _house(
             yield made, app
 
 
-async def _write(house: World, *statements: str) -> None:
+async def _write(house: World, *statements: Update) -> None:
     """Change the database from outside the program."""
     async with beside(house.environment["DATABASE_URL"]) as store:
         for statement in statements:
-            await store.do(Connection.exec_driver_sql, statement)
+            await store.do(Connection.execute, statement)
 
 
 async def _live(lived: Past) -> None:
@@ -161,7 +163,7 @@ async def test_below_its_threshold_it_is_turned_on_by_override_after_a_question_
     async with _house(tmp_path) as (house, app):
         await _write(
             house,
-            "UPDATE case_kinds SET state = 'asking', cases = 12, spot_checks = 0, spot_checks_agreed = 0",
+            update(case_kinds).values(state="asking", cases=12, spot_checks=0, spot_checks_agreed=0),
         )
         page = await _ask(house)
         (button,) = [
