@@ -1,8 +1,10 @@
-# The four commands of the README, from a fresh clone, with nothing but Python 3.11 or newer.
+# Everything runs from a fresh clone with Python 3.11 or newer; .ci/with-postgres says what PostgreSQL needs.
 PYTHON ?= python3
 BIN := .venv/bin
+SIDE_BY_SIDE := -n 4 --dist worksteal
 
-.PHONY: install install-dev demo run test lint bench simulate lock
+.PHONY: install install-dev demo run test test-postgres store-on-postgres e2e-on-postgres coverage
+.PHONY: lint format bench simulate lock
 
 install: .venv/.installed
 install-dev: .venv/.installed-dev
@@ -23,14 +25,36 @@ demo: install
 run: install
 	$(BIN)/python -m bot run
 
+# All tests; one of them with T=tests/unit/test_money.py::test_name; more of pytest's options in ARGS.
 test: install-dev
-	$(BIN)/python -m pytest -n 4 --dist worksteal
+	$(BIN)/python -m pytest $(if $(T),'$(T)',$(SIDE_BY_SIDE)) $(ARGS)
+
+# What may differ between the databases, on a PostgreSQL server of its own or on that of POSTGRES_URL.
+test-postgres: install-dev
+	REQUIRE_POSTGRES=1 .ci/with-postgres $(MAKE) --no-print-directory store-on-postgres e2e-on-postgres
+
+store-on-postgres: install-dev
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m postgres $(ARGS)
+
+e2e-on-postgres: install-dev
+	TEST_DATABASE=postgresql $(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not browser and not sqlite" tests/e2e $(ARGS)
+
+# All tests, and which lines and branches they reach; fails below the floor in pyproject.toml.
+coverage: install-dev
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(SIDE_BY_SIDE) $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 lint: install-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+format: install-dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
 
 bench: install-dev
 	$(BIN)/python -m tests.bench
