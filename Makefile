@@ -9,21 +9,29 @@ SIDE_BY_SIDE := -n 4 --dist worksteal
 install: .venv/.installed
 install-dev: .venv/.installed-dev
 
+# The command `polar-approvals` of this clone; an installed package brings its own.
+define COMMAND
+printf '#!/bin/sh\nPYTHONPATH="%s" exec "%s/python" -m bot "$$@"\n' '$(CURDIR)' '$(CURDIR)/$(BIN)' > $(BIN)/polar-approvals
+chmod +x $(BIN)/polar-approvals
+endef
+
 .venv/.installed: requirements.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	$(COMMAND)
 	touch $@
 
 .venv/.installed-dev: requirements.txt requirements-dev.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	$(COMMAND)
 	touch .venv/.installed $@
 
 demo: install
-	$(BIN)/python -m bot demo
+	$(BIN)/polar-approvals demo
 
 run: install
-	$(BIN)/python -m bot run
+	$(BIN)/polar-approvals run
 
 # All tests; one of them with T=tests/unit/test_money.py::test_name; more of pytest's options in ARGS.
 test: install-dev

@@ -1,7 +1,7 @@
-"""The command line: finds the command and hands it its arguments, loading nothing else."""
+"""The command line, as `polar-approvals` and as `python -m bot`: find the command and load nothing else."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
@@ -10,30 +10,35 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "check": ("bot.cli.check", "test tokens, scopes, channel, approvers, webhook endpoint, rules, database"),
     "decide": ("bot.cli.decide", "approve or decline a proposal when Slack is down"),
     "export": ("bot.cli.export", "print stored events, proposals or decisions as JSON lines"),
-    "explain": ("bot.cli.explain", "everything behind one proposal as one JSON, to be checked offline"),
-    "verify-log": ("bot.cli.verify_log", "find any altered, missing or reordered row of the log"),
-    "backtest": ("bot.cli.backtest", "replay the log under any policy: what would have run by itself"),
+    "explain": ("bot.cli.explain", "print everything behind one proposal as JSON, to be checked offline"),
+    "verify-log": ("bot.cli.verify_log", "find any altered, missing or moved row of the audit log"),
+    "backtest": ("bot.cli.backtest", "replay the log under any policy: what would have run automatically"),
     "rules": ("bot.cli.rules", "list the rules, check a file of yours, try them on an event"),
     "operations": ("bot.cli.operations", "print the catalog of Polar's operations"),
 }
 
 
-def main(argv: list[str]) -> int:
+def main(argv: Sequence[str]) -> int:
     """Run one command; its exit code."""
     name = argv[0] if argv else "help"
     if name not in COMMANDS:
         unknown = "" if name in ("help", "-h", "--help") else f"There is no command {name!r}.\n\n"
         lines = [f"  {command:<12}{about}" for command, (_, about) in COMMANDS.items()]
-        print(f"{unknown}usage: python -m bot COMMAND\n\n" + "\n".join(lines))  # noqa: T201 - the command line
+        print(f"{unknown}usage: polar-approvals COMMAND\n\n" + "\n".join(lines))  # noqa: T201 - the command line
         return 2 if unknown else 0
     code: int = import_module(COMMANDS[name][0]).run(argv[1:])
     return code
 
 
-if __name__ == "__main__":
+def script() -> int:
+    """Run the command of this process; its exit code."""
     try:
-        sys.exit(main(sys.argv[1:]))
+        return main(sys.argv[1:])
     except KeyboardInterrupt:
-        sys.exit(130)
+        return 130
     except BrokenPipeError:  # `export … | head`
-        sys.exit(0)
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(script())

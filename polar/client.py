@@ -19,7 +19,7 @@ from polar.errors import InvalidCall, NoAnswer, NotSent, RateLimited, error_in
 from polar.rate_limit import RateLimiter
 
 API_VERSION = "2026-10"
-VERSION = "0.1.0"  # ours, as in pyproject.toml
+VERSION = "0.1.0"  # of this program; pyproject.toml takes it from here
 PAGE_SIZE = 100  # Polar's maximum
 TIMEOUT = httpx.Timeout(connect=5.0, read=20.0, write=20.0, pool=5.0)  # seconds, each for one step
 # Servers close an idle connection after five seconds or more. A write that leaves in that same moment would

@@ -1,4 +1,4 @@
-"""The checks behind `python -m bot check`: each tries one thing for real and says what to do about it."""
+"""The checks behind `polar-approvals check`: each tries one thing for real and says what to do about it."""
 
 from bot.checks.database import check_database
 from bot.checks.findings import Finding, Level, warning

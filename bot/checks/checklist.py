@@ -1,4 +1,4 @@
-"""The set-up check-list of the Home tab: the same checks as `python -m bot check`, asked now and then."""
+"""The set-up check-list of the Home tab: the same checks as `polar-approvals check`, asked now and then."""
 
 import logging
 from collections.abc import Sequence

@@ -1,1 +1,1 @@
-"""The commands of `python -m bot`, one a file; each has `run(argv) -> exit status`."""
+"""The commands of `polar-approvals`, one a file; each has `run(argv) -> exit code`."""

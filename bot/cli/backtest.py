@@ -1,10 +1,8 @@
-"""`python -m bot backtest`: the log replayed under any policy, each decision looked at only afterwards."""
+"""`polar-approvals backtest`: replay the log under any policy; each decision is read only afterwards."""
 
 import argparse
-import asyncio
 import gc
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -12,17 +10,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bot.cli.command import exit_code, from_database, parser
 from bot.config.policy import Policy
 from bot.config.policy import duration as length
-from bot.config.settings import SettingsError, load_settings
+from bot.config.settings import load_settings
 from bot.graduation.backtest import Group, KindReport, Report, Totals, report
 from bot.graduation.replay import Replayed, replay
 from bot.rules import RulesError, load_rules
 from bot.sanitize import clean
 from bot.ui.graduation_notices import duration, money
 from bot.ui.graduation_words import RESULTS, always_words
-from store import Connection, open_store
-from store.engine.errors import StoreError
+from store import Connection
 from store.graduation.past_cases import draw_secret, kinds, past_cases
 from store.models import CaseKindState
 from store.models.graduation import NewCaseKind, PastCase
@@ -42,16 +40,15 @@ class _Past:
 def run(argv: Sequence[str]) -> int:
     """Print what would have run; 0, or 1 when something given cannot be used."""
     options = _parser().parse_args(argv)
-    try:
-        settings = load_settings()
-        policy = load_rules(options.policy or settings.rules_file).policy
-        since = None if options.since is None else datetime.now(UTC) - options.since
-        with _nothing_to_collect():
-            past = asyncio.run(_read(settings.database_url.get_secret_value()))
-            found = report(_replayed(past, policy), since)
-    except (SettingsError, StoreError, RulesError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    return exit_code(lambda: _backtest(options), RulesError)
+
+
+def _backtest(options: argparse.Namespace) -> int:
+    policy = load_rules(options.policy or load_settings().rules_file).policy
+    since = None if options.since is None else datetime.now(UTC) - options.since
+    with _nothing_to_collect():
+        past = from_database(_read)
+        found = report(_replayed(past, policy), since)
     print(json.dumps(_as_json(found, past, since), indent=2) if options.json else _table(found, past, since))
     return 0
 
@@ -67,26 +64,26 @@ def _nothing_to_collect() -> Iterator[None]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m bot backtest",
-        description="Walk the past case by case under a policy, as if it had been in force: what would have "
+    arguments = parser(
+        "backtest",
+        "Walk the past case by case under a policy, as if it had been in force: what would have "
         "run without a question, and what people said of those cases. Nothing is changed; works while the "
         "program runs.",
     )
-    parser.add_argument(
+    arguments.add_argument(
         "--policy",
         type=Path,
         metavar="FILE",
         help="a rules file with [graduation] and [caps]; else RULES_FILE",
     )
-    parser.add_argument(
+    arguments.add_argument(
         "--since",
         type=_length,
         metavar="90d",
         help="count only the cases since then; what came before still teaches (default: all)",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    return parser
+    arguments.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    return arguments
 
 
 def _length(value: str) -> Any:
@@ -96,12 +93,8 @@ def _length(value: str) -> Any:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-async def _read(url: str) -> _Past:
-    def all_of_it(connection: Connection) -> _Past:
-        return _Past(past_cases(connection), kinds(connection), draw_secret(connection))
-
-    async with open_store(url, exclusive=False) as store:
-        return await store.do(all_of_it)
+def _read(connection: Connection) -> _Past:
+    return _Past(past_cases(connection), kinds(connection), draw_secret(connection))
 
 
 def _replayed(past: _Past, policy: Policy) -> Replayed:

@@ -1,17 +1,18 @@
-"""`python -m bot check`: prints what the checks found, and fails if there is a problem."""
+"""`polar-approvals check`: print what the checks found, and fail if there is a problem."""
 
-import argparse
 import asyncio
 from collections.abc import Iterable, Sequence
 
 from bot.checks import Finding, Level, run_checks
 from bot.checks.findings import problem
+from bot.cli.command import parser
 from bot.config.settings import Settings, SettingsError, load_settings
 
 
 def run(argv: Sequence[str]) -> int:
     """Check the settings of this folder and environment; 0 when nothing keeps the program from working."""
-    argparse.ArgumentParser(prog="python -m bot check", description=__doc__).parse_args(argv)
+    about = "Test tokens, scopes, channel, approvers, webhook endpoint, rules and database."
+    parser("check", about).parse_args(argv)
     try:
         settings = load_settings()
     except SettingsError as error:

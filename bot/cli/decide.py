@@ -1,4 +1,4 @@
-"""`python -m bot decide ID approve|decline --as USER`: the second way in, for when Slack is down."""
+"""`polar-approvals decide ID approve|decline --as USER`: the second way in, for when Slack is down."""
 
 import argparse
 import asyncio
@@ -21,7 +21,7 @@ _UNKNOWN = "There is no proposal {id}. `python -m bot export proposals` lists th
 def run(argv: Sequence[str]) -> int:
     """Decide one proposal as somebody; 0 when it counts, 1 when it does not, and the words say why."""
     parser = argparse.ArgumentParser(
-        prog="python -m bot decide",
+        prog="polar-approvals decide",
         description="Decide a proposal from this machine: the same rules and the same log as in Slack. "
         "Whether the person is a guest or deactivated is asked of Slack when it answers.",
     )

@@ -1,22 +1,19 @@
-"""`python -m bot explain ID`: everything behind one proposal as one JSON, which can be checked offline."""
+"""`polar-approvals explain ID`: print everything behind one proposal as JSON, to be checked offline."""
 
 import argparse
-import asyncio
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bot.config.settings import SettingsError, load_settings
+from bot.cli.command import CommandError, exit_code, from_database, parser
 from bot.explain.document import explanation
 from bot.explain.verify import NoExplanation, check
 from bot.sanitize import clean
 from bot.ui.graduation_words import reason_words
-from store import open_store
-from store.audit_log.explain import Explained, explained
-from store.engine.errors import StoreError
+from store.audit_log.explain import explained
 from store.models.trust_codes import read_policy_reason
 
 _SIGNS = {True: "fits  ", False: "WRONG ", None: "open  "}
@@ -26,57 +23,48 @@ def run(argv: Sequence[str]) -> int:
     """0 when it could be explained or everything fits; 1 when not."""
     options = _parser().parse_args(argv)
     if options.check is not None:
-        return _check(options.check)
-    try:
-        url = load_settings().database_url.get_secret_value()
-        found = asyncio.run(_read(url, options.id))
-    except (SettingsError, StoreError) as error:
-        print(error, file=sys.stderr)
-        return 1
+        return exit_code(lambda: _check(options.check))
+    return exit_code(lambda: _explain(options.id, as_json=options.format == "json"))
+
+
+def _explain(proposal_id: str, *, as_json: bool) -> int:
+    found = from_database(partial(explained, proposal_id=proposal_id))
     if found is None:
-        print(
-            f"There is no proposal {clean(options.id, 40)}. Its id is the small print of its card.",
-            file=sys.stderr,
-        )
-        return 1
+        msg = f"There is no proposal {clean(proposal_id, 40)}. Its id is the small print of its card."
+        raise CommandError(msg)
     made = explanation(found, datetime.now(UTC))
-    print(json.dumps(made, indent=2) if options.format == "json" else "\n".join(_text(made)))
+    print(json.dumps(made, indent=2) if as_json else "\n".join(_text(made)))
     return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m bot explain",
-        description="Why something was asked, or ran on its own, and what came of it: the webhook's bytes, "
-        "the rule, the kind of case and its score, the policy, who decided, the request and the answer, with "
-        "the rows of the log. It holds what the webhook says of a customer.",
+    arguments = parser(
+        "explain",
+        "Print why a case was asked or ran automatically, and its result: the webhook's bytes, the rule, "
+        "the kind of case and its score, the policy, the decisions, the request, the answer, and the rows "
+        "of the audit log. It holds what the webhook says of a customer.",
     )
-    what = parser.add_mutually_exclusive_group(required=True)
+    what = arguments.add_mutually_exclusive_group(required=True)
     what.add_argument("id", nargs="?", help="a proposal's id")
     what.add_argument(
         "--check",
         type=Path,
         metavar="FILE",
-        help="make every hash, score and fingerprint of an explanation anew; needs no database",
+        help="compute every hash, score and fingerprint of an explanation again; needs no database",
     )
-    parser.add_argument("--format", choices=["json", "text"], default="json")
-    return parser
-
-
-async def _read(url: str, proposal_id: str) -> Explained | None:
-    async with open_store(url, exclusive=False) as store:
-        return await store.do(explained, proposal_id)
+    arguments.add_argument("--format", choices=["json", "text"], default="json")
+    return arguments
 
 
 def _check(file: Path) -> int:
     try:
         findings = check(json.loads(file.read_text(encoding="utf-8")))
     except OSError as error:
-        print(f"{file} cannot be read ({error.strerror}).", file=sys.stderr)
-        return 1
-    except (ValueError, RecursionError, NoExplanation):
-        print(f"{file} is no explanation as `python -m bot explain ID` prints it.", file=sys.stderr)
-        return 1
+        msg = f"{file} cannot be read ({error.strerror})."
+        raise CommandError(msg) from error
+    except (ValueError, RecursionError, NoExplanation) as error:
+        msg = f"{file} is no explanation as `polar-approvals explain ID` prints it."
+        raise CommandError(msg) from error
     for finding in findings:
         print(f"{_SIGNS[finding.fits]}{clean(finding.words, 200)}")
     wrong = sum(finding.fits is False for finding in findings)

@@ -1,20 +1,16 @@
-"""`python -m bot export events|proposals|decisions`: what is stored, one JSON object a line."""
+"""`polar-approvals export events|proposals|decisions`: print what is stored, one JSON object a line."""
 
-import argparse
-import asyncio
 import json
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from bot.config.settings import SettingsError, load_settings
+from bot.cli.command import exit_code, from_database, parser
 from bot.explain.document import WITHHELD
 from bot.graduation.spot_checks import BLIND
 from polar.redaction import redacted
-from store import Connection, open_store
-from store.engine.errors import StoreError
+from store import Connection
 from store.events.events import all_events
 from store.models import Decision, PlannedCall
 from store.models.details import Comment, Revision
@@ -84,26 +80,19 @@ _EXPORTS: Mapping[str, Callable[[Connection], Iterator[Mapping[str, Any]]]] = {
 
 def run(argv: Sequence[str]) -> int:
     """Print what is stored; works while the program runs."""
-    parser = argparse.ArgumentParser(prog="python -m bot export", description=__doc__)
-    parser.add_argument("what", choices=list(_EXPORTS))
-    parser.add_argument("--format", choices=["jsonl"], default="jsonl")
-    options = parser.parse_args(argv)
-    try:
-        url = load_settings().database_url.get_secret_value()
-        asyncio.run(_print(url, _EXPORTS[options.what]))
-    except (SettingsError, StoreError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    arguments = parser(
+        "export", "Print what is stored, one JSON object a line. Works while the program runs."
+    )
+    arguments.add_argument("what", choices=list(_EXPORTS))
+    arguments.add_argument("--format", choices=["jsonl"], default="jsonl")
+    export = _EXPORTS[arguments.parse_args(argv).what]
 
-
-async def _print(url: str, export: Callable[[Connection], Iterator[Mapping[str, Any]]]) -> None:
-    def lines(connection: Connection) -> None:
+    def lines(connection: Connection) -> int:
         for row in export(connection):
             print(json.dumps(row, default=_plain, ensure_ascii=False))
+        return 0
 
-    async with open_store(url, exclusive=False) as store:
-        await store.do(lines)
+    return exit_code(lambda: from_database(lines))
 
 
 def _plain(value: Any) -> Any:

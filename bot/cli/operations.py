@@ -1,20 +1,20 @@
-"""`python -m bot operations [SEARCH]`: the catalog of everything Polar lets one do."""
+"""`polar-approvals operations [SEARCH]`: print the catalog of Polar's operations."""
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
 from typing import Any
 
+from bot.cli.command import parser
 from polar.catalog import to_json
 
 
 def run(argv: Sequence[str]) -> int:
     """Print the operations whose id, path or title has every word of SEARCH; 1 when there is none."""
-    parser = argparse.ArgumentParser(prog="python -m bot operations", description=__doc__)
-    parser.add_argument("--json", action="store_true", help="as a JSON list, with everything that is known")
-    parser.add_argument("search", nargs="*", metavar="SEARCH", help="words to look for")
-    options = parser.parse_args(argv)
+    arguments = parser("operations", "Print Polar's operations, each with its risk class.")
+    arguments.add_argument("--json", action="store_true", help="print a JSON list with everything known")
+    arguments.add_argument("search", nargs="*", metavar="SEARCH", help="words to look for")
+    options = arguments.parse_args(argv)
     found = [one for one in to_json() if _has(one, options.search)]
     if options.json:
         print(json.dumps(found, indent=1, ensure_ascii=False))

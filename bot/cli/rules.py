@@ -1,4 +1,4 @@
-"""`python -m bot rules`: list the rules, check a file of your own, try them on an event."""
+"""`polar-approvals rules`: list the rules, check a file of your own, try them on an event."""
 
 import argparse
 import asyncio
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from bot.cli.command import CommandError, exit_code, parser
 from bot.cli.rules_try import FileAnswers, Given, Said, ask, said_in_words
 from bot.config.settings import SettingsError, load_settings
 from bot.proposals.reads import Reads
@@ -17,27 +18,15 @@ from polar.client import PolarClient
 from polar.events import Event, NotAnEvent, parse
 
 
-class _Unusable(Exception):
-    """What was given on the command line cannot be used; the words say what and why."""
-
-
 def run(argv: Sequence[str]) -> int:
     """0 when all is well, 1 when something is wrong with what was given, 2 for a wrong command line."""
     options = _parser().parse_args(argv)
-    try:
-        done: int = options.does(options)
-    except RulesError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except (_Unusable, SettingsError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    return done
+    return exit_code(lambda: int(options.does(options)), RulesError)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m bot rules", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="list|check|try")
+    arguments = parser("rules", "List the rules, check a file of your own, try them on an event.")
+    commands = arguments.add_subparsers(required=True, metavar="list|check|try")
     listed = commands.add_parser("list", help="every rule and its state, and why some events have none")
     listed.add_argument("file", nargs="?", type=Path, help="your rules; otherwise those of RULES_FILE")
     listed.set_defaults(does=_list)
@@ -52,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     answers.add_argument("--reads", help="a JSON object: what Polar answers, by the name of the read")
     answers.add_argument("--live", action="store_true", help="ask Polar (reads only) with your settings")
     tried.set_defaults(does=_try)
-    return parser
+    return arguments
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -69,7 +58,7 @@ def _own_file() -> Path | None:
     try:
         return load_settings().rules_file
     except SettingsError:
-        print("Without RULES_FILE: the settings are not complete (python -m bot check).", file=sys.stderr)
+        print("Without RULES_FILE: the settings are not complete (polar-approvals check).", file=sys.stderr)
         return None
 
 
@@ -128,7 +117,7 @@ def _event(name: str) -> Event:
         return parse(body.encode() if isinstance(body, str) else json.dumps(body).encode())
     except NotAnEvent as error:
         msg = f"{name} holds no event of Polar: {error}"
-        raise _Unusable(msg) from error
+        raise CommandError(msg) from error
 
 
 def _reads(name: str | None) -> dict[str, Any]:
@@ -141,14 +130,14 @@ def _json(name: str, what: str) -> dict[str, Any]:
         found = json.loads(text)
     except OSError as error:
         msg = f"{name} cannot be read ({error.strerror})."
-        raise _Unusable(msg) from error
+        raise CommandError(msg) from error
     except (ValueError, RecursionError) as error:
         more = " It has several lines: give one of them." if len(_lines(text)) > 1 else ""
         msg = f"{name} should hold {what} as one JSON object, and does not ({error}).{more}"
-        raise _Unusable(msg) from error
+        raise CommandError(msg) from error
     if not isinstance(found, dict):
         msg = f"{name} should hold {what} as one JSON object, and holds something else."
-        raise _Unusable(msg)
+        raise CommandError(msg)
     return found
 
 

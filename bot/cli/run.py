@@ -1,12 +1,12 @@
-"""`python -m bot run`: serve until stopped."""
+"""`polar-approvals run`: serve until stopped."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
-from bot.config.settings import Settings, SettingsError, load_settings
+from bot.cli.command import exit_code, parser
+from bot.config.settings import Settings, load_settings
 from bot.logs import set_up_logging
 
 _SWITCH_SECONDS = 0.002
@@ -14,14 +14,9 @@ _SWITCH_SECONDS = 0.002
 
 def run(argv: Sequence[str]) -> int:
     """Serve; 0 after SIGINT or SIGTERM, 1 when it cannot start or go on."""
-    argparse.ArgumentParser(prog="python -m bot run", description=__doc__).parse_args(argv)
+    parser("run", "Serve until stopped.").parse_args(argv)
     set_up_logging()
-    try:
-        settings = load_settings()
-    except SettingsError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return start(settings)
+    return exit_code(lambda: start(load_settings()))
 
 
 def start(settings: Settings, **how: Any) -> int:

@@ -1,41 +1,41 @@
-"""`python -m bot verify-log`: whether the log is whole, every row unaltered and in its place."""
+"""`polar-approvals verify-log`: find any altered, missing or moved row of the audit log."""
 
 import argparse
-import asyncio
 import re
 import sys
 from collections.abc import Sequence
 
-from bot.config.settings import SettingsError, load_settings
-from store import Connection, open_store
+from bot.cli.command import exit_code, from_database, parser
+from store import Connection
 from store.audit_log.verify import MOST_PROBLEMS, Verified, knows, verify
-from store.engine.errors import StoreError
 
 _HEAD = re.compile(r"[0-9a-f]{8,64}")
 
 
 def run(argv: Sequence[str]) -> int:
     """0 when nothing is wrong, 1 when something is; works while the program runs."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bot verify-log",
-        description="Go through the log from its first row: each row's hash covers the row before it, so a "
-        "row that was altered, removed or moved shows. Whoever can write to the database could rewrite "
-        "all of it; --head shows that too.",
+    arguments = parser(
+        "verify-log",
+        "Check the audit log from its first row. Each row's hash covers the row before it, so a row that was "
+        "altered, removed or moved is found. Whoever can write to the database could rewrite all of it; "
+        "--head finds that too.",
     )
-    parser.add_argument(
+    arguments.add_argument(
         "--head",
         type=_head,
         metavar="HASH",
-        help="a newest hash noted earlier (the morning digest in the channel says it); is it in the log?",
+        help="look for a newest hash that was noted earlier, such as that of a digest in the channel",
     )
-    options = parser.parse_args(argv)
-    try:
-        url = load_settings().database_url.get_secret_value()
-        found, noted = asyncio.run(_look(url, options.head))
-    except (SettingsError, StoreError) as error:
-        print(error, file=sys.stderr)
-        return 1
-    problems = [*found.problems, *_about_head(options.head, noted)]
+    head = arguments.parse_args(argv).head
+    return exit_code(lambda: _verify(head))
+
+
+def _verify(head: str | None) -> int:
+    def look(connection: Connection) -> tuple[Verified, int | None]:
+        return verify(connection), None if head is None else knows(connection, head)
+
+    found, noted = from_database(look)
+    problems = [*found.problems, *_about_head(head, noted)]
     print(_said(found, noted))
     for problem in problems:
         print(f"  {problem}", file=sys.stderr)
@@ -51,14 +51,6 @@ def _head(value: str) -> str:
         msg = "must be a hash as the digest shows it: at least its first eight characters, 0-9 and a-f"
         raise argparse.ArgumentTypeError(msg)
     return digest
-
-
-async def _look(url: str, head: str | None) -> tuple[Verified, int | None]:
-    def both(connection: Connection) -> tuple[Verified, int | None]:
-        return verify(connection), None if head is None else knows(connection, head)
-
-    async with open_store(url, exclusive=False) as store:
-        return await store.do(both)
 
 
 def _said(found: Verified, noted: int | None) -> str:

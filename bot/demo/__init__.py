@@ -1,6 +1,6 @@
 """The demo: the real app against a Slack and a Polar that live on this machine and nowhere else.
 
-`python -m bot demo` needs no account, no settings and no network.
+`polar-approvals demo` needs no account, no settings and no network.
 """
 
 import argparse
@@ -16,8 +16,8 @@ async def main(*, port: int = 0, open_browser: bool = True) -> int:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """The command line of `python -m bot demo`; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m bot demo", description="Try it without an account.")
+    """The command line of `polar-approvals demo`; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="polar-approvals demo", description="Try it without an account.")
     parser.add_argument("--port", type=int, default=0, help="port of the page (default: any free one)")
     parser.add_argument("--no-open", action="store_true", help="do not open the browser")
     options = parser.parse_args(arguments)

@@ -56,7 +56,7 @@ def split(found: list[tuple[str, str]]) -> tuple[tuple[tuple[str, str], ...], tu
         elif len(bullets) < _BULLETS:
             bullets.append(piece)
         else:
-            bullets[-1] += f"; and {len(rest) - number} more values, see `python -m bot export proposals`"
+            bullets[-1] += f"; and {len(rest) - number} more values, see `polar-approvals export proposals`"
             break
     return tuple(beside), tuple(bullets)
 

@@ -45,7 +45,7 @@ class Assessor:
     def backtest(
         self, case_kind: CaseKind, past: Sequence[PastCase], secret: bytes, now: datetime
     ) -> BacktestSummary:
-        """The replay of `python -m bot backtest`, with the kind on from its first case on."""
+        """The replay of `polar-approvals backtest`, with the kind on from its first case on."""
         # Of the other kinds nothing is known here: that nobody was there for days cannot be told.
         trust = self.policy.graduation.model_copy(update={"max_idle": timedelta.max})
         policy = self.policy.model_copy(update={"graduation": trust})

@@ -63,7 +63,7 @@ def code(text: str) -> list[Element]:
     shown = [piece for piece in pieces if piece.strip()][:_MOST_PIECES]
     left = len(text) - sum(len(piece) for piece in shown)
     more = (
-        [line(glue(f"and {left} more characters: see `python -m bot export`"))]
+        [line(glue(f"and {left} more characters: see `polar-approvals export`"))]
         if len(pieces) > _MOST_PIECES
         else []
     )

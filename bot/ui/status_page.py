@@ -146,7 +146,7 @@ def _feed(health: Health, *, short: bool = False) -> list[Element]:
     if health.last is None:
         return [
             glue("No webhook has arrived yet. "),
-            *([] if short else [glue("python -m bot check says what to set at Polar.")]),
+            *([] if short else [glue("polar-approvals check says what to set at Polar.")]),
         ]
     age = health.now - health.last.at
     said = [glue("Last webhook "), words(health.last.type, 60), glue(f", {ago(age)}")]

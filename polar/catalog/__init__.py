@@ -100,7 +100,7 @@ def _unknown(names: Collection[str]) -> dict[str, Any]:
 
 
 def to_json() -> list[dict[str, Any]]:
-    """Every operation as `python -m bot operations --json` prints it."""
+    """Every operation as `polar-approvals operations --json` prints it."""
     return [_printed(one) for one in operations().values()]
 
 

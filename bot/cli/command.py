@@ -1,0 +1,57 @@
+"""What the commands share: the name in their usage, settings and database, how an error is printed."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from bot.config.settings import SettingsError, load_settings
+
+if TYPE_CHECKING:
+    from store import Connection
+
+T = TypeVar("T")
+
+PROGRAM = "polar-approvals"
+
+
+class CommandError(Exception):
+    """What was given on the command line cannot be used; the text says why."""
+
+
+def parser(command: str, description: str | None, **options: Any) -> argparse.ArgumentParser:
+    """The parser of one command."""
+    return argparse.ArgumentParser(prog=f"{PROGRAM} {command}", description=description, **options)
+
+
+def exit_code(do: Callable[[], int], *errors: type[Exception]) -> int:
+    """Do what a command does; its exit code.
+
+    What it cannot use (settings, arguments, `errors`) is printed, and the code is 1.
+    """
+    known: tuple[type[Exception], ...] = (CommandError, SettingsError, *errors)
+    try:
+        return do()
+    except known as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def from_database(query: "Callable[[Connection], T]") -> T:
+    """The answer of a query on the database of the settings; it works while the program runs.
+
+    Raises SettingsError, and CommandError for a database that cannot be used.
+    """
+    from store import open_store  # noqa: PLC0415 - wrong arguments are told without loading SQLAlchemy
+    from store.engine.errors import StoreError  # noqa: PLC0415 - see above
+
+    async def ask(url: str) -> T:
+        async with open_store(url, exclusive=False) as store:
+            return await store.do(query)
+
+    url = load_settings().database_url.get_secret_value()
+    try:
+        return asyncio.run(ask(url))
+    except StoreError as error:
+        raise CommandError(str(error)) from error
