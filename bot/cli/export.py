@@ -23,7 +23,7 @@ from store.proposals.proposals import all_proposals, trail
 
 def _events(connection: Connection) -> Iterator[Mapping[str, Any]]:
     for event in all_events(connection):
-        yield asdict(event) | {"body": json.loads(event.body)}
+        yield _with_columns(asdict(event)) | {"body": json.loads(event.body)}
 
 
 def _proposals(connection: Connection) -> Iterator[Mapping[str, Any]]:

@@ -288,4 +288,4 @@ def pause_of(found: Paused | None) -> Pause | None:
 
 
 def _webhook(arrival: Arrival | None) -> Webhook | None:
-    return None if arrival is None else Webhook(arrival.type, arrival.received_at, arrival.note)
+    return None if arrival is None else Webhook(arrival.type, arrival.received_at, arrival.reason)

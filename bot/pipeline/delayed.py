@@ -6,7 +6,7 @@ from datetime import datetime
 
 from bot.pipeline.learn import gate
 from bot.proposals.build import GIVE_UP_AFTER, new_proposal, pause_after, question
-from bot.proposals.call_results import Drawn, drawn
+from bot.proposals.call_results import Drawn, drawn, reason_of
 from bot.proposals.reads import Reads
 from bot.proposals.rule_versions import recall
 from bot.rules import EvaluationError
@@ -15,8 +15,11 @@ from polar.errors import InvalidCall, NotFound, PolarError
 from polar.events import Event
 from store.events.rule_matches import claim_rule_matches, conclude_rule_match
 from store.models import NewProposal, RuleMatch, RuleMatchState
+from store.models.reasons import Reason, ReasonCode
 
 log = logging.getLogger(__name__)
+
+DELAY = "delay"  # when it was checked: after the rule's delay
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class _Came:
     """What the rule says after its delay."""
 
     state: RuleMatchState
-    note: str | None = None
+    reason: Reason | None = None
     due_at: datetime | None = None
     proposal: NewProposal | None = None
     event: Event | None = None
@@ -54,7 +57,7 @@ async def ask_again(services: Services, claimed: ClaimedRuleMatch) -> None:
         claimed.rule_match,
         token=claimed.token,
         state=came.state,
-        note=came.note,
+        reason=came.reason,
         due_at=came.due_at,
         proposal=came.proposal,
         judge=judge,
@@ -66,23 +69,23 @@ async def ask_again(services: Services, claimed: ClaimedRuleMatch) -> None:
 async def _outcome(services: Services, rule_match: RuleMatch) -> _Came:
     recalled = await recall(services, rule_match.event_id, rule_match.rule, rule_match.rule_version)
     if recalled is None:
-        return _Came(RuleMatchState.SILENT, "its event or its rule is no longer here")
+        return _Came(RuleMatchState.SILENT, Reason(ReasonCode.RULE_GONE))
     rule, stored, event = recalled.rule, recalled.stored, recalled.event
     try:
         draft = await question(rule, recalled.names, Reads(services.polar), fresh=False)
-    except NotFound:
-        return _Came(RuleMatchState.SILENT, "Polar no longer has what it reads")
+    except NotFound as error:
+        return _Came(RuleMatchState.SILENT, Reason.of(ReasonCode.GONE_AT_POLAR, reason_of(error)))
     except (EvaluationError, InvalidCall) as error:
         log.error("rule %s failed after its delay on event %s: %s", rule.name, stored.id, error)
-        return _Came(RuleMatchState.SILENT, str(error)[:1_000])
+        return _Came(RuleMatchState.SILENT, Reason.of(ReasonCode.RULE_FAILED, problem=str(error)[:1_000]))
     except PolarError as error:
         over = (event.timestamp or stored.received_at) + rule.delay
         if drawn(error) is Drawn.REFUSED or services.clock() - over > GIVE_UP_AFTER:
             log.error("rule %s is given up after its delay on event %s: %s", rule.name, stored.id, error)
-            return _Came(RuleMatchState.SILENT, f"given up: {error.plain}")
-        return _Came(RuleMatchState.WAITING, error.plain, services.clock() + pause_after(error, 8))
+            return _Came(RuleMatchState.SILENT, Reason.of(ReasonCode.RULE_GIVEN_UP, reason_of(error)))
+        return _Came(RuleMatchState.WAITING, reason_of(error), services.clock() + pause_after(error, 8))
     if draft is None:
-        return _Came(RuleMatchState.SILENT, "nothing left to do after the delay")
+        return _Came(RuleMatchState.SILENT, Reason.of(ReasonCode.NOTHING_LEFT, checked=DELAY))
     proposed = replace(rule_match, state=RuleMatchState.PROPOSED)
     proposal = new_proposal(rule, services.rules.policy, proposed, draft, event=event, now=services.clock())
     return _Came(RuleMatchState.PROPOSED, proposal=proposal, event=event)

@@ -6,23 +6,26 @@ from datetime import timedelta
 
 from bot.pipeline.learn import gate
 from bot.proposals.build import GIVE_UP_AFTER, before, consider, pause_after, scope_of, subject_of
-from bot.proposals.call_results import Drawn, drawn
+from bot.proposals.call_results import Drawn, drawn, reason_of
 from bot.proposals.echo import WINDOW, judge
 from bot.proposals.fingerprint import customer_of
 from bot.proposals.reads import Reads
 from bot.proposals.reversals import done_before, notice_outcomes
 from bot.rules import EvaluationError, Rule
 from bot.services import LEASE, Queue, Services, new_token
+from bot.ui.reasons import plain
 from polar.errors import InvalidCall, PolarError
 from polar.events import Event, parse
 from store.events.events import claim_events, postpone_event
 from store.events.rule_matches import Conclusion, conclude_event, conclude_for_now
 from store.models import (
     EventState,
+    RuleMatch,
     Sighting,
     Spoken,
     StoredEvent,
 )
+from store.models.reasons import Reason, ReasonCode
 from store.proposals.execution import calls_sent_since
 
 log = logging.getLogger(__name__)
@@ -30,6 +33,7 @@ log = logging.getLogger(__name__)
 _WHILE_SENDING = timedelta(milliseconds=500)
 # Whoever has these may act: they stay in the signed body and are copied nowhere.
 _BEARER = {"checkout": frozenset({"client_secret", "url"})}
+_LONGEST = 1_000  # characters of an error
 _LATEST = timedelta(days=1)  # Polar's own attempts end within the hour; a person may ask for one more
 
 
@@ -55,7 +59,7 @@ async def propose(services: Services, claimed: Claimed) -> None:
     rules = services.rules.for_event(event.type)
     made = await done_before(services, event, stored.received_at)
     if not rules and not made:
-        await _finish(services, claimed, event, event.problem or "no rule listens to it")
+        await _finish(services, claimed, event, _unreadable(event) or Reason(ReasonCode.NO_RULE))
         return
     # By the time of the event: it may come hours late, or be put before the rules once more.
     at = max(event.timestamp or stored.received_at, stored.received_at - _LATEST)
@@ -63,18 +67,17 @@ async def propose(services: Services, claimed: Claimed) -> None:
     sent = await services.store.do(calls_sent_since, since)
     verdict = judge(event, stored.received_at, sent)
     if verdict.proposal_id is not None:
-        await _finish(services, claimed, event, f"echo of {verdict.proposal_id}")
+        await _finish(services, claimed, event, Reason.of(ReasonCode.ECHO, proposal=verdict.proposal_id))
     elif verdict.wait:
         due = services.clock() + _WHILE_SENDING
-        await services.store.do(
-            postpone_event, stored.id, token=claimed.token, due_at=due, note="a write is under way"
-        )
+        why = Reason(ReasonCode.CALL_UNDER_WAY)
+        await services.store.do(postpone_event, stored.id, token=claimed.token, due_at=due, reason=why)
     else:
         await notice_outcomes(services, event, stored, made)
         if rules:
             await _apply(services, claimed, event, rules)
         else:
-            await _finish(services, claimed, event, event.problem or "no rule listens to it")
+            await _finish(services, claimed, event, _unreadable(event) or Reason(ReasonCode.NO_RULE))
 
 
 async def _apply(services: Services, claimed: Claimed, event: Event, rules: tuple[Rule, ...]) -> None:
@@ -82,7 +85,7 @@ async def _apply(services: Services, claimed: Claimed, event: Event, rules: tupl
     scope = scope_of(event, services.clock(), await before(services, event) if looks_back else None)
     reads = Reads(services.polar)
     spoken: list[Spoken] = []
-    failures: list[str] = []
+    failures: list[Reason] = []
     unread: list[tuple[Rule, PolarError]] = []
     for rule in rules:
         try:
@@ -96,10 +99,10 @@ async def _apply(services: Services, claimed: Claimed, event: Event, rules: tupl
                 now=services.clock(),
             )
         except (EvaluationError, InvalidCall) as error:
-            failures.append(str(error))
+            failures.append(Reason.of(ReasonCode.RULE_FAILED, problem=str(error)[:_LONGEST]))
         except PolarError as error:
             if drawn(error) is Drawn.REFUSED:  # it would be refused again
-                failures.append(f"rule {rule.name}: {error.plain}")
+                failures.append(_of_rule(rule, reason_of(error)))
             else:
                 unread.append((rule, error))
         else:
@@ -107,13 +110,14 @@ async def _apply(services: Services, claimed: Claimed, event: Event, rules: tupl
     if unread and services.clock() - claimed.event.received_at < GIVE_UP_AFTER:
         await _later(services, claimed, event, spoken, unread)
         return
-    failures += [f"given up: rule {rule.name}: {error.plain}" for rule, error in unread]
+    given_up = ((rule, Reason.of(ReasonCode.RULE_GIVEN_UP, reason_of(error))) for rule, error in unread)
+    failures += [_of_rule(*one) for one in given_up]
+    why = Reason.of(ReasonCode.OF_RULES, *failures) if failures else _came_of(spoken, event)
     if failures:
-        log.error("rules failed on event %s: %s", claimed.event.id, "; ".join(failures))
+        log.error("rules failed on event %s: %s", claimed.event.id, plain(why, _LONGEST))
     state = EventState.FAILED if failures else EventState.DONE
-    note = "; ".join(failures) or _note(spoken, event)
     compared = services.rules.compares(event.type)
-    conclusion = Conclusion(state, note[:1_000], spoken, sighting(event), compared, gate(services, event))
+    conclusion = Conclusion(state, why, spoken, sighting(event), compared, gate(services, event))
     await _conclude(services, claimed, conclusion)
     _wake(services, spoken)
 
@@ -131,9 +135,27 @@ def sighting(event: Event) -> Sighting | None:
     )
 
 
-def _note(spoken: list[Spoken], event: Event) -> str:
-    said = [f"{one.rule_match.rule}: {one.rule_match.note or one.rule_match.state}" for one in spoken]
-    return "; ".join(said) or event.problem or "nothing to propose"
+def _came_of(spoken: list[Spoken], event: Event) -> Reason:
+    """What the rules made of an event."""
+    said = [_of_match(one.rule_match) for one in spoken]
+    if said:
+        return Reason.of(ReasonCode.OF_RULES, *said)
+    return _unreadable(event) or Reason(ReasonCode.NOTHING_PROPOSED)
+
+
+def _of_match(match: RuleMatch) -> Reason:
+    behind = () if match.reason is None else (match.reason,)
+    return Reason.of(ReasonCode.OF_RULE, *behind, rule=match.rule, state=match.state.value)
+
+
+def _of_rule(rule: Rule, why: Reason) -> Reason:
+    return Reason.of(ReasonCode.OF_RULE, why, rule=rule.name)
+
+
+def _unreadable(event: Event) -> Reason | None:
+    if event.problem is None:
+        return None
+    return Reason.of(ReasonCode.EVENT_UNREADABLE, problem=event.problem[:_LONGEST])
 
 
 def _wake(services: Services, spoken: list[Spoken]) -> None:
@@ -149,8 +171,8 @@ async def _later(
     unread: list[tuple[Rule, PolarError]],
 ) -> None:
     """Polar could not be read: keep what the other rules said, and ask again after a pause."""
-    why = "; ".join(f"rule {rule.name}: {error.plain}" for rule, error in unread)
-    log.warning("event %s waits: %s", claimed.event.id, why)
+    why = Reason.of(ReasonCode.OF_RULES, *(_of_rule(rule, reason_of(error)) for rule, error in unread))
+    log.warning("event %s waits: %s", claimed.event.id, plain(why, _LONGEST))
     pause = max(pause_after(error, claimed.event.attempts) for _, error in unread)
     due_at = services.clock() + pause
     await services.store.do(
@@ -159,16 +181,16 @@ async def _later(
         spoken,
         token=claimed.token,
         due_at=due_at,
-        note=why[:1_000],
+        reason=why,
         judge=gate(services, event),
     )
     _wake(services, spoken)
 
 
-async def _finish(services: Services, claimed: Claimed, event: Event, note: str) -> None:
+async def _finish(services: Services, claimed: Claimed, event: Event, why: Reason) -> None:
     # What no rule asks about may still be what a later event is compared with.
     conclusion = Conclusion(
-        EventState.DONE, note, sighting=sighting(event), compared=services.rules.compares(event.type)
+        EventState.DONE, why, sighting=sighting(event), compared=services.rules.compares(event.type)
     )
     await _conclude(services, claimed, conclusion)
 

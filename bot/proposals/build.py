@@ -3,11 +3,11 @@
 import base64
 import hashlib
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bot.config.policy import Policy, ends
-from bot.proposals.call_results import Drawn, drawn
+from bot.proposals.call_results import Drawn, drawn, reason_of
 from bot.proposals.evaluate import evaluate
 from bot.proposals.fingerprint import customer_of, digest_of_proposal, money_of
 from bot.proposals.money import money_facts, of_order, with_money
@@ -27,6 +27,7 @@ from store.models import (
     Spoken,
     StoredEvent,
 )
+from store.models.reasons import Reason, ReasonCode
 
 _SET_UP_AGAIN = timedelta(hours=1)
 
@@ -73,16 +74,14 @@ async def consider(
     if rule.delay:
         due_at = (event.timestamp or stored.received_at) + rule.delay
         if due_at > now:
-            return Spoken(
-                _changed(rule_match, RuleMatchState.WAITING, f"waits until {due_at:%d %b %H:%M} UTC", due_at),
-                None,
-            )
+            until = Reason.of(ReasonCode.DELAYED, until=due_at.astimezone(UTC).isoformat())
+            return Spoken(replace(rule_match, state=RuleMatchState.WAITING, reason=until, due_at=due_at))
     try:
         draft = await question(rule, scope, reads, fresh=_is_fresh(rule, event, now))
-    except NotFound:
-        return Spoken(_changed(rule_match, RuleMatchState.SILENT, "Polar no longer has what it reads"), None)
+    except NotFound as error:
+        return Spoken(_silent(rule_match, Reason.of(ReasonCode.GONE_AT_POLAR, reason_of(error))))
     if draft is None:
-        return Spoken(_changed(rule_match, RuleMatchState.SILENT, "nothing left to do"), None)
+        return Spoken(_silent(rule_match, Reason(ReasonCode.NOTHING_LEFT)))
     return Spoken(rule_match, new_proposal(rule, policy, rule_match, draft, event=event, now=now))
 
 
@@ -117,10 +116,8 @@ def _is_fresh(rule: Rule, event: Event, now: datetime) -> bool:
     return event.timestamp is not None and now - event.timestamp < rule.skip_precondition_for
 
 
-def _changed(
-    rule_match: RuleMatch, state: RuleMatchState, note: str, due_at: datetime | None = None
-) -> RuleMatch:
-    return replace(rule_match, state=state, note=note, due_at=due_at)
+def _silent(rule_match: RuleMatch, why: Reason) -> RuleMatch:
+    return replace(rule_match, state=RuleMatchState.SILENT, reason=why)
 
 
 def new_proposal(

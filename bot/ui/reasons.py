@@ -5,6 +5,7 @@ Pure. What customers and Polar wrote stands in a reason's arguments; here it is 
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from bot.sanitize import clean
 from bot.ui.graduation_words import lack_words
@@ -117,6 +118,7 @@ def _checked(at_the_tap: str, before_the_call: str, otherwise: str) -> Say:
     leads = {
         "tap": f"Read again at the tap: {at_the_tap}",
         "call": f"Checked just before the call: {before_the_call}",
+        "delay": f"Read after the delay: {at_the_tap}",
     }
     return lambda reason: (leads.get(str(reason.args.get("checked")), otherwise), *_in_a_row(reason.causes))
 
@@ -140,6 +142,24 @@ def _missing(reason: Reason) -> Sequence[Part]:
     )
     missing = "; ".join(lacks)
     return (f"It no longer meets its threshold: {missing}. It goes on asking.",)
+
+
+def _of_rule(reason: Reason) -> Sequence[Part]:
+    said = _in_a_row(reason.causes) or [str(reason.args.get("state", ""))]
+    return (f"{reason.args.get('rule', '')}: ", *said)
+
+
+def _of_rules(reason: Reason) -> Sequence[Part]:
+    listed = [_parts(cause) for cause in reason.causes]
+    return [part for number, parts in enumerate(listed) for part in (*(["; "] if number else []), *parts)]
+
+
+def _until(reason: Reason) -> Sequence[Part]:
+    try:
+        at = datetime.fromisoformat(str(reason.args.get("until")))
+    except ValueError:
+        return ("waits",)
+    return (f"waits until {at:%d %b %H:%M} UTC",)
 
 
 def _polar(reason: Reason) -> Sequence[Part]:
@@ -185,4 +205,14 @@ _WORDS: Mapping[ReasonCode, Say] = {
     _C.FOUND_DONE: _always("There was no answer, but Polar shows that it was done."),
     _C.DONE_BY_HAND: _actor("", " says that it was done."),
     _C.NOT_DONE_BY_HAND: _actor("", " says that it was not done."),
+    _C.ECHO: _about("echo of ", "proposal", ""),
+    _C.CALL_UNDER_WAY: _always("a call is under way"),
+    _C.NO_RULE: _always("no rule listens to it"),
+    _C.EVENT_UNREADABLE: _argument("problem"),
+    _C.NOTHING_PROPOSED: _always("nothing to propose"),
+    _C.OF_RULE: _of_rule,
+    _C.OF_RULES: _of_rules,
+    _C.RULE_FAILED: _argument("problem"),
+    _C.RULE_GIVEN_UP: _after("given up: "),
+    _C.DELAYED: _until,
 } | {code: _polar for code in ReasonCode if code.startswith("polar_")}

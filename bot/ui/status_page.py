@@ -7,9 +7,11 @@ from enum import StrEnum
 
 from bot.sanitize import clean
 from bot.ui.card import Message, when
+from bot.ui.reasons import elements as reason_elements
 from bot.ui.states import phrase
 from bot.ui.text import Element, context, escape, glue, line, person, rich, words
 from store.models import ProposalState
+from store.models.reasons import Reason
 
 _SILENT = timedelta(days=1)
 _ERRORS_SHOWN = 20
@@ -17,11 +19,11 @@ _ERRORS_SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """One webhook: `note` is what came of it."""
+    """One webhook: `reason` is what came of it."""
 
     type: str
     at: datetime
-    note: str | None = None
+    reason: Reason | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +162,7 @@ def _failures(health: Health) -> list[Element]:
     newest = health.newest_failure
     if not health.failed or newest is None:
         return [glue("none")]
-    why = [glue(": "), words(newest.note, 200)] if newest.note else []
+    why = [glue(": "), *reason_elements(newest.reason, 200)] if newest.reason else []
     return [
         words(f"{health.failed:,}; the newest {ago(health.now - newest.at)}, "),
         words(newest.type, 60),

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Row, func, literal, or_, select, tuple_, upda
 
 from store.engine.dialects import in_pieces, insert_new
 from store.models import EventState, NewEvent, Sighting, StoredEvent
+from store.models.reasons import Reason, columns_of, read_reason
 from store.schema import events, subjects
 from store.schema.columns import UtcDateTime
 
@@ -55,13 +56,13 @@ def claim_events(
 
 
 def finish_event(
-    connection: Connection, event_id: str, *, token: str, state: EventState, note: str | None
+    connection: Connection, event_id: str, *, token: str, state: EventState, reason: Reason | None
 ) -> bool:
     """Close a claimed webhook with what came of it. False when the claim has run out."""
     result = connection.execute(
         update(events)
         .where(events.c.id == event_id, events.c.lease_token == token)
-        .values(state=state, note=note, lease_token=None, lease_expires_at=None)
+        .values(state=state, lease_token=None, lease_expires_at=None, **columns_of(reason))
     )
     return result.rowcount == 1
 
@@ -123,12 +124,14 @@ def ask_successor_again(connection: Connection, subject: str, at: datetime, now:
     return result.rowcount == 1
 
 
-def postpone_event(connection: Connection, event_id: str, *, token: str, due_at: datetime, note: str) -> bool:
+def postpone_event(
+    connection: Connection, event_id: str, *, token: str, due_at: datetime, reason: Reason
+) -> bool:
     """Let a claimed webhook be tried again at `due_at`. False when the claim has run out."""
     result = connection.execute(
         update(events)
         .where(events.c.id == event_id, events.c.lease_token == token)
-        .values(due_at=due_at, note=note, lease_token=None, lease_expires_at=None)
+        .values(due_at=due_at, lease_token=None, lease_expires_at=None, **columns_of(reason))
     )
     return result.rowcount == 1
 
@@ -158,7 +161,7 @@ def count_events(connection: Connection) -> dict[str, int]:
     return {state: count for state, count in counts.items() if count}
 
 
-def _event(row: Row[tuple[object, ...]]) -> StoredEvent:
+def _event(row: Row[Any]) -> StoredEvent:
     return StoredEvent(
         id=row.id,
         type=row.type,
@@ -166,6 +169,6 @@ def _event(row: Row[tuple[object, ...]]) -> StoredEvent:
         sent_at=row.sent_at,
         received_at=row.received_at,
         state=EventState(row.state),
-        note=row.note,
+        reason=read_reason(row.reason_code, row.reason_args),
         attempts=row.attempts,
     )

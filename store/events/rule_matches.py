@@ -13,6 +13,7 @@ from store.events.events import ask_successor_again, finish_event, note_sighting
 from store.graduation.gate import insert_with_policy
 from store.models import EventState, NewProposal, RuleMatch, RuleMatchState, Sighting, Spoken
 from store.models.graduation import Evaluator
+from store.models.reasons import Reason, columns_of, read_reason
 from store.proposals.proposals import add_proposal, insert_proposal
 from store.schema import rule_matches, rule_versions
 
@@ -69,7 +70,7 @@ class Conclusion:
     """
 
     state: EventState
-    note: str
+    reason: Reason
     spoken: Sequence[Spoken] = ()
     sighting: Sighting | None = None
     compared: bool = False
@@ -80,7 +81,7 @@ def conclude_event(
     connection: Connection, event_id: str, conclusion: Conclusion, *, token: str, now: datetime
 ) -> None:
     """In one transaction: close a claimed event and keep what came of it; nothing if the claim ran out."""
-    if not finish_event(connection, event_id, token=token, state=conclusion.state, note=conclusion.note):
+    if not finish_event(connection, event_id, token=token, state=conclusion.state, reason=conclusion.reason):
         return
     _keep(connection, conclusion.spoken, conclusion.judge)
     told = conclusion.sighting
@@ -95,11 +96,11 @@ def conclude_for_now(
     *,
     token: str,
     due_at: datetime,
-    note: str,
+    reason: Reason,
     judge: Evaluator | None = None,
 ) -> None:
     """Keep what the rules that could be asked have said; the event is tried again at `due_at`."""
-    if postpone_event(connection, event_id, token=token, due_at=due_at, note=note):
+    if postpone_event(connection, event_id, token=token, due_at=due_at, reason=reason):
         _keep(connection, spoken, judge)
 
 
@@ -118,7 +119,7 @@ def conclude_rule_match(
     *,
     token: str,
     state: RuleMatchState,
-    note: str | None,
+    reason: Reason | None,
     due_at: datetime | None,
     proposal: NewProposal | None,
     judge: Evaluator | None = None,
@@ -134,7 +135,7 @@ def conclude_rule_match(
             rule_matches.c.rule == rule_match.rule,
             rule_matches.c.lease_token == token,
         )
-        .values(state=state, note=note, due_at=due_at, lease_token=None, lease_expires_at=None)
+        .values(state=state, due_at=due_at, lease_token=None, lease_expires_at=None, **columns_of(reason))
     )
     if result.rowcount == 1 and proposal is not None:
         _way_in(judge)(connection, proposal)
@@ -149,6 +150,6 @@ def _rule_match(row: Row[Any]) -> RuleMatch:
         event_id=row.event_id,
         state=RuleMatchState(row.state),
         due_at=row.due_at,
-        note=row.note,
+        reason=read_reason(row.reason_code, row.reason_args),
         matched_at=row.matched_at,
     )

@@ -7,17 +7,18 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from store.models import EventState, ProposalState
+from store.models.reasons import Reason, read_reason
 from store.schema import events, notices, proposals
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A webhook without its body: `note` says what came of it."""
+    """A webhook without its body: `reason` says what came of it."""
 
     id: str
     type: str
     received_at: datetime
-    note: str | None
+    reason: Reason | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +37,8 @@ class Flow:
 def flow(connection: Connection) -> Flow:
     """How things flow now; each number from an index of its own."""
     failed = events.c.state == EventState.FAILED
-    newest = select(events.c.id, events.c.type, events.c.received_at, events.c.note).order_by(
-        events.c.received_at.desc()
-    )
+    names = (events.c.id, events.c.type, events.c.received_at, events.c.reason_code, events.c.reason_args)
+    newest = select(*names).order_by(events.c.received_at.desc())
     busy = [ProposalState.APPROVED, ProposalState.EXECUTING]
 
     def count(*where: object) -> int:
@@ -56,4 +56,6 @@ def flow(connection: Connection) -> Flow:
 
 
 def _arrival(row: Any) -> Arrival | None:
-    return None if row is None else Arrival(row.id, row.type, row.received_at, row.note)
+    if row is None:
+        return None
+    return Arrival(row.id, row.type, row.received_at, read_reason(row.reason_code, row.reason_args))

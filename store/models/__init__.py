@@ -50,8 +50,8 @@ class EventState(StrEnum):
     """Where a stored webhook stands."""
 
     NEW = "new"  # waits for the rules (again, after a pause, when `attempts` > 0)
-    DONE = "done"  # the rules have looked at it; `note` says what came of it
-    FAILED = "failed"  # given up; `note` says why and nothing was proposed
+    DONE = "done"  # the rules have looked at it; its reason says what came of it
+    FAILED = "failed"  # given up; its reason says why and nothing was proposed
 
 
 class CallState(StrEnum):
@@ -166,7 +166,7 @@ class StoredEvent:
     sent_at: datetime
     received_at: datetime
     state: EventState
-    note: str | None
+    reason: Reason | None
     attempts: int
 
 
@@ -217,7 +217,7 @@ class RuleMatch:
     event_id: str
     state: RuleMatchState
     due_at: datetime | None = None
-    note: str | None = None
+    reason: Reason | None = None
     matched_at: datetime | None = None
 
 

@@ -1,4 +1,4 @@
-"""Why a proposal or a call stands where it does: a code and its arguments. Words are made elsewhere. Pure."""
+"""Why something stands where it does: a code and its arguments. Words are made in bot/ui/reasons. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,8 @@ class ReasonCode(StrEnum):
     GIVEN = "given"  # text: what a person said with the decision
     SEVERAL = "several"  # causes: each is true
 
-    # Why it was closed without a call. `checked`: at the "tap" of whoever approves, or before the "call".
+    # Why it was closed without a call. `checked`: at the "tap" of whoever approves, before the "call",
+    # or after the rule's "delay".
     UNDONE_IN_TIME = "undone_in_time"  # actor
     NO_LONGER_APPLIES = "no_longer_applies"  # checked, condition: the part of the rule that is not true
     NOTHING_LEFT = "nothing_left"  # checked
@@ -43,6 +44,18 @@ class ReasonCode(StrEnum):
     FOUND_DONE = "found_done"
     DONE_BY_HAND = "done_by_hand"  # actor
     NOT_DONE_BY_HAND = "not_done_by_hand"  # actor
+
+    # What came of a webhook and of a rule whose `when` was true for it.
+    ECHO = "echo"  # proposal: whose call caused the event
+    CALL_UNDER_WAY = "call_under_way"
+    NO_RULE = "no_rule"
+    EVENT_UNREADABLE = "event_unreadable"  # problem
+    NOTHING_PROPOSED = "nothing_proposed"
+    OF_RULE = "of_rule"  # rule, and state where there are no causes
+    OF_RULES = "of_rules"  # causes: one for each rule
+    RULE_FAILED = "rule_failed"  # problem
+    RULE_GIVEN_UP = "rule_given_up"  # causes
+    DELAYED = "delayed"  # until: an ISO date and time in UTC
 
     # What a call of Polar's API ran into: see polar.errors. `partly`: earlier calls were made.
     POLAR_UNREACHABLE = "polar_unreachable"  # why

@@ -43,7 +43,8 @@ def add_proposal(
     False when that rule has already spoken up for that change: nothing is written. One proposal per
     (change, rule), whatever is repeated. `insert_it` stores it instead of `insert_proposal`.
     """
-    row = {name: getattr(rule_match, name) for name in RuleMatch.__slots__}
+    row = {name: getattr(rule_match, name) for name in RuleMatch.__slots__ if name != "reason"}
+    row |= columns_of(rule_match.reason)
     if insert_new(connection, rule_matches, [row | {"attempts": 0}]).rowcount != 1:
         return False
     if proposal is not None:

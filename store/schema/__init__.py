@@ -47,7 +47,8 @@ events = Table(
     Column("sent_at", UtcDateTime, nullable=False),
     Column("received_at", UtcDateTime, nullable=False),
     Column("state", Text, nullable=False, default=EventState.NEW),
-    Column("note", SafeText),
+    Column("reason_code", Text),  # what came of it
+    Column("reason_args", SafeJson(none_as_null=True)),
     Column("attempts", Integer, nullable=False, default=0),
     Column("due_at", UtcDateTime, nullable=False),
     Column("lease_token", Text),
@@ -105,7 +106,8 @@ rule_matches = Table(
     Column("event_id", Text, ForeignKey("events.id"), nullable=False),
     Column("state", Text, nullable=False),
     Column("due_at", UtcDateTime),
-    Column("note", SafeText),
+    Column("reason_code", Text),  # what came of it
+    Column("reason_args", SafeJson(none_as_null=True)),
     Column("attempts", Integer, nullable=False, default=0),
     Column("lease_token", Text),
     Column("lease_expires_at", UtcDateTime),

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from bot.demo.polar.orders import tell_order
+from store.models.reasons import Reason, ReasonCode
 from tests.e2e.app_harness import World, eventually, handled, proposals, world
 
 RULES = """
@@ -52,7 +53,10 @@ async def test_the_echo_of_our_own_call_makes_no_card(tmp_path: Path, rules: Pat
             echo = await eventually(lambda: _echo(line))
             stored = await handled(app, echo)
 
-            assert (stored.type, stored.note) == ("order.updated", f"echo of {asked.id}")
+            assert (stored.type, stored.reason) == (
+                "order.updated",
+                Reason(ReasonCode.ECHO, {"proposal": asked.id}),
+            )
             assert len(line.cards) == 1
             assert [one.id for one in await proposals(app)] == [asked.id]
 

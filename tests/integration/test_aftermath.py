@@ -160,7 +160,7 @@ async def test_the_echo_of_an_undo_is_ours_and_proposes_nothing(after):
 
     told = [each for each in after.line.echoes()[earlier:] if each.type == "subscription.canceled"]
     [event] = [await after.line.event(each) for each in await after.line.deliver(told)]
-    assert event.note == f"echo of {undo.id}"
+    assert event.reason == Reason(ReasonCode.ECHO, {"proposal": undo.id})
     assert len(await after.line.proposals()) == 2
 
 

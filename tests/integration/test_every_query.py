@@ -39,6 +39,7 @@ from store.models import (
     Verdict,
 )
 from store.models.graduation import ExecutionGuard, Outcome
+from store.models.reasons import Reason, ReasonCode
 from store.proposals.actions import Act
 from store.proposals.pending_approvals import PendingApproval
 from store.proposals.proposals import get_proposal
@@ -61,6 +62,7 @@ UNORDERED = {"labels.histories"}
 
 # What a parameter of this name is given; each of several values in turn.
 LATER = SOON + 30 * HOUR
+WHY = Reason(ReasonCode.TEXT, {"text": "why\0"})
 SIGHTING = Sighting("order:pending", True, SOON, 1, {"status": "paid", "note": "\0\ud800"}, "c1")
 RULE_MATCH = RuleMatch("fact new", "a-rule", "v1", "evt_1", RuleMatchState.PROPOSED)
 LEFT = [PendingApproval(f"tap_{number}", name, 1, "U1", "button", SOON) for number, name in enumerate(NAMES)]
@@ -84,7 +86,7 @@ GIVEN: Mapping[str, Sequence[Any]] = {
     "changes": [(("Question", "a", "b"),)],
     "channel": ["C1"],
     "conclusion": [
-        Conclusion(EventState.DONE, "done\0", [Spoken(RULE_MATCH, new("new"))], SIGHTING, True, WILLING)
+        Conclusion(EventState.DONE, WHY, [Spoken(RULE_MATCH, new("new"))], SIGHTING, True, WILLING)
     ],
     "currency": ["idr"],
     "customer_id": ["c1"],
@@ -135,7 +137,7 @@ GIVEN: Mapping[str, Sequence[Any]] = {
     "proposal": ["PROPOSAL"],
     "proposal_id": ["PROPOSAL"],
     "proposal_ids": [["pending", "first", "tapped"]],
-    "reason": ["reason\0"],
+    "reason": [WHY],
     "redraws": [9],
     "reminded_before": [NOW],
     "scope": ["all"],

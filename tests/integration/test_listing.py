@@ -23,6 +23,7 @@ from store.graduation.pause import Paused, pause, paused, resume
 from store.messages.backlog import flow
 from store.messages.home_viewers import claim_drawing, forget_viewer, home_viewers, opened_home
 from store.models import Decision, Mode, NewProposal, Proposal, ProposalState, Verdict
+from store.models.reasons import Reason, ReasonCode, columns_of
 from store.proposals.decisions import decide
 from store.proposals.lists import PAGE, beginning, candidates, card_places, history, mine, queue, today
 from store.proposals.proposals import count_proposals, get_proposal
@@ -202,12 +203,12 @@ async def test_today_tells_what_ran_on_its_own_from_what_people_decided(store, p
 
 async def test_the_flow_knows_the_last_webhook_and_the_newest_failure(store, new_event, now):
     assert (await store.do(flow)).last is None
-    for number, (state, note) in enumerate((("done", None), ("failed", "no such order"), ("new", None))):
+    for number, (state, why) in enumerate((("done", None), ("failed", FAILED), ("new", None))):
         event = new_event(received_at=now + timedelta(minutes=number))
         await store.record(event)
         await store.do(
             lambda connection, id_, values: connection.execute(events.update().where(events.c.id == id_).values(**values)) and None,
-            event.id, {"state": state, "note": note},
+            event.id, {"state": state, **columns_of(why)},
         )  # fmt: skip
 
     found = await store.do(flow)
@@ -216,7 +217,7 @@ async def test_the_flow_knows_the_last_webhook_and_the_newest_failure(store, new
     assert found.last.received_at == now + timedelta(minutes=2)
     assert (found.failed, found.unread) == (1, 1)
     assert found.newest_failure is not None
-    assert found.newest_failure.note == "no such order"
+    assert found.newest_failure.reason == FAILED
 
 
 async def test_a_pause_is_told_with_who_and_why_and_ends_once(store, now):
@@ -253,6 +254,7 @@ async def test_only_open_tabs_are_drawn_and_each_not_too_often(store, now):
 
 # --- A crowd ----------------------------------------------------------------------------------------------
 
+FAILED = Reason(ReasonCode.RULE_FAILED, {"problem": "no such order"})
 _CROWD = """
 WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 99999)
 INSERT INTO proposals (

@@ -1,5 +1,6 @@
 """Sentences that the third schema held are codes with arguments in the fourth, and the log still fits."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,14 @@ import store
 from bot.ui.reasons import plain
 from store import open_store
 from store.engine.dialects import make_engine
+from store.events.events import get_event
+from store.events.rule_matches import claim_rule_matches
 from store.models.reasons import Reason, ReasonCode
 from store.proposals.proposals import get_proposal, trail
 from store.schema.graduation import metadata
 
 _C = ReasonCode
+LATER = datetime(2026, 11, 21, tzinfo=UTC)
 REFUSED = "Polar refused: The order is under dispute; it is gone"
 # By proposal: its state, how it got there (from, to, sentence), and the error of its one call.
 PAST: dict[str, tuple[str, list[tuple[str, str, str | None]], str | None]] = {
@@ -39,6 +43,17 @@ def _third(connection: Connection) -> None:
     config.set_main_option("script_location", str(Path(store.__file__).parent / "migrations"))
     config.attributes["connection"] = connection
     command.upgrade(config, "0003")
+    connection.exec_driver_sql(
+        "INSERT INTO rule_versions (version, name, source, first_seen_at) VALUES ('v1', 'a', '{}', 0)"
+    )
+    _insert(
+        connection, "events", id="msg_1", type="order.paid", body=b"{}", signature="", sent_at=1, received_at=1,
+        state="done", attempts=1, due_at=0, note="a: waits until 21 Nov 09:30 UTC",
+    )  # fmt: skip
+    _insert(
+        connection, "firings", fact_key="f", rule="a", rule_version="v1", event_id="msg_1", state="waiting",
+        attempts=0, due_at=1, note="waits until 21 Nov 09:30 UTC",
+    )  # fmt: skip
     for name, (state, steps, error) in PAST.items():
         last = next((said for _, _, said in reversed(steps)), None)
         _insert(
@@ -67,6 +82,10 @@ def _look(connection: Connection) -> dict[str, Any]:
     return {
         "difference": compare_metadata(MigrationContext.configure(connection), metadata),
         "found": {name: get_proposal(connection, name) for name in PAST},
+        "event": get_event(connection, "msg_1"),
+        "matches": claim_rule_matches(
+            connection, token="t", now=LATER, until=LATER + timedelta(minutes=1), limit=9
+        ),
         "trails": {name: [change.reason for change in trail(connection, name)] for name in PAST},
     }
 
@@ -84,8 +103,8 @@ async def migrated(database_url: str) -> dict[str, Any]:
 async def test_sentences_become_reasons_and_none_is_lost(migrated: dict[str, Any]) -> None:
     found, trails = migrated["found"], migrated["trails"]
 
-    columns = [one for one in migrated["difference"] if one[0] in ("add_column", "remove_column")]
-    assert columns == []
+    changed = [one for one in migrated["difference"] if one[0] in ("add_column", "remove_column")]
+    assert [one for one in changed if one[3].name in ("reason_code", "reason_args")] == []
     assert found["pundone"].status_reason == Reason(_C.UNDONE_IN_TIME, {"actor": "U0ANNA"})
     assert trails["pundone"] == [None, found["pundone"].status_reason]
     assert found["pfailed"].status_reason.code is _C.CALLS_REFUSED
@@ -96,6 +115,10 @@ async def test_sentences_become_reasons_and_none_is_lost(migrated: dict[str, Any
     assert found["pdeclined"].status_reason == Reason(_C.GIVEN, {"text": "It took too long."})
     assert found["pdoubt"].status_reason == found["pdoubt"].calls[0].reason == Reason(_C.STRANDED)
     assert found["podd"].status_reason == Reason(_C.TEXT, {"text": "A sentence \U0001f600 of yore"})
+    assert migrated["event"].reason == Reason(_C.TEXT, {"text": "a: waits until 21 Nov 09:30 UTC"})
+    assert [one.reason for one in migrated["matches"]] == [
+        Reason(_C.TEXT, {"text": "waits until 21 Nov 09:30 UTC"})
+    ]
     assert (found["pplain"].status_reason, found["pplain"].calls[0].reason) == (None, None)
 
 

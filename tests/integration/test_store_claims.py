@@ -23,12 +23,14 @@ from store.models import (
     RuleMatchState,
     Verdict,
 )
+from store.models.reasons import Reason, ReasonCode
 from store.proposals.decisions import decide
 from store.proposals.execution import release_claims
 from store.proposals.proposals import add_proposal, get_proposal
 from tests.fixtures.store_beside import beside
 
 MINUTE = timedelta(minutes=1)
+SLOW, ECHO = Reason(ReasonCode.TOOK_TOO_LONG), Reason(ReasonCode.ECHO, {"proposal": "p1"})
 ROOM = {"redraws": 9, "posts": 9}
 Make = Callable[..., Any]
 
@@ -80,13 +82,13 @@ async def test_a_webhook_whose_claim_went_to_another_cannot_be_finished_by_the_f
     await store.do(claim_events, token="slow", now=now, until=now + MINUTE, limit=1)
     later = now + MINUTE * 2
     await store.do(claim_events, token="next", now=later, until=later + MINUTE, limit=1)
-    assert not await store.do(finish_event, "e", token="slow", state=EventState.FAILED, note="slow")
-    assert not await store.do(postpone_event, "e", token="slow", due_at=later, note="slow")
-    assert await store.do(finish_event, "e", token="next", state=EventState.DONE, note="done")
-    assert not await store.do(finish_event, "e", token="next", state=EventState.FAILED, note="twice")
+    assert not await store.do(finish_event, "e", token="slow", state=EventState.FAILED, reason=SLOW)
+    assert not await store.do(postpone_event, "e", token="slow", due_at=later, reason=SLOW)
+    assert await store.do(finish_event, "e", token="next", state=EventState.DONE, reason=ECHO)
+    assert not await store.do(finish_event, "e", token="next", state=EventState.FAILED, reason=SLOW)
     found = await store.do(get_event, "e")
     assert found is not None
-    assert (found.state, found.note) == (EventState.DONE, "done")
+    assert (found.state, found.reason) == (EventState.DONE, ECHO)
 
 
 async def test_a_postponed_webhook_waits_until_it_is_due(
@@ -95,7 +97,7 @@ async def test_a_postponed_webhook_waits_until_it_is_due(
     await store.do(insert_events, [new_event(id="e")])
     await store.do(claim_events, token="a", now=now, until=now + MINUTE, limit=1)
     due = now + timedelta(hours=1)
-    assert await store.do(postpone_event, "e", token="a", due_at=due, note="Polar is away")
+    assert await store.do(postpone_event, "e", token="a", due_at=due, reason=SLOW)
     soon = due - timedelta(microseconds=1)
     assert await store.do(claim_events, token="b", now=soon, until=due, limit=1) == []
     assert len(await store.do(claim_events, token="b", now=due, until=due + MINUTE, limit=1)) == 1
@@ -128,7 +130,7 @@ async def test_a_rule_match_is_finished_by_its_holder_alone(
     later = now + MINUTE * 2
     again = await store.do(claim_rule_matches, token="next", now=later, until=later + MINUTE, limit=9)
     assert {rule_match.rule for rule_match in again} == {"one", "two"}
-    end = {"state": RuleMatchState.SILENT, "note": None, "due_at": None, "proposal": None}
+    end = {"state": RuleMatchState.SILENT, "reason": None, "due_at": None, "proposal": None}
     assert not await store.do(conclude_rule_match, first[0], token="slow", **end)
     assert await store.do(conclude_rule_match, first[0], token="next", **end)
     assert not await store.do(conclude_rule_match, first[0], token="next", **end)

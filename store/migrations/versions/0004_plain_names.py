@@ -8,7 +8,7 @@ from alembic import op
 
 from store.audit_log.old_sentences import read_sentence, read_transition
 from store.audit_log.old_trust import LABELS, old_cause, old_gate
-from store.models.reasons import Reason, columns_of
+from store.models.reasons import Reason, ReasonCode, columns_of
 from store.models.trust_codes import LabelReason
 from store.schema.columns import SafeJson
 
@@ -146,7 +146,13 @@ def upgrade() -> None:
 
 def _carry_reasons(connection: sa.Connection) -> None:
     """Where a sentence was stored, a code and its arguments: read once, and kept as a text if not recognised."""
-    for table, old in (("proposals", "note"), ("transitions", "reason"), ("calls", "error")):
+    for table, old in (
+        ("proposals", "note"),
+        ("transitions", "reason"),
+        ("calls", "error"),
+        ("events", "note"),
+        ("rule_matches", "note"),
+    ):
         op.add_column(table, sa.Column("reason_code", sa.Text(), nullable=True))
         op.add_column(table, sa.Column("reason_args", SafeJson(), nullable=True))
         keys, query, read = _SENTENCES[table]
@@ -174,6 +180,10 @@ def _carry_reasons(connection: sa.Connection) -> None:
         op.execute(f"ALTER TABLE {table} DROP COLUMN {old}")
 
 
+def _as_text(row: Any) -> Reason:
+    return Reason.of(ReasonCode.TEXT, text=row.said)
+
+
 def _as_transition(row: Any) -> Reason:
     return read_transition(row.from_state, row.to_state, row.said)
 
@@ -198,6 +208,12 @@ _SENTENCES: dict[str, tuple[tuple[str, ...], str, Callable[[Any], Reason]]] = {
         ("proposal_id", "number"),
         "SELECT proposal_id, number, error AS said FROM calls WHERE error IS NOT NULL",
         lambda row: read_sentence(row.said),
+    ),
+    "events": (("id",), "SELECT id, note AS said FROM events WHERE note IS NOT NULL", _as_text),
+    "rule_matches": (
+        ("fact_key", "rule"),
+        "SELECT fact_key, rule, note AS said FROM rule_matches WHERE note IS NOT NULL",
+        _as_text,
     ),
 }
 
