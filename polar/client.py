@@ -1,4 +1,4 @@
-"""The one way to Polar's API: sends a call of the catalog and says what came of it."""
+"""The client of Polar's API: sends a call of the catalog and returns the answer or raises the error."""
 
 import asyncio
 import ipaddress
@@ -41,7 +41,7 @@ NEVER_SENT = (
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What Polar said to a call that it carried out; times are UTC."""
+    """The answer of Polar to a call that it carried out; times are UTC."""
 
     status: int
     body: Any  # JSON; the text of a CSV export; None when empty

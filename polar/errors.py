@@ -1,4 +1,4 @@
-"""What can go wrong with a call of Polar's API, and what that says about whether it was done.
+"""The errors of a call to Polar's API, and whether the call was carried out.
 
     PolarError
     ├── NotSent                        certainly not done: no request reached Polar
@@ -105,7 +105,7 @@ class Refused(PolarError):
 
     @property
     def maybe_already_done(self) -> bool:
-        """Whether a call gets this answer when an earlier one has already done the thing."""
+        """Tell whether a call gets this answer when an earlier one has already done the thing."""
         return self.kind in ALREADY_DONE
 
 
@@ -207,7 +207,7 @@ EMPTY_WORDS = ("", "not found", "bad request")
 def error_in(
     status: int, headers: Mapping[str, str], body: bytes, now: datetime, scopes: Sequence[str] = ()
 ) -> PolarError | None:
-    """What an answer of Polar says went wrong; None when it is a 2xx.
+    """The error in an answer of Polar; None when the answer is a 2xx.
 
     `headers` has lower-case names or ignores case. `now` (UTC) dates a Retry-After given as a date.
     `scopes` are the operation's own, for a 403 that does not name them.

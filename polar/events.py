@@ -37,7 +37,7 @@ RESOURCES: dict[str, type[models.Resource]] = {
 }
 """The model of `data` by event type: the 41 of contract 2026-10 and `subscription.migrated`."""
 
-# Ties between two events of one microsecond: the further state wins (polar.md 3.3).
+# Ties between two events of one microsecond: the further state wins.
 _RANKS: dict[str, dict[str, int]] = {
     "order": {"draft": 0, "pending": 1, "paid": 2, "partially_refunded": 3, "refunded": 3, "void": 3},
     "refund": {"pending": 0, "succeeded": 1, "failed": 2, "canceled": 2},
@@ -68,7 +68,7 @@ class NotAnEvent(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What an event is about; `kind` is Polar's noun.
+    """The object that an event is about; `kind` is Polar's noun.
 
     `customer_state` is a kind of its own beside `customer`: both carry the customer's id, but a snapshot of
     the state must not be replaced by an update of the name.
@@ -108,7 +108,7 @@ class Event:
 
     @property
     def known(self) -> bool:
-        """Whether the type is one we know and the data fits its model."""
+        """Tell whether the type is one we know and the data fits its model."""
         return self.problem is None
 
     @property
@@ -119,7 +119,7 @@ class Event:
 
     @property
     def subject(self) -> Subject | None:
-        """What the event is about; None when the data has no id."""
+        """The object that the event is about; None when the data has no id."""
         identifier = _name(self.data.get("id"))
         if identifier is None:
             return None
@@ -129,7 +129,7 @@ class Event:
     def fact_key(self) -> str | None:
         """`type|data.id|timestamp`: names the change itself.
 
-        Two endpoints report one change under two webhook ids, but with this same key (polar.md 3.1). None
+        Two endpoints report one change under two webhook ids, but with this same key. None
         when id or timestamp is missing.
         """
         if self.subject is None or self.timestamp is None:
@@ -153,7 +153,7 @@ class Event:
 
     @property
     def order_key(self) -> OrderKey:
-        """Where the event stands among those of its subject (polar.md 3.3)."""
+        """The place of the event among those of its subject."""
         kind = self.subject.kind if self.subject else ""
         value = self.data.get("status")
         status = value if isinstance(value, str) else ""
@@ -234,7 +234,7 @@ def _refusal(body: bytes, error: ValueError) -> str:
 
 
 def _has_infinity(value: Any) -> bool:
-    """Whether a number such as 1e999 became infinite: the parser refuses only the word."""
+    """Tell whether a number such as 1e999 became infinite: the parser refuses only the word."""
     rest = [value]
     while rest:
         item = rest.pop()

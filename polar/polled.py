@@ -1,4 +1,4 @@
-"""What Polar sends no webhook for: looked up now and then, and told as events of types of our own making."""
+"""Changes without a webhook: read from Polar now and then, and stored as events of types of our own."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class FailedEvent(Part):
 
 
 class FailedDeliveries(Resource):
-    """What one endpoint did not take of what happened in one window of time; `id` is the endpoint's.
+    """The deliveries that failed at one endpoint in one window of time; `id` is the endpoint's.
 
     `since` and `until` bound the attempts to read again; `host` is the endpoint's address without what may be
     secret in it.

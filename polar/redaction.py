@@ -1,4 +1,4 @@
-"""What is shown of a value that opens something by itself: a webhook's host, the end of a key. Pure."""
+"""The part of a secret that may be shown: a webhook's host, the end of a key. Pure."""
 
 import re
 from collections.abc import Mapping

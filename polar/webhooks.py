@@ -82,7 +82,7 @@ class StaleDelivery(UntrustedDelivery):
 
 
 class Scheme(StrEnum):
-    """How the key is made from the secret as Polar shows it."""
+    """The ways to make the key from the secret as Polar shows it."""
 
     WHOLE = "whole"  # the secret's own bytes, prefix included; secrets made before 2026-09-08
     BASE64 = "base64"  # what follows whsec_, decoded: as Standard Webhooks has it; later secrets

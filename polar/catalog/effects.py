@@ -1,4 +1,4 @@
-"""What a call brings about: its risk, who sees it, how it is verified and undone (operations.toml)."""
+"""The effect of a call: its risk, who sees it, how it is verified and undone (operations.toml)."""
 
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class Risk(StrEnum):
-    """How much can go wrong (graduation.md 3.6): R0 reads, R4 always asks a person. In this order."""
+    """The class of risk, in this order: R0 reads, R4 always asks a person."""
 
     R0 = "R0"
     R1 = "R1"
@@ -20,7 +20,7 @@ class Risk(StrEnum):
 
 
 class Repeat(StrEnum):
-    """What a second, equal call does after the first one worked (polar.md 2.13), from harmless to not."""
+    """The effect of a second, equal call after the first one worked, from harmless to harmful."""
 
     SAME = "same"  # nothing more happens
     REFUSED = "refused"
@@ -86,7 +86,9 @@ def _is(value: Any, asked: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What the table says of one operation. `verify_with` names the sources of the read's parameters."""
+    """The row of operations.toml for one operation. `verify_with` names the sources of the read's
+    parameters.
+    """
 
     effect: Effect
     variants: tuple[Variant, ...] = ()

@@ -34,7 +34,7 @@ class FieldTree:
         return tree
 
     def problem(self, names: Iterable[str], where: str = "") -> str | None:
-        """What is wrong with a path of names, with the nearest right one; None when nothing is.
+        """The error in a path of names, with the nearest right one; None when the path is right.
 
         `where` is what the path starts from, e.g. "item".
         """
@@ -63,7 +63,7 @@ def event_fields(type: str) -> FieldTree | None:  # noqa: A002  the payload's ow
 
 @cache
 def event_types() -> frozenset[str]:
-    """The 42 types: 41 of the contract, and subscription.migrated, which is newer (polar.md 1.8)."""
+    """The 42 types: 41 of the contract, and subscription.migrated, which is newer."""
     return frozenset(_file()["events"])
 
 

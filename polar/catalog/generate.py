@@ -1,4 +1,4 @@
-"""Regenerates catalog.json and event_fields.json from Polar's OpenAPI document, and says what changed.
+"""Regenerate catalog.json and event_fields.json from Polar's OpenAPI document, and print what changed.
 
     python -m polar.catalog.generate OPENAPI.json            writes both files, prints the changes
     python -m polar.catalog.generate OPENAPI.json --check    writes nothing, exit status 1 when they differ
@@ -34,7 +34,7 @@ FACTS = (
 )
 OPEN = "*"
 LONG_ENUM = 50  # longer lists (time zones) are kept once, by name
-# Newer than the document, and frozen into the 2026-10 contract (polar.md 1.8, row 42).
+# Newer than the document, and frozen into the 2026-10 contract.
 MIGRATED = {"provider": None, "provider_subscription_id": None}
 
 Json = dict[str, Any]
@@ -144,7 +144,7 @@ def _operation(schemas: Schemas, path: str, method: str, raw: Json) -> Json:
 
 
 def callers(raw: Mapping[str, Any]) -> list[str]:
-    """Who may call: from `x-polar-allowed-subjects`, else from the security schemes.
+    """The callers that are allowed: from `x-polar-allowed-subjects`, else from the security schemes.
 
     No scheme at all is "anonymous"; OpenID alone (userinfo) is "openid".
     """

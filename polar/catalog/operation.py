@@ -86,7 +86,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What an operation takes as its body."""
+    """The body that an operation takes."""
 
     shape: Schema
     required: bool
@@ -117,7 +117,7 @@ class Operation:
 
     @property
     def is_write(self) -> bool:
-        """Whether it may change something. Polar's reads are exactly its GETs."""
+        """Tell whether it may change something. Polar's reads are exactly its GETs."""
         return self.method != "GET"
 
     @property
@@ -130,12 +130,14 @@ class Operation:
 
     @property
     def reversible(self) -> bool:
-        """Whether one call of ours, `undo_call`, restores what was."""
+        """Tell whether one call of ours, `undo_call`, restores what was."""
         return self.effect.reversible
 
     @property
     def customer_sees(self) -> str:
-        """What the customer notices, as a sentence without its full stop; empty when nothing."""
+        """The effect that the customer notices, as a sentence without its full stop; empty when there is
+        none.
+        """
         return self.effect.customer_sees
 
     @property
@@ -153,7 +155,7 @@ class Operation:
 
     @property
     def money(self) -> bool:
-        """Whether it moves money or commits somebody to it."""
+        """Tell whether it moves money or commits somebody to it."""
         return self.effect.money
 
     @property
@@ -289,7 +291,7 @@ def _operation(
 
 
 def _plain_row(facts: Mapping[str, Any]) -> Row:
-    """What is not in our table: a read, or a write of somebody else's that we would never do unasked."""
+    """The row of an operation that is not in our table: a read, or a write that always asks."""
     risk = Risk.R0 if facts["method"] == "GET" else Risk.R4
     repeat = Repeat.SAME if risk is Risk.R0 else Repeat.CREATES_ANOTHER
     return Row(Effect(_sentence(facts["summary"]), risk, repeat=repeat))

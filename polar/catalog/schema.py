@@ -1,4 +1,4 @@
-"""What a value of a request may be: a view of the pruned schemas in catalog.json."""
+"""The JSON schema of a value in a request: a view of the pruned schemas in catalog.json."""
 
 import json
 from collections.abc import Mapping
@@ -68,7 +68,9 @@ class Schema:
 
     @property
     def values(self) -> "Schema | None":
-        """What the members of a free-form object are (metadata, amounts); None when the names are fixed."""
+        """The schema of the members of a free-form object (metadata, amounts); None when the names are
+        fixed.
+        """
         extra = self.facts.get("additionalProperties", "properties" not in self.facts)
         if extra is False:
             return None
@@ -76,7 +78,7 @@ class Schema:
 
     @property
     def keys(self) -> "Schema | None":
-        """What the names in a free-form object may be."""
+        """The schema of the names in a free-form object."""
         names = self.facts.get("propertyNames")
         return Schema.of({"type": "string", **names}) if names else None
 

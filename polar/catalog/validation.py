@@ -1,4 +1,4 @@
-"""Whether values fit the shapes of the catalog; every problem is one sentence that names the parameter."""
+"""Check values against the schemas of the catalog; each problem is one sentence that names the parameter."""
 
 import difflib
 import math
@@ -96,7 +96,7 @@ SIZE_BOUNDS: dict[str, tuple[tuple[str, bool, str], ...]] = {
 
 
 def expected(shape: Schema) -> str:
-    """What a shape asks for, in words: "one of granted, revoked, disabled", "a whole number"."""
+    """The values that a schema accepts, in words: "one of granted, revoked, disabled", "a whole number"."""
     if shape.type == "union":
         return " or ".join(dict.fromkeys(expected(option) for option in shape.options))
     if enum := shape.enum:
@@ -121,7 +121,7 @@ def closest(name: str, known: Collection[str]) -> str:
 
 
 def problems(shape: Schema, value: Any, where: str) -> list[str]:
-    """What is wrong with a value, one sentence each; nothing when it fits.
+    """The problems of a value, one sentence each; none when it fits.
 
     `where` names it ("body.seats"). The value itself is never repeated: it may be a customer's.
     """
@@ -189,7 +189,7 @@ def _shown(name: Any) -> str:
 
 
 def _member(shape: Schema, member: Schema, name: str, value: Any, where: str) -> list[str]:
-    # polar.md 2.1: with an organization token Polar answers 422 to an optional organization_id
+    # With an organization token Polar answers 422 to an optional organization_id
     if name == "organization_id" and name not in shape.required:
         return [f"`{where}` must be left out: the token already says which organization"]
     return problems(member, value, where)
@@ -233,7 +233,7 @@ def _objects(shape: Schema, options: list[Schema], value: Mapping[Any, Any], whe
 
 
 def _agrees(option: Schema, value: Mapping[Any, Any], name: str) -> bool:
-    """Whether a field that tells the alternatives apart has (or may yet have) this one's value."""
+    """Tell whether a field that tells the alternatives apart has (or may yet have) this one's value."""
     choice = option.fields[name].enum if name in option.fields else ()
     if not choice or name not in value or value[name] is UNKNOWN:
         return True

@@ -1,4 +1,6 @@
-"""What all of Polar's resources share: frozen objects that ignore unknown fields, UTC dates, amounts."""
+"""The base of all models of Polar's resources: frozen objects that ignore unknown fields, UTC dates,
+amounts.
+"""
 
 from datetime import UTC, datetime
 from typing import Annotated, ClassVar

@@ -1,4 +1,6 @@
-"""Who buys and who uses: customers, what they have, the members of their teams and their seats."""
+"""The models of those who buy and use: customers, what they have, the members of their teams and their
+seats.
+"""
 
 from polar.models.base import MinorUnits, Resource, UtcDatetime
 

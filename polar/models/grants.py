@@ -1,4 +1,4 @@
-"""What customers were given: grants of benefits, with properties by the type of the benefit."""
+"""The models of what customers were given: grants of benefits, with properties by the type of the benefit."""
 
 from typing import Generic, TypeAlias, TypeVar
 
@@ -8,7 +8,7 @@ from polar.models.products import Benefit
 
 
 class GrantProperties(Part):
-    """What a grant remembers; this base for benefits that keep nothing, such as custom and feature_flag."""
+    """The properties of a grant; this base is for benefits without any, such as custom and feature_flag."""
 
 
 class LicenseKeysProperties(GrantProperties):
@@ -59,7 +59,7 @@ class SlackSharedChannelProperties(GrantProperties):
 
 
 class GrantError(Part):
-    """Why a benefit could not be given, in Polar's words."""
+    """Polar's reason why a benefit could not be given."""
 
     message: str | None = None
     type: str | None = None

@@ -1,10 +1,14 @@
-"""What is sold, and by whom: products, their prices and benefits, discounts, the organization."""
+"""The models of products and of the merchant: products, their prices and benefits, discounts, the
+organization.
+"""
 
 from polar.models.base import MinorUnits, Part, Resource, UtcDatetime
 
 
 class Benefit(Resource):
-    """What a product gives: license keys, a Discord role, files, credit …; `description` is its name."""
+    """A benefit that a product gives: license keys, a Discord role, files, credit …; `description` is its
+    name.
+    """
 
     type: str
     description: str | None = None

@@ -1,4 +1,4 @@
-"""What was sold: checkouts, orders, subscriptions, refunds."""
+"""The models of sales: checkouts, orders, subscriptions, refunds."""
 
 from polar.models.base import MinorUnits, Resource, UtcDatetime
 from polar.models.customers import Customer

@@ -1,4 +1,4 @@
-"""What an event says, in one line of plain words."""
+"""The summary of an event, in one line of plain words."""
 
 from collections.abc import Callable
 from typing import Any

@@ -57,14 +57,14 @@ def contact(name: str | None, email: str | None) -> str:
 
 
 def holder(seat: models.CustomerSeat) -> str:
-    """Who has or had the seat, else ""; a revoked seat names nobody for certain."""
+    """The holder of the seat, now or before, else ""; a revoked seat names nobody for certain."""
     member = seat.member
     email = seat.email or (member.email if member else None) or seat.customer_email
     return contact(member.name if member else None, email)
 
 
 def grantee(grant: models.AnyGrant) -> str:
-    """Who uses the benefit: in a team the member, who need not be the one who pays."""
+    """The person who uses the benefit: in a team the member, who need not be the one who pays."""
     member, customer = grant.member, grant.customer
     if member and not (customer and customer.email == member.email):
         return person(member)
@@ -72,7 +72,7 @@ def grantee(grant: models.AnyGrant) -> str:
 
 
 def access(grant: models.AnyGrant) -> str:
-    """What the grant gives, as a singular noun: "license key ****-67B947", "Discord role"."""
+    """The benefit of the grant, as a singular noun: "license key ****-67B947", "Discord role"."""
     match grant.properties:
         case models.LicenseKeysProperties(display_key=str(key)):
             return f"license key {plain(key, NAME_LIMIT)}"
@@ -99,25 +99,25 @@ def product_name(product: models.Product | None, otherwise: str | None = None) -
 
 
 def benefit_name(benefit: models.Benefit | None) -> str:
-    """What the merchant calls the benefit, else its type."""
+    """The merchant's name for the benefit, else its type."""
     if benefit is None:
         return "a benefit"
     return plain(benefit.description, NAME_LIMIT) or words(benefit.type) or "a benefit"
 
 
 def total(order: models.Order) -> str:
-    """What the customer was asked for, with tax."""
+    """The amount that the customer was asked for, with tax."""
     return format_money(order.total_amount, order.currency)
 
 
 def refunded(order: models.Order) -> str:
-    """What the customer got back so far, with tax: "$9.00 of $29.00", or "all of $29.00"."""
+    """The amount that the customer got back so far, with tax: "$9.00 of $29.00", or "all of $29.00"."""
     amount = format_money(order.refunded_amount + order.refunded_tax_amount, order.currency)
     return f"all of {amount}" if order.status == "refunded" else f"{amount} of {total(order)}"
 
 
 def given_back(refund: models.Refund) -> str:
-    """What the customer receives from this refund, with tax."""
+    """The amount that the customer receives from this refund, with tax."""
     return format_money(refund.amount + refund.tax_amount, refund.currency)
 
 
@@ -130,13 +130,13 @@ def rate(subscription: models.Subscription) -> str:
 
 
 def cancellation_reason(subscription: models.Subscription) -> str:
-    """Why the customer canceled, as chosen from Polar's list: "too expensive"; "" when not said."""
+    """The customer's reason for canceling, as chosen from Polar's list: "too expensive"; "" when not said."""
     reason = subscription.customer_cancellation_reason
     return "other reason" if reason == "other" else words(reason)
 
 
 def list_price(product: models.Product) -> str:
-    """What a product costs by its first price in use: "$29.00 a month", "free", "metered", "no price"."""
+    """The price of a product, by its first price in use: "$29.00 a month", "free", "metered", "no price"."""
     price = next((one for one in product.prices if not one.is_archived), None)
     if price is None:
         return "no price"
@@ -146,7 +146,7 @@ def list_price(product: models.Product) -> str:
 
 
 def reduction(discount: models.Discount) -> str:
-    """What a discount takes off: "12.5% off", "$5.00 off", "$5.00 or €4.00 off"; "" when unknown."""
+    """The reduction of a discount: "12.5% off", "$5.00 off", "$5.00 or €4.00 off"; "" when unknown."""
     if discount.basis_points is not None:
         whole, hundredths = divmod(discount.basis_points, 100)
         return f"{whole}.{hundredths:02}".rstrip("0").rstrip(".") + "% off"
