@@ -1,4 +1,4 @@
-"""Logging: one line each, to standard error; libraries that would print addresses or bodies are quieter."""
+"""Logging: one line an entry, to standard error; libraries that would log addresses or bodies are quieter."""
 
 import logging
 import re
@@ -26,7 +26,7 @@ _LONGEST = 300
 _MASK = "[secret]"
 
 
-# Tokens of Slack and Polar, passwords in addresses, and what is signed: whoever logs them by mistake.
+# Tokens of Slack and Polar, passwords in addresses, and signatures are hidden, whoever logs them by mistake.
 _SECRET = re.compile(
     r"xox[a-z]-[\w-]+|xapp-[\w-]+|polar_[a-z]+_\w+|whsec_[\w+/=-]+|(?<=://)[^\s/@]+:[^\s/@]+(?=@)"
     r"|Bearer\s+\S+|v0=[0-9a-f]{16,}"
@@ -52,7 +52,7 @@ class LastErrors(logging.Handler):
 
     @property
     def lines(self) -> list[Line]:
-        """The last ones, newest first."""
+        """The last lines, newest first."""
         return list(reversed(self._lines))
 
     def emit(self, record: logging.LogRecord) -> None:

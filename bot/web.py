@@ -27,11 +27,11 @@ log = logging.getLogger(__name__)
 MOST_BYTES = 1 << 20
 _JSON = "application/json"
 _COMPLAIN_EVERY = timedelta(seconds=10)
-# Polar repeats after 4 s at the earliest (polar.md 1.3); its client ignores the header, other senders do not.
+# Polar repeats after 4 s at the earliest; its client ignores the header, other senders do not.
 _RETRY_AFTER = {"Retry-After": "5"}
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-# What is wrong, in words, or None.
+# The problem in words, or None.
 Probe = Callable[[], Awaitable[str | None]]
 
 
@@ -60,7 +60,7 @@ def webhook(verifier: Verifier, store: Store, clock: Callable[[], datetime], not
             said = getattr(error, "plain", None) or str(error)
             complain(f"a webhook was refused: {said}", now)
             return _answer(403 if isinstance(error, UntrustedDelivery) else 400, said)
-        # Beside the signature that fits the header may hold bytes that are no text: no database takes them.
+        # The header may hold other signatures whose bytes are no text: no database stores them.
         signature = delivery.signature.encode("ascii", "backslashreplace").decode()
         event = NewEvent(delivery.id, type_, body, signature, delivery.timestamp, now)
         try:
@@ -110,7 +110,7 @@ async def metrics(_request: web.Request) -> web.Response:
     return web.Response(body=generate_latest(REGISTRY), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
 
-# What Bolt takes to be an object, or null, wherever it is there.
+# Keys that Bolt takes for an object or null wherever they are present.
 _OBJECTS = ("user", "team", "container", "channel", "event", "view", "message")
 
 
@@ -138,7 +138,7 @@ def slack_events(app: AsyncApp, signing_secret: str) -> Handler:
 
 
 def _is_signed(verifier: SignatureVerifier, headers: Mapping[str, str], body: bytes) -> bool:
-    """Whether Slack has sent this within five minutes. Raises ValueError for a body that is no text."""
+    """Tell whether Slack sent this within five minutes. Raises ValueError for a body that is no text."""
     timestamp = headers.get("X-Slack-Request-Timestamp", "")
     signature = headers.get("X-Slack-Signature", "")
     if re.fullmatch(r"[0-9]{1,20}", timestamp) is None or not signature.isascii():
@@ -147,7 +147,9 @@ def _is_signed(verifier: SignatureVerifier, headers: Mapping[str, str], body: by
 
 
 def _is_payload(content_type: str, body: str) -> bool:
-    """Whether Bolt can take it: a command's form, or an object where Slack sends one. Raises ValueError."""
+    """Tell whether Bolt can read it: a command's form, or an object where Slack sends one. Raises
+    ValueError.
+    """
     if content_type == "application/x-www-form-urlencoded":
         values = parse_qs(body, keep_blank_values=True).get("payload")
         return values is None or _is_sensible(json.loads(values[0]))

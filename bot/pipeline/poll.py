@@ -17,7 +17,7 @@ from store.models import NewEvent
 log = logging.getLogger(__name__)
 
 _OURS = "/polar/webhooks"  # an endpoint with our route is this program's own
-# Polar's ten attempts are over after at most an hour; large windows time out (polar.md 1.3 and 1.4).
+# Polar's ten attempts are over after at most an hour; large windows time out.
 _ATTEMPTS_TAKE = timedelta(hours=1)
 _WINDOW = timedelta(hours=1)
 _FIRST_ATTEMPT_WITHIN = timedelta(minutes=5)

@@ -78,7 +78,7 @@ def _is_so(call: Call, error: PolarError | None, found: Any) -> bool:
     return shows is not None and shows(call.body or {}, found)
 
 
-# -- which refusals may mean that the wish was fulfilled before, and what must then be read (polar.md 2.13) --
+# -- which refusals may mean that the wish was fulfilled before, and what must then be read --
 
 Shows = Callable[[Mapping[str, Any], Any], bool]  # (body sent, answer of the verifying read)
 

@@ -1,4 +1,4 @@
-"""Links to cards: asked of Slack once, together, and never for long; without one the id will do."""
+"""Links to cards. Slack is asked once for each, for at most a second; without an answer the id is shown."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ Place = tuple[str, str]
 
 
 class Links:
-    """Where cards are, as links. A message's link never changes, so each is asked for once."""
+    """The links of cards. A message's link never changes, so Slack is asked once for each."""
 
     def __init__(self, store: Store, slack: Slack, within: float = _WITHIN) -> None:
         self._store, self._slack, self._within = store, slack, within

@@ -1,4 +1,4 @@
-"""Keeps a Socket Mode connection alive, whatever Slack or the network does."""
+"""Keep a Socket Mode connection open, and build a new one when it is silent for too long."""
 
 import asyncio
 import logging
@@ -40,7 +40,7 @@ class SocketModeFailed(Exception):
 
 
 class Supervisor:
-    """Opens the socket, watches it, and builds a new one when it has gone deaf."""
+    """Open the socket, watch it, and build a new one when nothing arrives any more."""
 
     def __init__(self, app: AsyncApp, app_token: str, clock: Callable[[], datetime]) -> None:
         self._app = app
@@ -62,7 +62,7 @@ class Supervisor:
             await self._close()
 
     async def _connect(self) -> None:
-        """A fresh handler with a fresh ticket, tried until it stands."""
+        """A new handler with a new ticket; tried until it connects."""
         pause = 0.5
         while True:
             await self._close()
@@ -92,7 +92,7 @@ class Supervisor:
             pause = min(pause * 2, _BACKOFF_MOST)
 
     async def _watch(self) -> None:
-        """Return when the socket has been deaf for too long."""
+        """Return when nothing has arrived on the socket for too long."""
         deaf = 0.0
         while deaf < _DEAF_AFTER:
             await asyncio.sleep(_LOOK_EVERY)
