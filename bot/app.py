@@ -45,11 +45,12 @@ from polar.client import PolarClient
 from polar.webhooks import Verifier
 from store import Store, open_store
 from store.engine.errors import StoreError
+from store.engine.leases import expire_all_leases
 from store.events.events import count_events
 from store.events.rule_matches import keep_rules
 from store.models import EventState, ProposalState
-from store.proposals.execution import recover_stranded, release_claims
-from store.proposals.proposals import count_proposals
+from store.proposals.execution import recover_stranded
+from store.proposals.stats import count_proposals
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +152,7 @@ async def running(
 async def _take_over(store: Store, rules: RuleSet, now: datetime) -> None:
     """Keep the rules as they are now, and close what a dead process left behind."""
     if store.sole_owner:
-        await store.do(release_claims)
+        await store.do(expire_all_leases)
     await store.do(recover_stranded, now=now)
     sources = {rule.version: (rule.name, rule.source) for rule in rules.rules}
     await store.do(keep_rules, sources, now)

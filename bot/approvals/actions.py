@@ -16,7 +16,7 @@ from store.engine.errors import StoreError
 from store.models import Proposal, ProposalState
 from store.proposals.actions import (
     Act,
-    Came,
+    ActionOutcome,
     NewRevision,
     ask,
     assign,
@@ -184,7 +184,7 @@ class Actions:
         return ActionResult(_S.REFUSED, replace(refused, approvers=await authority.describe(found)))
 
     async def _result(
-        self, doing: Awaitable[Came], done: ActionResult, late: ActionStatus = _S.NOT_PENDING
+        self, doing: Awaitable[ActionOutcome], done: ActionResult, late: ActionStatus = _S.NOT_PENDING
     ) -> ActionResult:
         try:
             did, found = await doing

@@ -15,15 +15,19 @@ from bot.slack.client import SlackError
 from polar.catalog import Call, Operation, Risk, operations
 from store.engine.errors import StoreError
 from store.models import Decision, NewProposal, Proposal, ProposalCall, ProposalState, Verdict
-from store.proposals.decisions import ApprovalRequirements, Bar, approvals, barred, decide
-from store.proposals.pending_approvals import (
+from store.proposals.actions import restate, withdraw
+from store.proposals.decisions import (
+    ApprovalRequirements,
+    DecisionError,
     PendingApproval,
     add_pending_approvals,
+    approvals,
     close_pending_approval,
+    decide,
+    decision_error,
     postpone_pending_approval,
 )
 from store.proposals.proposals import get_proposal, touch
-from store.proposals.revisions import restate, withdraw
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +40,9 @@ _SOONEST, _LATEST, _GIVE_UP_AFTER = timedelta(seconds=2), timedelta(seconds=15),
 _AT_ONCE = 32  # of one click: what Polar is asked about them keeps to its own pace
 CLI = "cli"
 _BARRED = {
-    Bar.CHANGED: DecisionStatus.STALE,
-    Bar.ON_HOLD: DecisionStatus.ON_HOLD,
-    Bar.SETTLED: DecisionStatus.ALREADY_DECIDED,
+    DecisionError.CHANGED: DecisionStatus.STALE,
+    DecisionError.ON_HOLD: DecisionStatus.ON_HOLD,
+    DecisionError.SETTLED: DecisionStatus.ALREADY_DECIDED,
 }
 
 
@@ -140,7 +144,7 @@ async def _settled(services: Services, claimed: ClaimedApproval, proposal: Propo
     refused = refused or await _own(services, proposal, tap.actor)
     if refused is not None:
         return refused
-    if (bar := barred(proposal, Verdict.APPROVE, tap.revision)) is not None:
+    if (bar := decision_error(proposal, Verdict.APPROVE, tap.revision)) is not None:
         return await lost(services, proposal, bar, tap.actor)
     earlier = await services.store.do(approvals, proposal.id, tap.revision)
     removed = await _no_longer(services, proposal, tap, earlier)
@@ -214,11 +218,13 @@ async def _refused(services: Services, proposal: Proposal, found: Refusal) -> De
     return DecisionResult(DecisionStatus.REFUSED, proposal, refusal=found)
 
 
-async def lost(services: Services, proposal: Proposal, bar: Bar | None, actor: str) -> DecisionResult:
+async def lost(
+    services: Services, proposal: Proposal, bar: DecisionError | None, actor: str
+) -> DecisionResult:
     """Why a decision does not count; None is for who has approved already. A stale card is redrawn."""
     if bar is None:
         return DecisionResult(DecisionStatus.ALREADY_APPROVED, proposal)
-    if bar == Bar.CHANGED:
+    if bar == DecisionError.CHANGED:
         await services.store.do(touch, proposal.id, services.clock())
     return DecisionResult(_BARRED[bar], proposal, actor)
 
@@ -265,7 +271,7 @@ async def _concluded(
         result = _approved(now)
     if done or now is None:
         return result
-    return await lost(services, now, barred(now, Verdict.APPROVE, revision), tap.actor)
+    return await lost(services, now, decision_error(now, Verdict.APPROVE, revision), tap.actor)
 
 
 def _approved(now: Proposal | None) -> DecisionResult:

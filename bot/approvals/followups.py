@@ -19,7 +19,7 @@ from polar.catalog import Call, operations
 from polar.errors import PolarError
 from store.models import NewProposal, PlannedCall, Proposal, ProposalKind, ProposalState
 from store.proposals import followups
-from store.proposals.actions import Act, Came
+from store.proposals.actions import Act, ActionOutcome
 from store.proposals.proposals import get_proposal
 
 log = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ class Followups:
         return await self._mark(user, proposal_id, followups.mark_not_done, "Says that it was not done.")
 
     async def _mark(
-        self, user: SlackUser, proposal_id: str, how: Callable[..., Came], said: str
+        self, user: SlackUser, proposal_id: str, how: Callable[..., ActionOutcome], said: str
     ) -> FollowupResult:
         proposal = await self._may(user, proposal_id)
         if isinstance(proposal, FollowupResult):
@@ -118,7 +118,7 @@ class Followups:
         return FollowupResult(FollowupStatus.MARKED if marked else FollowupStatus.NOT_UNKNOWN)
 
     async def _carried(
-        self, user: SlackUser, proposal: Proposal, how: Callable[..., Came], said: str
+        self, user: SlackUser, proposal: Proposal, how: Callable[..., ActionOutcome], said: str
     ) -> bool:
         act = Act(proposal.id, user.id, said, self._services.clock())
         won, _ = await self._services.store.do(how, act)

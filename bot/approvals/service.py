@@ -13,8 +13,7 @@ from bot.slack.user import SlackUser
 from bot.ui.button_value import NO_REVISION
 from store.engine.errors import StoreError
 from store.models import Decision, Proposal, ProposalState, Verdict
-from store.proposals import pending_approvals
-from store.proposals.decisions import barred, decide, take_back
+from store.proposals.decisions import PendingApproval, decide, decision_error, take_back
 from store.proposals.proposals import get_proposal
 
 log = logging.getLogger(__name__)
@@ -94,9 +93,7 @@ class ApprovalService:
         try:
             if revision is None:
                 revision = await self._revision(proposal_id)
-            pending = pending_approvals.PendingApproval(
-                row, proposal_id, revision, user.id, via, at, tap, reason, channel
-            )
+            pending = PendingApproval(row, proposal_id, revision, user.id, via, at, tap, reason, channel)
             return await approve.approve(self._services, pending, user.team_id, stored)
         except StoreError as error:
             return _not_stored(error)
@@ -113,10 +110,7 @@ class ApprovalService:
     ) -> list[tuple[Proposal, DecisionResult]]:
         """Approve several by one click: all of them are on disk before any is seen to."""
         at = self._services.clock()
-        rows = [
-            pending_approvals.PendingApproval(f"{tap}:{one.id}", one.id, revision, user.id, via, at, tap)
-            for one in chosen
-        ]
+        rows = [PendingApproval(f"{tap}:{one.id}", one.id, revision, user.id, via, at, tap) for one in chosen]
         try:
             results = await approve.approve_all(self._services, rows, user.team_id, stored)
         except StoreError as error:
@@ -173,7 +167,7 @@ class ApprovalService:
             return DecisionResult(DecisionStatus.NOT_FOUND)
         if won:
             return DecisionResult(DecisionStatus.DECLINED, now)
-        bar = barred(now, Verdict.DECLINE, decision.revision)
+        bar = decision_error(now, Verdict.DECLINE, decision.revision)
         return await approve.lost(self._services, now, bar, user.id)
 
     async def undo(self, user: SlackUser, proposal_id: str, *, via: str) -> DecisionResult:

@@ -10,7 +10,7 @@ from bot.checks.slack import check_slack
 from bot.config.settings import Settings
 from bot.services import Services
 from bot.ui.home import SetUpStep
-from store.messages.backlog import flow
+from store.proposals.stats import backlog
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class SetUp:
             for each in self._findings
             if each.level is not Level.WARNING
         ]
-        arrived = (await self._services.store.do(flow)).last is not None
+        arrived = (await self._services.store.do(backlog)).last is not None
         return [*found, _WEBHOOK_CAME if arrived else _NO_WEBHOOK]
 
 

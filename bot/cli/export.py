@@ -15,9 +15,8 @@ from store.events.events import all_events
 from store.models import Decision, PlannedCall
 from store.models.details import Comment, Revision
 from store.models.reasons import Reason, columns_of
-from store.proposals.comments import comments_of
 from store.proposals.decisions import all_decisions
-from store.proposals.details import decisions_of, revisions_of
+from store.proposals.details import comments_of, decisions_of, revisions_of
 from store.proposals.proposals import all_proposals, trail
 
 

@@ -25,7 +25,7 @@ _DRAW = (
 
 def explanation(found: Explained, now: datetime) -> dict[str, Any]:
     """Plain JSON with all that is kept, except what opens something by itself (`polar.redaction`)."""
-    dossier, proposal = found.dossier, found.dossier.proposal
+    dossier, proposal = found.details, found.details.proposal
     sent = [call for call in proposal.calls if call.started_at is not None]
     blind = proposal.state in BLIND
     rows = [row for row in found.rows if not (blind and row.kind == "policy")]

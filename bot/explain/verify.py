@@ -16,8 +16,9 @@ from bot.graduation.gate import RUN, SPOT_CHECK
 from bot.graduation.spot_checks import BLIND
 from bot.rules.load import version_of
 from polar.catalog import Risk
-from store.audit_log.log import canonical, fingerprint, kinds_of, normalize, row_hash
+from store.audit_log.log import fingerprint, kinds_of, normalize, read_row, row_hash
 from store.models import Actor, CaseKindState, Mode
+from store.models.identity import canonical_json, sha256
 from store.schema.columns import readable
 
 _CLOSE = 1e-5
@@ -49,7 +50,7 @@ def _rows(document: Mapping[str, Any], *kinds: str) -> list[tuple[dict[str, Any]
     """Rows of the log about the proposal, with their bodies read in the names of today."""
     wanted = {name for kind in kinds for name in kinds_of(kind)}
     rows = [row for row in document["log"]["rows"] if row["kind"] in wanted]
-    return [(row, normalize(row["kind"], json.loads(row["body"]))) for row in rows]
+    return [(row, read_row(row["kind"], row["body"])[1]) for row in rows]
 
 
 def _asked(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,12 +149,11 @@ def _case_kind(document: Mapping[str, Any]) -> Iterator[Finding]:
     if case_kind is None:
         yield Finding(asked.get("case_kind") is None, "it is of no kind of case")
         return
-    made = hashlib.sha256(canonical(case_kind["fields"]).encode()).hexdigest()
+    made = sha256(canonical_json(case_kind["fields"]))
     yield Finding(
         made == case_kind["hash"] == asked.get("case_kind"), "the kind's hash is that of its fields"
     )
-    coarse = canonical({name: case_kind["fields"][name] for name in ("action", "trigger")})
-    family = hashlib.sha256(coarse.encode()).hexdigest()
+    family = sha256(canonical_json({name: case_kind["fields"][name] for name in ("action", "trigger")}))
     yield Finding(family == case_kind["family"], "its family is made of action and trigger")
     fits = (
         case_kind["fields"]["rule"] == document["rule"]["version"]
@@ -161,7 +161,7 @@ def _case_kind(document: Mapping[str, Any]) -> Iterator[Finding]:
     )
     yield Finding(fits, "the kind is of this rule's version and this risk class")
     changes = [row for row in document["log"]["trust"] if row["kind"] in kinds_of("case_kind")]
-    labels = {normalize(row["kind"], json.loads(row["body"]))["label"] for row in changes}
+    labels = {read_row(row["kind"], row["body"])[1]["label"] for row in changes}
     if labels:
         yield Finding(case_kind["label"] in labels, "its label is that of the log")
 
@@ -263,12 +263,12 @@ def _requests(document: Mapping[str, Any]) -> Iterator[Finding]:
             )
         else:
             yield Finding(made == told, f"{name} is what the log says was sent")
-        if planned and number < len(planned[-1]) and "${" not in canonical(planned[-1][number]):
+        if planned and number < len(planned[-1]) and "${" not in canonical_json(planned[-1][number]):
             yield Finding(planned[-1][number] == told, f"{name} is what was asked")
 
 
 def _answers(document: Mapping[str, Any]) -> Iterator[Finding]:
-    rows = {body["number"]: normalize("answer", body) for _, body in _rows(document, "answer")}
+    rows = {body["number"]: body for _, body in _rows(document, "answer")}
     for one in document["answers"]:
         told = rows.get(one["number"])
         name = f"the answer to request {one['number']}"

@@ -1,8 +1,6 @@
 """Propose by hand: open the form, follow what is chosen in it, and make a proposal of it."""
 
 import asyncio
-import base64
-import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
@@ -43,6 +41,7 @@ from polar.catalog import Call
 from polar.errors import PolarError
 from store.engine.errors import StoreError
 from store.models import NewProposal, PlannedCall, Proposal
+from store.models.identity import proposal_id
 from store.proposals.proposals import propose_by_hand
 
 log = logging.getLogger(__name__)
@@ -325,12 +324,11 @@ class Proposing:
         facts, rest = wording.split(wording.facts(form, draft.answers, amounts))
         name = await self._services.authority.name(user.id)
         reason = " ".join([f"{name} proposes this.", *filter(None, [names.NOTES.get(call.operation)])])
-        digest = hashlib.sha256(f"manual|{draft.id}".encode()).digest()
         risk, now = effect.risk.value, self._services.clock()
         amount, currency = money_of([call], {"currency": currency})
         proposal = NewProposal(
             # Follows from the form: submitted twice, it is the same proposal.
-            id="p" + base64.b32encode(digest).decode().lower()[:12],
+            id=proposal_id(f"manual|{draft.id}"),
             fact_key=f"manual|{draft.id}",
             event_id=None,
             rule=None,

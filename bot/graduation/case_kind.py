@@ -1,7 +1,5 @@
 """The kind of case of a proposal: its fields, their hash and a label that says the same. Pure."""
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +10,7 @@ from polar.events import Event
 from polar.text.money import format_money
 from store.models import NewProposal, PlannedCall
 from store.models.graduation import NewCaseKind, Past
+from store.models.identity import canonical_json, sha256
 
 # Why an event happened, by the field that says so; the first that is there counts.
 _SUB_REASONS = ("billing_reason", "customer_cancellation_reason", "reason")
@@ -32,10 +31,9 @@ def case_kind_of(proposal: NewProposal, event: Event, past: Past, *, environment
         "environment": environment,
         "risk": proposal.risk,
     }
-    family = _canonical({"action": fields["action"], "trigger": fields["trigger"]})
+    family = sha256(canonical_json({"action": fields["action"], "trigger": fields["trigger"]}))
     label = " · ".join(filter(None, (clean(part, 120) for part in _labelled(fields, proposal, data))))
-    digest = hashlib.sha256(_canonical(fields).encode()).hexdigest()
-    return NewCaseKind(digest, hashlib.sha256(family.encode()).hexdigest(), fields, label, proposal.risk)
+    return NewCaseKind(sha256(canonical_json(fields)), family, fields, label, proposal.risk)
 
 
 def parameters(calls: Sequence[PlannedCall]) -> dict[str, Value]:
@@ -65,17 +63,13 @@ def _is_choice(operation: Operation | None, name: str) -> bool:
     return any(option.enum for schema in schemas for option in (schema, *schema.options))
 
 
-def _canonical(fields: Mapping[str, Any]) -> str:
-    return json.dumps(fields, sort_keys=True, separators=(",", ":"))
-
-
 def _action(calls: Sequence[PlannedCall]) -> list[list[Any]]:
     """Method, path template and the names of the fields set: each different call once, sorted."""
     found = []
     for call in calls:
         operation = operations()[call.operation]
         found.append([operation.method, operation.path, sorted([*(call.body or {}), *call.query])])
-    return sorted({_canonical({"": one}): one for one in found}.values())
+    return sorted({canonical_json({"": one}): one for one in found}.values())
 
 
 def _trigger(event: Event, calls: Sequence[PlannedCall]) -> list[str]:

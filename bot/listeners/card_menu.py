@@ -23,7 +23,7 @@ from bot.ui.card_buttons import ASK, ASSIGN, DETAILS, EDIT, SNOOZE, WHY
 from bot.ui.decline_reasons import OTHER, REASON
 from bot.ui.elements import notice
 from store.models import Proposal
-from store.proposals.details import dossier
+from store.proposals.details import proposal_details
 from store.proposals.proposals import get_proposal
 
 log = logging.getLogger(__name__)
@@ -182,7 +182,7 @@ class CardMenu:
     async def _show_details(self, user: SlackUser, view_id: str, proposal_id: str, page: int) -> None:
         slack, authority = self._services.slack, self._services.authority
         refused = await authority.outsider(user.id, user.team_id, Purpose.VIEW)
-        found = None if refused else await self._services.store.do(dossier, proposal_id)
+        found = None if refused else await self._services.store.do(proposal_details, proposal_id)
         if found is None:
             why = ephemeral.NOT_FOUND if refused is None else ephemeral.refused(refused).plain
             await show(slack, view_id, notice(card_modals.TITLES[DETAILS], why))

@@ -26,10 +26,11 @@ from bot.ui.ephemeral import Text, about, approver_line, decision, refused
 from bot.ui.home import HOME_LOOK, HOME_OPEN, Home, home_view, outside_view
 from bot.ui.text import Block
 from store.engine.errors import StoreError
-from store.messages.home_viewers import claim_drawing, forget_viewer, home_viewers, opened_home
+from store.messages.outbox import claim_drawing, forget_viewer, home_viewers, opened_home
 from store.models import Verdict
-from store.proposals.lists import candidates, queue, today
-from store.proposals.proposals import count_proposals, get_proposal
+from store.proposals.lists import candidates, queue
+from store.proposals.proposals import get_proposal
+from store.proposals.stats import count_proposals, today
 
 log = logging.getLogger(__name__)
 

@@ -39,13 +39,11 @@ from bot.ui.status_page import (
     status_message,
 )
 from polar.client import VERSION
-from store.events.rule_stats import rule_activity
+from store.events.rule_matches import rule_activity
 from store.graduation.pause import Paused, pause, paused, resume
-from store.messages.backlog import Arrival, flow
 from store.models import Proposal, ProposalState
-from store.proposals.lists import beginning, history, mine, queue, whole
-from store.proposals.proposals import count_proposals
-from store.proposals.usd import worth
+from store.proposals.lists import beginning, history, mine, queue, whole, worth
+from store.proposals.stats import Arrival, backlog, count_proposals
 
 SOON = timedelta(days=2)  # a deadline within this is due soon: it goes before money
 _BASE = 10.0  # dollars; what a card without money counts as, so that its deadline still moves it
@@ -214,7 +212,7 @@ def _notice(message: Message) -> dict[str, Any]:
 def rank(proposal: Proposal, now: datetime) -> float:
     """How much it matters to decide this next; more is sooner.
 
-    Money is in rough dollars (store.proposals.usd: orders of magnitude, for the order only). Hurry is 1
+    Money is in rough dollars (store.proposals.lists: orders of magnitude, for the order only). Hurry is 1
     without a deadline, grows as it comes near (about 2 four days ahead, 5 a day ahead) and is greatest once
     it passed.
     """
@@ -252,7 +250,7 @@ class HealthSource:
     async def health(self) -> Health:
         """As of now. Raises StoreError."""
         store, polar, socket = self._services.store, self._services.polar, self._supervisor
-        found = await store.do(flow)
+        found = await store.do(backlog)
         counts = await store.do(count_proposals)
         left, limit, pause = polar.budget()
         return Health(
@@ -264,7 +262,7 @@ class HealthSource:
             unread=found.unread,
             runs=found.runs,
             cards=found.cards,
-            notices=found.notices,
+            notices=found.outbox,
             writes=store.backlog,
             socket=None if socket is None else socket.connected,
             heard_at=None if socket is None else socket.last_envelope_at,

@@ -21,10 +21,9 @@ from bot.ui import ephemeral, thread_lines
 from bot.ui.ephemeral import Text, text
 from bot.ui.thread_lines import Notice
 from store.engine.errors import StoreError
-from store.messages.outbox import add_notice
+from store.messages.outbox import add_to_outbox
 from store.models import Proposal
-from store.proposals.comments import keep_message, mend_message
-from store.proposals.details import Thread, in_thread, revision_at
+from store.proposals.details import Thread, in_thread, keep_message, mend_message, revision_at
 from store.proposals.proposals import get_proposal
 
 log = logging.getLogger(__name__)
@@ -213,7 +212,7 @@ class Threads:
     async def _line(self, message: ThreadMessage, line: Notice) -> None:
         """A line in the thread, once for the message it answers."""
         await self._services.store.do(
-            add_notice,
+            add_to_outbox,
             f"answer.{message.channel}.{message.ts}",
             kind="answer",
             message=line,

@@ -13,7 +13,7 @@ from bot.ui.ephemeral import approver_line
 from bot.ui.home import greeting
 from bot.ui.status_page import Removal
 from store.engine.errors import StoreError
-from store.messages.greetings import first_time, not_greeted
+from store.messages.outbox import claim_welcome, forget_welcome
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Workspace:
         if not channel or event.get("user") != context.bot_user_id:
             return
         try:
-            if await self._services.store.do(first_time, channel, self._services.clock()):
+            if await self._services.store.do(claim_welcome, channel, self._services.clock()):
                 await self._greet(channel)
         except StoreError as error:
             log.error("channel %s is not greeted: %s", channel, error)
@@ -65,7 +65,7 @@ class Workspace:
             )
         except (SlackNotSent, SlackRefused) as error:
             log.warning("channel %s is not greeted: %s", channel, error)
-            await self._services.store.do(not_greeted, channel)  # at the next invitation, then
+            await self._services.store.do(forget_welcome, channel)  # at the next invitation, then
         except SlackError as error:
             log.warning("it is not known whether channel %s was greeted: %s", channel, error)
 

@@ -17,10 +17,10 @@ from bot.ui.bundle import bundle_card, bundle_line
 from bot.ui.bundling import plan
 from bot.ui.card import Message, card, thread_line
 from bot.ui.ephemeral import approver_line
-from store.messages.bundles import bundle_drawn, bundle_not_drawn, claim_outgoing, gathering, put_in_bundle
-from store.messages.cards import card_drawn, card_not_drawn, untold
+from store.messages.bundles import claim_outgoing, gathering, put_in_bundle
+from store.messages.cards import bundle_drawn, bundle_not_drawn, card_drawn, card_not_drawn, unannounced
 from store.models import Bundle, Proposal
-from store.proposals.comments import reasons_among
+from store.proposals.details import reasons_among
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ async def _announce_card(services: Services, claimed: ClaimedCard, proposal: Pro
     news = (
         []
         if proposal.row_version == 1
-        else await services.store.do(untold, proposal.id, proposal.row_version)
+        else await services.store.do(unannounced, proposal.id, proposal.row_version)
     )
     lines = {
         change.row_version: line for change in news if (line := thread_line(proposal, change)) is not None
@@ -110,7 +110,7 @@ async def _announce_card(services: Services, claimed: ClaimedCard, proposal: Pro
         channel=channel,
         ts=ts,
         at=services.clock(),
-        told=[change.row_version for change in news],
+        announced=[change.row_version for change in news],
         lines={version: _content(line) for version, line in lines.items()},
     )
     if lines:

@@ -10,8 +10,8 @@ from bot.ui.ephemeral import approver_line
 from bot.ui.score_line import score_line, spot_check_line
 from store.graduation.case_kinds import get_case_kind
 from store.models import Proposal, ProposalKind, ProposalState
-from store.proposals.comments import reasons_of
 from store.proposals.decisions import approvals
+from store.proposals.details import reasons_of
 from store.proposals.proposals import get_proposal
 
 _MONEY_AT_STAKE = frozenset({ProposalState.PENDING, ProposalState.APPROVED})

@@ -7,7 +7,7 @@ from bot.results import DecisionResult, DecisionStatus
 from bot.services import LEASE, Services, new_token
 from bot.slack.client import SlackError
 from bot.ui.ephemeral import decision
-from store.proposals.pending_approvals import PendingApproval, claim_pending_approvals
+from store.proposals.decisions import PendingApproval, claim_pending_approvals
 
 log = logging.getLogger(__name__)
 

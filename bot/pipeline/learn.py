@@ -1,7 +1,5 @@
 """The step that learns from decided cases, and asks whether a kind of case may run on its own."""
 
-import base64
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,6 +20,7 @@ from polar.events import Event
 from store.graduation.learn import assess as read_on
 from store.models import Actor, NewProposal, PlannedCall, ProposalKind, ProposalState
 from store.models.graduation import BacktestSummary, CaseHistory, CaseKind, Label, NewCaseKind, PastCase
+from store.models.identity import proposal_id, sha256
 from store.models.trust_codes import AlwaysAsk, Lack
 
 BACK = timedelta(days=90)
@@ -66,9 +65,8 @@ class Assessor:
 
     def offer(self, case_kind: CaseKind, summary: BacktestSummary, now: datetime) -> NewProposal:
         change = f"graduation|{case_kind.hash}|{case_kind.generation}|{case_kind.cases}"
-        digest = hashlib.sha256(change.encode()).digest()
         return NewProposal(
-            id="p" + base64.b32encode(digest).decode().lower()[:12],
+            id=proposal_id(change),
             fact_key=change,
             event_id=None,
             rule=None,
@@ -83,7 +81,7 @@ class Assessor:
             created_at=now,
             proposer=Actor.PROGRAM,
             kind=ProposalKind.GRADUATION,
-            content_hash=hashlib.sha256(digest).hexdigest()[:16],
+            content_hash=sha256(change)[:16],
             expires_at=now + self.policy.schedule.expires_after,
             case_kind=case_kind.hash,
         )

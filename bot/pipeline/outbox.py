@@ -10,7 +10,7 @@ from bot.services import LEASE, Services, backoff, new_token
 from bot.slack.client import SlackError, SlackRateLimited, SlackRefused
 from bot.ui.outbox_message import outbox_message
 from store.messages.bundles import anything_waits
-from store.messages.outbox import Notice, claim_notices, notice_is_due, notice_postponed, notice_sent
+from store.messages.outbox import OutboxMessage, claim_outbox, outbox_is_due, outbox_sent, postpone_outbox
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ _MOST_ATTEMPTS = 12  # refused so often, with growing pauses, it is a message th
 class ClaimedNotice:
     """A message under our claim. `room`: Slack's rate limit has room for it."""
 
-    notice: Notice
+    notice: OutboxMessage
     token: str
     room: bool
 
@@ -32,12 +32,12 @@ async def claim(services: Services, limit: int) -> list[ClaimedNotice]:
     room = min(limit, limits.free(POST, services.channel))
     if (
         not room
-        or not await services.store.do(notice_is_due, now)
+        or not await services.store.do(outbox_is_due, now)
         or await services.store.do(anything_waits, now)
     ):
         return []
     token = new_token()
-    found = await services.store.do(claim_notices, token=token, now=now, until=now + LEASE, limit=room)
+    found = await services.store.do(claim_outbox, token=token, now=now, until=now + LEASE, limit=room)
     return [ClaimedNotice(one, token, bool(limits.take(POST, services.channel))) for one in found]
 
 
@@ -53,7 +53,7 @@ async def send(services: Services, claimed: ClaimedNotice) -> None:
     except SlackError as error:
         await _not_taken(services, claimed, error)
         return
-    await services.store.do(notice_sent, notice.id, token=claimed.token, ts=ts, at=services.clock())
+    await services.store.do(outbox_sent, notice.id, token=claimed.token, ts=ts, at=services.clock())
 
 
 async def _not_taken(services: Services, claimed: ClaimedNotice, error: SlackError) -> None:
@@ -61,7 +61,7 @@ async def _not_taken(services: Services, claimed: ClaimedNotice, error: SlackErr
     if refused and not isinstance(error, SlackRateLimited) and notice.attempts >= _MOST_ATTEMPTS:
         log.error("message %s is given up: %s", notice.id, error)
         await services.store.do(
-            notice_sent, notice.id, token=claimed.token, ts=None, at=services.clock(), note=str(error)
+            outbox_sent, notice.id, token=claimed.token, ts=None, at=services.clock(), note=str(error)
         )
         return
     log.warning("message %s is not sent: %s", notice.id, error)
@@ -72,6 +72,4 @@ async def _not_taken(services: Services, claimed: ClaimedNotice, error: SlackErr
 
 async def _postpone(services: Services, claimed: ClaimedNotice, pause: timedelta, note: str) -> None:
     due_at = services.clock() + pause
-    await services.store.do(
-        notice_postponed, claimed.notice.id, token=claimed.token, due_at=due_at, note=note
-    )
+    await services.store.do(postpone_outbox, claimed.notice.id, token=claimed.token, due_at=due_at, note=note)

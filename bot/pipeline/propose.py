@@ -21,9 +21,9 @@ from store.events.rule_matches import Conclusion, conclude_event, conclude_for_n
 from store.models import (
     EventState,
     RuleMatch,
-    Sighting,
-    Spoken,
+    RuleResult,
     StoredEvent,
+    SubjectState,
 )
 from store.models.reasons import Reason, ReasonCode
 from store.proposals.execution import calls_sent_since
@@ -47,7 +47,7 @@ class Claimed:
 
 async def claim(services: Services, limit: int) -> list[Claimed]:
     """Take events that wait for the rules; in a flood of webhooks a little later."""
-    await services.store.calm()
+    await services.store.backpressure()
     token, now = new_token(), services.clock()
     found = await services.store.do(claim_events, token=token, now=now, until=now + LEASE, limit=limit)
     return [Claimed(event, token) for event in found]
@@ -84,7 +84,7 @@ async def _apply(services: Services, claimed: Claimed, event: Event, rules: tupl
     looks_back = any(rule.compares() for rule in rules)
     scope = scope_of(event, services.clock(), await before(services, event) if looks_back else None)
     reads = Reads(services.polar)
-    spoken: list[Spoken] = []
+    spoken: list[RuleResult] = []
     failures: list[Reason] = []
     unread: list[tuple[Rule, PolarError]] = []
     for rule in rules:
@@ -122,7 +122,7 @@ async def _apply(services: Services, claimed: Claimed, event: Event, rules: tupl
     _wake(services, spoken)
 
 
-def sighting(event: Event) -> Sighting | None:
+def sighting(event: Event) -> SubjectState | None:
     """What an event tells of its subject, with what orders it; None when it has no subject or time."""
     if event.subject is None or event.timestamp is None:
         return None
@@ -130,12 +130,12 @@ def sighting(event: Event) -> Sighting | None:
     known = {
         name: value for name, value in event.data.items() if name not in _BEARER.get(event.subject.kind, ())
     }
-    return Sighting(
+    return SubjectState(
         subject_of(event.subject), key.terminal, key.timestamp, key.rank, known, customer_of(event)[0]
     )
 
 
-def _came_of(spoken: list[Spoken], event: Event) -> Reason:
+def _came_of(spoken: list[RuleResult], event: Event) -> Reason:
     """What the rules made of an event."""
     said = [_of_match(one.rule_match) for one in spoken]
     if said:
@@ -158,7 +158,7 @@ def _unreadable(event: Event) -> Reason | None:
     return Reason.of(ReasonCode.EVENT_UNREADABLE, problem=event.problem[:_LONGEST])
 
 
-def _wake(services: Services, spoken: list[Spoken]) -> None:
+def _wake(services: Services, spoken: list[RuleResult]) -> None:
     if any(one.proposal for one in spoken):
         services.notify(Queue.ANNOUNCE, Queue.EXECUTE)
 
@@ -167,7 +167,7 @@ async def _later(
     services: Services,
     claimed: Claimed,
     event: Event,
-    spoken: list[Spoken],
+    spoken: list[RuleResult],
     unread: list[tuple[Rule, PolarError]],
 ) -> None:
     """Polar could not be read: keep what the other rules said, and ask again after a pause."""
@@ -190,7 +190,7 @@ async def _later(
 async def _finish(services: Services, claimed: Claimed, event: Event, why: Reason) -> None:
     # What no rule asks about may still be what a later event is compared with.
     conclusion = Conclusion(
-        EventState.DONE, why, sighting=sighting(event), compared=services.rules.compares(event.type)
+        EventState.DONE, why, subject_state=sighting(event), compared=services.rules.compares(event.type)
     )
     await _conclude(services, claimed, conclusion)
 

@@ -4,8 +4,7 @@ import logging
 
 from bot.proposals.verify_call import _LOOK_AFTER, ClaimedDoubt, examine
 from bot.services import LEASE, Queue, Services, new_token
-from store.proposals.execution import recover_stranded
-from store.proposals.unknown import claim_unknown
+from store.proposals.execution import claim_unknown, recover_stranded
 
 log = logging.getLogger(__name__)
 

@@ -18,10 +18,10 @@ from bot.ui.card import Message
 from bot.ui.digest import Day, digest, escalation, reminder
 from bot.ui.graduation_notices import runs_block
 from store.audit_log.log import head
-from store.messages.outbox import add_notice
+from store.messages.outbox import add_to_outbox, is_in_outbox
 from store.models import Proposal
-from store.proposals.stats import decided_between, numbers
-from store.proposals.timers import call_people, expire, has_notice, to_escalate, to_remind, waiting_since
+from store.proposals.stats import daily_stats, decided_between, waiting_since
+from store.proposals.timers import call_people, expire, to_escalate, to_remind
 
 log = logging.getLogger(__name__)
 
@@ -138,11 +138,11 @@ async def morning(services: Services) -> None:
     if schedule.digest is None or not _is_morning(schedule, now):
         return
     name = f"digest:{today.isoformat()}"
-    if await services.store.do(has_notice, name):
+    if await services.store.do(is_in_outbox, name):
         return
     message = await _digest(services, today - timedelta(days=1))
     if message is not None:
-        await services.store.do(add_notice, name, kind="digest", message=_stored(message), at=now)
+        await services.store.do(add_to_outbox, name, kind="digest", message=_stored(message), at=now)
         services.notify(Queue.OUTBOX)
 
 
@@ -157,7 +157,7 @@ def _is_morning(schedule: Schedule, now: datetime) -> bool:
 async def _digest(services: Services, day: date) -> Message | None:
     """The digest of a day; None when nothing happened and nothing is left over: silence says so too."""
     start, end = _bounds(services, day)
-    of_day = await services.store.do(numbers, start, end)
+    of_day = await services.store.do(daily_stats, start, end)
     waiting = await services.store.do(waiting_since, end)
     since = services.clock() - _DAY
     ran = runs_block(await GraduationService(services).ran(since), services.rules.policy.caps, "digest")

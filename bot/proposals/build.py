@@ -1,7 +1,5 @@
 """Build the proposals that rules make of one event."""
 
-import base64
-import hashlib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -24,9 +22,10 @@ from store.models import (
     PlannedCall,
     RuleMatch,
     RuleMatchState,
-    Spoken,
+    RuleResult,
     StoredEvent,
 )
+from store.models.identity import proposal_id
 from store.models.reasons import Reason, ReasonCode
 
 _SET_UP_AGAIN = timedelta(hours=1)
@@ -63,7 +62,7 @@ async def consider(
     event: Event,
     stored: StoredEvent,
     now: datetime,
-) -> Spoken | None:
+) -> RuleResult | None:
     """What one rule says about one event now. Raises EvaluationError, PolarError (but not NotFound)."""
     if not rule.matches(scope):
         return None
@@ -75,14 +74,14 @@ async def consider(
         due_at = (event.timestamp or stored.received_at) + rule.delay
         if due_at > now:
             until = Reason.of(ReasonCode.DELAYED, until=due_at.astimezone(UTC).isoformat())
-            return Spoken(replace(rule_match, state=RuleMatchState.WAITING, reason=until, due_at=due_at))
+            return RuleResult(replace(rule_match, state=RuleMatchState.WAITING, reason=until, due_at=due_at))
     try:
         draft = await question(rule, scope, reads, fresh=_is_fresh(rule, event, now))
     except NotFound as error:
-        return Spoken(_silent(rule_match, Reason.of(ReasonCode.GONE_AT_POLAR, reason_of(error))))
+        return RuleResult(_silent(rule_match, Reason.of(ReasonCode.GONE_AT_POLAR, reason_of(error))))
     if draft is None:
-        return Spoken(_silent(rule_match, Reason(ReasonCode.NOTHING_LEFT)))
-    return Spoken(rule_match, new_proposal(rule, policy, rule_match, draft, event=event, now=now))
+        return RuleResult(_silent(rule_match, Reason(ReasonCode.NOTHING_LEFT)))
+    return RuleResult(rule_match, new_proposal(rule, policy, rule_match, draft, event=event, now=now))
 
 
 async def question(rule: Rule, scope: Scope, reads: Reads, *, fresh: bool) -> Draft | None:
@@ -126,13 +125,12 @@ def new_proposal(
     """A draft as a proposal. Its id follows from the change and the rule: made twice, it is the same one."""
     effects = [operations()[call.operation].describe(call) for call in draft.calls]
     risks = [effect.risk.value for effect in effects]
-    digest = hashlib.sha256(f"{rule_match.fact_key}|{rule_match.rule}".encode()).digest()
     amount, currency = money_of(draft.calls, event.data)
     customer_id, customer = customer_of(event)
     expires_at = ends(now, rule.expires_after or policy.schedule.expires_after, draft.deadline)
     told = [(fact.label, fact.value) for fact in facts(event)]
     proposal = NewProposal(
-        id="p" + base64.b32encode(digest).decode().lower()[:12],
+        id=proposal_id(f"{rule_match.fact_key}|{rule_match.rule}"),
         fact_key=rule_match.fact_key,
         event_id=rule_match.event_id,
         rule=rule_match.rule,

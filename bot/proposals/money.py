@@ -12,7 +12,7 @@ from polar.catalog import Call
 from polar.errors import MissingScope
 from polar.text.money import format_money
 from store.models import Proposal
-from store.proposals.followups import refunds_since
+from store.proposals.stats import refunds_since
 
 Fact = tuple[str, str]
 GETS, KEEPS, LEFT, TOO_MUCH = "Customer gets", "Fees", "Left afterwards", "Too much"

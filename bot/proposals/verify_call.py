@@ -11,8 +11,7 @@ from bot.services import Queue, Services
 from polar.catalog import Call, operations
 from polar.errors import PolarError
 from store.models import CallState, Proposal, ProposalCall
-from store.proposals.execution import end_call
-from store.proposals.unknown import find_done, postpone_unknown
+from store.proposals.execution import end_call, find_done, postpone_unknown
 
 log = logging.getLogger(__name__)
 

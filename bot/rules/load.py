@@ -1,8 +1,6 @@
 """Load the rules from TOML: the default ones, and the operator's own, which add, replace or switch off."""
 
 import dataclasses
-import hashlib
-import json
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,6 +20,7 @@ from bot.rules.rule import Read, Rule, Step
 from polar.catalog.validation import closest
 from polar.events import noun
 from polar.polled import POLLED
+from store.models.identity import canonical_json, sha256
 
 T = TypeVar("T")
 
@@ -199,8 +198,7 @@ def compile_rule(source: Mapping[str, Any]) -> Rule:
 
 def version_of(source: Mapping[str, Any]) -> str:
     """The version of a rule: the beginning of its content's SHA-256, over its first keys (`in_old_keys`)."""
-    canonical = json.dumps(in_old_keys(source), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+    return sha256(canonical_json(in_old_keys(source), ascii_only=False))[:16]
 
 
 def _reads(source: Mapping[str, Any], found: list[str]) -> Iterable[Read]:

@@ -16,7 +16,7 @@ from bot.ui.states import counted, phrase
 from bot.ui.text import Block, Element, bullets, glue, labelled, line, person, rich, when, words
 from polar import redaction
 from store.models import CommentKind, PlannedCall, Proposal, ProposalState
-from store.models.details import Comment, Dossier, Revision
+from store.models.details import Comment, ProposalDetails, Revision
 from store.models.reasons import Reason, ReasonCode
 
 DETAILS, BACK, NEXT = "details", "details.back", "details.next"  # action ids
@@ -31,7 +31,9 @@ _KINDS: Mapping[CommentKind, str] = {
 }
 
 
-def details_view(found: Dossier, deciders: str, links: Mapping[str, str], page: int = 1) -> dict[str, Any]:
+def details_view(
+    found: ProposalDetails, deciders: str, links: Mapping[str, str], page: int = 1
+) -> dict[str, Any]:
     """One page of the details. `deciders` says who may decide; `links` lead to the customer's other cards."""
     pages = _pages(list(_blocks(found, deciders, links)))
     page = min(max(page, 1), len(pages))
@@ -92,7 +94,7 @@ def _pages(blocks: Sequence[Block]) -> list[list[Block]]:
 # --- The sections, in the order in which somebody who decides needs them ----------------------------------
 
 
-def _blocks(found: Dossier, deciders: str, links: Mapping[str, str]) -> Iterator[Block]:
+def _blocks(found: ProposalDetails, deciders: str, links: Mapping[str, str]) -> Iterator[Block]:
     number = 0
     for heading, section in _SECTIONS:
         parts = section(found)
@@ -106,7 +108,7 @@ def _blocks(found: Dossier, deciders: str, links: Mapping[str, str]) -> Iterator
             yield rich(f"details.{number}", *head, part)
 
 
-def _question(found: Dossier) -> list[Element]:
+def _question(found: ProposalDetails) -> list[Element]:
     p = found.proposal
     rows = [("State", phrase(p.state)), ("Does", does(p)), ("Risk", risk_words(p))]
     rows += [("Always asks", p.always_asks)] if p.always_asks else []
@@ -154,21 +156,21 @@ def _who(p: Proposal) -> list[Element]:
     return [line(*elements)]
 
 
-def _evidence(found: Dossier) -> list[Element]:
+def _evidence(found: ProposalDetails) -> list[Element]:
     p = found.proposal
     return [bullets(p.reasons)] if p.reasons else []
 
 
-def _facts(found: Dossier) -> list[Element]:
+def _facts(found: ProposalDetails) -> list[Element]:
     return [labelled(found.proposal.facts, 400)] if found.proposal.facts else []
 
 
-def _changes(found: Dossier) -> list[Element]:
+def _changes(found: ProposalDetails) -> list[Element]:
     rows = [f"{label}: {before} → {now}" for label, before, now in found.proposal.changes]
     return [bullets(rows)] if rows else []
 
 
-def _no_longer(found: Dossier) -> list[Element]:
+def _no_longer(found: ProposalDetails) -> list[Element]:
     if found.proposal.state != ProposalState.WITHDRAWN:
         return []
     asked = _source(found).get("precondition")
@@ -179,7 +181,7 @@ def _no_longer(found: Dossier) -> list[Element]:
     return said + ([*code(f"precondition = {asked}")] if asked else [])
 
 
-def _sent(found: Dossier) -> list[Element]:
+def _sent(found: ProposalDetails) -> list[Element]:
     """Each call as it will be sent, without its secrets."""
     p = found.proposal
     parts = [part for call in p.calls[:20] for part in code(pretty(_shown(call)))]
@@ -195,12 +197,12 @@ def _shown(call: PlannedCall) -> dict[str, Any]:
     return shown
 
 
-def _source(found: Dossier) -> Mapping[str, Any]:
+def _source(found: ProposalDetails) -> Mapping[str, Any]:
     """The rule as it was; empty for a proposal without one."""
     return in_new_keys(found.rule_source or {})
 
 
-def _rule(found: Dossier) -> list[Element]:
+def _rule(found: ProposalDetails) -> list[Element]:
     p = found.proposal
     if p.rule is None:
         return []
@@ -208,14 +210,14 @@ def _rule(found: Dossier) -> list[Element]:
     return [head, *(code(toml(_source(found))) if found.rule_source else ())]
 
 
-def _reads(found: Dossier) -> list[Element]:
+def _reads(found: ProposalDetails) -> list[Element]:
     reads = _source(found).get("read") or {}
     rows = [f"{name}: {one.get('operation', '–')}" for name, one in reads.items() if isinstance(one, Mapping)]
     kept = found.proposal.reads
     return ([bullets(rows)] if rows else []) + (code(pretty(kept)) if kept else [])
 
 
-def _payload(found: Dossier) -> list[Element]:
+def _payload(found: ProposalDetails) -> list[Element]:
     if found.event is None:
         return []
     try:
@@ -226,13 +228,13 @@ def _payload(found: Dossier) -> list[Element]:
     return [head, *code(pretty(public(body)))]
 
 
-def _latest(found: Dossier) -> list[Element]:
+def _latest(found: ProposalDetails) -> list[Element]:
     if found.latest is None:
         return []
     return [line(words(str(found.proposal.subject), 200)), *code(pretty(public(found.latest)))]
 
 
-def _customer(found: Dossier) -> list[Element]:
+def _customer(found: ProposalDetails) -> list[Element]:
     if not found.counts:
         return []
     return [
@@ -244,7 +246,7 @@ def _customer(found: Dossier) -> list[Element]:
     ]
 
 
-def _earlier(found: Dossier, links: Mapping[str, str]) -> list[Element]:
+def _earlier(found: ProposalDetails, links: Mapping[str, str]) -> list[Element]:
     rows = []
     for one in found.earlier:
         link = links.get(one.id)
@@ -261,7 +263,7 @@ def _earlier(found: Dossier, links: Mapping[str, str]) -> list[Element]:
     return [{"type": "rich_text_list", "style": "bullet", "elements": rows}] if rows else []
 
 
-def _trail(found: Dossier) -> list[Element]:
+def _trail(found: ProposalDetails) -> list[Element]:
     rows = [
         line(
             when(change.at),
@@ -274,7 +276,7 @@ def _trail(found: Dossier) -> list[Element]:
     return [{"type": "rich_text_list", "style": "bullet", "elements": rows}] if rows else []
 
 
-def _decisions(found: Dossier) -> list[Element]:
+def _decisions(found: ProposalDetails) -> list[Element]:
     rows = [
         line(
             when(one.at),
@@ -288,7 +290,7 @@ def _decisions(found: Dossier) -> list[Element]:
     return [{"type": "rich_text_list", "style": "bullet", "elements": rows}] if rows else []
 
 
-def _comments(found: Dossier) -> list[Element]:
+def _comments(found: ProposalDetails) -> list[Element]:
     rows = [_comment(one) for one in found.comments[-_MOST_SAID:]]
     listed = [rows[at : at + 15] for at in range(0, len(rows), 15)]
     return [{"type": "rich_text_list", "style": "bullet", "elements": part} for part in listed]
@@ -300,7 +302,7 @@ def _comment(one: Comment) -> Element:
     )
 
 
-def _revisions(found: Dossier) -> list[Element]:
+def _revisions(found: ProposalDetails) -> list[Element]:
     return [part for one in found.revisions for part in _revision(one)]
 
 
@@ -313,12 +315,12 @@ def _revision(one: Revision) -> list[Element]:
     return [head, *(part for call in calls for part in code(pretty(_shown(call))))]
 
 
-def _score(found: Dossier) -> list[Element]:
+def _score(found: ProposalDetails) -> list[Element]:
     rows = gate_rows(found.proposal)
     return [labelled(rows, 600)] if rows else []
 
 
-_SECTIONS: tuple[tuple[str, Callable[[Dossier], list[Element]]], ...] = (
+_SECTIONS: tuple[tuple[str, Callable[[ProposalDetails], list[Element]]], ...] = (
     ("The question", _question),
     ("What changed since the revision before", _changes),
     ("No longer true", _no_longer),

@@ -8,7 +8,7 @@ from bot.sanitize import clean
 from bot.ui.card import Message, when
 from bot.ui.states import counted
 from bot.ui.text import Block, Element, escape, glue, line, mention, person, preformatted, rich, words
-from store.models import Actor, Numbers, Proposal
+from store.models import Actor, DailyStats, Proposal
 
 _LISTED = 10
 _EIGHTHS = " ▏▎▍▌▋▊▉"  # of a character cell, from the left
@@ -65,7 +65,7 @@ def _row(proposal: Proposal, link: str | None) -> Element:
 
 def digest(
     day: date,
-    of_day: Numbers,
+    of_day: DailyStats,
     waiting: int,
     days: Sequence[Day],
     *,
@@ -91,7 +91,7 @@ def digest(
     return Message(escape(text), tuple(blocks))
 
 
-def _numbers(of_day: Numbers) -> list[Element]:
+def _numbers(of_day: DailyStats) -> list[Element]:
     if not of_day.decided:
         return [glue("Nothing was decided.")]
     found: list[Element] = [glue(f"{counted(of_day.states)}.")]

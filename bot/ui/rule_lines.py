@@ -28,7 +28,7 @@ def _line(
         name,
         events,
         origin.value,
-        fired=done.fired,
+        fired=done.matched,
         carded=done.counts.get(RuleMatchState.PROPOSED, 0),
         waiting=done.counts.get(RuleMatchState.WAITING, 0),
         silent=done.counts.get(RuleMatchState.SILENT, 0),

@@ -1,4 +1,4 @@
-"""Everything that explains one proposal, in one read: what is kept of it, and its rows of the log."""
+"""Everything that explains one proposal, in one read: its details and its rows of the log."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,9 +8,9 @@ from sqlalchemy import Connection, select
 from store.audit_log.log import START, head
 from store.graduation.case_kinds import get_case_kind
 from store.models import OutcomeKind
-from store.models.details import Dossier
+from store.models.details import ProposalDetails
 from store.models.graduation import CaseKind, Outcome
-from store.proposals.details import dossier
+from store.proposals.details import proposal_details
 from store.schema.graduation import audit_log, outcomes
 
 
@@ -29,12 +29,12 @@ class LogRow:
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """A proposal with its dossier, its kind of case, what came of it, and the log about both of them.
+    """A proposal with its details, its kind of case, what came of it, and the log about both of them.
 
     `head` is the newest row of the whole log: its number and hash.
     """
 
-    dossier: Dossier
+    details: ProposalDetails
     case_kind: CaseKind | None
     outcomes: tuple[Outcome, ...]
     rows: tuple[LogRow, ...]
@@ -43,8 +43,8 @@ class Explained:
 
 
 def explained(connection: Connection, proposal_id: str) -> Explained | None:
-    """All of it; None when there is no such proposal."""
-    found = dossier(connection, proposal_id)
+    """The explanation; None when there is no such proposal."""
+    found = proposal_details(connection, proposal_id)
     if found is None:
         return None
     case_kind = found.proposal.case_kind

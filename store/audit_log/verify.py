@@ -1,8 +1,7 @@
-"""Queries that check the log: every row in its place with its hash, and what it speaks of as it was."""
+"""The check of the audit log: every row is in its place with its hash, and what it speaks of is as it was."""
 
 import hashlib
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -10,9 +9,9 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Connection, Row, select, type_coerce
 
-from store.audit_log.log import START, fingerprint, head, normalize, row_hash
+from store.audit_log.log import START, fingerprint, head, kinds_of, read_row, row_hash
 from store.audit_log.verify_derived import altered
-from store.engine.dialects import in_pieces
+from store.engine.dialects import stream_rows
 from store.models import Actor, CallState, Mode, ProposalState
 from store.schema import calls, decisions, events, proposals
 from store.schema.columns import readable
@@ -21,11 +20,12 @@ from store.schema.graduation import audit_log, outcomes
 MOST_PROBLEMS = 100
 _MOST_MOVED = 12  # broken rows that are tried in each other's places
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_Body = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What a look through the log found: how many rows, the newest hash, and what is wrong, in words."""
+    """The result of a check: the number of rows, the newest hash, and what is wrong, in words."""
 
     rows: int
     head: str
@@ -34,7 +34,7 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One row of the log."""
+    """One row of the log, in today's words."""
 
     seq: int
     at: datetime
@@ -53,11 +53,11 @@ class _Broken:
 
 
 def verify(connection: Connection) -> Verified:
-    """Go through the whole log; at most the first hundred problems are named."""
+    """Check the whole log; at most the first hundred problems are named."""
     expected, previous = 1, START
     problems: list[str] = []
     broken: list[_Broken] = []
-    for row in connection.execute(in_pieces(_ROWS)):
+    for row in connection.execute(stream_rows(_ROWS)):
         problems += _gap(expected, row.seq)
         if _digest(row, previous, row.seq) == row.hash:
             problems += _checked(connection, row)
@@ -127,7 +127,7 @@ def _moved(broken: Sequence[_Broken]) -> Iterator[str]:
 
 
 def _end(connection: Connection, last: int, newest: str) -> list[str]:
-    """A cut-off end leaves a chain that is whole in itself; the mark knows how long it was."""
+    """A cut-off end leaves a chain that is whole in itself; the head of the log knows how long it was."""
     seq, digest = head(connection)
     if (seq, digest) == (last, newest):
         return []
@@ -137,10 +137,13 @@ def _end(connection: Connection, last: int, newest: str) -> list[str]:
 
 
 def _checked(connection: Connection, row: Row[Any]) -> list[str]:
-    """What is wrong with what a row speaks of; somebody may have left there what cannot even be read."""
+    """Problems of what a row speaks of; somebody may have left there what cannot even be read."""
     check = _CHECKS.get(row.kind)
+    if check is None:
+        return []
     try:
-        return [] if check is None else check(connection, row)
+        _, body = read_row(row.kind, row.body)
+        return check(connection, row, body)
     except (TypeError, ValueError, LookupError, OverflowError):
         return [f"row {row.seq}: what is kept of {row.subject} was altered and cannot be read"]
 
@@ -149,12 +152,12 @@ def _unlogged(connection: Connection) -> Iterator[str]:
     """Decisions that somebody wrote into the database past the log."""
     in_log = select(audit_log.c.seq).where(
         audit_log.c.subject == decisions.c.proposal_id,
-        audit_log.c.kind == "decision",
+        audit_log.c.kind.in_(kinds_of("decision")),
         audit_log.c.at == decisions.c.at,
     )
     # What was proposed before there was a log is in none of its rows.
     known = select(audit_log.c.seq).where(
-        audit_log.c.subject == decisions.c.proposal_id, audit_log.c.kind == "proposed"
+        audit_log.c.subject == decisions.c.proposal_id, audit_log.c.kind.in_(kinds_of("proposed"))
     )
     rows = connection.execute(
         select(decisions.c.proposal_id, decisions.c.actor)
@@ -165,16 +168,18 @@ def _unlogged(connection: Connection) -> Iterator[str]:
         yield f"a decision of {row.actor} on {row.proposal_id} is in no row of the log"
 
 
-def _proposed(connection: Connection, row: Row[Any]) -> list[str]:
-    """What a proposal rests on and, until it is carried out, what it asks."""
-    return [*_event(connection, row), *_planned(connection, row)]
+def _proposed(connection: Connection, row: Row[Any], body: _Body) -> list[str]:
+    """The webhook behind a proposal and, until it is carried out, what it asks."""
+    return [*_event(connection, row, body), *_planned(connection, row, body)]
 
 
-def _planned(connection: Connection, row: Row[Any]) -> list[str]:
+def _planned(connection: Connection, row: Row[Any], body: _Body) -> list[str]:
     """The calls of the newest revision, while nothing of it has been sent."""
-    told = json.loads(row.body).get("calls")
+    told = body.get("calls")
     later = select(audit_log.c.seq).where(
-        audit_log.c.subject == row.subject, audit_log.c.kind.in_(_REVISIONS), audit_log.c.seq > row.seq
+        audit_log.c.subject == row.subject,
+        audit_log.c.kind.in_(kinds_of(*_REVISIONS)),
+        audit_log.c.seq > row.seq,
     )
     untouched = select(proposals.c.id).where(
         proposals.c.id == row.subject,
@@ -194,22 +199,22 @@ def _planned(connection: Connection, row: Row[Any]) -> list[str]:
     return [f"row {row.seq}: what {row.subject} would do is not what it says"]
 
 
-def _event(connection: Connection, row: Row[Any]) -> list[str]:
-    """The webhook a proposal rests on, byte for byte."""
-    told = json.loads(row.body)
-    if told.get("event_id") is None:
+def _event(connection: Connection, row: Row[Any], body: _Body) -> list[str]:
+    """The webhook behind a proposal, byte for byte."""
+    event_id = body.get("event_id")
+    if event_id is None:
         return []
-    body = connection.execute(select(events.c.body).where(events.c.id == told["event_id"])).scalar()
-    if body is None:
-        return [f"row {row.seq}: webhook {told['event_id']} is gone"]
-    if isinstance(body, bytes) and hashlib.sha256(body).hexdigest() == told["body_sha256"]:
+    kept = connection.execute(select(events.c.body).where(events.c.id == event_id)).scalar()
+    if kept is None:
+        return [f"row {row.seq}: webhook {event_id} is gone"]
+    if isinstance(kept, bytes) and hashlib.sha256(kept).hexdigest() == body["body_sha256"]:
         return []
-    return [f"row {row.seq}: webhook {told['event_id']} was altered after {row.subject} was proposed"]
+    return [f"row {row.seq}: webhook {event_id} was altered after {row.subject} was proposed"]
 
 
-def _request(connection: Connection, row: Row[Any]) -> list[str]:
+def _request(connection: Connection, row: Row[Any], body: _Body) -> list[str]:
     """The call as it was sent; one that was sent again is held against the later row."""
-    told = json.loads(row.body)
+    told = dict(body)
     number = told.pop("number")
     where = [calls.c.proposal_id == row.subject, calls.c.number == number]
     kept = select(calls.c.operation, calls.c.path, calls.c.query, calls.c.body).where(*where)
@@ -221,9 +226,8 @@ def _request(connection: Connection, row: Row[Any]) -> list[str]:
     return [] if again else [f"row {row.seq}: a call of {row.subject} is not what was sent"]
 
 
-def _decision(connection: Connection, row: Row[Any]) -> list[str]:
+def _decision(connection: Connection, row: Row[Any], told: _Body) -> list[str]:
     """The decision as the score counts it."""
-    told = json.loads(row.body)
     names = ("actor", "verdict", "via", "revision", "interaction_id", "reason")
     where = [decisions.c[name] == told[name] for name in names]
     pressed = told.get("clicked_at")
@@ -235,9 +239,8 @@ def _decision(connection: Connection, row: Row[Any]) -> list[str]:
     return [f"row {row.seq}: the decision of {told['actor']} on {row.subject} was altered or removed"]
 
 
-def _outcome(connection: Connection, row: Row[Any]) -> list[str]:
-    """What later came of a proposal, as the score counts it."""
-    told = json.loads(row.body)
+def _outcome(connection: Connection, row: Row[Any], told: _Body) -> list[str]:
+    """The later fate of a proposal, as the score counts it."""
     at = datetime.fromisoformat(told["at"])  # when it happened; the row is of when it was told
     where = (outcomes.c.kind == told["kind"], outcomes.c.source == told["source"], outcomes.c.at == at)
     kept = select(outcomes.c.id).where(outcomes.c.proposal_id == row.subject, *where)
@@ -246,9 +249,8 @@ def _outcome(connection: Connection, row: Row[Any]) -> list[str]:
     return [f"row {row.seq}: that {row.subject} was {told['kind']} was altered or removed"]
 
 
-def _policy(connection: Connection, row: Row[Any]) -> list[str]:
-    """What the policy said of a case; that it asked instead of running is told by a later row."""
-    told = normalize(row.kind, json.loads(row.body))
+def _policy(connection: Connection, row: Row[Any], told: _Body) -> list[str]:
+    """The policy's judgement of a case; that it asked instead of running is told by a later row."""
     kept = connection.execute(
         select(proposals.c.case_kind, proposals.c.mode, proposals.c.gate).where(proposals.c.id == row.subject)
     ).first()
@@ -265,7 +267,8 @@ def _asked_instead(connection: Connection, row: Row[Any]) -> bool:
 
 
 _REVISIONS = ("proposed", "edited", "restated")
-_CHECKS = dict.fromkeys(_REVISIONS, _planned) | {
+_Check = Callable[[Connection, Row[Any], _Body], list[str]]
+_CHECKS: Mapping[str, _Check] = dict.fromkeys(_REVISIONS, _planned) | {
     "proposed": _proposed,
     "request": _request,
     "decision": _decision,
@@ -278,4 +281,5 @@ def entries(connection: Connection, subject: str) -> Iterator[Entry]:
     """The rows about one proposal or kind of case, oldest first."""
     query = select(audit_log).where(audit_log.c.subject == subject).order_by(audit_log.c.seq)
     for row in connection.execute(query):
-        yield Entry(row.seq, row.at, row.kind, row.subject, json.loads(row.body), row.hash)
+        kind, body = read_row(row.kind, row.body)
+        yield Entry(row.seq, row.at, kind, row.subject, body, row.hash)

@@ -1,21 +1,20 @@
-"""Queries that hold what is derived against the log: states, trust and pauses that were written past it."""
+"""The check of what is derived from the audit log: states, trust and pauses that were written past it."""
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import Connection, Subquery, func, select
 
-from store.audit_log.log import kinds_of, normalize
-from store.engine.dialects import in_pieces
-from store.graduation.pause import MARK
+from store.audit_log.log import kinds_of, read_row
+from store.engine.dialects import stream_rows
+from store.graduation.pause import paused
 from store.models import CaseKindState, ProposalState
-from store.schema import marks, proposals
+from store.schema import proposals
 from store.schema.graduation import audit_log, case_kinds, outcomes
 
 
 def altered(connection: Connection) -> Iterator[str]:
-    """What is not as the newest row about it says, in words."""
+    """Everything that is not as the newest row about it says, in words."""
     yield from _states(connection)
     yield from _trust(connection)
     yield from _outcomes(connection)
@@ -36,9 +35,11 @@ def _newest(kind: str) -> Subquery:
 def _states(connection: Connection) -> Iterator[str]:
     """The state of every proposal that the log knows from its beginning."""
     newest, proposed = _newest("transition"), audit_log.alias()
-    born = select(proposed.c.seq).where(proposed.c.subject == proposals.c.id, proposed.c.kind == "proposed")
+    born = select(proposed.c.seq).where(
+        proposed.c.subject == proposals.c.id, proposed.c.kind.in_(kinds_of("proposed"))
+    )
     rows = connection.execute(
-        in_pieces(
+        stream_rows(
             select(proposals.c.id, proposals.c.state, audit_log.c.body)
             .outerjoin(newest, newest.c.subject == proposals.c.id)
             .outerjoin(audit_log, audit_log.c.seq == newest.c.seq)
@@ -46,16 +47,16 @@ def _states(connection: Connection) -> Iterator[str]:
         )
     )
     for row in rows:
-        told = _told(row.body).get("to", ProposalState.PENDING)
+        told = _told("transition", row.body).get("to", ProposalState.PENDING)
         if row.state != told:
             yield f"{row.id} is {row.state}, but the log says {told}"
 
 
 def _trust(connection: Connection) -> Iterator[str]:
-    """How far every kind of case is trusted."""
+    """The trust in every kind of case."""
     newest = _newest("case_kind")
     rows = connection.execute(
-        in_pieces(
+        stream_rows(
             select(
                 case_kinds.c.hash,
                 case_kinds.c.state,
@@ -68,7 +69,7 @@ def _trust(connection: Connection) -> Iterator[str]:
         )
     )
     for row in rows:
-        body = normalize("case_kind", _told(row.body))
+        body = _told("case_kind", row.body)
         told = (
             body.get("to", CaseKindState.ASKING),
             body.get("generation", 0),
@@ -85,7 +86,7 @@ def _outcomes(connection: Connection) -> Iterator[str]:
     """Outcomes that somebody wrote into the database past the log."""
     in_log = select(audit_log.c.seq).where(
         audit_log.c.subject == outcomes.c.proposal_id,
-        audit_log.c.kind == "outcome",
+        audit_log.c.kind.in_(kinds_of("outcome")),
         audit_log.c.body.contains('"kind":"' + outcomes.c.kind + '"'),
     )
     rows = connection.execute(select(outcomes.c.kind, outcomes.c.proposal_id).where(~in_log.exists()))
@@ -94,18 +95,17 @@ def _outcomes(connection: Connection) -> Iterator[str]:
 
 
 def _pause(connection: Connection) -> Iterator[str]:
-    """Whether everything is paused."""
-    newest = select(audit_log.c.kind).where(audit_log.c.kind.in_(["pause", "resume"]))
+    """The pause of everything."""
+    newest = select(audit_log.c.kind).where(audit_log.c.kind.in_(kinds_of("pause", "resume")))
     told = connection.execute(newest.order_by(audit_log.c.seq.desc()).limit(1)).scalar() == "pause"
-    kept = connection.execute(select(marks.c.name).where(marks.c.name == MARK)).first() is not None
+    kept = paused(connection) is not None
     if told != kept:
         yield f"it is {'' if kept else 'not '}paused, but the log says otherwise"
 
 
-def _told(body: str | None) -> dict[str, Any]:
+def _told(kind: str, body: str | None) -> dict[str, Any]:
     """A row's body; nothing of one that cannot be read, which has been found altered already."""
     try:
-        told = json.loads(body or "{}")
+        return read_row(kind, body or "{}")[1]
     except ValueError:
         return {}
-    return told if isinstance(told, dict) else {}

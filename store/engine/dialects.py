@@ -1,4 +1,4 @@
-"""The engine for either database, its settings and its lock: the only place that knows dialects."""
+"""SQLite and PostgreSQL: the engine, its settings, its locks and its upserts. Nobody else knows dialects."""
 
 import fcntl
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from store.engine.errors import StoreLocked, StoreUnreachable
 
 Row = TypeVarTuple("Row")
-# A transaction is over in milliseconds: whoever says nothing for so long in the middle of one has vanished.
+# A transaction is over in milliseconds: a client silent for so long in the middle of one has vanished.
 VANISHED = "30s"
 _DRIVERS = frozenset({"sqlite+aiosqlite", "postgresql+asyncpg"})
 # Readers of other processes (`export`, a backup) may hold the file for a moment: milliseconds.
@@ -32,7 +32,7 @@ def make_engine(url: str, *, read_only: bool = False) -> AsyncEngine:
     # Parameters hold what customers wrote; an error must not carry them into the log.
     if parsed.get_backend_name() == "sqlite":
         return _sqlite_engine(parsed, read_only=read_only)
-    # A long look sees one moment, however much is written meanwhile: on SQLite every transaction does.
+    # A long query sees one moment, however much is written meanwhile: on SQLite every transaction does.
     level = "REPEATABLE READ" if read_only else "READ COMMITTED"
     pool = {"pool_size": 4, "max_overflow": 0, "pool_pre_ping": True}
     rights = {"read_only": read_only, "postgresql_readonly": read_only}
@@ -113,7 +113,7 @@ def _insert_new(name: str, table: Table) -> Executable:
     return made
 
 
-def add_up(
+def upsert_increment(
     connection: Connection,
     table: Table,
     rows: Sequence[Mapping[str, Any]],
@@ -122,24 +122,24 @@ def add_up(
     sums: Sequence[str],
 ) -> None:
     """INSERT … ON CONFLICT DO UPDATE: where the key is there, the columns `sums` grow by the new values."""
-    connection.execute(_add_up(connection.dialect.name, table, tuple(key), tuple(sums)), list(rows))
+    connection.execute(_upsert_increment(connection.dialect.name, table, tuple(key), tuple(sums)), list(rows))
 
 
 @cache
-def _add_up(name: str, table: Table, key: tuple[str, ...], sums: tuple[str, ...]) -> Executable:
+def _upsert_increment(name: str, table: Table, key: tuple[str, ...], sums: tuple[str, ...]) -> Executable:
     statement = (postgresql if name == "postgresql" else sqlite).insert(table)
     grown = {column: table.c[column] + statement.excluded[column] for column in sums}
     made: Executable = statement.on_conflict_do_update(index_elements=list(key), set_=grown)
     return made
 
 
-def in_pieces(query: Select[*Row]) -> Select[*Row]:
+def stream_rows(query: Select[*Row]) -> Select[*Row]:
     """The query with its rows fetched as they are needed: PostgreSQL's driver would load all of them."""
     return query.execution_options(yield_per=500)
 
 
 def is_file(url: str) -> bool:
-    """Whether the database is a SQLite file, which one process owns."""
+    """True for a SQLite file, which one process owns."""
     return _parsed(url).get_backend_name() == "sqlite"
 
 
@@ -198,13 +198,13 @@ def take_migration_lock(connection: Connection) -> None:
         connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7265127)")
 
 
-def take_turn(connection: Connection) -> None:
-    """One replica writes PostgreSQL at a time, as one process writes SQLite; held until the transaction ends.
+def advisory_lock(connection: Connection) -> None:
+    """Let one replica write PostgreSQL at a time, as one process writes SQLite, until the transaction ends.
 
     A transaction holds what several callers asked for, so the order of its row locks is nobody's choice:
-    without turns two busy replicas ran into a deadlock every other second, and each costs both of them one.
-    What a transaction reads is then true until it ends. Who vanishes in the middle of one loses his turn: by
-    itself the server would wait for two hours.
+    without this lock two busy replicas ran into a deadlock every other second, and each costs both a second.
+    What a transaction reads is then true until it ends. A client that vanishes in the middle of one loses the
+    lock after VANISHED: by itself the server would wait for two hours.
     """
     if not connection.get_execution_options().get("read_only"):
         vanished = f"set_config('idle_in_transaction_session_timeout', '{VANISHED}', true)"

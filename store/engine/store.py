@@ -21,7 +21,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 # So many webhooks in one transaction only come together when Polar (or a benchmark) floods us.
-_CROWD = 8
+_FLOOD = 8
 
 
 class Store:
@@ -29,7 +29,7 @@ class Store:
 
     def __init__(self, writer: Writer, *, sole_owner: bool) -> None:
         self._writer = writer
-        self.sole_owner = sole_owner  # no other process writes: an old claim is a dead process's
+        self.sole_owner = sole_owner  # no other process writes: an old lease is a dead process's
 
     async def do(
         self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -55,16 +55,16 @@ class Store:
         """Raises when the database does not answer."""
         await self.do(_ping)
 
-    async def calm(self) -> None:
-        """Wait, a quarter of a second at most, while webhooks arrive in a crowd: they are answered first."""
+    async def backpressure(self) -> None:
+        """Wait, a quarter of a second at most, while webhooks arrive in a flood: they are answered first."""
         for _ in range(25):
-            if self._writer.crowd < _CROWD:
+            if self._writer.arrivals < _FLOOD:
                 return
             await asyncio.sleep(0.01)
 
     @property
     def backlog(self) -> int:
-        """How many writes wait."""
+        """The number of writes that wait."""
         return self._writer.waiting
 
 

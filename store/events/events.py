@@ -1,13 +1,14 @@
-"""Queries on webhooks: store, claim, finish."""
+"""Webhooks: stored, claimed and finished; and the newest state of what they tell of."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, literal, or_, select, tuple_, update
+from sqlalchemy import Connection, Row, func, literal, select, tuple_, update
 
-from store.engine.dialects import in_pieces, insert_new
-from store.models import EventState, NewEvent, Sighting, StoredEvent
+from store.engine.dialects import insert_new, stream_rows
+from store.engine.leases import EVENTS, Lease
+from store.models import EventState, NewEvent, StoredEvent, SubjectState
 from store.models.reasons import Reason, columns_of, read_reason
 from store.schema import events, subjects
 from store.schema.columns import UtcDateTime
@@ -39,50 +40,35 @@ def claim_events(
     connection: Connection, *, token: str, now: datetime, until: datetime, limit: int
 ) -> list[StoredEvent]:
     """Take up to `limit` due webhooks, oldest first, that nobody holds."""
-    free = [
-        events.c.state == EventState.NEW,
-        events.c.due_at <= now,
-        or_(events.c.lease_expires_at.is_(None), events.c.lease_expires_at < now),
-    ]
-    oldest = select(events.c.id).where(*free).order_by(events.c.due_at).limit(limit)
-    rows = connection.execute(
-        update(events)
-        # The condition stands here too: on PostgreSQL a rival may have claimed between the two.
-        .where(events.c.id.in_(oldest), *free)
-        .values(lease_token=token, lease_expires_at=until, attempts=events.c.attempts + 1)
-        .returning(events)
-    )
+    lease, more = Lease(token, now, until), {"attempts": events.c.attempts + 1}
+    due, order = events.c.due_at <= now, (events.c.due_at,)
+    rows = EVENTS.take(connection, lease, due, order=order, limit=limit, **more)
     return sorted((_event(row) for row in rows), key=lambda event: event.received_at)
 
 
 def finish_event(
     connection: Connection, event_id: str, *, token: str, state: EventState, reason: Reason | None
 ) -> bool:
-    """Close a claimed webhook with what came of it. False when the claim has run out."""
-    result = connection.execute(
-        update(events)
-        .where(events.c.id == event_id, events.c.lease_token == token)
-        .values(state=state, lease_token=None, lease_expires_at=None, **columns_of(reason))
-    )
-    return result.rowcount == 1
+    """Close a claimed webhook with what came of it. False: the lease was lost."""
+    return EVENTS.release(connection, token, event_id, state=state, **columns_of(reason))
 
 
-def note_sighting(connection: Connection, event_id: str, sighting: Sighting) -> bool:
+def keep_subject_state(connection: Connection, event_id: str, told: SubjectState) -> bool:
     """Keep what an event told of its subject unless something newer is known; True the first time."""
     first = connection.execute(
         update(events)
         .where(events.c.id == event_id, events.c.subject.is_(None))
-        .values(subject=sighting.subject, occurred_at=sighting.occurred_at)
+        .values(subject=told.subject, occurred_at=told.occurred_at)
     )
-    row = {name: getattr(sighting, name) for name in Sighting.__slots__} | {"event_id": event_id}
-    row |= {"terminal": int(sighting.terminal), "state": dict(sighting.state)}
+    row = {name: getattr(told, name) for name in SubjectState.__slots__} | {"event_id": event_id}
+    row |= {"terminal": int(told.terminal), "state": dict(told.state)}
     if insert_new(connection, subjects, [row]).rowcount != 1:
         known = tuple_(subjects.c.terminal, subjects.c.occurred_at, subjects.c.rank)
         connection.execute(
             update(subjects)
             .where(
-                subjects.c.subject == sighting.subject,
-                known < tuple_(row["terminal"], literal(sighting.occurred_at, UtcDateTime), sighting.rank),
+                subjects.c.subject == told.subject,
+                known < tuple_(row["terminal"], literal(told.occurred_at, UtcDateTime), told.rank),
             )
             .values(row)
         )
@@ -127,13 +113,8 @@ def ask_successor_again(connection: Connection, subject: str, at: datetime, now:
 def postpone_event(
     connection: Connection, event_id: str, *, token: str, due_at: datetime, reason: Reason
 ) -> bool:
-    """Let a claimed webhook be tried again at `due_at`. False when the claim has run out."""
-    result = connection.execute(
-        update(events)
-        .where(events.c.id == event_id, events.c.lease_token == token)
-        .values(due_at=due_at, lease_token=None, lease_expires_at=None, **columns_of(reason))
-    )
-    return result.rowcount == 1
+    """Let a claimed webhook be tried again at `due_at`. False: the lease was lost."""
+    return EVENTS.release(connection, token, event_id, due_at=due_at, **columns_of(reason))
 
 
 def get_event(connection: Connection, event_id: str) -> StoredEvent | None:
@@ -144,13 +125,13 @@ def get_event(connection: Connection, event_id: str) -> StoredEvent | None:
 
 def all_events(connection: Connection) -> Iterator[StoredEvent]:
     """Every webhook, in the order received. Go through it inside the transaction: it is read as you go."""
-    rows = connection.execute(in_pieces(select(events).order_by(events.c.received_at, events.c.id)))
+    rows = connection.execute(stream_rows(select(events).order_by(events.c.received_at, events.c.id)))
     for row in rows:
         yield _event(row)
 
 
 def count_events(connection: Connection) -> dict[str, int]:
-    """How many webhooks stand in each state; from indexes alone, for rows are as large as their bodies."""
+    """The number of webhooks in each state; from indexes alone, for rows are as large as their bodies."""
     few = (EventState.NEW, EventState.FAILED)
     counts: dict[str, int] = {
         state: connection.execute(select(func.count()).where(events.c.state == state)).scalar_one()

@@ -1,17 +1,27 @@
-"""Queries on rules: their versions as they were, and the rule_matches that wait."""
+"""Queries on rules: their versions, the rule matches that wait, and how often each rule matched."""
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Row, or_, select, tuple_, update
+from sqlalchemy import Connection, Row, func, select
 
 from store.engine.dialects import insert_new
-from store.events.events import ask_successor_again, finish_event, note_sighting, postpone_event
+from store.engine.leases import RULE_MATCHES, Lease
+from store.events.events import ask_successor_again, finish_event, keep_subject_state, postpone_event
 from store.graduation.gate import insert_with_policy
-from store.models import EventState, NewProposal, RuleMatch, RuleMatchState, Sighting, Spoken
+from store.models import (
+    EventState,
+    NewProposal,
+    RuleActivity,
+    RuleMatch,
+    RuleMatchState,
+    RuleResult,
+    SubjectState,
+)
 from store.models.graduation import Evaluator
 from store.models.reasons import Reason, columns_of, read_reason
 from store.proposals.proposals import add_proposal, insert_proposal
@@ -41,38 +51,23 @@ def rule_source(connection: Connection, version: str) -> dict[str, Any] | None:
 def claim_rule_matches(
     connection: Connection, *, token: str, now: datetime, until: datetime, limit: int
 ) -> list[RuleMatch]:
-    """Take up to `limit` rule_matches whose wait is over."""
-    free = [
-        rule_matches.c.state == RuleMatchState.WAITING,
-        rule_matches.c.due_at <= now,
-        or_(rule_matches.c.lease_expires_at.is_(None), rule_matches.c.lease_expires_at < now),
-    ]
-    key = tuple_(rule_matches.c.fact_key, rule_matches.c.rule)
-    due = (
-        select(rule_matches.c.fact_key, rule_matches.c.rule)
-        .where(*free)
-        .order_by(rule_matches.c.due_at)
-        .limit(limit)
-    )
-    rows = connection.execute(
-        update(rule_matches)
-        .where(key.in_(due), *free)
-        .values(lease_token=token, lease_expires_at=until, attempts=rule_matches.c.attempts + 1)
-        .returning(rule_matches)
-    )
+    """Take up to `limit` rule matches whose delay is over."""
+    lease, more = Lease(token, now, until), {"attempts": rule_matches.c.attempts + 1}
+    due, order = rule_matches.c.due_at <= now, (rule_matches.c.due_at,)
+    rows = RULE_MATCHES.take(connection, lease, due, order=order, limit=limit, **more)
     return [_rule_match(row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
 class Conclusion:
-    """What came of an event. `compared`: a rule compares it with its predecessor, so its successor, which may
-    have come first, is asked again. `judge`: the policy over what was proposed; without it everything asks.
+    """The results of an event. `compared`: a rule compares it with its predecessor, so its successor, which
+    may have come first, is asked again. `judge`: the policy over the proposals; without it everything asks.
     """
 
     state: EventState
     reason: Reason
-    spoken: Sequence[Spoken] = ()
-    sighting: Sighting | None = None
+    results: Sequence[RuleResult] = ()
+    subject_state: SubjectState | None = None
     compared: bool = False
     judge: Evaluator | None = None
 
@@ -80,19 +75,19 @@ class Conclusion:
 def conclude_event(
     connection: Connection, event_id: str, conclusion: Conclusion, *, token: str, now: datetime
 ) -> None:
-    """In one transaction: close a claimed event and keep what came of it; nothing if the claim ran out."""
+    """In one transaction: close a claimed event and keep what came of it; nothing if the lease was lost."""
     if not finish_event(connection, event_id, token=token, state=conclusion.state, reason=conclusion.reason):
         return
-    _keep(connection, conclusion.spoken, conclusion.judge)
-    told = conclusion.sighting
-    if told is not None and note_sighting(connection, event_id, told) and conclusion.compared:
+    _keep(connection, conclusion.results, conclusion.judge)
+    told = conclusion.subject_state
+    if told is not None and keep_subject_state(connection, event_id, told) and conclusion.compared:
         ask_successor_again(connection, told.subject, told.occurred_at, now)
 
 
 def conclude_for_now(
     connection: Connection,
     event_id: str,
-    spoken: Sequence[Spoken],
+    results: Sequence[RuleResult],
     *,
     token: str,
     due_at: datetime,
@@ -101,11 +96,11 @@ def conclude_for_now(
 ) -> None:
     """Keep what the rules that could be asked have said; the event is tried again at `due_at`."""
     if postpone_event(connection, event_id, token=token, due_at=due_at, reason=reason):
-        _keep(connection, spoken, judge)
+        _keep(connection, results, judge)
 
 
-def _keep(connection: Connection, spoken: Sequence[Spoken], judge: Evaluator | None) -> None:
-    for one in spoken:
+def _keep(connection: Connection, results: Sequence[RuleResult], judge: Evaluator | None) -> None:
+    for one in results:
         add_proposal(connection, one.rule_match, one.proposal, _way_in(judge))
 
 
@@ -124,22 +119,15 @@ def conclude_rule_match(
     proposal: NewProposal | None,
     judge: Evaluator | None = None,
 ) -> bool:
-    """Close a claimed rule_match, with its proposal if any, or (WAITING) let it be tried again at `due_at`.
+    """Close a claimed rule match, with its proposal if any, or (WAITING) let it be tried again at `due_at`.
 
-    False: the claim ran out, and nothing is written.
+    False: the lease was lost, and nothing is written.
     """
-    result = connection.execute(
-        update(rule_matches)
-        .where(
-            rule_matches.c.fact_key == rule_match.fact_key,
-            rule_matches.c.rule == rule_match.rule,
-            rule_matches.c.lease_token == token,
-        )
-        .values(state=state, due_at=due_at, lease_token=None, lease_expires_at=None, **columns_of(reason))
-    )
-    if result.rowcount == 1 and proposal is not None:
+    key = (rule_match.fact_key, rule_match.rule)
+    closed = RULE_MATCHES.release(connection, token, *key, state=state, **columns_of(reason), due_at=due_at)
+    if closed and proposal is not None:
         _way_in(judge)(connection, proposal)
-    return result.rowcount == 1
+    return closed
 
 
 def _rule_match(row: Row[Any]) -> RuleMatch:
@@ -153,3 +141,18 @@ def _rule_match(row: Row[Any]) -> RuleMatch:
         reason=read_reason(row.reason_code, row.reason_args),
         matched_at=row.matched_at,
     )
+
+
+def rule_activity(connection: Connection) -> dict[str, RuleActivity]:
+    """The matches of each rule that ever matched, by its name; read from an index alone."""
+    found = connection.execute(
+        select(
+            rule_matches.c.rule, rule_matches.c.state, func.count(), func.max(rule_matches.c.matched_at)
+        ).group_by(rule_matches.c.rule, rule_matches.c.state)
+    )
+    counts: dict[str, dict[RuleMatchState, int]] = defaultdict(dict)
+    last: dict[str, list[datetime]] = defaultdict(list)
+    for rule, state, count, matched_at in found:
+        counts[rule][RuleMatchState(state)] = count
+        last[rule] += [] if matched_at is None else [matched_at]
+    return {rule: RuleActivity(dict(of), max(last[rule], default=None)) for rule, of in counts.items()}

@@ -5,7 +5,7 @@ from functools import cache
 
 from sqlalchemy import Connection, Select, and_, bindparam, or_, select
 
-from store.engine.dialects import add_up
+from store.engine.dialects import upsert_increment
 from store.graduation.usage import Counter, Since, Usage
 from store.models.graduation import Spent
 from store.schema.graduation import cap_usage
@@ -16,7 +16,7 @@ _NAMES = ("scope", "day", "currency", "count", "amount")
 def spend(connection: Connection, counters: Iterable[Counter]) -> None:
     """Add to the counters."""
     rows = [{name: getattr(one, name) for name in _NAMES} for one in counters]
-    add_up(connection, cap_usage, rows, key=("scope", "day", "currency"), sums=("count", "amount"))
+    upsert_increment(connection, cap_usage, rows, key=("scope", "day", "currency"), sums=("count", "amount"))
 
 
 def usage(connection: Connection, wanted: Sequence[Since]) -> Usage:

@@ -9,20 +9,19 @@ from sqlalchemy import Connection, Row, bindparam, func, select, update
 
 from store.audit_log.log import append
 from store.engine.dialects import insert_new
+from store.engine.settings_kv import Setting, hold, hold_or_set
 from store.graduation import reducer
 from store.graduation.reducer import TrustChange
 from store.models import Actor, CaseKindState
 from store.models.graduation import CaseKind, NewCaseKind
 from store.models.trust_codes import ChangeCause, Lack, LackCode, read_cause
-from store.schema import marks, proposals
+from store.schema import proposals
 from store.schema.graduation import case_kinds
 
-SECRET = "audit_secret"  # noqa: S105 - the name of the mark that holds it
 _HOUR = timedelta(hours=1)  # when a kind's last case came is not kept more finely
 _CHANGED = ("state", "manual_override", "generation", "generation_at", "changed_at", "cause")
 _PLAIN = tuple(name for name in CaseKind.__slots__ if name not in ("state", "manual_override", "cause"))
 # Built once: every case that comes needs them.
-_HELD = update(marks).where(marks.c.name == SECRET).values(value=marks.c.value).returning(marks.c.value)
 _OWN = case_kinds.c.hash == bindparam("case_kind")
 _ONE = select(case_kinds).where(_OWN)
 _CAME = update(case_kinds).where(_OWN).values(last_case_at=bindparam("now"))
@@ -33,11 +32,8 @@ def hold_trust(connection: Connection) -> bytes:
 
     The secret is made once and shown to nobody. SQLite has one writer anyway; PostgreSQL locks the row.
     """
-    value: str | None = connection.execute(_HELD).scalar()
-    if value is None:
-        insert_new(connection, marks, [{"name": SECRET, "value": token_hex(32)}])
-        value = connection.execute(_HELD).scalar_one()
-    return bytes.fromhex(value)
+    secret = hold(connection, Setting.DRAW_SECRET)
+    return bytes.fromhex(secret or hold_or_set(connection, Setting.DRAW_SECRET, token_hex(32)))
 
 
 def get_case_kind(connection: Connection, case_kind: str) -> CaseKind | None:

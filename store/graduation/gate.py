@@ -4,10 +4,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, insert
 
 from store.audit_log.log import append
-from store.engine.dialects import insert_new
+from store.engine.settings_kv import Setting, hold_or_set, read, write
 from store.events.customer_history import past_of, seen_this_week
 from store.graduation.caps import spend, usage
 from store.graduation.case_kinds import change, demote, get_case_kind, hold_trust, note_case_kind
@@ -28,11 +28,9 @@ from store.models import (
 from store.models.graduation import Evaluation, Evaluator, ExecutionGuard, GateInputs, NewCaseKind
 from store.models.reasons import Reason, ReasonCode
 from store.proposals.proposals import advance, get_proposal, insert_proposal
-from store.schema import decisions, marks
+from store.schema import decisions
 
-HUMAN = "human_at"  # the mark of when a person last decided anything
 # Built once: every case that comes needs them.
-_HUMAN = select(marks.c.value).where(marks.c.name == HUMAN)
 _DECIDED = insert(decisions)
 
 
@@ -40,8 +38,8 @@ def insert_with_policy(connection: Connection, proposal: NewProposal, evaluator:
     """Store a proposal as the policy evaluates it: it asks, or it is approved and due at once."""
     kind, found = evaluate(connection, proposal, evaluator)
     case = replace(proposal, case_kind=None if kind is None else kind.hash)
-    quiet = int(found.mode == Mode.AUTO)
-    insert_proposal(connection, case, mode=found.mode, gate=dict(found.gate), quiet=quiet)
+    has_card = int(found.mode != Mode.AUTO)
+    insert_proposal(connection, case, mode=found.mode, gate=dict(found.gate), has_card=has_card)
     told = {"case_kind": case.case_kind, "mode": found.mode, "gate": dict(found.gate)}
     append(connection, "policy", proposal.id, told, proposal.created_at)
     if kind is not None:
@@ -107,10 +105,9 @@ def note_human(connection: Connection, actor: str, at: datetime) -> None:
     if actor in tuple(Actor):
         return
     text = at.isoformat(timespec="microseconds")
-    insert_new(connection, marks, [{"name": HUMAN, "value": text}])
-    known = marks.c.name == HUMAN
     # Texts of one length in one zone: they compare as they follow.
-    connection.execute(update(marks).where(known, marks.c.value < text).values(value=text))
+    if hold_or_set(connection, Setting.LAST_HUMAN_AT, text) < text:
+        write(connection, Setting.LAST_HUMAN_AT, text)
 
 
 def last_human(connection: Connection, now: datetime) -> datetime | None:
@@ -118,11 +115,11 @@ def last_human(connection: Connection, now: datetime) -> datetime | None:
 
     It is written anew, or else it would be "just now" at every look until that moment comes.
     """
-    found = connection.execute(_HUMAN).scalar()
+    found = read(connection, Setting.LAST_HUMAN_AT)
     if found is None or (at := datetime.fromisoformat(found)) <= now:
         return None if found is None else at
     text = now.astimezone(UTC).isoformat(timespec="microseconds")
-    connection.execute(update(marks).where(marks.c.name == HUMAN).values(value=text))
+    write(connection, Setting.LAST_HUMAN_AT, text)
     return now
 
 
@@ -149,7 +146,7 @@ def may_still_run(connection: Connection, proposal_id: str, now: datetime, guard
 
 def revert_to_manual(connection: Connection, proposal_id: str, at: datetime) -> bool:
     """Take the policy's approval back before anything was sent: a person is asked. False: it has moved on."""
-    values: dict[str, Any] = {"decided_by": None, "decided_at": None, "quiet": 0, "mode": Mode.ASKED}
+    values: dict[str, Any] = {"decided_by": None, "decided_at": None, "has_card": 1, "mode": Mode.ASKED}
     states = (ProposalState.APPROVED, ProposalState.PENDING)
     values |= {"reason": Reason(ReasonCode.TRUST_LOST)}
     return advance(connection, proposal_id, *states, actor=Actor.POLICY, at=at, **values) is not None

@@ -1,6 +1,5 @@
 """Queries on labels and counts: made anew from decisions, revisions and outcomes, never patched."""
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -8,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from store.audit_log.log import kinds_of, normalize
+from store.audit_log.log import kinds_of, read_row
 from store.graduation.case_kinds import get_case_kind
 from store.graduation.evidence import evidence
 from store.graduation.reducer import (
@@ -58,7 +57,7 @@ def generations_of(connection: Connection, case_kind: str) -> list[Generation]:
         .where(audit_log.c.subject == case_kind, audit_log.c.kind.in_(kinds_of("case_kind")))
         .order_by(audit_log.c.seq)
     )
-    bodies = [normalize(row.kind, json.loads(row.body)) for row in rows]
+    bodies = [read_row(row.kind, row.body)[1] for row in rows]
     begun = [body for body in bodies if body["new_generation"]]
     return [
         Generation(),

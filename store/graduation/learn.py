@@ -1,6 +1,5 @@
 """The step that learns: what the log says since the last look becomes labels, counts, offers and messages."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,24 +7,20 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
-from store.audit_log.log import kinds_of, normalize
-from store.engine.dialects import insert_new
+from store.audit_log.log import kinds_of, read_row
+from store.engine.settings_kv import Setting, hold_or_set, write
 from store.graduation.case_kinds import get_case_kind, graduate
 from store.graduation.labels import relabel, tally
 from store.graduation.past_cases import draw_secret, past_cases
-from store.messages.outbox import add_notice
+from store.messages.outbox import add_to_outbox
 from store.models import Actor, CaseKindState, ProposalKind, ProposalState
 from store.models.graduation import Assessor
 from store.models.reasons import Reason, ReasonCode
 from store.models.trust_codes import ChangeCause, ChangeCode, Lack
 from store.proposals.proposals import advance, propose_by_hand
-from store.schema import marks, proposals
+from store.schema import proposals
 from store.schema.graduation import audit_log, case_kinds, case_labels
 
-_READ, _RIPE = (
-    "assess:read",
-    "assess:ripe",
-)  # marks: how far the log is read, and until when labels are counted
 _CHUNK = 500
 _BACKTESTED = 2_000  # cases a back-test on a card walks at most: a third of a second
 _ABOUT_CASES = ("decision", "edited", "restated", "transition", "outcome")
@@ -42,7 +37,7 @@ class Assessed:
 
 def assess(connection: Connection, assessor: Assessor, now: datetime) -> Assessed:
     """Read on in the log and bring up to date what follows from it, all in the caller's transaction."""
-    read = int(_mark(connection, _READ, "0"))
+    read = int(hold_or_set(connection, Setting.LEARNED_ROW, "0"))
     rows = connection.execute(
         select(audit_log.c.seq, audit_log.c.at, audit_log.c.kind, audit_log.c.subject, audit_log.c.body)
         .where(audit_log.c.seq > read)
@@ -58,34 +53,22 @@ def assess(connection: Connection, assessor: Assessor, now: datetime) -> Assesse
     told = [row for row in changes if _tell(connection, row, assessor, now)]
     decided = _turn_on(connection, assessor, now)
     if rows:
-        _set_mark(connection, _READ, str(rows[-1].seq))
+        write(connection, Setting.LEARNED_ROW, str(rows[-1].seq))
     return Assessed(len(rows) == _CHUNK, bool(offered or decided), bool(told))
 
 
 def _ripened(connection: Connection, now: datetime) -> set[str]:
     """The kinds of case of labels whose window has ended since the last look."""
-    before = datetime.fromisoformat(_mark(connection, _RIPE, datetime.min.replace(tzinfo=UTC).isoformat()))
+    never = datetime.min.replace(tzinfo=UTC).isoformat()
+    before = datetime.fromisoformat(hold_or_set(connection, Setting.LEARNED_AT, never))
     since = max(before, datetime(1970, 1, 2, tzinfo=UTC))
     found = connection.execute(
         select(case_labels.c.case_kind)
         .where(case_labels.c.matures_at > since, case_labels.c.matures_at <= now)
         .distinct()
     ).scalars()
-    _set_mark(connection, _RIPE, max(now, since).isoformat())
+    write(connection, Setting.LEARNED_AT, max(now, since).isoformat())
     return set(found)
-
-
-def _mark(connection: Connection, name: str, default: str) -> str:
-    insert_new(connection, marks, [{"name": name, "value": default}])
-    value: str = connection.execute(
-        # Written before it is read: a rival replica comes wholly before or wholly after.
-        update(marks).where(marks.c.name == name).values(value=marks.c.value).returning(marks.c.value)
-    ).scalar_one()
-    return value
-
-
-def _set_mark(connection: Connection, name: str, value: str) -> None:
-    connection.execute(update(marks).where(marks.c.name == name).values(value=value))
 
 
 def _offer(connection: Connection, case_kind: str, assessor: Assessor, now: datetime) -> bool:
@@ -117,11 +100,11 @@ def last_offer(connection: Connection, case_kind: str) -> ProposalState | None:
 
 
 def _tell(connection: Connection, row: Any, assessor: Assessor, now: datetime) -> bool:
-    found = assessor.notice(row.subject, normalize(row.kind, json.loads(row.body)))
+    found = assessor.notice(row.subject, read_row(row.kind, row.body)[1])
     if found is None:
         return False
     kind, message = found
-    return add_notice(connection, f"case_kind:{row.seq}", kind=kind, message=message, at=now)
+    return add_to_outbox(connection, f"case_kind:{row.seq}", kind=kind, message=message, at=now)
 
 
 def _turn_on(connection: Connection, assessor: Assessor, now: datetime) -> int:

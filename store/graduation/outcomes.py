@@ -59,5 +59,5 @@ def record_outcome(
         add_outcome(connection, Outcome(proposal_id, OutcomeKind.UNDONE, f"taken back by {actor}", at), at)
     elif to in _WENT_WRONG and own.mode == Mode.AUTO:
         # Nobody has seen it yet, and now somebody has to.
-        connection.execute(update(proposals).where(proposals.c.id == proposal_id).values(quiet=0))
+        connection.execute(update(proposals).where(proposals.c.id == proposal_id).values(has_card=1))
         add_outcome(connection, Outcome(proposal_id, OutcomeKind.FAILED, to, at), at)

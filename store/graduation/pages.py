@@ -1,6 +1,5 @@
 """Queries for looking at trust: kinds of case page by page, and the history of one of them."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, or_, select
 
-from store.audit_log.log import kinds_of, normalize
+from store.audit_log.log import kinds_of, read_row
 from store.graduation.caps import spent
 from store.graduation.case_kinds import read_case_kind
 from store.graduation.pause import Paused, paused
@@ -92,7 +91,7 @@ def changes_of(connection: Connection, case_kind: str) -> list[Change]:
         .order_by(audit_log.c.seq.desc())
         .limit(_MOST_CHANGES)
     )
-    return [_change(row.at, normalize(row.kind, json.loads(row.body))) for row in rows][::-1]
+    return [_change(row.at, read_row(row.kind, row.body)[1]) for row in rows][::-1]
 
 
 def _change(at: datetime, body: Mapping[str, Any]) -> Change:

@@ -6,11 +6,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from store.graduation.case_kinds import SECRET
+from store.engine.settings_kv import Setting, read
 from store.graduation.evidence import evidence
 from store.models import NewProposal, PlannedCall, ProposalKind, ProposalState
 from store.models.graduation import NewCaseKind, PastCase
-from store.schema import calls, marks, proposals
+from store.schema import calls, proposals
 from store.schema.graduation import case_kinds
 
 
@@ -60,7 +60,7 @@ def kinds(connection: Connection) -> dict[str, NewCaseKind]:
 
 def draw_secret(connection: Connection) -> bytes | None:
     """What spot checks are drawn with; None while nothing has asked for it yet. It is shown to nobody."""
-    found = connection.execute(select(marks.c.value).where(marks.c.name == SECRET)).scalar()
+    found = read(connection, Setting.DRAW_SECRET)
     return None if found is None else bytes.fromhex(found)
 
 

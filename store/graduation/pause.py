@@ -1,6 +1,5 @@
-"""Whether what runs on its own is paused: by whom, since when and why. What people decide is not affected."""
+"""The pause of everything that runs on its own. What people decide is not affected."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,11 +9,11 @@ from sqlalchemy import Connection, delete, select
 
 from store.audit_log.log import append
 from store.engine.dialects import insert_new
-from store.messages.outbox import add_notice
-from store.schema import marks
+from store.messages.outbox import add_to_outbox
+from store.schema.columns import readable
+from store.schema.graduation import pause as table
 
-MARK = "paused"
-_PAUSED = select(marks.c.value).where(marks.c.name == MARK)  # built once: every case asks
+_PAUSED = select(table.c.paused_by, table.c.paused_at, table.c.reason)  # built once: every case asks
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +26,9 @@ class Paused:
 
 
 def paused(connection: Connection) -> Paused | None:
-    """The pause that is on, or None; one read by primary key."""
-    text = connection.execute(_PAUSED).scalar()
-    if text is None:
-        return None
-    said = json.loads(text)
-    return Paused(said["by"], datetime.fromisoformat(said["at"]), said["why"])
+    """The pause that is on, or None."""
+    row = connection.execute(_PAUSED).one_or_none()
+    return None if row is None else Paused(row.paused_by, row.paused_at, row.reason)
 
 
 def pause(
@@ -42,10 +38,10 @@ def pause(
 
     `notice` ({text, blocks}) is what the channel is told of it; wake the lane "notices" afterwards.
     """
-    body = {"by": by, "at": at.isoformat(), "why": why.encode("utf-8", "replace").decode().replace("\0", "")}
-    if insert_new(connection, marks, [{"name": MARK, "value": json.dumps(body)}]).rowcount != 1:
+    row = {"id": 1, "paused_by": by, "paused_at": at, "reason": readable(why)}
+    if insert_new(connection, table, [row]).rowcount != 1:
         return False
-    append(connection, "pause", None, body, at)
+    append(connection, "pause", None, {"by": by, "at": at.isoformat(), "why": row["reason"]}, at)
     _tell(connection, "pause", notice, at)
     return True
 
@@ -59,7 +55,7 @@ def resume(
 ) -> Paused | None:
     """End the pause; what it was, or None when there was none. `notice` as in `pause`, of what it was."""
     before = paused(connection)
-    if before is None or connection.execute(delete(marks).where(marks.c.name == MARK)).rowcount != 1:
+    if before is None or connection.execute(delete(table)).rowcount != 1:
         return None
     append(connection, "resume", None, {"by": by, "paused_by": before.by, "since": before.at.isoformat()}, at)
     _tell(connection, "resume", notice(before) if notice else None, at)
@@ -68,4 +64,4 @@ def resume(
 
 def _tell(connection: Connection, kind: str, message: Mapping[str, Any] | None, at: datetime) -> None:
     if message is not None:
-        add_notice(connection, f"{kind}:{at.isoformat()}", kind=kind, message=message, at=at)
+        add_to_outbox(connection, f"{kind}:{at.isoformat()}", kind=kind, message=message, at=at)

@@ -1,28 +1,23 @@
-"""Queries on bundles: one card for many proposals of one kind, each of which is still decided by itself."""
+"""Bundles: one card for many proposals of one kind, each of which is still decided by itself."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Row,
-    case,
-    exists,
-    func,
-    insert,
-    literal,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, Row, exists, func, insert, literal, or_, select, update
 
-from store.messages.cards import BEHIND, IN_BUNDLE_ONLY, NO_CARD, card_free, claim_cards, redraw_bundles
-from store.messages.outbox import LINE, add_notice
+from store.engine.leases import Lease
+from store.messages.cards import (
+    IN_BUNDLE_ONLY,
+    NO_CARD,
+    OF_BUNDLE,
+    OF_PROPOSAL,
+    claim_cards,
+    redraw_bundles,
+)
 from store.models import Bundle, Proposal, ProposalKind, ProposalState
 from store.proposals.proposals import read_proposal, with_calls
 from store.schema import bundles, proposals
@@ -30,12 +25,13 @@ from store.schema.columns import UtcDateTime
 
 MOST = 100  # proposals in one bundle: the most that a person goes through
 _JOINABLE_FOR = timedelta(hours=1)  # a card changed later than that is not looked at again
-_REDRAWN_EVERY = timedelta(seconds=3)  # while its proposals run: one card must not use up all redraws
+_BEHIND = OF_PROPOSAL.behind
+_OPEN = bundles.c.closed_at.is_(None)
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """What is to be drawn now, under one claim.
+    """What is to be drawn now, under one lease.
 
     `waiting`: some proposals still have no card. `joinable`: some may join a bundle that is open; none of
     these was taken.
@@ -72,7 +68,7 @@ def claim_outgoing(
     left = redraws - len(redrawn)
     found: list[Bundle] = []
     if behind.bundle or behind.changed:
-        found = _claim_bundles(connection, token=token, now=now, until=until, redraws=left, posts=room)
+        found = _claim_bundles(connection, Lease(token, now, until), redraws=left, posts=room)
     room -= sum(bundle.card_ts is None for bundle in found)
     new = claim(redraws=0, posts=room) if behind.card else []
     waiting = bool((behind.card or behind.bundle) and anything_waits(connection, now))
@@ -80,75 +76,46 @@ def claim_outgoing(
 
 
 def _what_is_behind(connection: Connection, now: datetime) -> Any:
-    """One look for everything that might be to do: mostly there is nothing, or one thing."""
+    """One query for everything that might be to do: mostly there is nothing, or one thing."""
     in_time = bundles.c.created_at > now - _JOINABLE_FOR
     asked = {
-        "unseen": select(proposals.c.id).where(BEHIND, proposals.c.quiet == 1),
-        "changed": select(proposals.c.id).where(BEHIND, IN_BUNDLE_ONLY),
-        "redraw": select(proposals.c.id).where(*card_free(now), ~NO_CARD),
-        "card": select(proposals.c.id).where(*card_free(now), NO_CARD),
-        "bundle": select(bundles.c.id).where(*_bundle_free(now)),
-        "open": select(bundles.c.id).where(bundles.c.closed_at.is_(None), in_time),
+        "unseen": select(proposals.c.id).where(_BEHIND, proposals.c.has_card == 0),
+        "changed": select(proposals.c.id).where(_BEHIND, IN_BUNDLE_ONLY),
+        "redraw": select(proposals.c.id).where(OF_PROPOSAL.free(now), OF_PROPOSAL.has_one),
+        "card": select(proposals.c.id).where(OF_PROPOSAL.free(now), NO_CARD),
+        "bundle": select(bundles.c.id).where(OF_BUNDLE.free(now)),
+        "open": select(bundles.c.id).where(_OPEN, in_time),
     }
     return connection.execute(select(*(exists(each).label(name) for name, each in asked.items()))).one()
 
 
 def anything_waits(connection: Connection, now: datetime) -> bool:
-    """Whether a proposal or a bundle waits for its first card."""
-    unposted = select(bundles.c.id).where(*_bundle_free(now), bundles.c.card_ts.is_(None))
-    cards = select(proposals.c.id).where(*card_free(now), NO_CARD)
+    """Tell if a proposal or a bundle waits for its first card."""
+    unposted = select(bundles.c.id).where(OF_BUNDLE.free(now), bundles.c.card_ts.is_(None))
+    cards = select(proposals.c.id).where(OF_PROPOSAL.free(now), NO_CARD)
     return bool(connection.execute(select(or_(exists(cards), exists(unposted)))).scalar())
 
 
 def _follow_members(connection: Connection, now: datetime) -> None:
-    """What changed about proposals that have no card of their own is shown by their bundle, or by nothing.
+    """Count as drawn what has no card of its own: its bundle shows the change, or nothing does.
 
     A bundle of which something has been decided or changed is closed: nothing joins it any more.
     """
-    unseen = proposals.c.quiet == 1
-    connection.execute(
-        update(proposals).where(BEHIND, unseen).values(rendered_version=proposals.c.row_version)
-    )
+    drawn = {"rendered_version": proposals.c.row_version}
+    connection.execute(update(proposals).where(_BEHIND, proposals.c.has_card == 0).values(drawn))
     changed = connection.execute(
-        update(proposals)
-        .where(BEHIND, IN_BUNDLE_ONLY)
-        .values(rendered_version=proposals.c.row_version)
-        .returning(proposals.c.bundle_id)
+        update(proposals).where(_BEHIND, IN_BUNDLE_ONLY).values(drawn).returning(proposals.c.bundle_id)
     ).scalars()
     closed_at = func.coalesce(bundles.c.closed_at, literal(now, UtcDateTime))
     redraw_bundles(connection, sorted({each for each in changed if each}), closed_at=closed_at)
 
 
-def _bundle_free(now: datetime) -> list[ColumnElement[bool]]:
-    return [
-        bundles.c.rendered_version < bundles.c.row_version,
-        bundles.c.card_due_at <= now,
-        or_(bundles.c.card_lease_expires_at.is_(None), bundles.c.card_lease_expires_at < now),
-    ]
-
-
-def _claim_bundles(
-    connection: Connection, *, token: str, now: datetime, until: datetime, redraws: int, posts: int
-) -> list[Bundle]:
-    has_one = bundles.c.card_ts.is_not(None)
-    ids: list[str] = []
-    for which, room in ((has_one, redraws), (~has_one, posts)):
-        if room > 0:
-            due = select(bundles.c.id).where(*_bundle_free(now), which).order_by(bundles.c.card_due_at)
-            ids += connection.execute(due.limit(room)).scalars()
-    before = {row.id: row for row in connection.execute(select(bundles).where(bundles.c.id.in_(ids)))}
-    if not before:
+def _claim_bundles(connection: Connection, lease: Lease, *, redraws: int, posts: int) -> list[Bundle]:
+    order = (bundles.c.card_due_at,)
+    taken = OF_BUNDLE.take(connection, lease, redraws=redraws, posts=posts, order=order)
+    found = [replace(_bundle(row), card_sent_at=earlier) for row, earlier in taken]
+    if not found:
         return []
-    sent_at = case(
-        (bundles.c.card_ts.is_(None), func.coalesce(bundles.c.card_sent_at, literal(now, UtcDateTime)))
-    )
-    taken = connection.execute(
-        update(bundles)
-        .where(bundles.c.id.in_(before), *_bundle_free(now))
-        .values(card_lease_token=token, card_lease_expires_at=until, card_sent_at=sent_at)
-        .returning(bundles)
-    )
-    found = [replace(_bundle(row), card_sent_at=before[row.id].card_sent_at) for row in taken]
     return _with_members(connection, sorted(found, key=lambda bundle: (bundle.created_at, bundle.id)))
 
 
@@ -177,63 +144,9 @@ def _bundle(row: Row[Any]) -> Bundle:
     return Bundle(**{name: getattr(row, name) for name in names})
 
 
-def bundle_drawn(
-    connection: Connection,
-    bundle_id: str,
-    *,
-    token: str,
-    version: int,
-    channel: str,
-    ts: str,
-    at: datetime,
-    shown: Sequence[str],
-    line: Mapping[str, Any] | None = None,
-) -> bool:
-    """Note that the card shows `version`, and since when it shows each of `shown`. False: the claim ran out.
-
-    `line` is for its thread, once.
-    """
-    result = connection.execute(
-        update(bundles)
-        .where(bundles.c.id == bundle_id, bundles.c.card_lease_token == token)
-        .values(
-            rendered_version=version,
-            channel=channel,
-            card_ts=ts,
-            first_shown_at=func.coalesce(bundles.c.first_shown_at, literal(at, UtcDateTime)),
-            card_due_at=at + _REDRAWN_EVERY,
-            card_lease_token=None,
-            card_lease_expires_at=None,
-            card_sent_at=None,
-        )
-    )
-    if result.rowcount != 1:
-        return False
-    # What a bundle shows is the first revision of each.
-    unseen = proposals.c.first_shown_at.is_(None) & (proposals.c.revision == 1)
-    first_seen = update(proposals).where(proposals.c.id.in_(shown), unseen)
-    connection.execute(first_seen.values(first_shown_at=at))
-    if line is not None:
-        add_notice(connection, f"{LINE}:{bundle_id}", kind=LINE, message=line, at=at)
-    return True
-
-
-def bundle_not_drawn(
-    connection: Connection, bundle_id: str, *, token: str, due_at: datetime, certainly_not_posted: bool
-) -> bool:
-    """Let the bundle's card be tried again at `due_at`. False: the claim ran out."""
-    forget = {"card_sent_at": None} if certainly_not_posted else {}
-    result = connection.execute(
-        update(bundles)
-        .where(bundles.c.id == bundle_id, bundles.c.card_lease_token == token)
-        .values(card_due_at=due_at, card_lease_token=None, card_lease_expires_at=None, **forget)
-    )
-    return result.rowcount == 1
-
-
 @dataclass(frozen=True, slots=True)
 class Gathering:
-    """What waits for a first card and may go into a bundle, and the bundles it may join.
+    """The proposals that wait for a first card and may be bundled, and the bundles that they may join.
 
     `known` are the customers of all these about whom something has been decided before.
     """
@@ -246,17 +159,17 @@ class Gathering:
 def gathering(connection: Connection, now: datetime, limit: int) -> Gathering:
     """The oldest proposals without a card, the open bundles (without calls), and who is known."""
     old = bundles.c.created_at <= now - _JOINABLE_FOR
-    connection.execute(update(bundles).where(bundles.c.closed_at.is_(None), old).values(closed_at=now))
+    connection.execute(update(bundles).where(_OPEN, old).values(closed_at=now))
     rows = connection.execute(
         select(proposals)
-        .where(*card_free(now), *_may_be_bundled())
+        .where(OF_PROPOSAL.free(now), *_may_be_bundled())
         .order_by(proposals.c.created_at, proposals.c.id)
         .limit(limit)
     )
     waiting = with_calls(connection, [read_proposal(row) for row in rows])
     if not waiting:
         return Gathering([], [], frozenset())
-    still_open = connection.execute(select(bundles).where(bundles.c.closed_at.is_(None)))
+    still_open = connection.execute(select(bundles).where(_OPEN))
     joinable = _with_members(connection, [_bundle(row) for row in still_open], calls=False)
     everybody = {
         each.customer_id for each in [*waiting, *(m for b in joinable for m in b.members)] if each.customer_id
@@ -290,7 +203,7 @@ def _known(connection: Connection, customers: Collection[str]) -> frozenset[str]
 def put_in_bundle(
     connection: Connection, bundle_id: str, key: str, proposal_ids: Sequence[str], now: datetime
 ) -> int:
-    """Put proposals that still wait for their first card into a bundle, made where it is new; how many went.
+    """Put proposals that still wait for their first card into a bundle, made where it is new; the number put.
 
     None go into one that has been closed meanwhile.
     """
@@ -299,19 +212,12 @@ def put_in_bundle(
         return 0
     joined = connection.execute(
         update(proposals)
-        .where(proposals.c.id.in_(proposal_ids), *card_free(now), *_may_be_bundled())
+        .where(proposals.c.id.in_(proposal_ids), OF_PROPOSAL.free(now), *_may_be_bundled())
         .values(bundle_id=bundle_id, rendered_version=proposals.c.row_version)
     ).rowcount
     if joined and row is None:
-        made = {
-            "id": bundle_id,
-            "key": key,
-            "created_at": now,
-            "row_version": 1,
-            "rendered_version": 0,
-            "card_due_at": now,
-        }
-        connection.execute(insert(bundles), [made])
+        made = {"id": bundle_id, "key": key, "created_at": now, "card_due_at": now}
+        connection.execute(insert(bundles), [made | {"row_version": 1, "rendered_version": 0}])
     elif joined:
         redraw_bundles(connection, [bundle_id])
     if joined:
@@ -327,8 +233,7 @@ def _close_when_full(connection: Connection, bundle_id: str, now: datetime) -> N
 
 def close_bundle(connection: Connection, bundle_id: str, now: datetime) -> None:
     """Let nothing more join: somebody is deciding."""
-    still_open = bundles.c.closed_at.is_(None)
-    connection.execute(update(bundles).where(bundles.c.id == bundle_id, still_open).values(closed_at=now))
+    connection.execute(update(bundles).where(bundles.c.id == bundle_id, _OPEN).values(closed_at=now))
 
 
 def give_own_card(connection: Connection, bundle_id: str, proposal_id: str, now: datetime) -> bool:
@@ -336,22 +241,14 @@ def give_own_card(connection: Connection, bundle_id: str, proposal_id: str, now:
 
     `card_sent_at` is set, as before any posting: nothing that has it is ever put into a bundle.
     """
-    result = connection.execute(
-        update(proposals)
-        .where(
-            proposals.c.id == proposal_id,
-            proposals.c.bundle_id == bundle_id,
-            proposals.c.card_ts.is_(None),
-        )
-        .values(
-            bundle_id=None,
-            row_version=proposals.c.row_version + 1,
-            card_due_at=now,
-            card_sent_at=now,
-            card_lease_token=None,
-        )
+    member = (
+        proposals.c.id == proposal_id,
+        proposals.c.bundle_id == bundle_id,
+        proposals.c.card_ts.is_(None),
     )
-    if result.rowcount != 1:
+    values: dict[str, Any] = {"bundle_id": None, "row_version": proposals.c.row_version + 1}
+    values |= {"card_due_at": now, "card_sent_at": now, "card_lease_token": None}
+    if connection.execute(update(proposals).where(*member).values(values)).rowcount != 1:
         return False
     redraw_bundles(connection, [bundle_id])
     return True

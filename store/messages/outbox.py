@@ -1,22 +1,32 @@
-"""Queries on notices: messages that are no cards, each sent once its time has come and Slack has room."""
+"""Messages that are no cards: the outbox, the welcome of each channel, and who has a Home tab open."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, case, exists, func, or_, select, update
+from sqlalchemy import Connection, Row, and_, case, delete, exists, func, or_, select, update
 
 from store.engine.dialects import insert_new
+from store.engine.leases import OUTBOX, Lease
 from store.models import OutboxCode
-from store.schema import bundles, notices, proposals
+from store.schema import bundles, channel_welcomes, home_tab_viewers, outbox, proposals
 
 LINE = "line"  # what came of a proposal, for its card's thread: goes before everything that is merely told
-_LINES_FIRST = case((notices.c.kind == LINE, 0), else_=1)
+_ORDER = (case((outbox.c.kind == LINE, 0), else_=1), outbox.c.due_at, outbox.c.id)
+_CARD = func.coalesce(proposals.c.card_ts, bundles.c.card_ts)
+# It goes into the thread of a card that is still to come.
+_TOO_EARLY = (
+    select(proposals.c.id)
+    .select_from(proposals.outerjoin(bundles, bundles.c.id == proposals.c.bundle_id))
+    .where(proposals.c.id == outbox.c.proposal_id, _CARD.is_(None), proposals.c.has_card == 1)
+    .correlate(outbox)
+    .exists()
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class OutboxMessage:
     """A message to send. `message` is {text, blocks}, and `thread_ts` for one thread in particular; or what
     `coded` makes.
 
@@ -37,9 +47,9 @@ def coded(code: OutboxCode, *, actor: str | None = None) -> dict[str, Any]:
     return {"code": code.value, "args": {} if actor is None else {"actor": actor}}
 
 
-def add_notice(
+def add_to_outbox(
     connection: Connection,
-    notice_id: str,
+    message_id: str,
     *,
     kind: str,
     message: Mapping[str, Any],
@@ -49,110 +59,117 @@ def add_notice(
 ) -> bool:
     """Have a message sent, at once or from `due_at` on. False: one of this id was added before.
 
-    `notice_id` says what it is for ("reminder:2026-11-21T09"), so that it is sent once however often the same
-    thing is asked for. `message` is {"text": …, "blocks": […]}, or `coded`. With `proposal_id` it goes into
-    the thread of that proposal's card. Wake the lane "notices" afterwards.
+    `message_id` says what it is for ("reminder:2026-11-21T09"), so that it is sent once however often the
+    same thing is asked for. `message` is {"text": …, "blocks": […]}, or `coded`. With `proposal_id` it
+    goes into the thread of that proposal's card. Wake the outbox's queue afterwards.
     """
-    row: dict[str, Any] = {"id": notice_id, "kind": kind, "proposal_id": proposal_id}
+    row: dict[str, Any] = {"id": message_id, "kind": kind, "proposal_id": proposal_id}
     row |= {"message": dict(message), "attempts": 0, "created_at": at, "due_at": due_at or at}
-    return insert_new(connection, notices, [row]).rowcount == 1
+    return insert_new(connection, outbox, [row]).rowcount == 1
 
 
-def claim_notices(
+def is_in_outbox(connection: Connection, message_id: str) -> bool:
+    """Tell if a message of this id was added before, sent or not."""
+    return connection.execute(select(outbox.c.id).where(outbox.c.id == message_id)).first() is not None
+
+
+def claim_outbox(
     connection: Connection, *, token: str, now: datetime, until: datetime, limit: int
-) -> list[Notice]:
+) -> list[OutboxMessage]:
     """Take up to `limit` messages whose time has come, lines about outcomes first."""
-    free = _free(now)
-    due = (
-        select(notices.c.id).where(*free).order_by(_LINES_FIRST, notices.c.due_at, notices.c.id).limit(limit)
+    lease, more = Lease(token, now, until), {"attempts": outbox.c.attempts + 1}
+    taken = OUTBOX.take(
+        connection, lease, outbox.c.due_at <= now, ~_TOO_EARLY, order=_ORDER, limit=limit, **more
     )
-    ids = connection.execute(due).scalars().all()
-    if not ids:
+    if not taken:
         return []
-    taken = (
-        update(notices)
-        .where(notices.c.id.in_(ids), *free)
-        .values(lease_token=token, lease_expires_at=until, attempts=notices.c.attempts + 1)
-    )
-    connection.execute(taken)
+    channel = func.coalesce(proposals.c.channel, bundles.c.channel)
     rows = connection.execute(
-        select(
-            notices,
-            func.coalesce(proposals.c.channel, bundles.c.channel).label("channel"),
-            _CARD.label("card_ts"),
-        )
-        .select_from(notices.outerjoin(proposals, proposals.c.id == notices.c.proposal_id))
+        select(outbox, channel.label("channel"), _CARD.label("card_ts"))
+        .select_from(outbox.outerjoin(proposals, proposals.c.id == outbox.c.proposal_id))
         .outerjoin(bundles, bundles.c.id == proposals.c.bundle_id)
-        .where(notices.c.id.in_(ids), notices.c.lease_token == token)
-        .order_by(_LINES_FIRST, notices.c.due_at, notices.c.id)
+        .where(outbox.c.id.in_([row.id for row in taken]))
+        .order_by(*_ORDER)
     )
-    return [_notice(row) for row in rows]
+    return [_message(row) for row in rows]
 
 
-_CARD = func.coalesce(proposals.c.card_ts, bundles.c.card_ts)
-# It goes into the thread of a card that is still to come.
-_TOO_EARLY = (
-    select(proposals.c.id)
-    .select_from(proposals.outerjoin(bundles, bundles.c.id == proposals.c.bundle_id))
-    .where(proposals.c.id == notices.c.proposal_id, _CARD.is_(None), proposals.c.quiet == 0)
-    .correlate(notices)
-    .exists()
-)
+def _message(row: Row[Any]) -> OutboxMessage:
+    return OutboxMessage(**{name: getattr(row, name) for name in OutboxMessage.__slots__})
 
 
-def _free(now: datetime) -> list[ColumnElement[bool]]:
-    """A message to be sent now that nobody is sending."""
-    unclaimed = or_(notices.c.lease_expires_at.is_(None), notices.c.lease_expires_at < now)
-    return [notices.c.sent_at.is_(None), notices.c.due_at <= now, unclaimed, ~_TOO_EARLY]
-
-
-def _notice(row: Row[Any]) -> Notice:
-    return Notice(
-        id=row.id,
-        kind=row.kind,
-        proposal_id=row.proposal_id,
-        message=row.message,
-        attempts=row.attempts,
-        channel=row.channel,
-        card_ts=row.card_ts,
-    )
-
-
-def notice_sent(
+def outbox_sent(
     connection: Connection,
-    notice_id: str,
+    message_id: str,
     *,
     token: str,
     ts: str | None,
     at: datetime,
     note: str | None = None,
 ) -> bool:
-    """Note that a message is in Slack (`ts` None: given up, it never will be). False: the claim ran out."""
-    return _close(connection, notice_id, token, sent_at=at, ts=ts, note=note)
+    """Note that a message is in Slack (`ts` None: given up, it never will be). False: the lease was lost."""
+    return OUTBOX.release(connection, token, message_id, sent_at=at, ts=ts, note=note)
 
 
-def notice_postponed(
-    connection: Connection,
-    notice_id: str,
-    *,
-    token: str,
-    due_at: datetime,
-    note: str,
+def postpone_outbox(
+    connection: Connection, message_id: str, *, token: str, due_at: datetime, note: str
 ) -> bool:
-    """Let a message be tried again at `due_at`. False: the claim ran out."""
-    return _close(connection, notice_id, token, due_at=due_at, note=note)
+    """Let a message be tried again at `due_at`. False: the lease was lost."""
+    return OUTBOX.release(connection, token, message_id, due_at=due_at, note=note)
 
 
-def _close(connection: Connection, notice_id: str, token: str, **values: Any) -> bool:
+def outbox_is_due(connection: Connection, now: datetime) -> bool:
+    """Tell if a message waits whose time has come."""
+    free = and_(OUTBOX.waits, outbox.c.due_at <= now, OUTBOX.free(now), ~_TOO_EARLY)
+    return bool(connection.execute(select(exists(select(outbox.c.id).where(free)))).scalar())
+
+
+def claim_welcome(connection: Connection, channel: str, at: datetime) -> bool:
+    """True when this channel was never welcomed; from now on it was."""
+    return insert_new(connection, channel_welcomes, [{"channel": channel, "at": at}]).rowcount == 1
+
+
+def forget_welcome(connection: Connection, channel: str) -> None:
+    """Let the channel be welcomed again: the message did not get there."""
+    connection.execute(delete(channel_welcomes).where(channel_welcomes.c.channel == channel))
+
+
+_VIEWER = home_tab_viewers.c
+
+
+def opened_home(connection: Connection, user_id: str, at: datetime) -> None:
+    """Note that somebody opened their Home tab at `at`, and that it is about to be drawn."""
+    row = {"user_id": user_id, "opened_at": at, "drawn_at": at}
+    if insert_new(connection, home_tab_viewers, [row]).rowcount != 1:
+        own = update(home_tab_viewers).where(_VIEWER.user_id == user_id)
+        connection.execute(own.values(opened_at=at, drawn_at=at))
+
+
+def home_viewers(
+    connection: Connection, *, opened_since: datetime, drawn_before: datetime, limit: int
+) -> list[str]:
+    """Users who opened their Home tab since then, and have not had it drawn of late; longest wait first."""
+    rows = connection.execute(
+        select(_VIEWER.user_id)
+        .where(_VIEWER.opened_at >= opened_since)
+        .where(or_(_VIEWER.drawn_at.is_(None), _VIEWER.drawn_at <= drawn_before))
+        .order_by(_VIEWER.drawn_at.nulls_first())
+        .limit(limit)
+    )
+    return list(rows.scalars())
+
+
+def claim_drawing(connection: Connection, user_id: str, *, drawn_before: datetime, at: datetime) -> bool:
+    """True when this program may draw somebody's Home tab now: no other has since `drawn_before`."""
     result = connection.execute(
-        update(notices)
-        .where(notices.c.id == notice_id, notices.c.lease_token == token)
-        .values(lease_token=None, lease_expires_at=None, **values)
+        update(home_tab_viewers)
+        .where(_VIEWER.user_id == user_id)
+        .where(or_(_VIEWER.drawn_at.is_(None), _VIEWER.drawn_at <= drawn_before))
+        .values(drawn_at=at)
     )
     return result.rowcount == 1
 
 
-def notice_is_due(connection: Connection, now: datetime) -> bool:
-    """Whether a message waits whose time has come."""
-    free = select(notices.c.id).where(*_free(now))
-    return bool(connection.execute(select(exists(free))).scalar())
+def forget_viewer(connection: Connection, user_id: str) -> None:
+    """Draw this user's Home tab no more: there is none."""
+    connection.execute(delete(home_tab_viewers).where(_VIEWER.user_id == user_id))

@@ -17,7 +17,7 @@ class Actor(StrEnum):
 
 
 class ProposalState(StrEnum):
-    """Where a proposal stands. The README's diagram is drawn from TRANSITIONS."""
+    """The states of a proposal. `store/README.md` draws TRANSITIONS."""
 
     PENDING = "pending"  # waits for a person
     APPROVED = "approved"  # a person said yes; nothing has been sent
@@ -47,7 +47,7 @@ TRANSITIONS: Mapping[ProposalState, frozenset[ProposalState]] = {
 
 
 class EventState(StrEnum):
-    """Where a stored webhook stands."""
+    """The states of a stored webhook."""
 
     NEW = "new"  # waits for the rules (again, after a pause, when `attempts` > 0)
     DONE = "done"  # the rules have looked at it; its reason says what came of it
@@ -55,7 +55,7 @@ class EventState(StrEnum):
 
 
 class CallState(StrEnum):
-    """Where one Polar call of a proposal stands. A call is sent only from PLANNED."""
+    """The states of one Polar call of a proposal. A call is sent only from PLANNED."""
 
     PLANNED = "planned"
     SENDING = "sending"  # written before the first byte leaves: after a crash it means "nobody knows"
@@ -66,7 +66,7 @@ class CallState(StrEnum):
 
 
 class RuleMatchState(StrEnum):
-    """What became of one rule whose `when` was true for one event."""
+    """The states of one rule match: a rule whose `when` was true for one event."""
 
     WAITING = "waiting"  # held back by the rule's `delay`
     PROPOSED = "proposed"
@@ -74,14 +74,14 @@ class RuleMatchState(StrEnum):
 
 
 class ProposalKind(StrEnum):
-    """What approving a proposal does."""
+    """The effect of approving a proposal."""
 
     CALLS = "calls"  # makes calls of Polar
     GRADUATION = "graduation"  # lets the kind of case `case_kind` run on its own
 
 
 class Mode(StrEnum):
-    """Who was asked about a proposal."""
+    """The way a proposal is decided."""
 
     ASKED = "asked"  # a person, as ever
     AUTO = "auto"  # nobody: its kind of case runs on its own
@@ -89,7 +89,7 @@ class Mode(StrEnum):
 
 
 class CommentKind(StrEnum):
-    """What people said or did around a proposal."""
+    """The kinds of comments on a proposal."""
 
     REASON = "reason"  # why it was declined
     THREAD = "thread"  # a message in its card's thread
@@ -97,7 +97,7 @@ class CommentKind(StrEnum):
 
 
 class CaseKindState(StrEnum):
-    """How far a kind of case is trusted."""
+    """The states of a kind of case: how far it is trusted."""
 
     ASKING = "asking"
     GRADUATED = "graduated"
@@ -105,7 +105,7 @@ class CaseKindState(StrEnum):
 
 
 class OutcomeKind(StrEnum):
-    """What later happened to something that was done."""
+    """The later fate of something that was done."""
 
     UNDONE = "undone"
     REVERSED = "reversed"
@@ -114,7 +114,7 @@ class OutcomeKind(StrEnum):
 
 
 class OutboxCode(StrEnum):
-    """What a message in the outbox says that the store itself puts there. Its arguments: `actor`."""
+    """The messages in the outbox that the store itself puts there. Their arguments: `actor`."""
 
     BACK_FROM_SNOOZE = "back_from_snooze"  # actor: who snoozed it
     UNDONE = "undone"  # actor: who undid it
@@ -123,7 +123,7 @@ class OutboxCode(StrEnum):
 
 
 class Verdict(StrEnum):
-    """What a person decided."""
+    """A person's answer."""
 
     APPROVE = "approve"
     DECLINE = "decline"
@@ -142,8 +142,8 @@ class NewEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
-    """What an event told of its subject ("order:…"): `state` is its data; the rest orders it among others.
+class SubjectState:
+    """The state of a subject ("order:…") as one event tells it: `state` is its data; the rest orders events.
 
     A terminal state beats any other, then the time counts, then the rank.
     """
@@ -158,7 +158,7 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
-    """A webhook as kept. `attempts` counts how often the rules have been started on it."""
+    """A stored webhook. `attempts` counts how often the rules have been started on it."""
 
     id: str
     type: str
@@ -203,13 +203,13 @@ class ProposalCall(PlannedCall):
 
     @property
     def was_so(self) -> bool:
-        """Whether Polar refused it because it was so already; then what followed was not our doing."""
+        """True when Polar refused it because it was so already; then what followed was not our doing."""
         return self.state == CallState.DONE and self.status is not None and self.status >= 400
 
 
 @dataclass(frozen=True, slots=True)
 class RuleMatch:
-    """One rule that spoke up for one event. `fact_key` names the change, whichever endpoint told it."""
+    """One rule that matched one event. `fact_key` names the change, whichever endpoint told it."""
 
     fact_key: str
     rule: str
@@ -223,7 +223,7 @@ class RuleMatch:
 
 @dataclass(frozen=True, slots=True)
 class NewProposal:
-    """What a rule proposes. `facts` are (label, value) pairs in the customer's own words: untrusted."""
+    """A proposal about to be stored. `facts` are (label, value) pairs in the customer's words: untrusted."""
 
     id: str
     fact_key: str
@@ -253,10 +253,8 @@ class NewProposal:
 
 
 @dataclass(frozen=True, slots=True)
-class Spoken:
-    """What one rule said about one event: its rule_match and, unless it waits or stays silent, its
-    proposal.
-    """
+class RuleResult:
+    """The result of one rule on one event: its match and, unless it waits or stays silent, its proposal."""
 
     rule_match: RuleMatch
     proposal: NewProposal | None = None
@@ -264,7 +262,7 @@ class Spoken:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A proposal as kept. `row_version` grows with every change; its card shows `rendered_version`.
+    """A stored proposal. `row_version` grows with every change; its card shows `rendered_version`.
 
     `status_reason` is why it stands there: that of its newest transition. `revision` grows when what it asks
     changes; `changes` are (label, before, now) since the revision before.
@@ -319,7 +317,7 @@ class Proposal:
     undo_id: str | None = None
     undone_at: datetime | None = None
     first_shown_at: datetime | None = None
-    quiet: int = 0
+    has_card: bool = True
     mode: Mode = Mode.ASKED
     case_kind: str | None = None
     gate: Mapping[str, Any] | None = None
@@ -329,10 +327,10 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Who decided what, when and by which way in (`button`, `command`, `cli`, `thread`, `policy`, `undo`).
+    """A person's or the policy's decision. `via`: `button`, `command`, `cli`, `thread`, `policy`, `undo`.
 
-    `tap` is one press of a button, however many proposals it decided; `shown_at` is since when whoever
-    decided could have looked at it; `clicked_at` when they pressed, where that was earlier than `at`.
+    `interaction_id` is one press of a button, however many proposals it decided; since `shown_at` whoever
+    decided could have looked at it; `clicked_at` is when they pressed, where that was earlier than `at`.
     """
 
     proposal_id: str
@@ -361,8 +359,8 @@ class Transition:
 
 
 @dataclass(frozen=True, slots=True)
-class Numbers:
-    """What happened in a span of time: `asked` new proposals, `states` of those decided in it.
+class DailyStats:
+    """Counts of a span of time: `asked` new proposals, `states` of those decided in it.
 
     `people` is how many each person decided; `seconds` how long each decision took, in order.
     """
@@ -374,7 +372,7 @@ class Numbers:
 
     @property
     def decided(self) -> int:
-        """How many were decided, whatever came of them."""
+        """The number decided, whatever came of them."""
         return sum(self.states.values())
 
 
@@ -382,7 +380,7 @@ class Numbers:
 class Bundle:
     """Many proposals of one kind on one card. `key` says of what kind; `members` are the oldest first.
 
-    `closed_at`: since then nothing joins it. `version`, `drawn`, `card_sent_at` are as of a proposal.
+    Since `closed_at` nothing joins it. `row_version` and `card_sent_at` are as of a proposal.
     """
 
     id: str
@@ -399,12 +397,12 @@ class Bundle:
 
 @dataclass(frozen=True, slots=True)
 class RuleActivity:
-    """How often a rule fired, by what came of it, and when it last did (UTC)."""
+    """How often a rule matched, by what came of it, and when it last did (UTC)."""
 
     counts: dict[RuleMatchState, int]
     last_matched_at: datetime | None
 
     @property
-    def fired(self) -> int:
-        """How often in all."""
+    def matched(self) -> int:
+        """The number of matches in all."""
         return sum(self.counts.values())

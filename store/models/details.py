@@ -1,4 +1,4 @@
-"""What is kept around a proposal, as plain values: comments, revisions, and all of it together. Pure."""
+"""Comments, revisions and everything else about one proposal, as plain values. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Comment:
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """What a proposal asked before it was edited or restated. `calls` are as they would have been sent."""
+    """A proposal's question before it was edited or restated. `calls` are as they would have been sent."""
 
     revision: int
     title: str
@@ -36,7 +36,7 @@ class Revision:
 
 
 @dataclass(frozen=True, slots=True)
-class Dossier:
+class ProposalDetails:
     """A proposal with all that belongs to it. `counts` are of its customer's proposals, by state."""
 
     proposal: Proposal

@@ -1,23 +1,24 @@
-"""What people do with a proposal beside deciding it: snooze, assign, hold, release, ask, edit."""
+"""Changes of a proposal beside deciding it: snooze, assign, hold, release, ask, edit, restate, withdraw."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, insert, select
 
-from store.audit_log.log import append, fingerprint
-from store.messages.outbox import add_notice, coded
-from store.models import Actor, CallState, CommentKind, OutboxCode, PlannedCall, Proposal, ProposalState
-from store.proposals.comments import add_comment
-from store.proposals.proposals import get_proposal, lock_proposal, touch
-from store.schema import calls, proposals, revisions
+from store.audit_log.log import append, fingerprints
+from store.messages.outbox import add_to_outbox, coded
+from store.models import Actor, CommentKind, NewProposal, OutboxCode, PlannedCall, Proposal, ProposalState
+from store.models.reasons import Reason
+from store.proposals.details import add_comment
+from store.proposals.proposals import advance, call_columns, get_proposal, lock_proposal, replace_calls, touch
+from store.schema import proposals, revisions
 
 # An approved proposal on hold is due in this year; what goes beyond it is the rest of its hold.
 PINNED = datetime(9000, 1, 1, tzinfo=UTC)
 _NOTHING = timedelta(0)
-Came = tuple[bool, Proposal | None]  # whether it was done, and the proposal as it is now
+ActionOutcome = tuple[bool, Proposal | None]  # True when it was done, and the proposal as it is now
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class NewRevision:
     currency: str | None
 
 
-def snooze(connection: Connection, act: Act, until: datetime) -> Came:
+def snooze(connection: Connection, act: Act, until: datetime) -> ActionOutcome:
     """Keep a pending proposal out of the queue and the reminders until then; never past its end."""
     found = lock_proposal(connection, act.proposal_id)
     ends = [at for at in (found.deadline, found.expires_at) if at is not None] if found else []
@@ -57,7 +58,7 @@ def snooze(connection: Connection, act: Act, until: datetime) -> Came:
 
 
 def due_snoozes(connection: Connection, now: datetime, said: str) -> list[str]:
-    """Wake what was put aside until now; the ids. A line in its thread tells whoever put it aside.
+    """Wake what was snoozed until now; the ids. A line in its thread tells whoever snoozed it.
 
     `said` is for the record, as in `Act`.
     """
@@ -73,7 +74,7 @@ def due_snoozes(connection: Connection, now: datetime, said: str) -> list[str]:
     return [row.id for row in rows]
 
 
-def assign(connection: Connection, act: Act, assignee: str) -> Came:
+def assign(connection: Connection, act: Act, assignee: str) -> ActionOutcome:
     """Ask one person to decide a pending proposal. Whether they may is for the caller to know."""
     found = lock_proposal(connection, act.proposal_id)
     if found is None or found.state != ProposalState.PENDING:
@@ -81,14 +82,14 @@ def assign(connection: Connection, act: Act, assignee: str) -> Came:
     return _done(connection, act, assignee=assignee)
 
 
-def ask(connection: Connection, act: Act) -> Came:
+def ask(connection: Connection, act: Act) -> ActionOutcome:
     """Put a question into the thread of its card, whatever state it is in."""
     if get_proposal(connection, act.proposal_id) is None:
         return False, None
     return _done(connection, act, CommentKind.THREAD)
 
 
-def hold(connection: Connection, act: Act) -> Came:
+def hold(connection: Connection, act: Act) -> ActionOutcome:
     """Let nobody approve it and nothing run until it is released; the clock of its hold stands still."""
     found = lock_proposal(connection, act.proposal_id)
     if found is None or found.held_by is not None:
@@ -101,7 +102,7 @@ def hold(connection: Connection, act: Act) -> Came:
     return _done(connection, act, held_by=act.actor, cancellable_until=PINNED + rest, due_at=PINNED + rest)
 
 
-def release(connection: Connection, act: Act) -> Came:
+def release(connection: Connection, act: Act) -> ActionOutcome:
     """Take back a hold: what was approved runs after the rest of its wait, or now."""
     found = lock_proposal(connection, act.proposal_id)
     if found is None or found.held_by is None:
@@ -113,7 +114,7 @@ def release(connection: Connection, act: Act) -> Came:
     return _done(connection, act, held_by=None, cancellable_until=act.at + rest, due_at=act.at + rest)
 
 
-def give_reason(connection: Connection, act: Act, preset: str | None) -> Came:
+def give_reason(connection: Connection, act: Act, preset: str | None) -> ActionOutcome:
     """Keep why something was declined; `act.said` is the reason, in somebody's own words or a preset's."""
     found = lock_proposal(connection, act.proposal_id)
     if found is None or found.state != ProposalState.DECLINED:
@@ -121,40 +122,16 @@ def give_reason(connection: Connection, act: Act, preset: str | None) -> Came:
     return _done(connection, act, CommentKind.REASON, preset)
 
 
-def edit(connection: Connection, act: Act, new: NewRevision) -> Came:
-    """Make it ask something else: a new revision, which needs a decision of its own.
+def edit(connection: Connection, act: Act, new: NewRevision) -> ActionOutcome:
+    """Have it ask something else: a new revision, which needs a decision of its own.
 
     Nothing is done when it is no longer pending, is being decided, or is no longer of `new.revision`.
     """
     found = lock_proposal(connection, act.proposal_id)
     if found is None or not _editable(found, new.revision):
         return False, found
-    keep_revision(connection, found, superseded_by=act.actor, at=act.at)
-    replace_calls(connection, found.id, new.calls)
-    body = {
-        "revision": new.revision + 1,
-        "title": new.title,
-        "by": act.actor,
-        "content_hash": new.content_hash,
-    }
-    body |= {"changes": [list(one) for one in new.changes], "calls": _prints(new.calls)}
-    body |= {"risk": new.risk, "amount": new.amount, "currency": new.currency}
-    append(connection, "edited", found.id, body, act.at)
-    return _done(
-        connection,
-        act,
-        title=new.title,
-        facts=[list(fact) for fact in new.facts],
-        changes=[list(one) for one in new.changes],
-        content_hash=new.content_hash,
-        risk=new.risk,
-        always_asks=new.always_asks,
-        amount=new.amount,
-        currency=new.currency,
-        edited_by=act.actor,
-        revision=new.revision + 1,
-        first_shown_at=None,
-    )
+    asked = _supersede(connection, "edited", found, new, changes=new.changes, by=act.actor, at=act.at)
+    return _done(connection, act, edited_by=act.actor, **asked)
 
 
 def _editable(found: Proposal, revision: int) -> bool:
@@ -165,35 +142,27 @@ def _editable(found: Proposal, revision: int) -> bool:
     )
 
 
-def keep_revision(connection: Connection, proposal: Proposal, *, superseded_by: str, at: datetime) -> None:
-    """Write down what a proposal asks, before it asks something else."""
-    row: dict[str, Any] = {"proposal_id": proposal.id, "revision": proposal.revision, "title": proposal.title}
-    row |= {"reasons": list(proposal.reasons), "facts": [list(fact) for fact in proposal.facts]}
-    row |= {
-        "calls": [_planned(call) for call in proposal.calls],
-        "superseded_by": superseded_by,
-        "superseded_at": at,
-    }
-    connection.execute(insert(revisions), [row])
-
-
-def replace_calls(connection: Connection, proposal_id: str, planned: Sequence[PlannedCall]) -> None:
-    """Other calls for a proposal of which none has been sent."""
-    connection.execute(delete(calls).where(calls.c.proposal_id == proposal_id))
-    rows = [
-        {"proposal_id": proposal_id, "number": number, "state": CallState.PLANNED} | _planned(call)
-        for number, call in enumerate(planned)
-    ]
-    connection.execute(insert(calls), rows)
-
-
-def _prints(planned: Sequence[PlannedCall]) -> list[dict[str, Any]]:
-    return [fingerprint(call.operation, call.path, call.query, call.body) for call in planned]
-
-
-def _planned(call: PlannedCall) -> dict[str, Any]:
-    body = None if call.body is None else dict(call.body)
-    return {"operation": call.operation, "path": dict(call.path), "query": dict(call.query), "body": body}
+def _supersede(
+    connection: Connection,
+    kind: str,
+    found: Proposal,
+    new: NewRevision | NewProposal,
+    *,
+    changes: Sequence[tuple[str, str, str]],
+    by: str,
+    at: datetime,
+) -> dict[str, Any]:
+    """Keep what a proposal asks as a revision, and give it new calls; the columns that it now has."""
+    old: dict[str, Any] = {"proposal_id": found.id, "revision": found.revision, "title": found.title}
+    old |= {"reasons": list(found.reasons), "facts": [list(fact) for fact in found.facts]}
+    old |= {"calls": [call_columns(call) for call in found.calls]}
+    connection.execute(insert(revisions), [old | {"superseded_by": by, "superseded_at": at}])
+    replace_calls(connection, found.id, new.calls)
+    asked = {name: getattr(new, name) for name in ("title", "content_hash", "risk", "amount", "currency")}
+    asked |= {"revision": found.revision + 1, "changes": [list(one) for one in changes]}
+    append(connection, kind, found.id, asked | {"by": by, "calls": fingerprints(new.calls)}, at)
+    facts = [list(fact) for fact in new.facts]
+    return asked | {"facts": facts, "always_asks": new.always_asks, "first_shown_at": None}
 
 
 def _done(
@@ -202,12 +171,12 @@ def _done(
     kind: CommentKind = CommentKind.ACT,
     preset: str | None = None,
     **values: Any,
-) -> Came:
+) -> ActionOutcome:
     """Set what the act sets, and write down the act and its line for the thread."""
     version = touch(connection, act.proposal_id, act.at, **values)
     add_comment(connection, act.proposal_id, kind, act.actor, act.said, at=act.at, preset=preset)
     if act.message is not None:
-        add_notice(
+        add_to_outbox(
             connection,
             f"act.{act.proposal_id}.{version}",
             kind="act",
@@ -216,3 +185,43 @@ def _done(
             proposal_id=act.proposal_id,
         )
     return True, get_proposal(connection, act.proposal_id)
+
+
+def restate(
+    connection: Connection,
+    revision: int,
+    new: NewProposal,
+    *,
+    changes: tuple[tuple[str, str, str], ...],
+    at: datetime,
+) -> tuple[bool, Proposal | None]:
+    """Have a pending proposal ask what `new` (of the same id) asks: a new revision, to be decided anew.
+
+    `changes` are (label, before, now) for its card. False when it is no longer pending or of that revision:
+    nothing is written. Returns the proposal as it now is.
+    """
+    found = lock_proposal(connection, new.id)
+    if found is None or not _asks(found, revision):
+        return False, found
+    asked = _supersede(connection, "restated", found, new, changes=changes, by=Actor.PROGRAM, at=at)
+    asked |= {"reasons": list(new.reasons), "deadline": new.deadline, "expires_at": new.expires_at}
+    touch(connection, new.id, at, approval_checking_by=None, **asked)
+    return True, get_proposal(connection, new.id)
+
+
+def withdraw(
+    connection: Connection, proposal_id: str, revision: int, *, reason: Reason, at: datetime
+) -> tuple[bool, Proposal | None]:
+    """Close a pending proposal that no longer applies; False: it is no longer pending or of that revision."""
+    found = lock_proposal(connection, proposal_id)
+    if found is None or not _asks(found, revision):
+        return False, found
+    states = (ProposalState.PENDING, ProposalState.WITHDRAWN)
+    advance(
+        connection, proposal_id, *states, actor=Actor.PROGRAM, at=at, reason=reason, approval_checking_by=None
+    )
+    return True, get_proposal(connection, proposal_id)
+
+
+def _asks(found: Proposal, revision: int) -> bool:
+    return found.state == ProposalState.PENDING and found.revision == revision

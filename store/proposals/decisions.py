@@ -1,6 +1,6 @@
-"""Queries on decisions: exactly one wins, and it is written down with its author."""
+"""Decisions: an Approve is kept before Slack is told that we have it, and exactly one decision wins."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -9,19 +9,19 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 
 from store.audit_log.log import append
-from store.engine.dialects import in_pieces
+from store.engine.dialects import insert_new, stream_rows
+from store.engine.leases import PENDING_APPROVALS, Lease
 from store.graduation.gate import record_human_activity
 from store.models import Actor, CallState, Decision, Proposal, ProposalState, Verdict
 from store.models.reasons import Reason, ReasonCode
 from store.proposals.proposals import advance, get_proposal, lock_proposal, touch
-from store.proposals.undo import settle_undo
-from store.schema import decisions
+from store.schema import decisions, pending_approvals, proposals
 
 _BECOMES = {Verdict.APPROVE: ProposalState.APPROVED, Verdict.DECLINE: ProposalState.DECLINED}
 
 
-class Bar(StrEnum):
-    """What keeps a decision from counting."""
+class DecisionError(StrEnum):
+    """The reasons for which a decision does not count."""
 
     SETTLED = "settled"  # it is no longer pending
     CHANGED = "changed"  # it asks something else than what the person saw
@@ -30,20 +30,40 @@ class Bar(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ApprovalRequirements:
-    """What an approval takes: how many different people, and how long it then waits before it runs."""
+    """The number of different people that an approval takes, and how long it then waits before it runs."""
 
     people: int = 1
     hold: timedelta = timedelta(0)
 
 
-def barred(proposal: Proposal, verdict: Verdict, revision: int) -> Bar | None:
-    """What keeps a decision on `revision` from counting, whoever takes it; None: nothing does."""
+@dataclass(frozen=True, slots=True)
+class PendingApproval:
+    """One person's Approve of one revision of one proposal, by one way in (`button`, `thread`, `cli`, …).
+
+    `id` names the row: given twice, it is the same Approve, delivered again. `interaction_id` is one press of
+    a button, however many proposals it approves. `channel` is where the person is told the result, should the
+    program be restarted meanwhile.
+    """
+
+    id: str
+    proposal_id: str
+    revision: int
+    actor: str
+    via: str
+    at: datetime
+    interaction_id: str | None = None
+    reason: str | None = None
+    channel: str | None = None
+
+
+def decision_error(proposal: Proposal, verdict: Verdict, revision: int) -> DecisionError | None:
+    """The reason for which a decision on `revision` does not count, whoever takes it; None: it counts."""
     if proposal.state != ProposalState.PENDING:
-        return Bar.SETTLED
+        return DecisionError.SETTLED
     if proposal.revision != revision:
-        return Bar.CHANGED
+        return DecisionError.CHANGED
     held = verdict == Verdict.APPROVE and proposal.held_by is not None
-    return Bar.ON_HOLD if held else None
+    return DecisionError.ON_HOLD if held else None
 
 
 def decide(
@@ -53,14 +73,14 @@ def decide(
     *,
     without: Collection[str] = (),
 ) -> tuple[bool, Proposal | None]:
-    """Decide a pending proposal. Returns whether this decision counts, and the proposal as it is now.
+    """Decide a pending proposal: True when this decision counts, and the proposal as it is now.
 
-    (False, None): there is no such proposal. (False, proposal): `barred` says why, or else the same person
-    has approved this revision before. A first yes of two counts and leaves it pending. The earlier yes of
-    those in `without` stays written down and does not count: they may decide no more.
+    (False, None): there is no such proposal. (False, proposal): `decision_error` says why, or else the same
+    person has approved this revision before. A first approval of two counts and leaves it pending. Approvals
+    by users in `without` stay recorded but are not counted.
     """
     proposal = lock_proposal(connection, decision.proposal_id)
-    if proposal is None or barred(proposal, decision.verdict, decision.revision) is not None:
+    if proposal is None or decision_error(proposal, decision.verdict, decision.revision) is not None:
         return False, proposal
     approves = decision.verdict == Verdict.APPROVE
     said = approvals(connection, decision.proposal_id, decision.revision) if approves else []
@@ -97,23 +117,22 @@ def _settle(connection: Connection, decision: Decision, hold: timedelta) -> None
         due_at=due_at,
         cancellable_until=due_at if hold else None,
     )
-    settle_undo(connection, decision.proposal_id, decision.at)
 
 
-def _record(connection: Connection, decision: Decision, digest: str | None) -> None:
+def _record(connection: Connection, decision: Decision, content_hash: str | None) -> None:
     row: dict[str, Any] = {name: getattr(decision, name) for name in Decision.__slots__}
     connection.execute(insert(decisions), [row])
-    times = {
-        name: None if row[name] is None else row[name].isoformat() for name in ("shown_at", "clicked_at")
-    }
     body = {name: row[name] for name in ("actor", "verdict", "via", "revision", "interaction_id", "reason")}
-    append(connection, "decision", decision.proposal_id, body | times | {"content_hash": digest}, decision.at)
+    for name in ("shown_at", "clicked_at"):
+        body[name] = None if row[name] is None else row[name].isoformat()
+    body["content_hash"] = content_hash
+    append(connection, "decision", decision.proposal_id, body, decision.at)
 
 
 def approvals(connection: Connection, proposal_id: str, revision: int) -> list[str]:
-    """Which people have approved this revision, in order: with two needed, the first leaves it pending.
+    """The people who have approved this revision, in order: with two needed, the first leaves it pending.
 
-    The policy is nobody: its yes, once taken back, is not the first of two.
+    The policy is nobody: its approval, once taken back, is not the first of two.
     """
     found = connection.execute(
         select(decisions.c.actor)
@@ -131,7 +150,7 @@ def approvals(connection: Connection, proposal_id: str, revision: int) -> list[s
 def take_back(
     connection: Connection, proposal_id: str, *, actor: str, at: datetime
 ) -> tuple[bool, Proposal | None]:
-    """Withdraw what is approved while nothing of it was sent: whether it was in time, and how it is now."""
+    """Withdraw what is approved while nothing of it was sent: True when in time, and how it is now."""
     proposal = lock_proposal(connection, proposal_id)
     if (
         proposal is None
@@ -142,12 +161,74 @@ def take_back(
     states = (ProposalState.APPROVED, ProposalState.WITHDRAWN)
     reason = Reason.of(ReasonCode.UNDONE_IN_TIME, actor=actor)
     advance(connection, proposal_id, *states, actor=actor, at=at, reason=reason, cancellable_until=None)
-    settle_undo(connection, proposal_id, at)
     return True, get_proposal(connection, proposal_id)
 
 
 def all_decisions(connection: Connection) -> Iterator[Decision]:
     """Every decision, oldest first. Go through it inside the transaction: it is read as you go."""
-    for row in connection.execute(in_pieces(select(decisions).order_by(decisions.c.id))):
+    for row in connection.execute(stream_rows(select(decisions).order_by(decisions.c.id))):
         names = set(Decision.__slots__) - {"verdict"}
         yield Decision(**{name: getattr(row, name) for name in names}, verdict=Verdict(row.verdict))
+
+
+def add_pending_approval(
+    connection: Connection,
+    approval: PendingApproval,
+    *,
+    token: str | None = None,
+    until: datetime | None = None,
+) -> tuple[bool, Proposal | None]:
+    """Keep an Approve: True when it is new, and its proposal (None: there is none, nothing is kept).
+
+    With a `token` the caller sees to it himself until `until`; without, the queue "confirm" does.
+    """
+    proposal = get_proposal(connection, approval.proposal_id)
+    if proposal is None:
+        return False, None
+    row = {name: getattr(approval, name) for name in PendingApproval.__slots__}
+    row |= {"lease_token": token, "lease_expires_at": until}
+    return insert_new(connection, pending_approvals, [row]).rowcount == 1, proposal
+
+
+def add_pending_approvals(
+    connection: Connection, left: Sequence[PendingApproval], *, token: str, until: datetime
+) -> list[tuple[bool, Proposal | None]]:
+    """Keep several, all of them or (with an error) none; the result of `add_pending_approval` for each."""
+    return [add_pending_approval(connection, one, token=token, until=until) for one in left]
+
+
+def claim_pending_approvals(
+    connection: Connection, *, token: str, now: datetime, until: datetime, limit: int
+) -> list[PendingApproval]:
+    """Take up to `limit` that nobody sees to, oldest first."""
+    order = (pending_approvals.c.at,)
+    taken = PENDING_APPROVALS.take(connection, Lease(token, now, until), order=order, limit=limit)
+    names = PendingApproval.__slots__
+    found = (PendingApproval(**{name: getattr(row, name) for name in names}) for row in taken)
+    return sorted(found, key=lambda approval: approval.at)
+
+
+def postpone_pending_approval(
+    connection: Connection, approval_id: str, *, token: str, due_at: datetime
+) -> bool:
+    """Have an Approve seen to again at `due_at`. False: the lease was lost."""
+    return PENDING_APPROVALS.extend(connection, token, approval_id, until=due_at)
+
+
+def close_pending_approval(
+    connection: Connection, approval_id: str, *, token: str, result: str, at: datetime
+) -> bool:
+    """Note the result of an Approve, a status code. False: the lease was lost.
+
+    The card no longer says that they are deciding: where it did not move, it has its buttons again.
+    """
+    closing = PENDING_APPROVALS.releasing(token, approval_id, result=result, closed_at=at)
+    row = connection.execute(
+        closing.returning(pending_approvals.c.proposal_id, pending_approvals.c.actor)
+    ).first()
+    if row is None:
+        return False
+    own = (proposals.c.id == row.proposal_id, proposals.c.approval_checking_by == row.actor)
+    if connection.execute(select(proposals.c.id).where(*own)).first() is not None:
+        touch(connection, row.proposal_id, at, approval_checking_by=None)
+    return True

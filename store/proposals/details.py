@@ -1,38 +1,42 @@
-"""Everything known about one proposal, in one read; and which proposal a Slack thread is about."""
+"""The details of one proposal: comments, revisions, and which proposal a Slack thread is about."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, update
 
+from store.audit_log.log import append
+from store.engine.dialects import insert_new
 from store.events.events import get_event, latest_state
-from store.models import Decision, Proposal, Verdict
-from store.models.details import Dossier, Revision
-from store.proposals.comments import comments_of
+from store.models import CommentKind, Decision, Proposal, Verdict
+from store.models.details import Comment, ProposalDetails, Revision
 from store.proposals.proposals import get_proposal, read_proposal, trail
-from store.schema import bundles, decisions, proposals, revisions, rule_versions
+from store.schema import bundles, decisions, proposal_comments, proposals, revisions, rule_versions
 
+LONGEST = 4_000  # characters kept of one message: Slack's own advice for a message's length
+_DELETED = "(deleted) "
 _EARLIER = 10  # proposals of the same customer that are shown
 _MOST_IN_A_THREAD = 200  # proposals of one bundle that keep what is said in its thread
+_COMMENT = proposal_comments.c
 
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """What a thread is about: one proposal, or those of a bundle."""
+    """The proposals that a thread is about: one, or those of a bundle."""
 
     ids: tuple[str, ...]
     bundle_id: str | None = None
 
 
-def dossier(connection: Connection, proposal_id: str) -> Dossier | None:
+def proposal_details(connection: Connection, proposal_id: str) -> ProposalDetails | None:
     """Everything about one proposal; None when there is no such proposal."""
     found = get_proposal(connection, proposal_id)
     if found is None:
         return None
     of_customer = proposals.c.customer_id == found.customer_id
-    return Dossier(
+    return ProposalDetails(
         found,
         None if found.event_id is None else get_event(connection, found.event_id),
         None if found.subject is None else latest_state(connection, found.subject),
@@ -71,7 +75,7 @@ def _source(connection: Connection, version: str | None) -> Mapping[str, Any] | 
 
 
 def decisions_of(connection: Connection, proposal_id: str) -> list[Decision]:
-    """Who decided about a proposal, oldest first."""
+    """The decisions on a proposal, oldest first."""
     rows = connection.execute(
         select(decisions).where(decisions.c.proposal_id == proposal_id).order_by(decisions.c.id)
     )
@@ -82,7 +86,7 @@ def decisions_of(connection: Connection, proposal_id: str) -> list[Decision]:
 
 
 def revisions_of(connection: Connection, proposal_id: str) -> list[Revision]:
-    """What a proposal asked before, oldest first."""
+    """The earlier revisions of a proposal, oldest first."""
     rows = connection.execute(
         select(revisions).where(revisions.c.proposal_id == proposal_id).order_by(revisions.c.revision)
     )
@@ -101,7 +105,7 @@ def revisions_of(connection: Connection, proposal_id: str) -> list[Revision]:
 
 
 def revision_at(connection: Connection, proposal_id: str, moment: datetime) -> int:
-    """Which revision somebody who wrote at that moment can have seen: the current one, or one before it."""
+    """The revision that somebody who wrote at that moment can have seen: the current one or the last."""
     found = connection.execute(
         select(proposals.c.revision, proposals.c.first_shown_at).where(proposals.c.id == proposal_id)
     ).first()
@@ -112,7 +116,7 @@ def revision_at(connection: Connection, proposal_id: str, moment: datetime) -> i
 
 
 def in_thread(connection: Connection, channel: str, ts: str) -> Thread | None:
-    """What the thread under this message is about; None when it is no card of ours."""
+    """The proposals that the thread under this message is about; None when it is no card of ours."""
     found = connection.execute(
         select(proposals.c.id).where(proposals.c.card_ts == ts, proposals.c.channel == channel)
     ).scalar()
@@ -127,3 +131,89 @@ def in_thread(connection: Connection, channel: str, ts: str) -> Thread | None:
         select(proposals.c.id).where(proposals.c.bundle_id == bundle).limit(_MOST_IN_A_THREAD)
     )
     return Thread(tuple(rows.scalars()), bundle)
+
+
+def add_comment(
+    connection: Connection,
+    proposal_id: str,
+    kind: CommentKind,
+    author: str,
+    text: str,
+    *,
+    at: datetime,
+    preset: str | None = None,
+    channel: str | None = None,
+    ts: str | None = None,
+) -> bool:
+    """Keep a comment. False when the same Slack message was kept before: Slack tells of it again.
+
+    `preset` is the key of a reason offered in a list; None for one's own words.
+    """
+    row: dict[str, Any] = {"proposal_id": proposal_id, "kind": kind, "author": author, "text": text[:LONGEST]}
+    row |= {"preset": preset, "channel": channel, "ts": ts}
+    if insert_new(connection, proposal_comments, [row | {"at": at}]).rowcount != 1:
+        return False
+    told = {name: value for name, value in row.items() if name != "proposal_id" and value is not None}
+    append(connection, "comment", proposal_id, told, at)
+    return True
+
+
+def keep_message(
+    connection: Connection,
+    ids: Sequence[str],
+    author: str,
+    text: str,
+    *,
+    at: datetime,
+    channel: str,
+    ts: str,
+) -> bool:
+    """Keep a message of a thread with every proposal its card is for. False: it was kept before."""
+    kept = [
+        add_comment(connection, one, CommentKind.THREAD, author, text, at=at, channel=channel, ts=ts)
+        for one in ids
+    ]
+    return any(kept)
+
+
+def mend_message(connection: Connection, text: str | None, *, at: datetime, channel: str, ts: str) -> None:
+    """Change a message that was kept to what it says now; None: it was deleted, and is marked so.
+
+    The log keeps every wording. Nothing happens when no such message was kept, or it says the same.
+    """
+    own = (_COMMENT.kind == CommentKind.THREAD, _COMMENT.channel == channel, _COMMENT.ts == ts)
+    for row in connection.execute(select(proposal_comments).where(*own)).all():
+        gone = row.text if row.text.startswith(_DELETED) else f"{_DELETED}{row.text}"
+        said = (gone if text is None else text)[:LONGEST]
+        if said == row.text:
+            continue
+        connection.execute(update(proposal_comments).where(_COMMENT.id == row.id).values(text=said))
+        told = {"kind": row.kind, "author": row.author, "text": said, "channel": channel, "ts": ts}
+        append(connection, "comment", row.proposal_id, told, at)
+
+
+def comments_of(
+    connection: Connection, proposal_id: str, kinds: Sequence[CommentKind] = tuple(CommentKind)
+) -> list[Comment]:
+    """The comments of these kinds on a proposal, oldest first."""
+    rows = connection.execute(
+        select(proposal_comments)
+        .where(_COMMENT.proposal_id == proposal_id, _COMMENT.kind.in_(kinds))
+        .order_by(_COMMENT.at, _COMMENT.id)
+    )
+    names = set(Comment.__slots__) - {"kind"}
+    return [
+        Comment(**{name: getattr(row, name) for name in names}, kind=CommentKind(row.kind)) for row in rows
+    ]
+
+
+def reasons_of(connection: Connection, proposal_id: str) -> tuple[str, ...]:
+    """The reasons that people gave for declining it, oldest first."""
+    return tuple(comment.text for comment in comments_of(connection, proposal_id, (CommentKind.REASON,)))
+
+
+def reasons_among(connection: Connection, ids: Sequence[str]) -> tuple[str, ...]:
+    """The reasons for which any of these were declined, each once."""
+    why = (_COMMENT.proposal_id.in_(ids), _COMMENT.kind == CommentKind.REASON)
+    found = connection.execute(select(_COMMENT.text).where(*why).order_by(_COMMENT.id)).scalars()
+    return tuple(dict.fromkeys(found))

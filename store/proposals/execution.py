@@ -1,33 +1,30 @@
-"""Queries on the way from approved to an outcome: claim, mark each call before and after it is sent."""
+"""Execution: from approved to an outcome, at most once a call, and the looks at what Polar never answered."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
 
 from store.audit_log.log import append, fingerprint
+from store.engine.leases import EXECUTION, UNKNOWN, Lease
 from store.graduation.gate import may_still_run, revert_to_manual
 from store.models import (
     Actor,
     CallState,
-    EventState,
     PlannedCall,
     Proposal,
     ProposalCall,
     ProposalKind,
     ProposalState,
-    RuleMatchState,
 )
 from store.models.graduation import ExecutionGuard
 from store.models.reasons import Reason, ReasonCode, columns_of
-from store.proposals.proposals import advance, get_proposal, read_call
-from store.proposals.undo import settle_undo
-from store.schema import bundles, calls, events, notices, pending_approvals, proposals, rule_matches
+from store.proposals.proposals import advance, get_proposal, read_call, read_proposal, with_calls
+from store.schema import calls, proposals
 
 _UNGUARDED = ExecutionGuard()
-_CLAIMABLE = (ProposalState.APPROVED, ProposalState.EXECUTING, ProposalState.UNKNOWN)
 
 
 def claim_approved(
@@ -76,6 +73,10 @@ def claim_approved(
     return taken
 
 
+def _executing(token: str, proposal_id: str) -> ColumnElement[bool]:
+    return and_(EXECUTION.held(token, proposal_id), proposals.c.state == ProposalState.EXECUTING)
+
+
 def begin_call(
     connection: Connection,
     proposal_id: str,
@@ -96,12 +97,7 @@ def begin_call(
     """
     held = connection.execute(
         update(proposals)
-        .where(
-            proposals.c.id == proposal_id,
-            proposals.c.state == ProposalState.EXECUTING,
-            proposals.c.lease_token == token,
-            proposals.c.lease_expires_at > now,
-        )
+        .where(_executing(token, proposal_id), proposals.c.lease_expires_at > now)
         .values(lease_token=token)
     )
     if held.rowcount != 1 or not may_still_run(connection, proposal_id, now, guard):
@@ -132,8 +128,8 @@ def end_call(
     reason: Reason | None = None,
     answer: Any = None,
 ) -> bool:
-    """Note what came of a call. False: the claim has gone to somebody else, whose word counts."""
-    held = select(proposals.c.id).where(proposals.c.id == proposal_id, proposals.c.lease_token == token)
+    """Note the result of a call. False: the lease has gone to somebody else, whose word counts."""
+    held = select(proposals.c.id).where(EXECUTION.held(token, proposal_id))
     open_states = [CallState.SENDING, CallState.PLANNED, CallState.UNKNOWN]
     result = connection.execute(
         update(calls)
@@ -157,7 +153,7 @@ def finish_execution(
     reason: Reason | None,
     due_at: datetime | None = None,
 ) -> int | None:
-    """Leave `executing` for an outcome, or back to `approved` until `due_at`. None: the claim ran out.
+    """Leave `executing` for an outcome, or back to `approved` until `due_at`. None: the lease was lost.
 
     WITHDRAWN is reached over `approved`: it is for what was certainly not sent.
     """
@@ -179,13 +175,11 @@ def finish_execution(
     if version is not None and withdrawn:
         from_ = ProposalState.APPROVED
         version = advance(connection, proposal_id, from_, to, actor=Actor.PROGRAM, at=now, reason=reason)
-    if version is not None:
-        settle_undo(connection, proposal_id, now)
     return version
 
 
 def recover_stranded(connection: Connection, *, now: datetime) -> int:
-    """Close what a dead worker left in `executing`: how many proposals.
+    """Close what a dead worker left in `executing`; the number of proposals.
 
     A call that was being sent may have arrived, so the proposal becomes `unknown`. Where no call is in
     doubt it goes back to `approved`.
@@ -194,7 +188,7 @@ def recover_stranded(connection: Connection, *, now: datetime) -> int:
         proposals.c.state == ProposalState.EXECUTING,
         or_(proposals.c.lease_expires_at.is_(None), proposals.c.lease_expires_at <= now),
     ]
-    # Taking the claim away first: from here on its holder, should it still live, can begin no call.
+    # Taking the lease away first: from here on its holder, should it still live, can begin no call.
     stranded = connection.execute(
         update(proposals)
         .where(*over)
@@ -224,22 +218,7 @@ def _close_stranded(connection: Connection, proposal_id: str, now: datetime) -> 
         reason=reason if in_doubt else None,
         due_at=now,
     )
-    settle_undo(connection, proposal_id, now)
     return version is not None
-
-
-def release_claims(connection: Connection) -> None:
-    """At the start of the only process: whoever held a claim is dead, so nobody waits for it to run out."""
-    for column, among in (
-        (events.c.lease_expires_at, events.c.state == EventState.NEW),
-        (rule_matches.c.lease_expires_at, rule_matches.c.state == RuleMatchState.WAITING),
-        (proposals.c.lease_expires_at, proposals.c.state.in_(_CLAIMABLE)),
-        (proposals.c.card_lease_expires_at, proposals.c.rendered_version < proposals.c.row_version),
-        (pending_approvals.c.lease_expires_at, pending_approvals.c.closed_at.is_(None)),
-        (bundles.c.card_lease_expires_at, bundles.c.rendered_version < bundles.c.row_version),
-        (notices.c.lease_expires_at, notices.c.sent_at.is_(None)),
-    ):
-        connection.execute(update(column.table).where(among, column.is_not(None)).values({column: None}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,15 +248,80 @@ def bind_call(
 ) -> None:
     """Write into a planned call what the answers before it gave, so that what is kept is what is sent.
 
-    Nothing is written when the claim ran out.
+    Nothing is written when the lease was lost.
     """
-    held = select(proposals.c.id).where(
-        proposals.c.id == proposal_id,
-        proposals.c.state == ProposalState.EXECUTING,
-        proposals.c.lease_token == token,
-    )
+    held = select(proposals.c.id).where(_executing(token, proposal_id))
     connection.execute(
         update(calls)
         .where(calls.c.proposal_id.in_(held), calls.c.number == number, calls.c.state == CallState.PLANNED)
         .values(path=dict(to.path), query=dict(to.query), body=None if to.body is None else dict(to.body))
     )
+
+
+def claim_unknown(
+    connection: Connection, *, token: str, now: datetime, until: datetime, limit: int, most_attempts: int
+) -> list[Proposal]:
+    """Take up to `limit` proposals in `unknown` that are due, verified less than `most_attempts` times."""
+    taken = UNKNOWN.take(
+        connection,
+        Lease(token, now, until),
+        proposals.c.due_at <= now,
+        proposals.c.verify_attempts < most_attempts,
+        order=(proposals.c.due_at,),
+        limit=limit,
+        verify_attempts=proposals.c.verify_attempts + 1,
+    )
+    return with_calls(connection, [read_proposal(row) for row in taken])
+
+
+def claim_doubt(
+    connection: Connection, proposal_id: str, *, token: str, now: datetime, until: datetime
+) -> Proposal | None:
+    """Take one proposal in `unknown` for a look that a person asks for; None: one is under way.
+
+    Its attempts begin anew, so that this one is followed by others.
+    """
+    own, lease = proposals.c.id == proposal_id, Lease(token, now, until)
+    taken = UNKNOWN.take_those(connection, lease, own, verify_attempts=1, due_at=now)
+    found = with_calls(connection, [read_proposal(row) for row in taken])
+    return found[0] if found else None
+
+
+def postpone_unknown(connection: Connection, proposal_id: str, *, token: str, due_at: datetime) -> None:
+    """Let a proposal in doubt be looked at again at `due_at`."""
+    EXECUTION.release(connection, token, proposal_id, due_at=due_at)
+
+
+def find_done(connection: Connection, proposal_id: str, *, token: str, now: datetime) -> bool:
+    """Leave `unknown` when no call is in doubt any more; True when it did.
+
+    All done: `succeeded`. Some never sent: back to `approved`, to go on with those. Some refused: `failed`.
+    """
+    to = after_doubt(connection, proposal_id)
+    if to is None:
+        return False
+    version = advance(
+        connection,
+        proposal_id,
+        ProposalState.UNKNOWN,
+        to,
+        actor=Actor.PROGRAM,
+        at=now,
+        reason=Reason(ReasonCode.FOUND_DONE),
+        token=token,
+        lease_token=None,
+        lease_expires_at=None,
+        due_at=now,
+    )
+    return version is not None
+
+
+def after_doubt(connection: Connection, proposal_id: str) -> ProposalState | None:
+    """The state that follows `unknown` as its calls stand; None while one of them is still in doubt."""
+    own = calls.c.proposal_id == proposal_id
+    states = set(connection.execute(select(calls.c.state).where(own)).scalars())
+    if CallState.UNKNOWN in states or CallState.SENDING in states:
+        return None
+    if CallState.REFUSED in states:
+        return ProposalState.FAILED
+    return ProposalState.APPROVED if CallState.PLANNED in states else ProposalState.SUCCEEDED

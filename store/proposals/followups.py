@@ -1,10 +1,8 @@
-"""What people do after a call was made: take it back, try it again, or say what came of it.
+"""Follow-ups of a call that was made: undo it, retry it, or mark it done or not done.
 
 Every function decides by compare-and-set: of two people who press at once, the second finds it decided.
 """
 
-import base64
-import hashlib
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,47 +21,48 @@ from store.models import (
     ProposalState,
     Verdict,
 )
+from store.models.identity import proposal_id
 from store.models.reasons import Reason, ReasonCode, columns_of
-from store.proposals.actions import Act, Came
-from store.proposals.comments import add_comment
+from store.proposals.actions import Act, ActionOutcome
 from store.proposals.decisions import ApprovalRequirements, decide
-from store.proposals.proposals import advance, get_proposal, insert_proposal, lock_proposal, touch
-from store.proposals.undo import settle_undo
-from store.proposals.unknown import after_doubt, claim_doubt
+from store.proposals.details import add_comment
+from store.proposals.execution import after_doubt, claim_doubt
+from store.proposals.proposals import (
+    advance,
+    get_proposal,
+    insert_proposal,
+    lock_proposal,
+    touch,
+)
 from store.schema import calls, proposals
 
 _IN_DOUBT = (CallState.UNKNOWN, CallState.SENDING)
 
 
-def undo(connection: Connection, act: Act, inverse: NewProposal, people: int = 1) -> Came:
-    """Propose what takes a proposal back and approve it, as one step; the new proposal when it counts.
+def undo(connection: Connection, act: Act, inverse: NewProposal, people: int = 1) -> ActionOutcome:
+    """Propose what undoes a proposal and approve it, as one step; the new proposal when it counts.
 
-    With two `people` it waits for the other one, on a card of its own.
-    `inverse` gets its id here. (False, the original): it is not done, or somebody takes it back already.
+    With two `people` it waits for the other one, on a card of its own. `inverse` gets its id here.
+    (False, the original): it is not done, or somebody undoes it already.
     """
     original = lock_proposal(connection, act.proposal_id)
-    if original is None or not _can_be_taken_back(original) or original.undo_id is not None:
+    if original is None or not _can_be_undone(original) or original.undo_id is not None:
         return False, original
     fact_key = f"undo|{original.id}|{_count_undos(connection, original.id) + 1}"
-    identity = "p" + base64.b32encode(hashlib.sha256(fact_key.encode()).digest()).decode().lower()[:12]
+    identity = proposal_id(fact_key)
     made = replace(inverse, id=identity, fact_key=fact_key, undo_of_id=original.id, created_at=act.at)
-    insert_proposal(connection, made)
-    if people == 1:
-        # As long as it goes well, the card of what is taken back shows it; it needs none of its own.
-        connection.execute(update(proposals).where(proposals.c.id == identity).values(quiet=1))
-    # Whoever takes back says yes by it. There is no hold: it can be proposed the other way again.
-    decide(
-        connection,
-        Decision(identity, act.actor, Verdict.APPROVE, "undo", act.at),
-        ApprovalRequirements(people),
-    )
+    # As long as it goes well, the card of what is undone shows it; it needs none of its own.
+    insert_proposal(connection, made, has_card=int(people > 1))
+    # Whoever undoes approves by it. There is no hold: it can be proposed the other way again.
+    approval = Decision(identity, act.actor, Verdict.APPROVE, "undo", act.at)
+    decide(connection, approval, ApprovalRequirements(people))
     touch(connection, original.id, act.at, undo_id=identity)
     asked_to_undo(connection, original, identity, act.at)
     _keep(connection, act)
     return True, get_proposal(connection, identity)
 
 
-def _can_be_taken_back(original: Proposal) -> bool:
+def _can_be_undone(original: Proposal) -> bool:
     done = original.state == ProposalState.SUCCEEDED and original.undone_at is None
     return done and original.undo_of_id is None
 
@@ -73,11 +72,11 @@ def _count_undos(connection: Connection, original_id: str) -> int:
     return int(connection.execute(found).scalar_one())
 
 
-def retry(connection: Connection, act: Act, *, hold: timedelta = timedelta(0)) -> Came:
+def retry(connection: Connection, act: Act, *, hold: timedelta = timedelta(0)) -> ActionOutcome:
     """Let what Polar refused be called again: the refused calls are planned anew, those done stay done.
 
     It waits out `hold` first, as after an approval; until then it can be undone if nothing of it is done.
-    What takes another proposal back is tried again only while nothing else does.
+    What undoes another proposal is tried again only while nothing else does.
     """
     found = lock_proposal(connection, act.proposal_id)
     if found is None or found.state != ProposalState.FAILED or not _take_again(connection, found, act.at):
@@ -105,22 +104,22 @@ def retry(connection: Connection, act: Act, *, hold: timedelta = timedelta(0)) -
 
 
 def _take_again(connection: Connection, found: Proposal, at: datetime) -> bool:
-    """Whether nothing keeps this from being tried again; the other one then shows that it is taken back."""
+    """True when nothing keeps this from being tried again; the other one then shows that it is undone."""
     if found.undo_of_id is None:
         return True
     original = lock_proposal(connection, found.undo_of_id)
-    if original is None or not _can_be_taken_back(original) or original.undo_id not in (None, found.id):
+    if original is None or not _can_be_undone(original) or original.undo_id not in (None, found.id):
         return False
     touch(connection, original.id, at, undo_id=found.id)
     return True
 
 
-def mark_done(connection: Connection, act: Act) -> Came:
+def mark_done(connection: Connection, act: Act) -> ActionOutcome:
     """A person who has looked says that the calls which Polar never answered were carried out."""
     return _mark(connection, act, CallState.DONE, Reason.of(ReasonCode.DONE_BY_HAND, actor=act.actor))
 
 
-def mark_not_done(connection: Connection, act: Act) -> Came:
+def mark_not_done(connection: Connection, act: Act) -> ActionOutcome:
     """A person who has looked says that the calls which Polar never answered were not carried out.
 
     They count as refused, so that a retry may plan them anew. Nothing but that person's word says
@@ -129,7 +128,7 @@ def mark_not_done(connection: Connection, act: Act) -> Came:
     return _mark(connection, act, CallState.REFUSED, Reason.of(ReasonCode.NOT_DONE_BY_HAND, actor=act.actor))
 
 
-def _mark(connection: Connection, act: Act, state: CallState, reason: Reason) -> Came:
+def _mark(connection: Connection, act: Act, state: CallState, reason: Reason) -> ActionOutcome:
     found = lock_proposal(connection, act.proposal_id)
     if found is None or found.state != ProposalState.UNKNOWN:
         return False, found
@@ -145,7 +144,6 @@ def _mark(connection: Connection, act: Act, state: CallState, reason: Reason) ->
     to = after_doubt(connection, found.id)
     assert to is not None  # noqa: S101 - no call is in doubt any more
     _move(connection, found, to, act, reason=reason)
-    settle_undo(connection, found.id, act.at)
     return True, get_proposal(connection, found.id)
 
 
@@ -157,7 +155,7 @@ def _move(
     reason: Reason | None = None,
     **values: Any,
 ) -> None:
-    """Change the state, whoever holds a claim: a worker that still looks finds its own gone."""
+    """Change the state, whoever holds a lease: a worker that still looks finds its own gone."""
     values = {"lease_token": None, "lease_expires_at": None, "due_at": act.at} | values
     advance(connection, found.id, found.state, to, actor=act.actor, at=act.at, reason=reason, **values)
     _keep(connection, act)
@@ -173,24 +171,3 @@ def check(connection: Connection, act: Act, *, token: str, until: datetime) -> P
     if found is not None:
         _keep(connection, act)
     return found
-
-
-def refunds_since(connection: Connection, since: datetime) -> dict[str, int]:
-    """What our refunds since then give back before tax, in minor units by currency.
-
-    Those that Polar never answered count: they may have been made. Refused ones do not.
-    """
-    sent = (CallState.DONE, *_IN_DOUBT)
-    rows = connection.execute(
-        select(calls.c.body, calls.c.status, calls.c.answer, proposals.c.currency)
-        .join(proposals, proposals.c.id == calls.c.proposal_id)
-        .where(calls.c.started_at >= since, calls.c.operation == "refunds:create", calls.c.state.in_(sent))
-    )
-    totals: dict[str, int] = {}
-    for row in rows:
-        currency = (row.answer or {}).get("currency") or row.currency
-        amount = (row.body or {}).get("amount")
-        was_so = row.status is not None and row.status >= 400
-        if isinstance(amount, int) and isinstance(currency, str) and not was_so:
-            totals[currency.lower()] = totals.get(currency.lower(), 0) + amount
-    return totals

@@ -1,4 +1,4 @@
-"""Queries behind what people look up: the queue, their own, one by its id, the past; a page at a time.
+"""Lists of proposals: the queue, one person's, the history, one by its id; a page at a time.
 
 Each is answered from an index, so that a hundred thousand proposals cost no more than a hundred.
 """
@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, not_, or_, select
+from sqlalchemy import ColumnElement, Connection, Float, Select, and_, case, cast, func, not_, or_, select
 
-from store.models import Mode, Proposal, ProposalState, Transition, Verdict
+from store.models import Proposal, ProposalState, Transition, Verdict
 from store.proposals.proposals import get_proposal, read_proposal, trail
-from store.proposals.usd import worth_in_sql
 from store.schema import bundles, decisions, proposals
 
 PAGE = 8  # proposals on one page
@@ -36,25 +35,15 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Mine:
-    """What concerns one person and is not finished: pages with the same number."""
+    """Everything unfinished of one person: pages with the same number."""
 
     assigned: Page
     proposed: Page
     approved: Page
 
 
-@dataclass(frozen=True, slots=True)
-class Today:
-    """What was decided since midnight: by people, and what ran on its own with its money by currency."""
-
-    approved: int
-    declined: int
-    ran: int
-    money: tuple[tuple[str, int], ...]
-
-
 def due() -> ColumnElement[datetime | None]:
-    """When a proposal is over: the business's deadline, else its own expiry."""
+    """The end of a proposal: the business's deadline, else its own expiry."""
     return func.coalesce(_P.deadline, _P.expires_at)
 
 
@@ -67,7 +56,7 @@ def queue(
     soon: datetime,
     page: int = 1,
 ) -> Page:
-    """What waits: due before `soon` first, then the most money, then the oldest.
+    """Pending proposals: due before `soon` first, then the most money, then the oldest.
 
     `which`: "" all but the snoozed, "urgent" due before `soon`, "mine" assigned to `person`, "snoozed"; or
     the states "unknown" and "failed", newest first.
@@ -102,7 +91,7 @@ def _by_urgency(soon: datetime) -> tuple[Any, ...]:
 
 
 def mine(connection: Connection, *, person: str, soon: datetime, page: int = 1) -> Mine:
-    """What is assigned to, was proposed by and was approved by somebody, as far as it is not finished."""
+    """Proposals assigned to, proposed by and approved by somebody, as far as they are not finished."""
     ids = select(_P.id)
     open_ = _P.state.in_([ProposalState.PENDING, *_UNFINISHED])
     first_yes = (
@@ -204,23 +193,26 @@ def card_places(connection: Connection, found: Sequence[Proposal]) -> dict[str, 
     return {id_: (str(channel), str(ts)) for id_, (channel, ts) in {**shown, **places}.items()}
 
 
-def today(connection: Connection, since: datetime) -> Today:
-    """What was decided since `since`."""
-    rows = connection.execute(
-        select(_P.mode, _P.state, _P.currency, func.count(), func.coalesce(func.sum(_P.amount), 0))
-        .where(_P.decided_at >= since)
-        .group_by(_P.mode, _P.state, _P.currency)
-    ).all()
-    ran = [row for row in rows if row[0] == Mode.AUTO]
-    asked = [row for row in rows if row[0] != Mode.AUTO]
-    money: dict[str, int] = {}
-    for _, _, currency, _, amount in ran:
-        if currency:
-            money[currency] = money.get(currency, 0) + int(amount)
-    declined = sum(count for _, state, _, count, _ in asked if state == ProposalState.DECLINED)
-    return Today(
-        approved=sum(count for _, _, _, count, _ in asked) - declined,
-        declined=declined,
-        ran=sum(count for _, _, _, count, _ in ran),
-        money=tuple(sorted(money.items())),
-    )
+# Minor units, as Polar counts them, that make about one US dollar: one digit of the rates of autumn 2026 is
+# enough to tell ¥5,000 from $5,000. What is not listed counts like hundredths of a dollar.
+PER_DOLLAR = {
+    "aud": 150.0, "brl": 550.0, "cad": 140.0, "chf": 80.0, "clp": 950.0, "cny": 710.0,
+    "cop": 400_000.0, "czk": 2_100.0, "dkk": 640.0, "eur": 86.0, "gbp": 75.0, "hkd": 780.0,
+    "huf": 34_000.0, "idr": 1_650_000.0, "ils": 330.0, "inr": 8_800.0, "jpy": 150.0, "krw": 1_400.0,
+    "mxn": 1_850.0, "myr": 420.0, "ngn": 145_000.0, "nok": 1_000.0, "nzd": 175.0, "php": 5_800.0,
+    "pln": 365.0, "sek": 940.0, "sgd": 130.0, "thb": 3_250.0, "try": 4_200.0, "twd": 3_050.0,
+    "usd": 100.0, "vnd": 26_000.0, "zar": 1_750.0,
+}  # fmt: skip
+OTHERWISE = 100.0
+
+
+def worth(amount: int | None, currency: str | None) -> float:
+    """About how many US dollars: 0 for nothing, never negative. `amount` in minor units of `currency`."""
+    return abs(amount or 0) / PER_DOLLAR.get((currency or "").lower(), OTHERWISE)
+
+
+def worth_in_sql() -> ColumnElement[Any]:
+    """The same of a row of `proposals`."""
+    currency, amount = func.lower(proposals.c.currency), func.abs(func.coalesce(proposals.c.amount, 0))
+    rate = case(PER_DOLLAR, value=currency, else_=OTHERWISE)
+    return cast(amount, Float) / rate

@@ -1,22 +1,25 @@
-"""Queries on proposals. `advance` is the only writer of a proposal's state."""
+"""Proposals: stored, read and changed. `advance` is the only writer of a proposal's state."""
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, insert, select, update
 
-from store.audit_log.log import append, fingerprint
+from store.audit_log.log import append, fingerprints
 from store.engine.dialects import insert_new
 from store.graduation.outcomes import record_outcome
+from store.messages.outbox import LINE, add_to_outbox, coded
 from store.models import (
     TRANSITIONS,
     CallState,
     Mode,
     NewProposal,
+    OutboxCode,
+    PlannedCall,
     Proposal,
     ProposalCall,
     ProposalKind,
@@ -30,6 +33,12 @@ from store.schema import calls, events, proposals, rule_matches, transitions
 # Built once: every proposal needs them.
 _PROPOSED, _PLANNED, _MOVED = insert(proposals), insert(calls), insert(transitions)
 _WEBHOOK = select(events.c.body).where(events.c.id == bindparam("event"))
+_OVER = (
+    ProposalState.FAILED,
+    ProposalState.WITHDRAWN,
+    ProposalState.DECLINED,
+    ProposalState.EXPIRED,
+)
 
 
 def add_proposal(
@@ -38,10 +47,10 @@ def add_proposal(
     proposal: NewProposal | None,
     insert_it: Callable[[Connection, NewProposal], None] | None = None,
 ) -> bool:
-    """Note that a rule spoke up for a change and, with `proposal`, what it proposes.
+    """Note that a rule matched a change and, with `proposal`, what it proposes.
 
-    False when that rule has already spoken up for that change: nothing is written. One proposal per
-    (change, rule), whatever is repeated. `insert_it` stores it instead of `insert_proposal`.
+    False when that rule has already matched that change: nothing is written. One proposal per (change,
+    rule), whatever is repeated. `insert_it` stores it instead of `insert_proposal`.
     """
     row = {name: getattr(rule_match, name) for name in RuleMatch.__slots__ if name != "reason"}
     row |= columns_of(rule_match.reason)
@@ -69,47 +78,45 @@ def insert_proposal(connection: Connection, proposal: NewProposal, **columns: An
     row |= {"reasons": list(proposal.reasons), "facts": [list(fact) for fact in proposal.facts]}
     row |= {"state": ProposalState.PENDING, "due_at": proposal.created_at, "card_due_at": proposal.created_at}
     connection.execute(_PROPOSED, [row | columns])
-    rows = [
-        {
-            "proposal_id": proposal.id,
-            "number": number,
-            "operation": call.operation,
-            "state": CallState.PLANNED,
-        }
-        | {
-            "path": dict(call.path),
-            "query": dict(call.query),
-            "body": None if call.body is None else dict(call.body),
-        }
-        for number, call in enumerate(proposal.calls)
-    ]
-    if rows:
-        connection.execute(_PLANNED, rows)
+    _insert_calls(connection, proposal.id, proposal.calls)
     born = ProposalState.PENDING
     by = proposal.proposer or f"rule {proposal.rule}"
     append(connection, "proposed", proposal.id, _proposed(connection, proposal, by), proposal.created_at)
     _trace(connection, Transition(proposal.id, 1, None, born, by, None, proposal.created_at))
 
 
+def replace_calls(connection: Connection, proposal_id: str, planned: Iterable[PlannedCall]) -> None:
+    """Give other calls to a proposal of which none has been sent."""
+    connection.execute(delete(calls).where(calls.c.proposal_id == proposal_id))
+    _insert_calls(connection, proposal_id, planned)
+
+
+def _insert_calls(connection: Connection, proposal_id: str, planned: Iterable[PlannedCall]) -> None:
+    rows = [
+        {"proposal_id": proposal_id, "number": number, "state": CallState.PLANNED} | call_columns(call)
+        for number, call in enumerate(planned)
+    ]
+    if rows:
+        connection.execute(_PLANNED, rows)
+
+
+def call_columns(call: PlannedCall) -> dict[str, Any]:
+    """A call as it would be sent, as columns."""
+    body = None if call.body is None else dict(call.body)
+    return {"operation": call.operation, "path": dict(call.path), "query": dict(call.query), "body": body}
+
+
 def _proposed(connection: Connection, proposal: NewProposal, by: str) -> dict[str, Any]:
-    """What the log keeps of a new proposal: what it asks, and the fingerprint of the webhook behind it."""
+    """The log's row of a new proposal: what it asks, and the fingerprint of the webhook behind it."""
     body = connection.execute(_WEBHOOK, {"event": proposal.event_id}).scalar()
     names = (
-        "kind",
-        "event_id",
-        "rule",
-        "rule_version",
-        "risk",
-        "always_asks",
-        "case_kind",
-        "title",
-        "content_hash",
-    )
-    more = ("subject", "amount", "currency", "customer_id")
-    return {name: getattr(proposal, name) for name in (*names, *more)} | {
+        "kind", "event_id", "rule", "rule_version", "risk", "always_asks", "case_kind", "title",
+        "content_hash", "subject", "amount", "currency", "customer_id",
+    )  # fmt: skip
+    return {name: getattr(proposal, name) for name in names} | {
         "by": by,
         "body_sha256": None if body is None else hashlib.sha256(body).hexdigest(),
-        "calls": [fingerprint(c.operation, c.path, c.query, c.body) for c in proposal.calls],
+        "calls": fingerprints(proposal.calls),
     }
 
 
@@ -125,10 +132,11 @@ def advance(
     token: str | None = None,
     **values: Any,
 ) -> int | None:
-    """Move a proposal from one state to the next and write the audit line; its new version, or None.
+    """Move a proposal from one state to the next and write it down; its new version, or None.
 
-    None: it was no longer in `from_` (someone was first), or `token` no longer holds the claim that
-    leaving `executing` requires. Raises ValueError for a move that TRANSITIONS does not know.
+    None: it was no longer in `from_` (someone was first), or `token` no longer holds the lease that leaving
+    `executing` requires. Raises ValueError for a move that TRANSITIONS does not know. What follows from the
+    new state for trust and for a proposal that this one undoes is written in the same transaction.
     """
     if to not in TRANSITIONS[from_]:
         msg = f"a proposal cannot go from {from_} to {to}"
@@ -136,7 +144,7 @@ def advance(
     where: list[ColumnElement[bool]] = [proposals.c.id == proposal_id, proposals.c.state == from_]
     if token is not None:
         where.append(proposals.c.lease_token == token)
-    version = connection.execute(
+    row = connection.execute(
         update(proposals)
         .where(*where)
         .values(
@@ -146,12 +154,52 @@ def advance(
             **columns_of(reason),
             **values,
         )
-        .returning(proposals.c.row_version)
-    ).scalar()
-    if version is not None:
-        _log(connection, Transition(proposal_id, version, from_, to, actor, reason, at))
-        record_outcome(connection, proposal_id, to, actor, at)
+        .returning(proposals.c.row_version, proposals.c.undo_of_id, proposals.c.decided_by)
+    ).first()
+    if row is None:
+        return None
+    version: int = row.row_version
+    _log(connection, Transition(proposal_id, version, from_, to, actor, reason, at))
+    record_outcome(connection, proposal_id, to, actor, at)
+    if row.undo_of_id is not None:
+        _settle_undo(connection, proposal_id, to, row, at)
     return version
+
+
+def _settle_undo(connection: Connection, proposal_id: str, to: ProposalState, row: Any, at: datetime) -> None:
+    """Tell the proposal that this one (`row`) undoes.
+
+    Done: the other one is undone. Not done: it may be undone anew, unless a part was. Only what goes wrong
+    gets a card of its own.
+    """
+    if to in _OVER or to == ProposalState.UNKNOWN:
+        connection.execute(update(proposals).where(proposals.c.id == proposal_id).values(has_card=1))
+    if to == ProposalState.SUCCEEDED:
+        touch(connection, row.undo_of_id, at, undone_at=at)
+        _tell(connection, row, proposal_id, coded(OutboxCode.UNDONE, actor=row.decided_by), at)
+    elif to in _OVER and not _done_in_part(connection, proposal_id):
+        touch(connection, row.undo_of_id, at, undo_id=None)
+        _tell(connection, row, proposal_id, coded(OutboxCode.NOT_UNDONE), at)
+    elif to in _OVER or to == ProposalState.UNKNOWN:
+        touch(connection, row.undo_of_id, at)
+        _tell(connection, row, proposal_id, coded(OutboxCode.PERHAPS_UNDONE), at)
+
+
+def _done_in_part(connection: Connection, proposal_id: str) -> bool:
+    """Then a second undo would do that part again: what is left is for a retry of this one."""
+    done = (calls.c.proposal_id == proposal_id, calls.c.state == CallState.DONE)
+    return connection.execute(select(calls.c.number).where(*done).limit(1)).first() is not None
+
+
+def _tell(
+    connection: Connection, row: Any, proposal_id: str, message: Mapping[str, Any], at: datetime
+) -> None:
+    """Put a line into the thread of the card of what is undone, if it has one."""
+    shown = (proposals.c.id == row.undo_of_id, proposals.c.has_card == 1)
+    if connection.execute(select(proposals.c.id).where(*shown)).first() is None:
+        return
+    identity = f"undo:{proposal_id}:{row.row_version}"
+    add_to_outbox(connection, identity, kind=LINE, message=message, at=at, proposal_id=row.undo_of_id)
 
 
 def touch(connection: Connection, /, proposal_id: str, at: datetime, **values: Any) -> int | None:
@@ -178,7 +226,8 @@ def _log(connection: Connection, change: Transition) -> None:
 
 def _trace(connection: Connection, change: Transition) -> None:
     row = {name: getattr(change, name) for name in ("proposal_id", "row_version", "actor", "at")}
-    row |= columns_of(change.reason) | {"from_state": change.from_, "to_state": change.to, "told": 0}
+    row |= columns_of(change.reason)
+    row |= {"from_state": change.from_, "to_state": change.to, "announced": 0}
     connection.execute(_MOVED, [row])
 
 
@@ -206,12 +255,6 @@ def lock_proposal(connection: Connection, proposal_id: str) -> Proposal | None:
     return get_proposal(connection, proposal_id)
 
 
-def count_proposals(connection: Connection) -> dict[str, int]:
-    """How many proposals stand in each state."""
-    rows = connection.execute(select(proposals.c.state, func.count()).group_by(proposals.c.state))
-    return dict(tuple(row) for row in rows)
-
-
 def all_proposals(connection: Connection) -> Iterator[Proposal]:
     """Every proposal with its calls, oldest first. Go through it inside the transaction."""
     rows = connection.execute(select(proposals).order_by(proposals.c.created_at, proposals.c.id))
@@ -236,7 +279,7 @@ def _chunks(ids: Sequence[str], size: int) -> Iterable[Sequence[str]]:
 
 def read_proposal(row: Row[Any]) -> Proposal:
     """A row of `proposals` as a value, without its calls."""
-    read = {"calls", "reasons", "facts", "changes", "state", "kind", "mode", "status_reason"}
+    read = {"calls", "reasons", "facts", "changes", "state", "kind", "mode", "has_card", "status_reason"}
     return Proposal(
         **{name: getattr(row, name) for name in set(Proposal.__slots__) - read},
         status_reason=read_reason(row.reason_code, row.reason_args),
@@ -246,6 +289,7 @@ def read_proposal(row: Row[Any]) -> Proposal:
         state=ProposalState(row.state),
         kind=ProposalKind(row.kind),
         mode=Mode(row.mode),
+        has_card=bool(row.has_card),
     )
 
 

@@ -1,19 +1,58 @@
-"""Queries for the morning digest: what a day brought, and how much each of the last days."""
+"""Counts for people: the daily digest, what was decided or refunded today, and what waits."""
 
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, Table, func, select
 
-from store.models import Numbers, ProposalState
-from store.schema import proposals
+from store.models import CallState, DailyStats, EventState, Mode, ProposalKind, ProposalState
+from store.models.reasons import Reason, read_reason
+from store.schema import calls, events, outbox, proposals
+
+_P = proposals.c
 
 
-def numbers(connection: Connection, since: datetime, until: datetime) -> Numbers:
-    """What happened from `since` until `until`."""
-    p = proposals.c
-    asked = select(func.count()).where(p.created_at >= since, p.created_at < until)
-    decided = [p.decided_at >= since, p.decided_at < until, p.kind == "calls"]
-    rows = connection.execute(select(p.state, p.decided_by, p.created_at, p.decided_at).where(*decided)).all()
+@dataclass(frozen=True, slots=True)
+class Today:
+    """What was decided since midnight: by people, and what ran on its own with its money by currency."""
+
+    approved: int
+    declined: int
+    ran: int
+    money: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A webhook without its body. `reason` says what came of it."""
+
+    id: str
+    type: str
+    received_at: datetime
+    reason: Reason | None
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Webhooks in, work out. `cards` and `outbox` are messages not yet in Slack, `runs` approved calls."""
+
+    last: Arrival | None
+    failed: int
+    newest_failure: Arrival | None
+    unread: int
+    cards: int
+    outbox: int
+    runs: int
+
+
+def daily_stats(connection: Connection, since: datetime, until: datetime) -> DailyStats:
+    """What was asked and decided from `since` until `until`."""
+    asked = _count(connection, proposals, _P.created_at >= since, _P.created_at < until)
+    decided = [_P.decided_at >= since, _P.decided_at < until, _P.kind == ProposalKind.CALLS]
+    rows = connection.execute(
+        select(_P.state, _P.decided_by, _P.created_at, _P.decided_at).where(*decided)
+    ).all()
     seconds = sorted((row.decided_at - row.created_at).total_seconds() for row in rows)
     states: dict[ProposalState, int] = {}
     people: dict[str, int] = {}
@@ -21,18 +60,93 @@ def numbers(connection: Connection, since: datetime, until: datetime) -> Numbers
         state = ProposalState(row.state)
         states[state] = states.get(state, 0) + 1
         people[row.decided_by] = people.get(row.decided_by, 0) + 1
-    expired = _count(
-        connection, p.state == ProposalState.EXPIRED, p.expires_at >= since, p.expires_at < until
-    )
+    ended = (_P.state == ProposalState.EXPIRED, _P.expires_at >= since, _P.expires_at < until)
+    expired = _count(connection, proposals, *ended)
     if expired:
         states[ProposalState.EXPIRED] = expired
-    return Numbers(connection.execute(asked).scalar_one(), states, people, tuple(seconds))
-
-
-def _count(connection: Connection, *conditions: ColumnElement[bool]) -> int:
-    return connection.execute(select(func.count()).select_from(proposals).where(*conditions)).scalar_one()
+    return DailyStats(asked, states, people, tuple(seconds))
 
 
 def decided_between(connection: Connection, since: datetime, until: datetime) -> int:
-    """How many proposals were decided in a span of time."""
-    return _count(connection, proposals.c.decided_at >= since, proposals.c.decided_at < until)
+    """The number of proposals decided in a span of time."""
+    return _count(connection, proposals, _P.decided_at >= since, _P.decided_at < until)
+
+
+def waiting_since(connection: Connection, moment: datetime) -> int:
+    """The number of pending proposals that were there at `moment`."""
+    return _count(connection, proposals, _P.state == ProposalState.PENDING, _P.created_at < moment)
+
+
+def count_proposals(connection: Connection) -> dict[str, int]:
+    """The number of proposals in each state."""
+    rows = connection.execute(select(_P.state, func.count()).group_by(_P.state))
+    return dict(tuple(row) for row in rows)
+
+
+def today(connection: Connection, since: datetime) -> Today:
+    """What was decided since `since`."""
+    rows = connection.execute(
+        select(_P.mode, _P.state, _P.currency, func.count(), func.coalesce(func.sum(_P.amount), 0))
+        .where(_P.decided_at >= since)
+        .group_by(_P.mode, _P.state, _P.currency)
+    ).all()
+    ran = [row for row in rows if row[0] == Mode.AUTO]
+    asked = [row for row in rows if row[0] != Mode.AUTO]
+    money: dict[str, int] = {}
+    for _, _, currency, _, amount in ran:
+        if currency:
+            money[currency] = money.get(currency, 0) + int(amount)
+    declined = sum(count for _, state, _, count, _ in asked if state == ProposalState.DECLINED)
+    return Today(
+        approved=sum(count for _, _, _, count, _ in asked) - declined,
+        declined=declined,
+        ran=sum(count for _, _, _, count, _ in ran),
+        money=tuple(sorted(money.items())),
+    )
+
+
+def refunds_since(connection: Connection, since: datetime) -> dict[str, int]:
+    """What our refunds since then give back before tax, in minor units by currency.
+
+    Those that Polar never answered count: they may have been made. Refused ones do not.
+    """
+    sent = (CallState.DONE, CallState.UNKNOWN, CallState.SENDING)
+    rows = connection.execute(
+        select(calls.c.body, calls.c.status, calls.c.answer, _P.currency)
+        .join(proposals, _P.id == calls.c.proposal_id)
+        .where(calls.c.started_at >= since, calls.c.operation == "refunds:create", calls.c.state.in_(sent))
+    )
+    totals: dict[str, int] = {}
+    for row in rows:
+        currency = (row.answer or {}).get("currency") or row.currency
+        amount = (row.body or {}).get("amount")
+        was_so = row.status is not None and row.status >= 400
+        if isinstance(amount, int) and isinstance(currency, str) and not was_so:
+            totals[currency.lower()] = totals.get(currency.lower(), 0) + amount
+    return totals
+
+
+def backlog(connection: Connection) -> Backlog:
+    """What came last, what failed and what waits; each number from an index of its own."""
+    failed = events.c.state == EventState.FAILED
+    names = (events.c.id, events.c.type, events.c.received_at, events.c.reason_code, events.c.reason_args)
+    newest = select(*names).order_by(events.c.received_at.desc())
+    return Backlog(
+        last=_arrival(connection.execute(newest.limit(1)).first()),
+        failed=_count(connection, events, failed),
+        newest_failure=_arrival(connection.execute(newest.where(failed).limit(1)).first()),
+        unread=_count(connection, events, events.c.state == EventState.NEW),
+        cards=_count(connection, proposals, _P.rendered_version < _P.row_version),
+        outbox=_count(connection, outbox, outbox.c.sent_at.is_(None)),
+        runs=_count(connection, proposals, _P.state.in_([ProposalState.APPROVED, ProposalState.EXECUTING])),
+    )
+
+
+def _arrival(row: Any) -> Arrival | None:
+    if row is None:
+        return None
+    return Arrival(row.id, row.type, row.received_at, read_reason(row.reason_code, row.reason_args))
+
+
+def _count(connection: Connection, table: Table, *where: ColumnElement[bool]) -> int:
+    return connection.execute(select(func.count()).select_from(table).where(*where)).scalar_one()

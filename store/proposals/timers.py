@@ -1,17 +1,16 @@
-"""Queries on what time brings: what expires, what people are reminded of, what somebody is called for."""
+"""Timers: what expires, what people are reminded of, and what is escalated to named people."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, or_, select, update
 
-from store.messages.outbox import add_notice
+from store.messages.outbox import add_to_outbox
 from store.models import Actor, Proposal, ProposalState
 from store.models.reasons import Reason, ReasonCode
 from store.proposals.proposals import advance, read_proposal
-from store.proposals.undo import settle_undo
-from store.schema import notices, pending_approvals, proposals
+from store.schema import pending_approvals, proposals
 
 _MOST = 500  # in one reminder; nobody reads further
 _PENDING = proposals.c.state == ProposalState.PENDING
@@ -43,14 +42,13 @@ def _close(connection: Connection, proposal_id: str, *, due: bool, now: datetime
         at=now,
         reason=Reason(ReasonCode.DEADLINE_PASSED if due else ReasonCode.EXPIRED),
     )
-    settle_undo(connection, proposal_id, now)
     return version is not None
 
 
 def to_remind(
     connection: Connection, *, older_than: datetime, reminded_before: datetime, now: datetime
 ) -> list[Proposal]:
-    """What waits since `older_than`, is not asleep, and was not in a reminder since `reminded_before`.
+    """What waits since `older_than`, is not snoozed, and was not in a reminder since `reminded_before`.
 
     Empty as long as some other reminder is younger: there is one for all of them, not one for each.
     """
@@ -63,7 +61,7 @@ def to_remind(
 def to_escalate(
     connection: Connection, *, older_than: datetime, deadline_before: datetime | None, now: datetime
 ) -> list[Proposal]:
-    """What nobody was called for yet and waits since `older_than`, or ends before `deadline_before`."""
+    """What was not escalated yet and waits since `older_than`, or ends before `deadline_before`."""
     due = [] if deadline_before is None else [proposals.c.deadline <= deadline_before]
     late = or_(proposals.c.created_at <= older_than, *due)
     return _waiting(connection, [late, proposals.c.escalated_at.is_(None), _awake(now)])
@@ -77,7 +75,7 @@ def _waiting(connection: Connection, conditions: Sequence[ColumnElement[bool]]) 
     """Pending ones that have a card, the most urgent first: by deadline, then by age."""
     rows = connection.execute(
         select(proposals)
-        .where(_PENDING, proposals.c.quiet == 0, *conditions)
+        .where(_PENDING, proposals.c.has_card == 1, *conditions)
         .order_by(proposals.c.deadline.is_(None), proposals.c.deadline, proposals.c.created_at)
         .limit(_MOST)
     )
@@ -95,8 +93,8 @@ def call_people(
 ) -> bool:
     """Note a reminder or an escalation, to be posted once for each `window` of time; no card changes.
 
-    `say` is its message about those of `waiting` that are still due. False: another replica has called
-    people since they were read. Nothing is noted.
+    `say` is its message about those of `waiting` that are still due. False: another replica has done it
+    since they were read. Nothing is noted.
     """
     column = _CALLS[kind]
     again = or_(column.is_(None), column <= at - window) if kind == "reminder" else column.is_(None)
@@ -108,21 +106,10 @@ def call_people(
         return False
     number = int(at.timestamp() // max(window.total_seconds(), 1))
     message = say([one for one in waiting if one.id in due])
-    if not add_notice(connection, f"{kind}:{number}", kind=kind, message=message, at=at):
+    if not add_to_outbox(connection, f"{kind}:{number}", kind=kind, message=message, at=at):
         return False
     connection.execute(update(proposals).where(proposals.c.id.in_(due)).values({column: at}))
     return True
 
 
 _CALLS = {"reminder": proposals.c.reminded_at, "escalation": proposals.c.escalated_at}
-
-
-def has_notice(connection: Connection, notice_id: str) -> bool:
-    """Whether a notice of this id was made already."""
-    return connection.execute(select(notices.c.id).where(notices.c.id == notice_id)).first() is not None
-
-
-def waiting_since(connection: Connection, moment: datetime) -> int:
-    """How many proposals that were there at `moment` still wait."""
-    query = select(func.count()).select_from(proposals).where(_PENDING, proposals.c.created_at < moment)
-    return connection.execute(query).scalar_one()

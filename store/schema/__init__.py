@@ -1,4 +1,4 @@
-"""The schema's one definition, for SQLite and PostgreSQL alike; graduation's is in trust_tables."""
+"""The tables, for SQLite and PostgreSQL alike; those of graduation are in `store.schema.graduation`."""
 
 from sqlalchemy import (
     JSON,
@@ -24,7 +24,7 @@ from store.models import (
     RuleMatchState,
     Verdict,
 )
-from store.schema.columns import KeyText, SafeJson, SafeText, UtcDateTime, one_of
+from store.schema.columns import KeyText, SafeJson, SafeText, UtcDateTime, one_of, partial_index
 
 metadata = MetaData(
     naming_convention={
@@ -36,7 +36,7 @@ metadata = MetaData(
     }
 )
 
-# A claim is a random token and the time it holds until: later writes that name it are refused.
+# A lease is a random token and the time it holds until: see `store.engine.leases`.
 events = Table(
     "events",
     metadata,
@@ -58,15 +58,9 @@ events = Table(
     Column("occurred_at", UtcDateTime),
     one_of("state", EventState),
 )
-Index(
-    "ix_events_new",
-    events.c.due_at,
-    sqlite_where=events.c.state == "new",
-    postgresql_where=events.c.state == "new",
-)
+partial_index("ix_events_new", events.c.due_at, where=events.c.state == "new")
 Index("ix_events_received_at", events.c.received_at)
-_FAILED = events.c.state == "failed"
-Index("ix_events_failed", events.c.received_at, sqlite_where=_FAILED, postgresql_where=_FAILED)
+partial_index("ix_events_failed", events.c.received_at, where=events.c.state == "failed")
 Index("ix_events_subject", events.c.subject, events.c.occurred_at)
 
 # The newest state of everything events have told of; a late event never replaces a newer one.
@@ -83,9 +77,18 @@ subjects = Table(
 )
 Index("ix_subjects_customer_id", subjects.c.customer_id, subjects.c.subject)
 
-# How far something has been read, by name.
-marks = Table(
-    "marks", metadata, Column("name", Text, primary_key=True), Column("value", Text, nullable=False)
+# When Polar is next asked for what no webhook tells, and until when everything has been read.
+poll_cursors = Table(
+    "poll_cursors",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("due_at", UtcDateTime, nullable=False),
+    Column("read_until", UtcDateTime),
+)
+
+# Single values of the program itself, each written by one module: `store.engine.settings_kv` names them.
+settings_kv = Table(
+    "settings_kv", metadata, Column("name", Text, primary_key=True), Column("value", Text, nullable=False)
 )
 
 rule_versions = Table(
@@ -116,12 +119,7 @@ rule_matches = Table(
 )
 # Holds all that is asked about a rule's activity, so that the rows themselves are not read.
 Index("ix_rule_matches_rule", rule_matches.c.rule, rule_matches.c.state, rule_matches.c.matched_at)
-Index(
-    "ix_rule_matches_waiting",
-    rule_matches.c.due_at,
-    sqlite_where=rule_matches.c.state == "waiting",
-    postgresql_where=rule_matches.c.state == "waiting",
-)
+partial_index("ix_rule_matches_waiting", rule_matches.c.due_at, where=rule_matches.c.state == "waiting")
 
 proposals = Table(
     "proposals",
@@ -144,16 +142,15 @@ proposals = Table(
     Column("reason_code", Text),  # why it stands where it stands: see store.models.reasons
     Column("reason_args", SafeJson(none_as_null=True)),
     Column("attempts", Integer, nullable=False, default=0),
-    Column(
-        "verify_attempts", Integer, nullable=False, default=0
-    ),  # how often Polar was asked what became of it
+    # how often Polar was asked what became of it
+    Column("verify_attempts", Integer, nullable=False, default=0),
     Column("decided_by", Text),
     Column("decided_at", UtcDateTime),
     # execution
     Column("due_at", UtcDateTime, nullable=False),
     Column("lease_token", Text),
     Column("lease_expires_at", UtcDateTime),
-    # the card
+    # the card: the same columns as in `bundles`, see `store.messages.cards`
     Column("channel", Text),
     Column("card_ts", Text),
     Column("rendered_version", Integer, nullable=False, default=0),
@@ -188,7 +185,8 @@ proposals = Table(
     Column("undo_id", Text),  # the proposal that took this one back, or is about to
     Column("undone_at", UtcDateTime),
     Column("first_shown_at", UtcDateTime),  # when the current revision was first shown
-    Column("quiet", Integer, nullable=False, server_default="0"),  # 1: runs on its own and has no card
+    # 1: it has or gets a card; 0: it runs without one, as long as nothing goes wrong
+    Column("has_card", Integer, nullable=False, server_default="1"),
     Column("mode", Text, nullable=False, server_default=Mode.ASKED),
     Column("case_kind", Text),
     Column("gate", SafeJson(none_as_null=True)),  # what the policy said of it, and why
@@ -198,16 +196,16 @@ proposals = Table(
     # SQLite adds no constraint to a table that exists: `kind` and `mode` are checked where rows are read.
 )
 _BUSY = proposals.c.state.in_(["approved", "executing", "unknown"])
-_UNDRAWN = proposals.c.rendered_version < proposals.c.row_version
-Index("ix_proposals_busy", proposals.c.due_at, sqlite_where=_BUSY, postgresql_where=_BUSY)
-Index("ix_proposals_undrawn", proposals.c.card_due_at, sqlite_where=_UNDRAWN, postgresql_where=_UNDRAWN)
+partial_index("ix_proposals_busy", proposals.c.due_at, where=_BUSY)
+_BEHIND = proposals.c.rendered_version < proposals.c.row_version
+partial_index("ix_proposals_undrawn", proposals.c.card_due_at, where=_BEHIND)
 Index("ix_proposals_state", proposals.c.state, proposals.c.created_at)
 Index("ix_proposals_event_id", proposals.c.event_id)
 _PENDING = proposals.c.state == "pending"
-Index("ix_proposals_expires_at", proposals.c.expires_at, sqlite_where=_PENDING, postgresql_where=_PENDING)
-Index("ix_proposals_assignee", proposals.c.assignee, sqlite_where=_PENDING, postgresql_where=_PENDING)
+partial_index("ix_proposals_expires_at", proposals.c.expires_at, where=_PENDING)
+partial_index("ix_proposals_assignee", proposals.c.assignee, where=_PENDING)
 # Holds all that the queue is ordered by, so that its order is found without reading a hundred thousand rows.
-Index(
+partial_index(
     "ix_proposals_waiting",
     proposals.c.state,
     proposals.c.created_at,
@@ -217,17 +215,10 @@ Index(
     proposals.c.currency,
     proposals.c.snoozed_until,
     proposals.c.id,
-    sqlite_where=_PENDING,
-    postgresql_where=_PENDING,
+    where=_PENDING,
 )
 _BY_HAND = proposals.c.proposer.is_not(None)
-Index(
-    "ix_proposals_proposer",
-    proposals.c.proposer,
-    proposals.c.created_at,
-    sqlite_where=_BY_HAND,
-    postgresql_where=_BY_HAND,
-)
+partial_index("ix_proposals_proposer", proposals.c.proposer, proposals.c.created_at, where=_BY_HAND)
 Index("ix_proposals_customer_id", proposals.c.customer_id, proposals.c.created_at)
 Index("ix_proposals_customer", proposals.c.customer, proposals.c.created_at)
 Index("ix_proposals_rule", proposals.c.rule, proposals.c.created_at)
@@ -290,7 +281,7 @@ transitions = Table(
     Column("reason_code", Text),
     Column("reason_args", SafeJson(none_as_null=True)),
     Column("at", UtcDateTime, nullable=False),
-    Column("told", Integer, nullable=False, default=0),  # 1 once its line is in the card's thread
+    Column("announced", Integer, nullable=False, default=0),  # 1 once its line is in the card's thread
 )
 
 # An Approve that is being checked against Polar: on disk before Slack is told that we have it.
@@ -311,8 +302,8 @@ pending_approvals = Table(
     Column("lease_token", Text),
     Column("lease_expires_at", UtcDateTime),
 )
-_OPEN_TAP = pending_approvals.c.closed_at.is_(None)
-Index("ix_pending_approvals_open", pending_approvals.c.at, sqlite_where=_OPEN_TAP, postgresql_where=_OPEN_TAP)
+_OPEN = pending_approvals.c.closed_at.is_(None)
+partial_index("ix_pending_approvals_open", pending_approvals.c.at, where=_OPEN)
 Index("ix_pending_approvals_proposal_id", pending_approvals.c.proposal_id)
 
 # What a proposal asked before it was edited or restated.
@@ -330,8 +321,8 @@ revisions = Table(
 )
 
 # What people said and did around a proposal: reasons, thread messages, snoozes, assignments.
-comments = Table(
-    "comments",
+proposal_comments = Table(
+    "proposal_comments",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("proposal_id", Text, ForeignKey("proposals.id"), nullable=False),
@@ -345,7 +336,7 @@ comments = Table(
     UniqueConstraint("proposal_id", "channel", "ts"),
     one_of("kind", CommentKind),
 )
-Index("ix_comments_proposal_id", comments.c.proposal_id, comments.c.at)
+Index("ix_proposal_comments_proposal_id", proposal_comments.c.proposal_id, proposal_comments.c.at)
 
 # One card for many proposals of one kind.
 bundles = Table(
@@ -365,20 +356,14 @@ bundles = Table(
     Column("card_lease_token", Text),
     Column("card_lease_expires_at", UtcDateTime),
 )
-_UNDRAWN_BUNDLE = bundles.c.rendered_version < bundles.c.row_version
-Index(
-    "ix_bundles_undrawn",
-    bundles.c.card_due_at,
-    sqlite_where=_UNDRAWN_BUNDLE,
-    postgresql_where=_UNDRAWN_BUNDLE,
-)
+_BUNDLE_BEHIND = bundles.c.rendered_version < bundles.c.row_version
+partial_index("ix_bundles_undrawn", bundles.c.card_due_at, where=_BUNDLE_BEHIND)
 Index("ix_bundles_card_ts", bundles.c.card_ts)
-_OPEN_BUNDLE = bundles.c.closed_at.is_(None)
-Index("ix_bundles_open", bundles.c.created_at, sqlite_where=_OPEN_BUNDLE, postgresql_where=_OPEN_BUNDLE)
+partial_index("ix_bundles_open", bundles.c.created_at, where=bundles.c.closed_at.is_(None))
 
 # Messages that are no cards, each sent once its time has come: digests, reminders, lines in threads.
-notices = Table(
-    "notices",
+outbox = Table(
+    "outbox",
     metadata,
     Column("id", SafeText, primary_key=True),  # says what it is for, so that it is made once
     Column("kind", Text, nullable=False),
@@ -393,12 +378,19 @@ notices = Table(
     Column("lease_token", Text),
     Column("lease_expires_at", UtcDateTime),
 )
-_UNSENT = notices.c.sent_at.is_(None)
-Index("ix_notices_unsent", notices.c.due_at, sqlite_where=_UNSENT, postgresql_where=_UNSENT)
+partial_index("ix_outbox_unsent", outbox.c.due_at, where=outbox.c.sent_at.is_(None))
+
+# Channels in which the program has introduced itself: once each.
+channel_welcomes = Table(
+    "channel_welcomes",
+    metadata,
+    Column("channel", Text, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+)
 
 # Who has the Home tab open, so that it is drawn again when something changes.
-viewers = Table(
-    "viewers",
+home_tab_viewers = Table(
+    "home_tab_viewers",
     metadata,
     Column("user_id", Text, primary_key=True),
     Column("opened_at", UtcDateTime, nullable=False),

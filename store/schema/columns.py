@@ -1,10 +1,20 @@
-"""Column types that mean the same on every database."""
+"""Column types, constraints and indexes that mean the same on every database."""
 
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, CheckConstraint, Dialect, Text, TypeDecorator
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ColumnElement,
+    Dialect,
+    Index,
+    Text,
+    TypeDecorator,
+)
 from sqlalchemy.types import TypeEngine
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -81,3 +91,8 @@ def one_of(column: str, states: type[StrEnum]) -> CheckConstraint:
     """The column holds one of these states."""
     allowed = ", ".join(f"'{state}'" for state in states)
     return CheckConstraint(f"{column} IN ({allowed})", name=f"{column}_known")
+
+
+def partial_index(name: str, *columns: Column[Any], where: ColumnElement[bool]) -> Index:
+    """An index of the rows that meet `where` alone."""
+    return Index(name, *columns, sqlite_where=where, postgresql_where=where)

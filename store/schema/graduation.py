@@ -1,12 +1,23 @@
 """The tables of graduation: kinds of case, what was learned of them, and the log that explains all of it."""
 
-from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, Integer, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
 from store.models import CaseKindState, OutcomeKind
 from store.schema import metadata
 from store.schema.columns import SafeJson, SafeText, UtcDateTime, one_of
 
-__all__ = ["audit_log", "cap_usage", "case_kinds", "case_labels", "metadata", "outcomes"]
+__all__ = ["audit_log", "cap_usage", "case_kinds", "case_labels", "metadata", "outcomes", "pause"]
 
 # One kind of case, as far as trust goes. The counts are sums of `case_labels`, kept here for the gate's one
 # read.
@@ -83,6 +94,17 @@ cap_usage = Table(
     Column("currency", Text, primary_key=True),  # "" for what moves no money
     Column("count", Integer, nullable=False),
     Column("amount", BigInteger, nullable=False),
+)
+
+# The pause of everything that runs on its own: one row while it lasts, `id` always 1.
+pause = Table(
+    "pause",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("paused_by", Text, nullable=False),  # a Slack user, or the program
+    Column("paused_at", UtcDateTime, nullable=False),
+    Column("reason", SafeText, nullable=False),
+    CheckConstraint("id = 1", name="single_row"),
 )
 
 # The log that everything is explained from: each row's hash covers the row before.

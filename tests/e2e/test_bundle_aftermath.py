@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from store.models import Proposal
-from store.proposals.details import dossier
+from store.proposals.details import proposal_details
 from tests.e2e.app_harness import (
     GUS,
     LENA,
@@ -90,7 +90,7 @@ async def test_a_reason_for_all_that_was_declined_is_kept_with_each(line: World)
         assert clicked.acked
         await line.slack.wait_until(lambda: line.shown(card).action_ids == ["review"], 15)
         assert "They do not want one" in words_of(line.shown(card))
-        found = [await app.services.store.do(dossier, one.id) for one in await members(app)]
+        found = [await app.services.store.do(proposal_details, one.id) for one in await members(app)]
         assert [[r.preset for r in one.comments if r.kind == "reason"] for one in found if one] == [
             ["not_wanted"]
         ] * many

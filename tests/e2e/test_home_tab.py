@@ -156,9 +156,9 @@ async def test_a_tab_that_slack_has_no_more_is_forgotten(here, app):
 def _viewers(connection):
     from sqlalchemy import select
 
-    from store.schema import viewers
+    from store.schema import home_tab_viewers
 
-    return connection.execute(select(viewers.c.user_id)).all()
+    return connection.execute(select(home_tab_viewers.c.user_id)).all()
 
 
 async def test_a_tab_drawn_by_somebody_else_meanwhile_is_drawn_again(here, app):

@@ -49,7 +49,7 @@ async def test_undo_after_a_restart_gives_the_keys_back_and_says_who_did(line: W
     assert "undo" not in line.shown(card).action_ids
     assert f"<@{JONAS}>" in words_of(line.shown(card))
     assert any(text.startswith("Undone by") for text in told)
-    assert sorted(each.quiet for each in found) == [0, 1]
+    assert sorted(each.has_card for each in found) == [False, True]
     assert [each.ts for each in line.cards] == [card.ts]
 
 

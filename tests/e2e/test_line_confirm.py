@@ -10,7 +10,7 @@ import pytest
 from bot.demo.slack.state import Message
 from bot.slack.user import SlackUser
 from store.models.reasons import Reason, ReasonCode
-from store.proposals.pending_approvals import PendingApproval, add_pending_approval
+from store.proposals.decisions import PendingApproval, add_pending_approval
 from store.proposals.proposals import touch
 from tests.e2e.app_harness import (
     JONAS,

@@ -95,8 +95,8 @@ AFTER_THE_TAP = [
     ("before", "card_drawn", 2),
     ("after", "card_drawn", 2),
     ("before", "card_drawn", 3),
-    ("after", "claim_notices", 1),
-    ("before", "notice_sent", 1),
+    ("after", "claim_outbox", 1),
+    ("before", "outbox_sent", 1),
 ]
 
 

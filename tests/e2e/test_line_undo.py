@@ -87,7 +87,7 @@ async def test_what_took_two_people_takes_two_to_take_back(line: World, tmp_path
         waits = await undoing(app)
         own = line.slack.message(waits.card_ts or "")
         assert own is not None
-        assert (waits.state, waits.quiet, waits.expires_at is None) == (ProposalState.PENDING, 0, False)
+        assert (waits.state, waits.has_card, waits.expires_at is None) == (ProposalState.PENDING, True, False)
         assert len(disabled(line)) == 2
         await line.tap(own, user=MAYA)
         await line.slack.wait_until(lambda: len(line.slack.ephemerals(MAYA)) == 3, 10)

@@ -24,7 +24,7 @@ from store.models import CaseKindState, Mode, Proposal, Verdict
 from store.models.graduation import BacktestSummary, CaseKind
 from store.models.trust_codes import ChangeCause, ChangeCode
 from store.proposals.proposals import get_proposal, propose_by_hand
-from store.schema import events, notices, proposals
+from store.schema import events, outbox, proposals
 from store.schema.graduation import case_kinds
 from tests.e2e.app_harness import GUS, LENA, MAYA, World, words_of, world
 from tests.e2e.deciding import policy
@@ -46,7 +46,7 @@ async def _house(
             # Nothing of it is to be sent or drawn: only what it says of trust is looked at.
             update(proposals).values(state="succeeded", rendered_version=1000),
             update(events).values(state="done"),
-            update(notices).values(sent_at=notices.c.due_at),
+            update(outbox).values(sent_at=outbox.c.due_at),
         )
         if tables:
             policy(made, folder, tables)

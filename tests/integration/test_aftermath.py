@@ -34,10 +34,10 @@ from bot.ui.outbox_message import outbox_message
 from polar.catalog import Call
 from store.models import CallState, CommentKind, NewProposal, PlannedCall, Proposal, ProposalState, Transition
 from store.models.reasons import Reason, ReasonCode
-from store.proposals.comments import comments_of
 from store.proposals.decisions import take_back
+from store.proposals.details import comments_of
 from store.proposals.proposals import get_proposal, insert_proposal, trail
-from store.schema import notices
+from store.schema import outbox
 from tests.fixtures.line import MAYA, Line, line
 
 ADA, STRANGER = SlackUser("U0ADA", "T1"), SlackUser("U0STRANGER", "T9")
@@ -91,7 +91,7 @@ class After:
 
     async def lines(self) -> list[str]:
         """What threads are to be told once there are cards."""
-        rows = await self.services.store.do(lambda c: c.execute(select(notices.c.message)).scalars().all())
+        rows = await self.services.store.do(lambda c: c.execute(select(outbox.c.message)).scalars().all())
         return [outbox_message(message).text for message in rows]
 
     def key(self) -> dict[str, Any]:

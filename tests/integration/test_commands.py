@@ -26,8 +26,7 @@ from bot.ui.rule_lines import reasons, rule_lines
 from bot.ui.rules_page import PAGE, RuleLine, rules_message
 from polar.catalog import event_types
 from store import Store, open_store
-from store.events.rule_matches import keep_rules
-from store.events.rule_stats import rule_activity
+from store.events.rule_matches import keep_rules, rule_activity
 from store.graduation.pause import paused
 from store.models import NewEvent, RuleActivity, RuleMatch, RuleMatchState
 from store.proposals.proposals import add_proposal

@@ -19,28 +19,25 @@ from store.engine.errors import StoreFailed
 from store.messages.cards import card_drawn, claim_cards
 from store.models import CallState, Decision, NewProposal, PlannedCall, ProposalState, Verdict
 from store.models.reasons import Reason, ReasonCode
-from store.proposals.actions import Act, NewRevision, edit
+from store.proposals.actions import Act, NewRevision, edit, restate, withdraw
 from store.proposals.decisions import (
     ApprovalRequirements,
-    Bar,
+    DecisionError,
+    PendingApproval,
+    add_pending_approval,
+    add_pending_approvals,
     all_decisions,
     approvals,
-    barred,
+    claim_pending_approvals,
+    close_pending_approval,
     decide,
+    decision_error,
+    postpone_pending_approval,
     take_back,
 )
 from store.proposals.details import decisions_of, revision_at
 from store.proposals.execution import begin_call, claim_approved, end_call, finish_execution
-from store.proposals.pending_approvals import (
-    PendingApproval,
-    add_pending_approval,
-    add_pending_approvals,
-    claim_pending_approvals,
-    close_pending_approval,
-    postpone_pending_approval,
-)
 from store.proposals.proposals import get_proposal, touch, trail
-from store.proposals.revisions import restate, withdraw
 from store.schema import metadata, pending_approvals
 from store.schema.graduation import audit_log
 from tests.integration.conftest import NOW, _new_proposal, _store_proposal
@@ -216,7 +213,7 @@ async def test_another_revision_is_another_question(store: Store, pending: NewPr
     assert (now.title, now.revision, now.changes) == ("Revision 2?", 2, (("Question", "a", "b"),))
     assert [call.path for call in now.calls] == [{"id": "of revision 2"}]
     assert found is not None
-    assert barred(found, APPROVE, 1) is Bar.CHANGED
+    assert decision_error(found, APPROVE, 1) is DecisionError.CHANGED
     assert (await store.do(decide, approval(pending, revision=2)))[0]
 
 

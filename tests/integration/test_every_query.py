@@ -34,14 +34,14 @@ from store.models import (
     ProposalState,
     RuleMatch,
     RuleMatchState,
-    Sighting,
-    Spoken,
+    RuleResult,
+    SubjectState,
     Verdict,
 )
 from store.models.graduation import ExecutionGuard, Outcome
 from store.models.reasons import Reason, ReasonCode
 from store.proposals.actions import Act
-from store.proposals.pending_approvals import PendingApproval
+from store.proposals.decisions import PendingApproval
 from store.proposals.proposals import get_proposal
 from tests.fixtures.full_database import (
     HOUR,
@@ -63,7 +63,7 @@ UNORDERED = {"labels.histories"}
 # What a parameter of this name is given; each of several values in turn.
 LATER = SOON + 30 * HOUR
 WHY = Reason(ReasonCode.TEXT, {"text": "why\0"})
-SIGHTING = Sighting("order:pending", True, SOON, 1, {"status": "paid", "note": "\0\ud800"}, "c1")
+SIGHTING = SubjectState("order:pending", True, SOON, 1, {"status": "paid", "note": "\0\ud800"}, "c1")
 RULE_MATCH = RuleMatch("fact new", "a-rule", "v1", "evt_1", RuleMatchState.PROPOSED)
 LEFT = [PendingApproval(f"tap_{number}", name, 1, "U1", "button", SOON) for number, name in enumerate(NAMES)]
 GIVEN: Mapping[str, Sequence[Any]] = {
@@ -86,7 +86,7 @@ GIVEN: Mapping[str, Sequence[Any]] = {
     "changes": [(("Question", "a", "b"),)],
     "channel": ["C1"],
     "conclusion": [
-        Conclusion(EventState.DONE, WHY, [Spoken(RULE_MATCH, new("new"))], SIGHTING, True, WILLING)
+        Conclusion(EventState.DONE, WHY, [RuleResult(RULE_MATCH, new("new"))], SIGHTING, True, WILLING)
     ],
     "currency": ["idr"],
     "customer_id": ["c1"],
@@ -149,7 +149,7 @@ GIVEN: Mapping[str, Sequence[Any]] = {
     "size": [1],
     "soon": [LATER],
     "sources": [{"v2": ("b-rule", {"note": "\0"})}],
-    "spoken": [[Spoken(RULE_MATCH, new("new"))]],
+    "spoken": [[RuleResult(RULE_MATCH, new("new"))]],
     "start": ["p", "pending", "5", "%", "\\"],
     "state": list(ProposalState),
     "still": [ExecutionGuard()],

@@ -29,6 +29,7 @@ from hypothesis.stateful import (
 from bot.graduation.gate import Gate, guard_of
 from bot.pipeline.learn import Assessor
 from store import Store, open_store
+from store.engine.leases import expire_all_leases
 from store.events.events import insert_events
 from store.events.rule_matches import keep_rules
 from store.graduation.case_kinds import all_case_kinds, change, get_case_kind
@@ -52,18 +53,10 @@ from store.models import (
 from store.models.graduation import Outcome
 from store.models.reasons import Reason, ReasonCode
 from store.models.trust_codes import ChangeCause, ChangeCode
-from store.proposals.actions import Act, NewRevision, edit
+from store.proposals.actions import Act, NewRevision, edit, restate
 from store.proposals.decisions import decide
-from store.proposals.execution import (
-    begin_call,
-    claim_approved,
-    end_call,
-    finish_execution,
-    recover_stranded,
-    release_claims,
-)
+from store.proposals.execution import begin_call, claim_approved, end_call, finish_execution, recover_stranded
 from store.proposals.proposals import get_proposal
-from store.proposals.revisions import restate
 from tests.fixtures.graduation import (
     AMOUNTS,
     CAPS,
@@ -322,7 +315,7 @@ class Trusting(RuleBasedStateMachine):
     def restart(self) -> None:
         self.runner.run(self.stack.aclose())
         self._open()
-        self._do(release_claims)
+        self._do(expire_all_leases)
         self._do(recover_stranded, now=self.now)
 
     # what must always be true

@@ -41,14 +41,12 @@ from store.models import (
 )
 from store.models.graduation import Outcome
 from store.models.trust_codes import LabelReason
-from store.proposals.actions import Act
-from store.proposals.decisions import decide
-from store.proposals.details import decisions_of, dossier
+from store.proposals.actions import Act, restate
+from store.proposals.decisions import PendingApproval, decide
+from store.proposals.details import decisions_of, proposal_details
 from store.proposals.execution import begin_call, claim_approved, end_call, finish_execution
 from store.proposals.followups import undo
-from store.proposals.pending_approvals import PendingApproval
 from store.proposals.proposals import get_proposal
-from store.proposals.revisions import restate
 from store.schema import proposals
 from store.schema.graduation import case_kinds, case_labels
 from tests.fixtures.line import line
@@ -269,7 +267,7 @@ def _set(connection: Connection, id_: str, values: dict[str, Any]) -> None:
 
 async def _everywhere(made: Past, id_: str) -> str:
     """All that anybody is told of a proposal."""
-    found, whole = await made.store.do(dossier, id_), await made.store.do(explained, id_)
+    found, whole = await made.store.do(proposal_details, id_), await made.store.do(explained, id_)
     assert found is not None
     assert whole is not None
     p = found.proposal

@@ -20,13 +20,13 @@ from bot.slack.rate_limit import RateLimits
 from bot.slack.user import SlackUser
 from store import Store
 from store.graduation.pause import Paused, pause, paused, resume
-from store.messages.backlog import flow
-from store.messages.home_viewers import claim_drawing, forget_viewer, home_viewers, opened_home
+from store.messages.outbox import claim_drawing, forget_viewer, home_viewers, opened_home
 from store.models import Decision, Mode, NewProposal, Proposal, ProposalState, Verdict
 from store.models.reasons import Reason, ReasonCode, columns_of
 from store.proposals.decisions import decide
-from store.proposals.lists import PAGE, beginning, candidates, card_places, history, mine, queue, today
-from store.proposals.proposals import count_proposals, get_proposal
+from store.proposals.lists import PAGE, beginning, candidates, card_places, history, mine, queue
+from store.proposals.proposals import get_proposal
+from store.proposals.stats import backlog, count_proposals, today
 from store.schema import bundles, events
 
 MAYA, JONAS = "U0MAYA00001", "U0JONAS0001"
@@ -173,7 +173,7 @@ async def test_a_bundled_one_is_where_its_bundle_is(store, put, now):
         "id": "b1",
         "key": "k",
         "created_at": now,
-        "version": 1,
+        "row_version": 1,
         "channel": "C1",
         "card_ts": "2.2",
         "card_due_at": now,
@@ -202,7 +202,7 @@ async def test_today_tells_what_ran_on_its_own_from_what_people_decided(store, p
 
 
 async def test_the_flow_knows_the_last_webhook_and_the_newest_failure(store, new_event, now):
-    assert (await store.do(flow)).last is None
+    assert (await store.do(backlog)).last is None
     for number, (state, why) in enumerate((("done", None), ("failed", FAILED), ("new", None))):
         event = new_event(received_at=now + timedelta(minutes=number))
         await store.record(event)
@@ -211,7 +211,7 @@ async def test_the_flow_knows_the_last_webhook_and_the_newest_failure(store, new
             event.id, {"state": state, **columns_of(why)},
         )  # fmt: skip
 
-    found = await store.do(flow)
+    found = await store.do(backlog)
 
     assert found.last is not None
     assert found.last.received_at == now + timedelta(minutes=2)
@@ -258,9 +258,9 @@ FAILED = Reason(ReasonCode.RULE_FAILED, {"problem": "no such order"})
 _CROWD = """
 WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 99999)
 INSERT INTO proposals (
-  id, fact_key, title, reasons, facts, risk, created_at, state, version, attempts, looks, due_at, card_due_at,
-  drawn, decided_by, decided_at, amount, currency, customer, customer_id, rule, proposer, assignee, deadline,
-  expires_at, snoozed_until, kind, revision, quiet, mode, channel, card_ts)
+  id, fact_key, title, reasons, facts, risk, created_at, state, row_version, attempts, verify_attempts, due_at,
+  card_due_at, rendered_version, decided_by, decided_at, amount, currency, customer, customer_id, rule, proposer, assignee, deadline,
+  expires_at, snoozed_until, kind, revision, has_card, mode, channel, card_ts)
 SELECT 'p' || substr('00000000' || i, -8), 'f' || i, 'Refund order ' || i || '?', '["It was asked for"]',
   '[["Customer", "' || hex(randomblob(200)) || '"]]', 'R2', :now - i * 1000000,
   CASE WHEN i % 10 < :pending THEN 'pending' WHEN i % 7 = 0 THEN 'declined' WHEN i % 11 = 0 THEN 'failed'
@@ -270,7 +270,7 @@ SELECT 'p' || substr('00000000' || i, -8), 'f' || i, 'Refund order ' || i || '?'
   CASE i % 3 WHEN 0 THEN 'usd' WHEN 1 THEN 'eur' ELSE 'jpy' END, 'c' || (i % 50) || '@example.com',
   'cus_' || (i % 50), 'generate-invoice', CASE i % 4 WHEN 0 THEN 'U0MAYA00001' END,
   CASE i % 5 WHEN 0 THEN 'U0MAYA00001' END, CASE i % 9 WHEN 0 THEN :now + i * 1000000 END,
-  :now + 1000000000000, CASE i % 17 WHEN 0 THEN :now + 1000000000 END, 'calls', 1, 0, 'asked', 'C0', '1.' || i
+  :now + 1000000000000, CASE i % 17 WHEN 0 THEN :now + 1000000000 END, 'calls', 1, 1, 'asked', 'C0', '1.' || i
 FROM n
 """
 
@@ -335,7 +335,7 @@ async def test_every_command_answers_within_a_second_among_a_hundred_thousand(sq
             message = await call.command.answer(screens, call)
             assert time.monotonic() - began < 1, words
             assert message.text
-        for query in (count_proposals, flow):
+        for query in (count_proposals, backlog):
             began = time.monotonic()
             await store.do(query)
             assert time.monotonic() - began < 0.5, query

@@ -6,15 +6,15 @@ from itertools import pairwise
 from typing import Any
 
 from store import Store
-from store.messages.bundles import bundle_drawn, claim_outgoing, get_bundle, give_own_card, put_in_bundle
-from store.messages.cards import card_drawn, claim_cards
+from store.messages.bundles import claim_outgoing, get_bundle, give_own_card, put_in_bundle
+from store.messages.cards import bundle_drawn, card_drawn, claim_cards
 from store.messages.outbox import (
     LINE,
-    add_notice,
-    claim_notices,
-    notice_is_due,
-    notice_postponed,
-    notice_sent,
+    add_to_outbox,
+    claim_outbox,
+    outbox_is_due,
+    outbox_sent,
+    postpone_outbox,
 )
 from store.models import Decision, ProposalState, Verdict
 from store.proposals.decisions import decide
@@ -26,11 +26,11 @@ HELLO = {"text": "Hello", "blocks": []}
 
 
 async def add(store: Store, name: str, at: datetime, **more: Any) -> bool:
-    return await store.do(add_notice, name, kind=more.pop("kind", "digest"), message=HELLO, at=at, **more)
+    return await store.do(add_to_outbox, name, kind=more.pop("kind", "digest"), message=HELLO, at=at, **more)
 
 
 async def claimed(store: Store, at: datetime, limit: int = 9, token: str = "t") -> list[Any]:
-    return await store.do(claim_notices, token=token, now=at, until=at + MINUTE, limit=limit)
+    return await store.do(claim_outbox, token=token, now=at, until=at + MINUTE, limit=limit)
 
 
 async def test_a_message_is_added_and_sent_once(store: Store, now: datetime) -> None:
@@ -39,18 +39,18 @@ async def test_a_message_is_added_and_sent_once(store: Store, now: datetime) -> 
     (notice,) = await claimed(store, now)
     assert (notice.id, notice.message, notice.attempts) == ("digest:1", HELLO, 1)
     assert await claimed(store, now) == []
-    assert await store.do(notice_sent, notice.id, token="t", ts="1.1", at=now)
-    assert not await store.do(notice_sent, notice.id, token="t", ts="1.1", at=now)
-    assert not await store.do(notice_is_due, now + MINUTE * 9)
+    assert await store.do(outbox_sent, notice.id, token="t", ts="1.1", at=now)
+    assert not await store.do(outbox_sent, notice.id, token="t", ts="1.1", at=now)
+    assert not await store.do(outbox_is_due, now + MINUTE * 9)
 
 
 async def test_a_message_waits_for_its_time_and_again_after_a_refusal(store: Store, now: datetime) -> None:
     await add(store, "digest:1", now, due_at=now + MINUTE)
-    assert not await store.do(notice_is_due, now)
-    assert await store.do(notice_is_due, now + MINUTE)
+    assert not await store.do(outbox_is_due, now)
+    assert await store.do(outbox_is_due, now + MINUTE)
     (notice,) = await claimed(store, now + MINUTE)
     later = now + MINUTE * 3
-    assert await store.do(notice_postponed, notice.id, token="t", due_at=later, note="refused")
+    assert await store.do(postpone_outbox, notice.id, token="t", due_at=later, note="refused")
     assert await claimed(store, now + MINUTE * 2) == []
     (again,) = await claimed(store, later)
     assert again.attempts == 2
@@ -68,7 +68,7 @@ async def test_a_line_goes_into_the_thread_of_the_card_once_there_is_one(
     made = await store.do(store_proposal)
     await add(store, "line:1", now, proposal_id=made.id)
     assert await claimed(store, now) == []
-    assert not await store.do(notice_is_due, now)
+    assert not await store.do(outbox_is_due, now)
     (card,) = await store.do(claim_cards, token="c", now=now, until=now + MINUTE, redraws=1, posts=1)
     await store.do(card_drawn, card.id, token="c", version=1, revision=1, channel="C1", ts="7.7", at=now)
     (late,) = await claimed(store, now)
@@ -154,13 +154,13 @@ async def test_one_can_be_taken_out_and_never_comes_back(
     assert len(bundle.members) == 4
 
 
-async def test_a_quiet_proposal_has_no_card_until_somebody_wants_one(
+async def test_a_proposal_without_a_card_gets_none_until_somebody_wants_one(
     store: Store, store_proposal: Make, now: datetime
 ) -> None:
     made = await store.do(store_proposal)
-    await store.do(touch, made.id, now, quiet=1)
+    await store.do(touch, made.id, now, has_card=0)
     assert not (await outgoing(store, now)).cards
-    await store.do(touch, made.id, now, quiet=0)
+    await store.do(touch, made.id, now, has_card=1)
     assert [each.id for each in (await outgoing(store, now)).cards] == [made.id]
 
 

@@ -15,13 +15,14 @@ from bot.explain.verify import check
 from bot.graduation import score
 from store import open_store
 from store.audit_log.explain import explained
-from store.audit_log.log import canonical, row_hash
+from store.audit_log.log import row_hash
 from store.audit_log.verify import verify
 from store.graduation.gate import revert_to_manual
 from store.graduation.outcomes import add_outcome
 from store.graduation.pause import pause
 from store.models import Mode, OutcomeKind, ProposalState
 from store.models.graduation import Outcome
+from store.models.identity import canonical_json
 from store.proposals.execution import begin_call, claim_approved, finish_execution
 from tests.fixtures.past_cases import MAYA, Past, past
 
@@ -119,7 +120,7 @@ def test_a_case_that_ran_one_that_asked_instead_an_undo_and_a_pause_are_as_the_l
             "UPDATE proposals SET state = 'declined' WHERE id = :ran",
             "is declined, but the log says succeeded",
         ),
-        ("DELETE FROM marks WHERE name = 'paused'", "it is not paused, but the log says otherwise"),
+        ("DELETE FROM pause", "it is not paused, but the log says otherwise"),
     ],
 )
 def test_what_is_derived_from_the_log_and_altered_is_found(
@@ -169,7 +170,7 @@ def _forged(told: dict[str, Any], alter: Callable[[dict[str, Any]], Any]) -> lis
         if row["kind"] == "policy":
             body = json.loads(row["body"])
             alter(body["gate"])
-            row["body"], told["policy"] = canonical(body), body["gate"]
+            row["body"], told["policy"] = canonical_json(body), body["gate"]
             told["score"] = {name: body["gate"][name] for name in told["score"]}
         row["previous"] = made.get(row["seq"] - 1, row["previous"])
         at = datetime.fromisoformat(row["at"])

@@ -14,7 +14,7 @@ from store import Store, open_store
 from store.audit_log.log import append
 from store.audit_log.verify import verify
 from store.engine import dialects
-from store.engine.dialects import make_engine, take_turn
+from store.engine.dialects import advisory_lock, make_engine
 from store.graduation.caps import spent
 from store.graduation.case_kinds import change, note_case_kind
 from store.graduation.gate import insert_with_policy, note_human
@@ -35,13 +35,12 @@ from store.models import (
 )
 from store.models.graduation import Evaluation, GateInputs, NewCaseKind, Past
 from store.models.trust_codes import ChangeCause, ChangeCode
-from store.proposals.actions import Act, due_snoozes, snooze
+from store.proposals.actions import Act, due_snoozes, restate, snooze
 from store.proposals.decisions import ApprovalRequirements, approvals, decide
 from store.proposals.execution import begin_call, claim_approved, end_call, finish_execution
 from store.proposals.proposals import all_proposals, get_proposal, touch
-from store.proposals.revisions import restate
 from store.proposals.timers import call_people, to_remind
-from store.schema import decisions, notices, proposals
+from store.schema import decisions, outbox, proposals
 from tests.integration.conftest import NOW, _new_proposal, _store_proposal
 
 ON = TrustChange(CaseKindState.GRADUATED, ChangeCause(ChangeCode.THRESHOLD_MET), manual_override=True)
@@ -230,7 +229,7 @@ async def test_people_are_reminded_and_woken_once(
     told = await asyncio.gather(*(remind(number, rival) for number, rival in enumerate(rivals)))
 
     kinds = await rivals[0].do(
-        lambda c: list(c.execute(select(notices.c.kind).order_by(notices.c.kind)).scalars())
+        lambda c: list(c.execute(select(outbox.c.kind).order_by(outbox.c.kind)).scalars())
     )
     assert sorted(len(ids) for ids in woken) == [0, 0, 0, 3]
     assert sorted(told) == [False, False, False, True]
@@ -341,7 +340,7 @@ async def test_a_program_that_vanishes_in_the_middle_keeps_nobody_from_writing(
     engine = make_engine(postgres_url)
     async with open_store(postgres_url) as store:
         gone = await engine.connect()
-        await gone.run_sync(take_turn)
+        await gone.run_sync(advisory_lock)
         async with asyncio.timeout(5):
             await store.do(append, "test", None, {}, NOW)
         with pytest.raises(Exception, match=r"idle-in-transaction|connection"):

@@ -9,7 +9,7 @@ from sqlalchemy import create_engine, text
 
 import store
 from store.engine.store import open_store
-from store.events.rule_stats import rule_activity
+from store.events.rule_matches import rule_activity
 
 SENT = datetime(2026, 11, 21, 12, tzinfo=UTC)
 # The number is SENT in microseconds.
@@ -37,5 +37,5 @@ async def test_firings_of_the_first_schema_get_the_time_of_their_event(tmp_path)
     async with open_store(f"sqlite+aiosqlite:///{path}") as opened:
         activity = await opened.do(rule_activity)
 
-    assert activity["a"].last_fired_at == SENT
-    assert activity["a"].fired == 1
+    assert activity["a"].last_matched_at == SENT
+    assert activity["a"].matched == 1

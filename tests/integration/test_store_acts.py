@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, select, update
 
 from store import Store
-from store.messages.outbox import claim_notices
+from store.messages.outbox import claim_outbox
 from store.models import CommentKind, Decision, NewProposal, PlannedCall, Proposal, Verdict
 from store.proposals.actions import (
     PINNED,
@@ -21,9 +21,15 @@ from store.proposals.actions import (
     release,
     snooze,
 )
-from store.proposals.comments import add_comment, comments_of, keep_message
 from store.proposals.decisions import ApprovalRequirements, decide
-from store.proposals.details import dossier, in_thread, revision_at
+from store.proposals.details import (
+    add_comment,
+    comments_of,
+    in_thread,
+    keep_message,
+    proposal_details,
+    revision_at,
+)
 from store.proposals.proposals import get_proposal, touch
 from store.schema import bundles, proposals
 from store.schema.graduation import audit_log
@@ -72,7 +78,7 @@ async def test_what_is_put_aside_comes_back_once_with_a_line(
     assert await store.do(due_snoozes, now + hour, "Back.") == []
     found = await now_is(store, made)
     assert (found.snoozed_until, found.snoozed_by, found.state) == (None, None, "pending")
-    lines = await store.do(claim_notices, token="t", now=now + hour, until=now + 2 * hour, limit=9)
+    lines = await store.do(claim_outbox, token="t", now=now + hour, until=now + 2 * hour, limit=9)
     assert lines[0].message["text"] == "A line."
     assert lines[1].message == {"code": "back_from_snooze", "args": {"actor": MAYA}}
     assert (await store.do(kinds, made.id)).count("comment") == 2
@@ -146,7 +152,7 @@ async def test_an_edit_keeps_what_was_asked_and_counts_once(
     later = now + timedelta(minutes=1)
     assert (await store.do(edit, act(made, later), _revision(made, 1)))[0]
     assert not (await store.do(edit, act(made, later), _revision(made, 1)))[0]
-    found = await store.do(dossier, made.id)
+    found = await store.do(proposal_details, made.id)
     assert found is not None
     assert (found.proposal.revision, found.proposal.title, found.proposal.edited_by) == (
         2,

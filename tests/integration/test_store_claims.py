@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from store import Store, open_store
+from store.engine.leases import expire_all_leases
 from store.events.events import claim_events, finish_event, get_event, insert_events, postpone_event
 from store.events.rule_matches import claim_rule_matches, conclude_rule_match, keep_rules
-from store.messages.cards import card_drawn, card_not_drawn, claim_cards, untold
+from store.messages.cards import card_drawn, card_not_drawn, claim_cards, unannounced
 from store.models import (
     CallState,
     Decision,
@@ -25,7 +26,6 @@ from store.models import (
 )
 from store.models.reasons import Reason, ReasonCode
 from store.proposals.decisions import decide
-from store.proposals.execution import release_claims
 from store.proposals.proposals import add_proposal, get_proposal
 from tests.fixtures.store_beside import beside
 
@@ -210,7 +210,7 @@ async def test_after_a_restart_nothing_waits_for_the_claims_of_the_dead(
     await store.do(claim_cards, token="dead", now=now, until=until, **ROOM)
     assert await store.do(claim_events, token="new", now=now, until=until, limit=9) == []
     assert await store.do(claim_cards, token="new", now=now, until=until, **ROOM) == []
-    await store.do(release_claims)
+    await store.do(expire_all_leases)
     assert [e.id for e in await store.do(claim_events, token="new", now=now, until=until, limit=9)] == [
         made.event_id
     ]
@@ -263,9 +263,10 @@ async def test_a_card_is_drawn_again_when_something_changed_while_it_was_drawn(
     made = await store.do(store_proposal)
     (card,) = await store.do(claim_cards, token="a", now=now, until=now + MINUTE, **ROOM)
     await store.do(decide, Decision(made.id, "U1", Verdict.APPROVE, "button", now))
-    shown = {"version": card.row_version, "revision": 1, "channel": "C1", "ts": "1.1", "at": now, "told": [1]}
+    shown = {"version": card.row_version, "revision": 1, "channel": "C1", "ts": "1.1", "at": now}
+    shown |= {"announced": [1]}
     assert await store.do(card_drawn, made.id, token="a", **shown)
-    assert [change.row_version for change in await store.do(untold, made.id, 2)] == [2]
+    assert [change.row_version for change in await store.do(unannounced, made.id, 2)] == [2]
     (again,) = await store.do(claim_cards, token="b", now=now, until=now + MINUTE, **ROOM)
     assert (again.row_version, again.rendered_version, again.card_ts, again.card_sent_at) == (
         2,
@@ -274,9 +275,9 @@ async def test_a_card_is_drawn_again_when_something_changed_while_it_was_drawn(
         None,
     )
     assert not await store.do(card_drawn, made.id, token="a", **shown)
-    assert await store.do(card_drawn, made.id, token="b", **(shown | {"version": 2, "told": [2]}))
+    assert await store.do(card_drawn, made.id, token="b", **(shown | {"version": 2, "announced": [2]}))
     assert await store.do(claim_cards, token="c", now=now, until=now + MINUTE, **ROOM) == []
-    assert await store.do(untold, made.id, 2) == []
+    assert await store.do(unannounced, made.id, 2) == []
 
 
 async def test_a_decided_card_is_drawn_before_new_ones(

@@ -27,7 +27,7 @@ from store.models import NewEvent
 async def record(store, task):
     for n in itertools.count():
         now = datetime.now(UTC)
-        await store.models.details(NewEvent(f"evt_{task}_{n}", "order.paid", b"{}" * 500, "v1,", now, now))
+        await store.record(NewEvent(f"evt_{task}_{n}", "order.paid", b"{}" * 500, "v1,", now, now))
         sys.stdout.write(f"evt_{task}_{n}\\n")
         sys.stdout.flush()
 

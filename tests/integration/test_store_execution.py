@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Connection
 
 from store import Store, open_store
+from store.engine.leases import expire_all_leases
 from store.models import (
     CallState,
     Decision,
@@ -23,13 +24,12 @@ from store.proposals.decisions import all_decisions, decide
 from store.proposals.execution import (
     begin_call,
     claim_approved,
+    claim_unknown,
     end_call,
     finish_execution,
     recover_stranded,
-    release_claims,
 )
 from store.proposals.proposals import advance, get_proposal
-from store.proposals.unknown import claim_unknown
 from tests.fixtures.store_beside import beside
 
 MINUTE = timedelta(minutes=1)
@@ -220,7 +220,7 @@ async def test_a_stranded_proposal_is_in_doubt_while_any_of_its_calls_is(
     await store.do(begin_call, id_, 0, token="a", now=now)
     if noted is not None:
         await store.do(end_call, id_, 0, token="a", state=noted, now=now)
-    await store.do(release_claims)
+    await store.do(expire_all_leases)
     assert await store.do(recover_stranded, now=now) == 1
     found = await _proposal(store, id_)
     assert found.state == becomes

@@ -28,6 +28,7 @@ from hypothesis.stateful import (
 from sqlalchemy import Connection
 
 from store import Store, open_store
+from store.engine.leases import expire_all_leases
 from store.messages.cards import card_drawn, claim_cards
 from store.models import (
     CallState,
@@ -45,13 +46,12 @@ from store.proposals.decisions import all_decisions, decide
 from store.proposals.execution import (
     begin_call,
     claim_approved,
+    claim_unknown,
     end_call,
     finish_execution,
     recover_stranded,
-    release_claims,
 )
 from store.proposals.proposals import add_proposal, advance, all_proposals, get_proposal, trail
-from store.proposals.unknown import claim_unknown
 
 S = ProposalState
 LEASE = timedelta(seconds=60)
@@ -290,7 +290,7 @@ class Life(RuleBasedStateMachine):
     def restart(self) -> None:
         self.runner.run(self.stack.aclose())
         self._open()
-        self._do(release_claims)
+        self._do(expire_all_leases)
         stranded = [hold for hold in self.holds if hold.alive]
         assert self._do(recover_stranded, now=self.now) == len(stranded)
         self._strand(stranded)
@@ -310,7 +310,7 @@ class Life(RuleBasedStateMachine):
         token, until = next(self.tokens), self.now + LEASE
         for card in self._do(claim_cards, token=token, now=self.now, until=until, redraws=2, posts=2):
             shown = {"version": card.row_version, "revision": card.revision, "channel": "C1", "ts": "1.1"}
-            shown |= {"at": self.now, "told": [card.row_version]}
+            shown |= {"at": self.now, "announced": [card.row_version]}
             assert self._do(card_drawn, card.id, token=token, **shown)
 
     # what must always be true

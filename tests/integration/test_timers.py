@@ -19,7 +19,7 @@ from store.models.reasons import Reason, ReasonCode
 from store.proposals.decisions import decide
 from store.proposals.proposals import get_proposal, touch, trail
 from store.proposals.timers import call_people, expire
-from store.schema import notices
+from store.schema import outbox
 from tests.fixtures.line import MAYA, START, line
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -58,7 +58,7 @@ async def asked(world, **columns) -> Proposal:
 
 async def said(world, kind=None) -> list[str]:
     def query(connection):
-        rows = connection.execute(select(notices).order_by(notices.c.created_at))
+        rows = connection.execute(select(outbox).order_by(outbox.c.created_at))
         return [json.dumps(row.message) for row in rows if kind in (None, row.kind)]
 
     return await world.store.do(query)

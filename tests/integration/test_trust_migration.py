@@ -16,9 +16,9 @@ from store.engine.dialects import make_engine
 from store.events.customer_history import past_of
 from store.events.events import latest_state
 from store.models import Mode, ProposalKind, ProposalState, Verdict
-from store.models.details import Dossier
+from store.models.details import ProposalDetails
 from store.models.graduation import Past
-from store.proposals.details import dossier
+from store.proposals.details import proposal_details
 from store.proposals.proposals import get_proposal
 from store.schema.graduation import metadata
 from tests.integration.conftest import _new_proposal
@@ -76,7 +76,7 @@ def _look(connection: Connection) -> dict[str, Any]:
         "odd": latest_state(connection, "order:2"),
         "product": latest_state(connection, "product:1"),
         "proposal": get_proposal(connection, "p1"),
-        "dossier": dossier(connection, "p1"),
+        "dossier": proposal_details(connection, "p1"),
         "verified": verify(connection),
         "order": {each["name"]: each["type"] for each in inspect(connection).get_columns("subjects")}[
             "subject"
@@ -104,10 +104,10 @@ async def test_rows_of_the_second_schema_are_all_there_in_the_third(database_url
         ProposalKind.CALLS,
         Mode.ASKED,
     )
-    assert (proposal.edition, proposal.quiet, proposal.facts) == (1, 0, (("Customer", "Ada"),))
+    assert (proposal.revision, proposal.has_card, proposal.facts) == (1, True, (("Customer", "Ada"),))
     assert [call.path for call in proposal.calls] == [{"id": "o"}]
-    known: Dossier = found["dossier"]
-    assert [(one.actor, one.verdict, one.edition) for one in known.decisions] == [("U1", Verdict.APPROVE, 1)]
+    known: ProposalDetails = found["dossier"]
+    assert [(one.actor, one.verdict, one.revision) for one in known.decisions] == [("U1", Verdict.APPROVE, 1)]
     order = getattr(found["order"], "collation", None)
     assert order == ("C" if database_url.startswith("postgresql") else None)  # a prefix is a range
     assert (found["verified"].rows, found["verified"].problems) == (0, ())

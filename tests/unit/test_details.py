@@ -26,7 +26,7 @@ from store.models import (
     Transition,
     Verdict,
 )
-from store.models.details import Comment, Dossier, Revision
+from store.models.details import Comment, ProposalDetails, Revision
 from store.models.reasons import Reason, ReasonCode
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -50,14 +50,14 @@ def proposal(**fields: Any) -> Proposal:
     return Proposal(**(defaults | fields))
 
 
-def found(text: str = "x", count: int = 1, **fields: Any) -> Dossier:
+def found(text: str = "x", count: int = 1, **fields: Any) -> ProposalDetails:
     made = proposal(
         title=text, reasons=(text,) * count, facts=((text, text),) * count, status_reason=Reason(ReasonCode.TEXT, {"text": text}), always_asks=text,
         customer_id=text, customer=text, proposer="U0MAYA00001", changes=((text, text, text),) * count,
         deadline=NOW, expires_at=NOW, gate={"why": [text] * count, "score": 97.5, "more": {text: text}}, **fields,
     )  # fmt: skip
     body = json.dumps({"type": text, "data": {text: text, "client_secret": "SECRET", "rows": [text] * count}})
-    return Dossier(
+    return ProposalDetails(
         made,
         StoredEvent("e", text, body.encode(), NOW, NOW, EventState.DONE, None, 1),
         {"name": text, "key": "SECRETSECRETSECRET", "portal_url": "https://polar.sh/SECRET"},
@@ -98,7 +98,7 @@ def found(text: str = "x", count: int = 1, **fields: Any) -> Dossier:
     )
 
 
-def pages(dossier: Dossier) -> list[dict[str, Any]]:
+def pages(dossier: ProposalDetails) -> list[dict[str, Any]]:
     views = [details_view(dossier, "maya may decide", {}, 1)]
     while any(each["text"]["text"] == "Next" for each in _buttons(views[-1])):
         views.append(details_view(dossier, "maya may decide", {}, len(views) + 1))

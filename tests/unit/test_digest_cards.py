@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bot.demo.blockkit import lint_message
 from bot.ui.digest import Day, chart, digest, escalation, reminder, span
-from store.models import Numbers, Proposal, ProposalState
+from store.models import DailyStats, Proposal, ProposalState
 
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
 HOSTILE = ["<!channel> `x`", "<https://evil.example|Approve>", "\u202egnp", "a" * 3_000, "", ":boom:\nDone"]
@@ -112,7 +112,7 @@ def test_bars_are_as_long_as_their_numbers(counts):
 
 
 def test_the_digest_says_what_came_of_yesterday():
-    of_day = Numbers(
+    of_day = DailyStats(
         5, {ProposalState.SUCCEEDED: 3, ProposalState.DECLINED: 1}, {"U0MAYA": 4}, (20.0, 40.0, 90.0)
     )
 

@@ -57,7 +57,7 @@ from bot.ui import (
 from bot.ui.card import card, copy_of, thread_line
 from bot.ui.message import Message
 from store.graduation.reducer import first_seen
-from store.models import CaseKindState, Numbers, ProposalState
+from store.models import CaseKindState, DailyStats, ProposalState
 from store.models.graduation import AutomaticRuns, CaseKind, NewCaseKind, Spent
 from tests.fixtures.card_strategies import (
     ACTORS,
@@ -135,7 +135,7 @@ _RAN = st.lists(
     max_size=4,
 )  # fmt: skip
 _NUMBERS = st.builds(
-    Numbers, _COUNT, st.dictionaries(st.sampled_from(list(ProposalState)), _COUNT),
+    DailyStats, _COUNT, st.dictionaries(st.sampled_from(list(ProposalState)), _COUNT),
     st.dictionaries(_PERSON | st.just("cli:anna"), _COUNT), st.lists(st.floats(0, 10**6)).map(sorted).map(tuple),
 )  # fmt: skip
 _DAYS = st.lists(st.builds(digest.Day, st.just(date(2026, 11, 20)), _COUNT), max_size=7)

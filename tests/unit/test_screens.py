@@ -35,7 +35,7 @@ from bot.ui.status_page import (
 )
 from bot.ui.text import person
 from store.models import ProposalState, Transition
-from store.proposals.usd import worth
+from store.proposals.lists import worth
 from tests.fixtures.card_strategies import (
     NOW,
     PEOPLE,

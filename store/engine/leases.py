@@ -1,0 +1,117 @@
+"""Leases: who has taken a row works on it alone until the lease expires. One helper for every table.
+
+A lease is a random token and a moment in the row itself. `take` writes both in one conditional update, so
+of rivals exactly one gets each row. Every later write names the token (`held`): who was too slow changes
+nothing. The token stays where only the time is taken away (`expire`): a holder that turns out to be alive may
+still finish, as long as nobody else has taken the row.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Table, Update, and_, or_, select, tuple_, update
+
+from store.models import EventState, ProposalState, RuleMatchState
+from store.schema import bundles, events, outbox, pending_approvals, proposals, rule_matches
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A lease to be taken: by whom, from when until when."""
+
+    token: str
+    now: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Leases:
+    """The leases of one table: where they stand, and which rows may be taken at all."""
+
+    table: Table
+    waits: ColumnElement[bool]  # what is still to be done; a partial index holds these rows
+    token: str = "lease_token"  # noqa: S105 - the name of a column
+    expires_at: str = "lease_expires_at"
+
+    @property
+    def key(self) -> ColumnElement[Any]:
+        """The primary key, as one value."""
+        columns = list(self.table.primary_key)
+        return columns[0] if len(columns) == 1 else tuple_(*columns)
+
+    def free(self, now: datetime) -> ColumnElement[bool]:
+        """Nobody works on the row: it was never taken, or its lease has expired."""
+        expires_at = self.table.c[self.expires_at]
+        return or_(expires_at.is_(None), expires_at < now)
+
+    def held(self, token: str, *key: Any) -> ColumnElement[bool]:
+        """The row with this primary key is still held under `token`."""
+        own = (column == value for column, value in zip(self.table.primary_key, key, strict=True))
+        return and_(*own, self.table.c[self.token] == token)
+
+    def take(
+        self,
+        connection: Connection,
+        lease: Lease,
+        *due: ColumnElement[bool],
+        order: Sequence[Any],
+        limit: int,
+        **values: Any,
+    ) -> Sequence[Row[Any]]:
+        """Take up to `limit` rows that wait, are `due` and free, in this order; the rows as they now are."""
+        where = (self.waits, *due, self.free(lease.now))
+        picked = select(*self.table.primary_key).where(*where).order_by(*order).limit(limit)
+        return self.take_those(connection, lease, self.key.in_(picked), *due, **values)
+
+    def take_those(
+        self, connection: Connection, lease: Lease, *which: ColumnElement[bool], **values: Any
+    ) -> Sequence[Row[Any]]:
+        """Take the rows that `which` picks, if they wait and are free; the rows as they now are."""
+        # The condition stands here too: on PostgreSQL a rival may have taken a row that was picked.
+        where = (self.waits, *which, self.free(lease.now))
+        taken = {self.token: lease.token, self.expires_at: lease.until}
+        changed = update(self.table).where(*where).values(taken | values).returning(self.table)
+        return connection.execute(changed).all()
+
+    def releasing(self, token: str, *key: Any, **values: Any) -> Update:
+        """The statement that gives a row back with what came of it."""
+        given_back = {self.token: None, self.expires_at: None}
+        return update(self.table).where(self.held(token, *key)).values(given_back | values)
+
+    def release(self, connection: Connection, token: str, *key: Any, **values: Any) -> bool:
+        """Give a row back with what came of it. False: the lease was lost, and nothing is written."""
+        return connection.execute(self.releasing(token, *key, **values)).rowcount == 1
+
+    def extend(self, connection: Connection, token: str, *key: Any, until: datetime) -> bool:
+        """Let the lease expire at `until`; its holder may still finish. False: the lease was lost."""
+        own = update(self.table).where(self.held(token, *key)).values({self.expires_at: until})
+        return connection.execute(own).rowcount == 1
+
+    def expire(self, connection: Connection) -> None:
+        """Let every lease on what waits expire: whoever held one is dead."""
+        expires_at = self.table.c[self.expires_at]
+        held = (self.waits, expires_at.is_not(None))
+        connection.execute(update(self.table).where(*held).values({self.expires_at: None}))
+
+
+# Every lease that the program takes.
+EVENTS = Leases(events, events.c.state == EventState.NEW)
+RULE_MATCHES = Leases(rule_matches, rule_matches.c.state == RuleMatchState.WAITING)
+PENDING_APPROVALS = Leases(pending_approvals, pending_approvals.c.closed_at.is_(None))
+UNKNOWN = Leases(proposals, proposals.c.state == ProposalState.UNKNOWN)
+EXECUTION = Leases(
+    proposals,
+    proposals.c.state.in_([ProposalState.APPROVED, ProposalState.EXECUTING, ProposalState.UNKNOWN]),
+)
+_CARD = ("card_lease_token", "card_lease_expires_at")
+CARDS = Leases(proposals, proposals.c.rendered_version < proposals.c.row_version, *_CARD)
+BUNDLE_CARDS = Leases(bundles, bundles.c.rendered_version < bundles.c.row_version, *_CARD)
+OUTBOX = Leases(outbox, outbox.c.sent_at.is_(None))
+
+
+def expire_all_leases(connection: Connection) -> None:
+    """At the start of the only process: whoever held a lease is dead, so nobody waits for it to expire."""
+    for leases in (EVENTS, RULE_MATCHES, PENDING_APPROVALS, EXECUTION, CARDS, BUNDLE_CARDS, OUTBOX):
+        leases.expire(connection)
