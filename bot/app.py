@@ -29,7 +29,7 @@ from bot.listeners.screens import HealthSource, Screens
 from bot.listeners.threads import Threads
 from bot.listeners.workspace import Workspace
 from bot.logs import remembered
-from bot.metrics import BACKLOG, EVENTS, PROPOSALS
+from bot.metrics import BACKLOG, EVENTS, POLAR_SECONDS, PROPOSALS
 from bot.permissions import Authority, ByRuleAndClass
 from bot.pipeline.timers import timers
 from bot.pipeline.worker import Worker
@@ -303,6 +303,7 @@ async def assemble(
             settings.polar_access_token.get_secret_value(),
             settings.polar_base_url,
             per_minute=settings.polar_per_minute,
+            observe=lambda method, outcome, seconds: POLAR_SECONDS.labels(method, outcome).observe(seconds),
         )
     )
     session = await stack.enter_async_context(aiohttp.ClientSession(timeout=TIMEOUT))

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import httpx
 
 from polar.catalog import Call, Operation, UnknownOperation, check_call, operations
-from polar.errors import InvalidCall, NoAnswer, NotSent, RateLimited, error_in
+from polar.errors import InvalidCall, NoAnswer, NotSent, PolarError, RateLimited, error_in
 from polar.rate_limit import RateLimiter
 
 API_VERSION = "2026-10"
@@ -30,12 +30,22 @@ WRITE_WAITS = 5.0  # seconds a write waits for room under the rate limit
 READ_WITHIN = 75.0  # seconds a read keeps trying; long enough to sit out one rate-limited minute
 BACKOFF_FIRST, BACKOFF_MOST = 0.5, 8.0  # seconds
 
+# Told of each request: its method, how it ended (see `_OUTCOMES`), and the seconds it took.
+Observe = Callable[[str, str, float], None]
+
 # The request had not begun when these were raised. Any other failure may have come after Polar read it.
 NEVER_SENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
     httpx.PoolTimeout,
     httpx.ProxyError,
+)
+
+_OUTCOMES: tuple[tuple[type[PolarError], str], ...] = (
+    (NotSent, "not_sent"),
+    (NoAnswer, "no_answer"),
+    (RateLimited, "rate_limited"),
+    (PolarError, "refused"),
 )
 
 
@@ -54,6 +64,7 @@ class PolarClient:
 
     `base_url` is without `/v1`, with or without a trailing slash: "https://api.polar.sh".
     `per_minute` is Polar's rate limit: 500 in production, 100 in the sandbox.
+    `observe` is told of each request that leaves, for metrics.
     A proxy in the environment (HTTPS_PROXY) is honoured, except for a base URL on loopback.
 
     Raises ValueError for a token or base URL that cannot be right; the message never has the token.
@@ -72,6 +83,7 @@ class PolarClient:
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
+        observe: Observe = lambda method, outcome, seconds: None,  # noqa: ARG005 - nobody watches
     ) -> None:
         # h11 puts a header that it refuses into its error, token and all: such a token must not get there.
         if not re.fullmatch(r"[!-~]+", token):
@@ -79,7 +91,7 @@ class PolarClient:
         url = _checked_base(base_url)
         self._base = str(url).rstrip("/")
         self._clock, self._monotonic, self._sleep, self._jitter = clock, monotonic, sleep, jitter
-        self._answer_within = answer_within
+        self._answer_within, self._observe = answer_within, observe
         self._limiter = RateLimiter(per_minute, monotonic=monotonic, sleep=sleep)
         self._http = httpx.AsyncClient(
             headers={
@@ -183,6 +195,18 @@ class PolarClient:
             raise InvalidCall([f"{call.operation}: cannot be put into a request: {error}"]) from error
 
     async def _exchange(self, request: httpx.Request, call: Call) -> Answer:
+        began, outcome = self._monotonic(), "cancelled"
+        try:
+            answer = await self._answer(request, call)
+            outcome = "answered"
+        except PolarError as error:
+            outcome = next(name for kind, name in _OUTCOMES if isinstance(error, kind))
+            raise
+        finally:
+            self._observe(request.method, outcome, self._monotonic() - began)
+        return answer
+
+    async def _answer(self, request: httpx.Request, call: Call) -> Answer:
         started_at = self._clock()
         try:
             async with asyncio.timeout(self._answer_within):

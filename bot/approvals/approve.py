@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from bot.config.policy import Policy
+from bot.metrics import DECISIONS
 from bot.proposals.diff import changes
 from bot.proposals.recheck import Found, NoLonger, as_shown
 from bot.results import DecisionResult, DecisionStatus, Refusal, RefusalCode
@@ -268,6 +269,8 @@ async def _concluded(
         decision = Decision(*own, clicked_at=tap.at)
         takes = await requirements_of(services, proposal)
         done, now = await services.store.do(decide, decision, takes, without=removed)
+        if done:
+            DECISIONS.labels(decision.verdict, decision.via).inc()
         result = _approved(now)
     if done or now is None:
         return result

@@ -7,6 +7,7 @@ from functools import partial
 
 from bot.approvals.approve import requirements
 from bot.config.policy import ends
+from bot.metrics import DECISIONS
 from bot.proposals.fingerprint import digest_of_proposal
 from bot.proposals.reads import Reads
 from bot.proposals.undo import changed_since, inverses
@@ -17,7 +18,7 @@ from bot.slack.user import SlackUser
 from bot.ui.effects import does
 from polar.catalog import Call, operations
 from polar.errors import PolarError
-from store.models import NewProposal, PlannedCall, Proposal, ProposalKind, ProposalState
+from store.models import NewProposal, PlannedCall, Proposal, ProposalKind, ProposalState, Verdict
 from store.proposals import followups
 from store.proposals.actions import Act, ActionOutcome
 from store.proposals.proposals import get_proposal
@@ -60,6 +61,8 @@ class Followups:
             made, expires_at=ends(act.at, self._services.rules.policy.schedule.expires_after, None)
         )
         won, found = await self._services.store.do(followups.undo, act, made, people)
+        if won:
+            DECISIONS.labels(Verdict.APPROVE, "undo").inc()
         if not won:
             taken = found is not None and found.undo_id is not None and found.undone_at is None
             return DecisionStatus.UNDO_UNDER_WAY if taken else DecisionStatus.NOTHING_TO_UNDO

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from bot.approvals import approve
 from bot.approvals.followups import Followups
+from bot.metrics import DECISIONS
 from bot.permissions import Authority
 from bot.results import DecisionResult, DecisionStatus
 from bot.services import Queue, Services, new_token
@@ -163,6 +164,8 @@ class ApprovalService:
             tap,
         )
         won, now = await self._services.store.do(decide, decision)
+        if won:
+            DECISIONS.labels(decision.verdict, decision.via).inc()
         if now is None:
             return DecisionResult(DecisionStatus.NOT_FOUND)
         if won:

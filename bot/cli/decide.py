@@ -4,46 +4,55 @@ import argparse
 import asyncio
 import logging
 import re
-import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
+from bot.cli.command import CommandError, exit_code, parser
 from bot.config.settings import Settings, SettingsError, load_settings
 from bot.sanitize import clean
-from store.engine.errors import StoreError
 
 _USER = re.compile(r"[UW][A-Z0-9]{2,}")
 VIA = "cli"
 _LONGEST = 300  # characters of a title
-_UNKNOWN = "There is no proposal {id}. `python -m bot export proposals` lists them. Nothing was decided."
+_UNKNOWN = "There is no proposal {id}. `polar-approvals export proposals` lists them. Nothing was decided."
 
 
 def run(argv: Sequence[str]) -> int:
-    """Decide one proposal as somebody; 0 when it counts, 1 when it does not, and the words say why."""
-    parser = argparse.ArgumentParser(
-        prog="polar-approvals decide",
-        description="Decide a proposal from this machine: the same rules and the same log as in Slack. "
-        "Whether the person is a guest or deactivated is asked of Slack when it answers.",
+    """Decide one proposal as somebody; 0 when it counts, 1 when it does not, and the text says why."""
+    arguments = parser(
+        "decide",
+        "Decide a proposal from this machine: the same rules and the same audit log as in Slack. While Slack "
+        "answers, it is asked whether the person is a guest or deactivated.",
     )
-    parser.add_argument("id", help="the proposal's id, as on its card or in `export proposals`")
-    parser.add_argument("verdict", choices=["approve", "decline"])
-    parser.add_argument(
+    arguments.add_argument("id", help="the proposal's id, as on its card or in `export proposals`")
+    arguments.add_argument("verdict", choices=["approve", "decline"])
+    arguments.add_argument(
         "--as",
         dest="user",
         required=True,
         type=_user,
         metavar="USER",
-        help="a Slack user id (U…) that may decide",
+        help="the Slack user id (U…) of an approver",
     )
-    parser.add_argument("--reason", help="why, for the log and for whoever looks later")
-    options = parser.parse_args(argv)
+    arguments.add_argument("--reason", help="why, for the audit log and for whoever looks later")
+    options = arguments.parse_args(argv)
     logging.basicConfig(level=logging.ERROR)
+    return exit_code(lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> int:
+    from bot.rules import RulesError  # noqa: PLC0415 - wrong arguments are told without loading the rest
+    from store.engine.errors import StoreError  # noqa: PLC0415 - see above
+
     try:
-        counts, words = asyncio.run(_decide(load_settings(), options))
-    except (SettingsError, StoreError) as error:
-        counts, words = False, f"Nothing was decided: {error}"
-    print(words, file=sys.stdout if counts else sys.stderr)
-    return 0 if counts else 1
+        counts, text = asyncio.run(_decide(load_settings(), options))
+    except (SettingsError, RulesError, StoreError) as error:
+        msg = f"Nothing was decided: {error}"
+        raise CommandError(msg) from error
+    if not counts:
+        raise CommandError(text)
+    print(text)
+    return 0
 
 
 def _user(value: str) -> str:
@@ -54,7 +63,6 @@ def _user(value: str) -> str:
 
 
 async def _decide(settings: Settings, options: argparse.Namespace) -> tuple[bool, str]:
-    # Wrong arguments are told without loading the rest.
     from bot.app import assemble, utc_now  # noqa: PLC0415 - see above
     from bot.approvals.service import ApprovalService  # noqa: PLC0415 - see above
     from bot.rules import load_rules  # noqa: PLC0415 - see above

@@ -6,9 +6,11 @@ is then: several changes of one card become the last one.
 
 import logging
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bot.config.rate_limits import POST, UPDATE
+from bot.metrics import CARD_SECONDS
 from bot.pipeline.card_view import view_of
 from bot.pipeline.upsert import Sheet, certainly_not_posted, draw, pause_after
 from bot.services import LEASE, Queue, Services, new_token
@@ -17,6 +19,7 @@ from bot.ui.bundle import bundle_card, bundle_line
 from bot.ui.bundling import plan
 from bot.ui.card import Message, card, thread_line
 from bot.ui.ephemeral import approver_line
+from store.events.events import received_at
 from store.messages.bundles import claim_outgoing, gathering, put_in_bundle
 from store.messages.cards import bundle_drawn, bundle_not_drawn, card_drawn, card_not_drawn, unannounced
 from store.models import Bundle, Proposal
@@ -115,6 +118,7 @@ async def _announce_card(services: Services, claimed: ClaimedCard, proposal: Pro
     )
     if lines:
         services.notify(Queue.OUTBOX)
+    await _time_first_cards(services, [proposal])
 
 
 async def _announce_bundle(services: Services, claimed: ClaimedCard, bundle: Bundle) -> None:
@@ -149,6 +153,21 @@ async def _announce_bundle(services: Services, claimed: ClaimedCard, bundle: Bun
     )
     if line is not None:
         services.notify(Queue.OUTBOX)
+    await _time_first_cards(services, bundle.members)
+
+
+async def _time_first_cards(services: Services, shown: Sequence[Proposal]) -> None:
+    """Observe how long it took from the event to the card, for those that no card has shown before."""
+    first = [one for one in shown if one.first_shown_at is None and one.revision == 1 and one.event_id]
+    if not first:
+        return
+    at = services.clock()
+    arrived = await services.store.do(received_at, [str(one.event_id) for one in first])
+    for one in first:
+        # A rule with a delay has waited on purpose; its proposal was made when the delay was over.
+        delayed = one.rule in services.rules.delayed
+        since = one.created_at if delayed else arrived.get(str(one.event_id), one.created_at)
+        CARD_SECONDS.observe(max((at - since).total_seconds(), 0))
 
 
 def _content(message: Message) -> dict[str, object]:

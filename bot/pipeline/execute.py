@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from bot.graduation.gate import guard_of
+from bot.metrics import DECISIONS, POLAR_WRITES
 from bot.proposals.call_results import Drawn, concluded, drawn, look, reason_of, was_so
 from bot.proposals.chain import Plan, bound, hand_over
 from bot.proposals.evaluate import evaluate
@@ -18,7 +19,7 @@ from bot.rules import EvaluationError
 from bot.services import LEASE, Queue, Services, backoff, new_token
 from polar.catalog import Call
 from polar.errors import InvalidCall, NotFound, PolarError
-from store.models import CallState, Proposal, ProposalCall, ProposalState
+from store.models import Actor, CallState, Proposal, ProposalCall, ProposalState, Verdict
 from store.models.reasons import Reason, ReasonCode
 from store.proposals.execution import begin_call, claim_approved, end_call, finish_execution
 from store.proposals.proposals import get_proposal
@@ -75,6 +76,9 @@ async def claim(services: Services, limit: int) -> list[ClaimedExecution]:
     found = await services.store.do(
         claim_approved, token=token, now=now, until=now + LEASE, limit=limit, guard=guard
     )
+    for proposal in found:
+        if proposal.decided_by == Actor.POLICY and proposal.attempts == 1:
+            DECISIONS.labels(Verdict.APPROVE, Actor.POLICY).inc()
     return [ClaimedExecution(proposal, token) for proposal in found]
 
 
@@ -308,6 +312,8 @@ async def _end(
         reason=None if error is None else reason_of(error),
         answer=answer,
     )
+    if state != CallState.SKIPPED:
+        POLAR_WRITES.labels("not_sent" if state == CallState.PLANNED else state).inc()
 
 
 def _not_now(services: Services, proposal: Proposal, why: Reason) -> Outcome:

@@ -63,6 +63,11 @@ class RuleSet:
         """Every webhook some rule listens to; what is polled comes without one."""
         return frozenset(self._by_event) - POLLED.keys()
 
+    @cached_property
+    def delayed(self) -> frozenset[str]:
+        """The names of the rules with a delay."""
+        return frozenset(rule.name for rule in self.rules if rule.delay)
+
     def compares(self, type_: str) -> bool:
         """Whether some rule compares events of this type's noun with what earlier ones said (`before`)."""
         return noun(type_) in self._compared

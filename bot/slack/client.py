@@ -7,6 +7,7 @@ import aiohttp
 from slack_sdk.errors import SlackApiError, SlackClientError, SlackRequestError
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.metrics import SLACK_SECONDS
 from bot.slack.rate_limit import RateLimits
 from bot.slack.user import UserProfile
 from bot.ui.card import Message
@@ -92,7 +93,8 @@ class Slack:
         if not room and not self.limits.take(name, channel):
             raise SlackRateLimited(self.limits.wait(name, channel))
         try:
-            return await _call(method, **arguments)
+            with SLACK_SECONDS.labels(name).time():
+                return await _call(method, **arguments)
         except SlackRateLimited as error:
             self.limits.pause(name, channel, error.retry_after)
             raise

@@ -123,6 +123,12 @@ def get_event(connection: Connection, event_id: str) -> StoredEvent | None:
     return None if row is None else _event(row)
 
 
+def received_at(connection: Connection, event_ids: Sequence[str]) -> dict[str, datetime]:
+    """When each of these events arrived, by its id."""
+    rows = connection.execute(select(events.c.id, events.c.received_at).where(events.c.id.in_(event_ids)))
+    return {row.id: row.received_at for row in rows}
+
+
 def all_events(connection: Connection) -> Iterator[StoredEvent]:
     """Every webhook, in the order received. Go through it inside the transaction: it is read as you go."""
     rows = connection.execute(stream_rows(select(events).order_by(events.c.received_at, events.c.id)))

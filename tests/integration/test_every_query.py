@@ -99,6 +99,7 @@ GIVEN: Mapping[str, Sequence[Any]] = {
     "revision": [1],
     "superseded_by": ["U1"],
     "event_id": ["evt_1", "evt_9"],
+    "event_ids": [["evt_1", "evt_9"]],
     "rule_match": [RULE_MATCH],
     "first": [NOW],
     "found": ["[PROPOSAL]"],

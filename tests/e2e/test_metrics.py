@@ -1,0 +1,71 @@
+"""Metrics: none that is declared stays at zero while an event becomes a proposal that succeeds."""
+
+from pathlib import Path
+
+import aiohttp
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from bot.metrics import REGISTRY
+from tests.e2e.app_harness import JONAS, World, proposals, world
+
+# The gauge of the database writes that wait: zero is what it should show.
+MAY_BE_ZERO = {"polar_approvals_writes_waiting"}
+
+
+@pytest.fixture
+async def line(tmp_path: Path):
+    async with world(tmp_path) as made:
+        yield made
+
+
+async def samples(url: str) -> dict[str, dict[tuple[str, ...], float]]:
+    """What /metrics says, by the name of the metric: its samples by name and labels, without timestamps."""
+    async with aiohttp.ClientSession() as session, session.get(f"{url}/metrics") as answer:
+        assert 200 == answer.status
+        text = await answer.text()
+    return {
+        family.name: {
+            (one.name, *(f"{key}={value}" for key, value in sorted(one.labels.items()))): one.value
+            for one in family.samples
+            if not one.name.endswith("_created")
+        }
+        for family in text_string_to_metric_families(text)
+    }
+
+
+def grown(before: dict, after: dict) -> dict[str, set[tuple[str, ...]]]:
+    """The samples that are larger than before: tests of the same process have counted too."""
+    return {
+        name: {key for key, value in found.items() if value > before.get(name, {}).get(key, 0)}
+        for name, found in after.items()
+    }
+
+
+async def test_no_declared_metric_stays_at_zero_from_the_event_to_the_success(line: World) -> None:
+    async with line.app() as app:
+        before = await samples(app.url)
+        card = await line.ask("order.paid")
+        await line.tap(card)
+        await line.says(card, "Done")
+        other = await line.ask("order.refunded")
+        await line.tap(other, "decline", JONAS)
+        await line.says(other, "Declined")
+        after = await samples(app.url)
+        assert ["succeeded", "declined"] == [one.state for one in await proposals(app)]
+
+    declared = {family.name for family in REGISTRY.collect()}
+    assert set() == declared - after.keys()
+    moved = grown(before, after)
+    assert set() == {name for name in declared if not moved[name]} - MAY_BE_ZERO
+    wanted = {
+        ("polar_approvals_decisions_total", "verdict=approve", "via=button"),
+        ("polar_approvals_decisions_total", "verdict=decline", "via=button"),
+        ("polar_approvals_polar_writes_total", "outcome=done"),
+        ("polar_approvals_polar_seconds_count", "method=GET", "outcome=answered"),
+        ("polar_approvals_polar_seconds_count", "method=POST", "outcome=answered"),
+        ("polar_approvals_slack_seconds_count", "method=chat.postMessage"),
+        ("polar_approvals_event_to_card_seconds_count",),
+        ("polar_approvals_webhooks_total", "status=202"),
+    }
+    assert set() == wanted - set().union(*moved.values())
