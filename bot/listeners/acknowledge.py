@@ -74,20 +74,20 @@ async def acknowledge(
     answered = not working.done()
     if answered:
         await ack(**(meanwhile or {}))
-    answer: Answer | None = None
+    answer, broken = failed, False
     try:
         answer = await working
         if answered and later is not None and answer is not None:
             await later(answer)
     except Exception:
         log.exception("a listener failed")
-        answer = failed
-        if failed is None:
-            await _post_failure(slack, place_of(body))
-        elif answered and later is not None:
-            await later(failed)
+        answer, broken = failed, True
     if not answered:
         await ack(**(answer or {}))
+    if broken and failed is None:
+        await _post_failure(slack, place_of(body))
+    elif broken and answered and later is not None:
+        await later(failed or {})
 
 
 async def _post_failure(slack: Slack, place: Place) -> None:

@@ -117,7 +117,7 @@ class GraduationScreen:
             result = (
                 await self.plot(user, value.id)
                 if action.get("action_id") == PLOT
-                else _words(await self.switch(user, str(action.get("action_id")), value.id))
+                else switch_text(await self.switch(user, str(action.get("action_id")), value.id))
             )
             page = min(value.number, _LAST_PAGE)
             message = await self.answer(value.detail, page, result=result)
@@ -165,5 +165,6 @@ class GraduationScreen:
         return f"{PLOTTED} {numbers}"
 
 
-def _words(result: Switched | Refusal) -> str:
+def switch_text(result: Switched | Refusal) -> str:
+    """The result of a switch, or why this person may not."""
     return ephemeral.refused(result).plain if isinstance(result, Refusal) else switch_words(result)

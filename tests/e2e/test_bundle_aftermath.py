@@ -109,7 +109,7 @@ async def test_the_card_names_those_who_decide_its_members_and_they_may_carve(
             MAYA, (await modal(line)).id, "bundle_alone",
             selected_option={"value": (await members(app))[0].id},
         )  # fmt: skip
-        await line.slack.wait_until(lambda: "not one of those" in words_in(line.slack.modals(MAYA)[-1]), 10)
+        await line.slack.wait_until(lambda: "not an approver" in words_in(line.slack.modals(MAYA)[-1]), 10)
         await line.tap(card, "review", LENA)
         await line.slack.view_click(
             LENA, (await modal(line, LENA)).id, "bundle_alone",

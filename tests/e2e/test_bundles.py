@@ -194,7 +194,7 @@ async def test_review_approves_only_what_is_ticked_over_all_pages(line: World) -
         left = [each.id for each in await members(app) if each.state == ProposalState.PENDING]
         said = words_of_view(line.slack.modals(MAYA)[-1])
     assert sorted(left) == sorted(ids[:2])
-    assert said == f"Approved: {many - 2}. The card shows what comes of them."
+    assert said == f"Approved: {many - 2}. The card shows the results."
 
 
 def words_of_view(view: View) -> str:
@@ -236,7 +236,7 @@ async def test_a_tap_decides_only_what_the_card_showed_when_it_was_drawn(line: W
         many = len(await members(app))
         told = await line.ephemeral_text(MAYA)
         assert await decided(app) == []
-    assert told == f"{many} joined after the card you saw was drawn: they still wait."
+    assert told == f"{many} joined after the card you saw was drawn. They still wait."
 
 
 async def test_a_tap_on_a_bundle_works_the_first_time_after_a_restart(line: World) -> None:

@@ -51,7 +51,7 @@ async def test_an_approval_from_the_command_line_runs_and_shows_on_the_card(worl
         assert len(world.writes) == 1
         code, said = await decide(world, proposal.id, "decline", "--as", MAYA)
         assert code == 1
-        assert "changed nothing" in said
+        assert "Nothing was changed" in said
 
 
 async def test_while_slack_is_down_being_listed_is_enough_and_being_nobody_is_not(world):

@@ -39,7 +39,7 @@ async def test_a_tap_on_the_page_changes_polar_and_a_stranger_is_refused(
 
             await _act_as(page, LENA, phone=size is PHONE)
             await card.get_by_role("button", name="Approve").click()
-            refusal = page.locator("#channel article.message", has_text="You are not one of those who may")
+            refusal = page.locator("#channel article.message", has_text="You are not an approver")
             await expect(refusal).to_contain_text("may decide")
             await expect(card.get_by_role("button", name="Approve")).to_be_visible()
             await page.screenshot(path=tmp_path / f"refused-{size['width']}.png")

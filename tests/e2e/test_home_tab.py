@@ -6,14 +6,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from bot.listeners.status import Feed
 
 from bot.app import Running
 from bot.checks.checklist import SetUp
 from bot.demo.blockkit import lint_view
 from bot.demo.slack.state import Message
 from bot.listeners.home import HomeTab
-from bot.listeners.screens import Screens
+from bot.listeners.screens import HealthSource, Screens
 from bot.logs import LastErrors
 from bot.slack.permalinks import Links
 from store.graduation.pause import paused
@@ -112,7 +111,7 @@ async def test_whoever_may_not_decide_is_told_so_on_the_home_tab(here, app):
 
     assert (await here.slack.view_click(LENA, view.id, "approve")).acked
 
-    said = await shows(here, "You are not one of those who may decide", LENA)
+    said = await shows(here, "You are not an approver", LENA)
     assert said.index("You are not one") < said.index("Decide next")
     assert [each.state for each in await proposals(app)] == [ProposalState.PENDING]
 
@@ -129,10 +128,10 @@ async def test_an_open_tab_is_drawn_again_when_something_changes_and_nobody_else
 
 async def test_nothing_is_published_while_nothing_changes(here, app, monkeypatch):
     monkeypatch.setattr("bot.listeners.home.EVERY", timedelta(0))
-    feed, links = Feed(app.services, LastErrors()), Links(app.services.store, app.services.slack)
-    screens = Screens(app.services, feed, links)
+    health, links = HealthSource(app.services, LastErrors()), Links(app.services.store, app.services.slack)
+    screens = Screens(app.services, health, links)
     tab = HomeTab(
-        app.services, app.approvals, screens, feed=feed, links=links, set_up=SetUp(app.services, None)
+        app.services, app.approvals, screens, health=health, links=links, set_up=SetUp(app.services, None)
     )
     await tab.opened({"user": MAYA, "tab": "home"})
 
@@ -211,7 +210,7 @@ async def test_status_says_how_it_all_flows(here, app):
 
 async def test_pause_and_resume_are_for_who_may_decide_and_the_channel_is_told(here, app):
     refused = await typed(here, "pause because I like to", LENA)
-    assert "not one of those who may decide" in refused.text
+    assert "not an approver" in refused.text
     assert await app.services.store.do(paused) is None
 
     assert "Paused" in (await typed(here, "pause the price list <!channel> is wrong")).text

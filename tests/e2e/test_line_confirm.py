@@ -50,7 +50,7 @@ async def test_what_has_changed_is_asked_again_and_runs_after_a_second_tap(line:
         counted = await decisions(app)
 
     assert first == late
-    assert first.startswith("This changed since the card you saw, so your tap changed nothing.")
+    assert first.startswith("This changed since the card you saw, so your decision was not counted.")
     assert nothing_yet == []
     assert (asked.state, asked.revision) == ("pending", 2)
     assert ("Does", "Disable a license key × 2", "Disable a license key") in asked.changes
@@ -103,7 +103,7 @@ async def test_what_is_on_hold_is_undone_in_time_and_never_runs(line: World, tmp
         "withdrawn",
         Reason(ReasonCode.UNDONE_IN_TIME, {"actor": JONAS}),
     )
-    assert late.startswith("There is nothing to undo here. Your tap changed nothing")
+    assert late.startswith("There is nothing to undo here. Nothing was changed")
     assert line.writes == []
 
 
@@ -117,7 +117,7 @@ async def test_who_may_not_decide_may_not_undo(line: World, tmp_path: Path) -> N
         said = await told(line, LENA)
         proposal = await only(app)
 
-    assert said.startswith("You are not one of those who may decide. Nothing was changed.")
+    assert said.startswith("You are not an approver. Nothing was changed.")
     assert proposal.state == "approved"
 
 
@@ -210,7 +210,7 @@ async def test_a_second_press_by_the_same_person_is_told_that_they_have_decided(
         await line.slack.click(MAYA, card.channel, card.ts, "approve", value=value, forged=True)
         said = await told(line, MAYA)
 
-    assert said == "You have decided this already. Its state is “done”. Your tap changed nothing."
+    assert said == "You decided this already. Its state is “done”. Nothing was changed."
 
 
 async def test_two_approvers_race_and_one_is_told_who_was_first(line: World) -> None:
@@ -299,7 +299,7 @@ async def test_a_tap_that_did_not_count_gives_the_card_its_buttons_back(line: Wo
         said = await told(line, LENA)
         await line.slack.wait_until(lambda: "approve" in line.shown(card).action_ids, 10)
 
-    assert said.startswith("You are not one of those who may decide.")
+    assert said.startswith("You are not an approver.")
 
 
 async def test_slack_has_an_answer_once_a_decline_is_on_disk(line: World) -> None:
@@ -326,7 +326,7 @@ async def test_of_many_proposals_one_press_decides_each(line: World) -> None:
             await line.says(card, "Done: ")
         counted = await decisions(app)
 
-    assert [answer.came for answer in answers] == ["approved"] * 3
-    assert again.came == "repeated"
+    assert [answer.status for answer in answers] == ["approved"] * 3
+    assert again.status == "repeated"
     assert {each.tap for each in counted} == {"press"}
     assert len(counted) == 3

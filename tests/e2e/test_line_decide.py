@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.results import RefusalCode
 from tests.e2e.app_harness import DORA, GUS, JONAS, LENA, MAYA, OMAR, World, eventually, proposals, world
 from tests.fixtures.slack import change_group, change_role
 
@@ -29,9 +30,9 @@ async def nothing_changed(line: World) -> bool:
 @pytest.mark.parametrize(
     ("user", "reason"),
     [
-        (LENA, "You are not one of those who may decide."),
+        (LENA, "You are not an approver."),
         (GUS, "You are a guest here, and guests may not decide."),
-        (OMAR, "You are not of this workspace."),
+        (OMAR, "You are not a member of this workspace."),
     ],
     ids=["stranger", "guest", "other workspace"],
 )
@@ -66,7 +67,8 @@ async def test_a_deactivated_user_may_not_decide_even_when_listed(line: World) -
         arrived = await line.slack.click(DORA, card.channel, card.ts, "approve", forged=True, value="p:1")
         [proposal] = await proposals(app)
 
-    assert refusal == "Your account is deactivated or is a bot."
+    assert refusal is not None
+    assert refusal.code is RefusalCode.DEACTIVATED
     assert arrived.acked
     assert proposal.state == "pending"
     assert await nothing_changed(line)
@@ -97,7 +99,7 @@ async def test_members_of_a_listed_group_may_decide_for_as_long_as_they_are_in_i
         change_group(line.slack, "S0APPROVERS", [LENA])
         await line.slack.drain_events()
         await line.tap(second, user=JONAS)
-        assert "You are not one of those who may decide." in await line.ephemeral_text(JONAS)
+        assert "You are not an approver." in await line.ephemeral_text(JONAS)
         await line.tap(second, user=LENA)
         await line.says(second, "Done: ")
 
@@ -130,7 +132,7 @@ async def test_when_slack_does_not_say_who_it_is_nobody_decides(line: World) -> 
         await line.tap(card)
         await line.says(card, "Done: ")
 
-    assert "tap again in a moment" in told
+    assert "Try again in a moment" in told
 
 
 @pytest.mark.parametrize(
@@ -166,7 +168,7 @@ async def test_the_second_decider_is_told_who_was_first(line: World) -> None:
         told = await line.ephemeral_text(JONAS)
         [proposal] = await proposals(app)
 
-    assert told == f"<@{MAYA}> was first. Its state is “done”. Your tap changed nothing."
+    assert told == f"<@{MAYA}> was first. Its state is “done”. Nothing was changed."
     assert (proposal.state, proposal.decided_by) == ("succeeded", MAYA)
     assert line.cards[0].text.startswith("Done: ")
 

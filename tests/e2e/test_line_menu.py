@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bot.demo.blockkit import lint_view
-from bot.listeners import card_menu
+from bot.listeners import acknowledge
 from bot.ui.details import details_view
 from store.proposals.proposals import touch
 from tests.e2e.app_harness import (
@@ -67,7 +67,7 @@ def _buttons(view) -> list[dict]:
     ]
 
 
-@pytest.mark.parametrize(("user", "said"), [(GUS, "guest"), (OMAR, "not of this workspace")])
+@pytest.mark.parametrize(("user", "said"), [(GUS, "guest"), (OMAR, "not a member of this workspace")])
 async def test_guests_and_strangers_see_no_details(line: World, user: str, said: str) -> None:
     async with line.app():
         card = await line.ask("order.paid")
@@ -227,7 +227,7 @@ async def test_nobody_is_assigned_what_they_changed_themselves(line: World) -> N
 async def test_a_slow_form_that_is_refused_says_so_in_its_modal(
     line: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(card_menu, "_WITHIN", 0.05)
+    monkeypatch.setattr(acknowledge, "ACK_WITHIN", 0.05)
     async with line.app() as app:
         card = await line.ask("order.paid")
         view = await choose(line, card, "assign")
@@ -243,7 +243,7 @@ async def test_a_slow_form_that_is_refused_says_so_in_its_modal(
 async def test_a_slow_form_that_is_refused_is_told_when_its_modal_is_gone(
     line: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(card_menu, "_WITHIN", 0.05)
+    monkeypatch.setattr(acknowledge, "ACK_WITHIN", 0.05)
     async with line.app() as app:
         card = await line.ask("order.paid")
         view = await choose(line, card, "assign")
@@ -294,7 +294,7 @@ async def test_a_member_who_did_not_decline_gives_no_reason(line: World) -> None
         await line.slack.click(
             LENA, card.channel, card.ts, "reason", value=value_of(line.shown(card), "reason")
         )
-        assert "Nothing was kept" in await line.ephemeral_text(LENA)
+        assert "Nothing was changed" in await line.ephemeral_text(LENA)
         assert not (await everything(app, card)).comments
 
 

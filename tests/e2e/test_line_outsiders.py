@@ -41,7 +41,7 @@ async def test_what_polar_answers_is_for_those_who_work_here(line: World, who: s
         await line.slack.command(who, "/polar", word)
         await line.slack.wait_until(lambda: line.slack.ephemerals(who), 10)
         said = words_of(line.slack.ephemerals(who)[-1])
-    assert "may not look at this" in said or "not of this workspace" in said
+    assert "may not look at this" in said or "not a member of this workspace" in said
     assert proposal.title not in said
 
 

@@ -29,7 +29,7 @@ from tests.fixtures.conversation import choose, everything, filled, send, words_
 
 BOT = f"<@{App().bot_user_id}>"
 MANY = 50
-ELSEWHERE = "not of this workspace"
+ELSEWHERE = "not a member of this workspace"
 
 
 @pytest.fixture
@@ -176,7 +176,7 @@ async def test_a_no_that_is_sent_again_counts_once(line: World) -> None:
         assert [each.text for each in line.slack.ephemerals(MAYA)] == [ALREADY] * 2
 
 
-ALREADY = "You have decided this already. Its state is “declined”. Your tap changed nothing."
+ALREADY = "You decided this already. Its state is “declined”. Nothing was changed."
 
 
 async def test_an_undo_that_is_sent_again_undoes_once_and_says_so(line: World) -> None:
@@ -191,7 +191,7 @@ async def test_an_undo_that_is_sent_again_undoes_once_and_says_so(line: World) -
         said = {each.text for each in line.slack.ephemerals(MAYA)}
 
     assert len(line.writes) == 2 * before
-    assert all("Your tap changed nothing" in each for each in said)
+    assert all("Nothing was changed" in each for each in said)
 
 
 # --- From another workspace ---------------------------------------------------------------------------------

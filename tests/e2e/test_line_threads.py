@@ -84,7 +84,7 @@ async def test_decline_with_a_reason(line: World) -> None:
 
 @pytest.mark.parametrize("word", ["approve", "decline", "hold", "snooze 2h", f"assign <@{MAYA}>"])
 @pytest.mark.parametrize(
-    ("user", "said"), [(LENA, "not one of those"), (GUS, "guest"), (OMAR, "not of this workspace")]
+    ("user", "said"), [(LENA, "not an approver"), (GUS, "guest"), (OMAR, "not a member of this workspace")]
 )
 async def test_the_same_people_may_as_with_the_buttons(line: World, word: str, user: str, said: str) -> None:
     async with line.app() as app:
@@ -143,7 +143,7 @@ async def test_snooze_and_assign_in_words(line: World) -> None:
         assert found.assignee == JONAS
         assert found.snoozed_until is not None
         say(line, card, f"{BOT} snooze until whenever")
-        assert "could not read that time" in await line.ephemeral_text(MAYA)
+        assert "did not understand that time" in await line.ephemeral_text(MAYA)
 
 
 async def test_details_come_behind_a_button(line: World) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from bot.app import Running
 from bot.demo.slack.state import Message
-from bot.ui import ephemeral
+from bot.results import DecisionResult, DecisionStatus
+from bot.ui.ephemeral import decision
 from store.models import Proposal, ProposalState
 from tests.e2e.app_harness import JONAS, LENA, MAYA, World, eventually, proposals, world
 from tests.e2e.deciding import policy
@@ -52,7 +53,10 @@ async def test_what_somebody_changed_since_is_not_overwritten(line: World) -> No
         line.polar.shop.change(keys[0], status="revoked")
         await line.tap(card, "undo")
         told = await line.ephemeral_text(MAYA)
-        assert (told, len(line.writes)) == (ephemeral.CHANGED_SINCE, sent)
+        assert (told, len(line.writes)) == (
+            decision(DecisionResult(DecisionStatus.CHANGED_SINCE)).mrkdwn,
+            sent,
+        )
         assert {key["status"] for key in keys} == {"revoked", "disabled"}
 
         line.polar.shop.change(keys[0], status="disabled")
@@ -83,7 +87,10 @@ async def test_what_took_two_people_takes_two_to_take_back(line: World, tmp_path
         card = await done_by_two(line)
         await line.tap(card, "undo", MAYA)
         await line.slack.wait_until(lambda: len(line.slack.ephemerals(MAYA)) == 2, 10)
-        assert line.slack.ephemerals(MAYA)[-1].text == ephemeral.UNDO_TAKES_TWO
+        assert (
+            line.slack.ephemerals(MAYA)[-1].text
+            == decision(DecisionResult(DecisionStatus.UNDO_NEEDS_APPROVAL)).mrkdwn
+        )
         waits = await undoing(app)
         own = line.slack.message(waits.card_ts or "")
         assert own is not None
@@ -128,6 +135,6 @@ async def test_who_may_decide_it_may_decide_its_undoing_and_nobody_else(line: Wo
         own = line.slack.message((await undoing(app)).card_ts or "")
         assert own is not None
         await line.tap(own, user=MAYA)
-        assert "not one of those who may decide" in await line.ephemeral_text(MAYA)
+        assert "not an approver" in await line.ephemeral_text(MAYA)
         await line.tap(own, user=JONAS)
         await line.says(card, "Undone")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bot.slack.user import SlackUser
+from bot.ui.ephemeral import decision
 from store.proposals.proposals import touch
 from tests.e2e.app_harness import (
     DORA,
@@ -42,8 +43,8 @@ async def test_two_different_people_are_needed_where_the_policy_says_so(line: Wo
         await line.says(card, "Done: ")
         counted = await decisions(app)
 
-    assert first.startswith("Your yes counts. It takes two people")
-    assert again.startswith("Your yes counts already.")
+    assert first.startswith("Your approval counts. It takes two people")
+    assert again.startswith("Your approval counts already.")
     assert (waiting.state, nothing_yet) == ("pending", [])
     assert [each.actor for each in counted] == [MAYA, JONAS]
     assert len(line.writes) == 1
@@ -60,7 +61,9 @@ async def test_the_yes_of_somebody_deactivated_since_no_longer_counts(line: Worl
         said = await told(line, JONAS)
         found, counted = await only(app), await decisions(app)
 
-    assert said.startswith(f"The earlier yes of <@{MAYA}> counts no more: they may no longer decide this.")
+    assert said.startswith(
+        f"<@{MAYA}> approved this earlier but is no longer an approver, so that approval was removed."
+    )
     assert "nobody else may decide this, so it can never be approved" in said
     assert (found.state, line.writes) == ("pending", [])
     assert [each.actor for each in counted] == [MAYA, JONAS]
@@ -74,7 +77,7 @@ async def test_where_two_are_wanted_and_one_may_decide_the_card_says_so(line: Wo
         said = await told(line, MAYA)
 
     assert "may decide, so it can never be approved: two have to" in words_of(card)
-    assert said.startswith("Your yes counts, but it takes two people and nobody else may decide this")
+    assert said.startswith("Your approval counts. It takes two people and nobody else may decide this")
 
 
 async def test_of_two_people_one_no_is_enough(line: World, tmp_path: Path) -> None:
@@ -114,7 +117,7 @@ async def test_a_class_may_name_who_alone_decides_it(
             await line.says(card, "Done: ")
         decided_by = (await only(app)).decided_by
 
-    assert said.startswith("You are not one of those who may decide. Nothing was changed.")
+    assert said.startswith("You are not an approver. Nothing was changed.")
     if named is False:
         assert f"Nobody may decide: approvers of {source} is empty" in said
         assert "Nobody may decide" in shown
@@ -149,16 +152,16 @@ enabled = false
         await line.says(card, "Done: ")
         decided_by = (await only(app)).decided_by
 
-    assert said.startswith("You are not one of those who may decide. Nothing was changed. lena may decide")
+    assert said.startswith("You are not an approver. Nothing was changed. lena may decide")
     assert decided_by == LENA
 
 
 @pytest.mark.parametrize(
     ("user", "reason"),
     [
-        (LENA, "You are not one of those who may decide."),
+        (LENA, "You are not an approver."),
         (GUS, "You are a guest here, and guests may not decide."),
-        (OMAR, "You are not of this workspace."),
+        (OMAR, "You are not a member of this workspace."),
     ],
     ids=["stranger", "guest", "Slack Connect"],
 )
@@ -176,9 +179,9 @@ async def test_who_is_refused_on_one_way_in_is_refused_on_all(line: World, user:
         ]
         after = await only(app)
 
-    assert [answer.came for answer in answers] == ["refused"] * 5
-    assert all(answer.text.startswith(reason) for answer in answers[:4])
-    assert answers[4].text.startswith("Your account is deactivated or is a bot.")
+    assert [answer.status for answer in answers] == ["refused"] * 5
+    assert all(decision(answer).plain.startswith(reason) for answer in answers[:4])
+    assert decision(answers[4]).plain.startswith("Your account is deactivated or is a bot.")
     assert (after.state, after.row_version) == (proposal.state, proposal.row_version)
 
 
@@ -193,8 +196,8 @@ async def test_while_slack_is_away_the_command_line_takes_those_listed_by_id(lin
         stranger = await app.approvals.approve(SlackUser(LENA, None), proposal.id, via="cli")
         listed = await app.approvals.approve(SlackUser(MAYA, None), proposal.id, via="cli")
 
-    assert (stranger.came, listed.came) == ("untold", "approved")
-    assert listed.text == "Approved. It runs now; its card shows what comes of it."
+    assert (stranger.status, listed.status) == ("unchecked", "approved")
+    assert decision(listed).plain == "Approved. It runs now. Its card shows the result."
 
 
 async def test_who_changed_what_it_asks_does_not_approve_that_alone(line: World) -> None:
@@ -208,7 +211,7 @@ async def test_who_changed_what_it_asks_does_not_approve_that_alone(line: World)
         await line.says(card, "Done: ")
         decided_by = (await only(app)).decided_by
 
-    assert said.startswith("You changed what this asks, so somebody else must approve it.")
+    assert said.startswith("You edited what this asks, so somebody else must approve it.")
     assert decided_by == JONAS
 
 

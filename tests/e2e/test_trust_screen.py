@@ -10,10 +10,10 @@ from typing import Any, cast
 from sqlalchemy import Connection, Update, update
 
 from bot.app import Running
-from bot.approvals.graduation import Trust
+from bot.approvals.graduation import GraduationService
 from bot.demo.slack.methods import BOT_SCOPES
 from bot.demo.slack.state import Message
-from bot.listeners.graduation import TrustScreen
+from bot.listeners.graduation import GraduationScreen, switch_text
 from bot.permissions import Authority
 from bot.pipeline.learn import Assessor
 from bot.slack.user import SlackUser
@@ -179,7 +179,7 @@ async def test_below_its_threshold_it_is_turned_on_by_override_after_a_question_
 async def test_the_plot_is_a_picture_in_the_channel(tmp_path: Path) -> None:
     async with _house(tmp_path) as (house, _):
         page = await _press(house, await _ask(house), "trust.plot")
-        assert _said(page).startswith("The picture is in the channel of the cards. Score now 9")
+        assert _said(page).startswith("The plot is in the channel of the cards. Score now 9")
         (upload,) = house.slack.workspace.uploads.values()
         assert upload[0].startswith("trust-")
         assert upload[1].startswith(b"\x89PNG")
@@ -191,7 +191,9 @@ async def test_without_the_scope_the_numbers_are_said_instead(tmp_path: Path) ->
     async with _house(tmp_path, BOT_SCOPES - {"files:write"}) as (house, _):
         page = await _press(house, await _ask(house), "trust.plot")
         said = _said(page)
-        assert said.startswith("No picture: the app has no scope files:write (optional in manifest.yml).")
+        assert said.startswith(
+            "There is no plot: the app has no scope files:write (optional in manifest.yml)."
+        )
         assert "Score now 9" in said
         assert house.slack.workspace.uploads == {}
 
@@ -214,11 +216,11 @@ def _blocks(view: dict[str, Any]) -> list[dict[str, Any]]:
 
 async def test_a_button_that_names_no_kind_changes_nothing(tmp_path: Path) -> None:
     async with _house(tmp_path) as (_, app):
-        screen, who = TrustScreen(app.services), SlackUser(MAYA, app.services.authority.team_id)
+        screen, who = GraduationScreen(app.services), SlackUser(MAYA, app.services.authority.team_id)
         before = await _case_kinds(app)
         for value in ("", "nothing", "%", "' OR 1=1", "0" * 64):
             for action in ("trust.turn_off", "trust.turn_on"):
-                assert "There is no such kind of case" in await screen.switch(who, action, value)
+                assert "There is no such kind of case" in switch_text(await screen.switch(who, action, value))
             assert "There is no such kind of case" in await screen.plot(who, value)
         assert await _case_kinds(app) == before
 
@@ -240,16 +242,16 @@ async def test_only_those_named_for_its_class_turn_a_kind_on_and_any_who_decide_
     tmp_path: Path,
 ) -> None:
     async with _house(tmp_path, tables=f'[approvers]\nR1 = ["{LENA}"]\n') as (_, app):
-        screen, team = TrustScreen(app.services), app.services.authority.team_id
+        screen, team = GraduationScreen(app.services), app.services.authority.team_id
         maya, lena = SlackUser(MAYA, team), SlackUser(LENA, team)
         hash_ = (await _case_kinds(app))["invoice"].hash
         for state in (CaseKindState.PAUSED, CaseKindState.ASKING):
             await app.services.store.do(_become, hash_, state)
-            said = await screen.switch(maya, "trust.turn_on", hash_)
-            assert said.startswith("You are not one of those who may decide.")
+            said = switch_text(await screen.switch(maya, "trust.turn_on", hash_))
+            assert said.startswith("You are not an approver.")
             assert (await _case_kinds(app))["invoice"].state == state
-            assert (await screen.switch(lena, "trust.turn_on", hash_)).startswith("Turned on: ")
-        assert (await screen.switch(maya, "trust.turn_off", hash_)).startswith("Turned off: ")
+            assert switch_text(await screen.switch(lena, "trust.turn_on", hash_)).startswith("Turned on: ")
+        assert switch_text(await screen.switch(maya, "trust.turn_off", hash_)).startswith("Turned off: ")
         offer = await _offer(app, (await _case_kinds(app))["invoice"])
         refusal = app.services.authority.refusal
         assert await refusal(MAYA, team, offer) is not None
@@ -292,6 +294,6 @@ async def test_what_lost_its_trust_meanwhile_is_not_turned_on_again(tmp_path: Pa
         hash_ = (await _case_kinds(app))["invoice"].hash
         await app.services.store.do(_become, hash_, CaseKindState.PAUSED)
         parts = replace(app.services, authority=cast("Authority", _Meanwhile(app, hash_)))
-        said = switch_words(await Trust(parts).turn_on_again(SlackUser(MAYA, None), hash_))
+        said = switch_words(await GraduationService(parts).turn_on_again(SlackUser(MAYA, None), hash_))
         assert said == "Not turned on: meanwhile it has changed, and it is asking now: look again."
         assert (await _case_kinds(app))["invoice"].state == CaseKindState.ASKING
