@@ -135,12 +135,17 @@ async def test_a_disabled_key_works_again_and_who_undid_it_is_on_both(after):
 
     assert await after.undo(done) == DecisionStatus.UNDO_STARTED
     [claimed] = await execute.claim(after.services, 5)
-    assert (claimed.proposal.undo_of_id, claimed.proposal.quiet) == (done.id, 1)
+    assert (claimed.proposal.undo_of_id, claimed.proposal.has_card) == (done.id, False)
     await execute.execute(after.services, claimed)
 
     original, undo = await after.now(done), await after.now(claimed.proposal)
     assert key["status"] == "granted"
-    assert (undo.state, undo.decided_by, undo.quiet, undo.title) == ("succeeded", "U0ADA", 1, "Undo: Do it")
+    assert (undo.state, undo.decided_by, undo.has_card, undo.title) == (
+        "succeeded",
+        "U0ADA",
+        False,
+        "Undo: Do it",
+    )
     assert (original.undo_id, original.state) == (undo.id, "succeeded")
     assert original.undone_at is not None
     assert original.row_version > done.row_version
@@ -289,7 +294,7 @@ async def test_an_undo_that_polar_refuses_gets_a_card_and_may_be_retried_or_pres
         undo = await after.line.carry_out(await after.now((await after.now(done)).undo_id))
 
     original = await after.now(done)
-    assert (undo.state, undo.quiet) == (ProposalState.FAILED, 0)
+    assert (undo.state, undo.has_card) == (ProposalState.FAILED, True)
     assert "moon" in str(undo.status_reason)
     assert (original.undo_id, original.undone_at) == (None, None)
     assert can_undo(original)
@@ -346,7 +351,7 @@ async def test_a_kill_during_an_undo_leaves_a_card_that_can_be_checked(after):
     after.polar.standin.fail_next("drop-after", only=KEY)
     await after.undo(done)
     undo = await after.line.carry_out(await after.now((await after.now(done)).undo_id))
-    assert (undo.state, undo.quiet) == (ProposalState.UNKNOWN, 0)
+    assert (undo.state, undo.has_card) == (ProposalState.UNKNOWN, True)
     assert (await after.now(done)).undo_id == undo.id
 
     told = await after.followups.check(ADA, undo.id)
@@ -372,7 +377,7 @@ async def test_a_worker_that_dies_in_an_undo_is_found_out(after, monkeypatch):
     await reconcile.recover(after.services)
 
     undo = await after.now(claimed.proposal)
-    assert (undo.state, undo.quiet) == (ProposalState.UNKNOWN, 0)
+    assert (undo.state, undo.has_card) == (ProposalState.UNKNOWN, True)
     assert await after.followups.mark_not_done(ADA, undo.id) == FollowupResult(FollowupStatus.MARKED)
     assert (await after.now(done)).undo_id is None
     assert await after.undo(done) == DecisionStatus.UNDO_STARTED

@@ -18,8 +18,10 @@ from sqlalchemy.exc import SQLAlchemyError
 import store
 from store.audit_log.log import head
 from store.engine.dialects import make_engine
+from store.engine.settings_kv import Setting
 from store.events.rule_matches import Conclusion
-from store.graduation.caps import Since
+from store.graduation.reducer import TrustChange
+from store.graduation.usage import Counter, Since
 from store.models import (
     CallState,
     CaseKindState,
@@ -40,6 +42,7 @@ from store.models import (
 )
 from store.models.graduation import ExecutionGuard, Outcome
 from store.models.reasons import Reason, ReasonCode
+from store.models.trust_codes import ChangeCause, ChangeCode, Lack, LackCode
 from store.proposals.actions import Act
 from store.proposals.decisions import PendingApproval
 from store.proposals.proposals import get_proposal
@@ -57,13 +60,15 @@ from tests.fixtures.full_database import (
     prepare,
 )
 
-FREE = {"database", "migrate"}  # modules of tools: no queries, but what queries are made of
+FREE = {"dialects", "migrate"}  # modules of tools: no queries, but what queries are made of
 UNORDERED = {"labels.histories"}
 
 # What a parameter of this name is given; each of several values in turn.
 LATER = SOON + 30 * HOUR
 WHY = Reason(ReasonCode.TEXT, {"text": "why\0"})
 SIGHTING = SubjectState("order:pending", True, SOON, 1, {"status": "paid", "note": "\0\ud800"}, "c1")
+CAUSE = ChangeCause.of(ChangeCode.TEXT, text="because\0")
+LACK = Lack.of(LackCode.CUSTOMERS, have=1, need=10)
 RULE_MATCH = RuleMatch("fact new", "a-rule", "v1", "evt_1", RuleMatchState.PROPOSED)
 LEFT = [PendingApproval(f"tap_{number}", name, 1, "U1", "button", SOON) for number, name in enumerate(NAMES)]
 GIVEN: Mapping[str, Sequence[Any]] = {
@@ -80,8 +85,7 @@ GIVEN: Mapping[str, Sequence[Any]] = {
     "body": [{"note": "\0\ud800"}],
     "bundle_id": ["b1", "b2"],
     "by": ["U1"],
-    "came": ["yes\0"],
-    "cause": ["because\0"],
+    "cause": [CAUSE],
     "certainly_not_posted": [True],
     "changes": [(("Question", "a", "b"),)],
     "channel": ["C1"],
@@ -93,7 +97,7 @@ GIVEN: Mapping[str, Sequence[Any]] = {
     "deadline_before": [None, LATER],
     "decision": [Decision("PROPOSAL", "U3", verdict, "button", SOON, "No\0") for verdict in Verdict],
     "detail": ["more\0"],
-    "content_hash": ["", "0"],
+    "digest": ["", "0"],
     "drawn_before": [SOON],
     "due_at": [LATER],
     "revision": [1],
@@ -106,11 +110,11 @@ GIVEN: Mapping[str, Sequence[Any]] = {
     "from_": [ProposalState.PENDING],
     "ids": [list(NAMES[:-1])],
     "inverse": [new("inverse", case_kind=None)],
-    "judge": [WILLING],
+    "evaluator": [WILLING],
     "key": ["a kind\0"],
     "kind": ["pause"],
     "label": [WILLING.label],
-    "lacks": [lambda case_kind: ["everything"], lambda case_kind: []],
+    "lacks": [lambda case_kind: [LACK], lambda case_kind: []],
     "left": [LEFT],
     "learn": [WILLING.learn],
     "limit": [2, 40],
@@ -121,12 +125,13 @@ GIVEN: Mapping[str, Sequence[Any]] = {
     "name": ["refunds"],
     "new": [new("PROPOSAL", title="Otherwise?")],
     "note": ["note\0"],
-    "notice_id": ["note", "other\0"],
+    "message_id": ["note", "other\0"],
     "now": [SOON, LATER],
     "number": [0],
     "older_than": [LATER],
     "original": ["PROPOSAL"],
     "opened_since": [NOW],
+    "own": [list(NAMES[:-1])],
     "outcome": [Outcome("PROPOSAL", OutcomeKind.DISPUTED, "an event\0", SOON)],
     "page": [1, 2],
     "path": [{}],
@@ -138,25 +143,28 @@ GIVEN: Mapping[str, Sequence[Any]] = {
     "proposal": ["PROPOSAL"],
     "proposal_id": ["PROPOSAL"],
     "proposal_ids": [["pending", "first", "tapped"]],
-    "reason": [WHY],
+    "reason": [Reason.of(ReasonCode.TEXT, text="why\0"), None],
     "redraws": [9],
     "reminded_before": [NOW],
     "scope": ["all"],
+    "said": ["Said\0."],
     "seq": [1, 3],
+    "setting": list(Setting),
     "case_kind": [KIND.hash, "none"],
     "shown": [list(NAMES)],
-    "sighting": [SIGHTING],
+    "told": [SIGHTING],
     "since": [NOW],
     "size": [1],
     "soon": [LATER],
     "sources": [{"v2": ("b-rule", {"note": "\0"})}],
-    "spoken": [[RuleResult(RULE_MATCH, new("new"))]],
+    "result": ["approved"],
+    "results": [[RuleResult(RULE_MATCH, new("new"))]],
     "start": ["p", "pending", "5", "%", "\\"],
     "state": list(ProposalState),
-    "still": [ExecutionGuard()],
+    "guard": [ExecutionGuard()],
     "subject": ["PROPOSAL", "order:pending"],
-    "tap": [PendingApproval("tap_2", "PROPOSAL", 1, "U1", "button", SOON, reason="So\0")],
-    "tap_id": ["tap_1", "tap_2"],
+    "approval": [PendingApproval("tap_2", "PROPOSAL", 1, "U1", "button", SOON, reason="So\0")],
+    "approval_id": ["tap_1", "tap_2"],
     "text": ["text\0"],
     "to": [ProposalState.APPROVED],
     "token": ["t", "d"],
@@ -169,38 +177,38 @@ GIVEN: Mapping[str, Sequence[Any]] = {
     "version": [1],
     "waiting": ["[PROPOSAL]"],
     "wanted": [[Since("all", "2026-11-21")]],
-    "wheres": [[("all", "2026-11-21"), ("case_kind:\0", "2026-11-21")]],
+    "counters": [[Counter("all", "2026-11-21"), Counter("case_kind:\0", "2026-11-21")]],
     "which": ["", "urgent", "mine", "snoozed", "unknown", "failed"],
     "why": ["why\0"],
     "words": [["invoice"], ["5A"], ["an", "%"], []],
 }
 OTHERWISE: Mapping[str, Mapping[str, Sequence[Any]]] = {
-    "acts.edit": {"new": [REVISION]},
-    "chains.bind_call": {"to": [PlannedCall("orders:generate_invoice", path={"id": "\0"})]},
+    "actions.edit": {"new": [REVISION]},
+    "execution.bind_call": {"to": [PlannedCall("orders:generate_invoice", path={"id": "\0"})]},
     "execution.end_call": {"state": list(CallState)},
     "execution.finish_execution": {"to": [ProposalState.SUCCEEDED, ProposalState.WITHDRAWN]},
     "rule_matches.conclude_rule_match": {"state": [RuleMatchState.SILENT], "proposal": [None, new("new")]},
     "rule_matches.rule_source": {"version": ["v1", "v2"]},
-    "cards.untold": {"version": [9]},
+    "cards.unannounced": {"version": [9]},
     "cards.redraw_bundles": {"bundle_ids": [["b1"]], "values": [{}]},
-    "bundles.bundle_drawn": {"version": [2]},
+    "cards.bundle_drawn": {"version": [2]},
     "cards.card_drawn": {"version": [2]},
     "events.finish_event": {"state": [EventState.DONE]},
-    "gate.look": {"proposal": [new("new")]},
-    "gate.put": {"proposal": [new("new")]},
-    "listing.history": {"by": ["", "customer", "customer_id", "rule", "person"]},
-    "outcomes.came_of": {"to": list(ProposalState)},
-    "past.past_of": {"proposal": [new("new"), new("new", customer_id="c\0")]},
-    "past.seen_this_week": {"proposal": [new("new")]},
+    "gate.evaluate": {"proposal": [new("new")]},
+    "gate.insert_with_policy": {"proposal": [new("new")]},
+    "lists.history": {"by": ["", "customer", "customer_id", "rule", "person"]},
+    "outcomes.record_outcome": {"to": list(ProposalState)},
+    "customer_history.past_of": {"proposal": [new("new"), new("new", customer_id="c\0")]},
+    "customer_history.seen_this_week": {"proposal": [new("new")]},
     "proposals.add_proposal": {"proposal": [None, new("new")]},
     "proposals.insert_proposal": {"proposal": [new("new")], "columns": [{}]},
     "proposals.propose_by_hand": {"proposal": [new("done"), new("new")]},
     "proposals.advance": {"from_": ["STATE"], "to": list(ProposalState), "values": [{}]},
     "proposals.touch": {"values": [{"assignee": "U1"}]},
-    "comments.add_comment": {"kind": list(CommentKind)},
-    "case_kinds.change": {"to": list(CaseKindState)},
-    "case_kinds.note_case_kind": {"new": [KIND, replace(KIND, hash="other", words="A\0")]},
-    "cap_usage.spent": {"since": ["2026-11-21"]},
+    "details.add_comment": {"kind": list(CommentKind)},
+    "case_kinds.change": {"trust_change": [TrustChange(state, CAUSE) for state in CaseKindState]},
+    "case_kinds.note_case_kind": {"new": [KIND, replace(KIND, hash="other", label="A\0")]},
+    "caps.spent": {"wanted": [Since("all", "2026-11-21")]},
     "timers.call_people": {"kind": ["reminder", "escalation"], "say": [lambda _: MESSAGE], "window": [HOUR]},
     "timers.expire": {"limit": [200]},
 }
@@ -216,14 +224,15 @@ class Question:
 
 
 def _queries() -> Iterator[tuple[str, Callable[..., Any]]]:
-    for module in pkgutil.iter_modules(store.__path__):
-        if module.ispkg or module.name in FREE:
+    for module in pkgutil.walk_packages(store.__path__, "store."):
+        short = module.name.rpartition(".")[2]
+        if module.ispkg or short in FREE or "migrations" in module.name:
             continue
-        loaded = importlib.import_module(f"store.{module.name}")
+        loaded = importlib.import_module(module.name)
         for name, query in vars(loaded).items():
             own = inspect.isfunction(query) and query.__module__ == loaded.__name__ and name[0] != "_"
             if own and next(iter(inspect.signature(query).parameters), "") == "connection":
-                yield f"{module.name}.{name}", query
+                yield f"{short}.{name}", query
 
 
 def _questions() -> Iterator[Question]:

@@ -14,8 +14,9 @@ from bot.demo.polar import stock
 from bot.demo.polar.orders import tell_order
 from bot.pipeline import execute
 from bot.pipeline.learn import Assessor
+from store.engine.settings_kv import Setting, hold_or_set
 from store.graduation.automatic_runs import automatic_runs
-from store.graduation.case_kinds import SECRET, all_case_kinds
+from store.graduation.case_kinds import all_case_kinds
 from store.graduation.labels import recompute
 from store.graduation.pages import kinds_page
 from store.graduation.pause import pause, resume
@@ -24,7 +25,6 @@ from store.models.graduation import CaseKind
 from store.models.trust_codes import ChangeCause, ChangeCode, PolicyCode
 from store.proposals.decisions import decide
 from store.proposals.proposals import get_proposal
-from store.schema import marks
 from store.schema.graduation import audit_log, case_kinds, case_labels
 from tests.fixtures.line import MAYA, Line, line
 
@@ -40,7 +40,7 @@ async def shop(tmp_path: Path, database_url: str) -> AsyncIterator[Line]:
 
 def _fix_draw(connection: Connection) -> None:
     """Audits are drawn with this secret, so that the test sees the same ones each time."""
-    connection.execute(marks.insert(), [{"name": SECRET, "value": "17" * 32}])
+    hold_or_set(connection, Setting.DRAW_SECRET, "17" * 32)
 
 
 class Regulars:
@@ -129,7 +129,7 @@ async def test_a_kind_is_earned_offered_turned_on_runs_is_audited_and_falls_at_a
     assert (on.state, on.manual_override) == (CaseKindState.GRADUATED, False)
 
     ran = await regulars.until(Mode.AUTO)
-    assert (ran.state, ran.decided_by, ran.quiet) == (ProposalState.APPROVED, "policy", 1)
+    assert (ran.state, ran.decided_by, ran.has_card) == (ProposalState.APPROVED, "policy", False)
     assert ran.gate is not None
     assert (ran.gate["manual_override"], ran.gate["score"] >= ran.gate["target"]) == (False, True)
     assert (await shop.carry_out(ran)).state == ProposalState.SUCCEEDED
@@ -192,10 +192,10 @@ async def test_a_pause_stops_what_was_approved_and_not_yet_sent(shop: Line) -> N
     assert await execute.claim(shop.services, 10) == []
     found = await shop.store.do(get_proposal, ran.id)
     assert found is not None
-    assert (found.state, found.mode, found.quiet, found.decided_by) == (
+    assert (found.state, found.mode, found.has_card, found.decided_by) == (
         ProposalState.PENDING,
         Mode.ASKED,
-        0,
+        True,
         None,
     )
     assert len(shop.writes) == before

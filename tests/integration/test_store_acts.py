@@ -194,7 +194,7 @@ async def test_a_message_is_kept_once_with_every_proposal_of_its_card(
                     "id": "b1",
                     "key": "k",
                     "created_at": now,
-                    "version": 1,
+                    "row_version": 1,
                     "card_due_at": now,
                     "channel": "C1",
                     "card_ts": "9.9",
