@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from bot.graduation.thresholds import STANDARDS, Standard
+from bot.graduation.eligibility import STANDARDS, Standard
 
 from polar.catalog import Risk
 from tests.bench.simulate_case_kinds import (
@@ -144,7 +144,7 @@ class Simulation:
 
     def sleeping(self, risk: Risk, standard: Standard) -> Row:
         """An adversary who is good until audits are rare and bad until caught, again and again."""
-        odds = 1 / standard.audit_floor
+        odds = 1 / standard.spot_check_floor
         limit = (odds - 1) / (
             odds + bet(standard.limit, 0)(0, 0)
         )  # of CSP-1 against an adversary, Lieberman 1953
@@ -159,7 +159,7 @@ class Simulation:
         """Bad auto-runs before an audit finds out that everything turned bad overnight."""
         counts = sorted(slips(standard, f"{self.seed}-{risk}-{i}") for i in range(self.case_kinds))
         mean, late = sum(counts) / len(counts), counts[int(0.95 * len(counts))]
-        floor, never = standard.audit_floor, (math.inf, math.inf)
+        floor, never = standard.spot_check_floor, (math.inf, math.inf)
         decay = -math.log(1 - floor)
         mean_noise = 3 * math.sqrt((1 - floor) / len(counts)) / floor
         late_noise = 3 * math.sqrt(0.05 * 0.95 / len(counts)) / (0.05 * decay)

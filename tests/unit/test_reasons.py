@@ -15,7 +15,7 @@ from bot.ui import outbox_message, reasons, states
 from bot.ui.message import Message
 from bot.ui.text import line, rich
 from polar.text.problems import CODES, problem
-from store.audit_log.log import normalize_body
+from store.audit_log.log import normalize
 from store.audit_log.old_sentences import read_sentence, read_transition
 from store.models import CallState, OutboxCode, ProposalState
 from store.models.reasons import Reason, ReasonCode, columns_of, read_reason
@@ -407,15 +407,15 @@ def test_old_rows_of_the_log_are_read_as_new_ones() -> None:
     moved = {"from": "approved", "to": "withdrawn", "actor": "U1", "row_version": 3}
     answer = {"number": 0, "state": "refused", "status": 409, "answer": None}
 
-    assert normalize_body("transition", moved | {"reason": None}) == moved | columns_of(None)
-    assert normalize_body("transition", moved | {"reason": "It was already so."}) == moved | columns_of(
+    assert normalize("transition", moved | {"reason": None}) == moved | columns_of(None)
+    assert normalize("transition", moved | {"reason": "It was already so."}) == moved | columns_of(
         Reason(C.ALREADY_SO)
     )
-    assert normalize_body("answer", answer | {"error": "No"}) == answer | columns_of(
+    assert normalize("answer", answer | {"error": "No"}) == answer | columns_of(
         Reason(C.TEXT, {"text": "No"})
     )
-    assert normalize_body("answer", answer | columns_of(None)) == answer | columns_of(None)
-    assert normalize_body("decision", {"reason": "so"}) == {"reason": "so"}
+    assert normalize("answer", answer | columns_of(None)) == answer | columns_of(None)
+    assert normalize("decision", {"reason": "so"}) == {"reason": "so"}
 
 
 def test_polars_sentences_need_no_facts() -> None:
