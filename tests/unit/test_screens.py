@@ -44,12 +44,13 @@ from tests.fixtures.card_strategies import (
     assert_harmless,
     payload,
     proposals,
+    reasons,
     views,
 )
 
 _SMALL = settings(deadline=None, max_examples=40)
 _LINK = "https://example.slack.com/archives/C1/p1"
-_WEBHOOKS = st.none() | st.builds(Webhook, TEXT, st.just(NOW), st.none() | TEXT)
+_WEBHOOKS = st.none() | st.builds(Webhook, TEXT, st.just(NOW), st.none() | reasons())
 _PAUSES = st.none() | st.builds(Pause, st.sampled_from(PEOPLE), st.just(NOW), TEXT)
 _COUNTS = st.integers(0, 10**6)
 
@@ -167,7 +168,7 @@ def test_mine_and_history_are_what_slack_takes_and_harmless(typed, found):
 @given(
     proposals(),
     views(),
-    st.lists(st.tuples(st.sampled_from([*PEOPLE, "policy"]), st.none() | TEXT), max_size=40),
+    st.lists(st.tuples(st.sampled_from([*PEOPLE, "policy"]), st.none() | reasons()), max_size=40),
 )
 def test_one_proposal_is_what_slack_takes_and_can_be_tapped_only_where_it_has_no_card(proposal, view, steps):
     trail = [
