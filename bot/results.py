@@ -220,13 +220,14 @@ class ActionResult:
     """The result of an action. `refusal` and `error` as in a `DecisionResult`.
 
     `at` is until when it is snoozed, or when it closes. `title` is what it asks once it is edited.
-    `approvers` are those who may decide it.
+    `count` is how many calls it makes. `approvers` are those who may decide it.
     """
 
     status: ActionStatus
     refusal: Refusal | None = None
     at: datetime | None = None
     title: str = ""
+    count: int = 0
     approvers: ApproverNames | None = None
     error: str = ""
 

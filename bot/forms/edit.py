@@ -52,7 +52,7 @@ class EditForm:
     async def begin(self, user: SlackUser, proposal: Proposal, now: datetime) -> FormDraft | ActionResult:
         """The form for editing a proposal, or why there is none."""
         if proposal.kind != ProposalKind.CALLS or len(proposal.calls) != 1:
-            return ActionResult(ActionStatus.NOT_ONE_CALL)
+            return ActionResult(ActionStatus.NOT_ONE_CALL, count=len(proposal.calls))
         call = _asked(proposal)
         currency = await self._currency(call, proposal)
         filled = prefill(call, currency, await self._labels(call))

@@ -314,7 +314,7 @@ _ACTIONS: Mapping[ActionStatus, str] = {
     _A.NOT_DECLINED: "Only what was declined takes a reason, so nothing was stored. Look at its card.",
     _A.NO_REASON: "No reason was given, so nothing was stored.",
     _A.BEING_APPROVED: "Somebody is approving it just now, so it cannot be edited. Look at its card.",
-    _A.NOT_ONE_CALL: f"Only a proposal of one call can be edited. {_INSTEAD}",
+    _A.NOT_ONE_CALL: f"It makes {{count}} calls, and only a proposal of one call can be edited. {_INSTEAD}",
     _A.NOT_BY_FORM: f"Its values do not fit the form, or one of them is secret. {_INSTEAD}",
     _A.NOTHING_TO_EDIT: f"It only names what it is about, so nothing in it can be edited. {_INSTEAD}",
     _A.FORM_LOST: (
@@ -333,6 +333,7 @@ def action(result: ActionResult) -> Text:
         _ACTIONS[result.status],
         at="" if result.at is None else f"{result.at:%d %b %Y %H:%M} UTC",
         title=words(result.title, _TITLE),
+        count=str(result.count or "no"),
         error=words(result.error, _ERROR),
     )
     return said if result.approvers is None else said + _who(result.approvers)

@@ -115,7 +115,7 @@ async def test_a_snoozed_proposal_stays_pending_and_its_thread_says_until_when(l
         card = await line.ask("order.paid")
         view = await choose(line, card, "snooze")
         await send(line, view, span={"selected_option": {"value": "4h"}})
-        assert await in_thread(line, card, "put this aside until")
+        assert await in_thread(line, card, "snoozed this until")
         found = await everything(app, card)
         assert found.proposal.state == "pending"
         assert found.proposal.snoozed_by == MAYA
@@ -127,7 +127,7 @@ async def test_a_snoozed_proposal_stays_pending_and_its_thread_says_until_when(l
 async def test_nobody_can_snooze_past_the_end_or_into_the_past(line: World) -> None:
     async with line.app() as app:
         card = await line.ask("order.paid")
-        for seconds, said in ((-3_600, "has passed"), (30 * 86_400, "choose an earlier time")):
+        for seconds, said in ((-3_600, "has passed"), (30 * 86_400, "Choose an earlier time")):
             view = await choose(line, card, "snooze")
             await send(line, view, moment={"selected_date_time": int(time.time()) + seconds})
             assert said in words_in(line.slack.modals(MAYA)[-1])
@@ -317,7 +317,7 @@ async def test_an_edit_is_a_new_revision_with_a_diff_and_needs_a_decision_of_its
         assert (now.state, now.revision, now.edited_by) == ("pending", 2, MAYA)
         assert now.calls[0].body is not None
         assert now.calls[0].body["amount"] == 500
-        assert now.digest != before.digest
+        assert now.content_hash != before.content_hash
         assert [change[2] for change in now.changes if "mount" in change[0]] == ["$5.00"]
         assert [one.title for one in found.revisions] == [before.title]
         assert "$5.00" in words_of(line.shown(card))

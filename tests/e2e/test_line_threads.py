@@ -136,7 +136,7 @@ async def test_snooze_and_assign_in_words(line: World) -> None:
     async with line.app() as app:
         card = await line.ask("order.paid")
         say(line, card, f"{BOT} snooze until tomorrow")
-        await in_thread(line, card, "put this aside until")
+        await in_thread(line, card, "snoozed this until")
         say(line, card, f"{BOT} assign <@{JONAS}>")
         await in_thread(line, card, "please decide")
         found = (await everything(app, card)).proposal
@@ -247,7 +247,7 @@ async def test_in_the_thread_of_a_bundle_nothing_is_decided(line: World) -> None
 
         await app.services.store.do(bundle)
         say(line, card, f"{BOT} approve")
-        assert "Use Review on the card" in await line.ephemeral_text(MAYA)
+        assert "Click Review on the card" in await line.ephemeral_text(MAYA)
         for each in (card, other):
             found = await everything(app, each)
             assert found.proposal.state == "pending"

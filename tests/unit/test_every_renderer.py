@@ -162,7 +162,7 @@ _DECISIONS = st.builds(
 )  # fmt: skip
 _FOLLOWUPS = st.builds(FollowupResult, st.sampled_from(FollowupStatus), st.none() | _REFUSALS, TEXT)
 _ACTIONS = st.builds(
-    ActionResult, st.sampled_from(ActionStatus), st.none() | _REFUSALS, st.none() | st.just(_LATER), TEXT,
+    ActionResult, st.sampled_from(ActionStatus), st.none() | _REFUSALS, st.none() | st.just(_LATER), TEXT, _COUNT,
     st.none() | _APPROVERS, TEXT,
 )  # fmt: skip
 
