@@ -82,7 +82,7 @@ async def home_tap(line: World, card: Message) -> None:
 
 async def snoozed(line: World, card: Message) -> None:
     await send(line, line.slack.modals(MAYA)[-1])
-    await in_thread(line, card, "put this aside until")
+    await in_thread(line, card, "snoozed this until")
 
 
 async def amount_changed(line: World, card: Message) -> None:

@@ -143,7 +143,7 @@ CASES = {
     "first yes of two": Case(first_yes, tapped("approve", "Done: ", JONAS), TWO),
     "first yes of two, again": Case(first_yes, told_on("approve", "counts already", MAYA), TWO),
     "snoozed": Case(
-        chosen("snooze", "put this aside", span={"selected_option": {"value": "4h"}}),
+        chosen("snooze", "snoozed this", span={"selected_option": {"value": "4h"}}),
         tapped("approve", "Done: "),
     ),
     "assigned": Case(
