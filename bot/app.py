@@ -57,7 +57,7 @@ log = logging.getLogger(__name__)
 _HEALTH_FOR = timedelta(seconds=15)
 
 
-# What the person who starts the program can mend; anything else is a defect and shows its traceback.
+# What the person who starts the program can fix; anything else is a defect and shows its traceback.
 CANNOT_RUN = (StoreError, RulesError, SocketModeFailed, OSError)
 
 

@@ -178,13 +178,8 @@ class Authority:
         return await self._name(user_id)
 
     async def _outside(self, user_id: str, team_id: str | None, purpose: Purpose) -> Refusal | None:
-        user = await self._user(user_id, _AT_THE_TAP)
-        foreign = {team for team in (team_id, user.team_id) if team and self.team_id and team != self.team_id}
-        if foreign or user.is_stranger:
-            return Refusal(RefusalCode.OTHER_WORKSPACE, purpose)
-        if user.deleted or user.is_bot:
-            return Refusal(RefusalCode.DEACTIVATED, purpose)
-        return Refusal(RefusalCode.GUEST, purpose) if user.is_guest else None
+        code = outside(await self._user(user_id, _AT_THE_TAP), self.team_id, team_id)
+        return None if code is None else Refusal(code, purpose)
 
     async def describe(self, proposal: Proposal | None = None) -> ApproverNames:
         """The names of those who may decide, people first."""
@@ -240,6 +235,19 @@ class Authority:
             if key not in kept or kept[key].asked_at + age <= now:
                 kept[key] = _Kept(await ask(key), now)
             return kept[key].value
+
+
+def outside(user: UserProfile, our_team: str | None, acting_team: str | None = None) -> RefusalCode | None:
+    """Why somebody may not act here at all; None for a full member of our workspace.
+
+    `acting_team`: the workspace that a payload says they are of. Without `our_team` none is compared.
+    """
+    teams = {team for team in (acting_team, user.team_id) if team}
+    if user.is_stranger or (our_team and teams - {our_team}):
+        return RefusalCode.OTHER_WORKSPACE
+    if user.deleted or user.is_bot:
+        return RefusalCode.DEACTIVATED
+    return RefusalCode.GUEST if user.is_guest else None
 
 
 def _not_said(error: SlackError, purpose: Purpose) -> Refusal:

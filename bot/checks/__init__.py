@@ -13,7 +13,7 @@ __all__ = ["Finding", "Level", "run_checks"]
 
 _NOT_COMPARED = warning(
     "Polar's scopes and events were not compared with the rules: these cannot be used.",
-    "Mend the rules first.",
+    "Fix the rules first.",
 )
 
 

@@ -6,8 +6,12 @@ from typing import Any, Final
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.checks.findings import Finding, ok, problem, warning
-from bot.checks.slack_api import Errors, RefusedError, ask, explain
+from bot.checks.slack_api import Errors, explain
 from bot.config.settings import WHERE, Settings
+from bot.permissions import outside
+from bot.results import RefusalCode
+from bot.slack.client import SlackError, send
+from bot.slack.user import UserProfile
 
 _USER_ERRORS: Final[Errors] = {
     "user_not_found": ("is nobody in this workspace", "Correct the entry. {where}"),
@@ -20,14 +24,11 @@ _GROUP_ERRORS: Final[Errors] = {
     ),
     "no_such_subteam": ("is no user group of this workspace", "Correct the entry. {where}"),
 }
-_REFUSED_WHEN: Final = (
-    ("deleted", "is deactivated"),
-    ("is_bot", "is a bot"),
-    ("is_ultra_restricted", "is a guest of one channel"),
-    ("is_restricted", "is a guest"),
-    ("is_stranger", "is from another workspace"),
-)
-"""Fields of Slack's user that make the program refuse a decision, and what they mean."""
+_REFUSED: Final[Mapping[RefusalCode, str]] = {
+    RefusalCode.DEACTIVATED: "is deactivated or a bot",
+    RefusalCode.GUEST: "is a guest",
+    RefusalCode.OTHER_WORKSPACE: "is from another workspace",
+}
 
 
 async def check_approvers(client: AsyncWebClient, settings: Settings, team_id: str) -> list[Finding]:
@@ -51,31 +52,24 @@ async def _check_user(
     """A finding, and whether this person may decide as far as we know."""
     subject = f"APPROVERS {user_id}"
     try:
-        answer = await ask(client.users_info(user=user_id))
-    except RefusedError as refusal:
+        answer = await send(client.users_info, user=user_id)
+    except SlackError as refusal:
         finding = explain(refusal, subject, "users.info", settings, _USER_ERRORS)
         return finding, refusal.code not in _USER_ERRORS
     user: dict[str, Any] = answer.get("user", {})
     named = f"{subject} (@{user.get('name')})"
-    if reason := _refusal(user, team_id):
-        return warning(f"{named} {reason} and will be refused.", "Remove the entry from APPROVERS."), False
+    if code := outside(UserProfile.of(user), team_id or None):
+        found = f"{named} {_REFUSED[code]} and will be refused."
+        return warning(found, "Remove the entry from APPROVERS."), False
     return ok(f"{named} may decide."), True
-
-
-def _refusal(user: Mapping[str, Any], team_id: str) -> str | None:
-    for field, reason in _REFUSED_WHEN:
-        if user.get(field):
-            return reason
-    foreign = team_id and user.get("team_id") not in {team_id, None}
-    return "is from another workspace" if foreign else None
 
 
 async def _check_group(client: AsyncWebClient, settings: Settings, group_id: str) -> tuple[Finding, bool]:
     """A finding, and whether anyone in this user group may decide as far as we know."""
     subject = f"APPROVERS {group_id}"
     try:
-        answer = await ask(client.usergroups_users_list(usergroup=group_id))
-    except RefusedError as refusal:
+        answer = await send(client.usergroups_users_list, usergroup=group_id)
+    except SlackError as refusal:
         finding = explain(refusal, subject, "usergroups.users.list", settings, _GROUP_ERRORS)
         return finding, refusal.code not in _GROUP_ERRORS
     members = len(answer.get("users", ()))

@@ -10,8 +10,9 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.checks.approvers import check_approvers
 from bot.checks.findings import Finding, ok, problem, warning
-from bot.checks.slack_api import REINSTALL, RefusedError, ask, explain
+from bot.checks.slack_api import REINSTALL, explain
 from bot.config.settings import Settings
+from bot.slack.client import SlackError, send
 
 SCOPES: Final[Mapping[str, str]] = {
     "app_mentions:read": "answers when it is mentioned",
@@ -62,8 +63,8 @@ async def check_slack(settings: Settings, *, transport: bool = True) -> list[Fin
 
 async def _check_bot_token(client: AsyncWebClient, settings: Settings) -> tuple[_Bot, list[Finding]]:
     try:
-        answer = await ask(client.auth_test())
-    except RefusedError as refusal:
+        answer = await send(client.auth_test)
+    except SlackError as refusal:
         return _Bot(), [explain(refusal, "SLACK_BOT_TOKEN", "auth.test", settings)]
     bot = _Bot(name=answer.get("user", _Bot().name), team_id=answer.get("team_id", ""))
     works = ok(f"SLACK_BOT_TOKEN works: @{bot.name} in the workspace {answer.get('team')}.")
@@ -93,8 +94,8 @@ async def _check_transport(client: AsyncWebClient, settings: Settings) -> Findin
             "events, interactivity and the command; Slack says there whether it is verified.",
         )
     try:
-        await ask(client.apps_connections_open(app_token=settings.slack_app_token.get_secret_value()))
-    except RefusedError as refusal:
+        await send(client.apps_connections_open, app_token=settings.slack_app_token.get_secret_value())
+    except SlackError as refusal:
         return explain(refusal, "SLACK_APP_TOKEN", "apps.connections.open", settings)
     return ok("SLACK_APP_TOKEN works: Slack hands out a socket.")
 
@@ -106,8 +107,8 @@ async def _check_channel(client: AsyncWebClient, settings: Settings, bot: _Bot) 
         f"In a private channel write {invite}; else correct the id. {{where}}",
     )
     try:
-        answer = await ask(client.conversations_info(channel=settings.slack_channel))
-    except RefusedError as refusal:
+        answer = await send(client.conversations_info, channel=settings.slack_channel)
+    except SlackError as refusal:
         subject = f"SLACK_CHANNEL {settings.slack_channel}"
         errors = {"channel_not_found": not_found}
         return [explain(refusal, subject, "conversations.info", settings, errors)]

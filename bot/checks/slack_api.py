@@ -1,15 +1,11 @@
-"""One call of Slack for the checks, and its refusals in plain words."""
+"""Slack's refusals as findings of the checks."""
 
-import re
-from collections.abc import Awaitable, Mapping
-from typing import Any, Final
-
-import aiohttp
-from slack_sdk.errors import SlackApiError, SlackClientError
-from slack_sdk.web.async_slack_response import AsyncSlackResponse
+from collections.abc import Mapping
+from typing import Final
 
 from bot.checks.findings import Finding, problem, warning
 from bot.config.settings import WHERE, Settings
+from bot.slack.client import SlackError, SlackRefused
 
 REINSTALL: Final = "Install the app again at https://api.slack.com/apps, your app, Install App."
 
@@ -42,41 +38,8 @@ TOKEN_ERRORS: Final[Errors] = {
 """Errors that say something about the token or the way to Slack, whatever was asked."""
 
 
-class RefusedError(Exception):
-    """Slack did not do what was asked."""
-
-    def __init__(self, code: str, needed: str = "") -> None:
-        """`code` is Slack's error, or `no_answer` or `no_json`; `needed` the scope that is missing."""
-        super().__init__(code)
-        self.code = code
-        self.needed = needed
-
-
-async def ask(call: Awaitable[AsyncSlackResponse]) -> AsyncSlackResponse:
-    """The answer of one Web API call. Raises RefusedError for every way it can fail."""
-    try:
-        return await call
-    except SlackApiError as error:
-        body = getattr(error.response, "data", None)
-        if not isinstance(body, dict) or not body:
-            raise RefusedError("no_json") from None
-        # A stand-in or proxy could echo what we sent: only what looks like a code or scopes is kept.
-        raise RefusedError(
-            _only(r"[a-z0-9_]+", body.get("error"), "an error without a name"),
-            _only(r"[a-z:._, ]+", body.get("needed"), "it names in its documentation"),
-        ) from None
-    except (aiohttp.ClientError, OSError, TimeoutError):
-        raise RefusedError("no_answer") from None
-    except (SlackClientError, AttributeError):  # slack_sdk reads a plain-text answer as if it were a dict
-        raise RefusedError("no_json") from None
-
-
-def _only(pattern: str, said: Any, otherwise: str) -> str:
-    return said if isinstance(said, str) and re.fullmatch(pattern, said) else otherwise
-
-
 def explain(
-    refusal: RefusedError, subject: str, method: str, settings: Settings, errors: Errors | None = None
+    refusal: SlackError, subject: str, method: str, settings: Settings, errors: Errors | None = None
 ) -> Finding:
     """A refusal as a finding about `subject`, which begins with the name of its variable.
 
@@ -91,10 +54,11 @@ def explain(
         said, remedy = (text.format(**words) for text in found)
         return problem(f"{subject} {said}.", remedy)
     if refusal.code == "missing_scope":
-        return _missing_scope(subject, refusal.needed)
+        needed = refusal.needed if isinstance(refusal, SlackRefused) else ""
+        return _missing_scope(subject, needed or "it names in its documentation")
     if found := TOKEN_ERRORS.get(refusal.code):
         said = found[0].format(**words)
-        return warning(f"{subject} could not be checked: SLACK_BOT_TOKEN {said}.", "Mend that first.")
+        return warning(f"{subject} could not be checked: SLACK_BOT_TOKEN {said}.", "Fix that first.")
     return problem(
         f"{subject} could not be checked: Slack answered {refusal.code}.",
         f"See https://docs.slack.dev/reference/methods/{method}.",

@@ -54,7 +54,7 @@ async def claim(services: Services, limit: int) -> list[Claimed]:
 
 
 async def propose(services: Services, claimed: Claimed) -> None:
-    """Put one event through every rule that listens to it. Raises nothing that a later try would mend."""
+    """Put one event through every rule that listens to it. Raises nothing that a later try could avoid."""
     stored, event = claimed.event, parse(claimed.event.body)
     rules = services.rules.for_event(event.type)
     made = await done_before(services, event, stored.received_at)

@@ -11,11 +11,11 @@ from bot.ui.card import Message
 
 log = logging.getLogger(__name__)
 
-# Slack's answers to an update that no later try can mend: the card is gone or can no longer be edited.
+# Slack's answers to an update that no later try can change: the card is gone or can no longer be edited.
 # https://docs.slack.dev/reference/methods/chat.update
 _CARD_LOST = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "is_inactive"})
 _AGAIN_AFTER = timedelta(seconds=2)
-_REFUSED_AGAIN_AFTER = timedelta(seconds=60)  # a person has to mend it (invite the bot, fix the token)
+_REFUSED_AGAIN_AFTER = timedelta(seconds=60)  # a person has to fix it (invite the bot, fix the token)
 _CLOCKS_DIFFER = 60.0  # seconds between Slack's clock and ours, at most
 
 

@@ -49,7 +49,7 @@ def subject_of(subject: Subject) -> str:
 
 
 def pause_after(error: PolarError, attempts: int) -> timedelta:
-    """When to read again: soon after an outage, hourly while somebody has to mend the token or the set-up."""
+    """When to read again: soon after an outage, hourly while somebody has to fix the token or the set-up."""
     return _SET_UP_AGAIN if drawn(error) is Drawn.CONFIGURATION else backoff(attempts)
 
 

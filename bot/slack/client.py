@@ -1,10 +1,11 @@
 """The only caller of Slack's Web API: post, update, look up; errors in three values like Polar's."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, NoReturn
+from typing import Any
 
 import aiohttp
-from slack_sdk.errors import SlackApiError, SlackClientError, SlackRequestError
+from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.metrics import SLACK_SECONDS
@@ -19,10 +20,11 @@ _MOST_PAGES = 5
 
 
 class SlackError(Exception):
-    """Slack could not do it."""
+    """Slack could not do it. `code` is Slack's error name; `no_answer` or `no_json` where there is none."""
 
-    def __init__(self, message: str | None = None) -> None:
-        super().__init__(message or (type(self).__doc__ or "").strip())
+    def __init__(self, message: str, code: str = "no_answer") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class SlackNotSent(SlackError):
@@ -34,11 +36,12 @@ class SlackNoAnswer(SlackError):
 
 
 class SlackRefused(SlackError):
-    """Slack refused. `code` is Slack's error name."""
+    """Slack refused. `needed` is the scope that is missing, if that is why."""
 
-    def __init__(self, code: str, detail: str = "") -> None:
-        super().__init__(f"Slack refused: {code}{f' ({detail})' if detail else ''}")
-        self.code = code
+    def __init__(self, code: str, detail: str = "", *, needed: str = "") -> None:
+        more = detail or needed
+        super().__init__(f"Slack refused: {code}{f' ({more})' if more else ''}", code)
+        self.needed = needed
 
 
 class SlackRateLimited(SlackRefused):
@@ -94,7 +97,7 @@ class Slack:
             raise SlackRateLimited(self.limits.wait(name, channel))
         try:
             with SLACK_SECONDS.labels(name).time():
-                return await _call(method, **arguments)
+                return (await send(method, **arguments)).data
         except SlackRateLimited as error:
             self.limits.pause(name, channel, error.retry_after)
             raise
@@ -175,17 +178,7 @@ class Slack:
 
     async def user(self, user_id: str) -> UserProfile:
         """Who somebody is, as of now."""
-        found = (await self._call(self._client.users_info, user=user_id))["user"]
-        profile = found.get("profile") or {}
-        return UserProfile(
-            id=user_id,
-            name=profile.get("display_name") or found.get("real_name") or found.get("name") or user_id,
-            team_id=found.get("team_id"),
-            deleted=bool(found.get("deleted")),
-            is_bot=bool(found.get("is_bot")),
-            is_guest=bool(found.get("is_restricted") or found.get("is_ultra_restricted")),
-            is_stranger=bool(found.get("is_stranger")),
-        )
+        return UserProfile.of((await self._call(self._client.users_info, user=user_id))["user"])
 
     async def group_members(self, group_id: str) -> frozenset[str]:
         """The user ids in a user group."""
@@ -219,16 +212,40 @@ def _content(message: Message) -> dict[str, Any]:
     return content
 
 
-async def _call(method: Callable[..., Awaitable[Any]], **arguments: Any) -> Any:
+async def send(method: Callable[..., Awaitable[Any]], **arguments: Any) -> Any:
+    """One call of the Web API: its whole response. `method` is one of AsyncWebClient. Raises SlackError."""
     try:
-        response = await method(**{name: value for name, value in arguments.items() if value is not None})
+        return await method(**{name: value for name, value in arguments.items() if value is not None})
     except SlackApiError as error:
-        _translate(error)
+        raise _translated(error) from error
     except (aiohttp.ClientConnectorError, aiohttp.InvalidURL) as error:
         raise SlackNotSent(f"Slack could not be reached ({type(error).__name__})") from error
-    except (aiohttp.ClientError, TimeoutError, OSError, SlackClientError, SlackRequestError) as error:
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise SlackNoAnswer(f"Slack did not answer ({type(error).__name__})") from error
-    return response.data
+    except (
+        SlackClientError,
+        AttributeError,
+    ) as error:  # slack_sdk reads a plain-text answer as if it were a dict
+        raise SlackNoAnswer(f"Slack's answer cannot be read ({type(error).__name__})", "no_json") from error
+
+
+def _translated(error: SlackApiError) -> SlackError:
+    response = error.response
+    status = getattr(response, "status_code", 200)
+    if status == 429:
+        return SlackRateLimited(_seconds(response.headers.get("Retry-After")))
+    data = getattr(response, "data", None)  # the SDK hands on aiohttp's own response when it is no JSON
+    body = data if isinstance(data, dict) else {}
+    # A proxy could echo what we sent: only what looks like a code or scopes is kept.
+    code = _only(r"[a-z0-9_]+", body.get("error"), "unknown_error" if body else "no_json")
+    if status >= 500:
+        return SlackNoAnswer(f"Slack failed (status {status})", code)
+    detail = "; ".join((body.get("response_metadata") or {}).get("messages", []))[:300]
+    return SlackRefused(code, detail, needed=_only(r"[a-z:._, ]+", body.get("needed"), ""))
+
+
+def _only(pattern: str, value: Any, otherwise: str) -> str:
+    return value if isinstance(value, str) and re.fullmatch(pattern, value) else otherwise
 
 
 def _seconds(header: Any) -> float:
@@ -237,17 +254,3 @@ def _seconds(header: Any) -> float:
         return min(max(float(header), 0.0), 300.0)
     except (TypeError, ValueError):
         return 1.0
-
-
-def _translate(error: SlackApiError) -> NoReturn:
-    response = error.response
-    status = getattr(response, "status_code", 200)
-    if status == 429:
-        raise SlackRateLimited(_seconds(response.headers.get("Retry-After"))) from error
-    if status >= 500:
-        raise SlackNoAnswer(f"Slack failed (status {status})") from error
-    answer = response.data if isinstance(response.data, dict) else {}
-    detail = "; ".join((answer.get("response_metadata") or {}).get("messages", []))[:300]
-    raise SlackRefused(
-        str(answer.get("error", "unknown_error")), detail or str(answer.get("needed", ""))
-    ) from error

@@ -25,6 +25,20 @@ class UserProfile:
     is_guest: bool
     is_stranger: bool
 
+    @classmethod
+    def of(cls, user: Mapping[str, Any]) -> "UserProfile":
+        """From the `user` of an answer. https://docs.slack.dev/reference/objects/user-object"""
+        profile, user_id = user.get("profile") or {}, str(user.get("id"))
+        return cls(
+            id=user_id,
+            name=profile.get("display_name") or user.get("real_name") or user.get("name") or user_id,
+            team_id=user.get("team_id"),
+            deleted=bool(user.get("deleted")),
+            is_bot=bool(user.get("is_bot")),
+            is_guest=bool(user.get("is_restricted") or user.get("is_ultra_restricted")),
+            is_stranger=bool(user.get("is_stranger")),
+        )
+
 
 def acting_user(payload: Mapping[str, Any]) -> SlackUser:
     """Whoever tapped, submitted, typed a command or wrote a message.

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, select
 from bot.config.policy import Policy, Trust
 from bot.demo.polar import stock
 from bot.demo.polar.orders import tell_order
+from bot.metrics import DECISIONS
 from bot.pipeline import execute
 from bot.pipeline.learn import Assessor
 from store.engine.settings_kv import Setting, hold_or_set
@@ -132,7 +133,10 @@ async def test_a_kind_is_earned_offered_turned_on_runs_is_audited_and_falls_at_a
     assert (ran.state, ran.decided_by, ran.has_card) == (ProposalState.APPROVED, "policy", False)
     assert ran.gate is not None
     assert (ran.gate["manual_override"], ran.gate["score"] >= ran.gate["target"]) == (False, True)
+    counted = DECISIONS.labels(Verdict.APPROVE, "policy")
+    before = counted._value.get()
     assert (await shop.carry_out(ran)).state == ProposalState.SUCCEEDED
+    assert counted._value.get() == before + 1
     (receipt,) = await shop.store.do(
         automatic_runs, shop.clock.now.replace(year=2026, month=1), shop.clock.now
     )

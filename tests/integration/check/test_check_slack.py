@@ -131,9 +131,9 @@ async def test_approvers_who_would_be_refused_are_named_with_the_reason(check: A
     findings = (await check(APPROVERS=f"{MAYA},{GUEST},{OUTSIDER},{GONE},U0NOBODY")).worse()
 
     assert {finding.found.removeprefix("APPROVERS ") for finding in findings} == {
-        f"{GUEST} (@gus) is a guest of one channel and will be refused.",
+        f"{GUEST} (@gus) is a guest and will be refused.",
         f"{OUTSIDER} (@omar) is from another workspace and will be refused.",
-        f"{GONE} (@dora) is deactivated and will be refused.",
+        f"{GONE} (@dora) is deactivated or a bot and will be refused.",
         "U0NOBODY is nobody in this workspace.",
     }
 
