@@ -1,4 +1,4 @@
-"""Settings: the environment (and `.env`), read once and frozen; no other module reads it."""
+"""Settings from the environment and `.env`, read once and frozen. No other module reads the environment."""
 
 import logging
 import os
@@ -27,7 +27,7 @@ SECRETS: Final = (
     "POLAR_WEBHOOK_SECRET",
     "DATABASE_URL",
 )
-"""Variables that also take NAME_FILE, the path of a file that holds the value."""
+"""Variables that also take NAME_FILE, the path of a file that contains the value."""
 
 PLAIN: Final = (
     "SLACK_CHANNEL",
@@ -51,7 +51,7 @@ class SettingsError(Exception):
 
 
 class Settings(BaseSettings):
-    """Everything that can be set. Made by `load_settings`; tests may pass the fields themselves."""
+    """All settings. `load_settings` makes them; tests may pass the fields themselves."""
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -74,7 +74,7 @@ class Settings(BaseSettings):
     host: Annotated[str, AfterValidator(validators.host)] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     warnings: tuple[str, ...] = ()
-    """What `load_settings` found odd but usable; one sentence each."""
+    """Odd but usable values that `load_settings` found; one sentence each."""
 
     @property
     def socket_mode(self) -> bool:
@@ -147,8 +147,8 @@ def _no_way_to_slack(given: Mapping[str, str]) -> list[str]:
         return []
     app_token, signing_secret = (WHERE[name] for name in names)
     problem = (
-        f"SLACK_APP_TOKEN and SLACK_SIGNING_SECRET are both missing: Slack could not reach us. {app_token} "
-        f"Only if Slack shall call over HTTP instead: {signing_secret}"
+        "SLACK_APP_TOKEN and SLACK_SIGNING_SECRET are both missing: Slack could not reach the program. "
+        f"{app_token} For HTTP instead of Socket Mode: {signing_secret}"
     )
     return [problem]
 
@@ -173,12 +173,12 @@ def _given(environ: Mapping[str, str], env_file: Path | None) -> dict[str, str]:
 
 
 def _is_set(name: str, text: str | None) -> bool:
-    """Whether a variable is given; an empty one only where that says something: nobody may decide."""
+    """True for a variable that is given. An empty one counts for APPROVERS alone: nobody may decide."""
     return bool(text) or (name == "APPROVERS" and text is not None)
 
 
 def _with_files(given: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """Values by variable, NAME_FILE read; and the problems with these files."""
+    """Values by variable, those of NAME_FILE included, and the problems with these files."""
     values = {name: given[name] for name in (*SECRETS, *PLAIN) if name in given}
     problems = []
     for name in SECRETS:
@@ -197,14 +197,14 @@ def _with_files(given: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
 
 def _read_secret(path: str) -> str:
     if validators.kind(path) or "://" in path:
-        raise ValueError("holds a secret itself. Write the path of a file that holds it.")
+        raise ValueError("is a secret itself. Write the path of a file that contains the secret.")
     try:
         value = Path(path).read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:  # ValueError: no UTF-8, or a NUL in the path
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         named = path if os.sep in path else "a file"  # a bare word may be the secret itself
         raise ValueError(
-            f"names {named}, which cannot be read: {reason}. Check the path and its rights."
+            f"names {named}, which cannot be read: {reason}. Check the path and the file's permissions."
         ) from None
     if not value:
         raise ValueError(f"names {path}, which is empty. Write the secret into it.")

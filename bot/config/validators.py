@@ -1,4 +1,4 @@
-"""What the text of each setting must look like: a check each, whose error says what the text is instead."""
+"""A check of the text of each setting; its error says what the text is instead."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ WHERE: Final[Mapping[str, str]] = {
     "characters in the password.",
     "PORT": "Write a number from 0 to 65535 (0 lets the system choose).",
 }
-"""For each variable, where its value is found or how it is written."""
+"""For each variable, where to find its value or how to write it."""
 
 _KINDS: Final = {
     "xoxe.": "a rotating Slack token, which dies after 12 hours; turn token rotation off for the app",
@@ -52,7 +52,7 @@ _KINDS: Final = {
     "polar_whs_": "a webhook secret; it belongs in POLAR_WEBHOOK_SECRET",
     "whsec_": "a webhook secret; it belongs in POLAR_WEBHOOK_SECRET",
 }
-"""What a value that begins like this is. Polar's: server/polar/kit/crypto.py and its callers; Slack's:
+"""The kind of value that begins like this. Polar's: server/polar/kit/crypto.py and its callers; Slack's:
 https://docs.slack.dev/authentication/tokens."""
 
 _DRIVERS: Final = {
@@ -86,9 +86,9 @@ def kind(value: str) -> tuple[str, str] | None:
 
 
 def refuse_wrapping(value: str) -> None:
-    """Raises ValueError when blanks or quotes were copied along."""
+    """Raises ValueError when spaces or quotes were copied along."""
     if value != value.strip():
-        raise ValueError("has blanks around it. Remove them.")
+        raise ValueError("has spaces around it. Remove them.")
     if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"`":
         raise ValueError("has quotes around it. Remove them.")
 
@@ -104,7 +104,7 @@ def token(own: str = "", *, strict: bool = True) -> Callable[[SecretStr], Secret
         value = secret.get_secret_value()
         refuse_wrapping(value)
         if not re.fullmatch(r"[!-~]+", value):
-            raise ValueError("has blanks or other characters in it that no token has.")
+            raise ValueError("has a space or another character in it that no token has.")
         found = kind(value)
         if found and found[0] != own:
             raise ValueError(f"begins with {found[0]}: that is {found[1]}.")
@@ -156,7 +156,7 @@ def _web_address(value: str) -> str:
     if not usable:
         raise ValueError("is not a web address. Write https://host/path.")
     if parts.username or parts.password or parts.query or parts.fragment:
-        raise ValueError("holds a user, a query or a fragment. Write https://host/path.")
+        raise ValueError("contains a user, a query or a fragment. Write https://host/path.")
     return value
 
 
@@ -173,12 +173,12 @@ def polar_api_url(value: str) -> str:
 
 
 def database_url(secret: SecretStr) -> SecretStr:
-    """The URL with the driver we have. Raises ValueError, which never repeats the password."""
+    """The URL with our driver. Raises ValueError, which never repeats the password."""
     value = secret.get_secret_value()
     refuse_wrapping(value)
     scheme, separator, rest = value.partition("://")
     if not separator or scheme not in _DRIVERS:
-        raise ValueError("is not a database we know.")
+        raise ValueError("is not a supported database.")
     try:
         urlsplit(value).port  # noqa: B018 - it raises; a driver's error would repeat the password
     except ValueError:
@@ -189,7 +189,7 @@ def database_url(secret: SecretStr) -> SecretStr:
 
 
 def _asyncpg_options(rest: str) -> str:
-    """What follows `postgresql://`, with the options that hosts hand out for libpq put in asyncpg's words."""
+    """The rest after `postgresql://`, with libpq's options, which hosts hand out, under asyncpg's names."""
     place, _, query = rest.partition("?")
     options = [("ssl" if name == "sslmode" else name, value) for name, value in parse_qsl(query)]
     kept = [option for option in options if option[0] != "channel_binding"]  # asyncpg has no choice there
