@@ -132,7 +132,7 @@ async def running(
             services,
             approvals,
             proposing,
-            SlashCommand(services, screens, proposing),
+            SlashCommand(services.slack, screens, proposing),
             home,
             Workspace(services, health_source),
             graduation,

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from bot.config.policy import Policy
 from bot.metrics import DECISIONS
+from bot.permissions import Authority
 from bot.proposals.diff import changes
 from bot.proposals.recheck import Found, NoLonger, as_shown
 from bot.results import DecisionResult, DecisionStatus, Refusal, RefusalCode
@@ -141,14 +142,14 @@ async def settle(services: Services, claimed: ClaimedApproval, *, live: bool = T
 
 async def _settled(services: Services, claimed: ClaimedApproval, proposal: Proposal) -> DecisionResult:
     tap = claimed.tap
-    refused = await refusal(services, proposal, tap.actor, claimed.team_id, via=tap.via)
-    refused = refused or await _own(services, proposal, tap.actor)
+    refused = await refusal(services.authority, proposal, tap.actor, claimed.team_id, via=tap.via)
+    refused = refused or await _own(services.authority, proposal, tap.actor)
     if refused is not None:
         return refused
     if (bar := decision_error(proposal, Verdict.APPROVE, tap.revision)) is not None:
         return await lost(services, proposal, bar, tap.actor)
     earlier = await services.store.do(approvals, proposal.id, tap.revision)
-    removed = await _no_longer(services, proposal, tap, earlier)
+    removed = await _no_longer(services.authority, proposal, tap, earlier)
     if isinstance(removed, DecisionResult):
         return removed
     counted = set(earlier) - removed
@@ -157,19 +158,19 @@ async def _settled(services: Services, claimed: ClaimedApproval, proposal: Propo
     result = await _concluded(services, tap, proposal, await _looked(services, tap, proposal), removed)
     if result.status is not DecisionStatus.FIRST_APPROVAL:
         return result
-    alone = await _nobody_left(services, proposal, tap.actor, removed)
+    alone = await _nobody_left(services.authority, proposal, tap.actor, removed)
     return replace(result, removed=removed, alone=alone)
 
 
 async def _no_longer(
-    services: Services, proposal: Proposal, tap: PendingApproval, earlier: Sequence[str]
+    authority: Authority, proposal: Proposal, tap: PendingApproval, earlier: Sequence[str]
 ) -> frozenset[str] | DecisionResult:
     """Of those who approved it before, who may no longer decide it: their approval does not count."""
     removed = set()
     for actor in earlier:
         if actor == tap.actor:  # was looked at just now
             continue
-        found = await services.authority.refusal(actor, None, proposal, by_id=tap.via == CLI)
+        found = await authority.refusal(actor, None, proposal, by_id=tap.via == CLI)
         if found is None:
             continue
         if found.retryable:
@@ -179,43 +180,43 @@ async def _no_longer(
     return frozenset(removed)
 
 
-async def _nobody_left(services: Services, proposal: Proposal, actor: str, removed: frozenset[str]) -> bool:
+async def _nobody_left(authority: Authority, proposal: Proposal, actor: str, removed: frozenset[str]) -> bool:
     """Whether nobody else may give the second approval. In doubt: no."""
     try:
-        return await services.authority.everybody(proposal) - removed <= {actor}
+        return await authority.everybody(proposal) - removed <= {actor}
     except SlackError:
         return False
 
 
 async def refusal(
-    services: Services, proposal: Proposal, actor: str, team_id: str | None, *, via: str
+    authority: Authority, proposal: Proposal, actor: str, team_id: str | None, *, via: str
 ) -> DecisionResult | None:
     """Why this person may not decide it; None when they may. Raises StoreError."""
-    found = await services.authority.refusal(actor, team_id, proposal, by_id=via == CLI)
+    found = await authority.refusal(actor, team_id, proposal, by_id=via == CLI)
     if found is not None and found.retryable:
         return _unchecked(proposal, found)
-    return None if found is None else await _refused(services, proposal, found)
+    return None if found is None else await _refused(authority, proposal, found)
 
 
-async def _own(services: Services, proposal: Proposal, actor: str) -> DecisionResult | None:
+async def _own(authority: Authority, proposal: Proposal, actor: str) -> DecisionResult | None:
     """Whether they asked for it themselves and somebody else could decide: four eyes see more."""
     own = {proposal.proposer: RefusalCode.OWN_PROPOSAL, proposal.edited_by: RefusalCode.OWN_EDIT}
     if actor not in own:
         return None
     try:
-        if await services.authority.everybody(proposal) == {actor}:
+        if await authority.everybody(proposal) == {actor}:
             return None
     except SlackError:
         return _unchecked(proposal, Refusal(RefusalCode.OTHER_APPROVERS_UNKNOWN))
-    return await _refused(services, proposal, Refusal(own[actor]))
+    return await _refused(authority, proposal, Refusal(own[actor]))
 
 
 def _unchecked(proposal: Proposal, found: Refusal) -> DecisionResult:
     return DecisionResult(DecisionStatus.UNCHECKED, proposal, refusal=found)
 
 
-async def _refused(services: Services, proposal: Proposal, found: Refusal) -> DecisionResult:
-    found = replace(found, approvers=await services.authority.describe(proposal))
+async def _refused(authority: Authority, proposal: Proposal, found: Refusal) -> DecisionResult:
+    found = replace(found, approvers=await authority.describe(proposal))
     return DecisionResult(DecisionStatus.REFUSED, proposal, refusal=found)
 
 

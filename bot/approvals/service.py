@@ -150,7 +150,7 @@ class ApprovalService:
         proposal = await self._services.store.do(get_proposal, proposal_id)
         if proposal is None:
             return DecisionResult(DecisionStatus.NOT_FOUND)
-        refused = await approve.refusal(self._services, proposal, user.id, user.team_id, via=via)
+        refused = await approve.refusal(self._services.authority, proposal, user.id, user.team_id, via=via)
         if refused is not None:
             return refused
         decision = Decision(
@@ -187,7 +187,7 @@ class ApprovalService:
         proposal = await self._services.store.do(get_proposal, proposal_id)
         if proposal is None:
             return DecisionResult(DecisionStatus.NOT_FOUND)
-        refused = await approve.refusal(self._services, proposal, user.id, user.team_id, via=via)
+        refused = await approve.refusal(self._services.authority, proposal, user.id, user.team_id, via=via)
         if refused is not None:
             return refused
         if proposal.state != ProposalState.SUCCEEDED:

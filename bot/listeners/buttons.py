@@ -13,7 +13,7 @@ from bot.forms.service import FORM_FAILED, FORM_SLOW, Proposing
 from bot.listeners.acknowledge import Answer, Place, Registrar, acknowledge, place_of, post_ephemeral, show
 from bot.results import DecisionResult, DecisionStatus, FollowupResult, FollowupStatus
 from bot.services import Services
-from bot.slack.client import SlackError
+from bot.slack.client import Slack, SlackError
 from bot.slack.user import SlackUser, acting_user
 from bot.ui import ephemeral
 from bot.ui.button_value import ButtonValue
@@ -46,15 +46,15 @@ def register(
     """
     for registrar in registrars:
         registrar.register(app)
-    Forms(services, proposing).register(app)
+    Forms(services.slack, proposing).register(app)
     Buttons(services, approvals).register(app)
 
 
 class Forms:
     """The form of `/polar propose` and of Edit."""
 
-    def __init__(self, services: Services, proposing: Proposing) -> None:
-        self._services, self._proposing = services, proposing
+    def __init__(self, slack: Slack, proposing: Proposing) -> None:
+        self._slack, self._proposing = slack, proposing
 
     def register(self, app: AsyncApp) -> None:
         """Attach its listeners."""
@@ -65,7 +65,7 @@ class Forms:
     async def clicked(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
         """Something was chosen in a form."""
         await acknowledge(
-            self._services.slack,
+            self._slack,
             ack,
             body,
             lambda _: self._proposing.tapped(acting_user(body), body["view"], action),
@@ -75,7 +75,7 @@ class Forms:
         """Somebody types into a select of a form."""
         nothing: Answer = {"options": []}
         await acknowledge(
-            self._services.slack,
+            self._slack,
             ack,
             body,
             lambda _: self._proposing.suggest(acting_user(body), payload),
@@ -88,10 +88,10 @@ class Forms:
 
         async def later(answer: Answer) -> None:
             if "view" in answer:
-                await show(self._services.slack, str(view["id"]), answer["view"])
+                await show(self._slack, str(view["id"]), answer["view"])
 
         await acknowledge(
-            self._services.slack,
+            self._slack,
             ack,
             body,
             lambda stored: self._proposing.submit(acting_user(body), view, stored.set),

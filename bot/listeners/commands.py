@@ -12,7 +12,7 @@ from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
 from bot.forms.service import Proposing
 from bot.listeners.acknowledge import Answer, acknowledge
 from bot.listeners.screens import Screens
-from bot.services import Services
+from bot.slack.client import Slack
 from bot.slack.user import SlackUser, acting_user
 from bot.ui import ephemeral
 from bot.ui.card import Message
@@ -138,8 +138,8 @@ _TURNED = re.compile(rf"(?:{'|'.join(w for w, c in COMMANDS.items() if c.paged)}
 class SlashCommand:
     """Answers `/polar`, and the buttons below its lists."""
 
-    def __init__(self, services: Services, screens: Screens, proposing: Proposing) -> None:
-        self._services, self._screens, self._proposing = services, screens, proposing
+    def __init__(self, slack: Slack, screens: Screens, proposing: Proposing) -> None:
+        self._slack, self._screens, self._proposing = slack, screens, proposing
 
     def register(self, app: AsyncApp) -> None:
         """Attach its listeners."""
@@ -154,7 +154,7 @@ class SlashCommand:
             await respond(**answer)
 
         await acknowledge(
-            self._services.slack,
+            self._slack,
             ack,
             body,
             lambda _: self._answered(body, call, respond),
@@ -165,7 +165,7 @@ class SlashCommand:
     async def turn(self, ack: AsyncAck, body: Payload, action: Payload, respond: AsyncRespond) -> None:
         """Back or Next was clicked below a list: the value is the command of that page."""
         call = read_command(str(action.get("value", "")), acting_user(body))
-        await acknowledge(self._services.slack, ack, body, lambda _: self._turned(call, respond))
+        await acknowledge(self._slack, ack, body, lambda _: self._turned(call, respond))
 
     async def _answered(self, body: Payload, call: CommandCall, respond: AsyncRespond) -> Answer | None:
         if call.command.answer is not None:

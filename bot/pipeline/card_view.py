@@ -1,6 +1,7 @@
 """What a card shows beside its proposal, gathered just before it is drawn."""
 
 from bot.approvals.approve import requirements_of
+from bot.permissions import Authority
 from bot.proposals.money import today
 from bot.proposals.undo import can_undo
 from bot.services import Services
@@ -27,7 +28,7 @@ async def view_of(services: Services, proposal: Proposal) -> CardView:
     case_kind = await store.do(get_case_kind, proposal.case_kind) if proposal.case_kind else None
     is_case = proposal.kind == ProposalKind.CALLS
     return CardView(
-        deciders=await _deciders(services, proposal, two=two),
+        deciders=await _deciders(services.authority, proposal, two=two),
         approvals=tuple(said_yes),
         needs_two=two,
         decline_reasons=await store.do(reasons_of, proposal.id) if declined else (),
@@ -42,13 +43,13 @@ async def view_of(services: Services, proposal: Proposal) -> CardView:
     )
 
 
-async def _deciders(services: Services, proposal: Proposal, *, two: bool) -> str:
+async def _deciders(authority: Authority, proposal: Proposal, *, two: bool) -> str:
     """Who may decide, and that they are too few where two have to."""
-    approvers = await services.authority.describe(proposal)
+    approvers = await authority.describe(proposal)
     if not two or proposal.state != ProposalState.PENDING:
         return approver_line(approvers)
     try:
-        few = len(await services.authority.everybody(proposal)) == 1
+        few = len(await authority.everybody(proposal)) == 1
     except SlackError:
         few = False
     return approver_line(approvers, too_few=few)

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from bot.graduation.gate import guard_of
@@ -18,6 +18,7 @@ from bot.proposals.undo import changed_since, read_before
 from bot.rules import EvaluationError
 from bot.services import LEASE, Queue, Services, backoff, new_token
 from polar.catalog import Call
+from polar.client import PolarClient
 from polar.errors import InvalidCall, NotFound, PolarError
 from store.models import Actor, CallState, Proposal, ProposalCall, ProposalState, Verdict
 from store.models.reasons import Reason, ReasonCode
@@ -115,7 +116,8 @@ async def _checked(services: Services, claimed: ClaimedExecution) -> Outcome:
     except PolarError as error:
         if drawn(error) is Drawn.CONFIGURATION:
             return Outcome(ProposalState.FAILED, Reason.of(ReasonCode.NOT_SENT, reason_of(error)))
-        return _not_now(services, claimed.proposal, Reason.of(ReasonCode.CHECK_FAILED, reason_of(error)))
+        why = Reason.of(ReasonCode.CHECK_FAILED, reason_of(error))
+        return _not_now(services.clock(), claimed.proposal, why)
     if isinstance(plan, Plan):
         return await _call_all(services, claimed, plan)
     if all(call.state == CallState.PLANNED for call in calls):
@@ -140,7 +142,7 @@ async def _plan(services: Services, proposal: Proposal) -> Plan | NoLonger:
     approved = [Call.of(call) for call in proposal.calls]
     if proposal.rule is None or proposal.event_id is None:
         # a person proposed it: there is no rule to ask
-        await look_again(services, [Call.of(c) for c in proposal.calls if c.state == CallState.PLANNED])
+        await look_again(services.polar, [Call.of(c) for c in proposal.calls if c.state == CallState.PLANNED])
         changed = NoLonger(Reason(ReasonCode.CHANGED_AT_POLAR))
         return changed if await _overwrites(services, proposal) else Plan(approved)
     recalled = await recall(services, proposal.event_id, proposal.rule, proposal.rule_version or "")
@@ -175,7 +177,9 @@ async def _call_all(services: Services, claimed: ClaimedExecution, plan: Plan) -
         if plan.chained and refusals:
             break  # what follows needs what came before
         try:
-            ready = await bound(services, plan, call, answers, proposal_id=proposal.id, token=claimed.token)
+            ready = await bound(
+                services.store, plan, call, answers, proposal_id=proposal.id, token=claimed.token
+            )
             done = await _call(services, claimed, ready)
         except EvaluationError as error:
             return Outcome(ProposalState.FAILED, Reason.of(ReasonCode.PARTLY_DONE, problem=str(error)))
@@ -231,7 +235,7 @@ def _stops(services: Services, proposal: Proposal, error: PolarError, why: Reaso
     """Where a failed call leaves the whole proposal; None when the other calls may go on without it."""
     match drawn(error):
         case Drawn.NOT_SENT:
-            return _not_now(services, proposal, why)
+            return _not_now(services.clock(), proposal, why)
         case Drawn.UNKNOWN:
             return Outcome(ProposalState.UNKNOWN, why)
         case Drawn.CONFIGURATION:
@@ -244,7 +248,7 @@ async def _call(services: Services, claimed: ClaimedExecution, call: ProposalCal
 
     Raises what Polar's client raises, after noting it.
     """
-    before = await _before(services, claimed.proposal, call)
+    before = await _before(services.polar, claimed.proposal, call)
     begun = await services.store.do(
         begin_call,
         claimed.proposal.id,
@@ -259,7 +263,7 @@ async def _call(services: Services, claimed: ClaimedExecution, call: ProposalCal
     try:
         answer = await services.polar.send(Call.of(call))
     except PolarError as error:
-        result = await _looked_up(services, Call.of(call), error)
+        result = await _looked_up(services.polar, Call.of(call), error)
         await _end(services, claimed, call, _AFTER[result], error=error)
         if result is Drawn.ALREADY_DONE:
             return _Made(result)
@@ -268,21 +272,21 @@ async def _call(services: Services, claimed: ClaimedExecution, call: ProposalCal
     return _Made(Drawn.DONE, answer.body, kept=before is not None)
 
 
-async def _before(services: Services, proposal: Proposal, call: ProposalCall) -> dict[str, Any] | None:
+async def _before(polar: PolarClient, proposal: Proposal, call: ProposalCall) -> dict[str, Any] | None:
     """What undoing the call will need; None when it cannot be read. An undo is not itself undone."""
     if proposal.undo_of_id is not None:
         return {}
-    return await read_before(Reads(services.polar, within=_CHECK_WITHIN), Call.of(call))
+    return await read_before(Reads(polar, within=_CHECK_WITHIN), Call.of(call))
 
 
-async def _looked_up(services: Services, call: Call, error: PolarError) -> Drawn:
+async def _looked_up(polar: PolarClient, call: Call, error: PolarError) -> Drawn:
     """What a failed call came to; a refusal that may mean "already done" is believed only after a read."""
     read = look(call, error)
     if read is None:
         return drawn(error)
     found: Any
     try:
-        found = await Reads(services.polar).answer(read)
+        found = await Reads(polar).answer(read)
     except NotFound as gone:
         found = gone
     except PolarError as unread:
@@ -316,9 +320,9 @@ async def _end(
         POLAR_WRITES.labels("not_sent" if state == CallState.PLANNED else state).inc()
 
 
-def _not_now(services: Services, proposal: Proposal, why: Reason) -> Outcome:
+def _not_now(now: datetime, proposal: Proposal, why: Reason) -> Outcome:
     """Nothing was sent: try again after a pause, but not for ever."""
     since = proposal.cancellable_until or proposal.decided_at  # a retry sets the former: it may start now
-    if since is not None and services.clock() - since > _GIVE_UP_AFTER:
+    if since is not None and now - since > _GIVE_UP_AFTER:
         return Outcome(ProposalState.FAILED, Reason.of(ReasonCode.GAVE_UP, why))
     return Outcome(ProposalState.APPROVED, why, again=True)

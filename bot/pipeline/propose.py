@@ -12,7 +12,7 @@ from bot.proposals.fingerprint import customer_of
 from bot.proposals.reads import Reads
 from bot.proposals.reversals import done_before, notice_outcomes
 from bot.rules import EvaluationError, Rule
-from bot.services import LEASE, Queue, Services, new_token
+from bot.services import LEASE, Notify, Queue, Services, new_token
 from bot.ui.reasons import plain
 from polar.errors import InvalidCall, PolarError
 from polar.events import Event, parse
@@ -82,7 +82,7 @@ async def propose(services: Services, claimed: Claimed) -> None:
 
 async def _apply(services: Services, claimed: Claimed, event: Event, rules: tuple[Rule, ...]) -> None:
     looks_back = any(rule.compares() for rule in rules)
-    scope = scope_of(event, services.clock(), await before(services, event) if looks_back else None)
+    scope = scope_of(event, services.clock(), await before(services.store, event) if looks_back else None)
     reads = Reads(services.polar)
     spoken: list[RuleResult] = []
     failures: list[Reason] = []
@@ -119,7 +119,7 @@ async def _apply(services: Services, claimed: Claimed, event: Event, rules: tupl
     compared = services.rules.compares(event.type)
     conclusion = Conclusion(state, why, spoken, sighting(event), compared, gate(services, event))
     await _conclude(services, claimed, conclusion)
-    _wake(services, spoken)
+    _notify(services.notify, spoken)
 
 
 def sighting(event: Event) -> SubjectState | None:
@@ -158,9 +158,9 @@ def _unreadable(event: Event) -> Reason | None:
     return Reason.of(ReasonCode.EVENT_UNREADABLE, problem=event.problem[:_LONGEST])
 
 
-def _wake(services: Services, spoken: list[RuleResult]) -> None:
+def _notify(notify: Notify, spoken: list[RuleResult]) -> None:
     if any(one.proposal for one in spoken):
-        services.notify(Queue.ANNOUNCE, Queue.EXECUTE)
+        notify(Queue.ANNOUNCE, Queue.EXECUTE)
 
 
 async def _later(
@@ -184,7 +184,7 @@ async def _later(
         reason=why,
         judge=gate(services, event),
     )
-    _wake(services, spoken)
+    _notify(services.notify, spoken)
 
 
 async def _finish(services: Services, claimed: Claimed, event: Event, why: Reason) -> None:

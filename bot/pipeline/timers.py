@@ -7,13 +7,14 @@ from contextlib import asynccontextmanager, suppress
 from datetime import date, datetime, time, timedelta
 from functools import partial
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from bot.approvals.graduation import GraduationService
 from bot.config.policy import Schedule
 from bot.services import Queue, Services
-from bot.slack.client import SlackError
+from bot.slack.client import Slack, SlackError
 from bot.ui.card import Message
 from bot.ui.digest import Day, digest, escalation, reminder
 from bot.ui.graduation_notices import runs_block
@@ -84,7 +85,7 @@ async def remind(services: Services) -> None:
         now=now,
     )
     if waiting:
-        say = partial(reminder, links=await _links(services, waiting))
+        say = partial(reminder, links=await _links(services.slack, waiting))
         await _call(services, "reminder", waiting, say, schedule.remind_every)
 
 
@@ -99,7 +100,7 @@ async def escalate(services: Services) -> None:
     if over is not None:  # quiet: only what cannot wait for the morning
         waiting = [one for one in waiting if one.deadline is not None and one.deadline <= over]
     if waiting:
-        say = partial(escalation, people=schedule.escalate_to, links=await _links(services, waiting))
+        say = partial(escalation, people=schedule.escalate_to, links=await _links(services.slack, waiting))
         await _call(services, "escalation", waiting, say, _EACH_MINUTE)
 
 
@@ -119,13 +120,13 @@ def _stored(message: Message) -> dict[str, Any]:
     return {"text": message.text, "blocks": list(message.blocks)}
 
 
-async def _links(services: Services, waiting: Sequence[Proposal]) -> Mapping[str, str]:
+async def _links(slack: Slack, waiting: Sequence[Proposal]) -> Mapping[str, str]:
     """Where the cards are; without Slack's answer the list goes without links."""
     links = {}
     for one in waiting[:_LINKED]:
         if one.card_ts is not None and one.channel is not None:
             try:
-                links[one.id] = await services.slack.permalink(one.channel, one.card_ts)
+                links[one.id] = await slack.permalink(one.channel, one.card_ts)
             except SlackError as error:
                 log.info("no link to the card of %s: %s", one.id, error)
     return links
@@ -156,7 +157,8 @@ def _is_morning(schedule: Schedule, now: datetime) -> bool:
 
 async def _digest(services: Services, day: date) -> Message | None:
     """The digest of a day; None when nothing happened and nothing is left over: silence says so too."""
-    start, end = _bounds(services, day)
+    zone = services.rules.policy.schedule.timezone
+    start, end = _bounds(day, zone)
     of_day = await services.store.do(daily_stats, start, end)
     waiting = await services.store.do(waiting_since, end)
     since = services.clock() - _DAY
@@ -166,15 +168,14 @@ async def _digest(services: Services, day: date) -> Message | None:
     chart = []
     for back in reversed(range(_CHART_DAYS)):
         one = day - timedelta(days=back)
-        chart.append(Day(one, await services.store.do(decided_between, *_bounds(services, one))))
+        chart.append(Day(one, await services.store.do(decided_between, *_bounds(one, zone))))
     seq, digest_of_log = await services.store.do(head)
     more = [] if ran is None else [ran]
     return digest(day, of_day, waiting, chart, more=more, seal=f"{seq} rows, {digest_of_log[:16]}")
 
 
-def _bounds(services: Services, day: date) -> tuple[datetime, datetime]:
-    """From when until when a day lasts where the team is."""
-    zone = services.rules.policy.schedule.timezone
+def _bounds(day: date, zone: ZoneInfo) -> tuple[datetime, datetime]:
+    """The beginning and the end of a day where the team is."""
     return (
         datetime.combine(day, time.min, zone),
         datetime.combine(day + timedelta(days=1), time.min, zone),

@@ -11,11 +11,12 @@ from bot.proposals.fingerprint import customer_of, digest_of_proposal, money_of
 from bot.proposals.money import money_facts, of_order, with_money
 from bot.proposals.reads import Reads
 from bot.rules import Draft, Rule, Scope, always_asks
-from bot.services import Services, backoff
+from bot.services import backoff
 from polar.catalog import operations
 from polar.errors import NotFound, PolarError
 from polar.events import Event, Subject, parse
 from polar.text.summaries import facts, summarise
+from store import Store
 from store.events.events import event_before
 from store.models import (
     NewProposal,
@@ -35,11 +36,11 @@ _SET_UP_AGAIN = timedelta(hours=1)
 GIVE_UP_AFTER = timedelta(days=2)
 
 
-async def before(services: Services, event: Event) -> dict[str, Any] | None:
+async def before(store: Store, event: Event) -> dict[str, Any] | None:
     """The data of the event before this one about the same subject, or None."""
     if event.subject is None or event.timestamp is None:
         return None
-    found = await services.store.do(event_before, subject_of(event.subject), event.timestamp)
+    found = await store.do(event_before, subject_of(event.subject), event.timestamp)
     return None if found is None else parse(found.body).data
 
 

@@ -10,6 +10,7 @@ from bot.services import Services
 from bot.slack.client import SlackError
 from bot.ui.ephemeral import handed
 from polar.catalog import Call
+from store import Store
 from store.models import PlannedCall, Proposal, ProposalCall
 from store.models.reasons import Reason, ReasonCode
 from store.proposals.execution import bind_call
@@ -40,7 +41,7 @@ class Plan:
 
 
 async def bound(
-    services: Services,
+    store: Store,
     plan: Plan,
     call: ProposalCall,
     answers: Sequence[Any],
@@ -59,7 +60,7 @@ async def bound(
     if (path, query, body) == (call.path, call.query, call.body):
         return call
     to = PlannedCall(call.operation, path, query, body)
-    await services.store.do(bind_call, proposal_id, call.number, token=token, to=to)
+    await store.do(bind_call, proposal_id, call.number, token=token, to=to)
     return replace(call, path=path, query=query, body=body)
 
 

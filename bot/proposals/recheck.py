@@ -14,6 +14,7 @@ from bot.proposals.rule_versions import Recalled, recall
 from bot.rules import EvaluationError
 from bot.services import Services
 from polar.catalog import Call, operations
+from polar.client import PolarClient
 from polar.errors import InvalidCall, MissingScope, NotFound, PolarError
 from store.models import NewProposal, PlannedCall, Proposal, ProposalKind, RuleMatch, RuleMatchState
 from store.models.reasons import Reason, ReasonCode
@@ -52,13 +53,13 @@ async def as_shown(services: Services, proposal: Proposal) -> Found:
 
 async def _calls(services: Services, proposal: Proposal) -> Found:
     if proposal.rule is None or proposal.event_id is None:
-        await look_again(services, [Call.of(call) for call in proposal.calls])
-        return await _with_facts(services, proposal)
+        await look_again(services.polar, [Call.of(call) for call in proposal.calls])
+        return await _with_facts(services.polar, proposal)
     recalled = await recall(services, proposal.event_id, proposal.rule, proposal.rule_version or "")
     if recalled is None:
         return NoLonger(Reason(ReasonCode.RULE_GONE))
     if not recalled.rule.reads:
-        return await _with_facts(services, proposal)
+        return await _with_facts(services.polar, proposal)
     return await _asked_again(services, proposal, recalled)
 
 
@@ -69,7 +70,7 @@ async def _asked_again(services: Services, proposal: Proposal, recalled: Recalle
     if found.untrue is not None:
         return no_longer(found, TAP)
     if proposal.edited_by is not None:
-        return await _with_facts(services, proposal)  # the rule has a say in whether, not in what
+        return await _with_facts(services.polar, proposal)  # the rule has a say in whether, not in what
     # As of when it was made: that time has passed is no change.
     draft = found.draft(now=proposal.created_at)
     if not draft.calls:
@@ -79,7 +80,7 @@ async def _asked_again(services: Services, proposal: Proposal, recalled: Recalle
     )
     policy, at = services.rules.policy, proposal.created_at
     new = new_proposal(rule, policy, rule_match, draft, event=recalled.event, now=at)
-    return await _compared(services, proposal, replace(new, calls=_in_order(proposal.calls, new.calls)))
+    return await _compared(services.polar, proposal, replace(new, calls=_in_order(proposal.calls, new.calls)))
 
 
 def no_longer(found: Evaluated, checked: str) -> NoLonger:
@@ -99,23 +100,23 @@ def _in_order(shown: Sequence[PlannedCall], now: Sequence[PlannedCall]) -> tuple
     return tuple(known) if same else tuple(now)
 
 
-async def _with_facts(services: Services, proposal: Proposal) -> Found:
+async def _with_facts(polar: PolarClient, proposal: Proposal) -> Found:
     """The same question, its facts read anew."""
     names = NewProposal.__slots__
     new = NewProposal(**{name: getattr(proposal, name) for name in names if name != "calls"}, calls=())
-    return await _compared(services, proposal, replace(new, calls=tuple(map(PlannedCall.of, proposal.calls))))
+    return await _compared(polar, proposal, replace(new, calls=tuple(map(PlannedCall.of, proposal.calls))))
 
 
-async def _compared(services: Services, proposal: Proposal, new: NewProposal) -> Found:
+async def _compared(polar: PolarClient, proposal: Proposal, new: NewProposal) -> Found:
     calls = [Call.of(call) for call in new.calls]
-    new = replace(new, facts=await _facts(services, proposal, calls))
+    new = replace(new, facts=await _facts(polar, proposal, calls))
     new = replace(new, content_hash=digest_of_proposal(new))
     return None if new.content_hash == _digest(proposal) else new
 
 
-async def _facts(services: Services, proposal: Proposal, calls: Sequence[Call]) -> tuple[Fact, ...]:
+async def _facts(polar: PolarClient, proposal: Proposal, calls: Sequence[Call]) -> tuple[Fact, ...]:
     """The facts the card would show now; only what money comes to may have changed. Raises PolarError."""
-    money = await money_facts(Reads(services.polar, within=_WITHIN), calls)
+    money = await money_facts(Reads(polar, within=_WITHIN), calls)
     return with_money(proposal.facts, money)
 
 
@@ -134,7 +135,7 @@ LOOKS: Mapping[ProposalKind, Look] = {
 }
 
 
-async def look_again(services: Services, calls: Sequence[Call]) -> None:
+async def look_again(polar: PolarClient, calls: Sequence[Call]) -> None:
     """Read the object that each call's path names, where one read shows it. Raises PolarError: NotFound, …
 
     A list proves nothing by being empty, so it is not asked; nor is a read that our token may not make.
@@ -144,6 +145,6 @@ async def look_again(services: Services, calls: Sequence[Call]) -> None:
         if read is None or not read.path:
             continue
         try:
-            await services.polar.read(read)
+            await polar.read(read)
         except MissingScope as error:
             log.info("cannot look before %s: %s", call.operation, error.plain)

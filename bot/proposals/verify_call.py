@@ -9,6 +9,7 @@ from typing import Any
 
 from bot.services import Queue, Services
 from polar.catalog import Call, operations
+from polar.client import PolarClient
 from polar.errors import PolarError
 from store.models import CallState, Proposal, ProposalCall
 from store.proposals.execution import end_call, find_done, postpone_unknown
@@ -49,7 +50,7 @@ async def examine(services: Services, claimed: ClaimedDoubt) -> Seen:
     for call in proposal.calls:
         if call.state != CallState.UNKNOWN:
             continue
-        of_this = await _seen(services, call)
+        of_this = await _seen(services.polar, call)
         if of_this is not Seen.DONE:
             seen = of_this
             continue
@@ -78,13 +79,13 @@ async def examine(services: Services, claimed: ClaimedDoubt) -> Seen:
     return seen
 
 
-async def _seen(services: Services, call: ProposalCall) -> Seen:
+async def _seen(polar: PolarClient, call: ProposalCall) -> Seen:
     polar_call = Call.of(call)
     read = operations()[call.operation].describe(polar_call).verify_call(polar_call)
     if read is None:
         return Seen.UNREADABLE
     try:
-        found = (await services.polar.read(read, within=_LOOK_WITHIN)).body
+        found = (await polar.read(read, within=_LOOK_WITHIN)).body
     except PolarError as error:
         log.info("cannot look whether %s was done: %s", call.operation, error)
         return Seen.UNREAD

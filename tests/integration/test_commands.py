@@ -72,7 +72,7 @@ class House:
         parts = Services(self.store, nobody, nobody, self.rules, members, "C1", lambda: NOW, lambda _: None)
         app = AsyncApp(client=self._client, signing_secret=self.slack.signing_secret)
         screens = Screens(parts, HealthSource(parts, LastErrors()), Links(self.store, nobody))
-        register(app, parts, ApprovalService(parts), nobody, SlashCommand(parts, screens, nobody))
+        register(app, parts, ApprovalService(parts), nobody, SlashCommand(parts.slack, screens, nobody))
         return app
 
     async def fired(self, rule: str, *states: RuleMatchState) -> None:
