@@ -19,6 +19,7 @@ from bot.ui.effects import does
 from polar.catalog import Call, operations
 from polar.errors import PolarError
 from store.models import NewProposal, PlannedCall, Proposal, ProposalKind, ProposalState, Verdict
+from store.models.trust_codes import AlwaysAsk
 from store.proposals import followups
 from store.proposals.actions import Act, ActionOutcome
 from store.proposals.proposals import get_proposal
@@ -165,7 +166,7 @@ def _proposal(original: Proposal, act: Act, back: tuple[PlannedCall, ...]) -> Ne
         reasons=(f"{act.said} It takes back {original.id}: {does(original)}.",),
         facts=original.facts,
         risk=max(risks),
-        always_asks="it takes something back",
+        always_asks=AlwaysAsk.TAKES_BACK,
         calls=back,
         created_at=act.at,
         proposer=act.actor,

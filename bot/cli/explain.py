@@ -13,7 +13,9 @@ from bot.explain.document import explanation
 from bot.explain.verify import NoExplanation, check
 from bot.sanitize import clean
 from bot.ui.graduation_words import reason_words
+from bot.ui.reasons import plain
 from store.audit_log.explain import explained
+from store.models.reasons import read_reason
 from store.models.trust_codes import read_policy_reason
 
 _SIGNS = {True: "fits  ", False: "WRONG ", None: "open  "}
@@ -93,7 +95,8 @@ def _text(made: Mapping[str, Any]) -> Iterator[str]:
         with_ = " ".join(json.dumps(call[name]) for name in ("path", "query", "body") if call[name])
         yield f"Request   {call['method']} {call['route']} {with_}"
     for one in made["answers"]:
-        said = clean(one["error"] or json.dumps(one["answer"]), 300)
+        reason = read_reason(one["reason_code"], one["reason_args"])
+        said = plain(reason, 300) if reason is not None else clean(json.dumps(one["answer"]), 300)
         yield f"Answer    {one['status']} {one['state']}: {said}"
     for one in made["outcomes"]:
         yield f"Later     {one['kind']}: {clean(one['source'], 100)}, {one['at']}"

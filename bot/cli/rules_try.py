@@ -12,6 +12,7 @@ from bot.proposals.evaluate import Evaluated, Reader, evaluate
 from bot.rules import EvaluationError, Rule, Scope
 from bot.rules.expression import LATE
 from bot.rules.false_part import false_part
+from bot.ui.graduation_words import because_words
 from polar.catalog import Call, operations
 from polar.errors import InvalidCall, PolarError
 from polar.events import Event
@@ -149,7 +150,7 @@ def said_in_words(said: Said) -> str:
     proposal = said.proposal
     lines = [f"{said.rule.name}: would ask", f"  {proposal.title}"]
     lines += [f"  - {reason}" for reason in proposal.reasons]
-    asks = f"; always asks a person: {proposal.always_asks}" if proposal.always_asks else ""
+    asks = f"; always asks a person: {because_words(proposal.always_asks)}" if proposal.always_asks else ""
     lines.append(f"  risk {proposal.risk}{asks}")
     for call in proposal.calls:
         lines += _call(Call.of(call))

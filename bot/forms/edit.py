@@ -24,6 +24,7 @@ from bot.slack.user import SlackUser
 from bot.ui.button_value import ButtonValue
 from polar.catalog import Call, operations
 from store.models import PlannedCall, Proposal, ProposalKind
+from store.models.trust_codes import AlwaysAsk
 from store.proposals.actions import NewRevision
 
 Change = tuple[str, str, str]  # label, before, now
@@ -191,7 +192,7 @@ def _revision(draft: FormDraft, seen: Proposal, form: Form, call: Call) -> NewRe
         changes=_changes(draft, seen, form, currency),
         content_hash=digest_of(title, seen.reasons, seen.facts, [call]),
         risk=effect.risk.value,
-        always_asks=seen.always_asks or "a person edited it",
+        always_asks=seen.always_asks or AlwaysAsk.EDITED,
         amount=amount,
         currency=of,
     )

@@ -42,6 +42,7 @@ from polar.errors import PolarError
 from store.engine.errors import StoreError
 from store.models import NewProposal, PlannedCall, Proposal
 from store.models.identity import proposal_id
+from store.models.trust_codes import AlwaysAsk
 from store.proposals.proposals import propose_by_hand
 
 log = logging.getLogger(__name__)
@@ -338,7 +339,7 @@ class Proposing:
             reasons=(reason, *rest),
             facts=with_money(facts, await self._money(call)),
             risk=risk,
-            always_asks="irreversible" if risk == "R4" else "a person proposed it",
+            always_asks=AlwaysAsk.IRREVERSIBLE if risk == "R4" else AlwaysAsk.BY_HAND,
             calls=(PlannedCall.of(call),),
             created_at=now,
             expires_at=ends(now, self._services.rules.policy.schedule.expires_after, None),

@@ -1,20 +1,22 @@
-"""The cases that always ask a person, whatever the history says, each with its reason for the card."""
+"""The cases that always ask a person, whatever the history says, each with its reason."""
 
 from collections.abc import Iterable, Mapping
 
+from store.models.trust_codes import AlwaysAsk
+
 # The first three tell of something that Polar has already done to a customer's access: what should follow is
 # for a person to judge.
-ALWAYS_ASK_EVENTS: Mapping[str, str] = {
-    "benefit_grant.revoked": "a customer lost access",
-    "customer.state_changed": "it says that something changed, not what",
-    "customer_seat.revoked": "somebody lost a seat",
+ALWAYS_ASK_EVENTS: Mapping[str, AlwaysAsk] = {
+    "benefit_grant.revoked": AlwaysAsk.LOST_ACCESS,
+    "customer.state_changed": AlwaysAsk.STATE_CHANGED,
+    "customer_seat.revoked": AlwaysAsk.LOST_SEAT,
     # Money under dispute is of the highest risk class, R4.
-    "dispute.early_warning": "money is under dispute",
-    "dispute.needs_response": "money is under dispute",
+    "dispute.early_warning": AlwaysAsk.MONEY_DISPUTED,
+    "dispute.needs_response": AlwaysAsk.MONEY_DISPUTED,
 }
 
 
-def always_asks(event_type: str, risks: Iterable[str], *, private: bool = False) -> str | None:
+def always_asks(event_type: str, risks: Iterable[str], *, private: bool = False) -> AlwaysAsk | None:
     """Why this case always asks a person, or None when it may run on its own one day.
 
     `private`: whoever approves gets a private message.
@@ -22,5 +24,5 @@ def always_asks(event_type: str, risks: Iterable[str], *, private: bool = False)
     if event_type in ALWAYS_ASK_EVENTS:
         return ALWAYS_ASK_EVENTS[event_type]
     if private:
-        return "somebody is handed a link"
-    return "irreversible" if "R4" in risks else None
+        return AlwaysAsk.HANDS_OUT_LINK
+    return AlwaysAsk.IRREVERSIBLE if "R4" in risks else None

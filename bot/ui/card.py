@@ -6,6 +6,7 @@ from bot.sanitize import clean
 from bot.ui.card_buttons import APPROVE, DECLINE, actions
 from bot.ui.card_status import outcome, prefix, status, undone_by
 from bot.ui.effects import call_title, does, risk_words
+from bot.ui.graduation_words import always_words
 from bot.ui.message import CardView, Message
 from bot.ui.reasons import elements, plain
 from bot.ui.states import title
@@ -146,7 +147,7 @@ def _deadline(p: Proposal) -> list[Element]:
 def _small_print(p: Proposal, view: CardView) -> list[str]:
     whose = "graduation" if p.kind == ProposalKind.GRADUATION else "proposed by hand"
     small = [p.id, f"rule {p.rule}" if p.rule else whose]
-    score = f"always asks: {p.always_asks}" if p.always_asks else view.score
+    score = always_words(p.always_asks) if p.always_asks else view.score
     small += [score] if score else []
     if p.state == ProposalState.PENDING:
         two = ["two people have to approve"] if view.needs_two else []

@@ -10,6 +10,7 @@ from bot.sanitize import clean
 from bot.ui.card import does
 from bot.ui.code import code, pretty, public, toml
 from bot.ui.effects import risk_words
+from bot.ui.graduation_words import because_words
 from bot.ui.policy_verdict import gate_rows
 from bot.ui.reasons import condition, elements
 from bot.ui.states import counted, phrase
@@ -111,7 +112,7 @@ def _blocks(found: ProposalDetails, deciders: str, links: Mapping[str, str]) -> 
 def _question(found: ProposalDetails) -> list[Element]:
     p = found.proposal
     rows = [("State", phrase(p.state)), ("Does", does(p)), ("Risk", risk_words(p))]
-    rows += [("Always asks", p.always_asks)] if p.always_asks else []
+    rows += [("Always asks", because_words(p.always_asks))] if p.always_asks else []
     rows += [("Revision", f"{p.revision}, version {p.row_version}"), ("Id", p.id)]
     times = [
         (label, at)

@@ -27,13 +27,20 @@ _Arguments = Mapping[str, Any]
 _Words = str | Callable[[_Arguments], str]
 
 _ALWAYS: Mapping[str, str] = {
+    AlwaysAsk.IRREVERSIBLE: "irreversible",
+    AlwaysAsk.HANDS_OUT_LINK: "somebody is handed a link",
     AlwaysAsk.ABOUT_TRUST: "it is about automatic runs themselves",
-    AlwaysAsk.BY_HAND: "proposed by hand",
+    AlwaysAsk.BY_HAND: "a person proposed it",
+    AlwaysAsk.EDITED: "a person edited it",
+    AlwaysAsk.TAKES_BACK: "it takes something back",
+    AlwaysAsk.LOST_ACCESS: "a customer lost access",
+    AlwaysAsk.LOST_SEAT: "somebody lost a seat",
+    AlwaysAsk.STATE_CHANGED: "it says that something changed, not what",
+    AlwaysAsk.MONEY_DISPUTED: "money is under dispute",
     AlwaysAsk.NO_CASE_KIND: "no kind of case fits it",
     AlwaysAsk.UNKNOWN_CALLS: "this version does not know its calls",
     AlwaysAsk.DISPUTED: "the customer's money is under dispute",
     AlwaysAsk.FORBIDDEN: "the rules file says so",
-    AlwaysAsk.IRREVERSIBLE: "irreversible",
     AlwaysAsk.NO_THRESHOLD: "its risk class has no threshold",
     AlwaysAsk.NOT_OPTED_IN: "high risk, and not opted in",
     AlwaysAsk.TWO_PEOPLE: "it takes two people",
@@ -48,9 +55,14 @@ RESULTS: Mapping[CaseResult, str] = {
 }
 
 
+def because_words(because: str) -> str:
+    """Why a case always asks: `because` is an AlwaysAsk, or words that an earlier version stored."""
+    return _ALWAYS.get(because, because)
+
+
 def always_words(because: str) -> str:
-    """`always asks: irreversible`; `because` is an AlwaysAsk, or what the proposal itself says."""
-    return f"always asks: {_ALWAYS.get(because, because)}"
+    """`always asks: irreversible`."""
+    return f"always asks: {because_words(because)}"
 
 
 def reason_words(reason: PolicyReason) -> str:

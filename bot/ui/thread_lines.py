@@ -10,6 +10,7 @@ from bot.ui.button_value import ButtonValue
 from bot.ui.card_buttons import DETAILS
 from bot.ui.elements import actions, button
 from bot.ui.ephemeral import approver_line
+from bot.ui.graduation_words import because_words
 from bot.ui.text import Block, Element, bullets, escape, glue, line, person, rich, when, words
 from store.models import Proposal
 
@@ -112,7 +113,8 @@ def why_answer(proposal: Proposal) -> Notice:
     made = f"Rule {proposal.rule} asks this." if proposal.rule else "It was proposed by hand."
     parts: list[Element] = [line(words(made, 200))]
     parts += [bullets(proposal.reasons[:8])] if proposal.reasons else []
-    parts += [line(words(f"Always asks: {proposal.always_asks}", 200))] if proposal.always_asks else []
+    if proposal.always_asks:
+        parts.append(line(words(f"Always asks: {because_words(proposal.always_asks)}", 200)))
     return _answer(made, rich(f"why.{proposal.id}", *parts))
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, insert
 
 from store.audit_log.old_sentences import read_sentence, read_transition
-from store.audit_log.old_trust import old_change, old_policy
+from store.audit_log.old_trust import old_change, old_policy, old_proposal
 from store.engine.settings_kv import Setting, hold_or_set, read, write
 from store.models import PlannedCall
 from store.models.identity import canonical_json, sha256
@@ -69,6 +69,7 @@ def _old_answer(body: dict[str, Any]) -> dict[str, Any]:
 _OLD_VALUES: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "answer": _old_answer,
     "case_kind": old_change,
+    **dict.fromkeys(("proposed", "edited", "restated"), old_proposal),
     "policy": old_policy,
     "transition": _old_transition,
 }

@@ -19,9 +19,17 @@ from store.models.trust_codes import (
 
 _Arguments = Callable[[re.Match[str]], dict[str, Any]]
 
-_ALWAYS = {
+ALWAYS: Mapping[str, AlwaysAsk] = {
+    "somebody is handed a link": AlwaysAsk.HANDS_OUT_LINK,
     "it is about trust itself": AlwaysAsk.ABOUT_TRUST,
     "proposed by hand": AlwaysAsk.BY_HAND,
+    "a person proposed it": AlwaysAsk.BY_HAND,
+    "a person edited it": AlwaysAsk.EDITED,
+    "it takes something back": AlwaysAsk.TAKES_BACK,
+    "a customer lost access": AlwaysAsk.LOST_ACCESS,
+    "somebody lost a seat": AlwaysAsk.LOST_SEAT,
+    "it says that something changed, not what": AlwaysAsk.STATE_CHANGED,
+    "money is under dispute": AlwaysAsk.MONEY_DISPUTED,
     "no kind of case fits it": AlwaysAsk.NO_CASE_KIND,
     "this version does not know its calls": AlwaysAsk.UNKNOWN_CALLS,
     "the customer's money is under dispute": AlwaysAsk.DISPUTED,
@@ -51,6 +59,11 @@ _OUTCOMES = {
     "is under dispute": ChangeCode.DISPUTED,
     "went wrong": ChangeCode.FAILED,
 }
+_CAPS = {
+    "the customer's cap of 30 days": "customer",
+    "this kind's cap of today": "case_kind",
+    "the cap of today": "day",
+}
 _WHICH = {"a case that ran on its own": Mode.AUTO, "an audited case": Mode.SPOT_CHECK}
 
 
@@ -66,6 +79,10 @@ def _volume(found: re.Match[str]) -> dict[str, Any]:
     return {name: int(value) for name, value in found.groupdict().items()}
 
 
+def _over(found: re.Match[str]) -> dict[str, Any]:
+    return {"cap": _CAPS[found["cap"]], "cases": int(found["cases"])}
+
+
 def _on(found: re.Match[str]) -> dict[str, Any]:
     flags = {"again": found["again"] is not None, "manual_override": found["below"] is not None}
     return {"by": found["by"]} | flags
@@ -75,13 +92,14 @@ _REASONS: tuple[tuple[str, PolicyCode, _Arguments], ...] = (
     ("this kind asks", PolicyCode.KIND_ASKS, _nothing),
     ("its kind runs on its own", PolicyCode.RUNS, _nothing),
     ("drawn for an audit", PolicyCode.SPOT_CHECK, _nothing),
-    ("always asks: (.*)", PolicyCode.ALWAYS_ASKS, lambda one: {"because": _ALWAYS.get(one[1], one[1])}),
+    ("always asks: (.*)", PolicyCode.ALWAYS_ASKS, lambda one: {"because": old_always(one[1])}),
     ("this kind is paused: (.*)", PolicyCode.KIND_PAUSED, lambda one: {"cause": old_cause(one[1]).to_json()}),
     ("everything is paused: by (?P<by>.*)", PolicyCode.ALL_PAUSED, _named),
     ("nobody has decided anything for too long", PolicyCode.NOBODY_DECIDES, _nothing),
     ("its score is below the bar now", PolicyCode.BELOW_THRESHOLD, _nothing),
     ("new: the first case of this kind for this customer this week", PolicyCode.FIRST_OF_WEEK, _nothing),
     ("nobody knows its customer, so no cap of theirs can hold", PolicyCode.UNKNOWN_CUSTOMER, _nothing),
+    (rf"over (?P<cap>{'|'.join(_CAPS)}), (?P<cases>\d+) cases", PolicyCode.OVER_CAP, _over),
     ("the money it moves is not known", PolicyCode.UNKNOWN_AMOUNT, _nothing),
     (
         r"far more cases than usual: (?P<cases>\d+) in (?P<hours>\d+) hours",
@@ -134,6 +152,17 @@ _GATE_NAMES = {
     "audits": "spot_checks",
     "dead_man": "max_idle",
 }
+
+
+def old_always(words: str) -> str:
+    """Why something always asks."""
+    return ALWAYS.get(words, words)
+
+
+def old_proposal(body: dict[str, Any]) -> dict[str, Any]:
+    """A row of the log about what a proposal asks."""
+    always = body.get("always_asks")
+    return body if always is None else body | {"always_asks": old_always(always)}
 
 
 def old_reason(words: str) -> PolicyReason:

@@ -33,7 +33,7 @@ class PolicyCode(StrEnum):
 
     RUNS = "runs"
     SPOT_CHECK = "spot_check"
-    ALWAYS_ASKS = "always_asks"  # because: an AlwaysAsk, or what the proposal itself says
+    ALWAYS_ASKS = "always_asks"  # because: an AlwaysAsk
 
     # Why the kind of case does not run on its own at the moment.
     KIND_ASKS = "kind_asks"
@@ -60,15 +60,27 @@ class PolicyCode(StrEnum):
 
 
 class AlwaysAsk(StrEnum):
-    """Why a person always sees a case, whatever the history says."""
+    """Why a person always sees a case, whatever the history says. A proposal keeps the first ones."""
 
+    # What is proposed.
+    IRREVERSIBLE = "irreversible"
+    HANDS_OUT_LINK = "hands_out_link"
     ABOUT_TRUST = "about_trust"
     BY_HAND = "by_hand"
+    EDITED = "edited"
+    TAKES_BACK = "takes_back"
+
+    # What has happened: a person judges what should follow.
+    LOST_ACCESS = "lost_access"
+    LOST_SEAT = "lost_seat"
+    STATE_CHANGED = "state_changed"
+    MONEY_DISPUTED = "money_disputed"
+
+    # What its kind of case is, or the policy says of it.
     NO_CASE_KIND = "no_case_kind"
     UNKNOWN_CALLS = "unknown_calls"
-    DISPUTED = "disputed"
+    DISPUTED = "disputed"  # a customer with money under dispute
     FORBIDDEN = "forbidden"  # the rules file's `never`
-    IRREVERSIBLE = "irreversible"
     NO_THRESHOLD = "no_threshold"
     NOT_OPTED_IN = "not_opted_in"
     TWO_PEOPLE = "two_people"

@@ -1,7 +1,7 @@
-"""`python -m tests.bench.simulate`: what the rules of graduation do to kinds of case whose true decline rate is known.
+"""`python -m tests.bench.simulate`: what the rules of graduation do to kinds of case whose true rejection rate is known.
 
 Three rules side by side: ours (bot/graduation), twenty approvals in a row, and a raw rate of 95 % over at least
-20 cases; the two latter as they are found elsewhere, without audits. Every figure comes from --seed.
+20 cases; the two latter as they are found elsewhere, without spot checks. Every figure comes from --seed.
 """
 
 import argparse
@@ -13,7 +13,6 @@ from pathlib import Path
 from random import Random
 
 from bot.graduation.eligibility import STANDARDS, Standard
-
 from polar.catalog import Risk
 from tests.bench.simulate_case_kinds import (
     Rule,
@@ -69,7 +68,7 @@ class Simulation:
     case_kinds: int
 
     def chance(self, *names: object) -> Random:
-        """A source of chance of its own for each figure, so that none moves when another is added."""
+        """A random source of its own for each figure, so that none moves when another is added."""
         name = "-".join(map(str, (self.seed, *names)))
         return Random(name)  # noqa: S311 - seeded, so that anybody gets the same figures
 
@@ -118,7 +117,7 @@ class Simulation:
             for patience in (1, 3)
         )
         return Row(
-            "the same, an adversary who starts a new generation after 1 or 3 bad",
+            "the same, an adversary who starts a new generation after 1 or 3 rejections",
             risk,
             worst,
             (None, None),
@@ -130,7 +129,7 @@ class Simulation:
         lives = max(10, self.case_kinds // 250)
         worst, at = max((self._bad_share(standard, rate, lives), rate) for rate in RATES)
         others = tuple(max(self._unwatched(rule, rate, lives) for rate in RATES) for rule in OTHERS)
-        what = f"bad auto-runs of all cases, long run, worst constant rate (ours: {at:.1%})"
+        what = f"bad automatic runs, share of all cases, worst constant rate (ours: {at:.1%})"
         return Row(what, risk, worst, others, PROMISED_SHARE[risk])
 
     def _bad_share(self, standard: Standard, rate: float, lives: int) -> float:
@@ -138,12 +137,12 @@ class Simulation:
         return sum(live(standard, chance, rate, LONG).bad_alone for _ in range(lives)) / (lives * LONG)
 
     def _unwatched(self, rule: Rule, rate: float, lives: int) -> float:
-        """Without audits all that is bad after graduation runs; the cases before it are soon outnumbered."""
+        """Without spot checks all that is bad after graduation runs; the cases before it are soon outnumbered."""
         chance = self.chance("unwatched", rule.__name__, rate)
         return rate * share(graduates(rule, chance, rate, HORIZON) for _ in range(10 * lives))
 
     def sleeping(self, risk: Risk, standard: Standard) -> Row:
-        """An adversary who is good until audits are rare and bad until caught, again and again."""
+        """An adversary who is good until spot checks are rare and bad until caught, again and again."""
         odds = 1 / standard.spot_check_floor
         limit = (odds - 1) / (
             odds + bet(standard.limit, 0)(0, 0)
@@ -151,22 +150,22 @@ class Simulation:
         lives = max(10, self.case_kinds // 50)
         chance = self.chance("sleeper", risk)
         worst = sum(adversary(standard, LONG, chance) for _ in range(lives)) / lives
-        what = "bad auto-runs of all cases, an adversary good until trusted, over and over"
+        what = "the same, an adversary who is good until spot checks are rare, over and over"
         unseen = 1 - 20 / LONG  # after twenty good ones nobody looks again
         return Row(what, risk, worst, (unseen, unseen), limit)
 
     def sudden(self, risk: Risk, standard: Standard) -> tuple[Row, Row]:
-        """Bad auto-runs before an audit finds out that everything turned bad overnight."""
+        """Bad automatic runs before a spot check finds out that everything turned bad overnight."""
         counts = sorted(slips(standard, f"{self.seed}-{risk}-{i}") for i in range(self.case_kinds))
         mean, late = sum(counts) / len(counts), counts[int(0.95 * len(counts))]
         floor, never = standard.spot_check_floor, (math.inf, math.inf)
         decay = -math.log(1 - floor)
         mean_noise = 3 * math.sqrt((1 - floor) / len(counts)) / floor
         late_noise = 3 * math.sqrt(0.05 * 0.95 / len(counts)) / (0.05 * decay)
-        what = "slips when all turn bad overnight"
+        what = "bad runs before it stops, if the rate jumps to 100 % overnight"
         return (
             Row(f"{what}: mean", risk, mean, never, (1 - floor) / floor, "", mean_noise),
-            Row(f"{what}: 95 % have at most", risk, late, never, -math.log(0.05) / decay, "", late_noise),
+            Row(f"{what}: 95th percentile", risk, late, never, -math.log(0.05) / decay, "", late_noise),
         )
 
     def asks_left(self, risk: Risk, standard: Standard, rate: float) -> Row:
@@ -218,17 +217,17 @@ def table(rows: list[Row]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.simulate", description=__doc__)
     parser.add_argument("--seed", type=int, default=5)
-    parser.add_argument("--case_kinds", type=int, default=10_000)
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the picture of the README as a PNG")
+    parser.add_argument("--kinds", type=int, default=10_000)
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the chart of the README as a PNG")
     arguments = parser.parse_args()
     begun = time.process_time()
-    simulation = Simulation(arguments.seed, arguments.case_kinds)
+    simulation = Simulation(arguments.seed, arguments.kinds)
     rows = simulation.rows()
     print(table(rows))
     spent = time.process_time() - begun
-    print(f"\n{arguments.case_kinds:,} case_kinds, seed {arguments.seed}, {spent:.0f} s of processor time")
+    print(f"\n{arguments.kinds:,} kinds of case, seed {arguments.seed}, {spent:.0f} s of processor time")
     if arguments.plot:
-        picture(arguments.plot, case_kinds=arguments.case_kinds // 10, chance=simulation.chance("picture"))
+        picture(arguments.plot, case_kinds=arguments.kinds // 10, chance=simulation.chance("picture"))
     if broken := [row for row in rows if not row.kept]:
         raise SystemExit(f"{len(broken)} promises are not kept")
 

@@ -1,4 +1,4 @@
-"""Shapes of case with a known true rate, run through the rules of graduation, each from a seed."""
+"""Kinds of case with a known true rate, run through the rules of graduation, each from a seed."""
 
 import math
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from bot.graduation import score
 from bot.graduation.eligibility import Standard
 from bot.graduation.spot_checks import drawn, probability
 
-# A rule: the number of cases at which it graduates, with `k` bad ones so far of which the latest was `last`.
+# A rule: the number of cases at which it graduates, with `k` rejections so far, the latest of them case `last`.
 Rule = Callable[[int, int], int]
 Rate = Callable[[int], float]
 # Later than any case simulated.
@@ -19,7 +19,7 @@ _NEVER = 1 << 60
 
 @cache
 def bet(limit: float, generation: int) -> Rule:
-    """Our rule: the smallest number of cases for each number of bad ones, found once, when first asked for."""
+    """Our rule: the smallest number of cases for each number of rejections, found once, when first asked for."""
     smallest: list[int] = []
 
     def enough(k: int, _last: int) -> int:
@@ -50,7 +50,7 @@ def gap(chance: Random, rate: float) -> int:
 
 
 def graduates(rule: Rule, chance: Random, rate: float, cases: int) -> bool:
-    """Whether a shape of constant true `rate` ever graduates within so many cases."""
+    """Whether a kind of case of constant true `rate` ever graduates within so many cases."""
     n = k = 0
     while n < cases:
         next_bad = n + gap(chance, rate)
@@ -91,7 +91,7 @@ def graduates_restarting(limit: float, chance: Random, patience: int, cases: int
 
 @dataclass(slots=True)
 class Life:
-    """What became of the cases of one shape: how many were asked, how many bad ones ran on their own."""
+    """What became of the cases of one kind: how many were asked, how many bad ones ran on their own."""
 
     standard: Standard
     cases: int
@@ -100,7 +100,7 @@ class Life:
 
 
 def live(standard: Standard, chance: Random, rate: float, cases: int) -> Life:
-    """One shape of constant `rate` through graduation, audits and demotion, over and over, for so many cases."""
+    """One kind of constant `rate` through graduation, spot checks and demotion, over and over, for so many cases."""
     life, at, generation = Life(standard, cases), 0, 0
     while at < cases:
         at = _ask(life, chance, rate, at, generation)
@@ -110,7 +110,7 @@ def live(standard: Standard, chance: Random, rate: float, cases: int) -> Life:
 
 
 def _ask(life: Life, chance: Random, rate: float, start: int, generation: int) -> int:
-    """Everything is asked until the bar is met; the number of the last case asked."""
+    """Everything is asked until the threshold is met; the number of the last case asked."""
     rule, n, k = bet(life.standard.limit, generation), 0, 0
     while start + n < life.cases:
         next_bad = n + gap(chance, rate)
@@ -125,19 +125,19 @@ def _ask(life: Life, chance: Random, rate: float, start: int, generation: int) -
 
 
 def _run_alone(life: Life, chance: Random, rate: float, start: int) -> int:
-    """Audits are the only asks, until one of them is bad; the number of that case."""
+    """Only spot checks ask, until one of them is bad; the number of that case."""
     at, agreed = start, 0
     next_bad = at + gap(chance, rate)
     share = probability(agreed, life.standard.spot_check_floor)
-    next_audit = at + gap(chance, share)
-    while (at := min(next_bad, next_audit)) <= life.cases:
-        if next_audit == at:
+    next_check = at + gap(chance, share)
+    while (at := min(next_bad, next_check)) <= life.cases:
+        if next_check == at:
             life.asked += 1
             if next_bad == at:
                 return at
             agreed += 1
             share = probability(agreed, life.standard.spot_check_floor)
-            next_audit = at + gap(chance, share)
+            next_check = at + gap(chance, share)
         else:
             life.bad_alone += 1
             next_bad = at + gap(chance, rate)
@@ -145,9 +145,9 @@ def _run_alone(life: Life, chance: Random, rate: float, start: int) -> int:
 
 
 def adversary(standard: Standard, cases: int, chance: Random) -> float:
-    """The share of bad auto-runs of all cases, for one who is good until the audits are few and then bad.
+    """The share of bad automatic runs of all cases, for one who is good until spot checks are rare and then bad.
 
-    Good until graduated and until the audits are down to their floor, bad until the next audit, over and over.
+    Good until graduated and until spot checks are down to their floor, bad until the next one, over and over.
     """
     at = generation = bad = 0
     while at < cases:
@@ -161,7 +161,7 @@ def adversary(standard: Standard, cases: int, chance: Random) -> float:
 
 
 def slips(standard: Standard, name: str) -> int:
-    """How many bad cases run when all turn bad overnight at the floor: drawn as the program draws audits."""
+    """How many bad cases run when all turn bad overnight at the floor: drawn as the program draws spot checks."""
     slipped = 0
     while not drawn(b"simulation", f"{name}-{slipped}", standard.spot_check_floor):
         slipped += 1

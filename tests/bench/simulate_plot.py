@@ -1,4 +1,4 @@
-"""The README's picture of the simulation: who gets to run alone, by how often they would truly be declined."""
+"""The chart of the simulation: how many kinds of case graduate, by their true rejection rate."""
 
 from collections.abc import Sequence
 from pathlib import Path

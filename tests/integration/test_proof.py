@@ -275,7 +275,7 @@ def test_explain_check_refuses_what_is_no_explanation(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "x.json"
-    for text in ("", "[]", "{}", '{"format": "polar-approvals explanation 1"}', "null"):
+    for text in ("", "[]", "{}", '{"format": "polar-approvals explanation 2"}', "null"):
         file.write_text(text)
         assert main(["explain", "--check", str(file)]) == 1
         assert "is no explanation" in capsys.readouterr().err
@@ -312,7 +312,7 @@ def test_an_automatic_run_is_explained_down_to_its_score_caps_and_draw(automatic
     assert [finding for finding in findings if finding.fits is False] == []
     assert "17" * 32 not in json.dumps(automatic)
     words = [finding.words for finding in findings]
-    assert "the score meets the bar 90" in words
+    assert "the score meets the threshold 90" in words
     assert "it stayed under every cap of that moment" in words
 
 

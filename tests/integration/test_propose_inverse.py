@@ -64,7 +64,7 @@ async def propose(app: Running, key: str, call: Call) -> None:
     proposal = NewProposal(
         id="p" + hashlib.sha256(key.encode()).hexdigest()[:12], fact_key=f"manual|{key}", event_id=None,
         rule=None, rule_version=None, subject=None, title=effect.title, reasons=("maya proposes this.",),
-        facts=(), risk=effect.risk.value, always_asks="a person proposed it",
+        facts=(), risk=effect.risk.value, always_asks="by_hand",
         calls=(PlannedCall(call.operation, call.path, call.query, call.body),),
         created_at=datetime.now(UTC), proposer=MAYA,
     )  # fmt: skip

@@ -213,7 +213,7 @@ async def test_a_dispute_is_found_once_and_conceding_it_names_the_deadline(shop_
         await shop_line.event(f"poll:dispute:{dispute['id']}:needs_response")
     ).type == "dispute.needs_response"
     assert proposal.title.endswith("rather than answer by 3 Dec 2026?")
-    assert (proposal.risk, proposal.always_asks) == ("R4", "money is under dispute")
+    assert (proposal.risk, proposal.always_asks) == ("R4", "money_disputed")
     assert ("Due by", "3 Dec 2026") in proposal.facts
     assert done(await shop_line.approve(proposal))
     assert [("disputes:accept", f"/v1/disputes/{dispute['id']}/accept", None)] == shop_line.sent()

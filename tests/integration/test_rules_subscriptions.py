@@ -131,7 +131,7 @@ async def test_a_card_update_link_is_shown_to_whoever_tapped_and_kept_nowhere(
     await shop_line.deliver()
 
     proposal = await shop_line.only("card-update-link")
-    assert proposal.always_asks == "somebody is handed a link"
+    assert proposal.always_asks == "hands_out_link"
     assert done(await shop_line.approve(proposal))
     ((user, text),) = shop_line.ephemerals.told
     token = text.partition("customer_session_token=")[2].split()[0]

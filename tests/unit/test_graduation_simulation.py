@@ -26,7 +26,7 @@ def test_the_rules_of_others_graduate_what_ours_does_not():
 def test_bad_auto_runs_stay_within_the_promised_share_in_the_long_run(risk, standard):
     row = SMALL.long_run(risk, standard)
     assert row.kept, table([row])
-    assert row.ours > row.promised / 10, "audits alone did not do this: the simulation lets nothing run"
+    assert row.ours > row.promised / 10, "spot checks alone did not do this: the simulation lets nothing run"
 
 
 @CLASSES

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from store.audit_log.old_sentences import read_sentence, read_transition
-from store.audit_log.old_trust import LABELS, old_cause, old_gate
+from store.audit_log.old_trust import ALWAYS, LABELS, old_cause, old_gate
 from store.models.reasons import Reason, ReasonCode, columns_of
 from store.models.trust_codes import LabelReason
 from store.schema.columns import SafeJson, UtcDateTime
@@ -394,6 +394,10 @@ def _carry_graduation(connection: sa.Connection) -> None:
     known = {old: code.value for old, code in LABELS.items()}
     codes = sa.case(known, value=labels.c.reason_code, else_=LabelReason.TEXT.value)
     connection.execute(sa.update(labels).values(reason_code=codes))
+    proposals = sa.table("proposals", sa.column("always_asks"))
+    known = {old: code.value for old, code in ALWAYS.items()}
+    codes = sa.case(known, value=proposals.c.always_asks, else_=proposals.c.always_asks)
+    connection.execute(sa.update(proposals).values(always_asks=codes))
     _carry_gates(connection)
     op.execute("UPDATE proposals SET mode = 'spot_check' WHERE mode = 'audit'")
     op.execute("UPDATE cap_usage SET scope = 'case_kind:' || substr(scope, 7) WHERE scope LIKE 'shape:%'")

@@ -1,4 +1,4 @@
-"""Audits: which are drawn, how often, and what they say."""
+"""Spot checks: which are drawn, how often, and what they say."""
 
 import math
 
@@ -54,7 +54,7 @@ def test_the_share_goes_from_a_half_to_a_quarter_to_the_floor():
 
 
 @given(st.integers(0, 500), st.sampled_from([0.05, 0.1, 0.25]))
-def test_no_share_is_below_the_bad_rate_the_audits_alone_exclude(agreed, floor):
+def test_no_share_is_below_the_rejection_rate_the_spot_checks_alone_exclude(agreed, floor):
     share = probability(agreed, floor)
     assert share == 0.5 or rejection_rate_bound(agreed, agreed) <= share + 1e-12
 
