@@ -36,7 +36,7 @@ def pause(
 ) -> bool:
     """Pause everything that runs on its own. False when it is paused already: the first pause stands.
 
-    `notice` ({text, blocks}) is what the channel is told of it; wake the lane "notices" afterwards.
+    `notice` ({text, blocks}) is what the channel is told of it; notify the queue `OUTBOX` afterwards.
     """
     row = {"id": 1, "paused_by": by, "paused_at": at, "reason": readable(why)}
     if insert_new(connection, table, [row]).rowcount != 1:
