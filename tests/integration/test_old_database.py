@@ -1,0 +1,64 @@
+"""A database that the program filled at revision 0003: migrated, nothing is lost and the audit log is whole."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from bot.cli.export import _EXPORTS, _plain
+from store import Connection, Store, open_store
+from store.audit_log.verify import verify
+from store.models import ProposalState
+from store.models.reasons import ReasonCode
+from tests.integration.compare_exports import differences
+from tests.integration.old_database import load_old_database, old_export, old_rows
+
+
+async def exported(store: Store, what: str) -> list[dict[str, Any]]:
+    def rows(connection: Connection) -> list[dict[str, Any]]:
+        return [json.loads(json.dumps(row, default=_plain)) for row in _EXPORTS[what](connection)]
+
+    return await store.do(rows)
+
+
+def test_the_old_database_has_rows_in_every_table_and_a_proposal_in_every_state_at_rest():
+    rows = old_rows()
+
+    assert [table for table, found in rows.items() if not found] == []
+    # The program was stopped in good order: nothing was being sent.
+    assert {row["state"] for row in rows["proposals"]} == set(ProposalState) - {ProposalState.EXECUTING}
+
+
+async def test_exports_before_and_after_differ_in_names_and_codes_alone(database_url: str):
+    await load_old_database(database_url)
+    async with open_store(database_url) as store:
+        proposals = await exported(store, "proposals")
+        decisions = await exported(store, "decisions")
+
+    assert list(_all(old_export("proposals"), proposals)) == []
+    assert list(_all(old_export("decisions"), decisions)) == []
+
+
+async def test_most_sentences_became_codes(database_url: str):
+    await load_old_database(database_url)
+    async with open_store(database_url) as store:
+        proposals = await exported(store, "proposals")
+
+    codes = [row["reason_code"] for row in proposals if row["reason_code"] is not None]
+    assert codes
+    assert codes.count(ReasonCode.TEXT) * 5 <= len(codes), codes
+
+
+async def test_the_audit_log_is_whole_after_the_migration(database_url: str):
+    before = old_rows()["ledger"]
+    await load_old_database(database_url)
+    async with open_store(database_url) as store:
+        found = await store.do(verify)
+
+    assert (found.problems, found.rows) == ((), len(before))
+    assert found.head == before[-1]["hash"]
+
+
+def _all(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> Iterator[str]:
+    assert len(old) == len(new)
+    for before, after in zip(old, new, strict=True):
+        yield from (f"{before.get('id')}{line}" for line in differences(before, after))
