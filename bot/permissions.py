@@ -25,8 +25,10 @@ T = TypeVar("T")
 # limited to about 100 a minute, usergroups.users.list to about 20).
 _USER_FOR = timedelta(seconds=60)
 _GROUP_FOR = timedelta(minutes=5)
-_AT_THE_TAP = timedelta(seconds=5)  # at a tap nothing older counts of the person, a minute of the groups
-_GROUP_AT_THE_TAP = timedelta(minutes=1)
+_WHEN_DECIDING = timedelta(
+    seconds=5
+)  # for a decision nothing older counts of the person, a minute of the groups
+_GROUP_WHEN_DECIDING = timedelta(minutes=1)
 _NAMELESS_FOR = timedelta(seconds=10)
 # Slack's own trouble, not an answer about anybody. https://docs.slack.dev/reference/methods/users.info
 _PASSES = frozenset(
@@ -134,7 +136,7 @@ class Authority:
         by_id: bool = False,
         risk: str | None = None,
     ) -> Refusal | None:
-        """Why this person may not decide; None when they may. `team_id` is the clicker's.
+        """Why this person may not decide; None when they may. `team_id` is that of the payload.
 
         `proposal` says for which one: its rule or its class may name who alone decides it; where there is
         none, `risk` says of which class it is. `by_id` is for whoever comes in past Slack, on the machine
@@ -168,9 +170,9 @@ class Authority:
             return False
 
     async def everybody(self, proposal: Proposal | None = None) -> frozenset[str]:
-        """All who are named to decide, as of the tap. Raises SlackError and StoreError."""
+        """All who are named to decide, as of now. Raises SlackError and StoreError."""
         named = (await self._deciders(proposal)).people
-        groups = [await self._members(group, _GROUP_AT_THE_TAP) for group in named.groups]
+        groups = [await self._members(group, _GROUP_WHEN_DECIDING) for group in named.groups]
         return named.users.union(*groups)
 
     async def name(self, user_id: str) -> str:
@@ -178,7 +180,7 @@ class Authority:
         return await self._name(user_id)
 
     async def _outside(self, user_id: str, team_id: str | None, purpose: Purpose) -> Refusal | None:
-        code = outside(await self._user(user_id, _AT_THE_TAP), self.team_id, team_id)
+        code = outside(await self._user(user_id, _WHEN_DECIDING), self.team_id, team_id)
         return None if code is None else Refusal(code, purpose)
 
     async def describe(self, proposal: Proposal | None = None) -> ApproverNames:
@@ -219,7 +221,7 @@ class Authority:
 
     async def _in_a_group(self, user_id: str, groups: Iterable[str]) -> bool:
         for group in groups:
-            if user_id in await self._members(group, _GROUP_AT_THE_TAP):
+            if user_id in await self._members(group, _GROUP_WHEN_DECIDING):
                 return True
         return False
 

@@ -50,16 +50,16 @@ _BARRED = {
 
 @dataclass(frozen=True, slots=True)
 class ClaimedApproval:
-    """An Approve under our claim. `team_id` is the clicker's, known only while the tap itself is at hand."""
+    """An approval under our lease. `team_id` is the approver's, known only while they are there."""
 
-    tap: PendingApproval
+    pending: PendingApproval
     token: str
     team_id: str | None = None
 
 
 async def approve(
     services: Services,
-    tap: PendingApproval,
+    pending: PendingApproval,
     team_id: str | None,
     stored: Callable[[], None] = lambda: None,
 ) -> DecisionResult:
@@ -67,7 +67,7 @@ async def approve(
 
     Raises StoreError when it could not be stored.
     """
-    [result] = await approve_all(services, [tap], team_id, stored)
+    [result] = await approve_all(services, [pending], team_id, stored)
     return result
 
 
@@ -87,11 +87,11 @@ async def approve_all(
     stored()
     room = asyncio.Semaphore(_AT_ONCE)
 
-    async def one(tap: PendingApproval, new: bool, proposal: Proposal | None) -> DecisionResult:
+    async def one(pending: PendingApproval, new: bool, proposal: Proposal | None) -> DecisionResult:
         async with room:
-            return await _seen_to(services, ClaimedApproval(tap, token, team_id), new, proposal)
+            return await _seen_to(services, ClaimedApproval(pending, token, team_id), new, proposal)
 
-    seen_to = (one(tap, *added) for tap, added in zip(left, found, strict=True))
+    seen_to = (one(pending, *added) for pending, added in zip(left, found, strict=True))
     return list(await asyncio.gather(*seen_to))
 
 
@@ -115,23 +115,23 @@ async def settle(services: Services, claimed: ClaimedApproval, *, live: bool = T
     It stays open too while Slack does not say whether the person may, unless they are there (`live`) to be
     told to try again.
     """
-    tap, now = claimed.tap, services.clock()
-    proposal = await services.store.do(get_proposal, tap.proposal_id)
+    pending, now = claimed.pending, services.clock()
+    proposal = await services.store.do(get_proposal, pending.proposal_id)
     result = (
         DecisionResult(DecisionStatus.NOT_FOUND)
         if proposal is None
         else await _settled(services, claimed, proposal)
     )
-    log.info("approve by %s (%s) on %s: %s", tap.actor, tap.via, tap.proposal_id, result.status)
-    if result.status is DecisionStatus.UNCHECKED and not live and now - tap.at < _GIVE_UP_AFTER:
-        pause = min(max(now - tap.at, _SOONEST), _LATEST)
+    log.info("approve by %s (%s) on %s: %s", pending.actor, pending.via, pending.proposal_id, result.status)
+    if result.status is DecisionStatus.UNCHECKED and not live and now - pending.at < _GIVE_UP_AFTER:
+        pause = min(max(now - pending.at, _SOONEST), _LATEST)
         await services.store.do(
-            postpone_pending_approval, tap.id, token=claimed.token, due_at=services.clock() + pause
+            postpone_pending_approval, pending.id, token=claimed.token, due_at=services.clock() + pause
         )
         return DecisionResult(DecisionStatus.POSTPONED, proposal)
     await services.store.do(
         close_pending_approval,
-        tap.id,
+        pending.id,
         token=claimed.token,
         result=result.status.value,
         at=services.clock(),
@@ -141,36 +141,38 @@ async def settle(services: Services, claimed: ClaimedApproval, *, live: bool = T
 
 
 async def _settled(services: Services, claimed: ClaimedApproval, proposal: Proposal) -> DecisionResult:
-    tap = claimed.tap
-    refused = await refusal(services.authority, proposal, tap.actor, claimed.team_id, via=tap.via)
-    refused = refused or await _own(services.authority, proposal, tap.actor)
+    pending = claimed.pending
+    refused = await refusal(services.authority, proposal, pending.actor, claimed.team_id, via=pending.via)
+    refused = refused or await _own(services.authority, proposal, pending.actor)
     if refused is not None:
         return refused
-    if (bar := decision_error(proposal, Verdict.APPROVE, tap.revision)) is not None:
-        return await lost(services, proposal, bar, tap.actor)
-    earlier = await services.store.do(approvals, proposal.id, tap.revision)
-    removed = await _no_longer(services.authority, proposal, tap, earlier)
+    if (bar := decision_error(proposal, Verdict.APPROVE, pending.revision)) is not None:
+        return await lost(services, proposal, bar, pending.actor)
+    earlier = await services.store.do(approvals, proposal.id, pending.revision)
+    removed = await _no_longer(services.authority, proposal, pending, earlier)
     if isinstance(removed, DecisionResult):
         return removed
     counted = set(earlier) - removed
-    if tap.actor in counted and len(counted) < (await requirements_of(services, proposal)).people:
+    if pending.actor in counted and len(counted) < (await requirements_of(services, proposal)).people:
         return DecisionResult(DecisionStatus.ALREADY_APPROVED, proposal)
-    result = await _concluded(services, tap, proposal, await _looked(services, tap, proposal), removed)
+    result = await _concluded(
+        services, pending, proposal, await _looked(services, pending, proposal), removed
+    )
     if result.status is not DecisionStatus.FIRST_APPROVAL:
         return result
-    alone = await _nobody_left(services.authority, proposal, tap.actor, removed)
+    alone = await _nobody_left(services.authority, proposal, pending.actor, removed)
     return replace(result, removed=removed, alone=alone)
 
 
 async def _no_longer(
-    authority: Authority, proposal: Proposal, tap: PendingApproval, earlier: Sequence[str]
+    authority: Authority, proposal: Proposal, pending: PendingApproval, earlier: Sequence[str]
 ) -> frozenset[str] | DecisionResult:
     """Of those who approved it before, who may no longer decide it: their approval does not count."""
     removed = set()
     for actor in earlier:
-        if actor == tap.actor:  # was looked at just now
+        if actor == pending.actor:  # was looked at just now
             continue
-        found = await authority.refusal(actor, None, proposal, by_id=tap.via == CLI)
+        found = await authority.refusal(actor, None, proposal, by_id=pending.via == CLI)
         if found is None:
             continue
         if found.retryable:
@@ -231,13 +233,13 @@ async def lost(
     return DecisionResult(_BARRED[bar], proposal, actor)
 
 
-async def _looked(services: Services, tap: PendingApproval, proposal: Proposal) -> Found:
+async def _looked(services: Services, pending: PendingApproval, proposal: Proposal) -> Found:
     """What Polar says now; when that takes a while the card says that it is being decided."""
     looking = asyncio.ensure_future(as_shown(services, proposal))
     try:
         await asyncio.wait({looking}, timeout=SHOWN_AFTER)
         if not looking.done():
-            await services.store.do(touch, proposal.id, services.clock(), approval_checking_by=tap.actor)
+            await services.store.do(touch, proposal.id, services.clock(), approval_checking_by=pending.actor)
             services.notify(Queue.ANNOUNCE)
         return await looking
     finally:
@@ -245,10 +247,10 @@ async def _looked(services: Services, tap: PendingApproval, proposal: Proposal) 
 
 
 async def _concluded(
-    services: Services, tap: PendingApproval, proposal: Proposal, found: Found, removed: frozenset[str]
+    services: Services, pending: PendingApproval, proposal: Proposal, found: Found, removed: frozenset[str]
 ) -> DecisionResult:
     """Write down what follows; what has changed meanwhile is found in the same transaction."""
-    at, revision = services.clock(), tap.revision
+    at, revision = services.clock(), pending.revision
     if isinstance(found, NoLonger):
         done, now = await services.store.do(withdraw, proposal.id, revision, reason=found.why, at=at)
         result = DecisionResult(DecisionStatus.WITHDRAWN, now)
@@ -258,16 +260,16 @@ async def _concluded(
         result = DecisionResult(DecisionStatus.RESTATED, now)
     else:
         own = (
-            tap.proposal_id,
-            tap.actor,
+            pending.proposal_id,
+            pending.actor,
             Verdict.APPROVE,
-            tap.via,
+            pending.via,
             at,
-            tap.reason,
+            pending.reason,
             revision,
-            tap.interaction_id,
+            pending.interaction_id,
         )
-        decision = Decision(*own, clicked_at=tap.at)
+        decision = Decision(*own, clicked_at=pending.at)
         takes = await requirements_of(services, proposal)
         done, now = await services.store.do(decide, decision, takes, without=removed)
         if done:
@@ -275,7 +277,7 @@ async def _concluded(
         result = _approved(now)
     if done or now is None:
         return result
-    return await lost(services, now, decision_error(now, Verdict.APPROVE, revision), tap.actor)
+    return await lost(services, now, decision_error(now, Verdict.APPROVE, revision), pending.actor)
 
 
 def _approved(now: Proposal | None) -> DecisionResult:

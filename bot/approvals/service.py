@@ -26,7 +26,7 @@ _BEING_SENT = frozenset({ProposalState.APPROVED, ProposalState.EXECUTING})
 class Click:
     """A button clicked: by whom, for which revision of which proposal, on which message.
 
-    Only the ids are believed. `press` names this one click, however often Slack delivers it.
+    Only the ids are believed. `interaction_id` names this one click, however often Slack delivers it.
     """
 
     user_id: str
@@ -35,7 +35,7 @@ class Click:
     revision: int
     channel: str | None
     message_ts: str | None
-    press: str | None = None
+    interaction_id: str | None = None
 
     @property
     def user(self) -> SlackUser:
@@ -61,12 +61,14 @@ class ApprovalService:
         """Approve or decline what a button names; `stored` as in `approve`."""
         named = (click.user, click.proposal_id)
         if verdict == Verdict.DECLINE:
-            return await self.decline(*named, via="button", revision=click.revision, tap=click.press)
+            return await self.decline(
+                *named, via="button", revision=click.revision, interaction_id=click.interaction_id
+            )
         return await self.approve(
             *named,
             via="button",
             revision=click.revision,
-            tap=click.press,
+            interaction_id=click.interaction_id,
             channel=click.channel,
             stored=stored,
         )
@@ -79,22 +81,25 @@ class ApprovalService:
         via: str,
         revision: int | None = None,
         reason: str | None = None,
-        tap: str | None = None,
+        interaction_id: str | None = None,
         channel: str | None = None,
         stored: Callable[[], None] = lambda: None,
     ) -> DecisionResult:
         """Approve a proposal, after another look at Polar.
 
-        `revision` is the one they saw; None is the current one. `tap` names one click, which may decide many
-        proposals: given again for the same proposal, nothing more happens. `channel` is where they are told
-        the result should the program stop meanwhile; `stored` is called once the approval is on disk.
+        `revision` is the one they saw; None is the current one. `interaction_id` names one click, which may
+        decide many proposals: given again for the same proposal, nothing more happens. `channel` is where
+        they are told the result should the program stop meanwhile. `stored` is called once the approval is
+        on disk.
         """
-        row = f"{tap}:{proposal_id}" if tap else new_token()
+        row = f"{interaction_id}:{proposal_id}" if interaction_id else new_token()
         at = self._services.clock()
         try:
             if revision is None:
                 revision = await self._revision(proposal_id)
-            pending = PendingApproval(row, proposal_id, revision, user.id, via, at, tap, reason, channel)
+            pending = PendingApproval(
+                row, proposal_id, revision, user.id, via, at, interaction_id, reason, channel
+            )
             return await approve.approve(self._services, pending, user.team_id, stored)
         except StoreError as error:
             return _not_stored(error)
@@ -106,12 +111,15 @@ class ApprovalService:
         *,
         via: str,
         revision: int,
-        tap: str,
+        interaction_id: str,
         stored: Callable[[], None],
     ) -> list[tuple[Proposal, DecisionResult]]:
         """Approve several by one click: all of them are on disk before any is seen to."""
         at = self._services.clock()
-        rows = [PendingApproval(f"{tap}:{one.id}", one.id, revision, user.id, via, at, tap) for one in chosen]
+        rows = [
+            PendingApproval(f"{interaction_id}:{one.id}", one.id, revision, user.id, via, at, interaction_id)
+            for one in chosen
+        ]
         try:
             results = await approve.approve_all(self._services, rows, user.team_id, stored)
         except StoreError as error:
@@ -126,11 +134,13 @@ class ApprovalService:
         via: str,
         revision: int | None = None,
         reason: str | None = None,
-        tap: str | None = None,
+        interaction_id: str | None = None,
     ) -> DecisionResult:
         """Decline a proposal; the arguments are those of `approve`."""
         try:
-            result = await self._declined(user, proposal_id, revision, via=via, reason=reason, tap=tap)
+            result = await self._declined(
+                user, proposal_id, revision, via=via, reason=reason, interaction_id=interaction_id
+            )
         except StoreError as error:
             result = _not_stored(error)
         log.info("decline by %s (%s) on %s: %s", user.id, via, proposal_id, result.status)
@@ -145,7 +155,7 @@ class ApprovalService:
         *,
         via: str,
         reason: str | None,
-        tap: str | None,
+        interaction_id: str | None,
     ) -> DecisionResult:
         proposal = await self._services.store.do(get_proposal, proposal_id)
         if proposal is None:
@@ -161,7 +171,7 @@ class ApprovalService:
             self._services.clock(),
             reason,
             proposal.revision if revision is None else revision,
-            tap,
+            interaction_id,
         )
         won, now = await self._services.store.do(decide, decision)
         if won:

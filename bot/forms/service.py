@@ -114,7 +114,7 @@ class Proposing:
         self._drafts.keep(draft)
         await self._show(view_id, self._view(draft))
 
-    async def tapped(self, user: SlackUser, view: Payload, action: Payload) -> None:
+    async def clicked(self, user: SlackUser, view: Payload, action: Payload) -> None:
         """Something in a form was chosen or pressed that changes what it shows."""
         draft = await self._draft(user, view)
         if isinstance(draft, str):
@@ -187,7 +187,7 @@ class Proposing:
     # --- What is chosen -------------------------------------------------------------------------------
 
     async def _follow(self, draft: FormDraft, view: Payload, action: Payload) -> ViewAnswer | None:
-        """What the form shows after a tap; None when that stays as it is."""
+        """What the form shows after a click; None when that stays as it is."""
         name = action.get("action_id")
         if draft.title:
             return _already(draft)
@@ -350,7 +350,7 @@ class Proposing:
         return replace(proposal, content_hash=digest_of_proposal(proposal))
 
     async def _money(self, call: Call) -> tuple[Fact, ...]:
-        """What it comes to; when Polar cannot say it now, the tap asks once more."""
+        """What it comes to; when Polar cannot say it now, the approval asks once more."""
         try:
             return await money_facts(Reads(self._services.polar, within=_SUM_WITHIN), [call])
         except PolarError as error:

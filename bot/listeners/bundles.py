@@ -41,13 +41,13 @@ _NOT_FOUND = (text(ephemeral.NOT_FOUND),)
 class BundleClick:
     """A button of a bundle's card: by whom, on which bundle, and when the card they saw was drawn (µs).
 
-    `press` names this one click.
+    `interaction_id` names this one click.
     """
 
     place: Place
     bundle_id: str
     seen: int
-    press: str
+    interaction_id: str
 
     @property
     def user(self) -> SlackUser:
@@ -125,7 +125,7 @@ class Bundles:
     ) -> Texts:
         # What a bundle shows is the first revision of each; what asks anything else has its own card.
         results = await self._approvals.approve_all(
-            click.user, chosen, via=VIA, revision=1, tap=click.press, stored=stored
+            click.user, chosen, via=VIA, revision=1, interaction_id=click.interaction_id, stored=stored
         )
         return ephemeral.several(DecisionStatus.APPROVED, results, _later(bundle, click.seen))
 
@@ -136,7 +136,7 @@ class Bundles:
 
         async def one(proposal: Proposal) -> DecisionResult:
             return await self._approvals.decline(
-                click.user, proposal.id, via=VIA, revision=1, tap=click.press
+                click.user, proposal.id, via=VIA, revision=1, interaction_id=click.interaction_id
             )
 
         results = await _each(_shown(bundle, click.seen), one)
@@ -316,8 +316,8 @@ async def _each(chosen: Sequence[Proposal], decide: Decide) -> list[tuple[Propos
 def _click_of(body: Payload, action: Payload) -> BundleClick:
     value, place = ButtonValue.parse(action.get("value")), place_of(body)
     message_ts = (body.get("container") or {}).get("message_ts")
-    press = f"{place.user.id}:{message_ts}:{action.get('action_ts')}"
-    return BundleClick(place, value.id, value.number, press)
+    interaction_id = f"{place.user.id}:{message_ts}:{action.get('action_ts')}"
+    return BundleClick(place, value.id, value.number, interaction_id)
 
 
 def _said(*texts: Text) -> dict[str, Any]:

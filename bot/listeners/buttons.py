@@ -68,7 +68,7 @@ class Forms:
             self._slack,
             ack,
             body,
-            lambda _: self._proposing.tapped(acting_user(body), body["view"], action),
+            lambda _: self._proposing.clicked(acting_user(body), body["view"], action),
         )
 
     async def options(self, ack: AsyncAck, body: Payload, payload: Payload) -> None:
@@ -200,5 +200,5 @@ def click_of(body: Payload, action: Payload) -> Click:
         revision=value.revision,
         channel=place.channel,
         message_ts=place.message_ts,
-        press=f"{place.user.id}.{clicked_at}"[:80] if clicked_at else None,
+        interaction_id=f"{place.user.id}.{clicked_at}"[:80] if clicked_at else None,
     )

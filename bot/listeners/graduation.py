@@ -81,7 +81,7 @@ class GraduationScreen:
                 about=about,
                 paused_by=None if found.paused is None else found.paused.by,
                 rules=threshold_lines(self._services.rules.policy.graduation),
-                told=result,
+                result=result,
             )
         )
 

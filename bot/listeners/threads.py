@@ -53,7 +53,7 @@ class ThreadMessage:
         return datetime.fromtimestamp(float(self.ts), UTC)
 
     @property
-    def press(self) -> str:
+    def interaction_id(self) -> str:
         """Names this message, however often Slack tells of it."""
         return f"{self.channel}.{self.ts}"
 
@@ -172,7 +172,7 @@ class Threads:
             found.id,
             via="thread",
             revision=revision,
-            tap=message.press,
+            interaction_id=message.interaction_id,
             channel=message.channel,
         )
         return _unless_on_the_card(result)
@@ -181,7 +181,12 @@ class Threads:
         revision = await self._services.store.do(revision_at, found.id, message.at)
         reason = message.command.rest or None
         result = await self._approvals.decline(
-            message.user, found.id, via="thread", revision=revision, reason=reason, tap=message.press
+            message.user,
+            found.id,
+            via="thread",
+            revision=revision,
+            reason=reason,
+            interaction_id=message.interaction_id,
         )
         if result.counts and reason:
             return _unless_done(await self._actions.reason(message.user, found.id, text=reason))

@@ -13,30 +13,30 @@ log = logging.getLogger(__name__)
 
 
 async def claim(services: Services, limit: int) -> list[ClaimedApproval]:
-    """Take taps that nobody sees to: those of a program that was stopped, and those of the command line."""
+    """Take approvals that nobody sees to: of a program that was stopped, or of the command line."""
     token, now = new_token(), services.clock()
     found = await services.store.do(
         claim_pending_approvals, token=token, now=now, until=now + LEASE, limit=limit
     )
-    return [ClaimedApproval(tap, token) for tap in found]
+    return [ClaimedApproval(pending, token) for pending in found]
 
 
 async def confirm(services: Services, claimed: ClaimedApproval) -> None:
-    """See to a tap whose person no longer waits for the answer, and tell them."""
-    tap, result = claimed.tap, await settle(services, claimed, live=False)
-    if result.status is DecisionStatus.POSTPONED or result.on_the_card or _was_theirs(result, tap):
+    """See to an approval whose approver no longer waits for the result, and tell them."""
+    pending, result = claimed.pending, await settle(services, claimed, live=False)
+    if result.status is DecisionStatus.POSTPONED or result.on_the_card or _was_theirs(result, pending):
         return
-    if tap.channel is None or tap.via == CLI:
+    if pending.channel is None or pending.via == CLI:
         return
     try:
-        await services.slack.post_ephemeral(tap.channel, tap.actor, decision(result).mrkdwn)
+        await services.slack.post_ephemeral(pending.channel, pending.actor, decision(result).mrkdwn)
     except SlackError as error:
-        log.warning("%s could not be told the result of an approval: %s", tap.actor, error)
+        log.warning("%s could not be told the result of an approval: %s", pending.actor, error)
 
 
-def _was_theirs(result: DecisionResult, tap: PendingApproval) -> bool:
+def _was_theirs(result: DecisionResult, pending: PendingApproval) -> bool:
     """Whether this very approval had been decided when the program was stopped: nothing is left to say."""
     if result.status is DecisionStatus.ALREADY_APPROVED:
         return True
     decided_by = None if result.proposal is None else result.proposal.decided_by
-    return result.status is DecisionStatus.ALREADY_DECIDED and decided_by == tap.actor
+    return result.status is DecisionStatus.ALREADY_DECIDED and decided_by == pending.actor

@@ -41,7 +41,7 @@ class UserProfile:
 
 
 def acting_user(payload: Mapping[str, Any]) -> SlackUser:
-    """Whoever tapped, submitted, typed a command or wrote a message.
+    """Whoever clicked, submitted, typed a command or wrote a message.
 
     Without a team of their own it is that of the request. In a message of a shared channel `team` may be
     ours, but never `user_team`.

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bot.sanitize import clean
 from bot.ui.bundle import counted
+from bot.ui.elements import actions, button, input_block, modal, option, section, select
 from bot.ui.states import phrase
 from bot.ui.text import Block, Element, bullets, rich
 from polar.text.money import format_money
@@ -80,17 +80,15 @@ def review_view(
     here = [proposal for proposal in shown if proposal.id in known]
     rest = [proposal for proposal in shown if proposal.id not in known]
     blocks = [
-        _section(
+        section(
             f"said.{review.turn}", f"{_said(review, waiting, everything)} Page {page + 1} of {last + 1}."
         ),
         *([_ticks(review, here)] if here else []),
         *([_stands(review, rest)] if rest else []),
         _ways(review, shown, last),
     ]
-    return _modal(tuple(blocks), submit="Approve" if waiting else None) | {
-        "callback_id": REVIEWED,
-        "private_metadata": review.dumped(),
-    }
+    submit = "Approve" if waiting else ""
+    return modal(TITLE, blocks, callback_id=REVIEWED, metadata=review.dumped(), submit=submit)
 
 
 def _said(review: Review, waiting: Sequence[Proposal], everything: Sequence[Proposal]) -> str:
@@ -113,46 +111,18 @@ def _ticks(review: Review, shown: Sequence[Proposal]) -> Block:
     initial = [each for each in options if review.approves(each["value"])]
     element: Element = {"type": "checkboxes", "action_id": TICKED, "options": options}
     element |= {"initial_options": initial} if initial else {}
-    label = {"type": "plain_text", "text": "To be approved", "emoji": False}
-    block_id = f"ticks.{review.turn}"
-    return {"type": "input", "block_id": block_id, "optional": True, "label": label, "element": element}
+    return input_block(f"ticks.{review.turn}", "To be approved", element, optional=True)
 
 
 def _option(proposal: Proposal) -> Element:
     amount = proposal.amount
     money = "" if amount is None or not proposal.currency else format_money(amount, proposal.currency)
     small = " · ".join(part for part in (money, proposal.customer) if part)
-    option: Element = {"text": _plain(proposal.title, 75), "value": proposal.id}
-    return option | ({"description": _plain(small, 75)} if small else {})
+    return option(proposal.title, proposal.id, small)
 
 
 def _ways(review: Review, shown: Sequence[Proposal], last: int) -> Block:
-    elements: list[Element] = []
-    if review.page > 0:
-        elements.append(_button(BACK, "Back"))
-    if review.page < last:
-        elements.append(_button(NEXT, "Next"))
-    own = {
-        "type": "static_select",
-        "action_id": ALONE,
-        "placeholder": _plain("Own card for…", 75),
-        "options": [{"text": _plain(each.title, 75), "value": each.id} for each in shown],
-    }
-    return {"type": "actions", "block_id": f"ways.{review.turn}", "elements": [*elements, own]}
-
-
-def _button(way: str, label: str) -> Element:
-    return {"type": "button", "action_id": f"{PAGE}.{way}", "text": _plain(label, 75), "value": way}
-
-
-def _modal(blocks: tuple[Block, ...], submit: str | None = None) -> dict[str, Any]:
-    view: dict[str, Any] = {"type": "modal", "title": _plain(TITLE, 24), "close": _plain("Close", 24)}
-    return view | {"blocks": list(blocks)} | ({"submit": _plain(submit, 24)} if submit else {})
-
-
-def _section(block_id: str, text: str) -> Block:
-    return {"type": "section", "block_id": block_id, "text": _plain(text, 2_900)}
-
-
-def _plain(text: str, limit: int) -> Element:
-    return {"type": "plain_text", "text": clean(text, limit) or "–", "emoji": False}
+    turns = [(BACK, "Back", review.page > 0), (NEXT, "Next", review.page < last)]
+    elements = [button(f"{PAGE}.{way}", label, way) for way, label, there in turns if there]
+    own = select(ALONE, "Own card for…", [option(each.title, each.id) for each in shown])
+    return actions(f"ways.{review.turn}", [*elements, own])

@@ -7,9 +7,11 @@ from typing import Any
 
 from bot.rules import in_new_keys
 from bot.sanitize import clean
+from bot.ui.button_value import ButtonValue
 from bot.ui.card import does
 from bot.ui.code import code, pretty, public, toml
 from bot.ui.effects import risk_words
+from bot.ui.elements import actions, button, modal
 from bot.ui.graduation_words import because_words
 from bot.ui.policy_verdict import gate_rows
 from bot.ui.reasons import condition, elements
@@ -48,14 +50,7 @@ def details_view(
 
 def view(title: str, blocks: Sequence[Block], identity: str = "") -> dict[str, Any]:
     """A modal that only shows something."""
-    return {
-        "type": "modal",
-        "callback_id": CALLBACK,
-        "title": {"type": "plain_text", "text": clean(title, 24), "emoji": False},
-        "close": {"type": "plain_text", "text": "Close", "emoji": False},
-        "private_metadata": identity,
-        "blocks": list(blocks),
-    }
+    return modal(title, blocks, callback_id=CALLBACK, metadata=identity)
 
 
 def loading() -> dict[str, Any]:
@@ -66,16 +61,11 @@ def loading() -> dict[str, Any]:
 def _turn(proposal_id: str, page: int, pages: int) -> Block:
     ways = [(BACK, "Back", page - 1), (NEXT, "Next", page + 1)]
     elements = [
-        {
-            "type": "button",
-            "action_id": action_id,
-            "text": {"type": "plain_text", "text": label, "emoji": False},
-            "value": f"{proposal_id}:{to}",
-        }
+        button(action_id, label, ButtonValue(proposal_id, to))
         for action_id, label, to in ways
         if 1 <= to <= pages
     ]
-    return {"type": "actions", "block_id": f"turn.{page}", "elements": elements}
+    return actions(f"turn.{page}", elements)
 
 
 def _pages(blocks: Sequence[Block]) -> list[list[Block]]:

@@ -9,6 +9,7 @@ from bot.graduation.eligibility import STANDARDS, always_human_now, lacks, stand
 from bot.graduation.spot_checks import rejection_rate_bound
 from bot.sanitize import clean
 from bot.ui.button_value import ButtonValue
+from bot.ui.elements import actions, button, header, plain
 from bot.ui.ephemeral import Text, text
 from bot.ui.graduation_notices import left_today
 from bot.ui.graduation_words import always_words, cause_words, score_words
@@ -105,7 +106,7 @@ def threshold_lines(trust: Trust) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class TrustPage:
-    """One page: `about` is what was looked for, `rules` what each class asks, `told` what a tap came to."""
+    """One page: `about` is what was looked for, `rules` what each class asks, `result` that of a click."""
 
     kinds: Sequence[KindLine]
     number: int
@@ -115,15 +116,15 @@ class TrustPage:
     about: str = ""
     paused_by: str | None = None
     rules: Sequence[str] = ()
-    told: str = ""
+    result: str = ""
 
 
 def trust_message(page: TrustPage) -> Message:
     """The answer to `/polar trust`."""
     head = _head(page)
     blocks: list[Block] = []
-    if page.told:
-        blocks.append(rich("trust.told", line(words(page.told, 600, bold=True))))
+    if page.result:
+        blocks.append(rich("trust.result", line(words(page.result, 600, bold=True))))
     blocks.append(rich("trust.head", line(words(head, 300, bold=True))))
     if page.paused_by is not None:
         said = [glue("Everything asks: "), person(page.paused_by), glue(" paused what runs on its own.")]
@@ -134,7 +135,7 @@ def trust_message(page: TrustPage) -> Message:
         blocks.append(_buttons(kind, page, tag))
     blocks += [context(f"trust.rules.{number}", one) for number, one in enumerate(page.rules)]
     pages = Pages("trust", page.about, page.number, page.more)
-    text = f"{page.told} {head}" if page.told else head
+    text = f"{page.result} {head}" if page.result else head
     return Message(escape(clean(text, 500)), (*blocks, *turn(pages)))
 
 
@@ -182,18 +183,13 @@ def _checked(kind: KindLine) -> str:
 
 
 def _buttons(kind: KindLine, page: TrustPage, tag: str) -> Block:
-    value = str(ButtonValue(kind.hash, page.number, page.about))
-    elements = [_button(PLOT, "Plot", value)]
+    value = ButtonValue(kind.hash, page.number, page.about)
+    elements = [button(PLOT, "Plot", value)]
     if kind.button == TURN_OFF:
-        elements.insert(0, _button(TURN_OFF, "Turn off", value))
+        elements.insert(0, button(TURN_OFF, "Turn off", value))
     elif kind.button == TURN_ON:
-        elements.insert(0, _button(TURN_ON, "Turn on", value) | (_override(kind) if kind.below else {}))
-    return {"type": "actions", "block_id": f"trust.do.{tag}", "elements": elements}
-
-
-def _button(action_id: str, label: str, value: str) -> Element:
-    text = {"type": "plain_text", "text": label, "emoji": False}
-    return {"type": "button", "action_id": action_id, "text": text, "value": value[:2_000]}
+        elements.insert(0, button(TURN_ON, "Turn on", value) | (_override(kind) if kind.below else {}))
+    return actions(f"trust.do.{tag}", elements)
 
 
 def _override(kind: KindLine) -> Element:
@@ -202,17 +198,13 @@ def _override(kind: KindLine) -> Element:
         f"By manual override, no bound: {clean(kind.score, 150)}. It is below its threshold. "
         "The caps hold, and one in two cases is still asked at first."
     )
-    plain = {
+    parts = {
         "title": "Turn on by manual override?",
         "text": said,
         "confirm": "Turn on",
         "deny": "Keep asking",
     }
-    return {
-        "confirm": {
-            name: {"type": "plain_text", "text": text[:300], "emoji": False} for name, text in plain.items()
-        }
-    }
+    return {"confirm": {name: plain(part, 300) for name, part in parts.items()}}
 
 
 def home_section(kinds: Sequence[KindLine], total: int, on: int) -> list[Block]:
@@ -220,8 +212,7 @@ def home_section(kinds: Sequence[KindLine], total: int, on: int) -> list[Block]:
     if not total:
         return []
     head = f"Trust: {on:,} of {total:,} kinds of case run on their own"
-    heading = {"type": "plain_text", "text": head, "emoji": False}
-    blocks: list[Block] = [{"type": "header", "block_id": "home.trust.head", "text": heading}]
+    blocks: list[Block] = [header("home.trust.head", head)]
     for kind in kinds[:_ON_HOME]:
         blocks.append(rich(f"home.trust.{kind.hash[:12]}", line(*_on_home(kind))))
     more = total - min(len(kinds), _ON_HOME)

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from bot.sanitize import clean
 from bot.ui.card import Message, when
+from bot.ui.elements import actions, button
 from bot.ui.reasons import elements as reason_elements
 from bot.ui.states import phrase
 from bot.ui.text import Block, Element, context, escape, glue, line, person, rich, words
@@ -167,18 +168,11 @@ def turn(pages: Pages) -> list[Block]:
     """Back and Next, as far as there is something; the value is the command of the other page."""
     ways = [(BACK, "Back", pages.number - 1, pages.number > 1), (NEXT, "Next", pages.number + 1, pages.more)]
     elements = [
-        {
-            "type": "button",
-            "action_id": f"{pages.word}.{way}",
-            "text": {"type": "plain_text", "text": label, "emoji": False},
-            "value": " ".join(filter(None, [pages.word, pages.rest, str(to)])),
-        }
+        button(f"{pages.word}.{way}", label, " ".join(filter(None, [pages.word, pages.rest, str(to)])))
         for way, label, to, there in ways
         if there
     ]
-    if not elements:
-        return []
-    return [{"type": "actions", "block_id": f"{pages.word}.turn.{pages.number}", "elements": elements}]
+    return [actions(f"{pages.word}.turn.{pages.number}", elements)] if elements else []
 
 
 def content(blocks: Sequence[Block], tag: str) -> list[Block]:

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from bot.sanitize import clean
 from bot.ui.card import Message, when
+from bot.ui.elements import actions, button
 from bot.ui.text import Block, Element, escape, glue, line, rich, words
 
 RULES_BACK, RULES_ON = "rules.back", "rules.on"  # action ids; the value is the command of that page
@@ -69,14 +70,5 @@ def _reason(type_: str, why: str) -> list[Element]:
 
 def _turn(page: int, pages: int) -> Block:
     ways = [(RULES_BACK, "Back", page - 1), (RULES_ON, "Next", page + 1)]
-    elements = [
-        {
-            "type": "button",
-            "action_id": action_id,
-            "text": {"type": "plain_text", "text": label, "emoji": False},
-            "value": f"rules {to}",
-        }
-        for action_id, label, to in ways
-        if 1 <= to <= pages
-    ]
-    return {"type": "actions", "block_id": f"rules.turn.{page}", "elements": elements}
+    elements = [button(action_id, label, f"rules {to}") for action_id, label, to in ways if 1 <= to <= pages]
+    return actions(f"rules.turn.{page}", elements)

@@ -86,7 +86,7 @@ async def test_approve_all_approves_each_by_itself_with_one_tap(line: World) -> 
     assert line.shown(done).action_ids == ["review"]
     assert f"<@{MAYA}>  ({many})" in words_of(line.shown(card))
     assert {each.via for each in made} == {"bundle"}
-    assert len({each.tap for each in made}) == 1
+    assert len({each.interaction_id for each in made}) == 1
     assert len({each.proposal_id for each in made}) == len(made) == many == len(line.writes)
     assert len(line.slack.thread(card.ts)) == 1
 

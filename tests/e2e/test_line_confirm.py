@@ -318,15 +318,17 @@ async def test_of_many_proposals_one_press_decides_each(line: World) -> None:
         person = SlackUser(MAYA, app.approvals.authority.team_id)
         found = await proposals(app)
         answers = [
-            await app.approvals.approve(person, each.id, via="bundle", revision=1, tap="press")
+            await app.approvals.approve(person, each.id, via="bundle", revision=1, interaction_id="press")
             for each in found
         ]
-        again = await app.approvals.approve(person, found[0].id, via="bundle", revision=1, tap="press")
+        again = await app.approvals.approve(
+            person, found[0].id, via="bundle", revision=1, interaction_id="press"
+        )
         for card in cards:
             await line.says(card, "Done: ")
         counted = await decisions(app)
 
     assert [answer.status for answer in answers] == ["approved"] * 3
     assert again.status == "repeated"
-    assert {each.tap for each in counted} == {"press"}
+    assert {each.interaction_id for each in counted} == {"press"}
     assert len(counted) == 3

@@ -120,7 +120,7 @@ _KINDS = st.lists(_kinds(), max_size=graduation_page.PAGE, unique_by=lambda kind
 _TRUST = st.builds(
     graduation_page.TrustPage, _KINDS, _COUNT, _COUNT, st.booleans(), _COUNT,
     about=TEXT.map(lambda said: " ".join(said.split())[:100]), paused_by=st.none() | _PERSON,
-    rules=st.lists(TEXT, max_size=3), told=TEXT,
+    rules=st.lists(TEXT, max_size=3), result=TEXT,
 )  # fmt: skip
 _CHANGE = st.fixed_dictionaries({
     "label": TEXT, "from": st.sampled_from(list(CaseKindState)), "to": st.sampled_from(list(CaseKindState)),

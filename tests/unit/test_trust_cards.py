@@ -60,7 +60,7 @@ KINDS = st.lists(LINES, max_size=PAGE, unique_by=lambda one: one.hash[:12])
         about=HOSTILE.map(lambda text: text[:100]),
         paused_by=st.sampled_from([None, "U0MAYA", "polar-approvals"]),
         rules=st.lists(HOSTILE, max_size=2),
-        told=HOSTILE,
+        result=HOSTILE,
     )
 )
 def test_slack_takes_every_page_and_no_name_becomes_markup(page: TrustPage) -> None:
