@@ -15,7 +15,7 @@ from bot.proposals.verify_call import ClaimedDoubt, Seen, examine
 from bot.results import DecisionStatus, FollowupResult, FollowupStatus
 from bot.services import LEASE, Queue, Services, new_token
 from bot.slack.user import SlackUser
-from bot.ui.effects import does
+from bot.ui.thread_lines import Followup, followup_record, undo_reason
 from polar.catalog import Call, operations
 from polar.errors import PolarError
 from store.models import NewProposal, PlannedCall, Proposal, ProposalKind, ProposalState, Verdict
@@ -56,7 +56,7 @@ class Followups:
         if await self._changed_since(proposal):
             return DecisionStatus.CHANGED_SINCE
         people = requirements(self._services.rules.policy, proposal).people
-        act = await self._act(user, proposal, "undid it" if people == 1 else "asks to undo it")
+        act = await self._act(user, proposal, Followup.UNDO if people == 1 else Followup.ASK_TO_UNDO)
         made = _proposal(proposal, act, back)
         made = replace(
             made, expires_at=ends(act.at, self._services.rules.policy.schedule.expires_after, None)
@@ -86,7 +86,7 @@ class Followups:
         if isinstance(proposal, FollowupResult):
             return proposal
         how = partial(followups.retry, hold=requirements(self._services.rules.policy, proposal).hold)
-        if await self._carried(user, proposal, how, "Retried it."):
+        if await self._carried(user, proposal, how, Followup.RETRY):
             return FollowupResult(FollowupStatus.RETRIED)
         return FollowupResult(FollowupStatus.NOTHING_TO_RETRY)
 
@@ -97,7 +97,7 @@ class Followups:
             return proposal
         if proposal.state != ProposalState.UNKNOWN:
             return FollowupResult(FollowupStatus.NOT_UNKNOWN)
-        act, token = await self._act(user, proposal, "had Polar asked again"), new_token()
+        act, token = await self._act(user, proposal, Followup.CHECK), new_token()
         until = act.at + LEASE
         claimed = await self._services.store.do(followups.check, act, token=token, until=until)
         if claimed is None:
@@ -106,25 +106,25 @@ class Followups:
 
     async def mark_done(self, user: SlackUser, proposal_id: str) -> FollowupResult:
         """Take this person's word that it was done. Raises StoreError."""
-        return await self._mark(user, proposal_id, followups.mark_done, "Says that it was done.")
+        return await self._mark(user, proposal_id, followups.mark_done, Followup.MARK_DONE)
 
     async def mark_not_done(self, user: SlackUser, proposal_id: str) -> FollowupResult:
         """Take this person's word that it was not done. Raises StoreError."""
-        return await self._mark(user, proposal_id, followups.mark_not_done, "Says that it was not done.")
+        return await self._mark(user, proposal_id, followups.mark_not_done, Followup.MARK_NOT_DONE)
 
     async def _mark(
-        self, user: SlackUser, proposal_id: str, how: Callable[..., ActionOutcome], said: str
+        self, user: SlackUser, proposal_id: str, how: Callable[..., ActionOutcome], what: Followup
     ) -> FollowupResult:
         proposal = await self._may(user, proposal_id)
         if isinstance(proposal, FollowupResult):
             return proposal
-        marked = await self._carried(user, proposal, how, said)
+        marked = await self._carried(user, proposal, how, what)
         return FollowupResult(FollowupStatus.MARKED if marked else FollowupStatus.NOT_UNKNOWN)
 
     async def _carried(
-        self, user: SlackUser, proposal: Proposal, how: Callable[..., ActionOutcome], said: str
+        self, user: SlackUser, proposal: Proposal, how: Callable[..., ActionOutcome], what: Followup
     ) -> bool:
-        act = Act(proposal.id, user.id, said, self._services.clock())
+        act = Act(proposal.id, user.id, followup_record(what), self._services.clock())
         won, _ = await self._services.store.do(how, act)
         if won:
             self._done(act)
@@ -143,9 +143,9 @@ class Followups:
         refused = replace(refused, approvers=await authority.describe(proposal))
         return FollowupResult(FollowupStatus.REFUSED, refusal=refused)
 
-    async def _act(self, user: SlackUser, proposal: Proposal, said: str) -> Act:
+    async def _act(self, user: SlackUser, proposal: Proposal, what: Followup) -> Act:
         name = await self._services.authority.name(user.id)
-        return Act(proposal.id, user.id, f"{name} {said}.", self._services.clock())
+        return Act(proposal.id, user.id, followup_record(what, name), self._services.clock())
 
     def _done(self, act: Act) -> None:
         log.info("%s on %s: %s", act.actor, act.proposal_id, act.said)
@@ -163,7 +163,7 @@ def _proposal(original: Proposal, act: Act, back: tuple[PlannedCall, ...]) -> Ne
         rule_version=None,
         subject=original.subject,
         title=f"Undo: {original.title.rstrip('?')}",
-        reasons=(f"{act.said} It takes back {original.id}: {does(original)}.",),
+        reasons=(undo_reason(act.said, original),),
         facts=original.facts,
         risk=max(risks),
         always_asks=AlwaysAsk.TAKES_BACK,

@@ -5,7 +5,7 @@ from typing import Any
 
 from bot.ui.message import Message
 from bot.ui.text import glue, line, person, rich
-from store.models import OutboxCode
+from store.models.details import OutboxCode
 
 _BACK = "Back from snooze: it waits for a decision again."
 _LINES: Mapping[OutboxCode, str] = {

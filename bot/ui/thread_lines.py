@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from bot.results import ActionStatus, ApproverNames
 from bot.sanitize import clean
 from bot.ui.button_value import ButtonValue
 from bot.ui.card_buttons import DETAILS
+from bot.ui.effects import does
 from bot.ui.elements import actions, button
 from bot.ui.ephemeral import approver_line
 from bot.ui.graduation_words import because_words
@@ -103,6 +105,37 @@ _RECORDS: Mapping[ActionStatus, str] = {
     ActionStatus.HELD: "Put on hold.",
     ActionStatus.RELEASED: "Released.",
 }
+
+
+class Followup(StrEnum):
+    """What somebody did about a proposal that was approved."""
+
+    UNDO = "undo"
+    ASK_TO_UNDO = "ask_to_undo"
+    CHECK = "check"
+    RETRY = "retry"
+    MARK_DONE = "mark_done"
+    MARK_NOT_DONE = "mark_not_done"
+
+
+_FOLLOWUPS: Mapping[Followup, str] = {
+    Followup.UNDO: "{name} undid it.",
+    Followup.ASK_TO_UNDO: "{name} asks to undo it.",
+    Followup.CHECK: "{name} had Polar asked again.",
+    Followup.RETRY: "Retried it.",
+    Followup.MARK_DONE: "Says that it was done.",
+    Followup.MARK_NOT_DONE: "Says that it was not done.",
+}
+
+
+def followup_record(what: Followup, name: str = "") -> str:
+    """What somebody did, for the proposal's record; `name` is theirs where the text says it."""
+    return _FOLLOWUPS[what].format(name=name)
+
+
+def undo_reason(record: str, original: Proposal) -> str:
+    """Why an undo is proposed: `record` as of `followup_record`."""
+    return f"{record} It takes back {original.id}: {does(original)}."
 
 
 # --- Answers to what was written in the thread -------------------------------------------------------------

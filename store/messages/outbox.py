@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, and_, case, delete, exists, func, or_, s
 
 from store.engine.dialects import insert_new
 from store.engine.leases import OUTBOX, Lease
-from store.models import OutboxCode
+from store.models.details import OutboxCode
 from store.schema import bundles, channel_welcomes, home_tab_viewers, outbox, proposals
 
 LINE = "line"  # what came of a proposal, for its card's thread: goes before everything that is merely told

@@ -113,15 +113,6 @@ class OutcomeKind(StrEnum):
     FAILED = "failed"  # an unexpected error while running on its own
 
 
-class OutboxCode(StrEnum):
-    """The messages in the outbox that the store itself puts there. Their arguments: `actor`."""
-
-    BACK_FROM_SNOOZE = "back_from_snooze"  # actor: who snoozed it
-    UNDONE = "undone"  # actor: who undid it
-    NOT_UNDONE = "not_undone"
-    PERHAPS_UNDONE = "perhaps_undone"
-
-
 class Verdict(StrEnum):
     """A person's answer."""
 

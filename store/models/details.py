@@ -3,9 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from store.models import CommentKind, Decision, Proposal, StoredEvent, Transition
+
+
+class OutboxCode(StrEnum):
+    """The messages in the outbox that the store itself puts there. Their arguments: `actor`."""
+
+    BACK_FROM_SNOOZE = "back_from_snooze"  # actor: who snoozed it
+    UNDONE = "undone"  # actor: who undid it
+    NOT_UNDONE = "not_undone"
+    PERHAPS_UNDONE = "perhaps_undone"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from sqlalchemy import Connection, insert, select
 
 from store.audit_log.log import append, fingerprints
 from store.messages.outbox import add_to_outbox, coded
-from store.models import Actor, CommentKind, NewProposal, OutboxCode, PlannedCall, Proposal, ProposalState
+from store.models import Actor, CommentKind, NewProposal, PlannedCall, Proposal, ProposalState
+from store.models.details import OutboxCode
 from store.models.reasons import Reason
 from store.proposals.details import add_comment
 from store.proposals.proposals import advance, call_columns, get_proposal, lock_proposal, replace_calls, touch

@@ -18,7 +18,6 @@ from store.models import (
     CallState,
     Mode,
     NewProposal,
-    OutboxCode,
     PlannedCall,
     Proposal,
     ProposalCall,
@@ -27,6 +26,7 @@ from store.models import (
     RuleMatch,
     Transition,
 )
+from store.models.details import OutboxCode
 from store.models.reasons import Reason, columns_of, read_reason
 from store.schema import calls, events, proposals, rule_matches, transitions
 

@@ -17,7 +17,8 @@ from bot.ui.text import line, rich
 from polar.text.problems import CODES, problem
 from store.audit_log.log import normalize
 from store.audit_log.old_sentences import read_sentence, read_transition
-from store.models import CallState, OutboxCode, ProposalState
+from store.models import CallState, ProposalState
+from store.models.details import OutboxCode
 from store.models.reasons import Reason, ReasonCode, columns_of, read_reason
 from tests.fixtures.card_strategies import assert_harmless, payload
 from tests.fixtures.card_strategies import reasons as any_reason
