@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.cli.command import CommandError, exit_code, parser
-from bot.cli.rules_try import FileAnswers, Given, Said, ask, said_in_words
+from bot.cli.rules_try import FileAnswers, TriedEvent, TriedRule, as_text, ask
 from bot.config.settings import SettingsError, load_settings
 from bot.proposals.reads import Reads
 from bot.rules import Origin, RulesError, RuleSet, load_rules
@@ -75,10 +75,10 @@ def _try(options: argparse.Namespace) -> int:
     event = _event(options.event)
     before = None if options.before is None else _event(options.before).data
     own = {name for name, origin in rules.origins.items() if origin in (Origin.OWN, Origin.REPLACED)}
-    return asyncio.run(_tried(options, rules, Given(event, before), own))
+    return asyncio.run(_tried(options, rules, TriedEvent(event, before), own))
 
 
-async def _tried(options: argparse.Namespace, rules: RuleSet, given: Given, own: set[str]) -> int:
+async def _tried(options: argparse.Namespace, rules: RuleSet, given: TriedEvent, own: set[str]) -> int:
     listening = [rule for rule in rules.rules if given.event.type in rule.on]
     idle = [rule for rule in rules.rules if rule.name in own and rule not in listening]
     if options.live:
@@ -96,14 +96,14 @@ async def _tried(options: argparse.Namespace, rules: RuleSet, given: Given, own:
     return 1 if any(said.failed for said in found) else 0
 
 
-def _print(given: Given, found: Sequence[Said]) -> None:
+def _print(given: TriedEvent, found: Sequence[TriedRule]) -> None:
     print(f"{given.event.type}, as if it had just arrived. Nothing is sent.")
     if given.event.problem:
         print(f"This event cannot be read in full: {given.event.problem}")
     if not found:
         print("\nNo rule listens to it.")
     for said in found:
-        print("\n" + said_in_words(said))
+        print("\n" + as_text(said))
 
 
 # -- files -----------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from store.models import NewProposal, RuleMatch, RuleMatchState
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class TriedEvent:
     """The event, and the data of the event before it about the same subject."""
 
     event: Event
@@ -33,7 +33,7 @@ class Given:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class TriedRule:
     """What one rule says: `proposal` if it would ask, else `why` not; `missing`: unanswered reads."""
 
     rule: Rule
@@ -81,21 +81,21 @@ class FileAnswers:
         return scope
 
 
-async def ask(rule: Rule, given: Given, answers: Reader) -> Said:
+async def ask(rule: Rule, given: TriedEvent, answers: Reader) -> TriedRule:
     """What a rule says about an event. Raises nothing: what fails is said."""
     try:
         return await _asked(rule, given, answers)
     except (EvaluationError, InvalidCall) as error:
-        return Said(rule, f"it fails: {error}", failed=True)
+        return TriedRule(rule, f"it fails: {error}", failed=True)
     except PolarError as error:
-        return Said(rule, f"Polar could not be read: {error.plain}", failed=True)
+        return TriedRule(rule, f"Polar could not be read: {error.plain}", failed=True)
 
 
-async def _asked(rule: Rule, given: Given, answers: Reader) -> Said:
+async def _asked(rule: Rule, given: TriedEvent, answers: Reader) -> TriedRule:
     scope = scope_of(given.event, given.now, given.before)
     if rule.when is not None and not rule.matches(scope):
         notes = _notes(rule, given, waited=False)
-        return Said(rule, f"in `when`, this is not true: {false_part(rule.when, scope)}", notes=notes)
+        return TriedRule(rule, f"in `when`, this is not true: {false_part(rule.when, scope)}", notes=notes)
     change, notes = rule.change(scope), _notes(rule, given, waited=True)
     scope = scope_of(given.event, given.now + rule.delay, given.before)
     try:
@@ -103,26 +103,26 @@ async def _asked(rule: Rule, given: Given, answers: Reader) -> Said:
     except NotGiven as error:
         if rule.needs_reads() or not rule.skip_precondition_for:
             why = "it cannot be told what it would do without what Polar answers to its reads"
-            return Said(rule, why, change=change, missing=error.missing, failed=True)
+            return TriedRule(rule, why, change=change, missing=error.missing, failed=True)
         notes += ("`precondition` was not asked: see `skip_precondition_for`. --reads asks it too",)
         found = await evaluate(rule, scope, answers, skip_precondition=True)
     return _said(found, given, change, notes)
 
 
-def _said(found: Evaluated, given: Given, change: str | None, notes: tuple[str, ...]) -> Said:
+def _said(found: Evaluated, given: TriedEvent, change: str | None, notes: tuple[str, ...]) -> TriedRule:
     rule = found.rule
     if found.untrue is not None:
         why = f"in `precondition`, this is not true: {found.untrue}"
-        return Said(rule, why, change=change, notes=notes)
+        return TriedRule(rule, why, change=change, notes=notes)
     draft = found.draft()
     if not draft.calls:
-        return Said(rule, "`for_each` is empty: there is nothing to call", change=change, notes=notes)
+        return TriedRule(rule, "`for_each` is empty: there is nothing to call", change=change, notes=notes)
     rule_match = RuleMatch(change or "", rule.name, rule.version, "", RuleMatchState.PROPOSED)
     proposal = new_proposal(rule, Policy(), rule_match, draft, event=given.event, now=given.now)
-    return Said(rule, proposal=proposal, change=change, notes=notes)
+    return TriedRule(rule, proposal=proposal, change=change, notes=notes)
 
 
-def _notes(rule: Rule, given: Given, *, waited: bool) -> tuple[str, ...]:
+def _notes(rule: Rule, given: TriedEvent, *, waited: bool) -> tuple[str, ...]:
     notes = []
     if rule.delay and waited:
         notes.append(f"it waits {rule.source['delay']} first: `now` is taken to be so much later")
@@ -141,7 +141,7 @@ def _asks(call: Call) -> str:
 # -- In lines for a terminal. What a customer wrote is made harmless first. ---------------------------------
 
 
-def said_in_words(said: Said) -> str:
+def as_text(said: TriedRule) -> str:
     """Lines for a terminal: whether it would ask, and why not; the question, its reasons, risk and calls."""
     if said.proposal is None:
         lines = [f"{said.rule.name}: proposes nothing, because {said.why}"]
