@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from bot.config.rate_limits import POST, UPDATE
 from bot.metrics import CARD_SECONDS
 from bot.pipeline.card_view import view_of
-from bot.pipeline.upsert import Sheet, certainly_not_posted, draw, pause_after
+from bot.pipeline.upsert import MessageRef, certainly_not_posted, pause_after, upsert
 from bot.services import LEASE, Queue, Services, new_token
 from bot.slack.client import SlackError
 from bot.ui.bundle import bundle_card, bundle_line
@@ -37,11 +37,11 @@ class ClaimedCard:
     room: str | None
 
     @property
-    def sheet(self) -> Sheet:
+    def ref(self) -> MessageRef:
         """Where its card is."""
         one = self.shown
         named = "proposal_id" if isinstance(one, Proposal) else "bundle_id"
-        return Sheet(one.id, named, one.channel, one.card_ts, one.card_sent_at, self.room)
+        return MessageRef(one.id, named, one.channel, one.card_ts, one.card_sent_at, self.room)
 
 
 async def claim(services: Services, limit: int) -> list[ClaimedCard]:
@@ -85,7 +85,7 @@ async def announce(services: Services, claimed: ClaimedCard) -> None:
 
 async def _announce_card(services: Services, claimed: ClaimedCard, proposal: Proposal) -> None:
     try:
-        channel, ts = await draw(services, claimed.sheet, card(proposal, await view_of(services, proposal)))
+        channel, ts = await upsert(services, claimed.ref, card(proposal, await view_of(services, proposal)))
     except SlackError as error:
         log.warning("the card of %s is not drawn: %s", proposal.id, error)
         await services.store.do(
@@ -93,7 +93,7 @@ async def _announce_card(services: Services, claimed: ClaimedCard, proposal: Pro
             proposal.id,
             token=claimed.token,
             due_at=services.clock() + pause_after(error),
-            certainly_not_posted=certainly_not_posted(claimed.sheet, error),
+            certainly_not_posted=certainly_not_posted(claimed.ref, error),
         )
         return
     news = (
@@ -128,7 +128,7 @@ async def _announce_bundle(services: Services, claimed: ClaimedCard, bundle: Bun
         deciders = approver_line(await services.authority.describe(next(iter(bundle.members), None)))
         reasons = await services.store.do(reasons_among, [one.id for one in bundle.members])
         message = bundle_card(bundle, deciders=deciders, now=now, reasons=reasons)
-        channel, ts = await draw(services, claimed.sheet, message)
+        channel, ts = await upsert(services, claimed.ref, message)
     except SlackError as error:
         log.warning("the card of bundle %s is not drawn: %s", bundle.id, error)
         await services.store.do(
@@ -136,7 +136,7 @@ async def _announce_bundle(services: Services, claimed: ClaimedCard, bundle: Bun
             bundle.id,
             token=claimed.token,
             due_at=services.clock() + pause_after(error),
-            certainly_not_posted=certainly_not_posted(claimed.sheet, error),
+            certainly_not_posted=certainly_not_posted(claimed.ref, error),
         )
         return
     line = bundle_line(bundle)

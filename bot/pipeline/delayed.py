@@ -6,7 +6,7 @@ from datetime import datetime
 
 from bot.pipeline.learn import gate
 from bot.proposals.build import GIVE_UP_AFTER, new_proposal, pause_after, question
-from bot.proposals.call_results import Drawn, drawn, reason_of
+from bot.proposals.call_results import CallResult, classify, reason_of
 from bot.proposals.reads import Reads
 from bot.proposals.rule_versions import recall
 from bot.rules import EvaluationError
@@ -80,7 +80,7 @@ async def _outcome(services: Services, rule_match: RuleMatch) -> _Came:
         return _Came(RuleMatchState.SILENT, Reason.of(ReasonCode.RULE_FAILED, problem=str(error)[:1_000]))
     except PolarError as error:
         over = (event.timestamp or stored.received_at) + rule.delay
-        if drawn(error) is Drawn.REFUSED or services.clock() - over > GIVE_UP_AFTER:
+        if classify(error) is CallResult.REFUSED or services.clock() - over > GIVE_UP_AFTER:
             log.error("rule %s is given up after its delay on event %s: %s", rule.name, stored.id, error)
             return _Came(RuleMatchState.SILENT, Reason.of(ReasonCode.RULE_GIVEN_UP, reason_of(error)))
         return _Came(RuleMatchState.WAITING, reason_of(error), services.clock() + pause_after(error, 8))

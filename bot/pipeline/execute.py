@@ -8,7 +8,7 @@ from typing import Any
 
 from bot.graduation.gate import guard_of
 from bot.metrics import DECISIONS, POLAR_WRITES
-from bot.proposals.call_results import Drawn, concluded, drawn, look, reason_of, was_so
+from bot.proposals.call_results import CallResult, classify, conclude, reason_of, verifying_read, was_so
 from bot.proposals.chain import Plan, bound, hand_over
 from bot.proposals.evaluate import evaluate
 from bot.proposals.reads import Reads, excerpt
@@ -32,12 +32,12 @@ _GIVE_UP_AFTER = timedelta(hours=24)
 # Somebody looks at the card: when Polar is away it says so at once instead of "Running now".
 _CHECK_WITHIN = 5.0
 _AFTER = {
-    Drawn.DONE: CallState.DONE,
-    Drawn.ALREADY_DONE: CallState.DONE,
-    Drawn.REFUSED: CallState.REFUSED,
-    Drawn.CONFIGURATION: CallState.REFUSED,
-    Drawn.NOT_SENT: CallState.PLANNED,
-    Drawn.UNKNOWN: CallState.UNKNOWN,
+    CallResult.DONE: CallState.DONE,
+    CallResult.ALREADY_DONE: CallState.DONE,
+    CallResult.REFUSED: CallState.REFUSED,
+    CallResult.CONFIGURATION: CallState.REFUSED,
+    CallResult.NOT_SENT: CallState.PLANNED,
+    CallResult.UNKNOWN: CallState.UNKNOWN,
 }
 
 
@@ -56,7 +56,7 @@ class _Made:
     `kept`: what undoing it needs to know was read first, or nothing is needed.
     """
 
-    result: Drawn
+    result: CallResult
     answer: Any = None
     kept: bool = True
 
@@ -114,7 +114,7 @@ async def _checked(services: Services, claimed: ClaimedExecution) -> Outcome:
     except (EvaluationError, InvalidCall) as error:
         return Outcome(ProposalState.FAILED, Reason.of(ReasonCode.CANNOT_TELL, problem=str(error)))
     except PolarError as error:
-        if drawn(error) is Drawn.CONFIGURATION:
+        if classify(error) is CallResult.CONFIGURATION:
             return Outcome(ProposalState.FAILED, Reason.of(ReasonCode.NOT_SENT, reason_of(error)))
         why = Reason.of(ReasonCode.CHECK_FAILED, reason_of(error))
         return _not_now(services.clock(), claimed.proposal, why)
@@ -199,7 +199,7 @@ async def _call_all(services: Services, claimed: ClaimedExecution, plan: Plan) -
     if not answers:
         return Outcome(ProposalState.WITHDRAWN, Reason.of(ReasonCode.NOTHING_LEFT, checked=CALL))
     earlier = sum(call.was_so for call in proposal.calls)
-    so = was_so(earlier + sum(one.result is Drawn.ALREADY_DONE for one in made), len(answers))
+    so = was_so(earlier + sum(one.result is CallResult.ALREADY_DONE for one in made), len(answers))
     last = made[-1].answer if made else None
     told = await hand_over(services, proposal, plan, last)
     unread = None if all(one.kept for one in made) else Reason(ReasonCode.CANNOT_BE_UNDONE)
@@ -233,12 +233,12 @@ async def _wanted(services: Services, claimed: ClaimedExecution, plan: Plan) -> 
 
 def _stops(services: Services, proposal: Proposal, error: PolarError, why: Reason) -> Outcome | None:
     """Where a failed call leaves the whole proposal; None when the other calls may go on without it."""
-    match drawn(error):
-        case Drawn.NOT_SENT:
+    match classify(error):
+        case CallResult.NOT_SENT:
             return _not_now(services.clock(), proposal, why)
-        case Drawn.UNKNOWN:
+        case CallResult.UNKNOWN:
             return Outcome(ProposalState.UNKNOWN, why)
-        case Drawn.CONFIGURATION:
+        case CallResult.CONFIGURATION:
             return Outcome(ProposalState.FAILED, why)
     return None
 
@@ -265,11 +265,11 @@ async def _call(services: Services, claimed: ClaimedExecution, call: ProposalCal
     except PolarError as error:
         result = await _looked_up(services.polar, Call.of(call), error)
         await _end(services, claimed, call, _AFTER[result], error=error)
-        if result is Drawn.ALREADY_DONE:
+        if result is CallResult.ALREADY_DONE:
             return _Made(result)
         raise
     await _end(services, claimed, call, CallState.DONE, status=answer.status, answer=excerpt(answer.body))
-    return _Made(Drawn.DONE, answer.body, kept=before is not None)
+    return _Made(CallResult.DONE, answer.body, kept=before is not None)
 
 
 async def _before(polar: PolarClient, proposal: Proposal, call: ProposalCall) -> dict[str, Any] | None:
@@ -279,11 +279,11 @@ async def _before(polar: PolarClient, proposal: Proposal, call: ProposalCall) ->
     return await read_before(Reads(polar, within=_CHECK_WITHIN), Call.of(call))
 
 
-async def _looked_up(polar: PolarClient, call: Call, error: PolarError) -> Drawn:
+async def _looked_up(polar: PolarClient, call: Call, error: PolarError) -> CallResult:
     """What a failed call came to; a refusal that may mean "already done" is believed only after a read."""
-    read = look(call, error)
+    read = verifying_read(call, error)
     if read is None:
-        return drawn(error)
+        return classify(error)
     found: Any
     try:
         found = await Reads(polar).answer(read)
@@ -292,7 +292,7 @@ async def _looked_up(polar: PolarClient, call: Call, error: PolarError) -> Drawn
     except PolarError as unread:
         log.info("cannot look whether %s was already so: %s", call.operation, unread)
         found = None
-    return concluded(call, error, found)
+    return conclude(call, error, found)
 
 
 async def _end(

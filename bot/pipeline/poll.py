@@ -26,7 +26,7 @@ _LOOKS_BACK = timedelta(hours=24)  # after a long stop: older failures are histo
 
 
 @dataclass(frozen=True, slots=True)
-class Feed:
+class PollSource:
     """Something to look up: which of our event types it makes, how often, and how.
 
     `look` stores what it finds and says whether there is more to look up at once.
@@ -38,24 +38,24 @@ class Feed:
     look: Callable[[Services, datetime], Awaitable[bool]]
 
 
-async def claim(services: Services, limit: int) -> list[Feed]:
-    """Take the feeds that are due and that some rule asks for."""
+async def claim(services: Services, limit: int) -> list[PollSource]:
+    """Take the sources that are due and that some rule asks for."""
     now = services.clock()
-    wanted = [feed for feed in FEEDS if any(services.rules.for_event(type_) for type_ in feed.types)]
+    wanted = [source for source in SOURCES if any(services.rules.for_event(type_) for type_ in source.types)]
     times = {"now": now, "until": now + LEASE, "first": now + _AFTER_START}
-    due = [await services.store.do(claim_poll, feed.name, **times) for feed in wanted[:limit]]
-    return [feed for feed, is_due in zip(wanted, due, strict=False) if is_due]
+    due = [await services.store.do(claim_poll, source.name, **times) for source in wanted[:limit]]
+    return [source for source, is_due in zip(wanted, due, strict=False) if is_due]
 
 
-async def poll(services: Services, feed: Feed) -> None:
+async def poll(services: Services, source: PollSource) -> None:
     """Look once. What cannot be read now is read at the next turn; nothing is skipped."""
     started_at = services.clock()
     try:
-        more = await feed.look(services, started_at)
+        more = await source.look(services, started_at)
     except PolarError as error:
-        log.warning("%s could not be looked up: %s", feed.name, error)
+        log.warning("%s could not be looked up: %s", source.name, error)
         more = False
-    await services.store.do(poll_again, feed.name, started_at if more else started_at + feed.every)
+    await services.store.do(poll_again, source.name, started_at if more else started_at + source.every)
 
 
 async def _disputes(services: Services, now: datetime) -> bool:
@@ -110,12 +110,14 @@ async def _record(services: Services, id_: str, type_: str, data: Mapping[str, A
     services.notify(Queue.PROPOSE)
 
 
-FEEDS = (
-    Feed(
+SOURCES = (
+    PollSource(
         "disputes",
         frozenset({"dispute.needs_response", "dispute.early_warning"}),
         timedelta(minutes=10),
         _disputes,
     ),
-    Feed("deliveries", frozenset({"webhook_delivery.failed"}), timedelta(minutes=10), _failed_deliveries),
+    PollSource(
+        "deliveries", frozenset({"webhook_delivery.failed"}), timedelta(minutes=10), _failed_deliveries
+    ),
 )

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from bot.pipeline.learn import gate
 from bot.proposals.build import GIVE_UP_AFTER, before, consider, pause_after, scope_of, subject_of
-from bot.proposals.call_results import Drawn, drawn, reason_of
+from bot.proposals.call_results import CallResult, classify, reason_of
 from bot.proposals.echo import WINDOW, judge
 from bot.proposals.fingerprint import customer_of
 from bot.proposals.reads import Reads
@@ -101,7 +101,7 @@ async def _apply(services: Services, claimed: Claimed, event: Event, rules: tupl
         except (EvaluationError, InvalidCall) as error:
             failures.append(Reason.of(ReasonCode.RULE_FAILED, problem=str(error)[:_LONGEST]))
         except PolarError as error:
-            if drawn(error) is Drawn.REFUSED:  # it would be refused again
+            if classify(error) is CallResult.REFUSED:  # it would be refused again
                 failures.append(_of_rule(rule, reason_of(error)))
             else:
                 unread.append((rule, error))

@@ -20,7 +20,7 @@ _CLOCKS_DIFFER = 60.0  # seconds between Slack's clock and ours, at most
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class MessageRef:
     """Where a message stands. `identity` is what its metadata says under `named`.
 
     `sent_at` without a `ts`: it was to be posted then, and may have been. `room`: the method for which room
@@ -35,34 +35,34 @@ class Sheet:
     room: str | None = None
 
 
-async def draw(services: Services, sheet: Sheet, message: Message) -> tuple[str, str]:
+async def upsert(services: Services, ref: MessageRef, message: Message) -> tuple[str, str]:
     """Bring it up to date; its channel and ts. Raises SlackError."""
-    channel, ts = sheet.channel or services.channel, sheet.ts
-    if ts is None and sheet.sent_at is not None:
+    channel, ts = ref.channel or services.channel, ref.ts
+    if ts is None and ref.sent_at is not None:
         # An earlier try may have posted it: better found than asked twice.
-        ts = await _find(services, sheet, sheet.sent_at)
+        ts = await _find(services, ref, ref.sent_at)
     if ts is not None:
         try:
-            await services.slack.update(channel, ts, message, room=sheet.room == UPDATE)
+            await services.slack.update(channel, ts, message, room=ref.room == UPDATE)
         except SlackRefused as error:
             if error.code not in _CARD_LOST:
                 raise
         else:
             return channel, ts
-    ts = await services.slack.post(services.channel, message, room=sheet.room == POST)
-    log.info("posted the card of %s", sheet.identity)
+    ts = await services.slack.post(services.channel, message, room=ref.room == POST)
+    log.info("posted the card of %s", ref.identity)
     return services.channel, ts
 
 
-async def _find(services: Services, sheet: Sheet, sent_at: datetime) -> str | None:
+async def _find(services: Services, ref: MessageRef, sent_at: datetime) -> str | None:
     since = sent_at.timestamp() - _CLOCKS_DIFFER
     try:
-        return await services.slack.find_card(services.channel, sheet.identity, since, named=sheet.named)
+        return await services.slack.find_card(services.channel, ref.identity, since, named=ref.named)
     except SlackRateLimited:
         raise
     except SlackRefused as error:
         # Without channels:history the card is posted again: a lost question is worse than a repeated one.
-        log.warning("cannot look for the card of %s: %s", sheet.identity, error)
+        log.warning("cannot look for the card of %s: %s", ref.identity, error)
         return None
 
 
@@ -73,7 +73,7 @@ def pause_after(error: SlackError) -> timedelta:
     return _REFUSED_AGAIN_AFTER if isinstance(error, SlackRefused) else _AGAIN_AFTER
 
 
-def certainly_not_posted(sheet: Sheet, error: SlackError) -> bool:
+def certainly_not_posted(ref: MessageRef, error: SlackError) -> bool:
     """Whether no message can be in the channel that nobody noted."""
     # An earlier try that may have posted it stays noted until the card is found.
-    return sheet.sent_at is None and not isinstance(error, SlackNoAnswer)
+    return ref.sent_at is None and not isinstance(error, SlackNoAnswer)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from bot.config.policy import Policy, ends
-from bot.proposals.call_results import Drawn, drawn, reason_of
+from bot.proposals.call_results import CallResult, classify, reason_of
 from bot.proposals.evaluate import evaluate
 from bot.proposals.fingerprint import customer_of, digest_of_proposal, money_of
 from bot.proposals.money import money_facts, of_order, with_money
@@ -51,7 +51,7 @@ def subject_of(subject: Subject) -> str:
 
 def pause_after(error: PolarError, attempts: int) -> timedelta:
     """When to read again: soon after an outage, hourly while somebody has to fix the token or the set-up."""
-    return _SET_UP_AGAIN if drawn(error) is Drawn.CONFIGURATION else backoff(attempts)
+    return _SET_UP_AGAIN if classify(error) is CallResult.CONFIGURATION else backoff(attempts)
 
 
 async def consider(

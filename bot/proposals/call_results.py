@@ -21,7 +21,7 @@ from polar.errors import (
 from store.models.reasons import Reason, ReasonCode
 
 
-class Drawn(StrEnum):
+class CallResult(StrEnum):
     """The outcome of one call."""
 
     DONE = "done"
@@ -42,33 +42,33 @@ def reason_of(error: PolarError, *, partly: bool = False) -> Reason:
     return Reason.of(ReasonCode(error.code), **error.facts, partly=True if partly else None)
 
 
-_BY_ERROR: tuple[tuple[tuple[type[PolarError], ...], Drawn], ...] = (
-    ((NotSent, RateLimited), Drawn.NOT_SENT),
-    ((NoAnswer,), Drawn.UNKNOWN),
-    ((Unauthorized, MissingScope, UnsupportedVersionOrRoute, Redirected), Drawn.CONFIGURATION),
-    ((Refused,), Drawn.REFUSED),
+_BY_ERROR: tuple[tuple[tuple[type[PolarError], ...], CallResult], ...] = (
+    ((NotSent, RateLimited), CallResult.NOT_SENT),
+    ((NoAnswer,), CallResult.UNKNOWN),
+    ((Unauthorized, MissingScope, UnsupportedVersionOrRoute, Redirected), CallResult.CONFIGURATION),
+    ((Refused,), CallResult.REFUSED),
 )
 
 
-def drawn(error: PolarError | None) -> Drawn:
+def classify(error: PolarError | None) -> CallResult:
     """What a call's error (None: it was answered with success) says without looking any further."""
     if error is None:
-        return Drawn.DONE
-    return next((outcome for kinds, outcome in _BY_ERROR if isinstance(error, kinds)), Drawn.UNKNOWN)
+        return CallResult.DONE
+    return next((outcome for kinds, outcome in _BY_ERROR if isinstance(error, kinds)), CallResult.UNKNOWN)
 
 
-def concluded(call: Call, error: PolarError | None, found: Any = None) -> Drawn:
-    """The outcome of a call; `found` is what its verifying read (`look`) answered, or the NotFound it raised.
+def conclude(call: Call, error: PolarError | None, found: Any = None) -> CallResult:
+    """The outcome of a call; `found` is what its `verifying_read` answered, or the NotFound it raised.
 
     Without `found` a refusal stays a refusal.
     """
-    first = drawn(error)
-    return Drawn.ALREADY_DONE if first is Drawn.REFUSED and _is_so(call, error, found) else first
+    first = classify(error)
+    return CallResult.ALREADY_DONE if first is CallResult.REFUSED and _is_so(call, error, found) else first
 
 
-def look(call: Call, error: PolarError) -> Call | None:
+def verifying_read(call: Call, error: PolarError) -> Call | None:
     """The read that tells whether a refused call found its wish fulfilled; None when it cannot be so."""
-    if drawn(error) is not Drawn.REFUSED or _claim(call, error) is None:
+    if classify(error) is not CallResult.REFUSED or _claim(call, error) is None:
         return None
     return operations()[call.operation].describe(call).verify_call(call)
 

@@ -107,7 +107,7 @@ def _other_endpoint(on: Line) -> None:
 async def test_without_a_rule_nothing_is_looked_up(shop_line: Line) -> None:
     parts = shop_line.services
     quiet = type(parts.rules)(tuple(rule for rule in parts.rules.rules if "dispute" not in rule.name))
-    names = {feed.name for feed in poll.FEEDS if any(quiet.for_event(type_) for type_ in feed.types)}
+    names = {source.name for source in poll.SOURCES if any(quiet.for_event(type_) for type_ in source.types)}
 
     assert names == {"deliveries"}
 
