@@ -1,4 +1,4 @@
-"""What is counted and timed, for `GET /metrics`. Labels have few values: no ids, no paths, no people."""
+"""Counters and histograms for `GET /metrics`. Labels have few values: no ids, no paths, no people."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 

@@ -62,5 +62,5 @@ def new_token() -> str:
 
 
 def backoff(attempts: int) -> timedelta:
-    """How long to wait after the `attempts`-th try: 1 s, 2 s, 4 s … at most five minutes."""
+    """The pause after the `attempts`-th try: 1 s, 2 s, 4 s … at most five minutes."""
     return min(timedelta(seconds=2 ** min(max(attempts - 1, 0), 9)), _BACKOFF_MOST)

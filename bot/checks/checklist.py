@@ -19,7 +19,7 @@ _AGAIN_WHEN_SET = timedelta(hours=6)
 
 
 class SetUp:
-    """What was found when last looked; nothing before the first look. Without settings there is no list."""
+    """The findings of the last look; none before the first. Without settings there is no list."""
 
     def __init__(self, services: Services, settings: Settings | None) -> None:
         self._services, self._settings = services, settings
@@ -28,7 +28,7 @@ class SetUp:
 
     @property
     def due(self) -> bool:
-        """Whether it is time to look (again)."""
+        """True if it is time for the next look."""
         if self._settings is None:
             return False
         if self._tried_at is None:

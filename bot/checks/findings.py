@@ -1,11 +1,11 @@
-"""What a check found: a level, one line of what is, one line of what to do."""
+"""A finding of a check: a level, a line that says what is, a line that says what to do."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Level(StrEnum):
-    """How much a finding matters. Only a problem keeps the program from doing its work."""
+    """The weight of a finding. Only a problem keeps the program from doing its work."""
 
     OK = "ok"
     WARNING = "warning"

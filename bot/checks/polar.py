@@ -57,7 +57,7 @@ async def check_polar(
 
 
 def _scopes(called: Collection[str]) -> list[tuple[str, ...]]:
-    """What the operations need, and the reads that show what became of a call without an answer.
+    """The scopes of the operations, and of the reads that verify a call without an answer.
 
     Of each entry one scope suffices.
     """

@@ -1,4 +1,4 @@
-"""What the commands share: the name in their usage, settings and database, how an error is printed."""
+"""Shared by all commands: the name in their usage, settings and database, printing of errors."""
 
 import argparse
 import asyncio
@@ -17,7 +17,7 @@ PROGRAM = "polar-approvals"
 
 
 class CommandError(Exception):
-    """What was given on the command line cannot be used; the text says why."""
+    """The command cannot do what it was asked; the text says why."""
 
 
 def parser(command: str, description: str | None, **options: Any) -> argparse.ArgumentParser:

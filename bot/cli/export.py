@@ -62,7 +62,7 @@ def _revision(revision: Revision) -> dict[str, Any]:
 
 
 def _without_secrets(call: PlannedCall) -> dict[str, Any]:
-    """What a call sends, for other eyes: a customer's key stays in the database until it is sent."""
+    """The values that a call sends, without secrets: a customer's key stays in the database."""
     return {name: redacted(getattr(call, name), name) for name in ("path", "query", "body")}
 
 

@@ -28,13 +28,13 @@ class TriedEvent:
 
     @property
     def now(self) -> datetime:
-        """When it arrives: at the time it tells of."""
+        """The time of its arrival: the one it tells."""
         return self.event.timestamp or datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class TriedRule:
-    """What one rule says: `proposal` if it would ask, else `why` not; `missing`: unanswered reads."""
+    """The result of one rule: `proposal` if it would ask, else `why` not; `missing`: unanswered reads."""
 
     rule: Rule
     why: str = ""
@@ -82,7 +82,7 @@ class FileAnswers:
 
 
 async def ask(rule: Rule, given: TriedEvent, answers: Reader) -> TriedRule:
-    """What a rule says about an event. Raises nothing: what fails is said."""
+    """Try a rule on an event. Raises nothing: the result says what failed."""
     try:
         return await _asked(rule, given, answers)
     except (EvaluationError, InvalidCall) as error:
@@ -142,7 +142,7 @@ def _asks(call: Call) -> str:
 
 
 def as_text(said: TriedRule) -> str:
-    """Lines for a terminal: whether it would ask, and why not; the question, its reasons, risk and calls."""
+    """Lines for a terminal: the question with its reasons, risk and calls, or why there is none."""
     if said.proposal is None:
         lines = [f"{said.rule.name}: proposes nothing, because {said.why}"]
         lines += [f"  needs {one}" for one in said.missing]

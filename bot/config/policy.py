@@ -74,7 +74,7 @@ Money = Annotated[Mapping[str, Annotated[int, Field(ge=0)]], BeforeValidator(_in
 
 
 def ends(now: datetime, expires_after: timedelta, deadline: datetime | None) -> datetime:
-    """When what is proposed now closes undecided: at its deadline, or after `expires_after` at the latest."""
+    """The time at which a proposal made now closes undecided: its deadline, or the end of `expires_after`."""
     return min(now + expires_after, deadline or datetime.max.replace(tzinfo=UTC))
 
 
@@ -83,14 +83,14 @@ class _Table(BaseModel):
 
 
 class TwoPeople(_Table):
-    """Which proposals take two different people: of these classes, or from these amounts on."""
+    """The proposals that need two different approvers: of these classes, or from these amounts on."""
 
     risk: tuple[Risk, ...] = ()
     amount: Money = {}
 
 
 class Schedule(_Table):
-    """When people are reminded, and when not. All times of day are in `timezone`."""
+    """The times of reminders, escalation and the digest. All times of day are in `timezone`."""
 
     timezone: Annotated[ZoneInfo, BeforeValidator(_zone)] = ZoneInfo("UTC")
     quiet_hours: Annotated[tuple[time, time] | None, BeforeValidator(_quiet_hours)] = None
@@ -103,7 +103,7 @@ class Schedule(_Table):
 
 
 class Caps(_Table):
-    """How much may run without being asked; 0 is nothing. What is over a cap asks."""
+    """Limits of what may run without a decision; 0 is nothing. A case over a cap asks."""
 
     action_amount: Money = {"usd": 2_000, "eur": 2_000, "gbp": 2_000}
     customer_amount: Money = {"usd": 5_000, "eur": 5_000, "gbp": 5_000}  # in 30 days
@@ -162,7 +162,7 @@ class Policy(_Table):
     graduation: Trust = Trust()
 
     def undo_window_for(self, risk: Risk, *, reversible: bool, money: bool) -> timedelta:
-        """How long an approved proposal waits before it runs.
+        """The time that an approved proposal waits before it runs.
 
         Nothing for what can be taken back afterwards and for class R1 (low: an invoice, an e-mail); fifteen
         seconds for money and for what cannot be taken back.
@@ -173,7 +173,7 @@ class Policy(_Table):
         return _NO_WAIT if calm and not money else _MONEY_WAIT
 
     def takes_two(self, risk: Risk, amount: int | None, currency: str | None) -> bool:
-        """Whether two different people have to approve; `amount` in minor units."""
+        """True if two different people have to approve; `amount` in minor units."""
         limits = self.two_people.amount
         if risk in self.two_people.risk or amount is None or not limits:
             return risk in self.two_people.risk

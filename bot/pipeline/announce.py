@@ -38,7 +38,7 @@ class ClaimedCard:
 
     @property
     def ref(self) -> MessageRef:
-        """Where its card is."""
+        """The message that shows it."""
         one = self.shown
         named = "proposal_id" if isinstance(one, Proposal) else "bundle_id"
         return MessageRef(one.id, named, one.channel, one.card_ts, one.card_sent_at, self.room)

@@ -1,4 +1,4 @@
-"""What a card shows beside its proposal, gathered just before it is drawn."""
+"""Gather what a card shows beside its proposal, just before it is drawn."""
 
 from bot.approvals.approve import requirements_of
 from bot.permissions import Authority

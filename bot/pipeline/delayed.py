@@ -32,7 +32,7 @@ class ClaimedRuleMatch:
 
 @dataclass(frozen=True, slots=True)
 class _Came:
-    """What the rule says after its delay."""
+    """The result of the rule after its delay."""
 
     state: RuleMatchState
     reason: Reason | None = None

@@ -63,7 +63,7 @@ class _Made:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Where a proposal goes from `executing`, and why; `again` asks for another try."""
+    """The state after `executing`, and the reason; `again` asks for another try."""
 
     to: ProposalState
     reason: Reason | None = None
@@ -160,7 +160,7 @@ async def _plan(services: Services, proposal: Proposal) -> Plan | NoLonger:
 
 
 async def _overwrites(services: Services, proposal: Proposal) -> bool:
-    """Whether it takes back what somebody has changed since. Raises PolarError."""
+    """True if it would undo what somebody has changed since. Raises PolarError."""
     if proposal.undo_of_id is None:
         return False
     original = await services.store.do(get_proposal, proposal.undo_of_id)
@@ -207,12 +207,12 @@ async def _call_all(services: Services, claimed: ClaimedExecution, plan: Plan) -
 
 
 def _refusal(call: ProposalCall) -> Reason:
-    """Why Polar refused a call in an earlier try."""
+    """The reason why Polar refused a call in an earlier try."""
     return call.reason or Reason(ReasonCode.POLAR_REFUSED)
 
 
 def _together(reasons: Sequence[Reason]) -> Reason | None:
-    """What is to be known beside the success."""
+    """All there is to know beside the success, as one reason."""
     return reasons[0] if len(reasons) == 1 else Reason.of(ReasonCode.SEVERAL, *reasons) if reasons else None
 
 
@@ -232,7 +232,7 @@ async def _wanted(services: Services, claimed: ClaimedExecution, plan: Plan) -> 
 
 
 def _stops(services: Services, proposal: Proposal, error: PolarError, why: Reason) -> Outcome | None:
-    """Where a failed call leaves the whole proposal; None when the other calls may go on without it."""
+    """The outcome of the whole proposal after a failed call; None when its other calls may go on."""
     match classify(error):
         case CallResult.NOT_SENT:
             return _not_now(services.clock(), proposal, why)
@@ -273,14 +273,14 @@ async def _call(services: Services, claimed: ClaimedExecution, call: ProposalCal
 
 
 async def _before(polar: PolarClient, proposal: Proposal, call: ProposalCall) -> dict[str, Any] | None:
-    """What undoing the call will need; None when it cannot be read. An undo is not itself undone."""
+    """The values that undoing the call will need; None when they cannot be read. An undo needs none."""
     if proposal.undo_of_id is not None:
         return {}
     return await read_before(Reads(polar, within=_CHECK_WITHIN), Call.of(call))
 
 
 async def _looked_up(polar: PolarClient, call: Call, error: PolarError) -> CallResult:
-    """What a failed call came to; a refusal that may mean "already done" is believed only after a read."""
+    """The result of a failed call. A refusal that may mean "already done" is believed only after a read."""
     read = verifying_read(call, error)
     if read is None:
         return classify(error)

@@ -123,7 +123,7 @@ async def _apply(services: Services, claimed: Claimed, event: Event, rules: tupl
 
 
 def sighting(event: Event) -> SubjectState | None:
-    """What an event tells of its subject, with what orders it; None when it has no subject or time."""
+    """The state of its subject that an event tells, with its order; None without subject or time."""
     if event.subject is None or event.timestamp is None:
         return None
     key = event.order_key
@@ -136,7 +136,7 @@ def sighting(event: Event) -> SubjectState | None:
 
 
 def _came_of(spoken: list[RuleResult], event: Event) -> Reason:
-    """What the rules made of an event."""
+    """The results of the rules for an event."""
     said = [_of_match(one.rule_match) for one in spoken]
     if said:
         return Reason.of(ReasonCode.OF_RULES, *said)

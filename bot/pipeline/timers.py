@@ -1,4 +1,4 @@
-"""What time brings: expiry, reminders, calls for people, the morning digest. APScheduler holds the timers."""
+"""Timers: expiry, reminders, escalation, the morning digest. APScheduler runs them."""
 
 import asyncio
 import logging
@@ -121,7 +121,7 @@ def _stored(message: Message) -> dict[str, Any]:
 
 
 async def _links(slack: Slack, waiting: Sequence[Proposal]) -> Mapping[str, str]:
-    """Where the cards are; without Slack's answer the list goes without links."""
+    """The links to the cards; without Slack's answer the list goes without them."""
     links = {}
     for one in waiting[:_LINKED]:
         if one.card_ts is not None and one.channel is not None:
@@ -183,7 +183,7 @@ def _bounds(day: date, zone: ZoneInfo) -> tuple[datetime, datetime]:
 
 
 def quiet_until(schedule: Schedule, now: datetime) -> datetime | None:
-    """When the quiet hours end that it is now in; None outside of them."""
+    """The end of the quiet hours that `now` is in; None outside of them."""
     if schedule.quiet_hours is None:
         return None
     begin, end = schedule.quiet_hours

@@ -1,4 +1,4 @@
-"""One message brought up to date: updated where it is, found where it may be, posted where there is none."""
+"""Update a message in Slack; find it if it may have been posted; post it if it was not."""
 
 import logging
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _CLOCKS_DIFFER = 60.0  # seconds between Slack's clock and ours, at most
 
 @dataclass(frozen=True, slots=True)
 class MessageRef:
-    """Where a message stands. `identity` is what its metadata says under `named`.
+    """A message in Slack. `identity` is what its metadata says under `named`.
 
     `sent_at` without a `ts`: it was to be posted then, and may have been. `room`: the method for which room
     was taken under Slack's rate limit.
@@ -67,13 +67,13 @@ async def _find(services: Services, ref: MessageRef, sent_at: datetime) -> str |
 
 
 def pause_after(error: SlackError) -> timedelta:
-    """When to try again what Slack did not take."""
+    """The pause before the next try of a message that Slack did not take."""
     if isinstance(error, SlackRateLimited):
         return timedelta(seconds=error.retry_after)
     return _REFUSED_AGAIN_AFTER if isinstance(error, SlackRefused) else _AGAIN_AFTER
 
 
 def certainly_not_posted(ref: MessageRef, error: SlackError) -> bool:
-    """Whether no message can be in the channel that nobody noted."""
+    """True if no message can be in the channel whose `ts` is not stored."""
     # An earlier try that may have posted it stays noted until the card is found.
     return ref.sent_at is None and not isinstance(error, SlackNoAnswer)

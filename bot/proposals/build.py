@@ -50,7 +50,7 @@ def subject_of(subject: Subject) -> str:
 
 
 def pause_after(error: PolarError, attempts: int) -> timedelta:
-    """When to read again: soon after an outage, hourly while somebody has to fix the token or the set-up."""
+    """The pause before the next read: short after an outage, an hour while the token or set-up is wrong."""
     return _SET_UP_AGAIN if classify(error) is CallResult.CONFIGURATION else backoff(attempts)
 
 
@@ -64,7 +64,7 @@ async def consider(
     stored: StoredEvent,
     now: datetime,
 ) -> RuleResult | None:
-    """What one rule says about one event now. Raises EvaluationError, PolarError (but not NotFound)."""
+    """Ask one rule about one event. Raises EvaluationError, PolarError (but not NotFound)."""
     if not rule.matches(scope):
         return None
     change = rule.change(scope) or fact_key(event, stored)

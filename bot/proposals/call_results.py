@@ -1,4 +1,4 @@
-"""What Polar's answer to a call, or the want of one, means for the call. Pure: reads are handed in."""
+"""Classify the result of a call from Polar's answer, or from the lack of one. Pure: reads are handed in."""
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
@@ -33,7 +33,7 @@ class CallResult(StrEnum):
 
 
 def was_so(count: int, of: int) -> Reason | None:
-    """What is to be known of a proposal of whose calls so many found their wish fulfilled."""
+    """The reason beside the success when some of the calls found their wish fulfilled."""
     return Reason.of(ReasonCode.ALREADY_SO, count=count, of=of) if count else None
 
 
@@ -51,7 +51,7 @@ _BY_ERROR: tuple[tuple[tuple[type[PolarError], ...], CallResult], ...] = (
 
 
 def classify(error: PolarError | None) -> CallResult:
-    """What a call's error (None: it was answered with success) says without looking any further."""
+    """The result of a call by its error alone (None: it succeeded), without a read."""
     if error is None:
         return CallResult.DONE
     return next((outcome for kinds, outcome in _BY_ERROR if isinstance(error, kinds)), CallResult.UNKNOWN)
@@ -84,7 +84,7 @@ Shows = Callable[[Mapping[str, Any], Any], bool]  # (body sent, answer of the ve
 
 
 def _claim(call: Call, error: PolarError) -> Shows | None:
-    """How to tell that this refusal means "already done"; None when it does not mean it."""
+    """The test that shows if this refusal means "already done"; None when it never does."""
     operation = operations()[call.operation]
     if isinstance(error, InvalidCall) or not isinstance(error, Refused):
         return None
@@ -103,7 +103,7 @@ def _ended(sent: Mapping[str, Any], found: Any) -> bool:  # noqa: ARG001 - see _
 
 
 def _subscription(sent: Mapping[str, Any], found: Any) -> bool:
-    """Whether a subscription stands as one of these changes leaves it."""
+    """True if a subscription is as one of these changes leaves it."""
     if not isinstance(found, Mapping):
         return False
     status, paused = found.get("status"), found.get("paused_at") is not None

@@ -36,7 +36,7 @@ class Plan:
 
     @property
     def chained(self) -> bool:
-        """Whether each call needs the one before."""
+        """True if each call needs the one before."""
         return self.rule is not None and bool(self.rule.then)
 
 

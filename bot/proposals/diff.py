@@ -1,4 +1,4 @@
-"""What has changed in what a proposal asks, field by field, in plain words. Pure."""
+"""Compare two revisions of a proposal, field by field, in plain words. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
@@ -70,7 +70,7 @@ def _shown(name: str, value: Any, currency: str | None) -> str:
 
 
 def _does(calls: Sequence[PlannedCall]) -> str:
-    """What the calls do: "Disable a license key × 2"."""
+    """The titles of the calls: "Disable a license key × 2"."""
     titles = [operations()[call.operation].describe(Call.of(call)).title for call in calls]
     return "; ".join(
         title if (many := titles.count(title)) == 1 else f"{title} × {many}"

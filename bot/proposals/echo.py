@@ -1,4 +1,4 @@
-"""Whether an event was caused by our own executed write: then it is no news."""
+"""Recognise an event that our own write caused: no rule is asked about it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

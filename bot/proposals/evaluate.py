@@ -10,7 +10,7 @@ from polar.catalog import Call
 
 
 class Reader(Protocol):
-    """Where the answers to a rule's reads come from."""
+    """A source of the answers to a rule's reads."""
 
     async def fill(self, rule: Rule, scope: Scope) -> Scope:
         """The scope with every read of the rule in it."""
@@ -40,7 +40,7 @@ class Evaluated:
 
 
 async def evaluate(rule: Rule, scope: Scope, reads: Reader, *, skip_precondition: bool = False) -> Evaluated:
-    """What a rule says about the event of `scope`. Raises EvaluationError, and what `reads` raises.
+    """Evaluate a rule for the event of `scope`. Raises EvaluationError, and what `reads` raises.
 
     `skip_precondition`: nothing is read for the precondition alone.
     """

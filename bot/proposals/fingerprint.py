@@ -1,4 +1,4 @@
-"""What hangs on a proposal: the customer, the money, what the card shows as one digest. Pure."""
+"""The customer, the amount and the content hash of a proposal. Pure."""
 
 import hashlib
 import json

@@ -23,7 +23,7 @@ _REFUND = "refunds:create"
 
 @dataclass(frozen=True, slots=True)
 class RefundSum:
-    """What one refund comes to, in minor units of `currency`; `net` is the amount asked for, before tax.
+    """The sums of one refund, in minor units of `currency`; `net` is the amount asked for, before tax.
 
     `refundable` is the most that Polar gives back before tax; `fee` is what it charged and does not return.
     """
@@ -37,7 +37,7 @@ class RefundSum:
 
     @property
     def total(self) -> int:
-        """What the customer gets."""
+        """The amount that the customer gets."""
         return self.net + self.tax
 
     @property
@@ -47,7 +47,7 @@ class RefundSum:
 
 
 def refund_sum(order: Mapping[str, Any], amount: int) -> RefundSum:
-    """What refunding `amount` (minor units before tax) of an order, as Polar shows it, comes to."""
+    """The sums of refunding `amount` (minor units before tax) of an order as Polar shows it."""
     currency = str(order["currency"])
     refundable = order["refundable_amount"]
     fee_currency = str(order.get("platform_fee_currency") or currency)
@@ -101,7 +101,7 @@ def _each(
 
 
 async def money_facts(reads: Reads, calls: Sequence[Call]) -> tuple[Fact, ...]:
-    """What calls that move money come to, as Polar shows it now; nothing for other calls.
+    """The sums of calls that move money, as Polar shows them now; none for other calls.
 
     Raises PolarError, unless it is only that our token may not read it: then that is said.
     """
@@ -173,7 +173,7 @@ async def today(services: Services, proposal: Proposal) -> tuple[Fact, ...]:
 
 
 def midnight(now: datetime, policy: Policy) -> datetime:
-    """When the day of `now` began."""
+    """The beginning of the day of `now`."""
     return now.astimezone(policy.schedule.timezone).replace(hour=0, minute=0, second=0, microsecond=0)
 
 

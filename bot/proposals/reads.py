@@ -34,7 +34,7 @@ class Reads:
         return scope
 
     async def answer(self, call: Call) -> Any:
-        """What Polar answers, lists in full. Raises PolarError."""
+        """Polar's answer; of a list, all items. Raises PolarError."""
         key = _key(call)
         if key not in self._kept:
             if self._away is not None:
@@ -47,7 +47,7 @@ class Reads:
         return self._kept[key]
 
     def kept(self, rule: Rule, scope: Scope) -> dict[str, Any] | None:
-        """What is stored beside a proposal of the reads that `fill` made; None when there are none."""
+        """The part of the reads that is stored beside a proposal; None when there are none."""
         calls = {read.name: rule.request(read, scope) for read in rule.reads}
         found = {name: self._kept.get(_key(call)) for name, call in calls.items() if call is not None}
         return {name: _cut(answer) for name, answer in found.items()} or None
@@ -79,7 +79,7 @@ def _cut(answer: Any) -> Any:
 
 
 def excerpt(body: Any) -> dict[str, Any] | None:
-    """What is kept of Polar's answer: ids, state and amounts; never keys, tokens, links or addresses."""
+    """The part of Polar's answer that is stored: ids, state, amounts; no keys, tokens, links or addresses."""
     if not isinstance(body, Mapping):
         return None
     return {

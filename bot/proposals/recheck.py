@@ -27,7 +27,7 @@ TAP, CALL = "tap", "call"  # when it was checked: at the tap of whoever approves
 
 @dataclass(frozen=True, slots=True)
 class NoLonger:
-    """Why it no longer applies."""
+    """The reason why a proposal no longer applies."""
 
     why: Reason
 
@@ -38,7 +38,7 @@ Look = Callable[[Services, Proposal], Awaitable[Found]]
 
 
 async def as_shown(services: Services, proposal: Proposal) -> Found:
-    """What a proposal would ask now: None when that is what its card shows. Raises StoreError.
+    """The proposal as it would be now; None when that is what its card shows. Raises StoreError.
 
     While Polar is away, or the set-up is wrong, the decision counts: nothing is called without another look.
     """

@@ -22,7 +22,7 @@ _REFUNDS = ("refund.created", "order.refunded")
 
 
 async def done_before(services: Services, event: Event, received_at: datetime) -> Sequence[Done]:
-    """What was done about an event's customer in the outcome window before it; on its own, long before."""
+    """The calls for an event's customer in the outcome window before it; automatic ones for longer."""
     customer_id, _ = customer_of(event)
     if customer_id is None:
         return ()
@@ -46,7 +46,7 @@ async def notice_outcomes(
 
 
 def shown(event: Event, done: Done, at: datetime) -> OutcomeKind | None:
-    """What an event that nobody here caused shows about something that was done before it."""
+    """The outcome that an event, which nobody here caused, shows for something done before it."""
     for call in done.calls:
         if call.was_so or call.started_at is None or at <= call.started_at:
             continue
@@ -67,7 +67,7 @@ def _disputes(event: Event) -> bool:
 
 
 def _reverses(event: Event, call: ProposalCall) -> bool:
-    """Whether the event tells of the inverse of the call, or of money going back that the call had moved."""
+    """True if the event tells of the inverse of the call, or of money going back that the call moved."""
     known = operations().get(call.operation)
     if known is None:
         return False

@@ -1,4 +1,4 @@
-"""How what was done is taken back: what to keep of the object as it was, and the calls that restore it."""
+"""Undo what was done: the fields to keep of the object before, and the calls that restore them."""
 
 import logging
 from collections.abc import Mapping
@@ -46,7 +46,7 @@ def _own(answer: Any, call: Call) -> Mapping[str, Any]:
 
 
 async def changed_since(reads: Reads, proposal: Proposal) -> bool:
-    """Whether what a proposal wrote was written anew by somebody: undoing it would overwrite that.
+    """True if somebody has changed what a proposal wrote: undoing it would overwrite that.
 
     What no read shows counts as unchanged. Raises PolarError.
     """
@@ -68,14 +68,14 @@ async def changed_since(reads: Reads, proposal: Proposal) -> bool:
 
 
 async def _found(reads: Reads, call: ProposalCall) -> Mapping[str, Any]:
-    """What a call was about, as it is now; empty where no read shows it. Raises PolarError."""
+    """The object of a call as it is now; empty where no read shows it. Raises PolarError."""
     answer = call.answer if isinstance(call.answer, Mapping) else None
     read = operations()[call.operation].verify_call(Call.of(call), answer)
     return {} if read is None else _own(await reads.answer(read), Call.of(call))
 
 
 def _differs(sent: Any, found: Any) -> bool:
-    """Whether they cannot mean the same. Lists of objects are read otherwise than they are written: no."""
+    """True if two values cannot mean the same. Lists of objects are not compared: they read differently."""
     if isinstance(sent, Mapping) and isinstance(found, Mapping):
         return any(name not in found or _differs(one, found[name]) for name, one in sent.items())
     if isinstance(sent, Mapping | list) or isinstance(found, Mapping | list):
@@ -92,7 +92,7 @@ def _moment(value: Any) -> Any:
 
 
 def _ours(proposal: Proposal) -> list[ProposalCall]:
-    """What was so already before us is left as it is."""
+    """The calls that we made; one that found its wish fulfilled is left as it is."""
     return [call for call in proposal.calls if call.state == CallState.DONE and not call.was_so]
 
 
@@ -115,7 +115,7 @@ def _inverse(call: ProposalCall) -> PlannedCall | None:
 
 
 def can_undo(proposal: Proposal) -> bool:
-    """Whether its card offers Undo: it is done, nobody has taken it back, and our calls can restore what was.
+    """True if its card offers Undo: it is done, not undone, and our calls can restore what was.
 
     What takes something back is not itself taken back: whoever wants that proposes it anew.
     """

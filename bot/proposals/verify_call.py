@@ -32,7 +32,7 @@ class ClaimedDoubt:
 
 
 class Seen(StrEnum):
-    """What a look at Polar showed of the calls in doubt."""
+    """The result of a read about the calls without an answer."""
 
     DONE = "done"  # nothing is in doubt any more
     NO_TRACE = "no trace"  # it may still be on its way
@@ -93,7 +93,7 @@ async def _seen(polar: PolarClient, call: ProposalCall) -> Seen:
 
 
 def shows(found: Any, operation: str, body: Mapping[str, Any]) -> bool:
-    """Whether an object as read shows that the call was carried out: every field has the value we sent."""
+    """True if an object as read shows that the call was carried out: every field has the value sent."""
     if not isinstance(found, Mapping):
         return False
     if operation == "orders:generate_invoice":

@@ -17,7 +17,7 @@ ALWAYS_ASK_EVENTS: Mapping[str, AlwaysAsk] = {
 
 
 def always_asks(event_type: str, risks: Iterable[str], *, private: bool = False) -> AlwaysAsk | None:
-    """Why this case always asks a person, or None when it may run on its own one day.
+    """The reason why this case always asks a person, or None when it may run on its own one day.
 
     `private`: whoever approves gets a private message.
     """

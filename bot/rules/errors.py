@@ -1,4 +1,4 @@
-"""What can be wrong with rules.
+"""The errors of rules.
 
 RuleError
 ├── RulesError       the rule files: every problem found, each naming file, rule and field

@@ -109,7 +109,7 @@ class Template:
 
     @property
     def is_late(self) -> bool:
-        """Whether it needs the answer to an earlier call."""
+        """True if it needs the answer to an earlier call."""
         return any(ANSWERS in expression.names for expression in self.expressions)
 
     @property
@@ -163,7 +163,7 @@ def template(source: Any) -> Template:
 
 
 def _closing_brace(source: str, start: int) -> int:
-    """Where the `}` of `${` is: quotes and inner braces (a CEL map) are passed over."""
+    """The place of the `}` of `${`, past quotes and inner braces (a CEL map)."""
     depth, quote, position = 1, "", start
     while position < len(source):
         char = source[position]
@@ -231,7 +231,7 @@ def _render(node: Any, scope: Scope) -> Any:
 
 
 def _refuse_late(value: Any) -> None:
-    """What a customer typed is never taken for an expression of ours."""
+    """Refuse a value that would be taken for an expression of ours: a customer may have typed it."""
     if isinstance(value, Mapping):
         if LATE in value:
             msg = f"the value has a field `{LATE}`, which is reserved"

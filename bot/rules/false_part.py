@@ -1,4 +1,4 @@
-"""Which part of a condition was false: for whoever tries a rule. Pure."""
+"""Find the part of a condition that is not true. Pure."""
 
 from collections.abc import Iterator
 
@@ -20,7 +20,7 @@ def false_part(condition: Expression, scope: Scope) -> str:
 
 
 def parts(source: str) -> tuple[str, ...]:
-    """What stands between the outermost `&&`; the whole when it is an alternative (`||`, `?`) of anything."""
+    """The parts between the outermost `&&`; the whole when it is an alternative (`||`, `?`)."""
     cut, found = 0, []
     for at, sign in _outermost(source):
         if sign != "&&":
@@ -31,7 +31,7 @@ def parts(source: str) -> tuple[str, ...]:
 
 
 def _outermost(source: str) -> Iterator[tuple[int, str]]:
-    """Where `&&`, `||` and `?` stand outside brackets and quotes."""
+    """The places of `&&`, `||` and `?` outside brackets and quotes."""
     depth, quote, at = 0, "", 0
     while at < len(source):
         char = source[at]

@@ -34,7 +34,7 @@ _STEP_FIELDS = frozenset({"operation", "path", "query", "body"})
 
 
 class Origin(StrEnum):
-    """Where the rule of a name comes from, and whether it is in force."""
+    """The origin of a rule, and if it is in force."""
 
     DEFAULT = "on"
     REPLACED = "on, your own in place of the default"
@@ -69,7 +69,7 @@ class RuleSet:
         return frozenset(rule.name for rule in self.rules if rule.delay)
 
     def compares(self, type_: str) -> bool:
-        """Whether some rule compares events of this type's noun with what earlier ones said (`before`)."""
+        """True if a rule compares events of this type's noun with earlier ones (`before`)."""
         return noun(type_) in self._compared
 
     @cached_property
@@ -117,7 +117,7 @@ def _origin(source: Mapping[str, Any], *, own: bool, known: bool) -> Origin:
 
 
 def _content(path: Path, found: list[str]) -> Mapping[str, Any]:
-    """What a file holds; nothing when it cannot be read."""
+    """The content of a file; nothing when it cannot be read."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -33,7 +33,7 @@ def new_name(name: str, known: frozenset[str]) -> str:
 
 
 def has_old_keys(source: Mapping[str, Any]) -> bool:
-    """Whether a stored rule has the old keys: each of those has a `call`."""
+    """True for a stored rule with the old keys: each of those has a `call`."""
     return "call" in source
 
 

@@ -41,7 +41,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What a rule proposes for one event: a question and the calls that a yes makes.
+    """A rule's proposal for one event: a question, and the calls that follow an approval.
 
     `private`: whoever approves gets a private message, so a person has to approve. `money` are (label, value)
     of what the calls come to, once that has been read. `reads` is what is kept of the answers, by read.
@@ -99,7 +99,7 @@ class Rule:
         return frozenset({self.operation, *reads, *(step.operation for step in self.then)})
 
     def matches(self, scope: Scope) -> bool:
-        """Whether its `when` is true. Raises EvaluationError."""
+        """True if its `when` is. Raises EvaluationError."""
         return self.when is None or self._truth("when", self.when, scope)
 
     def request(self, read: Read, scope: Scope) -> Call | None:
@@ -119,7 +119,7 @@ class Rule:
         return None if self.dedupe_key is None else str(self._value("dedupe_key", self.dedupe_key, scope))
 
     def compares(self) -> bool:
-        """Whether it looks at `before`, the subject's state as the event before told it."""
+        """True if it uses `before`, the subject's state as the event before told it."""
         asked = [one for one in (self.when, self.for_each, self.precondition) if one is not None]
         asked += [] if self.dedupe_key is None else list(self.dedupe_key.expressions)
         reads = [e for read in self.reads for tree in (read.path, read.query) for e in tree.expressions]
@@ -127,7 +127,7 @@ class Rule:
         return any("before" in expression.names for expression in (*asked, *reads, *self._shown(), *private))
 
     def needs_reads(self) -> bool:
-        """Whether the question itself (not only the `precondition`) uses what is read."""
+        """True if the question itself, not only the `precondition`, uses what is read."""
         names = {read.name for read in self.reads}
         return self.for_each is not None or any(names & expression.names for expression in self._shown())
 
@@ -148,7 +148,7 @@ class Rule:
         return found
 
     def holds(self, scope: Scope) -> bool:
-        """Whether its `precondition` is true. Raises EvaluationError."""
+        """True if its `precondition` is, or if it has none. Raises EvaluationError."""
         return self.precondition is None or self._truth("precondition", self.precondition, scope)
 
     def calls(self, scope: Scope, items: list[Any] | None) -> tuple[Call, ...]:

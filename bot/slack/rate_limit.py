@@ -11,7 +11,7 @@ _EACH_CHANNEL = frozenset({POST})  # the others are limited for the workspace as
 
 
 class RateLimits:
-    """How many calls of a method may be made now. `clock` gives seconds; nothing here waits."""
+    """The room for calls of each method. `clock` gives seconds; nothing here waits."""
 
     def __init__(self, clock: Callable[[], float], tiers: Mapping[str, Tier] = SLACK) -> None:
         """A method not in `tiers` has no limit of ours, and still keeps to the pauses that Slack asks for."""
