@@ -49,6 +49,8 @@ from bot.ui import (
     graduation_page,
     home,
     lists,
+    outbox_message,
+    reasons,
     rules_page,
     status_page,
     text,
@@ -58,6 +60,7 @@ from bot.ui.card import card, copy_of, thread_line
 from bot.ui.message import Message
 from store.graduation.reducer import first_seen
 from store.models import CaseKindState, DailyStats, ProposalState
+from store.models.details import OutboxCode
 from store.models.graduation import AutomaticRuns, CaseKind, NewCaseKind, Spent
 from tests.fixtures.card_strategies import (
     ACTORS,
@@ -74,6 +77,9 @@ from tests.fixtures.card_strategies import (
     recorded,
     trails,
     views,
+)
+from tests.fixtures.card_strategies import (
+    reasons as any_reason,
 )
 from tests.unit.test_screens import healths, homes
 
@@ -138,6 +144,11 @@ _NUMBERS = st.builds(
     DailyStats, _COUNT, st.dictionaries(st.sampled_from(list(ProposalState)), _COUNT),
     st.dictionaries(_PERSON | st.just("cli:anna"), _COUNT), st.lists(st.floats(0, 10**6)).map(sorted).map(tuple),
 )  # fmt: skip
+# The text of what was undone names somebody in Slack's markup: see test_reasons.
+_CODED = st.fixed_dictionaries({
+    "code": st.sampled_from(sorted(set(OutboxCode) - {OutboxCode.UNDONE})),
+    "args": st.fixed_dictionaries({"actor": st.sampled_from(ACTORS)}),
+})  # fmt: skip
 _DAYS = st.lists(st.builds(digest.Day, st.just(date(2026, 11, 20)), _COUNT), max_size=7)
 _REVIEW = st.builds(bundle_review.Review, st.just("b1"), st.just(1), st.booleans(), st.integers(-1, 4))
 _RULE = st.builds(
@@ -230,6 +241,9 @@ RENDERERS: Mapping[Callable[..., Any], Strategy] = {
         (graduation_notices.runs_block, _RAN, st.just(Caps()), st.just("tag")),
         (graduation_page.trust_message, _TRUST),
         (graduation_page.home_section, _KINDS, _COUNT, _COUNT),
+        (reasons.elements, any_reason(), st.sampled_from([120, 600])),
+        (reasons.sentence, any_reason(), st.sampled_from([120, 600])),
+        (outbox_message.outbox_message, _CODED),
         (elements.plain, TEXT, st.just(75)),
         (elements.button, st.just("x"), TEXT),
         (elements.header, st.just("x"), TEXT),
