@@ -262,7 +262,9 @@ def _store_probe(store: Store) -> Probe:
 
 
 class SlackProbe:
-    """Whether Slack can be reached: the socket when there is one, else `auth.test`, asked now and then."""
+    """Tell whether Slack can be reached: the socket when there is one, else `auth.test`, asked now and
+    then.
+    """
 
     def __init__(self, slack: Slack, supervisor: Supervisor | None, health_source: HealthSource) -> None:
         self._slack, self._health_source = slack, health_source

@@ -163,7 +163,9 @@ class Authority:
             return _not_said(error, purpose)
 
     async def is_only_approver(self, user_id: str, proposal: Proposal | None = None) -> bool:
-        """Whether nobody else may decide, so that a second pair of eyes is not to be had. In doubt: no."""
+        """Tell whether nobody else may decide, so that a second pair of eyes is not to be had. In doubt:
+        no.
+        """
         try:
             return await self.everybody(proposal) == {user_id}
         except SlackError:

@@ -62,7 +62,7 @@ class Refusal:
 
     @property
     def retryable(self) -> bool:
-        """Whether Slack did not answer: a moment later they may be allowed."""
+        """Tell whether Slack did not answer: a moment later they may be allowed."""
         return self.code in _RETRYABLE
 
 
@@ -122,12 +122,12 @@ class DecisionResult:
 
     @property
     def counts(self) -> bool:
-        """Whether the decision was stored."""
+        """Tell whether the decision was stored."""
         return self.status in _COUNTED
 
     @property
     def on_the_card(self) -> bool:
-        """Whether the card shows it to whoever clicked there."""
+        """Tell whether the card shows it to whoever clicked there."""
         return self.status in _ON_THE_CARD
 
 
@@ -161,7 +161,7 @@ class FollowupResult:
 
     @property
     def on_the_card(self) -> bool:
-        """Whether the card shows it to whoever clicked there."""
+        """Tell whether the card shows it to whoever clicked there."""
         return self.status in (FollowupStatus.RETRIED, FollowupStatus.MARKED)
 
 
@@ -233,5 +233,5 @@ class ActionResult:
 
     @property
     def done(self) -> bool:
-        """Whether it was done."""
+        """Tell whether it was done."""
         return self.status in _DONE

@@ -183,7 +183,7 @@ async def _no_longer(
 
 
 async def _nobody_left(authority: Authority, proposal: Proposal, actor: str, removed: frozenset[str]) -> bool:
-    """Whether nobody else may give the second approval. In doubt: no."""
+    """Tell whether nobody else may give the second approval. In doubt: no."""
     try:
         return await authority.everybody(proposal) - removed <= {actor}
     except SlackError:
@@ -201,7 +201,7 @@ async def refusal(
 
 
 async def _own(authority: Authority, proposal: Proposal, actor: str) -> DecisionResult | None:
-    """Whether they asked for it themselves and somebody else could decide: four eyes see more."""
+    """Tell whether they asked for it themselves and somebody else could decide: four eyes see more."""
     own = {proposal.proposer: RefusalCode.OWN_PROPOSAL, proposal.edited_by: RefusalCode.OWN_EDIT}
     if actor not in own:
         return None

@@ -71,7 +71,7 @@ class Followups:
         return DecisionStatus.UNDO_STARTED if people == 1 else DecisionStatus.UNDO_NEEDS_APPROVAL
 
     async def _changed_since(self, proposal: Proposal) -> bool:
-        """Whether undoing would overwrite a newer state. Unread: no; it is looked at once more."""
+        """Tell whether undoing would overwrite a newer state. Unread: no; it is looked at once more."""
         try:
             return await changed_since(Reads(self._services.polar, within=_LOOK_WITHIN), proposal)
         except PolarError as error:

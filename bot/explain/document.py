@@ -97,7 +97,7 @@ def _score(gate: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _spot_check(proposal: Proposal) -> dict[str, Any] | None:
-    """Whether chance chose a person. The secret that decided is not shown."""
+    """Tell whether chance chose a person. The secret that decided is not shown."""
     gate = proposal.gate or {}
     probability = gate.get("spot_check_probability")
     if probability is None:

@@ -38,7 +38,7 @@ _NAMES_WITHIN = 2.0  # seconds for what the objects are called; their ids will d
 
 
 def is_edit(identity: str) -> bool:
-    """Whether a form's private metadata names a proposal and its revision, not a draft of ours."""
+    """Tell whether a form's private metadata names a proposal and its revision, not a draft of ours."""
     return ":" in identity and ButtonValue.parse(identity).id != ""
 
 

@@ -34,7 +34,7 @@ ABOUT = frozenset(
 MARK = "polar_approvals"
 # A field of one operation that needs other words than its name.
 OWN_LABELS: Mapping[str, Mapping[str, str]] = {"refunds:create": {"body.amount": "Amount before tax"}}
-# What whoever approves has to know beside what the form says (polar.md 6, refunds:create).
+# What whoever approves has to know beside what the form says.
 NOTES: Mapping[str, str] = {
     "refunds:create": "Polar returns the tax in proportion on top of the amount; its fees are not returned."
 }

@@ -69,7 +69,7 @@ def ids_in(call: Call) -> list[tuple[str, str]]:
 
 
 def same_call(one: Call, other: Call) -> bool:
-    """Whether both send the same request."""
+    """Tell whether both send the same request."""
     return (dict(one.path), dict(one.query), one.body or None) == (
         dict(other.path),
         dict(other.query),

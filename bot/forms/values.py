@@ -180,7 +180,7 @@ def entry(state: Mapping[str, Any] | None) -> Any:
 
 
 def touched(leaf: Leaf, answers: Answers) -> bool:
-    """Whether somebody has put something in."""
+    """Tell whether somebody has put something in."""
     return entry(answers.get(leaf.path)) not in (None, "", [])
 
 

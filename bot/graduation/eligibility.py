@@ -160,7 +160,9 @@ def always_human_now(case_kind: NewCaseKind | CaseKind, trust: Trust) -> str | N
 
 
 def opted_in(case_kind: NewCaseKind | CaseKind, trust: Trust) -> bool:
-    """Whether the operator named every operation of a kind of case whose class runs by invitation only."""
+    """Tell whether the operator named every operation of a kind of case whose class runs by invitation
+    only.
+    """
     return all(one in trust.opt_in for one in operations_of(case_kind))
 
 

@@ -53,7 +53,7 @@ class Gate:
         return case_kind_of(proposal, self.event, past, environment=self.environment)
 
     def evaluate(self, proposal: NewProposal, inputs: GateInputs | None) -> Evaluation:
-        """Whether it runs. Without inputs it is a case that always asks."""
+        """Tell whether it runs. Without inputs it is a case that always asks."""
         if inputs is None:
             because = never(proposal, self.event.type) or AlwaysAsk.NO_CASE_KIND
             return _asks(_always(because), would_run=False, would_reason=_always(because).to_json())
@@ -276,7 +276,7 @@ def usual_rate(cases: int, hours: float) -> float:
 
 
 def is_unusual_volume(hourly: Sequence[int], usual: float) -> bool:
-    """Whether a kind's latest hours, oldest first, clearly run at three times the `usual` rate.
+    """Tell whether a kind's latest hours, oldest first, clearly run at three times the `usual` rate.
 
     A running sum of the evidence for three times the rate, begun anew whenever it says nothing (CUSUM). So a
     quiet kind of case is not paused for two cases in an hour, and small waves add up for a busy one.

@@ -173,7 +173,7 @@ def _sum(label: Label, customer: str | None, *, mature: bool = False) -> LabelSu
 
 
 def _is_missed(known: ApprovedValues, gone: dict[str, Value], new: dict[str, Value]) -> bool:
-    """Whether the approved values may change because `gone` is no longer among the newest cases."""
+    """Tell whether the approved values may change because `gone` is no longer among the newest cases."""
     for name, value in gone.items():
         if name in new and new[name] == value:
             continue

@@ -54,7 +54,7 @@ def log_evidence(n: int, k: int, p: float) -> float:
 
 
 def reached(n: int, k: int, generation: int, limit: float) -> bool:
-    """Whether the evidence against a rejection rate of `limit` (0.05) or more meets this generation's
+    """Tell whether the evidence against a rejection rate of `limit` (0.05) or more meets this generation's
     threshold.
 
     No evidence ever rules out a rate of 0 (score 100), the one way in which an operator says "never".

@@ -13,7 +13,8 @@ FIRST, SECOND = 0.50, 0.25
 
 
 def drawn(secret: bytes, proposal_id: str, probability: float) -> bool:
-    """Whether a case is checked: a draw that nobody without the secret can foresee, and no retry changes.
+    """Tell whether a case is checked: a draw that nobody without the secret can foresee, and no retry
+    changes.
 
     ValueError for a probability outside 0 to 1 or an empty secret.
     """

@@ -140,7 +140,7 @@ class Screens:
         return await self._graduation.answer(about, page)
 
     async def status(self) -> Message:
-        """Whether all is well."""
+        """Tell whether all is well."""
         return status_message(await self._health.health())
 
     async def pause(self, user: SlackUser, why: str) -> Message:

@@ -274,7 +274,7 @@ WORDS: Mapping[str, re.Pattern[str]] = {
 
 
 def is_addressed(text: str, bot: str) -> bool:
-    """Whether a message mentions us. `text` is in Slack's encoding."""
+    """Tell whether a message mentions us. `text` is in Slack's encoding."""
     return bool(bot) and any(one == bot for one in _MENTION.findall(text))
 
 

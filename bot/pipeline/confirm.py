@@ -35,7 +35,9 @@ async def confirm(services: Services, claimed: ClaimedApproval) -> None:
 
 
 def _was_theirs(result: DecisionResult, pending: PendingApproval) -> bool:
-    """Whether this very approval had been decided when the program was stopped: nothing is left to say."""
+    """Tell whether this very approval had been decided when the program was stopped: nothing is left to
+    say.
+    """
     if result.status is DecisionStatus.ALREADY_APPROVED:
         return True
     decided_by = None if result.proposal is None else result.proposal.decided_by

@@ -35,7 +35,7 @@ class Review:
     flipped: frozenset[str] = frozenset()
 
     def approves(self, proposal_id: str) -> bool:
-        """Whether it is ticked."""
+        """Tell whether it is ticked."""
         return self.ticked != (proposal_id in self.flipped)
 
     def with_page(self, shown: Sequence[str], ticked: Sequence[str]) -> "Review":

@@ -34,7 +34,7 @@ def kind_of(proposal: Proposal) -> str:
 
 
 def one_by_one(key: str) -> bool:
-    """Whether a bundle of this key is gone through one by one: it has no Approve all."""
+    """Tell whether a bundle of this key is gone through one by one: it has no Approve all."""
     return key.startswith(f"{_EACH}|")
 
 
@@ -89,7 +89,9 @@ def carve(
 
 
 def needs_a_look(proposal: Proposal, policy: Policy, now: datetime) -> bool:
-    """Whether it is decided by itself whatever it comes with: risky, two people, soon due, always asked."""
+    """Tell whether it is decided by itself whatever it comes with: risky, two people, soon due, always
+    asked.
+    """
     return (
         proposal.always_asks is not None
         or proposal.risk >= Risk.R3

@@ -63,7 +63,7 @@ def actions(p: Proposal, view: CardView) -> Block | None:
 
 
 def is_held(p: Proposal, view: CardView) -> bool:
-    """Whether it is approved and waits out its hold."""
+    """Tell whether it is approved and waits out its hold."""
     return (
         p.state == ProposalState.APPROVED
         and p.cancellable_until is not None
@@ -72,20 +72,22 @@ def is_held(p: Proposal, view: CardView) -> bool:
 
 
 def is_put_off(p: Proposal) -> bool:
-    """Whether it was begun, could not be done, and is tried again: not a reason that its approver gave."""
+    """Tell whether it was begun, could not be done, and is tried again: not a reason that its approver
+    gave.
+    """
     put_off = p.status_reason is not None and p.status_reason.code is not ReasonCode.GIVEN
     return p.state == ProposalState.APPROVED and put_off
 
 
 def can_be_taken_back(p: Proposal, view: CardView) -> bool:
-    """Whether it is approved, waits for something, and nothing of it was sent."""
+    """Tell whether it is approved, waits for something, and nothing of it was sent."""
     waits = is_held(p, view) or p.held_by is not None or is_put_off(p)
     unsent = all(call.state == CallState.PLANNED for call in p.calls)
     return p.state == ProposalState.APPROVED and waits and unsent
 
 
 def can_be_undone(p: Proposal, view: CardView) -> bool:
-    """Whether it is done, there is a way back, and nobody is on that way yet."""
+    """Tell whether it is done, there is a way back, and nobody is on that way yet."""
     free = view.undone is None or view.undone.state in _UNDO_AGAIN
     return p.state == ProposalState.SUCCEEDED and view.undo and free and p.undone_at is None
 

@@ -1,4 +1,4 @@
-"""Whether all is well: the answer to `/polar status`, and the one line of it on the Home tab."""
+"""Tell whether all is well: the answer to `/polar status`, and the one line of it on the Home tab."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -112,7 +112,7 @@ def status_message(health: Health) -> Message:
 
 
 def is_well(health: Health) -> bool:
-    """Whether nothing here needs a person."""
+    """Tell whether nothing here needs a person."""
     ill = (health.failed, health.unknown, health.removed, health.socket is False, health.slack_paused)
     return not any(ill) and not health.polar_paused and health.last is not None
 
@@ -206,7 +206,7 @@ def _stuck(health: Health) -> str:
 
 
 def automatic(paused: Pause | None) -> list[Element]:
-    """Whether anything may run on its own."""
+    """Tell whether anything may run on its own."""
     if paused is None:
         return [glue("not paused")]
     why = [glue(": "), words(paused.why, 300)] if paused.why else []

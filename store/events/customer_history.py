@@ -67,7 +67,7 @@ _SEEN = (
 
 
 def seen_this_week(connection: Connection, proposal: NewProposal, case_kind: str, now: datetime) -> bool:
-    """Whether this customer had a case of this kind in the last seven days."""
+    """Tell whether this customer had a case of this kind in the last seven days."""
     if proposal.customer_id is None:
         return False
     known = {"customer": proposal.customer_id, "since": now - _WEEK, "kind": case_kind, "own": proposal.id}

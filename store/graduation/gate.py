@@ -124,7 +124,7 @@ def last_human(connection: Connection, now: datetime) -> datetime | None:
 
 
 def may_still_run(connection: Connection, proposal_id: str, now: datetime, guard: ExecutionGuard) -> bool:
-    """Whether what the policy approved may still be sent; what a person approved always may.
+    """Tell whether what the policy approved may still be sent; what a person approved always may.
 
     It may not when its kind was demoted since, everything was paused, nobody has decided anything for too
     long, it waited too long, or the policy has become another one. What was begun is finished.

@@ -57,7 +57,9 @@ def first_seen(new: NewCaseKind, at: datetime) -> CaseKind:
 
 
 def is_idle(state: CaseKindState, cases: int, last_case_at: datetime, at: datetime) -> bool:
-    """Whether a kind begins anew with the case that comes now, because it was not seen for half a year."""
+    """Tell whether a kind begins anew with the case that comes now, because it was not seen for half a
+    year.
+    """
     return (cases > 0 or state != CaseKindState.ASKING) and at - last_case_at > IDLE_AFTER
 
 
@@ -133,7 +135,7 @@ def generation_of(generations: Sequence[Generation], decided_at: datetime) -> in
 
 
 def is_unusual(mode: Mode, gate: Mapping[str, Any]) -> bool:
-    """Whether a case was asked about for what it is, while others of its kind ran.
+    """Tell whether a case was asked about for what it is, while others of its kind ran.
 
     When all of a kind ask for a while (score below the threshold, nobody there), each is a fair sample.
     """

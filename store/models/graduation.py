@@ -145,7 +145,7 @@ class Evaluator(Protocol):
         """The kind of case; None for what never has one."""
 
     def evaluate(self, proposal: NewProposal, inputs: GateInputs | None) -> Evaluation:
-        """Whether it runs; without a kind of case there are no `inputs`, and it asks."""
+        """Tell whether it runs; without a kind of case there are no `inputs`, and it asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +265,9 @@ class Assessor(Protocol):
         """The back-test of an offer: the kind's newest cases, oldest first, as if it had been on."""
 
     def wants_offer(self, case_kind: CaseKind, last: ProposalState | None) -> bool:
-        """Whether a person is to be asked to let it run on its own; `last` is how the newest offer stands."""
+        """Tell whether a person is to be asked to let it run on its own; `last` is how the newest offer
+        stands.
+        """
 
     def offer(self, case_kind: CaseKind, summary: BacktestSummary, now: datetime) -> NewProposal:
         """The question."""

@@ -78,7 +78,11 @@ def test_every_setting_is_told_here_and_in_the_example():
 
 @pytest.mark.parametrize("risk", STANDARDS, ids=str)
 def test_the_table_of_classes_has_the_real_figures(risk: Risk):
-    [row] = [row for row in table("days, and no rejection in the last ten cases (`eligibility.py`).", GRADUATION) if row[0] == risk]
+    [row] = [
+        row
+        for row in table("days, and no rejection in the last ten cases (`eligibility.py`).", GRADUATION)
+        if row[0] == risk
+    ]
     standard = STANDARDS[risk]
 
     assert row[2] == f"{standard.target:g}"
