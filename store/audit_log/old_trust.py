@@ -1,4 +1,4 @@
-"""What earlier versions wrote about trust, in the codes of today: rows of the log, and migrated columns.
+"""The words of earlier versions about trust, in the codes of today: rows of the log, and migrated columns.
 
 They stored sentences. A sentence that is not known here stays what it is, under the code `text`.
 """
@@ -155,7 +155,7 @@ _GATE_NAMES = {
 
 
 def old_always(words: str) -> str:
-    """Why something always asks."""
+    """The reason why a proposal always asks."""
     return ALWAYS.get(words, words)
 
 
@@ -182,7 +182,7 @@ def old_cause(words: str) -> ChangeCause:
 
 
 def old_gate(gate: Mapping[str, Any]) -> dict[str, Any]:
-    """What the gate kept of a case, with the names of today. What has them already stays as it is."""
+    """The stored verdict of the gate, with the names of today. A verdict that has them stays as it is."""
     if "why" not in gate:
         return dict(gate)
     known = {_GATE_NAMES.get(name, name): value for name, value in gate.items()}

@@ -1,4 +1,4 @@
-"""What can go wrong with the database, in words for the person who runs it.
+"""The errors of the database, in words for the person who runs the program.
 
 StoreError
 ├── StoreBusy        the queue of writes is full: answer 503 and let Polar send again

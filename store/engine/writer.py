@@ -104,7 +104,7 @@ class Writer:
             await self._engine.dispose()
 
     def _next_batch(self) -> list[_Write]:
-        """What waits, without the writes whose caller has gone away (Polar hung up)."""
+        """The waiting writes, without those whose caller has gone away (Polar hung up)."""
         batch: list[_Write] = []
         room = _BESIDE_ARRIVALS if self._queue and not self._queue[0].follows else _MOST_AT_ONCE
         while self._queue and len(batch) < _MOST_AT_ONCE and room:
@@ -159,7 +159,7 @@ class Transactions(Protocol):
     dialect: Dialect
 
     async def run(self, work: Callable[[Connection], T]) -> T:
-        """What `work` returns, once its transaction is committed. Raises what it raises, rolled back."""
+        """The result of `work`, once its transaction is committed. Raises what it raises, rolled back."""
         ...
 
     async def dispose(self) -> None:

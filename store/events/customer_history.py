@@ -1,4 +1,4 @@
-"""What events have told of a customer beside the case at hand: a few rows by index."""
+"""A customer's history as events told it, beside the case at hand: a few rows by index."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -86,7 +86,7 @@ class Done:
 def done_for_customer(
     connection: Connection, customer_id: str, since: datetime, alone_since: datetime
 ) -> Sequence[Done]:
-    """What rules proposed about a customer and was done since then, on its own since `alone_since`."""
+    """The done proposals of rules about a customer since then; automatic runs since `alone_since`."""
     rows = connection.execute(
         select(proposals.c.id.label("proposal"), proposals.c.subject, calls)
         .join_from(proposals, calls, calls.c.proposal_id == proposals.c.id)

@@ -17,7 +17,7 @@ _WENT_WRONG = (ProposalState.FAILED, ProposalState.UNKNOWN)
 
 
 def automatic_runs(connection: Connection, since: datetime, now: datetime) -> list[AutomaticRuns]:
-    """What ran on its own since then, the most frequent kind first."""
+    """The automatic runs since then, the most frequent kind first."""
     ran = (proposals.c.decided_at >= since, proposals.c.mode == Mode.AUTO, proposals.c.case_kind.is_not(None))
     counted = connection.execute(
         select(proposals.c.case_kind, proposals.c.state, func.count())
@@ -58,7 +58,7 @@ def _moved(connection: Connection, ran: tuple[object, ...]) -> dict[str, dict[st
 
 
 def _taken_back(connection: Connection, since: datetime) -> dict[str, int]:
-    """How many that ran on their own were undone, reversed or disputed since then, by kind of case."""
+    """The number of automatic runs that were undone, reversed or disputed since then, by kind of case."""
     kinds = [OutcomeKind.UNDONE, OutcomeKind.REVERSED, OutcomeKind.DISPUTED]
     rows = connection.execute(
         select(proposals.c.case_kind, func.count(outcomes.c.proposal_id.distinct()))

@@ -40,5 +40,5 @@ def _counters(scopes: int) -> Select[str, str, str, int, int]:
 
 
 def spent(connection: Connection, wanted: Since, currency: str | None) -> Spent:
-    """What one scope has counted."""
+    """The count of one scope."""
     return usage(connection, [wanted]).spent(wanted, currency)

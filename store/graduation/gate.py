@@ -61,7 +61,7 @@ def evaluate(
 
 
 def _inputs(connection: Connection, proposal: NewProposal, new: NewCaseKind) -> GateInputs:
-    """What the policy asks about the surroundings of a case: a few reads by key, however long the history."""
+    """The inputs that the policy asks for about a case: a few reads by key, however long the history."""
     now = proposal.created_at
     secret = hold_trust(connection)  # from here on no rival spends, demotes or graduates
     kind = note_case_kind(connection, new, now)

@@ -66,7 +66,7 @@ def generations_of(connection: Connection, case_kind: str) -> list[Generation]:
 
 
 def histories(connection: Connection, ids: Sequence[str]) -> list[CaseHistory]:
-    """What was decided about these cases and what came of it. Proposals that are no cases are left out."""
+    """The decisions about these cases and their outcomes. Proposals that are no cases are left out."""
     columns = (proposals.c.id, proposals.c.case_kind, proposals.c.state, proposals.c.mode, proposals.c.gate)
     rows = connection.execute(
         select(*columns, proposals.c.first_shown_at).where(

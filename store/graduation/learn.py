@@ -28,7 +28,9 @@ _ABOUT_CASES = ("decision", "edited", "restated", "transition", "outcome")
 
 @dataclass(frozen=True, slots=True)
 class Assessed:
-    """What came of one look: whether there was work, more of it, cards to draw and messages to send."""
+    """The result of one pass: whether more work waits, and whether there are cards to draw or messages to
+    send.
+    """
 
     more: bool = False
     cards: bool = False
@@ -89,7 +91,7 @@ def _offer(connection: Connection, case_kind: str, assessor: Assessor, now: date
 
 
 def last_offer(connection: Connection, case_kind: str) -> ProposalState | None:
-    """How the newest offer of a kind of case stands."""
+    """The state of the newest offer of a kind of case."""
     state = connection.execute(
         select(proposals.c.state)
         .where(proposals.c.case_kind == case_kind, proposals.c.kind == ProposalKind.GRADUATION)

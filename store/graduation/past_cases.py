@@ -41,7 +41,7 @@ def past_cases(
 
 
 def _ids(connection: Connection, case_kind: str | None, most: int | None) -> Any:
-    """Which proposals: as a query for all of them, as a list for the few of one kind of case."""
+    """A choice of proposals: a query for all of them, a list for the few of one kind of case."""
     wanted = select(proposals.c.id).where(proposals.c.kind == ProposalKind.CALLS)
     if case_kind is None:
         return wanted
@@ -52,14 +52,14 @@ def _ids(connection: Connection, case_kind: str | None, most: int | None) -> Any
 
 
 def kinds(connection: Connection) -> dict[str, NewCaseKind]:
-    """What every known kind of case is, by hash."""
+    """Every known kind of case, by hash."""
     names = NewCaseKind.__slots__
     rows = connection.execute(select(*(case_kinds.c[name] for name in names)))
     return {row.hash: NewCaseKind(**{name: getattr(row, name) for name in names}) for row in rows}
 
 
 def draw_secret(connection: Connection) -> bytes | None:
-    """What spot checks are drawn with; None while nothing has asked for it yet. It is shown to nobody."""
+    """The secret that spot checks are drawn with; None before its first use. It is shown to nobody."""
     found = read(connection, Setting.DRAW_SECRET)
     return None if found is None else bytes.fromhex(found)
 
@@ -99,7 +99,7 @@ def _as_asked(
 
 
 def _money(connection: Connection, edited: Iterable[str]) -> dict[str, tuple[int, str]]:
-    """What the edited ones moved before somebody changed it: the gate wrote it down."""
+    """The amounts of edited cases before the edit, as the gate stored them."""
     found: dict[str, tuple[int, str]] = {}
     for id_ in edited:
         gate = connection.execute(select(proposals.c.gate).where(proposals.c.id == id_)).scalar() or {}

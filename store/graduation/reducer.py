@@ -1,4 +1,4 @@
-"""How a kind of case gains and loses trust. Pure: the store writes what this returns, the back-test too.
+"""The reducer of trust: how a kind of case gains and loses it. Pure: the store and the back-test use it.
 
 The live line and the back-test hold the same values and call the same functions; the former reads sums of
 labels from the database, the latter adds labels one by one.
@@ -82,7 +82,7 @@ def changed(kind: CaseKind, change: TrustChange, at: datetime, *, begins: dateti
 def demotions(
     kind: CaseKind, family: Sequence[CaseKind], cause: ChangeCause, at: datetime
 ) -> list[tuple[CaseKind, TrustChange]]:
-    """What a demotion of `kind` changes; `family` are all kinds of its family. None for a kind that asks.
+    """The changes of a demotion of `kind`; `family` are all kinds of its family. None for a kind that asks.
 
     The second demotion of a family within seven days takes the trust of the whole family.
     """
@@ -103,7 +103,7 @@ def _demoted_lately(kind: CaseKind, at: datetime) -> bool:
 
 
 def cause_of_decision(proposal_id: str, mode: Mode, verdict: Verdict, *, edited: bool) -> ChangeCause | None:
-    """Why a person's decision demotes the kind; None when it does not."""
+    """The reason why a person's decision demotes the kind; None when it does not."""
     if mode != Mode.SPOT_CHECK or (verdict == Verdict.APPROVE and not edited):
         return None
     declined = verdict == Verdict.DECLINE
@@ -112,7 +112,7 @@ def cause_of_decision(proposal_id: str, mode: Mode, verdict: Verdict, *, edited:
 
 
 def cause_of_outcome(proposal_id: str, mode: Mode, kind: OutcomeKind) -> ChangeCause | None:
-    """Why what later happened demotes the kind; None when it does not: a person approved the case."""
+    """The reason why a later outcome demotes the kind; None when it does not: a person approved the case."""
     if mode == Mode.ASKED or (kind == OutcomeKind.FAILED and mode != Mode.AUTO):
         return None
     return ChangeCause.of(_OUTCOMES[kind], proposal=proposal_id, mode=mode.value)

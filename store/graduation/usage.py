@@ -1,4 +1,4 @@
-"""What the caps and the watch over a kind's volume count: scopes, days and hours. Pure."""
+"""The counters behind the caps and the flood check: scopes, days and hours. Pure."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -95,7 +95,7 @@ def hour(at: datetime) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the gate asks of the counters about one case."""
+    """The question of the gate to the counters about one case."""
 
     customer: Since
     case_kind: Since
@@ -105,7 +105,7 @@ class Wanted:
 
     @classmethod
     def of(cls, proposal: NewProposal, kind: CaseKind) -> "Wanted":
-        """What is asked about this case when it comes."""
+        """The counters that are read for a case when it comes."""
         now, graduated = proposal.created_at, kind.state == CaseKindState.GRADUATED
         return cls(
             Since(of_customer(proposal.customer_id or ""), day(now - MONTH)),
@@ -121,7 +121,7 @@ class Wanted:
         return found if self.hours is None else [*found, self.hours]
 
     def inputs(self, usage: Usage, proposal: NewProposal, kind: CaseKind, **more: Any) -> GateInputs:
-        """What the gate is told; `more` is what no counter knows."""
+        """The inputs of the gate; `more` are those that no counter has."""
         currency = proposal.currency
         return GateInputs(
             case_kind=kind,
@@ -136,7 +136,7 @@ class Wanted:
 
 
 def counted(proposal: NewProposal, case_kind: str, evaluation: Evaluation) -> Iterator[Counter]:
-    """What an evaluated case adds to the counters."""
+    """The amounts that an evaluated case adds to the counters."""
     at = proposal.created_at
     yield Counter(cases_of(case_kind), hour(at))
     if evaluation.over_cap:

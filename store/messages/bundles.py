@@ -31,7 +31,7 @@ _OPEN = bundles.c.closed_at.is_(None)
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """What is to be drawn now, under one lease.
+    """The messages to render now, under one lease.
 
     `waiting`: some proposals still have no card. `joinable`: some may join a bundle that is open; none of
     these was taken.

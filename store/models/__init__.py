@@ -1,4 +1,4 @@
-"""What the store keeps, as plain values: the nouns, their states and the moves between states."""
+"""The stored values: the nouns, their states and the transitions between states."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from store.models.reasons import Reason
 
 
 class Actor(StrEnum):
-    """Who does what no person does."""
+    """The actors that are no people."""
 
     POLICY = "policy"  # decides what nobody is asked about
     PROGRAM = "polar-approvals"
@@ -388,7 +388,7 @@ class Bundle:
 
 @dataclass(frozen=True, slots=True)
 class RuleActivity:
-    """How often a rule matched, by what came of it, and when it last did (UTC)."""
+    """The number of matches of a rule, by their result, and the time of the last one (UTC)."""
 
     counts: dict[RuleMatchState, int]
     last_matched_at: datetime | None

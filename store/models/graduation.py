@@ -22,7 +22,7 @@ from store.models.trust_codes import CaseResult, ChangeCause, LabelReason, Lack
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """What events have told of a customer beside the one at hand: other paid orders and refunds, each counted
+    """The history of a customer beside the event at hand: other paid orders and refunds, each counted
     up to two, and whether money of theirs is under dispute.
     """
 
@@ -43,7 +43,7 @@ class NewCaseKind:
 
 
 class CaseCounts(NamedTuple):
-    """What a score is made of: the counted cases of a kind's present generation, the rejections among them,
+    """The counts of a score: the counted cases of a kind's present generation, the rejections among them,
     and how many generations there were before.
     """
 
@@ -82,7 +82,7 @@ class CaseKind:
 
     @property
     def counts(self) -> CaseCounts:
-        """What its score is made of."""
+        """The counts of its score."""
         return CaseCounts(self.cases, self.rejections, self.generation)
 
     @property
@@ -94,7 +94,7 @@ class CaseKind:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """How much ran: how often, and for how much money (minor units of the case's own currency)."""
+    """The usage of a cap: the number of runs and their amount (minor units of the case's own currency)."""
 
     count: int = 0
     amount: int = 0
@@ -124,7 +124,7 @@ class GateInputs:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What the policy says of one case. `gate` is plain JSON, kept with the proposal; `amount` is what
+    """The verdict of the policy on one case. `gate` is plain JSON, kept with the proposal; `amount` is what
     running it moves.
 
     `over_cap`: running it would break a cap. `pause`: why the whole kind of case is to ask from now on.
@@ -150,7 +150,8 @@ class Evaluator(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ExecutionGuard:
-    """What the policy's approval must meet once more when the call is sent: the policy may have changed.
+    """The conditions that a policy's approval must meet again when the call is sent: the policy may have
+    changed.
 
     `allows`: whether the policy of that moment lets this kind run on its own. `max_idle`: automatic runs stop
     if no person has decided anything for this long. `max_age`: how old the policy's approval may be at most.
@@ -163,7 +164,7 @@ class ExecutionGuard:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What later happened to something that was done, and what shows it."""
+    """A later event that speaks against a done proposal, and its source."""
 
     proposal_id: str
     kind: OutcomeKind
@@ -195,7 +196,7 @@ class CaseHistory:
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What one decided case says for or against its kind of case. It counts from `matures_at` on."""
+    """The label of one decided case, for or against its kind. It counts from `matures_at` on."""
 
     proposal_id: str
     case_kind: str
@@ -220,7 +221,7 @@ class WorstCase:
 
 @dataclass(frozen=True, slots=True)
 class BacktestSummary:
-    """What would have happened had a kind of case run on its own for ninety days.
+    """The result of a back-test: ninety days in which a kind of case had run automatically.
 
     `would_run`: how many would have run; `rejected`: how many of these a person declined, changed or took
     back, or that failed; `moved`: the money in minor units by currency; `worst`: the largest of those
@@ -236,7 +237,7 @@ class BacktestSummary:
 
 @dataclass(frozen=True, slots=True)
 class AutomaticRuns:
-    """What one kind of case did on its own since some moment.
+    """The automatic runs of one kind of case since some moment.
 
     `moved` is money in minor units by currency; `today` what it has used of its caps today (money in the
     currency of its own amounts), `undone` counts what was undone, reversed or disputed.
@@ -254,7 +255,7 @@ class Assessor(Protocol):
     """The policy, as far as learning needs it. All answers are at once and from the arguments alone."""
 
     def label(self, case: CaseHistory) -> Label | None:
-        """What a case says."""
+        """The label of a case."""
 
     def learn(self, approved: Sequence[Sequence[PlannedCall]]) -> Mapping[str, Any]:
         """The approved values that the novelty gate compares with."""
@@ -273,7 +274,7 @@ class Assessor(Protocol):
         """The question."""
 
     def lacks(self, case_kind: CaseKind, now: datetime) -> list[Lack]:
-        """What it lacks for running on its own."""
+        """The conditions that it lacks for automatic runs."""
 
     def notice(self, case_kind: str, change: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
         """The kind and the message about a row of the audit log; None for one that needs no telling."""
@@ -328,7 +329,7 @@ class KindStanding:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """How a kind came to stand where it stands: labels as (when it counted, generation, whether it was a
+    """The history of a kind's score: labels as (when it counted, generation, whether it was a
     rejection), oldest first.
 
     `before` is what counted before the first of them, (cases, rejections) by generation; `spot_checks` are

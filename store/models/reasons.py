@@ -1,4 +1,4 @@
-"""Why something stands where it does: a code and its arguments. Words are made in bot/ui/reasons. Pure."""
+"""Reasons for a state: a code and its arguments. Words are made in bot/ui/reasons. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -29,7 +29,7 @@ class Coded(Generic[Code]):
 
 
 class PolicyCode(StrEnum):
-    """Why the policy runs a case on its own, or asks a person about it."""
+    """The reasons why the policy runs a case automatically, or asks a person."""
 
     RUNS = "runs"
     SPOT_CHECK = "spot_check"
@@ -60,7 +60,7 @@ class PolicyCode(StrEnum):
 
 
 class AlwaysAsk(StrEnum):
-    """Why a person always sees a case, whatever the history says. A proposal keeps the first ones."""
+    """The reasons why a case always asks, whatever the history says. A proposal keeps the first ones."""
 
     # What is proposed.
     IRREVERSIBLE = "irreversible"
@@ -87,7 +87,7 @@ class AlwaysAsk(StrEnum):
 
 
 class LackCode(StrEnum):
-    """What a kind of case lacks for running on its own."""
+    """The conditions that a kind of case lacks for automatic runs."""
 
     ALWAYS_ASKS = "always_asks"  # because: an AlwaysAsk
     NO_THRESHOLD = "no_threshold"
@@ -102,7 +102,7 @@ class LackCode(StrEnum):
 
 
 class ChangeCode(StrEnum):
-    """Why a kind of case is trusted more or less than before."""
+    """The causes of a change of a kind's trust."""
 
     # People. `by` is a name.
     TURNED_ON = "turned_on"  # by, again, manual_override
@@ -131,7 +131,7 @@ class ChangeCode(StrEnum):
 
 
 class LabelReason(StrEnum):
-    """Why a decided case speaks for or against its kind, or says nothing."""
+    """The reasons why a decided case counts for or against its kind, or does not count."""
 
     APPROVED = "approved"
     # Approvals that are kept and shown, but not counted.
@@ -152,7 +152,7 @@ class LabelReason(StrEnum):
 
 
 class SwitchCode(StrEnum):
-    """What came of turning a kind of case on or off."""
+    """The results of turning a kind of case on or off."""
 
     TURNED_ON = "turned_on"  # label, manual_override
     TURNED_OFF = "turned_off"  # label
@@ -166,7 +166,7 @@ class SwitchCode(StrEnum):
 
 
 class CaseResult(StrEnum):
-    """What really became of a case that a back-test lets run."""
+    """The real result of a case that a back-test lets run."""
 
     DECLINED = "declined"
     EDITED = "edited"
@@ -181,13 +181,13 @@ UNSEEN = frozenset({LabelReason.TOO_FAST, LabelReason.BULK, LabelReason.RESTATED
 
 
 class PolicyReason(Coded[PolicyCode]):
-    """Why the policy runs a case or asks."""
+    """The reason why the policy runs a case or asks."""
 
     __slots__ = ()
 
 
 class ChangeCause(Coded[ChangeCode]):
-    """Why a kind's trust changed."""
+    """The cause of a change of a kind's trust."""
 
     __slots__ = ()
 
@@ -199,18 +199,18 @@ class Lack(Coded[LackCode]):
 
 
 class Switched(Coded[SwitchCode]):
-    """What came of turning a kind on or off."""
+    """The result of turning a kind on or off."""
 
     __slots__ = ()
 
 
 def read_policy_reason(stored: Mapping[str, Any]) -> PolicyReason:
-    """What `to_json` of a PolicyReason gave."""
+    """A PolicyReason from its JSON."""
     return PolicyReason(PolicyCode(stored["code"]), stored["args"])
 
 
 def read_lack(stored: Mapping[str, Any]) -> Lack:
-    """What `to_json` of a Lack gave."""
+    """A Lack from its JSON."""
     return Lack(LackCode(stored["code"]), stored["args"])
 
 

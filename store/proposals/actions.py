@@ -35,7 +35,7 @@ class Act:
 
 @dataclass(frozen=True, slots=True)
 class NewRevision:
-    """What a proposal is to ask from now on; `revision` is the one that was looked at while editing."""
+    """The content of a new revision; `revision` is the one that was shown while editing."""
 
     revision: int
     title: str

@@ -15,7 +15,7 @@ _P = proposals.c
 
 @dataclass(frozen=True, slots=True)
 class Today:
-    """What was decided since midnight: by people, and what ran on its own with its money by currency."""
+    """The decisions since midnight: by people, and automatic runs with their money by currency."""
 
     approved: int
     declined: int
@@ -47,7 +47,7 @@ class Backlog:
 
 
 def daily_stats(connection: Connection, since: datetime, until: datetime) -> DailyStats:
-    """What was asked and decided from `since` until `until`."""
+    """The proposals and decisions from `since` until `until`."""
     asked = _count(connection, proposals, _P.created_at >= since, _P.created_at < until)
     decided = [_P.decided_at >= since, _P.decided_at < until, _P.kind == ProposalKind.CALLS]
     rows = connection.execute(
@@ -84,7 +84,7 @@ def count_proposals(connection: Connection) -> dict[str, int]:
 
 
 def today(connection: Connection, since: datetime) -> Today:
-    """What was decided since `since`."""
+    """The decisions since `since`."""
     rows = connection.execute(
         select(_P.mode, _P.state, _P.currency, func.count(), func.coalesce(func.sum(_P.amount), 0))
         .where(_P.decided_at >= since)
@@ -106,7 +106,7 @@ def today(connection: Connection, since: datetime) -> Today:
 
 
 def refunds_since(connection: Connection, since: datetime) -> dict[str, int]:
-    """What our refunds since then give back before tax, in minor units by currency.
+    """The sum of our refunds since then before tax, in minor units by currency.
 
     Those that Polar never answered count: they may have been made. Refused ones do not.
     """
@@ -127,7 +127,7 @@ def refunds_since(connection: Connection, since: datetime) -> dict[str, int]:
 
 
 def backlog(connection: Connection) -> Backlog:
-    """What came last, what failed and what waits; each number from an index of its own."""
+    """The last webhook, the newest failure and the backlog; each number from an index of its own."""
     failed = events.c.state == EventState.FAILED
     names = (events.c.id, events.c.type, events.c.received_at, events.c.reason_code, events.c.reason_args)
     newest = select(*names).order_by(events.c.received_at.desc())

@@ -48,7 +48,8 @@ def _close(connection: Connection, proposal_id: str, *, due: bool, now: datetime
 def to_remind(
     connection: Connection, *, older_than: datetime, reminded_before: datetime, now: datetime
 ) -> list[Proposal]:
-    """What waits since `older_than`, is not snoozed, and was not in a reminder since `reminded_before`.
+    """The proposals that wait since `older_than`, are not snoozed, and were in no reminder since
+    `reminded_before`.
 
     Empty as long as some other reminder is younger: there is one for all of them, not one for each.
     """
@@ -61,7 +62,7 @@ def to_remind(
 def to_escalate(
     connection: Connection, *, older_than: datetime, deadline_before: datetime | None, now: datetime
 ) -> list[Proposal]:
-    """What was not escalated yet and waits since `older_than`, or ends before `deadline_before`."""
+    """The proposals that were not escalated and wait since `older_than`, or end before `deadline_before`."""
     due = [] if deadline_before is None else [proposals.c.deadline <= deadline_before]
     late = or_(proposals.c.created_at <= older_than, *due)
     return _waiting(connection, [late, proposals.c.escalated_at.is_(None), _awake(now)])
