@@ -1,4 +1,4 @@
-"""Who may decide, asked of Slack at the moment of acting."""
+"""The permission to decide, asked of Slack at the moment of acting."""
 
 import asyncio
 from collections import defaultdict
@@ -27,7 +27,7 @@ _USER_FOR = timedelta(seconds=60)
 _GROUP_FOR = timedelta(minutes=5)
 _WHEN_DECIDING = timedelta(
     seconds=5
-)  # for a decision nothing older counts of the person, a minute of the groups
+)  # the greatest age of a profile that a decision may rely on; for groups it is the next one
 _GROUP_WHEN_DECIDING = timedelta(minutes=1)
 _NAMELESS_FOR = timedelta(seconds=10)
 # Slack's own trouble, not an answer about anybody. https://docs.slack.dev/reference/methods/users.info
@@ -38,7 +38,7 @@ _PASSES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """Those who alone may decide; `source` is where they are named, for the card when it is nobody."""
+    """The only people who may decide. The card shows `source`, where they are named, if there are none."""
 
     people: Approvers
     source: str
@@ -58,25 +58,25 @@ class EverybodyListed:
         self._named = Named(approvers, "APPROVERS")
 
     async def __call__(self, proposal: Proposal | None, risk: str | None = None) -> Named:  # noqa: ARG002 - the protocol's
-        """Whatever the proposal is."""
+        """The same answer for every proposal."""
         return self._named
 
 
 class ByRuleAndClass:
     """The rule that made it, as it was then, comes first; then the class's row in the policy as it is now.
 
-    What takes another proposal back is decided by whoever decides that one.
+    The undo of a proposal is decided by the people who may decide that proposal.
     """
 
     def __init__(self, approvers: Approvers, rules: RuleSet, store: Store) -> None:
         self._otherwise = Named(approvers, "APPROVERS")
         self._policy: Policy = rules.policy
         self._store = store
-        # By version, which is the hash of the content: what is known of one never changes.
+        # By version, which is the hash of the content: the entry of a version never changes.
         self._of_rule = {rule.version: rule.approvers for rule in rules.rules}
 
     async def __call__(self, proposal: Proposal | None, risk: str | None = None) -> Named:
-        """Who alone may decide this one, or whatever else is of this class."""
+        """The only people who may decide this proposal, or anything else of this class."""
         if proposal is not None and proposal.undo_of_id is not None:  # whoever may decide it may take it back
             proposal = await self._store.do(get_proposal, proposal.undo_of_id)
         if proposal is not None:
@@ -136,7 +136,7 @@ class Authority:
         by_id: bool = False,
         risk: str | None = None,
     ) -> Refusal | None:
-        """Why this person may not decide; None when they may. `team_id` is that of the payload.
+        """The reason why this person may not decide; None when they may. `team_id` is that of the payload.
 
         `proposal` says for which one: its rule or its class may name who alone decides it; where there is
         none, `risk` says of which class it is. `by_id` is for whoever comes in past Slack, on the machine
@@ -156,14 +156,14 @@ class Authority:
         return None if listed else Refusal(RefusalCode.NOT_AN_APPROVER)
 
     async def outsider(self, user_id: str, team_id: str | None, purpose: Purpose) -> Refusal | None:
-        """Why this person may not even look: guests and strangers; None for everybody who works here."""
+        """The reason why a guest or a stranger may not look; None for a member of the workspace."""
         try:
             return await self._outside(user_id, team_id, purpose)
         except SlackError as error:
             return _not_said(error, purpose)
 
     async def is_only_approver(self, user_id: str, proposal: Proposal | None = None) -> bool:
-        """Tell whether nobody else may decide, so that a second pair of eyes is not to be had. In doubt:
+        """Tell whether nobody else may decide, so that no second person can look at it. In doubt:
         no.
         """
         try:
@@ -178,7 +178,7 @@ class Authority:
         return named.users.union(*groups)
 
     async def name(self, user_id: str) -> str:
-        """What somebody is called here; the id when Slack does not say."""
+        """The name of a user in Slack; the id when Slack does not say."""
         return await self._name(user_id)
 
     async def _outside(self, user_id: str, team_id: str | None, purpose: Purpose) -> Refusal | None:
@@ -200,7 +200,7 @@ class Authority:
             self._users.pop(user_id, None)
 
     async def _name(self, user_id: str) -> str:
-        """For cards only: when Slack does not say, the id will do, and for ten seconds it is not asked."""
+        """The name for a card; the id when Slack does not say. Slack is then not asked for ten seconds."""
         if self._nameless.get(user_id, self._clock()) > self._clock():
             return user_id
         try:
@@ -233,7 +233,7 @@ class Authority:
     async def _keep(
         self, kept: dict[str, _Kept[T]], key: str, age: timedelta, ask: Callable[[str], Awaitable[T]]
     ) -> T:
-        # One at a time for each: thirty cards drawn at once ask Slack once.
+        # One request at a time for each user: thirty cards rendered at once ask Slack once.
         async with self._asking[key]:
             now = self._clock()
             if key not in kept or kept[key].asked_at + age <= now:
@@ -242,7 +242,7 @@ class Authority:
 
 
 def outside(user: UserProfile, our_team: str | None, acting_team: str | None = None) -> RefusalCode | None:
-    """Why somebody may not act here at all; None for a full member of our workspace.
+    """The reason why somebody may not act here at all; None for a full member of our workspace.
 
     `acting_team`: the workspace that a payload says they are of. Without `our_team` none is compared.
     """

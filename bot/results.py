@@ -1,4 +1,4 @@
-"""Results of what people do, and why something is refused: codes with fields, no words."""
+"""Results of actions, and reasons for refusals: codes with fields, no words."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,7 +8,7 @@ from store.models import Proposal
 
 
 class Purpose(StrEnum):
-    """What somebody wants to do."""
+    """The thing that somebody wants to do."""
 
     DECIDE = "decide"
     PROPOSE = "propose"
@@ -17,7 +17,7 @@ class Purpose(StrEnum):
 
 
 class RefusalCode(StrEnum):
-    """Why somebody may not do something."""
+    """The reason why somebody may not do something."""
 
     NOT_AN_APPROVER = "not_an_approver"
     OTHER_WORKSPACE = "other_workspace"
@@ -45,7 +45,7 @@ _RETRYABLE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class ApproverNames:
-    """Who may decide: the names of people and user groups; `source` says where they are named."""
+    """The names of the people and user groups who may decide; `source` says where they are named."""
 
     names: tuple[str, ...]
     source: str
@@ -53,7 +53,7 @@ class ApproverNames:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why somebody may not do something. `approvers`: who may decide instead."""
+    """The reason why somebody may not do something. `approvers` are those who may decide instead."""
 
     code: RefusalCode
     purpose: Purpose = Purpose.DECIDE

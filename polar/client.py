@@ -108,7 +108,7 @@ class PolarClient:
 
     @property
     def environment(self) -> str:
-        """Which of Polar's worlds it is, by the address: "sandbox" or "production"."""
+        """The environment of Polar, by the address: "sandbox" or "production"."""
         return "sandbox" if "://sandbox-" in self._base else "production"
 
     async def __aenter__(self) -> Self:
@@ -125,7 +125,7 @@ class PolarClient:
         return self._limiter.budget()
 
     async def send(self, call: Call) -> Answer:
-        """Make a call, once: at most one request leaves, whatever comes of it. For writes.
+        """Make a call, once: at most one request leaves, whatever the result. For writes.
 
         Raises NotSent, Refused (InvalidCall before anything is sent) or NoAnswer.
         """

@@ -55,7 +55,7 @@ class PolarError(Exception):
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What the sentence is made of, as plain JSON; what is not known is left out."""
+        """The facts of the sentence, as plain JSON; unknown ones are left out."""
         named = {"message": self.message, "status": self.status, **self._own_facts()}
         return {name: value for name, value in named.items() if value}
 

@@ -1,1 +1,1 @@
-"""What a person may do with a proposal; results are data."""
+"""Actions of a person on a proposal; results are data."""

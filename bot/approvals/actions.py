@@ -1,4 +1,4 @@
-"""What people do with a proposal beside deciding it, from the menu or the thread alike: may they, then do."""
+"""Actions on a proposal besides the decision, from the menu or the thread: check the permission, then act."""
 
 import logging
 from collections.abc import Awaitable
@@ -37,7 +37,7 @@ _CAN_BE_HELD = frozenset({ProposalState.PENDING, ProposalState.APPROVED})
 
 
 class Actions:
-    """Every action looks first at who acts and at what they looked at; `revision` None is the current one."""
+    """The actions. Each first checks the person and the revision they saw; None is the current revision."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -86,7 +86,7 @@ class Actions:
         return await self._result(self._services.store.do(ask, act), ActionResult(_S.ASKED))
 
     async def hold(self, user: SlackUser, proposal_id: str) -> ActionResult:
-        """Let nobody approve it and nothing run until it is released."""
+        """Put a proposal on hold: nobody can approve it and nothing runs until it is released."""
         found = await self.may(user, proposal_id, None, states=_CAN_BE_HELD)
         if isinstance(found, ActionResult):
             return found
@@ -115,7 +115,7 @@ class Actions:
         text: str = "",
         silent: bool = False,
     ) -> ActionResult:
-        """Store why it was declined: a preset, or a text of one's own; `silent`: no line in the thread."""
+        """Store the reason for a decline: a preset or free text. `silent`: no line in the thread."""
         found = await self.may_give_reason(user, proposal_id)
         if isinstance(found, ActionResult):
             return found
@@ -128,7 +128,7 @@ class Actions:
         return await self._result(doing, ActionResult(_S.REASON_STORED), _S.NOT_DECLINED)
 
     async def may_give_reason(self, user: SlackUser, proposal_id: str) -> Proposal | ActionResult:
-        """What was declined, for whoever did it and for every approver; or why not."""
+        """The declined proposal if this person declined it or is an approver, else the reason why not."""
         found = await self._services.store.do(get_proposal, proposal_id)
         if found is None:
             return ActionResult(_S.NOT_FOUND)
@@ -139,7 +139,7 @@ class Actions:
         return found if refused is None or own else refused
 
     async def edit(self, user: SlackUser, seen: Proposal, new: NewRevision) -> ActionResult:
-        """Make it ask something else; `may_edit` has looked at who and what."""
+        """Store a new revision. The caller has checked the person and the revision with `may_edit`."""
         record = action_record(_S.EDITED, changes=new.changes)
         act = self._act(user, seen, record, thread_lines.edited_line(user.id, new.changes))
         done = ActionResult(_S.EDITED, title=new.title)
@@ -148,7 +148,7 @@ class Actions:
     async def _is_outside(self, user: SlackUser) -> bool:
         return await self._services.authority.outsider(user.id, user.team_id, Purpose.DECIDE) is not None
 
-    # --- The way of every action --------------------------------------------------------------------------
+    # --- Shared by all actions ----------------------------------------------------------------------------
 
     async def may(
         self,
@@ -200,7 +200,7 @@ class Actions:
 
 
 async def wake_snoozed(services: Services) -> None:
-    """Bring back what was snoozed until now, with a line in its thread."""
+    """Bring back the proposals whose snooze is over, with a line in the thread."""
     woken = await services.store.do(due_snoozes, services.clock(), thread_lines.BACK)
     if woken:
         log.info("%s proposals are back from snooze", len(woken))
@@ -208,5 +208,5 @@ async def wake_snoozed(services: Services) -> None:
 
 
 def ending(proposal: Proposal) -> datetime | None:
-    """When a proposal closes undecided, at the earliest."""
+    """The earliest time at which a proposal closes undecided."""
     return min((at for at in (proposal.deadline, proposal.expires_at) if at is not None), default=None)

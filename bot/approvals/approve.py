@@ -39,7 +39,7 @@ SHOWN_AFTER = 0.7
 # An approval waits as long as Slack does not say who approves: it is looked at again after as long as it has
 # waited, and given up when nobody expects it any more.
 _SOONEST, _LATEST, _GIVE_UP_AFTER = timedelta(seconds=2), timedelta(seconds=15), timedelta(hours=24)
-_AT_ONCE = 32  # of one click: what Polar is asked about them keeps to its own pace
+_AT_ONCE = 32  # of one click; the calls to Polar keep to their own rate limit
 CLI = "cli"
 _BARRED = {
     DecisionError.CHANGED: DecisionStatus.STALE,
@@ -63,7 +63,7 @@ async def approve(
     team_id: str | None,
     stored: Callable[[], None] = lambda: None,
 ) -> DecisionResult:
-    """Store an approval, then see to it; `stored` is called once it is on disk.
+    """Store an approval, then settle it; `stored` is called once it is on disk.
 
     Raises StoreError when it could not be stored.
     """
@@ -77,7 +77,7 @@ async def approve_all(
     team_id: str | None,
     stored: Callable[[], None] = lambda: None,
 ) -> list[DecisionResult]:
-    """Store the approvals of one click, all or none, then see to them side by side; `stored` as in `approve`.
+    """Store the approvals of one click, all or none, then settle them concurrently; `stored` as in `approve`.
 
     Raises StoreError when they could not be stored.
     """
@@ -193,7 +193,7 @@ async def _nobody_left(authority: Authority, proposal: Proposal, actor: str, rem
 async def refusal(
     authority: Authority, proposal: Proposal, actor: str, team_id: str | None, *, via: str
 ) -> DecisionResult | None:
-    """Why this person may not decide it; None when they may. Raises StoreError."""
+    """The reason why this person may not decide it; None when they may. Raises StoreError."""
     found = await authority.refusal(actor, team_id, proposal, by_id=via == CLI)
     if found is not None and found.retryable:
         return _unchecked(proposal, found)
@@ -201,7 +201,7 @@ async def refusal(
 
 
 async def _own(authority: Authority, proposal: Proposal, actor: str) -> DecisionResult | None:
-    """Tell whether they asked for it themselves and somebody else could decide: four eyes see more."""
+    """Tell whether they proposed it themselves and somebody else could decide it."""
     own = {proposal.proposer: RefusalCode.OWN_PROPOSAL, proposal.edited_by: RefusalCode.OWN_EDIT}
     if actor not in own:
         return None
@@ -225,7 +225,7 @@ async def _refused(authority: Authority, proposal: Proposal, found: Refusal) -> 
 async def lost(
     services: Services, proposal: Proposal, bar: DecisionError | None, actor: str
 ) -> DecisionResult:
-    """Why a decision does not count; None is for who has approved already. A stale card is redrawn."""
+    """The reason why a decision does not count; None if they approved already. A stale card is redrawn."""
     if bar is None:
         return DecisionResult(DecisionStatus.ALREADY_APPROVED, proposal)
     if bar == DecisionError.CHANGED:
@@ -234,7 +234,7 @@ async def lost(
 
 
 async def _looked(services: Services, pending: PendingApproval, proposal: Proposal) -> Found:
-    """What Polar says now; when that takes a while the card says that it is being decided."""
+    """The present state in Polar. When the read takes a while, the card says that it is being decided."""
     looking = asyncio.ensure_future(as_shown(services, proposal))
     try:
         await asyncio.wait({looking}, timeout=SHOWN_AFTER)
@@ -249,7 +249,7 @@ async def _looked(services: Services, pending: PendingApproval, proposal: Propos
 async def _concluded(
     services: Services, pending: PendingApproval, proposal: Proposal, found: Found, removed: frozenset[str]
 ) -> DecisionResult:
-    """Write down what follows; what has changed meanwhile is found in the same transaction."""
+    """Store the result. The same transaction finds any change made meanwhile."""
     at, revision = services.clock(), pending.revision
     if isinstance(found, NoLonger):
         done, now = await services.store.do(withdraw, proposal.id, revision, reason=found.why, at=at)
@@ -289,7 +289,7 @@ def _approved(now: Proposal | None) -> DecisionResult:
 
 
 async def requirements_of(services: Services, proposal: Proposal) -> ApprovalRequirements:
-    """What its approval takes; what took two people takes two to take back. Raises StoreError."""
+    """The requirements of its approval. An undo needs as many people as the call did. Raises StoreError."""
     policy = services.rules.policy
     own = requirements(policy, proposal)
     original = await services.store.do(get_proposal, proposal.undo_of_id) if proposal.undo_of_id else None
@@ -301,10 +301,10 @@ async def requirements_of(services: Services, proposal: Proposal) -> ApprovalReq
 
 
 def requirements(policy: Policy, proposal: Proposal) -> ApprovalRequirements:
-    """How many people this takes and how long it waits once approved, as the policy has it."""
+    """The number of approvals that the policy asks for, and the wait after the approval."""
     effects = [_effect(call) for call in proposal.calls]
     known = [effect for effect in effects if effect is not None]
-    # What this version does not know is taken for the worst.
+    # An operation that this version does not know counts as the worst.
     risk = Risk(proposal.risk) if proposal.risk in set(Risk) else Risk.R4
     reversible = len(known) == len(effects) and all(effect.reversible for effect in known)
     hold = policy.undo_window_for(risk, reversible=reversible, money=any(effect.money for effect in known))

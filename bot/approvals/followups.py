@@ -1,4 +1,4 @@
-"""Follow-ups of a call that was made: undo it, retry it, or settle what nobody knows."""
+"""Follow-ups of a call that was made: undo it, retry it, or settle an unknown result."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -36,7 +36,7 @@ _LOOK_WITHIN = 5.0  # seconds: somebody waits
 
 
 class Followups:
-    """What can be done about a proposal that is done, failed or unknown, by whoever may decide it."""
+    """The follow-ups of a proposal that is done, failed or unknown, for people who may decide it."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -44,9 +44,9 @@ class Followups:
     # --- Undo -----------------------------------------------------------------------------------------
 
     async def undo(self, user: SlackUser, proposal: Proposal) -> DecisionStatus:
-        """Take back what a proposal has done, by the calls that restore what was.
+        """Undo a proposal with the calls that restore the former state.
 
-        What took two people takes two to undo: then the undo waits for the other one. The caller has asked
+        A call that needed two approvals needs two for its undo: then the undo waits. The caller has checked
         whether this person may. Raises StoreError.
         """
         back = inverses(proposal)
@@ -71,7 +71,7 @@ class Followups:
         return DecisionStatus.UNDO_STARTED if people == 1 else DecisionStatus.UNDO_NEEDS_APPROVAL
 
     async def _changed_since(self, proposal: Proposal) -> bool:
-        """Tell whether undoing would overwrite a newer state. Unread: no; it is looked at once more."""
+        """Tell whether an undo would overwrite a newer state. If unread: no; it is checked again later."""
         try:
             return await changed_since(Reads(self._services.polar, within=_LOOK_WITHIN), proposal)
         except PolarError as error:
@@ -153,7 +153,7 @@ class Followups:
 
 
 def _proposal(original: Proposal, act: Act, back: tuple[PlannedCall, ...]) -> NewProposal:
-    """What takes a proposal back, as a proposal of its own: made, decided and kept like any other."""
+    """The proposal that undoes another one: made, decided and kept like any other."""
     risks = [operations()[call.operation].describe(Call.of(call)).risk.value for call in back]
     made = NewProposal(
         id="",  # given when it is stored, with its number among the undoings

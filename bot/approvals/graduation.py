@@ -1,4 +1,4 @@
-"""What a person may do about automatic runs: turn a kind of case on or off; and what ran."""
+"""Actions of a person on automatic runs: turn a kind of case on or off, and list what ran."""
 
 import logging
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ class GraduationService:
         return await self._services.store.do(all_case_kinds)
 
     async def manual_override(self, user: SlackUser, start: str) -> Switched | Refusal:
-        """Turn a kind of class R1 on below its threshold; `start` is how its hash begins. Marked as such."""
+        """Turn on a kind of class R1 below its threshold, marked as an override. `start` begins its hash."""
         found = await self._find(user, start)
         if not isinstance(found, CaseKind):
             return found
@@ -54,7 +54,7 @@ class GraduationService:
         return await self._turn_on(user, found, manual_override=found.manual_override)
 
     async def turn_off(self, user: SlackUser, start: str) -> Switched | Refusal:
-        """Have a kind of case ask again. What it has earned stays: it is no demotion."""
+        """Turn off the automatic runs of a kind of case. Its counts stay, because this is no demotion."""
         found = await self._find(user, start, off=True)
         if not isinstance(found, CaseKind):
             return found
@@ -71,7 +71,7 @@ class GraduationService:
         return Switched.of(SwitchCode.TURNED_OFF, label=found.label)
 
     async def ran(self, since: datetime) -> list[AutomaticRuns]:
-        """What ran on its own since then."""
+        """The automatic runs since then."""
         return await self._services.store.do(automatic_runs, since, self._services.clock())
 
     async def _find(self, user: SlackUser, start: str, *, off: bool = False) -> CaseKind | Switched | Refusal:

@@ -39,12 +39,12 @@ class Click:
 
     @property
     def user(self) -> SlackUser:
-        """Who clicked."""
+        """The user who clicked."""
         return SlackUser(self.user_id, self.team_id)
 
 
 class ApprovalService:
-    """What a person can do with a proposal, whichever way they come in."""
+    """The actions of a person on a proposal: the same for every way in."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -52,7 +52,7 @@ class ApprovalService:
 
     @property
     def authority(self) -> Authority:
-        """Who may decide."""
+        """The authority, which knows who may decide."""
         return self._services.authority
 
     async def decide(
@@ -85,11 +85,11 @@ class ApprovalService:
         channel: str | None = None,
         stored: Callable[[], None] = lambda: None,
     ) -> DecisionResult:
-        """Approve a proposal, after another look at Polar.
+        """Approve a proposal, after Polar was read again.
 
         `revision` is the one they saw; None is the current one. `interaction_id` names one click, which may
         decide many proposals: given again for the same proposal, nothing more happens. `channel` is where
-        they are told the result should the program stop meanwhile. `stored` is called once the approval is
+        they are told the result if the program stops meanwhile. `stored` is called once the approval is
         on disk.
         """
         row = f"{interaction_id}:{proposal_id}" if interaction_id else new_token()
@@ -114,7 +114,7 @@ class ApprovalService:
         interaction_id: str,
         stored: Callable[[], None],
     ) -> list[tuple[Proposal, DecisionResult]]:
-        """Approve several by one click: all of them are on disk before any is seen to."""
+        """Approve several by one click: all of them are stored before any is checked."""
         at = self._services.clock()
         rows = [
             PendingApproval(f"{interaction_id}:{one.id}", one.id, revision, user.id, via, at, interaction_id)

@@ -35,7 +35,7 @@ _SECONDS: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class _Bot:
-    """Who we are at Slack."""
+    """Our bot user in Slack, and its workspace."""
 
     name: str = "your-bot"
     team_id: str = ""

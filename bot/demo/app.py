@@ -30,7 +30,7 @@ class Unhurried(Settings):
 
 
 def main() -> int:
-    """Serve until stopped, in the folder in which the clock lies."""
+    """Serve until stopped, in the folder with the clock file."""
     set_up_logging()
     # Steps that come so often now and then overtake each other, which changes nothing.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)

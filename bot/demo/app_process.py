@@ -12,7 +12,7 @@ from pathlib import Path
 import aiohttp
 
 RUN_APP = (sys.executable, "-m", "bot", "run")
-# The same program with the clock that lies in its folder.
+# The same program with the clock file that is in its folder.
 DEMO_APP = (sys.executable, "-m", "bot.demo.app")
 _ROOT = Path(__file__).parents[2]
 _INHERITED = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "SYSTEMROOT", "LD_LIBRARY_PATH")

@@ -127,7 +127,7 @@ def _address(lines: Row) -> Row:
     return {"line2": None, "state": None, **lines}
 
 
-# --- What the cases do; each returns the customer ---------------------------------------------------
+# --- Functions of the cases; each returns the customer ----------------------------------------------
 
 
 def sale(story: Story, *, address: bool = True) -> Row:

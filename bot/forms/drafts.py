@@ -34,7 +34,7 @@ class FormDraft:
     title: str = ""  # of the proposal it has become
     edits: Proposal | None = None  # what it changes, as it was when the form was opened
     kept: frozenset[str] = frozenset()  # questions of an edit that are not asked: they stay as answered
-    # Slack sends taps side by side: one at a time, so that the last one is what is shown.
+    # Slack sends clicks concurrently. They are handled one at a time, so that the last one is shown.
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def start(self, operation: Operation) -> None:
@@ -67,7 +67,7 @@ class FormDraft:
         return None if item.path in self.kept else item
 
     def absorb(self, values: Mapping[str, Any]) -> bool:
-        """Take over a view's state; whether that changes which questions follow.
+        """Take over a view's state; True if that changes which questions follow.
 
         Only what the current page asks is believed.
         """
@@ -92,7 +92,7 @@ class FormDraft:
         value = str(chosen["value"]) if isinstance(chosen, Mapping) else ""
         if not value.isdigit() or int(value) >= len(pick.options) or self.picks.get(pick.path) == value:
             return
-        if pick.path == "body":  # another way asks other things
+        if pick.path == "body":  # another way has other questions
             self.added = frozenset()
         if pick.current != int(value):
             self.picks[pick.path] = value

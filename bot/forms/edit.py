@@ -32,9 +32,9 @@ Change = tuple[str, str, str]  # label, before, now
 log = logging.getLogger(__name__)
 
 _BY_HAND = " (edited)"
-# What no title speaks of: changed, it asks the same.
+# Fields that no title mentions: a change of them leaves the title true.
 _BESIDE_THE_QUESTION = frozenset({"comment", "customer_cancellation_comment", "metadata", "reason"})
-_NAMES_WITHIN = 2.0  # seconds for what the objects are called; their ids will do
+_NAMES_WITHIN = 2.0  # seconds for the names of the objects; without them the form shows ids
 
 
 def is_edit(identity: str) -> bool:
@@ -43,7 +43,7 @@ def is_edit(identity: str) -> bool:
 
 
 class EditForm:
-    """Opens and closes the form; between the two it is a form like any other."""
+    """Opens the form and stores its result; in between it is a form like any other."""
 
     def __init__(self, services: Services, lookup: Lookup) -> None:
         self._services = services
@@ -104,7 +104,7 @@ class EditForm:
         return found or proposal.currency
 
     async def _labels(self, call: Call) -> dict[str, str]:
-        """What the objects it names are called, as far as Polar says so in time."""
+        """The names of the objects in the call, as far as Polar gives them in time."""
 
         async def one(source: str, identity: str) -> tuple[str, str]:
             offered = await self._lookup.find(source, identity, {})
@@ -199,7 +199,7 @@ def _revision(draft: FormDraft, seen: Proposal, form: Form, call: Call) -> NewRe
 
 
 def _changes(draft: FormDraft, seen: Proposal, form: Form, currency: str | None) -> tuple[Change, ...]:
-    """Each question whose answer is another now, as (label, before, now)."""
+    """Each question whose answer has changed, as (label, before, now)."""
     before = prefill(_asked(seen), currency, _labels_of(draft))
     was = Filled({}, frozenset(), {}) if before is None else before
     units = currencies(form, draft.answers, currency)
@@ -220,7 +220,7 @@ def _changes(draft: FormDraft, seen: Proposal, form: Form, currency: str | None)
 
 
 def _title(draft: FormDraft, seen: Proposal, form: Form, currency: str | None) -> str:
-    """The question as it was put, with the amounts of now; empty when it could say something else by now."""
+    """The title as it was, with the present amounts; empty when it may no longer be true."""
     before = prefill(_asked(seen), currency, _labels_of(draft))
     if before is None or before.picks != draft.picks:
         return ""

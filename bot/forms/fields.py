@@ -13,7 +13,7 @@ MOST_ENTRIES = 20
 
 
 class Kind(StrEnum):
-    """How a value is asked for."""
+    """The kind of input for a value."""
 
     TEXT = "text"
     LINES = "lines"  # a list of texts, one a line
@@ -122,7 +122,7 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where in the tree a shape stands."""
+    """The place of a shape in the tree."""
 
     path: str
     label: str
@@ -188,7 +188,7 @@ class _Builder:
             place = _Place(path, label, name in required, must, own)
             found[name] = self.node(name, fields[name], place)
             if name == currency and must and name in required and isinstance(asked := found[name], Leaf):
-                found[name] = replace(asked, must=True)  # an amount without its currency says nothing
+                found[name] = replace(asked, must=True)  # an amount needs its currency
         return found
 
     def _series(self, shape: Schema, at: _Place) -> Series:
@@ -284,7 +284,7 @@ def _under(label: str, name: str) -> str:
 
 
 def _kind(name: str, shape: Schema, *, required: bool) -> tuple[Kind, str]:
-    """How to ask for a value, and where an object is looked up."""
+    """The kind of input for a value, and the source in which an object is looked up."""
     source = names.SOURCES.get(name, "prices" if name == "id" else "")
     match shape.type:
         case "union":

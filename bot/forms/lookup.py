@@ -25,13 +25,13 @@ Options = list[dict[str, Any]]
 WITHIN = 2.0
 _TRY_FOR = 1.0
 _MOST = 50
-_CUSTOMERS = 5  # of those the words fit, how many are followed to their orders
+_CUSTOMERS = 5  # the number of customers found by the words whose orders are read
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where objects of one kind are found. `query`: Polar searches itself; else we look through a page.
+    """A source of objects of one kind. `query`: Polar searches itself; else we search through one page.
 
     `by_customer`: the words may name the customer. `parts` takes several objects out of one row. `limits`:
     query parameters with the question whose answer they take.
@@ -156,7 +156,7 @@ def _has(text: str, typed: str) -> bool:
     return all(word in text.lower() for word in typed.lower().split())
 
 
-# --- What an object is called -----------------------------------------------------------------------------
+# --- Names of objects -------------------------------------------------------------------------------------
 
 
 def _person(row: Row) -> str:

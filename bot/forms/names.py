@@ -1,4 +1,4 @@
-"""What a field of a body is called and which objects an id in it may name: tables. Pure."""
+"""Tables of the names of body fields, and of the objects that an id in a body may name. Pure."""
 
 from collections.abc import Mapping
 
@@ -25,7 +25,7 @@ OBJECT_CURRENCY: Mapping[str, tuple[str, str]] = {
     "refunds:create": ("orders:get", "body.order_id"),
     "checkouts:update": ("checkouts:get", "path.id"),
 }
-# What a body's object is about: another one would be another proposal, so an edit does not ask for it.
+# The fields that name the subject. Another subject is another proposal, so an edit does not ask for it.
 ABOUT = frozenset(
     {"customer_id", "external_customer_id", "external_member_id", "member_id", "order_id", "seat_id"}
     | {"subscription_id"}
@@ -34,11 +34,11 @@ ABOUT = frozenset(
 MARK = "polar_approvals"
 # A field of one operation that needs other words than its name.
 OWN_LABELS: Mapping[str, Mapping[str, str]] = {"refunds:create": {"body.amount": "Amount before tax"}}
-# What whoever approves has to know beside what the form says.
+# Facts for the approver that the form does not show.
 NOTES: Mapping[str, str] = {
     "refunds:create": "Polar returns the tax in proportion on top of the amount; its fees are not returned."
 }
-# What the contract's patterns ask for, which the catalog does not keep: the pattern and the words.
+# The patterns of the contract, which the catalog does not keep: each pattern and its words.
 PATTERNS: Mapping[str, tuple[str, str]] = {
     "slug": (r"[a-z0-9_-]+", "Write small letters, digits, - and _ only."),
 }
@@ -122,7 +122,7 @@ def label(name: str) -> str:
 
 
 def path_source(operation: Operation, parameter: Parameter) -> tuple[str, str]:
-    """Where the object that a path parameter names is looked up, and its label."""
+    """The source of the object that a path parameter names, and its label."""
     if parameter.name in SOURCES:
         return SOURCES[parameter.name], label(parameter.name)
     for start, source, singular in PATHS:

@@ -1,4 +1,4 @@
-"""What is asked on which page of the modal: the required first, then what was chosen under "More". Pure."""
+"""The questions on each page of the modal: the required ones, then those chosen under "More". Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Adder:
 
 @dataclass(frozen=True, slots=True)
 class More:
-    """The select of what may be asked for besides."""
+    """The select of the optional questions."""
 
     options: tuple[Option, ...]
     chosen: frozenset[str]

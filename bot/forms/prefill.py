@@ -19,12 +19,12 @@ from polar.text.money import ZERO_DECIMAL
 State = dict[str, Any]
 _MISSING = object()
 _CENT = Decimal("0.01")
-_ROUNDS = 4  # of finding out what the form asks: each choice may open the next
+_ROUNDS = 4  # rounds to find every question: each choice may lead to another one
 
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """What a draft holds: the choices, what was added under "More", and every answer."""
+    """The content of a draft: the choices, the questions added under "More", and every answer."""
 
     picks: dict[str, str]
     added: frozenset[str]
@@ -55,7 +55,7 @@ def prefill(call: Call, currency: str | None, labels: Mapping[str, str]) -> Fill
 
 
 def ids_in(call: Call) -> list[tuple[str, str]]:
-    """What the call names by id: (source to look it up, id)."""
+    """The objects that the call names by id: (source to look it up, id)."""
     operation = operations()[call.operation]
     found = []
     for way in range(max(len(ways(operation)), 1)):

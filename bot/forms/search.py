@@ -1,4 +1,4 @@
-"""Which operations a person may propose, found by words. Pure."""
+"""The search for operations that a person may propose, by words. Pure."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -17,7 +17,7 @@ def proposable() -> tuple[Operation, ...]:
 
 
 def family(operation: Operation) -> str:
-    """What it is about, in words: `customer-seats:assign_seat` is of "Customer seats"."""
+    """The family of an operation, in words: `customer-seats:assign_seat` is of "Customer seats"."""
     return operation.id.partition(":")[0].replace("-", " ").replace("_", " ").capitalize()
 
 

@@ -65,13 +65,13 @@ _SLOW = "Slack or Polar was too slow to answer, so nothing was proposed. Submit 
 _CHOOSE = "Choose one from the list."
 _CHANGE_SOMETHING = "Choose at least one thing to change."
 _PROPOSE, _EDIT = "Propose", "Edit"  # titles
-# Seconds for a form; it is acknowledged after 2.5 at the latest, and what is being stored is not broken off.
+# Seconds for a form; it is acknowledged after 2.5 at the latest, and a write under way is not cancelled.
 WITHIN = 2.4
 _SUM_WITHIN = 1.0  # seconds for reading what a refund comes to
 
 
 class Proposing:
-    """What a person can do in a form. Everybody of the workspace may propose."""
+    """The actions of a person in a form. Everybody of the workspace may propose."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -184,10 +184,10 @@ class Proposing:
         except SlackError as error:  # not_found: closed meanwhile, and nobody looks at it
             log.info("a form is not redrawn: %s", error)
 
-    # --- What is chosen -------------------------------------------------------------------------------
+    # --- Choices --------------------------------------------------------------------------------------
 
     async def _follow(self, draft: FormDraft, view: Payload, action: Payload) -> ViewAnswer | None:
-        """What the form shows after a click; None when that stays as it is."""
+        """The content of the form after a click; None when it stays as it is."""
         name = action.get("action_id")
         if draft.title:
             return _already(draft)
@@ -285,7 +285,7 @@ class Proposing:
             )
             return _update(notice(_EDIT, ephemeral.action(edited).plain))
         proposal = await self._proposal(draft, user, form, composed.call, currency)
-        limit.reschedule(None)  # what is being stored is not broken off: nobody could say whether it was
+        limit.reschedule(None)  # a write to the database is not cancelled: its result would be unknown
         return await self._propose(draft, proposal, stored)
 
     def _send_back(self, draft: FormDraft, found: Sequence[Sequence[Item]], composed: Composed) -> ViewAnswer:
@@ -350,7 +350,7 @@ class Proposing:
         return replace(proposal, content_hash=digest_of_proposal(proposal))
 
     async def _money(self, call: Call) -> tuple[Fact, ...]:
-        """What it comes to; when Polar cannot say it now, the approval asks once more."""
+        """The amount of the call. When Polar cannot say it now, it is read again at the approval."""
         try:
             return await money_facts(Reads(self._services.polar, within=_SUM_WITHIN), [call])
         except PolarError as error:
@@ -388,7 +388,7 @@ def _values(view: Payload) -> Mapping[str, Any]:
 
 
 def _with(values: Mapping[str, Any], action: Payload) -> Mapping[str, Any]:
-    """A view's state with what has just been done in it."""
+    """A view's state with the latest change in it."""
     block, name = str(action.get("block_id")), str(action.get("action_id"))
     return {**values, block: {name: action}}
 

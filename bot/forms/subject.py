@@ -1,4 +1,4 @@
-"""What a form is about: the object events name too, and the questions that others hang on."""
+"""The subject of a form, in the terms of events, and the questions on which others depend."""
 
 from bot.forms import names
 from bot.forms.fields import Form, all_leaves
@@ -33,7 +33,7 @@ def watched_in(form: Form) -> frozenset[str]:
 
 
 def subject_of(form: Form, call: Call) -> str | None:
-    """What the proposal is about, as events name it: "order:…"."""
+    """The subject of the proposal, as events name it: "order:…"."""
     held = {**{f"body.{name}": value for name, value in (call.body or {}).items()}}
     held |= {f"path.{name}": value for name, value in call.path.items()}
     for leaf in all_leaves(form):

@@ -1,4 +1,4 @@
-"""From what was typed and chosen to the values of a call; what does not fit is said by question. Pure."""
+"""Turn the answers of a form into the values of a call; problems are given by question. Pure."""
 
 import json
 import re
@@ -24,7 +24,7 @@ _QUOTED = re.compile(r"`(?:a name in )?((?:body|path|query)[^`]*)`")
 
 
 class Nothing(Enum):
-    """Stands for what is not sent at all."""
+    """Stands for a value that is not sent at all."""
 
     NOTHING = "nothing"
 
@@ -33,7 +33,7 @@ NOTHING: Final = Nothing.NOTHING
 
 
 class NotUsable(Exception):
-    """What was typed cannot be used."""
+    """The text that somebody typed cannot be used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def currencies(form: Form, answers: Answers, object_currency: str | None) -> dic
 
 
 def check(shown: Sequence[Leaf], answers: Answers, object_currency: str | None) -> dict[str, str]:
-    """What is wrong with the questions of one step, taken alone."""
+    """The problems of the questions of one step, taken alone."""
     reader = _Reader(answers, object_currency)
     for leaf in shown:
         value = reader.value(leaf)
@@ -117,7 +117,7 @@ class _Reader:
         return self.group(node) if isinstance(node, Group) else self._series(node)
 
     def value(self, leaf: Leaf) -> Any:
-        """What is sent for a question; NOTHING when it was left empty and may be."""
+        """The value to send for a question; NOTHING when it was left empty and may be."""
         entered = entry(self._answers.get(leaf.path))
         if entered in (None, "", []):
             return _empty(leaf)
@@ -172,7 +172,7 @@ def _empty(leaf: Leaf) -> Any:
 
 
 def entry(state: Mapping[str, Any] | None) -> Any:
-    """What an element of Slack's holds: a text, an option, a list of options, seconds, a date; or None."""
+    """The content of an element of Slack: a text, an option, a list of options, seconds, a date; or None."""
     if state is None:
         return None
     keys = ("value", "selected_option", "selected_options", "selected_date_time", "selected_date")
@@ -180,7 +180,7 @@ def entry(state: Mapping[str, Any] | None) -> Any:
 
 
 def touched(leaf: Leaf, answers: Answers) -> bool:
-    """Tell whether somebody has put something in."""
+    """Tell whether a question has an answer."""
     return entry(answers.get(leaf.path)) not in (None, "", [])
 
 

@@ -22,7 +22,7 @@ _SUBJECTS = ("name", "email", "description", "label", "code", "url", "slug")
 
 
 def title(form: Form, call: Call, answers: Answers, currencies: Mapping[str, str]) -> str:
-    """The question: what, how much, whom: "Refund an order: $9.00, INV-7 · Jane Doe"."""
+    """The title with action, amount and customer: "Refund an order: $9.00, INV-7 · Jane Doe"."""
     told = [(leaf, shown(leaf, answers, currencies.get(leaf.path))) for leaf in all_leaves(form)]
     amounts = [text for leaf, text in told if leaf.kind == Kind.MONEY and text][:1]
     subjects = [text for leaf, text in told if leaf.kind == Kind.ONE and text]
@@ -45,7 +45,7 @@ def facts(form: Form, answers: Answers, currencies: Mapping[str, str]) -> list[t
 
 
 def split(found: list[tuple[str, str]]) -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
-    """What stands beside the card's own fields, and the rest as its bullets; what is left out is counted."""
+    """The facts beside the card's own fields, and the rest as bullets. Those left out are counted."""
     beside = [fact for fact in found if len(fact[1]) <= _BESIDE][:_FACTS]
     rest = [fact for fact in found if fact not in beside]
     bullets: list[str] = []

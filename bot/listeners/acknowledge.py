@@ -31,16 +31,16 @@ class Registrar(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where somebody acted: `channel` is None in a modal and on the Home tab."""
+    """The place where somebody acted: `channel` is None in a modal and on the Home tab."""
 
     user: SlackUser
     channel: str | None
-    message_ts: str | None = None  # of the message that holds the button; None for one that they alone see
+    message_ts: str | None = None  # of the message that holds the button; None for an ephemeral message
     thread_ts: str | None = None
 
 
 def place_of(body: Payload) -> Place:
-    """Where somebody clicked, submitted, typed a command or wrote a message."""
+    """The place where somebody clicked, submitted, typed a command or wrote a message."""
     if "event" in body:
         event = body["event"]
         return Place(acting_user(event), event.get("channel"), thread_ts=event.get("thread_ts"))

@@ -30,10 +30,10 @@ from store.proposals.proposals import get_proposal
 log = logging.getLogger(__name__)
 
 Payload = Mapping[str, Any]
-Texts = Sequence[Text]  # paragraphs for one person; none when the card shows all there is
+Texts = Sequence[Text]  # paragraphs for one person; none when the card shows the whole result
 Decide = Callable[[Proposal], Awaitable[DecisionResult]]
 VIA = "bundle"
-_AT_ONCE = 32  # proposals: what Polar is asked about them keeps to its own pace
+_AT_ONCE = 32  # proposals; the calls to Polar keep to their own rate limit
 _NOT_FOUND = (text(ephemeral.NOT_FOUND),)
 
 
@@ -51,12 +51,12 @@ class BundleClick:
 
     @property
     def user(self) -> SlackUser:
-        """Who clicked."""
+        """The user who clicked."""
         return self.place.user
 
 
 class Bundles:
-    """What people do with a bundle. Nothing of the message is believed but ids and when it was drawn."""
+    """The actions on a bundle. Of the message, only the ids and the time of rendering are trusted."""
 
     def __init__(self, services: Services, approvals: ApprovalService) -> None:
         self._services, self._approvals, self._actions = services, approvals, Actions(services)
@@ -99,7 +99,7 @@ class Bundles:
         await acknowledge(self._services.slack, ack, body, lambda _: telling)
 
     async def reason_all(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
-        """Why all of it was declined: stored with each of them."""
+        """Store the reason for a decline of all proposals with each of them."""
         selected = action.get("selected_option") or {}
         click = _click_of(body, {**action, "value": selected.get("value")})
         preset = ButtonValue.parse(selected.get("value")).detail
@@ -123,7 +123,7 @@ class Bundles:
     async def _approve(
         self, click: BundleClick, bundle: Bundle, chosen: Sequence[Proposal], stored: Callable[[], None]
     ) -> Texts:
-        # What a bundle shows is the first revision of each; what asks anything else has its own card.
+        # A bundle shows the first revision of each proposal; an edited proposal has its own card.
         results = await self._approvals.approve_all(
             click.user, chosen, via=VIA, revision=1, interaction_id=click.interaction_id, stored=stored
         )
@@ -150,7 +150,7 @@ class Bundles:
         async def one(proposal: Proposal) -> DecisionResult:
             return await self._approvals.undo(click.user, proposal.id, via=VIA)
 
-        # Only what can still be cancelled in time: what is done is undone on a card of its own.
+        # Only those that can still be cancelled in time: a done proposal is undone on its own card.
         held = [
             p for p in bundle.members if p.state == ProposalState.APPROVED and p.cancellable_until is not None
         ]
@@ -169,7 +169,7 @@ class Bundles:
         return ()
 
     async def _closed(self, bundle_id: str) -> Bundle | None:
-        """The bundle, which nothing joins any more: somebody decides about it."""
+        """The bundle, closed because somebody decides about it: no proposal joins it any more."""
         await self._services.store.do(close_bundle, bundle_id, self._services.clock())
         return await self._services.store.do(get_bundle, bundle_id)
 
@@ -274,7 +274,7 @@ def _view(review: Review, bundle: Bundle) -> dict[str, Any]:
 
 
 def _shown(bundle: Bundle, seen: int) -> list[Proposal]:
-    """What waits of that which the card showed when it was drawn, and has no card of its own."""
+    """The proposals that the card showed when it was rendered, still wait, and have no card of their own."""
     return [
         p
         for p in bundle.members
@@ -287,7 +287,7 @@ def _shown(bundle: Bundle, seen: int) -> list[Proposal]:
 
 
 def _later(bundle: Bundle, seen: int) -> int:
-    """How many joined after the card was drawn."""
+    """The number of proposals that joined after the card was rendered."""
     waiting = sum(p.state == ProposalState.PENDING and p.card_ts is None for p in bundle.members)
     return waiting - len(_shown(bundle, seen))
 
@@ -303,7 +303,7 @@ def _read(view: Payload) -> Review:
 
 
 async def _each(chosen: Sequence[Proposal], decide: Decide) -> list[tuple[Proposal, DecisionResult]]:
-    """Decide them side by side, so many at once."""
+    """Decide them concurrently, a limited number at once."""
     room = asyncio.Semaphore(_AT_ONCE)
 
     async def one(proposal: Proposal) -> tuple[Proposal, DecisionResult]:

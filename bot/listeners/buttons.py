@@ -102,7 +102,7 @@ class Forms:
 
 
 class Buttons:
-    """The buttons of a card. What the card does not show, the person who clicked is told."""
+    """The buttons of a card. The person who clicked is told any result that the card does not show."""
 
     def __init__(self, services: Services, approvals: ApprovalService) -> None:
         self._services, self._approvals = services, approvals
@@ -115,7 +115,7 @@ class Buttons:
         }
 
     def register(self, app: AsyncApp) -> None:
-        """Attach its listeners, last the one that catches every button that no other knows."""
+        """Attach its listeners, the one for unknown buttons last."""
         for action_id in _VERDICTS:
             app.action(action_id)(self.decide)
         app.action(UNDO)(self.undo)
@@ -153,7 +153,7 @@ class Buttons:
         """Something was clicked that this version does not know, so an older or newer card."""
 
         async def tell() -> None:
-            if not action.get("url"):  # of a link Slack tells us too, and there is nothing to do
+            if not action.get("url"):  # Slack also reports a click on a link: there is nothing to do
                 await self._post(place_of(body), ephemeral.NOT_FOUND)
 
         await acknowledge(self._services.slack, ack, body, lambda _: tell())
@@ -190,7 +190,7 @@ class Buttons:
 
 
 def click_of(body: Payload, action: Payload) -> Click:
-    """Who clicked which button, where."""
+    """The click in a payload: the user, the button and the message."""
     place, clicked_at = place_of(body), str(action.get("action_ts") or "")
     value = ButtonValue.parse(action.get("value"))
     return Click(

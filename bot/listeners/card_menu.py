@@ -1,4 +1,4 @@
-"""The menu of a card: Details, Edit, Snooze, Assign, Ask in thread; and the reasons of what was declined."""
+"""The menu of a card: Details, Edit, Snooze, Assign, Ask in thread; and the reasons for a decline."""
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -66,7 +66,7 @@ class CardMenu:
         for callback in self._submits:
             app.view(callback)(self.submitted)
 
-    # --- What is clicked --------------------------------------------------------------------------------
+    # --- Clicks -----------------------------------------------------------------------------------------
 
     async def chosen(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
         """Something of the menu was chosen."""
@@ -264,7 +264,7 @@ def _text(result: ActionResult | Errors) -> ephemeral.Text:
 
 
 def _answer(result: ActionResult | Errors) -> Answer:
-    """What the acknowledgement of a form says: nothing closes it."""
+    """The content of the acknowledgement of a form; an empty one closes the form."""
     if not isinstance(result, ActionResult):
         return {"response_action": "errors", "errors": result}
     return {} if result.done else _updated(notice(card_modals.NOT_DONE, _text(result).plain))

@@ -61,14 +61,14 @@ class CommandCall:
 
     @property
     def about(self) -> str:
-        """What followed the word, without the page."""
+        """The text after the word, without the page."""
         start, _, last = self.rest.rpartition(" ")
         return start.strip() if last.isdecimal() and len(last) < 7 else self.rest
 
 
 def read_command(text: str, user: SlackUser = _NOBODY) -> CommandCall:
-    """What somebody typed after `/polar`; nothing means the queue, and an unknown word asks for help."""
-    # A database may refuse what it is to look for, not only what it is to keep.
+    """The command typed after `/polar`: no text means the queue, an unknown word means help."""
+    # A database may refuse a character in a query too, not only in a stored value.
     word, _, rest = readable(text).strip()[:_LONGEST].partition(" ")
     known = COMMANDS["queue"] if not word else COMMANDS.get(word.lower(), COMMANDS["help"])
     return CommandCall(word.lower(), rest.strip(), known, user)
@@ -186,7 +186,7 @@ class SlashCommand:
         await respond(text=message.text, blocks=list(message.blocks), replace_original=True)
 
     async def _message(self, call: CommandCall) -> Message:
-        """What was asked for; help alone is for everybody, guests and other workspaces see no customers."""
+        """The answer. Guests and people of other workspaces get the help only: they may see no customers."""
         command = call.command
         assert command.answer is not None  # noqa: S101 - the caller has looked
         try:

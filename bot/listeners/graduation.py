@@ -86,7 +86,7 @@ class GraduationScreen:
         )
 
     async def panel(self, midnight: datetime) -> Sequence[Block]:
-        """What the Home tab says of trust, below what ran today. Raises StoreError."""
+        """The part of the Home tab about automatic runs, below today's runs. Raises StoreError."""
         ran = runs_block(await self._graduation.ran(midnight), self._services.rules.policy.caps, "home")
         found = await self._page((), 1, PAGE)
         return [

@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 Payload = Mapping[str, Any]
 # Blocks of another part of the program for the Home tab, given midnight of today.
 Panel = Callable[[datetime], Awaitable[Sequence[Block]]]
-EVERY = timedelta(seconds=10)  # nobody's tab is drawn more often because something changed
+EVERY = timedelta(seconds=10)  # a change renders a tab again at most this often
 _OPEN_FOR = timedelta(hours=1)  # Slack does not say when a tab is closed
 _AT_ONCE = 20
 _LOOK = ""  # the row that stands for a look at the set-up; the other rows are user ids
@@ -46,7 +46,7 @@ _ON_HOME = re.compile(r"home\..*")
 
 
 class HomeTab:
-    """Draws it and hears its clicks. `panels` add blocks below what ran today."""
+    """The Home tab: renders it and handles its clicks. `panels` add blocks below today's automatic runs."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class HomeTab:
             Queue.HOME, self._claim, self._redraw, width=4, idle=max(self._every.total_seconds() / 2, 0.05)
         )
 
-    # --- What people do -----------------------------------------------------------------------------
+    # --- Actions ------------------------------------------------------------------------------------
 
     async def opened(self, event: Payload) -> None:
         """Somebody opened the app's home."""
@@ -117,12 +117,12 @@ class HomeTab:
         await ack()
 
     async def look_again(self, ack: AsyncAck) -> None:
-        """Whoever sets things up wants them looked at now."""
+        """The button that runs the set-up checks now was clicked."""
         await ack()
         self._set_up.forget()
         self._services.notify(Queue.HOME)
 
-    # --- What is shown ------------------------------------------------------------------------------
+    # --- Content ------------------------------------------------------------------------------------
 
     async def gather(self, result: Text | None = None) -> Home:
         """Everything the tab shows, the same for everybody. Raises StoreError."""
@@ -178,7 +178,7 @@ class HomeTab:
     # --- The queue ----------------------------------------------------------------------------------
 
     async def _claim(self, room: int) -> Sequence[tuple[str, Home | None]]:
-        """Whose tab is open, was not drawn of late, and shows something else by now."""
+        """The users whose open tab was not rendered lately and is out of date."""
         now = self._services.clock()
         open_ = await self._services.store.do(
             home_viewers, opened_since=now - _OPEN_FOR, drawn_before=now, limit=_AT_ONCE
@@ -209,7 +209,7 @@ class HomeTab:
 
 
 def _digest(home: Home) -> str:
-    """The same for two tabs that differ in nothing but what grows by itself: ages, budgets, the time."""
+    """A digest of a tab that leaves out ages, budgets and the time, which change by themselves."""
     still = replace(home.health, now=home.health.last.at if home.health.last else home.now, polar_left=0)
     view = home_view(replace(home, health=still, result=(), links={}))
     kept = [block for block in view["blocks"] if block["block_id"] not in ("home.as_of", "home.result")]

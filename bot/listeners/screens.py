@@ -46,8 +46,8 @@ from store.proposals.lists import beginning, history, mine, queue, whole, worth
 from store.proposals.stats import Arrival, backlog, count_proposals
 
 SOON = timedelta(days=2)  # a deadline within this is due soon: it goes before money
-_BASE = 10.0  # dollars; what a card without money counts as, so that its deadline still moves it
-_HURRY = 100.0  # how many times its money a card counts whose deadline is now
+_BASE = 10.0  # dollars; the value of a card without money, so that its deadline still raises its rank
+_HURRY = 100.0  # the factor for the money of a card whose deadline is now
 _USER = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>")
 _MAIL = re.compile(r"<mailto:([^|>]+)(?:\|[^>]*)?>")
 _BECAUSE = re.compile(r"^(?:because\b|:)[\s:]*", re.IGNORECASE)
@@ -56,7 +56,7 @@ _LONGEST = 200  # of what is looked for, and of why something is paused
 
 @dataclass(frozen=True, slots=True)
 class HistoryFilter:
-    """Whose past is looked for: `by` and `value` as in the store's `history`."""
+    """The filter of a history: `by` and `value` as in the store's `history`."""
 
     by: str
     value: str
@@ -70,7 +70,7 @@ class Screens:
         self._graduation = GraduationScreen(services)
 
     async def queue(self, user: SlackUser, which: str, page: int = 1) -> Message:
-        """What waits, or one of the filters in QUEUES; an unknown filter shows all."""
+        """The open proposals, or those of a filter in QUEUES; an unknown filter shows all."""
         now, which = self._services.clock(), which if which in QUEUES else ""
         store = self._services.store
         found = await store.do(queue, which=which, person=user.id, now=now, soon=now + SOON, page=page)
@@ -84,7 +84,7 @@ class Screens:
         )
 
     async def mine(self, user: SlackUser, page: int = 1) -> Message:
-        """What is assigned to, was proposed by or approved by somebody, and is not finished."""
+        """The unfinished proposals that are assigned to somebody, or that they proposed or approved."""
         now = self._services.clock()
         found = await self._services.store.do(mine, person=user.id, soon=now + SOON, page=page)
         groups = (
@@ -136,7 +136,7 @@ class Screens:
         return rules_message(rule_lines(self._services.rules, activity), reasons(self._services.rules), page)
 
     async def trust(self, about: str, page: int) -> Message:
-        """How far each kind of case is trusted."""
+        """The kinds of case, each with its state on the way to automatic runs."""
         return await self._graduation.answer(about, page)
 
     async def status(self) -> Message:
@@ -144,7 +144,7 @@ class Screens:
         return status_message(await self._health.health())
 
     async def pause(self, user: SlackUser, why: str) -> Message:
-        """Stop everything that would run on its own; only for who may decide. The channel is told."""
+        """Stop all automatic runs; only for approvers. The channel is told."""
         if (refused := await self._refusal(user)) is not None:
             return refused
         because = _BECAUSE.sub("", " ".join(why.split()))[:_LONGEST]
@@ -156,7 +156,7 @@ class Screens:
         return paused_message(before or wanted, already=not made)
 
     async def resume(self, user: SlackUser) -> Message:
-        """Let what is trusted run on its own again; only for who may decide. The channel is told."""
+        """Allow automatic runs again; only for approvers. The channel is told."""
         if (refused := await self._refusal(user)) is not None:
             return refused
         by = user.id
@@ -169,7 +169,7 @@ class Screens:
         return resumed_message(by, Pause(before.by, before.at, before.why)) if before else nothing_to_resume()
 
     async def outsider(self, user: SlackUser) -> Message | None:
-        """Why somebody may look at nothing here; None for everybody who works here."""
+        """The reason why somebody may see nothing here; None for a member of the workspace."""
         found = await self._services.authority.outsider(user.id, user.team_id, Purpose.VIEW)
         return None if found is None else refused_message(ephemeral.refused_command(found).mrkdwn)
 
@@ -186,7 +186,7 @@ class Screens:
 
 
 def read_history(typed: str, rules: Mapping[str, object]) -> HistoryFilter:
-    """What somebody typed after `/polar history`: a mention, an address, `rule NAME`, a customer's id."""
+    """The filter typed after `/polar history`: a mention, an address, `rule NAME`, a customer's id."""
     text = " ".join(typed.split())[:_LONGEST]
     if (user := _USER.match(text)) is not None:
         return HistoryFilter("person", user[1])
@@ -210,7 +210,7 @@ def _notice(message: Message) -> dict[str, Any]:
 
 
 def rank(proposal: Proposal, now: datetime) -> float:
-    """How much it matters to decide this next; more is sooner.
+    """The rank of a proposal in the queue; a higher rank is shown sooner.
 
     Money is in rough dollars (store.proposals.lists: orders of magnitude, for the order only). Hurry is 1
     without a deadline, grows as it comes near (about 2 four days ahead, 5 a day ahead) and is greatest once
@@ -248,7 +248,7 @@ class HealthSource:
         self.removed: Removal | None = None
 
     async def health(self) -> Health:
-        """As of now. Raises StoreError."""
+        """The present health. Raises StoreError."""
         store, polar, socket = self._services.store, self._services.polar, self._supervisor
         found = await store.do(backlog)
         counts = await store.do(count_proposals)

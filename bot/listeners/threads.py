@@ -1,4 +1,4 @@
-"""Threads of cards: what people write there is stored, and `@polar …` does what the buttons do."""
+"""Threads of cards: messages are stored, and `@polar …` does the same as the buttons."""
 
 import logging
 import re
@@ -49,7 +49,7 @@ class ThreadMessage:
 
     @property
     def at(self) -> datetime:
-        """When it was written, by Slack's clock."""
+        """The time of the message, by Slack's clock."""
         return datetime.fromtimestamp(float(self.ts), UTC)
 
     @property
@@ -85,7 +85,7 @@ class Threads:
         app.event("app_mention")(self.written)
 
     async def written(self, ack: AsyncAck, body: Payload, event: Payload, context: AsyncBoltContext) -> None:
-        """Somebody wrote something. Whoever does not mention us is told nothing, whatever fails."""
+        """Handle a message in a thread. One that does not mention us gets no answer, even on a failure."""
         bot = str(context.bot_user_id or "")
         if is_addressed(str(event.get("text") or ""), bot):
             await acknowledge(self._services.slack, ack, body, lambda _: self._written(body, event, bot))
@@ -256,7 +256,7 @@ def _rest(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.IGNORECASE | re.DOTALL)
 
 
-# Nothing loose may follow what decides: "approve? no, wait" approves nothing.
+# No other text may follow a decision: "approve? no, wait" approves nothing.
 _NOTHING = r"(?:please)?[.!]*(?P<rest>)"
 # Each word, and what may follow it, in full.
 WORDS: Mapping[str, re.Pattern[str]] = {

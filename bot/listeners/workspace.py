@@ -22,7 +22,7 @@ _IGNORED = ("channel_archive",)  # subscribed for later use
 
 
 class Workspace:
-    """What changes around us in Slack."""
+    """The listeners to changes of the workspace."""
 
     def __init__(self, services: Services, health: HealthSource) -> None:
         self._services, self._health = services, health

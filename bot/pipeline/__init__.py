@@ -1,1 +1,1 @@
-"""The straight line: propose, announce, execute, reconcile. Each step claims, acts, and writes the result."""
+"""The pipeline: propose, announce, execute, reconcile. Each step claims, acts, and writes the result."""

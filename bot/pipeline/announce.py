@@ -76,7 +76,7 @@ def _with_room(services: Services, one: Proposal | Bundle, token: str) -> Claime
 
 
 async def announce(services: Services, claimed: ClaimedCard) -> None:
-    """Post or redraw one card, and have said in its thread what has come of it since."""
+    """Post or update one card, and queue the messages about its results for its thread."""
     if isinstance(claimed.shown, Bundle):
         await _announce_bundle(services, claimed, claimed.shown)
     else:

@@ -44,7 +44,7 @@ async def view_of(services: Services, proposal: Proposal) -> CardView:
 
 
 async def _deciders(authority: Authority, proposal: Proposal, *, two: bool) -> str:
-    """Who may decide, and that they are too few where two have to."""
+    """The approvers of this proposal, and a note when two are needed and there are too few."""
     approvers = await authority.describe(proposal)
     if not two or proposal.state != ProposalState.PENDING:
         return approver_line(approvers)

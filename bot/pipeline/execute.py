@@ -84,7 +84,7 @@ async def claim(services: Services, limit: int) -> list[ClaimedExecution]:
 
 
 async def execute(services: Services, claimed: ClaimedExecution) -> None:
-    """Check that the proposal still holds, make its calls, and write down what came of it."""
+    """Check that the proposal still applies, make its calls, and store the result."""
     outcome = await _checked(services, claimed)
     log.info("%s is %s", claimed.proposal.id, outcome.to)
     now, attempts = services.clock(), claimed.proposal.attempts
@@ -104,7 +104,7 @@ async def _checked(services: Services, claimed: ClaimedExecution) -> Outcome:
     """Read everything anew, then call; or say why not. Nothing has been sent when this refuses."""
     calls = claimed.proposal.calls
     if not any(call.state == CallState.PLANNED for call in calls):
-        # Done before the program died: it only needs saying, and that a link is lost.
+        # Done before the program died: only the result is stored, and that a link is lost.
         return await _call_all(services, claimed, await _remembered(services, claimed.proposal))
     plan: Plan | NoLonger
     try:
@@ -154,7 +154,7 @@ async def _plan(services: Services, proposal: Proposal) -> Plan | NoLonger:
     found = await evaluate(rule, names, Reads(services.polar, within=_CHECK_WITHIN))
     if found.untrue is not None:
         return no_longer(found, CALL)
-    # What somebody edited is what was approved: the rule has a say in whether, not in what.
+    # The edited calls are those that were approved: the rule only says whether they still apply.
     calls = list(found.calls()) if proposal.edited_by is None else approved
     return Plan(calls, rule, names)
 
@@ -175,7 +175,7 @@ async def _call_all(services: Services, claimed: ClaimedExecution, plan: Plan) -
     made: list[_Made] = []
     for call in await _wanted(services, claimed, plan):
         if plan.chained and refusals:
-            break  # what follows needs what came before
+            break  # the next calls need the answer of this one
         try:
             ready = await bound(
                 services.store, plan, call, answers, proposal_id=proposal.id, token=claimed.token
@@ -212,7 +212,7 @@ def _refusal(call: ProposalCall) -> Reason:
 
 
 def _together(reasons: Sequence[Reason]) -> Reason | None:
-    """All there is to know beside the success, as one reason."""
+    """All notes on a success, as one reason."""
     return reasons[0] if len(reasons) == 1 else Reason.of(ReasonCode.SEVERAL, *reasons) if reasons else None
 
 
@@ -321,7 +321,7 @@ async def _end(
 
 
 def _not_now(now: datetime, proposal: Proposal, why: Reason) -> Outcome:
-    """Nothing was sent: try again after a pause, but not for ever."""
+    """Try again after a pause, a limited number of times: nothing was sent."""
     since = proposal.cancellable_until or proposal.decided_at  # a retry sets the former: it may start now
     if since is not None and now - since > _GIVE_UP_AFTER:
         return Outcome(ProposalState.FAILED, Reason.of(ReasonCode.GAVE_UP, why))

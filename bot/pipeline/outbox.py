@@ -1,4 +1,4 @@
-"""Messages that are no cards: what came of a proposal, for its thread; then digests and reminders."""
+"""Messages that are no cards: results of proposals for their threads, digests and reminders."""
 
 import logging
 from dataclasses import dataclass

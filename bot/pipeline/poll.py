@@ -1,4 +1,4 @@
-"""Step 0: what Polar sends no webhook for is looked up, and stored as events with ids of their own."""
+"""Step 0: read the changes for which Polar sends no webhook, and store them as events with our own ids."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""After the fact: close what a dead worker left, and look whether an unanswered write was done after all."""
+"""Close the proposals of a dead worker, and check whether an unanswered write was done after all."""
 
 import logging
 

@@ -27,7 +27,7 @@ from store.proposals.timers import call_people, expire, to_escalate, to_remind
 log = logging.getLogger(__name__)
 
 _CHART_DAYS = 7
-# A digest that could not be made in the morning (the program was down) is no news in the evening.
+# A digest missed in the morning (the program was down) is not posted in the evening.
 _DIGEST_UNTIL = timedelta(hours=6)
 _LINKED = 10
 _EACH_MINUTE = timedelta(minutes=1)
@@ -60,13 +60,13 @@ async def timers(
 
 
 async def _until_stopped(step: Step, services: Services) -> None:
-    """Run a step. A stop in its midst is no error, which APScheduler would log it as: all state is stored."""
+    """Run a step. A stop during it is not logged as an error, because all state is stored."""
     with suppress(asyncio.CancelledError):
         await step(services)
 
 
 async def close_late(services: Services) -> None:
-    """Close what nobody has decided in time; that is no decision, and its card and thread say so."""
+    """Close the proposals that nobody decided in time. It is no decision: the card and the thread say so."""
     closed = await services.store.do(expire, now=services.clock())
     if closed:
         log.info("%s proposals expired undecided", len(closed))
@@ -156,7 +156,7 @@ def _is_morning(schedule: Schedule, now: datetime) -> bool:
 
 
 async def _digest(services: Services, day: date) -> Message | None:
-    """The digest of a day; None when nothing happened and nothing is left over: silence says so too."""
+    """The digest of a day; None when nothing happened and nothing is left over."""
     zone = services.rules.policy.schedule.timezone
     start, end = _bounds(day, zone)
     of_day = await services.store.do(daily_stats, start, end)

@@ -20,7 +20,7 @@ Handle = Callable[[Services, Any], Awaitable[None]]
 
 # Cards that wait for Slack's rate limit are looked at often: there is room about once a second.
 _SOON = 0.25
-# So long a stopping program lets running rows finish: a Polar call that was sent should get its answer.
+# The time that a stopping program gives running rows: a Polar call that was sent should get its answer.
 _DRAIN_SECONDS = 20.0
 
 

@@ -1,1 +1,1 @@
-"""Build a proposal, hold it against Polar, and tell the result of its calls."""
+"""Build a proposal, compare it with Polar, and classify the result of its calls."""

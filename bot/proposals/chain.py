@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 _NOT_SHOWN = Reason(ReasonCode.LINK_NOT_SHOWN)
 
-# What a person who proposes one of these by hand is after; a rule says it with `private_message`.
+# The result that a person wants who proposes one of these by hand; a rule has `private_message`.
 _LINKS = {
     "customer-sessions:create": ("The customer's portal, for an hour", "customer_portal_url"),
     "checkouts:create": ("The checkout", "url"),

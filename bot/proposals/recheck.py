@@ -1,4 +1,4 @@
-"""At the tap: Polar is read again, and what the card shows is held against what it would show now."""
+"""The check at a click: read Polar again, and compare the card with what it would show now."""
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -70,8 +70,8 @@ async def _asked_again(services: Services, proposal: Proposal, recalled: Recalle
     if found.untrue is not None:
         return no_longer(found, TAP)
     if proposal.edited_by is not None:
-        return await _with_facts(services.polar, proposal)  # the rule has a say in whether, not in what
-    # As of when it was made: that time has passed is no change.
+        return await _with_facts(services.polar, proposal)  # the rule only says whether it still applies
+    # As of when it was made: the passage of time is no change.
     draft = found.draft(now=proposal.created_at)
     if not draft.calls:
         return NoLonger(Reason.of(ReasonCode.NOTHING_LEFT, checked=TAP))

@@ -16,7 +16,7 @@ from store.models.graduation import Outcome
 
 log = logging.getLogger(__name__)
 
-# A bank lets a payment be disputed for months: nobody's yes answers for what ran on its own.
+# A payment can be disputed for months, and no person approved an automatic run.
 _DISPUTED_WITHIN = timedelta(days=180)
 _REFUNDS = ("refund.created", "order.refunded")
 

@@ -177,7 +177,7 @@ class Slack:
         return str(answer["permalink"])
 
     async def user(self, user_id: str) -> UserProfile:
-        """Who somebody is, as of now."""
+        """The present profile of a user."""
         return UserProfile.of((await self._call(self._client.users_info, user=user_id))["user"])
 
     async def group_members(self, group_id: str) -> frozenset[str]:

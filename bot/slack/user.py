@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class SlackUser:
-    """Who acts: the user's id, and the workspace that the payload says they are of."""
+    """The user who acts: their id, and the workspace that the payload gives for them."""
 
     id: str
     team_id: str | None
@@ -41,7 +41,7 @@ class UserProfile:
 
 
 def acting_user(payload: Mapping[str, Any]) -> SlackUser:
-    """Whoever clicked, submitted, typed a command or wrote a message.
+    """The user who clicked, submitted, typed a command or wrote a message.
 
     Without a team of their own it is that of the request. In a message of a shared channel `team` may be
     ours, but never `user_team`.

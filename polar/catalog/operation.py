@@ -30,7 +30,7 @@ class UnknownOperation(KeyError):
 
 
 class CallValues(Protocol):
-    """What a call is made of, wherever it is kept."""
+    """The parts of a call, planned, stored or sent."""
 
     @property
     def operation(self) -> str: ...

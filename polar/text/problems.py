@@ -1,4 +1,4 @@
-"""What went wrong with a call of Polar's API, as a sentence: from a code and its facts. Pure."""
+"""The error of a call of Polar's API as a sentence, from a code and its facts. Pure."""
 
 from collections.abc import Mapping
 from typing import Any

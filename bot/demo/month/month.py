@@ -69,7 +69,7 @@ class Month:
             self._playing.cancel()
             await asyncio.gather(self._playing, return_exceptions=True)
 
-    # --- What can be ordered ----------------------------------------------------------------------------
+    # --- Orders -----------------------------------------------------------------------------------------
 
     def _play(self) -> None:
         self.day, self.told, self.missed = 0, [], []

@@ -210,7 +210,7 @@ class Interactions:
             event["view"] = self._slack.view_json(home)
         self._slack.on_event(event)
 
-    # --- What is there to act on --------------------------------------------------------------------
+    # --- Elements to act on -------------------------------------------------------------------------
 
     def _actor(self, user_id: str) -> User:
         user = self._slack.users.get(user_id)
@@ -248,7 +248,7 @@ class Interactions:
             raise CannotAct("There is no such modal on top.")
         return stack[-1]
 
-    # --- What comes of it ---------------------------------------------------------------------------
+    # --- Results ------------------------------------------------------------------------------------
 
     async def _send(self, kind: Kind, payload: Json, what: str) -> tuple[Ack, Clicked]:
         begun = perf_counter()

@@ -132,7 +132,7 @@ class SlackStandIn:
         self._transport = HttpTransport(self.workspace, request_url, self.signing_secret, self._ack_timeout)
         self._transports.append(self._transport)
 
-    # --- What is there ------------------------------------------------------------------------------
+    # --- Content ------------------------------------------------------------------------------------
 
     @property
     def channel(self) -> str:
@@ -197,7 +197,7 @@ class SlackStandIn:
         await self.wait_until(seen, timeout)
         return found[0]
 
-    # --- What happens to it -------------------------------------------------------------------------
+    # --- Changes ------------------------------------------------------------------------------------
 
     def fail_next(
         self, method: str, kind: str, times: int = 1, *, retry_after: int = 1, seconds: float = 0

@@ -1,4 +1,4 @@
-"""The state of one workspace: messages, views, people; who changes it calls `changed`."""
+"""The state of one workspace: messages, views, people. Every change ends with a call of `changed`."""
 
 import asyncio
 from collections import Counter, deque
