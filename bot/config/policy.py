@@ -103,7 +103,7 @@ class Schedule(_Table):
 
 
 class Caps(_Table):
-    """Limits of what may run without a decision; 0 is nothing. A case over a cap asks."""
+    """The caps on automatic runs; 0 allows none. A case over a cap asks."""
 
     action_amount: Money = {"usd": 2_000, "eur": 2_000, "gbp": 2_000}
     customer_amount: Money = {"usd": 5_000, "eur": 5_000, "gbp": 5_000}  # in 30 days
@@ -115,20 +115,20 @@ class Caps(_Table):
 
 
 class Accepted(_Table):
-    """A threshold below the class's own, for one operation: only with a sentence that says who accepts it."""
+    """A threshold below that of the class, for one operation. A sentence must name who accepts it."""
 
     score: Annotated[float, Field(ge=50, le=100)]
     accepted: Annotated[str, Field(min_length=20, max_length=500)]
 
 
 class Trust(_Table):
-    """The thresholds of graduation. A class's score may be raised, and lowered for named operations only."""
+    """The thresholds of graduation. A class's score may be raised, or lowered for named operations only."""
 
     R1: Annotated[float, Field(ge=90, le=100)] = 90
     R2: Annotated[float, Field(ge=95, le=100)] = 95
     R3: Annotated[float, Field(ge=98, le=100)] = 98
     opt_in: tuple[str, ...] = ()  # operations of class R3 that may graduate
-    never: tuple[str, ...] = ()  # operations that always ask, whatever their class
+    never: tuple[str, ...] = ()  # operations that always ask, in every class
     accept: Mapping[str, Accepted] = {}
     ask_first_of_week: bool = True  # a customer's first case of a kind within seven days asks
     max_idle: Duration = timedelta(hours=72)  # without a decision by a person, automatic runs stop
@@ -148,10 +148,10 @@ class Trust(_Table):
 
 
 class Policy(_Table):
-    """Everything the tables beside `[[rule]]` may say; each has a safe default.
+    """The settings in the tables beside `[[rule]]`; each has a safe default.
 
-    `approvers` names, for a risk class, who alone decides it; a class not named is decided by APPROVERS.
-    `undo_window` is how long an approved proposal of a class waits with Undo on its card.
+    `approvers` names the only approvers of a risk class; APPROVERS decide a class that is not named.
+    `undo_window` is the time for which an approved proposal of a class waits with Undo on its card.
     """
 
     approvers: Mapping[Risk, People] = {}
@@ -164,8 +164,8 @@ class Policy(_Table):
     def undo_window_for(self, risk: Risk, *, reversible: bool, money: bool) -> timedelta:
         """The time that an approved proposal waits before it runs.
 
-        Nothing for what can be taken back afterwards and for class R1 (low: an invoice, an e-mail); fifteen
-        seconds for money and for what cannot be taken back.
+        It is zero for calls that can be undone afterwards and for class R1 (low: an invoice, an e-mail). It
+        is fifteen seconds for money and for calls that cannot be undone.
         """
         if risk in self.undo_window:
             return self.undo_window[risk]
@@ -177,7 +177,7 @@ class Policy(_Table):
         limits = self.two_people.amount
         if risk in self.two_people.risk or amount is None or not limits:
             return risk in self.two_people.risk
-        # Where amounts are named, money in a currency without a line, or without one at all, is over it.
+        # If amounts are named, money in another currency, or without a currency, counts as over the amount.
         return amount >= limits.get((currency or "").lower(), 0)
 
 
@@ -192,7 +192,7 @@ _OLD_FIELDS: Mapping[str, Mapping[str, str]] = {
 
 
 def read_policy(tables: Mapping[str, Any]) -> tuple[Policy, list[str]]:
-    """The policy of a rules file's tables, and what is wrong with them, a sentence each."""
+    """The policy of the tables of a rules file, and the problems in them, a sentence each."""
     if renamed := list(_renamed(tables)):
         return Policy(), renamed
     try:
@@ -203,7 +203,7 @@ def read_policy(tables: Mapping[str, Any]) -> tuple[Policy, list[str]]:
 
 
 def unknown_tables(names: Iterable[str]) -> set[str]:
-    """Those that are no table of the policy and never were."""
+    """The names that are not, and never were, tables of the policy."""
     return set(names) - TABLES - _OLD_TABLES.keys()
 
 

@@ -8,14 +8,14 @@ POST, UPDATE = "chat.postMessage", "chat.update"
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """So many calls a minute, and how many may come at once."""
+    """The number of calls a minute, and the number of calls at once."""
 
     per_minute: float
     burst: float
 
 
-# A little under what Slack takes, for a call may be on its way longer than the one after it. Posting is
-# "about one a second" in a channel, with short bursts. A method that is not here has no limit of ours.
+# A little below the limits of Slack, because a call may arrive after the call that follows it. Posting is
+# "about one a second" in a channel, with short bursts. A method that is not listed here has no limit of ours.
 # https://docs.slack.dev/apis/web-api/rate-limits
 SLACK: Mapping[str, Tier] = {
     POST: Tier(57, 3),

@@ -27,7 +27,7 @@ SECRETS: Final = (
     "POLAR_WEBHOOK_SECRET",
     "DATABASE_URL",
 )
-"""Variables that also take NAME_FILE, the path of a file that contains the value."""
+"""The variables that also accept NAME_FILE, the path of a file that contains the value."""
 
 PLAIN: Final = (
     "SLACK_CHANNEL",
@@ -45,7 +45,7 @@ class SettingsError(Exception):
     """The settings are not complete. Nothing was started."""
 
     def __init__(self, problems: tuple[str, ...]) -> None:
-        """`problems`: one line each, naming the variable and the remedy, never a secret's value."""
+        """Take `problems`, one line each: the variable and the remedy, never the value of a secret."""
         self.problems = problems
         super().__init__("\n".join([f"{self.__doc__}", *(f"- {problem}" for problem in problems)]))
 
@@ -74,16 +74,16 @@ class Settings(BaseSettings):
     host: Annotated[str, AfterValidator(validators.host)] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     warnings: tuple[str, ...] = ()
-    """Odd but usable values that `load_settings` found; one sentence each."""
+    """The odd but usable values that `load_settings` found; one sentence each."""
 
     @property
     def socket_mode(self) -> bool:
-        """Slack reaches us over its socket (an app token is set), not over HTTP."""
+        """True if Slack reaches us over its socket (an app token is set), not over HTTP."""
         return self.slack_app_token is not None
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Every secret value that is set, so that it can be kept out of what people see."""
+        """Every secret value that is set, so that it can be removed from text for people."""
         given = (getattr(self, name.lower()) for name in SECRETS)
         return tuple(value.get_secret_value() for value in given if value is not None)
 
@@ -113,7 +113,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what `load_settings` hands in: it knows NAME_FILE, which pydantic's own sources do not."""
+        """Use only the values from `load_settings`, because pydantic's own sources do not know NAME_FILE."""
         return (init_settings,)
 
 
@@ -202,7 +202,7 @@ def _read_secret(path: str) -> str:
         value = Path(path).read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:  # ValueError: no UTF-8, or a NUL in the path
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        named = path if os.sep in path else "a file"  # a bare word may be the secret itself
+        named = path if os.sep in path else "a file"  # a text without a slash may be the secret itself
         raise ValueError(
             f"names {named}, which cannot be read: {reason}. Check the path and the file's permissions."
         ) from None
@@ -229,7 +229,7 @@ def _warnings(environ: Mapping[str, str], values: Mapping[str, str]) -> Iterator
     secret = values.get("POLAR_WEBHOOK_SECRET", "")
     try:
         validators.refuse_wrapping(secret)
-    except ValueError as error:  # Polar once took any text, so it is kept as it is
+    except ValueError as error:  # Polar once accepted any text, so the text is kept unchanged
         yield f"POLAR_WEBHOOK_SECRET {error}"
     if secret.startswith(("polar_oat_", "xoxb-", "xapp-", "https://")):
         yield f"POLAR_WEBHOOK_SECRET does not look like one. {WHERE['POLAR_WEBHOOK_SECRET']}"

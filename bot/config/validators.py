@@ -52,7 +52,7 @@ _KINDS: Final = {
     "polar_whs_": "a webhook secret; it belongs in POLAR_WEBHOOK_SECRET",
     "whsec_": "a webhook secret; it belongs in POLAR_WEBHOOK_SECRET",
 }
-"""The kind of value that begins like this. Polar's: server/polar/kit/crypto.py and its callers; Slack's:
+"""The kind of value for each prefix. Polar's: server/polar/kit/crypto.py and its callers; Slack's:
 https://docs.slack.dev/authentication/tokens."""
 
 _DRIVERS: Final = {
@@ -74,19 +74,19 @@ _NOT_AN_APPROVER: Final[tuple[tuple[str, str], ...]] = (
 
 @dataclass(frozen=True, slots=True)
 class Approvers:
-    """Who may decide: Slack user ids (U…, W…) and user group ids (S…). Both empty: nobody."""
+    """The approvers: Slack user ids (U…, W…) and user group ids (S…). Both empty: nobody."""
 
     users: frozenset[str]
     groups: frozenset[str]
 
 
 def kind(value: str) -> tuple[str, str] | None:
-    """The prefix of a known sort of token, and which sort; None when the text has none."""
+    """The prefix and the kind of a known token; None when the text has no such prefix."""
     return next(((prefix, kind) for prefix, kind in _KINDS.items() if value.startswith(prefix)), None)
 
 
 def refuse_wrapping(value: str) -> None:
-    """Raises ValueError when spaces or quotes were copied along."""
+    """Raise ValueError for a value with copied spaces or quotes."""
     if value != value.strip():
         raise ValueError("has spaces around it. Remove them.")
     if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"`":
@@ -94,7 +94,7 @@ def refuse_wrapping(value: str) -> None:
 
 
 def token(own: str = "", *, strict: bool = True) -> Callable[[SecretStr], SecretStr]:
-    """A check of a secret that goes into an HTTP header; what it returns raises ValueError.
+    """A check of a secret for an HTTP header. The returned function raises ValueError.
 
     The secret begins with `own`. If it does not, it is refused: always if `strict`, else only when it is
     known to be something else.
@@ -126,7 +126,7 @@ def channel(value: str) -> str:
 
 
 def approvers(value: object) -> object:
-    """Read `U…,S…`; anything but text is left to pydantic. Raises ValueError with an entry's place only."""
+    """Read `U…,S…`; pydantic handles other types. Raises ValueError with the place of an entry only."""
     if not isinstance(value, str):
         return value
     entries = [entry for part in value.split(",") if (entry := part.strip())]
@@ -162,7 +162,7 @@ def _web_address(value: str) -> str:
 
 def slack_api_url(value: str) -> str:
     """The address with exactly one slash at the end. Raises ValueError."""
-    return _web_address(value).rstrip("/") + "/"  # slack_sdk joins the method's name to it as it is
+    return _web_address(value).rstrip("/") + "/"  # slack_sdk appends the method's name to it
 
 
 def polar_api_url(value: str) -> str:
@@ -180,7 +180,7 @@ def database_url(secret: SecretStr) -> SecretStr:
     if not separator or scheme not in _DRIVERS:
         raise ValueError("is not a supported database.")
     try:
-        urlsplit(value).port  # noqa: B018 - it raises; a driver's error would repeat the password
+        urlsplit(value).port  # noqa: B018 - raises here: a driver's error would repeat the password
     except ValueError:
         raise ValueError("has no readable port, or a password with a slash or colon in it.") from None
     return SecretStr(
@@ -189,10 +189,10 @@ def database_url(secret: SecretStr) -> SecretStr:
 
 
 def _asyncpg_options(rest: str) -> str:
-    """The rest after `postgresql://`, with libpq's options, which hosts hand out, under asyncpg's names."""
+    """The rest after `postgresql://`. The options of libpq, which hosts give, get the names of asyncpg."""
     place, _, query = rest.partition("?")
     options = [("ssl" if name == "sslmode" else name, value) for name, value in parse_qsl(query)]
-    kept = [option for option in options if option[0] != "channel_binding"]  # asyncpg has no choice there
+    kept = [option for option in options if option[0] != "channel_binding"]  # asyncpg has no such option
     if not {name for name, _ in kept} <= {"host", "port", "ssl"}:
         raise ValueError("has an option other than sslmode, host and port. Remove it.")
     return f"{place}?{urlencode(kept, safe='/')}" if kept else place

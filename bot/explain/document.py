@@ -1,4 +1,4 @@
-"""One proposal explained as one JSON: from the webhook's bytes to what came of it, with the log. Pure."""
+"""One proposal explained as one JSON document, from the webhook to the result, with the log. Pure."""
 
 import base64
 import hashlib
@@ -24,7 +24,7 @@ _DRAW = (
 
 
 def explanation(found: Explained, now: datetime) -> dict[str, Any]:
-    """Plain JSON with all that is kept, except what opens something by itself (`polar.redaction`)."""
+    """The explanation as plain JSON: all stored data without values that give access (`polar.redaction`)."""
     dossier, proposal = found.details, found.details.proposal
     sent = [call for call in proposal.calls if call.started_at is not None]
     blind = proposal.state in BLIND
@@ -89,7 +89,7 @@ def _case_kind(case_kind: CaseKind | None) -> dict[str, Any] | None:
 
 
 def _score(gate: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What the score was made of when the case came."""
+    """The inputs of the score when the case arrived."""
     if "score" not in gate:
         return None
     names = ("cases", "rejections", "generation", "score", "target", "state", "manual_override")
@@ -97,7 +97,7 @@ def _score(gate: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _spot_check(proposal: Proposal) -> dict[str, Any] | None:
-    """Tell whether chance chose a person. The secret that decided is not shown."""
+    """The draw of the spot check. The secret of the draw is not shown."""
     gate = proposal.gate or {}
     probability = gate.get("spot_check_probability")
     if probability is None:
@@ -112,7 +112,7 @@ def _revision(revision: dict[str, Any]) -> dict[str, Any]:
 
 
 def _request(call: ProposalCall) -> dict[str, Any]:
-    """The call as it is or was sent; `whole`: nothing had to be kept out of it."""
+    """The request of a call. `whole` is True if no value of it was left out."""
     operation = operations().get(call.operation)
     shown = {name: redacted(_plain(getattr(call, name)), name) for name in ("path", "query", "body")}
     real = {name: _plain(getattr(call, name)) for name in shown}
@@ -133,7 +133,7 @@ def _answer(call: ProposalCall) -> dict[str, Any]:
 
 
 def _reason(reason: Reason | None) -> dict[str, Any]:
-    """As the log has it."""
+    """The reason in the form of the log."""
     plain: dict[str, Any] = _plain(columns_of(reason))
     return plain
 
@@ -150,7 +150,7 @@ def _row(row: LogRow) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Tuples as lists, times as text."""
+    """The value with tuples as lists and times as text."""
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, Mapping):

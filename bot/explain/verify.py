@@ -1,4 +1,4 @@
-"""The check of an explanation: every hash, score and fingerprint made anew, offline. Pure."""
+"""The check of an explanation: every hash, score and fingerprint is computed again, offline. Pure."""
 
 import base64
 import binascii
@@ -26,18 +26,18 @@ _CLOSE = 1e-5
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing looked at. `fits` None: it cannot be told here, and the words say why."""
+    """One checked fact. `fits` is None if it cannot be checked here, and the words give the reason."""
 
     fits: bool | None
     words: str
 
 
 class NoExplanation(Exception):
-    """What was given is no explanation, or one of another format."""
+    """The document is not an explanation, or it has another format."""
 
 
 def check(document: Any) -> list[Finding]:
-    """Everything that can be made anew from an explanation. Raises NoExplanation."""
+    """Check every fact that can be computed again from an explanation. Raises NoExplanation."""
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise NoExplanation
     try:
@@ -47,7 +47,7 @@ def check(document: Any) -> list[Finding]:
 
 
 def _rows(document: Mapping[str, Any], *kinds: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Rows of the log about the proposal, with their bodies read in the names of today."""
+    """The rows of the log about the proposal, with their bodies in the names of today."""
     wanted = {name for kind in kinds for name in kinds_of(kind)}
     rows = [row for row in document["log"]["rows"] if row["kind"] in wanted]
     return [(row, read_row(row["kind"], row["body"])[1]) for row in rows]
@@ -74,7 +74,7 @@ def _log(document: Mapping[str, Any]) -> Iterator[Finding]:
             yield Finding(False, f"{name} follows the row before it")
         if row["seq"] > head["seq"]:
             yield Finding(False, f"{name} lies before the newest row, {head['seq']}")
-        if row["seq"] + 1 not in by_number:  # its hash speaks for those right before it, too
+        if row["seq"] + 1 not in by_number:  # its hash also covers the rows right before it
             where = "compare its hash with a daily digest or run `verify-log --head`"
             yield Finding(None, f"{name} cannot be checked here: {where} {row['hash']}")
     if [row["seq"] for row in rows] != sorted({row["seq"] for row in rows}):
@@ -86,7 +86,7 @@ def _withheld(document: Mapping[str, Any]) -> bool:
 
 
 def _shown(document: Mapping[str, Any]) -> Iterator[Finding]:
-    """What is told of the proposal beside what the log said when it was proposed, edited and restated."""
+    """Compare the proposal with the rows of the log in which it was proposed, edited and restated."""
     told: dict[str, Any] = {}
     for _, body in _rows(document, "proposed", "edited", "restated"):
         told |= body
@@ -186,7 +186,7 @@ def _policy(document: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _ran(document: Mapping[str, Any], gate: Mapping[str, Any]) -> Iterator[Finding]:
-    """What a case had to meet to run, or to be drawn for a spot check."""
+    """Check the requirements of a case for a run or a spot check."""
     standard = STANDARDS.get(Risk(document["case_kind"]["risk"]))
     if standard is None or gate["target"] is None:
         yield Finding(False, "its risk class may run on its own")
@@ -272,7 +272,7 @@ def _answers(document: Mapping[str, Any]) -> Iterator[Finding]:
     for one in document["answers"]:
         told = rows.get(one["number"])
         name = f"the answer to request {one['number']}"
-        shown = normalize("answer", one)  # a document of an earlier version holds sentences, too
+        shown = normalize("answer", one)  # a document of an earlier version also holds sentences
         if told is None:
             yield Finding(one["finished_at"] is None, f"{name} is not there yet")
             continue

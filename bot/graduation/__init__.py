@@ -1,1 +1,1 @@
-"""Trust in kinds of cases: earned, measured, and lost. Pure: time, chance and history are arguments."""
+"""Trust in kinds of case: gain, measure and loss. Pure: time, chance and history are arguments."""

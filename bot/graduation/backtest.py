@@ -1,4 +1,4 @@
-"""A replay counted: what would have run, what of it a person had rejected, and the money in it. Pure."""
+"""The counts of a replay: the automatic runs, those that a person had rejected, and their money. Pure."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,21 +13,20 @@ from store.models import CaseKindState, Mode, OutcomeKind, ProposalState, Verdic
 from store.models.graduation import WorstCase
 from store.models.trust_codes import CaseResult, ChangeCause, PolicyCode, PolicyReason
 
-SECONDS_A_CASE = 20  # what it costs a person to decide one case
+SECONDS_A_CASE = 20  # the time of a person for one decision
 REJECTED = (CaseResult.DECLINED, CaseResult.EDITED, CaseResult.TAKEN_BACK, CaseResult.FAILED)
 _CLOSED = (ProposalState.PENDING, ProposalState.EXPIRED, ProposalState.WITHDRAWN)
 _WENT_WRONG = (ProposalState.FAILED, ProposalState.UNKNOWN)
 _TAKEN_BACK = (OutcomeKind.UNDONE, OutcomeKind.REVERSED, OutcomeKind.DISPUTED)
-# A reason without its numbers, and for what always asks why.
+# The code of a reason without its numbers, and the cause of a case that always asks.
 Group = tuple[PolicyCode, str]
 
 
 @dataclass(slots=True)
 class Totals:
-    """What would have become of some cases. `results` counts those that ran, by what really became of them.
+    """The results of some cases in the replay. `results` counts those that ran, by their real result.
 
-    `moved` is money in minor units by currency; `rejected_money` the part of it in cases that should not have
-    run.
+    `moved` is money in minor units by currency. `rejected_money` is its part in cases that should not run.
     """
 
     cases: int = 0
@@ -40,17 +39,17 @@ class Totals:
 
     @property
     def asked(self) -> int:
-        """How many a person would still have been asked about, spot checks among them."""
+        """The number of cases that a person would still decide, spot checks included."""
         return self.cases - self.ran
 
     @property
     def rejected(self) -> int:
-        """How many ran that a person had declined or changed, or that came to grief."""
+        """The number of runs that a person had declined or changed, or that had a bad outcome."""
         return sum(self.results[one] for one in REJECTED)
 
     @property
     def seconds(self) -> int:
-        """How much of people's time would have been saved."""
+        """The saved time of people in seconds."""
         return self.ran * SECONDS_A_CASE
 
     def add(self, run: Run) -> None:
@@ -75,9 +74,9 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class KindReport:
-    """One kind of case: what would have become of its cases, and where it stands at the end.
+    """One kind of case: the results of its cases in the replay, and its state at the end.
 
-    `always` says why it always asks: an AlwaysAsk, or what the rules say.
+    `always` is the reason why it always asks: an AlwaysAsk, or the words of the rules.
     """
 
     case_kind: str
@@ -93,7 +92,7 @@ class KindReport:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A back-test: all cases together, each kind, and why cases were asked about, the most frequent first."""
+    """A back-test: all cases together, each kind, and the reasons to ask, the most frequent first."""
 
     total: Totals
     kinds: Sequence[KindReport]
@@ -101,7 +100,7 @@ class Report:
 
 
 def result_of(run: Run) -> CaseResult:
-    """What became of a case in the past."""
+    """The result of a case in the past."""
     case = run.case
     if case.decisions and case.decisions[-1].verdict == Verdict.DECLINE:
         return CaseResult.DECLINED
@@ -115,7 +114,7 @@ def result_of(run: Run) -> CaseResult:
 
 
 def report(replayed: Replayed, since: datetime | None = None) -> Report:
-    """Count the cases that came since some moment; what came before only taught the policy."""
+    """Count the cases since a moment. Earlier cases only give the policy its history."""
     total, reasons = Totals(), Counter[Group]()
     by_kind: dict[str, Totals] = {}
     for run in replayed.runs:
@@ -148,10 +147,10 @@ def _kind(replayed: ReplayedKind, totals: Totals) -> KindReport:
 
 
 def _group(reason: PolicyReason) -> Group:
-    """Reasons that differ only in their numbers, as one."""
+    """The group of reasons that differ only in their numbers."""
     return reason.code, str(reason.args.get("because", ""))
 
 
 def _size(amount: int, currency: str) -> int:
-    """Hundredths, so that ¥5,000 and $50.00 stand in the same place. For an order only."""
+    """The amount in hundredths, so that ¥5,000 and $5,000.00 sort alike. For sorting only."""
     return amount * 100 if currency.lower() in ZERO_DECIMAL else amount

@@ -1,4 +1,4 @@
-"""The kind of case of a proposal: its fields, their hash and a label that says the same. Pure."""
+"""The kind of case of a proposal: its fields, their hash and a label of the same meaning. Pure."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from store.models import NewProposal, PlannedCall
 from store.models.graduation import NewCaseKind, Past
 from store.models.identity import canonical_json, sha256
 
-# Why an event happened, by the field that says so; the first that is there counts.
+# The fields that give the reason of an event. The first field that is present counts.
 _SUB_REASONS = ("billing_reason", "customer_cancellation_reason", "reason")
 _REFUNDS = {0: "no refund before", 1: "1 refund before", 2: "2 or more refunds before"}
 
@@ -37,10 +37,10 @@ def case_kind_of(proposal: NewProposal, event: Event, past: Past, *, environment
 
 
 def parameters(calls: Sequence[PlannedCall]) -> dict[str, Value]:
-    """What the novelty gate compares: numbers, switches and choices of the bodies, by "operation.field".
+    """The values for the novelty gate: numbers, switches and choices of the bodies, by "operation.field".
 
-    Ids and free text are left out: they differ in every case and say nothing about its kind. Of several calls
-    the largest number counts, and all choices together.
+    Ids and free text are left out: they differ in every case and do not describe its kind. With several
+    calls, the largest number counts, and all choices count together.
     """
     found: dict[str, Value] = {}
     for call in calls:
@@ -64,7 +64,7 @@ def _is_choice(operation: Operation | None, name: str) -> bool:
 
 
 def _action(calls: Sequence[PlannedCall]) -> list[list[Any]]:
-    """Method, path template and the names of the fields set: each different call once, sorted."""
+    """The method, the path template and the names of the set fields: each different call once, sorted."""
     found = []
     for call in calls:
         operation = operations()[call.operation]
@@ -73,7 +73,7 @@ def _action(calls: Sequence[PlannedCall]) -> list[list[Any]]:
 
 
 def _trigger(event: Event, calls: Sequence[PlannedCall]) -> list[str]:
-    """The event's type, why it happened, and for refunds how much of the order."""
+    """The type of the event, its reason, and for refunds the share of the order."""
     data = event.data
     why = next((said for name in _SUB_REASONS if (said := _text(data.get(name)))), None)
     return [part for part in (event.type, why, _extent(event, calls)) if part]
@@ -103,7 +103,7 @@ def _interval(data: Mapping[str, Any]) -> str | None:
 
 
 def _band(amount: int | None, currency: str | None) -> list[Any] | None:
-    """Floor of the base-2 logarithm of minor units, with the currency; -1 for nothing; None without money."""
+    """The floor of the base-2 logarithm of minor units, with the currency; -1 for 0; None without money."""
     if amount is None or currency is None:
         return None
     return [abs(amount).bit_length() - 1, currency.lower()]

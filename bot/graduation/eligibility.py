@@ -1,4 +1,4 @@
-"""What each risk class asks before cases run on their own, and what a kind of case still lacks. Pure."""
+"""The requirements of each risk class for automatic runs, and those a kind of case does not meet. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -20,8 +20,10 @@ MIN_APPROVALS_SINCE_REJECTION = 10
 
 @dataclass(frozen=True, slots=True)
 class Standard:
-    """What one risk class asks. `limit`: the rejection rate to rule out; `spot_check_floor`: the share of
-    cases that a person still sees however long all goes well; `opt_in`: only for operations the rules name.
+    """The requirements of one risk class.
+
+    `limit` is the rejection rate to rule out. `spot_check_floor` is the smallest share of spot checks. With
+    `opt_in`, only operations that the rules name may run.
     """
 
     limit: float
@@ -34,12 +36,12 @@ class Standard:
         return round(100 * (1 - self.limit), 9)
 
     def with_target(self, target: float) -> "Standard":
-        """The same with another score to reach, 0 to 100."""
+        """The same requirements with another score to reach, 0 to 100."""
         return replace(self, limit=(100 - target) / 100)
 
 
-# R0 (reads, notes) asks nothing and R4 (irreversible, all a customer has) always asks. No history moves a
-# case out of either, so neither has a standard.
+# R0 (reads, notes) never asks, and R4 (irreversible, all that a customer has) always asks. The history of a
+# case changes neither, so neither class has a standard.
 STANDARDS: Mapping[Risk, Standard] = MappingProxyType(
     {
         Risk.R1: Standard(limit=0.10, spot_check_floor=0.10),
@@ -51,9 +53,10 @@ STANDARDS: Mapping[Risk, Standard] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where one kind of case stands in its generation: its counted cases, how many customers they are of, the
-    days since the first of them, and the approvals since the last rejection. `always` says why it never runs
-    on its own.
+    """The standing of one kind of case in its generation.
+
+    It has the counted cases, the number of their customers, the days since the first case, and the approvals
+    since the last rejection. `always` is the reason why the kind never runs on its own.
     """
 
     counts: CaseCounts
@@ -65,9 +68,9 @@ class Standing:
 
 
 def missing(standing: Standing, standard: Standard | None) -> list[Lack]:
-    """Every requirement of graduation that is not met yet; empty when all are.
+    """Every requirement of graduation that is not met yet; empty when all are met.
 
-    `standard` is the one of its risk class, None for a class that has none.
+    `standard` is that of its risk class, None for a class without one.
     """
     if standing.always is not None:
         return [Lack.of(LackCode.ALWAYS_ASKS, because=standing.always)]
@@ -101,7 +104,7 @@ def _recent_rejection(standing: Standing) -> Lack | None:
     return Lack.of(LackCode.RECENT_REJECTION, among=MIN_APPROVALS_SINCE_REJECTION, more=more)
 
 
-# --- A kept kind of case against the operator's policy ---------------------------------------------------
+# --- A stored kind of case against the operator's policy -------------------------------------------------
 
 
 def lacks(case_kind: CaseKind, trust: Trust, now: datetime) -> list[Lack]:
@@ -110,7 +113,7 @@ def lacks(case_kind: CaseKind, trust: Trust, now: datetime) -> list[Lack]:
 
 
 def standing(case_kind: CaseKind, trust: Trust, now: datetime) -> Standing:
-    """Where it stands in its generation."""
+    """The standing of a kind of case in its generation."""
     first = case_kind.first_at
     return Standing(
         case_kind.counts,
@@ -123,7 +126,7 @@ def standing(case_kind: CaseKind, trust: Trust, now: datetime) -> Standing:
 
 
 def standard_of(case_kind: NewCaseKind | CaseKind, trust: Trust) -> Standard | None:
-    """The standard of a kind: its class's, raised or (for named operations) lowered by the operator."""
+    """The standard of a kind: that of its class, raised or (for named operations) lowered by the operator."""
     found = STANDARDS.get(Risk(case_kind.risk))
     if found is None:
         return None
@@ -133,8 +136,9 @@ def standard_of(case_kind: NewCaseKind | CaseKind, trust: Trust) -> Standard | N
 
 
 def always_human(case_kind: NewCaseKind | CaseKind, trust: Trust) -> str | None:
-    """Why cases of a kind never run on their own, whatever their history: an AlwaysAsk, or what the rules
-    say. None when they may one day.
+    """The reason why cases of a kind never run on their own: an AlwaysAsk, or the words of the rules.
+
+    None for a kind whose cases may run on their own one day.
     """
     named = operations_of(case_kind)
     if "" in named or not named:
@@ -152,7 +156,7 @@ def always_human(case_kind: NewCaseKind | CaseKind, trust: Trust) -> str | None:
 
 
 def always_human_now(case_kind: NewCaseKind | CaseKind, trust: Trust) -> str | None:
-    """The same, and the classes that run by invitation only."""
+    """The result of `always_human`, and a reason for operations of an `opt_in` class without the opt-in."""
     reason = always_human(case_kind, trust)
     if reason is None and case_kind.risk == Risk.R3 and not opted_in(case_kind, trust):
         return AlwaysAsk.NOT_OPTED_IN
@@ -160,14 +164,12 @@ def always_human_now(case_kind: NewCaseKind | CaseKind, trust: Trust) -> str | N
 
 
 def opted_in(case_kind: NewCaseKind | CaseKind, trust: Trust) -> bool:
-    """Tell whether the operator named every operation of a kind of case whose class runs by invitation
-    only.
-    """
+    """Tell whether the operator named every operation of a kind of case in an `opt_in` class."""
     return all(one in trust.opt_in for one in operations_of(case_kind))
 
 
 def operations_of(case_kind: NewCaseKind | CaseKind) -> tuple[str, ...]:
-    """The operations a kind of case's cases call; "" for one that this version no longer knows."""
+    """The operations that the cases of a kind call; "" for one that this version no longer knows."""
     return tuple(_by_route().get((method, path), "") for method, path, _ in case_kind.fields["action"])
 
 

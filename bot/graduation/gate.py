@@ -1,4 +1,4 @@
-"""The policy's whole judgement over one case: it runs on its own, asks, or asks as a spot check. Pure."""
+"""The judgement of the policy over one case: it runs on its own, asks, or asks as a spot check. Pure."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -27,11 +27,11 @@ from store.models.graduation import (
 from store.models.trust_codes import AlwaysAsk, ChangeCause, ChangeCode, PolicyCode, PolicyReason
 
 ASK, SPOT_CHECK, RUN = "ask", "spot_check", "run"  # the verdicts
-_HOURS = 6  # the latest hours, which are searched for an unusual volume
+_HOURS = 6  # the latest hours, which are checked for an unusual volume
 _WEEK = 168
-# So many breaches of a cap within a day pause the kind.
+# This number of breaches of a cap within a day pauses the kind.
 BREACHES = 2
-# An unusual volume is three times the usual, so clearly that chance alone shows one a year at most.
+# An unusual volume is three times the usual rate. By chance alone the test reports at most one a year.
 UNUSUAL = 3
 _HOURS_A_YEAR = 8_760
 # A kind of case seen less than once a day has no hourly rate to compare with.
@@ -47,13 +47,13 @@ class Gate:
     environment: str
 
     def case_kind(self, proposal: NewProposal, past: Past) -> NewCaseKind | None:
-        """The kind of case it is; None for what is not a rule's, or always asks."""
+        """The kind of case of a proposal; None for one that is not of a rule, or that always asks."""
         if never(proposal, self.event.type) is not None:
             return None
         return case_kind_of(proposal, self.event, past, environment=self.environment)
 
     def evaluate(self, proposal: NewProposal, inputs: GateInputs | None) -> Evaluation:
-        """Tell whether it runs. Without inputs it is a case that always asks."""
+        """Judge a proposal. Without inputs it always asks."""
         if inputs is None:
             because = never(proposal, self.event.type) or AlwaysAsk.NO_CASE_KIND
             return _asks(_always(because), would_run=False, would_reason=_always(because).to_json())
@@ -61,10 +61,10 @@ class Gate:
 
 
 def never(proposal: NewProposal, event_type: str) -> str | None:
-    """Why a proposal is a person's whatever the history says: an AlwaysAsk, or what the proposal says. None
-    when its kind of case decides.
+    """The reason why a proposal always asks: an AlwaysAsk, or the words of the proposal.
 
-    Asked of the calls themselves once more: what a rule says of its own risk is not believed.
+    None when its kind of case decides. The risk is read from the calls again, because a rule may state a
+    wrong risk.
     """
     if proposal.kind != ProposalKind.CALLS or not proposal.calls:
         return AlwaysAsk.ABOUT_TRUST
@@ -75,7 +75,7 @@ def never(proposal: NewProposal, event_type: str) -> str | None:
 
 
 def evaluate(proposal: NewProposal, inputs: GateInputs, policy: Policy) -> Evaluation:
-    """The judgement over a case that has a kind of case: what speaks against running it, in order."""
+    """The judgement over a case with a kind of case: the reasons against a run, in order."""
     kind, trust = inputs.case_kind, policy.graduation
     standard = standard_of(kind, trust)
     human, moved = _human(proposal, kind, policy), _moved(proposal)
@@ -122,7 +122,7 @@ def _always(because: str) -> PolicyReason:
 def _facts(
     inputs: GateInputs, standard: Standard | None, moved: tuple[int, str] | None, policy: Policy
 ) -> dict[str, Any]:
-    """What the gate knew, as plain JSON."""
+    """The inputs of the gate as plain JSON."""
     kind, human_at = inputs.case_kind, inputs.human_at
     amount, currency = (None, None) if moved is None else moved
     spent = {"customer": inputs.customer, "case_kind": inputs.case_kind_day, "day": inputs.day}
@@ -147,7 +147,7 @@ def _facts(
 
 
 def _caps(caps: Caps, currency: str | None) -> dict[str, Any]:
-    """The caps in force: money in minor units of `currency`; of one case, then with how many cases each."""
+    """The caps in force, with money in minor units of `currency`: of one case, then others with counts."""
     code = currency or ""
     return {
         "case": caps.action_amount.get(code, 0),
@@ -158,7 +158,7 @@ def _caps(caps: Caps, currency: str | None) -> dict[str, Any]:
 
 
 def guard_of(policy: Policy) -> ExecutionGuard:
-    """What the policy's approval must meet once more when the call is sent."""
+    """The conditions that the policy's approval must meet again when the call is sent."""
 
     def allows(proposal: Proposal, kind: CaseKind) -> bool:
         standard = standard_of(kind, policy.graduation)
@@ -174,7 +174,7 @@ def _meets_threshold(kind: CaseKind, standard: Standard | None) -> bool:
 
 
 def _human(proposal: NewProposal | Proposal, kind: CaseKind, policy: Policy) -> PolicyReason | None:
-    """Why a person always sees this case, whatever the state of its kind of case."""
+    """The reason why this case always asks, in every state of its kind of case."""
     because = always_human_now(kind, policy.graduation)
     if because is None and policy.takes_two(Risk(proposal.risk), proposal.amount, proposal.currency):
         because = AlwaysAsk.TWO_PEOPLE
@@ -182,7 +182,7 @@ def _human(proposal: NewProposal | Proposal, kind: CaseKind, policy: Policy) -> 
 
 
 def _not_trusted(inputs: GateInputs, max_idle: timedelta, standard: Standard | None) -> PolicyReason | None:
-    """Why the kind of case does not run on its own at the moment; None when it does."""
+    """The reason why the kind of case does not run on its own now; None when it does."""
     kind = inputs.case_kind
     if kind.state != CaseKindState.GRADUATED:
         return asks_because(kind)
@@ -198,7 +198,7 @@ def _not_trusted(inputs: GateInputs, max_idle: timedelta, standard: Standard | N
 
 
 def asks_because(kind: CaseKind) -> PolicyReason:
-    """Why a kind that has not graduated asks."""
+    """The reason why a kind that has not graduated asks."""
     if kind.state == CaseKindState.PAUSED:
         cause = None if kind.cause is None else kind.cause.to_json()
         return PolicyReason.of(PolicyCode.KIND_PAUSED, cause=cause)
@@ -216,7 +216,7 @@ def _novel(proposal: NewProposal, inputs: GateInputs, *, ask_first: bool) -> Pol
 
 
 def _moved(proposal: NewProposal) -> tuple[int, str] | None:
-    """The money it would move (minor units, currency); (0, "") for none, None when it is not known."""
+    """The money that the case would move (minor units, currency); (0, "") for none, None if unknown."""
     bodies = [
         call.body or {}
         for call in proposal.calls
@@ -255,9 +255,7 @@ def _over(caps: Caps, amount: int, currency: str, inputs: GateInputs) -> PolicyR
 
 
 def _unusual_volume(inputs: GateInputs) -> PolicyReason | None:
-    """The reason to pause the kind when its latest hours, this case with them, hold far more cases than
-    usual.
-    """
+    """The reason to pause a kind with an unusual number of cases in its latest hours, this case included."""
     now = inputs.now.replace(minute=0, second=0, microsecond=0)
     newest = [f"{now - timedelta(hours=back):%Y-%m-%dT%H}" for back in range(_HOURS - 1, -1, -1)]
     latest = [inputs.hours.get(hour, 0) for hour in newest]
@@ -271,15 +269,15 @@ def _unusual_volume(inputs: GateInputs) -> PolicyReason | None:
 
 
 def usual_rate(cases: int, hours: float) -> float:
-    """Cases an hour of a kind of case that had so many in so many hours; never below SLOWEST."""
+    """The cases an hour of a kind with so many cases in so many hours; never below SLOWEST."""
     return max(SLOWEST, cases / hours) if hours > 0 else SLOWEST
 
 
 def is_unusual_volume(hourly: Sequence[int], usual: float) -> bool:
     """Tell whether a kind's latest hours, oldest first, clearly run at three times the `usual` rate.
 
-    A running sum of the evidence for three times the rate, begun anew whenever it says nothing (CUSUM). So a
-    quiet kind of case is not paused for two cases in an hour, and small waves add up for a busy one.
+    The test is a running sum of the evidence for three times the rate. It restarts at zero when there is no
+    evidence (CUSUM). Two cases in an hour do not pause a quiet kind, but small rises of a busy kind add up.
     """
     total = 0.0
     for cases in hourly:

@@ -1,4 +1,4 @@
-"""The history of one kind's score as points and events: what a chart shows. Pure."""
+"""The history of the score of one kind of case, as points and events for a chart. Pure."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -7,13 +7,13 @@ from bot.graduation import score
 from store.models import CaseKindState
 from store.models.graduation import Change, History
 
-MOST_POINTS = 400  # more than a chart of 800 dots can show
+MOST_POINTS = 400  # more than a chart of 800 pixels can show
 
 Point = tuple[datetime, float]
 
 
 class Event(StrEnum):
-    """What is marked on the chart."""
+    """An event that the chart marks."""
 
     GRADUATED = "graduated"
     DEMOTED = "demoted"
@@ -23,14 +23,14 @@ class Event(StrEnum):
 
 
 def points(history: History) -> list[Point]:
-    """The score after each counted case, thinned out where there are many; what ends a generation is at 0."""
+    """The score after each counted case. Of many points some are left out. A generation ends at 0."""
     tallies = {generation: list(counted) for generation, counted in history.before.items()}
     ends = [(change.at, change.generation) for change in history.changes if change.demoted]
     kept: list[tuple[datetime, int, int, int]] = []
     every = max(len(history.points) // MOST_POINTS, 1)
     for number, (at, generation, rejected) in enumerate(history.points):
         if any(ended_at <= at and generation < begun for ended_at, begun in ends):
-            continue  # matured after its generation had ended
+            continue  # it counted only after the end of its generation
         tally = tallies.setdefault(generation, [0, 0])
         tally[0] += 1
         tally[1] += rejected
@@ -41,7 +41,7 @@ def points(history: History) -> list[Point]:
 
 
 def events(history: History) -> list[tuple[datetime, Event]]:
-    """What is marked, oldest first."""
+    """The marked events, oldest first."""
     changed = [(change.at, _marked(change)) for change in history.changes]
     return sorted([*changed, *((at, Event.SPOT_CHECK) for at in history.spot_checks)])
 

@@ -1,4 +1,4 @@
-"""What one decided case says for or against its kind. Pure."""
+"""The label of one decided case: an approval or a rejection of its kind. Pure."""
 
 from datetime import datetime, timedelta
 
@@ -18,10 +18,10 @@ _NO_LABEL = (ProposalState.PENDING, ProposalState.EXPIRED, ProposalState.WITHDRA
 
 
 def label(case: CaseHistory, window: timedelta) -> Label | None:
-    """The label of a case, or None: it says nothing (yet).
+    """The label of a case, or None while it has none.
 
-    A rejection counts at once and always. An approval counts once `window` has passed without the case being
-    undone, reversed or disputed, and only when somebody can have looked: one press is at most one approval.
+    A rejection counts at once and always. An approval counts after `window` if the case was not undone,
+    reversed or disputed. It counts only if its approver had time to read. One press is at most one approval.
     """
     decided = case.decisions[-1] if case.decisions else None
     rejected = _rejection(case, decided, window)
@@ -52,7 +52,7 @@ def _label(
 def _rejection(
     case: CaseHistory, decided: Decision | None, window: timedelta
 ) -> tuple[LabelReason, datetime] | None:
-    """Why a case speaks against its kind, and since when."""
+    """The reason why a case counts against its kind, and the time from which it does."""
     if decided is not None and decided.verdict == Verdict.DECLINE:
         return LabelReason.DECLINED, decided.at
     approved = decided is not None and case.state not in (ProposalState.PENDING, ProposalState.EXPIRED)
@@ -60,16 +60,16 @@ def _rejection(
         return LabelReason.EDITED, decided.at
     since = None if decided is None else decided.at
     for outcome in case.outcomes:
-        # What ran on its own has no decision: whatever came of it counts.
+        # An automatic run has no decision, so every outcome of it counts.
         if since is None or outcome.at - since <= window:
             return _OUTCOMES[outcome.kind], outcome.at
     return None
 
 
 def _not_counted(case: CaseHistory, decided: Decision) -> LabelReason | None:
-    """Why an approval is kept and shown, but worth nothing."""
+    """The reason why an approval is kept and shown, but not counted."""
     shown = decided.shown_at or case.first_shown_at
-    pressed = decided.clicked_at or decided.at  # looking at Polar takes longer than two seconds at times
+    pressed = decided.clicked_at or decided.at  # a read of Polar sometimes takes more than two seconds
     if case.hasty or (shown is not None and pressed - shown < TOO_FAST):
         return LabelReason.TOO_FAST
     if not case.first_of_tap:

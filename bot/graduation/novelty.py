@@ -1,4 +1,4 @@
-"""The approved values of a kind of case, kept small, and whether a case is like them. Pure."""
+"""The approved values of a kind of case, limited in number, and the comparison with a new case. Pure."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from store.models.trust_codes import PolicyCode, PolicyReason
 Value = int | float | str | bool | None
 Choice = str | bool | None
 
-# The rank below needs 19 approvals to say anything and 200 to be worth having; more would only lag behind.
+# The rank below needs 19 approvals for a result and 200 for a good one. More would react too slowly.
 RECENT = 200
 CHOICES = 50
 RARE = 0.05
@@ -27,16 +27,16 @@ class Numbers:
 
 @dataclass(frozen=True, slots=True)
 class ApprovedValues:
-    """The approved values of one kind of case by parameter: numbers, and the latest CHOICES different others.
+    """The approved values of one kind of case by parameter: numbers, and the latest CHOICES other values.
 
-    A choice forgotten because fifty newer ones came is asked about again, which is the safe side.
+    A choice is dropped after fifty newer ones. A case with it asks again, which is safe.
     """
 
     numbers: Mapping[str, Numbers] = field(default_factory=dict)
     choices: Mapping[str, tuple[Choice, ...]] = field(default_factory=dict)
 
     def learn(self, values: Mapping[str, Value]) -> "ApprovedValues":
-        """With one more approved case. What is no finite number stays unknown."""
+        """Add one more approved case. A number that is not finite is left out."""
         numbers, choices = dict(self.numbers), dict(self.choices)
         for name, value in values.items():
             if isinstance(value, int | float) and not isinstance(value, bool):
@@ -49,7 +49,7 @@ class ApprovedValues:
 
     @classmethod
     def of(cls, cases: Sequence[Mapping[str, Value]]) -> "ApprovedValues":
-        """What `learn` gives for these cases one after the other, in one pass."""
+        """The result of `learn` for these cases one after the other, in one pass."""
         numbers: dict[str, list[float]] = {}
         choices: dict[str, dict[Choice, None]] = {}
         for values in cases:
@@ -67,13 +67,13 @@ class ApprovedValues:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """For a JSON column."""
+        """The values for a JSON column."""
         numbers = {name: [one.low, one.high, list(one.recent)] for name, one in self.numbers.items()}
         return {"numbers": numbers, "choices": {name: list(known) for name, known in self.choices.items()}}
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> "ApprovedValues":
-        """From what `to_json` gave; no values yet where nothing is stored (`{}`)."""
+        """Read the result of `to_json`; `{}` gives no values."""
         return cls(
             {
                 name: Numbers(low, high, tuple(recent))
@@ -84,7 +84,7 @@ class ApprovedValues:
 
 
 def novelty(approved: ApprovedValues, values: Mapping[str, Value]) -> PolicyReason | None:
-    """Why a person is to see a case whatever its score; None when it is like the others."""
+    """The reason why a case asks at any score; None when it is like the approved ones."""
     for name, value in values.items():
         if isinstance(value, int | float) and not isinstance(value, bool):
             found = _new_number(approved.numbers.get(name), value)

@@ -1,10 +1,10 @@
-"""The past once more under any policy: each case evaluated as it came, its decision read only afterwards.
+"""A replay of past cases under any policy. Each case is evaluated first, and its decision is read afterwards.
 
-The functions are those of the live line (gate, labels, score, novelty, reducer, usage), so the only
-differences are the policy and these assumptions: a person accepts each offer to let a kind of case run on its
-own at once, and turns a kind on again a day after it was paused. What people did to trust by hand (turned on
-by manual override, turned off, paused everything) is left out. What ran in the replay and was declined in the
-past was seen by nobody there: it is counted, and takes no trust back. Pure.
+The replay uses the functions of the live program (gate, labels, score, novelty, reducer, usage). It differs
+in the policy and in these assumptions. A person accepts at once each offer to let a kind of case run on its
+own. A person turns a kind on again a day after its pause. Changes of trust by hand (turned on by manual
+override, turned off, paused everything) are left out. A case that runs in the replay and was declined in the
+past has no approver in the replay: it is counted, but it does not reduce trust. Pure.
 """
 
 import heapq
@@ -31,13 +31,13 @@ from store.models.trust_codes import ChangeCause, ChangeCode, PolicyCode, Policy
 
 RESUMED_AFTER = timedelta(days=1)
 _WENT_WRONG = (ProposalState.FAILED, ProposalState.UNKNOWN)
-_ASKED = Evaluation(Mode.ASKED, {})  # what a kind that has not graduated gets without being evaluated
-_OUTCOME, _DECISION, _MATURE, _RESUME, _ARRIVAL = range(5)  # what is at one moment comes in this order
+_ASKED = Evaluation(Mode.ASKED, {})  # the result of a kind that has not graduated, without evaluation
+_OUTCOME, _DECISION, _MATURE, _RESUME, _ARRIVAL = range(5)  # the order of steps at the same moment
 
 
 @dataclass(slots=True)
 class Run:
-    """What became of one case in the replay. `money` is what it moved (minor units, currency) if it ran."""
+    """The result of one case in the replay. `money` is the moved money (minor units, currency) of a run."""
 
     case: PastCase
     mode: Mode
@@ -47,14 +47,14 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """Every case as the policy would have evaluated it, oldest first, and each kind at the end."""
+    """The evaluation of every case by the policy, oldest first, and each kind at the end."""
 
     runs: Sequence[Run]
     kinds: Mapping[str, ReplayedKind]
 
 
 class _Step(NamedTuple):
-    """One thing that happens; `place` is that of its case, or of the kind that is turned on again."""
+    """One step of the replay; `place` is that of its case, or of the kind that is turned on again."""
 
     at: datetime
     rank: int
@@ -64,7 +64,7 @@ class _Step(NamedTuple):
 
 @dataclass(slots=True)
 class _Case:
-    """A case on its way: how it was evaluated, and what it says of its kind so far."""
+    """A case during the replay: its evaluation, and its present label."""
 
     kind: ReplayedKind
     mode: Mode
@@ -80,10 +80,10 @@ def replay(
     secret: bytes,
     on: Collection[str] = (),
 ) -> Replayed:
-    """Walk the cases, oldest first. `on` are kinds of case that run on their own from the start, as if by
-    manual override.
+    """Replay the cases, oldest first.
 
-    `secret` draws the spot checks: with the program's own they are the very ones it would have drawn.
+    `on` are kinds of case that run on their own from the start, as if by manual override. `secret` draws the
+    spot checks. With the program's own secret they are the same as in the live program.
     """
     walk = _Walk(cases, case_kinds, policy, secret, on)
     walk.go()
@@ -111,14 +111,14 @@ class _Walk:
         self._families: dict[str, list[ReplayedKind]] = {}
         for one in self.kinds.values():
             self._families.setdefault(one.kind.family, []).append(one)
-        # What runs from the start was turned on by somebody who was there.
+        # A kind that runs from the start was turned on by a person at that time.
         self._human_at = cases[0].proposal.created_at if on and cases else None
         self._usage = Usage()
         self._met: dict[tuple[str, str], datetime] = {}
-        self._later: list[_Step] = []  # a heap: what the replay itself brings about
+        self._later: list[_Step] = []  # a heap: the steps that the replay itself causes
 
     def go(self) -> None:
-        """Everything in its order."""
+        """Run all steps in order."""
         do = {
             _OUTCOME: self._outcome,
             _DECISION: self._decided,
@@ -134,7 +134,7 @@ class _Walk:
                 step, place = known[place], place + 1
             do[step.rank](step)
 
-    # --- A case comes -------------------------------------------------------------------------------------
+    # --- The arrival of a case ----------------------------------------------------------------------------
 
     def _arrived(self, step: _Step) -> None:
         case, at = self._cases[step.place], step.at
@@ -171,7 +171,7 @@ class _Walk:
         return evaluate(asked, inputs, self._policy)
 
     def _count(self, case: PastCase, one: ReplayedKind, found: Evaluation, at: datetime) -> None:
-        """What the gate counts in the transaction that stores a case."""
+        """The counts of the gate in the transaction that stores a case."""
         name = one.kind.hash
         if case.proposal.customer_id is not None:
             self._met[case.proposal.customer_id, name] = at
@@ -181,11 +181,11 @@ class _Walk:
             one.change(TrustChange(CaseKindState.PAUSED, found.pause), at)
             self._at(at + RESUMED_AFTER, _RESUME, self._names.index(name))
 
-    # --- What people said, and what came of it ------------------------------------------------------------
+    # --- Decisions and outcomes ---------------------------------------------------------------------------
 
     def _decided(self, step: _Step) -> None:
         one, case = self._under_way.get(step.place), self._cases[step.place]
-        if one is None or one.mode != Mode.AUTO:  # nobody was asked about what ran
+        if one is None or one.mode != Mode.AUTO:  # an automatic run asked nobody
             self._human_at = step.at
         if one is None or one.mode == Mode.AUTO:
             return
@@ -217,7 +217,7 @@ class _Walk:
             one.change(TrustChange(CaseKindState.GRADUATED, cause, manual_override=override), step.at)
 
     def _take(self, place: int, one: _Case, now: datetime) -> None:
-        """Make a case's label from what is known by now, and count what it changes."""
+        """Make the label of a case from the facts known by now, and count the change."""
         case, before = self._cases[place], one.label
         made = labels.label(_history(case, one, now), self._policy.graduation.outcome_window)
         one.label = made
@@ -230,7 +230,7 @@ class _Walk:
 
     def _offer(self, one: ReplayedKind, now: datetime) -> None:
         if one.graduate(now):
-            self._human_at = now  # whoever accepted it
+            self._human_at = now  # the person who accepted the offer
 
     def _demote(self, one: ReplayedKind, cause: ChangeCause | None, now: datetime) -> None:
         if cause is None:
@@ -251,14 +251,14 @@ def _without_a_kind(case: PastCase) -> PolicyReason:
 
 
 def _asks(one: ReplayedKind) -> PolicyReason:
-    """Why a case asks before its surroundings are even looked at."""
+    """The reason why a case asks by its kind alone."""
     if one.always is not None:
         return PolicyReason.of(PolicyCode.ALWAYS_ASKS, because=str(one.always))
     return asks_because(one.kind)
 
 
 def _known(cases: Sequence[PastCase]) -> list[_Step]:
-    """What the past brings about, whatever the policy: cases, decisions and outcomes."""
+    """The steps of the past under every policy: cases, decisions and outcomes."""
     steps: list[_Step] = []
     for place, case in enumerate(cases):
         steps.append(_Step(case.proposal.created_at, _ARRIVAL, place, 0))
@@ -269,7 +269,7 @@ def _known(cases: Sequence[PastCase]) -> list[_Step]:
 
 
 def _history(case: PastCase, one: _Case, now: datetime) -> CaseHistory:
-    """What is known of a case by now, for its label."""
+    """The facts about a case that are known by now, for its label."""
     known: list[Outcome] = [each for each in case.outcomes if each.at <= now]
     return CaseHistory(
         proposal_id=case.proposal.id,

@@ -1,4 +1,4 @@
-"""One kind of case during a replay: what the store keeps of it, in memory. Pure."""
+"""One kind of case during a replay: the data that the store keeps, in memory. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -38,8 +38,10 @@ _ON = TrustChange(CaseKindState.GRADUATED, ChangeCause(ChangeCode.THRESHOLD_MET)
 
 @dataclass(slots=True)
 class ReplayedKind:
-    """See the module. `kind` is as the store keeps it, its counts and values aside: these are in `tally` and
-    below. `always` says why it always asks; `history` is (when, state, cause) of each change.
+    """One kind of case in memory.
+
+    `kind` is as the store keeps it, without counts and values: these are in `tally` and in the fields below.
+    `always` is the reason why it always asks. `history` has (time, state, cause) of each change.
     """
 
     kind: CaseKind
@@ -57,7 +59,7 @@ class ReplayedKind:
 
     @classmethod
     def of(cls, new: NewCaseKind, trust: Trust, *, on: bool = False) -> "ReplayedKind":
-        """A kind of which nothing is known yet; `on`, it runs on its own from before the first case on."""
+        """A new kind without history. With `on`, it runs on its own from the start."""
         kind = first_seen(new, _NEVER)
         if on:
             kind = replace(kind, state=CaseKindState.GRADUATED, manual_override=True)
@@ -66,14 +68,14 @@ class ReplayedKind:
     # --- Trust --------------------------------------------------------------------------------------------
 
     def arrives(self, at: datetime) -> None:
-        """A case came; a kind that was not seen for half a year begins anew."""
+        """Record a new case. A kind without cases for half a year begins a new generation."""
         last = self._last_case_at
         if last is not None and is_idle(self.kind.state, self.tally.cases, last, at):
             self.change(IDLE, at)
         self._last_case_at = at if last is None else max(last, at)
 
     def change(self, change: TrustChange, at: datetime) -> None:
-        """Trust it more or less."""
+        """Change the trust in the kind."""
         self.kind = changed(self.kind, change, at, begins=at)
         self.history.append((at, change.to, change.cause))
         if change.new_generation:
@@ -81,7 +83,7 @@ class ReplayedKind:
             self.tally, self._since_rejection = Tally(), []
 
     def graduate(self, at: datetime) -> bool:
-        """Let it run on its own if it lacks nothing; whether it does from now on."""
+        """Let the kind run on its own if it meets every requirement. Return True if it does."""
         if not self._lacks_nothing(at):
             return False
         self.change(_ON, at)
@@ -91,7 +93,7 @@ class ReplayedKind:
         if self.always is not None or self.standard is None or self.kind.state != CaseKindState.ASKING:
             return False
         n, k, limit = self.tally.cases, self.tally.rejections, self.standard.limit
-        # What is cheap and mostly false comes first: all that `lacks` looks at costs a hundred times as much.
+        # Cheap checks that mostly fail come first: `lacks` costs a hundred times as much.
         if len(self.tally.customers) < MIN_CUSTOMERS:
             return False
         if k and len(self._since_rejection) < MIN_APPROVALS_SINCE_REJECTION:
@@ -111,7 +113,7 @@ class ReplayedKind:
         customer: str | None,
         calls: Sequence[PlannedCall],
     ) -> None:
-        """Count a label of the case at `place`; `before` is the one that it replaces."""
+        """Count a label of the case at `place`; `before` is the label that it replaces."""
         if made.is_rejection:
             self.forget(place)
         elif before is None and made.reason not in UNSEEN:
@@ -129,7 +131,7 @@ class ReplayedKind:
             self._since_rejection = [at for at in self._since_rejection if at > last]
 
     def mature(self, label: Label, customer: str | None) -> None:
-        """The window of an approval has passed."""
+        """Count an approval whose window has passed."""
         if self._is_of_now(label):
             self.tally.take_back(_sum(label, customer))
             self.tally.add(_sum(label, customer, mature=True))
@@ -140,7 +142,7 @@ class ReplayedKind:
     # --- Approved values ----------------------------------------------------------------------------------
 
     def learn(self, place: int, calls: Sequence[PlannedCall]) -> None:
-        """A case was approved: what it sets is no longer new."""
+        """Add the values of an approved case. They are no longer new."""
         values = parameters(calls)
         self._approved.append(place)
         self._values.append(values)
@@ -149,17 +151,17 @@ class ReplayedKind:
             self._known = None if _is_missed(self._known, oldest, values) else self._known.learn(values)
 
     def forget(self, place: int) -> None:
-        """It was not right after all."""
+        """Remove the values of a case whose approval no longer counts."""
         if place in self._approved:
             at = self._approved.index(place)
             del self._approved[at], self._values[at]
             self._known = None
 
-    # --- As the store keeps it ----------------------------------------------------------------------------
+    # --- The form that the store keeps --------------------------------------------------------------------
 
     def as_kept(self) -> CaseKind:
-        """As the store would keep it."""
-        if self._known is None:  # made anew only when the oldest of the newest cases is missed
+        """The kind as the store would keep it."""
+        if self._known is None:  # computed again only when a dropped case changes the values
             self._known = ApprovedValues.of(self._values[-LEARNT_FROM:])
         return replace(self._counted(), approved_values=self._known.to_json())
 

@@ -19,14 +19,14 @@ the number of earlier generations.
 import math
 from functools import lru_cache
 
-# The mixture: Beta(0.5, 20). It tunes how fast the score grows, never whether the bound holds.
+# The mixture: Beta(0.5, 20). It sets the growth rate of the score. The bound holds for any mixture.
 A, B = 0.5, 20
 # The probability that one kind of case ever graduates wrongly, over all its generations. Each generation
 # spends half of what is left: 0.05 / 2, / 4, / 8 … add up to it.
 EVER = 0.05
 
 _LN_BETA_AB = math.lgamma(A) + math.lgamma(B) - math.lgamma(A + B)
-# I_p(A, B) with B whole is p^A times a polynomial in 1 - p: no loss of digits, and cheaper than a fraction.
+# For an integer B, I_p(A, B) is p^A times a polynomial in 1 - p: exact, and cheaper than a fraction.
 _BELOW = [math.exp(math.lgamma(A + i) - math.lgamma(A) - math.lgamma(i + 1)) for i in range(B)][::-1]
 _ENOUGH = 1e-12
 _TURNS = 10_000
@@ -34,8 +34,9 @@ _STEPS = 100
 
 
 def threshold(generation: int) -> float:
-    """ln(1 / alpha): how much evidence is needed. Each earlier generation doubles 1 / alpha. ValueError below
-    generation 0.
+    """The needed evidence, ln(1 / alpha). Each earlier generation doubles 1 / alpha.
+
+    Raises ValueError below generation 0.
     """
     if generation < 0:
         raise ValueError(f"the first generation is 0, not {generation}")
@@ -43,9 +44,9 @@ def threshold(generation: int) -> float:
 
 
 def log_evidence(n: int, k: int, p: float) -> float:
-    """Ln E_n(p): the evidence of `n` cases with `k` rejections against a rejection rate of `p` or more.
+    """The evidence ln E_n(p) of `n` cases with `k` rejections against a rejection rate of `p` or more.
 
-    ValueError for counts that cannot be or a rate outside 0 to 1.
+    Raises ValueError for impossible counts, and for a rate outside 0 to 1.
     """
     _require(n, k)
     if not 0 < p < 1:
@@ -63,19 +64,19 @@ def reached(n: int, k: int, generation: int, limit: float) -> bool:
 
 
 def bound(n: int, k: int, generation: int = 0) -> float:
-    """U_n: the largest rejection rate that the evidence does not rule out yet; 1.0 before any approval."""
+    """The largest rejection rate U_n that the evidence does not rule out; 1.0 before any approval."""
     _require(n, k)
     return 1.0 if n == k else -math.expm1(-_nats(n, k, generation))
 
 
 def score(n: int, k: int, generation: int = 0) -> float:
-    """100 * (1 - U_n), from 0 to 100: 0.0 before any approval."""
+    """The score 100 * (1 - U_n), from 0 to 100; 0.0 before any approval."""
     _require(n, k)
     return 0.0 if n == k else 100 * math.exp(-_nats(n, k, generation))
 
 
 def clean_needed(n: int, k: int, generation: int, limit: float) -> int:
-    """How many more approvals, without a rejection, until `reached`. ValueError for a limit of 0."""
+    """The number of approvals without a rejection until `reached`. Raises ValueError for a limit of 0."""
     _require(n, k)
     return max(0, smallest(k, generation, limit) - n)
 
@@ -84,7 +85,7 @@ def clean_needed(n: int, k: int, generation: int, limit: float) -> int:
 def smallest(k: int, generation: int, limit: float) -> int:
     """The smallest number of cases that reaches the threshold for `limit` with `k` rejections among them.
 
-    An approval only ever adds evidence, so it is found by doubling and halving. ValueError for a limit of 0.
+    Each approval adds evidence, so doubling and halving find it. Raises ValueError for a limit of 0.
     """
     if limit <= 0:
         raise ValueError("no number of cases rules out a rate of 0")
@@ -104,20 +105,20 @@ def _require(n: int, k: int) -> None:
 
 @lru_cache(maxsize=4096)
 def _nats(n: int, k: int, generation: int) -> float:
-    """-ln(1 - U_n), by Newton's method: in it ln E is convex and nearly straight, so a few steps do.
+    """The value -ln(1 - U_n), by Newton's method. In it ln E is convex and nearly linear, so few steps do.
 
-    The first steps leave out I_p(A + k, B + n - k), which costs most and is almost 1 where the answer is.
+    The first steps leave out I_p(A + k, B + n - k). It costs most, and it is almost 1 near the solution.
     """
     target = threshold(generation)
     ln_beta = _ln_beta(A + k, B + n - k)
-    # Beyond the rate seen, where ln E rises for certain, however few or many the cases.
+    # The start is above the observed rate, where ln E rises for any number of cases.
     nats = math.log1p((k + 1 + 2 * math.sqrt(k + 1)) / (n - k))
     for whole, near in ((False, 1e-3), (True, 1e-6)):
         for _ in range(_STEPS):
             value, slope = _evidence(n, k, nats, ln_beta, whole=whole)
             step = (value - target) / slope
             nats -= step
-            if abs(step) <= near * nats:  # the error left is about the square of the step
+            if abs(step) <= near * nats:  # the remaining error is about the square of the step
                 break
         else:
             raise ArithmeticError(
@@ -127,7 +128,7 @@ def _nats(n: int, k: int, generation: int) -> float:
 
 
 def _evidence(n: int, k: int, nats: float, ln_beta: float, *, whole: bool = True) -> tuple[float, float]:
-    """The evidence at p = 1 - exp(-nats) and its slope in `nats`; not `whole`: I_p(A + k, B + n - k) is 1."""
+    """The evidence at p = 1 - exp(-nats) and its slope; I_p(A + k, B + n - k) counts as 1 if not `whole`."""
     p, q = -math.expm1(-nats), math.exp(-nats)
     ln_p = math.log(p)
     polynomial = 0.0
@@ -145,7 +146,7 @@ def _evidence(n: int, k: int, nats: float, ln_beta: float, *, whole: bool = True
 def ln_incomplete_beta(a: float, b: float, nats: float, ln_beta: float | None = None) -> float:
     """The logarithm of I_p(a, b), the regularised incomplete beta, at p = 1 - exp(-nats).
 
-    Above the mean its continued fraction is slow, so there it is 1 - I_(1-p)(b, a).
+    Above the mean its continued fraction is slow, so 1 - I_(1-p)(b, a) is used there.
     """
     ln_beta = _ln_beta(a, b) if ln_beta is None else ln_beta
     p, q = -math.expm1(-nats), math.exp(-nats)

@@ -1,4 +1,4 @@
-"""Rules are data: TOML with CEL in it, compiled and checked at start, pure in use."""
+"""Rules as data: TOML with CEL in it, compiled and checked at start, pure in use."""
 
 from bot.rules.always_ask import always_asks
 from bot.rules.errors import EvaluationError, RuleError, RulesError

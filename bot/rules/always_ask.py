@@ -1,11 +1,11 @@
-"""The cases that always ask a person, whatever the history says, each with its reason."""
+"""The cases that always ask a person, with any history, each with its reason."""
 
 from collections.abc import Iterable, Mapping
 
 from store.models.trust_codes import AlwaysAsk
 
-# The first three tell of something that Polar has already done to a customer's access: what should follow is
-# for a person to judge.
+# In the first three, Polar has already changed the access of a customer. A person must judge what should
+# follow.
 ALWAYS_ASK_EVENTS: Mapping[str, AlwaysAsk] = {
     "benefit_grant.revoked": AlwaysAsk.LOST_ACCESS,
     "customer.state_changed": AlwaysAsk.STATE_CHANGED,
@@ -19,7 +19,7 @@ ALWAYS_ASK_EVENTS: Mapping[str, AlwaysAsk] = {
 def always_asks(event_type: str, risks: Iterable[str], *, private: bool = False) -> AlwaysAsk | None:
     """The reason why this case always asks a person, or None when it may run on its own one day.
 
-    `private`: whoever approves gets a private message.
+    `private` is True if the approver gets a private message.
     """
     if event_type in ALWAYS_ASK_EVENTS:
         return ALWAYS_ASK_EVENTS[event_type]

@@ -1,4 +1,4 @@
-"""Check a compiled rule: its events, operations, parameters, names and fields have to be known."""
+"""Check a compiled rule: its events, operations, parameters, names and fields must be known."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ _KNOWN = event_types() | POLLED.keys()
 
 
 def problems(rule: Rule) -> Iterator[str]:
-    """Each problem in words, beginning with the field it is in."""
+    """Each problem in words, beginning with its field."""
     yield from _events(rule)
     yield from _operations(rule)
     yield from _combinations(rule)
@@ -78,7 +78,7 @@ def _operation(field: str, name: str, path: Tree, query: Tree, body: Tree | None
 
 
 def _expressions(rule: Rule) -> Iterator[tuple[str, Expression, frozenset[str]]]:
-    """Every expression with its field and the names it may use beyond the event's."""
+    """Every expression with its field and the names it may use beside those of the event."""
     reads: frozenset[str] = frozenset()
     if rule.when is not None:
         yield "when", rule.when, reads

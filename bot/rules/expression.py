@@ -9,8 +9,8 @@ import cel
 
 from bot.rules.functions import FUNCTIONS
 
-# What the CEL library brings along (its `functions()` also lists operators, which start with `_`, `@`
-# or end with `_`).
+# The functions of the CEL library. Its `functions()` also lists operators, which start with `_` or `@`, or
+# end with `_`.
 STANDARD_FUNCTIONS = frozenset(
     "size contains startsWith endsWith matches string int uint double bytes timestamp duration"
     " getFullYear getMonth getDate getDayOfMonth getDayOfWeek getDayOfYear"
@@ -21,8 +21,8 @@ _QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
 _PATH = re.compile(r"(?<![\w.])data((?:\.[A-Za-z_]\w*)+)(\s*\()?")
 
 
-# A value that Polar's answer to an earlier call of the same proposal will give: kept as {LATE: template}
-# until that call has been made, so that the whole plan can be stored before any of it is sent.
+# A value from Polar's answer to an earlier call of the same proposal. It is kept as {LATE: template} until
+# that call was made, so that the whole plan can be stored before the first call.
 LATE = "$late"
 ANSWERS = "answers"
 
@@ -44,7 +44,7 @@ class Scope:
         return Scope(self._values | values)
 
     def evaluate(self, program: cel.Program) -> Any:
-        """The program's value with these names. Raises ValueError in words when it has none."""
+        """The value of the program with these names. Raises ValueError in words when it has none."""
         try:
             return program.execute(self._context)
         except KeyError as error:
@@ -62,12 +62,12 @@ class Expression:
         self._program = cel.compile(source)
 
     def value(self, scope: Scope) -> Any:
-        """Its value. Raises ValueError."""
+        """The value of the expression. Raises ValueError."""
         return scope.evaluate(self._program)
 
     @property
     def names(self) -> frozenset[str]:
-        """The names it reads from the scope; those bound by `filter(g, …)` and its kin are its own."""
+        """The names it reads from the scope, without those that macros such as `filter(g, …)` bind."""
         return frozenset(self._program.variables()) - set(_BINDING.findall(self._bare))
 
     @property
@@ -92,7 +92,7 @@ class Expression:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A string with `${expr}` in it: alone it gives the value itself, with text around it, text."""
+    """A string with `${expr}` in it. Alone it gives the value itself; with text around it, it gives text."""
 
     parts: tuple[str | Expression, ...]
 
@@ -114,14 +114,14 @@ class Template:
 
     @property
     def source(self) -> str:
-        """It as written, for `template`."""
+        """The source text, for `template`."""
         return "".join(part if isinstance(part, str) else f"${{{part.source}}}" for part in self.parts)
 
 
 def resolve(node: Any, answers: Sequence[Any]) -> Any:
-    """A stored value with its late parts filled in from what is kept of the answers so far.
+    """A stored value with its late parts filled in from the kept answers so far.
 
-    Raises ValueError when an answer does not have what is asked of it.
+    Raises ValueError when an answer does not have the needed value.
     """
     if isinstance(node, Mapping):
         if node.keys() == {LATE}:
@@ -145,7 +145,7 @@ def _text(value: Any) -> str:
 
 
 def template(source: Any) -> Template:
-    """Read a string with `${…}`. Raises ValueError for an unreadable one, TypeError for what is no string."""
+    """Read a string with `${…}`. Raises ValueError for an unreadable string, TypeError for another type."""
     if not isinstance(source, str):
         msg = f"must be a text, not {source!r}"
         raise TypeError(msg)
@@ -197,7 +197,7 @@ class Tree:
         return tuple(_expressions(self.node))
 
     def keys(self) -> frozenset[str]:
-        """The names at its top, when it is a table."""
+        """The names at the top level, when it is a table."""
         return frozenset(self.node) if isinstance(self.node, Mapping) else frozenset()
 
 
@@ -231,7 +231,7 @@ def _render(node: Any, scope: Scope) -> Any:
 
 
 def _refuse_late(value: Any) -> None:
-    """Refuse a value that would be taken for an expression of ours: a customer may have typed it."""
+    """Refuse a value that looks like an expression of ours, because a customer may have typed it."""
     if isinstance(value, Mapping):
         if LATE in value:
             msg = f"the value has a field `{LATE}`, which is reserved"

@@ -34,7 +34,7 @@ _STEP_FIELDS = frozenset({"operation", "path", "query", "body"})
 
 
 class Origin(StrEnum):
-    """The origin of a rule, and if it is in force."""
+    """The origin of a rule, and its state: in force or switched off."""
 
     DEFAULT = "on"
     REPLACED = "on, your own in place of the default"
@@ -60,7 +60,7 @@ class RuleSet:
         return self._by_event.get(type_, ())
 
     def event_types(self) -> frozenset[str]:
-        """Every webhook some rule listens to; what is polled comes without one."""
+        """Every webhook that a rule listens to. Polled events have no webhook."""
         return frozenset(self._by_event) - POLLED.keys()
 
     @cached_property
@@ -151,7 +151,7 @@ def _checked(file: str, source: Mapping[str, Any], found: list[str]) -> Rule | N
 
 
 def compile_stored(source: Mapping[str, Any]) -> Rule:
-    """A rule from the database, with today's keys or with those of an earlier program. Raises RulesError."""
+    """A rule from the database, with today's keys or those of an earlier version. Raises RulesError."""
     rule = compile_rule(in_new_keys(source))
     return dataclasses.replace(rule, list_name=OLD_LIST_NAME) if has_old_keys(source) else rule
 
@@ -159,7 +159,7 @@ def compile_stored(source: Mapping[str, Any]) -> Rule:
 def compile_rule(source: Mapping[str, Any]) -> Rule:
     """One rule from its table. Raises RulesError for fields that are missing, unknown or unreadable."""
     found = list(renamed_keys(source))
-    if found:  # the new keys are missing only because the old ones are there
+    if found:  # the new keys are missing only because the rule has the old ones
         raise RulesError(found)
     for name in source.keys() - _FIELDS:
         found.append(f"`{name}`: is no field of a rule{closest(name, _FIELDS)}")

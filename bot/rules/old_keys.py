@@ -1,4 +1,4 @@
-"""Names that rule keys had before: refused in a file, translated in a stored rule, kept in the hash."""
+"""Earlier names of rule keys: refused in a file, translated in a stored rule, kept in the hash."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ _OF_RULE = {
     "call": "operation",
 }
 _OF_CALL = {"call": "operation"}  # of a read, and of a step in `then`
-OLD_LIST_NAME = "each"  # what expressions called the list of `for_each`
+OLD_LIST_NAME = "each"  # the earlier name in expressions for the list of `for_each`
 _NEW_LIST_NAME = re.compile(r"\bfor_each\b")
 
 
@@ -33,7 +33,7 @@ def new_name(name: str, known: frozenset[str]) -> str:
 
 
 def has_old_keys(source: Mapping[str, Any]) -> bool:
-    """True for a stored rule with the old keys: each of those has a `call`."""
+    """True for a stored rule with the old keys. Every such rule has a `call`."""
     return "call" in source
 
 
@@ -45,8 +45,8 @@ def in_new_keys(source: Mapping[str, Any]) -> Mapping[str, Any]:
 def in_old_keys(source: Mapping[str, Any]) -> dict[str, Any]:
     """A rule with its first keys and names, for its hash.
 
-    The hash is a rule's version, and a kind of case belongs to one version. A new name for a key is no new
-    rule: what people have decided about the rule's cases goes on to count.
+    The hash is the version of a rule, and a kind of case belongs to one version. A new name for a key does
+    not make a new rule, so the earlier decisions about the cases of the rule still count.
     """
     old = _with_keys(source, _turned(_OF_RULE), _turned(_OF_CALL))
     return {name: _with_old_list_name(value) for name, value in old.items()}

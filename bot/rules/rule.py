@@ -1,4 +1,4 @@
-"""A compiled rule and what it proposes for one event. Pure: whoever evaluates it makes the reads."""
+"""A compiled rule and its proposal for one event. Pure: its caller makes the reads."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,8 +23,10 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A call made after the one before it was done. Its values may use `answers`, what is kept of the answers
-    to the calls before it (ids, states, amounts): `${answers[0].id}`.
+    """A call made after the call before it was done.
+
+    Its values may use `answers`, the kept parts of the answers to the calls before it (ids, states, amounts):
+    `${answers[0].id}`.
     """
 
     operation: str
@@ -43,8 +45,8 @@ class Step:
 class Draft:
     """A rule's proposal for one event: a question, and the calls that follow an approval.
 
-    `private`: whoever approves gets a private message, so a person has to approve. `money` are (label, value)
-    of what the calls come to, once that has been read. `reads` is what is kept of the answers, by read.
+    With `private`, the approver gets a private message, so a person has to approve. `money` are (label,
+    value) of the sums of the calls, once they were read. `reads` are the kept parts of the answers, by read.
     """
 
     title: str
@@ -62,11 +64,11 @@ class Rule:
 
     An event younger than `skip_precondition_for` gets its card without asking the `precondition`.
     `then` are calls that follow in order, each only when the one before was done; once the first is done,
-    the `precondition` is not asked again. `private_message` is shown to whoever approved, and to nobody else.
-    It is made of the whole `answer` to the last call and the event's own names: for links, which are neither
-    stored nor posted. `approvers` alone may decide it (empty: the approvers of its class). `deadline` gives a
-    time (as RFC 3339, or nothing) until which the matter itself must be settled. After `expires_after`
-    without a decision the card is closed. `list_name` is what expressions call the list of `for_each`.
+    the `precondition` is not asked again. Only the approver sees `private_message`. It is made of the whole
+    `answer` to the last call and the names of the event. It is for links, which are never stored or posted.
+    `approvers` alone may decide it (empty: the approvers of its class). `deadline` gives a time (as RFC 3339,
+    or nothing) by which the matter itself must be settled. After `expires_after` without a decision the card
+    is closed. `list_name` is the name in expressions for the list of `for_each`.
     """
 
     name: str
@@ -99,7 +101,7 @@ class Rule:
         return frozenset({self.operation, *reads, *(step.operation for step in self.then)})
 
     def matches(self, scope: Scope) -> bool:
-        """True if its `when` is. Raises EvaluationError."""
+        """True if its `when` is true. Raises EvaluationError."""
         return self.when is None or self._truth("when", self.when, scope)
 
     def request(self, read: Read, scope: Scope) -> Call | None:
@@ -112,14 +114,14 @@ class Rule:
         )
 
     def change(self, scope: Scope) -> str | None:
-        """The `dedupe_key` of the business change that an event tells of; None: each event is its own.
+        """The `dedupe_key` of the business change of an event; None if each event is a change of its own.
 
-        Of all events with the same key the first gives the card. Raises EvaluationError.
+        The first event with a key gives the card. Raises EvaluationError.
         """
         return None if self.dedupe_key is None else str(self._value("dedupe_key", self.dedupe_key, scope))
 
     def compares(self) -> bool:
-        """True if it uses `before`, the subject's state as the event before told it."""
+        """True if it uses `before`, the state of the subject in the event before."""
         asked = [one for one in (self.when, self.for_each, self.precondition) if one is not None]
         asked += [] if self.dedupe_key is None else list(self.dedupe_key.expressions)
         reads = [e for read in self.reads for tree in (read.path, read.query) for e in tree.expressions]
@@ -127,7 +129,7 @@ class Rule:
         return any("before" in expression.names for expression in (*asked, *reads, *self._shown(), *private))
 
     def needs_reads(self) -> bool:
-        """True if the question itself, not only the `precondition`, uses what is read."""
+        """True if the question itself, not only the `precondition`, uses the reads."""
         names = {read.name for read in self.reads}
         return self.for_each is not None or any(names & expression.names for expression in self._shown())
 
@@ -148,7 +150,7 @@ class Rule:
         return found
 
     def holds(self, scope: Scope) -> bool:
-        """True if its `precondition` is, or if it has none. Raises EvaluationError."""
+        """True if its `precondition` is true, or if it has none. Raises EvaluationError."""
         return self.precondition is None or self._truth("precondition", self.precondition, scope)
 
     def calls(self, scope: Scope, items: list[Any] | None) -> tuple[Call, ...]:
@@ -169,7 +171,7 @@ class Rule:
         )
 
     def private_text(self, scope: Scope, answer: Any) -> str | None:
-        """The private message to whoever approved, from Polar's answer; None when the rule has none.
+        """The private message to the approver, from Polar's answer; None when the rule has none.
 
         Raises EvaluationError.
         """

@@ -1,4 +1,4 @@
-"""Many proposals of one kind as one Slack message: the question, and how far it got. Pure."""
+"""Many proposals of one kind as one Slack message: the question and its progress. Pure."""
 
 import re
 from collections import Counter
@@ -31,7 +31,7 @@ from polar.text.money import format_money
 from store.models import Bundle, Proposal, ProposalState
 
 APPROVE_ALL, DECLINE_ALL, REVIEW, UNDO_ALL = "approve_all", "decline_all", "review", "undo_all"
-_NAMED = 5  # proposals by name; the rest is counted, and Review shows all
+_NAMED = 5  # proposals by name; the rest is only counted, and Review shows all
 _EMPTY = "Each of the proposals that stood here has a card of its own now."
 _FAILED = 10  # in the thread's line
 _S = ProposalState
@@ -42,7 +42,7 @@ _COUNTED = (
 )
 _BEING_DECIDED = "being decided"
 _UNDER_WAY = frozenset({_S.PENDING, _S.APPROVED, _S.EXECUTING, _S.UNKNOWN})
-# "Generate the invoice of an order" is "12 invoices to generate": verb and first noun, the rest left out.
+# "Generate the invoice of an order" gives "12 invoices to generate": the verb and the first noun only.
 _ORDER = re.compile(
     r"(?P<verb>[A-Z][a-z]+) (?:an?|the) (?P<noun>[a-z]+(?: [a-z]+)?)(?: (?:of|to|from|for)\b.*)?"
 )
@@ -50,11 +50,11 @@ _NO_NOUN = frozenset({"back", "again", "now", "link", "that"})
 
 
 def bundle_card(bundle: Bundle, *, deciders: str, now: datetime, reasons: Sequence[str] = ()) -> Message:
-    """The card of a bundle as it stands. `now` is when it is drawn: what its buttons decide it shows.
+    """The card of a bundle as it stands. `now` is the time of drawing: its buttons decide only what it shows.
 
-    `reasons` is why any of it was declined.
+    `reasons` are the reasons for which proposals of it were declined.
     """
-    tag = f"{bundle.id}.{bundle.row_version}"  # Slack wants new block ids with each update
+    tag = f"{bundle.id}.{bundle.row_version}"  # Slack requires new block ids with each update
     if not bundle.members:
         return Message(_EMPTY, (rich(f"title.{tag}", line(glue(_EMPTY))),), _metadata(bundle))
     blocks: list[Block] = [
@@ -70,7 +70,7 @@ def bundle_card(bundle: Bundle, *, deciders: str, now: datetime, reasons: Sequen
 
 
 def _metadata(bundle: Bundle) -> Mapping[str, object]:
-    """What ties the message to its bundle; any app in the workspace can read it, so the id only."""
+    """The link from the message to its bundle. Any app in the workspace can read it, so it is the id only."""
     return {"event_type": "polar_approvals_bundle", "event_payload": {"bundle_id": bundle.id}}
 
 
@@ -80,7 +80,7 @@ def title(bundle: Bundle) -> str:
 
 
 def counted(proposals: Sequence[Proposal]) -> str:
-    """How many of what: "12 invoices to generate"; "3 × Take a seat back" where that cannot be said so."""
+    """The number and the kind: "12 invoices to generate", or "3 × Take a seat back" without such words."""
     count = len(proposals)
     order = does(proposals[0]) if proposals else "Nothing"
     match = _ORDER.fullmatch(order)
@@ -118,14 +118,14 @@ def _fields(bundle: Bundle) -> list[tuple[str, str]]:
 
 
 def _named(members: Sequence[Proposal]) -> list[str]:
-    """The first few that wait (or of all, when none does), and how many more there are."""
+    """The first few that wait (of all, when none does), and the number of the others."""
     shown = [p for p in members if p.state == _S.PENDING] or list(members)
     more = len(shown) - _NAMED
     return [p.title for p in shown[:_NAMED]] + ([f"and {more} more"] if more > 0 else [])
 
 
 def progress(members: Iterable[Proposal]) -> str | None:
-    """How far it got: "8 done, 1 failed, 3 waiting"; None while all of it waits."""
+    """The progress: "8 done, 1 failed, 3 waiting"; None while all proposals wait."""
     counts = Counter(_BEING_DECIDED if _deciding(p) else phrase(p.state) for p in members)
     if set(counts) <= {phrase(_S.PENDING)}:
         return None
@@ -174,8 +174,8 @@ def _buttons(bundle: Bundle, now: datetime, reasons: Sequence[str]) -> Block | N
     offered = (
         (waits and not one_by_one(bundle.key), APPROVE_ALL, "Approve all", "primary"),
         (waits and not held, DECLINE_ALL, "Decline all", "danger"),
-        (True, REVIEW, "Review", None),  # what became of each, and cards of their own
-        (held, UNDO_ALL, "Undo", None),  # in the place of Decline all: at most three
+        (True, REVIEW, "Review", None),  # the result of each proposal, and cards of their own
+        (held, UNDO_ALL, "Undo", None),  # replaces Decline all: a card has at most three buttons
     )
     elements = [_button(bundle, now, *how) for can, *how in offered if can]
     declined = [p for p in bundle.members if p.state == _S.DECLINED]
@@ -191,12 +191,12 @@ def _button(bundle: Bundle, now: datetime, action_id: str, label: str, style: st
 
 
 def stamp(at: datetime) -> int:
-    """A moment in microseconds since 1970: a button says when the card it is on was drawn."""
+    """A moment in microseconds since 1970. A button holds the time at which its card was drawn."""
     return round(at.timestamp() * 1_000_000)
 
 
 def bundle_line(bundle: Bundle) -> Message | None:
-    """The one line for the bundle's thread, once everything in it is decided and done; None before."""
+    """The line for the bundle's thread, once every proposal is decided and done; None before."""
     if not bundle.members or any(p.state in _UNDER_WAY for p in bundle.members):
         return None
     stands = progress(bundle.members) or ""

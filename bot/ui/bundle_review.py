@@ -1,4 +1,4 @@
-"""The modal in which a bundle is gone through: ten a page, to be ticked, with what came of the rest. Pure."""
+"""The modal that reviews a bundle: ten proposals a page with checkboxes, and other results. Pure."""
 
 import json
 from collections.abc import Sequence
@@ -21,17 +21,18 @@ A_PAGE = 10  # Slack's limit of one group of checkboxes
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """Where somebody is in a bundle, kept in the modal itself.
+    """The place of a person in the review of a bundle, kept in the modal itself.
 
-    `seen` is when the card they came from was drawn (microseconds): what joined later is not shown. `ticked`
-    is how each proposal begins; `flipped` are those that this person has changed.
+    `seen` is the time in microseconds at which their card was drawn: proposals that joined later are not
+    shown. `ticked` is the first state of every checkbox. `flipped` are the proposals whose checkbox this
+    person has changed.
     """
 
     bundle_id: str
     seen: int
     ticked: bool
     page: int = 0
-    turn: int = 0  # grows with each drawing: Slack keeps what was typed in a block whose id it knows
+    turn: int = 0  # grows with each drawing: Slack keeps the input of a block whose id it knows
     flipped: frozenset[str] = frozenset()
 
     def approves(self, proposal_id: str) -> bool:
@@ -39,7 +40,7 @@ class Review:
         return self.ticked != (proposal_id in self.flipped)
 
     def with_page(self, shown: Sequence[str], ticked: Sequence[str]) -> "Review":
-        """The same after what is ticked now of those shown."""
+        """The same review after the checkboxes of the shown proposals were read."""
         changed = {one for one in shown if (one in ticked) != self.ticked}
         return replace(self, flipped=self.flipped - set(shown) | changed)
 
@@ -50,7 +51,7 @@ class Review:
 
 
 def loaded(metadata: str) -> Review:
-    """The review that a modal holds. Raises ValueError for what we did not write."""
+    """The review that a modal holds. Raises ValueError for text that this program did not write."""
     try:
         bundle_id, seen, ticked, page, turn, flipped = json.loads(metadata)
         return Review(str(bundle_id), int(seen), bool(ticked), int(page), int(turn), frozenset(flipped))
@@ -60,7 +61,7 @@ def loaded(metadata: str) -> Review:
 
 
 def pages(count: int) -> int:
-    """How many pages so many proposals take."""
+    """The number of pages for so many proposals."""
     return max(1, -(-count // A_PAGE))
 
 
@@ -69,7 +70,7 @@ def review_view(
 ) -> dict[str, Any]:
     """One page of the modal. `waiting` are the proposals that can be decided, the oldest first.
 
-    `settled` are the others that have no card of their own: each with where it stands.
+    `settled` are the others that have no card of their own, each with its state.
     """
     everything = [*waiting, *settled]
     last = pages(len(everything)) - 1
@@ -101,7 +102,7 @@ def _said(review: Review, waiting: Sequence[Proposal], everything: Sequence[Prop
 
 
 def _stands(review: Review, settled: Sequence[Proposal]) -> Block:
-    """What became of those that no longer wait."""
+    """The results of the proposals that no longer wait."""
     rows = [f"{proposal.title} – {phrase(proposal.state)}" for proposal in settled]
     return rich(f"stands.{review.turn}", bullets(rows, 200))
 

@@ -1,4 +1,4 @@
-"""Which proposals wait together on one card, and which are odd and get a card of their own. Pure."""
+"""The choice of proposals that share one card, and of odd ones that get their own card. Pure."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
@@ -10,8 +10,8 @@ from bot.config.policy import Policy
 from polar.catalog import Risk
 from store.models import Bundle, Proposal
 
-MOST, LEAST = 100, 5  # proposals in a bundle: more nobody goes through, fewer are no flood
-SINGLES = 10  # so many of one kind get cards of their own, however odd; more share one that only opens Review
+MOST, LEAST = 100, 5  # proposals in a bundle: nobody reviews more, and fewer need no bundle
+SINGLES = 10  # the most odd ones of a kind with own cards; more share a card that only opens Review
 _UNUSUAL = 3.0  # times the median of its kind
 _SOON = timedelta(hours=24)
 _EACH, _ALL = "each", "all"
@@ -19,7 +19,7 @@ _EACH, _ALL = "each", "all"
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Proposals to put into one bundle: one that is there (`bundle_id`), or a new one."""
+    """Proposals to put into one bundle: an existing one (`bundle_id`) or a new one."""
 
     key: str
     bundle_id: str | None
@@ -27,14 +27,14 @@ class Put:
 
 
 def kind_of(proposal: Proposal) -> str:
-    """What has to be the same: the rule as it was, the operations, the currency, and so who may decide."""
+    """The key that is equal in a bundle: rule version, operations, currency, risk, and so the approvers."""
     called = ",".join(dict.fromkeys(call.operation for call in proposal.calls))
     rule, version = proposal.rule or "", proposal.rule_version or ""
     return "|".join((rule, version, called, proposal.currency or "", proposal.risk))
 
 
 def one_by_one(key: str) -> bool:
-    """Tell whether a bundle of this key is gone through one by one: it has no Approve all."""
+    """Tell whether a bundle of this key is reviewed one by one. Such a bundle has no Approve all."""
     return key.startswith(f"{_EACH}|")
 
 
@@ -46,9 +46,9 @@ def plan(
     policy: Policy,
     now: datetime,
 ) -> list[Put]:
-    """What to put together of the proposals that wait for a card; the others get one each.
+    """The bundles for the proposals that wait for a card. The others get one card each.
 
-    `open_` are the bundles that more may join, `known` the customers about whom something was decided before.
+    More proposals may join the bundles `open_`. `known` are the customers with an earlier decision.
     """
     kinds: defaultdict[str, list[Proposal]] = defaultdict(list)
     for proposal in waiting:
@@ -72,10 +72,10 @@ def carve(
     policy: Policy,
     now: datetime,
 ) -> list[Proposal]:
-    """Those of `group` that are not to be lost in a crowd; `members` are in the crowd already.
+    """The odd proposals of `group`, which need a card of their own. `members` are in the bundles already.
 
-    An amount of more than three times the median, and a customer about whom nothing was ever decided, are
-    odd while they are rare among their kind (a tenth, or two): what most of a flood has is nothing odd.
+    Two things are odd: an amount above three times the median, and a customer without an earlier decision.
+    They count only while they are rare in their kind (a tenth, or two). A common property is not odd.
     """
     everybody = [*members, *group]
     rare = max(2, len(everybody) // 10)
@@ -89,9 +89,7 @@ def carve(
 
 
 def needs_a_look(proposal: Proposal, policy: Policy, now: datetime) -> bool:
-    """Tell whether it is decided by itself whatever it comes with: risky, two people, soon due, always
-    asked.
-    """
+    """Tell whether it always gets its own card: risky, two approvers, soon due, or always asked."""
     return (
         proposal.always_asks is not None
         or proposal.risk >= Risk.R3
@@ -106,7 +104,7 @@ def _usual(proposals: Iterable[Proposal]) -> float | None:
 
 
 def _fill(key: str, waiting: list[Proposal], open_: Sequence[Bundle], least: int) -> list[Put]:
-    """First into what is open, then into new bundles while at least `least` are left over."""
+    """Fill the open bundles first, then new bundles while at least `least` proposals are left."""
     made: list[Put] = []
     for bundle in open_:
         room = MOST - len(bundle.members)

@@ -1,27 +1,27 @@
-"""The value of a button, an option or a modal of ours: made in messages, read back from what Slack sends."""
+"""The value of a button, option or modal: written into messages, and read from the requests of Slack."""
 
 import re
 from dataclasses import dataclass
 from typing import Self
 
-NO_REVISION = 0  # no proposal has it, so it decides nothing
-_FIRST_REVISION = 1  # which buttons mean that were made before there were revisions
+NO_REVISION = 0  # no proposal has this revision, so it decides nothing
+_FIRST_REVISION = 1  # meant by buttons from before there were revisions
 _MOST_REVISIONS = 10**9  # fits the database's integer
 _VALUE = re.compile(
     r"(?P<id>[A-Za-z0-9_-]{1,80})(?::(?P<number>[0-9]{1,18})(?::(?P<detail>.*))?)?", re.DOTALL
 )
-# Forms that stand on cards already: of a menu's option `edit:ID:REVISION`, of a bundle's reason `ID:KEY`.
+# Forms that existing cards hold: `edit:ID:REVISION` of a menu's option, `ID:KEY` of a bundle's reason.
 _MENU_FIRST = re.compile(r"(?P<detail>[a-z]+):(?P<id>[A-Za-z][A-Za-z0-9_-]{0,79}):(?P<number>[0-9]{1,18})")
 _NO_NUMBER = re.compile(r"(?P<id>[A-Za-z0-9_-]{1,80}):(?P<detail>[a-z_]{1,40})")
 
 
 @dataclass(frozen=True, slots=True)
 class ButtonValue:
-    """`ID`, `ID:NUMBER` or `ID:NUMBER:DETAIL`. Nothing else that Slack sends with a button is believed.
+    """The form `ID`, `ID:NUMBER` or `ID:NUMBER:DETAIL`. Other data that Slack sends with a button is ignored.
 
-    `id` names a proposal, a bundle or a kind of case. `number` is the revision that was shown, of a bundle
-    when its card was drawn, of a list the page. `detail` is the rest: an item of the menu, a reason's key,
-    the words that were looked for.
+    `id` names a proposal, a bundle or a kind of case. `number` is the shown revision of a proposal, the
+    drawing time of a bundle's card, or the page of a list. `detail` is the rest: an item of the menu, the key
+    of a reason, or the words of a search.
     """
 
     id: str
@@ -30,7 +30,7 @@ class ButtonValue:
 
     @property
     def revision(self) -> int:
-        """The number as a proposal's revision; NO_REVISION when there can be none such."""
+        """The number as a proposal's revision; NO_REVISION when it is not a possible one."""
         return self.number if self.number < _MOST_REVISIONS else NO_REVISION
 
     def __str__(self) -> str:
@@ -38,7 +38,7 @@ class ButtonValue:
 
     @classmethod
     def parse(cls, value: object) -> Self:
-        """The value as it was made; for anything else one that names nothing. Never raises."""
+        """The parsed value; for any other text a value that names nothing. Never raises."""
         text = value if isinstance(value, str) else ""
         if found := _NO_NUMBER.fullmatch(text):
             return cls(found["id"], NO_REVISION, found["detail"])

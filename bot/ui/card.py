@@ -45,14 +45,14 @@ __all__ = [
 ]
 
 TEXT = 500  # characters of the one line for a notification
-VISIBLE = 2_500  # characters: a longer card is no card any more
+VISIBLE = 2_500  # characters: a longer card is too long to read
 _MOST_FIELDS = 6
 _MOST_CHANGES = 6
 _MOST_TODAY = 3
-_LONG = 300  # characters of a title or a reason, before it has to give way
-_SQUEEZES = (1, 2, 3, 4)  # by what the long texts of a card are divided until it is short enough
+_LONG = 300  # characters of a title or a reason, before it is cut
+_SQUEEZES = (1, 2, 3, 4)  # divisors of the text lengths, tried until the card is short enough
 _MONEY_STILL_AT_STAKE = frozenset({ProposalState.PENDING, ProposalState.APPROVED})
-# What waiting past the deadline costs, by what the proposal is about.
+# The cost of a missed deadline, by the subject of the proposal.
 _WAITING_COSTS: Mapping[str, str] = {
     "dispute": "then the bank decides without us",
     "subscription": "then the billing period ends",
@@ -72,7 +72,7 @@ def card(proposal: Proposal, view: CardView) -> Message:
 
 
 def copy_of(proposal: Proposal, link: str) -> Message:
-    """What is left of a card that was posted twice: where the other one is. `link` is Slack's permalink."""
+    """The rest of a card that was posted twice: a link to the other one. `link` is Slack's permalink."""
     said = line(words(proposal.title, 300), glue(" This card was posted twice; where it stands is "),
                 {"type": "link", "url": link, "text": "on the other one"}, glue("."))  # fmt: skip
     return Message(
@@ -81,7 +81,7 @@ def copy_of(proposal: Proposal, link: str) -> Message:
 
 
 def visible(blocks: object) -> int:
-    """How many characters of text a reader gets to see."""
+    """The number of visible characters."""
     if isinstance(blocks, dict):
         own = blocks.get("text") if blocks.get("type") in ("text", "plain_text") else None
         return len(own) if isinstance(own, str) else sum(map(visible, blocks.values()))
@@ -89,7 +89,7 @@ def visible(blocks: object) -> int:
 
 
 def _blocks(p: Proposal, view: CardView, squeeze: int) -> list[Block]:
-    tag = f"{p.id}.{p.row_version}"  # Slack wants new block ids with each update
+    tag = f"{p.id}.{p.row_version}"  # Slack requires new block ids with each update
     long, value = _LONG // squeeze, 120 // squeeze
     blocks = [rich(f"title.{tag}", line(words(p.title, long, bold=True)))]
     stands = status(p, view, long)
@@ -114,10 +114,10 @@ def _fields(p: Proposal, view: CardView) -> list[tuple[str, str]]:
 
 
 def _diff(p: Proposal, limit: int) -> list[Element]:
-    """What is asked now and was not asked before, and whose doing that is."""
+    """The changes of the question, and their cause: an edit by a person, or Polar."""
     whose = [glue("Changed at Polar since this was proposed:")]
     if p.edited_by:
-        # Polar's state may have changed after the edit as well: what follows is said of neither.
+        # Polar's state may have changed after the edit too, so the list names neither as the cause.
         whose = [
             glue("Edited by "),
             person(p.edited_by),
@@ -152,7 +152,7 @@ def _small_print(p: Proposal, view: CardView) -> list[str]:
     if p.state == ProposalState.PENDING:
         two = ["two people have to approve"] if view.needs_two else []
         return [*small, *two, view.deciders]
-    # Until the tap nothing may tell a spot check from any other question.
+    # Before the decision, a spot check must look like any other question.
     return [*small, view.spot_check] if view.spot_check else small
 
 
@@ -168,7 +168,7 @@ _TOLD = frozenset(
 
 
 def thread_line(proposal: Proposal, change: Transition) -> Message | None:
-    """The line for the card's thread about one change; None for one the card itself shows well enough."""
+    """The line for the card's thread about one change; None for a change that the card shows itself."""
     if change.to not in _TOLD:
         return None
     tag = f"{proposal.id}.{change.row_version}"

@@ -1,4 +1,4 @@
-"""What can be tapped on a card: at most three buttons and one menu, by where the proposal stands."""
+"""The controls of a card: at most three buttons and one menu, by the state of the proposal."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from store.models.reasons import ReasonCode
 APPROVE, DECLINE, WHY, UNDO, RETRY = "approve", "decline", "why", "undo", "retry"
 CHECK, MARK_DONE, MARK_NOT_DONE, MENU = "check", "mark_done", "mark_not_done", "menu"
 
-DETAILS, EDIT, SNOOZE, ASSIGN, ASK = "details", "edit", "snooze", "assign", "ask"  # what the menu holds
+DETAILS, EDIT, SNOOZE, ASSIGN, ASK = "details", "edit", "snooze", "assign", "ask"  # the items of the menu
 _OPTIONS: Mapping[str, str] = {
     DETAILS: "Details",
     EDIT: "Edit",
@@ -27,7 +27,7 @@ _OPTIONS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class _Button:
-    """Its label: at most two words, and another first letter than its neighbours', for phones cut it."""
+    """The label: at most two words. Its first letter differs from its neighbours', because phones cut it."""
 
     action_id: str
     label: str
@@ -51,7 +51,7 @@ _UNDO_AGAIN = frozenset({ProposalState.DECLINED, ProposalState.EXPIRED, Proposal
 
 
 def actions(p: Proposal, view: CardView) -> Block | None:
-    """The row of buttons; None while nothing can be tapped: it is being decided, or it runs."""
+    """The row of buttons; None during the decision and during the run."""
     deciding = p.state == ProposalState.PENDING and p.approval_checking_by is not None
     if deciding or p.state == ProposalState.EXECUTING:
         return None
@@ -63,7 +63,7 @@ def actions(p: Proposal, view: CardView) -> Block | None:
 
 
 def is_held(p: Proposal, view: CardView) -> bool:
-    """Tell whether it is approved and waits out its hold."""
+    """Tell whether it is approved and waits for the end of its undo window."""
     return (
         p.state == ProposalState.APPROVED
         and p.cancellable_until is not None
@@ -72,22 +72,20 @@ def is_held(p: Proposal, view: CardView) -> bool:
 
 
 def is_put_off(p: Proposal) -> bool:
-    """Tell whether it was begun, could not be done, and is tried again: not a reason that its approver
-    gave.
-    """
+    """Tell whether a failed run is tried again. The approver's own reason does not count."""
     put_off = p.status_reason is not None and p.status_reason.code is not ReasonCode.GIVEN
     return p.state == ProposalState.APPROVED and put_off
 
 
 def can_be_taken_back(p: Proposal, view: CardView) -> bool:
-    """Tell whether it is approved, waits for something, and nothing of it was sent."""
+    """Tell whether it is approved and waits, and no call of it was sent."""
     waits = is_held(p, view) or p.held_by is not None or is_put_off(p)
     unsent = all(call.state == CallState.PLANNED for call in p.calls)
     return p.state == ProposalState.APPROVED and waits and unsent
 
 
 def can_be_undone(p: Proposal, view: CardView) -> bool:
-    """Tell whether it is done, there is a way back, and nobody is on that way yet."""
+    """Tell whether it is done and can be undone, and nobody has begun to undo it."""
     free = view.undone is None or view.undone.state in _UNDO_AGAIN
     return p.state == ProposalState.SUCCEEDED and view.undo and free and p.undone_at is None
 

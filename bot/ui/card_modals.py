@@ -13,7 +13,7 @@ MENU = "menu"  # action id of the overflow
 SNOOZE, ASSIGN, ASK, SAY = "menu.snooze", "menu.assign", "menu.ask", "menu.reason"  # callback ids
 SPAN, MOMENT, WHOM, TEXT = "span", "moment", "whom", "text"  # blocks; each holds one element, VALUE
 VALUE = "value"
-OWN = "own"  # of SPAN: a time of one's own
+OWN = "own"  # an option of SPAN: a time that the person chooses
 _LONGEST_TEXT = 1_000
 TITLES = {
     "details": "Details",
@@ -31,7 +31,7 @@ CHOOSE_A_TIME = "Choose a time here, or one of the spans above."
 def form(
     callback: str, title: str, proposal: Proposal, blocks: Sequence[Block], submit: str
 ) -> dict[str, Any]:
-    """A modal about one proposal. It carries the id and the revision that was looked at, nothing else."""
+    """A modal about one proposal. It holds only the id and the shown revision."""
     about = rich(f"about.{proposal.id}", line(words(proposal.title, 300, bold=True)))
     carried = ButtonValue(proposal.id, proposal.revision)
     return modal(
@@ -40,7 +40,7 @@ def form(
 
 
 def snooze_view(proposal: Proposal, offered: Mapping[str, str], ends: datetime | None) -> dict[str, Any]:
-    """Until when? `offered` are {key: words}; it closes at `ends`."""
+    """The modal for the end of a snooze. `offered` are {key: words}; the proposal closes at `ends`."""
     ways = [option(said, key) for key, said in offered.items()] + [option("A time of my own", OWN)]
     span = {"type": "static_select", "action_id": VALUE, "options": ways, "initial_option": ways[0]}
     blocks = [
@@ -61,7 +61,7 @@ def snooze_view(proposal: Proposal, offered: Mapping[str, str], ends: datetime |
 
 
 def assign_view(proposal: Proposal) -> dict[str, Any]:
-    """To whom? Whether they may decide is looked at when it is submitted."""
+    """The modal for the assignee. The submission checks if the assignee may decide."""
     element: Element = {"type": "users_select", "action_id": VALUE, "placeholder": plain("Somebody", 150)}
     element |= {"initial_user": proposal.assignee} if proposal.assignee else {}
     hint = "They are mentioned in the thread. It must be somebody who may decide."
@@ -71,7 +71,7 @@ def assign_view(proposal: Proposal) -> dict[str, Any]:
 
 
 def ask_view(proposal: Proposal) -> dict[str, Any]:
-    """What, and whom?"""
+    """The modal for a question in the thread, and for the person who is asked."""
     blocks = [
         input_block(TEXT, "What do you want to ask?", _text()),
         input_block(
@@ -86,7 +86,7 @@ def ask_view(proposal: Proposal) -> dict[str, Any]:
 
 
 def reason_view(proposal: Proposal) -> dict[str, Any]:
-    """Why was it declined, in one's own words?"""
+    """The modal for the reason of a decline, in the approver's own words."""
     return form(SAY, "Why declined?", proposal, [input_block(TEXT, "Why?", _text())], "Save")
 
 

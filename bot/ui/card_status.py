@@ -1,4 +1,4 @@
-"""Where a proposal stands, in words for its card: who decided, what came of it, what to do next."""
+"""The status of a proposal in words for its card: the approver, the result and the next step."""
 
 from collections.abc import Callable, Mapping
 
@@ -11,9 +11,9 @@ from store.models import Actor, CallState, Proposal, ProposalCall, ProposalKind,
 from store.models.reasons import Reason, ReasonCode
 
 _REASON = 500  # characters of one call's reason in the thread
-_REFUSED = "Polar refused."  # of what a version before the reasons has stored without one
+_REFUSED = "Polar refused."  # for a refusal that an earlier version stored without a reason
 
-# What a refusal leaves to do, by Polar's status; the words before it are Polar's own reason.
+# The next step after a refusal, by Polar's status. It follows Polar's own reason.
 _NEXT: Mapping[int | None, str] = {
     401: "Then Retry.",
     404: "Look whether Polar still has it; Retry asks once more.",
@@ -27,7 +27,7 @@ _NEXT_OTHERWISE = "Retry once that has changed, or propose it differently with /
 
 
 def prefix(p: Proposal, view: CardView) -> str:
-    """How the one line for a notification begins."""
+    """The beginning of the line for a notification."""
     if p.state == ProposalState.PENDING:
         return _pending_prefix(p, view)
     if p.state == ProposalState.WITHDRAWN and undone_by(p.status_reason):
@@ -49,14 +49,14 @@ def _pending_prefix(p: Proposal, view: CardView) -> str:
 
 
 def status(p: Proposal, view: CardView, limit: int) -> list[Element]:
-    """One section for each thing to say; nothing while a proposal merely waits. `limit` cuts long reasons."""
+    """One section for each fact; none while a proposal only waits. `limit` is the length of a reason."""
     if p.state == ProposalState.PENDING:
         return [line(*said) for said in _waiting(p, view)]
     return [line(*_STATUS[p.state](p, view, limit))]
 
 
 def _waiting(p: Proposal, view: CardView) -> list[list[Element]]:
-    """What holds a pending proposal up, or whom it waits for."""
+    """The cause that delays a pending proposal, or the people it waits for."""
     release = " Nobody can approve it until somebody mentions me with “release” in the thread."
     said: list[list[Element]] = []
     if view.needs_two and view.approvals:
@@ -85,7 +85,7 @@ def _people(actors: tuple[str, ...]) -> list[Element]:
 
 
 def _by(p: Proposal, view: CardView, verb: str) -> list[Element]:
-    """Who decided and when: Approved by @Ada, 21 Nov 12:31."""
+    """The approver and the time of the decision: Approved by @Ada, 21 Nov 12:31."""
     if p.decided_by is None or p.decided_at is None:
         return []
     if p.decided_by == Actor.POLICY:
@@ -136,7 +136,7 @@ def _succeeded(p: Proposal, view: CardView, limit: int) -> list[Element]:
 
 
 def _undone(p: Proposal, view: CardView, limit: int) -> list[Element]:
-    """What became of taking it back."""
+    """The result of the undo."""
     undo = view.undone
     arrow = [glue("\n"), emoji("leftwards_arrow_with_hook"), glue(" ")]
     if undo is None:
@@ -197,12 +197,12 @@ def _expired(p: Proposal, view: CardView, limit: int) -> list[Element]:  # noqa:
 
 
 def _why(p: Proposal, limit: int, otherwise: str) -> list[Element]:
-    """Its reason as a sentence; `otherwise` where none was stored."""
+    """The reason of the proposal as a sentence; `otherwise` without a stored reason."""
     return [words(otherwise)] if p.status_reason is None else sentence(p.status_reason, limit)
 
 
 def undone_by(reason: Reason | None) -> str | None:
-    """Who took back an Approve before anything was sent, if that is the reason."""
+    """The person who undid an approval before a call was sent, if that is the reason."""
     taken_back = reason is not None and reason.code is ReasonCode.UNDONE_IN_TIME
     return str(reason.args.get("actor")) if reason is not None and taken_back else None
 
@@ -229,7 +229,7 @@ _STATUS: Mapping[ProposalState, Callable[[Proposal, CardView, int], list[Element
 
 
 def _progress(p: Proposal) -> list[Element]:
-    """With several calls of which not all are done, how many stand where: "1 done, 1 refused"."""
+    """The number of calls in each state, "1 done, 1 refused", for several calls that are not all done."""
     if len(p.calls) < 2 or all(call.state == CallState.DONE for call in p.calls):
         return []
     counts: dict[str, int] = {}
@@ -240,6 +240,6 @@ def _progress(p: Proposal) -> list[Element]:
 
 
 def outcome(call: ProposalCall) -> str:
-    """What became of one call, in words for the thread."""
+    """The result of one call, in words for the thread."""
     said = CALLS[call.state] + (f" ({call.status})" if call.status and call.state != CallState.DONE else "")
     return f"{said}: {plain(call.reason, _REASON, 'A person')}" if call.reason else said

@@ -1,4 +1,4 @@
-"""Values and source text for whoever looks closely: without secrets, in pieces that Slack takes. Pure."""
+"""Values and source text for the details: without secrets, in pieces that Slack accepts. Pure."""
 
 import json
 from collections.abc import Mapping
@@ -10,12 +10,12 @@ from polar import redaction
 
 _PIECE = 2_400  # characters of one preformatted block
 _MOST_PIECES = 8  # of one value: 19,000 characters; the rest is in the export
-# Whoever has these may act: they are not shown to everybody who can open the details.
+# These values give access, so the details do not show them to everybody.
 _BEARER = redaction.SECRET | {"client_secret", "secret", "token", "access_token", "customer_session_token"}
 
 
 def public(value: Any, name: str = "") -> Any:
-    """A webhook's content for everybody who may look: no secrets, and of links the host only."""
+    """The content of a webhook for every reader: without secrets, and only the host of each link."""
     if value is None:
         return None
     if name in _BEARER:
@@ -30,7 +30,7 @@ def public(value: Any, name: str = "") -> Any:
 
 
 def toml(source: Mapping[str, Any]) -> str:
-    """A rule's content much as it stands in its file."""
+    """The content of a rule, much as in its file."""
     plain = [f"{name} = {_toml(value)}" for name, value in source.items() if not isinstance(value, Mapping)]
     tables = [
         f"\n[{name}]\n" + "\n".join(f"{key} = {_toml(each)}" for key, each in value.items())
@@ -49,12 +49,12 @@ def _toml(value: Any) -> str:
 
 
 def pretty(value: Any) -> str:
-    """JSON to be read."""
+    """Indented JSON for a reader."""
     return json.dumps(value, ensure_ascii=False, indent=2, default=str)
 
 
 def code(text: str) -> list[Element]:
-    """Text as it is, line by line, in pieces that Slack takes; what is left out is counted."""
+    """The text line by line, in pieces that Slack accepts. Omitted text is counted."""
     pieces = [""]
     for row in (_visible(one) for one in text.splitlines()):
         if len(pieces[-1]) + len(row) >= _PIECE:
@@ -71,6 +71,6 @@ def code(text: str) -> list[Element]:
 
 
 def _visible(row: str) -> str:
-    """One line without what can hide text or turn it around; its indentation stays."""
+    """One line without characters that hide or reverse text. Its indentation stays."""
     indent = len(row) - len(row.lstrip(" "))
     return " " * min(indent, 40) + clean(row, _PIECE - 100)

@@ -1,4 +1,4 @@
-"""Why something was declined: the reasons offered, by what it would have done. Pure."""
+"""The reasons offered for a decline, by the operations of the proposal. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -42,7 +42,7 @@ _ANY = {
     "too_early": "Too early",
     "by_hand": "Done by hand already",
 }
-# By an operation, else by its family: what stands before the colon of its id.
+# By the operation, else by its family: the part of its id before the colon.
 _BY_OPERATION: Mapping[str, Mapping[str, str]] = {
     "orders:generate_invoice": _INVOICE,
     "disputes": _MONEY,
@@ -70,7 +70,7 @@ def reason_select(proposal: Proposal) -> Element:
 
 
 def reasons_select(proposal: Proposal, bundle_id: str) -> Element:
-    """The same for all that were declined of a bundle."""
+    """The select for all declined proposals of a bundle."""
     return _select(REASON_ALL, ButtonValue(bundle_id), presets(proposal).items())
 
 

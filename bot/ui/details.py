@@ -1,4 +1,4 @@
-"""Everything about one proposal as pages of a modal: what it asks, why, what it sends, what was said."""
+"""All facts about one proposal as pages of a modal: question, reasons, calls and comments."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,8 +25,8 @@ from store.models.reasons import Reason, ReasonCode
 DETAILS, BACK, NEXT = "details", "details.back", "details.next"  # action ids
 CALLBACK = "details"
 _PAGE_BLOCKS = 24
-_PAGE_TEXT = 9_000  # characters: more is a long way down on a phone
-_MOST_SAID = 60  # comments and lines of the trail that are shown, the newest
+_PAGE_TEXT = 9_000  # characters: more needs too much scrolling on a phone
+_MOST_SAID = 60  # the newest comments and lines of the trail that are shown
 _KINDS: Mapping[CommentKind, str] = {
     CommentKind.REASON: "why declined",
     CommentKind.THREAD: "in the thread",
@@ -37,7 +37,7 @@ _KINDS: Mapping[CommentKind, str] = {
 def details_view(
     found: ProposalDetails, deciders: str, links: Mapping[str, str], page: int = 1
 ) -> dict[str, Any]:
-    """One page of the details. `deciders` says who may decide; `links` lead to the customer's other cards."""
+    """One page of the details. `deciders` names the approvers; `links` lead to the customer's other cards."""
     pages = _pages(list(_blocks(found, deciders, links)))
     page = min(max(page, 1), len(pages))
     blocks = [*pages[page - 1]]
@@ -49,12 +49,12 @@ def details_view(
 
 
 def view(title: str, blocks: Sequence[Block], identity: str = "") -> dict[str, Any]:
-    """A modal that only shows something."""
+    """A modal without inputs."""
     return modal(title, blocks, callback_id=CALLBACK, metadata=identity)
 
 
 def loading() -> dict[str, Any]:
-    """What is shown until everything has been gathered."""
+    """The modal that is shown until all facts are read."""
     return view("Details", [rich("loading", line(glue("One moment…")))])
 
 
@@ -69,7 +69,7 @@ def _turn(proposal_id: str, page: int, pages: int) -> Block:
 
 
 def _pages(blocks: Sequence[Block]) -> list[list[Block]]:
-    """Cut into pages. A heading is the first block of what it heads, so it never stands alone at an end."""
+    """Cut the sections into pages. A heading is the first block of its section, so it never ends a page."""
     pages: list[list[Block]] = [[]]
     size = 0
     for block in blocks:
@@ -82,7 +82,7 @@ def _pages(blocks: Sequence[Block]) -> list[list[Block]]:
     return pages
 
 
-# --- The sections, in the order in which somebody who decides needs them ----------------------------------
+# --- The sections, in the order in which an approver needs them -------------------------------------------
 
 
 def _blocks(found: ProposalDetails, deciders: str, links: Mapping[str, str]) -> Iterator[Block]:
@@ -189,7 +189,7 @@ def _shown(call: PlannedCall) -> dict[str, Any]:
 
 
 def _source(found: ProposalDetails) -> Mapping[str, Any]:
-    """The rule as it was; empty for a proposal without one."""
+    """The rule at the time of the proposal; empty for a proposal without a rule."""
     return in_new_keys(found.rule_source or {})
 
 

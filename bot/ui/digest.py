@@ -1,4 +1,4 @@
-"""Messages that time brings: reminders, calls for somebody, the morning's numbers. Pure."""
+"""Messages sent at set times: reminders, calls to named people, the numbers of the morning. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,25 +11,25 @@ from bot.ui.text import Block, Element, escape, glue, line, mention, person, pre
 from store.models import Actor, DailyStats, Proposal
 
 _LISTED = 10
-_EIGHTHS = " ▏▎▍▌▋▊▉"  # of a character cell, from the left
+_EIGHTHS = " ▏▎▍▌▋▊▉"  # eighths of a character cell, from the left
 
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """A day of the chart: how many proposals were decided on it."""
+    """A day of the chart, with the number of proposals decided on it."""
 
     day: date
     decided: int
 
 
 def reminder(waiting: Sequence[Proposal], links: Mapping[str, str]) -> Message:
-    """One reminder for everything that waits, the most urgent first; it mentions nobody."""
+    """One reminder for all waiting proposals, the most urgent first. It mentions nobody."""
     said = f"{_count(waiting)} still {_wait(waiting)} for a decision"
     return _listing("reminder", glue(said + ":"), said, waiting, links)
 
 
 def escalation(waiting: Sequence[Proposal], people: Sequence[str], links: Mapping[str, str]) -> Message:
-    """The call for named people (user and user group ids): these are mentioned."""
+    """The call to named people (user and user group ids). It mentions them."""
     said = f"{_count(waiting)} {_wait(waiting)} too long for a decision"
     called = [element for one in people for element in (mention(one), glue(" "))]
     return _listing("escalation", line(*called, glue(said + ":")), said, waiting, links)
@@ -72,11 +72,11 @@ def digest(
     more: Sequence[Block] = (),
     seal: str = "",
 ) -> Message:
-    """The morning's numbers of `day`, with a small chart of the days up to it.
+    """The numbers of `day` for the morning after, with a small chart of the days up to it.
 
-    `waiting` were there when the day ended and still wait.
+    `waiting` are the proposals that waited at the end of the day and still wait.
 
-    `more` is what ran on its own; `seal` the newest row of the log, so that the channel witnesses it.
+    `more` are the automatic runs. `seal` is the newest row of the log; the channel keeps a copy of it.
     """
     text = f"{day:%A}: {of_day.asked} new, {of_day.decided} decided, {waiting} left over"
     blocks = [
@@ -107,7 +107,7 @@ def _numbers(of_day: DailyStats) -> list[Element]:
 
 
 def chart(days: Sequence[Day]) -> str:
-    """One bar a day, in characters that every phone has: "Mon ▃  4"."""
+    """One bar a day, in characters that every phone can show: "Mon ▃  4"."""
     most = max((one.decided for one in days), default=0) or 1
     width = len(str(most))
     return "\n".join(f"{one.day:%a} {_bar(one.decided, most)} {one.decided:>{width}}" for one in days)

@@ -1,4 +1,4 @@
-"""What a proposal's calls bring about, in words: "Disable a license key × 2", "low, can be undone"."""
+"""The effects of a proposal's calls in words: "Disable a license key × 2", "low, can be undone"."""
 
 from polar.catalog import Call, Operation, operations
 from store.models import Proposal, ProposalCall, ProposalKind
@@ -13,7 +13,7 @@ _RISK = {
 
 
 def does(p: Proposal) -> str:
-    """What approving does: "Disable a license key × 2"."""
+    """The effect of an approval: "Disable a license key × 2"."""
     if p.kind == ProposalKind.GRADUATION:
         return "Lets such cases run without asking, except for spot checks and what is over a cap"
     titles = list(dict.fromkeys(call_title(call) for call in p.calls))
@@ -22,7 +22,7 @@ def does(p: Proposal) -> str:
 
 
 def risk_words(p: Proposal) -> str:
-    """How much can go wrong, and whether it can be taken back."""
+    """The risk, and the possibility of an undo."""
     if p.kind == ProposalKind.GRADUATION:
         return "ends by itself at the first bad case; /polar pause stops it"
     effects = [effect for call in p.calls if (effect := effect_of(call)) is not None]
@@ -31,12 +31,12 @@ def risk_words(p: Proposal) -> str:
 
 
 def call_title(call: ProposalCall) -> str:
-    """What one call does, as an order: "Disable a license key"."""
+    """The effect of one call, as a command: "Disable a license key"."""
     effect = effect_of(call)
     return call.operation if effect is None else effect.title
 
 
 def effect_of(call: ProposalCall) -> Operation | None:
-    """The operation as it is for exactly this call; None for one this version does not know."""
+    """The operation of exactly this call; None for one that this version does not know."""
     known = operations().get(call.operation)
     return None if known is None else known.describe(Call.of(call))

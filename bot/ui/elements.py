@@ -12,25 +12,25 @@ _LONGEST_BUTTON_VALUE = 2_000
 
 
 def plain(text: str, limit: int) -> Element:
-    """A plain text object; what customers typed cannot become markup in it."""
+    """A plain text object. Text of customers cannot become markup in it."""
     return {"type": "plain_text", "text": clean(text, limit) or "–", "emoji": False}
 
 
 def option(text: str, value: str | ButtonValue, description: str = "") -> Element:
-    """One option of a select. Its value is never cut, or it would name something else: see `options`."""
+    """One option of a select. A cut value would name something else, so it is never cut: see `options`."""
     found: Element = {"text": plain(text, 75), "value": str(value)}
     return found | ({"description": plain(description, 75)} if description else {})
 
 
 def options(told: Iterable[tuple[str, str]]) -> list[Element]:
-    """Options for (text, value), the value below the text; a value too long for Slack is left out."""
+    """Options for (text, value), with the value below the text. A value too long for Slack is left out."""
     return [option(text, value, value) for text, value in told if len(value) <= LONGEST_VALUE]
 
 
 def button(
     action_id: str, label: str, value: str | ButtonValue = "", *, style: str | None = None, about: str = ""
 ) -> Element:
-    """A button. `about` is what it decides, for screen readers."""
+    """A button. `about` names the subject of its decision, for screen readers."""
     element: Element = {"type": "button", "action_id": action_id, "text": plain(label, 75)}
     if value:
         element["value"] = str(value)[:_LONGEST_BUTTON_VALUE]
@@ -73,7 +73,7 @@ def input_block(
     hint: str = "",
     dispatch: bool = False,
 ) -> Block:
-    """An input of a modal. `dispatch`: Slack tells of what is put in before it is submitted."""
+    """An input of a modal. With `dispatch`, Slack sends the input before the modal is submitted."""
     block: Block = {
         "type": "input",
         "block_id": block_id,
@@ -95,7 +95,7 @@ def modal(
     submit: str = "",
     close: str = "Close",
 ) -> dict[str, Any]:
-    """A modal. `metadata` is what it carries and gives back: ids, nothing that people said."""
+    """A modal. `metadata` is returned with the submission: it holds ids, and no words of people."""
     view: dict[str, Any] = {
         "type": "modal",
         "title": plain(title, 24),
@@ -108,5 +108,5 @@ def modal(
 
 
 def notice(title: str, *paragraphs: str) -> dict[str, Any]:
-    """A modal that only says something."""
+    """A modal with text only."""
     return modal(title, (section(f"said.{number}", each) for number, each in enumerate(paragraphs)))

@@ -1,7 +1,7 @@
-"""Texts that one person sees: the results of what they did, and why something is refused. Pure.
+"""Texts that one person sees: the results of their actions, and the reasons of refusals. Pure.
 
-Each says what happened, what was not done, and what to do next. One table serves Slack (mentions, escaped),
-modals and the Home tab (elements), and the command line (plain text).
+Each text tells the result, the omitted actions and the next step. One table serves Slack (mentions, escaped
+text), modals and the Home tab (elements), and the command line (plain text).
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,13 +31,13 @@ _REASON, _ERROR, _TITLE = 600, 300, 150  # characters
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text as elements of a rich text: our sentences, mentions, and what people wrote, made harmless."""
+    """A text as elements of a rich text: our sentences, mentions, and the escaped words of people."""
 
     elements: tuple[Element, ...]
 
     @property
     def mrkdwn(self) -> str:
-        """The text for a message: mentions of ours, everything else escaped."""
+        """The text for a message. Our mentions stay, and all other text is escaped."""
         return "".join(_mrkdwn(one) for one in self.elements)
 
     @property
@@ -55,7 +55,7 @@ def _mrkdwn(element: Element) -> str:
 
 
 def text(sentences: str, **values: str | Element | Sequence[Element]) -> Text:
-    """Our sentences with the values in their {places}: our own words, or elements."""
+    """Our sentences with values in their {places}. A value is our own words, or elements."""
     found: list[Element] = []
     for literal, name, _, _ in Formatter().parse(sentences):
         found += [glue(literal)] if literal else []
@@ -67,7 +67,7 @@ def text(sentences: str, **values: str | Element | Sequence[Element]) -> Text:
     return Text(tuple(found))
 
 
-# --- Always the same ----------------------------------------------------------------------------------------
+# --- Fixed texts --------------------------------------------------------------------------------------------
 
 FAILED = (
     "Something failed here. What was done so far is on the card; the rest is unchanged. "
@@ -83,12 +83,12 @@ REVIEW_NOT_OPENED = "Review could not be opened. Nothing was changed. Click it a
 
 
 def not_opened(error: str) -> Text:
-    """A modal did not open."""
+    """The text for a modal that did not open."""
     return text("It could not be opened: {error}. Nothing was done. Try again.", error=words(error, _ERROR))
 
 
 def not_shown(error: str) -> Text:
-    """The database does not answer."""
+    """The text for a database that does not answer."""
     return text("Nothing can be shown just now: {error}", error=words(error, _ERROR))
 
 
@@ -116,7 +116,7 @@ _WANTED: Mapping[Purpose, tuple[str, str]] = {
 
 
 def refused(refusal: Refusal) -> Text:
-    """Why somebody may not do something, what was not done, and who may or what to do next."""
+    """The refusal of an action: the reason, the omitted action, the people allowed, or the next step."""
     wanted, untouched = _WANTED[refusal.purpose]
     who = person(refusal.detail) if _is_user(refusal.detail) else "an earlier approver"
     why = text(_REASONS[refusal.code], wanted=wanted, error=words(refusal.detail, 60), who=who)
@@ -127,7 +127,7 @@ def refused(refusal: Refusal) -> Text:
 
 
 def refused_command(refusal: Refusal) -> Text:
-    """As `refused`, for what was typed after `/polar`."""
+    """The text of `refused` for a command after `/polar`."""
     return refused(refusal) + text("/polar help works for everybody.")
 
 
@@ -136,9 +136,9 @@ def _who(found: ApproverNames) -> Text:
 
 
 def approver_line(found: ApproverNames, *, too_few: bool = False) -> str:
-    """Who may decide, without a mention: not everybody is to be pinged by every card.
+    """The approvers, without a mention, so that a card does not notify all of them.
 
-    `too_few`: two must approve, and there is one.
+    `too_few`: two approvers are needed, and there is one.
     """
     if not found.names:
         return f"Nobody may decide: {found.source} is empty"
@@ -218,7 +218,7 @@ def decision(result: DecisionResult) -> Text:
 
 
 def about(found: Proposal, said: Text) -> Text:
-    """A text, after what it is about."""
+    """A text with its subject before it."""
     return Text((words(found.title, _TITLE), glue(" – "), *said.elements))
 
 
@@ -241,7 +241,7 @@ def _first(result: DecisionResult) -> Sequence[Element]:
 
 
 def _removed(result: DecisionResult) -> Text:
-    """Whose earlier approval no longer counts."""
+    """The people whose earlier approval no longer counts."""
     named = sorted(filter(_is_user, result.removed))
     names = [element for actor in named for element in (glue(" and "), person(actor))][1:]
     if not names:
@@ -285,7 +285,7 @@ def followup(result: FollowupResult) -> Text:
     return text(_FOLLOWUPS[result.status], error=words(result.error, _ERROR))
 
 
-# --- What else is done with a proposal ----------------------------------------------------------------------
+# --- Other actions on a proposal ----------------------------------------------------------------------------
 
 _INSTEAD = "Nothing was changed. Decline it, and use /polar propose for what you want instead."
 _ACTIONS: Mapping[ActionStatus, str] = {
@@ -326,7 +326,7 @@ _ACTIONS: Mapping[ActionStatus, str] = {
 
 
 def action(result: ActionResult) -> Text:
-    """The result of what somebody did with a proposal beside deciding it."""
+    """The result of an action on a proposal other than a decision."""
     if result.refusal is not None:
         return refused(result.refusal)
     said = text(
@@ -346,7 +346,7 @@ _VERBS: Mapping[DecisionStatus, str] = {
     _D.DECLINED: "declined",
     _D.UNDONE: "undone",
 }
-_LISTED = 5  # proposals by name for each reason why they were not decided
+_LISTED = 5  # named proposals for each reason why they were not decided
 _AS_WANTED = frozenset({_D.REPEATED, _D.POSTPONED})
 _NEED_ANOTHER = frozenset({_D.FIRST_APPROVAL, _D.UNDO_NEEDS_APPROVAL})
 ONE_BY_ONE = "These are decided one by one. Nothing was changed. Click Review."
@@ -358,9 +358,9 @@ NOTHING_TICKED = "Nothing was ticked, or nothing of it waits any more. Nothing w
 def several(
     wanted: DecisionStatus, results: Sequence[tuple[Proposal, DecisionResult]], later: int
 ) -> list[Text]:
-    """Which were not decided and why, a paragraph each; nothing when the card shows all there is.
+    """The undecided proposals and the reasons, a paragraph for each reason; empty when the card shows all.
 
-    `later` of them joined after the card was drawn that the person saw.
+    `later` is the number of proposals that joined after the person's card was drawn.
     """
     missed: dict[str, tuple[Text, list[str]]] = {}
     for proposal, result in results:
@@ -377,7 +377,7 @@ def several(
 
 
 def all_approved(count: int) -> Text:
-    """So many were approved, and the card shows the rest."""
+    """The number of approved proposals. The card shows the others."""
     return text(f"Approved: {count}. The card shows the results.")
 
 
@@ -390,5 +390,5 @@ def _named(titles: Sequence[str]) -> Text:
 
 
 def handed(message: str) -> str:
-    """What Polar's answer holds for whoever approved, such as a link: theirs alone, and stored nowhere."""
+    """The private part of Polar's answer, e.g. a link. Only the approver sees it. It is never stored."""
     return fitted(message, MESSAGE_TEXT)

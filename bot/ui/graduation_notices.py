@@ -1,4 +1,4 @@
-"""Messages about automatic runs: what ran on its own, and how a kind's trust changed and why. Pure."""
+"""Messages about automatic runs and about changes of the trust in a kind of case, with reasons. Pure."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,12 +17,12 @@ DEMOTION, PAUSE, TURNED_ON = "demotion", "breaker", "graduation"
 
 
 def money(minor: int, currency: str) -> str:
-    """An amount as people read it."""
+    """An amount in a readable form."""
     return format_money(minor, currency)
 
 
 def duration(seconds: int) -> str:
-    """A length of time in minutes, from two hours on in hours."""
+    """A length of time in minutes, or in hours from two hours on."""
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"
 
@@ -67,7 +67,7 @@ _SAID: Mapping[CaseKindState, tuple[str, str, str, str]] = {
 
 
 def runs_block(runs: Sequence[AutomaticRuns], caps: Caps, tag: str) -> Block | None:
-    """What ran on its own, a line for each kind, for the digest and the Home tab; None for nothing."""
+    """The automatic runs, a line for each kind of case, for the digest and the Home tab; None without any."""
     if not runs:
         return None
     said = [runs_line(one, caps) for one in runs]
@@ -85,7 +85,7 @@ def runs_line(one: AutomaticRuns, caps: Caps) -> str:
 
 
 def left_today(case_kind: CaseKind, used: Spent, caps: Caps, *, with_money: bool) -> str:
-    """What a kind's caps leave today: `38 cases and $23.00 left today`."""
+    """The part of a kind's caps that is left today: `38 cases and $23.00 left today`."""
     left = max(caps.case_kind_count - used.count, 0)
     count = f"{left:,} case{'' if left == 1 else 's'}"
     currency = case_kind.currency or ""

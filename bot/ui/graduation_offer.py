@@ -1,4 +1,4 @@
-"""The question whether a kind of case may run on its own: its title, facts and reasons. Pure."""
+"""The proposal that lets a kind of case run on its own: its title, facts and reasons. Pure."""
 
 from bot.config.policy import Caps, Policy
 from bot.graduation import score
@@ -10,12 +10,12 @@ from store.models.graduation import BacktestSummary, CaseKind
 
 
 def offer_title(case_kind: CaseKind) -> str:
-    """The question itself."""
+    """The title of the proposal."""
     return f"Let this kind of case run on its own: {case_kind.label}?"
 
 
 def offer_facts(case_kind: CaseKind, policy: Policy) -> list[tuple[str, str]]:
-    """What people have said so far, the score, and the caps."""
+    """The decisions so far, the score and the caps."""
     n, k, first = case_kind.cases, case_kind.rejections, case_kind.first_at
     found = score.score(*case_kind.counts)
     since = "" if first is None else f" since {first:%d %b %Y}"
@@ -36,7 +36,7 @@ def _caps(case_kind: CaseKind, caps: Caps) -> str:
 
 
 def offer_reasons(case_kind: CaseKind, past: BacktestSummary, policy: Policy) -> list[str]:
-    """What would have happened so far, and what happens from now on."""
+    """The results that automatic runs would have had so far, and the changes from now on."""
     sums = [money(total, currency) for currency, total in sorted(past.moved.items())]
     moved = ", ".join(sums) or "no money"
     tried = (

@@ -1,4 +1,4 @@
-"""How far each kind of case is trusted, as `/polar trust` and the Home tab show it. Pure."""
+"""The trust in each kind of case, as `/polar trust` and the Home tab show it. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,18 +22,18 @@ from store.models.graduation import CaseKind, KindStanding
 from store.models.trust_codes import AlwaysAsk
 
 TURN_ON, TURN_OFF, PLOT = "trust.turn_on", "trust.turn_off", "trust.plot"
-PAGE = 6  # kinds on one page: each takes two blocks of Slack's fifty, and a reader's patience
+PAGE = 6  # kinds on one page: each takes two of Slack's fifty blocks, and a longer page is hard to read
 _ON_HOME = 5
 _WORDS = 300
 
 
 @dataclass(frozen=True, slots=True)
 class KindLine:
-    """One kind of case in words: `score` its score or why it always asks, `stands` what it does now.
+    """One kind of case in words. `score` is its score, or the reason to always ask; `stands` is its state.
 
-    `button` is what may be tapped: TURN_ON, TURN_OFF or nothing; `below`: turning it on would be by manual
-    override. `spot_checks` are (agreed, all) over all generations; `bound` is the highest rejection rate they
-    leave possible, None without a spot check. `demotion` is when it was last demoted and why.
+    `button` is TURN_ON, TURN_OFF or empty; with `below`, turning it on is a manual override. `spot_checks`
+    are (agreed, all) over all generations. `bound` is the highest rejection rate that they leave possible,
+    None without a spot check. `demotion` is the time and the reason of the last demotion.
     """
 
     hash: str
@@ -79,7 +79,7 @@ def kind_line(kind: KindStanding, policy: Policy, now: datetime) -> KindLine:
 
 
 def _switch(kind: CaseKind, always: str | None, trust: Trust, now: datetime) -> tuple[str, bool]:
-    """What may be tapped, and whether turning it on would be below its threshold."""
+    """The button, and True if it turns the kind on below its threshold."""
     if kind.state == CaseKindState.GRADUATED:
         return TURN_OFF, False
     if always is not None:
@@ -90,7 +90,7 @@ def _switch(kind: CaseKind, always: str | None, trust: Trust, now: datetime) -> 
 
 
 def threshold_lines(trust: Trust) -> list[str]:
-    """What each risk class asks, in two lines of small print."""
+    """The requirements of each risk class, in two lines of small print."""
     thresholds = ", ".join(
         f"{risk.value} at {getattr(trust, risk.value):g}, "
         f"then 1 in {round(1 / one.spot_check_floor)} still asked"
@@ -106,7 +106,7 @@ def threshold_lines(trust: Trust) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class TrustPage:
-    """One page: `about` is what was looked for, `rules` what each class asks, `result` that of a click."""
+    """One page. `about` is the search, `rules` the requirements of the classes, `result` that of a click."""
 
     kinds: Sequence[KindLine]
     number: int
@@ -156,7 +156,7 @@ def _kind(kind: KindLine) -> list[Element]:
 
 
 def _demoted(kind: KindLine, start: str) -> list[Element]:
-    """When it was last demoted and why, unless that is how it stands now: then it has been said."""
+    """The time and the reason of the last demotion; nothing when its present state says the same."""
     if kind.demotion is None or kind.demotion[0] == kind.changed_at:
         return []
     at, why = kind.demotion
@@ -193,7 +193,7 @@ def _buttons(kind: KindLine, page: TrustPage, tag: str) -> Block:
 
 
 def _override(kind: KindLine) -> Element:
-    """The question before a kind is turned on below its threshold."""
+    """The confirmation before a kind is turned on below its threshold."""
     said = (
         f"By manual override, no bound: {clean(kind.score, 150)}. It is below its threshold. "
         "The caps hold, and one in two cases is still asked at first."
@@ -208,7 +208,7 @@ def _override(kind: KindLine) -> Element:
 
 
 def home_section(kinds: Sequence[KindLine], total: int, on: int) -> list[Block]:
-    """What the Home tab says of trust: the kinds that run on their own, or come nearest to it."""
+    """The part of the Home tab on trust: the kinds that run on their own, or come nearest to it."""
     if not total:
         return []
     head = f"Trust: {on:,} of {total:,} kinds of case run on their own"
@@ -233,22 +233,22 @@ _REFUSED = {"missing_scope": "the app has no scope files:write (optional in mani
 
 
 def plot_title(kind: str) -> str:
-    """What the file is called."""
+    """The title of the file."""
     return f"Trust: {clean(kind, 150)}"
 
 
 def plot_comment(user_id: str, kind: str) -> Text:
-    """What stands above the plot in the channel."""
+    """The text above the plot in the channel."""
     return text(
         "{user} asked how far this is trusted: {kind}", user=person(user_id), kind=words(kind, _WORDS)
     )
 
 
 def plot_numbers(score: str, target: float, course: str) -> str:
-    """What the plot shows, in numbers; `course` is how the score has gone."""
+    """The plot in numbers; `course` is the course of the score."""
     return f"Score now {score} of {target:g}; so far {course}."
 
 
 def no_plot(error: str) -> str:
-    """Slack did not take it; `error` is its code or what went wrong."""
+    """The text for a plot that Slack refused. `error` is Slack's code, or a description of the failure."""
     return f"There is no plot: {_REFUSED.get(error, clean(error, 200))}. The numbers instead:"

@@ -1,4 +1,4 @@
-"""The words for the codes of graduation: why a case asks, what a kind lacks, why its trust changed. Pure."""
+"""The words for the codes of graduation: reasons to ask, unmet requirements, changes of trust. Pure."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -56,27 +56,27 @@ RESULTS: Mapping[CaseResult, str] = {
 
 
 def because_words(because: str) -> str:
-    """Why a case always asks: `because` is an AlwaysAsk, or words that an earlier version stored."""
+    """The reason why a case always asks. `because` is an AlwaysAsk, or words of an earlier version."""
     return _ALWAYS.get(because, because)
 
 
 def always_words(because: str) -> str:
-    """`always asks: irreversible`."""
+    """The words `always asks: irreversible`."""
     return f"always asks: {because_words(because)}"
 
 
 def reason_words(reason: PolicyReason) -> str:
-    """Why the policy runs a case, or asks."""
+    """The reason why the policy runs a case, or asks."""
     return _said(_REASONS[reason.code], reason.args)
 
 
 def cause_words(cause: ChangeCause) -> str:
-    """Why a kind's trust changed."""
+    """The reason why the trust in a kind of case changed."""
     return _said(_CAUSES[cause.code], cause.args)
 
 
 def lack_words(lack: Lack) -> str:
-    """What a kind of case lacks."""
+    """The unmet requirement of a kind of case."""
     return _said(_LACKS[lack.code], lack.args)
 
 
@@ -88,14 +88,15 @@ def _said(words: _Words, args: _Arguments) -> str:
 
 
 def shown_score(exact: float, target: float) -> str:
-    """The score with one digit, as people see it; one just short of the `target` is not rounded up to it."""
+    """The score with one digit. A score just below the `target` is not rounded up to it."""
     rounded = round(exact, 1)
     return f"{rounded:.1f}" if exact >= target or rounded < target else f"{target - 0.1:.1f}"
 
 
 def score_words(n: int, k: int, generation: int, target: float) -> str:
-    """`score 91.8 · 50 yes 0 no · 35 more to 95`: of n cases, k rejections among them; `target` is the score
-    to reach, 0 to 100.
+    """The words `score 91.8 · 50 yes 0 no · 35 more to 95`.
+
+    There are n cases, with k rejections among them. `target` is the score to reach, 0 to 100.
     """
     if target >= 100:
         ending = "100 is never reached"
@@ -106,7 +107,7 @@ def score_words(n: int, k: int, generation: int, target: float) -> str:
     return f"score {shown_score(score(n, k, generation), target)} · {n - k} yes {k} no · {ending}"
 
 
-# --- Why the policy runs a case, or asks --------------------------------------------------------------------
+# --- The reasons why the policy runs a case, or asks --------------------------------------------------------
 
 
 def _paused(args: _Arguments) -> str:
@@ -175,7 +176,7 @@ _REASONS: Mapping[PolicyCode, _Words] = {
     PolicyCode.TEXT: lambda args: str(args["text"]),
 }
 
-# --- Why a kind's trust changed -----------------------------------------------------------------------------
+# --- The reasons why the trust in a kind of case changed ----------------------------------------------------
 
 
 def _turned_on(args: _Arguments) -> str:
@@ -219,7 +220,7 @@ _CAUSES: Mapping[ChangeCode, _Words] = {
     ChangeCode.TEXT: lambda args: str(args["text"]),
 }
 
-# --- What a kind of case lacks ------------------------------------------------------------------------------
+# --- The unmet requirements of a kind of case ---------------------------------------------------------------
 
 
 def _score_short(args: _Arguments) -> str:
@@ -246,11 +247,11 @@ _LACKS: Mapping[LackCode, _Words] = {
     ),
 }
 
-# --- What came of turning a kind on or off ------------------------------------------------------------------
+# --- The results of turning a kind on or off ----------------------------------------------------------------
 
 
 def switch_words(switched: Switched) -> str:
-    """The answer to whoever turned a kind on or off."""
+    """The answer to the person who turned a kind on or off."""
     return _said(_SWITCHED[switched.code], switched.args)
 
 

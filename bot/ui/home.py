@@ -1,4 +1,4 @@
-"""The Home tab: what to decide next, what waits, what ran today, whether all is well. And `/polar help`."""
+"""The Home tab: the next proposal, the waiting ones, today's runs and the status. And `/polar help`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from bot.ui.text import Block, Element, context, emoji, escape, glue, line, rich
 from polar.text.money import format_money
 from store.models import Proposal
 
-# What may follow `/polar`, and what it does.
+# The commands after `/polar`, and their effects.
 COMMANDS: Mapping[str, str] = {
     "queue": "what waits for a decision, most urgent first; so does /polar alone. queue urgent, mine, "
     "snoozed, unknown or failed narrows it",
@@ -34,14 +34,14 @@ COMMANDS: Mapping[str, str] = {
     "status": "whether webhooks arrive and all is well, and the last errors",
     "help": "this list",
 }
-HOME_OPEN, HOME_LOOK = "home.open", "home.look"  # action ids: a link to the card, and set-up looked at again
+HOME_OPEN, HOME_LOOK = "home.open", "home.look"  # action ids: a link to the card, a new check of set-up
 _MOST_STEPS = 25
 _ALL_SET = "All set: Slack, Polar, the webhook and the approvers are as they should be"
 
 
 @dataclass(frozen=True, slots=True)
 class SetUpStep:
-    """One step of the set-up: done or not, in words; `remedy` is what to do about it."""
+    """One step of the set-up: done or not, in words; `remedy` is the action that completes it."""
 
     done: bool
     said: str
@@ -50,11 +50,11 @@ class SetUpStep:
 
 @dataclass(frozen=True, slots=True)
 class Home:
-    """What the Home tab shows. `next_card` is the card of `next_up`; `links` by proposal id.
+    """The content of the Home tab. `next_card` is the card of `next_up`; `links` are by proposal id.
 
-    `ran` counts what ran on its own today, `money` its sums in minor units by currency; `panels` are blocks
-    of other parts of the program. `steps` None: set-up has not been looked at yet. `result` is that of the
-    last click on this very tab.
+    `ran` is the number of automatic runs today. `money` are their sums in minor units by currency. `panels`
+    are blocks of other parts of the program. `steps` is None until the set-up was checked. `result` is the
+    result of the last click on this tab.
     """
 
     now: datetime
@@ -97,12 +97,12 @@ def home_view(home: Home) -> dict[str, Any]:
 
 
 def outside_view(refused: str) -> dict[str, Any]:
-    """The Home tab of somebody who may not look at anything: why, in one line."""
+    """The Home tab of a person without access: the reason in one line."""
     return {"type": "home", "blocks": [rich("home.outside", line(words(refused, 300)))]}
 
 
 def _set_up(steps: Sequence[SetUpStep] | None) -> list[Block]:
-    """The check-list of whoever installs; one line once everything is done."""
+    """The check-list of the set-up; one line once every step is done."""
     if steps is None:
         return []
     if all(step.done for step in steps):
@@ -155,7 +155,7 @@ def _waiting(home: Home, links: Mapping[str, str]) -> list[Block]:
 
 
 def _ran(home: Home) -> list[Element]:
-    """What ran on its own today, and beside it what people decided."""
+    """The automatic runs of today, and the decisions by people."""
     asked = f"People approved {home.approved:,} and declined {home.declined:,}."
     if home.health.paused is not None:
         start: list[Element] = [*automatic(home.health.paused), glue(". ")]
@@ -167,9 +167,9 @@ def _ran(home: Home) -> list[Element]:
 
 
 def help_message(commands: Mapping[str, str], unknown: str = "", closest: str = "") -> Message:
-    """What may follow `/polar`, {word: what it does}; `unknown` is what somebody typed instead.
+    """The commands after `/polar`, as {word: its effect}. `unknown` is the text that a person typed instead.
 
-    `closest` is the word they may have meant.
+    `closest` is the word that they may have meant.
     """
     meant = f" Did you mean {closest}?" if closest else ""
     lead = (
@@ -182,7 +182,7 @@ def help_message(commands: Mapping[str, str], unknown: str = "", closest: str = 
 
 
 def greeting(deciders: str, *, here: bool) -> Message:
-    """What is said once, when the app is first invited into a channel; `here`: the cards come to it."""
+    """The message at the first invitation into a channel. `here`: the cards come to this channel."""
     what = (
         "Hello. For each Polar event that something could be done about, a card is posted here. "
         "Approve does it, once; Decline does nothing."

@@ -1,4 +1,4 @@
-"""Lists of proposals as `/polar` shows them: what waits, one's own, the past; and one proposal looked up."""
+"""Lists of proposals for `/polar`: waiting, one's own, past; and a single proposal by its id."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from bot.ui.text import Block, Element, context, escape, glue, line, person, ric
 from polar.text.money import format_money
 from store.models import Proposal, ProposalState, Transition
 
-BACK, NEXT = "back", "on"  # the ends of the action ids `WORD.back`, `WORD.on`; the value is what to show
+BACK, NEXT = "back", "on"  # ends of the action ids `WORD.back`, `WORD.on`; the value is the command
 _TITLE = 150
 PAGE = 8  # proposals on one page, as in store.proposals.lists
 _STEPS_SHOWN = 12
@@ -21,7 +21,7 @@ _STEPS_SHOWN = 12
 
 @dataclass(frozen=True, slots=True)
 class Pages:
-    """Where a list stands. `word` and `rest` are the command that shows it, without the page."""
+    """The position in a list. `word` and `rest` are the command that shows it, without the page."""
 
     word: str
     rest: str = ""
@@ -38,7 +38,7 @@ def queue_message(
     counts: Mapping[str, int],
     now: datetime,
 ) -> Message:
-    """One page of what waits, or of a filter; `counts` are all proposals by state, `links` by id."""
+    """One page of waiting or filtered proposals; `counts` are all proposals by state, `links` by id."""
     of = f", page {pages.number}" if pages.number > 1 or pages.more else ""
     head = _QUEUES.get(pages.rest, _QUEUES[""])(total) + of
     small = [_FILTERS] if pages.rest else [*_elsewhere(counts), _FILTERS]
@@ -71,7 +71,7 @@ def _elsewhere(counts: Mapping[str, int]) -> list[str]:
 def mine_message(
     groups: Sequence[tuple[str, Sequence[Proposal]]], links: Mapping[str, str], *, pages: Pages, now: datetime
 ) -> Message:
-    """What concerns whoever asked and is not finished: (heading, proposals) for each way it concerns them."""
+    """The unfinished proposals of the person who asked: (heading, proposals) for each relation to them."""
     there = [group for group in groups if group[1]]
     head = "What is yours and not finished" if there else "Nothing that is not finished is yours"
     return _list_message(head, there, links=links, pages=pages, now=now)
@@ -80,14 +80,14 @@ def mine_message(
 def history_message(
     about: str, found: Sequence[Proposal], links: Mapping[str, str], *, pages: Pages, now: datetime
 ) -> Message:
-    """A page of the past; `about` says whose ("jane@example.com", "rule x"), empty for everything."""
+    """A page of the past. `about` names its subject ("jane@example.com", "rule x"), or is empty for all."""
     of = f" – {clean(about, 120)}" if about else ""
     head = f"History{of}" if found else f"Nothing in the history{of}"
     return _list_message(head, [("", found)], links=links, pages=pages, now=now, small=[_LOOK_UP])
 
 
 def history_heading(by: str, value: str) -> str:
-    """Whose past it is: `by` as in the store's `history`, a person by their name."""
+    """The subject of the past. `by` is as in the store's `history`; a person is given by name."""
     if by == "person":
         return f"what {value} decided"
     return {"rule": f"rule {value}", "customer_id": f"customer {value}"}.get(by, value)
@@ -121,13 +121,13 @@ def _list_message(
 
 
 def listed(found: Sequence[Proposal], links: Mapping[str, str], now: datetime, *, start: int = 0) -> Element:
-    """Proposals as a numbered list, two lines each."""
+    """The proposals as a numbered list, two lines each."""
     rows = [line(*row(proposal, links.get(proposal.id), now)) for proposal in found]
     return {"type": "rich_text_list", "style": "ordered", "offset": min(start, 10_000), "elements": rows}
 
 
 def row(p: Proposal, link: str | None, now: datetime) -> list[Element]:
-    """One proposal in a list: what it asks, and below where it stands and how to get to it."""
+    """One proposal in a list: its question, and below it the state and a link."""
     title = {"type": "link", "url": link, "text": "open"} if link else words(p.id, 40)
     details = [part for part in (_money(p), _standing(p, now)) if part]
     elements = [words(p.title, _TITLE, bold=True), glue("\n")]
@@ -165,7 +165,7 @@ def _open_for(p: Proposal, now: datetime) -> list[Element]:
 
 
 def turn(pages: Pages) -> list[Block]:
-    """Back and Next, as far as there is something; the value is the command of the other page."""
+    """The buttons Back and Next, if such a page exists. The value is the command of that page."""
     ways = [(BACK, "Back", pages.number - 1, pages.number > 1), (NEXT, "Next", pages.number + 1, pages.more)]
     elements = [
         button(f"{pages.word}.{way}", label, " ".join(filter(None, [pages.word, pages.rest, str(to)])))
@@ -176,7 +176,7 @@ def turn(pages: Pages) -> list[Block]:
 
 
 def content(blocks: Sequence[Block], tag: str) -> list[Block]:
-    """What a card says, without what can be tapped; its blocks named anew to stand elsewhere."""
+    """The text of a card without its buttons. The blocks get new ids for use in another message."""
     kept = [block for block in blocks if block["type"] not in ("actions", "input")]
     return [
         {key: value for key, value in block.items() if key != "accessory"} | {"block_id": f"{tag}.{number}"}
@@ -185,9 +185,9 @@ def content(blocks: Sequence[Block], tag: str) -> list[Block]:
 
 
 def show_message(proposal: Proposal, card: Message, trail: Sequence[Transition], link: str | None) -> Message:
-    """One proposal: its card's content, every step with who took it, and a link to the card.
+    """One proposal: the content of its card, every step with its actor, and a link to the card.
 
-    What has no card of its own, for it is on one with others, has the buttons of one here.
+    A proposal on the card of a bundle has no card of its own, so its buttons are here.
     """
     steps = [
         line(
@@ -218,7 +218,7 @@ def show_message(proposal: Proposal, card: Message, trail: Sequence[Transition],
 
 
 def not_found_message(typed: str, alike: Sequence[str]) -> Message:
-    """Nothing, or more than one thing, begins with what somebody typed."""
+    """The answer when no proposal, or several, begin with the typed text."""
     start = clean(typed, 60)
     if alike:
         said = (

@@ -1,4 +1,4 @@
-"""What a message is made of, and what a card shows beside its proposal."""
+"""The parts of a message, and the facts that a card shows beside its proposal."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What Slack is given: `text` is the whole question in one line, for notifications and screen readers."""
+    """A message for Slack. `text` is the whole question in one line, for notifications and screen readers."""
 
     text: str
     blocks: tuple[Block, ...]
@@ -22,11 +22,12 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class CardView:
-    """What a card shows that its proposal does not hold.
+    """The facts that a card shows and that its proposal does not hold.
 
-    `deciders` says in words who may decide; `approvals` are the actors who said yes so far when `needs_two`.
-    `reasons` is why it was declined. `undo`: what was done can be taken back; `undone`: the proposal that
-    takes it back. `today` are money lines of today (label, value), `score` and `spot_check` small print.
+    `deciders` names the approvers in words. With `needs_two`, `approvals` are the actors who approved so far.
+    `reasons` are the reasons of the decline. `undo` is True if the calls can be undone; `undone` is the
+    proposal that undoes them. `today` are money lines of today (label, value). `score` and `spot_check` are
+    small print.
     """
 
     deciders: str = ""

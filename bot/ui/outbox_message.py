@@ -1,4 +1,4 @@
-"""What a row of the outbox says: a message that was made with it, or one made here from its code. Pure."""
+"""The message of a row of the outbox: stored in the row, or made here from its code. Pure."""
 
 from collections.abc import Mapping
 from typing import Any

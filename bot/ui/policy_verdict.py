@@ -1,4 +1,4 @@
-"""The policy's judgement of one case as rows of its details. Pure."""
+"""The judgement of the policy over one case, as rows of its details. Pure."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,9 +16,9 @@ _TELLING = frozenset({"Verdict", "Why", "Chance of a spot check"})
 
 
 def gate_rows(proposal: Proposal) -> list[tuple[str, str]]:
-    """(label, words) for whatever the gate kept; see `bot.graduation.gate` for what that is."""
+    """The pairs (label, words) for the facts that the gate kept; `bot.graduation.gate` lists them."""
     gate = proposal.gate or {}
-    # A kind that asks anyway has no spot checks: why it asks gives nothing away.
+    # A kind that asks has no spot checks, so its reason to ask reveals none.
     hidden = proposal.state in BLIND and gate.get("state") == CaseKindState.GRADUATED
     rows = [(label, said(gate)) for label, needs, said in _ROWS if set(needs) <= gate.keys()]
     return [(label, said) for label, said in rows if said and not (hidden and label in _TELLING)]
@@ -50,12 +50,12 @@ def _moved(gate: Gate) -> str:
 
 
 def _spent(gate: Gate) -> str:
-    """What of each cap was used up when the case came."""
+    """The used part of each cap when the case arrived."""
     named = (("customer", "for this customer"), ("case_kind", "of this kind today"), ("day", "in all today"))
     return ", ".join(f"{gate['spent'][key][0]:,} of {gate['caps'][key][0]:,} {whose}" for key, whose in named)
 
 
-# The label, what it needs, the words.
+# The label, the names it needs, the words.
 _ROWS: tuple[tuple[str, tuple[str, ...], Callable[[Gate], str]], ...] = (
     ("Verdict", ("verdict",), lambda gate: _VERDICTS.get(gate["verdict"], str(gate["verdict"]))),
     ("Why", ("reason",), lambda gate: reason_words(read_policy_reason(gate["reason"]))),

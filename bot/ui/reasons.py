@@ -1,6 +1,6 @@
 """The words for the reasons that the store keeps as codes: one table for cards, lists, threads and texts.
 
-Pure. What customers and Polar wrote stands in a reason's arguments; here it is made harmless.
+Pure. The arguments of a reason hold text of customers and of Polar; it is escaped here.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,7 +21,7 @@ _NOT_THIS_ONE = "This call was not made."
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Somebody in a sentence: a mention where Slack shows elements."""
+    """A person in a sentence: a mention where Slack shows elements."""
 
     id: str
 
@@ -31,7 +31,7 @@ Say = Callable[[Reason], Sequence[Part]]
 
 
 def elements(reason: Reason, limit: int) -> list[Element]:
-    """The reason as elements of a rich text, its texts cut to `limit` characters in all."""
+    """The reason as elements of a rich text, with at most `limit` characters of text."""
     shown: list[Element] = []
     left = limit
     for part in _joined(_parts(reason)):
@@ -45,14 +45,14 @@ def elements(reason: Reason, limit: int) -> list[Element]:
 
 
 def sentence(reason: Reason, limit: int) -> list[Element]:
-    """As `elements`, with a full stop when it has no end of its own."""
+    """The result of `elements`, with a full stop when it has no end of its own."""
     shown = elements(reason, limit)
     last = shown[-1].get("text", "")
     return shown if last[-1:] in _ENDS else [*shown[:-1], shown[-1] | {"text": f"{last}."}]
 
 
 def plain(reason: Reason, limit: int, somebody: str | None = None) -> str:
-    """The reason on one line. `somebody` stands for whoever it names, where an id would say nothing."""
+    """The reason on one line. `somebody` replaces the person, where an id would mean nothing."""
     named = (part if isinstance(part, str) else somebody or part.id for part in _parts(reason))
     return clean("".join(named), limit)
 
@@ -72,7 +72,7 @@ def _edge(text: str) -> str:
 
 
 def _joined(parts: Iterable[Part]) -> list[Part]:
-    """The same parts, neighbouring texts made one."""
+    """The same parts, with neighbouring texts joined."""
     found: list[Part] = []
     for part in parts:
         last = found[-1] if found else None
@@ -83,7 +83,7 @@ def _joined(parts: Iterable[Part]) -> list[Part]:
     return found
 
 
-# --- How a sentence is made of its arguments --------------------------------------------------------------
+# --- The sentences, made from the arguments of a reason ---------------------------------------------------
 
 
 def _always(text: str) -> Say:
@@ -103,7 +103,7 @@ def _actor(before: str, after: str) -> Say:
 
 
 def _after(lead: str) -> Say:
-    """The reasons behind it, one after the other."""
+    """The sentence of a lead and then the causes of the reason, one after the other."""
     return lambda reason: (lead, *_in_a_row(reason.causes))
 
 
@@ -114,7 +114,7 @@ def _in_a_row(causes: Sequence[Reason]) -> list[Part]:
 
 
 def _checked(at_the_tap: str, before_the_call: str, otherwise: str) -> Say:
-    """By when Polar was read again, and then the reasons behind it."""
+    """The sentence by the time of the new read of Polar, and then the causes of the reason."""
     leads = {
         "tap": f"Read again at the tap: {at_the_tap}",
         "call": f"Checked just before the call: {before_the_call}",
@@ -124,7 +124,7 @@ def _checked(at_the_tap: str, before_the_call: str, otherwise: str) -> Say:
 
 
 def _refusals(reason: Reason) -> Sequence[Part]:
-    """What Polar said to each refused call; the same words once."""
+    """The answers of Polar to the refused calls, the same words only once."""
     said = dict.fromkeys(tuple(_joined(_parts(cause))) for cause in reason.causes)
     listed = [part for number, parts in enumerate(said) for part in (*(["; "] if number else []), *parts)]
     return ("Polar refused: ", *listed)
@@ -136,7 +136,7 @@ def _already_so(reason: Reason) -> Sequence[Part]:
 
 
 def _missing(reason: Reason) -> Sequence[Part]:
-    # An earlier version stored the words themselves.
+    # An earlier version stored the words instead of a code.
     lacks = (
         one if isinstance(one, str) else lack_words(read_lack(one)) for one in reason.args.get("missing", ())
     )

@@ -1,4 +1,4 @@
-"""The rules as they are listed, in Slack and on the command line, and why some events have none."""
+"""The list of rules in Slack and on the command line, and the reasons why some events have none."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,7 @@ _SWITCHED_OFF = "Every rule for it is switched off."
 
 
 def rule_lines(rules: RuleSet, activity: Mapping[str, RuleActivity]) -> list[RuleLine]:
-    """Every rule: those in force in their order, then those that are switched off."""
+    """All rules: first those in force, in their order, then those switched off."""
     on = [
         _line(rule.name, rule.on, rules.origins.get(rule.name, Origin.OWN), activity) for rule in rules.rules
     ]
@@ -37,6 +37,6 @@ def _line(
 
 
 def reasons(rules: RuleSet) -> list[tuple[str, str]]:
-    """Why nothing is asked about an event, for each type that no rule in force listens to."""
+    """The reason for each event type that no rule in force listens to."""
     known = unhandled_reasons()
     return [(type_, known.get(type_, _SWITCHED_OFF)) for type_ in sorted(event_types() - rules.event_types())]

@@ -1,4 +1,4 @@
-"""The answer to `/polar rules`: every rule, what it has done, and why some events have none."""
+"""The answer to `/polar rules`: every rule, its results, and the reasons why some events have none."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from bot.ui.elements import actions, button
 from bot.ui.text import Block, Element, escape, glue, line, rich, words
 
 RULES_BACK, RULES_ON = "rules.back", "rules.on"  # action ids; the value is the command of that page
-# Slack takes fifty blocks; one line of heading, one of buttons, and some room for what Slack may count too.
+# Slack accepts fifty blocks. This leaves room for the heading, the buttons, and blocks that Slack may count.
 PAGE = 45
 
 
 @dataclass(frozen=True, slots=True)
 class RuleLine:
-    """One rule as it is told: its state in words, and how often it fired with what came of it."""
+    """One rule in words: its state, the number of its events, and their results."""
 
     name: str
     events: tuple[str, ...]
@@ -29,7 +29,7 @@ class RuleLine:
 
 
 def rules_message(rules: Sequence[RuleLine], reasons: Sequence[tuple[str, str]], page: int = 1) -> Message:
-    """One page of the rules, and after them of the event types without one: (type, why)."""
+    """One page of the rules, and after them the event types without a rule: (type, reason)."""
     entries = [*(_rule(one) for one in rules), *(_reason(type_, why) for type_, why in reasons)]
     pages = max(-(-len(entries) // PAGE), 1)
     page = min(max(page, 1), pages)

@@ -20,22 +20,22 @@ if TYPE_CHECKING:
     Point = tuple[float, float]
 
 WIDTH, HEIGHT = 800, 420
-# Drawn twice as large and made smaller: smooth lines from a library that draws jagged ones.
+# The chart is drawn at double size and then reduced, because the library draws jagged lines.
 _SCALE = 2
 _LEFT, _TOP, _RIGHT, _BOTTOM = 74, 66, 26, 92
 _TITLE, _TEXT = 27, 23
 
 _PAPER, _INK, _FAINT, _GRID = "#ffffff", "#1d1c1d", "#616061", "#dddddd"
 _LINE, _THRESHOLD, _ALONE = "#1264a3", "#b25e00", "#e3f4ea"
-# Pillow's own font knows ASCII and these; the rest is written with what it has, or as a question mark.
+# Pillow's own font has ASCII and these characters. Others are replaced by one of them or a question mark.
 _DRAWN = frozenset("…“”·\u2019")
 _SPELLED = str.maketrans({"–": "-", "—": "-", "×": "x", "€": "EUR ", "£": "GBP ", "¥": "Y", "→": "->"})
-# How an event is marked; any other is a grey line.
+# The mark of each event; any other event is a grey line.
 _MARKS = {Event.GRADUATED: "#007a5a", Event.DEMOTED: "#c01343", Event.SPOT_CHECK: "#616061"}
 _NAMES = {Event.GRADUATED: "graduated", Event.DEMOTED: "demoted", Event.SPOT_CHECK: "spot check"}
-_ENDS = frozenset({Event.DEMOTED, Event.PAUSED, Event.TURNED_OFF})  # after these nothing runs on its own
+_ENDS = frozenset({Event.DEMOTED, Event.PAUSED, Event.TURNED_OFF})  # after these there are no automatic runs
 
-# The axis is even in the logarithm of 100 - score, so that 95 and 98 stand as clearly apart as 50 and 80.
+# The axis is linear in the logarithm of 100 - score, so 95 and 98 are as far apart as 50 and 80.
 _TICKS = (0, 50, 80, 90, 95, 98, 99)
 _TOP_SCORE = 99.3
 
@@ -52,7 +52,7 @@ def score_chart(
     The ground is green from GRADUATED until DEMOTED, PAUSED or TURNED_OFF. A spot check is a tick below the
     line, any other event a line. Times are aware and in one zone.
     """
-    from PIL import Image, ImageDraw  # noqa: PLC0415 - only who wants a picture pays for loading Pillow
+    from PIL import Image, ImageDraw  # noqa: PLC0415 - Pillow is loaded only for a picture
 
     image = Image.new("RGB", (WIDTH * _SCALE, HEIGHT * _SCALE), _PAPER)
     plot = _Plot(ImageDraw.Draw(image), [when for when, _ in (*points, *events)])
@@ -68,7 +68,7 @@ def score_chart(
 
 
 def score_list(points: Sequence[tuple[datetime, float]], most: int = 6) -> str:
-    """The last points, for whoever gets no picture: `12 May 41.2, 19 May 62.0`."""
+    """The last points, as a replacement for the picture: `12 May 41.2, 19 May 62.0`."""
     newest = ", ".join(f"{_day(at)} {value:.1f}" for at, value in points[-most:])
     return newest or "no decision has counted yet"
 
@@ -82,7 +82,7 @@ class _Plot:
         self._last = max(times, default=None)
 
     def ground(self, events: Sequence[tuple[datetime, Event]]) -> None:
-        """Green where cases ran on their own."""
+        """Draw a green ground for the times of automatic runs."""
         since: datetime | None = None
         for when, what in sorted(events):
             if what == Event.GRADUATED and since is None:
@@ -94,11 +94,11 @@ class _Plot:
             self._band(since, self._last)
 
     def axes(self, threshold: float) -> None:
-        """The frame: a line at each tick and the threshold, the first and the last day."""
+        """Draw the frame: a line at each tick and at the threshold, the first and the last day."""
         for tick in _TICKS:
             y = _y(tick)
             self._segment((_LEFT, y), (WIDTH - _RIGHT, y), _GRID, 1)
-            if abs(y - _y(threshold)) > _TEXT:  # the threshold's own number stands there
+            if abs(y - _y(threshold)) > _TEXT:  # the number of the threshold is there
                 self._text((_LEFT - 10, y), f"{tick}", _FAINT, anchor="rm")
         y = _y(threshold)
         for x in range(_LEFT, WIDTH - _RIGHT, 16):
@@ -110,7 +110,7 @@ class _Plot:
             self._text((WIDTH - _RIGHT, below), _day(self._last), _FAINT, anchor="rm")
 
     def events(self, events: Sequence[tuple[datetime, Event]]) -> None:
-        """A tick for each spot check, a line for every other event."""
+        """Draw a tick for each spot check, and a line for every other event."""
         for when, what in events:
             x, foot = self._x(when), HEIGHT - _BOTTOM
             if what == Event.SPOT_CHECK:
@@ -119,7 +119,7 @@ class _Plot:
                 self._segment((x, _TOP), (x, foot), _MARKS.get(what, _FAINT), 3)
 
     def steps(self, points: Sequence[tuple[datetime, float]]) -> None:
-        """The score: it stays until the next decision changes it."""
+        """Draw the score. It stays level until the next decision."""
         corners: list[Point] = []
         for when, score in points:
             x, y = self._x(when), _y(score)
@@ -136,7 +136,7 @@ class _Plot:
         self._dot(corners[-1])
 
     def captions(self, title: str, points: Sequence[tuple[datetime, float]]) -> None:
-        """What is shown, the score now, and what the marks mean."""
+        """Write the title, the present score and the meaning of the marks."""
         now = f"score {points[-1][1]:.1f}" if points else "no score"
         room = WIDTH - _RIGHT - 16 - self._draw.textlength(now, font=_font(_TITLE)) / _SCALE - 14
         self._text((16, 32), self._fitting(_drawable(title), room), _INK, anchor="lm", size=_TITLE)

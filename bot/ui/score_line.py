@@ -13,10 +13,10 @@ from store.models.trust_codes import PolicyCode, read_policy_reason
 
 
 def score_line(proposal: Proposal, case_kind: CaseKind | None, trust: Trust, now: datetime) -> str | None:
-    """`score 91.8 · 50 yes 0 no · 35 more to 95`, or why it always asks; None when there is nothing to say.
+    """The words `score 91.8 · 50 yes 0 no · 35 more to 95`, or the reason why it always asks, or None.
 
-    Where the score is reached, what else is lacking is named. A spot check reads like any other card of a
-    kind that runs on its own.
+    When the score is reached, the other unmet requirements are named. The card of a spot check looks like any
+    other card of a kind that runs on its own.
     """
     stored = (proposal.gate or {}).get("reason")
     reason = None if stored is None else read_policy_reason(stored)
@@ -35,9 +35,9 @@ def score_line(proposal: Proposal, case_kind: CaseKind | None, trust: Trust, now
 
 
 def spot_check_line(proposal: Proposal, case_kind: CaseKind | None) -> str | None:
-    """`spot check: agreed, 31/31` once a spot check is decided; None for every other card, and before."""
+    """The words `spot check: agreed, 31/31` for a decided spot check; None for every other card."""
     if proposal.mode != Mode.SPOT_CHECK or proposal.state in BLIND or case_kind is None:
         return None
     if proposal.state == ProposalState.DECLINED or proposal.edited_by is not None:
-        return "spot check: not agreed, 0/1"  # its generation is over, and its spot checks with it
+        return "spot check: not agreed, 0/1"  # the generation ended, so its earlier spot checks do not count
     return f"spot check: agreed, {case_kind.spot_checks_agreed}/{case_kind.spot_checks}"

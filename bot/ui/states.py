@@ -1,4 +1,4 @@
-"""The words for the states of proposals and calls: one wording each, wherever a state is shown. Pure."""
+"""The words for the states of proposals and calls, with one wording for each state. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ _S = ProposalState
 
 @dataclass(frozen=True, slots=True)
 class StateWords:
-    """`title` is what the title of a card begins with; `phrase` stands in lists and behind a count."""
+    """The words for one state. `title` begins the title of a card; `phrase` is for lists and counts."""
 
     title: str
     phrase: str
 
 
-# In the order of a proposal's life, which is that of every list.
+# In the order of a proposal's states, which is the order of every list.
 STATES: Mapping[ProposalState, StateWords] = {
     _S.PENDING: StateWords("", "waiting"),
     _S.APPROVED: StateWords("Approved: ", "approved"),
@@ -45,16 +45,16 @@ CALLS: Mapping[CallState, str] = {
 
 
 def phrase(state: ProposalState) -> str:
-    """The state in a list or behind a count: "no answer", "3 no answer"."""
+    """The state in a list or after a count: "no answer", "3 no answer"."""
     return STATES[state].phrase
 
 
 def title(state: ProposalState) -> str:
-    """What a title begins with: "Declined: ", nothing while it waits."""
+    """The beginning of a title: "Declined: ", empty while the proposal waits."""
     return STATES[state].title
 
 
 def counted(counts: Mapping[Any, int]) -> str:
-    """How many stand where: "3 waiting, 1 failed, 8 done"; empty without any."""
+    """The number in each state: "3 waiting, 1 failed, 8 done"; empty without any."""
     listed = [(counts.get(state, 0), words.phrase) for state, words in STATES.items()]
     return ", ".join(f"{count:,} {said}" for count, said in listed if count)

@@ -1,4 +1,4 @@
-"""Tell whether all is well: the answer to `/polar status`, and the one line of it on the Home tab."""
+"""The state of the program: the answer to `/polar status`, and its one line on the Home tab."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _ERRORS_SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """One webhook: `reason` is what came of it."""
+    """One webhook. `reason` is its result."""
 
     type: str
     at: datetime
@@ -28,7 +28,7 @@ class Webhook:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Nothing runs on its own: who said so, since when and why."""
+    """A pause of automatic runs: the person, the start and the reason."""
 
     by: str
     at: datetime
@@ -36,7 +36,7 @@ class Pause:
 
 
 class Removal(StrEnum):
-    """How the app was taken out of Slack."""
+    """The way in which the app was removed from Slack."""
 
     UNINSTALLED = "uninstalled"
     REVOKED = "revoked"
@@ -49,7 +49,7 @@ _REMOVED: Mapping[Removal, str] = {
 
 
 def removal_text(removal: Removal) -> str:
-    """That nothing goes on without Slack, and what to do."""
+    """The text for an app removed from Slack: nothing can go on, and the next step."""
     return (
         f"{_REMOVED[removal]}: nothing can be posted or decided. Install it again, and restart this program "
         "with the new token."
@@ -58,11 +58,11 @@ def removal_text(removal: Removal) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """Everything that can be wrong. Times in UTC, pauses in seconds; None is what is not known here.
+    """All facts about possible problems. Times are in UTC, lengths in seconds; None is unknown.
 
-    `socket` is whether Slack's socket is open (None: Slack calls over HTTP), `heard_at` when it last said
-    something. `removed` says how the app was taken out of Slack. `polar_left` of `polar_limit` calls may
-    still be made in this minute.
+    `socket` is True if Slack's socket is open (None: Slack calls over HTTP). `heard_at` is the time of its
+    last message. `removed` is the way in which the app was removed from Slack. `polar_left` of `polar_limit`
+    calls are left in this minute.
     """
 
     version: str
@@ -112,13 +112,13 @@ def status_message(health: Health) -> Message:
 
 
 def is_well(health: Health) -> bool:
-    """Tell whether nothing here needs a person."""
+    """Tell whether no problem needs a person."""
     ill = (health.failed, health.unknown, health.removed, health.socket is False, health.slack_paused)
     return not any(ill) and not health.polar_paused and health.last is not None
 
 
 def feed_line(health: Health) -> list[Element]:
-    """How it all flows, in one line for the Home tab."""
+    """The state in one line for the Home tab."""
     parts: list[list[Element]] = [_feed(health, short=True)]
     parts += [[words(f"{health.failed:,} webhooks could not be handled (/polar status)")]] * bool(
         health.failed
@@ -130,7 +130,7 @@ def feed_line(health: Health) -> list[Element]:
 
 
 def ago_of(health: Health) -> str:
-    """How long ago the last webhook came."""
+    """The age of the last webhook."""
     return f"last webhook {ago(health.now - health.last.at)}" if health.last else "no webhook has come yet"
 
 
@@ -206,7 +206,7 @@ def _stuck(health: Health) -> str:
 
 
 def automatic(paused: Pause | None) -> list[Element]:
-    """Tell whether anything may run on its own."""
+    """The line on automatic runs: allowed, or paused."""
     if paused is None:
         return [glue("not paused")]
     why = [glue(": "), words(paused.why, 300)] if paused.why else []
@@ -225,7 +225,7 @@ def _errors(errors: Sequence[tuple[datetime, str, str]]) -> list[dict[str, objec
 
 
 def paused_message(pause: Pause, *, already: bool = False) -> Message:
-    """The channel, and whoever paused, are told that nothing runs on its own."""
+    """The message to the channel, and to the person who paused, that nothing runs on its own."""
     head = "Paused already" if already else "Paused"
     what = " Nothing runs on its own; what would have becomes a card. /polar resume ends this."
     return Message(
@@ -235,7 +235,7 @@ def paused_message(pause: Pause, *, already: bool = False) -> Message:
 
 
 def resumed_message(by: str, before: Pause) -> Message:
-    """The channel, and whoever resumed, are told that trusted cases run on their own again."""
+    """The message to the channel, and to the person who resumed, that trusted cases run again."""
     said = line(
         person(by),
         glue(" resumed what runs on its own. It was paused by "),
@@ -248,11 +248,11 @@ def resumed_message(by: str, before: Pause) -> Message:
 
 
 def nothing_to_resume() -> Message:
-    """Somebody resumed what is not paused."""
+    """The answer to a resume without a pause."""
     said = "Nothing is paused. Trusted cases run on their own; /polar pause stops that."
     return Message(said, (rich("resumed", line(glue(said))),))
 
 
 def refused_message(text: str) -> Message:
-    """Why somebody may not do what they typed; `text` is escaped already."""
+    """The refusal of a typed command. `text` is escaped already."""
     return Message(text, ())

@@ -1,4 +1,4 @@
-"""Text for Slack: cleaned, cut and escaped, so that nothing a customer wrote becomes markup."""
+"""Text for Slack: cleaned, cut and escaped, so that the words of a customer never become markup."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -17,7 +17,7 @@ _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
 def escape(text: str) -> str:
-    """`text` for a place where Slack reads markup: `&`, `<` and `>` in one pass, so nothing links or pings.
+    """The `text` with `&`, `<` and `>` escaped in one pass, so that it makes no link and mentions nobody.
 
     https://docs.slack.dev/messaging/formatting-message-text/#escaping
     """
@@ -25,7 +25,7 @@ def escape(text: str) -> str:
 
 
 def fitted(text: str, limit: int) -> str:
-    """`text` cleaned and escaped, cut so that it has at most `limit` characters once escaped."""
+    """The `text` cleaned and escaped, with at most `limit` characters after escaping."""
     cleaned = clean(text, limit)
     while len(escape(cleaned)) > limit:
         cleaned = clean(cleaned, len(cleaned) * limit // len(escape(cleaned)))
@@ -33,7 +33,7 @@ def fitted(text: str, limit: int) -> str:
 
 
 def words(text: str, limit: int = BLOCK_TEXT, *, bold: bool = False) -> Element:
-    """A rich_text text element: Slack shows it as it is."""
+    """A rich_text text element. Slack shows its text unchanged."""
     element: Element = {"type": "text", "text": clean(text, limit) or "–"}
     if bold:
         element["style"] = {"bold": True}
@@ -41,12 +41,12 @@ def words(text: str, limit: int = BLOCK_TEXT, *, bold: bool = False) -> Element:
 
 
 def struck(text: str, limit: int) -> Element:
-    """As `words`, struck through: what it was before."""
+    """The element of `words`, struck through, for the old value."""
     return words(text, limit) | {"style": {"strike": True}}
 
 
 def glue(text: str) -> Element:
-    """Our own words between elements, spaces and line ends kept."""
+    """Our own words between elements. Spaces and line ends stay."""
     return {"type": "text", "text": text}
 
 
@@ -58,14 +58,14 @@ def person(actor: str) -> Element:
 
 
 def mention(identity: str) -> Element:
-    """A user or a user group by id, so that they are told."""
+    """A user or a user group by id, so that Slack notifies them."""
     if identity.startswith("S"):
         return {"type": "usergroup", "usergroup_id": identity}
     return {"type": "user", "user_id": identity}
 
 
 def preformatted(text: str) -> Element:
-    """Text in columns, as it is."""
+    """A block of text in columns, unchanged."""
     return {"type": "rich_text_preformatted", "elements": [glue(text)]}
 
 
@@ -75,12 +75,12 @@ def moment(seconds: int, fallback: str, *, shown: str = "{date_short_pretty} {ti
 
 
 def when(at: datetime) -> Element:
-    """A point in time in the reader's zone, UTC where Slack cannot."""
+    """A point in time in the reader's zone, or in UTC where Slack cannot convert it."""
     return moment(int(at.timestamp()), f"{at:%d %b %Y %H:%M} UTC")
 
 
 def to_the_second(at: datetime) -> Element:
-    """As `when`, for something that happens in a few seconds."""
+    """The element of `when`, for a time a few seconds from now."""
     return moment(int(at.timestamp()), f"{at:%d %b %Y %H:%M:%S} UTC", shown="{date_short_pretty} {time_secs}")
 
 
@@ -115,7 +115,7 @@ def context(block_id: str, *texts: str) -> Block:
 
 
 def labelled(rows: Iterable[tuple[str, str]], limit: int = 120) -> Element:
-    """Short fields, one a line: the label in bold, the value as it is."""
+    """Short fields, one a line: the label in bold, the value unchanged."""
     elements: list[Element] = []
     for label, value in rows:
         elements += [glue("\n")] if elements else []
@@ -124,5 +124,5 @@ def labelled(rows: Iterable[tuple[str, str]], limit: int = 120) -> Element:
 
 
 def metadata(proposal_id: str) -> Mapping[str, Any]:
-    """What ties a message to its proposal; any app in the workspace can read it, so the id only."""
+    """The link from a message to its proposal. Any app in the workspace can read it, so it is the id only."""
     return {"event_type": "polar_approvals_card", "event_payload": {"proposal_id": proposal_id}}

@@ -1,4 +1,4 @@
-"""Lines in a card's thread: what somebody did with the proposal, and answers for everybody. Pure."""
+"""Lines in the thread of a card: actions on the proposal, and answers for every reader. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -21,12 +21,12 @@ _LONGEST_TEXT = 1_000
 
 
 def thread_message(text: str, *elements: Element) -> Notice:
-    """A line for a thread, as the outbox holds it: `text` for notifications, the elements as it is shown."""
+    """A line for a thread, as the outbox holds it: `text` for notifications, the elements for display."""
     return {"text": escape(clean(text, 500)), "blocks": [rich("line", line(*elements))]}
 
 
 def snoozed_line(actor: str, until: datetime) -> Notice:
-    """Snoozed until then."""
+    """The line for a snooze until a time."""
     return thread_message(
         f"Snoozed until {until:%d %b %Y %H:%M} UTC.",
         person(actor), glue(" snoozed this until "), when(until), glue(". It stays open."),
@@ -34,7 +34,7 @@ def snoozed_line(actor: str, until: datetime) -> Notice:
 
 
 def assigned_line(actor: str, assignee: str, proposal: Proposal) -> Notice:
-    """The assignee is mentioned, so that Slack tells them."""
+    """The line that mentions the assignee, so that Slack notifies them."""
     return thread_message(
         f"Please decide: {proposal.title}",
         person(assignee), glue(" please decide: "), words(proposal.title, 300),
@@ -43,7 +43,7 @@ def assigned_line(actor: str, assignee: str, proposal: Proposal) -> Notice:
 
 
 def asked_line(actor: str, whom: str | None, question: str) -> Notice:
-    """A question in somebody's own words."""
+    """The line for a question in a person's own words."""
     start = [person(whom), glue(" ")] if whom else []
     return thread_message(
         f"A question: {question}", *start, person(actor), glue(" asks: "), words(question, _LONGEST_TEXT)
@@ -51,7 +51,7 @@ def asked_line(actor: str, whom: str | None, question: str) -> Notice:
 
 
 def held_line(actor: str) -> Notice:
-    """Nobody approves or runs it now."""
+    """The line for a hold: nobody can approve or run the proposal now."""
     return thread_message(
         "On hold: nothing runs until it is released.",
         person(actor), glue(" put this on hold. Nobody approves it and nothing runs until somebody writes "),
@@ -60,20 +60,20 @@ def held_line(actor: str) -> Notice:
 
 
 def released_line(actor: str, *, runs: bool) -> Notice:
-    """The hold is over."""
+    """The line for the end of a hold."""
     then = " What was approved goes on now." if runs else " It waits for a decision again."
     return thread_message(f"Released.{then}", person(actor), glue(f" released this.{then}"))
 
 
 def reason_line(actor: str, reason: str) -> Notice:
-    """Why it was declined."""
+    """The line for the reason of a decline."""
     return thread_message(
         f"Why declined: {reason}", person(actor), glue(" says why it was declined: "), words(reason, 1_000)
     )
 
 
 def edited_line(actor: str, changes: Sequence[tuple[str, str, str]]) -> Notice:
-    """What was changed, and that it needs a decision again."""
+    """The line for an edit: the changes, and the need for a new decision."""
     rows: list[Element] = []
     for label, before, now in changes:
         rows += [glue("\n"), words(label, 60, bold=True), glue("  "), words(before or "nothing", 150)]
@@ -91,7 +91,7 @@ def action_record(
     assignee: str = "",
     changes: Sequence[tuple[str, str, str]] = (),
 ) -> str:
-    """What somebody did, for the proposal's record; `changes` as in `edited_line`."""
+    """The action of a person, for the proposal's record; `changes` as in `edited_line`."""
     if status is ActionStatus.SNOOZED and until is not None:
         return f"Snoozed until {until:%d %b %Y %H:%M} UTC."
     if status is ActionStatus.EDITED:
@@ -108,7 +108,7 @@ _RECORDS: Mapping[ActionStatus, str] = {
 
 
 class Followup(StrEnum):
-    """What somebody did about a proposal that was approved."""
+    """An action on an approved proposal."""
 
     UNDO = "undo"
     ASK_TO_UNDO = "ask_to_undo"
@@ -129,20 +129,20 @@ _FOLLOWUPS: Mapping[Followup, str] = {
 
 
 def followup_record(what: Followup, name: str = "") -> str:
-    """What somebody did, for the proposal's record; `name` is theirs where the text says it."""
+    """The action of a person, for the proposal's record; `name` is the person's, if the text has it."""
     return _FOLLOWUPS[what].format(name=name)
 
 
 def undo_reason(record: str, original: Proposal) -> str:
-    """Why an undo is proposed: `record` as of `followup_record`."""
+    """The reason of a proposed undo; `record` is from `followup_record`."""
     return f"{record} It takes back {original.id}: {does(original)}."
 
 
-# --- Answers to what was written in the thread -------------------------------------------------------------
+# --- Answers to messages in the thread ---------------------------------------------------------------------
 
 
 def why_answer(proposal: Proposal) -> Notice:
-    """Why this is asked."""
+    """The answer with the reasons of the proposal."""
     made = f"Rule {proposal.rule} asks this." if proposal.rule else "It was proposed by hand."
     parts: list[Element] = [line(words(made, 200))]
     parts += [bullets(proposal.reasons[:8])] if proposal.reasons else []
@@ -152,13 +152,13 @@ def why_answer(proposal: Proposal) -> Notice:
 
 
 def who_answer(proposal: Proposal, approvers: ApproverNames) -> Notice:
-    """Who may decide."""
+    """The answer with the approvers."""
     who = f"{approver_line(approvers)}."
     return _answer(who, rich(f"who.{proposal.id}", line(words(who, 600))))
 
 
 def details_answer(proposal: Proposal) -> Notice:
-    """A button that opens the details: a modal needs a click."""
+    """A button that opens the details, because Slack opens a modal only after a click."""
     lead = "Everything about this:"
     value = ButtonValue(proposal.id, proposal.revision)
     shown = rich(f"details.{proposal.id}", line(glue(lead)))
@@ -180,6 +180,6 @@ NOT_UNDERSTOOD = "I did not understand that, so nothing was done."
 
 
 def help_line(commands: Iterable[str]) -> str:
-    """Everything that is understood, in one line."""
+    """All commands that the program understands, in one line."""
     known = [name if name != "decline" else "decline [because …]" for name in commands]
     return f"In this thread I understand: {', '.join(known)}. Example: snooze 2h, assign @somebody."
