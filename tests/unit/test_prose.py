@@ -1,0 +1,76 @@
+"""Rules for prose that a program can hold: how docstrings begin, and that files named in code exist."""
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = ("bot", "polar", "store")
+MODULES = sorted(
+    path
+    for folder in FOLDERS
+    for path in (ROOT / folder).rglob("*.py")
+    if "versions" not in path.parts  # a migration stays as it was written
+)
+# A docstring begins with a verb or a noun phrase.
+_QUESTION = re.compile(r"\s*(?:What|Whether|Where|Who|Whose|Why|How|Which)\b")
+_DOCUMENT = re.compile(r"[\w./-]+\.md\b")
+
+
+def docstrings(source: str) -> Iterator[tuple[int, str]]:
+    """The docstrings of a module with their lines, those of constants too."""
+    for node in ast.walk(ast.parse(source)):
+        for statement in getattr(node, "body", []) if hasattr(node, "body") else []:
+            value = getattr(statement, "value", None)
+            if isinstance(statement, ast.Expr) and isinstance(getattr(value, "value", None), str):
+                yield statement.lineno, value.value
+
+
+def prose(source: str) -> Iterator[tuple[int, str]]:
+    """Every comment and string of a module with its line."""
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type in (tokenize.COMMENT, tokenize.STRING):
+            yield token.start[0], token.string
+
+
+def asks(text: str) -> bool:
+    return _QUESTION.match(text) is not None
+
+
+def missing(text: str, module: Path) -> list[str]:
+    """The documents that a text names and that are not in the repository."""
+    return [
+        name
+        for name in _DOCUMENT.findall(text)
+        if not any((base / name).exists() for base in (ROOT, module.parent, ROOT / "bot/rules"))
+    ]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_docstrings_begin_with_a_verb_or_a_noun_phrase(module: Path):
+    found = [(line, text[:60]) for line, text in docstrings(module.read_text("utf-8")) if asks(text)]
+
+    assert found == []
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_documents_named_in_code_are_in_the_repository(module: Path):
+    found = [
+        (line, names) for line, text in prose(module.read_text("utf-8")) if (names := missing(text, module))
+    ]
+
+    assert found == []
+
+
+def test_the_rules_catch_what_they_are_for():
+    source = '"""Whether it holds."""\nX = 1\n"""What it is."""\n\ndef f():\n    """Where it is (nowhere.md 3.1)."""\n'
+
+    assert [line for line, text in docstrings(source) if asks(text)] == [1, 3, 6]
+    assert [names for _, text in prose(source) if (names := missing(text, ROOT / "bot/x.py"))] == [
+        ["nowhere.md"]
+    ]
