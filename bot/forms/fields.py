@@ -274,7 +274,7 @@ def _askable(shape: Schema, name: str) -> bool:
     member = shape.fields[name]
     if name in shape.required:
         return True
-    # polar.md 2.1: with an organization token Polar answers 422 to an optional organization_id
+    # With an organization token Polar answers 422 to an optional organization_id
     return not member.deprecated and member.type != "null" and name != "organization_id"
 
 

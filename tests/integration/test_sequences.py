@@ -1,4 +1,4 @@
-"""Polar's sequences of events (polar.md 1.9, A to V): however they arrive, the end is the same.
+"""Polar's sequences of events, A to V: however they arrive, the end is the same.
 
 Each is told by the stand-in's shop, then delivered in order, reversed, and every event twice under two ids.
 """

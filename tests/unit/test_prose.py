@@ -25,7 +25,8 @@ _DOCUMENT = re.compile(r"[\w./-]+\.md\b")
 def docstrings(source: str) -> Iterator[tuple[int, str]]:
     """The docstrings of a module with their lines, those of constants too."""
     for node in ast.walk(ast.parse(source)):
-        for statement in getattr(node, "body", []) if hasattr(node, "body") else []:
+        body = getattr(node, "body", None)
+        for statement in body if isinstance(body, list) else ():
             value = getattr(statement, "value", None)
             if isinstance(statement, ast.Expr) and isinstance(getattr(value, "value", None), str):
                 yield statement.lineno, value.value
