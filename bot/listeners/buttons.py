@@ -16,7 +16,7 @@ from bot.services import Services
 from bot.slack.client import Slack, SlackError
 from bot.slack.user import SlackUser, acting_user
 from bot.ui import ephemeral
-from bot.ui.button_value import ButtonValue
+from bot.ui.button_value import NO_REVISION, ButtonValue
 from bot.ui.card import copy_of
 from bot.ui.card_buttons import APPROVE, CHECK, DECLINE, MARK_DONE, MARK_NOT_DONE, RETRY, UNDO
 from bot.ui.elements import notice
@@ -197,7 +197,7 @@ def click_of(body: Payload, action: Payload) -> Click:
         user_id=place.user.id,
         team_id=place.user.team_id,
         proposal_id=value.id,
-        revision=value.revision,
+        revision=NO_REVISION if value.detail else value.revision,  # no button of a card has a detail
         channel=place.channel,
         message_ts=place.message_ts,
         interaction_id=f"{place.user.id}.{clicked_at}"[:80] if clicked_at else None,

@@ -12,6 +12,7 @@ _VALUE = re.compile(
 )
 # Forms that existing cards hold: `edit:ID:REVISION` of a menu's option, `ID:KEY` of a bundle's reason.
 _MENU_FIRST = re.compile(r"(?P<detail>[a-z]+):(?P<id>[A-Za-z][A-Za-z0-9_-]{0,79}):(?P<number>[0-9]{1,18})")
+_ID_ALONE = re.compile(r"(?P<id>[A-Za-z0-9_-]{1,80}):.*", re.DOTALL)
 _NO_NUMBER = re.compile(r"(?P<id>[A-Za-z0-9_-]{1,80}):(?P<detail>[a-z_]{1,40})")
 
 
@@ -38,12 +39,13 @@ class ButtonValue:
 
     @classmethod
     def parse(cls, value: object) -> Self:
-        """The parsed value; for any other text a value that names nothing. Never raises."""
+        """The parsed value. Any other text gives NO_REVISION, which decides nothing. Never raises."""
         text = value if isinstance(value, str) else ""
         if found := _NO_NUMBER.fullmatch(text):
             return cls(found["id"], NO_REVISION, found["detail"])
         found = _MENU_FIRST.fullmatch(text) or _VALUE.fullmatch(text)
         if found is None:
-            return cls("", NO_REVISION)
+            named = _ID_ALONE.fullmatch(text)
+            return cls("" if named is None else named["id"], NO_REVISION)
         number = found["number"]
         return cls(found["id"], _FIRST_REVISION if number is None else int(number), found["detail"] or "")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bot.ui.button_value import ButtonValue
 from store.models import Proposal
 from store.proposals.details import proposal_details
 from tests.e2e.app_harness import (
@@ -85,7 +86,7 @@ async def test_a_reason_for_all_that_was_declined_is_kept_with_each(line: World)
         await line.tap(card, "decline_all")
         await states(app, {"declined": many})
         await line.slack.wait_until(lambda: line.shown(card).action_ids == ["review", "reason_all"], 15)
-        value = f"{(await members(app))[0].bundle_id}:not_wanted"
+        value = str(ButtonValue((await members(app))[0].bundle_id or "", detail="not_wanted"))
         clicked = await line.slack.click(MAYA, card.channel, card.ts, "reason_all", value=value)
         assert clicked.acked
         await line.slack.wait_until(lambda: line.shown(card).action_ids == ["review"], 15)

@@ -1,5 +1,6 @@
 """What people said and did is in the export, and what is put aside comes back by itself."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
@@ -49,7 +50,7 @@ async def test_comments_revisions_and_decisions_are_exported_with_their_proposal
         await line.says(card, "Declined")
         await in_thread(line, card, "says why")
     with environment(line.environment):
-        await export._print(line.environment["DATABASE_URL"], export._proposals)
+        assert await asyncio.to_thread(export.run, ["proposals"]) == 0
     rows = [json.loads(row) for row in capsys.readouterr().out.splitlines() if row.startswith("{")]
     [row] = [each for each in rows if each["id"] == id_of(card)]
     assert next(one["text"] for one in row["comments"] if one["kind"] == "thread") == "Looks wrong to me"

@@ -40,7 +40,7 @@ async def line(tmp_path: Path) -> AsyncIterator[World]:
 
 def stands(proposal: Proposal) -> tuple[Any, ...]:
     """What a tap may have changed of it; not where and when its card was drawn."""
-    return proposal.state, proposal.row_version, proposal.revision, proposal.digest, proposal.decided_by
+    return proposal.state, proposal.row_version, proposal.revision, proposal.content_hash, proposal.decided_by
 
 
 # --- At the same moment -------------------------------------------------------------------------------------
