@@ -12,7 +12,7 @@ from bot.app import Running
 from bot.demo.polar.errors import rule
 from bot.demo.polar.handlers import HANDLERS
 from bot.demo.slack.state import Message, View
-from store.models import Decision, ProposalState
+from store.models import Decision, Proposal, ProposalState
 from store.proposals.decisions import all_decisions
 from store.proposals.proposals import all_proposals
 from store.schema import pending_approvals
@@ -145,8 +145,13 @@ async def test_what_polar_refuses_gets_a_card_of_its_own(
         await line.tap(card, "approve_all")
         await states(app, {"succeeded": many - 1, "failed": 1})
         own = await line.slack.wait_for_message(lambda m: m.text.startswith("Failed: "), 15)
-        await line.slack.wait_until(lambda: "1 failed" in line.shown(card).text, 15)
-        (failed,) = [each for each in await members(app) if each.state == ProposalState.FAILED]
+        await line.slack.wait_until(lambda: "has a card below" in words_of(line.shown(card)), 15)
+
+        async def noted() -> Proposal | None:
+            (failed,) = [each for each in await members(app) if each.state == ProposalState.FAILED]
+            return failed if failed.card_ts is not None else None  # posted before it is noted
+
+        failed = await eventually(noted, 15)
 
     assert own.thread_ts is None
     assert "retry" in own.action_ids

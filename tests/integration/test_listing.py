@@ -293,7 +293,7 @@ class _Dead:
         self.limits = RateLimits(time.monotonic)
 
     async def permalink(self, channel: str, ts: str) -> str:
-        raise SlackNotSent
+        raise SlackNotSent("Slack could not be reached.")
 
     async def describe(self, proposal: Proposal | None = None) -> ApproverNames:
         return ApproverNames(("maya",), "APPROVERS")

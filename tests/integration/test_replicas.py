@@ -20,7 +20,7 @@ from store.graduation.case_kinds import change, note_case_kind
 from store.graduation.gate import insert_with_policy, note_human
 from store.graduation.learn import assess
 from store.graduation.reducer import TrustChange
-from store.graduation.usage import ALL, day
+from store.graduation.usage import ALL, Since, day
 from store.messages.bundles import claim_outgoing
 from store.messages.cards import card_drawn
 from store.models import (
@@ -91,7 +91,7 @@ async def test_the_last_place_under_a_cap_is_taken_once(rivals: list[Store]) -> 
 
     found = [await rivals[0].do(get_proposal, one.id) for one in made]
     assert Counter(one.mode for one in found if one) == {Mode.AUTO: PLACES, Mode.ASKED: 24 - PLACES}
-    counted = await rivals[0].do(spent, ALL, day(NOW), "idr")
+    counted = await rivals[0].do(spent, Since(ALL, day(NOW)), "idr")
     assert (counted.count, counted.amount) == (PLACES, PLACES * 3_000_000_000)
     assert (await rivals[0].do(verify)).problems == ()
 
@@ -103,8 +103,10 @@ async def test_trust_taken_back_by_one_program_is_gone_for_all(rivals: list[Stor
         await rivals[0].do(_store_proposal, replace(one, id=f"{one.id}_first", fact_key=one.id))
 
     async def fall(rival: Store) -> None:
-        to: Any = {"actor": "U1", "cause": "no", "at": NOW, "new_generation": True}
-        await rival.do(change, KIND.hash, CaseKindState.ASKING, **to)
+        lost = TrustChange(
+            CaseKindState.ASKING, ChangeCause.of(ChangeCode.TEXT, text="no"), new_generation=True
+        )
+        await rival.do(change, KIND.hash, lost, actor="U1", at=NOW)
 
     puts = (
         rival.do(insert_with_policy, made[number], Capped()) for number, rival in _turns(rivals, len(made))
@@ -318,7 +320,7 @@ class Taught:
     def lacks(self, _case_kind: Any, _now: datetime) -> list[str]:
         return ["everything"]
 
-    def notice(self, _change: Any) -> None:
+    def notice(self, _case_kind: str, _change: Any) -> None:
         return None
 
 

@@ -36,7 +36,7 @@ class NoLinks:
     """Where Slack would be: it has no links."""
 
     async def permalink(self, channel, ts):
-        raise SlackNoAnswer
+        raise SlackNoAnswer("Slack did not answer.")
 
 
 def policy(world, **schedule) -> None:

@@ -30,7 +30,7 @@ class Slack:
 
     async def post_ephemeral(self, channel: str, user: str, text: str, thread_ts: str | None = None) -> None:
         if self.down:
-            raise SlackNoAnswer
+            raise SlackNoAnswer("Slack did not answer.")
         self.said.append((channel, user, text))
 
 
