@@ -34,6 +34,9 @@ Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 class WebhookError(PolarError):
     """The webhook was not accepted."""
 
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or " ".join((type(self).__doc__ or "").split()))
+
 
 class MalformedDelivery(WebhookError):
     """The request is not one of Polar's webhooks."""

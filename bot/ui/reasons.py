@@ -47,6 +47,8 @@ def elements(reason: Reason, limit: int) -> list[Element]:
 def sentence(reason: Reason, limit: int) -> list[Element]:
     """The result of `elements`, with a full stop when it has no end of its own."""
     shown = elements(reason, limit)
+    if not shown:
+        return shown
     last = shown[-1].get("text", "")
     return shown if last[-1:] in _ENDS else [*shown[:-1], shown[-1] | {"text": f"{last}."}]
 

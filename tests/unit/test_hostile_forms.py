@@ -12,6 +12,7 @@ from bot.forms import modal as forms
 from bot.forms.drafts import FormDraft
 from bot.forms.prefill import prefill
 from bot.forms.values import currencies
+from bot.ui import elements
 from polar.catalog import Call, Operation, operations
 from tests.fixtures.card_strategies import NOW, PEOPLE, TEXT, assert_harmless
 from tests.fixtures.forms import ANY_ID
@@ -56,7 +57,7 @@ def test_a_form_opened_with_what_customers_typed_is_what_slack_takes(
 @settings(deadline=None)
 @given(st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=5))
 def test_what_a_search_offers_is_what_slack_takes(found: list[tuple[str, str]]) -> None:
-    offered = forms.options([(said, value or "x") for said, value in found])
+    offered = elements.options([(said, value or "x") for said, value in found])
 
     assert not offered or lint_options({"options": offered}) == []
     assert_harmless(offered)
