@@ -152,6 +152,8 @@ def _of_rule(reason: Reason) -> Sequence[Part]:
 
 
 def _of_rules(reason: Reason) -> Sequence[Part]:
+    if not reason.causes:
+        return ("no rule matched",)
     listed = [_parts(cause) for cause in reason.causes]
     return [part for number, parts in enumerate(listed) for part in (*(["; "] if number else []), *parts)]
 

@@ -122,8 +122,8 @@ def earned(connection: Connection) -> None:
     }
     note_case_kind(connection, NewCaseKind("a" * 64, "b" * 64, fields, "Generate the invoice", "R1"), now)
     counted = {
-        "n": 200,
-        "k": 0,
+        "cases": 200,
+        "rejections": 0,
         "customers": 40,
         "first_at": now - timedelta(days=90),
         "approvals_since_rejection": 200,

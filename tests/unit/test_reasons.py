@@ -166,7 +166,7 @@ def test_every_code_has_words() -> None:
 
 
 # These consist of what stands in their arguments.
-EMPTY_ALONE = {ReasonCode.TEXT, ReasonCode.GIVEN, ReasonCode.SEVERAL, ReasonCode.OF_RULES}
+EMPTY_ALONE = {ReasonCode.TEXT, ReasonCode.GIVEN, ReasonCode.SEVERAL}
 
 
 def _errors() -> list[type[polar.errors.PolarError]]:
