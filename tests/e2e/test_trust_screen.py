@@ -169,9 +169,9 @@ async def test_below_its_threshold_it_is_turned_on_by_override_after_a_question_
         (button,) = [
             e for b in page.blocks if b["type"] == "actions" for e in b["elements"] if "confirm" in e
         ]
-        assert button["confirm"]["text"]["text"].startswith("By manual_override, no bound: score ")
+        assert button["confirm"]["text"]["text"].startswith("By manual override, no bound: score ")
         page = await _press(house, page, "trust.turn_on")
-        assert "Its score does not vouch for it" in _said(page)
+        assert "It is below its threshold" in _said(page)
         assert "Runs on its own, by manual override, no bound since" in _said(page)
         assert (await _case_kinds(app))["invoice"].manual_override
 
