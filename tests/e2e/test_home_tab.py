@@ -112,7 +112,7 @@ async def test_whoever_may_not_decide_is_told_so_on_the_home_tab(here, app):
     assert (await here.slack.view_click(LENA, view.id, "approve")).acked
 
     said = await shows(here, "You are not an approver", LENA)
-    assert said.index("You are not one") < said.index("Decide next")
+    assert said.index("You are not an approver") < said.index("Decide next")
     assert [each.state for each in await proposals(app)] == [ProposalState.PENDING]
 
 

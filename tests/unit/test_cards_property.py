@@ -51,7 +51,7 @@ def assert_tappable(message: Message, p: Proposal) -> None:
     assert all(len(label.split()) <= 2 for label in labels)
     assert all(one["value"] == f"{p.id}:{p.revision}" for one in buttons)
     for option in [option for menu in menus for option in menu["options"]]:
-        assert option["value"].endswith(f":{p.id}:{p.revision}")
+        assert option["value"].startswith(f"{p.id}:{p.revision}:")
 
 
 @settings(max_examples=300)
