@@ -188,8 +188,8 @@ class Stage:
 
     async def choose(self, card: Message, name: str, who: str) -> View:
         """Choose something of a card's menu; the form, once it is filled. Raises Stuck."""
-        about = _menu_value(self.shown(card)).partition(":")[2]
-        await self.tap(card, "menu", who, thought=5, value=f"{name}:{about}")
+        about = _menu_value(self.shown(card)).rpartition(":")[0]
+        await self.tap(card, "menu", who, thought=5, value=f"{about}:{name}")
 
         def filled() -> View | None:
             opened = self.slack.modals(who)
