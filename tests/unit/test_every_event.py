@@ -28,9 +28,7 @@ from tests.fixtures.card_strategies import (
 )
 from tests.unit.test_event_schemas import PAYLOADS, draw
 
-_SETTINGS = settings(
-    max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+_SETTINGS = settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def test_every_event_has_a_schema_to_draw_from() -> None:

@@ -182,17 +182,18 @@ def test_an_generation_before_the_first_is_refused():
         score(10, 0, -1)
 
 
-def test_a_score_never_asked_for_before_costs_microseconds():
+def test_a_score_never_asked_for_before_costs_under_a_hundred_microseconds():
     tallies = [(n, k) for n in range(5, 405, 4) for k in (0, 1, 2)] + [
         (10**6, k) for k in (0, 1_000, 500_000)
     ]
 
     def cold(n, k):
         scores._nats.cache_clear()
-        begun = time.perf_counter_ns()
+        begun = time.thread_time_ns()
         score(n, k)
-        return (time.perf_counter_ns() - begun) / 1_000
+        return (time.thread_time_ns() - begun) / 1_000
 
     fastest = [min(cold(n, k) for _ in range(5)) for n, k in tallies]
-    # 40 on a quiet machine; the tests run side by side, and then it takes up to three times as long.
-    assert statistics.quantiles(fastest, n=100)[98] < 200
+    # Processor time of this thread, so that tests beside it do not count. The bound was 50; the unchanged
+    # code took 64 to 68 on an idle machine of two cores (2026-11-30), at ee7edf9 as well.
+    assert statistics.quantiles(fastest, n=100)[98] < 100
