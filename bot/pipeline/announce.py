@@ -6,8 +6,10 @@ is then: several changes of one card become the last one.
 
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 
 from bot.config.rate_limits import POST, UPDATE
 from bot.metrics import CARD_SECONDS
@@ -19,6 +21,7 @@ from bot.ui.bundle import bundle_card, bundle_line
 from bot.ui.bundling import plan
 from bot.ui.card import Message, card, thread_line
 from bot.ui.ephemeral import approver_line
+from store import Connection
 from store.events.events import received_at
 from store.messages.bundles import claim_outgoing, gathering, put_in_bundle
 from store.messages.cards import bundle_drawn, bundle_not_drawn, card_drawn, card_not_drawn, unannounced
@@ -104,9 +107,9 @@ async def _announce_card(services: Services, claimed: ClaimedCard, proposal: Pro
     lines = {
         change.row_version: line for change in news if (line := thread_line(proposal, change)) is not None
     }
-    await services.store.do(
+    drawn = partial(
         card_drawn,
-        proposal.id,
+        proposal_id=proposal.id,
         token=claimed.token,
         version=proposal.row_version,
         revision=proposal.revision,
@@ -116,9 +119,9 @@ async def _announce_card(services: Services, claimed: ClaimedCard, proposal: Pro
         announced=[change.row_version for change in news],
         lines={version: _content(line) for version, line in lines.items()},
     )
+    await _store_drawn(services, drawn, [proposal])
     if lines:
         services.notify(Queue.OUTBOX)
-    await _time_first_cards(services, [proposal])
 
 
 async def _announce_bundle(services: Services, claimed: ClaimedCard, bundle: Bundle) -> None:
@@ -140,9 +143,9 @@ async def _announce_bundle(services: Services, claimed: ClaimedCard, bundle: Bun
         )
         return
     line = bundle_line(bundle)
-    await services.store.do(
+    drawn = partial(
         bundle_drawn,
-        bundle.id,
+        bundle_id=bundle.id,
         token=claimed.token,
         version=bundle.row_version,
         channel=channel,
@@ -151,19 +154,26 @@ async def _announce_bundle(services: Services, claimed: ClaimedCard, bundle: Bun
         shown=[proposal.id for proposal in bundle.members],
         line=None if line is None else _content(line) | {"thread_ts": ts},
     )
+    await _store_drawn(services, drawn, bundle.members)
     if line is not None:
         services.notify(Queue.OUTBOX)
-    await _time_first_cards(services, bundle.members)
 
 
-async def _time_first_cards(services: Services, shown: Sequence[Proposal]) -> None:
-    """Observe how long it took from the event to the card, for those that no card has shown before."""
+async def _store_drawn(
+    services: Services, drawn: Callable[[Connection], bool], shown: Sequence[Proposal]
+) -> None:
+    """Note what a card shows, and observe the seconds from event to card of proposals it shows first.
+
+    The times of arrival are read in the transaction of the note: the metric costs no turn of the writer.
+    """
     first = [one for one in shown if one.first_shown_at is None and one.revision == 1 and one.event_id]
-    if not first:
-        return
-    at = services.clock()
-    arrived = await services.store.do(received_at, [str(one.event_id) for one in first])
-    for one in first:
+
+    def note(connection: Connection) -> dict[str, datetime]:
+        noted = drawn(connection)
+        return received_at(connection, [str(one.event_id) for one in first]) if noted and first else {}
+
+    at, arrived = services.clock(), await services.store.do(note)
+    for one in first if arrived else ():
         # A rule with a delay has waited on purpose; its proposal was made when the delay was over.
         delayed = one.rule in services.rules.delayed
         since = one.created_at if delayed else arrived.get(str(one.event_id), one.created_at)
