@@ -11,7 +11,7 @@ from bot.permissions import Authority
 from bot.results import DecisionResult, DecisionStatus
 from bot.services import Queue, Services, new_token
 from bot.slack.user import SlackUser
-from bot.ui.button_value import NO_REVISION
+from bot.ui.elements import NO_REVISION
 from store.engine.errors import StoreError
 from store.models import Decision, Proposal, ProposalState, Verdict
 from store.proposals.decisions import PendingApproval, decide, decision_error, take_back

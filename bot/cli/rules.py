@@ -13,7 +13,7 @@ from bot.cli.rules_try import FileAnswers, TriedEvent, TriedRule, as_text, ask
 from bot.config.settings import SettingsError, load_settings
 from bot.proposals.reads import Reads
 from bot.rules import Origin, RulesError, RuleSet, load_rules
-from bot.ui.rule_lines import reasons, rule_lines
+from bot.ui.rules_page import reasons, rule_lines
 from polar.client import PolarClient
 from polar.events import Event, NotAnEvent, parse
 

@@ -8,8 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bot.forms.fields import Form, Leaf, Pick, all_leaves, form_of
-from bot.forms.modal import ADDED, OPERATION, PICKED
-from bot.forms.pages import Item, More, pages, together
+from bot.forms.modal import ADDED, OPERATION, PICKED, Item, More, pages, together
 from bot.forms.values import entry
 from polar.catalog import Operation
 from store.models import Proposal

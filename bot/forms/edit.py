@@ -21,7 +21,7 @@ from bot.proposals.money import Fact, with_money
 from bot.results import ActionResult, ActionStatus
 from bot.services import Services
 from bot.slack.user import SlackUser
-from bot.ui.button_value import ButtonValue
+from bot.ui.elements import ButtonValue
 from polar.catalog import Call, operations
 from store.models import PlannedCall, Proposal, ProposalKind
 from store.models.trust_codes import AlwaysAsk

@@ -7,10 +7,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from bot.forms.fields import Form, Group, Kind, Leaf, Node, Series, all_leaves, form_of
+from bot.forms.fields import Form, Group, Kind, Leaf, Node, Series, all_leaves, form_of, ways
 from bot.forms.modal import LONGEST_TEXT, choices
 from bot.forms.values import compose, currencies, scalar
-from bot.forms.variants import ways
 from bot.ui.elements import option
 from polar import redaction
 from polar.catalog import Call, operations

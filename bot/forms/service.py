@@ -11,7 +11,7 @@ from bot.forms import names, wording
 from bot.forms.drafts import Drafts, FormDraft, chosen_operation
 from bot.forms.edit import EditForm, is_edit
 from bot.forms.fields import Form, Leaf, all_leaves
-from bot.forms.lookup import Lookup
+from bot.forms.lookup import Lookup, subject_of, watched_in
 from bot.forms.modal import (
     ADD,
     ADDED,
@@ -20,13 +20,14 @@ from bot.forms.modal import (
     OPERATION,
     PICK,
     VALUE,
+    Adder,
+    Item,
+    More,
     opening,
     operation_options,
     page_view,
 )
-from bot.forms.pages import Adder, Item, More
 from bot.forms.search import proposable, search
-from bot.forms.subject import subject_of, watched_in
 from bot.forms.values import Composed, check, compose, currencies, entry
 from bot.proposals.fingerprint import digest_of_proposal, money_of
 from bot.proposals.money import Fact, money_facts, with_money

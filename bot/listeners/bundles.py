@@ -19,9 +19,8 @@ from bot.ui import bundle as on_card
 from bot.ui import ephemeral
 from bot.ui.bundle_review import ALONE, BACK, NEXT, PAGE, REVIEWED, TICKED, TITLE, Review, loaded, review_view
 from bot.ui.bundling import one_by_one
-from bot.ui.button_value import ButtonValue
 from bot.ui.decline_reasons import REASON_ALL
-from bot.ui.elements import notice
+from bot.ui.elements import ButtonValue, notice
 from bot.ui.ephemeral import Text, text
 from store.messages.bundles import close_bundle, get_bundle, give_own_card
 from store.models import Bundle, Proposal, ProposalState

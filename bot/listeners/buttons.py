@@ -16,10 +16,8 @@ from bot.services import Services
 from bot.slack.client import Slack, SlackError
 from bot.slack.user import SlackUser, acting_user
 from bot.ui import ephemeral
-from bot.ui.button_value import NO_REVISION, ButtonValue
-from bot.ui.card import copy_of
-from bot.ui.card_buttons import APPROVE, CHECK, DECLINE, MARK_DONE, MARK_NOT_DONE, RETRY, UNDO
-from bot.ui.elements import notice
+from bot.ui.card import APPROVE, CHECK, DECLINE, MARK_DONE, MARK_NOT_DONE, RETRY, UNDO, copy_of
+from bot.ui.elements import NO_REVISION, ButtonValue, notice
 from store.engine.errors import StoreError
 from store.models import Proposal, Verdict
 

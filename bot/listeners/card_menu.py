@@ -18,10 +18,10 @@ from bot.slack.client import SlackError
 from bot.slack.permalinks import Links
 from bot.slack.user import SlackUser, acting_user
 from bot.ui import card_modals, details, ephemeral
-from bot.ui.button_value import ButtonValue
-from bot.ui.card_buttons import ASK, ASSIGN, DETAILS, EDIT, SNOOZE, WHY
+from bot.ui.card import ASK, ASSIGN, DETAILS, EDIT, SNOOZE, WHY
 from bot.ui.decline_reasons import OTHER, REASON
-from bot.ui.elements import notice
+from bot.ui.elements import ButtonValue, notice
+from bot.ui.states import approver_line
 from store.models import Proposal
 from store.proposals.details import proposal_details
 from store.proposals.proposals import get_proposal
@@ -187,7 +187,7 @@ class CardMenu:
             why = ephemeral.NOT_FOUND if refused is None else ephemeral.refused(refused).plain
             await show(slack, view_id, notice(card_modals.TITLES[DETAILS], why))
             return
-        who = ephemeral.approver_line(await authority.describe(found.proposal))
+        who = approver_line(await authority.describe(found.proposal))
         links = await self._links.of(found.earlier)
         await show(slack, view_id, details.details_view(found, who, links, page))
 

@@ -15,7 +15,7 @@ from bot.listeners.screens import Screens
 from bot.slack.client import Slack
 from bot.slack.user import SlackUser, acting_user
 from bot.ui import ephemeral
-from bot.ui.card import Message
+from bot.ui.elements import Message
 from bot.ui.home import COMMANDS as ABOUT
 from bot.ui.home import help_message
 from bot.ui.lists import BACK, NEXT

@@ -19,8 +19,7 @@ from bot.services import Services
 from bot.slack.client import SlackError, SlackRefused
 from bot.slack.user import SlackUser, acting_user
 from bot.ui import ephemeral
-from bot.ui.button_value import ButtonValue
-from bot.ui.card import Message
+from bot.ui.elements import Block, ButtonValue, Message
 from bot.ui.graduation_notices import runs_block
 from bot.ui.graduation_page import (
     PAGE,
@@ -41,7 +40,6 @@ from bot.ui.graduation_page import (
 )
 from bot.ui.graduation_words import shown_score, switch_words
 from bot.ui.score_chart import score_chart, score_list
-from bot.ui.text import Block
 from store.engine.errors import StoreError
 from store.graduation.case_kinds import find_case_kind
 from store.graduation.pages import KindsPage, history, kinds_page

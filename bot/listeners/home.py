@@ -22,9 +22,10 @@ from bot.services import Queue, Services
 from bot.slack.client import SlackError, SlackRefused
 from bot.slack.permalinks import Links
 from bot.ui.card import APPROVE, DECLINE
-from bot.ui.ephemeral import Text, about, approver_line, decision, refused
+from bot.ui.elements import Block
+from bot.ui.ephemeral import Text, about, decision, refused
 from bot.ui.home import HOME_LOOK, HOME_OPEN, Home, home_view, outside_view
-from bot.ui.text import Block
+from bot.ui.states import approver_line
 from store.engine.errors import StoreError
 from store.messages.outbox import claim_drawing, forget_viewer, home_viewers, opened_home
 from store.models import Verdict

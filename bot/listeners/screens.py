@@ -14,7 +14,8 @@ from bot.services import Queue, Services
 from bot.slack.permalinks import Links
 from bot.slack.user import SlackUser
 from bot.ui import ephemeral
-from bot.ui.card import Message, card
+from bot.ui.card import card
+from bot.ui.elements import Message
 from bot.ui.lists import (
     QUEUES,
     Pages,
@@ -25,8 +26,7 @@ from bot.ui.lists import (
     queue_message,
     show_message,
 )
-from bot.ui.rule_lines import reasons, rule_lines
-from bot.ui.rules_page import rules_message
+from bot.ui.rules_page import reasons, rule_lines, rules_message
 from bot.ui.status_page import (
     Health,
     Pause,

@@ -9,8 +9,8 @@ from slack_bolt.async_app import AsyncApp, AsyncBoltContext
 from bot.listeners.screens import HealthSource
 from bot.services import Queue, Services
 from bot.slack.client import SlackError, SlackNotSent, SlackRefused
-from bot.ui.ephemeral import approver_line
 from bot.ui.home import greeting
+from bot.ui.states import approver_line
 from bot.ui.status_page import Removal
 from store.engine.errors import StoreError
 from store.messages.outbox import claim_welcome, forget_welcome

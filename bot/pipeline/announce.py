@@ -19,8 +19,9 @@ from bot.services import LEASE, Queue, Services, new_token
 from bot.slack.client import SlackError
 from bot.ui.bundle import bundle_card, bundle_line
 from bot.ui.bundling import plan
-from bot.ui.card import Message, card, thread_line
-from bot.ui.ephemeral import approver_line
+from bot.ui.card import card, thread_line
+from bot.ui.elements import Message
+from bot.ui.states import approver_line
 from store import Connection
 from store.events.events import received_at
 from store.messages.bundles import claim_outgoing, gathering, put_in_bundle

@@ -14,8 +14,7 @@ from bot.graduation.gate import Gate
 from bot.graduation.novelty import ApprovedValues
 from bot.graduation.replay import replay
 from bot.services import Queue, Services
-from bot.ui.graduation_notices import change_notice
-from bot.ui.graduation_offer import offer_facts, offer_reasons, offer_title
+from bot.ui.graduation_notices import change_notice, offer_facts, offer_reasons, offer_title
 from polar.events import Event
 from store.graduation.learn import assess as read_on
 from store.models import Actor, NewProposal, PlannedCall, ProposalKind, ProposalState

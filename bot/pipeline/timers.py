@@ -15,8 +15,8 @@ from bot.approvals.graduation import GraduationService
 from bot.config.policy import Schedule
 from bot.services import Queue, Services
 from bot.slack.client import Slack, SlackError
-from bot.ui.card import Message
 from bot.ui.digest import Day, digest, escalation, reminder
+from bot.ui.elements import Message
 from bot.ui.graduation_notices import runs_block
 from store.audit_log.log import head
 from store.messages.outbox import add_to_outbox, is_in_outbox

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from bot.config.rate_limits import POST, UPDATE
 from bot.services import Services
 from bot.slack.client import SlackError, SlackNoAnswer, SlackRateLimited, SlackRefused
-from bot.ui.card import Message
+from bot.ui.elements import Message
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.metrics import SLACK_SECONDS
 from bot.slack.rate_limit import RateLimits
 from bot.slack.user import UserProfile
-from bot.ui.card import Message
+from bot.ui.elements import Message
 
 # Slack answers within a second; past this a card is better tried again.
 TIMEOUT = aiohttp.ClientTimeout(total=15, connect=5)

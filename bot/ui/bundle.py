@@ -6,16 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from bot.ui.bundling import one_by_one
-from bot.ui.button_value import ButtonValue
 from bot.ui.decline_reasons import reasons_select
-from bot.ui.effects import does, risk_words
-from bot.ui.elements import button
-from bot.ui.message import Message
-from bot.ui.states import phrase
-from bot.ui.text import (
+from bot.ui.elements import (
     Block,
+    ButtonValue,
     Element,
+    Message,
     bullets,
+    button,
     context,
     emoji,
     fitted,
@@ -27,6 +25,7 @@ from bot.ui.text import (
     when,
     words,
 )
+from bot.ui.states import does, phrase, risk_words
 from polar.text.money import format_money
 from store.models import Bundle, Proposal, ProposalState
 

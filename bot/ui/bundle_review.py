@@ -6,9 +6,20 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bot.ui.bundle import counted
-from bot.ui.elements import actions, button, input_block, modal, option, section, select
+from bot.ui.elements import (
+    Block,
+    Element,
+    actions,
+    bullets,
+    button,
+    input_block,
+    modal,
+    option,
+    rich,
+    section,
+    select,
+)
 from bot.ui.states import phrase
-from bot.ui.text import Block, Element, bullets, rich
 from polar.text.money import format_money
 from store.models import Proposal
 

@@ -1,49 +1,45 @@
 """A proposal as one Slack message, in every state it can be in."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from bot.sanitize import clean
-from bot.ui.card_buttons import APPROVE, DECLINE, actions
-from bot.ui.card_status import outcome, prefix, status, undone_by
-from bot.ui.effects import call_title, does, risk_words
-from bot.ui.graduation_words import always_words
-from bot.ui.message import CardView, Message
-from bot.ui.reasons import elements, plain
-from bot.ui.states import title
-from bot.ui.text import (
+from bot.ui.card_status import CardView, is_held, is_put_off, outcome, prefix, status, undone_by
+from bot.ui.decline_reasons import reason_select
+from bot.ui.elements import (
     MESSAGE_TEXT,
     Block,
+    ButtonValue,
     Element,
+    Message,
+    actions,
     bullets,
+    button,
     context,
     escape,
     fitted,
     glue,
     labelled,
     line,
-    metadata,
+    link,
+    option,
     person,
     rich,
     struck,
     when,
     words,
 )
+from bot.ui.graduation_words import always_words
+from bot.ui.reasons import elements, plain
+from bot.ui.states import call_title, does, risk_words, title
 from polar.text.money import format_money
-from store.models import Proposal, ProposalKind, ProposalState, Transition
+from store.models import CallState, Proposal, ProposalKind, ProposalState, Transition
 
-__all__ = [
-    "APPROVE",
-    "DECLINE",
-    "CardView",
-    "Message",
-    "card",
-    "copy_of",
-    "does",
-    "thread_line",
-    "visible",
-    "when",
-]
-
+# Action ids that tests and users rely on.
+APPROVE, DECLINE, WHY, UNDO, RETRY = "approve", "decline", "why", "undo", "retry"
+CHECK, MARK_DONE, MARK_NOT_DONE, MENU = "check", "mark_done", "mark_not_done", "menu"
+DETAILS, EDIT, SNOOZE, ASSIGN, ASK = "details", "edit", "snooze", "assign", "ask"  # the items of the menu
 TEXT = 500  # characters of the one line for a notification
 VISIBLE = 2_500  # characters: a longer card is too long to read
 _MOST_FIELDS = 6
@@ -68,13 +64,18 @@ def card(proposal: Proposal, view: CardView) -> Message:
         if visible(blocks) <= VISIBLE:
             break
     text = fitted(f"{prefix(proposal, view)}{proposal.title}", TEXT)
-    return Message(text, tuple(blocks), metadata(proposal.id))
+    return Message(text, tuple(blocks), _metadata(proposal))
 
 
-def copy_of(proposal: Proposal, link: str) -> Message:
-    """The rest of a card that was posted twice: a link to the other one. `link` is Slack's permalink."""
+def _metadata(proposal: Proposal) -> Mapping[str, Any]:
+    """The link from the card to its proposal. Any app in the workspace can read it, so it is the id only."""
+    return {"event_type": "polar_approvals_card", "event_payload": {"proposal_id": proposal.id}}
+
+
+def copy_of(proposal: Proposal, url: str) -> Message:
+    """The rest of a card that was posted twice: a link to the other one. `url` is Slack's permalink."""
     said = line(words(proposal.title, 300), glue(" This card was posted twice; where it stands is "),
-                {"type": "link", "url": link, "text": "on the other one"}, glue("."))  # fmt: skip
+                link(url, "on the other one"), glue("."))  # fmt: skip
     return Message(
         escape(clean(f"Posted twice: {proposal.title}", 500)), (rich(f"copy.{proposal.id}", said),)
     )
@@ -103,7 +104,7 @@ def _blocks(p: Proposal, view: CardView, squeeze: int) -> list[Block]:
     if p.deadline and p.state == ProposalState.PENDING:
         blocks.append(rich(f"deadline.{tag}", line(*_deadline(p))))
     blocks.append(context(f"small.{tag}", *(clean(one, long) for one in _small_print(p, view))))
-    row = actions(p, view)
+    row = buttons(p, view)
     return [*blocks, row] if row else blocks
 
 
@@ -183,3 +184,95 @@ def thread_line(proposal: Proposal, change: Transition) -> Message | None:
     head = [glue(title(change.to)), *why] if why else []
     parts = [line(*(head or [words(text, 1_000)])), *([bullets(details)] if details else [])]
     return Message(fitted(text, MESSAGE_TEXT), (rich(f"outcome.{tag}", *parts),))
+
+
+# --- The controls: at most three buttons and one menu, by the state -----------------------------------------
+
+_OPTIONS: Mapping[str, str] = {
+    DETAILS: "Details",
+    EDIT: "Edit",
+    SNOOZE: "Snooze",
+    ASSIGN: "Assign",
+    ASK: "Ask in thread",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Button:
+    """The label: at most two words. Its first letter differs from its neighbours', because phones cut it."""
+
+    action_id: str
+    label: str
+    style: str | None = None
+
+
+_APPROVE = _Button(APPROVE, "Approve", "primary")
+_DECLINE = _Button(DECLINE, "Decline", "danger")
+_UNDO = _Button(UNDO, "Undo")
+_TURN_ON = (
+    _Button(APPROVE, "Turn on", "primary"),
+    _Button(DECLINE, "Keep asking"),
+    _Button(WHY, "Why?"),
+)
+_IN_DOUBT = (
+    _Button(CHECK, "Check again", "primary"),
+    _Button(MARK_DONE, "Was done"),
+    _Button(MARK_NOT_DONE, "Not done"),
+)
+_UNDO_AGAIN = frozenset({ProposalState.DECLINED, ProposalState.EXPIRED, ProposalState.WITHDRAWN})
+
+
+def buttons(p: Proposal, view: CardView) -> Block | None:
+    """The row of buttons; None during the decision and during the run."""
+    deciding = p.state == ProposalState.PENDING and p.approval_checking_by is not None
+    if deciding or p.state == ProposalState.EXECUTING:
+        return None
+    elements = [_button(p, one) for one in _buttons(p, view)]
+    if p.state == ProposalState.DECLINED and not view.decline_reasons:
+        elements.append(reason_select(p))
+    elements.append(_menu(p, _menu_of(p)))
+    return actions(f"decide.{p.id}.{p.row_version}", elements)
+
+
+def can_be_taken_back(p: Proposal, view: CardView) -> bool:
+    """Tell whether it is approved and waits, and no call of it was sent."""
+    waits = is_held(p, view) or p.held_by is not None or is_put_off(p)
+    unsent = all(call.state == CallState.PLANNED for call in p.calls)
+    return p.state == ProposalState.APPROVED and waits and unsent
+
+
+def can_be_undone(p: Proposal, view: CardView) -> bool:
+    """Tell whether it is done and can be undone, and nobody has begun to undo it."""
+    free = view.undone is None or view.undone.state in _UNDO_AGAIN
+    return p.state == ProposalState.SUCCEEDED and view.undo and free and p.undone_at is None
+
+
+def _buttons(p: Proposal, view: CardView) -> tuple[_Button, ...]:
+    match p.state:
+        case ProposalState.PENDING if p.kind == ProposalKind.GRADUATION:
+            return _TURN_ON[1:] if p.held_by else _TURN_ON
+        case ProposalState.PENDING:
+            return (_DECLINE,) if p.held_by else (_APPROVE, _DECLINE)
+        case ProposalState.FAILED:
+            return (_Button(RETRY, "Retry", "primary"),)
+        case ProposalState.UNKNOWN:
+            return _IN_DOUBT
+    return (_UNDO,) if can_be_taken_back(p, view) or can_be_undone(p, view) else ()
+
+
+def _menu_of(p: Proposal) -> Iterable[str]:
+    if p.state != ProposalState.PENDING:
+        return (DETAILS, ASK)
+    if p.kind == ProposalKind.GRADUATION:
+        return (DETAILS, SNOOZE, ASSIGN, ASK)
+    return _OPTIONS
+
+
+def _button(p: Proposal, one: _Button) -> Element:
+    value = ButtonValue(p.id, p.revision)
+    return button(one.action_id, one.label, value, style=one.style, about=p.title)
+
+
+def _menu(p: Proposal, names: Iterable[str]) -> Element:
+    options = [option(_OPTIONS[name], ButtonValue(p.id, p.revision, name)) for name in names]
+    return {"type": "overflow", "action_id": MENU, "options": options}

@@ -4,9 +4,20 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from bot.ui.button_value import ButtonValue
-from bot.ui.elements import input_block, modal, option, plain
-from bot.ui.text import Block, Element, glue, line, rich, when, words
+from bot.ui.elements import (
+    Block,
+    ButtonValue,
+    Element,
+    glue,
+    input_block,
+    line,
+    modal,
+    option,
+    plain,
+    rich,
+    when,
+    words,
+)
 from store.models import Proposal
 
 MENU = "menu"  # action id of the overflow

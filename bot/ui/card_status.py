@@ -1,14 +1,47 @@
 """The status of a proposal in words for its card: the approver, the result and the next step."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
-from bot.ui.card_buttons import is_held, is_put_off
-from bot.ui.message import CardView
+from bot.ui.elements import (
+    Element,
+    emoji,
+    glue,
+    line,
+    person,
+    when,
+    words,
+)
 from bot.ui.reasons import plain, sentence
 from bot.ui.states import CALLS, OF_GRADUATION, title
-from bot.ui.text import Element, emoji, glue, line, person, to_the_second, when, words
 from store.models import Actor, CallState, Proposal, ProposalCall, ProposalKind, ProposalState
 from store.models.reasons import Reason, ReasonCode
+
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class CardView:
+    """The facts that a card shows and that its proposal does not hold.
+
+    `deciders` names the approvers in words. With `needs_two`, `approvals` are the actors who approved so far.
+    `reasons` are the reasons of the decline. `undo` is True if the calls can be undone; `undone` is the
+    proposal that undoes them. `today` are money lines of today (label, value). `score` and `spot_check` are
+    small print.
+    """
+
+    deciders: str = ""
+    approvals: tuple[str, ...] = ()
+    needs_two: bool = False
+    decline_reasons: tuple[str, ...] = ()
+    undo: bool = False
+    undone: Proposal | None = None
+    today: tuple[tuple[str, str], ...] = ()
+    score: str | None = None
+    spot_check: str | None = None
+    now: datetime = _LONG_AGO
+
 
 _REASON = 500  # characters of one call's reason in the thread
 _REFUSED = "Polar refused."  # for a refusal that an earlier version stored without a reason
@@ -108,7 +141,7 @@ def _approved(p: Proposal, view: CardView, limit: int) -> list[Element]:
         return [
             *start,
             glue("\nRuns "),
-            to_the_second(p.cancellable_until),
+            when(p.cancellable_until, seconds=True),
             glue(". Until then Undo takes it back."),
         ]
     if p.status_reason and is_put_off(p):
@@ -243,3 +276,18 @@ def outcome(call: ProposalCall) -> str:
     """The result of one call, in words for the thread."""
     said = CALLS[call.state] + (f" ({call.status})" if call.status and call.state != CallState.DONE else "")
     return f"{said}: {plain(call.reason, _REASON, 'A person')}" if call.reason else said
+
+
+def is_held(p: Proposal, view: CardView) -> bool:
+    """Tell whether it is approved and waits for the end of its undo window."""
+    return (
+        p.state == ProposalState.APPROVED
+        and p.cancellable_until is not None
+        and view.now < p.cancellable_until
+    )
+
+
+def is_put_off(p: Proposal) -> bool:
+    """Tell whether a failed run is tried again. The approver's own reason does not count."""
+    put_off = p.status_reason is not None and p.status_reason.code is not ReasonCode.GIVEN
+    return p.state == ProposalState.APPROVED and put_off

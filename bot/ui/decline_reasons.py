@@ -3,9 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from bot.ui.button_value import ButtonValue
-from bot.ui.elements import option, select
-from bot.ui.text import Element
+from bot.ui.elements import ButtonValue, Element, option, select
 from store.models import Proposal
 
 REASON = "reason"  # action id of the select on a declined card

@@ -5,9 +5,21 @@ from dataclasses import dataclass
 from datetime import date
 
 from bot.sanitize import clean
-from bot.ui.card import Message, when
+from bot.ui.elements import (
+    Block,
+    Element,
+    Message,
+    escape,
+    glue,
+    line,
+    mention,
+    person,
+    preformatted,
+    rich,
+    when,
+    words,
+)
 from bot.ui.states import counted
-from bot.ui.text import Block, Element, escape, glue, line, mention, person, preformatted, rich, words
 from store.models import Actor, DailyStats, Proposal
 
 _LISTED = 10

@@ -1,14 +1,201 @@
-"""Block Kit elements that messages and modals share."""
+"""The parts of messages and modals: texts, elements, blocks, and the values of buttons. Pure.
 
+Text is cleaned, cut and escaped here, so that the words of a customer never become markup.
+"""
+
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Self
 
 from bot.sanitize import clean
-from bot.ui.button_value import ButtonValue
-from bot.ui.text import Block, Element
 
-LONGEST_VALUE = 150  # characters of an option's value
-_LONGEST_BUTTON_VALUE = 2_000
+Block = dict[str, Any]
+Element = dict[str, Any]
+
+# Slack's limits (docs.slack.dev/reference/block-kit); the texts of a rich_text block are kept within what a
+# section may hold.
+_BLOCK_TEXT = 3_000
+MESSAGE_TEXT = 4_000
+_OPTION_VALUE = 150
+_BUTTON_VALUE = 2_000
+_ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message for Slack. `text` is the whole question in one line, for notifications and screen readers."""
+
+    text: str
+    blocks: tuple[Block, ...]
+    metadata: Mapping[str, Any] | None = None
+
+
+# --- Rich text ----------------------------------------------------------------------------------------------
+
+
+def escape(text: str) -> str:
+    """The `text` with `&`, `<` and `>` escaped in one pass, so that it makes no link and mentions nobody.
+
+    https://docs.slack.dev/messaging/formatting-message-text/#escaping
+    """
+    return text.translate(_ESCAPES)
+
+
+def fitted(text: str, limit: int) -> str:
+    """The `text` cleaned and escaped, with at most `limit` characters after escaping."""
+    cleaned = clean(text, limit)
+    while len(escape(cleaned)) > limit:
+        cleaned = clean(cleaned, len(cleaned) * limit // len(escape(cleaned)))
+    return escape(cleaned)
+
+
+def words(text: str, limit: int = _BLOCK_TEXT, *, bold: bool = False) -> Element:
+    """A rich_text text element. Slack shows its text unchanged."""
+    return glue(clean(text, limit) or "–") | ({"style": {"bold": True}} if bold else {})
+
+
+def struck(text: str, limit: int) -> Element:
+    """The element of `words`, struck through, for the old value."""
+    return words(text, limit) | {"style": {"strike": True}}
+
+
+def glue(text: str) -> Element:
+    """Our own words between elements. Spaces and line ends stay."""
+    return {"type": "text", "text": text}
+
+
+def person(actor: str) -> Element:
+    """A Slack user as a mention, anybody else (the command line) by name."""
+    if actor[:1] in "UW" and actor.isalnum():
+        return {"type": "user", "user_id": actor}
+    return words(actor, 80)
+
+
+def mention(identity: str) -> Element:
+    """A user or a user group by id, so that Slack notifies them."""
+    if identity.startswith("S"):
+        return {"type": "usergroup", "usergroup_id": identity}
+    return {"type": "user", "user_id": identity}
+
+
+def preformatted(text: str) -> Element:
+    """A block of text in columns, unchanged."""
+    return {"type": "rich_text_preformatted", "elements": [glue(text)]}
+
+
+def when(at: datetime, *, seconds: bool = False) -> Element:
+    """A point in time in the reader's zone, or in UTC where Slack cannot convert it."""
+    shown = "{date_short_pretty} {time_secs}" if seconds else "{date_short_pretty} {time}"
+    fallback = f"{at:%d %b %Y %H:%M:%S} UTC" if seconds else f"{at:%d %b %Y %H:%M} UTC"
+    return {"type": "date", "timestamp": int(at.timestamp()), "format": shown, "fallback": fallback}
+
+
+def emoji(name: str) -> Element:
+    """An emoji by its Slack name."""
+    return {"type": "emoji", "name": name}
+
+
+def line(*elements: Element) -> Element:
+    """One rich_text section."""
+    return {"type": "rich_text_section", "elements": list(elements)}
+
+
+def link(url: str, text: str = "open") -> Element:
+    """A link."""
+    return {"type": "link", "url": url, "text": text}
+
+
+def opens(url: str | None) -> list[Element]:
+    """The link at the end of a row; nothing without one."""
+    return [glue("  "), link(url)] if url else []
+
+
+def bullet_list(rows: Sequence[Element]) -> Element:
+    """A rich_text bullet list of lines."""
+    return {"type": "rich_text_list", "style": "bullet", "elements": list(rows)}
+
+
+def bullets(texts: Iterable[str], limit: int = 500) -> Element:
+    """A rich_text bullet list of texts."""
+    return bullet_list([line(words(text, limit)) for text in texts])
+
+
+def joined(parts: Iterable[Sequence[Element]], between: str) -> list[Element]:
+    """The parts as one list of elements, with our own words between them."""
+    return [one for n, part in enumerate(parts) for one in ([glue(between)] if n else []) + [*part]]
+
+
+def rich(block_id: str, *parts: Element) -> Block:
+    """A rich_text block."""
+    return {"type": "rich_text", "block_id": block_id, "elements": list(parts)}
+
+
+def context(block_id: str, *texts: str) -> Block:
+    """A line of small print."""
+    return {"type": "context", "block_id": block_id, "elements": [plain(text, 300) for text in texts]}
+
+
+def labelled(rows: Iterable[tuple[str, str | Element]], limit: int = 120) -> Element:
+    """Short fields, one a line: the label in bold, the value unchanged."""
+    fields = (
+        [words(label, 30, bold=True), glue("  "), words(value, limit) if isinstance(value, str) else value]
+        for label, value in rows
+    )
+    return line(*joined(fields, "\n"))
+
+
+# --- Values of buttons, options and modals: in messages, and in the requests of Slack -----------------------
+
+NO_REVISION = 0  # no proposal has this revision, so it decides nothing
+_FIRST_REVISION = 1  # meant by buttons from before there were revisions
+_MOST_REVISIONS = 10**9  # fits the database's integer
+_VALUE = re.compile(
+    r"(?P<id>[A-Za-z0-9_-]{1,80})(?::(?P<number>[0-9]{1,18})(?::(?P<detail>.*))?)?", re.DOTALL
+)
+# Forms that existing cards hold: `edit:ID:REVISION` of a menu's option, `ID:KEY` of a bundle's reason.
+_MENU_FIRST = re.compile(r"(?P<detail>[a-z]+):(?P<id>[A-Za-z][A-Za-z0-9_-]{0,79}):(?P<number>[0-9]{1,18})")
+_ID_ALONE = re.compile(r"(?P<id>[A-Za-z0-9_-]{1,80}):.*", re.DOTALL)
+_NO_NUMBER = re.compile(r"(?P<id>[A-Za-z0-9_-]{1,80}):(?P<detail>[a-z_]{1,40})")
+
+
+@dataclass(frozen=True, slots=True)
+class ButtonValue:
+    """The form `ID`, `ID:NUMBER` or `ID:NUMBER:DETAIL`. Other data that Slack sends with a button is ignored.
+
+    `id` names a proposal, a bundle or a kind of case. `number` is the shown revision of a proposal, the
+    drawing time of a bundle's card, or the page of a list. `detail` is the rest: an item of the menu, the key
+    of a reason, or the words of a search.
+    """
+
+    id: str
+    number: int = _FIRST_REVISION
+    detail: str = ""
+
+    @property
+    def revision(self) -> int:
+        """The number as a proposal's revision; NO_REVISION when it is not a possible one."""
+        return self.number if self.number < _MOST_REVISIONS else NO_REVISION
+
+    def __str__(self) -> str:
+        return f"{self.id}:{self.number}:{self.detail}" if self.detail else f"{self.id}:{self.number}"
+
+    @classmethod
+    def parse(cls, value: object) -> Self:
+        """The parsed value. Any other text gives NO_REVISION, which decides nothing. Never raises."""
+        text = value if isinstance(value, str) else ""
+        if found := _NO_NUMBER.fullmatch(text):
+            return cls(found["id"], NO_REVISION, found["detail"])
+        found = _MENU_FIRST.fullmatch(text) or _VALUE.fullmatch(text)
+        if found is None:
+            named = _ID_ALONE.fullmatch(text)
+            return cls("" if named is None else named["id"], NO_REVISION)
+        number = found["number"]
+        return cls(found["id"], _FIRST_REVISION if number is None else int(number), found["detail"] or "")
+
+
+# --- Controls and modals ------------------------------------------------------------------------------------
 
 
 def plain(text: str, limit: int) -> Element:
@@ -24,7 +211,7 @@ def option(text: str, value: str | ButtonValue, description: str = "") -> Elemen
 
 def options(told: Iterable[tuple[str, str]]) -> list[Element]:
     """Options for (text, value), with the value below the text. A value too long for Slack is left out."""
-    return [option(text, value, value) for text, value in told if len(value) <= LONGEST_VALUE]
+    return [option(text, value, value) for text, value in told if len(value) <= _OPTION_VALUE]
 
 
 def button(
@@ -33,7 +220,7 @@ def button(
     """A button. `about` names the subject of its decision, for screen readers."""
     element: Element = {"type": "button", "action_id": action_id, "text": plain(label, 75)}
     if value:
-        element["value"] = str(value)[:_LONGEST_BUTTON_VALUE]
+        element["value"] = str(value)[:_BUTTON_VALUE]
     if style is not None:
         element["style"] = style
     return element | ({"accessibility_label": clean(f"{label}: {about}", 75)} if about else {})

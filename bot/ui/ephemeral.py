@@ -20,9 +20,9 @@ from bot.results import (
     Refusal,
     RefusalCode,
 )
+from bot.ui.elements import MESSAGE_TEXT, Element, escape, fitted, glue, person, words
 from bot.ui.reasons import sentence
-from bot.ui.states import phrase
-from bot.ui.text import MESSAGE_TEXT, Element, escape, fitted, glue, person, words
+from bot.ui.states import approver_line, phrase
 from store.models import Proposal
 
 _R, _D, _F, _A = RefusalCode, DecisionStatus, FollowupStatus, ActionStatus
@@ -133,18 +133,6 @@ def refused_command(refusal: Refusal) -> Text:
 
 def _who(found: ApproverNames) -> Text:
     return text("{line}.", line=words(approver_line(found), 400))
-
-
-def approver_line(found: ApproverNames, *, too_few: bool = False) -> str:
-    """The approvers, without a mention, so that a card does not notify all of them.
-
-    `too_few`: two approvers are needed, and there is one.
-    """
-    if not found.names:
-        return f"Nobody may decide: {found.source} is empty"
-    more = f" and {len(found.names) - 5} more" if len(found.names) > 5 else ""
-    never = ", so it can never be approved: two have to, add somebody or decline it" if too_few else ""
-    return f"{', '.join(found.names[:5])}{more} may decide{never}"
 
 
 def _is_user(actor: str | None) -> bool:

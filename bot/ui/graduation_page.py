@@ -8,14 +8,28 @@ from bot.config.policy import Policy, Trust
 from bot.graduation.eligibility import STANDARDS, always_human_now, lacks, standard_of
 from bot.graduation.spot_checks import rejection_rate_bound
 from bot.sanitize import clean
-from bot.ui.button_value import ButtonValue
-from bot.ui.elements import actions, button, header, plain
+from bot.ui.elements import (
+    Block,
+    ButtonValue,
+    Element,
+    Message,
+    actions,
+    button,
+    context,
+    escape,
+    glue,
+    header,
+    line,
+    person,
+    plain,
+    rich,
+    when,
+    words,
+)
 from bot.ui.ephemeral import Text, text
 from bot.ui.graduation_notices import left_today
 from bot.ui.graduation_words import always_words, cause_words, score_words
 from bot.ui.lists import Pages, turn
-from bot.ui.message import Message
-from bot.ui.text import Block, Element, context, escape, glue, line, person, rich, when, words
 from polar.catalog import Risk
 from store.models import CaseKindState
 from store.models.graduation import CaseKind, KindStanding

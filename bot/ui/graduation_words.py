@@ -1,12 +1,18 @@
 """The words for the codes of graduation: reasons to ask, unmet requirements, changes of trust. Pure."""
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
-from bot.graduation.score import clean_needed, score
+from bot.config.policy import Trust
+from bot.graduation.eligibility import lacks, standard_of
+from bot.graduation.gate import ASK, RUN, SPOT_CHECK
+from bot.graduation.score import clean_needed, reached, score
+from bot.graduation.spot_checks import BLIND
 from bot.sanitize import clean
 from polar.text.money import format_money
-from store.models import Mode
+from store.models import CaseKindState, Mode, Proposal, ProposalState
+from store.models.graduation import CaseKind
 from store.models.trust_codes import (
     AlwaysAsk,
     CaseResult,
@@ -284,3 +290,92 @@ _SWITCHED: Mapping[SwitchCode, _Words] = {
     SwitchCode.LACKING: _lacking,
     SwitchCode.NOT_STORED: "It could not be stored, and nothing was changed. Try again in a moment.",
 }
+
+
+def score_line(proposal: Proposal, case_kind: CaseKind | None, trust: Trust, now: datetime) -> str | None:
+    """The words `score 91.8 · 50 yes 0 no · 35 more to 95`, or the reason why it always asks, or None.
+
+    When the score is reached, the other unmet requirements are named. The card of a spot check looks like any
+    other card of a kind that runs on its own.
+    """
+    stored = (proposal.gate or {}).get("reason")
+    reason = None if stored is None else read_policy_reason(stored)
+    if case_kind is None or (reason is not None and reason.code == PolicyCode.ALWAYS_ASKS):
+        return None if reason is None else reason_words(reason)
+    standard = standard_of(case_kind, trust)
+    if standard is None:
+        return None
+    said = score_words(*case_kind.counts, standard.target)
+    if proposal.mode == Mode.AUTO:
+        return f"ran on its own · {said}"
+    if case_kind.state == CaseKindState.GRADUATED:
+        return f"{said} · most of this kind run on their own"
+    lacking = lacks(case_kind, trust, now) if reached(*case_kind.counts, standard.limit) else []
+    return f"{said} · not yet: {'; '.join(map(lack_words, lacking))}" if lacking else said
+
+
+def spot_check_line(proposal: Proposal, case_kind: CaseKind | None) -> str | None:
+    """The words `spot check: agreed, 31/31` for a decided spot check; None for every other card."""
+    if proposal.mode != Mode.SPOT_CHECK or proposal.state in BLIND or case_kind is None:
+        return None
+    if proposal.state == ProposalState.DECLINED or proposal.edited_by is not None:
+        return "spot check: not agreed, 0/1"  # the generation ended, so its earlier spot checks do not count
+    return f"spot check: agreed, {case_kind.spot_checks_agreed}/{case_kind.spot_checks}"
+
+
+Gate = Mapping[str, Any]
+_VERDICTS = {ASK: "asked a person", SPOT_CHECK: "asked a person, as a spot check", RUN: "ran on its own"}
+_TELLING = frozenset({"Verdict", "Why", "Chance of a spot check"})
+
+
+def gate_rows(proposal: Proposal) -> list[tuple[str, str]]:
+    """The pairs (label, words) for the facts that the gate kept; `bot.graduation.gate` lists them."""
+    gate = proposal.gate or {}
+    # A kind that asks has no spot checks, so its reason to ask reveals none.
+    hidden = proposal.state in BLIND and gate.get("state") == CaseKindState.GRADUATED
+    rows = [(label, said(gate)) for label, needs, said in _ROWS if set(needs) <= gate.keys()]
+    return [(label, said) for label, said in rows if said and not (hidden and label in _TELLING)]
+
+
+def _points(gate: Gate) -> str:
+    target = gate.get("target")
+    of = f", the threshold is {target:g}" if isinstance(target, int | float) else ""
+    return f"{gate['score']:.1f}{of}"
+
+
+def _verdicts_so_far(gate: Gate) -> str:
+    return f"{gate['cases'] - gate['rejections']:,} yes, {gate['rejections']:,} no"
+
+
+def _spot_checks(gate: Gate) -> str:
+    agreed, total = gate["spot_checks"]
+    return f"{agreed:,} of {total:,} agreed" if total else ""
+
+
+def _chance(gate: Gate) -> str:
+    chance = gate["spot_check_probability"]
+    return "" if chance is None else f"{chance:.0%}"
+
+
+def _moved(gate: Gate) -> str:
+    amount, currency = gate["amount"], gate["currency"]
+    return format_money(amount, currency) if amount and currency else ""
+
+
+def _spent(gate: Gate) -> str:
+    """The used part of each cap when the case arrived."""
+    named = (("customer", "for this customer"), ("case_kind", "of this kind today"), ("day", "in all today"))
+    return ", ".join(f"{gate['spent'][key][0]:,} of {gate['caps'][key][0]:,} {whose}" for key, whose in named)
+
+
+# The label, the names it needs, the words.
+_ROWS: tuple[tuple[str, tuple[str, ...], Callable[[Gate], str]], ...] = (
+    ("Verdict", ("verdict",), lambda gate: _VERDICTS.get(gate["verdict"], str(gate["verdict"]))),
+    ("Why", ("reason",), lambda gate: reason_words(read_policy_reason(gate["reason"]))),
+    ("Score", ("score",), _points),
+    ("Said", ("cases", "rejections"), _verdicts_so_far),
+    ("Spot checks", ("spot_checks",), _spot_checks),
+    ("Chance of a spot check", ("spot_check_probability",), _chance),
+    ("Money it moves", ("amount", "currency"), _moved),
+    ("Caps used", ("spent", "caps"), _spent),
+)

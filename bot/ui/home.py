@@ -6,13 +6,27 @@ from datetime import datetime
 from typing import Any
 
 from bot.sanitize import clean
-from bot.ui.button_value import ButtonValue
-from bot.ui.card import APPROVE, DECLINE, Message, when
-from bot.ui.elements import actions, button, header
+from bot.ui.card import APPROVE, DECLINE
+from bot.ui.elements import (
+    Block,
+    ButtonValue,
+    Element,
+    Message,
+    actions,
+    button,
+    context,
+    emoji,
+    escape,
+    glue,
+    header,
+    line,
+    rich,
+    when,
+    words,
+)
 from bot.ui.lists import content, row
 from bot.ui.states import counted
 from bot.ui.status_page import Health, automatic, feed_line
-from bot.ui.text import Block, Element, context, emoji, escape, glue, line, rich, words
 from polar.text.money import format_money
 from store.models import Proposal
 

@@ -5,11 +5,23 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bot.sanitize import clean
-from bot.ui.card import Message, when
-from bot.ui.elements import actions, button
+from bot.ui.elements import (
+    Block,
+    Element,
+    Message,
+    actions,
+    button,
+    context,
+    escape,
+    glue,
+    line,
+    person,
+    rich,
+    when,
+    words,
+)
 from bot.ui.reasons import elements as reason_elements
 from bot.ui.states import phrase
-from bot.ui.text import Block, Element, context, escape, glue, line, person, rich, words
 from polar.text.money import format_money
 from store.models import Proposal, ProposalState, Transition
 

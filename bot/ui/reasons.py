@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bot.sanitize import clean
+from bot.ui.elements import Element, person, words
 from bot.ui.graduation_words import lack_words
-from bot.ui.text import Element, person, words
 from polar.text.problems import NOTHING_DONE, problem
 from store.models.reasons import Reason, ReasonCode
 from store.models.trust_codes import read_lack

@@ -1,13 +1,14 @@
 """The answer to `/polar rules`: every rule, its results, and the reasons why some events have none."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from bot.rules import Origin, RuleSet, unhandled_reasons
 from bot.sanitize import clean
-from bot.ui.card import Message, when
-from bot.ui.elements import actions, button
-from bot.ui.text import Block, Element, escape, glue, line, rich, words
+from bot.ui.elements import Block, Element, Message, actions, button, escape, glue, line, rich, when, words
+from polar.catalog import event_types
+from store.models import RuleActivity, RuleMatchState
 
 RULES_BACK, RULES_ON = "rules.back", "rules.on"  # action ids; the value is the command of that page
 # Slack accepts fifty blocks. This leaves room for the heading, the buttons, and blocks that Slack may count.
@@ -72,3 +73,38 @@ def _turn(page: int, pages: int) -> Block:
     ways = [(RULES_BACK, "Back", page - 1), (RULES_ON, "Next", page + 1)]
     elements = [button(action_id, label, f"rules {to}") for action_id, label, to in ways if 1 <= to <= pages]
     return actions(f"rules.turn.{page}", elements)
+
+
+_NOTHING = RuleActivity({}, None)
+_SWITCHED_OFF = "Every rule for it is switched off."
+
+
+def rule_lines(rules: RuleSet, activity: Mapping[str, RuleActivity]) -> list[RuleLine]:
+    """All rules: first those in force, in their order, then those switched off."""
+    on = [
+        _line(rule.name, rule.on, rules.origins.get(rule.name, Origin.OWN), activity) for rule in rules.rules
+    ]
+    off = sorted(name for name, origin in rules.origins.items() if origin is Origin.OFF)
+    return on + [_line(name, (), Origin.OFF, activity) for name in off]
+
+
+def _line(
+    name: str, events: tuple[str, ...], origin: Origin, activity: Mapping[str, RuleActivity]
+) -> RuleLine:
+    done = activity.get(name, _NOTHING)
+    return RuleLine(
+        name,
+        events,
+        origin.value,
+        fired=done.matched,
+        carded=done.counts.get(RuleMatchState.PROPOSED, 0),
+        waiting=done.counts.get(RuleMatchState.WAITING, 0),
+        silent=done.counts.get(RuleMatchState.SILENT, 0),
+        last_matched_at=done.last_matched_at,
+    )
+
+
+def reasons(rules: RuleSet) -> list[tuple[str, str]]:
+    """The reason for each event type that no rule in force listens to."""
+    known = unhandled_reasons()
+    return [(type_, known.get(type_, _SWITCHED_OFF)) for type_ in sorted(event_types() - rules.event_types())]

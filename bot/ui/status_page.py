@@ -6,10 +6,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from bot.sanitize import clean
-from bot.ui.card import Message, when
+from bot.ui.elements import Element, Message, context, escape, glue, line, person, rich, when, words
 from bot.ui.reasons import elements as reason_elements
 from bot.ui.states import phrase
-from bot.ui.text import Element, context, escape, glue, line, person, rich, words
 from store.models import ProposalState
 from store.models.reasons import Reason
 

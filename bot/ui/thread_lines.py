@@ -7,14 +7,27 @@ from typing import Any
 
 from bot.results import ActionStatus, ApproverNames
 from bot.sanitize import clean
-from bot.ui.button_value import ButtonValue
-from bot.ui.card_buttons import DETAILS
-from bot.ui.effects import does
-from bot.ui.elements import actions, button
-from bot.ui.ephemeral import approver_line
+from bot.ui.card import DETAILS
+from bot.ui.elements import (
+    Block,
+    ButtonValue,
+    Element,
+    Message,
+    actions,
+    bullets,
+    button,
+    escape,
+    glue,
+    line,
+    person,
+    rich,
+    when,
+    words,
+)
 from bot.ui.graduation_words import because_words
-from bot.ui.text import Block, Element, bullets, escape, glue, line, person, rich, when, words
+from bot.ui.states import approver_line, does
 from store.models import Proposal
+from store.models.details import OutboxCode
 
 Notice = dict[str, Any]  # a message in the outbox
 _LONGEST_TEXT = 1_000
@@ -183,3 +196,22 @@ def help_line(commands: Iterable[str]) -> str:
     """All commands that the program understands, in one line."""
     known = [name if name != "decline" else "decline [because …]" for name in commands]
     return f"In this thread I understand: {', '.join(known)}. Example: snooze 2h, assign @somebody."
+
+
+_BACK = "Back from snooze: it waits for a decision again."
+_LINES: Mapping[OutboxCode, str] = {
+    OutboxCode.UNDONE: "Undone by {actor}: what it was before is back.",
+    OutboxCode.NOT_UNDONE: "Not undone: nothing was changed. Its own card says why.",
+    OutboxCode.PERHAPS_UNDONE: "Not certainly undone. Its own card says why.",
+}
+
+
+def outbox_message(content: Mapping[str, Any]) -> Message:
+    """The message of a row: `content` is {text, blocks}, or {code, args}."""
+    if "code" not in content:
+        return Message(content["text"], tuple(content["blocks"]))
+    code, actor = OutboxCode(content["code"]), content["args"].get("actor")
+    if code is OutboxCode.BACK_FROM_SNOOZE:
+        whom = [person(actor), glue(" ")] if actor else []
+        return Message(_BACK, (rich("snooze.over", line(*whom, glue(_BACK))),))
+    return Message(_LINES[code].format(actor=f"<@{actor}>"), ())

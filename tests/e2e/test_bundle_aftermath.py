@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bot.ui.button_value import ButtonValue
+from bot.ui.elements import ButtonValue
 from store.models import Proposal
 from store.proposals.details import proposal_details
 from tests.e2e.app_harness import (

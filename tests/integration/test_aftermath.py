@@ -28,9 +28,9 @@ from bot.results import (
     RefusalCode,
 )
 from bot.slack.user import SlackUser
-from bot.ui.card import CardView
-from bot.ui.card_buttons import can_be_taken_back
-from bot.ui.outbox_message import outbox_message
+from bot.ui.card import can_be_taken_back
+from bot.ui.card_status import CardView
+from bot.ui.thread_lines import outbox_message
 from polar.catalog import Call
 from store.models import CallState, CommentKind, NewProposal, PlannedCall, Proposal, ProposalState, Transition
 from store.models.reasons import Reason, ReasonCode

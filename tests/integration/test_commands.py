@@ -22,8 +22,7 @@ from bot.rules import RuleSet, load_rules, unhandled_reasons
 from bot.services import Services
 from bot.slack.permalinks import Links
 from bot.ui.home import COMMANDS as ABOUT
-from bot.ui.rule_lines import reasons, rule_lines
-from bot.ui.rules_page import PAGE, RuleLine, rules_message
+from bot.ui.rules_page import PAGE, RuleLine, reasons, rule_lines, rules_message
 from polar.catalog import event_types
 from store import Store, open_store
 from store.events.rule_matches import keep_rules, rule_activity

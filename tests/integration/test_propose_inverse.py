@@ -9,8 +9,8 @@ import pytest
 import pytest_asyncio
 
 from bot.app import Running
+from bot.forms.fields import ways
 from bot.forms.search import proposable
-from bot.forms.variants import ways
 from bot.services import Queue
 from polar.catalog import Call, operations
 from store.models import NewProposal, PlannedCall

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from bot.demo.blockkit import lint_message, lint_view
 from bot.ui.bundle import bundle_card, bundle_line, counted, progress, stamp, sums
 from bot.ui.bundle_review import A_PAGE, TICKED, Review, loaded, pages, review_view
-from bot.ui.elements import notice
-from bot.ui.message import Message
+from bot.ui.elements import Message, notice
 from polar.catalog import operations
 from store.models import Bundle, Proposal, ProposalCall, ProposalState
 

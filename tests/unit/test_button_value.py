@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bot.ui.button_value import NO_REVISION, ButtonValue
+from bot.ui.elements import NO_REVISION, ButtonValue
 
 _IDS = st.text(string.ascii_letters + string.digits + "_-", min_size=1, max_size=80)
 _DETAILS = st.text(max_size=200)

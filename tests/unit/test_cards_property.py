@@ -9,7 +9,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bot.demo.blockkit import lint_message
-from bot.ui.card import CardView, Message, card, thread_line, visible
+from bot.ui.card import card, thread_line, visible
+from bot.ui.card_status import CardView
+from bot.ui.elements import Message
 from store.models import CallState, Proposal, ProposalCall, ProposalState, Transition
 from store.models.reasons import Reason, ReasonCode
 from tests.fixtures.card_strategies import (

@@ -36,10 +36,8 @@ from bot.results import (
 from bot.ui import bundle as on_bundle
 from bot.ui import (
     bundle_review,
-    card_buttons,
     card_modals,
     card_status,
-    code,
     decline_reasons,
     details,
     digest,
@@ -49,15 +47,13 @@ from bot.ui import (
     graduation_page,
     home,
     lists,
-    outbox_message,
     reasons,
     rules_page,
     status_page,
-    text,
     thread_lines,
 )
-from bot.ui.card import card, copy_of, thread_line
-from bot.ui.message import Message
+from bot.ui.card import buttons, card, copy_of, thread_line
+from bot.ui.elements import Message
 from store.graduation.reducer import first_seen
 from store.models import CaseKindState, DailyStats, ProposalState
 from store.models.details import OutboxCode
@@ -188,12 +184,12 @@ def _calls(function: Callable[..., Any], *arguments: Strategy, **named: Strategy
 RENDERERS: Mapping[Callable[..., Any], Strategy] = {
     function: _calls(function, *arguments)
     for function, *arguments in (
-        (card_buttons.actions, proposals(), views()),
+        (buttons, proposals(), views()),
         (card, recorded(), views()),
         (copy_of, recorded(), st.just(LINK)),
-        (code.code, TEXT),
+        (details.code, TEXT),
         (details.details_view, dossiers(), TEXT, _LINKS, st.integers(-1, 6)),
-        (details.view, st.just("Details"), st.just([text.rich("x", text.line(text.words("x")))]), st.just("p1")),
+        (details.view, st.just("Details"), st.just([elements.rich("x", elements.line(elements.words("x")))]), st.just("p1")),
         (details.loading,),
         (digest.reminder, _WAITING, _LINKS),
         (digest.escalation, _WAITING, st.lists(_PERSON, max_size=2), _LINKS),
@@ -213,7 +209,7 @@ RENDERERS: Mapping[Callable[..., Any], Strategy] = {
         (card_modals.assign_view, proposals()),
         (card_modals.ask_view, proposals()),
         (card_modals.reason_view, proposals()),
-        (thread_lines.thread_message, TEXT, TEXT.map(text.words)),
+        (thread_lines.thread_message, TEXT, TEXT.map(elements.words)),
         (thread_lines.snoozed_line, _PERSON, st.just(_LATER)),
         (thread_lines.assigned_line, _PERSON, _PERSON, proposals()),
         (thread_lines.asked_line, _PERSON, st.none() | _PERSON, TEXT),
@@ -243,7 +239,7 @@ RENDERERS: Mapping[Callable[..., Any], Strategy] = {
         (graduation_page.home_section, _KINDS, _COUNT, _COUNT),
         (reasons.elements, any_reason(), st.sampled_from([120, 600])),
         (reasons.sentence, any_reason(), st.sampled_from([120, 600])),
-        (outbox_message.outbox_message, _CODED),
+        (thread_lines.outbox_message, _CODED),
         (elements.plain, TEXT, st.just(75)),
         (elements.button, st.just("x"), TEXT),
         (elements.header, st.just("x"), TEXT),
@@ -297,8 +293,29 @@ _IN_A_FORM = frozenset(
         elements.modal,
     }
 )
-_TEXTS = frozenset({ephemeral.text, ephemeral.approver_line})  # shown above with all that is made of them
-_PARTS = frozenset({text})  # what all the others are made of
+_TEXTS = frozenset({ephemeral.text})  # shown above with all that is made of them
+# What all the others are made of.
+_PARTS = frozenset(
+    {
+        elements.bullets,
+        elements.context,
+        elements.emoji,
+        elements.glue,
+        elements.labelled,
+        elements.bullet_list,
+        elements.joined,
+        elements.line,
+        elements.link,
+        elements.opens,
+        elements.mention,
+        elements.person,
+        elements.preformatted,
+        elements.rich,
+        elements.struck,
+        elements.when,
+        elements.words,
+    }
+)
 _SLOW_TO_DRAW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example]
 
 
@@ -318,10 +335,8 @@ def _draws(function: Callable[..., Any]) -> bool:
 
 def test_no_renderer_is_left_out() -> None:
     modules = [import_module(f"bot.ui.{each.name}") for each in pkgutil.iter_modules(bot.ui.__path__)]
-    drawing = {
-        one for module in (*modules, forms) if module not in _PARTS for one in _public(module) if _draws(one)
-    }
-    assert {one.__qualname__ for one in drawing - set(RENDERERS) - _IN_A_FORM} == set()
+    drawing = {one for module in (*modules, forms) for one in _public(module) if _draws(one)}
+    assert {one.__qualname__ for one in drawing - set(RENDERERS) - _IN_A_FORM - _PARTS} == set()
     assert {one.__qualname__ for one in set(_public(ephemeral)) - set(EPHEMERAL) - _TEXTS} == set()
 
 
@@ -369,7 +384,10 @@ def _assert_object(drawn: dict[str, Any]) -> None:
         assert_harmless(drawn["blocks"], drawn["text"])
     elif kind in ("modal", "home"):
         assert (
-            lint_view(drawn | {"blocks": drawn["blocks"] or [text.rich("x", text.line(text.words("x")))]})
+            lint_view(
+                drawn
+                | {"blocks": drawn["blocks"] or [elements.rich("x", elements.line(elements.words("x")))]}
+            )
             == []
         )
         assert_harmless([drawn])
@@ -380,14 +398,14 @@ def _assert_object(drawn: dict[str, Any]) -> None:
     elif kind in ("static_select", "button"):
         _assert_several([{"type": "actions", "block_id": "x", "elements": [drawn]}])
     else:
-        _assert_several([text.rich("x", drawn)])
+        _assert_several([elements.rich("x", drawn)])
 
 
 def _assert_several(drawn: list[dict[str, Any]]) -> None:
     if drawn[0]["type"].startswith("rich_text_"):
-        drawn = [text.rich("x", *drawn)]
+        drawn = [elements.rich("x", *drawn)]
     elif drawn[0]["type"] in ("text", "user", "emoji", "date", "link"):
-        drawn = [text.rich("x", text.line(*drawn))]
+        drawn = [elements.rich("x", elements.line(*drawn))]
     assert lint_message({"text": "x", "blocks": drawn}) == []
     assert_harmless(drawn)
 

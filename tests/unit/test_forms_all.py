@@ -8,11 +8,10 @@ import pytest
 
 from bot.demo.blockkit import lint_options, lint_view
 from bot.forms.drafts import FormDraft
-from bot.forms.fields import Leaf
+from bot.forms.fields import Leaf, ways
 from bot.forms.modal import opening, operation_options, page_view
 from bot.forms.search import by_family, proposable, search
 from bot.forms.values import check, compose, currencies
-from bot.forms.variants import ways
 from bot.forms.wording import facts, split, title
 from polar.catalog import Call, Operation, check_call, operations
 from tests.fixtures.forms import SCHEMAS, faults, state

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from bot.forms.drafts import KEPT_FOR, MOST, Drafts, FormDraft, chosen_operation
-from bot.forms.pages import MOST_ON_A_PAGE, Adder, More, pages
+from bot.forms.modal import MOST_ON_A_PAGE, Adder, More, pages
 from polar.catalog import operations
 from tests.fixtures.forms import ANY_ID, OPTION
 

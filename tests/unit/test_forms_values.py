@@ -233,8 +233,8 @@ def test_a_sentence_about_a_parameter_reads_as_one_about_an_input(sentence: str,
 
 
 def test_every_kind_of_question_is_used_or_is_a_fallback() -> None:
+    from bot.forms.fields import ways
     from bot.forms.search import proposable
-    from bot.forms.variants import ways
 
     used = set()
     for one in proposable():

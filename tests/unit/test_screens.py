@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from bot.demo.blockkit import lint_message, lint_view
 from bot.listeners.screens import next_card, rank, read_history
-from bot.ui.card import Message, card
+from bot.ui.card import card
+from bot.ui.elements import Message, person
 from bot.ui.ephemeral import text
 from bot.ui.home import Home, SetUpStep, greeting, help_message, home_view
 from bot.ui.lists import (
@@ -33,7 +34,6 @@ from bot.ui.status_page import (
     resumed_message,
     status_message,
 )
-from bot.ui.text import person
 from store.models import ProposalState, Transition
 from store.proposals.lists import worth
 from tests.fixtures.card_strategies import (

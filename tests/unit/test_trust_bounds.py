@@ -10,7 +10,7 @@ from bot.config.policy import Policy, Trust
 from bot.graduation.gate import Gate, evaluate
 from bot.graduation.replayed_kind import ReplayedKind
 from bot.graduation.score import clean_needed, reached
-from bot.ui.score_line import score_line
+from bot.ui.graduation_words import score_line
 from polar.events import Event
 from store.models import CaseKindState, Mode, NewProposal, PlannedCall
 from store.models.graduation import CaseKind, Evaluation, GateInputs, Label, NewCaseKind, Past
