@@ -6,10 +6,9 @@ is then: several changes of one card become the last one.
 
 import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 
 from bot.config.rate_limits import POST, UPDATE
 from bot.metrics import CARD_SECONDS
@@ -22,8 +21,6 @@ from bot.ui.bundling import plan
 from bot.ui.card import card, thread_line
 from bot.ui.elements import Message
 from bot.ui.states import approver_line
-from store import Connection
-from store.events.events import received_at
 from store.messages.bundles import claim_outgoing, gathering, put_in_bundle
 from store.messages.cards import bundle_drawn, bundle_not_drawn, card_drawn, card_not_drawn, unannounced
 from store.models import Bundle, Proposal
@@ -108,9 +105,10 @@ async def _announce_card(services: Services, claimed: ClaimedCard, proposal: Pro
     lines = {
         change.row_version: line for change in news if (line := thread_line(proposal, change)) is not None
     }
-    drawn = partial(
+    first = _first_shown([proposal])
+    arrivals = await services.store.do(
         card_drawn,
-        proposal_id=proposal.id,
+        proposal.id,
         token=claimed.token,
         version=proposal.row_version,
         revision=proposal.revision,
@@ -119,8 +117,9 @@ async def _announce_card(services: Services, claimed: ClaimedCard, proposal: Pro
         at=services.clock(),
         announced=[change.row_version for change in news],
         lines={version: _content(line) for version, line in lines.items()},
+        arrivals=[str(one.event_id) for one in first],
     )
-    await _store_drawn(services, drawn, [proposal])
+    _time(services, first, arrivals)
     if lines:
         services.notify(Queue.OUTBOX)
 
@@ -144,9 +143,10 @@ async def _announce_bundle(services: Services, claimed: ClaimedCard, bundle: Bun
         )
         return
     line = bundle_line(bundle)
-    drawn = partial(
+    first = _first_shown(bundle.members)
+    arrivals = await services.store.do(
         bundle_drawn,
-        bundle_id=bundle.id,
+        bundle.id,
         token=claimed.token,
         version=bundle.row_version,
         channel=channel,
@@ -154,31 +154,27 @@ async def _announce_bundle(services: Services, claimed: ClaimedCard, bundle: Bun
         at=now,
         shown=[proposal.id for proposal in bundle.members],
         line=None if line is None else _content(line) | {"thread_ts": ts},
+        arrivals=[str(one.event_id) for one in first],
     )
-    await _store_drawn(services, drawn, bundle.members)
+    _time(services, first, arrivals)
     if line is not None:
         services.notify(Queue.OUTBOX)
 
 
-async def _store_drawn(
-    services: Services, drawn: Callable[[Connection], bool], shown: Sequence[Proposal]
-) -> None:
-    """Note what a card shows, and observe the seconds from event to card of proposals it shows first.
+def _first_shown(shown: Sequence[Proposal]) -> list[Proposal]:
+    """The proposals of an event that no card has shown before."""
+    return [one for one in shown if one.first_shown_at is None and one.revision == 1 and one.event_id]
 
-    The times of arrival are read in the transaction of the note: the metric costs no turn of the writer.
-    """
-    first = [one for one in shown if one.first_shown_at is None and one.revision == 1 and one.event_id]
 
-    def note(connection: Connection) -> dict[str, datetime]:
-        noted = drawn(connection)
-        return received_at(connection, [str(one.event_id) for one in first]) if noted and first else {}
-
-    at, arrived = services.clock(), await services.store.do(note)
-    for one in first if arrived else ():
+def _time(services: Services, first: Sequence[Proposal], arrivals: Mapping[str, datetime] | None) -> None:
+    """Observe the seconds from event to card; nothing when the lease was lost, as the card is drawn again."""
+    if arrivals is None:
+        return
+    for one in first:
         # A rule with a delay has waited on purpose; its proposal was made when the delay was over.
         delayed = one.rule in services.rules.delayed
-        since = one.created_at if delayed else arrived.get(str(one.event_id), one.created_at)
-        CARD_SECONDS.observe(max((at - since).total_seconds(), 0))
+        since = one.created_at if delayed else arrivals.get(str(one.event_id), one.created_at)
+        CARD_SECONDS.observe(max((services.clock() - since).total_seconds(), 0))
 
 
 def _content(message: Message) -> dict[str, object]:

@@ -125,6 +125,8 @@ def get_event(connection: Connection, event_id: str) -> StoredEvent | None:
 
 def received_at(connection: Connection, event_ids: Sequence[str]) -> dict[str, datetime]:
     """When each of these events arrived, by its id."""
+    if not event_ids:
+        return {}
     rows = connection.execute(select(events.c.id, events.c.received_at).where(events.c.id.in_(event_ids)))
     return {row.id: row.received_at for row in rows}
 

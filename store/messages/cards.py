@@ -28,6 +28,7 @@ from sqlalchemy import (
 )
 
 from store.engine.leases import BUNDLE_CARDS, CARDS, Lease, Leases
+from store.events.events import received_at
 from store.messages.outbox import LINE, add_to_outbox
 from store.models import Proposal, ProposalState, Transition
 from store.proposals.proposals import read_proposal, read_transition, with_calls
@@ -143,12 +144,13 @@ def card_drawn(
     at: datetime,
     announced: Sequence[int] = (),
     lines: Mapping[int, Mapping[str, Any]] | None = None,
-) -> bool:
-    """Note that the card shows `version`, and put lines for its thread into the outbox. False: lease lost.
+    arrivals: Sequence[str] = (),
+) -> dict[str, datetime] | None:
+    """Note that the card shows `version`, and put lines for its thread into the outbox. None: lease lost.
 
     `revision` is the one drawn; `first_shown_at` is when the one that is current was first shown. `announced`
     are the versions that need no more announcing; `lines` are the messages about some of them. The bundle it
-    belongs to is drawn again.
+    belongs to is drawn again. Returns the times at which the events `arrivals` arrived, by their ids.
     """
     own = proposals.c
     first_shown = own.first_shown_at.is_(None) & (own.revision == revision)
@@ -158,7 +160,7 @@ def card_drawn(
     )
     found = connection.execute(drawn.returning(own.bundle_id)).first()
     if found is None:
-        return False
+        return None
     if announced:
         connection.execute(
             update(transitions)
@@ -170,7 +172,7 @@ def card_drawn(
         add_to_outbox(connection, name, kind=LINE, message=line, at=at, proposal_id=proposal_id)
     if found.bundle_id is not None:
         redraw_bundles(connection, [found.bundle_id])
-    return True
+    return received_at(connection, arrivals)
 
 
 def card_not_drawn(
@@ -193,23 +195,24 @@ def bundle_drawn(
     at: datetime,
     shown: Sequence[str],
     line: Mapping[str, Any] | None = None,
-) -> bool:
-    """Note that the card shows `version`, and since when it shows each of `shown`. False: lease lost.
+    arrivals: Sequence[str] = (),
+) -> dict[str, datetime] | None:
+    """Note that the card shows `version`, and since when it shows each of `shown`. None: lease lost.
 
-    `line` is for its thread, once.
+    `line` is for its thread, once. Returns the times at which the events `arrivals` arrived, by their ids.
     """
     first_shown_at = func.coalesce(bundles.c.first_shown_at, literal(at, UtcDateTime))
     more = {"first_shown_at": first_shown_at, "card_due_at": at + _REDRAWN_EVERY}
     drawn = OF_BUNDLE.drawn(token, bundle_id, version=version, place=(channel, ts), **more)
     if connection.execute(drawn).rowcount != 1:
-        return False
+        return None
     # What a bundle shows is the first revision of each.
     unseen = proposals.c.first_shown_at.is_(None) & (proposals.c.revision == 1)
     first_seen = update(proposals).where(proposals.c.id.in_(shown), unseen)
     connection.execute(first_seen.values(first_shown_at=at))
     if line is not None:
         add_to_outbox(connection, f"{LINE}:{bundle_id}", kind=LINE, message=line, at=at)
-    return True
+    return received_at(connection, arrivals)
 
 
 def bundle_not_drawn(

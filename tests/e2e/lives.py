@@ -25,9 +25,19 @@ class Killable:
         self.pid = int(self._line())
 
     async def ended(self, within: float = 15) -> int:
-        """Wait until the program has ended; its exit code, negative for a signal."""
-        code = int(await asyncio.wait_for(asyncio.to_thread(self._line), within))
+        """Wait until the program has ended; its exit code, negative for a signal.
+
+        A program that still runs after `within` seconds is killed, as the thread that waits for its end would
+        never finish, and with it the whole run of the tests.
+        """
+        said = asyncio.ensure_future(asyncio.to_thread(self._line))
+        await asyncio.wait([said], timeout=within)
+        late = not said.done()
+        if late:
+            os.kill(self.pid, signal.SIGKILL)
+        code = int(await said)
         self.pid = 0
+        assert not late, f"the program did not end within {within:.0f} seconds"
         return code
 
     async def kill(self, number: signal.Signals = signal.SIGKILL) -> int:

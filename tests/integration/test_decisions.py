@@ -334,7 +334,7 @@ async def test_a_new_revision_is_seen_once_its_card_is_drawn(store: Store, pendi
     async def drawn(revision: int, at: datetime) -> Any:
         [card] = await store.do(claim_cards, token="c", now=at, until=at + HOUR, redraws=9, posts=9)
         where = {"version": card.row_version, "channel": "C1", "ts": "1.1", "at": at}
-        assert await store.do(card_drawn, card.id, token="c", revision=revision, **where)
+        assert await store.do(card_drawn, card.id, token="c", revision=revision, **where) is not None
         return await store.do(get_proposal, pending.id)
 
     assert (await drawn(1, NOW)).first_shown_at == NOW

@@ -94,7 +94,10 @@ async def drawn(store: Store, at: datetime) -> list[str]:
     (bundle,) = (await outgoing(store, at)).bundles
     shown = [each.id for each in bundle.members]
     where = {"channel": "C1", "ts": "5.5", "at": at}
-    assert await store.do(bundle_drawn, "b1", token="o", version=bundle.row_version, shown=shown, **where)
+    assert (
+        await store.do(bundle_drawn, "b1", token="o", version=bundle.row_version, shown=shown, **where)
+        is not None
+    )
     return shown
 
 

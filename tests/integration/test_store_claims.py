@@ -265,7 +265,7 @@ async def test_a_card_is_drawn_again_when_something_changed_while_it_was_drawn(
     await store.do(decide, Decision(made.id, "U1", Verdict.APPROVE, "button", now))
     shown = {"version": card.row_version, "revision": 1, "channel": "C1", "ts": "1.1", "at": now}
     shown |= {"announced": [1]}
-    assert await store.do(card_drawn, made.id, token="a", **shown)
+    assert await store.do(card_drawn, made.id, token="a", **shown) is not None
     assert [change.row_version for change in await store.do(unannounced, made.id, 2)] == [2]
     (again,) = await store.do(claim_cards, token="b", now=now, until=now + MINUTE, **ROOM)
     assert (again.row_version, again.rendered_version, again.card_ts, again.card_sent_at) == (
@@ -274,8 +274,8 @@ async def test_a_card_is_drawn_again_when_something_changed_while_it_was_drawn(
         "1.1",
         None,
     )
-    assert not await store.do(card_drawn, made.id, token="a", **shown)
-    assert await store.do(card_drawn, made.id, token="b", **(shown | {"version": 2, "announced": [2]}))
+    assert await store.do(card_drawn, made.id, token="a", **shown) is None
+    assert await store.do(card_drawn, made.id, token="b", **(shown | {"version": 2, "announced": [2]})) == {}
     assert await store.do(claim_cards, token="c", now=now, until=now + MINUTE, **ROOM) == []
     assert await store.do(unannounced, made.id, 2) == []
 

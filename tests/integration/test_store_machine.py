@@ -311,7 +311,7 @@ class Life(RuleBasedStateMachine):
         for card in self._do(claim_cards, token=token, now=self.now, until=until, redraws=2, posts=2):
             shown = {"version": card.row_version, "revision": card.revision, "channel": "C1", "ts": "1.1"}
             shown |= {"at": self.now, "announced": [card.row_version]}
-            assert self._do(card_drawn, card.id, token=token, **shown)
+            assert self._do(card_drawn, card.id, token=token, **shown) is not None
 
     # what must always be true
 
