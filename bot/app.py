@@ -170,6 +170,7 @@ def _bolt(settings: Settings, client: AsyncWebClient) -> AsyncApp:
         signing_secret=secret.get_secret_value() if secret else None,
         request_verification_enabled=not settings.socket_mode,
         ignoring_self_events_enabled=True,
+        process_before_response=True,  # see bot.listeners.acknowledge
     )
 
 

@@ -1,8 +1,9 @@
 """The bundle that a step gets (store, clients, rules, clock), and the queues it may notify."""
 
+import asyncio
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
@@ -17,6 +18,8 @@ from store import Store
 # worker.
 LEASE = timedelta(minutes=5)
 _BACKOFF_MOST = timedelta(minutes=5)
+# Approvals that are settled at a time: in a burst of clicks all are stored and Slack is answered first.
+_SETTLED_AT_ONCE = 16
 
 
 class Queue(StrEnum):
@@ -54,6 +57,7 @@ class Services:
     channel: str
     clock: Callable[[], datetime]
     notify: Notify
+    settling: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_SETTLED_AT_ONCE))
 
 
 def new_token() -> str:

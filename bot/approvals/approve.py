@@ -39,7 +39,6 @@ SHOWN_AFTER = 0.7
 # An approval waits as long as Slack does not say who approves: it is looked at again after as long as it has
 # waited, and given up when nobody expects it any more.
 _SOONEST, _LATEST, _GIVE_UP_AFTER = timedelta(seconds=2), timedelta(seconds=15), timedelta(hours=24)
-_AT_ONCE = 32  # of one click; the calls to Polar keep to their own rate limit
 CLI = "cli"
 _BARRED = {
     DecisionError.CHANGED: DecisionStatus.STALE,
@@ -83,12 +82,11 @@ async def approve_all(
     """
     token = new_token()
     until = services.clock() + LEASE
-    found = await services.store.do(add_pending_approvals, left, token=token, until=until)
+    found = await services.store.do_for_person(add_pending_approvals, left, token=token, until=until)
     stored()
-    room = asyncio.Semaphore(_AT_ONCE)
 
     async def one(pending: PendingApproval, new: bool, proposal: Proposal | None) -> DecisionResult:
-        async with room:
+        async with services.settling:
             return await _seen_to(services, ClaimedApproval(pending, token, team_id), new, proposal)
 
     seen_to = (one(pending, *added) for pending, added in zip(left, found, strict=True))

@@ -20,6 +20,7 @@ Answer = dict[str, Any]  # what an acknowledgement, or a message after it, holds
 Work = Callable[[asyncio.Event], Coroutine[Any, Any, Answer | None]]
 
 ACK_WITHIN = 2.5  # seconds, for Slack waits three
+_WORKING: set[asyncio.Task[None]] = set()  # goes on after the answer; asyncio itself holds no task
 
 
 class Registrar(Protocol):
@@ -62,9 +63,10 @@ async def acknowledge(
 ) -> None:
     """Start the work and answer Slack: once it is stored or done, or when Slack waits no longer.
 
-    The work goes on after that. What it returns goes into the acknowledgement; when that was `meanwhile`, it
-    is given to `later`. A failure is logged, and the person is told: by `failed` in the place of what the
-    work returns, else in the channel where they are.
+    Returns then, as Bolt sends the answer when the listener returns (`process_before_response`; in its other
+    way Bolt looks every 10 ms for an answer, for each click). The work goes on. What it returns goes into the
+    acknowledgement; when that was `meanwhile`, it is given to `later`. A failure is logged, and the person is
+    told: by `failed` in the place of what the work returns, else in the channel where they are.
     """
     stored = asyncio.Event()
     working = asyncio.ensure_future(work(stored))
@@ -74,6 +76,25 @@ async def acknowledge(
     answered = not working.done()
     if answered:
         await ack(**(meanwhile or {}))
+    ending = _end(slack, ack, body, working, answered=answered, failed=failed, later=later)
+    if not answered:
+        await ending
+        return
+    task = asyncio.create_task(ending)
+    _WORKING.add(task)
+    task.add_done_callback(_WORKING.discard)
+
+
+async def _end(
+    slack: Slack,
+    ack: AsyncAck,
+    body: Payload,
+    working: asyncio.Future[Answer | None],
+    *,
+    answered: bool,
+    failed: Answer | None,
+    later: Callable[[Answer], Awaitable[None]] | None,
+) -> None:
     answer, broken = failed, False
     try:
         answer = await working

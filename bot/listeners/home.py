@@ -82,8 +82,11 @@ class HomeTab:
 
     # --- Actions ------------------------------------------------------------------------------------
 
-    async def opened(self, event: Payload) -> None:
+    async def opened(self, ack: AsyncAck, body: Payload, event: Payload) -> None:
         """Somebody opened the app's home."""
+        await acknowledge(self._services.slack, ack, body, lambda _: self._opened(event), failed={})
+
+    async def _opened(self, event: Payload) -> None:
         if event.get("tab", "home") != "home" or not event.get("user"):
             return
         user = str(event["user"])

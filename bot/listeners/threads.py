@@ -13,14 +13,13 @@ from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncBoltContext
 
 from bot.approvals.actions import Actions
 from bot.approvals.service import ApprovalService
-from bot.listeners.acknowledge import Place, acknowledge, place_of, post_ephemeral
+from bot.listeners.acknowledge import Answer, Place, acknowledge, place_of, post_ephemeral
 from bot.results import ActionResult, DecisionResult
 from bot.services import Queue, Services
 from bot.slack.user import SlackUser, acting_user
 from bot.ui import ephemeral, thread_lines
 from bot.ui.ephemeral import Text, text
 from bot.ui.thread_lines import Notice
-from store.engine.errors import StoreError
 from store.messages.outbox import add_to_outbox
 from store.models import Proposal
 from store.proposals.details import Thread, in_thread, keep_message, mend_message, revision_at
@@ -87,13 +86,10 @@ class Threads:
     async def written(self, ack: AsyncAck, body: Payload, event: Payload, context: AsyncBoltContext) -> None:
         """Handle a message in a thread. One that does not mention us gets no answer, even on a failure."""
         bot = str(context.bot_user_id or "")
-        if is_addressed(str(event.get("text") or ""), bot):
-            await acknowledge(self._services.slack, ack, body, lambda _: self._written(body, event, bot))
-            return
-        try:
-            await self._written(body, event, bot)
-        except StoreError as error:
-            log.error("a message in a thread is not stored: %s", error)
+        failed: Answer | None = None if is_addressed(str(event.get("text") or ""), bot) else {}
+        await acknowledge(
+            self._services.slack, ack, body, lambda _: self._written(body, event, bot), failed=failed
+        )
 
     async def _written(self, body: Payload, event: Payload, bot: str) -> None:
         if event.get("subtype") in _EDITED:

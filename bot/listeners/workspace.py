@@ -4,8 +4,9 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from slack_bolt.async_app import AsyncApp, AsyncBoltContext
+from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncBoltContext
 
+from bot.listeners.acknowledge import acknowledge
 from bot.listeners.screens import HealthSource
 from bot.services import Queue, Services
 from bot.slack.client import SlackError, SlackNotSent, SlackRefused
@@ -45,11 +46,13 @@ class Workspace:
         """A user group has other members."""
         self._services.authority.forget()
 
-    async def joined(self, event: Payload, context: AsyncBoltContext) -> None:
+    async def joined(self, ack: AsyncAck, body: Payload, event: Payload, context: AsyncBoltContext) -> None:
         """Somebody joined a channel; when it is us for the first time, say what we are here for."""
         channel = str(event.get("channel", ""))
-        if not channel or event.get("user") != context.bot_user_id:
-            return
+        if channel and event.get("user") == context.bot_user_id:
+            await acknowledge(self._services.slack, ack, body, lambda _: self._joined(channel), failed={})
+
+    async def _joined(self, channel: str) -> None:
         try:
             if await self._services.store.do(claim_welcome, channel, self._services.clock()):
                 await self._greet(channel)

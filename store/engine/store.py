@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from store.engine.dialects import is_file, make_engine, sole_owner
 from store.engine.errors import StoreFailed, StoreUnreachable
 from store.engine.migrate import migrate, require_current
-from store.engine.writer import Writer
+from store.engine.writer import Turn, Writer
 from store.events.events import insert_events
 from store.models import NewEvent
 
@@ -39,8 +39,17 @@ class Store:
         Query functions take a `Connection` and cannot await, so no network call fits into a transaction.
         Raises what the query raises, or a StoreError when the database does not take it.
         """
+        return await self._do(partial(_call, query, args, kwargs), Turn.PROGRAM)
+
+    async def do_for_person(
+        self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """As `do`, before the program's own writes: a person waits, and Slack waits three seconds for it."""
+        return await self._do(partial(_call, query, args, kwargs), Turn.PERSON)
+
+    async def _do(self, work: Callable[[Connection], T], turn: Turn) -> T:
         try:
-            return await self._writer.do(partial(_call, query, args, kwargs))
+            return await self._writer.do(work, turn)
         except SQLAlchemyError as error:
             raise StoreFailed from error
 

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from enum import IntEnum
 from functools import partial
 from heapq import heappop, heappush
 from itertools import count
@@ -32,11 +33,19 @@ _MOST_AT_ONCE = 256
 _BESIDE_ARRIVALS = 4
 
 
+class Turn(IntEnum):
+    """The order in which waiting writes are taken."""
+
+    ARRIVAL = 0  # a webhook: Polar waits for the answer
+    PERSON = 1  # a click: Slack waits for the answer
+    PROGRAM = 2
+
+
 @dataclass(order=True, slots=True)
 class _Write:
-    """Something to run with the connection, or (with `row`) one row of an insert of many: those go first."""
+    """Something to run with the connection, or (with `row`) one row of an insert of many."""
 
-    follows: bool
+    turn: Turn
     number: int
     work: Callable[..., Any] = field(compare=False)
     done: asyncio.Future[Any] = field(compare=False)
@@ -60,20 +69,20 @@ class Writer:
         """The number of writes that wait for their turn."""
         return len(self._queue)
 
-    async def do(self, work: Callable[[Connection], T]) -> T:
-        """Run `work` in the next transaction and return its value once that is committed.
+    async def do(self, work: Callable[[Connection], T], turn: Turn = Turn.PROGRAM) -> T:
+        """Run `work` in a transaction when it is its turn; its value once that is committed.
 
         `work` may run twice (when a neighbour fails, each is tried again alone), so it only touches the
         database. Raises what `work` raises, StoreBusy when the queue is full, StoreClosed when stopping.
         """
         done = asyncio.get_running_loop().create_future()
-        result: T = await self._enqueue(_Write(True, next(self._numbers), work, done))
+        result: T = await self._enqueue(_Write(turn, next(self._numbers), work, done))
         return result
 
     async def add(self, insert: Callable[[Connection, Sequence[Row]], None], row: Row) -> None:
         """Insert `row` in the next transaction, in one statement with the others that wait for `insert`."""
         done = asyncio.get_running_loop().create_future()
-        await self._enqueue(_Write(False, next(self._numbers), insert, done, row))
+        await self._enqueue(_Write(Turn.ARRIVAL, next(self._numbers), insert, done, row))
 
     async def _enqueue(self, write: _Write) -> Any:
         if self._closed:
@@ -106,13 +115,14 @@ class Writer:
     def _next_batch(self) -> list[_Write]:
         """The waiting writes, without those whose caller has gone away (Polar hung up)."""
         batch: list[_Write] = []
-        room = _BESIDE_ARRIVALS if self._queue and not self._queue[0].follows else _MOST_AT_ONCE
+        flooded = bool(self._queue) and self._queue[0].turn is Turn.ARRIVAL
+        room = _BESIDE_ARRIVALS if flooded else _MOST_AT_ONCE
         while self._queue and len(batch) < _MOST_AT_ONCE and room:
             write = heappop(self._queue)
             if not write.done.done():
                 batch.append(write)
-                room -= write.follows
-        self.arrivals = sum(not write.follows for write in batch)
+                room -= write.turn is not Turn.ARRIVAL
+        self.arrivals = sum(write.turn is Turn.ARRIVAL for write in batch)
         return batch
 
     async def _commit(self, batch: list[_Write]) -> None:

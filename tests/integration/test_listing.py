@@ -318,7 +318,7 @@ async def test_every_command_answers_within_a_second_among_a_hundred_thousand(sq
     async with open_store(sqlite_url) as store:
         await store.do(_crowd, now, pending)
         dead: Any = _Dead()
-        parts = Services(store, dead, dead, load_rules(), dead, "C0", lambda: now, lambda _: None)
+        parts = Services(store, dead, dead, load_rules(), dead, "C0", lambda: now, lambda *_: None)
         screens = Screens(parts, HealthSource(parts, LastErrors()), Links(store, dead))
         person = SlackUser(MAYA, None)
         typed = [

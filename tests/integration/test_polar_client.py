@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polar.catalog import UNKNOWN, Call
-from polar.client import API_VERSION, Answer, PolarClient
+from polar.client import API_VERSION, VERSION, Answer, PolarClient
 from polar.errors import (
     Conflict,
     InvalidCall,
@@ -203,7 +203,7 @@ async def test_write_is_one_request_with_everything_polar_wants(base, url):
     assert request.headers["authorization"] == f"Bearer {TOKEN}"
     assert request.headers["polar-version"] == API_VERSION == "2026-10"
     assert request.headers["content-type"] == "application/json"
-    assert request.headers["user-agent"] == f"polar-approvals/{PROJECT['version']}"
+    assert request.headers["user-agent"] == f"polar-approvals/{VERSION}"
 
 
 async def test_query_is_written_as_polar_reads_it():
