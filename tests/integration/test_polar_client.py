@@ -2,7 +2,6 @@
 
 import json
 import math
-import tomllib
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -40,7 +39,6 @@ READ = Call("license_keys:get", {"id": KEY}, {}, None)
 ORDERS = Call("orders:list", {}, {}, None)
 
 TESTS = Path(__file__).parent.parent
-PROJECT = tomllib.loads((TESTS.parent / "pyproject.toml").read_text())["project"]
 RECORDED = [json.loads(line) for line in (TESTS / "payloads/responses.jsonl").read_text().splitlines()]
 BY_STATUS: dict[int, type[PolarError]] = dict.fromkeys((400, 403, 422), Refused)
 BY_STATUS |= {
