@@ -133,7 +133,7 @@ async def test_nothing_is_published_while_nothing_changes(here, app, monkeypatch
     tab = HomeTab(
         app.services, app.approvals, screens, health=health, links=links, set_up=SetUp(app.services, None)
     )
-    await tab.opened({"user": MAYA, "tab": "home"})
+    await tab._opened({"user": MAYA, "tab": "home"})
 
     assert await tab._claim(4) == []
     await here.ask(CASE)
