@@ -46,8 +46,7 @@ from polar.webhooks import Verifier
 from store import Store, open_store
 from store.engine.errors import StoreError
 from store.engine.leases import expire_all_leases
-from store.events.events import count_events
-from store.events.rule_matches import keep_rules
+from store.events.events import count_events, keep_rules
 from store.models import EventState, ProposalState
 from store.proposals.execution import recover_stranded
 from store.proposals.stats import count_proposals

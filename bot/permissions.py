@@ -15,7 +15,7 @@ from bot.slack.client import Slack, SlackError, SlackRefused
 from bot.slack.user import UserProfile
 from polar.catalog import Risk
 from store import Store
-from store.events.rule_matches import rule_source
+from store.events.events import rule_source
 from store.models import Proposal
 from store.proposals.proposals import get_proposal
 

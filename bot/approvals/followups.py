@@ -19,7 +19,7 @@ from bot.ui.thread_lines import Followup, followup_record, undo_reason
 from polar.catalog import Call, operations
 from polar.errors import PolarError
 from store.models import NewProposal, PlannedCall, Proposal, ProposalKind, ProposalState, Verdict
-from store.models.trust_codes import AlwaysAsk
+from store.models.reasons import AlwaysAsk
 from store.proposals import followups
 from store.proposals.actions import Act, ActionOutcome
 from store.proposals.proposals import get_proposal

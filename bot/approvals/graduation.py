@@ -10,13 +10,13 @@ from bot.services import Queue, Services
 from bot.slack.user import SlackUser
 from polar.catalog import Risk
 from store.engine.errors import StoreError
-from store.graduation.automatic_runs import automatic_runs
 from store.graduation.case_kinds import all_case_kinds, change, find_case_kind, graduate
 from store.graduation.gate import note_human
+from store.graduation.pages import automatic_runs
 from store.graduation.reducer import TrustChange
 from store.models import CaseKindState
 from store.models.graduation import AutomaticRuns, CaseKind
-from store.models.trust_codes import ChangeCause, ChangeCode, Lack, LackCode, SwitchCode, Switched
+from store.models.reasons import ChangeCause, ChangeCode, Lack, LackCode, SwitchCode, Switched
 
 log = logging.getLogger(__name__)
 

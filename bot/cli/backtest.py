@@ -24,7 +24,7 @@ from store import Connection
 from store.graduation.past_cases import draw_secret, kinds, past_cases
 from store.models import CaseKindState
 from store.models.graduation import NewCaseKind, PastCase
-from store.models.trust_codes import CaseResult, PolicyCode
+from store.models.reasons import CaseResult, PolicyCode
 
 _UNKNOWN_SECRET = b"nothing has been drawn yet"
 _WIDEST = 62

@@ -15,8 +15,7 @@ from bot.sanitize import clean
 from bot.ui.graduation_words import reason_words
 from bot.ui.reasons import plain
 from store.audit_log.explain import explained
-from store.models.reasons import read_reason
-from store.models.trust_codes import read_policy_reason
+from store.models.reasons import read_policy_reason, read_reason
 
 _SIGNS = {True: "fits  ", False: "WRONG ", None: "open  "}
 

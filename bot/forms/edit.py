@@ -24,7 +24,7 @@ from bot.slack.user import SlackUser
 from bot.ui.elements import ButtonValue
 from polar.catalog import Call, operations
 from store.models import PlannedCall, Proposal, ProposalKind
-from store.models.trust_codes import AlwaysAsk
+from store.models.reasons import AlwaysAsk
 from store.proposals.actions import NewRevision
 
 Change = tuple[str, str, str]  # label, before, now

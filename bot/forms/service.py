@@ -42,8 +42,7 @@ from polar.catalog import Call
 from polar.errors import PolarError
 from store.engine.errors import StoreError
 from store.models import NewProposal, PlannedCall, Proposal
-from store.models.identity import proposal_id
-from store.models.trust_codes import AlwaysAsk
+from store.models.reasons import AlwaysAsk, proposal_id
 from store.proposals.proposals import propose_by_hand
 
 log = logging.getLogger(__name__)

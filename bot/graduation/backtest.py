@@ -11,7 +11,7 @@ from bot.graduation.replayed_kind import ReplayedKind
 from polar.text.money import ZERO_DECIMAL
 from store.models import CaseKindState, Mode, OutcomeKind, ProposalState, Verdict
 from store.models.graduation import WorstCase
-from store.models.trust_codes import CaseResult, ChangeCause, PolicyCode, PolicyReason
+from store.models.reasons import CaseResult, ChangeCause, PolicyCode, PolicyReason
 
 SECONDS_A_CASE = 20  # the time of a person for one decision
 REJECTED = (CaseResult.DECLINED, CaseResult.EDITED, CaseResult.TAKEN_BACK, CaseResult.FAILED)

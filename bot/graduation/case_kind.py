@@ -10,7 +10,7 @@ from polar.events import Event
 from polar.text.money import format_money
 from store.models import NewProposal, PlannedCall
 from store.models.graduation import NewCaseKind, Past
-from store.models.identity import canonical_json, sha256
+from store.models.reasons import canonical_json, sha256
 
 # The fields that give the reason of an event. The first field that is present counts.
 _SUB_REASONS = ("billing_reason", "customer_cancellation_reason", "reason")

@@ -11,7 +11,7 @@ from bot.graduation.score import clean_needed, score
 from bot.rules.always_ask import always_asks
 from polar.catalog import Risk, operations
 from store.models.graduation import CaseCounts, CaseKind, NewCaseKind
-from store.models.trust_codes import AlwaysAsk, Lack, LackCode
+from store.models.reasons import AlwaysAsk, Lack, LackCode
 
 MIN_CUSTOMERS = 10
 MIN_DAYS = 7

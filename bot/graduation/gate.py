@@ -24,7 +24,7 @@ from store.models.graduation import (
     Past,
     Spent,
 )
-from store.models.trust_codes import AlwaysAsk, ChangeCause, ChangeCode, PolicyCode, PolicyReason
+from store.models.reasons import AlwaysAsk, ChangeCause, ChangeCode, PolicyCode, PolicyReason
 
 ASK, SPOT_CHECK, RUN = "ask", "spot_check", "run"  # the verdicts
 _HOURS = 6  # the latest hours, which are checked for an unusual volume

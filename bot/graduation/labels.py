@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from store.models import Decision, Mode, OutcomeKind, ProposalState, Verdict
 from store.models.graduation import CaseHistory, Label
-from store.models.trust_codes import LabelReason
+from store.models.reasons import LabelReason
 
 TOO_FAST = timedelta(seconds=2)
 _OUTCOMES = {

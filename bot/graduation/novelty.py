@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from store.models.trust_codes import PolicyCode, PolicyReason
+from store.models.reasons import PolicyCode, PolicyReason
 
 Value = int | float | str | bool | None
 Choice = str | bool | None

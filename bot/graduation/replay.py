@@ -18,16 +18,19 @@ from bot.graduation import labels
 from bot.graduation.gate import asks_because, evaluate
 from bot.graduation.replayed_kind import ReplayedKind
 from store.graduation.reducer import (
+    WEEK,
     TrustChange,
+    Usage,
+    Wanted,
     cause_of_decision,
     cause_of_outcome,
+    counted,
     demotions,
     is_unusual,
 )
-from store.graduation.usage import WEEK, Usage, Wanted, counted
 from store.models import CaseKindState, Mode, OutcomeKind, ProposalState
 from store.models.graduation import CaseHistory, Evaluation, Label, NewCaseKind, Outcome, PastCase
-from store.models.trust_codes import ChangeCause, ChangeCode, PolicyCode, PolicyReason, read_policy_reason
+from store.models.reasons import ChangeCause, ChangeCode, PolicyCode, PolicyReason, read_policy_reason
 
 RESUMED_AFTER = timedelta(days=1)
 _WENT_WRONG = (ProposalState.FAILED, ProposalState.UNKNOWN)

@@ -30,7 +30,7 @@ from store.graduation.reducer import (
 )
 from store.models import CaseKindState, PlannedCall
 from store.models.graduation import CaseKind, Label, NewCaseKind
-from store.models.trust_codes import UNSEEN, ChangeCause, ChangeCode
+from store.models.reasons import UNSEEN, ChangeCause, ChangeCode
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _ON = TrustChange(CaseKindState.GRADUATED, ChangeCause(ChangeCode.THRESHOLD_MET))

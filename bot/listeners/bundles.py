@@ -22,7 +22,8 @@ from bot.ui.bundling import one_by_one
 from bot.ui.decline_reasons import REASON_ALL
 from bot.ui.elements import ButtonValue, notice
 from bot.ui.ephemeral import Text, text
-from store.messages.bundles import close_bundle, get_bundle, give_own_card
+from store.messages.bundles import close_bundle, give_own_card
+from store.messages.cards import get_bundle
 from store.models import Bundle, Proposal, ProposalState
 from store.proposals.proposals import get_proposal
 

@@ -45,7 +45,7 @@ from store.graduation.case_kinds import find_case_kind
 from store.graduation.pages import KindsPage, history, kinds_page
 from store.models import CaseKindState
 from store.models.graduation import KindStanding
-from store.models.trust_codes import SwitchCode, Switched
+from store.models.reasons import SwitchCode, Switched
 
 _LONGEST = 100  # characters of what is looked for
 _LAST_PAGE = 100_000

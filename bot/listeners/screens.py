@@ -39,8 +39,8 @@ from bot.ui.status_page import (
     status_message,
 )
 from polar.client import VERSION
-from store.events.rule_matches import rule_activity
-from store.graduation.pause import Paused, pause, paused, resume
+from store.events.events import rule_activity
+from store.graduation.gate import Paused, pause, paused, resume
 from store.models import Proposal, ProposalState
 from store.proposals.lists import beginning, history, mine, queue, whole, worth
 from store.proposals.stats import Arrival, backlog, count_proposals

@@ -21,8 +21,15 @@ from bot.ui.bundling import plan
 from bot.ui.card import card, thread_line
 from bot.ui.elements import Message
 from bot.ui.states import approver_line
-from store.messages.bundles import claim_outgoing, gathering, put_in_bundle
-from store.messages.cards import bundle_drawn, bundle_not_drawn, card_drawn, card_not_drawn, unannounced
+from store.messages.bundles import gathering, put_in_bundle
+from store.messages.cards import (
+    bundle_drawn,
+    bundle_not_drawn,
+    card_drawn,
+    card_not_drawn,
+    claim_outgoing,
+    unannounced,
+)
 from store.models import Bundle, Proposal
 from store.proposals.details import reasons_among
 

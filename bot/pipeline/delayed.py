@@ -13,7 +13,7 @@ from bot.rules import EvaluationError
 from bot.services import LEASE, Queue, Services, new_token
 from polar.errors import InvalidCall, NotFound, PolarError
 from polar.events import Event
-from store.events.rule_matches import claim_rule_matches, conclude_rule_match
+from store.events.events import claim_rule_matches, conclude_rule_match
 from store.models import NewProposal, RuleMatch, RuleMatchState
 from store.models.reasons import Reason, ReasonCode
 

@@ -19,8 +19,7 @@ from polar.events import Event
 from store.graduation.learn import assess as read_on
 from store.models import Actor, NewProposal, PlannedCall, ProposalKind, ProposalState
 from store.models.graduation import BacktestSummary, CaseHistory, CaseKind, Label, NewCaseKind, PastCase
-from store.models.identity import proposal_id, sha256
-from store.models.trust_codes import AlwaysAsk, Lack
+from store.models.reasons import AlwaysAsk, Lack, proposal_id, sha256
 
 BACK = timedelta(days=90)
 _MANY = 2_000  # cases from which on a back-test may not reach ninety days back

@@ -9,7 +9,7 @@ from bot.pipeline.upsert import pause_after
 from bot.services import LEASE, Services, backoff, new_token
 from bot.slack.client import SlackError, SlackRateLimited, SlackRefused
 from bot.ui.thread_lines import outbox_message
-from store.messages.bundles import anything_waits
+from store.messages.cards import anything_waits
 from store.messages.outbox import OutboxMessage, claim_outbox, outbox_is_due, outbox_sent, postpone_outbox
 
 log = logging.getLogger(__name__)

@@ -16,8 +16,7 @@ from bot.services import LEASE, Notify, Queue, Services, new_token
 from bot.ui.reasons import plain
 from polar.errors import InvalidCall, PolarError
 from polar.events import Event, parse
-from store.events.events import claim_events, postpone_event
-from store.events.rule_matches import Conclusion, conclude_event, conclude_for_now
+from store.events.events import Conclusion, claim_events, conclude_event, conclude_for_now, postpone_event
 from store.models import (
     EventState,
     RuleMatch,
@@ -26,7 +25,7 @@ from store.models import (
     SubjectState,
 )
 from store.models.reasons import Reason, ReasonCode
-from store.proposals.execution import calls_sent_since
+from store.proposals.proposals import calls_sent_since
 
 log = logging.getLogger(__name__)
 

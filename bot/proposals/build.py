@@ -26,8 +26,7 @@ from store.models import (
     RuleResult,
     StoredEvent,
 )
-from store.models.identity import proposal_id
-from store.models.reasons import Reason, ReasonCode
+from store.models.reasons import Reason, ReasonCode, proposal_id
 
 _SET_UP_AGAIN = timedelta(hours=1)
 

@@ -8,7 +8,7 @@ from typing import Any
 from polar.catalog import Call, operations
 from polar.events import Event
 from store.models import CallState, ProposalCall
-from store.proposals.execution import SentCall
+from store.proposals.proposals import SentCall
 
 # Polar queues the events of a write within seconds, a debounced customer.state_changed within ten; their
 # `timestamp` is that moment, however late they arrive. Longer would take a colleague's change for ours.

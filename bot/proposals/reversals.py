@@ -9,10 +9,10 @@ from bot.proposals.fingerprint import customer_of
 from bot.services import Queue, Services
 from polar.catalog import Call, operations
 from polar.events import Event
-from store.events.customer_history import Done, done_for_customer
-from store.graduation.outcomes import add_outcome
+from store.graduation.case_kinds import add_outcome
 from store.models import OutcomeKind, ProposalCall, StoredEvent
 from store.models.graduation import Outcome
+from store.proposals.proposals import Done, done_for_customer
 
 log = logging.getLogger(__name__)
 

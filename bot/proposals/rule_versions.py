@@ -7,8 +7,7 @@ from bot.rules import Rule, RulesError, RuleSet, Scope, compile_stored
 from bot.services import Services
 from polar.events import Event, parse
 from store import Store
-from store.events.events import get_event
-from store.events.rule_matches import rule_source
+from store.events.events import get_event, rule_source
 from store.models import StoredEvent
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from store.models.trust_codes import AlwaysAsk
+from store.models.reasons import AlwaysAsk
 
 # In the first three, Polar has already changed the access of a customer. A person must judge what should
 # follow.

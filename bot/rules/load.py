@@ -20,7 +20,7 @@ from bot.rules.rule import Read, Rule, Step
 from polar.catalog.validation import closest
 from polar.events import noun
 from polar.polled import POLLED
-from store.models.identity import canonical_json, sha256
+from store.models.reasons import canonical_json, sha256
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from bot.ui.graduation_words import RESULTS, cause_words
 from polar.text.money import format_money
 from store.models import CaseKindState
 from store.models.graduation import AutomaticRuns, BacktestSummary, CaseKind, Spent
-from store.models.trust_codes import ChangeCause, ChangeCode
+from store.models.reasons import ChangeCause, ChangeCode
 
 DEMOTION, PAUSE, TURNED_ON = "demotion", "breaker", "graduation"
 

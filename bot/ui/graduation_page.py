@@ -33,7 +33,7 @@ from bot.ui.lists import Pages, turn
 from polar.catalog import Risk
 from store.models import CaseKindState
 from store.models.graduation import CaseKind, KindStanding
-from store.models.trust_codes import AlwaysAsk
+from store.models.reasons import AlwaysAsk
 
 TURN_ON, TURN_OFF, PLOT = "trust.turn_on", "trust.turn_off", "trust.plot"
 PAGE = 6  # kinds on one page: each takes two of Slack's fifty blocks, and a longer page is hard to read

@@ -13,7 +13,7 @@ from bot.sanitize import clean
 from polar.text.money import format_money
 from store.models import CaseKindState, Mode, Proposal, ProposalState
 from store.models.graduation import CaseKind
-from store.models.trust_codes import (
+from store.models.reasons import (
     AlwaysAsk,
     CaseResult,
     ChangeCause,

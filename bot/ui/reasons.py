@@ -11,8 +11,7 @@ from bot.sanitize import clean
 from bot.ui.elements import Element, person, words
 from bot.ui.graduation_words import lack_words
 from polar.text.problems import NOTHING_DONE, problem
-from store.models.reasons import Reason, ReasonCode
-from store.models.trust_codes import read_lack
+from store.models.reasons import Reason, ReasonCode, read_lack
 
 _C = ReasonCode
 _ENDS = ".!?…"

@@ -8,14 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from store.models import Mode
-from store.models.trust_codes import (
-    AlwaysAsk,
-    ChangeCause,
-    ChangeCode,
-    LabelReason,
-    PolicyCode,
-    PolicyReason,
-)
+from store.models.reasons import AlwaysAsk, ChangeCause, ChangeCode, LabelReason, PolicyCode, PolicyReason
 
 _Arguments = Callable[[re.Match[str]], dict[str, Any]]
 

@@ -1,1 +1,1 @@
-"""Stored webhooks, rule rule_matches and poll cursors."""
+"""Stored webhooks, rule matches and poll cursors."""

@@ -1,4 +1,4 @@
-"""Queries on kinds of case: how far each is trusted. `change` is the only writer of a kind's state."""
+"""Kinds of case: how far each is trusted, and the outcomes that demote it. `change` alone writes a state."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -11,12 +11,12 @@ from store.audit_log.log import append
 from store.engine.dialects import insert_new
 from store.engine.settings_kv import Setting, hold, hold_or_set
 from store.graduation import reducer
-from store.graduation.reducer import TrustChange
-from store.models import Actor, CaseKindState
-from store.models.graduation import CaseKind, NewCaseKind
-from store.models.trust_codes import ChangeCause, Lack, LackCode, read_cause
+from store.graduation.reducer import TrustChange, cause_of_outcome
+from store.models import Actor, CaseKindState, Mode, OutcomeKind, Proposal, ProposalState
+from store.models.graduation import CaseKind, NewCaseKind, Outcome
+from store.models.reasons import ChangeCause, Lack, LackCode, read_cause
 from store.schema import proposals
-from store.schema.graduation import case_kinds
+from store.schema.graduation import case_kinds, outcomes
 
 _HOUR = timedelta(hours=1)  # when a kind's last case came is not kept more finely
 _CHANGED = ("state", "manual_override", "generation", "generation_at", "changed_at", "cause")
@@ -25,6 +25,7 @@ _PLAIN = tuple(name for name in CaseKind.__slots__ if name not in ("state", "man
 _OWN = case_kinds.c.hash == bindparam("case_kind")
 _ONE = select(case_kinds).where(_OWN)
 _CAME = update(case_kinds).where(_OWN).values(last_case_at=bindparam("now"))
+_WENT_WRONG = (ProposalState.FAILED, ProposalState.UNKNOWN)
 
 
 def hold_trust(connection: Connection) -> bytes:
@@ -180,3 +181,50 @@ def _columns(kind: CaseKind, names: Sequence[str]) -> dict[str, Any]:
         found["cause_code"] = None if cause is None else cause.code
         found["cause_args"] = None if cause is None else dict(cause.args)
     return found
+
+
+def add_outcome(connection: Connection, outcome: Outcome, now: datetime) -> bool:
+    """Keep an outcome and demote the kind of case it speaks against. False: it is known already.
+
+    An event may arrive long after it happened: trust is lost now, or what counted since would count twice.
+    """
+    row = {name: getattr(outcome, name) for name in Outcome.__slots__}
+    if insert_new(connection, outcomes, [row]).rowcount != 1:
+        return False
+    body = {"kind": outcome.kind, "source": outcome.source, "at": outcome.at.isoformat()}
+    append(connection, "outcome", outcome.proposal_id, body, now)
+    found = connection.execute(
+        select(proposals.c.case_kind, proposals.c.mode).where(proposals.c.id == outcome.proposal_id)
+    ).one()
+    cause = cause_of_outcome(outcome.proposal_id, Mode(found.mode), outcome.kind)
+    if found.case_kind is not None and cause is not None:
+        demote(connection, found.case_kind, cause=cause, at=now)
+    return True
+
+
+def asked_to_undo(connection: Connection, original: Proposal, undo: str, at: datetime) -> None:
+    """Somebody undoes an automatic run, or a spot check, by the proposal `undo`.
+
+    That was wrong whether or not it can still be undone. A person's own case waits for its undo to succeed.
+    """
+    if original.mode != Mode.ASKED:
+        add_outcome(connection, Outcome(original.id, OutcomeKind.UNDONE, undo, at), at)
+
+
+def record_outcome(
+    connection: Connection, proposal_id: str, to: ProposalState, actor: str, at: datetime
+) -> None:
+    """Record what a proposal's new state says of trust: called by `advance`, in its transaction."""
+    if to not in (ProposalState.SUCCEEDED, ProposalState.WITHDRAWN, *_WENT_WRONG):
+        return
+    own = connection.execute(
+        select(proposals.c.mode, proposals.c.undo_of_id).where(proposals.c.id == proposal_id)
+    ).one()
+    if to == ProposalState.SUCCEEDED and own.undo_of_id is not None:
+        add_outcome(connection, Outcome(own.undo_of_id, OutcomeKind.UNDONE, proposal_id, at), at)
+    elif to == ProposalState.WITHDRAWN and actor not in tuple(Actor):
+        add_outcome(connection, Outcome(proposal_id, OutcomeKind.UNDONE, f"taken back by {actor}", at), at)
+    elif to in _WENT_WRONG and own.mode == Mode.AUTO:
+        # Nobody has seen it yet, and now somebody has to.
+        connection.execute(update(proposals).where(proposals.c.id == proposal_id).values(has_card=1))
+        add_outcome(connection, Outcome(proposal_id, OutcomeKind.FAILED, to, at), at)

@@ -1,19 +1,31 @@
 """The gate: a proposal is evaluated, stored and (when the policy says so) approved in one transaction."""
 
-from dataclasses import replace
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    ScalarSelect,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+)
 
 from store.audit_log.log import append
+from store.engine.dialects import insert_new, upsert_increment
 from store.engine.settings_kv import Setting, hold_or_set, read, write
-from store.events.customer_history import past_of, seen_this_week
-from store.graduation.caps import spend, usage
 from store.graduation.case_kinds import change, demote, get_case_kind, hold_trust, note_case_kind
-from store.graduation.pause import paused
-from store.graduation.reducer import TrustChange, cause_of_decision
-from store.graduation.usage import Wanted, counted
+from store.graduation.reducer import Counter, Since, TrustChange, Usage, Wanted, cause_of_decision, counted
+from store.messages.outbox import add_to_outbox
 from store.models import (
     Actor,
     CallState,
@@ -25,13 +37,32 @@ from store.models import (
     ProposalState,
     Verdict,
 )
-from store.models.graduation import Evaluation, Evaluator, ExecutionGuard, GateInputs, NewCaseKind
+from store.models.graduation import (
+    Evaluation,
+    Evaluator,
+    ExecutionGuard,
+    GateInputs,
+    NewCaseKind,
+    Past,
+    Spent,
+)
 from store.models.reasons import Reason, ReasonCode
 from store.proposals.proposals import advance, get_proposal, insert_proposal
-from store.schema import decisions
+from store.schema import decisions, proposals, subjects
+from store.schema.columns import UtcDateTime, readable
+from store.schema.graduation import cap_usage
+from store.schema.graduation import pause as table
 
 # Built once: every case that comes needs them.
 _DECIDED = insert(decisions)
+_WEEK = timedelta(days=7)
+_ENOUGH = 2  # first or returning; none, one, or two and more refunds
+_PAID = ("paid", "partially_refunded", "refunded")
+_REFUND = ("succeeded", "pending")
+# A dispute of any other status is money in doubt.
+_OVER = ("won", "lost", "prevented")
+_NAMES = ("scope", "day", "currency", "count", "amount")
+_PAUSED = select(table.c.paused_by, table.c.paused_at, table.c.reason)  # built once: every case asks
 
 
 def insert_with_policy(connection: Connection, proposal: NewProposal, evaluator: Evaluator) -> None:
@@ -150,3 +181,148 @@ def revert_to_manual(connection: Connection, proposal_id: str, at: datetime) -> 
     states = (ProposalState.APPROVED, ProposalState.PENDING)
     values |= {"reason": Reason(ReasonCode.TRUST_LOST)}
     return advance(connection, proposal_id, *states, actor=Actor.POLICY, at=at, **values) is not None
+
+
+# --- What is known of the customer ------------------------------------------------------------------------
+
+
+def past_of(connection: Connection, proposal: NewProposal) -> Past:
+    """The past of a proposal's customer; that of a first customer when nobody can tell who it is."""
+    if proposal.customer_id is None:
+        return Past()
+    known = {"customer": proposal.customer_id, "own": proposal.subject or ""}
+    orders, refunded, refunds, disputes, disputed_refunds = connection.execute(_PAST, known).one()
+    return Past(orders, max(refunded, refunds), dispute=bool(disputes or disputed_refunds))
+
+
+def _count(kind: str, *where: ColumnElement[bool]) -> ScalarSelect[int]:
+    # ";" is the character after ":": the range that holds everything of a kind, by the index.
+    of_kind = [subjects.c.subject >= f"{kind}:", subjects.c.subject < f"{kind};"]
+    own = subjects.c.customer_id == bindparam("customer")
+    found = select(subjects.c.subject).where(own, *of_kind, *where).limit(_ENOUGH).subquery()
+    return select(func.count()).select_from(found).scalar_subquery()
+
+
+def _past() -> Select[int, int, int, int, int]:
+    other = subjects.c.subject != bindparam("own")
+    status = subjects.c.state["status"].as_string()
+    disputed = subjects.c.state["dispute"]["status"].as_string()
+    return select(
+        _count("order", other, status.in_(_PAID)),
+        _count("order", other, status.in_(_PAID[1:])),
+        _count("refund", other, status.in_(_REFUND)),
+        # Its own dispute counts too: nothing under dispute runs on its own.
+        _count("dispute", status.not_in(_OVER)),
+        _count("refund", disputed.not_in(_OVER)),
+    )
+
+
+_PAST = _past()  # built once: building it costs ten times what the database takes for it
+
+
+_SEEN = (
+    select(proposals.c.id)
+    .where(
+        proposals.c.customer_id == bindparam("customer"),
+        proposals.c.created_at > bindparam("since", type_=UtcDateTime),
+        proposals.c.case_kind == bindparam("kind"),
+        proposals.c.id != bindparam("own"),
+    )
+    .limit(1)
+)
+
+
+def seen_this_week(connection: Connection, proposal: NewProposal, case_kind: str, now: datetime) -> bool:
+    """Tell whether this customer had a case of this kind in the last seven days."""
+    if proposal.customer_id is None:
+        return False
+    known = {"customer": proposal.customer_id, "since": now - _WEEK, "kind": case_kind, "own": proposal.id}
+    return connection.execute(_SEEN, known).first() is not None
+
+
+# --- The counters of the caps -----------------------------------------------------------------------------
+
+
+def spend(connection: Connection, counters: Iterable[Counter]) -> None:
+    """Add to the counters."""
+    rows = [{name: getattr(one, name) for name in _NAMES} for one in counters]
+    upsert_increment(connection, cap_usage, rows, key=("scope", "day", "currency"), sums=("count", "amount"))
+
+
+def usage(connection: Connection, wanted: Sequence[Since]) -> Usage:
+    """The counters of several scopes in one read."""
+    known = {f"scope{n}": one.scope for n, one in enumerate(wanted)}
+    known |= {f"since{n}": one.since for n, one in enumerate(wanted)}
+    found = Usage()
+    for row in connection.execute(_counters(len(wanted)), known):
+        found.add(Counter(*row))
+    return found
+
+
+@cache  # building it costs ten times what the database takes for it
+def _counters(scopes: int) -> Select[str, str, str, int, int]:
+    where = [
+        and_(cap_usage.c.scope == bindparam(f"scope{n}"), cap_usage.c.day >= bindparam(f"since{n}"))
+        for n in range(scopes)
+    ]
+    c = cap_usage.c
+    return select(c.scope, c.day, c.currency, c.count, c.amount).where(or_(*where))
+
+
+def spent(connection: Connection, wanted: Since, currency: str | None) -> Spent:
+    """The count of one scope."""
+    return usage(connection, [wanted]).spent(wanted, currency)
+
+
+# --- The pause of everything that runs on its own; what people decide is not affected ---------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """Nothing runs on its own: `by` a Slack user (or the program), `at` in UTC, `why` in their words."""
+
+    by: str
+    at: datetime
+    why: str
+
+
+def paused(connection: Connection) -> Paused | None:
+    """The pause that is on, or None."""
+    row = connection.execute(_PAUSED).one_or_none()
+    return None if row is None else Paused(row.paused_by, row.paused_at, row.reason)
+
+
+def pause(
+    connection: Connection, *, by: str, why: str, at: datetime, notice: Mapping[str, Any] | None = None
+) -> bool:
+    """Pause everything that runs on its own. False when it is paused already: the first pause stands.
+
+    `notice` ({text, blocks}) is what the channel is told of it; notify the queue `OUTBOX` afterwards.
+    """
+    row = {"id": 1, "paused_by": by, "paused_at": at, "reason": readable(why)}
+    if insert_new(connection, table, [row]).rowcount != 1:
+        return False
+    append(connection, "pause", None, {"by": by, "at": at.isoformat(), "why": row["reason"]}, at)
+    _tell(connection, "pause", notice, at)
+    return True
+
+
+def resume(
+    connection: Connection,
+    *,
+    by: str,
+    at: datetime,
+    notice: Callable[[Paused], Mapping[str, Any]] | None = None,
+) -> Paused | None:
+    """End the pause; what it was, or None when there was none. `notice` as in `pause`, of what it was."""
+    before = paused(connection)
+    if before is None or connection.execute(delete(table)).rowcount != 1:
+        return None
+    append(connection, "resume", None, {"by": by, "paused_by": before.by, "since": before.at.isoformat()}, at)
+    _tell(connection, "resume", notice(before) if notice else None, at)
+    return before
+
+
+def _tell(connection: Connection, kind: str, message: Mapping[str, Any] | None, at: datetime) -> None:
+    if message is not None:
+        add_to_outbox(connection, f"{kind}:{at.isoformat()}", kind=kind, message=message, at=at)

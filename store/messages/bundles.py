@@ -1,147 +1,25 @@
 """Bundles: one card for many proposals of one kind, each of which is still decided by itself."""
 
-from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-from functools import partial
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, exists, func, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 
-from store.engine.leases import Lease
 from store.messages.cards import (
-    IN_BUNDLE_ONLY,
-    NO_CARD,
-    OF_BUNDLE,
+    _JOINABLE_FOR,
+    _OPEN,
     OF_PROPOSAL,
-    claim_cards,
+    _bundle,
+    _with_members,
     redraw_bundles,
 )
 from store.models import Bundle, Proposal, ProposalKind, ProposalState
 from store.proposals.proposals import read_proposal, with_calls
 from store.schema import bundles, proposals
-from store.schema.columns import UtcDateTime
 
 MOST = 100  # proposals in one bundle: the most that a person goes through
-_JOINABLE_FOR = timedelta(hours=1)  # a card changed later than that is not looked at again
-_BEHIND = OF_PROPOSAL.behind
-_OPEN = bundles.c.closed_at.is_(None)
-
-
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """The messages to render now, under one lease.
-
-    `waiting`: some proposals still have no card. `joinable`: some may join a bundle that is open; none of
-    these was taken.
-    """
-
-    bundles: list[Bundle]
-    cards: list[Proposal]
-    waiting: bool = False
-    joinable: bool = False
-
-
-def claim_outgoing(
-    connection: Connection,
-    *,
-    token: str,
-    now: datetime,
-    until: datetime,
-    redraws: int,
-    posts: int,
-    joined: bool = False,
-) -> Outgoing:
-    """Take cards and bundles that are behind: up to `redraws` to update, up to `posts` to post.
-
-    Cards go before bundles among the redraws, bundles (they hold many questions) among the new ones.
-    `joined`: what may join an open bundle has done so.
-    """
-    behind = _what_is_behind(connection, now)
-    if behind.unseen or behind.changed:
-        _follow_members(connection, now)
-    joinable = bool(behind.card and behind.open and not joined)
-    room = 0 if joinable else posts
-    claim = partial(claim_cards, connection, token=token, now=now, until=until)
-    redrawn = claim(redraws=redraws, posts=0) if behind.redraw else []
-    left = redraws - len(redrawn)
-    found: list[Bundle] = []
-    if behind.bundle or behind.changed:
-        found = _claim_bundles(connection, Lease(token, now, until), redraws=left, posts=room)
-    room -= sum(bundle.card_ts is None for bundle in found)
-    new = claim(redraws=0, posts=room) if behind.card else []
-    waiting = bool((behind.card or behind.bundle) and anything_waits(connection, now))
-    return Outgoing(found, redrawn + new, waiting, joinable)
-
-
-def _what_is_behind(connection: Connection, now: datetime) -> Any:
-    """One query for everything that might be to do: mostly there is nothing, or one thing."""
-    in_time = bundles.c.created_at > now - _JOINABLE_FOR
-    asked = {
-        "unseen": select(proposals.c.id).where(_BEHIND, proposals.c.has_card == 0),
-        "changed": select(proposals.c.id).where(_BEHIND, IN_BUNDLE_ONLY),
-        "redraw": select(proposals.c.id).where(OF_PROPOSAL.free(now), OF_PROPOSAL.has_one),
-        "card": select(proposals.c.id).where(OF_PROPOSAL.free(now), NO_CARD),
-        "bundle": select(bundles.c.id).where(OF_BUNDLE.free(now)),
-        "open": select(bundles.c.id).where(_OPEN, in_time),
-    }
-    return connection.execute(select(*(exists(each).label(name) for name, each in asked.items()))).one()
-
-
-def anything_waits(connection: Connection, now: datetime) -> bool:
-    """Tell if a proposal or a bundle waits for its first card."""
-    unposted = select(bundles.c.id).where(OF_BUNDLE.free(now), bundles.c.card_ts.is_(None))
-    cards = select(proposals.c.id).where(OF_PROPOSAL.free(now), NO_CARD)
-    return bool(connection.execute(select(or_(exists(cards), exists(unposted)))).scalar())
-
-
-def _follow_members(connection: Connection, now: datetime) -> None:
-    """Count as drawn what has no card of its own: its bundle shows the change, or nothing does.
-
-    A bundle of which something has been decided or changed is closed: nothing joins it any more.
-    """
-    drawn = {"rendered_version": proposals.c.row_version}
-    connection.execute(update(proposals).where(_BEHIND, proposals.c.has_card == 0).values(drawn))
-    changed = connection.execute(
-        update(proposals).where(_BEHIND, IN_BUNDLE_ONLY).values(drawn).returning(proposals.c.bundle_id)
-    ).scalars()
-    closed_at = func.coalesce(bundles.c.closed_at, literal(now, UtcDateTime))
-    redraw_bundles(connection, sorted({each for each in changed if each}), closed_at=closed_at)
-
-
-def _claim_bundles(connection: Connection, lease: Lease, *, redraws: int, posts: int) -> list[Bundle]:
-    order = (bundles.c.card_due_at,)
-    taken = OF_BUNDLE.take(connection, lease, redraws=redraws, posts=posts, order=order)
-    found = [replace(_bundle(row), card_sent_at=earlier) for row, earlier in taken]
-    if not found:
-        return []
-    return _with_members(connection, sorted(found, key=lambda bundle: (bundle.created_at, bundle.id)))
-
-
-def get_bundle(connection: Connection, bundle_id: str) -> Bundle | None:
-    """One bundle with its proposals and their calls."""
-    rows = connection.execute(select(bundles).where(bundles.c.id == bundle_id))
-    found = _with_members(connection, [_bundle(row) for row in rows])
-    return found[0] if found else None
-
-
-def _with_members(connection: Connection, found: list[Bundle], *, calls: bool = True) -> list[Bundle]:
-    members: defaultdict[str | None, list[Proposal]] = defaultdict(list)
-    rows = connection.execute(
-        select(proposals)
-        .where(proposals.c.bundle_id.in_([bundle.id for bundle in found]))
-        .order_by(proposals.c.created_at, proposals.c.id)
-    )
-    plain = [read_proposal(row) for row in rows]
-    for proposal in with_calls(connection, plain) if calls else plain:
-        members[proposal.bundle_id].append(proposal)
-    return [replace(bundle, members=tuple(members[bundle.id])) for bundle in found]
-
-
-def _bundle(row: Row[Any]) -> Bundle:
-    names = set(Bundle.__slots__) - {"members"}
-    return Bundle(**{name: getattr(row, name) for name in names})
 
 
 @dataclass(frozen=True, slots=True)

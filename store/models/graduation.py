@@ -17,7 +17,7 @@ from store.models import (
     Proposal,
     ProposalState,
 )
-from store.models.trust_codes import CaseResult, ChangeCause, LabelReason, Lack
+from store.models.reasons import CaseResult, ChangeCause, LabelReason, Lack
 
 
 @dataclass(frozen=True, slots=True)

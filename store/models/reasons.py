@@ -1,9 +1,12 @@
-"""Reasons for a state: a code and its arguments. Words are made in bot/ui/reasons. Pure."""
+"""Codes with arguments, of states and trust; canonical JSON, hashes, ids. Words are made in bot/ui. Pure."""
 
+import base64
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Generic, Self, TypeVar
 
 
 class ReasonCode(StrEnum):
@@ -105,3 +108,229 @@ def columns_of(reason: Reason | None) -> dict[str, Any]:
     if reason is None:
         return {"reason_code": None, "reason_args": None}
     return {"reason_code": reason.code.value, "reason_args": dict(reason.args)}
+
+
+Code = TypeVar("Code", bound=StrEnum)
+
+
+@dataclass(frozen=True, slots=True)
+class Coded(Generic[Code]):
+    """A code and its arguments. What customers wrote in them is untrusted."""
+
+    code: Code
+    args: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, code: Code, **args: Any) -> Self:
+        """With these arguments."""
+        return cls(code, args)
+
+    def to_json(self) -> dict[str, Any]:
+        """For a JSON column, and for the arguments of another."""
+        return {"code": self.code.value, "args": dict(self.args)}
+
+
+class PolicyCode(StrEnum):
+    """The reasons why the policy runs a case automatically, or asks a person."""
+
+    RUNS = "runs"
+    SPOT_CHECK = "spot_check"
+    ALWAYS_ASKS = "always_asks"  # because: an AlwaysAsk
+
+    # Why the kind of case does not run on its own at the moment.
+    KIND_ASKS = "kind_asks"
+    KIND_PAUSED = "kind_paused"  # cause: a ChangeCause
+    ALL_PAUSED = "all_paused"  # by
+    NOBODY_DECIDES = "nobody_decides"
+    BELOW_THRESHOLD = "below_threshold"
+    UNUSUAL_VOLUME = "unusual_volume"  # cases, hours
+
+    # What is new about this case. `name` is a parameter of a call.
+    FIRST_NUMBER = "first_number"  # name, value
+    OUT_OF_RANGE = "out_of_range"  # name, value, low, high
+    RARE_NUMBER = "rare_number"  # name, value, as_large, approved
+    NEW_CHOICE = "new_choice"  # name, value
+    FIRST_OF_WEEK = "first_of_week"
+
+    # What stands against its caps.
+    UNKNOWN_CUSTOMER = "unknown_customer"
+    UNKNOWN_AMOUNT = "unknown_amount"
+    OVER_CAP = "over_cap"  # cap: case, customer, case_kind or day; cases, or amount and currency
+
+    UNKNOWN_KIND = "unknown_kind"  # the back-test's: the kind of case is in no table
+    TEXT = "text"  # text: a sentence that an earlier version stored
+
+
+class AlwaysAsk(StrEnum):
+    """The reasons why a case always asks, whatever the history says. A proposal keeps the first ones."""
+
+    # What is proposed.
+    IRREVERSIBLE = "irreversible"
+    HANDS_OUT_LINK = "hands_out_link"
+    ABOUT_TRUST = "about_trust"
+    BY_HAND = "by_hand"
+    EDITED = "edited"
+    TAKES_BACK = "takes_back"
+
+    # What has happened: a person judges what should follow.
+    LOST_ACCESS = "lost_access"
+    LOST_SEAT = "lost_seat"
+    STATE_CHANGED = "state_changed"
+    MONEY_DISPUTED = "money_disputed"
+
+    # What its kind of case is, or the policy says of it.
+    NO_CASE_KIND = "no_case_kind"
+    UNKNOWN_CALLS = "unknown_calls"
+    DISPUTED = "disputed"  # a customer with money under dispute
+    FORBIDDEN = "forbidden"  # the rules file's `never`
+    NO_THRESHOLD = "no_threshold"
+    NOT_OPTED_IN = "not_opted_in"
+    TWO_PEOPLE = "two_people"
+
+
+class LackCode(StrEnum):
+    """The conditions that a kind of case lacks for automatic runs."""
+
+    ALWAYS_ASKS = "always_asks"  # because: an AlwaysAsk
+    NO_THRESHOLD = "no_threshold"
+    SCORE = "score"  # score, target, more: approvals
+    UNREACHABLE_SCORE = "unreachable_score"
+    CUSTOMERS = "customers"  # have, need
+    DAYS = "days"  # have, need
+    RECENT_REJECTION = "recent_rejection"  # among, more: approvals
+    NOT_OPTED_IN = "not_opted_in"
+    UNKNOWN_KIND = "unknown_kind"
+    CHANGED_MEANWHILE = "changed_meanwhile"  # state
+
+
+class ChangeCode(StrEnum):
+    """The causes of a change of a kind's trust."""
+
+    # People. `by` is a name.
+    TURNED_ON = "turned_on"  # by, again, manual_override
+    TURNED_OFF = "turned_off"  # by
+    OFFER_ACCEPTED = "offer_accepted"  # proposal
+
+    # What a spot check or something that ran has shown. `mode` is the proposal's.
+    SPOT_CHECK_DECLINED = "spot_check_declined"  # proposal
+    SPOT_CHECK_EDITED = "spot_check_edited"  # proposal
+    UNDONE = "undone"  # proposal, mode
+    REVERSED = "reversed"  # proposal, mode
+    DISPUTED = "disputed"  # proposal, mode
+    FAILED = "failed"  # proposal, mode
+    FAMILY = "family"  # last: the ChangeCause of the second of the family to be demoted
+
+    # The policy itself.
+    IDLE = "idle"
+    UNUSUAL_VOLUME = "unusual_volume"  # cases, hours
+    OVER_CAP_TWICE = "over_cap_twice"  # last: a PolicyReason
+
+    # The back-test's: nobody was there to do it.
+    THRESHOLD_MET = "threshold_met"
+    RESUMED = "resumed"
+
+    TEXT = "text"  # text: a sentence that an earlier version stored
+
+
+class LabelReason(StrEnum):
+    """The reasons why a decided case counts for or against its kind, or does not count."""
+
+    APPROVED = "approved"
+    # Approvals that are kept and shown, but not counted.
+    TOO_FAST = "too_fast"
+    BULK = "bulk"  # one press had approved another case before
+    RESTATED = "restated"  # the question had changed: the kind of case is that of the question before
+    NOT_DONE = "not_done"  # a kind that Polar refuses has not shown that it works
+    UNUSUAL = "unusual"  # no fair sample: others of its kind ran on their own
+    # Rejections.
+    DECLINED = "declined"
+    EDITED = "edited"  # before it was approved
+    UNDONE = "undone"
+    REVERSED = "reversed"
+    DISPUTED = "disputed"
+    FAILED = "failed"
+
+    TEXT = "text"  # an earlier version stored words that this one does not know
+
+
+class SwitchCode(StrEnum):
+    """The results of turning a kind of case on or off."""
+
+    TURNED_ON = "turned_on"  # label, manual_override
+    TURNED_OFF = "turned_off"  # label
+    NO_SUCH_KIND = "no_such_kind"
+    LOW_RISK_ONLY = "low_risk_only"
+    ALWAYS_ASKS = "always_asks"  # because: an AlwaysAsk
+    NOT_PAUSED = "not_paused"  # state
+    ASKS_ALREADY = "asks_already"
+    LACKING = "lacking"  # lacks: each a Lack
+    NOT_STORED = "not_stored"
+
+
+class CaseResult(StrEnum):
+    """The real result of a case that a back-test lets run."""
+
+    DECLINED = "declined"
+    EDITED = "edited"
+    TAKEN_BACK = "taken_back"
+    FAILED = "failed"
+    UNDECIDED = "undecided"
+    FINE = "fine"
+
+
+# Nobody may have looked at these, so their values are not approved values either.
+UNSEEN = frozenset({LabelReason.TOO_FAST, LabelReason.BULK, LabelReason.RESTATED})
+
+
+class PolicyReason(Coded[PolicyCode]):
+    """The reason why the policy runs a case or asks."""
+
+    __slots__ = ()
+
+
+class ChangeCause(Coded[ChangeCode]):
+    """The cause of a change of a kind's trust."""
+
+    __slots__ = ()
+
+
+class Lack(Coded[LackCode]):
+    """One requirement that is not met."""
+
+    __slots__ = ()
+
+
+class Switched(Coded[SwitchCode]):
+    """The result of turning a kind on or off."""
+
+    __slots__ = ()
+
+
+def read_policy_reason(stored: Mapping[str, Any]) -> PolicyReason:
+    """A PolicyReason from its JSON."""
+    return PolicyReason(PolicyCode(stored["code"]), stored["args"])
+
+
+def read_lack(stored: Mapping[str, Any]) -> Lack:
+    """A Lack from its JSON."""
+    return Lack(LackCode(stored["code"]), stored["args"])
+
+
+def read_cause(code: str | None, args: Mapping[str, Any] | None) -> ChangeCause | None:
+    """The cause in the columns `cause_code` and `cause_args`; in the audit log the same names."""
+    return None if code is None else ChangeCause(ChangeCode(code), args or {})
+
+
+def canonical_json(value: Any, *, ascii_only: bool = True) -> str:
+    """JSON with sorted names and nothing between: the same content is the same text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=ascii_only)
+
+
+def sha256(text: str) -> str:
+    """The SHA-256 of a text, in hexadecimal."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def proposal_id(seed: str) -> str:
+    """The id that follows from what a proposal is about: made twice, it is the same proposal."""
+    return "p" + base64.b32encode(hashlib.sha256(seed.encode()).digest()).decode().lower()[:12]

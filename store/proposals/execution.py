@@ -1,7 +1,6 @@
 """Execution: from approved to an outcome, at most once a call, and the looks at what Polar never answered."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -15,13 +14,12 @@ from store.models import (
     CallState,
     PlannedCall,
     Proposal,
-    ProposalCall,
     ProposalKind,
     ProposalState,
 )
 from store.models.graduation import ExecutionGuard
 from store.models.reasons import Reason, ReasonCode, columns_of
-from store.proposals.proposals import advance, get_proposal, read_call, read_proposal, with_calls
+from store.proposals.proposals import advance, get_proposal, read_proposal, with_calls
 from store.schema import calls, proposals
 
 _UNGUARDED = ExecutionGuard()
@@ -219,23 +217,6 @@ def _close_stranded(connection: Connection, proposal_id: str, now: datetime) -> 
         due_at=now,
     )
     return version is not None
-
-
-@dataclass(frozen=True, slots=True)
-class SentCall:
-    """A call that reached or may have reached Polar, with its proposal."""
-
-    proposal_id: str
-    call: ProposalCall
-
-
-def calls_sent_since(connection: Connection, since: datetime) -> Sequence[SentCall]:
-    """The calls begun since `since` that were, or may have been, carried out: their echoes are ours."""
-    ours = [CallState.SENDING, CallState.DONE, CallState.UNKNOWN]
-    rows = connection.execute(
-        select(calls).where(calls.c.started_at >= since, calls.c.state.in_(ours)).order_by(calls.c.started_at)
-    )
-    return [SentCall(row.proposal_id, read_call(row)) for row in rows]
 
 
 def bind_call(

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select, update
 
 from store.audit_log.log import append
-from store.graduation.outcomes import asked_to_undo
+from store.graduation.case_kinds import asked_to_undo
 from store.models import (
     Actor,
     CallState,
@@ -21,8 +21,7 @@ from store.models import (
     ProposalState,
     Verdict,
 )
-from store.models.identity import proposal_id
-from store.models.reasons import Reason, ReasonCode, columns_of
+from store.models.reasons import Reason, ReasonCode, columns_of, proposal_id
 from store.proposals.actions import Act, ActionOutcome
 from store.proposals.decisions import ApprovalRequirements, decide
 from store.proposals.details import add_comment

@@ -3,15 +3,26 @@
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    bindparam,
+    delete,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from store.audit_log.log import append, fingerprints
 from store.engine.dialects import insert_new
-from store.graduation.outcomes import record_outcome
+from store.graduation.case_kinds import record_outcome
 from store.messages.outbox import LINE, add_to_outbox, coded
 from store.models import (
     TRANSITIONS,
@@ -39,6 +50,8 @@ _OVER = (
     ProposalState.DECLINED,
     ProposalState.EXPIRED,
 )
+# Between a proposal and its calls lies a decision, which is seldom later than this.
+_LONGEST = timedelta(days=30)
 
 
 def add_proposal(
@@ -322,3 +335,55 @@ def read_transition(row: Row[Any]) -> Transition:
         reason=read_reason(row.reason_code, row.reason_args),
         at=row.at,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A proposal of which something was done, with the calls that were."""
+
+    proposal_id: str
+    subject: str | None
+    calls: tuple[ProposalCall, ...]
+
+
+def done_for_customer(
+    connection: Connection, customer_id: str, since: datetime, alone_since: datetime
+) -> Sequence[Done]:
+    """The done proposals of rules about a customer since then; automatic runs since `alone_since`."""
+    rows = connection.execute(
+        select(proposals.c.id.label("proposal"), proposals.c.subject, calls)
+        .join_from(proposals, calls, calls.c.proposal_id == proposals.c.id)
+        .where(
+            proposals.c.customer_id == customer_id,
+            proposals.c.created_at >= min(since, alone_since) - _LONGEST,
+            proposals.c.case_kind.is_not(None),
+            or_(
+                calls.c.started_at >= since,
+                and_(calls.c.started_at >= alone_since, proposals.c.mode == Mode.AUTO),
+            ),
+            calls.c.state == CallState.DONE,
+        )
+        .order_by(proposals.c.id, calls.c.number)
+    ).all()
+    made: dict[str, list[ProposalCall]] = {}
+    for row in rows:
+        made.setdefault(row.proposal, []).append(read_call(row))
+    about = {row.proposal: row.subject for row in rows}
+    return [Done(one, about[one], tuple(done)) for one, done in made.items()]
+
+
+@dataclass(frozen=True, slots=True)
+class SentCall:
+    """A call that reached or may have reached Polar, with its proposal."""
+
+    proposal_id: str
+    call: ProposalCall
+
+
+def calls_sent_since(connection: Connection, since: datetime) -> Sequence[SentCall]:
+    """The calls begun since `since` that were, or may have been, carried out: their echoes are ours."""
+    ours = [CallState.SENDING, CallState.DONE, CallState.UNKNOWN]
+    rows = connection.execute(
+        select(calls).where(calls.c.started_at >= since, calls.c.state.in_(ours)).order_by(calls.c.started_at)
+    )
+    return [SentCall(row.proposal_id, read_call(row)) for row in rows]

@@ -16,15 +16,13 @@ from bot.graduation.gate import Gate
 from bot.pipeline.learn import Assessor
 from polar.events import Event
 from store import open_store
-from store.events.events import insert_events
-from store.events.rule_matches import keep_rules
+from store.events.events import insert_events, keep_rules
 from store.graduation.case_kinds import change, note_case_kind
 from store.graduation.gate import evaluate, insert_with_policy, note_human
-from store.graduation.reducer import TrustChange
-from store.graduation.usage import day, of_customer
+from store.graduation.reducer import TrustChange, day, of_customer
 from store.models import CaseKindState, Mode, NewEvent, NewProposal, PlannedCall, ProposalState, Verdict
 from store.models.graduation import Past
-from store.models.trust_codes import ChangeCause, ChangeCode, LabelReason
+from store.models.reasons import ChangeCause, ChangeCode, LabelReason
 from store.schema import decisions, proposals, subjects
 from store.schema.graduation import cap_usage, case_kinds, case_labels
 from tests.bench.report import Row, at_most, milliseconds

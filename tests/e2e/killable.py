@@ -17,7 +17,7 @@ from bot.cli.run import run
 from store import Store
 from store.engine.writer import Writer
 from store.events.events import insert_events
-from store.messages.bundles import Outgoing
+from store.messages.cards import Outgoing
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from bot.listeners.home import HomeTab
 from bot.listeners.screens import HealthSource, Screens
 from bot.logs import LastErrors
 from bot.slack.permalinks import Links
-from store.graduation.pause import paused
+from store.graduation.gate import paused
 from store.models import ProposalState
 from tests.e2e.app_harness import DORA, JONAS, LENA, MAYA, World, eventually, proposals, words_of, world
 from tests.fixtures.slack import invite

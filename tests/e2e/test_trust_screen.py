@@ -22,7 +22,7 @@ from store.graduation.case_kinds import all_case_kinds, change, demote
 from store.graduation.reducer import TrustChange
 from store.models import CaseKindState, Mode, Proposal, Verdict
 from store.models.graduation import BacktestSummary, CaseKind
-from store.models.trust_codes import ChangeCause, ChangeCode
+from store.models.reasons import ChangeCause, ChangeCode
 from store.proposals.proposals import get_proposal, propose_by_hand
 from store.schema import events, outbox, proposals
 from store.schema.graduation import case_kinds

@@ -16,8 +16,7 @@ import pytest
 from sqlalchemy import Connection
 
 from store import Store, open_store
-from store.events.events import insert_events
-from store.events.rule_matches import keep_rules
+from store.events.events import insert_events, keep_rules
 from store.models import NewEvent, NewProposal, PlannedCall, RuleMatch, RuleMatchState
 from store.proposals.proposals import add_proposal
 from tests.fixtures.databases import postgres_database, sqlite_database

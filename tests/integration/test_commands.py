@@ -25,8 +25,8 @@ from bot.ui.home import COMMANDS as ABOUT
 from bot.ui.rules_page import PAGE, RuleLine, reasons, rule_lines, rules_message
 from polar.catalog import event_types
 from store import Store, open_store
-from store.events.rule_matches import keep_rules, rule_activity
-from store.graduation.pause import paused
+from store.events.events import keep_rules, rule_activity
+from store.graduation.gate import paused
 from store.models import NewEvent, RuleActivity, RuleMatch, RuleMatchState
 from store.proposals.proposals import add_proposal
 from tests.fixtures.slack import MAYA, OMAR, no_wait, served, web_client

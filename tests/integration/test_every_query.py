@@ -19,9 +19,8 @@ import store
 from store.audit_log.log import head
 from store.engine.dialects import make_engine
 from store.engine.settings_kv import Setting
-from store.events.rule_matches import Conclusion
-from store.graduation.reducer import TrustChange
-from store.graduation.usage import Counter, Since
+from store.events.events import Conclusion
+from store.graduation.reducer import Counter, Since, TrustChange
 from store.models import (
     CallState,
     CaseKindState,
@@ -41,8 +40,7 @@ from store.models import (
     Verdict,
 )
 from store.models.graduation import ExecutionGuard, Outcome
-from store.models.reasons import Reason, ReasonCode
-from store.models.trust_codes import ChangeCause, ChangeCode, Lack, LackCode
+from store.models.reasons import ChangeCause, ChangeCode, Lack, LackCode, Reason, ReasonCode
 from store.proposals.actions import Act
 from store.proposals.decisions import PendingApproval
 from store.proposals.proposals import get_proposal
@@ -61,7 +59,7 @@ from tests.fixtures.full_database import (
 )
 
 FREE = {"dialects", "migrate"}  # modules of tools: no queries, but what queries are made of
-UNORDERED = {"labels.histories"}
+UNORDERED = {"learn.histories"}
 
 # What a parameter of this name is given; each of several values in turn.
 LATER = SOON + 30 * HOUR
@@ -187,8 +185,8 @@ OTHERWISE: Mapping[str, Mapping[str, Sequence[Any]]] = {
     "execution.bind_call": {"to": [PlannedCall("orders:generate_invoice", path={"id": "\0"})]},
     "execution.end_call": {"state": list(CallState)},
     "execution.finish_execution": {"to": [ProposalState.SUCCEEDED, ProposalState.WITHDRAWN]},
-    "rule_matches.conclude_rule_match": {"state": [RuleMatchState.SILENT], "proposal": [None, new("new")]},
-    "rule_matches.rule_source": {"version": ["v1", "v2"]},
+    "events.conclude_rule_match": {"state": [RuleMatchState.SILENT], "proposal": [None, new("new")]},
+    "events.rule_source": {"version": ["v1", "v2"]},
     "cards.unannounced": {"version": [9]},
     "cards.redraw_bundles": {"bundle_ids": [["b1"]], "values": [{}]},
     "cards.bundle_drawn": {"version": [2]},
@@ -197,9 +195,9 @@ OTHERWISE: Mapping[str, Mapping[str, Sequence[Any]]] = {
     "gate.evaluate": {"proposal": [new("new")]},
     "gate.insert_with_policy": {"proposal": [new("new")]},
     "lists.history": {"by": ["", "customer", "customer_id", "rule", "person"]},
-    "outcomes.record_outcome": {"to": list(ProposalState)},
-    "customer_history.past_of": {"proposal": [new("new"), new("new", customer_id="c\0")]},
-    "customer_history.seen_this_week": {"proposal": [new("new")]},
+    "case_kinds.record_outcome": {"to": list(ProposalState)},
+    "gate.past_of": {"proposal": [new("new"), new("new", customer_id="c\0")]},
+    "gate.seen_this_week": {"proposal": [new("new")]},
     "proposals.add_proposal": {"proposal": [None, new("new")]},
     "proposals.insert_proposal": {"proposal": [new("new")], "columns": [{}]},
     "proposals.propose_by_hand": {"proposal": [new("done"), new("new")]},
@@ -208,7 +206,7 @@ OTHERWISE: Mapping[str, Mapping[str, Sequence[Any]]] = {
     "details.add_comment": {"kind": list(CommentKind)},
     "case_kinds.change": {"trust_change": [TrustChange(state, CAUSE) for state in CaseKindState]},
     "case_kinds.note_case_kind": {"new": [KIND, replace(KIND, hash="other", label="A\0")]},
-    "caps.spent": {"wanted": [Since("all", "2026-11-21")]},
+    "gate.spent": {"wanted": [Since("all", "2026-11-21")]},
     "timers.call_people": {"kind": ["reminder", "escalation"], "say": [lambda _: MESSAGE], "window": [HOUR]},
     "timers.expire": {"limit": [200]},
 }

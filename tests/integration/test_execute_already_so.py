@@ -30,8 +30,7 @@ from store.models import (
 )
 from store.models.reasons import Reason, ReasonCode
 from store.proposals.decisions import decide
-from store.proposals.execution import SentCall, calls_sent_since
-from store.proposals.proposals import get_proposal, insert_proposal
+from store.proposals.proposals import SentCall, calls_sent_since, get_proposal, insert_proposal
 from tests.fixtures.polar import Polar, running
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)

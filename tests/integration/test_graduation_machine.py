@@ -30,14 +30,10 @@ from bot.graduation.gate import Gate, guard_of
 from bot.pipeline.learn import Assessor
 from store import Store, open_store
 from store.engine.leases import expire_all_leases
-from store.events.events import insert_events
-from store.events.rule_matches import keep_rules
-from store.graduation.case_kinds import all_case_kinds, change, get_case_kind
-from store.graduation.gate import insert_with_policy, note_human
-from store.graduation.labels import recompute
-from store.graduation.learn import assess
-from store.graduation.outcomes import add_outcome
-from store.graduation.pause import pause, paused, resume
+from store.events.events import insert_events, keep_rules
+from store.graduation.case_kinds import add_outcome, all_case_kinds, change, get_case_kind
+from store.graduation.gate import insert_with_policy, note_human, pause, paused, resume
+from store.graduation.learn import assess, recompute
 from store.graduation.reducer import TrustChange
 from store.models import (
     CallState,
@@ -51,8 +47,7 @@ from store.models import (
     Verdict,
 )
 from store.models.graduation import Outcome
-from store.models.reasons import Reason, ReasonCode
-from store.models.trust_codes import ChangeCause, ChangeCode
+from store.models.reasons import ChangeCause, ChangeCode, Reason, ReasonCode
 from store.proposals.actions import Act, NewRevision, edit, restate
 from store.proposals.decisions import decide
 from store.proposals.execution import begin_call, claim_approved, end_call, finish_execution, recover_stranded

@@ -23,11 +23,8 @@ from bot.ui.graduation_words import score_line, spot_check_line
 from bot.ui.lists import row, show_message
 from store.audit_log.explain import explained
 from store.audit_log.verify import verify
-from store.events.customer_history import done_for_customer
-from store.graduation.case_kinds import get_case_kind
-from store.graduation.labels import recompute
-from store.graduation.learn import assess
-from store.graduation.outcomes import add_outcome
+from store.graduation.case_kinds import add_outcome, get_case_kind
+from store.graduation.learn import assess, recompute
 from store.graduation.past_cases import past_cases
 from store.models import (
     CallState,
@@ -41,13 +38,13 @@ from store.models import (
     Verdict,
 )
 from store.models.graduation import Outcome
-from store.models.trust_codes import LabelReason
+from store.models.reasons import LabelReason
 from store.proposals.actions import Act, restate
 from store.proposals.decisions import PendingApproval, decide
 from store.proposals.details import decisions_of, proposal_details
 from store.proposals.execution import begin_call, claim_approved, end_call, finish_execution
 from store.proposals.followups import undo
-from store.proposals.proposals import get_proposal
+from store.proposals.proposals import done_for_customer, get_proposal
 from store.schema import proposals
 from store.schema.graduation import case_kinds, case_labels
 from tests.fixtures.line import line

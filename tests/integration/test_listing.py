@@ -19,7 +19,7 @@ from bot.slack.permalinks import Links
 from bot.slack.rate_limit import RateLimits
 from bot.slack.user import SlackUser
 from store import Store
-from store.graduation.pause import Paused, pause, paused, resume
+from store.graduation.gate import Paused, pause, paused, resume
 from store.messages.outbox import claim_drawing, forget_viewer, home_viewers, opened_home
 from store.models import Decision, Mode, NewProposal, Proposal, ProposalState, Verdict
 from store.models.reasons import Reason, ReasonCode, columns_of

@@ -17,12 +17,11 @@ from store import open_store
 from store.audit_log.explain import explained
 from store.audit_log.log import row_hash
 from store.audit_log.verify import verify
-from store.graduation.gate import revert_to_manual
-from store.graduation.outcomes import add_outcome
-from store.graduation.pause import pause
+from store.graduation.case_kinds import add_outcome
+from store.graduation.gate import pause, revert_to_manual
 from store.models import Mode, OutcomeKind, ProposalState
 from store.models.graduation import Outcome
-from store.models.identity import canonical_json
+from store.models.reasons import canonical_json
 from store.proposals.execution import begin_call, claim_approved, finish_execution
 from tests.fixtures.past_cases import MAYA, Past, past
 

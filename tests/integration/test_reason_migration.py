@@ -15,8 +15,7 @@ import store
 from bot.ui.reasons import plain
 from store import open_store
 from store.engine.dialects import make_engine
-from store.events.events import get_event
-from store.events.rule_matches import claim_rule_matches
+from store.events.events import claim_rule_matches, get_event
 from store.models.reasons import Reason, ReasonCode
 from store.proposals.proposals import get_proposal, trail
 from store.schema.graduation import metadata

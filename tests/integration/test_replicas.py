@@ -15,14 +15,11 @@ from store.audit_log.log import append
 from store.audit_log.verify import verify
 from store.engine import dialects
 from store.engine.dialects import advisory_lock, make_engine
-from store.graduation.caps import spent
 from store.graduation.case_kinds import change, note_case_kind
-from store.graduation.gate import insert_with_policy, note_human
+from store.graduation.gate import insert_with_policy, note_human, spent
 from store.graduation.learn import assess
-from store.graduation.reducer import TrustChange
-from store.graduation.usage import ALL, Since, day
-from store.messages.bundles import claim_outgoing
-from store.messages.cards import card_drawn
+from store.graduation.reducer import ALL, Since, TrustChange, day
+from store.messages.cards import card_drawn, claim_outgoing
 from store.models import (
     CallState,
     CaseKindState,
@@ -34,7 +31,7 @@ from store.models import (
     Verdict,
 )
 from store.models.graduation import Evaluation, GateInputs, NewCaseKind, Past
-from store.models.trust_codes import ChangeCause, ChangeCode
+from store.models.reasons import ChangeCause, ChangeCode
 from store.proposals.actions import Act, due_snoozes, restate, snooze
 from store.proposals.decisions import ApprovalRequirements, approvals, decide
 from store.proposals.execution import begin_call, claim_approved, end_call, finish_execution

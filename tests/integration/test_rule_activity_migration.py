@@ -9,7 +9,7 @@ from sqlalchemy import create_engine, text
 
 import store
 from store.engine.store import open_store
-from store.events.rule_matches import rule_activity
+from store.events.events import rule_activity
 
 SENT = datetime(2026, 11, 21, 12, tzinfo=UTC)
 # The number is SENT in microseconds.

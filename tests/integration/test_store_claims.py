@@ -10,8 +10,16 @@ import pytest
 
 from store import Store, open_store
 from store.engine.leases import expire_all_leases
-from store.events.events import claim_events, finish_event, get_event, insert_events, postpone_event
-from store.events.rule_matches import claim_rule_matches, conclude_rule_match, keep_rules
+from store.events.events import (
+    claim_events,
+    claim_rule_matches,
+    conclude_rule_match,
+    finish_event,
+    get_event,
+    insert_events,
+    keep_rules,
+    postpone_event,
+)
 from store.messages.cards import card_drawn, card_not_drawn, claim_cards, unannounced
 from store.models import (
     CallState,

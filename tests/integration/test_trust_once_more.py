@@ -26,7 +26,7 @@ from store.models import (
     Verdict,
 )
 from store.models.graduation import CaseKind, ExecutionGuard
-from store.models.trust_codes import ChangeCause, ChangeCode
+from store.models.reasons import ChangeCause, ChangeCode
 from store.proposals.actions import Act
 from store.proposals.decisions import ApprovalRequirements, decide
 from store.proposals.execution import begin_call, claim_approved, end_call, finish_execution

@@ -9,7 +9,7 @@ import pytest
 from bot.graduation.labels import label
 from store.models import Decision, Mode, OutcomeKind, ProposalState, Verdict
 from store.models.graduation import CaseHistory, Outcome
-from store.models.trust_codes import UNSEEN, LabelReason
+from store.models.reasons import UNSEEN, LabelReason
 
 AT = datetime(2026, 11, 21, 12, tzinfo=UTC)
 WINDOW = timedelta(days=7)

@@ -21,7 +21,7 @@ from store.graduation.reducer import (
 )
 from store.models import CaseKindState, Mode, OutcomeKind, Verdict
 from store.models.graduation import CaseKind, NewCaseKind
-from store.models.trust_codes import ChangeCause, ChangeCode
+from store.models.reasons import ChangeCause, ChangeCode
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 CAUSE = ChangeCause.of(ChangeCode.SPOT_CHECK_DECLINED, proposal="p1")

@@ -7,7 +7,7 @@ import pytest
 from bot.ui.graduation_words import always_words, cause_words, reason_words
 from store.audit_log.log import kinds_of, normalize
 from store.audit_log.old_trust import ALWAYS, old_cause, old_gate, old_reason
-from store.models.trust_codes import ChangeCode, PolicyCode
+from store.models.reasons import ChangeCode, PolicyCode
 
 P, C = PolicyCode, ChangeCode
 REASONS = {

@@ -28,14 +28,7 @@ from store.models import (
     Verdict,
 )
 from store.models.graduation import Change, History, NewCaseKind, Outcome, Past, PastCase
-from store.models.trust_codes import (
-    AlwaysAsk,
-    CaseResult,
-    ChangeCause,
-    ChangeCode,
-    PolicyCode,
-    PolicyReason,
-)
+from store.models.reasons import AlwaysAsk, CaseResult, ChangeCause, ChangeCode, PolicyCode, PolicyReason
 
 START = datetime(2026, 5, 1, 9, tzinfo=UTC)
 SECRET = b"\x17" * 32

@@ -14,7 +14,7 @@ from bot.ui.graduation_words import score_line
 from polar.events import Event
 from store.models import CaseKindState, Mode, NewProposal, PlannedCall
 from store.models.graduation import CaseKind, Evaluation, GateInputs, Label, NewCaseKind, Past
-from store.models.trust_codes import LabelReason, PolicyCode
+from store.models.reasons import LabelReason, PolicyCode
 from tests.fixtures.card_states import asked
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)

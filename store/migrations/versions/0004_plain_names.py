@@ -15,8 +15,7 @@ from alembic import op
 
 from store.audit_log.old_sentences import read_sentence, read_transition
 from store.audit_log.old_trust import ALWAYS, LABELS, old_cause, old_gate
-from store.models.reasons import Reason, ReasonCode, columns_of
-from store.models.trust_codes import LabelReason
+from store.models.reasons import LabelReason, Reason, ReasonCode, columns_of
 from store.schema.columns import SafeJson, UtcDateTime
 
 revision = "0004"
