@@ -7,10 +7,10 @@ from sqlalchemy import Connection, select
 
 from store.audit_log.log import START, head
 from store.graduation.case_kinds import get_case_kind
-from store.models import OutcomeKind
 from store.models.details import ProposalDetails
 from store.models.graduation import CaseKind, Outcome
 from store.proposals.details import proposal_details
+from store.schema.columns import value_of
 from store.schema.graduation import audit_log, outcomes
 
 
@@ -54,7 +54,7 @@ def explained(connection: Connection, proposal_id: str) -> Explained | None:
     return Explained(
         found,
         None if case_kind is None else get_case_kind(connection, case_kind),
-        tuple(Outcome(row.proposal_id, OutcomeKind(row.kind), row.source, row.at) for row in came),
+        tuple(value_of(Outcome, row) for row in came),
         tuple(_rows(connection, proposal_id)),
         () if case_kind is None else tuple(_rows(connection, case_kind)),
         head(connection),
@@ -69,7 +69,4 @@ def _rows(connection: Connection, subject: str) -> list[LogRow]:
         .where(audit_log.c.subject == subject)
         .order_by(audit_log.c.seq)
     )
-    names = set(LogRow.__slots__) - {"previous"}
-    return [
-        LogRow(**{name: getattr(row, name) for name in names}, previous=row.previous or START) for row in rows
-    ]
+    return [value_of(LogRow, row, previous=row.previous or START) for row in rows]

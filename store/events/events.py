@@ -27,29 +27,16 @@ from store.models.graduation import Evaluator
 from store.models.reasons import Reason, columns_of, read_reason
 from store.proposals.proposals import add_proposal, insert_proposal
 from store.schema import events, rule_matches, rule_versions, subjects
-from store.schema.columns import UtcDateTime
+from store.schema.columns import UtcDateTime, value_of
 
 
 def insert_events(connection: Connection, arrivals: Sequence[NewEvent]) -> None:
     """Store webhooks; an id that is already there changes nothing."""
-    insert_new(
-        connection,
-        events,
-        [
-            {
-                "id": event.id,
-                "type": event.type,
-                "body": event.body,
-                "signature": event.signature,
-                "sent_at": event.sent_at,
-                "received_at": event.received_at,
-                "due_at": event.received_at,
-                "state": EventState.NEW,
-                "attempts": 0,
-            }
-            for event in arrivals
-        ],
-    )
+    names = NewEvent.__slots__
+    rows = [
+        {name: getattr(event, name) for name in names} | {"due_at": event.received_at} for event in arrivals
+    ]
+    insert_new(connection, events, rows)
 
 
 def claim_events(
@@ -167,16 +154,7 @@ def count_events(connection: Connection) -> dict[str, int]:
 
 
 def _event(row: Row[Any]) -> StoredEvent:
-    return StoredEvent(
-        id=row.id,
-        type=row.type,
-        body=row.body,
-        sent_at=row.sent_at,
-        received_at=row.received_at,
-        state=EventState(row.state),
-        reason=read_reason(row.reason_code, row.reason_args),
-        attempts=row.attempts,
-    )
+    return value_of(StoredEvent, row, reason=read_reason(row.reason_code, row.reason_args))
 
 
 def keep_rules(
@@ -282,16 +260,7 @@ def conclude_rule_match(
 
 
 def _rule_match(row: Row[Any]) -> RuleMatch:
-    return RuleMatch(
-        fact_key=row.fact_key,
-        rule=row.rule,
-        rule_version=row.rule_version,
-        event_id=row.event_id,
-        state=RuleMatchState(row.state),
-        due_at=row.due_at,
-        reason=read_reason(row.reason_code, row.reason_args),
-        matched_at=row.matched_at,
-    )
+    return value_of(RuleMatch, row, reason=read_reason(row.reason_code, row.reason_args))
 
 
 def rule_activity(connection: Connection) -> dict[str, RuleActivity]:

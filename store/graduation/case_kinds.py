@@ -16,11 +16,11 @@ from store.models import Actor, CaseKindState, Mode, OutcomeKind, Proposal, Prop
 from store.models.graduation import CaseKind, NewCaseKind, Outcome
 from store.models.reasons import ChangeCause, Lack, LackCode, read_cause
 from store.schema import proposals
+from store.schema.columns import value_of
 from store.schema.graduation import case_kinds, outcomes
 
 _HOUR = timedelta(hours=1)  # when a kind's last case came is not kept more finely
 _CHANGED = ("state", "manual_override", "generation", "generation_at", "changed_at", "cause")
-_PLAIN = tuple(name for name in CaseKind.__slots__ if name not in ("state", "manual_override", "cause"))
 # Built once: every case that comes needs them.
 _OWN = case_kinds.c.hash == bindparam("case_kind")
 _ONE = select(case_kinds).where(_OWN)
@@ -158,12 +158,7 @@ def graduate(
 
 def read_case_kind(row: Row[Any]) -> CaseKind:
     """A row of `case_kinds` as a value."""
-    return CaseKind(
-        **{name: getattr(row, name) for name in _PLAIN},
-        state=CaseKindState(row.state),
-        manual_override=bool(row.manual_override),
-        cause=read_cause(row.cause_code, row.cause_args),
-    )
+    return value_of(CaseKind, row, cause=read_cause(row.cause_code, row.cause_args))
 
 
 def _row(kind: CaseKind) -> dict[str, Any]:

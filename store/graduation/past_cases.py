@@ -21,6 +21,7 @@ from store.models import (
 )
 from store.models.graduation import NewCaseKind, Outcome, PastCase
 from store.schema import calls, decisions, proposals, revisions
+from store.schema.columns import value_of
 from store.schema.graduation import case_kinds, outcomes
 
 _NOBODY = tuple(Actor)
@@ -69,9 +70,7 @@ def _ids(connection: Connection, case_kind: str | None, most: int | None) -> Any
 
 def kinds(connection: Connection) -> dict[str, NewCaseKind]:
     """Every known kind of case, by hash."""
-    names = NewCaseKind.__slots__
-    rows = connection.execute(select(*(case_kinds.c[name] for name in names)))
-    return {row.hash: NewCaseKind(**{name: getattr(row, name) for name in names}) for row in rows}
+    return {row.hash: value_of(NewCaseKind, row) for row in connection.execute(select(case_kinds))}
 
 
 def draw_secret(connection: Connection) -> bytes | None:

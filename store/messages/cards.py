@@ -37,7 +37,7 @@ from store.messages.outbox import LINE, add_to_outbox
 from store.models import Bundle, Proposal, ProposalState, Transition
 from store.proposals.proposals import read_proposal, read_transition, with_calls
 from store.schema import bundles, proposals, transitions
-from store.schema.columns import UtcDateTime
+from store.schema.columns import UtcDateTime, value_of
 
 _REDRAWN_EVERY = timedelta(
     seconds=3
@@ -367,5 +367,4 @@ def _with_members(connection: Connection, found: list[Bundle], *, calls: bool = 
 
 
 def _bundle(row: Row[Any]) -> Bundle:
-    names = set(Bundle.__slots__) - {"members"}
-    return Bundle(**{name: getattr(row, name) for name in names})
+    return value_of(Bundle, row, members=())

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, case, delete, exists, func, or_, select, update
+from sqlalchemy import Connection, and_, case, delete, exists, func, or_, select, update
 
 from store.engine.dialects import insert_new
 from store.engine.leases import OUTBOX, Lease
 from store.models.details import OutboxCode
 from store.schema import bundles, channel_welcomes, home_tab_viewers, outbox, proposals
+from store.schema.columns import value_of
 
 LINE = "line"  # what came of a proposal, for its card's thread: goes before everything that is merely told
 _ORDER = (case((outbox.c.kind == LINE, 0), else_=1), outbox.c.due_at, outbox.c.id)
@@ -91,11 +92,7 @@ def claim_outbox(
         .where(outbox.c.id.in_([row.id for row in taken]))
         .order_by(*_ORDER)
     )
-    return [_message(row) for row in rows]
-
-
-def _message(row: Row[Any]) -> OutboxMessage:
-    return OutboxMessage(**{name: getattr(row, name) for name in OutboxMessage.__slots__})
+    return [value_of(OutboxMessage, row) for row in rows]
 
 
 def outbox_sent(

@@ -16,6 +16,7 @@ from store.models import Actor, CallState, Decision, Proposal, ProposalState, Ve
 from store.models.reasons import Reason, ReasonCode
 from store.proposals.proposals import advance, get_proposal, lock_proposal, touch
 from store.schema import decisions, pending_approvals, proposals
+from store.schema.columns import value_of
 
 _BECOMES = {Verdict.APPROVE: ProposalState.APPROVED, Verdict.DECLINE: ProposalState.DECLINED}
 
@@ -167,8 +168,7 @@ def take_back(
 def all_decisions(connection: Connection) -> Iterator[Decision]:
     """Every decision, oldest first. Go through it inside the transaction: it is read as you go."""
     for row in connection.execute(stream_rows(select(decisions).order_by(decisions.c.id))):
-        names = set(Decision.__slots__) - {"verdict"}
-        yield Decision(**{name: getattr(row, name) for name in names}, verdict=Verdict(row.verdict))
+        yield value_of(Decision, row)
 
 
 def add_pending_approval(
@@ -203,9 +203,7 @@ def claim_pending_approvals(
     """Take up to `limit` that nobody sees to, oldest first."""
     order = (pending_approvals.c.at,)
     taken = PENDING_APPROVALS.take(connection, Lease(token, now, until), order=order, limit=limit)
-    names = PendingApproval.__slots__
-    found = (PendingApproval(**{name: getattr(row, name) for name in names}) for row in taken)
-    return sorted(found, key=lambda approval: approval.at)
+    return sorted((value_of(PendingApproval, row) for row in taken), key=lambda approval: approval.at)
 
 
 def postpone_pending_approval(

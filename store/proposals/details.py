@@ -10,10 +10,11 @@ from sqlalchemy import Connection, func, select, update
 from store.audit_log.log import append
 from store.engine.dialects import insert_new
 from store.events.events import get_event, latest_state
-from store.models import CommentKind, Decision, Proposal, Verdict
+from store.models import CommentKind, Decision, Proposal
 from store.models.details import Comment, ProposalDetails, Revision
 from store.proposals.proposals import get_proposal, read_proposal, trail
 from store.schema import bundles, decisions, proposal_comments, proposals, revisions, rule_versions
+from store.schema.columns import value_of
 
 LONGEST = 4_000  # characters kept of one message: Slack's own advice for a message's length
 _DELETED = "(deleted) "
@@ -79,10 +80,7 @@ def decisions_of(connection: Connection, proposal_id: str) -> list[Decision]:
     rows = connection.execute(
         select(decisions).where(decisions.c.proposal_id == proposal_id).order_by(decisions.c.id)
     )
-    names = set(Decision.__slots__) - {"verdict"}
-    return [
-        Decision(**{name: getattr(row, name) for name in names}, verdict=Verdict(row.verdict)) for row in rows
-    ]
+    return [value_of(Decision, row) for row in rows]
 
 
 def revisions_of(connection: Connection, proposal_id: str) -> list[Revision]:
@@ -90,18 +88,7 @@ def revisions_of(connection: Connection, proposal_id: str) -> list[Revision]:
     rows = connection.execute(
         select(revisions).where(revisions.c.proposal_id == proposal_id).order_by(revisions.c.revision)
     )
-    return [
-        Revision(
-            row.revision,
-            row.title,
-            tuple(row.reasons),
-            tuple((label, value) for label, value in row.facts),
-            tuple(row.calls),
-            row.superseded_by,
-            row.superseded_at,
-        )
-        for row in rows
-    ]
+    return [value_of(Revision, row) for row in rows]
 
 
 def revision_at(connection: Connection, proposal_id: str, moment: datetime) -> int:
@@ -201,10 +188,7 @@ def comments_of(
         .where(_COMMENT.proposal_id == proposal_id, _COMMENT.kind.in_(kinds))
         .order_by(_COMMENT.at, _COMMENT.id)
     )
-    names = set(Comment.__slots__) - {"kind"}
-    return [
-        Comment(**{name: getattr(row, name) for name in names}, kind=CommentKind(row.kind)) for row in rows
-    ]
+    return [value_of(Comment, row) for row in rows]
 
 
 def reasons_of(connection: Connection, proposal_id: str) -> tuple[str, ...]:

@@ -32,7 +32,6 @@ from store.models import (
     PlannedCall,
     Proposal,
     ProposalCall,
-    ProposalKind,
     ProposalState,
     RuleMatch,
     Transition,
@@ -40,6 +39,7 @@ from store.models import (
 from store.models.details import OutboxCode
 from store.models.reasons import Reason, columns_of, read_reason
 from store.schema import calls, events, proposals, rule_matches, transitions
+from store.schema.columns import value_of
 
 # Built once: every proposal needs them.
 _PROPOSED, _PLANNED, _MOVED = insert(proposals), insert(calls), insert(transitions)
@@ -88,7 +88,6 @@ def insert_proposal(connection: Connection, proposal: NewProposal, **columns: An
     `columns` are those that only the gate knows (`store.graduation.gate`).
     """
     row = {name: getattr(proposal, name) for name in NewProposal.__slots__ if name != "calls"}
-    row |= {"reasons": list(proposal.reasons), "facts": [list(fact) for fact in proposal.facts]}
     row |= {"state": ProposalState.PENDING, "due_at": proposal.created_at, "card_due_at": proposal.created_at}
     connection.execute(_PROPOSED, [row | columns])
     _insert_calls(connection, proposal.id, proposal.calls)
@@ -292,48 +291,22 @@ def _chunks(ids: Sequence[str], size: int) -> Iterable[Sequence[str]]:
 
 def read_proposal(row: Row[Any]) -> Proposal:
     """A row of `proposals` as a value, without its calls."""
-    read = {"calls", "reasons", "facts", "changes", "state", "kind", "mode", "has_card", "status_reason"}
-    return Proposal(
-        **{name: getattr(row, name) for name in set(Proposal.__slots__) - read},
-        status_reason=read_reason(row.reason_code, row.reason_args),
-        reasons=tuple(row.reasons),
-        facts=tuple((label, value) for label, value in row.facts),
-        changes=tuple((label, before, now) for label, before, now in row.changes or ()),
-        state=ProposalState(row.state),
-        kind=ProposalKind(row.kind),
-        mode=Mode(row.mode),
-        has_card=bool(row.has_card),
-    )
+    return value_of(Proposal, row, calls=(), status_reason=read_reason(row.reason_code, row.reason_args))
 
 
 def read_call(row: Row[Any]) -> ProposalCall:
     """A row of `calls` as a value."""
-    return ProposalCall(
-        operation=row.operation,
-        path=row.path,
-        query=row.query,
-        body=row.body,
-        number=row.number,
-        state=CallState(row.state),
-        status=row.status,
-        reason=read_reason(row.reason_code, row.reason_args),
-        answer=row.answer,
-        before=row.before,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-    )
+    return value_of(ProposalCall, row, reason=read_reason(row.reason_code, row.reason_args))
 
 
 def read_transition(row: Row[Any]) -> Transition:
     """A row of `transitions` as a value."""
-    return Transition(
-        proposal_id=row.proposal_id,
-        row_version=row.row_version,
+    return value_of(
+        Transition,
+        row,
         from_=None if row.from_state is None else ProposalState(row.from_state),
         to=ProposalState(row.to_state),
-        actor=row.actor,
         reason=read_reason(row.reason_code, row.reason_args),
-        at=row.at,
     )
 
 

@@ -1,8 +1,11 @@
-"""Column types, constraints and indexes that mean the same on every database."""
+"""Column types, constraints and indexes that mean the same on every database; and rows as values."""
 
+from collections.abc import Callable
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from functools import cache
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from sqlalchemy import (
     JSON,
@@ -16,6 +19,8 @@ from sqlalchemy import (
     TypeDecorator,
 )
 from sqlalchemy.types import TypeEngine
+
+T = TypeVar("T")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -96,3 +101,30 @@ def one_of(column: str, states: type[StrEnum]) -> CheckConstraint:
 def partial_index(name: str, *columns: Column[Any], where: ColumnElement[bool]) -> Index:
     """An index of the rows that meet `where` alone."""
     return Index(name, *columns, sqlite_where=where, postgresql_where=where)
+
+
+def value_of(kind: Callable[..., T], row: Any, **read: Any) -> T:
+    """The value in a row: each field is the column of its name, but for those that `read` gives."""
+    own = {name: read_as(getattr(row, name)) for name, read_as in _readers(kind) if name not in read}
+    return kind(**own, **read)
+
+
+@cache
+def _readers(kind: Any) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+    hints = get_type_hints(kind)
+    return tuple((one.name, _reader(hints[one.name])) for one in fields(kind))
+
+
+def _reader(hint: Any) -> Callable[[Any], Any]:
+    """How a field of this type is read: states are kept as texts, flags as integers, tuples as JSON lists."""
+    if isinstance(hint, type) and issubclass(hint, (StrEnum, bool)):
+        return hint
+    if get_origin(hint) is not tuple:
+        return _as_it_is
+    if get_origin(get_args(hint)[0]) is tuple:
+        return lambda found: tuple(tuple(one) for one in found or ())
+    return lambda found: tuple(found or ())
+
+
+def _as_it_is(found: Any) -> Any:
+    return found
