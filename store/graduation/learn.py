@@ -1,6 +1,5 @@
 """The step that learns: what the log says since the last look becomes labels, counts, offers and messages."""
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,7 +10,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from store.audit_log.log import kinds_of, read_row
 from store.engine.settings_kv import Setting, hold_or_set, write
 from store.graduation.case_kinds import get_case_kind, graduate
-from store.graduation.past_cases import draw_secret, evidence, past_cases
+from store.graduation.past_cases import draw_secret, evidence, past_cases, planned_calls
 from store.graduation.reducer import (
     LEARNT_FROM,
     Generation,
@@ -25,7 +24,7 @@ from store.models import Actor, CaseKindState, Mode, PlannedCall, ProposalKind, 
 from store.models.graduation import Assessor, CaseHistory, Label
 from store.models.reasons import UNSEEN, ChangeCause, ChangeCode, Lack, Reason, ReasonCode
 from store.proposals.proposals import advance, propose_by_hand
-from store.schema import calls, proposals
+from store.schema import proposals
 from store.schema.graduation import audit_log, case_kinds, case_labels
 
 _CHUNK = 500
@@ -206,11 +205,9 @@ def histories(connection: Connection, ids: Sequence[str]) -> list[CaseHistory]:
         CaseHistory(
             proposal_id=row.id,
             case_kind=row.case_kind,
-            state=ProposalState(row.state),
             mode=Mode(row.mode),
             unusual=is_unusual(Mode(row.mode), row.gate or {}),
-            first_shown_at=row.first_shown_at,
-            **known.of(row.id),
+            **known.of(row),
         )
         for row in rows
     ]
@@ -247,7 +244,7 @@ def _sums(connection: Connection, now: datetime, *own: Any) -> Iterator[LabelSum
         yield LabelSum(bool(rejection), bool(spot_check), bool(is_mature), *rest)
 
 
-def _approved(connection: Connection, case_kind: str) -> list[list[PlannedCall]]:
+def _approved(connection: Connection, case_kind: str) -> list[Sequence[PlannedCall]]:
     """The calls of the newest cases approved by somebody who can have looked, oldest first."""
     c = case_labels.c
     newest = (
@@ -260,11 +257,8 @@ def _approved(connection: Connection, case_kind: str) -> list[list[PlannedCall]]
         .scalars()
         .all()
     )
-    rows = connection.execute(select(calls).where(calls.c.proposal_id.in_(newest)).order_by(calls.c.number))
-    made: defaultdict[str, list[PlannedCall]] = defaultdict(list)
-    for row in rows:
-        made[row.proposal_id].append(PlannedCall(row.operation, row.path, row.query, row.body))
-    return [made[one] for one in reversed(newest)]
+    made = planned_calls(connection, newest)
+    return [made.get(one, ()) for one in reversed(newest)]
 
 
 def recompute(connection: Connection, case_kind: str, label: Labeller, learn: Learner, now: datetime) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Row, and_, func, or_, select, type_coerce
+from sqlalchemy import BigInteger, Connection, and_, func, or_, select, type_coerce
 
 from store.engine.settings_kv import Setting, read
 from store.models import (
@@ -24,6 +24,12 @@ from store.schema import calls, decisions, proposals, revisions
 from store.schema.columns import value_of
 from store.schema.graduation import case_kinds, outcomes
 
+# What a proposal asked, as far as a replay needs it, and what may have changed since.
+_ASKED = (
+    "id", "rule", "rule_version", "event_id", "subject", "title", "risk", "always_asks", "created_at",
+    "customer_id", "case_kind",
+)  # fmt: skip
+_LATER = ("state", "amount", "currency", "first_shown_at")
 _NOBODY = tuple(Actor)
 _MICROSECOND = timedelta(microseconds=1)
 _TOO_SOON = timedelta(seconds=2) // _MICROSECOND
@@ -37,21 +43,29 @@ def past_cases(
     """The proposals of rules, oldest first: all, or of one kind of case the newest `most`."""
     own = _ids(connection, case_kind, most)
     rows = connection.execute(
-        select(*_COLUMNS).where(proposals.c.id.in_(own)).order_by(proposals.c.created_at, proposals.c.id)
+        select(*(proposals.c[name] for name in (*_ASKED, *_LATER)))
+        .where(proposals.c.id.in_(own))
+        .order_by(proposals.c.created_at, proposals.c.id)
     ).all()
-    planned, known = _calls(connection, own), evidence(connection, own)
+    planned, known = planned_calls(connection, own), evidence(connection, own)
     money = _money(connection, known.first_calls)
     cases = []
     for row in rows:
-        id_ = row[0]
+        id_ = row.id
         amount, currency = money.get(id_, (row.amount, row.currency))
         asked = known.first_calls.get(id_) or planned.get(id_, ())
         cases.append(
             PastCase(
-                proposal=_as_asked(row, asked, amount, currency),
-                state=ProposalState(row.state),
-                first_shown_at=row.first_shown_at,
-                **known.of(id_),
+                proposal=NewProposal(
+                    **{name: getattr(row, name) for name in _ASKED},
+                    fact_key="",
+                    reasons=(),
+                    facts=(),
+                    calls=tuple(asked),
+                    amount=amount,
+                    currency=currency,
+                ),
+                **known.of(row),
             )
         )
     return cases
@@ -79,40 +93,6 @@ def draw_secret(connection: Connection) -> bytes | None:
     return None if found is None else bytes.fromhex(found)
 
 
-_COLUMNS = tuple(
-    proposals.c[name]
-    for name in (
-        "id", "rule", "rule_version", "event_id", "subject", "title", "risk", "always_asks", "created_at",
-        "state", "amount", "currency", "customer_id", "case_kind", "first_shown_at",
-    )
-)  # fmt: skip
-
-
-def _as_asked(
-    row: Row[Any], planned: Sequence[PlannedCall], amount: int | None, currency: str | None
-) -> NewProposal:
-    """The proposal as it was made."""
-    return NewProposal(
-        id=row.id,
-        fact_key="",
-        event_id=row.event_id,
-        rule=row.rule,
-        rule_version=row.rule_version,
-        subject=row.subject,
-        title=row.title,
-        reasons=(),
-        facts=(),
-        risk=row.risk,
-        always_asks=row.always_asks,
-        calls=tuple(planned),
-        created_at=row.created_at,
-        amount=amount,
-        currency=currency,
-        customer_id=row.customer_id,
-        case_kind=row.case_kind,
-    )
-
-
 def _money(connection: Connection, edited: Iterable[str]) -> dict[str, tuple[int, str]]:
     """The amounts of edited cases before the edit, as the gate stored them."""
     found: dict[str, tuple[int, str]] = {}
@@ -123,7 +103,8 @@ def _money(connection: Connection, edited: Iterable[str]) -> dict[str, tuple[int
     return found
 
 
-def _calls(connection: Connection, own: Any) -> Mapping[str, Sequence[PlannedCall]]:
+def planned_calls(connection: Connection, own: Any) -> Mapping[str, Sequence[PlannedCall]]:
+    """The calls of these proposals (ids or a query), by proposal."""
     rows = connection.execute(
         select(calls.c.proposal_id, calls.c.operation, calls.c.path, calls.c.query, calls.c.body)
         .where(calls.c.proposal_id.in_(own))
@@ -149,10 +130,12 @@ class Evidence:
     bulk: set[str]
     hasty: set[str]
 
-    def of(self, proposal_id: str) -> dict[str, Any]:
-        """The fields that a CaseHistory and a PastCase have in common."""
-        editors = self.editors.get(proposal_id, ())
+    def of(self, row: Any) -> dict[str, Any]:
+        """The fields of a CaseEvidence; `row` is of `proposals`."""
+        proposal_id, editors = row.id, self.editors.get(row.id, ())
         return {
+            "state": ProposalState(row.state),
+            "first_shown_at": row.first_shown_at,
             "decisions": self.decisions.get(proposal_id, ()),
             "edited_by": [one for one in editors if one not in _NOBODY],
             "restated": Actor.PROGRAM in editors,

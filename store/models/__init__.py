@@ -251,8 +251,8 @@ class RuleResult:
     proposal: NewProposal | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Proposal:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal(NewProposal):
     """A stored proposal. `row_version` grows with every change; its card shows `rendered_version`.
 
     `status_reason` is why it stands there: that of its newest transition. `revision` grows when what it asks
@@ -260,18 +260,6 @@ class Proposal:
     `amount` is in minor units of `currency`. See `store.schema.proposals` for the other columns.
     """
 
-    id: str
-    fact_key: str
-    event_id: str | None
-    rule: str | None
-    rule_version: str | None
-    subject: str | None
-    title: str
-    reasons: tuple[str, ...]
-    facts: tuple[tuple[str, str], ...]
-    risk: str
-    always_asks: str | None
-    created_at: datetime
     state: ProposalState
     row_version: int
     status_reason: Reason | None
@@ -283,10 +271,7 @@ class Proposal:
     card_ts: str | None
     rendered_version: int
     card_sent_at: datetime | None = None
-    proposer: str | None = None
-    kind: ProposalKind = ProposalKind.CALLS
     revision: int = 1
-    content_hash: str | None = None
     changes: tuple[tuple[str, str, str], ...] = ()
     edited_by: str | None = None
     approval_checking_by: str | None = None
@@ -295,24 +280,15 @@ class Proposal:
     snoozed_until: datetime | None = None
     snoozed_by: str | None = None
     assignee: str | None = None
-    deadline: datetime | None = None
-    expires_at: datetime | None = None
     reminded_at: datetime | None = None
     escalated_at: datetime | None = None
-    amount: int | None = None
-    currency: str | None = None
-    customer_id: str | None = None
-    customer: str | None = None
     bundle_id: str | None = None
-    undo_of_id: str | None = None
     undo_id: str | None = None
     undone_at: datetime | None = None
     first_shown_at: datetime | None = None
     has_card: bool = True
     mode: Mode = Mode.ASKED
-    case_kind: str | None = None
     gate: Mapping[str, Any] | None = None
-    reads: Mapping[str, Any] | None = None
     calls: tuple[ProposalCall, ...] = ()
 
 

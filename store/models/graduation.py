@@ -172,26 +172,33 @@ class Outcome:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class CaseHistory:
-    """All that a label is made of. `edited_by` are the people who changed what it asks; `first_of_tap`: no
-    other proposal was approved earlier by the same press; `unusual`: asked though its kind ran on its own;
-    `restated`: the program changed what it asks; `hasty`: approved within 2 seconds of that person's previous
-    approval.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseEvidence:
+    """All that is known of how a case was decided: by people, oldest first, and what came of it.
+
+    `edited_by` are the people who changed what it asks; `restated`: the program did; `first_of_tap`: no
+    other proposal was approved earlier by the same press; `hasty`: approved within 2 seconds of that person's
+    previous approval.
     """
+
+    state: ProposalState
+    decisions: Sequence[Decision] = ()
+    edited_by: Sequence[str] = ()
+    outcomes: Sequence[Outcome] = ()
+    first_of_tap: bool = True
+    first_shown_at: datetime | None = None
+    restated: bool = False
+    hasty: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseHistory(CaseEvidence):
+    """All that a label is made of. `unusual`: asked though its kind ran on its own."""
 
     proposal_id: str
     case_kind: str
-    state: ProposalState
     mode: Mode
-    decisions: Sequence[Decision]  # people's, oldest first
-    edited_by: Sequence[str]
-    outcomes: Sequence[Outcome]
-    first_of_tap: bool
     unusual: bool
-    first_shown_at: datetime | None
-    restated: bool = False
-    hasty: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,24 +287,15 @@ class Assessor(Protocol):
         """The kind and the message about a row of the audit log; None for one that needs no telling."""
 
 
-@dataclass(frozen=True, slots=True)
-class PastCase:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PastCase(CaseEvidence):
     """One proposal of a rule as a replay walks it: what was asked first, and all that came of it.
 
     `proposal` is as the gate saw it, before anybody edited it; of one without a kind of case only the
     times matter.
-    `decisions` are people's, oldest first; the rest is as in `CaseHistory`.
     """
 
     proposal: NewProposal
-    state: ProposalState
-    decisions: Sequence[Decision] = ()
-    edited_by: Sequence[str] = ()
-    outcomes: Sequence[Outcome] = ()
-    first_of_tap: bool = True
-    first_shown_at: datetime | None = None
-    restated: bool = False
-    hasty: bool = False
 
 
 @dataclass(frozen=True, slots=True)

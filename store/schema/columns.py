@@ -116,7 +116,7 @@ def _readers(kind: Any) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
 
 
 def _reader(hint: Any) -> Callable[[Any], Any]:
-    """How a field of this type is read: states are kept as texts, flags as integers, tuples as JSON lists."""
+    """Read a field of this type: states are kept as texts, flags as integers, tuples as JSON lists."""
     if isinstance(hint, type) and issubclass(hint, (StrEnum, bool)):
         return hint
     if get_origin(hint) is not tuple:

@@ -87,7 +87,7 @@ def case(
     }
     said = () if verdict is None else (Decision(asked.id, "U1", verdict, "button", at + SOON),)
     came = tuple(Outcome(asked.id, kind, "event", at + SOON + after) for after, kind in later)
-    return PastCase(asked, states[verdict], said, outcomes=came, first_shown_at=at)
+    return PastCase(proposal=asked, state=states[verdict], decisions=said, outcomes=came, first_shown_at=at)
 
 
 def walk(cases: Sequence[PastCase], policy: Policy | None = None, **more: object) -> Replayed:
@@ -253,7 +253,7 @@ def test_on_from_the_start_it_runs_without_having_earned_it() -> None:
 
 def test_a_case_of_no_kind_asks_and_says_why() -> None:
     asked = replace(proposed(1, START, 0, 900, "refunds:create"), case_kind=None, always_asks="irreversible")
-    (run,) = walk([PastCase(asked, ProposalState.SUCCEEDED)]).runs
+    (run,) = walk([PastCase(proposal=asked, state=ProposalState.SUCCEEDED)]).runs
     assert run.mode == Mode.ASKED
     assert run.reason == PolicyReason.of(PolicyCode.ALWAYS_ASKS, because="irreversible")
 
