@@ -70,6 +70,33 @@ async def test_a_migrated_empty_database_is_what_a_new_one_is(tmp_path: Path) ->
         assert await store.do(_schema) == schema == await other.do(_schema)
 
 
+def _names(connection: Connection) -> set[tuple[str, str, str | None]]:
+    """The name of every constraint and index, by table and sort."""
+    look = inspect(connection)
+    found: set[tuple[str, str, str | None]] = set()
+    for table in metadata.tables:
+        found.add((table, "pk", look.get_pk_constraint(table)["name"]))
+        found |= {(table, "fk", one["name"]) for one in look.get_foreign_keys(table)}
+        found |= {(table, "uq", one["name"]) for one in look.get_unique_constraints(table)}
+        found |= {(table, "ck", one["name"]) for one in look.get_check_constraints(table)}
+        found |= {(table, "ix", one["name"]) for one in look.get_indexes(table)}
+    return found
+
+
+async def test_a_migrated_database_names_its_constraints_as_a_new_one_does(database_url: str) -> None:
+    async with open_store(database_url) as store:
+        new = await store.do(_names)
+    assert all(name is not None and name.startswith((sort, "uq")) for _, sort, name in new)
+    engine = make_engine(database_url)
+    async with engine.begin() as connection:
+        await connection.run_sync(metadata.drop_all)
+        await connection.execute(text("DROP TABLE alembic_version"))
+    async with engine.connect() as connection:
+        await connection.run_sync(migrate._upgrade)
+        assert await connection.run_sync(_names) == new
+    await engine.dispose()
+
+
 async def test_constraints_and_partial_indexes_are_those_of_the_tables(database_url: str) -> None:
     def names(connection: Connection) -> set[tuple[str, str | None]]:
         look = inspect(connection)

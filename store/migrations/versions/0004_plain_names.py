@@ -6,7 +6,7 @@ audit log stay as they are: they are hashed, and `store.audit_log.log.normalize`
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -15,11 +15,21 @@ from alembic import op
 
 from store.audit_log.old_sentences import read_sentence, read_transition
 from store.audit_log.old_trust import ALWAYS, LABELS, old_cause, old_gate
-from store.models.reasons import LabelReason, Reason, ReasonCode, columns_of
+from store.models.reasons import LabelReason, Reason, ReasonCode
 from store.schema.columns import SafeJson, UtcDateTime
 
 revision = "0004"
 down_revision = "0003"
+
+_Renamed = Callable[[re.Match[str]], str]
+_LEASE = {"claim": "lease_token", "claimed_until": "lease_expires_at"}
+_CARD = {
+    "version": "row_version",
+    "drawn": "rendered_version",
+    "card_at": "first_shown_at",
+    "card_claim": "card_lease_token",
+    "card_claimed_until": "card_lease_expires_at",
+}
 
 # Renamed first: what follows uses the new names.
 TABLES = {
@@ -35,20 +45,12 @@ TABLES = {
     "ledger": "audit_log",
 }
 COLUMNS = {
-    "events": {"claim": "lease_token", "claimed_until": "lease_expires_at"},
-    "rule_matches": {
-        "claim": "lease_token",
-        "claimed_until": "lease_expires_at",
-        "fired_at": "matched_at",
-    },
+    "events": _LEASE,
+    "rule_matches": _LEASE | {"fired_at": "matched_at"},
     "proposals": {
-        "version": "row_version",
-        "drawn": "rendered_version",
+        **_CARD,
+        **_LEASE,
         "looks": "verify_attempts",
-        "claim": "lease_token",
-        "claimed_until": "lease_expires_at",
-        "card_claim": "card_lease_token",
-        "card_claimed_until": "card_lease_expires_at",
         "edition": "revision",
         "digest": "content_hash",
         "deciding_by": "approval_checking_by",
@@ -56,7 +58,6 @@ COLUMNS = {
         "on_hold_by": "held_by",
         "undoes": "undo_of_id",
         "undone_by": "undo_id",
-        "card_at": "first_shown_at",
         "shape": "case_kind",
         "because": "reasons",
     },
@@ -67,27 +68,15 @@ COLUMNS = {
         "pressed_at": "clicked_at",
     },
     "transitions": {"version": "row_version", "told": "announced"},
-    "pending_approvals": {
-        "came": "result",
-        "edition": "revision",
-        "tap": "interaction_id",
-        "claim": "lease_token",
-        "claimed_until": "lease_expires_at",
-    },
+    "pending_approvals": _LEASE | {"came": "result", "edition": "revision", "tap": "interaction_id"},
     "revisions": {
         "edition": "revision",
         "ended_by": "superseded_by",
         "ended_at": "superseded_at",
         "because": "reasons",
     },
-    "bundles": {
-        "version": "row_version",
-        "card_at": "first_shown_at",
-        "drawn": "rendered_version",
-        "card_claim": "card_lease_token",
-        "card_claimed_until": "card_lease_expires_at",
-    },
-    "outbox": {"claim": "lease_token", "claimed_until": "lease_expires_at"},
+    "bundles": _CARD,
+    "outbox": _LEASE,
     "case_kinds": {
         "decree": "manual_override",
         "epoch": "generation",
@@ -110,68 +99,6 @@ COLUMNS = {
         "audit": "is_spot_check",
     },
 }
-CONSTRAINTS = {
-    "revisions": {"pk_editions": "pk_revisions", "fk_editions_proposal_id": "fk_revisions_proposal_id"},
-    "rule_matches": {
-        "pk_firings": "pk_rule_matches",
-        "ck_firings_state_known": "ck_rule_matches_state_known",
-        "fk_firings_event_id": "fk_rule_matches_event_id",
-        "fk_firings_rule_version": "fk_rule_matches_rule_version",
-    },
-    "proposal_comments": {
-        "pk_remarks": "pk_proposal_comments",
-        "uq_remarks_proposal_id": "uq_proposal_comments_proposal_id",
-        "ck_remarks_kind_known": "ck_proposal_comments_kind_known",
-        "fk_remarks_proposal_id": "fk_proposal_comments_proposal_id",
-    },
-    "pending_approvals": {
-        "pk_taps": "pk_pending_approvals",
-        "fk_taps_proposal_id": "fk_pending_approvals_proposal_id",
-    },
-    "outbox": {"pk_notices": "pk_outbox", "fk_notices_proposal_id": "fk_outbox_proposal_id"},
-    "home_tab_viewers": {"pk_viewers": "pk_home_tab_viewers"},
-    "case_kinds": {"pk_shapes": "pk_case_kinds", "ck_shapes_state_known": "ck_case_kinds_state_known"},
-    "case_labels": {
-        "pk_labels": "pk_case_labels",
-        "fk_labels_proposal_id": "fk_case_labels_proposal_id",
-        "fk_labels_shape": "fk_case_labels_case_kind",
-    },
-    "cap_usage": {"pk_spending": "pk_cap_usage"},
-    "audit_log": {"pk_ledger": "pk_audit_log"},
-}
-SEQUENCES = {"remarks_id_seq": "proposal_comments_id_seq"}  # PostgreSQL's
-# old name: (new name, table, columns, condition)
-INDEXES: dict[str, tuple[str, str, list[str], str | None]] = {
-    "ix_firings_rule": ("ix_rule_matches_rule", "rule_matches", ["rule", "state", "matched_at"], None),
-    "ix_firings_waiting": ("ix_rule_matches_waiting", "rule_matches", ["due_at"], "state = 'waiting'"),
-    "ix_remarks_proposal_id": (
-        "ix_proposal_comments_proposal_id",
-        "proposal_comments",
-        ["proposal_id", "at"],
-        None,
-    ),
-    "ix_taps_open": ("ix_pending_approvals_open", "pending_approvals", ["at"], "closed_at IS NULL"),
-    "ix_taps_proposal_id": (
-        "ix_pending_approvals_proposal_id",
-        "pending_approvals",
-        ["proposal_id"],
-        None,
-    ),
-    "ix_notices_unsent": ("ix_outbox_unsent", "outbox", ["due_at"], "sent_at IS NULL"),
-    "ix_decisions_tap": ("ix_decisions_interaction_id", "decisions", ["interaction_id"], None),
-    "ix_proposals_shape": ("ix_proposals_case_kind", "proposals", ["case_kind", "decided_at"], None),
-    "ix_proposals_undoes": ("ix_proposals_undo_of_id", "proposals", ["undo_of_id"], None),
-    "ix_shapes_family": ("ix_case_kinds_family", "case_kinds", ["family"], None),
-    "ix_shapes_state": ("ix_case_kinds_state", "case_kinds", ["state", "last_case_at"], None),
-    "ix_labels_shape": (
-        "ix_case_labels_case_kind",
-        "case_labels",
-        ["case_kind", "generation", "decided_at"],
-        None,
-    ),
-    "ix_labels_matures_at": ("ix_case_labels_matures_at", "case_labels", ["matures_at"], None),
-    "ix_ledger_subject": ("ix_audit_log_subject", "audit_log", ["subject", "seq"], None),
-}
 # Of the marks: the single values. The others become rows of tables of their own.
 SETTINGS = {
     "ledger": "audit_log_head",
@@ -188,15 +115,10 @@ def upgrade() -> None:
     for table, columns in COLUMNS.items():
         for old, new in columns.items():
             op.execute(f"ALTER TABLE {table} RENAME COLUMN {old} TO {new}")
-    for old, (new, table, names, where) in INDEXES.items():
-        op.drop_index(old, table_name=table)
-        condition = None if where is None else sa.text(where)
-        op.create_index(new, table, names, sqlite_where=condition, postgresql_where=condition)
-    for table, constraints in CONSTRAINTS.items():
-        _rename_constraints(table, constraints)
+    for table in sa.inspect(op.get_bind()).get_table_names():
+        _rename_parts(table)
     if _is_postgresql():
-        for old, new in SEQUENCES.items():
-            op.execute(f"ALTER SEQUENCE {old} RENAME TO {new}")
+        op.execute("ALTER SEQUENCE remarks_id_seq RENAME TO proposal_comments_id_seq")
     _carry_marks()
     _carry_has_card()
     _carry_reasons(op.get_bind())
@@ -207,34 +129,53 @@ def _is_postgresql() -> bool:
     return op.get_bind().dialect.name == "postgresql"
 
 
-def _rename_constraints(table: str, names: Mapping[str, str]) -> None:
+def _rename_parts(table: str) -> None:
+    """Call constraints and indexes after the new names of their table and column: they are kind_table_column."""
+    before = {new: old for old, new in TABLES.items()}.get(table, table)
+    columns = COLUMNS.get(table, {})
+
+    def renamed(found: re.Match[str]) -> str:
+        kind, of = found.groups()
+        return f"{kind}_{table}" if of is None else f"{kind}_{table}_{columns.get(of, of)}"
+
+    names = re.compile(rf"\b(pk|uq|ck|fk|ix)_{before}(?:_(\w+))?\b")
     if _is_postgresql():
-        for old, new in names.items():
-            op.execute(f"ALTER TABLE {table} RENAME CONSTRAINT {old} TO {new}")
+        _rename_on_postgresql(table, names, renamed)
     else:
-        _rebuild(table, names)
+        _rename_on_sqlite(table, names, renamed)
 
 
-def _rebuild(table: str, names: Mapping[str, str]) -> None:
-    """Copy a table of SQLite, which cannot rename constraints, into one whose constraints have other names.
+def _rename_on_postgresql(table: str, names: re.Pattern[str], renamed: _Renamed) -> None:
+    constraints = "SELECT conname FROM pg_constraint WHERE conrelid = CAST(:table AS regclass)"
+    indexes = "SELECT indexname FROM pg_indexes WHERE schemaname = current_schema() AND tablename = :table"
+    rename = f"ALTER TABLE {table} RENAME CONSTRAINT {{}} TO {{}}"
+    for look, change in ((constraints, rename), (indexes, "ALTER INDEX {} RENAME TO {}")):
+        for old in op.get_bind().execute(sa.text(look), {"table": table}).scalars().all():
+            new = names.sub(renamed, old)
+            if new != old:
+                op.execute(change.format(old, new))
+
+
+def _rename_on_sqlite(table: str, names: re.Pattern[str], renamed: _Renamed) -> None:
+    """Make them anew: SQLite renames neither. For its constraints a table is copied.
 
     Foreign keys are off while migrating, so that dropping the old one touches no other table.
     """
     look = sa.text(
-        "SELECT sql FROM sqlite_master WHERE tbl_name = :table AND type = :type AND sql IS NOT NULL"
+        "SELECT name, sql FROM sqlite_master WHERE tbl_name = :table AND type = :type AND sql > ''"
     )
-    (created,) = op.get_bind().execute(look, {"table": table, "type": "table"}).scalars().all()
-    indexes = op.get_bind().execute(look, {"table": table, "type": "index"}).scalars().all()
-    for old, new in names.items():
-        created, count = re.subn(rf"\b{old}\b", new, created)
-        assert count == 1, (table, old)  # noqa: S101 - a schema that 0003 did not make
-    copy = f"_new_{table}"
-    op.execute(re.sub(rf'^CREATE TABLE "?{table}"?', f"CREATE TABLE {copy}", created, count=1))
-    op.execute(f"INSERT INTO {copy} SELECT * FROM {table}")  # noqa: S608 - our own names
-    op.execute(f"DROP TABLE {table}")
-    op.execute(f"ALTER TABLE {copy} RENAME TO {table}")
+    (created,) = op.get_bind().execute(look, {"table": table, "type": "table"}).all()
+    indexes = op.get_bind().execute(look, {"table": table, "type": "index"}).all()
+    made, copy = names.sub(renamed, created.sql), f"_new_{table}"
+    if made != created.sql:
+        op.execute(re.sub(rf'^CREATE TABLE "?{table}"?', f"CREATE TABLE {copy}", made, count=1))
+        op.execute(f"INSERT INTO {copy} SELECT * FROM {table}")  # noqa: S608 - our own names
+        op.execute(f"DROP TABLE {table}")
+        op.execute(f"ALTER TABLE {copy} RENAME TO {table}")
     for index in indexes:
-        op.execute(index)
+        if made != created.sql or names.sub(renamed, index.sql) != index.sql:
+            op.execute(f"DROP INDEX IF EXISTS {index.name}")
+            op.execute(names.sub(renamed, index.sql))
 
 
 def _carry_marks() -> None:
@@ -268,35 +209,28 @@ def _carry_marks() -> None:
 
 
 def _tables_of_marks() -> tuple[sa.Table, sa.Table, sa.Table, sa.Table]:
+    def text(name: str, *, key: bool = False) -> sa.Column[Any]:
+        return sa.Column(name, sa.Text(), primary_key=key, nullable=False)
+
     return (
         op.create_table(
             "poll_cursors",
-            sa.Column("name", sa.Text(), nullable=False),
+            text("name", key=True),
             sa.Column("due_at", UtcDateTime(), nullable=False),
             sa.Column("read_until", UtcDateTime(), nullable=True),
-            sa.PrimaryKeyConstraint("name", name=op.f("pk_poll_cursors")),
         ),
         op.create_table(
-            "channel_welcomes",
-            sa.Column("channel", sa.Text(), nullable=False),
-            sa.Column("at", UtcDateTime(), nullable=False),
-            sa.PrimaryKeyConstraint("channel", name=op.f("pk_channel_welcomes")),
+            "channel_welcomes", text("channel", key=True), sa.Column("at", UtcDateTime(), nullable=False)
         ),
         op.create_table(
             "pause",
-            sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
-            sa.Column("paused_by", sa.Text(), nullable=False),
+            sa.Column("id", sa.Integer(), primary_key=True, autoincrement=False, nullable=False),
+            text("paused_by"),
             sa.Column("paused_at", UtcDateTime(), nullable=False),
-            sa.Column("reason", sa.Text(), nullable=False),
+            text("reason"),
             sa.CheckConstraint("id = 1", name=op.f("ck_pause_single_row")),
-            sa.PrimaryKeyConstraint("id", name=op.f("pk_pause")),
         ),
-        op.create_table(
-            "settings_kv",
-            sa.Column("name", sa.Text(), nullable=False),
-            sa.Column("value", sa.Text(), nullable=False),
-            sa.PrimaryKeyConstraint("name", name=op.f("pk_settings_kv")),
-        ),
+        op.create_table("settings_kv", text("name", key=True), text("value")),
     )
 
 
@@ -309,37 +243,23 @@ def _carry_has_card() -> None:
 
 def _carry_reasons(connection: sa.Connection) -> None:
     """Where a sentence was stored, a code and its arguments: read once, and kept as a text if not recognised."""
-    for table, old in (
-        ("proposals", "note"),
-        ("transitions", "reason"),
-        ("calls", "error"),
-        ("events", "note"),
-        ("rule_matches", "note"),
-    ):
+    for table, (old, keys, query, read) in _SENTENCES.items():
         op.add_column(table, sa.Column("reason_code", sa.Text(), nullable=True))
         op.add_column(table, sa.Column("reason_args", SafeJson(), nullable=True))
-        keys, query, read = _SENTENCES[table]
-        target = sa.table(
-            table,
-            *(sa.column(key) for key in keys),
-            sa.column("reason_code"),
-            sa.column("reason_args", SafeJson()),
-        )
+        columns = (*map(sa.column, keys), sa.column("reason_code"), sa.column("reason_args", SafeJson()))
+        own = sa.table(table, *columns)
         change = (
-            sa.update(target)
-            .where(*(target.c[key] == sa.bindparam(f"old_{key}") for key in keys))
+            sa.update(own)
+            .where(*(own.c[key] == sa.bindparam(f"old_{key}") for key in keys))
             .values(reason_code=sa.bindparam("code"), reason_args=sa.bindparam("args", type_=SafeJson()))
         )
         for rows in connection.execute(sa.text(query)).partitions(1_000):
-            found = [(row, columns_of(read(row))) for row in rows]
-            connection.execute(
-                change,
-                [
-                    {f"old_{key}": getattr(row, key) for key in keys}
-                    | {"code": columns["reason_code"], "args": columns["reason_args"]}
-                    for row, columns in found
-                ],
-            )
+            reasons = [(row, read(row)) for row in rows]
+            made = [
+                {f"old_{key}": getattr(row, key) for key in keys} | {"code": why.code, "args": dict(why.args)}
+                for row, why in reasons
+            ]
+            connection.execute(change, made)
         op.execute(f"ALTER TABLE {table} DROP COLUMN {old}")
 
 
@@ -351,9 +271,10 @@ def _as_transition(row: Any) -> Reason:
     return read_transition(row.from_state, row.to_state, row.said)
 
 
-# By table: its key, its sentences, and how one is read. A proposal's is that of its newest transition.
-_SENTENCES: dict[str, tuple[tuple[str, ...], str, Callable[[Any], Reason]]] = {
+# By table: its column of sentences, its key, and how one is read. A proposal's is of its newest transition.
+_SENTENCES: dict[str, tuple[str, tuple[str, ...], str, Callable[[Any], Reason]]] = {
     "proposals": (
+        "note",
         ("id",),
         """SELECT p.id, p.note AS said, p.state AS to_state,
              (SELECT t.from_state FROM transitions t WHERE t.proposal_id = p.id
@@ -362,18 +283,21 @@ _SENTENCES: dict[str, tuple[tuple[str, ...], str, Callable[[Any], Reason]]] = {
         _as_transition,
     ),
     "transitions": (
+        "reason",
         ("proposal_id", "row_version"),
         """SELECT proposal_id, row_version, reason AS said, from_state, to_state
            FROM transitions WHERE reason IS NOT NULL""",
         _as_transition,
     ),
     "calls": (
+        "error",
         ("proposal_id", "number"),
         "SELECT proposal_id, number, error AS said FROM calls WHERE error IS NOT NULL",
         lambda row: read_sentence(row.said),
     ),
-    "events": (("id",), "SELECT id, note AS said FROM events WHERE note IS NOT NULL", _as_text),
+    "events": ("note", ("id",), "SELECT id, note AS said FROM events WHERE note IS NOT NULL", _as_text),
     "rule_matches": (
+        "note",
         ("fact_key", "rule"),
         "SELECT fact_key, rule, note AS said FROM rule_matches WHERE note IS NOT NULL",
         _as_text,
