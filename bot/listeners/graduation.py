@@ -27,24 +27,20 @@ from bot.ui.graduation_page import (
     PLOTTED,
     TURN_OFF,
     TURN_ON,
-    KindLine,
-    TrustPage,
     home_section,
-    kind_line,
     no_plot,
     plot_comment,
     plot_numbers,
     plot_title,
-    threshold_lines,
     trust_message,
 )
 from bot.ui.graduation_words import shown_score, switch_words
 from bot.ui.score_chart import score_chart, score_list
 from store.engine.errors import StoreError
 from store.graduation.case_kinds import find_case_kind
-from store.graduation.pages import KindsPage, history, kinds_page
+from store.graduation.pages import history, kinds_page
 from store.models import CaseKindState
-from store.models.graduation import KindStanding
+from store.models.graduation import KindsPage
 from store.models.reasons import SwitchCode, Switched
 
 _LONGEST = 100  # characters of what is looked for
@@ -68,37 +64,19 @@ class GraduationScreen:
     async def answer(self, about: str, page: int, *, result: str = "") -> Message:
         """One page of the kinds of case with these words, the result of a click on top. Raises StoreError."""
         about = " ".join(about.split())[:_LONGEST]
-        found = await self._page(about.split(), page, PAGE)
-        return trust_message(
-            TrustPage(
-                kinds=self._lines(found.found),
-                number=found.number,
-                total=found.total,
-                more=found.more,
-                on=found.on,
-                about=about,
-                paused_by=None if found.paused is None else found.paused.by,
-                rules=threshold_lines(self._services.rules.policy.graduation),
-                result=result,
-            )
-        )
+        found = await self._page(about.split(), page)
+        policy, now = self._services.rules.policy, self._services.clock()
+        return trust_message(found, policy, now, about=about, result=result)
 
     async def panel(self, midnight: datetime) -> Sequence[Block]:
         """The part of the Home tab about automatic runs, below today's runs. Raises StoreError."""
-        ran = runs_block(await self._graduation.ran(midnight), self._services.rules.policy.caps, "home")
-        found = await self._page((), 1, PAGE)
-        return [
-            *([ran] if ran else []),
-            *home_section(self._lines(found.found), found.total, found.on),
-        ]
+        policy = self._services.rules.policy
+        ran = runs_block(await self._graduation.ran(midnight), policy.caps, "home")
+        return [*([ran] if ran else []), *home_section(await self._page((), 1), policy)]
 
-    def _lines(self, kinds: Sequence[KindStanding]) -> list[KindLine]:
-        policy, now = self._services.rules.policy, self._services.clock()
-        return [kind_line(one, policy, now) for one in kinds]
-
-    async def _page(self, words: Sequence[str], page: int, size: int) -> KindsPage:
+    async def _page(self, words: Sequence[str], page: int) -> KindsPage:
         now = self._services.clock()
-        return await self._services.store.do(kinds_page, words, page=page, size=size, now=now)
+        return await self._services.store.do(kinds_page, words, page=page, size=PAGE, now=now)
 
     async def clicked(self, ack: AsyncAck, body: Payload, action: Payload, respond: AsyncRespond) -> None:
         """A button of a kind was clicked: the result stands on top of the page it was clicked on."""

@@ -134,7 +134,6 @@ class HomeTab:
         midnight = self._midnight(now)
         up = next_card(await store.do(candidates, now), now)
         waits = await store.do(queue, which="", person="", now=now, soon=now + SOON)
-        day = await store.do(today, midnight)
         whole = None if up is None else await store.do(get_proposal, up.id)
         shown = [*waits.found, *([whole] if whole is not None else [])]
         return Home(
@@ -146,10 +145,7 @@ class HomeTab:
             next_card=None if whole is None else await self._screens.card_of(whole),
             waiting=waits.found,
             links=await self._links.of(shown),
-            approved=day.approved,
-            declined=day.declined,
-            ran=day.ran,
-            money=day.money,
+            today=await store.do(today, midnight),
             panels=[block for panel in self._panels for block in await panel(midnight)],
             steps=await self._set_up.steps(),
             result=() if result is None else result.elements,
@@ -214,7 +210,8 @@ class HomeTab:
 
 def _digest(home: Home) -> str:
     """A digest of a tab that leaves out ages, budgets and the time, which change by themselves."""
-    still = replace(home.health, now=home.health.last.at if home.health.last else home.now, polar_left=0)
+    last = home.health.backlog.last
+    still = replace(home.health, now=last.received_at if last else home.now, polar_left=0)
     view = home_view(replace(home, health=still, result=(), links={}))
     kept = [block for block in view["blocks"] if block["block_id"] not in ("home.as_of", "home.result")]
     return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()

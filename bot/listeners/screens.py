@@ -29,21 +29,19 @@ from bot.ui.lists import (
 from bot.ui.rules_page import reasons, rule_lines, rules_message
 from bot.ui.status_page import (
     Health,
-    Pause,
     Removal,
-    Webhook,
     nothing_to_resume,
     paused_message,
-    refused_message,
     resumed_message,
     status_message,
 )
 from polar.client import VERSION
 from store.events.events import rule_activity
-from store.graduation.gate import Paused, pause, paused, resume
-from store.models import Proposal, ProposalState
+from store.graduation.gate import pause, paused, resume
+from store.models import Proposal
+from store.models.graduation import Paused
 from store.proposals.lists import beginning, history, mine, queue, whole, worth
-from store.proposals.stats import Arrival, backlog, count_proposals
+from store.proposals.stats import backlog, count_proposals
 
 SOON = timedelta(days=2)  # a deadline within this is due soon: it goes before money
 _BASE = 10.0  # dollars; the value of a card without money, so that its deadline still raises its rank
@@ -148,11 +146,11 @@ class Screens:
         if (refused := await self._refusal(user)) is not None:
             return refused
         because = _BECAUSE.sub("", " ".join(why.split()))[:_LONGEST]
-        wanted = Pause(user.id, self._services.clock(), because)
+        wanted = Paused(user.id, self._services.clock(), because)
         store, notice = self._services.store, _notice(paused_message(wanted))
         made = await store.do(pause, by=wanted.by, why=wanted.why, at=wanted.at, notice=notice)
         self._wake()
-        before = pause_of(await store.do(paused))
+        before = await store.do(paused)
         return paused_message(before or wanted, already=not made)
 
     async def resume(self, user: SlackUser) -> Message:
@@ -162,16 +160,16 @@ class Screens:
         by = user.id
 
         def notice(before: Paused) -> Mapping[str, Any]:
-            return _notice(resumed_message(by, Pause(before.by, before.at, before.why)))
+            return _notice(resumed_message(by, before))
 
         before = await self._services.store.do(resume, by=by, at=self._services.clock(), notice=notice)
         self._wake()
-        return resumed_message(by, Pause(before.by, before.at, before.why)) if before else nothing_to_resume()
+        return resumed_message(by, before) if before else nothing_to_resume()
 
     async def outsider(self, user: SlackUser) -> Message | None:
         """The reason why somebody may see nothing here; None for a member of the workspace."""
         found = await self._services.authority.outsider(user.id, user.team_id, Purpose.VIEW)
-        return None if found is None else refused_message(ephemeral.refused_command(found).mrkdwn)
+        return None if found is None else Message(ephemeral.refused_command(found).mrkdwn, ())
 
     async def _refusal(self, user: SlackUser) -> Message | None:
         authority = self._services.authority
@@ -179,7 +177,7 @@ class Screens:
         if found is None:
             return None
         found = replace(found, approvers=await authority.describe())
-        return refused_message(ephemeral.refused(found).mrkdwn)
+        return Message(ephemeral.refused(found).mrkdwn, ())
 
     def _wake(self) -> None:
         self._services.notify(Queue.OUTBOX, Queue.HOME)
@@ -250,19 +248,12 @@ class HealthSource:
     async def health(self) -> Health:
         """The present health. Raises StoreError."""
         store, polar, socket = self._services.store, self._services.polar, self._supervisor
-        found = await store.do(backlog)
-        counts = await store.do(count_proposals)
         left, limit, pause = polar.budget()
         return Health(
             version=VERSION,
             now=self._services.clock(),
-            last=_webhook(found.last),
-            failed=found.failed,
-            newest_failure=_webhook(found.newest_failure),
-            unread=found.unread,
-            runs=found.runs,
-            cards=found.cards,
-            notices=found.outbox,
+            backlog=await store.do(backlog),
+            counts=await store.do(count_proposals),
             writes=store.backlog,
             socket=None if socket is None else socket.connected,
             heard_at=None if socket is None else socket.last_envelope_at,
@@ -271,19 +262,8 @@ class HealthSource:
             polar_left=left,
             polar_limit=limit,
             polar_paused=pause,
-            unknown=counts.get(ProposalState.UNKNOWN, 0),
-            refused=counts.get(ProposalState.FAILED, 0),
-            paused=pause_of(await store.do(paused)),
-            errors=tuple((each.at, each.level, each.said) for each in self._errors.lines)
-            if self._errors
-            else (),
+            paused=await store.do(paused),
+            errors=[]
+            if self._errors is None
+            else [(one.at, one.level, one.said) for one in self._errors.lines],
         )
-
-
-def pause_of(found: Paused | None) -> Pause | None:
-    """A pause as it is shown."""
-    return None if found is None else Pause(found.by, found.at, found.why)
-
-
-def _webhook(arrival: Arrival | None) -> Webhook | None:
-    return None if arrival is None else Webhook(arrival.type, arrival.received_at, arrival.reason)

@@ -15,7 +15,7 @@ from bot.approvals.graduation import GraduationService
 from bot.config.policy import Schedule
 from bot.services import Queue, Services
 from bot.slack.client import Slack, SlackError
-from bot.ui.digest import Day, digest, escalation, reminder
+from bot.ui.digest import digest, escalation, reminder
 from bot.ui.elements import Message
 from bot.ui.graduation_notices import runs_block
 from store.audit_log.log import head
@@ -168,7 +168,7 @@ async def _digest(services: Services, day: date) -> Message | None:
     chart = []
     for back in reversed(range(_CHART_DAYS)):
         one = day - timedelta(days=back)
-        chart.append(Day(one, await services.store.do(decided_between, *_bounds(one, zone))))
+        chart.append((one, await services.store.do(decided_between, *_bounds(one, zone))))
     seq, digest_of_log = await services.store.do(head)
     more = [] if ran is None else [ran]
     return digest(day, of_day, waiting, chart, more=more, seal=f"{seq} rows, {digest_of_log[:16]}")

@@ -22,7 +22,7 @@ from bot.ui.elements import (
     glue,
     labelled,
     line,
-    link,
+    link_to,
     option,
     person,
     rich,
@@ -75,7 +75,7 @@ def _metadata(proposal: Proposal) -> Mapping[str, Any]:
 def copy_of(proposal: Proposal, url: str) -> Message:
     """The rest of a card that was posted twice: a link to the other one. `url` is Slack's permalink."""
     said = line(words(proposal.title, 300), glue(" This card was posted twice; where it stands is "),
-                link(url, "on the other one"), glue("."))  # fmt: skip
+                link_to(url, "on the other one"), glue("."))  # fmt: skip
     return Message(
         escape(clean(f"Posted twice: {proposal.title}", 500)), (rich(f"copy.{proposal.id}", said),)
     )

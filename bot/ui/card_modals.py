@@ -25,7 +25,14 @@ SNOOZE, ASSIGN, ASK, SAY = "menu.snooze", "menu.assign", "menu.ask", "menu.reaso
 SPAN, MOMENT, WHOM, TEXT = "span", "moment", "whom", "text"  # blocks; each holds one element, VALUE
 VALUE = "value"
 OWN = "own"  # an option of SPAN: a time that the person chooses
-_LONGEST_TEXT = 1_000
+_OWN_WORDS: Element = {
+    "type": "plain_text_input",
+    "action_id": VALUE,
+    "multiline": True,
+    "min_length": 2,
+    "max_length": 1_000,
+}
+_SOMEBODY: Element = {"type": "users_select", "action_id": VALUE, "placeholder": plain("Somebody", 150)}
 TITLES = {
     "details": "Details",
     "edit": "Edit",
@@ -54,58 +61,36 @@ def snooze_view(proposal: Proposal, offered: Mapping[str, str], ends: datetime |
     """The modal for the end of a snooze. `offered` are {key: words}; the proposal closes at `ends`."""
     ways = [option(said, key) for key, said in offered.items()] + [option("A time of my own", OWN)]
     span = {"type": "static_select", "action_id": VALUE, "options": ways, "initial_option": ways[0]}
+    own = {"type": "datetimepicker", "action_id": VALUE}
+    hint = "In your own time zone. When it is set, it counts."
     blocks = [
         input_block(SPAN, "For how long?", span),
-        input_block(
-            MOMENT,
-            "A time of my own",
-            {"type": "datetimepicker", "action_id": VALUE},
-            optional=True,
-            hint="In your own time zone. When it is set, it counts.",
-        ),
+        input_block(MOMENT, "A time of my own", own, optional=True, hint=hint),
     ]
     if ends is not None:
-        blocks.append(
-            rich("ends", line(glue("It closes on "), when(ends), glue("; choose an earlier time.")))
-        )
+        said = line(glue("It closes on "), when(ends), glue("; choose an earlier time."))
+        blocks.append(rich("ends", said))
     return form(SNOOZE, "Snooze", proposal, blocks, "Snooze")
 
 
 def assign_view(proposal: Proposal) -> dict[str, Any]:
     """The modal for the assignee. The submission checks if the assignee may decide."""
-    element: Element = {"type": "users_select", "action_id": VALUE, "placeholder": plain("Somebody", 150)}
-    element |= {"initial_user": proposal.assignee} if proposal.assignee else {}
+    element = _SOMEBODY | ({"initial_user": proposal.assignee} if proposal.assignee else {})
     hint = "They are mentioned in the thread. It must be somebody who may decide."
-    return form(
-        ASSIGN, "Assign", proposal, [input_block(WHOM, "Who should decide?", element, hint=hint)], "Assign"
-    )
+    asked = input_block(WHOM, "Who should decide?", element, hint=hint)
+    return form(ASSIGN, "Assign", proposal, [asked], "Assign")
 
 
 def ask_view(proposal: Proposal) -> dict[str, Any]:
     """The modal for a question in the thread, and for the person who is asked."""
+    hint = "They are mentioned in the thread of the card."
     blocks = [
-        input_block(TEXT, "What do you want to ask?", _text()),
-        input_block(
-            WHOM,
-            "Whom?",
-            {"type": "users_select", "action_id": VALUE, "placeholder": plain("Somebody", 150)},
-            optional=True,
-            hint="They are mentioned in the thread of the card.",
-        ),
+        input_block(TEXT, "What do you want to ask?", _OWN_WORDS),
+        input_block(WHOM, "Whom?", _SOMEBODY, optional=True, hint=hint),
     ]
     return form(ASK, "Ask in thread", proposal, blocks, "Ask")
 
 
 def reason_view(proposal: Proposal) -> dict[str, Any]:
     """The modal for the reason of a decline, in the approver's own words."""
-    return form(SAY, "Why declined?", proposal, [input_block(TEXT, "Why?", _text())], "Save")
-
-
-def _text() -> Element:
-    return {
-        "type": "plain_text_input",
-        "action_id": VALUE,
-        "multiline": True,
-        "min_length": 2,
-        "max_length": _LONGEST_TEXT,
-    }
+    return form(SAY, "Why declined?", proposal, [input_block(TEXT, "Why?", _OWN_WORDS)], "Save")

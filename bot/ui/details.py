@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from bot.rules import in_new_keys
@@ -12,12 +11,14 @@ from bot.ui.elements import (
     ButtonValue,
     Element,
     actions,
+    bullet_list,
     bullets,
     button,
     glue,
     labelled,
     line,
     modal,
+    opens,
     person,
     preformatted,
     rich,
@@ -25,15 +26,14 @@ from bot.ui.elements import (
     words,
 )
 from bot.ui.graduation_words import because_words, gate_rows
-from bot.ui.reasons import condition, elements
+from bot.ui.reasons import because, condition, elements
 from bot.ui.states import counted, does, phrase, risk_words
 from polar import redaction
-from store.models import CommentKind, PlannedCall, Proposal, ProposalState
+from store.models import CommentKind, PlannedCall, ProposalState
 from store.models.details import Comment, ProposalDetails, Revision
 from store.models.reasons import Reason, ReasonCode
 
 DETAILS, BACK, NEXT = "details", "details.back", "details.next"  # action ids
-CALLBACK = "details"
 _PAGE_BLOCKS = 24
 _PAGE_TEXT = 9_000  # characters: more needs too much scrolling on a phone
 _MOST_SAID = 60  # the newest comments and lines of the trail that are shown
@@ -60,7 +60,7 @@ def details_view(
 
 def view(title: str, blocks: Sequence[Block], identity: str = "") -> dict[str, Any]:
     """A modal without inputs."""
-    return modal(title, blocks, callback_id=CALLBACK, metadata=identity)
+    return modal(title, blocks, callback_id="details", metadata=identity)
 
 
 def loading() -> dict[str, Any]:
@@ -70,11 +70,10 @@ def loading() -> dict[str, Any]:
 
 def _turn(proposal_id: str, page: int, pages: int) -> Block:
     ways = [(BACK, "Back", page - 1), (NEXT, "Next", page + 1)]
-    elements = [
-        button(action_id, label, ButtonValue(proposal_id, to))
-        for action_id, label, to in ways
-        if 1 <= to <= pages
+    shown = [
+        (action_id, label, ButtonValue(proposal_id, to)) for action_id, label, to in ways if 1 <= to <= pages
     ]
+    elements = [button(*each) for each in shown]
     return actions(f"turn.{page}", elements)
 
 
@@ -114,47 +113,24 @@ def _question(found: ProposalDetails) -> list[Element]:
     rows = [("State", phrase(p.state)), ("Does", does(p)), ("Risk", risk_words(p))]
     rows += [("Always asks", because_words(p.always_asks))] if p.always_asks else []
     rows += [("Revision", f"{p.revision}, version {p.row_version}"), ("Id", p.id)]
-    times = [
-        (label, at)
-        for label, at in (
-            ("Proposed", p.created_at),
-            ("Deadline", p.deadline),
-            ("Closes", p.expires_at),
-            ("Snoozed until", p.snoozed_until),
-        )
-        if at is not None
-    ]
+    times = (
+        ("Proposed", p.created_at),
+        ("Deadline", p.deadline),
+        ("Closes", p.expires_at),
+        ("Snoozed until", p.snoozed_until),
+    )
+    people = (
+        ("Proposed by", p.proposer),
+        ("Assigned to", p.assignee),
+        ("On hold by", p.held_by),
+        ("Edited by", p.edited_by),
+        ("Decided by", p.decided_by),
+    )
     why = [line(*elements(p.status_reason, 600))] if p.status_reason else []
-    return [line(words(p.title, 600)), labelled(rows), *why, _times(times), *_who(p)]
-
-
-def _times(rows: Sequence[tuple[str, datetime]]) -> Element:
-    elements: list[Element] = []
-    for label, at in rows:
-        elements += [glue("\n")] if elements else []
-        elements += [words(label, 30, bold=True), glue("  "), when(at)]
-    return line(*elements)
-
-
-def _who(p: Proposal) -> list[Element]:
-    said = [
-        (label, actor)
-        for label, actor in (
-            ("Proposed by", p.proposer),
-            ("Assigned to", p.assignee),
-            ("On hold by", p.held_by),
-            ("Edited by", p.edited_by),
-            ("Decided by", p.decided_by),
-        )
-        if actor
-    ]
-    if not said:
-        return []
-    elements: list[Element] = []
-    for label, actor in said:
-        elements += [glue("\n")] if elements else []
-        elements += [words(label, 30, bold=True), glue("  "), person(actor)]
-    return [line(*elements)]
+    parts = [line(words(p.title, 600)), labelled(rows), *why]
+    parts.append(labelled((label, when(at)) for label, at in times if at is not None))
+    named = [(label, person(actor)) for label, actor in people if actor]
+    return [*parts, labelled(named)] if named else parts
 
 
 def _evidence(found: ProposalDetails) -> list[Element]:
@@ -236,65 +212,40 @@ def _latest(found: ProposalDetails) -> list[Element]:
 
 
 def _customer(found: ProposalDetails) -> list[Element]:
-    if not found.counts:
-        return []
-    return [
-        line(
-            words(found.proposal.customer or str(found.proposal.customer_id), 200),
-            glue(": "),
-            words(counted(found.counts)),
-        )
-    ]
+    who = found.proposal.customer or str(found.proposal.customer_id)
+    return [line(words(who, 200), glue(": "), words(counted(found.counts)))] if found.counts else []
 
 
 def _earlier(found: ProposalDetails, links: Mapping[str, str]) -> list[Element]:
-    rows = []
-    for one in found.earlier:
-        link = links.get(one.id)
-        open_it = [glue("  "), {"type": "link", "url": link, "text": "open"}] if link else []
-        rows.append(
-            line(
-                words(one.title, 150),
-                glue(f" – {phrase(one.state)}, "),
-                when(one.created_at),
-                glue(f"  {one.id}"),
-                *open_it,
-            )
-        )
-    return [{"type": "rich_text_list", "style": "bullet", "elements": rows}] if rows else []
+    rows = [
+        line(words(one.title, 150), glue(f" – {phrase(one.state)}, "), when(one.created_at),
+             glue(f"  {one.id}"), *opens(links.get(one.id)))
+        for one in found.earlier
+    ]  # fmt: skip
+    return [bullet_list(rows)] if rows else []
 
 
 def _trail(found: ProposalDetails) -> list[Element]:
     rows = [
-        line(
-            when(change.at),
-            glue(f"  {phrase(change.to)} – "),
-            person(change.actor),
-            *([glue(": "), *elements(change.reason, 300)] if change.reason else []),
-        )
-        for change in found.trail[-_MOST_SAID:]
+        line(when(one.at), glue(f"  {phrase(one.to)} – "), person(one.actor), *because(one.reason, 300))
+        for one in found.trail[-_MOST_SAID:]
     ]
-    return [{"type": "rich_text_list", "style": "bullet", "elements": rows}] if rows else []
+    return [bullet_list(rows)] if rows else []
 
 
 def _decisions(found: ProposalDetails) -> list[Element]:
     rows = [
-        line(
-            when(one.at),
-            glue(f"  {one.verdict} by "),
-            person(one.actor),
-            glue(f", revision {one.revision}, via {clean(one.via, 20)}"),
-            *([glue(": "), words(one.reason, 300)] if one.reason else []),
-        )
+        line(when(one.at), glue(f"  {one.verdict} by "), person(one.actor),
+             glue(f", revision {one.revision}, via {clean(one.via, 20)}"),
+             *([glue(": "), words(one.reason, 300)] if one.reason else []))
         for one in found.decisions
-    ]
-    return [{"type": "rich_text_list", "style": "bullet", "elements": rows}] if rows else []
+    ]  # fmt: skip
+    return [bullet_list(rows)] if rows else []
 
 
 def _comments(found: ProposalDetails) -> list[Element]:
     rows = [_comment(one) for one in found.comments[-_MOST_SAID:]]
-    listed = [rows[at : at + 15] for at in range(0, len(rows), 15)]
-    return [{"type": "rich_text_list", "style": "bullet", "elements": part} for part in listed]
+    return [bullet_list(rows[at : at + 15]) for at in range(0, len(rows), 15)]
 
 
 def _comment(one: Comment) -> Element:
@@ -392,13 +343,11 @@ def code(text: str) -> list[Element]:
             pieces.append("")
         pieces[-1] += f"{row}\n"
     shown = [piece for piece in pieces if piece.strip()][:_MOST_PIECES]
-    left = len(text) - sum(len(piece) for piece in shown)
-    more = (
-        [line(glue(f"and {left} more characters: see `polar-approvals export`"))]
-        if len(pieces) > _MOST_PIECES
-        else []
-    )
-    return [preformatted(piece.rstrip("\n")) for piece in shown] + more
+    found = [preformatted(piece.rstrip("\n")) for piece in shown]
+    if len(pieces) > _MOST_PIECES:
+        left = len(text) - sum(len(piece) for piece in shown)
+        found.append(line(glue(f"and {left} more characters: see `polar-approvals export`")))
+    return found
 
 
 def _visible(row: str) -> str:

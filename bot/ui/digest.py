@@ -1,7 +1,6 @@
 """Messages sent at set times: reminders, calls to named people, the numbers of the morning. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 
 from bot.sanitize import clean
@@ -9,10 +8,13 @@ from bot.ui.elements import (
     Block,
     Element,
     Message,
+    bullet_list,
+    context,
     escape,
     glue,
     line,
     mention,
+    opens,
     person,
     preformatted,
     rich,
@@ -26,69 +28,53 @@ _LISTED = 10
 _EIGHTHS = " ▏▎▍▌▋▊▉"  # eighths of a character cell, from the left
 
 
-@dataclass(frozen=True, slots=True)
-class Day:
-    """A day of the chart, with the number of proposals decided on it."""
-
-    day: date
-    decided: int
-
-
 def reminder(waiting: Sequence[Proposal], links: Mapping[str, str]) -> Message:
     """One reminder for all waiting proposals, the most urgent first. It mentions nobody."""
-    said = f"{_count(waiting)} still {_wait(waiting)} for a decision"
-    return _listing("reminder", glue(said + ":"), said, waiting, links)
+    said = f"{_count(waiting, ' still')} for a decision"
+    return _listing("reminder", [], said, waiting, links)
 
 
 def escalation(waiting: Sequence[Proposal], people: Sequence[str], links: Mapping[str, str]) -> Message:
     """The call to named people (user and user group ids). It mentions them."""
-    said = f"{_count(waiting)} {_wait(waiting)} too long for a decision"
+    said = f"{_count(waiting)} too long for a decision"
     called = [element for one in people for element in (mention(one), glue(" "))]
-    return _listing("escalation", line(*called, glue(said + ":")), said, waiting, links)
+    return _listing("escalation", called, said, waiting, links)
 
 
-def _count(waiting: Sequence[Proposal]) -> str:
-    return f"{len(waiting)} proposal" + ("" if len(waiting) == 1 else "s")
-
-
-def _wait(waiting: Sequence[Proposal]) -> str:
-    return "waits" if len(waiting) == 1 else "wait"
+def _count(waiting: Sequence[Proposal], still: str = "") -> str:
+    return f"1 proposal{still} waits" if len(waiting) == 1 else f"{len(waiting)} proposals{still} wait"
 
 
 def _listing(
-    kind: str, lead: Element, text: str, waiting: Sequence[Proposal], links: Mapping[str, str]
+    kind: str, lead: Sequence[Element], text: str, waiting: Sequence[Proposal], links: Mapping[str, str]
 ) -> Message:
     rows = [_row(proposal, links.get(proposal.id)) for proposal in waiting[:_LISTED]]
     if len(waiting) > _LISTED:
         rows.append(line(glue(f"and {len(waiting) - _LISTED} more: /polar queue")))
-    head = lead if lead["type"] == "rich_text_section" else line(lead)
-    listed = {"type": "rich_text_list", "style": "bullet", "elements": rows}
-    return Message(escape(f"{text}: {clean(waiting[0].title, 200)}"), (rich(kind, head, listed),))
+    shown = rich(kind, line(*lead, glue(f"{text}:")), bullet_list(rows))
+    return Message(escape(f"{text}: {clean(waiting[0].title, 200)}"), (shown,))
 
 
 def _row(proposal: Proposal, link: str | None) -> Element:
     due = [glue(", decide before "), when(proposal.deadline)] if proposal.deadline else []
     whose = [glue(", assigned to "), person(proposal.assignee)] if proposal.assignee else []
-    open_it = [glue("  "), {"type": "link", "url": link, "text": "open"}] if link else []
-    return line(
-        words(proposal.title, 150), glue("  since "), when(proposal.created_at), *due, *whose, *open_it
-    )
+    since = [glue("  since "), when(proposal.created_at)]
+    return line(words(proposal.title, 150), *since, *due, *whose, *opens(link))
 
 
 def digest(
     day: date,
     of_day: DailyStats,
     waiting: int,
-    days: Sequence[Day],
+    days: Sequence[tuple[date, int]],
     *,
     more: Sequence[Block] = (),
     seal: str = "",
 ) -> Message:
-    """The numbers of `day` for the morning after, with a small chart of the days up to it.
+    """The numbers of `day` for the morning after, with a small chart of the days up to it: (day, decided).
 
-    `waiting` are the proposals that waited at the end of the day and still wait.
-
-    `more` are the automatic runs. `seal` is the newest row of the log; the channel keeps a copy of it.
+    `waiting` are the proposals that waited at the end of the day and still wait. `more` are the automatic
+    runs. `seal` is the newest row of the log; the channel keeps a copy of it.
     """
     text = f"{day:%A}: {of_day.asked} new, {of_day.decided} decided, {waiting} left over"
     blocks = [
@@ -96,10 +82,8 @@ def digest(
         rich("digest.numbers", line(*_numbers(of_day))),
         *([rich("digest.chart", preformatted(chart(days)))] if days else []),
         *more,
+        *([context("digest.seal", f"Log: {seal}")] if seal else []),
     ]
-    if seal:
-        small = {"type": "plain_text", "text": clean(f"Log: {seal}", 200), "emoji": False}
-        blocks.append({"type": "context", "block_id": "digest.seal", "elements": [small]})
     return Message(escape(text), tuple(blocks))
 
 
@@ -118,11 +102,11 @@ def _numbers(of_day: DailyStats) -> list[Element]:
     return found
 
 
-def chart(days: Sequence[Day]) -> str:
+def chart(days: Sequence[tuple[date, int]]) -> str:
     """One bar a day, in characters that every phone can show: "Mon ▃  4"."""
-    most = max((one.decided for one in days), default=0) or 1
+    most = max((decided for _, decided in days), default=0) or 1
     width = len(str(most))
-    return "\n".join(f"{one.day:%a} {_bar(one.decided, most)} {one.decided:>{width}}" for one in days)
+    return "\n".join(f"{day:%a} {_bar(decided, most)} {decided:>{width}}" for day, decided in days)
 
 
 def _bar(value: int, most: int) -> str:

@@ -102,14 +102,14 @@ def line(*elements: Element) -> Element:
     return {"type": "rich_text_section", "elements": list(elements)}
 
 
-def link(url: str, text: str = "open") -> Element:
+def link_to(url: str, text: str = "open") -> Element:
     """A link."""
     return {"type": "link", "url": url, "text": text}
 
 
-def opens(url: str | None) -> list[Element]:
+def opens(url: str | None, text: str = "open") -> list[Element]:
     """The link at the end of a row; nothing without one."""
-    return [glue("  "), link(url)] if url else []
+    return [glue("  "), link_to(url, text)] if url else []
 
 
 def bullet_list(rows: Sequence[Element]) -> Element:

@@ -13,6 +13,7 @@ from bot.ui.elements import (
     Element,
     Message,
     actions,
+    bullet_list,
     button,
     context,
     emoji,
@@ -29,6 +30,7 @@ from bot.ui.states import counted
 from bot.ui.status_page import Health, automatic, feed_line
 from polar.text.money import format_money
 from store.models import Proposal
+from store.models.details import Today
 
 # The commands after `/polar`, and their effects.
 COMMANDS: Mapping[str, str] = {
@@ -66,23 +68,19 @@ class SetUpStep:
 class Home:
     """The content of the Home tab. `next_card` is the card of `next_up`; `links` are by proposal id.
 
-    `ran` is the number of automatic runs today. `money` are their sums in minor units by currency. `panels`
-    are blocks of other parts of the program. `steps` is None until the set-up was checked. `result` is the
-    result of the last click on this tab.
+    `panels` are blocks of other parts of the program. `steps` is None until the set-up was checked. `result`
+    is the result of the last click on this tab.
     """
 
     now: datetime
     health: Health
     counts: Mapping[str, int]
     deciders: str
+    today: Today
     next_up: Proposal | None = None
     next_card: Message | None = None
     waiting: Sequence[Proposal] = ()
     links: Mapping[str, str] | None = None
-    approved: int = 0
-    declined: int = 0
-    ran: int = 0
-    money: Sequence[tuple[str, int]] = ()
     panels: Sequence[Block] = ()
     steps: Sequence[SetUpStep] | None = None
     result: Sequence[Element] = ()
@@ -121,21 +119,17 @@ def _set_up(steps: Sequence[SetUpStep] | None) -> list[Block]:
         return []
     if all(step.done for step in steps):
         return [context("home.set_up", _ALL_SET)]
-    items = [
-        line(
-            emoji("white_check_mark" if step.done else "black_square_button"),
-            glue(" "),
-            words(step.said, 300),
-            *([glue(" "), words(step.remedy, 300)] if step.remedy and not step.done else []),
-        )
-        for step in steps[:_MOST_STEPS]
-    ]
-    listed = {"type": "rich_text_list", "style": "bullet", "elements": items}
     return [
         header("home.set_up.head", "Set-up"),
-        rich("home.set_up", listed),
+        rich("home.set_up", bullet_list([_step(step) for step in steps[:_MOST_STEPS]])),
         actions("home.set_up.again", [button(HOME_LOOK, "Look again", "again")]),
     ]
+
+
+def _step(step: SetUpStep) -> Element:
+    mark = emoji("white_check_mark" if step.done else "black_square_button")
+    remedy = [glue(" "), words(step.remedy, 300)] if step.remedy and not step.done else []
+    return line(mark, glue(" "), words(step.said, 300), *remedy)
 
 
 def _next(home: Home, links: Mapping[str, str]) -> list[Block]:
@@ -164,19 +158,17 @@ def _waiting(home: Home, links: Mapping[str, str]) -> list[Block]:
     if not others:
         return []
     rows = [line(*row(each, links.get(each.id), home.now)) for each in others]
-    listed = {"type": "rich_text_list", "style": "bullet", "elements": rows}
-    return [rich("home.waiting", line(glue("Then, most urgent first (all of them: /polar queue):")), listed)]
+    lead = line(glue("Then, most urgent first (all of them: /polar queue):"))
+    return [rich("home.waiting", lead, bullet_list(rows))]
 
 
 def _ran(home: Home) -> list[Element]:
     """The automatic runs of today, and the decisions by people."""
-    asked = f"People approved {home.approved:,} and declined {home.declined:,}."
-    if home.health.paused is not None:
-        start: list[Element] = [*automatic(home.health.paused), glue(". ")]
-    else:
-        start = []
-    money = ", ".join(format_money(amount, currency) for currency, amount in home.money if amount)
-    ran = f"{home.ran:,} ran on {'its' if home.ran == 1 else 'their'} own" if home.ran else "Nothing ran"
+    today = home.today
+    asked = f"People approved {today.approved:,} and declined {today.declined:,}."
+    start = [*automatic(home.health.paused), glue(". ")] if home.health.paused else []
+    money = ", ".join(format_money(amount, currency) for currency, amount in today.money if amount)
+    ran = f"{today.ran:,} ran on {'its' if today.ran == 1 else 'their'} own" if today.ran else "Nothing ran"
     return [*start, words(f"{ran}{f', {money}' if money else ''}. {asked}", 400)]
 
 
@@ -190,9 +182,8 @@ def help_message(commands: Mapping[str, str], unknown: str = "", closest: str = 
         f"/polar knows no “{clean(unknown, 40)}”.{meant} It knows:" if unknown else "What may follow /polar:"
     )
     rows = [line(words(word, bold=True), glue("  "), words(about)) for word, about in commands.items()]
-    listed = {"type": "rich_text_list", "style": "bullet", "elements": rows}
     text = f"{lead} {', '.join(commands)}"
-    return Message(escape(text), (rich("help", line(words(lead)), listed),))
+    return Message(escape(text), (rich("help", line(words(lead)), bullet_list(rows)),))
 
 
 def greeting(deciders: str, *, here: bool) -> Message:

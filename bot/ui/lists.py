@@ -10,18 +10,22 @@ from bot.ui.elements import (
     Element,
     Message,
     actions,
+    bullet_list,
     button,
     context,
     escape,
     glue,
+    joined,
     line,
+    link_to,
+    opens,
     person,
     rich,
     when,
     words,
 )
-from bot.ui.reasons import elements as reason_elements
-from bot.ui.states import phrase
+from bot.ui.reasons import because
+from bot.ui.states import open_problems, phrase
 from polar.text.money import format_money
 from store.models import Proposal, ProposalState, Transition
 
@@ -53,8 +57,8 @@ def queue_message(
     """One page of waiting or filtered proposals; `counts` are all proposals by state, `links` by id."""
     of = f", page {pages.number}" if pages.number > 1 or pages.more else ""
     head = _QUEUES.get(pages.rest, _QUEUES[""])(total) + of
-    small = [_FILTERS] if pages.rest else [*_elsewhere(counts), _FILTERS]
-    return _list_message(head, [("", found)], links=links, pages=pages, now=now, small=small)
+    small = [] if pages.rest else [said for _, said in open_problems(counts)]
+    return _list_message(head, [("", found)], links=links, pages=pages, now=now, small=[*small, _FILTERS])
 
 
 def _waiting(total: int) -> str:
@@ -73,11 +77,6 @@ _QUEUES: Mapping[str, Callable[[int], str]] = {
 }
 QUEUES = tuple(name for name in _QUEUES if name)
 _FILTERS = f"/polar queue {', '.join(QUEUES)} shows these alone; /polar show ID shows one."
-
-
-def _elsewhere(counts: Mapping[str, int]) -> list[str]:
-    kinds = (ProposalState.UNKNOWN, ProposalState.FAILED)
-    return [f"{counts[state]:,} {phrase(state)}" for state in kinds if counts.get(state)]
 
 
 def mine_message(
@@ -140,27 +139,18 @@ def listed(found: Sequence[Proposal], links: Mapping[str, str], now: datetime, *
 
 def row(p: Proposal, link: str | None, now: datetime) -> list[Element]:
     """One proposal in a list: its question, and below it the state and a link."""
-    title = {"type": "link", "url": link, "text": "open"} if link else words(p.id, 40)
-    details = [part for part in (_money(p), _standing(p, now)) if part]
-    elements = [words(p.title, _TITLE, bold=True), glue("\n")]
-    for detail in details:
-        elements += [*detail, glue(" · ")]
-    return [*elements, title]
-
-
-def _money(p: Proposal) -> list[Element]:
-    return [words(format_money(p.amount, p.currency), 40)] if p.amount and p.currency else []
-
-
-def _standing(p: Proposal, now: datetime) -> list[Element]:
-    return _open_for(p, now) if p.state == ProposalState.PENDING else _came_of(p)
+    money = [words(format_money(p.amount, p.currency), 40)] if p.amount and p.currency else []
+    stands = _open_for(p, now) if p.state == ProposalState.PENDING else _came_of(p)
+    where = [link_to(link) if link else words(p.id, 40)]
+    details = [part for part in (money, stands, where) if part]
+    return [words(p.title, _TITLE, bold=True), glue("\n"), *joined(details, " · ")]
 
 
 def _came_of(p: Proposal) -> list[Element]:
     by = [glue(", decided by "), person(p.decided_by)] if p.decided_by else []
     at = [glue(", "), when(p.decided_at)] if p.decided_at else []
-    said = p.status_reason if p.state in (ProposalState.FAILED, ProposalState.WITHDRAWN) else None
-    return [words(phrase(p.state)), *by, *at, *([glue(": "), *reason_elements(said, 120)] if said else [])]
+    told = p.state in (ProposalState.FAILED, ProposalState.WITHDRAWN)
+    return [words(phrase(p.state)), *by, *at, *(because(p.status_reason, 120) if told else [])]
 
 
 def _open_for(p: Proposal, now: datetime) -> list[Element]:
@@ -173,7 +163,7 @@ def _open_for(p: Proposal, now: datetime) -> list[Element]:
         parts.append([glue("held by "), person(p.held_by)])
     if p.assignee:
         parts.append([glue("for "), person(p.assignee)])
-    return [element for n, part in enumerate(parts) for element in ([glue(" · ")] if n else []) + part]
+    return joined(parts, " · ")
 
 
 def turn(pages: Pages) -> list[Block]:
@@ -202,31 +192,19 @@ def show_message(proposal: Proposal, card: Message, trail: Sequence[Transition],
     A proposal on the card of a bundle has no card of its own, so its buttons are here.
     """
     steps = [
-        line(
-            words(phrase(step.to)),
-            glue(" – "),
-            person(step.actor),
-            glue(", "),
-            when(step.at),
-            *([glue(": "), *reason_elements(step.reason, 200)] if step.reason else []),
-        )
-        for step in trail[-_STEPS_SHOWN:]
-    ]
+        line(words(phrase(one.to)), glue(" – "), person(one.actor), glue(", "), when(one.at),
+             *because(one.reason, 200))
+        for one in trail[-_STEPS_SHOWN:]
+    ]  # fmt: skip
     stands: list[Element] = [words(f"{proposal.id}: {phrase(proposal.state)}.", bold=True)]
-    stands += [glue("  "), {"type": "link", "url": link, "text": "Open the card"}] if link else []
-    no_card = proposal.card_ts is None
-    actions = [block for block in card.blocks if block["type"] == "actions" and no_card]
-    if no_card:
+    stands += opens(link, "Open the card")
+    controls: list[Block] = []
+    if proposal.card_ts is None:
         stands += [glue("  It has no card of its own; what can be done stands below.")]
-    blocks = [
-        rich("show.stands", line(*stands)),
-        *content(card.blocks, "show.card"),
-        *actions,
-        rich("show.trail", {"type": "rich_text_list", "style": "bullet", "elements": steps}),
-    ]
-    if not steps:
-        blocks.pop()
-    return Message(card.text, tuple(blocks))
+        controls = [block for block in card.blocks if block["type"] == "actions"]
+    told = [rich("show.trail", bullet_list(steps))] if steps else []
+    shown = content(card.blocks, "show.card")
+    return Message(card.text, (rich("show.stands", line(*stands)), *shown, *controls, *told))
 
 
 def not_found_message(typed: str, alike: Sequence[str]) -> Message:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bot.sanitize import clean
-from bot.ui.elements import Element, person, words
+from bot.ui.elements import Element, glue, person, words
 from bot.ui.graduation_words import lack_words
 from polar.text.problems import NOTHING_DONE, problem
 from store.models.reasons import Reason, ReasonCode, read_lack
@@ -41,6 +41,11 @@ def elements(reason: Reason, limit: int) -> list[Element]:
         left -= len(text)
         shown.append({"type": "text", "text": f"{_edge(part[:1])}{text}{_edge(part[-1:])}"})
     return shown
+
+
+def because(reason: Reason | None, limit: int) -> list[Element]:
+    """The reason after a colon; nothing without one."""
+    return [glue(": "), *elements(reason, limit)] if reason else []
 
 
 def sentence(reason: Reason, limit: int) -> list[Element]:

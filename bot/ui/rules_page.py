@@ -2,31 +2,26 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from bot.rules import Origin, RuleSet, unhandled_reasons
 from bot.sanitize import clean
-from bot.ui.elements import Block, Element, Message, actions, button, escape, glue, line, rich, when, words
+from bot.ui.elements import Element, Message, escape, glue, line, rich, when, words
+from bot.ui.lists import Pages, turn
 from polar.catalog import event_types
 from store.models import RuleActivity, RuleMatchState
 
-RULES_BACK, RULES_ON = "rules.back", "rules.on"  # action ids; the value is the command of that page
 # Slack accepts fifty blocks. This leaves room for the heading, the buttons, and blocks that Slack may count.
 PAGE = 45
 
 
 @dataclass(frozen=True, slots=True)
 class RuleLine:
-    """One rule in words: its state, the number of its events, and their results."""
+    """One rule: its events, its state, and the results of its matches."""
 
     name: str
     events: tuple[str, ...]
-    state: str
-    fired: int = 0
-    carded: int = 0
-    waiting: int = 0
-    silent: int = 0
-    last_matched_at: datetime | None = None
+    state: Origin
+    activity: RuleActivity
 
 
 def rules_message(rules: Sequence[RuleLine], reasons: Sequence[tuple[str, str]], page: int = 1) -> Message:
@@ -35,33 +30,25 @@ def rules_message(rules: Sequence[RuleLine], reasons: Sequence[tuple[str, str]],
     pages = max(-(-len(entries) // PAGE), 1)
     page = min(max(page, 1), pages)
     of = f", page {page} of {pages}" if pages > 1 else ""
-    on = sum(rule.state != "off" for rule in rules)
+    on = sum(rule.state is not Origin.OFF for rule in rules)
     text = f"{on} of {len(rules)} rules are on; {len(reasons)} kinds of event have none{of}"
     first = (page - 1) * PAGE
     blocks = [rich("rules.head", line(words(text, bold=True)))]
     for number, entry in enumerate(entries[first : first + PAGE], first):
         blocks.append(rich(f"rules.{number}", line(*entry)))
-    if pages > 1:
-        blocks.append(_turn(page, pages))
-    return Message(escape(clean(text, 300)), tuple(blocks))
+    turned = turn(Pages("rules", number=page, more=page < pages))
+    return Message(escape(clean(text, 300)), (*blocks, *turned))
 
 
 def _rule(one: RuleLine) -> list[Element]:
     about = " – ".join(filter(None, [one.state, ", ".join(one.events)]))
     heading = [words(one.name, 80, bold=True), glue(" – "), words(about, 400)]
-    if not one.fired:
+    fired, counts, at = one.activity.matched, one.activity.counts, one.activity.last_matched_at
+    if not fired:
         return [*heading, glue("\nHas not fired yet.")]
-    came = [
-        f"{count} {words_}"
-        for count, words_ in (
-            (one.carded, "with a card"),
-            (one.waiting, "waiting"),
-            (one.silent, "with nothing left to do"),
-        )
-        if count
-    ]
-    last = [glue("; last "), when(one.last_matched_at)] if one.last_matched_at else []
-    times = "once" if one.fired == 1 else f"{one.fired} times"
+    came = [f"{counts[result]} {said}" for result, said in _RESULTS.items() if counts.get(result)]
+    last = [glue("; last "), when(at)] if at else []
+    times = "once" if fired == 1 else f"{fired} times"
     return [*heading, glue(f"\nFired {times}: {', '.join(came)}"), *last, glue(".")]
 
 
@@ -69,39 +56,20 @@ def _reason(type_: str, why: str) -> list[Element]:
     return [words(type_, 80, bold=True), glue(" – no rule\n"), words(why, 400)]
 
 
-def _turn(page: int, pages: int) -> Block:
-    ways = [(RULES_BACK, "Back", page - 1), (RULES_ON, "Next", page + 1)]
-    elements = [button(action_id, label, f"rules {to}") for action_id, label, to in ways if 1 <= to <= pages]
-    return actions(f"rules.turn.{page}", elements)
-
-
 _NOTHING = RuleActivity({}, None)
+_RESULTS: Mapping[RuleMatchState, str] = {
+    RuleMatchState.PROPOSED: "with a card",
+    RuleMatchState.WAITING: "waiting",
+    RuleMatchState.SILENT: "with nothing left to do",
+}
 _SWITCHED_OFF = "Every rule for it is switched off."
 
 
 def rule_lines(rules: RuleSet, activity: Mapping[str, RuleActivity]) -> list[RuleLine]:
     """All rules: first those in force, in their order, then those switched off."""
-    on = [
-        _line(rule.name, rule.on, rules.origins.get(rule.name, Origin.OWN), activity) for rule in rules.rules
-    ]
-    off = sorted(name for name, origin in rules.origins.items() if origin is Origin.OFF)
-    return on + [_line(name, (), Origin.OFF, activity) for name in off]
-
-
-def _line(
-    name: str, events: tuple[str, ...], origin: Origin, activity: Mapping[str, RuleActivity]
-) -> RuleLine:
-    done = activity.get(name, _NOTHING)
-    return RuleLine(
-        name,
-        events,
-        origin.value,
-        fired=done.matched,
-        carded=done.counts.get(RuleMatchState.PROPOSED, 0),
-        waiting=done.counts.get(RuleMatchState.WAITING, 0),
-        silent=done.counts.get(RuleMatchState.SILENT, 0),
-        last_matched_at=done.last_matched_at,
-    )
+    on = [(rule.name, rule.on, rules.origins.get(rule.name, Origin.OWN)) for rule in rules.rules]
+    off = [(name, (), Origin.OFF) for name, origin in sorted(rules.origins.items()) if origin is Origin.OFF]
+    return [RuleLine(*one, activity.get(one[0], _NOTHING)) for one in [*on, *off]]
 
 
 def reasons(rules: RuleSet) -> list[tuple[str, str]]:

@@ -14,7 +14,7 @@ _S = ProposalState
 
 
 @dataclass(frozen=True, slots=True)
-class StateWords:
+class _StateWords:
     """The words for one state. `title` begins the title of a card; `phrase` is for lists and counts."""
 
     title: str
@@ -22,16 +22,16 @@ class StateWords:
 
 
 # In the order of a proposal's states, which is the order of every list.
-STATES: Mapping[ProposalState, StateWords] = {
-    _S.PENDING: StateWords("", "waiting"),
-    _S.APPROVED: StateWords("Approved: ", "approved"),
-    _S.EXECUTING: StateWords("Running: ", "running"),
-    _S.UNKNOWN: StateWords("No answer: ", "no answer"),
-    _S.FAILED: StateWords("Failed: ", "failed"),
-    _S.SUCCEEDED: StateWords("Done: ", "done"),
-    _S.DECLINED: StateWords("Declined: ", "declined"),
-    _S.EXPIRED: StateWords("Expired: ", "expired"),
-    _S.WITHDRAWN: StateWords("Withdrawn: ", "withdrawn"),
+STATES: Mapping[ProposalState, _StateWords] = {
+    _S.PENDING: _StateWords("", "waiting"),
+    _S.APPROVED: _StateWords("Approved: ", "approved"),
+    _S.EXECUTING: _StateWords("Running: ", "running"),
+    _S.UNKNOWN: _StateWords("No answer: ", "no answer"),
+    _S.FAILED: _StateWords("Failed: ", "failed"),
+    _S.SUCCEEDED: _StateWords("Done: ", "done"),
+    _S.DECLINED: _StateWords("Declined: ", "declined"),
+    _S.EXPIRED: _StateWords("Expired: ", "expired"),
+    _S.WITHDRAWN: _StateWords("Withdrawn: ", "withdrawn"),
 }
 # The title of a question about a kind of case, where it differs.
 OF_GRADUATION: Mapping[ProposalState, str] = {
@@ -56,6 +56,12 @@ def phrase(state: ProposalState) -> str:
 def title(state: ProposalState) -> str:
     """The beginning of a title: "Declined: ", empty while the proposal waits."""
     return STATES[state].title
+
+
+def open_problems(counts: Mapping[str, int]) -> list[tuple[ProposalState, str]]:
+    """The states in which a person has to act, with the number in each: "3 no answer"."""
+    states = (_S.UNKNOWN, _S.FAILED)
+    return [(state, f"{counts[state]:,} {phrase(state)}") for state in states if counts.get(state)]
 
 
 def counted(counts: Mapping[Any, int]) -> str:

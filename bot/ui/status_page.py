@@ -6,32 +6,28 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from bot.sanitize import clean
-from bot.ui.elements import Element, Message, context, escape, glue, line, person, rich, when, words
-from bot.ui.reasons import elements as reason_elements
-from bot.ui.states import phrase
+from bot.ui.elements import (
+    Element,
+    Message,
+    bullet_list,
+    context,
+    escape,
+    glue,
+    joined,
+    line,
+    person,
+    rich,
+    when,
+    words,
+)
+from bot.ui.reasons import because
+from bot.ui.states import open_problems
 from store.models import ProposalState
-from store.models.reasons import Reason
+from store.models.details import Backlog
+from store.models.graduation import Paused
 
 _SILENT = timedelta(days=1)
 _ERRORS_SHOWN = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Webhook:
-    """One webhook. `reason` is its result."""
-
-    type: str
-    at: datetime
-    reason: Reason | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """A pause of automatic runs: the person, the start and the reason."""
-
-    by: str
-    at: datetime
-    why: str
 
 
 class Removal(StrEnum):
@@ -59,20 +55,15 @@ def removal_text(removal: Removal) -> str:
 class Health:
     """All facts about possible problems. Times are in UTC, lengths in seconds; None is unknown.
 
-    `socket` is True if Slack's socket is open (None: Slack calls over HTTP). `heard_at` is the time of its
-    last message. `removed` is the way in which the app was removed from Slack. `polar_left` of `polar_limit`
-    calls are left in this minute.
+    `counts` are the proposals by state. `socket` is True if Slack's socket is open (None: Slack calls over
+    HTTP). `heard_at` is the time of its last message. `polar_left` of `polar_limit` calls are left in this
+    minute.
     """
 
     version: str
     now: datetime
-    last: Webhook | None = None
-    failed: int = 0
-    newest_failure: Webhook | None = None
-    unread: int = 0
-    runs: int = 0
-    cards: int = 0
-    notices: int = 0
+    backlog: Backlog
+    counts: Mapping[str, int]
     writes: int = 0
     socket: bool | None = None
     heard_at: datetime | None = None
@@ -81,10 +72,8 @@ class Health:
     polar_left: int = 0
     polar_limit: int = 0
     polar_paused: float = 0.0
-    unknown: int = 0
-    refused: int = 0
-    paused: Pause | None = None
-    errors: tuple[tuple[datetime, str, str], ...] = ()
+    paused: Paused | None = None
+    errors: Sequence[tuple[datetime, str, str]] = ()
 
 
 def status_message(health: Health) -> Message:
@@ -102,7 +91,7 @@ def status_message(health: Health) -> Message:
     summary = "All is well" if is_well(health) else "Something needs a look"
     blocks = [
         rich("status.head", line(words(summary, bold=True))),
-        rich("status.rows", {"type": "rich_text_list", "style": "bullet", "elements": items}),
+        rich("status.rows", bullet_list(items)),
         *_errors(health.errors),
         context("status.version", f"Version {health.version}, as of {health.now:%d %b %Y %H:%M:%S} UTC"),
     ]
@@ -112,25 +101,29 @@ def status_message(health: Health) -> Message:
 
 def is_well(health: Health) -> bool:
     """Tell whether no problem needs a person."""
-    ill = (health.failed, health.unknown, health.removed, health.socket is False, health.slack_paused)
-    return not any(ill) and not health.polar_paused and health.last is not None
+    unknown, polar = health.counts.get(ProposalState.UNKNOWN), health.polar_paused
+    ill = (health.backlog.failed, unknown, health.removed, health.slack_paused, polar)
+    return not any(ill) and health.socket is not False and health.backlog.last is not None
 
 
 def feed_line(health: Health) -> list[Element]:
     """The state in one line for the Home tab."""
     parts: list[list[Element]] = [_feed(health, short=True)]
-    parts += [[words(f"{health.failed:,} webhooks could not be handled (/polar status)")]] * bool(
-        health.failed
-    )
-    parts += [[words(removal_text(health.removed))]] if health.removed else []
-    parts += [[glue("The socket to Slack is down")]] * (health.socket is False)
-    parts += [[words(f"Polar: {_polar(health)}")]] * bool(health.polar_paused)
-    return [element for n, part in enumerate(parts) for element in ([glue(" · ")] if n else []) + part]
+    if failed := health.backlog.failed:
+        parts.append([words(f"{failed:,} webhooks could not be handled (/polar status)")])
+    if health.removed:
+        parts.append([words(removal_text(health.removed))])
+    if health.socket is False:
+        parts.append([glue("The socket to Slack is down")])
+    if health.polar_paused:
+        parts.append([words(f"Polar: {_polar(health)}")])
+    return joined(parts, " · ")
 
 
 def ago_of(health: Health) -> str:
     """The age of the last webhook."""
-    return f"last webhook {ago(health.now - health.last.at)}" if health.last else "no webhook has come yet"
+    last = health.backlog.last
+    return f"last webhook {ago(health.now - last.received_at)}" if last else "no webhook has come yet"
 
 
 def ago(age: timedelta) -> str:
@@ -144,37 +137,34 @@ def ago(age: timedelta) -> str:
 
 
 def _feed(health: Health, *, short: bool = False) -> list[Element]:
-    if health.last is None:
-        return [
-            glue("No webhook has arrived yet. "),
-            *([] if short else [glue("polar-approvals check says what to set at Polar.")]),
-        ]
-    age = health.now - health.last.at
-    said = [glue("Last webhook "), words(health.last.type, 60), glue(f", {ago(age)}")]
+    last = health.backlog.last
+    if last is None:
+        more = [] if short else [glue("polar-approvals check says what to set at Polar.")]
+        return [glue("No webhook has arrived yet. "), *more]
+    age = health.now - last.received_at
+    said = [glue("Last webhook "), words(last.type, 60), glue(f", {ago(age)}")]
     if short:
         return said
     quiet = " If Polar was busy since, look at its webhook endpoint: it may be disabled."
-    return [*said, glue(" ("), when(health.last.at), glue(")."), *([glue(quiet)] if age > _SILENT else [])]
+    return [*said, glue(" ("), when(last.received_at), glue(")."), *([glue(quiet)] if age > _SILENT else [])]
 
 
 def _failures(health: Health) -> list[Element]:
-    newest = health.newest_failure
-    if not health.failed or newest is None:
+    failed, newest = health.backlog.failed, health.backlog.newest_failure
+    if not failed or newest is None:
         return [glue("none")]
-    why = [glue(": "), *reason_elements(newest.reason, 200)] if newest.reason else []
-    return [
-        words(f"{health.failed:,}; the newest {ago(health.now - newest.at)}, "),
-        words(newest.type, 60),
-        *why,
-    ]
+    age = ago(health.now - newest.received_at)
+    said = [words(f"{failed:,}; the newest {age}, "), words(newest.type, 60)]
+    return [*said, *because(newest.reason, 200)]
 
 
 def _backlog(health: Health) -> str:
+    waits = health.backlog
     counts = (
-        (health.unread, "webhooks to read"),
-        (health.runs, "approved and not finished"),
-        (health.cards, "cards to draw"),
-        (health.notices, "notices to send"),
+        (waits.unread, "webhooks to read"),
+        (waits.runs, "approved and not finished"),
+        (waits.cards, "cards to draw"),
+        (waits.outbox, "notices to send"),
         (health.writes, "database writes"),
     )
     return ", ".join(f"{count:,} {what}" for count, what in counts if count) or "nothing is behind"
@@ -183,9 +173,7 @@ def _backlog(health: Health) -> str:
 def _slack(health: Health) -> list[Element]:
     if health.removed:
         return [words(removal_text(health.removed), 300)]
-    said: list[Element] = [
-        glue({None: "over HTTP", True: "socket open", False: "socket down"}[health.socket])
-    ]
+    said = [glue({None: "over HTTP", True: "socket open", False: "socket down"}[health.socket])]
     if health.heard_at is not None:
         said += [glue(f", last heard {ago(health.now - health.heard_at)}")]
     for method, seconds in health.slack_paused[:5]:
@@ -199,12 +187,11 @@ def _polar(health: Health) -> str:
 
 
 def _stuck(health: Health) -> str:
-    kinds = ((health.unknown, ProposalState.UNKNOWN), (health.refused, ProposalState.FAILED))
-    said = [f"{count:,} {phrase(state)} (/polar queue {state})" for count, state in kinds if count]
+    said = [f"{there} (/polar queue {state})" for state, there in open_problems(health.counts)]
     return ", ".join(said) or "none is stuck"
 
 
-def automatic(paused: Pause | None) -> list[Element]:
+def automatic(paused: Paused | None) -> list[Element]:
     """The line on automatic runs: allowed, or paused."""
     if paused is None:
         return [glue("not paused")]
@@ -219,11 +206,11 @@ def _errors(errors: Sequence[tuple[datetime, str, str]]) -> list[dict[str, objec
         line(when(at), glue("  "), words(level.lower(), 20, bold=True), glue("  "), words(said, 120))
         for at, level, said in errors[:_ERRORS_SHOWN]
     ]
-    listed = {"type": "rich_text_list", "style": "bullet", "elements": items}
-    return [rich("status.errors", line(glue("Last warnings and errors, newest first:")), listed)]
+    lead = line(glue("Last warnings and errors, newest first:"))
+    return [rich("status.errors", lead, bullet_list(items))]
 
 
-def paused_message(pause: Pause, *, already: bool = False) -> Message:
+def paused_message(pause: Paused, *, already: bool = False) -> Message:
     """The message to the channel, and to the person who paused, that nothing runs on its own."""
     head = "Paused already" if already else "Paused"
     what = " Nothing runs on its own; what would have becomes a card. /polar resume ends this."
@@ -233,7 +220,7 @@ def paused_message(pause: Pause, *, already: bool = False) -> Message:
     )
 
 
-def resumed_message(by: str, before: Pause) -> Message:
+def resumed_message(by: str, before: Paused) -> Message:
     """The message to the channel, and to the person who resumed, that trusted cases run again."""
     said = line(
         person(by),
@@ -250,8 +237,3 @@ def nothing_to_resume() -> Message:
     """The answer to a resume without a pause."""
     said = "Nothing is paused. Trusted cases run on their own; /polar pause stops that."
     return Message(said, (rich("resumed", line(glue(said))),))
-
-
-def refused_message(text: str) -> Message:
-    """The refusal of a typed command. `text` is escaped already."""
-    return Message(text, ())

@@ -1,7 +1,7 @@
 """The gate: a proposal is evaluated, stored and (when the policy says so) approved in one transaction."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -44,6 +44,7 @@ from store.models.graduation import (
     GateInputs,
     NewCaseKind,
     Past,
+    Paused,
     Spent,
 )
 from store.models.reasons import Reason, ReasonCode
@@ -275,15 +276,6 @@ def spent(connection: Connection, wanted: Since, currency: str | None) -> Spent:
 
 
 # --- The pause of everything that runs on its own; what people decide is not affected ---------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Paused:
-    """Nothing runs on its own: `by` a Slack user (or the program), `at` in UTC, `why` in their words."""
-
-    by: str
-    at: datetime
-    why: str
 
 
 def paused(connection: Connection) -> Paused | None:

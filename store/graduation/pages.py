@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -10,28 +9,16 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, cast, func, or_, s
 
 from store.audit_log.log import kinds_of, read_row
 from store.graduation.case_kinds import get_case_kind, read_case_kind
-from store.graduation.gate import Paused, paused, spent
+from store.graduation.gate import paused, spent
 from store.graduation.reducer import Since, day, of_case_kind
 from store.models import CaseKindState, Mode, OutcomeKind, ProposalState
-from store.models.graduation import AutomaticRuns, CaseKind, Change, History, KindStanding
+from store.models.graduation import AutomaticRuns, CaseKind, Change, History, KindsPage, KindStanding
 from store.models.reasons import ChangeCause, ChangeCode
 from store.schema import proposals
 from store.schema.graduation import audit_log, case_kinds, case_labels, outcomes
 
 _MOST_POINTS, _MOST_CHANGES = 5_000, 200
 _WENT_WRONG = (ProposalState.FAILED, ProposalState.UNKNOWN)
-
-
-@dataclass(frozen=True, slots=True)
-class KindsPage:
-    """One page of the kinds that were asked for; `on` of all there are run on their own."""
-
-    found: Sequence[KindStanding]
-    number: int
-    total: int
-    more: bool
-    on: int
-    paused: Paused | None
 
 
 def kinds_page(

@@ -1,4 +1,4 @@
-"""Comments, revisions and everything else about one proposal, as plain values. Pure."""
+"""Everything that people look up: a proposal with all about it, the backlog, the decisions of a day. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from store.models import CommentKind, Decision, Proposal, StoredEvent, Transition
+from store.models.reasons import Reason
 
 
 class OutboxCode(StrEnum):
@@ -59,3 +60,36 @@ class ProposalDetails:
     comments: tuple[Comment, ...]
     earlier: tuple[Proposal, ...]
     counts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A webhook without its body. `reason` says what came of it."""
+
+    id: str
+    type: str
+    received_at: datetime
+    reason: Reason | None
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Webhooks in, work out. `cards` and `outbox` are messages not yet in Slack, `runs` approved calls."""
+
+    last: Arrival | None
+    failed: int
+    newest_failure: Arrival | None
+    unread: int
+    cards: int
+    outbox: int
+    runs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Today:
+    """The decisions since midnight: by people, and automatic runs with their money by currency."""
+
+    approved: int
+    declined: int
+    ran: int
+    money: tuple[tuple[str, int], ...]

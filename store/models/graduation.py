@@ -326,6 +326,27 @@ class KindStanding:
 
 
 @dataclass(frozen=True, slots=True)
+class Paused:
+    """Nothing runs on its own: `by` a Slack user (or the program), `at` in UTC, `why` in their words."""
+
+    by: str
+    at: datetime
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class KindsPage:
+    """One page of the kinds that were asked for; `on` of all there are run on their own."""
+
+    found: Sequence[KindStanding]
+    number: int
+    total: int
+    more: bool
+    on: int
+    paused: Paused | None
+
+
+@dataclass(frozen=True, slots=True)
 class History:
     """The history of a kind's score: labels as (when it counted, generation, whether it was a
     rejection), oldest first.

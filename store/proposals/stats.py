@@ -1,49 +1,16 @@
 """Counts for people: the daily digest, what was decided or refunded today, and what waits."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, func, select
 
 from store.models import CallState, DailyStats, EventState, Mode, ProposalKind, ProposalState
-from store.models.reasons import Reason, read_reason
+from store.models.details import Arrival, Backlog, Today
+from store.models.reasons import read_reason
 from store.schema import calls, events, outbox, proposals
 
 _P = proposals.c
-
-
-@dataclass(frozen=True, slots=True)
-class Today:
-    """The decisions since midnight: by people, and automatic runs with their money by currency."""
-
-    approved: int
-    declined: int
-    ran: int
-    money: tuple[tuple[str, int], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """A webhook without its body. `reason` says what came of it."""
-
-    id: str
-    type: str
-    received_at: datetime
-    reason: Reason | None
-
-
-@dataclass(frozen=True, slots=True)
-class Backlog:
-    """Webhooks in, work out. `cards` and `outbox` are messages not yet in Slack, `runs` approved calls."""
-
-    last: Arrival | None
-    failed: int
-    newest_failure: Arrival | None
-    unread: int
-    cards: int
-    outbox: int
-    runs: int
 
 
 def daily_stats(connection: Connection, since: datetime, until: datetime) -> DailyStats:

@@ -18,7 +18,7 @@ from bot.listeners.commands import COMMANDS, SlashCommand, read_command
 from bot.listeners.screens import HealthSource, Screens
 from bot.logs import LastErrors
 from bot.results import Purpose, Refusal
-from bot.rules import RuleSet, load_rules, unhandled_reasons
+from bot.rules import Origin, RuleSet, load_rules, unhandled_reasons
 from bot.services import Services
 from bot.slack.permalinks import Links
 from bot.ui.home import COMMANDS as ABOUT
@@ -269,8 +269,16 @@ def test_event_whose_only_rule_is_off_says_so(tmp_path):
 
 @pytest.mark.parametrize("count", [0, 1, PAGE, PAGE + 1, 3 * PAGE])
 def test_every_page_is_what_slack_takes_and_nothing_is_left_out(count):
+    def matches(n):
+        return {RuleMatchState.PROPOSED: n, RuleMatchState.WAITING: 1, RuleMatchState.SILENT: 1} if n else {}
+
     rules = [
-        RuleLine(f"rule-{n:03}", ("order.paid",) * 41, "on" if n else "off", n, n, 1, 1, NOW)
+        RuleLine(
+            f"rule-{n:03}",
+            ("order.paid",) * 41,
+            Origin.DEFAULT if n else Origin.OFF,
+            RuleActivity(matches(n), NOW),
+        )
         for n in range(count)
     ]
     why = [("order.updated", "<!channel> & so on " * 30)]

@@ -19,9 +19,10 @@ from bot.slack.permalinks import Links
 from bot.slack.rate_limit import RateLimits
 from bot.slack.user import SlackUser
 from store import Store
-from store.graduation.gate import Paused, pause, paused, resume
+from store.graduation.gate import pause, paused, resume
 from store.messages.outbox import claim_drawing, forget_viewer, home_viewers, opened_home
 from store.models import Decision, Mode, NewProposal, Proposal, ProposalState, Verdict
+from store.models.graduation import Paused
 from store.models.reasons import Reason, ReasonCode, columns_of
 from store.proposals.decisions import decide
 from store.proposals.lists import PAGE, beginning, candidates, card_places, history, mine, queue

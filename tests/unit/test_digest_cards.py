@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.demo.blockkit import lint_message
-from bot.ui.digest import Day, chart, digest, escalation, reminder, span
+from bot.ui.digest import chart, digest, escalation, reminder, span
 from store.models import DailyStats, Proposal, ProposalState
 
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
@@ -101,7 +101,7 @@ def test_a_reminder_counts(count, said):
 
 @given(st.lists(st.integers(0, 100_000), min_size=1, max_size=7))
 def test_bars_are_as_long_as_their_numbers(counts):
-    days = [Day(date(2026, 11, 15) + timedelta(days=i), count) for i, count in enumerate(counts)]
+    days = [(date(2026, 11, 15) + timedelta(days=i), count) for i, count in enumerate(counts)]
 
     lines = chart(days).splitlines()
 
@@ -116,7 +116,7 @@ def test_the_digest_says_what_came_of_yesterday():
         5, {ProposalState.SUCCEEDED: 3, ProposalState.DECLINED: 1}, {"U0MAYA": 4}, (20.0, 40.0, 90.0)
     )
 
-    message = digest(date(2026, 11, 20), of_day, 2, [Day(date(2026, 11, 20), 4)], seal="12 rows, ab12")
+    message = digest(date(2026, 11, 20), of_day, 2, [(date(2026, 11, 20), 4)], seal="12 rows, ab12")
 
     assert message.text == "Friday: 5 new, 4 decided, 2 left over"
     said = json.dumps(message.blocks, ensure_ascii=False)

@@ -6,6 +6,7 @@ A renderer that is in no table here fails `test_no_renderer_is_left_out`.
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import date, timedelta
 from importlib import import_module
 from types import SimpleNamespace
@@ -16,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import bot.ui
-from bot.config.policy import Caps
+from bot.config.policy import Caps, Policy
 from bot.demo.blockkit import lint_message, lint_view
 from bot.forms import modal as forms
 from bot.forms.search import proposable
@@ -33,6 +34,7 @@ from bot.results import (
     Refusal,
     RefusalCode,
 )
+from bot.rules import Origin
 from bot.ui import bundle as on_bundle
 from bot.ui import (
     bundle_review,
@@ -55,9 +57,19 @@ from bot.ui import (
 from bot.ui.card import buttons, card, copy_of, thread_line
 from bot.ui.elements import Message
 from store.graduation.reducer import first_seen
-from store.models import CaseKindState, DailyStats, ProposalState
+from store.models import CaseKindState, DailyStats, ProposalState, RuleActivity, RuleMatchState
 from store.models.details import OutboxCode
-from store.models.graduation import AutomaticRuns, CaseKind, NewCaseKind, Spent
+from store.models.graduation import (
+    AutomaticRuns,
+    CaseKind,
+    Change,
+    KindsPage,
+    KindStanding,
+    NewCaseKind,
+    Paused,
+    Spent,
+)
+from store.models.reasons import ChangeCause, ChangeCode
 from tests.fixtures.card_strategies import (
     ACTORS,
     LINK,
@@ -85,7 +97,7 @@ _PERSON = st.sampled_from(PEOPLE)
 _WAITING = st.lists(proposals(), min_size=1, max_size=4)
 _COUNT = st.integers(0, 10**6)
 _LINKS = st.just({"p234567abcdef": LINK})
-_PAUSE = st.builds(status_page.Pause, _PERSON, st.just(NOW), TEXT)
+_PAUSE = st.builds(Paused, _PERSON, st.just(NOW), TEXT)
 _PAIRS = st.lists(st.tuples(TEXT, TEXT), max_size=4)
 _CHANGES = st.lists(st.tuples(TEXT, TEXT, TEXT), max_size=5).map(tuple)
 _SHOWN = st.builds(card, proposals(), views())
@@ -95,34 +107,32 @@ _PAGES = st.builds(
 
 
 def _kind_of(label: str) -> CaseKind:
-    return first_seen(NewCaseKind("a" * 64, "f", {"amount": [9, "usd"]}, label, "R1"), NOW)
+    return first_seen(NewCaseKind("a" * 64, "f", {"action": [], "amount": [9, "usd"]}, label, "R1"), NOW)
+
+
+_CAUSES = TEXT.map(lambda said: ChangeCause(ChangeCode.TEXT, {"text": said}))
 
 
 @st.composite
-def _kinds(draw: st.DrawFn) -> graduation_page.KindLine:
-    return graduation_page.KindLine(
+def _kinds(draw: st.DrawFn) -> KindStanding:
+    kind = replace(
+        _kind_of(draw(TEXT)),
         hash=f"{draw(st.integers(0, 2**64)):064x}",
-        label=draw(TEXT),
-        risk="R1",
-        score=draw(TEXT),
         state=draw(st.sampled_from(list(CaseKindState))),
         manual_override=draw(st.booleans()),
-        spot_checks=draw(st.tuples(_COUNT, _COUNT)),
-        bound=draw(st.none() | st.floats(0, 1)),
-        left=draw(TEXT),
+        cases=draw(st.integers(0, 900)),
         changed_at=draw(st.none() | st.just(NOW)),
-        cause=draw(TEXT),
-        button=draw(st.sampled_from(["", graduation_page.TURN_ON, graduation_page.TURN_OFF])),
-        below=draw(st.booleans()),
-        demotion=draw(st.none() | st.tuples(st.just(NOW), TEXT)),
+        cause=draw(st.none() | _CAUSES),
     )
+    fell = Change(NOW, CaseKindState.GRADUATED, CaseKindState.ASKING, draw(_CAUSES), False, 1, True)
+    agreed = draw(_COUNT)
+    checks = (agreed, agreed + draw(_COUNT))
+    return KindStanding(kind, draw(st.builds(Spent, _COUNT, _COUNT)), checks, draw(st.none() | st.just(fell)))
 
 
-_KINDS = st.lists(_kinds(), max_size=graduation_page.PAGE, unique_by=lambda kind: kind.hash[:12])
-_TRUST = st.builds(
-    graduation_page.TrustPage, _KINDS, _COUNT, _COUNT, st.booleans(), _COUNT,
-    about=TEXT.map(lambda said: " ".join(said.split())[:100]), paused_by=st.none() | _PERSON,
-    rules=st.lists(TEXT, max_size=3), result=TEXT,
+_KINDS = st.builds(
+    KindsPage, st.lists(_kinds(), max_size=graduation_page.PAGE, unique_by=lambda one: one.case_kind.hash[:12]),
+    _COUNT, _COUNT, st.booleans(), _COUNT, st.none() | st.builds(Paused, _PERSON, st.just(NOW), TEXT),
 )  # fmt: skip
 _CHANGE = st.fixed_dictionaries({
     "label": TEXT, "from": st.sampled_from(list(CaseKindState)), "to": st.sampled_from(list(CaseKindState)),
@@ -145,11 +155,11 @@ _CODED = st.fixed_dictionaries({
     "code": st.sampled_from(sorted(set(OutboxCode) - {OutboxCode.UNDONE})),
     "args": st.fixed_dictionaries({"actor": st.sampled_from(ACTORS)}),
 })  # fmt: skip
-_DAYS = st.lists(st.builds(digest.Day, st.just(date(2026, 11, 20)), _COUNT), max_size=7)
+_DAYS = st.lists(st.tuples(st.just(date(2026, 11, 20)), _COUNT), max_size=7)
 _REVIEW = st.builds(bundle_review.Review, st.just("b1"), st.just(1), st.booleans(), st.integers(-1, 4))
 _RULE = st.builds(
-    rules_page.RuleLine, TEXT, st.lists(TEXT, max_size=3).map(tuple), TEXT, _COUNT, _COUNT, _COUNT, _COUNT,
-    st.none() | st.just(NOW),
+    rules_page.RuleLine, TEXT, st.lists(TEXT, max_size=3).map(tuple), st.sampled_from(Origin),
+    st.builds(RuleActivity, st.dictionaries(st.sampled_from(list(RuleMatchState)), _COUNT), st.none() | st.just(NOW)),
 )  # fmt: skip
 
 
@@ -200,7 +210,6 @@ RENDERERS: Mapping[Callable[..., Any], Strategy] = {
         (status_page.paused_message, _PAUSE),
         (status_page.resumed_message, _PERSON, _PAUSE),
         (status_page.nothing_to_resume,),
-        (status_page.refused_message, _NAMELESS.map(lambda found: ephemeral.refused(found).mrkdwn)),
         (home.home_view, homes()),
         (home.outside_view, TEXT),
         (home.help_message, st.just({"queue": "what waits"}), TEXT, st.just("queue")),
@@ -235,9 +244,9 @@ RENDERERS: Mapping[Callable[..., Any], Strategy] = {
         (thread_line, recorded(), trails().map(lambda found: found[-1])),
         (graduation_notices.change_notice, st.just("a" * 64), _CHANGE),
         (graduation_notices.runs_block, _RAN, st.just(Caps()), st.just("tag")),
-        (graduation_page.trust_message, _TRUST),
-        (graduation_page.home_section, _KINDS, _COUNT, _COUNT),
+        (graduation_page.home_section, _KINDS, st.just(Policy())),
         (reasons.elements, any_reason(), st.sampled_from([120, 600])),
+        (reasons.because, st.none() | any_reason(), st.sampled_from([120, 600])),
         (reasons.sentence, any_reason(), st.sampled_from([120, 600])),
         (thread_lines.outbox_message, _CODED),
         (elements.plain, TEXT, st.just(75)),
@@ -249,6 +258,10 @@ RENDERERS: Mapping[Callable[..., Any], Strategy] = {
     )
 } | {
     on_bundle.bundle_card: _calls(on_bundle.bundle_card, bundles(), deciders=TEXT, now=st.just(NOW), reasons=st.lists(TEXT, max_size=3)),
+    graduation_page.trust_message: _calls(
+        graduation_page.trust_message, _KINDS, st.just(Policy()), st.just(NOW),
+        about=TEXT.map(lambda said: " ".join(said.split())[:100]), result=TEXT,
+    ),
     home.greeting: _calls(home.greeting, TEXT, here=st.booleans()),
     thread_lines.released_line: _calls(thread_lines.released_line, _PERSON, runs=st.booleans()),
     lists.queue_message: _calls(
@@ -305,7 +318,7 @@ _PARTS = frozenset(
         elements.bullet_list,
         elements.joined,
         elements.line,
-        elements.link,
+        elements.link_to,
         elements.opens,
         elements.mention,
         elements.person,

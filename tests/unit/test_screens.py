@@ -26,15 +26,15 @@ from bot.ui.lists import (
 )
 from bot.ui.status_page import (
     Health,
-    Pause,
     Removal,
-    Webhook,
     ago,
     paused_message,
     resumed_message,
     status_message,
 )
 from store.models import ProposalState, Transition
+from store.models.details import Arrival, Backlog, Today
+from store.models.graduation import Paused
 from store.proposals.lists import worth
 from tests.fixtures.card_strategies import (
     NOW,
@@ -50,8 +50,8 @@ from tests.fixtures.card_strategies import (
 
 _SMALL = settings(deadline=None, max_examples=40)
 _LINK = "https://example.slack.com/archives/C1/p1"
-_WEBHOOKS = st.none() | st.builds(Webhook, TEXT, st.just(NOW), st.none() | reasons())
-_PAUSES = st.none() | st.builds(Pause, st.sampled_from(PEOPLE), st.just(NOW), TEXT)
+_WEBHOOKS = st.none() | st.builds(Arrival, st.just("e1"), TEXT, st.just(NOW), st.none() | reasons())
+_PAUSES = st.none() | st.builds(Paused, st.sampled_from(PEOPLE), st.just(NOW), TEXT)
 _COUNTS = st.integers(0, 10**6)
 
 
@@ -61,13 +61,8 @@ def healths(draw: st.DrawFn) -> Health:
     return Health(
         version="0.1.0",
         now=NOW,
-        last=draw(_WEBHOOKS),
-        failed=draw(_COUNTS),
-        newest_failure=draw(_WEBHOOKS),
-        unread=draw(_COUNTS),
-        runs=draw(_COUNTS),
-        cards=draw(_COUNTS),
-        notices=draw(_COUNTS),
+        backlog=draw(st.builds(Backlog, _WEBHOOKS, _COUNTS, _WEBHOOKS, *[_COUNTS] * 4)),
+        counts=draw(st.dictionaries(st.sampled_from(list(ProposalState)), _COUNTS)),
         writes=draw(_COUNTS),
         socket=draw(st.none() | st.booleans()),
         heard_at=draw(st.none() | st.just(NOW - timedelta(days=3))),
@@ -76,8 +71,6 @@ def healths(draw: st.DrawFn) -> Health:
         polar_left=draw(_COUNTS),
         polar_limit=500,
         polar_paused=draw(st.floats(0, 300)),
-        unknown=draw(_COUNTS),
-        refused=draw(_COUNTS),
         paused=draw(_PAUSES),
         errors=tuple(draw(st.lists(lines, max_size=20))),
     )
@@ -86,6 +79,7 @@ def healths(draw: st.DrawFn) -> Health:
 @st.composite
 def homes(draw: st.DrawFn) -> Home:
     up = draw(st.none() | proposals())
+    money = st.tuples(st.sampled_from(["usd", "jpy", "<!c"]), st.integers(0, 10**9))
     steps = st.lists(st.builds(SetUpStep, st.booleans(), TEXT, TEXT), max_size=40)
     return Home(
         now=NOW,
@@ -95,12 +89,7 @@ def homes(draw: st.DrawFn) -> Home:
         next_up=up,
         next_card=None if up is None else card(up, draw(views())),
         waiting=draw(st.lists(proposals(), max_size=8)),
-        approved=draw(_COUNTS),
-        declined=draw(_COUNTS),
-        ran=draw(_COUNTS),
-        money=draw(
-            st.lists(st.tuples(st.sampled_from(["usd", "jpy", "<!c"]), st.integers(0, 10**9)), max_size=3)
-        ),
+        today=draw(st.builds(Today, _COUNTS, _COUNTS, _COUNTS, st.lists(money, max_size=3).map(tuple))),
         steps=draw(st.none() | steps),
         result=draw(
             st.sampled_from([(), text("{who} was first. <!channel>", who=person(PEOPLE[0])).elements])
