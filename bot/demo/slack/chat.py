@@ -3,12 +3,13 @@
 https://docs.slack.dev/reference/methods/chat.postMessage and its neighbours.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from bot.demo.blockkit import Finding, lint_message
 from bot.demo.slack.conversations import direct_messages, known_channel, thread_root
 from bot.demo.slack.people import Channel
-from bot.demo.slack.state import Json, Message, Refused, Workspace, edited
+from bot.demo.slack.state import Json, Message, Refused, Workspace
 
 _METADATA_ERRORS = {True: "metadata_too_large", False: "invalid_metadata_format"}
 
@@ -34,7 +35,7 @@ def update(slack: Workspace, arguments: Json) -> Json:
         raise Refused("no_text")
     refuse_findings(lint_message(arguments, update=True))
     blocks = arguments.get("blocks")
-    new = edited(
+    new = replace(
         old,
         text=old.text if text is None else text,
         blocks=slack.with_ids(blocks) if blocks else [] if text is not None or blocks == [] else old.blocks,
@@ -66,7 +67,7 @@ def post_ephemeral(slack: Workspace, arguments: Json) -> Json:
     user = arguments.get("user")
     if not isinstance(user, str) or user not in channel.members:
         raise Refused("user_not_in_channel")
-    message = slack.put_ephemeral(edited(_new_message(slack, channel, arguments), ephemeral_to=user))
+    message = slack.put_ephemeral(replace(_new_message(slack, channel, arguments), ephemeral_to=user))
     return {"message_ts": message.ts}
 
 

@@ -1,10 +1,13 @@
 """People acting: taps on messages and views, modals, commands, typed messages, the home tab."""
 
-from collections.abc import Callable
+import html
+import re
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from functools import wraps
 from itertools import chain
 from time import perf_counter
-from typing import Any
+from typing import Any, ParamSpec
 
 from bot.demo.blockkit import lint_options
 from bot.demo.slack import payloads, views
@@ -21,24 +24,36 @@ SHORTEST_QUERY = 3  # Slack's default for min_query_length
 
 @dataclass(frozen=True, slots=True)
 class Clicked:
-    """The result of one act: acknowledged in time or not, after how long, and why not."""
+    """The result of one act: acknowledged in time or not, after how long, and why not.
+
+    `options` or `option_groups` are what the app offers for what was typed into an external select.
+    """
 
     acked: bool
     ms: float = 0.0
     error: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Suggested:
-    """The options the app offers for what was typed into an external select."""
-
-    clicked: Clicked
     options: list[Json] = field(default_factory=list)
     option_groups: list[Json] = field(default_factory=list)
 
 
 class CannotAct(Exception):
     """A person cannot do that here."""
+
+
+Acting = ParamSpec("Acting")
+
+
+def _tried(act: Callable[Acting, Awaitable[Clicked]]) -> Callable[Acting, Awaitable[Clicked]]:
+    """The same act; what cannot be done, or is not offered, is an answer instead of an exception."""
+
+    @wraps(act)
+    async def tried(*args: Acting.args, **kwargs: Acting.kwargs) -> Clicked:
+        try:
+            return await act(*args, **kwargs)
+        except (CannotAct, NotOffered, Refused) as problem:
+            return Clicked(acked=False, error=str(problem))
+
+    return tried
 
 
 class Interactions:
@@ -51,6 +66,7 @@ class Interactions:
         self._slack, self._transport, self._commands = slack, transport, commands
         self._suggested: dict[tuple[str, str], list[Json]] = {}
 
+    @_tried
     async def click(
         self,
         user: str,
@@ -68,118 +84,104 @@ class Interactions:
         Only what is on the stored message, or was a moment ago, can be tapped; `forged` sends any ids and
         `value` as if it were.
         """
-        try:
-            actor, where = self._actor(user), known_channel(self._slack, channel)
-            message = self._slack.find(channel, ts, user)
-            if forged:
-                entry = _forged(self._slack, action_id, block_id, value)
-            else:
-                entry = self._entry(
-                    actor, message, action_id, block_id, given if value is None else {"value": value}
-                )
-        except (CannotAct, NotOffered, Refused) as problem:
-            return Clicked(acked=False, error=str(problem))
+        actor, where = self._actor(user), known_channel(self._slack, channel)
+        message = self._slack.find(channel, ts, user)
+        if forged:
+            entry = _forged(self._slack, action_id, block_id, value)
+        else:
+            choice = given if value is None else {"value": value}
+            entry = self._entry(actor, message, action_id, block_id, choice)
         payload = payloads.on_message(self._slack, actor, where, ts, message) | {"actions": [entry]}
         ack, clicked = await self._send("interactive", payload, f"block_actions {action_id}")
         self._slack.warn(user, ts, None if ack.error is None else BROKEN)
         return clicked
 
+    @_tried
     async def view_click(
         self, user: str, view_id: str, action_id: str, block_id: str | None = None, **given: Any
     ) -> Clicked:
         """Taps an element of a modal or of the home tab; `values` holds what else was typed."""
-        try:
-            actor, view = self._actor(user), self._own_view(user, view_id)
-            block, element = _find(view.content["blocks"], action_id, block_id)
-            values = given.pop("values", {})
-            choice = chosen(element, given, self._suggested.get((view_id, action_id), ()))
-            state = view_state(view.content["blocks"], values, self._offered(view_id))
-        except (CannotAct, NotOffered, Refused) as problem:
-            return Clicked(acked=False, error=str(problem))
+        actor, view = self._actor(user), self._own_view(user, view_id)
+        block, element = _find(view.content["blocks"], action_id, block_id)
+        values = given.pop("values", {})
+        choice = chosen(element, given, self._suggested.get((view_id, action_id), ()))
+        state = view_state(view.content["blocks"], values, self._offered(view_id))
         entry = payloads.action(self._slack, block, element, choice)
         payload = payloads.on_view(self._slack, "block_actions", actor, view, state) | {"actions": [entry]}
         ack, clicked = await self._send("interactive", payload, f"block_actions {action_id}")
         self._show_view_problem(view, ack)
         return clicked
 
+    @_tried
     async def submit(self, user: str, view_id: str, values: Json | None = None) -> Clicked:
         """Submits the modal; what Slack's client would not let through is not sent."""
-        try:
-            actor, view = self._actor(user), self._top_modal(user, view_id)
-            blocks = view.content["blocks"]
-            state = view_state(blocks, values or {}, self._offered(view_id))
-        except (CannotAct, NotOffered, Refused) as problem:
-            return Clicked(acked=False, error=str(problem))
+        actor, view = self._actor(user), self._top_modal(user, view_id)
+        blocks = view.content["blocks"]
+        state = view_state(blocks, values or {}, self._offered(view_id))
         if complaints := unfinished(blocks, state):
             self._slack.put_view(replace(view, errors=complaints))
             return Clicked(acked=False, error="The form is not complete.")
         payload = payloads.on_view(self._slack, "view_submission", actor, view, state)
-        ack, clicked = await self._send(
-            "interactive", payload, f"view_submission {view.content.get('callback_id')}"
-        )
-        if ack.error is not None:
-            self._show_view_problem(view, ack)
-            return clicked
+        what = f"view_submission {view.content.get('callback_id')}"
+        ack, clicked = await self._send("interactive", payload, what)
         try:
-            self._after_submit(view, ack.payload)
+            if ack.error is None:
+                self._after_submit(view, ack.payload)
         except Refused as refused:
-            self._show_view_problem(view, Ack(error=refused.code))
-            return replace(clicked, error=f"Slack refused the app's answer: {refused.code} {refused.more}")
+            ack, clicked = Ack(error=refused.code), _not_taken(clicked, refused)
+        self._show_view_problem(view, ack)
         return clicked
 
+    @_tried
     async def close(self, user: str, view_id: str) -> Clicked:
         """Closes the top modal (all of them with `clear_on_close`); the app hears of it if it asked to."""
-        try:
-            actor, view = self._actor(user), self._top_modal(user, view_id)
-        except CannotAct as problem:
-            return Clicked(acked=False, error=str(problem))
+        actor, view = self._actor(user), self._top_modal(user, view_id)
         self._pop(view, everything=bool(view.content.get("clear_on_close")))
         if not view.content.get("notify_on_close"):
             return Clicked(acked=True)
         payload = payloads.on_view(self._slack, "view_closed", actor, view, {})
         return (await self._send("interactive", payload, "view_closed"))[1]
 
+    @_tried
     async def suggest(
         self, user: str, view_id: str, action_id: str, value: str, block_id: str | None = None
-    ) -> Suggested:
+    ) -> Clicked:
         """Asks the app for the options of an external select in a view, once enough was typed."""
-        try:
-            actor, view = self._actor(user), self._own_view(user, view_id)
-            block, element = _find(view.content["blocks"], action_id, block_id)
-        except CannotAct as problem:
-            return Suggested(Clicked(acked=False, error=str(problem)))
+        actor, view = self._actor(user), self._own_view(user, view_id)
+        block, element = _find(view.content["blocks"], action_id, block_id)
         if len(value) < element.get("min_query_length", SHORTEST_QUERY):
-            return Suggested(Clicked(acked=True))
+            return Clicked(acked=True)
         asked = {"action_id": action_id, "block_id": block["block_id"], "value": value}
         payload = payloads.on_view(self._slack, "block_suggestion", actor, view, {}) | asked
         ack, clicked = await self._send("interactive", payload, f"block_suggestion {action_id}")
         answer = ack.payload if isinstance(ack.payload, dict) else {}
         options, groups = answer.get("options") or [], answer.get("option_groups") or []
         if not options and not groups:  # how an app says that nothing matches
-            return Suggested(clicked)
+            return clicked
         if faults := lint_options({"option_groups": groups} if groups else {"options": options}):
-            return Suggested(replace(clicked, error=f"Slack refused the options: {faults[0]}"))
+            return replace(clicked, error=f"Slack refused the options: {faults[0]}")
         grouped = [option for group in groups for option in group["options"]]
         self._suggested.setdefault((view_id, action_id), []).extend([*options, *grouped])
-        return Suggested(clicked, options, groups)
+        return replace(clicked, options=options, option_groups=groups)
 
+    @_tried
     async def command(self, user: str, name: str, text: str = "") -> Clicked:
         """Types a slash command in the channel; the answer in the acknowledgement is shown."""
-        try:
-            actor = self._actor(user)
-        except CannotAct as problem:
-            return Clicked(acked=False, error=str(problem))
+        actor = self._actor(user)
         if name not in self._commands:
             return Clicked(acked=False, error=f"{name} is not a valid command.")
         payload = payloads.command(self._slack, actor, name, text)
         ack, clicked = await self._send("slash_commands", payload, f"command {name}")
-        error = {None: None, "timeout": "operation_timeout", "http_timeout": "operation_timeout"}.get(
-            ack.error, "dispatch_failed"
-        )
-        if error is not None:
+        if ack.error is not None:
+            late = ack.error in ("timeout", "http_timeout")
+            error = "operation_timeout" if late else "dispatch_failed"
             self._post_ephemeral(user, f'{name} failed with the error "{error}"')
         elif isinstance(ack.payload, dict) and (ack.payload.get("text") or ack.payload.get("blocks")):
-            return self._show_answer(user, ack.payload, clicked)
+            target = ResponseUrl(user, self._slack.channel.id, None, self._slack.clock())
+            try:
+                respond(self._slack, target, ack.payload)
+            except Refused as refused:
+                return _not_taken(clicked, refused)
         return clicked
 
     def say(self, user: str, text: str, thread_ts: str | None = None) -> str:
@@ -199,16 +201,25 @@ class Interactions:
     def open_home(self, user: str) -> None:
         """Opens the app's home tab. Raises CannotAct."""
         actor = self._actor(user)
-        event: Json = {
-            "type": "app_home_opened",
-            "user": actor.id,
-            "tab": "home",
-            "event_ts": self._slack.next_ts(),
-        }
+        event: Json = {"type": "app_home_opened", "user": actor.id, "tab": "home"}
+        event["event_ts"] = self._slack.next_ts()
         event["channel"] = direct_messages(self._slack, actor.id).id
         if (home := self._slack.homes.get(actor.id)) is not None:
             event["view"] = self._slack.view_json(home)
         self._slack.on_event(event)
+
+    def encode(self, typed: str, *, labels: bool = False) -> str:
+        """Typed text as Slack sends it: `&<>` escaped, `@name` a mention (`labels`: with the name in it)."""
+        names = {user.name: user.id for user in self._slack.users.values()}
+        names[self._slack.app.bot_name] = self._slack.app.bot_user_id
+
+        def mention(match: re.Match[str]) -> str:
+            name = match[1]
+            if name not in names:
+                return match[0]
+            return f"<@{names[name]}|{name}>" if labels else f"<@{names[name]}>"
+
+        return re.sub(r"@([a-z0-9][a-z0-9._-]*)", mention, html.escape(typed, quote=False))
 
     # --- Elements to act on -------------------------------------------------------------------------
 
@@ -285,14 +296,6 @@ class Interactions:
         if ack.error is not None and current is not None:
             self._slack.put_view(replace(current, errors={"": BROKEN}))
 
-    def _show_answer(self, user: str, answer: Json, clicked: Clicked) -> Clicked:
-        target = ResponseUrl(user, self._slack.channel.id, None, self._slack.clock())
-        try:
-            respond(self._slack, target, answer)
-        except Refused as refused:
-            return replace(clicked, error=f"Slack refused the app's answer: {refused.code} {refused.more}")
-        return clicked
-
     def _post_ephemeral(self, user: str, text: str) -> None:
         slack = self._slack
         message = Message(slack.channel.id, slack.next_ts(), "USLACKBOT", text, [], ephemeral_to=user)
@@ -304,6 +307,10 @@ def _find(blocks: list[Json], action_id: str, block_id: str | None) -> tuple[Jso
         if element["action_id"] == action_id and block_id in (None, block["block_id"]):
             return block, element
     raise CannotAct(f"There is no {action_id!r} to tap any more.")
+
+
+def _not_taken(clicked: Clicked, refused: Refused) -> Clicked:
+    return replace(clicked, error=f"Slack refused the app's answer: {refused.code} {refused.more}")
 
 
 def _forged(slack: Workspace, action_id: str, block_id: str | None, value: str | None) -> Json:

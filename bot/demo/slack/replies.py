@@ -1,6 +1,7 @@
 """Answers of the app: through a response URL, or in the acknowledgement of a command."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
@@ -8,7 +9,7 @@ from aiohttp import web
 from bot.demo.blockkit import lint_message
 from bot.demo.slack.chat import refuse_findings
 from bot.demo.slack.handles import ResponseUrl
-from bot.demo.slack.state import Json, Message, Refused, Workspace, edited
+from bot.demo.slack.state import Json, Message, Refused, Workspace
 
 
 async def handle_response_url(slack: Workspace, request: web.Request) -> web.Response:
@@ -41,7 +42,7 @@ def respond(slack: Workspace, target: ResponseUrl, content: Any) -> None:
     refuse_findings(lint_message(content))
     text, blocks = content.get("text") or "", slack.with_ids(content.get("blocks") or [])
     if content.get("replace_original"):
-        new = edited(_present(original), text=text, blocks=blocks)
+        new = replace(_present(original), text=text, blocks=blocks)
         (slack.put if new.ephemeral_to is None else slack.put_ephemeral)(new)
         return
     in_channel = content.get("response_type") == "in_channel"

@@ -1,8 +1,6 @@
 """The Slack stand-in: one workspace, its Web API, its ways to the app, and what tests ask of it."""
 
 import asyncio
-import html
-import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -72,11 +70,8 @@ class SlackStandIn:
         self._people = Interactions(self.workspace, lambda: self._transport, tuple(commands))
         self.click, self.view_click = self._people.click, self._people.view_click
         self.submit, self.close, self.suggest = self._people.submit, self._people.close, self._people.suggest
-        self.command, self.say, self.open_home = (
-            self._people.command,
-            self._people.say,
-            self._people.open_home,
-        )
+        self.command, self.say = self._people.command, self._people.say
+        self.open_home, self.encode = self._people.open_home, self._people.encode
         self.emit, self.drain_events = self._events.emit, self._events.drain
         self.wait_until, self.subscribe = self.workspace.wait_until, self.workspace.subscribe
 
@@ -217,20 +212,7 @@ class SlackStandIn:
 
     async def act(self, body: Json) -> Json:
         """Does what the page asks; `{"ok": …}` with `ms` or `error`, never an exception."""
-        return await page_act(self._people, body, self.encode)
-
-    def encode(self, typed: str, *, labels: bool = False) -> str:
-        """Typed text as Slack sends it: `&<>` escaped, `@name` a mention (`labels`: with the name in it)."""
-        names = {user.name: user.id for user in self.workspace.users.values()}
-        names[self.workspace.app.bot_name] = self.workspace.app.bot_user_id
-
-        def mention(match: re.Match[str]) -> str:
-            name = match[1]
-            if name not in names:
-                return match[0]
-            return f"<@{names[name]}|{name}>" if labels else f"<@{names[name]}>"
-
-        return re.sub(r"@([a-z0-9][a-z0-9._-]*)", mention, html.escape(typed, quote=False))
+        return await page_act(self._people, body)
 
     # --- Routes that need nothing more --------------------------------------------------------------
 

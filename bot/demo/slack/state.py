@@ -1,11 +1,11 @@
 """The state of one workspace: messages, views, people. Every change ends with a call of `changed`."""
 
-import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
+from bot.demo.changes import Changes
 from bot.demo.slack.handles import ResponseUrls, Tickets, Triggers
 from bot.demo.slack.people import DEMO_CAST, Cast, Channel, User
 from bot.demo.slack.traffic import Traffic
@@ -93,37 +93,12 @@ class Workspace:
         self.traffic = Traffic(clock)
         self.paid_plan = True
         self.origin = ""
-        self.on_event: Callable[[Json], None] = _nobody_listens
+        self.on_event: Callable[[Json], None] = lambda _: None
+        self._changes = Changes()
+        self.changed, self.subscribe = self._changes.changed, self._changes.subscribe
+        self.wait_until = self._changes.wait_until
         self._last_ts = 0
         self._numbers = 0
-        self._subscribers: list[Callable[[], None]] = []
-        self._waiters: list[tuple[Callable[[], object], asyncio.Future[None]]] = []
-
-    # --- Change -------------------------------------------------------------------------------------
-
-    def changed(self) -> None:
-        """Tells the subscribers, and whoever waits for something that is now true."""
-        for subscriber in self._subscribers:
-            subscriber()
-        if self._waiters:
-            self._waiters = [waiter for waiter in self._waiters if not _settled(*waiter)]
-
-    def subscribe(self, subscriber: Callable[[], None]) -> Callable[[], None]:
-        """Calls `subscriber` after every change until the returned function is called."""
-        self._subscribers.append(subscriber)
-        return lambda: self._subscribers.remove(subscriber)
-
-    async def wait_until(self, predicate: Callable[[], object], timeout: float = 5) -> None:  # noqa: ASYNC109 - the public contract names it
-        """Returns once `predicate()` is true; asked again after each change. Raises TimeoutError."""
-        if predicate():
-            return
-        waiter = (predicate, asyncio.get_running_loop().create_future())
-        self._waiters.append(waiter)
-        try:
-            await asyncio.wait_for(waiter[1], timeout)
-        finally:
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
 
     def echo(self, channel: Channel, message: Json) -> None:
         """Tells the app of its own writes, as Slack does."""
@@ -289,19 +264,3 @@ def elements(blocks: list[Json]) -> Iterator[tuple[Json, Json]]:
             else [block.get("accessory"), block.get("element")]
         )
         yield from ((block, element) for element in inside if element and "action_id" in element)
-
-
-def edited(message: Message, **changes: Any) -> Message:
-    """The message with some fields changed."""
-    return replace(message, **changes)
-
-
-def _nobody_listens(event: Json) -> None:
-    """Drop an event: no one delivers it yet."""
-    del event
-
-
-def _settled(predicate: Callable[[], object], future: asyncio.Future[None]) -> bool:
-    if not future.done() and predicate():
-        future.set_result(None)
-    return future.done()
