@@ -19,6 +19,7 @@ from bot.demo.app_process import DEMO_APP, App, AppDied, running
 from bot.demo.clock import NAME, DemoClock
 from bot.demo.month import Month, Stage
 from bot.demo.polar import PolarStandIn
+from bot.demo.serving import serving
 from bot.demo.slack import Page, SlackStandIn
 from bot.demo.story import Story, play_opening
 
@@ -54,24 +55,25 @@ class Demo:
         port: int = 0,
         opening: bool = True,
         say: Callable[[str], None] = log.info,
-        serving: Callable[[str], None] = log.info,
+        told_where: Callable[[str], None] = log.info,
         command: Sequence[str] = DEMO_APP,
         slack: SlackStandIn | None = None,
         polar: PolarStandIn | None = None,
     ) -> AsyncIterator["Demo"]:
         """Serve on loopback (`port` 0: any), start the app, wait for its health, play the opening.
 
-        `say` gets the app's log line by line, `serving` the page's address as soon as there is one. `command`
-        starts the app. Stand-ins given here keep their own clocks: then no month can be played. Raises
-        AppDied if the app does not come up, OSError if the port is taken.
+        `say` gets the app's log line by line, `told_where` the page's address as soon as there is one.
+        `command` starts the app. Stand-ins given here keep their own clocks: then no month can be played.
+        Raises AppDied if the app does not come up, OSError if the port is taken.
         """
         with tempfile.TemporaryDirectory(prefix="polar-approvals-demo-") as folder:
             path = Path(folder)
             clock = DemoClock(path / NAME)
             slack = slack or SlackStandIn(clock=clock.seconds, ages=time.monotonic)
             demo = cls(slack, polar or PolarStandIn(clock=clock.now), clock)
-            async with demo._served(port):
-                serving(demo.url)
+            async with serving(demo.web_app(), port) as demo.slack.origin:
+                demo.url = demo.slack.origin
+                told_where(demo.url)
                 demo.app = App(demo.settings(path), path, say=say, command=command)
                 demo.polar.connect(f"{demo.app.url}/polar/webhooks")  # before the app looks for it
                 async with running(demo.app):
@@ -82,18 +84,6 @@ class Demo:
                         yield demo
                     finally:
                         await demo.month.close()
-
-    @asynccontextmanager
-    async def _served(self, port: int) -> AsyncIterator[None]:
-        runner = web.AppRunner(self.web_app(), access_log=None, shutdown_timeout=1)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, "127.0.0.1", port).start()
-            self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-            self.slack.origin = self.url
-            yield
-        finally:
-            await runner.cleanup()
 
     def web_app(self) -> web.Application:
         """One application, one origin: Slack, Polar, and the page."""
@@ -162,7 +152,7 @@ async def serve(*, port: int, open_browser: bool, command: Sequence[str] = DEMO_
 
 async def _serve(port: int, command: Sequence[str], *, open_browser: bool) -> int:
     async with Demo.start(
-        port=port, opening=False, say=_say_of_app, serving=_say_where, command=command
+        port=port, opening=False, say=_say_of_app, told_where=_say_where, command=command
     ) as demo:
         if open_browser and _has_display():
             await asyncio.to_thread(webbrowser.open, demo.url)

@@ -46,6 +46,7 @@ class Story:
     def __init__(self, polar: PolarStandIn, seed: int = 7) -> None:
         self._polar = polar
         self.shop: Shop = polar.shop
+        self.subscribe = polar.subscribe
         self.random = random.Random(seed)
         self.hostile: Iterator[str] = cycle(HOSTILE)
         self.japanese: Iterator[tuple[str, str]] = cycle(_DATA["japanese"])
@@ -64,10 +65,6 @@ class Story:
         """Polar's side of the page; it is the same for every viewer."""
         del viewer
         return {**self._polar.snapshot(), "events": self.menu()}
-
-    def subscribe(self, subscriber: Callable[[], None]) -> Callable[[], None]:
-        """Have `subscriber` called after each change of the snapshot; returns how to stop that."""
-        return self._polar.subscribe(subscriber)
 
     async def send(self, name: str) -> dict[str, Any]:
         """Play the case and send its webhooks.

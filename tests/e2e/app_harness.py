@@ -154,12 +154,12 @@ async def world(
 ) -> AsyncIterator[World]:
     """Both stand-ins, served, and the environment for a program with an empty database."""
     polar_standin = PolarStandIn(**{"retry_delays": (0.05,) * 40, **(polar or {})})
-    polar_url = await polar_standin.start()
     app_url = f"http://127.0.0.1:{(port := free_port())}"
     polar_standin.connect(f"{app_url}/polar/webhooks")
     with without_proxies():
         async with (
             database(folder) as database_url,
+            polar_standin.serve() as polar_url,
             SlackStandIn.serve(signing_secret=SIGNING_SECRET, **(slack or {})) as slack_standin,
         ):
             settings = {
@@ -174,10 +174,7 @@ async def world(
                 "DATABASE_URL": database_url,
                 "PORT": str(port),
             }
-            try:
-                yield World(slack_standin, polar_standin, Story(polar_standin), settings, app_url, folder)
-            finally:
-                await polar_standin.close()
+            yield World(slack_standin, polar_standin, Story(polar_standin), settings, app_url, folder)
 
 
 async def eventually(ask: Callable[[], Awaitable[Any]], within: float = 10) -> Any:

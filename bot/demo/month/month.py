@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any, Literal
 
+from bot.demo.changes import Changes
 from bot.demo.month.script import DAYS, play
 from bot.demo.month.stage import Stage, Stuck
 
@@ -28,7 +29,8 @@ class Month:
         self.day = 0
         self.told: list[dict[str, Any]] = []
         self.missed: list[str] = []
-        self._subscribers: list[Callable[[], None]] = []
+        changes = Changes()
+        self.subscribe, self._changed = changes.subscribe, changes.changed
         self._playing: asyncio.Task[None] | None = None
         stage.tell, stage.moved = self._tell, self._changed
 
@@ -45,11 +47,6 @@ class Month:
             "at": self.stage.clock.now().isoformat(),
             "told": self.told,
         }
-
-    def subscribe(self, subscriber: Callable[[], None]) -> Callable[[], None]:
-        """Have `subscriber` called after each change; returns how to stop that."""
-        self._subscribers.append(subscriber)
-        return lambda: self._subscribers.remove(subscriber)
 
     def order(self, name: str) -> dict[str, Any]:
         """Play, pause, resume or stop; the page's answer."""
@@ -121,7 +118,3 @@ class Month:
     def _become(self, state: State) -> None:
         self.state = state
         self._changed()
-
-    def _changed(self) -> None:
-        for subscriber in list(self._subscribers):
-            subscriber()

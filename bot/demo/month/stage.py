@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from bot.demo.changes import Changes
 from bot.demo.clock import DemoClock
 from bot.demo.polar import PolarStandIn
 from bot.demo.polar.shop import Row, Shop
@@ -43,6 +44,9 @@ class Stage:
     def __init__(self, slack: SlackStandIn, polar: PolarStandIn, story: Story, clock: DemoClock) -> None:
         self.slack, self.polar, self.story, self.clock = slack, polar, story, clock
         self.team = Team(*slack.people[:3])
+        self._shown = Changes()
+        slack.subscribe(self._shown.changed)
+        polar.subscribe(self._shown.changed)
         self.may_go_on = asyncio.Event()
         self.may_go_on.set()
         self.tell: Callable[[str], None] = lambda _: None
@@ -92,19 +96,10 @@ class Stage:
 
     async def until(self, shows: Callable[[], Any], what: str, within: float = WITHIN) -> Any:
         """The first true answer of `shows`, asked after each change of Slack or Polar. Raises Stuck."""
-        changed = asyncio.Event()
-        stops = [self.slack.subscribe(changed.set), self.polar.subscribe(changed.set)]
         try:
-            async with asyncio.timeout(within):
-                while not (found := shows()):
-                    changed.clear()
-                    await changed.wait()
+            return await self._shown.wait_until(shows, within)
         except TimeoutError:
             raise Stuck(what) from None
-        finally:
-            for stop in stops:
-                stop()
-        return found
 
     async def happens(self, shows: Callable[[], Any], within: float) -> bool:
         """True if it shows in time: for what need not."""

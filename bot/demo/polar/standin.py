@@ -2,12 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
 
+from bot.demo.changes import Changes
 from bot.demo.polar import endpoints, errors, recorded
 from bot.demo.polar.call import Call, check_uuid, problem
 from bot.demo.polar.errors import NO_BODY, Answer, Refusal
@@ -17,6 +19,7 @@ from bot.demo.polar.routes import Match, Operation, Routes, load_operations
 from bot.demo.polar.shop import Row, Shop, iso
 from bot.demo.polar.traffic import Received, Traffic, in_short
 from bot.demo.polar.webhooks import DEMO_DELAYS, WebhookEvent, WebhookSender
+from bot.demo.serving import serving
 
 VERSIONS = frozenset({"2026-10", "2026-04"})
 _ERROR = Answer(500, {"error": "InternalServerError", "detail": "Internal Server Error"})
@@ -64,9 +67,9 @@ class PolarStandIn:
         self._echo_delay = echo_delay
         self._faults = Faults()
         self._routes = Routes(load_operations())
-        self._runner: web.AppRunner | None = None
-        self._subscribers: list[Callable[[], None]] = []
-        self.webhooks.on_change = self._changed
+        changes = Changes()
+        self.subscribe, self._changed = changes.subscribe, changes.changed
+        self.webhooks.on_change = changes.changed
 
     # --- for the server and for tests ---
 
@@ -75,36 +78,18 @@ class PolarStandIn:
         """Every request so far, oldest first."""
         return list(self.traffic.requests)
 
-    def subscribe(self, subscriber: Callable[[], None]) -> Callable[[], None]:
-        """Have `subscriber` called after each change of what `snapshot` shows; returns how to stop that."""
-        self._subscribers.append(subscriber)
-        return lambda: self._subscribers.remove(subscriber)
-
-    def _changed(self) -> None:
-        for subscriber in list(self._subscribers):
-            subscriber()
-
     def add_routes(self, app: web.Application) -> None:
         """Mount the API at `{prefix}/v1/…`; deliveries stop with the application."""
         app.router.add_route("*", f"{self.prefix}/v1/{{rest:.*}}", self._serve)
         app.on_cleanup.append(self._close_with)
 
-    async def start(self) -> str:
-        """Serve alone on a free port of loopback; returns the base URL (without /v1)."""
+    @asynccontextmanager
+    async def serve(self) -> AsyncIterator[str]:
+        """Serves alone on a free port of loopback; the base URL (without /v1)."""
         app = web.Application()
         self.add_routes(app)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
-        await site.start()
-        port = self._runner.addresses[0][1]
-        return f"http://127.0.0.1:{port}{self.prefix}"
-
-    async def close(self) -> None:
-        """Stop the deliveries, and the server if `start` made one."""
-        await self.webhooks.close()
-        if self._runner:
-            await self._runner.cleanup()
+        async with serving(app) as address:
+            yield address + self.prefix
 
     def connect(self, url: str, events: Iterable[str] = endpoints.EVENT_TYPES) -> Row:
         """Register the app's webhook URL: the only one this Polar will ever call. Returns the endpoint."""

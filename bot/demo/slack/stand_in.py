@@ -9,6 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
+from bot.demo.serving import serving
 from bot.demo.slack.acts import page_act
 from bot.demo.slack.delivery import HttpTransport, Transport
 from bot.demo.slack.events import Events, Sleep
@@ -16,7 +17,7 @@ from bot.demo.slack.faults import Fault, Faults, Limits
 from bot.demo.slack.files import picture
 from bot.demo.slack.interactions import Interactions
 from bot.demo.slack.methods import BOT_EVENTS, BOT_SCOPES
-from bot.demo.slack.page import Page, Source
+from bot.demo.slack.page import Page
 from bot.demo.slack.people import DEMO_CAST, Cast
 from bot.demo.slack.replies import handle_response_url
 from bot.demo.slack.snapshot import slack_snapshot
@@ -79,25 +80,14 @@ class SlackStandIn:
 
     @classmethod
     @asynccontextmanager
-    async def serve(cls, port: int = 0, **options: Any) -> AsyncIterator["SlackStandIn"]:
+    async def serve(cls, **options: Any) -> AsyncIterator["SlackStandIn"]:
         """Runs a stand-in on loopback; `options` go to the constructor."""
         slack = cls(**options)
-        runner = web.AppRunner(slack.app(), access_log=None, shutdown_timeout=1)
-        await runner.setup()
-        try:
-            site = web.TCPSite(runner, "127.0.0.1", port)
-            await site.start()
-            slack.origin = f"http://127.0.0.1:{runner.addresses[0][1]}"
-            yield slack
-        finally:
-            await runner.cleanup()
-
-    def app(self, others: Sequence[Source] = ()) -> web.Application:
-        """An application with the stand-in and the page."""
         app = web.Application(client_max_size=UPLOAD_LIMIT)
-        self.add_routes(app)
-        Page(self, others).add_routes(app)
-        return app
+        slack.add_routes(app)
+        Page(slack).add_routes(app)
+        async with serving(app) as slack.origin:
+            yield slack
 
     def add_routes(self, app: web.Application) -> None:
         """Adds `/slack/…` to an application, and ends with it."""

@@ -45,10 +45,9 @@ async def _slack() -> AsyncIterator[SlackStandIn]:
 async def _polar() -> AsyncIterator[Any]:
     """Polar with two things more: `base_url`, and `endpoint`, the webhook endpoint to be changed."""
     polar: Any = PolarStandIn()
-    polar.base_url = await polar.start()
-    polar.endpoint = polar.connect("https://bot.example.com/polar/webhooks")
-    yield polar
-    await polar.close()
+    async with polar.serve() as polar.base_url:
+        polar.endpoint = polar.connect("https://bot.example.com/polar/webhooks")
+        yield polar
 
 
 @pytest.fixture(name="configure")
