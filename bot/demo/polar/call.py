@@ -1,16 +1,18 @@
 """One request to the stand-in's Polar, and checks of what it brought."""
 
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from enum import StrEnum
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import AfterValidator, Field, StrictBool, StrictInt, TypeAdapter, ValidationError, create_model
+from pydantic_core import PydanticCustomError
 
 from bot.demo.polar.errors import invalid
 from bot.demo.polar.routes import Operation
 from bot.demo.polar.shop import Row, Shop
-
-_MISSING = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,84 +37,76 @@ def problem(kind: str, where: tuple[str, ...], message: str, value: object, **co
     return {**entry, "ctx": context} if context else entry
 
 
-def check_uuid(value: str, *where: str) -> None:
-    """Refuse with 422 what is no UUID. Polar's words name the first wrong character."""
+def check(kind: TypeAdapter[Any], value: object, *where: str) -> Any:
+    """The value as this kind; refuses with 422, in pydantic's words, what is none."""
     try:
-        uuid.UUID(value)
+        return kind.validate_python(value)
+    except ValidationError as error:
+        raise invalid(*_problems(error, *where)) from None
+
+
+def check_body(body: Row, needs: str = "") -> None:
+    """Refuse with 422 what is missing of `needs`, and every field that is not of its kind."""
+    missing = [name for name in needs.split() if name not in body]
+    wrong = [problem("missing", ("body", name), "Field required", body) for name in missing]
+    try:
+        _BODY.validate_python(body)
+    except ValidationError as error:
+        wrong += _problems(error, "body")
+    if wrong:
+        raise invalid(*wrong)
+
+
+def _problems(error: ValidationError, *where: str) -> list[Row]:
+    return [{**each, "loc": [*where, *each["loc"]]} for each in error.errors(include_url=False)]
+
+
+def _uuid(value: str) -> str:
+    """Refuses what is no UUID. Polar's words name the first wrong character, counted from 1."""
+    try:
+        UUID(value)
     except ValueError:
         at = next((i for i, c in enumerate(value) if c not in "0123456789abcdefABCDEF-"), None)
         error = "invalid length" if at is None else f"invalid character: found `{value[at]}` at {at + 1}"
-        message = f"Input should be a valid UUID, {error}"
-        raise invalid(problem("uuid_parsing", where, message, value, error=error)) from None
+        message = "Input should be a valid UUID, {error}"
+        raise PydanticCustomError("uuid_parsing", message, {"error": error}) from None
+    return value
 
 
-def uuids(body: Row, *names: str) -> None:
-    """Refuse with 422 a field that is no UUID; an absent or null field passes."""
-    for name in names:
-        if body.get(name) is not None:
-            check_uuid(str(body[name]), "body", name)
+def _one_of(choices: str) -> Any:
+    enum: Any = StrEnum
+    return enum("Choice", {each: each for each in choices.split()}) | None
 
 
-def required(body: Row, *names: str) -> None:
-    """Refuse with 422 if a field is missing."""
-    missing = [
-        problem("missing", ("body", name), "Field required", body) for name in names if name not in body
-    ]
-    if missing:
-        raise invalid(*missing)
+_UUID: Any = Annotated[str, AfterValidator(_uuid)]
+_POSITIVE: Any = Annotated[int, Field(strict=True, gt=0)]
+_PLAIN = Annotated[str, Field(min_length=1, max_length=500)] | int | float | bool
+_KINDS: dict[str, Any] = {
+    **dict.fromkeys(("order_id", "subscription_id", "member_id", "customer_id", "discount_id"), _UUID | None),
+    **dict.fromkeys(("email", "name", "external_id", "billing_name", "code"), str | None),
+    **dict.fromkeys(("limit_activations", "limit_usage", "max_redemptions"), _POSITIVE | None),
+    **dict.fromkeys(("amount", "basis_points", "seats"), _POSITIVE),
+    **dict.fromkeys(("enabled", "is_archived", "revoke_benefits"), StrictBool),
+    **dict.fromkeys(("cancel_at_period_end", "pause_at_period_end"), StrictBool),
+    "customer_cancellation_reason": _one_of(
+        "customer_service low_quality missing_features switched_service "
+        "too_complex too_expensive unused other"
+    ),
+    "duration": _one_of("once forever repeating"),
+    "expires_at": datetime | None,
+    "format": _one_of("raw discord slack"),
+    "metadata": Annotated[
+        dict[Annotated[str, Field(min_length=1, max_length=40)], _PLAIN], Field(max_length=50)
+    ],
+    "payment_processor": _one_of("stripe"),
+    "reason": _one_of(
+        "duplicate fraudulent customer_request service_disruption satisfaction_guarantee other"
+    ),
+    "status": _one_of("granted revoked disabled"),
+    "usage": StrictInt,
+}
+"""The fields of the writes that are simulated; a name means the same everywhere."""
 
-
-def one_of(body: Row, name: str, *choices: str) -> None:
-    """Refuse with 422 a value outside the choices; an absent or null field passes."""
-    value = body.get(name)
-    if value is None or value in choices:
-        return
-    expected = ", ".join(f"'{each}'" for each in choices[:-1]) + f" or '{choices[-1]}'"
-    raise invalid(problem("enum", ("body", name), f"Input should be {expected}", value, expected=expected))
-
-
-def integer(body: Row, name: str, *, above: int | None = None, null: bool = False) -> None:
-    """Refuse with 422 what is no integer, or not greater than `above`; an absent field passes."""
-    value = body.get(name, _MISSING)
-    if value is _MISSING or (null and value is None):
-        return
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise invalid(problem("int_type", ("body", name), "Input should be a valid integer", value))
-    if above is not None and value <= above:
-        message = f"Input should be greater than {above}"
-        raise invalid(problem("greater_than", ("body", name), message, value, gt=above))
-
-
-def boolean(body: Row, name: str) -> None:
-    """Refuse with 422 what is neither true nor false; an absent field passes."""
-    if name in body and not isinstance(body[name], bool):
-        raise invalid(problem("bool_parsing", ("body", name), "Input should be a valid boolean", body[name]))
-
-
-def text(body: Row, name: str) -> None:
-    """Refuse with 422 what is no text; an absent or null field passes."""
-    if not isinstance(body.get(name), str | None):
-        raise invalid(problem("string_type", ("body", name), "Input should be a valid string", body[name]))
-
-
-def moment(body: Row, name: str) -> None:
-    """Refuse with 422 what is no date and time; an absent or null field passes."""
-    value = body.get(name)
-    if value is None:
-        return
-    try:
-        datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        message = "Input should be a valid datetime"
-        raise invalid(problem("datetime_from_date_parsing", ("body", name), message, value)) from None
-
-
-def metadata(body: Row) -> None:
-    """Polar's limits: 50 keys, keys of 40 characters, values of 500 or plain numbers."""
-    given: Any = body.get("metadata", {})
-    if not isinstance(given, dict) or len(given) > 50:
-        raise invalid(problem("too_long", ("body", "metadata"), "At most 50 keys are allowed", given))
-    for name, value in given.items():
-        plain = isinstance(value, int | float | bool) or (isinstance(value, str) and 1 <= len(value) <= 500)
-        if not 1 <= len(name) <= 40 or not plain:
-            raise invalid(problem("value_error", ("body", "metadata", name), "Metadata is not valid", value))
+_FIELDS: dict[str, Any] = {name: (kind, None) for name, kind in _KINDS.items()}
+_BODY = TypeAdapter[Any](create_model("Body", **_FIELDS))
+ID = TypeAdapter[Any](_UUID)

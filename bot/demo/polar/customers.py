@@ -1,7 +1,6 @@
 """Customers: found by id or external id, their state, changes, and the link into their portal."""
 
-from bot.demo.polar import call as check
-from bot.demo.polar.call import Call
+from bot.demo.polar.call import Call, check_body
 from bot.demo.polar.errors import Answer, not_found, unacceptable
 from bot.demo.polar.grants import tell_state
 from bot.demo.polar.shop import Row, Shop
@@ -43,9 +42,7 @@ def update(call: Call) -> Answer:
     """customers:update: metadata is replaced whole, external_id can be set once."""
     shop, customer = call.shop, find(call)
     fields = {name: value for name, value in call.body.items() if name in _WRITABLE}
-    check.metadata(fields)
-    for name in ("email", "name", "external_id"):
-        check.text(fields, name)
+    check_body(fields)
     _check_unique(shop, customer, fields)
     if fields.get("email", customer["email"]) != customer["email"]:
         fields["email_verified"] = False
@@ -74,7 +71,7 @@ def create_session(call: Call) -> Answer:
     """
     shop, body = call.shop, call.body
     name = "external_customer_id" if "external_customer_id" in body else "customer_id"
-    check.required(body, name)
+    check_body(body, needs=name)
     column = "external_id" if name == "external_customer_id" else "id"
     customer = next(shop.rows("customers", **{column: body[name]}), None)
     if customer is None:

@@ -5,8 +5,7 @@ import ipaddress
 import string
 from urllib.parse import urlsplit
 
-from bot.demo.polar import call as check
-from bot.demo.polar.call import Call
+from bot.demo.polar.call import Call, check_body, problem
 from bot.demo.polar.errors import Answer, invalid
 from bot.demo.polar.shop import Row, Shop
 
@@ -50,8 +49,7 @@ def add(
 def create(call: Call) -> Answer:
     """webhooks:create_webhook_endpoint: https and no private address, as Polar demands."""
     body, shop = call.body, call.shop
-    check.required(body, "url", "format", "events")
-    _check_fields(body)
+    _check_fields(body, needs="url format events")
     endpoint = add(shop, body["url"], body["events"], new_secret(shop), standard=True, name=body.get("name"))
     endpoint["format"] = body["format"]
     shop.note(f"webhook endpoint {endpoint['url']} made")
@@ -84,19 +82,18 @@ def reset_secret(call: Call) -> Answer:
     return Answer(200, endpoint)
 
 
-def _check_fields(body: Row) -> None:
-    check.one_of(body, "format", "raw", "discord", "slack")
-    check.boolean(body, "enabled")
+def _check_fields(body: Row, needs: str = "") -> None:
+    check_body(body, needs)
     if "url" not in body:
         return
     url = body["url"]
     parts = urlsplit(url if isinstance(url, str) else "")
     if parts.scheme != "https":
         message = "URL scheme should be 'https'"
-        raise invalid(check.problem("url_scheme", ("body", "url"), message, url, expected_schemes="'https'"))
+        raise invalid(problem("url_scheme", ("body", "url"), message, url, expected_schemes="'https'"))
     if _is_private(parts.hostname or ""):
         message = "Value error, Webhook URLs cannot point to localhost or private IP addresses."
-        raise invalid(check.problem("value_error", ("body", "url"), message, url, error={}))
+        raise invalid(problem("value_error", ("body", "url"), message, url, error={}))
 
 
 def _is_private(host: str) -> bool:

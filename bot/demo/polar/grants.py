@@ -1,7 +1,6 @@
 """Benefit grants and license keys: granted, revoked, granted again, and the writes on keys."""
 
-from bot.demo.polar import call as check
-from bot.demo.polar.call import Call
+from bot.demo.polar.call import Call, check_body
 from bot.demo.polar.errors import Answer
 from bot.demo.polar.shop import Row, Shop
 from bot.demo.polar.wire import customer_state, grant_event, wire
@@ -64,11 +63,7 @@ def grant_of(shop: Shop, key: Row) -> Row | None:
 def update_key(call: Call) -> Answer:
     """license_keys:update. granted and disabled swap silently while the grant lives, else they revive it."""
     body = call.body
-    check.one_of(body, "status", "granted", "revoked", "disabled")
-    check.integer(body, "usage")
-    check.integer(body, "limit_activations", above=0, null=True)
-    check.integer(body, "limit_usage", above=0, null=True)
-    check.moment(body, "expires_at")
+    check_body(body)
     shop = call.shop
     key = shop.get("license-keys", call.id)
     _write_limits(shop, key, {name: body[name] for name in ("usage", *LIMITS) if name in body})

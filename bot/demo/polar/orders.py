@@ -1,20 +1,10 @@
 """Writes on orders and the money given back: invoice, billing details, refunds."""
 
-from bot.demo.polar import call as check
-from bot.demo.polar.call import Call
+from bot.demo.polar.call import Call, check_body
 from bot.demo.polar.errors import Answer, not_found, rule, unacceptable
 from bot.demo.polar.grants import revoke_grant
 from bot.demo.polar.shop import Row, Shop
 from bot.demo.polar.wire import wire
-
-REASONS = (
-    "duplicate",
-    "fraudulent",
-    "customer_request",
-    "service_disruption",
-    "satisfaction_guarantee",
-    "other",
-)
 
 
 def tell_order(shop: Shop, event_type: str, order: Row) -> None:
@@ -48,7 +38,7 @@ def get_invoice(call: Call) -> Answer:
 def update_order(call: Call) -> Answer:
     """orders:update: billing name and address only; the country stays."""
     shop, order = call.shop, call.shop.get("orders", call.id)
-    check.text(call.body, "billing_name")
+    check_body(call.body)
     fields = {name: call.body[name] for name in ("billing_name", "billing_address") if name in call.body}
     address, known = fields.get("billing_address"), order["billing_address"]
     if address and known and address.get("country") != known["country"]:
@@ -62,12 +52,7 @@ def update_order(call: Call) -> Answer:
 def create_refund(call: Call) -> Answer:
     """refunds:create: `amount` is net, in the order's smallest unit; the proportional tax is added."""
     body, shop = call.body, call.shop
-    check.required(body, "order_id", "reason", "amount")
-    check.uuids(body, "order_id")
-    check.one_of(body, "reason", *REASONS)
-    check.integer(body, "amount", above=0)
-    check.boolean(body, "revoke_benefits")
-    check.metadata(body)
+    check_body(body, needs="order_id reason amount")
     order = shop.peek("orders", body["order_id"])
     if order is None:
         raise unacceptable("order_id", "Order not found", body["order_id"])

@@ -2,14 +2,16 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from bot.demo.polar import call as check
-from bot.demo.polar.call import Call
-from bot.demo.polar.errors import Answer, invalid, not_simulated
+from pydantic import Field, TypeAdapter
+
+from bot.demo.polar.call import ID, Call, check
+from bot.demo.polar.errors import Answer, not_simulated
 from bot.demo.polar.shop import Row, Shop
 from bot.demo.polar.wire import wire
 
+_COUNT = TypeAdapter[Any](Annotated[int, Field(gt=0)])
 _PAGING = frozenset({"page", "limit", "sorting", "organization_id"})
 _TRUE = {"true", "1", "yes", "on", "t", "y"}
 _DEFAULT_SORT = {
@@ -41,7 +43,12 @@ def listing(table: str) -> Callable[[Call], Answer]:
     def answer(call: Call) -> Answer:
         page, limit = _number(call, "page", 1), min(_number(call, "limit", 10), 100)
         asked = _filters(call)
-        rows = [row for row in _candidates(call.shop, table, asked) if _matches(call.shop, row, asked)]
+        one = {"customer_id": next(iter(ids))} if len(ids := asked.get("customer_id", ())) == 1 else {}
+        rows = [
+            row
+            for row in call.shop.rows(table, **one)
+            if all(_match(call.shop, row, name, values) for name, values in asked.items())
+        ]
         _sort(rows, [value for name, value in call.query if name == "sorting"], table)
         shown = [wire(call.shop, table, row) for row in rows[(page - 1) * limit : page * limit]]
         pages = {"total_count": len(rows), "max_page": -(-len(rows) // limit)}
@@ -58,16 +65,8 @@ def grants_of_benefit(call: Call) -> Answer:
 
 
 def _number(call: Call, name: str, default: int) -> int:
-    given = next((value for key, value in call.query if key == name), None)
-    if given is None:
-        return default
-    where = ("query", name)
-    if not given.lstrip("-").isdecimal():
-        message = "Input should be a valid integer, unable to parse string as an integer"
-        raise invalid(check.problem("int_parsing", where, message, given))
-    if int(given) < 1:
-        raise invalid(check.problem("greater_than", where, "Input should be greater than 0", given, gt=0))
-    return int(given)
+    given = next((value for key, value in call.query if key == name), default)
+    return int(check(_COUNT, given, "query", name))
 
 
 def _filters(call: Call) -> dict[str, set[str]]:
@@ -77,22 +76,9 @@ def _filters(call: Call) -> dict[str, set[str]]:
         known = name.partition("[")[0] in call.operation.query or name == "benefit_id"
         if known and name not in _PAGING:
             if name.endswith("_id") and not name.startswith("external"):
-                check.check_uuid(value, "query", name)
+                check(ID, value, "query", name)
             asked.setdefault(name, set()).add(value)
     return asked
-
-
-def _candidates(shop: Shop, table: str, asked: dict[str, set[str]]) -> list[Row]:
-    customers = asked.get("customer_id", set())
-    return (
-        list(shop.rows(table, customer_id=next(iter(customers))))
-        if len(customers) == 1
-        else list(shop.rows(table))
-    )
-
-
-def _matches(shop: Shop, row: Row, asked: dict[str, set[str]]) -> bool:
-    return all(_match(shop, row, name, values) for name, values in asked.items())
 
 
 def _match(shop: Shop, row: Row, name: str, values: set[str]) -> bool:
@@ -125,25 +111,21 @@ def _owner_external(shop: Shop, row: Row, value: str) -> bool:
     return customer is not None and customer["external_id"] == value
 
 
-def _contains(shop: Shop, row: Row, value: str) -> bool:
-    del shop
+def _contains(_: Shop, row: Row, value: str) -> bool:
     return any(
         value.lower() in str(row.get(name) or "").lower() for name in ("email", "name", "code", "description")
     )
 
 
-def _email(shop: Shop, row: Row, value: str) -> bool:
-    del shop
+def _email(_: Shop, row: Row, value: str) -> bool:
     return (row["email"] or "").lower() == value.lower()
 
 
-def _is_active(shop: Shop, row: Row, value: str) -> bool:
-    del shop
+def _is_active(_: Shop, row: Row, value: str) -> bool:
     return (row["status"] in {"active", "trialing"}) == (value.lower() in _TRUE)
 
 
-def _succeeded(shop: Shop, row: Row, value: str) -> bool:
-    del shop
+def _succeeded(_: Shop, row: Row, value: str) -> bool:
     done = row["succeeded"] if "succeeded" in row else row["status"] == "succeeded"
     return bool(done) == (value.lower() in _TRUE)
 

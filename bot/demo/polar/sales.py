@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from bot.demo.polar import call as check
-from bot.demo.polar.call import Call
+from bot.demo.polar.call import Call, check_body, problem
 from bot.demo.polar.errors import Answer, invalid, not_simulated, unacceptable
 from bot.demo.polar.shop import Row, Shop
 from bot.demo.polar.wire import wire
@@ -24,8 +23,7 @@ def update_product(call: Call) -> Answer:
     fields = {name: value for name, value in call.body.items() if name in _PRODUCT_FIELDS}
     if len(fields) < len(call.body):
         raise not_simulated(f"a change of a product's {', '.join(sorted(set(call.body) - set(fields)))}")
-    check.metadata(fields)
-    check.boolean(fields, "is_archived")
+    check_body(fields)
     if shop.change(product, **fields):
         shop.note(f"product {product['name']}: {', '.join(fields)} changed")
     if product["is_archived"]:
@@ -38,9 +36,7 @@ def update_product(call: Call) -> Answer:
 def create_link(call: Call) -> Answer:
     """checkout-links:create: a page that anybody may open, until the link is deleted."""
     shop, body = call.shop, call.body
-    check.required(body, "payment_processor", "products")
-    check.one_of(body, "payment_processor", "stripe")
-    check.metadata(body)
+    check_body(body, needs="payment_processor products")
     products = _products(shop, body)
     _discount(shop, body)
     secret = f"polar_cl_demo{shop.random.getrandbits(96):024x}"
@@ -65,7 +61,7 @@ def create_link(call: Call) -> Answer:
 def update_link(call: Call) -> Answer:
     """checkout-links:update: the live page changes at once."""
     shop, link = call.shop, call.shop.get("checkout-links", call.id)
-    check.metadata(call.body)
+    check_body(call.body)
     fields = {name: call.body[name] for name in _LINK_FIELDS if name in call.body}
     _discount(shop, fields)
     if call.body.get("products"):
@@ -86,11 +82,7 @@ def delete_link(call: Call) -> Answer:
 def create_discount(call: Call) -> Answer:
     """discounts:create: basis points, or amounts by currency in minor units; a code is unique."""
     shop, body = call.shop, call.body
-    check.required(body, "name", "duration")
-    check.one_of(body, "duration", "once", "forever", "repeating")
-    check.integer(body, "max_redemptions", above=0, null=True)
-    check.text(body, "code")
-    check.metadata(body)
+    check_body(body, needs="name duration")
     code = body.get("code")
     if code and any((each["code"] or "").lower() == code.lower() for each in shop.rows("discounts")):
         raise unacceptable("code", "Discount with this code already exists.", code)
@@ -125,8 +117,7 @@ def delete_discount(call: Call) -> Answer:
 def create_checkout(call: Call) -> Answer:
     """checkouts:create: a session of 24 hours. Nobody is told: someone must hand the URL on."""
     shop, body = call.shop, call.body
-    check.required(body, "products")
-    check.metadata(body)
+    check_body(body, needs="products")
     product = shop.tables["products"][_products(shop, body)[0]]
     discount = _discount(shop, body)
     customer = _buyer(shop, body)
@@ -170,7 +161,6 @@ def _checkout_fields(shop: Shop, body: Row, product: Row, discount: Row | None, 
 
 
 def _buyer(shop: Shop, body: Row) -> Row | None:
-    check.uuids(body, "customer_id")
     if not body.get("customer_id"):
         return None
     customer = next(shop.rows("customers", id=body["customer_id"]), None)
@@ -184,7 +174,7 @@ def _products(shop: Shop, body: Row) -> list[str]:
     ids: Any = body["products"]
     if not ids or not isinstance(ids, list):
         message = "List should have at least 1 item after validation"
-        raise invalid(check.problem("too_short", ("body", "products"), message, ids))
+        raise invalid(problem("too_short", ("body", "products"), message, ids))
     for each in ids:
         product = shop.peek("products", str(each))
         if product is None or product["is_archived"]:
@@ -193,7 +183,6 @@ def _products(shop: Shop, body: Row) -> list[str]:
 
 
 def _discount(shop: Shop, body: Row) -> Row | None:
-    check.uuids(body, "discount_id")
     discount_id = body.get("discount_id")
     discount = shop.peek("discounts", discount_id)
     if discount_id and discount is None:
@@ -204,11 +193,10 @@ def _discount(shop: Shop, body: Row) -> Row | None:
 def _discount_value(body: Row) -> Row:
     """The value of the discount: a share (1,000 basis points are 10 %) or an amount for each currency."""
     if body["duration"] == "repeating":
-        check.required(body, "duration_in_months")
+        check_body(body, needs="duration_in_months")
     months = {"duration_in_months": body["duration_in_months"]} if body["duration"] == "repeating" else {}
     if body.get("type", "percentage") == "percentage":
-        check.required(body, "basis_points")
-        check.integer(body, "basis_points", above=0)
+        check_body(body, needs="basis_points")
         return {
             "duration": body["duration"],
             **months,

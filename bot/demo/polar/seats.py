@@ -1,7 +1,6 @@
 """Seats of a subscription or order: list, assign, revoke, invite again."""
 
-from bot.demo.polar import call as check
-from bot.demo.polar.call import Call
+from bot.demo.polar.call import Call, check_body, problem
 from bot.demo.polar.errors import Answer, invalid, not_simulated, rule
 from bot.demo.polar.grants import revoke_grant, tell_grant, tell_state
 from bot.demo.polar.shop import Row, Shop
@@ -16,7 +15,7 @@ def list_seats(call: Call) -> Answer:
     asked = {name: value for name, value in call.query if name in {"subscription_id", "order_id"}}
     if len(asked) != 1:
         message = "Exactly one of subscription_id and order_id is needed"
-        raise invalid(check.problem("value_error", ("query",), message, asked))
+        raise invalid(problem("value_error", ("query",), message, asked))
     container = _container(call.shop, asked)
     seats = list(call.shop.rows("customer-seats", **asked))
     total = container["seats"] or 0
@@ -31,12 +30,11 @@ def list_seats(call: Call) -> Answer:
 def assign(call: Call) -> Answer:
     """customer-seats:assign_seat to an e-mail address or a known member; a revoked row is used again."""
     shop, body = call.shop, call.body
-    check.uuids(body, "subscription_id", "order_id", "member_id")
-    check.text(body, "email")
+    check_body(body)
     asked = {name: body[name] for name in ("subscription_id", "order_id") if body.get(name)}
     if len(asked) != 1 or sum(1 for name in _HOLDERS if body.get(name)) != 1:
         message = "One container and one holder are needed"
-        raise invalid(check.problem("value_error", ("body",), message, body))
+        raise invalid(problem("value_error", ("body",), message, body))
     container = _container(shop, asked)
     seats = list(shop.rows("customer-seats", **asked))
     member = _member(shop, container["customer_id"], body)

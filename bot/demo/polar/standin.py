@@ -11,7 +11,7 @@ from aiohttp import web
 
 from bot.demo.changes import Changes
 from bot.demo.polar import endpoints, errors, recorded
-from bot.demo.polar.call import Call, check_uuid, problem
+from bot.demo.polar.call import ID, Call, check, problem
 from bot.demo.polar.errors import NO_BODY, Answer, Refusal
 from bot.demo.polar.faults import Fault, Faults, Planned, RateLimit
 from bot.demo.polar.handlers import HANDLERS
@@ -207,7 +207,7 @@ class PolarStandIn:
         self._check_token(request, found.operation)
         for name, value in found.parameters.items():
             if name == "id" or (name.endswith("_id") and "external" not in name):
-                check_uuid(value, "path", name)
+                check(ID, value, "path", name)
         return found.operation, found.parameters
 
     def _check_token(self, request: web.Request, operation: Operation) -> None:

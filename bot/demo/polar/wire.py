@@ -34,17 +34,24 @@ def wire(shop: Shop, table: str, row: Row) -> Row:
     return render(shop, row) if render else row
 
 
-def _user(customer: Row | None) -> Row | None:
-    if customer is None:
-        return None
-    name = customer["name"] or customer["email"] or "?"
-    return {
-        "id": customer["id"],
-        "email": customer["email"],
-        "public_name": name[0],
-        "avatar_url": customer["avatar_url"],
-        "github_username": None,
-    }
+def _whole(shop: Shop, table: str, row: Row) -> Row:
+    nested = {name: shop.peek(other, row[f"{name}_id"]) for name, other in NESTED[table].items()}
+    return {**row, **nested}
+
+
+def _owned(shop: Shop, table: str, row: Row) -> Row:
+    """With the customer once more, in the form of a user."""
+    whole, user = _whole(shop, table, row), None
+    if customer := whole["customer"]:
+        name = customer["name"] or customer["email"] or "?"
+        user = {
+            "id": customer["id"],
+            "email": customer["email"],
+            "public_name": name[0],
+            "avatar_url": customer["avatar_url"],
+            "github_username": None,
+        }
+    return {**whole, "user_id": row["customer_id"], "user": user}
 
 
 def _product(shop: Shop, row: Row) -> Row:
@@ -57,16 +64,12 @@ def _product_summary(row: Row | None) -> Row | None:
 
 
 def _order(shop: Shop, row: Row) -> Row:
-    customer = shop.peek("customers", row["customer_id"])
+    whole = _owned(shop, "orders", row)
     subscription = shop.peek("subscriptions", row["subscription_id"])
     return {
-        **row,
-        "customer": customer,
-        "user_id": row["customer_id"],
-        "user": _user(customer),
-        "product": _product_summary(shop.peek("products", row["product_id"])),
+        **whole,
+        "product": _product_summary(whole["product"]),
         "product_price": None,
-        "discount": shop.peek("discounts", row["discount_id"]),
         "subscription": subscription and {k: v for k, v in subscription.items() if k != "prices"},
         "refundable_amount": row["net_amount"] + row["applied_balance_amount"] - row["refunded_amount"],
         "refundable_tax_amount": row["tax_amount"] - row["refunded_tax_amount"],
@@ -74,41 +77,18 @@ def _order(shop: Shop, row: Row) -> Row:
 
 
 def _subscription(shop: Shop, row: Row) -> Row:
-    customer = shop.peek("customers", row["customer_id"])
-    product = shop.peek("products", row["product_id"])
-    return {
-        **row,
-        "customer": customer,
-        "user_id": row["customer_id"],
-        "user": _user(customer),
-        "product": product and _product(shop, product),
-        "price": row["prices"][0] if row["prices"] else None,
-        "discount": shop.peek("discounts", row["discount_id"]),
-    }
+    whole = _owned(shop, "subscriptions", row)
+    product = whole["product"] and _product(shop, whole["product"])
+    return {**whole, "product": product, "price": row["prices"][0] if row["prices"] else None}
 
 
 def _grant(shop: Shop, row: Row) -> Row:
-    return {
-        **row,
-        "customer": shop.peek("customers", row["customer_id"]),
-        "member": shop.peek("members", row["member_id"]),
-        "benefit": shop.peek("benefits", row["benefit_id"]),
-        "user_id": row["customer_id"],
-    }
+    return {**_whole(shop, "benefit-grants", row), "user_id": row["customer_id"]}
 
 
 def grant_event(shop: Shop, row: Row, previous: dict[str, Any]) -> Row:
     """A benefit grant as webhooks carry it: with `previous_properties`, which no answer has."""
     return {**_grant(shop, row), "previous_properties": previous}
-
-
-def _license_key(shop: Shop, row: Row) -> Row:
-    customer = shop.peek("customers", row["customer_id"])
-    return {**row, "customer": customer, "user_id": row["customer_id"], "user": _user(customer)}
-
-
-def _seat(shop: Shop, row: Row) -> Row:
-    return {**row, "member": shop.peek("members", row["member_id"])}
 
 
 def _checkout_link(shop: Shop, row: Row) -> Row:
@@ -166,8 +146,8 @@ _RENDER: dict[str, Callable[[Shop, Row], Row]] = {
     "orders": _order,
     "subscriptions": _subscription,
     "benefit-grants": _grant,
-    "license-keys": _license_key,
-    "customer-seats": _seat,
+    "license-keys": lambda shop, row: _owned(shop, "license-keys", row),
+    "customer-seats": lambda shop, row: _whole(shop, "customer-seats", row),
     "checkout-links": _checkout_link,
     "checkouts": _checkout,
 }
