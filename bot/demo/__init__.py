@@ -8,17 +8,12 @@ import asyncio
 from collections.abc import Sequence
 
 
-async def main(*, port: int = 0, open_browser: bool = True) -> int:
-    """Run the demo until it is stopped; `port` 0 takes any free one. Returns the exit code."""
-    from bot.demo.server import serve  # noqa: PLC0415  # the stand-ins can be used without the server
-
-    return await serve(port=port, open_browser=open_browser)
-
-
 def run(arguments: Sequence[str]) -> int:
     """The command line of `polar-approvals demo`; returns the exit code."""
     parser = argparse.ArgumentParser(prog="polar-approvals demo", description="Try it without an account.")
     parser.add_argument("--port", type=int, default=0, help="port of the page (default: any free one)")
     parser.add_argument("--no-open", action="store_true", help="do not open the browser")
     options = parser.parse_args(arguments)
-    return asyncio.run(main(port=options.port, open_browser=not options.no_open))
+    from bot.demo.server import serve  # noqa: PLC0415  # the stand-ins can be used without the server
+
+    return asyncio.run(serve(port=options.port, open_browser=not options.no_open))

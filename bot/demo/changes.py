@@ -1,4 +1,4 @@
-"""Who looks on: told after each change, or waiting until something is true."""
+"""Subscribers of something that changes: told after each change, or waiting until something is true."""
 
 import asyncio
 from collections.abc import Callable

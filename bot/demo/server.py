@@ -8,8 +8,8 @@ import sys
 import tempfile
 import time
 import webbrowser
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -137,16 +137,17 @@ class Demo:
 
 async def serve(*, port: int, open_browser: bool, command: Sequence[str] = DEMO_APP) -> int:
     """Run the demo until Ctrl-C, SIGTERM or the end of the app. Returns the exit code."""
-    with _cancelled_by_signals():
-        try:
-            return await _serve(port, command, open_browser=open_browser)
-        except asyncio.CancelledError:
-            _say("The demo has stopped.")
-            return 0
-        except AppDied as died:
-            _say(str(died))
-        except OSError as error:
-            _say(f"The demo could not start: {error}. Choose another port with --port.")
+    # A SIGTERM ends it as Ctrl-C does: the first cancels this task, so that everything is closed in order.
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    try:
+        return await _serve(port, command, open_browser=open_browser)
+    except asyncio.CancelledError:
+        _say("The demo has stopped.")
+        return 0
+    except AppDied as died:
+        _say(str(died))
+    except OSError as error:
+        _say(f"The demo could not start: {error}. Choose another port with --port.")
     return 1
 
 
@@ -161,28 +162,6 @@ async def _serve(port: int, command: Sequence[str], *, open_browser: bool) -> in
         code = await demo.app.wait()
         _say(f"The app stopped by itself with exit code {code}, so the demo ends. Its last lines are above.")
     return 1
-
-
-@contextmanager
-def _cancelled_by_signals() -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM cancels this task, so that everything is closed in order."""
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
-
-    def cancel() -> None:
-        restore()  # a second Ctrl-C ends at once
-        if task:
-            task.cancel()
-
-    def restore() -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, cancel)
-    try:
-        yield
-    finally:
-        restore()
 
 
 def _has_display() -> bool:

@@ -61,9 +61,8 @@ class Story:
         """The entries of the page's panel: name, title and group of each case."""
         return [{"name": each.name, "title": each.title, "group": each.group} for each in EVENTS]
 
-    def snapshot(self, viewer: str) -> dict[str, Any]:
+    def snapshot(self, _viewer: str) -> dict[str, Any]:
         """Polar's side of the page; it is the same for every viewer."""
-        del viewer
         return {**self._polar.snapshot(), "events": self.menu()}
 
     async def send(self, name: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from store.events.events import get_event
 from store.models import EventState, Proposal, StoredEvent
 from store.proposals.proposals import all_proposals
 from tests.fixtures.databases import database
+from tests.fixtures.slack_http import use_http
 
 MAYA, JONAS, LENA, GUS, OMAR, DORA = (user.id for user in DEMO_CAST.users)
 CASES = {each.name: each for each in EVENTS}
@@ -67,7 +68,7 @@ class World:
         """Have Slack call the program over HTTP instead of a socket."""
         self.environment["SLACK_SIGNING_SECRET"] = SIGNING_SECRET
         self.environment.pop("SLACK_APP_TOKEN", None)
-        self.slack.use_http(f"{self.app_url}/slack/events")
+        use_http(self.slack, f"{self.app_url}/slack/events")
 
     @asynccontextmanager
     async def app(self, made: type[Settings] = Unhurried) -> AsyncIterator[Running]:

@@ -26,6 +26,7 @@ from tests.e2e.app_harness import (
     words_of,
     world,
 )
+from tests.fixtures.slack_http import forged_click
 
 INVOICE = "orders:generate_invoice"
 
@@ -234,8 +235,8 @@ async def test_a_tap_decides_only_what_the_card_showed_when_it_was_drawn(line: W
     async with line.app(PolarUnhurried) as app:
         card = await bundled(line, app)
         bundle_id = (await members(app))[0].bundle_id
-        clicked = await line.slack.click(
-            MAYA, card.channel, card.ts, "approve_all", forged=True, value=f"{bundle_id}:1"
+        clicked = await forged_click(
+            line.slack, MAYA, card.channel, card.ts, "approve_all", value=f"{bundle_id}:1"
         )
         assert clicked.acked
         many = len(await members(app))

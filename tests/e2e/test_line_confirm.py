@@ -21,6 +21,7 @@ from tests.e2e.app_harness import (
     world,
 )
 from tests.e2e.deciding import decisions, forget_a_key, only, policy, posted, told, value_of
+from tests.fixtures.slack_http import forged_click
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ async def test_what_has_changed_is_asked_again_and_runs_after_a_second_tap(line:
         asked = await only(app)
         nothing_yet = list(line.writes)
         # An old copy of the card in Jonas's client: its button decides nothing.
-        await line.slack.click(JONAS, card.channel, card.ts, "approve", value=before, forged=True)
+        await forged_click(line.slack, JONAS, card.channel, card.ts, "approve", value=before)
         late = await told(line, JONAS)
         await line.tap(line.shown(card))
         await line.says(card, "Done: ")
@@ -95,7 +96,7 @@ async def test_what_is_on_hold_is_undone_in_time_and_never_runs(line: World, tmp
         await line.tap(held, "undo", JONAS)
         await line.says(card, "Undone: ")
         proposal = await only(app)
-        await line.slack.click(MAYA, card.channel, card.ts, "undo", value=value_of(held, "undo"), forged=True)
+        await forged_click(line.slack, MAYA, card.channel, card.ts, "undo", value=value_of(held, "undo"))
         late = await told(line, MAYA)
 
     assert "undo" in held.action_ids
@@ -160,7 +161,7 @@ async def test_a_value_of_another_revision_decides_nothing(line: World, revision
         card = await line.ask("order.paid")
         proposal = await only(app)
         value = f"{proposal.id}{revision}"
-        clicked = await line.slack.click(MAYA, card.channel, card.ts, "approve", value=value, forged=True)
+        clicked = await forged_click(line.slack, MAYA, card.channel, card.ts, "approve", value=value)
         assert clicked.acked
         if what == "counts":  # a button older than revisions
             await line.says(card, "Done: ")
@@ -207,7 +208,7 @@ async def test_a_second_press_by_the_same_person_is_told_that_they_have_decided(
         value = value_of(card)
         await line.tap(card)
         await line.says(card, "Done: ")
-        await line.slack.click(MAYA, card.channel, card.ts, "approve", value=value, forged=True)
+        await forged_click(line.slack, MAYA, card.channel, card.ts, "approve", value=value)
         said = await told(line, MAYA)
 
     assert said == "You decided this already. Its state is “done”. Nothing was changed."

@@ -10,6 +10,7 @@ import pytest
 from bot.results import RefusalCode
 from tests.e2e.app_harness import DORA, GUS, JONAS, LENA, MAYA, OMAR, World, eventually, proposals, world
 from tests.fixtures.slack import change_group, change_role
+from tests.fixtures.slack_http import forged_click
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ async def test_a_deactivated_user_may_not_decide_even_when_listed(line: World) -
         card = await line.ask("order.paid")
         # A client that has not heard of it yet: the tap arrives all the same.
         line.slack.workspace.users[DORA] = replace(line.slack.workspace.users[DORA], role="member")
-        arrived = await line.slack.click(DORA, card.channel, card.ts, "approve", forged=True, value="p:1")
+        arrived = await forged_click(line.slack, DORA, card.channel, card.ts, "approve", value="p:1")
         [proposal] = await proposals(app)
 
     assert refusal is not None
@@ -141,7 +142,7 @@ async def test_when_slack_does_not_say_who_it_is_nobody_decides(line: World) -> 
 async def test_a_forged_button_decides_nothing(line: World, value: str | None) -> None:
     async with line.app() as app:
         card = await line.ask("order.paid")
-        clicked = await line.slack.click(MAYA, card.channel, card.ts, "approve", value=value, forged=True)
+        clicked = await forged_click(line.slack, MAYA, card.channel, card.ts, "approve", value=value)
         assert clicked.acked
         assert "out of date" in await line.ephemeral_text(MAYA)
         [proposal] = await proposals(app)
@@ -153,7 +154,7 @@ async def test_a_forged_button_decides_nothing(line: World, value: str | None) -
 async def test_an_unknown_button_is_told_to_be_out_of_date(line: World) -> None:
     async with line.app():
         card = await line.ask("order.paid")
-        await line.slack.click(MAYA, card.channel, card.ts, "snooze", value="x", forged=True)
+        await forged_click(line.slack, MAYA, card.channel, card.ts, "snooze", value="x")
         assert "out of date" in await line.ephemeral_text(MAYA)
 
 
@@ -164,7 +165,7 @@ async def test_the_second_decider_is_told_who_was_first(line: World) -> None:
         await line.tap(card, "approve", MAYA)
         await line.says(card, "Done: ")
         # Jonas still sees the old card.
-        await line.slack.click(JONAS, card.channel, card.ts, "decline", value=value, forged=True)
+        await forged_click(line.slack, JONAS, card.channel, card.ts, "decline", value=value)
         told = await line.ephemeral_text(JONAS)
         [proposal] = await proposals(app)
 

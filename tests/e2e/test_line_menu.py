@@ -24,6 +24,7 @@ from tests.e2e.app_harness import (
     world,
 )
 from tests.fixtures.conversation import choose, everything, filled, id_of, in_thread, send, value_of, words_in
+from tests.fixtures.slack_http import forged_click
 
 
 @pytest.fixture
@@ -322,7 +323,7 @@ async def test_an_edit_is_a_new_revision_with_a_diff_and_needs_a_decision_of_its
         assert [one.title for one in found.revisions] == [before.title]
         assert "$5.00" in words_of(line.shown(card))
         # the old button decides nothing
-        clicked = await line.slack.click(JONAS, card.channel, card.ts, "approve", forged=True, value=old)
+        clicked = await forged_click(line.slack, JONAS, card.channel, card.ts, "approve", value=old)
         assert clicked.acked
         assert "changed" in await line.ephemeral_text(JONAS)
         assert not line.writes

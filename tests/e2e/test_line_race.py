@@ -26,6 +26,7 @@ from tests.e2e.app_harness import (
 from tests.e2e.deciding import decisions, only, posted, told, value_of
 from tests.e2e.test_bundles import bundled
 from tests.fixtures.conversation import choose, everything, filled, send, words_in
+from tests.fixtures.slack_http import forged_click
 
 BOT = f"<@{App().bot_user_id}>"
 MANY = 50
@@ -203,7 +204,7 @@ async def test_who_comes_from_elsewhere_is_told_so_whatever_they_tap(line: World
         value, before = value_of(card), await only(app)
         actions = ("approve", "decline", "undo", "retry", "check", "mark_done", "mark_not_done")
         for count, action in enumerate(actions, 1):
-            clicked = await line.slack.click(OMAR, card.channel, card.ts, action, value=value, forged=True)
+            clicked = await forged_click(line.slack, OMAR, card.channel, card.ts, action, value=value)
             assert clicked.acked
             said = await told(line, OMAR, count)
             assert ELSEWHERE in said
@@ -213,7 +214,7 @@ async def test_who_comes_from_elsewhere_is_told_so_whatever_they_tap(line: World
             assert ELSEWHERE in words_in(view)
             assert "submit" not in view.content
             await line.slack.close(OMAR, view.id)
-        await line.slack.click(OMAR, card.channel, card.ts, "why", value=value, forged=True)
+        await forged_click(line.slack, OMAR, card.channel, card.ts, "why", value=value)
         assert ELSEWHERE in words_in(await filled(line, OMAR))
         assert stands(await only(app)) == stands(before)
         assert await decisions(app) == []
@@ -256,7 +257,7 @@ async def _reason(line: World, _: Running, card: Message) -> str:
     value = value_of(card)
     await line.tap(card, "decline")
     await line.says(card, "Declined: ")
-    await line.slack.click(OMAR, card.channel, card.ts, "reason", value=f"{value}:not_wanted", forged=True)
+    await forged_click(line.slack, OMAR, card.channel, card.ts, "reason", value=f"{value}:not_wanted")
     return await line.ephemeral_text(OMAR)
 
 

@@ -21,6 +21,7 @@ from tests.e2e.app_harness import (
 )
 from tests.e2e.deciding import decisions, only, policy, told
 from tests.fixtures.slack import change_group, change_role
+from tests.fixtures.slack_http import forged_click
 
 
 @pytest.fixture
@@ -220,10 +221,10 @@ async def test_what_is_pinned_is_not_approved_but_may_be_declined(line: World) -
         card = await line.ask("order.paid")
         proposal = await only(app)
         await app.services.store.do(touch, proposal.id, app.services.clock(), held_by=JONAS)
-        await line.slack.click(MAYA, card.channel, card.ts, "approve", value=f"{proposal.id}:1", forged=True)
+        await forged_click(line.slack, MAYA, card.channel, card.ts, "approve", value=f"{proposal.id}:1")
         said = await told(line, MAYA)
         held = await only(app)
-        await line.slack.click(MAYA, card.channel, card.ts, "decline", value=f"{proposal.id}:1", forged=True)
+        await forged_click(line.slack, MAYA, card.channel, card.ts, "decline", value=f"{proposal.id}:1")
         await line.says(card, "Declined: ")
 
     assert said.startswith(f"This is on hold by <@{JONAS}>. Nothing was changed.")

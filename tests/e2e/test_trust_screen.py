@@ -29,6 +29,7 @@ from store.schema.graduation import case_kinds
 from tests.e2e.app_harness import GUS, LENA, MAYA, World, words_of, world
 from tests.e2e.deciding import policy
 from tests.fixtures.past_cases import Past, past
+from tests.fixtures.slack_http import forged_click
 from tests.fixtures.store_beside import beside
 
 
@@ -229,8 +230,8 @@ async def test_a_guest_gets_no_picture(tmp_path: Path) -> None:
     async with _house(tmp_path) as (house, app):
         case_kind = (await _case_kinds(app))["invoice"].hash
         channel, ts = house.slack.channel, house.cards[0].ts if house.cards else (await _ask(house)).ts
-        clicked = await house.slack.click(
-            GUS, channel, ts, "trust.plot", block_id="b", value=case_kind, forged=True
+        clicked = await forged_click(
+            house.slack, GUS, channel, ts, "trust.plot", block_id="b", value=case_kind
         )
         assert clicked.acked
         await house.slack.wait_until(lambda: house.slack.ephemerals(GUS), 10)

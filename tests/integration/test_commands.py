@@ -30,6 +30,7 @@ from store.graduation.gate import paused
 from store.models import NewEvent, RuleActivity, RuleMatch, RuleMatchState
 from store.proposals.proposals import add_proposal
 from tests.fixtures.slack import MAYA, OMAR, no_wait, served, web_client
+from tests.fixtures.slack_http import forged_click, use_http
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 OWN = """
@@ -99,7 +100,7 @@ async def house(store) -> AsyncIterator[House]:
             return await to_aiohttp_response(await made.app().async_dispatch(await to_bolt_request(request)))
 
         async with served(events) as url:
-            slack.use_http(url)
+            use_http(slack, url)
             yield made
 
 
@@ -190,9 +191,7 @@ async def test_a_forged_page_shows_a_page_or_nothing(house, value):
     await house.ask(MAYA, "queue")
     shown = house.slack.ephemerals(MAYA)[-1]
 
-    clicked = await house.slack.click(
-        MAYA, house.slack.channel, shown.ts, "queue.on", value=value, forged=True
-    )
+    clicked = await forged_click(house.slack, MAYA, house.slack.channel, shown.ts, "queue.on", value=value)
 
     assert clicked.acked
     assert await house.store.do(paused) is None

@@ -28,6 +28,7 @@ from tests.fixtures.slack import (
     socket_app,
     web_client,
 )
+from tests.fixtures.slack_http import forged_click
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ async def test_a_button_that_is_gone_cannot_be_tapped(slack, client, heard):
 
 async def test_a_forged_tap_reaches_the_app_with_any_value(slack, client, heard):
     ts = await posted(slack, client)
-    assert (await slack.click(OMAR, slack.channel, ts, "approve", value="other", forged=True)).acked
+    assert (await forged_click(slack, OMAR, slack.channel, ts, "approve", value="other")).acked
     body = dict(heard)["approve"]
     assert body["actions"][0]["value"] == "other"
     assert body["user"]["team_id"] == "T0PARTNER01"
@@ -375,5 +376,5 @@ async def test_old_handles_are_forgotten_before_they_fill_the_memory(slack):
     for _ in range(10_000):
         slack.workspace.triggers.issue(MAYA)
         slack.workspace.response_urls.issue(MAYA, slack.channel, None)
-    assert slack.workspace.triggers.spend(first[0]) == ("", "invalid_trigger_id")
-    assert slack.workspace.response_urls.spend(first[1]) == (None, "invalid_url")
+    assert slack.workspace.triggers.spend(first[0]) == ((), "invalid_trigger_id")
+    assert slack.workspace.response_urls.spend(first[1]) == ((), "invalid_url")

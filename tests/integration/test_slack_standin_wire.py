@@ -25,6 +25,7 @@ from tests.fixtures.slack import (
     socket_app,
     web_client,
 )
+from tests.fixtures.slack_http import use_http
 
 
 @pytest.fixture
@@ -105,7 +106,7 @@ async def test_an_unacknowledged_event_comes_again_with_number_and_reason(slack)
         return web.Response(status=500 if len(tries) < 3 else 200)
 
     async with served(failing_twice) as url:
-        slack.use_http(url)
+        use_http(slack, url)
         slack.say(MAYA, "hello")
         await slack.drain_events()
     assert tries == [(None, None), ("1", "http_error"), ("2", "http_error")]
@@ -121,7 +122,7 @@ async def test_a_wrong_secret_is_refused_by_the_app_and_the_challenge_is_answere
     async with http_app(slack, client, []) as url:
         assert await answers_challenge(slack, url)
         slack.signing_secret = "another"
-        slack.use_http(url)
+        use_http(slack, url)
         ts = await posted(slack, client, "approve")
         assert (await slack.click(MAYA, slack.channel, ts, "approve")).error == "http_error"
 

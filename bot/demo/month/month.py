@@ -36,9 +36,8 @@ class Month:
 
     # --- For the page -----------------------------------------------------------------------------------
 
-    def snapshot(self, viewer: str) -> dict[str, Any]:
+    def snapshot(self, _viewer: str) -> dict[str, Any]:
         """The state of the month: it is the same for every viewer. `at` is the time of the story, in ISO."""
-        del viewer
         return {
             "kind": "month",
             "state": self.state,

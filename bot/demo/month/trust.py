@@ -19,9 +19,8 @@ async def morning(stage: Stage) -> None:
     await stage.happens(lambda: any(each.ts > last for each in stage.messages("left over")), 1.0)
 
 
-async def leftovers(stage: Stage, cast: Cast) -> None:
+async def leftovers(stage: Stage, _: Cast) -> None:
     """The cards that were still open before the month began."""
-    del cast
     waiting = [each for each in stage.messages() if "approve" in each.action_ids]
     for card in waiting:
         await stage.approve(card, stage.team.maya)

@@ -10,10 +10,11 @@ from typing import Any
 from aiohttp import web
 
 from bot.demo.changes import Changes
+from bot.demo.faults import ANY, Faults
 from bot.demo.polar import endpoints, errors, recorded
 from bot.demo.polar.call import ID, Call, check, problem
 from bot.demo.polar.errors import NO_BODY, Answer, Refusal
-from bot.demo.polar.faults import Fault, Faults, Planned, RateLimit
+from bot.demo.polar.faults import Fault, Planned
 from bot.demo.polar.handlers import HANDLERS
 from bot.demo.polar.routes import Match, Operation, Routes, load_operations
 from bot.demo.polar.shop import Row, Shop, iso
@@ -32,10 +33,10 @@ def _utc_now() -> datetime:
 class PolarStandIn:
     """A small in-memory Polar for one organization.
 
-    `token` is the only one that is let in, with `scopes` (None: all); `rate_limit` is in requests a minute
-    (None: no limit). `clock` gives aware UTC times; `seed` fixes ids, keys and secrets. `standard` says
-    whether the webhook secret is of the kind Polar makes since September 2026. Stricter
-    than Polar in one point: a request without `Polar-Version` is refused, since ours always carry it.
+    `token` is the only one that is let in, with `scopes` (None: all). `clock` gives aware UTC times; `seed`
+    fixes ids, keys and secrets. `standard` says whether the webhook secret is of the kind Polar makes since
+    September 2026. Stricter than Polar in one point: a request without `Polar-Version` is refused, since
+    ours always carry it.
     """
 
     def __init__(
@@ -44,7 +45,6 @@ class PolarStandIn:
         prefix: str = "/polar",
         token: str = "polar_oat_demo",  # noqa: S107  # lets nobody in anywhere else
         scopes: Iterable[str] | None = None,
-        rate_limit: int | None = None,
         standard: bool = False,
         seed: int = 2026,
         clock: Callable[[], datetime] = _utc_now,
@@ -57,7 +57,6 @@ class PolarStandIn:
         self.shop.take()
         self.token = token
         self.scopes = None if scopes is None else frozenset(scopes)
-        self.rate = RateLimit(rate_limit, clock)
         self.webhook_secret = endpoints.new_secret(self.shop) if standard else endpoints.old_secret(self.shop)
         self.webhooks = WebhookSender(self.shop, retry_delays=retry_delays, timeout=webhook_timeout)
         self.traffic = Traffic()
@@ -65,7 +64,7 @@ class PolarStandIn:
         self.prefix = prefix
         self._standard = standard
         self._echo_delay = echo_delay
-        self._faults = Faults()
+        self._faults = Faults[Planned]()
         self._routes = Routes(load_operations())
         changes = Changes()
         self.subscribe, self._changed = changes.subscribe, changes.changed
@@ -110,7 +109,7 @@ class PolarStandIn:
 
         `seconds` is how late a slow answer comes, and the retry-after of a 429 (rounded up).
         """
-        self._faults.plan(Planned(Fault(kind), times, only, seconds))
+        self._faults.add(only or ANY, Planned(Fault(kind), seconds), times)
 
     def snapshot(self) -> dict[str, Any]:
         """Polar's side of the page: the newest 60 requests received and webhooks sent, oldest first."""
@@ -139,7 +138,7 @@ class PolarStandIn:
         path = request.path.removeprefix(self.prefix)
         found = self._routes.find(request.method, path)
         received = self._receive(request, path, found)
-        planned = self._faults.take(received.operation, request.method)
+        planned = self._faults.take(received.operation, "" if request.method == "GET" else "writes")
         answer = _fails_before(planned)
         if answer is None:
             answer = self._answer(request, path, found, raw, received)
@@ -190,10 +189,7 @@ class PolarStandIn:
         path: str,
         found: Match | None,
     ) -> tuple[Operation, dict[str, str]]:
-        """Rate limit, version, route, token, scope: in Polar's order."""
-        wait = self.rate.seconds_to_wait()
-        if wait:
-            raise Refusal(errors.rate_limited(wait))
+        """Version, route, token, scope: in Polar's order."""
         if request.headers.get("Polar-Version") not in VERSIONS:
             raise Refusal(errors.NO_ROUTE)
         if found is None:
@@ -236,8 +232,7 @@ class PolarStandIn:
         self.webhooks.redeliver(event)
         return Answer(202, None)
 
-    async def _close_with(self, app: web.Application) -> None:
-        del app
+    async def _close_with(self, _: web.Application) -> None:
         await self.webhooks.close()
 
 

@@ -95,8 +95,7 @@ def _pause(shop: Shop, subscription: Row, body: Row) -> tuple[str, ...]:
     return ()
 
 
-def _resume(shop: Shop, subscription: Row, body: Row) -> tuple[str, ...]:
-    del shop, body
+def _resume(_: Shop, subscription: Row, __: Row) -> tuple[str, ...]:
     if subscription["status"] != "paused":
         raise rule(409, "NotPausedSubscription", "This subscription is not paused.")
     raise not_simulated("the charge of a resumed subscription")
@@ -139,8 +138,7 @@ def _pending(shop: Shop, subscription: Row, body: Row) -> tuple[str, ...]:
     return ()
 
 
-def _unsimulated(shop: Shop, subscription: Row, body: Row) -> tuple[str, ...]:
-    del shop, subscription
+def _unsimulated(_: Shop, __: Row, body: Row) -> tuple[str, ...]:
     raise not_simulated(f"a change of a subscription's {next(iter(body))}")
 
 

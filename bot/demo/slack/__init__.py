@@ -1,4 +1,4 @@
-"""A strict Slack on loopback: Web API, Socket Mode, signed HTTP, people who act, faults on request.
+"""A strict Slack on loopback: Web API, Socket Mode, people who act, faults on request.
 
 The README of bot/demo says how it differs from Slack.
 """

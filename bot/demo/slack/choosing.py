@@ -92,8 +92,7 @@ def _number_complaint(element: Json, value: Any) -> str | None:
     return None if least <= number <= most else f"Enter a number from {least} to {most}."
 
 
-def _date_complaint(element: Json, value: Any) -> str | None:
-    del element
+def _date_complaint(_: Json, value: Any) -> str | None:
     try:
         date.fromisoformat(str(value))
     except ValueError:

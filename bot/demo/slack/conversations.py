@@ -37,9 +37,8 @@ def direct_messages(slack: Workspace, user_id: str) -> Channel:
     return opened
 
 
-def auth_test(slack: Workspace, arguments: Json) -> Json:
+def auth_test(slack: Workspace, _: Json) -> Json:
     """auth.test."""
-    del arguments
     return {
         "url": f"https://{slack.cast.team_domain}.slack.com/",
         "team": slack.cast.team_name,
@@ -51,9 +50,8 @@ def auth_test(slack: Workspace, arguments: Json) -> Json:
     }
 
 
-def team_info(slack: Workspace, arguments: Json) -> Json:
+def team_info(slack: Workspace, _: Json) -> Json:
     """team.info."""
-    del arguments
     cast = slack.cast
     return {"team": {"id": cast.team_id, "name": cast.team_name, "domain": cast.team_domain}}
 

@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from time import perf_counter
 
+from bot.demo.faults import Faults
 from bot.demo.slack.delivery import FIRST, Ack, Retry, Transport
-from bot.demo.slack.faults import Faults
+from bot.demo.slack.faults import Fault
 from bot.demo.slack.payloads import event_callback
 from bot.demo.slack.state import Json, Workspace
 
@@ -21,7 +22,7 @@ class Events:
         self,
         slack: Workspace,
         transport: Callable[[], Transport],
-        faults: Faults,
+        faults: Faults[Fault],
         sleep: Sleep,
         subscriptions: frozenset[str] | None,
     ) -> None:

@@ -26,29 +26,6 @@ class Fault:
     seconds: float = 0.0
 
 
-class Faults:
-    """Faults waiting for a method's next calls, first asked first served. `*` is any method."""
-
-    def __init__(self) -> None:
-        self._waiting: dict[str, list[Fault]] = {}
-
-    def add(self, method: str, fault: Fault, times: int) -> None:
-        """Makes the next `times` calls of `method` fail."""
-        self._waiting.setdefault(method, []).extend([fault] * times)
-
-    def take(self, method: str) -> Fault | None:
-        """The fault of this call, if there is one; it is used up."""
-        if not self._waiting:
-            return None
-        for name in (method, "*"):
-            if waiting := self._waiting.get(name):
-                fault = waiting.pop(0)
-                if not waiting:
-                    del self._waiting[name]
-                return fault
-        return None
-
-
 @dataclass(frozen=True, slots=True)
 class Tier:
     """So many calls a minute, and how many may come at once."""

@@ -15,7 +15,7 @@ from bot.demo.slack.choosing import NotOffered, chosen, unfinished, view_state
 from bot.demo.slack.conversations import direct_messages, known_channel, thread_root
 from bot.demo.slack.delivery import Ack, Kind, Transport
 from bot.demo.slack.handles import ResponseUrl
-from bot.demo.slack.people import User
+from bot.demo.slack.people import Channel, User
 from bot.demo.slack.replies import respond
 from bot.demo.slack.state import BROKEN, Json, Message, Refused, View, Workspace, elements
 
@@ -76,24 +76,24 @@ class Interactions:
         block_id: str | None = None,
         *,
         value: str | None = None,
-        forged: bool = False,
         **given: Any,
     ) -> Clicked:
         """Taps an element of a message. `value` or `selected_option` choose among options.
 
-        Only what is on the stored message, or was a moment ago, can be tapped; `forged` sends any ids and
-        `value` as if it were.
+        Only what is on the stored message, or was a moment ago, can be tapped.
         """
         actor, where = self._actor(user), known_channel(self._slack, channel)
         message = self._slack.find(channel, ts, user)
-        if forged:
-            entry = _forged(self._slack, action_id, block_id, value)
-        else:
-            choice = given if value is None else {"value": value}
-            entry = self._entry(actor, message, action_id, block_id, choice)
-        payload = payloads.on_message(self._slack, actor, where, ts, message) | {"actions": [entry]}
-        ack, clicked = await self._send("interactive", payload, f"block_actions {action_id}")
-        self._slack.warn(user, ts, None if ack.error is None else BROKEN)
+        choice = given if value is None else {"value": value}
+        entry = self._entry(actor, message, action_id, block_id, choice)
+        return await self.send_tap(actor, where, ts, entry)
+
+    async def send_tap(self, actor: User, channel: Channel, ts: str, entry: Json) -> Clicked:
+        """Tells the app of a tap; `entry` is what was tapped on the message."""
+        message = self._slack.find(channel.id, ts, actor.id)
+        payload = payloads.on_message(self._slack, actor, channel, ts, message) | {"actions": [entry]}
+        ack, clicked = await self._send("interactive", payload, f"block_actions {entry['action_id']}")
+        self._slack.warn(actor.id, ts, None if ack.error is None else BROKEN)
         return clicked
 
     @_tried
@@ -177,7 +177,7 @@ class Interactions:
             error = "operation_timeout" if late else "dispatch_failed"
             self._post_ephemeral(user, f'{name} failed with the error "{error}"')
         elif isinstance(ack.payload, dict) and (ack.payload.get("text") or ack.payload.get("blocks")):
-            target = ResponseUrl(user, self._slack.channel.id, None, self._slack.clock())
+            target = ResponseUrl(user, self._slack.channel.id, None)
             try:
                 respond(self._slack, target, ack.payload)
             except Refused as refused:
@@ -311,14 +311,3 @@ def _find(blocks: list[Json], action_id: str, block_id: str | None) -> tuple[Jso
 
 def _not_taken(clicked: Clicked, refused: Refused) -> Clicked:
     return replace(clicked, error=f"Slack refused the app's answer: {refused.code} {refused.more}")
-
-
-def _forged(slack: Workspace, action_id: str, block_id: str | None, value: str | None) -> Json:
-    entry: Json = {
-        "type": "button",
-        "block_id": block_id or "forged",
-        "action_id": action_id,
-        "action_ts": slack.next_ts(),
-    }
-    entry |= {"text": {"type": "plain_text", "text": "Forged", "emoji": True}}
-    return entry | ({} if value is None else {"value": value})

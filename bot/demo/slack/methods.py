@@ -20,9 +20,8 @@ class Method:
     json: bool = True
 
 
-def open_connection(slack: Workspace, arguments: Json) -> Json:
+def open_connection(slack: Workspace, _: Json) -> Json:
     """apps.connections.open: a WebSocket URL with a ticket for one connection."""
-    del arguments
     host = slack.origin.replace("http", "ws", 1)
     return {"url": f"{host}/slack/socket?ticket={slack.tickets.issue()}&app_id={slack.app.id}"}
 

@@ -52,8 +52,7 @@ class Page:
         app.router.add_post("/page/act", self._act)
         app.on_shutdown.append(self._hang_up)
 
-    async def _index(self, request: web.Request) -> web.FileResponse:
-        del request
+    async def _index(self, _: web.Request) -> web.FileResponse:
         return web.FileResponse(FILES / "index.html", headers=HEADERS)
 
     async def _file(self, request: web.Request) -> web.FileResponse:
@@ -128,8 +127,7 @@ class Page:
                     await socket.send_str(json.dumps(source.snapshot(viewer)))
                 await asyncio.sleep(PAUSE)
 
-    async def _hang_up(self, app: web.Application) -> None:
-        del app
+    async def _hang_up(self, _: web.Application) -> None:
         for socket in list(self._streams):
             await socket.close()
 

@@ -14,12 +14,12 @@ from bot.demo.slack.state import Json, Message, Refused, Workspace
 
 async def handle_response_url(slack: Workspace, request: web.Request) -> web.Response:
     """`POST /slack/response/{token}`: 200 "ok", 404 for a URL that is used up, old or unknown."""
-    target, error = slack.response_urls.spend(request.match_info["token"])
+    held, error = slack.response_urls.spend(request.match_info["token"])
     content: Json = {}
     try:
         content = json.loads(await request.read())
-        if target is not None:
-            respond(slack, target, content)
+        if error is None:
+            respond(slack, ResponseUrl(*held), content)
     except Refused as refused:
         error = refused.code
     except (ValueError, RecursionError, AttributeError):
@@ -28,7 +28,7 @@ async def handle_response_url(slack: Workspace, request: web.Request) -> web.Res
     slack.changed()
     if error is None:
         return web.Response(text="ok")
-    return web.Response(status=404 if target is None else 400, text=error)
+    return web.Response(status=400 if held else 404, text=error)
 
 
 def respond(slack: Workspace, target: ResponseUrl, content: Any) -> None:

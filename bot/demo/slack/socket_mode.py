@@ -11,8 +11,9 @@ from uuid import uuid4
 
 from aiohttp import WSMsgType, web
 
+from bot.demo.faults import Faults
 from bot.demo.slack.delivery import FIRST, Ack, Kind, Retry
-from bot.demo.slack.faults import Faults
+from bot.demo.slack.faults import Fault
 from bot.demo.slack.state import Json, Workspace
 
 MOST_SOCKETS = 10
@@ -28,7 +29,7 @@ class _Connection:
 class SocketMode:
     """The open sockets, and the envelopes that wait for an answer."""
 
-    def __init__(self, slack: Workspace, faults: Faults, ack_timeout: float) -> None:
+    def __init__(self, slack: Workspace, faults: Faults[Fault], ack_timeout: float) -> None:
         """`ack_timeout` in seconds."""
         self._slack, self._faults, self._ack_timeout = slack, faults, ack_timeout
         self._open: list[_Connection] = []
@@ -43,8 +44,8 @@ class SocketMode:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """`/slack/socket?ticket=…`: one connection, until it ends."""
         fault = self._faults.take("socket")
-        ticket_is_good = self._slack.tickets.spend(request.query.get("ticket", ""))
-        if fault is not None or not ticket_is_good:
+        _, error = self._slack.tickets.spend(request.query.get("ticket"))
+        if fault is not None or error is not None:
             raise web.HTTPForbidden(
                 text="This socket ticket was refused. Ask apps.connections.open for a new one."
             )

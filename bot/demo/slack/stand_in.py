@@ -9,11 +9,12 @@ from typing import Any
 
 from aiohttp import web
 
+from bot.demo.faults import Faults
 from bot.demo.serving import serving
 from bot.demo.slack.acts import page_act
-from bot.demo.slack.delivery import HttpTransport, Transport
+from bot.demo.slack.delivery import Transport
 from bot.demo.slack.events import Events, Sleep
-from bot.demo.slack.faults import Fault, Faults, Limits
+from bot.demo.slack.faults import Fault, Limits
 from bot.demo.slack.files import picture
 from bot.demo.slack.interactions import Interactions
 from bot.demo.slack.methods import BOT_EVENTS, BOT_SCOPES
@@ -42,7 +43,6 @@ class SlackStandIn:
         signing_secret: str = "stand-in-signing-secret",  # noqa: S107 - see above
         scopes: frozenset[str] | None = BOT_SCOPES,
         commands: Mapping[str, str] = COMMANDS,
-        request_url: str | None = None,
         ack_timeout: float = 3.0,
         limits: bool = False,
         subscriptions: frozenset[str] | None = BOT_EVENTS,
@@ -50,29 +50,27 @@ class SlackStandIn:
         ages: Callable[[], float] | None = None,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
-        """`scopes` None allows everything; `request_url` chooses HTTP instead of sockets.
+        """`scopes` None allows everything; `ack_timeout` in seconds; `limits` turns Slack's rate limits on.
 
-        `ack_timeout` in seconds; `limits` turns Slack's rate limits on; `subscriptions` are the manifest's
-        `bot_events` (None: every event); `clock` gives UTC seconds; `ages` those by which
-        trigger ids grow old (None: `clock`, which may jump); `sleep` waits before a repeated event.
+        `subscriptions` are the manifest's `bot_events` (None: every event); `clock` gives UTC seconds; `ages`
+        those by which trigger ids grow old (None: `clock`, which may jump); `sleep` waits before a repeated
+        event.
         """
         self.bot_token, self.app_token, self.signing_secret = bot_token, app_token, signing_secret
         self.workspace = Workspace(cast=cast, clock=clock, ages=ages)
-        self._commands, self._ack_timeout = commands, ack_timeout
-        self._faults = Faults()
+        self._commands, self.ack_timeout = commands, ack_timeout
+        self._faults = Faults[Fault]()
         self._tokens = Tokens(bot_token, app_token, scopes)
         self._web_api = WebApi(self.workspace, self._tokens, self._faults, Limits(clock) if limits else None)
         self.sockets = SocketMode(self.workspace, self._faults, ack_timeout)
         self._transport: Transport = self.sockets
         self._transports: list[Transport] = [self.sockets]
-        if request_url is not None:
-            self.use_http(request_url)
         self._events = Events(self.workspace, lambda: self._transport, self._faults, sleep, subscriptions)
-        self._people = Interactions(self.workspace, lambda: self._transport, tuple(commands))
-        self.click, self.view_click = self._people.click, self._people.view_click
-        self.submit, self.close, self.suggest = self._people.submit, self._people.close, self._people.suggest
-        self.command, self.say = self._people.command, self._people.say
-        self.open_home, self.encode = self._people.open_home, self._people.encode
+        self.acts = Interactions(self.workspace, lambda: self._transport, tuple(commands))
+        self.click, self.view_click = self.acts.click, self.acts.view_click
+        self.submit, self.close, self.suggest = self.acts.submit, self.acts.close, self.acts.suggest
+        self.command, self.say = self.acts.command, self.acts.say
+        self.open_home, self.encode = self.acts.open_home, self.acts.encode
         self.emit, self.drain_events = self._events.emit, self._events.drain
         self.wait_until, self.subscribe = self.workspace.wait_until, self.workspace.subscribe
 
@@ -112,10 +110,10 @@ class SlackStandIn:
         """For `AsyncWebClient(base_url=…)`."""
         return f"{self.origin}/slack/api/"
 
-    def use_http(self, request_url: str) -> None:
-        """From now on delivers to this URL, signed, instead of over sockets."""
-        self._transport = HttpTransport(self.workspace, request_url, self.signing_secret, self._ack_timeout)
-        self._transports.append(self._transport)
+    def deliver_by(self, transport: Transport) -> None:
+        """From now on deliver by this one."""
+        self._transport = transport
+        self._transports.append(transport)
 
     # --- Content ------------------------------------------------------------------------------------
 
@@ -202,7 +200,7 @@ class SlackStandIn:
 
     async def act(self, body: Json) -> Json:
         """Does what the page asks; `{"ok": …}` with `ms` or `error`, never an exception."""
-        return await page_act(self._people, body)
+        return await page_act(self.acts, body)
 
     # --- Routes that need nothing more --------------------------------------------------------------
 
@@ -226,8 +224,7 @@ class SlackStandIn:
         headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "max-age=3600"}
         return web.Response(body=found, content_type="image/png", headers=headers)
 
-    async def _stop(self, app: web.Application) -> None:
-        del app
+    async def _stop(self, _: web.Application) -> None:
         await self._events.close()
         for transport in self._transports:
             await transport.close()

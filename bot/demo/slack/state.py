@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot.demo.changes import Changes
-from bot.demo.slack.handles import ResponseUrls, Tickets, Triggers
+from bot.demo.slack.handles import Handles, response_urls, triggers
 from bot.demo.slack.people import DEMO_CAST, Cast, Channel, User
 from bot.demo.slack.traffic import Traffic
 
@@ -88,8 +88,8 @@ class Workspace:
         self.homes: dict[str, View] = {}
         self.modals: dict[str, list[View]] = {}
         self.uploads: dict[str, tuple[str, bytes]] = {}
-        self.triggers, self.response_urls = Triggers(ages or clock), ResponseUrls(ages or clock)
-        self.tickets = Tickets()
+        self.triggers, self.response_urls = triggers(ages or clock), response_urls(ages or clock)
+        self.tickets = Handles(clock, ("refused", "refused", "refused"))
         self.traffic = Traffic(clock)
         self.paid_plan = True
         self.origin = ""

@@ -103,10 +103,10 @@ def _content(arguments: Json, kind: str) -> Json:
 
 
 def _spend_trigger(slack: Workspace, arguments: Json) -> str:
-    user, error = slack.triggers.spend(arguments.get("trigger_id"))
+    held, error = slack.triggers.spend(arguments.get("trigger_id"))
     if error is not None:
         raise Refused(error)
-    return user
+    return str(held[0])
 
 
 def _said(message: str) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from typing import Any
 
 from aiohttp import web
 
-from bot.demo.slack.faults import Fault, Faults, Limits
+from bot.demo.faults import Faults
+from bot.demo.slack.faults import Fault, Limits
 from bot.demo.slack.methods import APP_SCOPES, METHODS, Method
 from bot.demo.slack.state import Json, Refused, Workspace
 
@@ -32,7 +33,9 @@ class Tokens:
 class WebApi:
     """Answers `/slack/api/{method}`."""
 
-    def __init__(self, slack: Workspace, tokens: Tokens, faults: Faults, limits: Limits | None) -> None:
+    def __init__(
+        self, slack: Workspace, tokens: Tokens, faults: Faults[Fault], limits: Limits | None
+    ) -> None:
         """`limits` None means that nobody is ever told to slow down."""
         self._slack, self._tokens, self._faults, self._limits = slack, tokens, faults, limits
 
