@@ -33,18 +33,6 @@ class Verified:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One row of the log, in today's words."""
-
-    seq: int
-    at: datetime
-    kind: str
-    subject: str | None
-    body: dict[str, Any]
-    hash: str
-
-
-@dataclass(frozen=True, slots=True)
 class _Broken:
     """A row that does not follow from the one before it; `before` is that one's hash."""
 
@@ -79,12 +67,6 @@ def knows(connection: Connection, digest: str) -> int | None:
     return connection.execute(
         select(audit_log.c.seq).where(audit_log.c.hash.startswith(digest, autoescape=True)).limit(1)
     ).scalar()
-
-
-def before(connection: Connection, seq: int) -> str:
-    """The hash of the row before this one: what this one's hash covers."""
-    found = connection.execute(select(audit_log.c.hash).where(audit_log.c.seq == seq - 1)).scalar()
-    return START if found is None else found
 
 
 # The time as it lies there: one that was made unreadable is a finding, no crash.
@@ -221,8 +203,7 @@ def _request(connection: Connection, row: Row[Any], body: _Body) -> list[str]:
     found = connection.execute(kept).first()
     if found is not None and fingerprint(*found) == told:
         return []
-    later = [e for e in entries(connection, row.subject) if e.kind == row.kind and e.seq > row.seq]
-    again = any(entry.body["number"] == number for entry in later)
+    again = any(later["number"] == number for later in _later(connection, row, "request"))
     return [] if again else [f"row {row.seq}: a call of {row.subject} is not what was sent"]
 
 
@@ -262,7 +243,7 @@ def _policy(connection: Connection, row: Row[Any], told: _Body) -> list[str]:
 
 
 def _asked_instead(connection: Connection, row: Row[Any]) -> bool:
-    later = [entry.body for entry in entries(connection, row.subject) if entry.kind == "transition"]
+    later = _later(connection, row, "transition")
     return any(body["actor"] == Actor.POLICY and body["to"] == ProposalState.PENDING for body in later)
 
 
@@ -277,12 +258,15 @@ _CHECKS: Mapping[str, _Check] = dict.fromkeys(_REVISIONS, _planned) | {
 }
 
 
-def entries(connection: Connection, subject: str) -> Iterator[Entry]:
-    """The rows about one proposal or kind of case, oldest first."""
-    query = select(audit_log).where(audit_log.c.subject == subject).order_by(audit_log.c.seq)
-    for row in connection.execute(query):
-        kind, body = read_row(row.kind, row.body)
-        yield Entry(row.seq, row.at, kind, row.subject, body, row.hash)
+def _later(connection: Connection, row: Row[Any], kind: str) -> Iterator[_Body]:
+    """The bodies of the later rows of a kind about the same subject."""
+    own = (
+        audit_log.c.subject == row.subject,
+        audit_log.c.seq > row.seq,
+        audit_log.c.kind.in_(kinds_of(kind)),
+    )
+    for later in connection.execute(select(audit_log.c.kind, audit_log.c.body).where(*own)):
+        yield read_row(later.kind, later.body)[1]
 
 
 def altered(connection: Connection) -> Iterator[str]:

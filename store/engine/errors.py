@@ -1,14 +1,4 @@
-"""The errors of the database, in words for the person who runs the program.
-
-StoreError
-├── StoreBusy        the queue of writes is full: answer 503 and let Polar send again
-├── StoreClosed      a write was asked for after the store had closed
-├── StoreFailed      the database refused; nothing of this was written
-├── StoreLocked      another process has this SQLite file
-├── StoreOutdated    the schema was made by an older version, and only the program itself brings it up to date
-├── StoreTooNew      the schema was made by a newer version of this program
-└── StoreUnreachable the database cannot be opened
-"""
+"""The errors of the database, in words for the person who runs the program."""
 
 
 class StoreError(Exception):

@@ -12,9 +12,9 @@ from enum import IntEnum
 from functools import partial
 from heapq import heappop, heappush
 from itertools import count
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Dialect, Engine
+from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from store.engine.dialects import advisory_lock, in_process_engine
@@ -162,22 +162,7 @@ def _fail(write: _Write, error: Exception) -> None:
         write.done.set_exception(error)
 
 
-class Transactions(Protocol):
-    """One database, as the writer sees it."""
-
-    sync_engine: Engine
-    dialect: Dialect
-
-    async def run(self, work: Callable[[Connection], T]) -> T:
-        """The result of `work`, once its transaction is committed. Raises what it raises, rolled back."""
-        ...
-
-    async def dispose(self) -> None:
-        """Wait for what is under way and close the connections."""
-        ...
-
-
-def transactions(engine: AsyncEngine) -> Transactions:
+def transactions(engine: AsyncEngine) -> "_OneThread | _Awaited":
     """The way to run transactions on the database of `engine`."""
     return _OneThread(engine) if engine.dialect.name == "sqlite" else _Awaited(engine)
 
@@ -195,6 +180,7 @@ class _OneThread:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
 
     async def run(self, work: Callable[[Connection], T]) -> T:
+        """The result of `work`, once its transaction is committed. Raises what it raises, rolled back."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._transaction, work)
 
     def _transaction(self, work: Callable[[Connection], T]) -> T:
@@ -202,6 +188,7 @@ class _OneThread:
             return work(connection)
 
     async def dispose(self) -> None:
+        """Wait for what is under way and close the connections."""
         await asyncio.to_thread(self._thread.shutdown)
         self.sync_engine.dispose()
 

@@ -169,7 +169,7 @@ def keep_rules(
         insert_new(connection, rule_versions, rows)
 
 
-def rule_source(connection: Connection, version: str) -> dict[str, Any] | None:
+def rule_source(connection: Connection, version: str | None) -> dict[str, Any] | None:
     """A rule as it was in that version."""
     found: dict[str, Any] | None = connection.execute(
         select(rule_versions.c.source).where(rule_versions.c.version == version)

@@ -147,10 +147,10 @@ def _close(connection: Connection, proposal_id: str, missing: Sequence[Lack], no
         why = Reason.of(ReasonCode.THRESHOLD_NOT_MET, missing=[one.to_json() for one in missing])
         advance(connection, proposal_id, *states, actor=by, at=now, reason=why)
         return
-    advance(connection, proposal_id, approved, ProposalState.EXECUTING, actor=Actor.PROGRAM, at=now)
+    advance(connection, proposal_id, approved, ProposalState.EXECUTING, at=now)
     said = Reason(ReasonCode.TURNED_ON)
     done = ProposalState.SUCCEEDED
-    advance(connection, proposal_id, ProposalState.EXECUTING, done, actor=Actor.PROGRAM, at=now, reason=said)
+    advance(connection, proposal_id, ProposalState.EXECUTING, done, at=now, reason=said)
 
 
 def relabel(connection: Connection, ids: Iterable[str], label: Labeller) -> set[str]:
@@ -259,12 +259,3 @@ def _approved(connection: Connection, case_kind: str) -> list[Sequence[PlannedCa
     )
     made = planned_calls(connection, newest)
     return [made.get(one, ()) for one in reversed(newest)]
-
-
-def recompute(connection: Connection, case_kind: str, label: Labeller, learn: Learner, now: datetime) -> None:
-    """Make all labels and the counts of a kind of case anew from the log."""
-    connection.execute(delete(case_labels).where(case_labels.c.case_kind == case_kind))
-    ids = connection.execute(select(proposals.c.id).where(proposals.c.case_kind == case_kind)).scalars().all()
-    for start in range(0, len(ids), 500):
-        relabel(connection, ids[start : start + 500], label)
-    tally(connection, case_kind, learn, now)

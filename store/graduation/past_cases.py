@@ -13,7 +13,6 @@ from store.models import (
     Actor,
     Decision,
     NewProposal,
-    OutcomeKind,
     PlannedCall,
     ProposalKind,
     ProposalState,
@@ -152,26 +151,18 @@ def evidence(connection: Connection, own: Any) -> Evidence:
 
 
 def _decisions(connection: Connection, own: Any) -> Mapping[str, Sequence[Decision]]:
-    c = decisions.c
-    names = (c.proposal_id, c.actor, c.verdict, c.via, c.at, c.reason, c.revision, c.interaction_id)
-    rows = connection.execute(
-        select(*names, c.shown_at, c.clicked_at)
-        .where(c.proposal_id.in_(own), c.actor.not_in(_NOBODY))
-        .order_by(c.id)
-    )
+    people = (decisions.c.proposal_id.in_(own), decisions.c.actor.not_in(_NOBODY))
     found: defaultdict[str, list[Decision]] = defaultdict(list)
-    for id_, actor, verdict, *rest in rows:
-        found[id_].append(Decision(id_, actor, Verdict(verdict), *rest))
+    for row in connection.execute(select(decisions).where(*people).order_by(decisions.c.id)):
+        found[row.proposal_id].append(value_of(Decision, row))
     return found
 
 
 def _outcomes(connection: Connection, own: Any) -> Mapping[str, Sequence[Outcome]]:
-    rows = connection.execute(
-        select(outcomes).where(outcomes.c.proposal_id.in_(own)).order_by(outcomes.c.at, outcomes.c.id)
-    )
     found: defaultdict[str, list[Outcome]] = defaultdict(list)
-    for row in rows:
-        found[row.proposal_id].append(Outcome(row.proposal_id, OutcomeKind(row.kind), row.source, row.at))
+    wanted = select(outcomes).where(outcomes.c.proposal_id.in_(own))
+    for row in connection.execute(wanted.order_by(outcomes.c.at, outcomes.c.id)):
+        found[row.proposal_id].append(value_of(Outcome, row))
     return found
 
 

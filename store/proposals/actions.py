@@ -218,9 +218,7 @@ def withdraw(
     if found is None or not _asks(found, revision):
         return False, found
     states = (ProposalState.PENDING, ProposalState.WITHDRAWN)
-    advance(
-        connection, proposal_id, *states, actor=Actor.PROGRAM, at=at, reason=reason, approval_checking_by=None
-    )
+    advance(connection, proposal_id, *states, at=at, reason=reason, approval_checking_by=None)
     return True, get_proposal(connection, proposal_id)
 
 

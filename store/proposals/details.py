@@ -9,11 +9,11 @@ from sqlalchemy import Connection, func, select, update
 
 from store.audit_log.log import append
 from store.engine.dialects import insert_new
-from store.events.events import get_event, latest_state
+from store.events.events import get_event, latest_state, rule_source
 from store.models import CommentKind, Decision, Proposal
 from store.models.details import Comment, ProposalDetails, Revision
 from store.proposals.proposals import get_proposal, read_proposal, trail
-from store.schema import bundles, decisions, proposal_comments, proposals, revisions, rule_versions
+from store.schema import bundles, decisions, proposal_comments, proposals, revisions
 from store.schema.columns import value_of
 
 LONGEST = 4_000  # characters kept of one message: Slack's own advice for a message's length
@@ -41,7 +41,7 @@ def proposal_details(connection: Connection, proposal_id: str) -> ProposalDetail
         found,
         None if found.event_id is None else get_event(connection, found.event_id),
         None if found.subject is None else latest_state(connection, found.subject),
-        _source(connection, found.rule_version),
+        rule_source(connection, found.rule_version),
         tuple(trail(connection, proposal_id)),
         tuple(decisions_of(connection, proposal_id)),
         tuple(revisions_of(connection, proposal_id)),
@@ -66,13 +66,6 @@ def _history(
         select(proposals.c.state, func.count()).where(of_customer).group_by(proposals.c.state)
     )
     return earlier, dict(tuple(row) for row in counted)
-
-
-def _source(connection: Connection, version: str | None) -> Mapping[str, Any] | None:
-    found: Mapping[str, Any] | None = connection.execute(
-        select(rule_versions.c.source).where(rule_versions.c.version == version)
-    ).scalar()
-    return found
 
 
 def decisions_of(connection: Connection, proposal_id: str) -> list[Decision]:

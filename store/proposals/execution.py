@@ -10,7 +10,6 @@ from store.audit_log.log import append, fingerprint
 from store.engine.leases import EXECUTION, UNKNOWN, Lease
 from store.graduation.gate import may_still_run, revert_to_manual
 from store.models import (
-    Actor,
     CallState,
     PlannedCall,
     Proposal,
@@ -59,7 +58,6 @@ def claim_approved(
             proposal_id,
             ProposalState.APPROVED,
             ProposalState.EXECUTING,
-            actor=Actor.PROGRAM,
             at=now,
             lease_token=token,
             lease_expires_at=until,
@@ -156,23 +154,20 @@ def finish_execution(
     WITHDRAWN is reached over `approved`: it is for what was certainly not sent.
     """
     withdrawn = to == ProposalState.WITHDRAWN
-    later = {} if due_at is None else {"due_at": due_at}
+    later: dict[str, Any] = {} if due_at is None else {"due_at": due_at}
     version = advance(
         connection,
         proposal_id,
         ProposalState.EXECUTING,
         ProposalState.APPROVED if withdrawn else to,
-        actor=Actor.PROGRAM,
         at=now,
         reason=reason,
         token=token,
-        lease_token=None,
-        lease_expires_at=None,
         **later,
     )
     if version is not None and withdrawn:
         from_ = ProposalState.APPROVED
-        version = advance(connection, proposal_id, from_, to, actor=Actor.PROGRAM, at=now, reason=reason)
+        version = advance(connection, proposal_id, from_, to, at=now, reason=reason)
     return version
 
 
@@ -211,7 +206,6 @@ def _close_stranded(connection: Connection, proposal_id: str, now: datetime) -> 
         proposal_id,
         ProposalState.EXECUTING,
         ProposalState.UNKNOWN if in_doubt else ProposalState.APPROVED,
-        actor=Actor.PROGRAM,
         at=now,
         reason=reason if in_doubt else None,
         due_at=now,
@@ -286,12 +280,9 @@ def find_done(connection: Connection, proposal_id: str, *, token: str, now: date
         proposal_id,
         ProposalState.UNKNOWN,
         to,
-        actor=Actor.PROGRAM,
         at=now,
         reason=Reason(ReasonCode.FOUND_DONE),
         token=token,
-        lease_token=None,
-        lease_expires_at=None,
         due_at=now,
     )
     return version is not None

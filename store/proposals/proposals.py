@@ -26,6 +26,7 @@ from store.graduation.case_kinds import record_outcome
 from store.messages.outbox import LINE, add_to_outbox, coded
 from store.models import (
     TRANSITIONS,
+    Actor,
     CallState,
     Mode,
     NewProposal,
@@ -138,34 +139,30 @@ def advance(
     from_: ProposalState,
     to: ProposalState,
     *,
-    actor: str,
     at: datetime,
+    actor: str = Actor.PROGRAM,
     reason: Reason | None = None,
     token: str | None = None,
     **values: Any,
 ) -> int | None:
     """Move a proposal from one state to the next and write it down; its new version, or None.
 
-    None: it was no longer in `from_` (someone was first), or `token` no longer holds the lease that leaving
-    `executing` requires. Raises ValueError for a move that TRANSITIONS does not know. What follows from the
+    None: it was no longer in `from_` (someone was first), or `token` no longer holds the lease, which ends
+    with the move. Raises ValueError for a move that TRANSITIONS does not know. What follows from the
     new state for trust and for a proposal that this one undoes is written in the same transaction.
     """
     if to not in TRANSITIONS[from_]:
         msg = f"a proposal cannot go from {from_} to {to}"
         raise ValueError(msg)
     where: list[ColumnElement[bool]] = [proposals.c.id == proposal_id, proposals.c.state == from_]
+    moved = {"state": to, "row_version": proposals.c.row_version + 1, "card_due_at": at}
     if token is not None:
         where.append(proposals.c.lease_token == token)
+        moved |= {"lease_token": None, "lease_expires_at": None}
     row = connection.execute(
         update(proposals)
         .where(*where)
-        .values(
-            state=to,
-            row_version=proposals.c.row_version + 1,
-            card_due_at=at,
-            **columns_of(reason),
-            **values,
-        )
+        .values(moved | columns_of(reason) | values)
         .returning(proposals.c.row_version, proposals.c.undo_of_id, proposals.c.decided_by)
     ).first()
     if row is None:
@@ -243,14 +240,10 @@ def _trace(connection: Connection, change: Transition) -> None:
     connection.execute(_MOVED, [row])
 
 
-def trail(connection: Connection, proposal_id: str) -> list[Transition]:
-    """Every change of a proposal, oldest first."""
-    rows = connection.execute(
-        select(transitions)
-        .where(transitions.c.proposal_id == proposal_id)
-        .order_by(transitions.c.row_version)
-    )
-    return [read_transition(row) for row in rows]
+def trail(connection: Connection, proposal_id: str, *which: ColumnElement[bool]) -> list[Transition]:
+    """Every change of a proposal, or those that `which` picks, oldest first."""
+    own = select(transitions).where(transitions.c.proposal_id == proposal_id, *which)
+    return [read_transition(row) for row in connection.execute(own.order_by(transitions.c.row_version))]
 
 
 def get_proposal(connection: Connection, proposal_id: str) -> Proposal | None:
@@ -276,17 +269,14 @@ def all_proposals(connection: Connection) -> Iterator[Proposal]:
 def with_calls(connection: Connection, found: list[Proposal]) -> list[Proposal]:
     """The same proposals, each with its calls."""
     by_proposal: defaultdict[str, list[ProposalCall]] = defaultdict(list)
-    for chunk in _chunks([proposal.id for proposal in found], 500):
+    ids = [proposal.id for proposal in found]
+    for start in range(0, len(ids), 500):
         rows = connection.execute(
-            select(calls).where(calls.c.proposal_id.in_(chunk)).order_by(calls.c.number)
+            select(calls).where(calls.c.proposal_id.in_(ids[start : start + 500])).order_by(calls.c.number)
         )
         for row in rows:
             by_proposal[row.proposal_id].append(read_call(row))
     return [replace(proposal, calls=tuple(by_proposal[proposal.id])) for proposal in found]
-
-
-def _chunks(ids: Sequence[str], size: int) -> Iterable[Sequence[str]]:
-    return (ids[start : start + size] for start in range(0, len(ids), size))
 
 
 def read_proposal(row: Row[Any]) -> Proposal:

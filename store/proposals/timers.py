@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, or_, select, update
 
 from store.messages.outbox import add_to_outbox
-from store.models import Actor, Proposal, ProposalState
+from store.models import Proposal, ProposalState
 from store.models.reasons import Reason, ReasonCode
 from store.proposals.proposals import advance, read_proposal
 from store.schema import pending_approvals, proposals
@@ -38,7 +38,6 @@ def _close(connection: Connection, proposal_id: str, *, due: bool, now: datetime
         proposal_id,
         ProposalState.PENDING,
         ProposalState.EXPIRED,
-        actor=Actor.PROGRAM,
         at=now,
         reason=Reason(ReasonCode.DEADLINE_PASSED if due else ReasonCode.EXPIRED),
     )

@@ -18,7 +18,6 @@ from bot.pipeline.learn import Assessor
 from store.engine.settings_kv import Setting, hold_or_set
 from store.graduation.case_kinds import all_case_kinds
 from store.graduation.gate import pause, resume
-from store.graduation.learn import recompute
 from store.graduation.pages import automatic_runs, kinds_page
 from store.models import CaseKindState, Decision, Mode, Proposal, ProposalKind, ProposalState, Verdict
 from store.models.graduation import CaseKind
@@ -26,6 +25,7 @@ from store.models.reasons import ChangeCause, ChangeCode, PolicyCode
 from store.proposals.decisions import decide
 from store.proposals.proposals import get_proposal
 from store.schema.graduation import audit_log, case_kinds, case_labels
+from tests.fixtures.graduation import recompute
 from tests.fixtures.line import MAYA, Line, line
 
 CUSTOMERS = 10

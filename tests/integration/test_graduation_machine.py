@@ -33,7 +33,7 @@ from store.engine.leases import expire_all_leases
 from store.events.events import insert_events, keep_rules
 from store.graduation.case_kinds import add_outcome, all_case_kinds, change, get_case_kind
 from store.graduation.gate import insert_with_policy, note_human, pause, paused, resume
-from store.graduation.learn import assess, recompute
+from store.graduation.learn import assess
 from store.graduation.reducer import TrustChange
 from store.models import (
     CallState,
@@ -66,6 +66,7 @@ from tests.fixtures.graduation import (
     fix_draw,
     moved,
     ran,
+    recompute,
 )
 
 S = ProposalState

@@ -24,7 +24,7 @@ from bot.ui.lists import row, show_message
 from store.audit_log.explain import explained
 from store.audit_log.verify import verify
 from store.graduation.case_kinds import add_outcome, get_case_kind
-from store.graduation.learn import assess, recompute
+from store.graduation.learn import assess
 from store.graduation.past_cases import past_cases
 from store.models import (
     CallState,
@@ -47,6 +47,7 @@ from store.proposals.followups import undo
 from store.proposals.proposals import done_for_customer, get_proposal
 from store.schema import proposals
 from store.schema.graduation import case_kinds, case_labels
+from tests.fixtures.graduation import recompute
 from tests.fixtures.line import line
 from tests.fixtures.past_cases import MAYA, Past, past
 
