@@ -54,6 +54,8 @@ _POLAR: Mapping[str, Reason] = {
     "Polar does not have this object in this organization.": Reason(_C.POLAR_NOT_FOUND, {"status": 404}),
     "The object's state in Polar does not allow this now.": Reason(_C.POLAR_CONFLICT, {"status": 409}),
 }
+_CHECKED = {"Checked just before the call": "call", "Read again at the tap": "tap"}
+_WHEN = rf"(?P<checked>{'|'.join(_CHECKED)})"
 _USER = r"(?P<actor>[UW][A-Z0-9]{2,})"
 _SCOPES = r"the scope (?P<scopes>[^ ]+(?: or [^ ]+)*)"
 _DONE_OR_NOT = r"(?P<nothing>Nothing was done\.|This call was not made\.)"
@@ -63,9 +65,8 @@ def read_sentence(text: str) -> Reason:
     """The reason that the whole sentence says."""
     if text in _TEXTS:
         return _TEXTS[text]
-    for pattern, make in _PATTERNS:
-        found = pattern.fullmatch(text)
-        if found is not None:
+    for pattern, make in _PATTERNS.items():
+        if (found := re.fullmatch(pattern, text, re.DOTALL)) is not None:
             return make(found)
     return _several(text) or Reason.of(_C.TEXT, text=text)
 
@@ -123,11 +124,16 @@ def _not_sent(found: re.Match[str]) -> Reason:
     return Reason.of(_C.NOT_SENT, cause)
 
 
-def _gone(found: re.Match[str], checked: str) -> Reason:
+def _gone(found: re.Match[str]) -> Reason:
     cause = read_sentence(found["cause"])
     if cause.code is _C.TEXT:
         cause = Reason.of(_C.POLAR_NOT_FOUND, message=found["cause"], status=404)
-    return Reason.of(_C.GONE_AT_POLAR, cause, checked=checked)
+    return Reason.of(_C.GONE_AT_POLAR, cause, checked=_CHECKED[found["checked"]])
+
+
+def _no_longer(found: re.Match[str]) -> Reason:
+    checked = _CHECKED[found["checked"]]
+    return Reason.of(_C.NO_LONGER_APPLIES, condition=found["condition"], checked=checked)
 
 
 def _refused(found: re.Match[str]) -> Reason:
@@ -153,67 +159,38 @@ _SUCCESSES = tuple(
     for text, reason in _TEXTS.items()
     if reason.code in (_C.ALREADY_SO, _C.LINK_NOT_SHOWN, _C.CANNOT_BE_UNDONE)
 )
-_PATTERNS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], Reason]], ...] = tuple(
-    (re.compile(pattern, re.DOTALL), make)
-    for pattern, make in (
-        (r"Undone by (?P<actor>\S+) in time\b.*", _with(_C.UNDONE_IN_TIME, "actor")),
-        (rf"{_USER} says that it was done\.", _with(_C.DONE_BY_HAND, "actor")),
-        (rf"{_USER} says that it was not done\.", _with(_C.NOT_DONE_BY_HAND, "actor")),
-        (
-            r"Checked just before the call: it no longer applies \((?P<condition>.*)\)\.",
-            _with(_C.NO_LONGER_APPLIES, "condition", checked="call"),
-        ),
-        (
-            r"Read again at the tap: it no longer applies \((?P<condition>.*)\)\.",
-            _with(_C.NO_LONGER_APPLIES, "condition", checked="tap"),
-        ),
-        (r"Checked just before the call: (?P<cause>.+)", lambda found: _gone(found, "call")),
-        (r"Read again at the tap: (?P<cause>.+)", lambda found: _gone(found, "tap")),
-        (
-            r"Not sent: whether it still applies cannot be told \((?P<problem>.*)\)\.",
-            _with(_C.CANNOT_TELL, "problem"),
-        ),
-        (r"Not sent: (?P<cause>.+)", _not_sent),
-        (
-            r"Done in part; the next call was not sent \((?P<problem>.*)\)\.",
-            _with(_C.PARTLY_DONE, "problem"),
-        ),
-        (r"Checking whether it still applies: (?P<cause>.+)", _behind(_C.CHECK_FAILED)),
-        (r"Given up after a day\. (?P<cause>.+)", _behind(_C.GAVE_UP)),
-        (
-            r"It no longer meets its bar: (?P<missing>.*)\. It goes on asking\.",
-            lambda found: Reason.of(_C.THRESHOLD_NOT_MET, missing=[found["missing"]]),
-        ),
-        (
-            rf"Polar could not be reached \((?P<why>.*)\)\. {_DONE_OR_NOT}",
-            _with(_C.POLAR_UNREACHABLE, "why"),
-        ),
-        (rf"(?P<start>{'|'.join(map(re.escape, _POLAR))}) {_DONE_OR_NOT}", _polar),
-        (
-            r"Polar refused this \(status (?P<status>\d+)\) without saying why\. Nothing was done\.",
-            _numbers(_C.POLAR_REFUSED, "status"),
-        ),
-        (
-            r"Polar failed \(status (?P<status>\d+)\)\. Nobody knows whether it was done: look before .*",
-            _numbers(_C.POLAR_NO_ANSWER, "status"),
-        ),
-        (
-            rf"Polar does not accept the access token: it is wrong, .* {_DONE_OR_NOT} Make an .*",
-            _with(_C.POLAR_TOKEN_REFUSED, status=401),
-        ),
-        (
-            rf"The access token may not do this\. {_DONE_OR_NOT} It lacks (?:a scope|{_SCOPES})\. Add .*",
-            _scopes,
-        ),
-        (
-            r"Polar does not know this address, or no longer speaks this version of its interface\. .*",
-            _with(_C.POLAR_UNKNOWN_ROUTE, status=404),
-        ),
-        (
-            r"Polar's address answered (?P<status>\d+) and points to (?P<location>\S+)\. The call was not .*",
-            _redirected,
-        ),
-        (r"Polar refused: (?P<cause>.+)", _refused),
-        (_COUNTED.pattern, _numbers(_C.ALREADY_SO, "count", "of")),
-    )
-)
+_PATTERNS: Mapping[str, Callable[[re.Match[str]], Reason]] = {
+    r"Undone by (?P<actor>\S+) in time\b.*": _with(_C.UNDONE_IN_TIME, "actor"),
+    rf"{_USER} says that it was done\.": _with(_C.DONE_BY_HAND, "actor"),
+    rf"{_USER} says that it was not done\.": _with(_C.NOT_DONE_BY_HAND, "actor"),
+    rf"{_WHEN}: it no longer applies \((?P<condition>.*)\)\.": _no_longer,
+    rf"{_WHEN}: (?P<cause>.+)": _gone,
+    r"Not sent: whether it still applies cannot be told \((?P<problem>.*)\)\.": _with(
+        _C.CANNOT_TELL, "problem"
+    ),
+    r"Not sent: (?P<cause>.+)": _not_sent,
+    r"Done in part; the next call was not sent \((?P<problem>.*)\)\.": _with(_C.PARTLY_DONE, "problem"),
+    r"Checking whether it still applies: (?P<cause>.+)": _behind(_C.CHECK_FAILED),
+    r"Given up after a day\. (?P<cause>.+)": _behind(_C.GAVE_UP),
+    r"It no longer meets its bar: (?P<missing>.*)\. It goes on asking\.": lambda found: Reason.of(
+        _C.THRESHOLD_NOT_MET, missing=[found["missing"]]
+    ),
+    rf"Polar could not be reached \((?P<why>.*)\)\. {_DONE_OR_NOT}": _with(_C.POLAR_UNREACHABLE, "why"),
+    rf"(?P<start>{'|'.join(map(re.escape, _POLAR))}) {_DONE_OR_NOT}": _polar,
+    r"Polar refused this \(status (?P<status>\d+)\) without saying why\. Nothing was done\.": _numbers(
+        _C.POLAR_REFUSED, "status"
+    ),
+    r"Polar failed \(status (?P<status>\d+)\)\. Nobody knows whether it was done: look before .*": _numbers(
+        _C.POLAR_NO_ANSWER, "status"
+    ),
+    rf"Polar does not accept the access token: it is wrong, .* {_DONE_OR_NOT} Make an .*": _with(
+        _C.POLAR_TOKEN_REFUSED, status=401
+    ),
+    rf"The access token may not do this\. {_DONE_OR_NOT} It lacks (?:a scope|{_SCOPES})\. Add .*": _scopes,
+    r"Polar does not know this address, or no longer speaks this version of its interface\. .*": _with(
+        _C.POLAR_UNKNOWN_ROUTE, status=404
+    ),
+    r"Polar's address answered (?P<status>\d+) and points to (?P<location>\S+)\. The call .*": _redirected,
+    r"Polar refused: (?P<cause>.+)": _refused,
+    _COUNTED.pattern: _numbers(_C.ALREADY_SO, "count", "of"),
+}

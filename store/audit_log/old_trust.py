@@ -8,9 +8,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from store.models import Mode
-from store.models.reasons import AlwaysAsk, ChangeCause, ChangeCode, LabelReason, PolicyCode, PolicyReason
-
-_Arguments = Callable[[re.Match[str]], dict[str, Any]]
+from store.models.reasons import (
+    AlwaysAsk,
+    ChangeCause,
+    ChangeCode,
+    Code,
+    LabelReason,
+    PolicyCode,
+    PolicyReason,
+)
 
 ALWAYS: Mapping[str, AlwaysAsk] = {
     "somebody is handed a link": AlwaysAsk.HANDS_OUT_LINK,
@@ -60,82 +66,39 @@ _CAPS = {
 _WHICH = {"a case that ran on its own": Mode.AUTO, "an audited case": Mode.SPOT_CHECK}
 
 
-def _nothing(_: re.Match[str]) -> dict[str, Any]:
-    return {}
-
-
-def _named(found: re.Match[str]) -> dict[str, Any]:
-    return found.groupdict()
-
-
-def _volume(found: re.Match[str]) -> dict[str, Any]:
-    return {name: int(value) for name, value in found.groupdict().items()}
-
-
-def _over(found: re.Match[str]) -> dict[str, Any]:
-    return {"cap": _CAPS[found["cap"]], "cases": int(found["cases"])}
-
-
-def _on(found: re.Match[str]) -> dict[str, Any]:
-    flags = {"again": found["again"] is not None, "manual_override": found["below"] is not None}
-    return {"by": found["by"]} | flags
-
-
-_REASONS: tuple[tuple[str, PolicyCode, _Arguments], ...] = (
-    ("this kind asks", PolicyCode.KIND_ASKS, _nothing),
-    ("its kind runs on its own", PolicyCode.RUNS, _nothing),
-    ("drawn for an audit", PolicyCode.SPOT_CHECK, _nothing),
-    ("always asks: (.*)", PolicyCode.ALWAYS_ASKS, lambda one: {"because": old_always(one[1])}),
-    ("this kind is paused: (.*)", PolicyCode.KIND_PAUSED, lambda one: {"cause": old_cause(one[1]).to_json()}),
-    ("everything is paused: by (?P<by>.*)", PolicyCode.ALL_PAUSED, _named),
-    ("nobody has decided anything for too long", PolicyCode.NOBODY_DECIDES, _nothing),
-    ("its score is below the bar now", PolicyCode.BELOW_THRESHOLD, _nothing),
-    ("new: the first case of this kind for this customer this week", PolicyCode.FIRST_OF_WEEK, _nothing),
-    ("nobody knows its customer, so no cap of theirs can hold", PolicyCode.UNKNOWN_CUSTOMER, _nothing),
-    (rf"over (?P<cap>{'|'.join(_CAPS)}), (?P<cases>\d+) cases", PolicyCode.OVER_CAP, _over),
-    ("the money it moves is not known", PolicyCode.UNKNOWN_AMOUNT, _nothing),
-    (
-        r"far more cases than usual: (?P<cases>\d+) in (?P<hours>\d+) hours",
-        PolicyCode.UNUSUAL_VOLUME,
-        _volume,
+_VOLUME = r"far more cases than usual: (?P<cases>\d+) in (?P<hours>\d+) hours"
+_REASONS: Mapping[str, PolicyCode] = {
+    "this kind asks": PolicyCode.KIND_ASKS,
+    "its kind runs on its own": PolicyCode.RUNS,
+    "drawn for an audit": PolicyCode.SPOT_CHECK,
+    "always asks: (?P<because>.*)": PolicyCode.ALWAYS_ASKS,
+    "this kind is paused: (?P<cause>.*)": PolicyCode.KIND_PAUSED,
+    "everything is paused: by (?P<by>.*)": PolicyCode.ALL_PAUSED,
+    "nobody has decided anything for too long": PolicyCode.NOBODY_DECIDES,
+    "its score is below the bar now": PolicyCode.BELOW_THRESHOLD,
+    "new: the first case of this kind for this customer this week": PolicyCode.FIRST_OF_WEEK,
+    "nobody knows its customer, so no cap of theirs can hold": PolicyCode.UNKNOWN_CUSTOMER,
+    rf"over (?P<cap>{'|'.join(_CAPS)}), (?P<cases>\d+) cases": PolicyCode.OVER_CAP,
+    "the money it moves is not known": PolicyCode.UNKNOWN_AMOUNT,
+    _VOLUME: PolicyCode.UNUSUAL_VOLUME,
+}
+_CAUSES: Mapping[str, ChangeCode] = {
+    "not seen for half a year": ChangeCode.IDLE,
+    r"turned on \((?P<proposal>\w+)\)": ChangeCode.OFFER_ACCEPTED,
+    "turned on(?P<again> again)?(?P<manual_override> by decree, below its bar,)? by (?P<by>.*)": (
+        ChangeCode.TURNED_ON
     ),
-)
-_CAUSES: tuple[tuple[str, ChangeCode, _Arguments], ...] = (
-    ("not seen for half a year", ChangeCode.IDLE, _nothing),
-    (r"turned on \((?P<proposal>\w+)\)", ChangeCode.OFFER_ACCEPTED, _named),
-    (
-        "turned on(?P<again> again)?(?P<below> by decree, below its bar,)? by (?P<by>.*)",
-        ChangeCode.TURNED_ON,
-        _on,
-    ),
-    ("turned off by (?P<by>.*)", ChangeCode.TURNED_OFF, _named),
-    (r"an audited case was declined \((?P<proposal>\w+)\)", ChangeCode.SPOT_CHECK_DECLINED, _named),
-    (r"an audited case was changed \((?P<proposal>\w+)\)", ChangeCode.SPOT_CHECK_EDITED, _named),
-    (
-        "two of its family lost their trust within seven days, last: (.*)",
-        ChangeCode.FAMILY,
-        lambda one: {"last": old_cause(one[1]).to_json()},
-    ),
-    (
-        "over a cap twice within a day, last: (.*)",
-        ChangeCode.OVER_CAP_TWICE,
-        lambda one: {"last": old_reason(one[1]).to_json()},
-    ),
-    (
-        r"far more cases than usual: (?P<cases>\d+) in (?P<hours>\d+) hours",
-        ChangeCode.UNUSUAL_VOLUME,
-        _volume,
-    ),
-    *(
-        (
-            rf"{which} \((?P<proposal>\w+)\) {words}",
-            code,
-            lambda one, mode=mode: {**one.groupdict(), "mode": mode},
-        )
-        for which, mode in _WHICH.items()
+    "turned off by (?P<by>.*)": ChangeCode.TURNED_OFF,
+    r"an audited case was declined \((?P<proposal>\w+)\)": ChangeCode.SPOT_CHECK_DECLINED,
+    r"an audited case was changed \((?P<proposal>\w+)\)": ChangeCode.SPOT_CHECK_EDITED,
+    "two of its family lost their trust within seven days, last: (?P<last>.*)": ChangeCode.FAMILY,
+    "over a cap twice within a day, last: (?P<over>.*)": ChangeCode.OVER_CAP_TWICE,
+    _VOLUME: ChangeCode.UNUSUAL_VOLUME,
+    **{
+        rf"(?P<mode>{'|'.join(_WHICH)}) \((?P<proposal>\w+)\) {words}": code
         for words, code in _OUTCOMES.items()
-    ),
-)
+    },
+}
 _GATE_NAMES = {
     "pi": "spot_check_probability",
     "epoch": "generation",
@@ -160,18 +123,38 @@ def old_proposal(body: dict[str, Any]) -> dict[str, Any]:
 
 def old_reason(words: str) -> PolicyReason:
     """The policy's reason that was stored in these words."""
-    for pattern, code, arguments in _REASONS:
-        if (found := re.fullmatch(pattern, words, re.DOTALL)) is not None:
-            return PolicyReason(code, arguments(found))
-    return PolicyReason.of(PolicyCode.TEXT, text=words)
+    return PolicyReason(*(_read(words, _REASONS) or (PolicyCode.TEXT, {"text": words})))
 
 
 def old_cause(words: str) -> ChangeCause:
     """The cause of a change of trust that was stored in these words."""
-    for pattern, code, arguments in _CAUSES:
+    return ChangeCause(*(_read(words, _CAUSES) or (ChangeCode.TEXT, {"text": words})))
+
+
+def _read(words: str, patterns: Mapping[str, Code]) -> tuple[Code, dict[str, Any]] | None:
+    """The code whose pattern these words are, with its named groups as arguments."""
+    for pattern, code in patterns.items():
         if (found := re.fullmatch(pattern, words, re.DOTALL)) is not None:
-            return ChangeCause(code, arguments(found))
-    return ChangeCause.of(ChangeCode.TEXT, text=words)
+            said = found.groupdict().items()
+            return code, {
+                "last" if n == "over" else n: _READ[n](one) if n in _READ else one for n, one in said
+            }
+    return None
+
+
+# How an argument is read, by the name of its group.
+_READ: Mapping[str, Callable[[Any], Any]] = {
+    "again": bool,
+    "manual_override": bool,
+    "cases": int,
+    "hours": int,
+    "cap": _CAPS.__getitem__,
+    "mode": _WHICH.__getitem__,
+    "because": old_always,
+    "cause": lambda words: old_cause(words).to_json(),
+    "last": lambda words: old_cause(words).to_json(),
+    "over": lambda words: old_reason(words).to_json(),
+}
 
 
 def old_gate(gate: Mapping[str, Any]) -> dict[str, Any]:

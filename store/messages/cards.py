@@ -35,7 +35,7 @@ from store.engine.leases import BUNDLE_CARDS, CARDS, Lease, Leases
 from store.events.events import received_at
 from store.messages.outbox import LINE, add_to_outbox
 from store.models import Bundle, Proposal, ProposalState, Transition
-from store.proposals.proposals import read_proposal, trail, with_calls
+from store.proposals.proposals import read_proposal, read_transition, with_calls
 from store.schema import bundles, proposals, transitions
 from store.schema.columns import UtcDateTime, value_of
 
@@ -238,8 +238,9 @@ def redraw_bundles(connection: Connection, bundle_ids: Sequence[str], **values: 
 
 def unannounced(connection: Connection, proposal_id: str, version: int) -> list[Transition]:
     """The changes of a proposal up to `version` that its card's thread does not know of, oldest first."""
-    unknown = (transitions.c.announced == 0, transitions.c.row_version <= version)
-    return trail(connection, proposal_id, *unknown)
+    c = transitions.c
+    own = select(transitions).where(c.proposal_id == proposal_id, c.announced == 0, c.row_version <= version)
+    return [read_transition(row) for row in connection.execute(own.order_by(c.row_version))]
 
 
 _BEHIND = OF_PROPOSAL.behind

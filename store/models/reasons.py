@@ -8,6 +8,25 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Generic, Self, TypeVar
 
+Code = TypeVar("Code", bound=StrEnum)
+
+
+@dataclass(frozen=True, slots=True)
+class Coded(Generic[Code]):
+    """A code and its arguments, which are plain JSON. What customers and Polar wrote in them is untrusted."""
+
+    code: Code
+    args: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, code: Code, **args: Any) -> Self:
+        """With these arguments."""
+        return cls(code, args)
+
+    def to_json(self) -> dict[str, Any]:
+        """For a JSON column, and for the arguments of another."""
+        return {"code": self.code.value, "args": dict(self.args)}
+
 
 class ReasonCode(StrEnum):
     """One reason each, with the arguments it takes. A stored code never changes its meaning."""
@@ -75,22 +94,16 @@ class ReasonCode(StrEnum):
     POLAR_NO_ANSWER = "polar_no_answer"  # message or status
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """A code and its arguments, which are plain JSON. What customers and Polar wrote in them is untrusted.
+class Reason(Coded[ReasonCode]):
+    """The reason for a state. `causes` among the arguments are reasons behind this one, as JSON."""
 
-    `causes` among the arguments are reasons behind this one, as JSON.
-    """
-
-    code: ReasonCode
-    args: Mapping[str, Any] = field(default_factory=dict)
+    __slots__ = ()
 
     @classmethod
     def of(cls, code: ReasonCode, *causes: "Reason", **args: Any) -> "Reason":
         """A reason with these arguments; those that are None are left out."""
         known = {name: value for name, value in args.items() if value is not None}
-        listed = [{"code": one.code.value, "args": dict(one.args)} for one in causes]
-        return cls(code, known | ({"causes": listed} if listed else {}))
+        return cls(code, known | ({"causes": [one.to_json() for one in causes]} if causes else {}))
 
     @property
     def causes(self) -> tuple["Reason", ...]:
@@ -108,26 +121,6 @@ def columns_of(reason: Reason | None) -> dict[str, Any]:
     if reason is None:
         return {"reason_code": None, "reason_args": None}
     return {"reason_code": reason.code.value, "reason_args": dict(reason.args)}
-
-
-Code = TypeVar("Code", bound=StrEnum)
-
-
-@dataclass(frozen=True, slots=True)
-class Coded(Generic[Code]):
-    """A code and its arguments. What customers wrote in them is untrusted."""
-
-    code: Code
-    args: Mapping[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, code: Code, **args: Any) -> Self:
-        """With these arguments."""
-        return cls(code, args)
-
-    def to_json(self) -> dict[str, Any]:
-        """For a JSON column, and for the arguments of another."""
-        return {"code": self.code.value, "args": dict(self.args)}
 
 
 class PolicyCode(StrEnum):

@@ -35,6 +35,8 @@ from store.proposals.proposals import (
 )
 from store.schema import calls, proposals
 
+# A call as it is before it is sent.
+_ANEW = dict.fromkeys(("status", "answer", "started_at", "finished_at")) | {"state": CallState.PLANNED}
 _IN_DOUBT = (CallState.UNKNOWN, CallState.SENDING)
 
 
@@ -90,14 +92,7 @@ def retry(connection: Connection, act: Act, *, hold: timedelta = timedelta(0)) -
     connection.execute(
         update(calls)
         .where(calls.c.proposal_id == found.id, calls.c.state == CallState.REFUSED)
-        .values(
-            state=CallState.PLANNED,
-            status=None,
-            answer=None,
-            started_at=None,
-            finished_at=None,
-            **columns_of(None),
-        )
+        .values(_ANEW | columns_of(None))
     )
     return True, get_proposal(connection, found.id)
 

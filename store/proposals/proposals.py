@@ -240,9 +240,9 @@ def _trace(connection: Connection, change: Transition) -> None:
     connection.execute(_MOVED, [row])
 
 
-def trail(connection: Connection, proposal_id: str, *which: ColumnElement[bool]) -> list[Transition]:
-    """Every change of a proposal, or those that `which` picks, oldest first."""
-    own = select(transitions).where(transitions.c.proposal_id == proposal_id, *which)
+def trail(connection: Connection, proposal_id: str) -> list[Transition]:
+    """Every change of a proposal, oldest first."""
+    own = select(transitions).where(transitions.c.proposal_id == proposal_id)
     return [read_transition(row) for row in connection.execute(own.order_by(transitions.c.row_version))]
 
 

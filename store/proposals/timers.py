@@ -29,19 +29,13 @@ def expire(connection: Connection, *, now: datetime, limit: int = 200) -> list[s
         .order_by(proposals.c.expires_at)
         .limit(limit)
     ).all()
-    return [row.id for row in late if _close(connection, row.id, due=row.deadline == row.expires_at, now=now)]
-
-
-def _close(connection: Connection, proposal_id: str, *, due: bool, now: datetime) -> bool:
-    version = advance(
-        connection,
-        proposal_id,
-        ProposalState.PENDING,
-        ProposalState.EXPIRED,
-        at=now,
-        reason=Reason(ReasonCode.DEADLINE_PASSED if due else ReasonCode.EXPIRED),
-    )
-    return version is not None
+    states = (ProposalState.PENDING, ProposalState.EXPIRED)
+    closed = []
+    for row in late:
+        why = ReasonCode.DEADLINE_PASSED if row.deadline == row.expires_at else ReasonCode.EXPIRED
+        if advance(connection, row.id, *states, at=now, reason=Reason(why)) is not None:
+            closed.append(row.id)
+    return closed
 
 
 def to_remind(
