@@ -1,7 +1,7 @@
 """Check of Polar's webhook endpoints: is there one for us, and does it send what the rules need."""
 
 import hmac
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -13,71 +13,55 @@ _ROUTE: Final = "/polar/webhooks"
 _WHERE: Final = "in the organization's settings of Polar's dashboard"
 
 
-def check_endpoints(answer: Any, events: Collection[str], settings: Settings) -> list[Finding]:
+def check_endpoints(answer: Any, events: Collection[str], settings: Settings) -> Iterator[Finding]:
     """Findings about Polar's list of webhook endpoints; each holds its `secret` in clear, never shown."""
     if not isinstance(answer, dict) or not isinstance(endpoints := answer.get("items"), list):
-        return [problem(f"{settings.polar_base_url} does not answer like Polar.", "Correct POLAR_API_URL.")]
+        yield problem(f"{settings.polar_base_url} does not answer like Polar.", "Correct POLAR_API_URL.")
+        return
     ours = [each for each in endpoints if urlsplit(each["url"]).path.rstrip("/").endswith(_ROUTE)]
     if not ours:
-        return [
-            problem(
-                f"Polar has no webhook endpoint whose URL ends with {_ROUTE}.",
-                f"Add one {_WHERE}: URL https://YOUR-HOST{_ROUTE}, format Raw, "
-                f"events {', '.join(sorted(events))}.",
-            )
-        ]
-    findings = [finding for each in ours for finding in _check_endpoint(each, events, settings)]
-    if len([each for each in ours if each["enabled"]]) > 1:
-        findings.append(
-            warning(
-                f"{len(ours)} webhook endpoints end with {_ROUTE}: if they reach the same program, every "
-                "event arrives twice under different ids and is asked about twice.",
-                f"Keep one for each program; delete the others {_WHERE}.",
-            )
+        yield problem(
+            f"Polar has no webhook endpoint whose URL ends with {_ROUTE}.",
+            f"Add one {_WHERE}: URL https://YOUR-HOST{_ROUTE}, format Raw, "
+            f"events {', '.join(sorted(events))}.",
         )
-    return findings
+    for each in ours:
+        parts = urlsplit(each["url"])
+        url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"  # without what may be secret
+        name = f"The webhook endpoint {url}"
+        fine = ok(f"{name} is enabled, has our secret and sends what the rules wait for.")
+        yield from list(_wrong(each, name, events, settings)) or [fine]
+    if len([each for each in ours if each["enabled"]]) > 1:
+        yield warning(
+            f"{len(ours)} webhook endpoints end with {_ROUTE}: if they reach the same program, every "
+            "event arrives twice under different ids and is asked about twice.",
+            f"Keep one for each program; delete the others {_WHERE}.",
+        )
 
 
-def _check_endpoint(
-    endpoint: Mapping[str, Any], events: Collection[str], settings: Settings
-) -> list[Finding]:
-    parts = urlsplit(endpoint["url"])
-    url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"  # without what may be secret
-    name = f"The webhook endpoint {url}"
-    findings = []
+def _wrong(
+    endpoint: Mapping[str, Any], name: str, events: Collection[str], settings: Settings
+) -> Iterator[Finding]:
+    secret = settings.polar_webhook_secret.get_secret_value()
     if not endpoint["enabled"]:
-        findings.append(
-            problem(
-                f"{name} is disabled: Polar does that after ten failed events in a row.",
-                f"Make sure that the program can be reached there, then enable the endpoint {_WHERE}. "
-                "What happened meanwhile was not sent and is not sent again.",
-            )
+        yield problem(
+            f"{name} is disabled: Polar does that after ten failed events in a row.",
+            f"Make sure that the program can be reached there, then enable the endpoint {_WHERE}. "
+            "What happened meanwhile was not sent and is not sent again.",
         )
     if endpoint["format"] != "raw":
-        findings.append(problem(f"{name} sends the format {endpoint['format']}.", f"Choose Raw {_WHERE}."))
-    if missing := sorted(set(events) - set(endpoint["events"])):
-        findings.append(
-            problem(
-                f"{name} does not send what the rules wait for: {', '.join(missing)}.",
-                f"Subscribe it to them {_WHERE}.",
-            )
+        yield problem(f"{name} sends the format {endpoint['format']}.", f"Choose Raw {_WHERE}.")
+    if missing := ", ".join(sorted(set(events) - set(endpoint["events"]))):
+        yield problem(
+            f"{name} does not send what the rules wait for: {missing}.", f"Subscribe it to them {_WHERE}."
         )
-    if not _same(endpoint["secret"], settings.polar_webhook_secret.get_secret_value()):
-        findings.append(
-            problem(
-                f"POLAR_WEBHOOK_SECRET is not the secret of the webhook endpoint {url}.",
-                WHERE["POLAR_WEBHOOK_SECRET"],
-            )
+    if not hmac.compare_digest(endpoint["secret"].encode(), secret.encode()):
+        yield problem(
+            f"POLAR_WEBHOOK_SECRET is not the secret of {name[0].lower()}{name[1:]}.",
+            WHERE["POLAR_WEBHOOK_SECRET"],
         )
-    if endpoint.get("api_version", API_VERSION) != API_VERSION:
-        findings.append(
-            warning(
-                f"{name} sends the version {endpoint['api_version']}; this program reads {API_VERSION}.",
-                f"Choose {API_VERSION} {_WHERE}.",
-            )
+    if (version := endpoint.get("api_version", API_VERSION)) != API_VERSION:
+        yield warning(
+            f"{name} sends the version {version}; this program reads {API_VERSION}.",
+            f"Choose {API_VERSION} {_WHERE}.",
         )
-    return findings or [ok(f"{name} is enabled, has our secret and sends what the rules wait for.")]
-
-
-def _same(one: str, other: str) -> bool:
-    return hmac.compare_digest(one.encode(), other.encode())

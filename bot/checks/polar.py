@@ -1,28 +1,22 @@
 """Checks of Polar: the token, the scopes the rules need, and the webhook endpoint. Nothing is written."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from typing import Final
 
 from bot.checks.endpoints import check_endpoints
 from bot.checks.findings import Finding, ok, problem, warning
 from bot.config.settings import WHERE, Settings
+from polar import errors
 from polar.catalog import Call, operations
 from polar.client import PolarClient
-from polar.errors import (
-    MissingScope,
-    NoAnswer,
-    NotSent,
-    PolarError,
-    RateLimited,
-    Redirected,
-    Refused,
-    Unauthorized,
-    UnsupportedVersionOrRoute,
-)
 
 Connect = Callable[..., PolarClient]
 """Opens a client as PolarClient does: `connect(token, base_url, per_minute=…)`."""
 
+_UNTRIED: Final = (
+    errors.NotSent, errors.NoAnswer, errors.RateLimited, errors.Unauthorized, errors.Redirected,
+    errors.UnsupportedVersionOrRoute,
+)  # fmt: skip
 _ENDPOINTS: Final = Call("webhooks:list_webhook_endpoints", query={"limit": 100})
 _WITHIN: Final = 5.0  # seconds a read is tried again: a person is waiting
 _OTHER_SERVER: Final = {
@@ -37,7 +31,7 @@ async def check_polar(
 ) -> list[Finding]:
     """Try what the rules need of Polar: the `events` they wait for, the ids of the operations `called`."""
     needed = _scopes(called)
-    writes = _name_write_scopes(needed)
+    writes = list(_name_write_scopes(needed))
     try:
         opened = _open(settings, settings.polar_base_url, connect)
     except ValueError as error:  # an address or token that the client will not use; the words hold no secret
@@ -45,12 +39,12 @@ async def check_polar(
     async with opened as client:
         try:
             answer = await client.read(_ENDPOINTS, within=_WITHIN)
-            endpoints = check_endpoints(answer.body, events, settings)
-        except MissingScope:
+            endpoints = list(check_endpoints(answer.body, events, settings))
+        except errors.MissingScope:
             endpoints = [_unseen_endpoint(events)]
-        except Unauthorized:
+        except errors.Unauthorized:
             return [await _explain_unauthorized(settings, connect), *writes]
-        except PolarError as error:
+        except errors.PolarError as error:
             return [_unreachable(settings, error), *writes]
         works = ok(f"POLAR_ACCESS_TOKEN works at {settings.polar_base_url}.")
         return [works, *endpoints, *await _check_scopes(client, needed), *writes]
@@ -70,7 +64,7 @@ def _open(settings: Settings, base_url: str, connect: Connect) -> PolarClient:
     return connect(token, base_url, per_minute=settings.polar_per_minute)
 
 
-def _unreachable(settings: Settings, error: PolarError) -> Finding:
+def _unreachable(settings: Settings, error: errors.PolarError) -> Finding:
     return problem(
         f"Polar could not be asked at {settings.polar_base_url}: {error.plain}",
         "Check the network, the proxy variables (HTTPS_PROXY) and POLAR_API_URL, and run the check again.",
@@ -95,9 +89,9 @@ async def _accepts(settings: Settings, base_url: str, connect: Connect) -> bool:
     try:
         async with _open(settings, base_url, connect) as client:
             await client.read(_ENDPOINTS, within=0)
-    except MissingScope:
+    except errors.MissingScope:
         return True
-    except PolarError:
+    except errors.PolarError:
         return False  # the finding about the server that was set stands by itself
     return True
 
@@ -117,13 +111,13 @@ async def _check_scopes(client: PolarClient, needed: Collection[tuple[str, ...]]
     for scopes, probe in probes.items():
         try:
             await client.read(probe, within=_WITHIN)
-        except MissingScope:
+        except errors.MissingScope:
             missing.append(" or ".join(scopes))
-        except (NotSent, NoAnswer, RateLimited, Unauthorized, Redirected, UnsupportedVersionOrRoute) as error:
+        except _UNTRIED as error:
             findings.append(
                 warning(f"{scopes[0]} could not be checked: {error.plain}", "Run the check again.")
             )
-        except Refused:
+        except errors.Refused:
             continue  # refused for what was asked, after the scope was found good
     if missing:
         found = f"The rules need scopes that the token lacks: {', '.join(missing)}."
@@ -151,13 +145,10 @@ def _probe(scopes: tuple[str, ...]) -> Call | None:
     return Call(cheapest.id, query={"limit": 1} if cheapest.paginated else {})
 
 
-def _name_write_scopes(needed: Collection[tuple[str, ...]]) -> list[Finding]:
+def _name_write_scopes(needed: Collection[tuple[str, ...]]) -> Iterator[Finding]:
     untried = [" or ".join(scopes) for scopes in needed if _probe(scopes) is None]
-    if not untried:
-        return []
-    return [
-        warning(
+    if untried:
+        yield warning(
             f"Not testable without writing; the rules also need: {', '.join(untried)}.",
             "Compare them with the access token in the organization's settings of Polar's dashboard.",
         )
-    ]

@@ -1,7 +1,6 @@
 """Checks of Slack: both tokens, the scopes and the channel."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import aiohttp
@@ -33,14 +32,6 @@ OPTIONAL_SCOPES: Final[Mapping[str, str]] = {"files:write": "the plot of a kind'
 _SECONDS: Final = 10
 
 
-@dataclass(frozen=True, slots=True)
-class _Bot:
-    """Our bot user in Slack, and its workspace."""
-
-    name: str = "your-bot"
-    team_id: str = ""
-
-
 async def check_slack(settings: Settings, *, transport: bool = True) -> list[Finding]:
     """Try everything the bot needs of Slack; nothing is posted or changed.
 
@@ -54,21 +45,22 @@ async def check_slack(settings: Settings, *, transport: bool = True) -> list[Fin
             session=session,
             retry_handlers=[AsyncRateLimitErrorRetryHandler(max_retry_count=2)],
         )
-        bot, findings = await _check_bot_token(client, settings)
+        bot, team_id, findings = await _check_bot_token(client, settings)
         if transport:
             findings.append(await _check_transport(client, settings))
         findings += await _check_channel(client, settings, bot)
-        return findings + await check_approvers(client, settings, bot.team_id)
+        return findings + await check_approvers(client, settings, team_id)
 
 
-async def _check_bot_token(client: AsyncWebClient, settings: Settings) -> tuple[_Bot, list[Finding]]:
+async def _check_bot_token(client: AsyncWebClient, settings: Settings) -> tuple[str, str, list[Finding]]:
+    """The bot user's name and the workspace's id, as far as Slack tells them, and what was found."""
     try:
         answer = await send(client.auth_test)
     except SlackError as refusal:
-        return _Bot(), [explain(refusal, "SLACK_BOT_TOKEN", "auth.test", settings)]
-    bot = _Bot(name=answer.get("user", _Bot().name), team_id=answer.get("team_id", ""))
-    works = ok(f"SLACK_BOT_TOKEN works: @{bot.name} in the workspace {answer.get('team')}.")
-    return bot, [works, _check_scopes(answer.headers.get("x-oauth-scopes", ""))]
+        return "your-bot", "", [explain(refusal, "SLACK_BOT_TOKEN", "auth.test", settings)]
+    bot = answer.get("user", "your-bot")
+    works = ok(f"SLACK_BOT_TOKEN works: @{bot} in the workspace {answer.get('team')}.")
+    return bot, answer.get("team_id", ""), [works, _check_scopes(answer.headers.get("x-oauth-scopes", ""))]
 
 
 def _check_scopes(header: str) -> Finding:
@@ -100,8 +92,8 @@ async def _check_transport(client: AsyncWebClient, settings: Settings) -> Findin
     return ok("SLACK_APP_TOKEN works: Slack hands out a socket.")
 
 
-async def _check_channel(client: AsyncWebClient, settings: Settings, bot: _Bot) -> list[Finding]:
-    invite = f"/invite @{bot.name}"
+async def _check_channel(client: AsyncWebClient, settings: Settings, bot: str) -> list[Finding]:
+    invite = f"/invite @{bot}"
     not_found = (
         "is not there for the bot: another workspace's, a wrong id, or a private channel without the bot",
         f"In a private channel write {invite}; else correct the id. {{where}}",

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from bot.cli.command import exit_code, from_database, parser
-from bot.config.policy import Policy
 from bot.config.policy import duration as length
 from bot.config.settings import load_settings
 from bot.graduation.backtest import Group, KindReport, Report, Totals, report
-from bot.graduation.replay import Replayed, replay
+from bot.graduation.replay import replay
 from bot.rules import RulesError, load_rules
 from bot.sanitize import clean
 from bot.ui.graduation_notices import duration, money
@@ -48,7 +47,8 @@ def _backtest(options: argparse.Namespace) -> int:
     since = None if options.since is None else datetime.now(UTC) - options.since
     with _nothing_to_collect():
         past = from_database(_read)
-        found = report(_replayed(past, policy), since)
+        secret = past.secret or _UNKNOWN_SECRET
+        found = report(replay(past.cases, past.case_kinds, policy, secret=secret), since)
     print(json.dumps(_as_json(found, past, since), indent=2) if options.json else _table(found, past, since))
     return 0
 
@@ -95,10 +95,6 @@ def _length(value: str) -> Any:
 
 def _read(connection: Connection) -> _Past:
     return _Past(past_cases(connection), kinds(connection), draw_secret(connection))
-
-
-def _replayed(past: _Past, policy: Policy) -> Replayed:
-    return replay(past.cases, past.case_kinds, policy, secret=past.secret or _UNKNOWN_SECRET)
 
 
 # --- For people -------------------------------------------------------------------------------------------

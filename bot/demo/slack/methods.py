@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from bot.checks.slack import OPTIONAL_SCOPES, SCOPES
 from bot.demo.slack import chat, conversations, files, views
 from bot.demo.slack.faults import HUNDREDS, POSTING, TIER_1, TIER_2, TIER_3, TIER_4, Tier
 from bot.demo.slack.state import Json, Workspace
@@ -55,21 +56,8 @@ METHODS = {
     "views.update": Method(views.update_view, TIER_4),
 }
 
-# What manifest.yml asks for: the scopes (optional ones too) and events of the bot; the one of the app token.
-BOT_SCOPES = frozenset(
-    {
-        "app_mentions:read",
-        "channels:history",
-        "channels:read",
-        "chat:write",
-        "commands",
-        "files:write",
-        "groups:history",
-        "groups:read",
-        "usergroups:read",
-        "users:read",
-    }
-)
+# As manifest.yml has them: the scopes (optional ones too) and events of the bot; the one of the app token.
+BOT_SCOPES = frozenset({*SCOPES, *OPTIONAL_SCOPES})
 APP_SCOPES = frozenset({"connections:write"})
 BOT_EVENTS = frozenset(
     {
