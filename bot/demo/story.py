@@ -16,7 +16,7 @@ from typing import Any
 
 from bot.demo.polar import PolarStandIn, recorded, stock
 from bot.demo.polar.grants import revoke_grant
-from bot.demo.polar.orders import tell_order
+from bot.demo.polar.orders import give_back, tell_order
 from bot.demo.polar.seats import revoke as revoke_seat
 from bot.demo.polar.shop import Row, Shop, Told
 from bot.demo.polar.webhooks import WebhookEvent
@@ -177,15 +177,7 @@ def refund(story: Story, *, share: float) -> Row:
     for _ in range(2):
         stock.add_grant(shop, order, story.keys)
     amount = round(order["net_amount"] * share)
-    shop.change(order, refunded_amount=amount, status="refunded" if share == 1 else "partially_refunded")
-    given_back = shop.add(
-        "refunds", metadata={}, status="succeeded", reason="customer_request", amount=amount, tax_amount=0,
-        currency="eur", organization_id=shop.organization_id, order_id=order["id"], subscription_id=None,
-        customer_id=customer["id"], revoke_benefits=False, dispute=None,
-    )  # fmt: skip
-    shop.tell("refund.created", given_back)
-    tell_order(shop, "order.updated", order)
-    tell_order(shop, "order.refunded", order)
+    give_back(shop, order, {"amount": amount, "reason": "customer_request"})
     return customer
 
 

@@ -20,19 +20,18 @@ _ORDERS: Mapping[str, tuple[State, ...]] = {
 }
 
 
-class Month:
+class Month(Changes):
     """Plays the script once each time it is started; `missed` holds what did not go as written."""
 
     def __init__(self, stage: Stage) -> None:
+        super().__init__()
         self.stage = stage
         self.state: State = "ready"
         self.day = 0
         self.told: list[dict[str, Any]] = []
         self.missed: list[str] = []
-        changes = Changes()
-        self.subscribe, self._changed = changes.subscribe, changes.changed
         self._playing: asyncio.Task[None] | None = None
-        stage.tell, stage.moved = self._tell, self._changed
+        stage.tell, stage.moved = self._tell, self.changed
 
     # --- For the page -----------------------------------------------------------------------------------
 
@@ -99,7 +98,7 @@ class Month:
 
     def _opens(self, day: int) -> None:
         self.day = day
-        self._changed()
+        self.changed()
 
     async def _scene(self, scene: Awaitable[None]) -> None:
         """One scene. Whoever acts on the page meanwhile may spoil it; the story goes on without it."""
@@ -112,8 +111,8 @@ class Month:
 
     def _tell(self, text: str) -> None:
         self.told.append({"day": self.day, "at": self.stage.clock.now().isoformat(), "text": text})
-        self._changed()
+        self.changed()
 
     def _become(self, state: State) -> None:
         self.state = state
-        self._changed()
+        self.changed()

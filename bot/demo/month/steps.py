@@ -46,23 +46,23 @@ def _meant(written: Any, kept: Mapping[str, Any]) -> Any:
 # --- Verbs of the script ----------------------------------------------------------------------------
 
 
-async def _sales(stage: Stage, cast: Cast, count: int) -> None:
+async def sales(stage: Stage, cast: Cast, count: int) -> None:
     await asked_sales(stage, cast.next(count), cast)
 
 
-async def _sales_to_often(stage: Stage, cast: Cast, count: int) -> None:
+async def sales_to_often(stage: Stage, cast: Cast, count: int) -> None:
     await asked_sales(stage, cast.often(count), cast)
 
 
-async def _says_no_more(stage: Stage, _: Cast, card: Message, words: str) -> None:
+async def says_no_more(stage: Stage, _: Cast, card: Message, words: str) -> None:
     await stage.until(lambda: not stage.has(card, words), f"{card.text!r} to say {words!r} no more")
 
 
-def _add_address(stage: Stage, _: Cast) -> None:
+def add_address(stage: Stage, _: Cast) -> None:
     stage.shop.change(_newest_order(stage), billing_address=stage.story.address())
 
 
-async def _revoke_one_key(stage: Stage, _: Cast) -> None:
+async def revoke_one_key(stage: Stage, _: Cast) -> None:
     grants = stage.shop.rows("benefit-grants", order_id=_newest_order(stage)["id"])
     revoke_grant(stage.shop, next(grants))
     await stage.happened("A colleague revokes one of the keys in Polar")
@@ -72,18 +72,18 @@ def _newest_order(stage: Stage) -> Row:
     return list(stage.shop.tables["orders"].values())[-1]
 
 
-def _lose_the_answer(stage: Stage, _: Cast, operation: str) -> None:
+def lose_the_answer(stage: Stage, _: Cast, operation: str) -> None:
     stage.polar.fail_next(Fault.DROP_AFTER, only=operation)
 
 
-async def _settle(stage: Stage, _: Cast, card: Message, who: str) -> None:
+async def settle(stage: Stage, _: Cast, card: Message, who: str) -> None:
     """Say that it was done, unless the program has found that out itself."""
     if not await stage.happens(lambda: stage.shown(card).text.startswith("Done: "), 1.5):
         await stage.tap(card, "mark_done", who, thought=90)
         await stage.says(card, "Done: ")
 
 
-def _open_dispute(stage: Stage, cast: Cast) -> None:
+def open_dispute(stage: Stage, cast: Cast) -> None:
     """The last of the regulars disputes an order."""
     shop, customer = stage.shop, cast.regulars[-1]
     order = next(shop.rows("orders", customer_id=customer["id"]))
@@ -94,24 +94,19 @@ def _open_dispute(stage: Stage, cast: Cast) -> None:
     )  # fmt: skip
 
 
-async def _picture(stage: Stage, _: Cast) -> None:
+async def picture(stage: Stage, _: Cast) -> None:
     await stage.until(lambda: any(each.files for each in stage.messages()), "the picture of the score")
 
 
-async def _cancel_in_two_days(stage: Stage, _: Cast, name: str) -> None:
+async def cancel_in_two_days(stage: Stage, _: Cast, name: str) -> None:
     cancel(stage.story, name, current_period_end=stage.shop.now(days=1, hours=23))
     await stage.happened(f"{name} cancels Pro monthly: too expensive")
 
 
 VERBS: Mapping[str, Callable[..., Any]] = {
-    "sales": _sales,
-    "sales_to_often": _sales_to_often,
-    "says_no_more": _says_no_more,
-    "add_address": _add_address,
-    "revoke_one_key": _revoke_one_key,
-    "lose_the_answer": _lose_the_answer,
-    "settle": _settle,
-    "open_dispute": _open_dispute,
-    "cancel_in_two_days": _cancel_in_two_days,
-    "picture": _picture,
-}
+    each.__name__: each
+    for each in (
+        sales, sales_to_often, says_no_more, add_address, revoke_one_key, lose_the_answer, settle,
+        open_dispute, cancel_in_two_days, picture,
+    )
+}  # fmt: skip

@@ -1,4 +1,4 @@
-"""Writes on orders and the money given back: invoice, billing details, refunds."""
+"""Writes on orders and the money given back: invoice, billing details, refunds, disputes."""
 
 from bot.demo.polar.call import Call, check_body
 from bot.demo.polar.errors import Answer, not_found, rule, unacceptable
@@ -57,9 +57,7 @@ def create_refund(call: Call) -> Answer:
     if order is None:
         raise unacceptable("order_id", "Order not found", body["order_id"])
     tax = _refundable_tax(shop, order, body)
-    refund = _add_refund(shop, order, body, tax)
-    _take_back(shop, order, refund)
-    return Answer(201, refund)
+    return Answer(201, give_back(shop, order, body, tax))
 
 
 def _refundable_tax(shop: Shop, order: Row, body: Row) -> int:
@@ -80,9 +78,10 @@ def _refundable_tax(shop: Shop, order: Row, body: Row) -> int:
     return round(amount * (order["tax_amount"] / order["net_amount"])) if order["net_amount"] else 0
 
 
-def _add_refund(shop: Shop, order: Row, body: Row, tax: int) -> Row:
+def give_back(shop: Shop, order: Row, body: Row, tax: int = 0) -> Row:
+    """A succeeded refund and what it changes, in Polar's sequence; `tax` is what goes with the amount."""
     shop.note(f"order {order['invoice_number']}: {body['amount']} {order['currency'].upper()} refunded")
-    return shop.add(
+    refund = shop.add(
         "refunds",
         metadata=body.get("metadata", {}),
         status="succeeded",
@@ -97,10 +96,6 @@ def _add_refund(shop: Shop, order: Row, body: Row, tax: int) -> Row:
         revoke_benefits=bool(body.get("revoke_benefits")),
         dispute=None,
     )
-
-
-def _take_back(shop: Shop, order: Row, refund: Row) -> None:
-    """Change the order of a succeeded refund, in Polar's sequence."""
     refunded = order["refunded_amount"] + refund["amount"]
     shop.change(
         order,
@@ -116,3 +111,14 @@ def _take_back(shop: Shop, order: Row, refund: Row) -> None:
             shop.rows("benefit-grants", order_id=order["id"], customer_id=order["customer_id"])
         ):
             revoke_grant(shop, grant)
+    return refund
+
+
+def accept_dispute(call: Call) -> Answer:
+    """disputes:accept, all that the API can do of it: lost at once, while Polar waits for evidence."""
+    shop, dispute = call.shop, call.shop.get("disputes", call.id)
+    if dispute["status"] != "needs_response":
+        raise rule(409, "DisputeNotOpenError", "This dispute is not open for a response.")
+    shop.change(dispute, status="lost", resolved=True, closed=True)
+    shop.note("dispute conceded")
+    return Answer(200, dispute)

@@ -30,7 +30,7 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class PolarStandIn:
+class PolarStandIn(Changes):
     """A small in-memory Polar for one organization.
 
     `token` is the only one that is let in, with `scopes` (None: all). `clock` gives aware UTC times; `seed`
@@ -52,6 +52,7 @@ class PolarStandIn:
         webhook_timeout: float = 10.0,
         echo_delay: float = 0.005,
     ) -> None:
+        super().__init__()
         self.shop = Shop(clock=clock, seed=seed)
         recorded.load_all(self.shop)
         self.shop.take()
@@ -66,9 +67,7 @@ class PolarStandIn:
         self._echo_delay = echo_delay
         self._faults = Faults[Planned]()
         self._routes = Routes(load_operations())
-        changes = Changes()
-        self.subscribe, self._changed = changes.subscribe, changes.changed
-        self.webhooks.on_change = changes.changed
+        self.webhooks.on_change = self.changed
 
     # --- for the server and for tests ---
 
@@ -137,41 +136,30 @@ class PolarStandIn:
         raw = await request.read()
         path = request.path.removeprefix(self.prefix)
         found = self._routes.find(request.method, path)
-        received = self._receive(request, path, found)
+        headers = {name: value for name, value in request.headers.items() if name.lower() != "authorization"}
+        operation = found.operation.id if found and found.operation else ""
+        query = tuple(request.query.items())
+        received = Received(self.shop.clock(), request.method, path, query, headers, operation)
         planned = self._faults.take(received.operation, "" if request.method == "GET" else "writes")
         answer = _fails_before(planned)
         if answer is None:
-            answer = self._answer(request, path, found, raw, received)
+            answer = self._answer(request, found, raw, received)
             if planned and planned.fault is Fault.ERROR_AFTER:
                 answer = _ERROR
         dropped = planned is not None and planned.fault in {Fault.DROP_BEFORE, Fault.DROP_AFTER}
         received.status = 0 if dropped else answer.status
         received.answer = "connection dropped" if dropped else in_short(answer)
         self.traffic.add(received)
-        self._changed()
+        self.changed()
         if planned and planned.fault is Fault.SLOW:
             await asyncio.sleep(planned.seconds)
         if dropped and request.transport:
             request.transport.abort()
         return _response(answer, request.headers.get("Polar-Version", ""))
 
-    def _receive(self, request: web.Request, path: str, found: Match | None) -> Received:
-        """The log entry. The token stays out of it."""
-        headers = {name: value for name, value in request.headers.items() if name.lower() != "authorization"}
-        query = tuple(request.query.items())
-        name = found.operation.id if found and found.operation else ""
-        return Received(self.shop.clock(), request.method, path, query, headers, name)
-
-    def _answer(
-        self,
-        request: web.Request,
-        path: str,
-        found: Match | None,
-        raw: bytes,
-        received: Received,
-    ) -> Answer:
+    def _answer(self, request: web.Request, found: Match | None, raw: bytes, received: Received) -> Answer:
         try:
-            operation, parameters = self._admit(request, path, found)
+            operation, parameters = self._admit(request, received.path, found)
             received.body = _parse(raw)
             call = Call(self.shop, operation, parameters, received.query, received.body or {})
             answer = self._perform(call)
@@ -179,15 +167,12 @@ class PolarStandIn:
             self.shop.take()
             return refusal.answer
         told, received.changed = self.shop.take()
-        title = received.changed or f"{received.method} {path}"
+        title = received.changed or f"{received.method} {received.path}"
         self.webhooks.send(told, title=title, echo=True, delay=self._echo_delay)
         return answer
 
     def _admit(
-        self,
-        request: web.Request,
-        path: str,
-        found: Match | None,
+        self, request: web.Request, path: str, found: Match | None
     ) -> tuple[Operation, dict[str, str]]:
         """Version, route, token, scope: in Polar's order."""
         if request.headers.get("Polar-Version") not in VERSIONS:

@@ -19,7 +19,6 @@ from bot.demo.slack.files import picture
 from bot.demo.slack.interactions import Interactions
 from bot.demo.slack.methods import BOT_EVENTS, BOT_SCOPES
 from bot.demo.slack.page import Page
-from bot.demo.slack.people import DEMO_CAST, Cast
 from bot.demo.slack.replies import handle_response_url
 from bot.demo.slack.snapshot import slack_snapshot
 from bot.demo.slack.socket_mode import SocketMode
@@ -37,7 +36,6 @@ class SlackStandIn:
     def __init__(
         self,
         *,
-        cast: Cast = DEMO_CAST,
         bot_token: str = "xoxb-stand-in",  # noqa: S107 - opens nothing but this stand-in
         app_token: str = "xapp-stand-in",  # noqa: S107 - see above
         signing_secret: str = "stand-in-signing-secret",  # noqa: S107 - see above
@@ -57,7 +55,7 @@ class SlackStandIn:
         event.
         """
         self.bot_token, self.app_token, self.signing_secret = bot_token, app_token, signing_secret
-        self.workspace = Workspace(cast=cast, clock=clock, ages=ages)
+        self.workspace = Workspace(clock=clock, ages=ages)
         self._commands, self.ack_timeout = commands, ack_timeout
         self._faults = Faults[Fault]()
         self._tokens = Tokens(bot_token, app_token, scopes)
@@ -170,15 +168,14 @@ class SlackStandIn:
 
     async def wait_for_message(self, predicate: Callable[[Message], object], timeout: float = 5) -> Message:  # noqa: ASYNC109 - the public contract names it
         """The first message, ephemeral ones too, for which the predicate is true. Raises TimeoutError."""
-        found: list[Message] = []
+        workspace = self.workspace
 
-        def seen() -> bool:
-            every = [*self.workspace.messages.values(), *self.workspace.ephemerals.values()]
-            found[:] = [message for message in every if predicate(message)][:1]
-            return bool(found)
+        def fitting() -> Message | None:
+            every = [*workspace.messages.values(), *workspace.ephemerals.values()]
+            return next((each for each in every if predicate(each)), None)
 
-        await self.wait_until(seen, timeout)
-        return found[0]
+        found: Message = await self.wait_until(fitting, timeout)
+        return found
 
     # --- Changes ------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from bot.demo.changes import Changes
 from bot.demo.slack.handles import Handles, response_urls, triggers
-from bot.demo.slack.people import DEMO_CAST, Cast, Channel, User
+from bot.demo.slack.people import DEMO_CAST, Channel, User
 from bot.demo.slack.traffic import Traffic
 
 Json = dict[str, Any]
@@ -60,18 +60,14 @@ class View:
     errors: Json | None = None
 
 
-class Workspace:
+class Workspace(Changes):
     """The memory of Slack. One per stand-in; nothing here does I/O."""
 
-    def __init__(
-        self,
-        *,
-        cast: Cast = DEMO_CAST,
-        clock: Callable[[], float],
-        ages: Callable[[], float] | None = None,
-    ) -> None:
+    def __init__(self, *, clock: Callable[[], float], ages: Callable[[], float] | None = None) -> None:
         """`clock` gives UTC seconds, for message times; `ages` those by which handles grow old."""
-        self.cast, self.app, self.clock = cast, cast.app, clock
+        super().__init__()
+        self.cast = cast = DEMO_CAST
+        self.app, self.clock = cast.app, clock
         self.users = {user.id: user for user in cast.users}
         self.usergroups = {group.id: group for group in cast.usergroups}
         present = {user.id for user in cast.users if user.role != "deactivated"}
@@ -94,9 +90,6 @@ class Workspace:
         self.paid_plan = True
         self.origin = ""
         self.on_event: Callable[[Json], None] = lambda _: None
-        self._changes = Changes()
-        self.changed, self.subscribe = self._changes.changed, self._changes.subscribe
-        self.wait_until = self._changes.wait_until
         self._last_ts = 0
         self._numbers = 0
 
