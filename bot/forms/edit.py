@@ -11,7 +11,7 @@ from typing import Any
 from bot.approvals.actions import Actions
 from bot.forms import names, wording
 from bot.forms.drafts import FormDraft
-from bot.forms.fields import Form, Kind, Pick, all_leaves, form_of
+from bot.forms.fields import Form, Kind, all_leaves
 from bot.forms.lookup import Lookup
 from bot.forms.names import OBJECT_CURRENCY
 from bot.forms.prefill import Filled, ids_in, prefill, same_call
@@ -89,7 +89,7 @@ class EditForm:
         call = _marked(call, seen)
         if same_call(Call.of(seen.calls[0]), call):
             return ActionResult(ActionStatus.SAME)
-        new = _revision(draft, _with_facts(seen, money), form, call)
+        new = _revision(draft, replace(seen, facts=with_money(seen.facts, money)), form, call)
         result = await self._actions.edit(user, seen, new)
         if result.done:
             draft.title = new.title
@@ -127,12 +127,8 @@ def _draft(
     draft.start(operations()[call.operation])
     draft.picks, draft.added, draft.answers = dict(filled.picks), filled.added, dict(filled.answers)
     about = {f"body.{name}" for name in names.ABOUT}
-    named_by = all_leaves(form_of(operations()[call.operation], filled.picks, filled.added))
-    draft.kept = frozenset(
-        leaf.path
-        for leaf in named_by
-        if leaf.path in filled.answers and (leaf.path in about or leaf.path.startswith("path."))
-    )
+    asked = {leaf.path for leaf in all_leaves(draft.form())} & filled.answers.keys()
+    draft.kept = frozenset(path for path in asked if path in about or path.startswith("path."))
     named = _object_id(call)
     draft.currency = (named, currency) if named and currency else None
     draft.edits = proposal
@@ -171,18 +167,12 @@ def _object_id(call: Call) -> str | None:
     return str(held[name]) if name in held else None
 
 
-def _with_facts(seen: Proposal, money: Sequence[Fact]) -> Proposal:
-    """The proposal with what the money comes to now."""
-    return replace(seen, facts=with_money(seen.facts, money))
-
-
 def _revision(draft: FormDraft, seen: Proposal, form: Form, call: Call) -> NewRevision:
     currency = None if draft.currency is None else draft.currency[1]
     currency = currency or seen.currency
     effect = form.operation.describe(call)
-    title = _title(draft, seen, form, currency) or wording.title(
-        form, call, draft.answers, currencies(form, draft.answers, currency)
-    )
+    units = currencies(form, draft.answers, currency)
+    title = _title(draft, seen, form, currency) or wording.title(form, call, draft.answers, units)
     amount, of = money_of([call], {"currency": currency})
     return NewRevision(
         revision=seen.revision,
@@ -205,18 +195,17 @@ def _changes(draft: FormDraft, seen: Proposal, form: Form, currency: str | None)
     units = currencies(form, draft.answers, currency)
     found: list[Change] = []
     if form.way is not None and was.picks.get("body", "").isdigit():
-        found.append((form.way.label, form.way.options[int(was.picks["body"])], _current(form.way)))
+        now = "" if form.way.current is None else form.way.options[form.way.current]
+        found.append((form.way.label, form.way.options[int(was.picks["body"])], now))
     asked = all_leaves(form)
     for leaf in asked:
         old, new = (wording.shown(leaf, held, units.get(leaf.path)) for held in (was.answers, draft.answers))
         found.append((leaf.label, old, new))
     paths = {leaf.path for leaf in asked}
-    found += [
-        (names.label(path.rpartition(".")[2]), "as it was", "") for path in was.answers if path not in paths
-    ]
-    return tuple(change for change in found if change[1] != change[2]) or (
-        ("Values", "as before", "changed"),
-    )
+    gone = [path for path in was.answers if path not in paths]
+    found += [(names.label(path.rpartition(".")[2]), "as it was", "") for path in gone]
+    changed = tuple(change for change in found if change[1] != change[2])
+    return changed or (("Values", "as before", "changed"),)
 
 
 def _title(draft: FormDraft, seen: Proposal, form: Form, currency: str | None) -> str:
@@ -239,16 +228,9 @@ def _title(draft: FormDraft, seen: Proposal, form: Form, currency: str | None) -
     return f"{start}{_BY_HAND}{mark}{end}" if mark else ""
 
 
-def _current(way: Pick) -> str:
-    return "" if way.current is None else way.options[way.current]
-
-
 def _labels_of(draft: FormDraft) -> dict[str, str]:
     """The words for ids that the form already shows."""
-    options = [
-        option
-        for state in draft.answers.values()
-        for option in [state.get("selected_option"), *(state.get("selected_options") or ())]
-        if option
-    ]
+    options: list[Mapping[str, Any]] = []
+    for state in draft.answers.values():
+        options += filter(None, [state.get("selected_option"), *(state.get("selected_options") or ())])
     return {str(option["value"]): str(option["text"]["text"]) for option in options}

@@ -101,9 +101,7 @@ class Lookup:
         if source == "payment methods":
             return await self._payment_methods(context)
         known = SOURCES[source]
-        query: dict[str, Any] = {
-            name: context[path] for name, path in known.limits.items() if path in context
-        }
+        query = {name: context[path] for name, path in known.limits.items() if path in context}
         if typed and known.query:
             query["query"] = typed
         rows = await self._rows(Call(known.read, {}, _known_to(known.read, query)))
@@ -166,7 +164,8 @@ def _person(row: Row) -> str:
 
 
 def _who(row: Row) -> str:
-    return contact((row.get("customer") or {}).get("name"), (row.get("customer") or {}).get("email"))
+    customer = row.get("customer") or {}
+    return contact(customer.get("name"), customer.get("email"))
 
 
 def _product(row: Row) -> str:
@@ -175,9 +174,12 @@ def _product(row: Row) -> str:
     return plain(row.get("name"), 50) + cost + (" · archived" if row.get("is_archived") else "")
 
 
+def _amount(row: Row, name: str = "total_amount") -> str:
+    return format_money(row.get(name) or 0, row.get("currency") or "")
+
+
 def _order(row: Row) -> str:
-    amount = format_money(row.get("total_amount") or 0, row.get("currency") or "")
-    return _joined(row.get("invoice_number"), amount, _who(row), words(row.get("status")))
+    return _joined(row.get("invoice_number"), _amount(row), _who(row), words(row.get("status")))
 
 
 def _subscription(row: Row) -> str:
@@ -189,18 +191,12 @@ def _key(row: Row) -> str:
     return _joined(row.get("display_key"), _who(row), words(row.get("status")))
 
 
-def _discount(row: Row) -> str:
-    return _joined(row.get("name"), row.get("code"))
-
-
 def _checkout(row: Row) -> str:
-    amount = format_money(row.get("total_amount") or 0, row.get("currency") or "")
-    return _joined(row.get("customer_email"), amount, words(row.get("status")))
+    return _joined(row.get("customer_email"), _amount(row), words(row.get("status")))
 
 
 def _dispute(row: Row) -> str:
-    amount = format_money(row.get("amount") or 0, row.get("currency") or "")
-    return _joined(amount, _who(row), words(row.get("status")))
+    return _joined(_amount(row, "amount"), _who(row), words(row.get("status")))
 
 
 def _link(row: Row) -> str:
@@ -222,9 +218,8 @@ def _seat(row: Row) -> str:
 
 def _card(row: Row) -> str:
     held = row.get("method_metadata") or {}
-    return _joined(
-        row.get("type"), held.get("brand"), f"ends in {held['last4']}" if held.get("last4") else ""
-    )
+    ends = f"ends in {held['last4']}" if held.get("last4") else ""
+    return _joined(row.get("type"), held.get("brand"), ends)
 
 
 def _price(row: Row) -> str:
@@ -259,7 +254,7 @@ SOURCES: Mapping[str, Source] = {
     ),
     "customers": Source("customers:list", _person, query=True, get="customers:get"),
     "dashboards": Source("metrics:list_dashboards", _named("name"), get="metrics:get_dashboard"),
-    "discounts": Source("discounts:list", _discount, query=True, get="discounts:get"),
+    "discounts": Source("discounts:list", _named("name", "code"), query=True, get="discounts:get"),
     "disputes": Source("disputes:list", _dispute, get="disputes:get"),
     "endpoints": Source("webhooks:list_webhook_endpoints", _endpoint, get="webhooks:get_webhook_endpoint"),
     "event types": Source("event-types:list", _named("label", "name"), query=True),
@@ -281,23 +276,16 @@ SOURCES: Mapping[str, Source] = {
         limits={"external_customer_id": "path.external_id"},
     ),
 }
-# Objects that events are about too, by the source in which they are looked up.
-_SUBJECTS = {
-    "benefits": "benefit",
-    "checkouts": "checkout",
-    "customers": "customer",
-    "discounts": "discount",
-    "orders": "order",
-    "products": "product",
-    "subscriptions": "subscription",
-}
+# Objects that events are about too, by the source in which they are looked up: "orders" are of "order".
+_SUBJECTS = frozenset(
+    {"benefits", "checkouts", "customers", "discounts", "orders", "products", "subscriptions"}
+)
 
 
 def watched_in(form: Form) -> frozenset[str]:
     """The questions whose answer changes how another one is asked: the currency, the object to look in."""
-    found = (
-        {names.OBJECT_CURRENCY[form.operation.id][1]} if form.operation.id in names.OBJECT_CURRENCY else set()
-    )
+    own = names.OBJECT_CURRENCY.get(form.operation.id)
+    found = {own[1]} if own else set()
     for leaf in all_leaves(form):
         if leaf.currency[:1] not in ("", "=", "@"):
             found.add(leaf.currency)
@@ -310,9 +298,9 @@ def watched_in(form: Form) -> frozenset[str]:
 
 def subject_of(form: Form, call: Call) -> str | None:
     """The subject of the proposal, as events name it: "order:…"."""
-    held = {**{f"body.{name}": value for name, value in (call.body or {}).items()}}
+    held = {f"body.{name}": value for name, value in (call.body or {}).items()}
     held |= {f"path.{name}": value for name, value in call.path.items()}
     for leaf in all_leaves(form):
         if leaf.source in _SUBJECTS and isinstance(held.get(leaf.path), str):
-            return f"{_SUBJECTS[leaf.source]}:{held[leaf.path]}"
+            return f"{leaf.source.removesuffix('s')}:{held[leaf.path]}"
     return None

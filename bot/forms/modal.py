@@ -118,10 +118,7 @@ def _series(series: Series) -> Iterator[Item]:
 def operation_options(found: Sequence[Operation]) -> list[Element]:
     """Operations as the groups of a select, by family."""
     return [
-        {
-            "label": plain(name, 75),
-            "options": [option(title(one), one.id, one.id) for one in group],
-        }
+        {"label": plain(name, 75), "options": [option(title(one), one.id, one.id) for one in group]}
         for name, group in by_family(found)
     ]
 
@@ -241,8 +238,11 @@ HINTS: Mapping[Kind, str] = {
 }
 
 
+_LONG = (Kind.LINES, Kind.PAIRS, Kind.AMOUNTS, Kind.JSON)  # several lines
+
+
 def _typed(leaf: Leaf, answer: Mapping[str, Any]) -> Element:
-    many = leaf.kind in (Kind.LINES, Kind.PAIRS, Kind.AMOUNTS, Kind.JSON)
+    many = leaf.kind in _LONG
     most = LONGEST_TEXT if many else min(leaf.shape.facts.get("maxLength", LONGEST_TEXT), LONGEST_TEXT)
     element: Element = {"type": "plain_text_input", "max_length": most}
     if many or leaf.name in names.LONG:
@@ -257,10 +257,8 @@ def _numbered(leaf: Leaf, answer: Mapping[str, Any]) -> Element:
     element: Element = {"type": "number_input", "is_decimal_allowed": not whole}
     facts = leaf.shape.facts
     if whole:
-        above = facts.get("exclusiveMinimum")
-        least = [
-            one for one in (facts.get("minimum"), None if above is None else above + 1) if one is not None
-        ]
+        least = [facts["minimum"]] if "minimum" in facts else []
+        least += [facts["exclusiveMinimum"] + 1] if "exclusiveMinimum" in facts else []
         element |= {"min_value": str(max(least))} if least else {}
         element |= {"max_value": str(facts["maximum"])} if "maximum" in facts else {}
     elif leaf.kind != Kind.DECIMAL:
@@ -280,13 +278,7 @@ def choices(leaf: Leaf) -> list[Element]:
 def _shown(leaf: Leaf, value: str) -> str:
     if leaf.name.endswith("currency"):
         return value.upper()
-    return (
-        value
-        if leaf.kind == Kind.CHOICES
-        else value.replace("_", " ").capitalize()
-        if value.islower()
-        else value
-    )
+    return value.replace("_", " ").capitalize() if leaf.kind != Kind.CHOICES and value.islower() else value
 
 
 def _chosen(leaf: Leaf, answer: Mapping[str, Any]) -> Element:
@@ -316,46 +308,26 @@ def _tick(_: Leaf, answer: Mapping[str, Any]) -> Element:
     return element | ({"initial_options": [yes]} if answer.get("selected_options") else {})
 
 
-def _moment(_: Leaf, answer: Mapping[str, Any]) -> Element:
-    at = answer.get("selected_date_time")
-    return {"type": "datetimepicker"} | ({"initial_date_time": int(at)} if at else {})
+def _with_state(type_: str, key: str, **fixed: Any) -> Callable[[Leaf, Mapping[str, Any]], Element]:
+    """An element that starts with the answer as Slack sent it, under `key`."""
+
+    def drawn(_: Leaf, answer: Mapping[str, Any]) -> Element:
+        held = answer.get(key)
+        return {"type": type_, **fixed} | ({key.replace("selected", "initial"): held} if held else {})
+
+    return drawn
 
 
-def _day(_: Leaf, answer: Mapping[str, Any]) -> Element:
-    on = answer.get("selected_date")
-    return {"type": "datepicker"} | ({"initial_date": on} if on else {})
-
-
-def _one(_: Leaf, answer: Mapping[str, Any]) -> Element:
-    held = answer.get("selected_option")
-    element: Element = {"type": "external_select", "action_id": FIND, "min_query_length": 0}
-    return element | ({"initial_option": held} if held else {})
-
-
-def _many(_: Leaf, answer: Mapping[str, Any]) -> Element:
-    held = answer.get("selected_options")
-    element: Element = {"type": "multi_external_select", "action_id": FIND, "min_query_length": 0}
-    return element | ({"initial_options": held} if held else {})
-
-
+_FOUND = {"action_id": FIND, "min_query_length": 0}
 _ELEMENTS: Mapping[Kind, Callable[[Leaf, Mapping[str, Any]], Element]] = {
-    Kind.TEXT: _typed,
-    Kind.LINES: _typed,
-    Kind.PAIRS: _typed,
-    Kind.AMOUNTS: _typed,
-    Kind.JSON: _typed,
-    Kind.SCALAR: _typed,
-    Kind.WHOLE: _numbered,
-    Kind.DECIMAL: _numbered,
-    Kind.MONEY: _numbered,
-    Kind.UNIT_PRICE: _numbered,
-    Kind.PERCENT: _numbered,
+    **dict.fromkeys((Kind.TEXT, *_LONG, Kind.SCALAR), _typed),
+    **dict.fromkeys((Kind.WHOLE, Kind.DECIMAL, Kind.MONEY, Kind.UNIT_PRICE, Kind.PERCENT), _numbered),
     Kind.CHOICE: _chosen,
     Kind.CHOICES: _several,
     Kind.TICK: _tick,
     Kind.YES_NO: _chosen,
-    Kind.MOMENT: _moment,
-    Kind.DAY: _day,
-    Kind.ONE: _one,
-    Kind.MANY: _many,
+    Kind.MOMENT: _with_state("datetimepicker", "selected_date_time"),
+    Kind.DAY: _with_state("datepicker", "selected_date"),
+    Kind.ONE: _with_state("external_select", "selected_option", **_FOUND),
+    Kind.MANY: _with_state("multi_external_select", "selected_options", **_FOUND),
 }

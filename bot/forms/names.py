@@ -6,16 +6,8 @@ from polar.catalog import Operation, Parameter
 
 # Amounts in the smallest unit of a currency.
 MONEY = frozenset(
-    {
-        "amount",
-        "price_amount",
-        "minimum_amount",
-        "maximum_amount",
-        "preset_amount",
-        "cap_amount",
-        "price_per_seat",
-        "auto_accept_below_amount",
-    }
+    {"amount", "price_amount", "minimum_amount", "maximum_amount", "preset_amount", "cap_amount"}
+    | {"price_per_seat", "auto_accept_below_amount"}
 )
 CURRENCY = ("currency", "price_currency")
 # An amount whose currency the contract fixes ("in USD cents").
@@ -48,49 +40,33 @@ LONG = frozenset(
 # A field that must repeat what the path says.
 REPEATS: Mapping[str, Mapping[str, str]] = {"files:uploaded": {"id": "path.id"}}
 
-SOURCES: Mapping[str, str] = {
-    "benefit_id": "benefits",
+# The objects that a field names: `custom_field_id` names one of "custom fields".
+_NAMED_BY_ID = (
+    *("benefit", "custom field", "customer", "discount", "member", "meter", "order", "organization"),
+    *("payment method", "product", "seat", "subscription"),
+)
+SOURCES: Mapping[str, str] = {f"{name.replace(' ', '_')}_id": f"{name}s" for name in _NAMED_BY_ID} | {
     "benefits": "benefits",
-    "custom_field_id": "custom fields",
-    "customer_id": "customers",
-    "discount_id": "discounts",
     "external_customer_id": "your customers",
     "external_member_id": "your members",
     "files": "files",
     "medias": "files",
     "member_external_id": "your members",
-    "member_id": "members",
-    "meter_id": "meters",
-    "order_id": "orders",
-    "organization_id": "organizations",
-    "payment_method_id": "payment methods",
-    "product_id": "products",
     "product_price_id": "prices",
     "products": "products",
-    "seat_id": "seats",
-    "subscription_id": "subscriptions",
 }
 # The object that `{id}` in a path names: (what the path begins with, the source, its singular).
+_IN_A_PATH = (
+    *("benefit", "checkout link", "checkout", "custom field", "customer", "discount", "dispute", "file"),
+    *("license key", "meter", "order", "organization", "product", "subscription"),
+)
 PATHS: tuple[tuple[str, str, str], ...] = (
     ("/v1/webhooks/events/", "webhook events", "Webhook event"),
     ("/v1/webhooks/endpoints/", "endpoints", "Webhook endpoint"),
-    ("/v1/benefits/", "benefits", "Benefit"),
-    ("/v1/checkout-links/", "checkout links", "Checkout link"),
-    ("/v1/checkouts/", "checkouts", "Checkout"),
-    ("/v1/custom-fields/", "custom fields", "Custom field"),
     ("/v1/customers/external/", "your customers", "Customer"),
-    ("/v1/customers/", "customers", "Customer"),
-    ("/v1/discounts/", "discounts", "Discount"),
-    ("/v1/disputes/", "disputes", "Dispute"),
     ("/v1/event-types/", "event types", "Type of event"),
-    ("/v1/files/", "files", "File"),
-    ("/v1/license-keys/", "license keys", "License key"),
-    ("/v1/meters/", "meters", "Meter"),
     ("/v1/metrics/dashboards/", "dashboards", "Dashboard"),
-    ("/v1/orders/", "orders", "Order"),
-    ("/v1/organizations/", "organizations", "Organization"),
-    ("/v1/products/", "products", "Product"),
-    ("/v1/subscriptions/", "subscriptions", "Subscription"),
+    *((f"/v1/{name.replace(' ', '-')}s/", f"{name}s", name.capitalize()) for name in _IN_A_PATH),
 )
 
 _LABELS: Mapping[str, str] = {

@@ -41,9 +41,7 @@ def prefill(call: Call, currency: str | None, labels: Mapping[str, str]) -> Fill
         if filled is None:
             continue
         form = form_of(operation, filled.picks, filled.added)
-        if any(
-            leaf.name in redaction.SECRET or leaf.path in redaction.HOST_ONLY for leaf in all_leaves(form)
-        ):
+        if any(one.name in redaction.SECRET or one.path in redaction.HOST_ONLY for one in all_leaves(form)):
             continue
         if any(len(str(state.get("value") or "")) > LONGEST_TEXT for state in filled.answers.values()):
             continue  # Slack would not open it
@@ -89,9 +87,8 @@ def _with_way(call: Call, way: str, currency: str | None, labels: Mapping[str, s
     picks = {"body": way}
     query = {f"query.{name}" for name in call.query}
     form = form_of(operation, picks)
-    added = frozenset(
-        one.path for one in form.more if one.path in query or _at(call, one.path) is not _MISSING
-    )
+    more = [one.path for one in form.more]
+    added = frozenset(path for path in more if path in query or _at(call, path) is not _MISSING)
     for _ in range(_ROUNDS):
         form = form_of(operation, picks, added)
         found = picks | (dict(_picks(form.body, call)) if form.body else {})
@@ -183,22 +180,18 @@ def _state(leaf: Leaf, value: Any, currency: str | None, labels: Mapping[str, st
     return {"value": _text(leaf, value, currency)} if chosen is None else chosen(value, labels)
 
 
-def _option(identity: str, labels: Mapping[str, str]) -> State:
-    return option(labels.get(identity, identity), identity)
-
-
 _CHOSEN: Mapping[Kind, Callable[[Any, Mapping[str, str]], State]] = {
-    Kind.ONE: lambda value, labels: {"selected_option": _option(str(value), labels)},
-    Kind.MANY: lambda value, labels: {"selected_options": [_option(str(one), labels) for one in value]},
+    Kind.ONE: lambda value, labels: {
+        "selected_option": option(labels.get(str(value), str(value)), str(value))
+    },
+    Kind.MANY: lambda value, labels: {
+        "selected_options": [option(labels.get(str(one), str(one)), str(one)) for one in value]
+    },
     Kind.YES_NO: lambda value, _: {"selected_option": option("Yes", "yes") if value else option("No", "no")},
     Kind.TICK: lambda value, _: {"selected_options": [option("Yes", "yes")] if value else []},
-    Kind.MOMENT: lambda value, _: {"selected_date_time": _seconds(value)},
+    Kind.MOMENT: lambda value, _: {"selected_date_time": int(datetime.fromisoformat(str(value)).timestamp())},
     Kind.DAY: lambda value, _: {"selected_date": str(value)},
 }
-
-
-def _seconds(value: Any) -> int:
-    return int(datetime.fromisoformat(str(value)).timestamp())
 
 
 def _text(leaf: Leaf, value: Any, currency: str | None) -> str:
@@ -230,6 +223,5 @@ def _major(value: Any, currency: str | None) -> str:
 
 
 def _scalar(value: Any) -> str:
-    return (
-        value if isinstance(value, str) and scalar(value) == value else json.dumps(value, ensure_ascii=False)
-    )
+    said = isinstance(value, str) and scalar(value) == value
+    return str(value) if said else json.dumps(value, ensure_ascii=False)

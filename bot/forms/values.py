@@ -30,6 +30,7 @@ class Nothing(Enum):
 
 
 NOTHING: Final = Nothing.NOTHING
+_EMPTY: tuple[Any, ...] = (None, "", [])  # of an element that was left empty
 
 
 class NotUsable(Exception):
@@ -119,13 +120,18 @@ class _Reader:
     def value(self, leaf: Leaf) -> Any:
         """The value to send for a question; NOTHING when it was left empty and may be."""
         entered = entry(self._answers.get(leaf.path))
-        if entered in (None, "", []):
+        if entered in _EMPTY:
             return _empty(leaf)
         try:
-            return READERS[leaf.kind](leaf, entered, self.currency(leaf))
+            value = _READERS[leaf.kind](entered, self.currency(leaf))
         except NotUsable as error:
             self.errors[leaf.path] = str(error)
             return NOTHING
+        pattern, words = names.PATTERNS.get(leaf.name, ("", ""))
+        if leaf.kind == Kind.TEXT and pattern and not re.fullmatch(pattern, value):
+            self.errors[leaf.path] = words
+            return NOTHING
+        return value
 
     def currency(self, leaf: Leaf) -> str | None:
         """The currency of an amount, in small letters; None when it is not known."""
@@ -139,19 +145,21 @@ class _Reader:
     def group(self, group: Group) -> Any:
         asked = list(leaves(group))
         only_ticks = bool(asked) and all(leaf.kind == Kind.TICK for leaf in asked)
-        empty = not any(touched(leaf, self._answers) for leaf in asked)
-        if empty and not (group.required and (only_ticks or not group.nullable)):
+        if not self._touched(group) and not (group.required and (only_ticks or not group.nullable)):
             return None if group.required else NOTHING
         members = {name: self.node(member) for name, member in group.members.items()}
         return {**group.fixed, **_given(members)}
+
+    def _touched(self, node: Node) -> bool:
+        return any(entry(self._answers.get(leaf.path)) not in _EMPTY for leaf in leaves(node))
 
     def _series(self, series: Series) -> Any:
         filled = [
             one
             for number, one in enumerate(series.entries)
-            if (number == 0 and series.required) or any(touched(leaf, self._answers) for leaf in leaves(one))
+            if (number == 0 and series.required) or self._touched(one)
         ]
-        if series.nullable and not any(touched(leaf, self._answers) for leaf in leaves(series)):
+        if series.nullable and not self._touched(series):
             filled = []
         found = [value for one in filled if (value := self.node(one)) is not NOTHING]
         if found or not series.required:
@@ -179,44 +187,7 @@ def entry(state: Mapping[str, Any] | None) -> Any:
     return next((state[key] for key in keys if state.get(key) is not None), None)
 
 
-def touched(leaf: Leaf, answers: Answers) -> bool:
-    """Tell whether a question has an answer."""
-    return entry(answers.get(leaf.path)) not in (None, "", [])
-
-
-# --- One reader for each kind: (question, what was entered, currency) to the value ------------------------
-
-
-def _text(leaf: Leaf, entered: Any, __: str | None) -> str:
-    text = str(entered).strip("\r\n")
-    pattern, words = names.PATTERNS.get(leaf.name, ("", ""))
-    if pattern and not re.fullmatch(pattern, text):
-        raise NotUsable(words)
-    return text
-
-
-def _option(_: Leaf, entered: Any, __: str | None) -> Any:
-    return entered["value"]
-
-
-def _options(_: Leaf, entered: Any, __: str | None) -> list[Any]:
-    return [one["value"] for one in entered]
-
-
-def _tick(_: Leaf, entered: Any, __: str | None) -> bool:
-    return bool(entered)
-
-
-def _yes_no(_: Leaf, entered: Any, __: str | None) -> bool:
-    return bool(entered["value"] == "yes")
-
-
-def _moment(_: Leaf, entered: Any, __: str | None) -> str:
-    return datetime.fromtimestamp(int(entered), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _day(_: Leaf, entered: Any, __: str | None) -> str:
-    return str(entered)
+# --- One reader for each kind: (what was entered, currency) to the value ------------------------------------
 
 
 def _number(text: Any) -> Decimal:
@@ -226,31 +197,23 @@ def _number(text: Any) -> Decimal:
     return Decimal(said)
 
 
-def _whole(_: Leaf, entered: Any, __: str | None) -> int:
-    return _integral(_number(entered), "Write a whole number.")
-
-
 def _integral(number: Decimal, otherwise: str) -> int:
     if number != number.to_integral_value():
         raise NotUsable(otherwise)
     return int(number)
 
 
-def _decimal(_: Leaf, entered: Any, __: str | None) -> int | float:
+def _decimal(entered: Any) -> int | float:
     number = _number(entered)
     return int(number) if number == number.to_integral_value() else float(number)
 
 
-def _money(_: Leaf, entered: Any, currency: str | None) -> int:
-    return minor_units(_number(entered), currency)
-
-
 def minor_units(amount: Decimal, currency: str | None) -> int:
     """An amount as people write it, in the smallest unit of its currency. Raises NotUsable."""
-    scaled = amount * _scale(currency)
+    scaled, name = amount * _scale(currency), str(currency).upper()
     if currency in ZERO_DECIMAL:
-        return _integral(scaled, f"{str(currency).upper()} has no smaller unit: write a whole number.")
-    return _integral(scaled, f"{str(currency).upper()} has two digits after the point, no more.")
+        return _integral(scaled, f"{name} has no smaller unit: write a whole number.")
+    return _integral(scaled, f"{name} has two digits after the point, no more.")
 
 
 def _scale(currency: str | None) -> int:
@@ -259,7 +222,7 @@ def _scale(currency: str | None) -> int:
     return 1 if currency in ZERO_DECIMAL else 100
 
 
-def _unit_price(_: Leaf, entered: Any, currency: str | None) -> str:
+def _unit_price(entered: Any, currency: str | None) -> str:
     """Polar takes fractions of the smallest unit here, as text so that nothing is rounded."""
     scaled = _number(entered) * _scale(currency)
     if scaled <= 0:
@@ -272,36 +235,20 @@ def _unit_price(_: Leaf, entered: Any, currency: str | None) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _percent(_: Leaf, entered: Any, __: str | None) -> int:
-    return _integral(_number(entered) * 100, "A percentage has two digits after the point, no more.")
-
-
-def _lines(_: Leaf, entered: Any, __: str | None) -> list[str]:
+def _lines(entered: Any) -> list[str]:
     return [line.strip() for line in str(entered).splitlines() if line.strip()]
 
 
-def _pairs(_: Leaf, entered: Any, __: str | None) -> dict[str, Any]:
-    return {name: scalar(value) for name, value in _split(entered)}
-
-
-def _amounts(_: Leaf, entered: Any, __: str | None) -> dict[str, int]:
-    return {name.lower(): minor_units(_number(value), name.lower()) for name, value in _split(entered)}
-
-
 def _split(entered: Any) -> list[tuple[str, str]]:
-    pairs: list[tuple[str, str]] = []
-    for line in _lines_of(entered):
+    pairs: dict[str, str] = {}
+    for line in _lines(entered):
         name, equals, value = (part.strip() for part in line.partition("="))
         if not equals or not name:
-            raise NotUsable("Write one `name = value` on each line.".replace("`", '"'))
-        if name in dict(pairs):
+            raise NotUsable('Write one "name = value" on each line.')
+        if name in pairs:
             raise NotUsable("One of the names is there twice.")
-        pairs.append((name, value))
-    return pairs
-
-
-def _lines_of(entered: Any) -> list[str]:
-    return [line for line in str(entered).splitlines() if line.strip()]
+        pairs[name] = value
+    return list(pairs.items())
 
 
 def scalar(text: str) -> Any:
@@ -314,35 +261,35 @@ def scalar(text: str) -> Any:
     return text
 
 
-def _scalar(_: Leaf, entered: Any, __: str | None) -> Any:
-    return scalar(str(entered).strip())
-
-
-def _json(_: Leaf, entered: Any, __: str | None) -> Any:
+def _json(entered: Any) -> Any:
     try:
         return json.loads(str(entered))
     except (ValueError, RecursionError) as error:
         raise NotUsable("This is not JSON.") from error
 
 
-READERS: Mapping[Kind, Callable[[Leaf, Any, str | None], Any]] = {
-    Kind.TEXT: _text,
-    Kind.LINES: _lines,
-    Kind.PAIRS: _pairs,
-    Kind.AMOUNTS: _amounts,
-    Kind.JSON: _json,
-    Kind.SCALAR: _scalar,
-    Kind.WHOLE: _whole,
-    Kind.DECIMAL: _decimal,
-    Kind.MONEY: _money,
+_READERS: Mapping[Kind, Callable[[Any, str | None], Any]] = {
+    Kind.TEXT: lambda entered, _: str(entered).strip("\r\n"),
+    Kind.LINES: lambda entered, _: _lines(entered),
+    Kind.PAIRS: lambda entered, _: {name: scalar(value) for name, value in _split(entered)},
+    Kind.AMOUNTS: lambda entered, _: {
+        name.lower(): minor_units(_number(value), name.lower()) for name, value in _split(entered)
+    },
+    Kind.JSON: lambda entered, _: _json(entered),
+    Kind.SCALAR: lambda entered, _: scalar(str(entered).strip()),
+    Kind.WHOLE: lambda entered, _: _integral(_number(entered), "Write a whole number."),
+    Kind.DECIMAL: lambda entered, _: _decimal(entered),
+    Kind.MONEY: lambda entered, currency: minor_units(_number(entered), currency),
     Kind.UNIT_PRICE: _unit_price,
-    Kind.PERCENT: _percent,
-    Kind.CHOICE: _option,
-    Kind.CHOICES: _options,
-    Kind.TICK: _tick,
-    Kind.YES_NO: _yes_no,
-    Kind.MOMENT: _moment,
-    Kind.DAY: _day,
-    Kind.ONE: _option,
-    Kind.MANY: _options,
+    Kind.PERCENT: lambda entered, _: _integral(
+        _number(entered) * 100, "A percentage has two digits after the point, no more."
+    ),
+    Kind.CHOICE: lambda entered, _: entered["value"],
+    Kind.CHOICES: lambda entered, _: [one["value"] for one in entered],
+    Kind.TICK: lambda entered, _: bool(entered),
+    Kind.YES_NO: lambda entered, _: bool(entered["value"] == "yes"),
+    Kind.MOMENT: lambda entered, _: datetime.fromtimestamp(int(entered), UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    Kind.DAY: lambda entered, _: str(entered),
+    Kind.ONE: lambda entered, _: entered["value"],
+    Kind.MANY: lambda entered, _: [one["value"] for one in entered],
 }
