@@ -17,8 +17,9 @@ from bot.graduation.backtest import Group, KindReport, Report, Totals, report
 from bot.graduation.replay import replay
 from bot.rules import RulesError, load_rules
 from bot.sanitize import clean
-from bot.ui.graduation_notices import duration, money
+from bot.ui.graduation_notices import duration
 from bot.ui.graduation_words import RESULTS, always_words
+from polar.text.money import format_money
 from store import Connection
 from store.graduation.past_cases import draw_secret, kinds, past_cases
 from store.models import CaseKindState
@@ -179,14 +180,16 @@ def _results(totals: Totals) -> str:
 
 
 def _moneys(amounts: Mapping[str, int]) -> str:
-    return ", ".join(money(amount, currency) for currency, amount in sorted(amounts.items())) or "nothing"
+    return (
+        ", ".join(format_money(amount, currency) for currency, amount in sorted(amounts.items())) or "nothing"
+    )
 
 
 def _worst(totals: Totals) -> str:
     worst = totals.worst
     if worst is None:
         return "none"
-    about = f" ({money(worst.amount, worst.currency)})" if worst.amount else ""
+    about = f" ({format_money(worst.amount, worst.currency)})" if worst.amount else ""
     return f"{clean(worst.title, _WIDEST)}{about}, {RESULTS[worst.result]}: {worst.id}"
 
 

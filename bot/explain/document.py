@@ -11,8 +11,9 @@ from bot.graduation.gate import SPOT_CHECK
 from bot.graduation.spot_checks import BLIND
 from polar.catalog import operations
 from polar.redaction import redacted
-from store.audit_log.explain import Explained, LogRow
+from store.audit_log.explain import Explained
 from store.models import Proposal, ProposalCall, StoredEvent, Transition
+from store.models.details import Revision
 from store.models.graduation import CaseKind
 from store.models.reasons import Reason, columns_of
 
@@ -35,17 +36,13 @@ def explanation(found: Explained, now: datetime) -> dict[str, Any]:
         "withheld": WITHHELD if blind else None,
         "proposal": _proposal(proposal) | ({"mode": None} if blind else {}),
         "webhook": _webhook(dossier.event),
-        "rule": {
-            "name": proposal.rule,
-            "version": proposal.rule_version,
-            "source": dossier.rule_source,
-        },
+        "rule": {"name": proposal.rule, "version": proposal.rule_version, "source": dossier.rule_source},
         "case_kind": _case_kind(found.case_kind),
         "score": _score(proposal.gate or {}),
         "spot_check": None if blind else _spot_check(proposal),
         "policy": None if blind else proposal.gate,
         "decisions": [_plain(asdict(one)) for one in dossier.decisions],
-        "revisions": [_revision(asdict(one)) for one in dossier.revisions],
+        "revisions": [_revision(one) for one in dossier.revisions],
         "calls": [_request(call) for call in proposal.calls],
         "requests": [call.number for call in sent],
         "answers": [_answer(call) for call in sent],
@@ -54,8 +51,8 @@ def explanation(found: Explained, now: datetime) -> dict[str, Any]:
         "outcomes": [_plain(asdict(one)) for one in found.outcomes],
         "log": {
             "head": {"seq": found.head[0], "hash": found.head[1]},
-            "rows": [_row(row) for row in rows],
-            "trust": [_row(row) for row in found.trust],
+            "rows": [_plain(asdict(row)) for row in rows],
+            "trust": [_plain(asdict(row)) for row in found.trust],
         },
     }
 
@@ -105,10 +102,9 @@ def _spot_check(proposal: Proposal) -> dict[str, Any] | None:
     return {"probability": probability, "drawn": gate["verdict"] == SPOT_CHECK, "how": _DRAW}
 
 
-def _revision(revision: dict[str, Any]) -> dict[str, Any]:
-    calls = [{name: redacted(value, name) for name, value in call.items()} for call in revision["calls"]]
-    plain: dict[str, Any] = _plain(revision | {"calls": calls})
-    return plain
+def _revision(revision: Revision) -> Any:
+    calls = [{name: redacted(value, name) for name, value in call.items()} for call in revision.calls]
+    return _plain(asdict(revision) | {"calls": calls})
 
 
 def _request(call: ProposalCall) -> dict[str, Any]:
@@ -134,19 +130,13 @@ def _answer(call: ProposalCall) -> dict[str, Any]:
 
 def _reason(reason: Reason | None) -> dict[str, Any]:
     """The reason in the form of the log."""
-    plain: dict[str, Any] = _plain(columns_of(reason))
-    return plain
+    return {name: _plain(value) for name, value in columns_of(reason).items()}
 
 
 def _step(step: Transition) -> dict[str, Any]:
     plain: dict[str, Any] = _plain(asdict(step))
     del plain["reason"]
     return plain | _reason(step.reason)
-
-
-def _row(row: LogRow) -> dict[str, Any]:
-    plain: dict[str, Any] = _plain(asdict(row))
-    return plain
 
 
 def _plain(value: Any) -> Any:

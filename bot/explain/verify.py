@@ -91,25 +91,17 @@ def _shown(document: Mapping[str, Any]) -> Iterator[Finding]:
     for _, body in _rows(document, "proposed", "edited", "restated"):
         told |= body
     names = (
-        "kind",
-        "title",
-        "risk",
-        "always_asks",
-        "subject",
-        "amount",
-        "currency",
-        "customer_id",
+        "kind", "title", "risk", "always_asks", "subject", "amount", "currency", "customer_id",
         "content_hash",
-    )
+    )  # fmt: skip
     shown = document["proposal"]
     other = [name for name in names if name in told and readable(told[name]) != shown[name]]
     words = f"what is asked is what the log says{': not ' + ', '.join(other) if other else ''}"
     yield Finding(bool(told) and not other, words)
     if _withheld(document):
         return
-    instead = any(
-        (body["actor"], body["to"]) == (Actor.POLICY, "pending") for _, body in _rows(document, "transition")
-    )
+    steps = [(body["actor"], body["to"]) for _, body in _rows(document, "transition")]
+    instead = (Actor.POLICY, "pending") in steps
     judged = next((body["mode"] for _, body in _rows(document, "policy")), Mode.ASKED)
     fits = shown["mode"] == (Mode.ASKED if instead else judged)
     yield Finding(fits, f"it is {shown['mode']}, as the policy said")
@@ -126,9 +118,8 @@ def _webhook(document: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding(False, "the webhook's bytes can be read")
         return
     made = hashlib.sha256(body).hexdigest()
-    yield Finding(
-        made == told["body_sha256"] == asked.get("body_sha256"), "the webhook's bytes have their hash"
-    )
+    fits = made == told["body_sha256"] == asked.get("body_sha256")
+    yield Finding(fits, "the webhook's bytes have their hash")
     yield Finding(json.loads(body).get("type") == told["type"], f"the webhook says {told['type']}")
     yield Finding(told["id"] == asked.get("event_id"), "it is the webhook that the log names")
 
@@ -137,9 +128,8 @@ def _rule(document: Mapping[str, Any]) -> Iterator[Finding]:
     rule, asked = document["rule"], _asked(document)
     if rule["version"] is None:
         return
-    yield Finding(
-        version_of(rule["source"]) == rule["version"], "the rule's version is the hash of its source"
-    )
+    made = version_of(rule["source"])
+    yield Finding(made == rule["version"], "the rule's version is the hash of its source")
     same = (rule["name"], rule["version"]) == (asked.get("rule"), asked.get("rule_version"))
     yield Finding(same, "it is the rule and the version that the log names")
 
@@ -149,16 +139,13 @@ def _case_kind(document: Mapping[str, Any]) -> Iterator[Finding]:
     if case_kind is None:
         yield Finding(asked.get("case_kind") is None, "it is of no kind of case")
         return
-    made = sha256(canonical_json(case_kind["fields"]))
-    yield Finding(
-        made == case_kind["hash"] == asked.get("case_kind"), "the kind's hash is that of its fields"
-    )
-    family = sha256(canonical_json({name: case_kind["fields"][name] for name in ("action", "trigger")}))
+    fields = case_kind["fields"]
+    made = sha256(canonical_json(fields))
+    fits = made == case_kind["hash"] == asked.get("case_kind")
+    yield Finding(fits, "the kind's hash is that of its fields")
+    family = sha256(canonical_json({name: fields[name] for name in ("action", "trigger")}))
     yield Finding(family == case_kind["family"], "its family is made of action and trigger")
-    fits = (
-        case_kind["fields"]["rule"] == document["rule"]["version"]
-        and case_kind["fields"]["risk"] == case_kind["risk"]
-    )
+    fits = (fields["rule"], fields["risk"]) == (document["rule"]["version"], case_kind["risk"])
     yield Finding(fits, "the kind is of this rule's version and this risk class")
     changes = [row for row in document["log"]["trust"] if row["kind"] in kinds_of("case_kind")]
     labels = {read_row(row["kind"], row["body"])[1]["label"] for row in changes}
@@ -238,18 +225,16 @@ def _decisions(document: Mapping[str, Any]) -> Iterator[Finding]:
             continue
         told = rows.pop((one["at"], one["actor"]), None)
         names = ("verdict", "via", "revision", "interaction_id", "reason")
-        yield Finding(
-            told is not None and all(told[name] == one[name] for name in names), f"{what} is in the log"
-        )
+        fits = told is not None and all(told[name] == one[name] for name in names)
+        yield Finding(fits, f"{what} is in the log")
     if rows:
         yield Finding(False, f"{len(rows)} decisions of the log are missing here")
 
 
 def _requests(document: Mapping[str, Any]) -> Iterator[Finding]:
     rows = {body.pop("number"): body for _, body in _rows(document, "request")}  # the newest of each counts
-    planned = [
-        body["calls"] for _, body in _rows(document, "proposed", "edited", "restated") if "calls" in body
-    ]
+    asked = _rows(document, "proposed", "edited", "restated")
+    planned = [body["calls"] for _, body in asked if "calls" in body]
     for call in document["calls"]:
         number, name = call["number"], f"request {call['number']} ({call['operation']})"
         told = rows.get(number)
@@ -258,9 +243,8 @@ def _requests(document: Mapping[str, Any]) -> Iterator[Finding]:
             continue
         made = fingerprint(call["operation"], call["path"], call["query"], call["body"])
         if not call["whole"]:
-            yield Finding(
-                None, f"{name} holds what opens something and is kept out: its fingerprint is not checked"
-            )
+            why = "holds what opens something and is kept out: its fingerprint is not checked"
+            yield Finding(None, f"{name} {why}")
         else:
             yield Finding(made == told, f"{name} is what the log says was sent")
         if planned and number < len(planned[-1]) and "${" not in canonical_json(planned[-1][number]):
@@ -282,18 +266,14 @@ def _answers(document: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _steps(document: Mapping[str, Any]) -> Iterator[Finding]:
-    told = {
-        body["row_version"]: (body["from"], body["to"], body["actor"])
-        for _, body in _rows(document, "transition")
-    }
-    steps = {
-        step["row_version"]: (step["from_"], step["to"], step["actor"]) for step in document["trail"][1:]
-    }
+    rows, trail = _rows(document, "transition"), document["trail"]
+    told = {body["row_version"]: (body["from"], body["to"], body["actor"]) for _, body in rows}
+    steps = {step["row_version"]: (step["from_"], step["to"], step["actor"]) for step in trail[1:]}
     yield Finding(told == steps, f"its {len(steps)} changes of state are those of the log")
     came = [(body["at"], body["kind"], body["source"]) for _, body in _rows(document, "outcome")]
     listed = [(one["at"], one["kind"], one["source"]) for one in document["outcomes"]]
     yield Finding(sorted(came) == sorted(listed), f"what came of it later ({len(listed)}) is in the log")
-    last = document["trail"][-1]["to"] if document["trail"] else "pending"
+    last = trail[-1]["to"] if trail else "pending"
     yield Finding(last == document["proposal"]["state"], f"it is {document['proposal']['state']}")
 
 

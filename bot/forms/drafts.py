@@ -42,6 +42,11 @@ class FormDraft:
         self.picks, self.added, self.answers = {}, frozenset(), {}
         self.page, self.currency = 0, None
 
+    @property
+    def known_currency(self) -> str | None:
+        """The currency of the object, as far as it is known."""
+        return None if self.currency is None else self.currency[1]
+
     def form(self) -> Form:
         """The form as far as it is known. Only for a draft that has an operation."""
         assert self.operation is not None  # noqa: S101 - callers look first
@@ -85,7 +90,7 @@ class FormDraft:
                 known = {one.path for one in form.more}
                 chosen = frozenset(one["value"] for one in entry(state) or ())
                 self.added = (chosen & known) | (self.added & self.kept)
-        return before[0] != self.picks or before[1] != self.added
+        return before != (self.picks, self.added)
 
     def _pick(self, pick: Pick, chosen: Any) -> None:
         value = str(chosen["value"]) if isinstance(chosen, Mapping) else ""

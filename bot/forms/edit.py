@@ -168,8 +168,7 @@ def _object_id(call: Call) -> str | None:
 
 
 def _revision(draft: FormDraft, seen: Proposal, form: Form, call: Call) -> NewRevision:
-    currency = None if draft.currency is None else draft.currency[1]
-    currency = currency or seen.currency
+    currency = draft.known_currency or seen.currency
     effect = form.operation.describe(call)
     units = currencies(form, draft.answers, currency)
     title = _title(draft, seen, form, currency) or wording.title(form, call, draft.answers, units)

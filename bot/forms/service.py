@@ -80,12 +80,7 @@ class Proposing:
         self._edit_form = EditForm(services, self._lookup)
 
     async def open(
-        self,
-        user: SlackUser,
-        *,
-        trigger_id: str,
-        words: str,
-        tell: Callable[[str], Awaitable[None]],
+        self, user: SlackUser, *, trigger_id: str, words: str, tell: Callable[[str], Awaitable[None]]
     ) -> None:
         """Open the form, before anything slow: the trigger lives three seconds. `tell` is for failures."""
         draft = self._drafts.new(user.id, self._services.clock())
@@ -222,19 +217,17 @@ class Proposing:
     async def _object_currency(self, draft: FormDraft) -> str | None:
         """The currency of the object the amounts are in, asked of Polar once for each object."""
         assert draft.operation is not None  # noqa: S101 - callers have looked
-        if draft.operation.id not in names.OBJECT_CURRENCY:
-            return None
-        chosen = draft.known().get(names.OBJECT_CURRENCY[draft.operation.id][1])
+        _, question = names.OBJECT_CURRENCY.get(draft.operation.id, ("", ""))
+        chosen = draft.known().get(question) if question else None
         if chosen is None:
             return None
         if draft.currency is None or draft.currency[0] != chosen:
             found = await self._lookup.currency(draft.operation.id, chosen)
             draft.currency = None if found is None else (chosen, found)
-        return None if draft.currency is None else draft.currency[1]
+        return draft.known_currency
 
     def _view(self, draft: FormDraft, said: Mapping[str, str] | None = None) -> ViewAnswer:
         form, found = draft.page_items()
-        known = None if draft.currency is None else draft.currency[1]
         return page_view(
             form.operation,
             found[draft.page],
@@ -243,7 +236,7 @@ class Proposing:
             number=draft.page,
             count=len(found),
             said=said or {},
-            currencies=currencies(form, draft.answers, known),
+            currencies=currencies(form, draft.answers, draft.known_currency),
             watched=watched_in(form),
             edits="" if draft.edits is None else draft.edits.title,
         )
@@ -280,9 +273,8 @@ class Proposing:
         if composed.errors:
             return self._send_back(draft, found, composed)
         if draft.edits is not None:
-            edited = await self._edit_form.finish(
-                draft, user, form, composed.call, await self._money(composed.call)
-            )
+            money = await self._money(composed.call)
+            edited = await self._edit_form.finish(draft, user, form, composed.call, money)
             return _update(notice(_EDIT, ephemeral.action(edited).plain))
         proposal = await self._proposal(draft, user, form, composed.call, currency)
         limit.reschedule(None)  # a write to the database is not cancelled: its result would be unknown
@@ -295,10 +287,9 @@ class Proposing:
             return _errors(under)
         labels: dict[str, str] = {}
         for number, items in enumerate(found):
-            for item in items:
-                if isinstance(item, Leaf) and item.path in composed.errors:
-                    labels[item.path] = item.label
-                    draft.page = number
+            wrong = [one for one in items if isinstance(one, Leaf) and one.path in composed.errors]
+            labels |= {one.path: one.label for one in wrong}
+            draft.page = number if wrong else draft.page
         said = {path: f"{labels.get(path, 'Form')}: {text}" for path, text in composed.errors.items()}
         return _update(self._view(draft, said))
 
@@ -389,8 +380,7 @@ def _values(view: Payload) -> Mapping[str, Any]:
 
 def _with(values: Mapping[str, Any], action: Payload) -> Mapping[str, Any]:
     """A view's state with the latest change in it."""
-    block, name = str(action.get("block_id")), str(action.get("action_id"))
-    return {**values, block: {name: action}}
+    return {**values, str(action.get("block_id")): {str(action.get("action_id")): action}}
 
 
 def _wrong_here(items: Sequence[Item], draft: FormDraft, currency: str | None) -> dict[str, str]:

@@ -12,12 +12,14 @@ from bot.ui.elements import (
     ButtonValue,
     Element,
     Message,
+    actions,
     bullets,
     button,
     context,
     emoji,
     fitted,
     glue,
+    joined,
     labelled,
     line,
     person,
@@ -57,7 +59,7 @@ def bundle_card(bundle: Bundle, *, deciders: str, now: datetime, reasons: Sequen
     if not bundle.members:
         return Message(_EMPTY, (rich(f"title.{tag}", line(glue(_EMPTY))),), _metadata(bundle))
     blocks: list[Block] = [
-        rich(f"title.{tag}", line(words(title(bundle), 300, bold=True))),
+        rich(f"title.{tag}", line(words(counted(bundle.members), 300, bold=True))),
         rich(f"facts.{tag}", labelled(_fields(bundle))),
         rich(f"named.{tag}", bullets(_named(bundle.members))),
     ]
@@ -71,11 +73,6 @@ def bundle_card(bundle: Bundle, *, deciders: str, now: datetime, reasons: Sequen
 def _metadata(bundle: Bundle) -> Mapping[str, object]:
     """The link from the message to its bundle. Any app in the workspace can read it, so it is the id only."""
     return {"event_type": "polar_approvals_bundle", "event_payload": {"bundle_id": bundle.id}}
-
-
-def title(bundle: Bundle) -> str:
-    """The question in a few words: "12 invoices to generate"."""
-    return counted(bundle.members)
 
 
 def counted(proposals: Sequence[Proposal]) -> str:
@@ -97,7 +94,7 @@ def _plural(noun: str, count: int) -> str:
 def _text(bundle: Bundle) -> str:
     stands = progress(bundle.members)
     total = sums(bundle.members)
-    said = f"{title(bundle)}{f', {total} in all' if total else ''}"
+    said = f"{counted(bundle.members)}{f', {total} in all' if total else ''}"
     return fitted(f"{said}: {stands}" if stands else f"{said}?", 500)
 
 
@@ -112,8 +109,7 @@ def sums(proposals: Iterable[Proposal]) -> str | None:
 
 def _fields(bundle: Bundle) -> list[tuple[str, str]]:
     first, total = bundle.members[0], sums(bundle.members)
-    money = [("In all", total)] if total else []
-    return [*money, ("Each", does(first)), ("Risk", risk_words(first))]
+    return [*([("In all", total)] if total else []), ("Each", does(first)), ("Risk", risk_words(first))]
 
 
 def _named(members: Sequence[Proposal]) -> list[str]:
@@ -138,14 +134,13 @@ def _deciding(proposal: Proposal) -> bool:
 
 def _status(bundle: Bundle, reasons: Sequence[str]) -> list[Element]:
     stands = progress(bundle.members) or ""
-    mark = (
-        "hourglass_flowing_sand" if any(p.state in _UNDER_WAY for p in bundle.members) else "white_check_mark"
-    )
+    waits = any(p.state in _UNDER_WAY for p in bundle.members)
+    mark = "hourglass_flowing_sand" if waits else "white_check_mark"
     elements: list[Element] = [emoji(mark), glue(f" {stands[:1].upper()}{stands[1:]}. ")]
     latest = max((p.decided_at for p in bundle.members if p.decided_at is not None), default=None)
     deciders = Counter(p.decided_by for p in bundle.members if p.decided_by)
-    for place, (actor, count) in enumerate(deciders.most_common(5)):
-        elements += [glue("Decided by " if place == 0 else ", "), person(actor), glue(f" ({count})")]
+    named = [[person(actor), glue(f" ({count})")] for actor, count in deciders.most_common(5)]
+    elements += [glue("Decided by "), *joined(named, ", ")] if named else []
     if latest is not None:
         elements += [glue(", "), when(latest), glue(".")]
     if reasons:
@@ -176,17 +171,17 @@ def _buttons(bundle: Bundle, now: datetime, reasons: Sequence[str]) -> Block | N
         (True, REVIEW, "Review", None),  # the result of each proposal, and cards of their own
         (held, UNDO_ALL, "Undo", None),  # replaces Decline all: a card has at most three buttons
     )
-    elements = [_button(bundle, now, *how) for can, *how in offered if can]
+    value, about = ButtonValue(bundle.id, stamp(now)), counted(bundle.members)
+    elements = [
+        button(action_id, label, value, style=style, about=about)
+        for can, action_id, label, style in offered
+        if can
+    ]
     declined = [p for p in bundle.members if p.state == _S.DECLINED]
     if declined and not waits and not reasons:
         elements.append(reasons_select(declined[0], bundle.id))
     tag = f"{bundle.id}.{bundle.row_version}"
-    return {"type": "actions", "block_id": f"decide.{tag}", "elements": elements} if elements else None
-
-
-def _button(bundle: Bundle, now: datetime, action_id: str, label: str, style: str | None = None) -> Element:
-    value = ButtonValue(bundle.id, stamp(now))
-    return button(action_id, label, value, style=style, about=title(bundle))
+    return actions(f"decide.{tag}", elements) if elements else None
 
 
 def stamp(at: datetime) -> int:

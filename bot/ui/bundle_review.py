@@ -91,14 +91,12 @@ def review_view(
     known = {proposal.id for proposal in waiting}
     here = [proposal for proposal in shown if proposal.id in known]
     rest = [proposal for proposal in shown if proposal.id not in known]
-    blocks = [
-        section(
-            f"said.{review.turn}", f"{_said(review, waiting, everything)} Page {page + 1} of {last + 1}."
-        ),
-        *([_ticks(review, here)] if here else []),
-        *([_stands(review, rest)] if rest else []),
-        _ways(review, shown, last),
-    ]
+    said = f"{_said(review, waiting, everything)} Page {page + 1} of {last + 1}."
+    blocks = [section(f"said.{review.turn}", said), *([_ticks(review, here)] if here else [])]
+    if rest:
+        rows = [f"{proposal.title} – {phrase(proposal.state)}" for proposal in rest]
+        blocks.append(rich(f"stands.{review.turn}", bullets(rows, 200)))
+    blocks.append(_ways(review, shown, last))
     submit = "Approve" if waiting else ""
     return modal(TITLE, blocks, callback_id=REVIEWED, metadata=review.dumped(), submit=submit)
 
@@ -110,12 +108,6 @@ def _said(review: Review, waiting: Sequence[Proposal], everything: Sequence[Prop
     said = f"{counted(waiting)}. Ticked: {ticked} of {len(waiting)}."
     more = " Approve counts for the ticked ones of all pages." if len(everything) > A_PAGE else ""
     return f"{said}{more}{f' {_OWN}' if len(everything) > len(waiting) else ''}"
-
-
-def _stands(review: Review, settled: Sequence[Proposal]) -> Block:
-    """The results of the proposals that no longer wait."""
-    rows = [f"{proposal.title} – {phrase(proposal.state)}" for proposal in settled]
-    return rich(f"stands.{review.turn}", bullets(rows, 200))
 
 
 def _ticks(review: Review, shown: Sequence[Proposal]) -> Block:

@@ -57,11 +57,11 @@ def plan(
     for kind, group in kinds.items():
         together, apart = f"{_ALL}|{kind}", f"{_EACH}|{kind}"
         joined = [bundle for bundle in open_ if bundle.key == together]
-        odd = {p.id for p in carve(group, [p for b in joined for p in b.members], known, policy, now)}
-        alike = [proposal for proposal in group if proposal.id not in odd]
+        odd = carve(group, [p for bundle in joined for p in bundle.members], known, policy, now)
+        apart_ids = {proposal.id for proposal in odd}
+        alike = [proposal for proposal in group if proposal.id not in apart_ids]
         made += _fill(together, alike, joined, LEAST)
-        others = [bundle for bundle in open_ if bundle.key == apart]
-        made += _fill(apart, [proposal for proposal in group if proposal.id in odd], others, SINGLES + 1)
+        made += _fill(apart, odd, [bundle for bundle in open_ if bundle.key == apart], SINGLES + 1)
     return made
 
 

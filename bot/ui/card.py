@@ -1,7 +1,7 @@
 """A proposal as one Slack message, in every state it can be in."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bot.sanitize import clean
@@ -18,6 +18,7 @@ from bot.ui.elements import (
     button,
     context,
     escape,
+    filled,
     fitted,
     glue,
     labelled,
@@ -93,8 +94,7 @@ def _blocks(p: Proposal, view: CardView, squeeze: int) -> list[Block]:
     tag = f"{p.id}.{p.row_version}"  # Slack requires new block ids with each update
     long, value = _LONG // squeeze, 120 // squeeze
     blocks = [rich(f"title.{tag}", line(words(p.title, long, bold=True)))]
-    stands = status(p, view, long)
-    if stands:
+    if stands := status(p, view, long):
         blocks.append(rich(f"status.{tag}", *stands))
     if p.changes and p.state == ProposalState.PENDING:
         blocks.append(rich(f"changes.{tag}", line(*_diff(p, 80 // squeeze))))
@@ -119,11 +119,8 @@ def _diff(p: Proposal, limit: int) -> list[Element]:
     whose = [glue("Changed at Polar since this was proposed:")]
     if p.edited_by:
         # Polar's state may have changed after the edit too, so the list names neither as the cause.
-        whose = [
-            glue("Edited by "),
-            person(p.edited_by),
-            glue(", so it needs a decision of its own. Changed:"),
-        ]
+        edited = "Edited by {who}, so it needs a decision of its own. Changed:"
+        whose = filled(edited, who=person(p.edited_by))
     for label, before, now in p.changes[:_MOST_CHANGES]:
         whose += [glue("\n"), words(label, 30, bold=True), glue("  "), struck(before, limit), glue(" → ")]
         whose.append(words(now, limit))
@@ -137,12 +134,7 @@ def _deadline(p: Proposal) -> list[Element]:
     costs = [_WAITING_COSTS.get(kind, "then it expires and nothing is done")]
     if p.amount and p.currency:
         costs.insert(0, f"{format_money(p.amount, p.currency)} at stake")
-    return [
-        words("Decide before", bold=True),
-        glue(" "),
-        when(p.deadline),
-        glue(f": {', '.join(costs)}."),
-    ]
+    return [words("Decide before", bold=True), glue(" "), when(p.deadline), glue(f": {', '.join(costs)}.")]
 
 
 def _small_print(p: Proposal, view: CardView) -> list[str]:
@@ -157,15 +149,8 @@ def _small_print(p: Proposal, view: CardView) -> list[str]:
     return [*small, view.spot_check] if view.spot_check else small
 
 
-_TOLD = frozenset(
-    {
-        ProposalState.SUCCEEDED,
-        ProposalState.FAILED,
-        ProposalState.UNKNOWN,
-        ProposalState.WITHDRAWN,
-        ProposalState.EXPIRED,
-    }
-)
+_S = ProposalState
+_TOLD = frozenset({_S.SUCCEEDED, _S.FAILED, _S.UNKNOWN, _S.WITHDRAWN, _S.EXPIRED})
 
 
 def thread_line(proposal: Proposal, change: Transition) -> Message | None:
@@ -227,10 +212,14 @@ def buttons(p: Proposal, view: CardView) -> Block | None:
     deciding = p.state == ProposalState.PENDING and p.approval_checking_by is not None
     if deciding or p.state == ProposalState.EXECUTING:
         return None
-    elements = [_button(p, one) for one in _buttons(p, view)]
+    value = ButtonValue(p.id, p.revision)
+    elements = [
+        button(one.action_id, one.label, value, style=one.style, about=p.title) for one in _buttons(p, view)
+    ]
     if p.state == ProposalState.DECLINED and not view.decline_reasons:
         elements.append(reason_select(p))
-    elements.append(_menu(p, _menu_of(p)))
+    items = [option(_OPTIONS[name], replace(value, detail=name)) for name in _menu_of(p)]
+    elements.append({"type": "overflow", "action_id": MENU, "options": items})
     return actions(f"decide.{p.id}.{p.row_version}", elements)
 
 
@@ -266,13 +255,3 @@ def _menu_of(p: Proposal) -> Iterable[str]:
     if p.kind == ProposalKind.GRADUATION:
         return (DETAILS, SNOOZE, ASSIGN, ASK)
     return _OPTIONS
-
-
-def _button(p: Proposal, one: _Button) -> Element:
-    value = ButtonValue(p.id, p.revision)
-    return button(one.action_id, one.label, value, style=one.style, about=p.title)
-
-
-def _menu(p: Proposal, names: Iterable[str]) -> Element:
-    options = [option(_OPTIONS[name], ButtonValue(p.id, p.revision, name)) for name in names]
-    return {"type": "overflow", "action_id": MENU, "options": options}

@@ -1,18 +1,11 @@
 """The status of a proposal in words for its card: the approver, the result and the next step."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from bot.ui.elements import (
-    Element,
-    emoji,
-    glue,
-    line,
-    person,
-    when,
-    words,
-)
+from bot.ui.elements import Element, emoji, filled, glue, joined, line, person, when, words
 from bot.ui.reasons import plain, sentence
 from bot.ui.states import CALLS, OF_GRADUATION, title
 from store.models import Actor, CallState, Proposal, ProposalCall, ProposalKind, ProposalState
@@ -93,28 +86,24 @@ def _waiting(p: Proposal, view: CardView) -> list[list[Element]]:
     release = " Nobody can approve it until somebody mentions me with “release” in the thread."
     said: list[list[Element]] = []
     if view.needs_two and view.approvals:
-        first = [emoji("ballot_box_with_check"), glue(" "), *_people(view.approvals)]
-        said.append([*first, glue(" said yes. It takes two: one more person has to approve.")])
+        two = " {who} said yes. It takes two: one more person has to approve."
+        said.append([emoji("ballot_box_with_check"), *filled(two, who=_people(view.approvals))])
     if p.approval_checking_by:
-        said.append([emoji("hourglass_flowing_sand"), glue(" Deciding… "), person(p.approval_checking_by),
-                     glue(" said yes; Polar is asked whether anything has changed.")])  # fmt: skip
+        asked = " Deciding… {who} said yes; Polar is asked whether anything has changed."
+        said.append([emoji("hourglass_flowing_sand"), *filled(asked, who=person(p.approval_checking_by))])
     if p.held_by:
-        said.append([emoji("pushpin"), glue(" On hold by "), person(p.held_by),
-                     glue(f".{release}")])  # fmt: skip
+        said.append([emoji("pushpin"), *filled(f" On hold by {{who}}.{release}", who=person(p.held_by))])
     if p.assignee:
-        said.append([emoji("point_right"), glue(" Assigned to "), person(p.assignee), glue(".")])
+        said.append([emoji("point_right"), *filled(" Assigned to {who}.", who=person(p.assignee))])
     if p.snoozed_until and view.now < p.snoozed_until:
         by = [glue(" by "), person(p.snoozed_by)] if p.snoozed_by else []
-        said.append([emoji("zzz"), glue(" Snoozed until "), when(p.snoozed_until), *by,
-                     glue(". It can still be decided.")])  # fmt: skip
+        until = " Snoozed until {at}{by}. It can still be decided."
+        said.append([emoji("zzz"), *filled(until, at=when(p.snoozed_until), by=by)])
     return said
 
 
 def _people(actors: tuple[str, ...]) -> list[Element]:
-    named: list[Element] = []
-    for number, actor in enumerate(actors[:3]):
-        named += ([glue(" and ")] if number else []) + [person(actor)]
-    return named
+    return joined([[person(actor)] for actor in actors[:3]], " and ")
 
 
 def _by(p: Proposal, view: CardView, verb: str) -> list[Element]:
@@ -122,36 +111,24 @@ def _by(p: Proposal, view: CardView, verb: str) -> list[Element]:
     if p.decided_by is None or p.decided_at is None:
         return []
     if p.decided_by == Actor.POLICY:
-        return [glue("It ran on its own: such cases need no yes, "), when(p.decided_at), glue(".")]
+        return filled("It ran on its own: such cases need no yes, {at}.", at=when(p.decided_at))
     everybody = view.approvals if p.decided_by in view.approvals else (p.decided_by,)
     edited = [glue(", as edited by "), person(p.edited_by)] if p.edited_by else []
-    return [glue(f"{verb} by "), *_people(everybody), glue(", "), when(p.decided_at), *edited, glue(".")]
+    at = when(p.decided_at)
+    return filled(f"{verb} by {{who}}, {{at}}{{edited}}.", who=_people(everybody), at=at, edited=edited)
 
 
 def _approved(p: Proposal, view: CardView, limit: int) -> list[Element]:
     start = [emoji("hourglass_flowing_sand"), glue(" "), *_by(p, view, "Approved")]
     if p.held_by:
-        return [
-            *start,
-            glue("\nOn hold by "),
-            person(p.held_by),
-            glue(": it does not run until released."),
-        ]
+        held = "\nOn hold by {who}: it does not run until released."
+        return [*start, *filled(held, who=person(p.held_by))]
     if p.cancellable_until is not None and is_held(p, view):
-        return [
-            *start,
-            glue("\nRuns "),
-            when(p.cancellable_until, seconds=True),
-            glue(". Until then Undo takes it back."),
-        ]
+        at = when(p.cancellable_until, seconds=True)
+        return [*start, *filled("\nRuns {at}. Until then Undo takes it back.", at=at)]
     if p.status_reason and is_put_off(p):
-        return [
-            *start,
-            glue("\nNot done yet: "),
-            *sentence(p.status_reason, limit),
-            glue(" Trying again."),
-            *_progress(p),
-        ]
+        why = sentence(p.status_reason, limit)
+        return [*start, *filled("\nNot done yet: {why} Trying again.", why=why), *_progress(p)]
     return [*start, glue(" It is about to run.")]
 
 
@@ -203,15 +180,12 @@ def _next(p: Proposal) -> str:
 
 
 def _unknown(p: Proposal, view: CardView, limit: int) -> list[Element]:
-    return [
-        emoji("grey_question"),
-        glue(" Polar gave no answer: it may or may not have been done. Nothing is sent twice. "),
-        glue("Check again reads it from Polar; if you have looked yourself, say which it is. "),
-        *(sentence(p.status_reason, limit) if p.status_reason else []),
-        glue("\n"),
-        *_by(p, view, "Approved"),
-        *_progress(p),
-    ]
+    said = (
+        " Polar gave no answer: it may or may not have been done. Nothing is sent twice. "
+        "Check again reads it from Polar; if you have looked yourself, say which it is. {why}\n"
+    )
+    why = sentence(p.status_reason, limit) if p.status_reason else []
+    return [emoji("grey_question"), *filled(said, why=why), *_by(p, view, "Approved"), *_progress(p)]
 
 
 def _declined(p: Proposal, view: CardView, limit: int) -> list[Element]:
@@ -265,9 +239,7 @@ def _progress(p: Proposal) -> list[Element]:
     """The number of calls in each state, "1 done, 1 refused", for several calls that are not all done."""
     if len(p.calls) < 2 or all(call.state == CallState.DONE for call in p.calls):
         return []
-    counts: dict[str, int] = {}
-    for call in p.calls:
-        counts[CALLS[call.state]] = counts.get(CALLS[call.state], 0) + 1
+    counts = Counter(CALLS[call.state] for call in p.calls)
     listed = ", ".join(f"{count} {state}" for state, count in counts.items())
     return [glue(f"\nOf {len(p.calls)} calls: {listed}.")]
 
@@ -280,11 +252,8 @@ def outcome(call: ProposalCall) -> str:
 
 def is_held(p: Proposal, view: CardView) -> bool:
     """Tell whether it is approved and waits for the end of its undo window."""
-    return (
-        p.state == ProposalState.APPROVED
-        and p.cancellable_until is not None
-        and view.now < p.cancellable_until
-    )
+    until = p.cancellable_until
+    return p.state == ProposalState.APPROVED and until is not None and view.now < until
 
 
 def is_put_off(p: Proposal) -> bool:

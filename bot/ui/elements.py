@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from string import Formatter
 from typing import Any, Self
 
 from bot.sanitize import clean
@@ -90,6 +91,19 @@ def when(at: datetime, *, seconds: bool = False) -> Element:
     shown = "{date_short_pretty} {time_secs}" if seconds else "{date_short_pretty} {time}"
     fallback = f"{at:%d %b %Y %H:%M:%S} UTC" if seconds else f"{at:%d %b %Y %H:%M} UTC"
     return {"type": "date", "timestamp": int(at.timestamp()), "format": shown, "fallback": fallback}
+
+
+def filled(sentences: str, **values: str | Element | Sequence[Element]) -> list[Element]:
+    """Our sentences with values in their {places}. A value is our own words, or elements."""
+    found: list[Element] = []
+    for literal, name, _, _ in Formatter().parse(sentences):
+        found += [glue(literal)] if literal else []
+        value = values[name] if name is not None else ""
+        if isinstance(value, str):
+            found += [glue(value)] if value else []
+        else:
+            found += [value] if isinstance(value, dict) else [*value]
+    return found
 
 
 def emoji(name: str) -> Element:

@@ -6,7 +6,6 @@ text), modals and the Home tab (elements), and the command line (plain text).
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from string import Formatter
 
 from bot.results import (
     ActionResult,
@@ -20,7 +19,7 @@ from bot.results import (
     Refusal,
     RefusalCode,
 )
-from bot.ui.elements import MESSAGE_TEXT, Element, escape, fitted, glue, person, words
+from bot.ui.elements import MESSAGE_TEXT, Element, escape, filled, fitted, glue, person, words
 from bot.ui.reasons import sentence
 from bot.ui.states import approver_line, phrase
 from store.models import Proposal
@@ -55,16 +54,8 @@ def _mrkdwn(element: Element) -> str:
 
 
 def text(sentences: str, **values: str | Element | Sequence[Element]) -> Text:
-    """Our sentences with values in their {places}. A value is our own words, or elements."""
-    found: list[Element] = []
-    for literal, name, _, _ in Formatter().parse(sentences):
-        found += [glue(literal)] if literal else []
-        value = values[name] if name is not None else ""
-        if isinstance(value, str):
-            found += [glue(value)] if value else []
-        else:
-            found += [value] if isinstance(value, dict) else [*value]
-    return Text(tuple(found))
+    """The text of `filled`."""
+    return Text(tuple(filled(sentences, **values)))
 
 
 # --- Fixed texts --------------------------------------------------------------------------------------------

@@ -18,11 +18,6 @@ from store.models.reasons import ChangeCause, ChangeCode
 DEMOTION, PAUSE, TURNED_ON = "demotion", "breaker", "graduation"
 
 
-def money(minor: int, currency: str) -> str:
-    """An amount in a readable form."""
-    return format_money(minor, currency)
-
-
 def duration(seconds: int) -> str:
     """A length of time in minutes, or in hours from two hours on."""
     minutes = round(seconds / 60)
@@ -79,7 +74,7 @@ def runs_block(runs: Sequence[AutomaticRuns], caps: Caps, tag: str) -> Block | N
 def runs_line(one: AutomaticRuns, caps: Caps) -> str:
     """One kind's line: `Generate an invoice · …: 12 ran, 0 failed, 0 undone. Score 91.8. 38 left today`."""
     kind = one.case_kind
-    moved = [money(total, currency) for currency, total in sorted(one.moved.items())]
+    moved = [format_money(total, currency) for currency, total in sorted(one.moved.items())]
     parts = [f"{one.count} ran", *moved, f"{one.failed} failed", f"{one.undone} undone"]
     found = score(*kind.counts)
     left = left_today(kind, one.today, caps, with_money=bool(one.moved))
@@ -94,7 +89,7 @@ def left_today(case_kind: CaseKind, used: Spent, caps: Caps, *, with_money: bool
     most = caps.case_kind_amount.get(currency) if with_money else None
     if most is None:
         return f"{count} left today"
-    return f"{count} and {money(max(most - used.amount, 0), currency)} left today"
+    return f"{count} and {format_money(max(most - used.amount, 0), currency)} left today"
 
 
 def offer_title(case_kind: CaseKind) -> str:
@@ -119,13 +114,14 @@ def _caps(case_kind: CaseKind, caps: Caps) -> str:
     daily = f"{caps.case_kind_count} cases a day"
     if currency not in caps.action_amount:
         return daily
-    one, day = caps.action_amount[currency], caps.case_kind_amount.get(currency, 0)
-    return f"{daily}; where money moves {money(one, currency)} a case, {money(day, currency)} a day"
+    one = format_money(caps.action_amount[currency], currency)
+    day = format_money(caps.case_kind_amount.get(currency, 0), currency)
+    return f"{daily}; where money moves {one} a case, {day} a day"
 
 
 def offer_reasons(case_kind: CaseKind, past: BacktestSummary, policy: Policy) -> list[str]:
     """The results that automatic runs would have had so far, and the changes from now on."""
-    sums = [money(total, currency) for currency, total in sorted(past.moved.items())]
+    sums = [format_money(total, currency) for currency, total in sorted(past.moved.items())]
     moved = ", ".join(sums) or "no money"
     tried = (
         f"{past.would_run} would have run, {past.rejected} of them you declined or took back, {moved} moved, "
@@ -135,7 +131,7 @@ def offer_reasons(case_kind: CaseKind, past: BacktestSummary, policy: Policy) ->
     said = [f"Had it been on for {long}: {tried}"]
     if past.worst is not None:
         worst = past.worst
-        about = f" ({money(worst.amount, worst.currency)})" if worst.currency else ""
+        about = f" ({format_money(worst.amount, worst.currency)})" if worst.currency else ""
         said.append(f"The worst of those: {worst.title} ({RESULTS[worst.result]}){about}")
     standard = standard_of(case_kind, policy.graduation)
     floor = 0.0 if standard is None else standard.spot_check_floor

@@ -6,6 +6,7 @@ Pure. The arguments of a reason hold text of customers and of Polar; it is escap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 
 from bot.sanitize import clean
 from bot.ui.elements import Element, glue, person, words
@@ -80,12 +81,9 @@ def _edge(text: str) -> str:
 def _joined(parts: Iterable[Part]) -> list[Part]:
     """The same parts, with neighbouring texts joined."""
     found: list[Part] = []
-    for part in parts:
-        last = found[-1] if found else None
-        if isinstance(part, str) and isinstance(last, str):
-            found[-1] = last + part
-        else:
-            found.append(part)
+    for is_text, group in groupby(parts, lambda part: isinstance(part, str)):
+        same = list(group)
+        found += ["".join(map(str, same))] if is_text else same
     return found
 
 
@@ -110,13 +108,15 @@ def _actor(before: str, after: str) -> Say:
 
 def _after(lead: str) -> Say:
     """The sentence of a lead and then the causes of the reason, one after the other."""
-    return lambda reason: (lead, *_in_a_row(reason.causes))
+    return lambda reason: (lead, *_causes(reason))
 
 
-def _in_a_row(causes: Sequence[Reason]) -> list[Part]:
-    return [
-        part for number, cause in enumerate(causes) for part in (*([" "] if number else []), *_parts(cause))
-    ]
+def _in_a_row(said: Iterable[Sequence[Part]], between: str) -> list[Part]:
+    return [part for number, parts in enumerate(said) for part in (*([between] if number else []), *parts)]
+
+
+def _causes(reason: Reason) -> list[Part]:
+    return _in_a_row(map(_parts, reason.causes), " ")
 
 
 def _checked(at_the_tap: str, before_the_call: str, otherwise: str) -> Say:
@@ -126,14 +126,13 @@ def _checked(at_the_tap: str, before_the_call: str, otherwise: str) -> Say:
         "call": f"Checked just before the call: {before_the_call}",
         "delay": f"Read after the delay: {at_the_tap}",
     }
-    return lambda reason: (leads.get(str(reason.args.get("checked")), otherwise), *_in_a_row(reason.causes))
+    return lambda reason: (leads.get(str(reason.args.get("checked")), otherwise), *_causes(reason))
 
 
 def _refusals(reason: Reason) -> Sequence[Part]:
     """The answers of Polar to the refused calls, the same words only once."""
     said = dict.fromkeys(tuple(_joined(_parts(cause))) for cause in reason.causes)
-    listed = [part for number, parts in enumerate(said) for part in (*(["; "] if number else []), *parts)]
-    return ("Polar refused: ", *listed)
+    return ("Polar refused: ", *_in_a_row(said, "; "))
 
 
 def _already_so(reason: Reason) -> Sequence[Part]:
@@ -151,15 +150,12 @@ def _missing(reason: Reason) -> Sequence[Part]:
 
 
 def _of_rule(reason: Reason) -> Sequence[Part]:
-    said = _in_a_row(reason.causes) or [str(reason.args.get("state", ""))]
+    said = _causes(reason) or [str(reason.args.get("state", ""))]
     return (f"{reason.args.get('rule', '')}: ", *said)
 
 
 def _of_rules(reason: Reason) -> Sequence[Part]:
-    if not reason.causes:
-        return ("no rule matched",)
-    listed = [_parts(cause) for cause in reason.causes]
-    return [part for number, parts in enumerate(listed) for part in (*(["; "] if number else []), *parts)]
+    return _in_a_row(map(_parts, reason.causes), "; ") or ("no rule matched",)
 
 
 def _until(reason: Reason) -> Sequence[Part]:

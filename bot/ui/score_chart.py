@@ -133,7 +133,7 @@ class _Plot:
             corners.append((self._x(self._last), corners[-1][1]))
         scaled = [(x * _SCALE, y * _SCALE) for x, y in corners]
         self._draw.line(scaled, fill=_LINE, width=4 * _SCALE, joint="curve")
-        self._dot(corners[-1])
+        self._draw.circle(scaled[-1], 7 * _SCALE, fill=_LINE)
 
     def captions(self, title: str, points: Sequence[tuple[datetime, float]]) -> None:
         """Write the title, the present score and the meaning of the marks."""
@@ -169,10 +169,6 @@ class _Plot:
     def _segment(self, start: Point, end: Point, colour: str, width: int) -> None:
         ends = [value * _SCALE for value in (*start, *end)]
         self._draw.line(ends, fill=colour, width=width * _SCALE)
-
-    def _dot(self, where: Point) -> None:
-        x, y, radius = where[0] * _SCALE, where[1] * _SCALE, 7 * _SCALE
-        self._draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=_LINE)
 
     def _text(self, where: Point, text: str, colour: str, *, anchor: str, size: int = _TEXT) -> None:
         place = (where[0] * _SCALE, where[1] * _SCALE)

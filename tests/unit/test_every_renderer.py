@@ -313,6 +313,7 @@ _PARTS = frozenset(
         elements.bullets,
         elements.context,
         elements.emoji,
+        elements.filled,
         elements.glue,
         elements.labelled,
         elements.bullet_list,
