@@ -142,7 +142,7 @@ def ways(operation: Operation) -> tuple[Way, ...]:
         return ()
     own = _table().get(operation.id)
     variants = {shape.name: shape for shape in operation.body.variants}
-    if not isinstance(own, list):
+    if own is None:
         return tuple(Way(name_of(shape), shape) for shape in variants.values())
     only = next(iter(variants.values()))
     return tuple(_way(raw, variants[raw["shape"]] if "shape" in raw else only) for raw in own)
@@ -150,8 +150,7 @@ def ways(operation: Operation) -> tuple[Way, ...]:
 
 def name_of(shape: Schema) -> str:
     """An alternative of a union, in words."""
-    names = _table()["names"]
-    return str(names.get(shape.name) or shape.name) if isinstance(names, dict) else shape.name
+    return str(_table()["names"].get(shape.name) or shape.name)
 
 
 def _way(raw: Mapping[str, Any], shape: Schema) -> Way:
@@ -160,11 +159,8 @@ def _way(raw: Mapping[str, Any], shape: Schema) -> Way:
 
 
 @cache
-def _table() -> dict[str, list[dict[str, Any]] | dict[str, str]]:
+def _table() -> dict[str, Any]:
     return tomllib.loads(Path(__file__).with_name("ways.toml").read_text("utf-8"))
-
-
-# --- The tree -----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

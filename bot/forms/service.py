@@ -50,20 +50,6 @@ log = logging.getLogger(__name__)
 Payload = Mapping[str, Any]
 ViewAnswer = dict[str, Any]  # what an acknowledgement says of a modal
 
-FORM_FAILED = "Something failed here, and nothing was proposed. Close this and type /polar propose again."
-FORM_SLOW = "Your proposal is being stored. This takes longer than Slack waits; the result is shown here."
-_LOST = (
-    "This form is no longer known here: it was open for too long, or the program was restarted. "
-    "Nothing was proposed. Close it and type /polar propose again."
-)
-_NOT_OPENED = "The form could not be opened ({why}). Nothing was proposed. Type /polar propose again."
-_PROPOSED = "Proposed: {title}. Its card is in the channel. Nothing is done until somebody approves it there."
-_ALREADY_PROPOSED = "Already proposed: {title}. Its card is in the channel. Type /polar propose for another."
-_ALREADY_EDITED = "Already saved: “{title}”. Its card shows what changed."
-_NOT_STORED = "It could not be stored, so nothing was proposed. Try again."
-_SLOW = "Slack or Polar was too slow to answer, so nothing was proposed. Submit again."
-_CHOOSE = "Choose one from the list."
-_CHANGE_SOMETHING = "Choose at least one thing to change."
 _PROPOSE, _EDIT = "Propose", "Edit"  # titles
 # Seconds for a form; it is acknowledged after 2.5 at the latest, and a write under way is not cancelled.
 WITHIN = 2.4
@@ -94,7 +80,7 @@ class Proposing:
             view_id = await self._services.slack.open_view(trigger_id, view)
         except SlackError as error:
             log.warning("the form of %s did not open: %s", user.id, error)
-            await tell(_NOT_OPENED.format(why=error))
+            await tell(ephemeral.FORM_NOT_OPENED.format(why=error))
             return
         refused = await self._refusal(user)
         if refused is not None:
@@ -171,7 +157,7 @@ class Proposing:
                 return ephemeral.action(again).plain
             self._drafts.keep(again)
             return again
-        return _LOST if found is None else found
+        return ephemeral.FORM_LOST if found is None else found
 
     async def _show(self, view_id: str, view: Mapping[str, Any]) -> None:
         try:
@@ -256,7 +242,7 @@ class Proposing:
         values = _values(view)
         if draft.operation is None:
             begun = self._begin(draft, chosen_operation(values))
-            return _errors({OPERATION: _CHOOSE}) if begun is None else _update(begun)
+            return _errors({OPERATION: ephemeral.CHOOSE_ONE}) if begun is None else _update(begun)
         picks, added = dict(draft.picks), draft.added
         draft.absorb(values)
         form, found = draft.page_items()
@@ -300,13 +286,13 @@ class Proposing:
             await self._services.store.do(propose_by_hand, proposal)
         except StoreError as error:
             log.error("a proposal by hand is not stored: %s", error)
-            return _update(self._view(draft, {"": _NOT_STORED}))
+            return _update(self._view(draft, {"": ephemeral.FORM_NOT_STORED}))
         draft.title = proposal.title
         self._services.notify(Queue.ANNOUNCE)
         operation = proposal.calls[0].operation
         log.info("%s proposes %s by hand as %s", proposal.proposer, operation, proposal.id)
         stored()
-        return _update(notice(_PROPOSE, _PROPOSED.format(title=proposal.title)))
+        return _update(notice(_PROPOSE, ephemeral.PROPOSED.format(title=proposal.title)))
 
     async def _proposal(
         self, draft: FormDraft, user: SlackUser, form: Form, call: Call, currency: str | None
@@ -351,8 +337,8 @@ class Proposing:
 
 def _already(draft: FormDraft) -> ViewAnswer:
     if draft.edits is not None:
-        return notice(_EDIT, _ALREADY_EDITED.format(title=draft.title))
-    return notice(_PROPOSE, _ALREADY_PROPOSED.format(title=draft.title))
+        return notice(_EDIT, ephemeral.ALREADY_EDITED.format(title=draft.title))
+    return notice(_PROPOSE, ephemeral.ALREADY_PROPOSED.format(title=draft.title))
 
 
 def _no_form(view: Payload, why: str) -> ViewAnswer:
@@ -370,7 +356,11 @@ def _errors(found: Mapping[str, str]) -> ViewAnswer:
 def _too_slow(view: Payload) -> ViewAnswer:
     """An error under the last input: next to the button that is to be pressed again."""
     asked = [block["block_id"] for block in view.get("blocks") or () if block.get("type") == "input"]
-    return _errors({asked[-1]: _SLOW}) if asked else _update(notice(_PROPOSE, FORM_FAILED))
+    return (
+        _errors({asked[-1]: ephemeral.FORM_NOT_TAKEN})
+        if asked
+        else _update(notice(_PROPOSE, ephemeral.FORM_FAILED))
+    )
 
 
 def _values(view: Payload) -> Mapping[str, Any]:
@@ -387,5 +377,5 @@ def _wrong_here(items: Sequence[Item], draft: FormDraft, currency: str | None) -
     leaves = [item for item in items if isinstance(item, Leaf)]
     found = check(leaves, draft.answers, currency)
     if any(isinstance(item, More) and item.needed and not item.chosen for item in items):
-        found[ADDED] = _CHANGE_SOMETHING
+        found[ADDED] = ephemeral.CHANGE_SOMETHING
     return found

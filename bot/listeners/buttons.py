@@ -9,7 +9,7 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 
 from bot.approvals.service import ApprovalService, Click
 from bot.forms.modal import CALLBACK
-from bot.forms.service import FORM_FAILED, FORM_SLOW, Proposing
+from bot.forms.service import Proposing
 from bot.listeners.acknowledge import Answer, Place, Registrar, acknowledge, place_of, post_ephemeral, show
 from bot.results import DecisionResult, DecisionStatus, FollowupResult, FollowupStatus
 from bot.services import Services
@@ -93,8 +93,8 @@ class Forms:
             ack,
             body,
             lambda stored: self._proposing.submit(acting_user(body), view, stored.set),
-            meanwhile={"response_action": "update", "view": notice("Propose", FORM_SLOW)},
-            failed={"response_action": "update", "view": notice("Propose", FORM_FAILED)},
+            meanwhile={"response_action": "update", "view": notice("Propose", ephemeral.FORM_SLOW)},
+            failed={"response_action": "update", "view": notice("Propose", ephemeral.FORM_FAILED)},
             later=later,
         )
 

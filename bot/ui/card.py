@@ -194,11 +194,7 @@ class _Button:
 _APPROVE = _Button(APPROVE, "Approve", "primary")
 _DECLINE = _Button(DECLINE, "Decline", "danger")
 _UNDO = _Button(UNDO, "Undo")
-_TURN_ON = (
-    _Button(APPROVE, "Turn on", "primary"),
-    _Button(DECLINE, "Keep asking"),
-    _Button(WHY, "Why?"),
-)
+_TURN_ON = (_Button(APPROVE, "Turn on", "primary"), _Button(DECLINE, "Keep asking"), _Button(WHY, "Why?"))
 _IN_DOUBT = (
     _Button(CHECK, "Check again", "primary"),
     _Button(MARK_DONE, "Was done"),

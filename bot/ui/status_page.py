@@ -12,6 +12,7 @@ from bot.ui.elements import (
     bullet_list,
     context,
     escape,
+    filled,
     glue,
     joined,
     line,
@@ -213,24 +214,16 @@ def _errors(errors: Sequence[tuple[datetime, str, str]]) -> list[dict[str, objec
 def paused_message(pause: Paused, *, already: bool = False) -> Message:
     """The message to the channel, and to the person who paused, that nothing runs on its own."""
     head = "Paused already" if already else "Paused"
-    what = " Nothing runs on its own; what would have becomes a card. /polar resume ends this."
-    return Message(
-        f"{head}: nothing runs on its own until somebody resumes it",
-        (rich("paused", line(*automatic(pause), glue("."), glue(what))),),
-    )
+    what = ". Nothing runs on its own; what would have becomes a card. /polar resume ends this."
+    shown = rich("paused", line(*automatic(pause), glue(what)))
+    return Message(f"{head}: nothing runs on its own until somebody resumes it", (shown,))
 
 
 def resumed_message(by: str, before: Paused) -> Message:
     """The message to the channel, and to the person who resumed, that trusted cases run again."""
-    said = line(
-        person(by),
-        glue(" resumed what runs on its own. It was paused by "),
-        person(before.by),
-        glue(" since "),
-        when(before.at),
-        glue("."),
-    )
-    return Message("Resumed: trusted cases run on their own again", (rich("resumed", said),))
+    said = "{who} resumed what runs on its own. It was paused by {before} since {at}."
+    shown = line(*filled(said, who=person(by), before=person(before.by), at=when(before.at)))
+    return Message("Resumed: trusted cases run on their own again", (rich("resumed", shown),))
 
 
 def nothing_to_resume() -> Message:

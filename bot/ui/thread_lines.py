@@ -58,9 +58,8 @@ def assigned_line(actor: str, assignee: str, proposal: Proposal) -> Notice:
 def asked_line(actor: str, whom: str | None, question: str) -> Notice:
     """The line for a question in a person's own words."""
     start = [person(whom), glue(" ")] if whom else []
-    return thread_message(
-        f"A question: {question}", *start, person(actor), glue(" asks: "), words(question, _LONGEST_TEXT)
-    )
+    asks = [person(actor), glue(" asks: "), words(question, _LONGEST_TEXT)]
+    return thread_message(f"A question: {question}", *start, *asks)
 
 
 def held_line(actor: str) -> Notice:
@@ -80,9 +79,8 @@ def released_line(actor: str, *, runs: bool) -> Notice:
 
 def reason_line(actor: str, reason: str) -> Notice:
     """The line for the reason of a decline."""
-    return thread_message(
-        f"Why declined: {reason}", person(actor), glue(" says why it was declined: "), words(reason, 1_000)
-    )
+    said = [person(actor), glue(" says why it was declined: "), words(reason, _LONGEST_TEXT)]
+    return thread_message(f"Why declined: {reason}", *said)
 
 
 def edited_line(actor: str, changes: Sequence[tuple[str, str, str]]) -> Notice:
