@@ -1,6 +1,7 @@
 # Everything runs from a fresh clone with Python 3.11 or newer; .ci/with-postgres says what PostgreSQL needs.
 PYTHON ?= python3
 BIN := .venv/bin
+# Tests that hold a bound of time run with no other test beside them.
 SIDE_BY_SIDE := -n 4 --dist worksteal
 
 .PHONY: install install-dev demo run test test-postgres store-on-postgres e2e-on-postgres coverage
@@ -35,7 +36,12 @@ run: install
 
 # All tests; one of them with T=tests/unit/test_money.py::test_name; more of pytest's options in ARGS.
 test: install-dev
-	$(BIN)/python -m pytest $(if $(T),'$(T)',$(SIDE_BY_SIDE)) $(ARGS)
+ifdef T
+	$(BIN)/python -m pytest '$(T)' $(ARGS)
+else
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not timed" $(ARGS)
+	$(BIN)/python -m pytest -m timed $(ARGS)
+endif
 
 # What may differ between the databases, on a PostgreSQL server of its own or on that of POSTGRES_URL.
 test-postgres: install-dev
@@ -45,7 +51,8 @@ store-on-postgres: install-dev
 	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m postgres $(ARGS)
 
 e2e-on-postgres: install-dev
-	TEST_DATABASE=postgresql $(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not browser and not sqlite" tests/e2e $(ARGS)
+	TEST_DATABASE=postgresql $(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not browser and not sqlite and not timed" tests/e2e $(ARGS)
+	TEST_DATABASE=postgresql $(BIN)/python -m pytest -m "timed and not sqlite" tests/e2e $(ARGS)
 
 # All tests, and which lines and branches they reach; fails below the floor in pyproject.toml.
 coverage: install-dev

@@ -58,6 +58,7 @@ async def all_decidable(line: World, app: Running, count: int, but: int = 0) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.timed
 @pytest.mark.parametrize(
     "cases",
     [("order.paid",), ("order.paid", "benefit_grant.revoked", "subscription.past_due")],
@@ -89,6 +90,7 @@ async def test_a_burst_is_decidable_within_a_minute_in_few_messages(
     assert redrawn < 15
 
 
+@pytest.mark.timed
 async def test_all_of_a_flood_can_be_decided_with_few_taps(tmp_path: Path) -> None:
     many = 60
     async with world(tmp_path, slack={"limits": True}) as line, line.app(PolarUnhurried) as app:

@@ -30,6 +30,7 @@ async def tap_by_three(line: World, ts: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timed
 @pytest.mark.parametrize(("transport", "many"), [("socket mode", 200), ("http mode", 50)])
 async def test_hundreds_of_proposals_are_each_decided_and_done_once(
     tmp_path: Path, transport: str, many: int

@@ -59,6 +59,7 @@ async def race(line: World, card: Message, number: int) -> None:
         assert clicked.acked, clicked.error
 
 
+@pytest.mark.timed
 async def test_of_fifty_proposals_each_is_decided_once_and_the_loser_is_told_who_was_first(
     line: World,
 ) -> None:

@@ -312,6 +312,7 @@ class _Dead:
 
 
 @pytest.mark.slow
+@pytest.mark.timed
 @pytest.mark.parametrize("pending", [1, 10])
 async def test_every_command_answers_within_a_second_among_a_hundred_thousand(sqlite_url, now, pending):
     from store import open_store

@@ -177,11 +177,12 @@ def test_a_rate_outside_zero_to_one_is_refused(p):
         log_evidence(10, 1, p)
 
 
-def test_an_generation_before_the_first_is_refused():
+def test_a_generation_before_the_first_is_refused():
     with pytest.raises(ValueError, match="first generation"):
         score(10, 0, -1)
 
 
+@pytest.mark.timed
 def test_a_score_never_asked_for_before_costs_under_a_hundred_microseconds():
     tallies = [(n, k) for n in range(5, 405, 4) for k in (0, 1, 2)] + [
         (10**6, k) for k in (0, 1_000, 500_000)
