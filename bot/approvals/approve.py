@@ -19,6 +19,7 @@ from store.engine.errors import StoreError
 from store.models import Decision, NewProposal, Proposal, ProposalCall, ProposalState, Verdict
 from store.proposals.actions import restate, withdraw
 from store.proposals.decisions import (
+    Added,
     ApprovalRequirements,
     DecisionError,
     PendingApproval,
@@ -85,26 +86,24 @@ async def approve_all(
     found = await services.store.do_for_person(add_pending_approvals, left, token=token, until=until)
     stored()
 
-    async def one(pending: PendingApproval, new: bool, proposal: Proposal | None) -> DecisionResult:
+    async def one(pending: PendingApproval, added: Added) -> DecisionResult:
         async with services.settling:
-            return await _seen_to(services, ClaimedApproval(pending, token, team_id), new, proposal)
+            return await _seen_to(services, ClaimedApproval(pending, token, team_id), added)
 
-    seen_to = (one(pending, *added) for pending, added in zip(left, found, strict=True))
-    return list(await asyncio.gather(*seen_to))
+    return list(await asyncio.gather(*map(one, left, found)))
 
 
-async def _seen_to(
-    services: Services, claimed: ClaimedApproval, new: bool, proposal: Proposal | None
-) -> DecisionResult:
-    if proposal is None:
+async def _seen_to(services: Services, claimed: ClaimedApproval, added: Added) -> DecisionResult:
+    if added is Added.NO_PROPOSAL:
         return DecisionResult(DecisionStatus.NOT_FOUND)
-    if not new:
-        return DecisionResult(DecisionStatus.REPEATED, proposal)
+    proposal_id = claimed.pending.proposal_id
+    if added is Added.REPEATED:
+        return DecisionResult(DecisionStatus.REPEATED, await services.store.do(get_proposal, proposal_id))
     try:
         return await settle(services, claimed)
     except StoreError as error:
-        log.error("an approval of %s is tried again later: %s", proposal.id, error)
-        return DecisionResult(DecisionStatus.POSTPONED, proposal)
+        log.error("an approval of %s is tried again later: %s", proposal_id, error)
+        return DecisionResult(DecisionStatus.POSTPONED)
 
 
 async def settle(services: Services, claimed: ClaimedApproval, *, live: bool = True) -> DecisionResult:

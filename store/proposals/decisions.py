@@ -171,30 +171,42 @@ def all_decisions(connection: Connection) -> Iterator[Decision]:
         yield value_of(Decision, row)
 
 
-def add_pending_approval(
-    connection: Connection,
-    approval: PendingApproval,
-    *,
-    token: str | None = None,
-    until: datetime | None = None,
-) -> tuple[bool, Proposal | None]:
-    """Keep an Approve: True when it is new, and its proposal (None: there is none, nothing is kept).
+class Added(StrEnum):
+    """The result of keeping an Approve."""
 
-    With a `token` the caller sees to it himself until `until`; without, the queue "confirm" does.
-    """
-    proposal = get_proposal(connection, approval.proposal_id)
-    if proposal is None:
-        return False, None
-    row = {name: getattr(approval, name) for name in PendingApproval.__slots__}
-    row |= {"lease_token": token, "lease_expires_at": until}
-    return insert_new(connection, pending_approvals, [row]).rowcount == 1, proposal
+    NEW = "new"
+    REPEATED = "repeated"  # kept already
+    NO_PROPOSAL = "no_proposal"  # nothing is kept
 
 
 def add_pending_approvals(
-    connection: Connection, left: Sequence[PendingApproval], *, token: str, until: datetime
-) -> list[tuple[bool, Proposal | None]]:
-    """Keep several, all of them or (with an error) none; the result of `add_pending_approval` for each."""
-    return [add_pending_approval(connection, one, token=token, until=until) for one in left]
+    connection: Connection,
+    left: Sequence[PendingApproval],
+    *,
+    token: str | None = None,
+    until: datetime | None = None,
+) -> list[Added]:
+    """Keep several, all of them or (with an error) none; the result for each.
+
+    With a `token` the caller sees to them himself until `until`; without, the queue "confirm" does. No proposal
+    is read here, as Slack waits for the commit.
+    """
+    wanted, own = pending_approvals.c.id, {one.id for one in left}
+    kept = set(connection.execute(select(wanted).where(wanted.in_(own))).scalars())
+    about = {one.proposal_id for one in left}
+    known = set(connection.execute(select(proposals.c.id).where(proposals.c.id.in_(about))).scalars())
+    rows = [
+        {name: getattr(one, name) for name in PendingApproval.__slots__}
+        | {"lease_token": token, "lease_expires_at": until}
+        for one in left
+        if one.proposal_id in known and one.id not in kept
+    ]
+    if rows:
+        insert_new(connection, pending_approvals, rows)
+    return [
+        Added.NO_PROPOSAL if one.proposal_id not in known else Added.REPEATED if one.id in kept else Added.NEW
+        for one in left
+    ]
 
 
 def claim_pending_approvals(

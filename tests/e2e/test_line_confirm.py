@@ -10,7 +10,7 @@ import pytest
 from bot.demo.slack.state import Message
 from bot.slack.user import SlackUser
 from store.models.reasons import Reason, ReasonCode
-from store.proposals.decisions import PendingApproval, add_pending_approval
+from store.proposals.decisions import PendingApproval, add_pending_approvals
 from store.proposals.proposals import touch
 from tests.e2e.app_harness import (
     JONAS,
@@ -240,7 +240,7 @@ async def test_an_open_tap_is_seen_to_after_a_restart(line: World, stale: bool) 
         tap = PendingApproval("1:p", proposal.id, 1, MAYA, "button", now, channel=card.channel)
         until = now.replace(year=now.year + 1)
         await app.services.store.do(
-            add_pending_approval, tap, token="of a program that was killed", until=until
+            add_pending_approvals, [tap], token="of a program that was killed", until=until
         )
         if stale:
             forget_a_key(line)
@@ -269,7 +269,7 @@ async def test_a_tap_waits_after_a_restart_until_slack_says_who_it_was(line: Wor
         tap = PendingApproval("1:p", proposal.id, 1, MAYA, "button", now, channel=card.channel)
         until = now.replace(year=now.year + 1)
         await app.services.store.do(
-            add_pending_approval, tap, token="of a program that was killed", until=until
+            add_pending_approvals, [tap], token="of a program that was killed", until=until
         )
         await app.services.store.do(
             touch, proposal.id, now, approval_checking_by=MAYA
@@ -292,7 +292,7 @@ async def test_a_tap_that_did_not_count_gives_the_card_its_buttons_back(line: Wo
         tap = PendingApproval("1:p", proposal.id, 1, LENA, "button", now, channel=card.channel)
         until = now.replace(year=now.year + 1)
         await app.services.store.do(
-            add_pending_approval, tap, token="of a program that was killed", until=until
+            add_pending_approvals, [tap], token="of a program that was killed", until=until
         )
         await app.services.store.do(touch, proposal.id, now, approval_checking_by=LENA)
         await line.says(card, "Deciding: ")

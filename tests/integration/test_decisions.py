@@ -21,10 +21,10 @@ from store.models import CallState, Decision, NewProposal, PlannedCall, Proposal
 from store.models.reasons import Reason, ReasonCode
 from store.proposals.actions import Act, NewRevision, edit, restate, withdraw
 from store.proposals.decisions import (
+    Added,
     ApprovalRequirements,
     DecisionError,
     PendingApproval,
-    add_pending_approval,
     add_pending_approvals,
     all_decisions,
     approvals,
@@ -242,18 +242,16 @@ async def test_a_tap_is_kept_once_claimed_once_and_closed_by_its_holder(
     store: Store, pending: NewProposal
 ) -> None:
     tap = PendingApproval("press:p", pending.id, 1, "U1", "button", NOW, "press")
-    first, found = await store.do(add_pending_approval, tap, token="mine", until=NOW + HOUR)
-    again, _ = await store.do(add_pending_approval, tap)
-    nowhere = await store.do(add_pending_approval, replace(tap, id="x", proposal_id="nothing"))
+    [first] = await store.do(add_pending_approvals, [tap], token="mine", until=NOW + HOUR)
+    [again] = await store.do(add_pending_approvals, [tap])
+    [nowhere] = await store.do(add_pending_approvals, [replace(tap, id="x", proposal_id="nothing")])
     claimed = {"token": "other", "until": NOW + 2 * HOUR, "limit": 9}
     early = await store.do(claim_pending_approvals, now=NOW, **claimed)
     late = await store.do(claim_pending_approvals, now=NOW + 2 * HOUR, **claimed)
     old = await store.do(close_pending_approval, tap.id, token="mine", result="Done.", at=NOW)
     new = await store.do(close_pending_approval, tap.id, token="other", result="Approved.", at=NOW)
 
-    assert (first, again) == (True, False)
-    assert found is not None
-    assert nowhere == (False, None)
+    assert (first, again, nowhere) == (Added.NEW, Added.REPEATED, Added.NO_PROPOSAL)
     assert (early, late) == ([], [tap])
     assert (old, new) == (False, True)
     assert await store.do(
@@ -265,7 +263,7 @@ async def test_a_tap_put_off_is_claimed_again_when_its_time_has_come(
     store: Store, pending: NewProposal
 ) -> None:
     tap = PendingApproval("press:p", pending.id, 1, "U1", "button", NOW, "press")
-    await store.do(add_pending_approval, tap, token="mine", until=NOW + HOUR)
+    await store.do(add_pending_approvals, [tap], token="mine", until=NOW + HOUR)
     minute = HOUR / 60
     claimed = {"token": "other", "until": NOW + HOUR, "limit": 9}
 
@@ -288,7 +286,7 @@ async def test_a_closed_tap_gives_the_card_its_buttons_back_unless_somebody_else
         assert found is not None
         return found.approval_checking_by
 
-    assert [new for new, _ in came] == [True, True]
+    assert came == [Added.NEW, Added.NEW]
     assert [await deciding(tap) for tap in both] == ["U2", None]
 
 
