@@ -188,8 +188,8 @@ def add_pending_approvals(
 ) -> list[Added]:
     """Keep several, all of them or (with an error) none; the result for each.
 
-    With a `token` the caller sees to them himself until `until`; without, the queue "confirm" does. No proposal
-    is read here, as Slack waits for the commit.
+    With a `token` the caller sees to them until `until`; without, the queue "confirm" does. No proposal is
+    read here, as Slack waits for the commit.
     """
     wanted, own = pending_approvals.c.id, {one.id for one in left}
     kept = set(connection.execute(select(wanted).where(wanted.in_(own))).scalars())
