@@ -1,5 +1,7 @@
 """Seats of a subscription or order: list, assign, revoke, invite again."""
 
+from collections.abc import Iterable
+
 from bot.demo.polar.call import Call, check_body, problem
 from bot.demo.polar.errors import Answer, invalid, not_simulated, rule
 from bot.demo.polar.grants import revoke_grant, tell_grant, tell_state
@@ -21,7 +23,7 @@ def list_seats(call: Call) -> Answer:
     total = container["seats"] or 0
     body = {
         "seats": [wire(call.shop, "customer-seats", each) for each in seats],
-        "available_seats": total - len(_taken(seats)),
+        "available_seats": total - len(taken(seats)),
         "total_seats": total,
     }
     return Answer(200, body)
@@ -38,9 +40,9 @@ def assign(call: Call) -> Answer:
     container = _container(shop, asked)
     seats = list(shop.rows("customer-seats", **asked))
     member = _member(shop, container["customer_id"], body)
-    if any(each["member_id"] == member["id"] for each in _taken(seats)):
+    if any(each["member_id"] == member["id"] for each in taken(seats)):
         raise rule(400, "SeatAlreadyAssigned", f"Seat already assigned to {member['email']}")
-    if len(_taken(seats)) >= (container["seats"] or 0):
+    if len(taken(seats)) >= (container["seats"] or 0):
         raise rule(400, "SeatNotAvailable", f"No available seats for {container['id']}")
     seat = _fill(shop, seats, container, member, body)
     return Answer(200, wire(shop, "customer-seats", seat))
@@ -79,7 +81,8 @@ def revoke(shop: Shop, seat: Row) -> None:
     tell_state(shop, customer_id)
 
 
-def _taken(seats: list[Row]) -> list[Row]:
+def taken(seats: Iterable[Row]) -> list[Row]:
+    """Those that somebody holds, or is invited to."""
     return [each for each in seats if each["status"] != "revoked"]
 
 

@@ -6,6 +6,7 @@ from bot.demo.polar.call import Call, check_body, problem
 from bot.demo.polar.errors import Answer, invalid, not_simulated, rule, unacceptable
 from bot.demo.polar.grants import revoke_grant, tell_state
 from bot.demo.polar.seats import revoke as revoke_seat
+from bot.demo.polar.seats import taken
 from bot.demo.polar.shop import Row, Shop
 from bot.demo.polar.wire import wire
 
@@ -42,16 +43,10 @@ def revoke(call: Call) -> Answer:
     return update(Call(call.shop, call.operation, call.path, call.query, {"revoke": True}))
 
 
-def _refuse_if_ended(subscription: Row) -> None:
-    if subscription["ended_at"]:
-        raise rule(403, "AlreadyCanceledSubscription", _ALREADY)
-
-
 def _cancel(shop: Shop, subscription: Row, body: Row) -> tuple[str, ...]:
     if not body["cancel_at_period_end"]:
         return _uncancel(shop, subscription)
-    _refuse_if_ended(subscription)
-    if subscription["cancel_at_period_end"]:
+    if subscription["ended_at"] or subscription["cancel_at_period_end"]:
         raise rule(403, "AlreadyCanceledSubscription", _ALREADY)
     reasons = {name: body.get(name) for name in _REASON}
     end = subscription["current_period_end"]
@@ -72,7 +67,8 @@ def _uncancel(shop: Shop, subscription: Row) -> tuple[str, ...]:
 
 
 def _revoke(shop: Shop, subscription: Row, body: Row) -> tuple[str, ...]:
-    _refuse_if_ended(subscription)
+    if subscription["ended_at"]:
+        raise rule(403, "AlreadyCanceledSubscription", _ALREADY)
     now = shop.now()
     reasons = {name: body[name] for name in _REASON if name in body}
     times = {"canceled_at": now, "ends_at": now, "ended_at": now}
@@ -118,13 +114,9 @@ def _discount(shop: Shop, subscription: Row, body: Row) -> tuple[str, ...]:
 def _seats(shop: Shop, subscription: Row, body: Row) -> tuple[str, ...]:
     if subscription["seats"] is None:
         raise rule(400, "NotASeatBasedSubscription", "This subscription has no seats.")
-    taken = [
-        each
-        for each in shop.rows("customer-seats", subscription_id=subscription["id"])
-        if each["status"] != "revoked"
-    ]
-    if body["seats"] < len(taken):
-        raise rule(400, "SeatsAlreadyAssigned", f"{len(taken)} seats are assigned: revoke seats first.")
+    held = len(taken(shop.rows("customer-seats", subscription_id=subscription["id"])))
+    if body["seats"] < held:
+        raise rule(400, "SeatsAlreadyAssigned", f"{held} seats are assigned: revoke seats first.")
     before = subscription["seats"]
     if shop.change(subscription, seats=body["seats"]):
         shop.note(f"subscription of {_whose(shop, subscription)}: {before} → {body['seats']} seats")

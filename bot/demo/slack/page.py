@@ -5,6 +5,7 @@ import contextlib
 import json
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -108,16 +109,13 @@ class Page:
         stale, changed = set(range(len(self._sources))), asyncio.Event()
         changed.set()
 
-        def told(number: int) -> Callable[[], None]:
-            def tell() -> None:
-                stale.add(number)
-                changed.set()
-
-            return tell
+        def tell(number: int) -> None:
+            stale.add(number)
+            changed.set()
 
         with contextlib.ExitStack() as subscriptions, contextlib.suppress(ConnectionError):
             for number, source in enumerate(self._sources):
-                subscriptions.callback(source.subscribe(told(number)))
+                subscriptions.callback(source.subscribe(partial(tell, number)))
             while True:
                 await changed.wait()
                 changed.clear()

@@ -25,20 +25,7 @@ VALUE_KEYS = {
     "plain_text_input": "value",
     "number_input": "value",
 }
-INITIAL_KEYS = {
-    "selected_option": "initial_option",
-    "selected_options": "initial_options",
-    "selected_user": "initial_user",
-    "selected_date": "initial_date",
-    "selected_date_time": "initial_date_time",
-    "value": "initial_value",
-}
 STATELESS = ("button", "overflow")
-
-
-def person(user: User) -> Json:
-    """The `user` of a payload."""
-    return {"id": user.id, "username": user.name, "name": user.name, "team_id": user.team_id}
 
 
 def act(slack: Workspace, kind: str, user: User) -> Json:
@@ -46,7 +33,7 @@ def act(slack: Workspace, kind: str, user: User) -> Json:
     domain = slack.cast.team_domain if user.team_id == slack.cast.team_id else "partner"
     return {
         "type": kind,
-        "user": person(user),
+        "user": {"id": user.id, "username": user.name, "name": user.name, "team_id": user.team_id},
         "api_app_id": slack.app.id,
         "token": TOKEN,
         "trigger_id": slack.triggers.issue(user.id),
@@ -158,4 +145,4 @@ def nothing_chosen(element: Json) -> Json:
     """The state of an element nobody touched: its initial value."""
     key = VALUE_KEYS[element["type"]]
     empty: Any = [] if key == "selected_options" else None
-    return {"type": element["type"], key: element.get(INITIAL_KEYS[key], empty)}
+    return {"type": element["type"], key: element.get(f"initial_{key.removeprefix('selected_')}", empty)}

@@ -6,6 +6,7 @@ from typing import Any
 from bot.demo.slack.state import Json, Message, View, Workspace
 
 NEWEST = 200
+AS_STORED = ("ts", "thread_ts", "user", "text", "blocks", "edited")
 
 
 def slack_snapshot(slack: Workspace, viewer: str, commands: dict[str, str]) -> Json:
@@ -44,13 +45,8 @@ def _newest(slack: Workspace, viewer: str) -> list[Message]:
 
 def _message(slack: Workspace, viewer: str, message: Message) -> Json:
     return {
-        "ts": message.ts,
-        "thread_ts": message.thread_ts,
-        "user": message.user,
+        **{name: getattr(message, name) for name in AS_STORED},
         "bot": message.from_bot,
-        "text": message.text,
-        "blocks": message.blocks,
-        "edited": message.edited,
         "files": list(message.files),
         "ephemeral": message.ephemeral_to is not None,
         "reply_count": slack.roots_of_replies.get((message.channel, message.ts), 0),
