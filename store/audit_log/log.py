@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert
 
-from store.audit_log.old_sentences import read_sentence, read_transition
+from store.audit_log.old_sentences import read_transition
 from store.audit_log.old_trust import old_change, old_policy, old_proposal
 from store.engine.settings_kv import Setting, hold_or_set, read, write
 from store.models import PlannedCall
@@ -50,27 +50,23 @@ _OLD_NAMES: Mapping[str, Mapping[str, str]] = {
 }
 
 
-def _old_transition(body: dict[str, Any]) -> dict[str, Any]:
-    if "reason" not in body:
+def _old_reason(body: dict[str, Any]) -> dict[str, Any]:
+    """A change of state with its `reason`, or an answer with its `error`, as sentences."""
+    old = next((name for name in ("reason", "error") if name in body), None)
+    if old is None:
         return body
-    said = body.pop("reason")
-    return body | columns_of(None if said is None else read_transition(body["from"], body["to"], said))
-
-
-def _old_answer(body: dict[str, Any]) -> dict[str, Any]:
-    if "error" not in body:
-        return body
-    said = body.pop("error")
-    return body | columns_of(None if said is None else read_sentence(said))
+    said = body.pop(old)
+    reason = None if said is None else read_transition(body.get("from"), body.get("to", ""), said)
+    return body | columns_of(reason)
 
 
 # By today's kind, once the names are today's.
 _OLD_VALUES: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
-    "answer": _old_answer,
+    "answer": _old_reason,
     "case_kind": old_change,
     **dict.fromkeys(("proposed", "edited", "restated"), old_proposal),
     "policy": old_policy,
-    "transition": _old_transition,
+    "transition": _old_reason,
 }
 
 

@@ -70,14 +70,10 @@ def knows(connection: Connection, digest: str) -> int | None:
 
 
 # The time as it lies there: one that was made unreadable is a finding, no crash.
+_LOG = audit_log.c
 _ROWS = select(
-    audit_log.c.seq,
-    type_coerce(audit_log.c.at, BigInteger).label("at"),
-    audit_log.c.kind,
-    audit_log.c.subject,
-    audit_log.c.body,
-    audit_log.c.hash,
-).order_by(audit_log.c.seq)
+    _LOG.seq, type_coerce(_LOG.at, BigInteger).label("at"), _LOG.kind, _LOG.subject, _LOG.body, _LOG.hash
+).order_by(_LOG.seq)
 
 
 def _digest(row: Row[Any], previous: str, seq: int) -> str | None:
@@ -313,29 +309,21 @@ def _trust(connection: Connection) -> Iterator[str]:
     newest = _newest("case_kind")
     rows = connection.execute(
         stream_rows(
-            select(
-                case_kinds.c.hash,
-                case_kinds.c.state,
-                case_kinds.c.generation,
-                case_kinds.c.manual_override,
-                audit_log.c.body,
-            )
+            select(case_kinds, audit_log.c.body)
             .outerjoin(newest, newest.c.subject == case_kinds.c.hash)
             .outerjoin(audit_log, audit_log.c.seq == newest.c.seq)
         )
     )
     for row in rows:
         body = _told("case_kind", row.body)
-        told = (
-            body.get("to", CaseKindState.ASKING),
-            body.get("generation", 0),
-            bool(body.get("manual_override")),
-        )
-        if (row.state, row.generation, bool(row.manual_override)) != told:
-            how = " by manual override" if row.manual_override else ""
-            kept = f"{row.state} in generation {row.generation}{how}"
-            said = f"{told[0]} in generation {told[1]}{' by manual override' if told[2] else ''}"
-            yield f"the kind of case {row.hash[:12]} is {kept}, but the log says {said}"
+        known = (body.get("to", CaseKindState.ASKING), body.get("generation", 0), body.get("manual_override"))
+        kept, told = _standing(row.state, row.generation, row.manual_override), _standing(*known)
+        if kept != told:
+            yield f"the kind of case {row.hash[:12]} is {kept}, but the log says {told}"
+
+
+def _standing(state: str, generation: int, manual_override: Any) -> str:
+    return f"{state} in generation {generation}{' by manual override' if manual_override else ''}"
 
 
 def _outcomes(connection: Connection) -> Iterator[str]:

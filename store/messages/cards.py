@@ -39,9 +39,8 @@ from store.proposals.proposals import read_proposal, read_transition, with_calls
 from store.schema import bundles, proposals, transitions
 from store.schema.columns import UtcDateTime, value_of
 
-_REDRAWN_EVERY = timedelta(
-    seconds=3
-)  # a bundle, while its proposals run: one card must not use up all redraws
+# A bundle, while its proposals run: one card must not use up all redraws.
+_REDRAWN_EVERY = timedelta(seconds=3)
 _JOINABLE_FOR = timedelta(hours=1)  # a card changed later than that is not looked at again
 
 

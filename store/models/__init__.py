@@ -33,16 +33,12 @@ class ProposalState(StrEnum):
 _S = ProposalState
 TRANSITIONS: Mapping[ProposalState, frozenset[ProposalState]] = {
     _S.PENDING: frozenset({_S.APPROVED, _S.DECLINED, _S.EXPIRED, _S.WITHDRAWN}),
-    _S.APPROVED: frozenset(
-        {_S.EXECUTING, _S.WITHDRAWN, _S.PENDING}
-    ),  # PENDING: the policy's yes is taken back
+    # PENDING: the policy's approval is taken back.
+    _S.APPROVED: frozenset({_S.EXECUTING, _S.WITHDRAWN, _S.PENDING}),
     _S.EXECUTING: frozenset({_S.SUCCEEDED, _S.FAILED, _S.UNKNOWN, _S.APPROVED}),
     _S.UNKNOWN: frozenset({_S.SUCCEEDED, _S.APPROVED, _S.FAILED}),
     _S.FAILED: frozenset({_S.APPROVED}),
-    _S.SUCCEEDED: frozenset(),
-    _S.DECLINED: frozenset(),
-    _S.EXPIRED: frozenset(),
-    _S.WITHDRAWN: frozenset(),
+    **dict.fromkeys((_S.SUCCEEDED, _S.DECLINED, _S.EXPIRED, _S.WITHDRAWN), frozenset()),
 }
 
 

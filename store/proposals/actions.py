@@ -129,18 +129,10 @@ def edit(connection: Connection, act: Act, new: NewRevision) -> ActionOutcome:
     Nothing is done when it is no longer pending, is being decided, or is no longer of `new.revision`.
     """
     found = lock_proposal(connection, act.proposal_id)
-    if found is None or not _editable(found, new.revision):
+    if found is None or not _asks(found, new.revision) or found.approval_checking_by is not None:
         return False, found
     asked = _supersede(connection, "edited", found, new, changes=new.changes, by=act.actor, at=act.at)
     return _done(connection, act, edited_by=act.actor, **asked)
-
-
-def _editable(found: Proposal, revision: int) -> bool:
-    return (
-        found.state == ProposalState.PENDING
-        and found.approval_checking_by is None
-        and found.revision == revision
-    )
 
 
 def _supersede(
@@ -177,14 +169,8 @@ def _done(
     version = touch(connection, act.proposal_id, act.at, **values)
     add_comment(connection, act.proposal_id, kind, act.actor, act.said, at=act.at, preset=preset)
     if act.message is not None:
-        add_to_outbox(
-            connection,
-            f"act.{act.proposal_id}.{version}",
-            kind="act",
-            message=act.message,
-            at=act.at,
-            proposal_id=act.proposal_id,
-        )
+        name, own = f"act.{act.proposal_id}.{version}", act.proposal_id
+        add_to_outbox(connection, name, kind="act", message=act.message, at=act.at, proposal_id=own)
     return True, get_proposal(connection, act.proposal_id)
 
 

@@ -88,11 +88,8 @@ def decide(
     standing = {actor for actor in said if actor not in without}
     if decision.actor in standing and len(standing) < required.people:
         return False, proposal
-    _record(
-        connection,
-        replace(decision, shown_at=decision.shown_at or proposal.first_shown_at),
-        proposal.content_hash,
-    )
+    shown_at = decision.shown_at or proposal.first_shown_at
+    _record(connection, replace(decision, shown_at=shown_at), proposal.content_hash)
     record_human_activity(connection, decision, proposal)
     if approves and len(standing | {decision.actor}) < required.people:
         touch(connection, decision.proposal_id, decision.at, approval_checking_by=None)
@@ -104,20 +101,11 @@ def decide(
 def _settle(connection: Connection, decision: Decision, hold: timedelta) -> None:
     due_at = decision.at + hold
     said = None if decision.reason is None else Reason.of(ReasonCode.GIVEN, text=decision.reason)
-    advance(
-        connection,
-        decision.proposal_id,
-        ProposalState.PENDING,
-        _BECOMES[decision.verdict],
-        actor=decision.actor,
-        at=decision.at,
-        reason=said,
-        decided_by=decision.actor,
-        decided_at=decision.at,
-        approval_checking_by=None,
-        due_at=due_at,
-        cancellable_until=due_at if hold else None,
-    )
+    values: dict[str, Any] = {"decided_by": decision.actor, "decided_at": decision.at, "due_at": due_at}
+    values |= {"approval_checking_by": None, "cancellable_until": due_at if hold else None}
+    values |= {"actor": decision.actor, "reason": said}
+    states = (ProposalState.PENDING, _BECOMES[decision.verdict])
+    advance(connection, decision.proposal_id, *states, at=decision.at, **values)
 
 
 def _record(connection: Connection, decision: Decision, content_hash: str | None) -> None:
@@ -135,17 +123,10 @@ def approvals(connection: Connection, proposal_id: str, revision: int) -> list[s
 
     The policy is nobody: its approval, once taken back, is not the first of two.
     """
-    found = connection.execute(
-        select(decisions.c.actor)
-        .where(
-            decisions.c.proposal_id == proposal_id,
-            decisions.c.revision == revision,
-            decisions.c.verdict == Verdict.APPROVE,
-            decisions.c.actor != Actor.POLICY,
-        )
-        .order_by(decisions.c.id)
-    ).scalars()
-    return list(dict.fromkeys(found))
+    own = (decisions.c.proposal_id == proposal_id, decisions.c.revision == revision)
+    approved = (decisions.c.verdict == Verdict.APPROVE, decisions.c.actor != Actor.POLICY)
+    found = select(decisions.c.actor).where(*own, *approved).order_by(decisions.c.id)
+    return list(dict.fromkeys(connection.execute(found).scalars()))
 
 
 def take_back(

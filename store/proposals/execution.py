@@ -37,32 +37,18 @@ def claim_approved(
 
     What the policy approved and `guard` no longer allows asks a person instead.
     """
-    due = connection.execute(
-        select(proposals.c.id)
-        .where(
-            proposals.c.state == ProposalState.APPROVED,
-            proposals.c.due_at <= now,
-            proposals.c.kind == ProposalKind.CALLS,
-            proposals.c.held_by.is_(None),
-        )
-        .order_by(proposals.c.due_at)
-        .limit(limit)
-    ).scalars()
-    taken = []
+    own = (proposals.c.state == ProposalState.APPROVED, proposals.c.kind == ProposalKind.CALLS)
+    free = (proposals.c.due_at <= now, proposals.c.held_by.is_(None))
+    waiting = select(proposals.c.id).where(*own, *free).order_by(proposals.c.due_at).limit(limit)
+    due = connection.execute(waiting).scalars()
+    taken, states = [], (ProposalState.APPROVED, ProposalState.EXECUTING)
+    lease: dict[str, Any] = {"lease_token": token, "lease_expires_at": until}
+    lease |= {"attempts": proposals.c.attempts + 1}
     for proposal_id in due.all():
         if not may_still_run(connection, proposal_id, now, guard):
             revert_to_manual(connection, proposal_id, now)
             continue
-        version = advance(
-            connection,
-            proposal_id,
-            ProposalState.APPROVED,
-            ProposalState.EXECUTING,
-            at=now,
-            lease_token=token,
-            lease_expires_at=until,
-            attempts=proposals.c.attempts + 1,
-        )
+        version = advance(connection, proposal_id, *states, at=now, **lease)
         proposal = get_proposal(connection, proposal_id) if version is not None else None
         if proposal is not None:
             taken.append(proposal)
@@ -155,16 +141,8 @@ def finish_execution(
     """
     withdrawn = to == ProposalState.WITHDRAWN
     later: dict[str, Any] = {} if due_at is None else {"due_at": due_at}
-    version = advance(
-        connection,
-        proposal_id,
-        ProposalState.EXECUTING,
-        ProposalState.APPROVED if withdrawn else to,
-        at=now,
-        reason=reason,
-        token=token,
-        **later,
-    )
+    states = (ProposalState.EXECUTING, ProposalState.APPROVED if withdrawn else to)
+    version = advance(connection, proposal_id, *states, at=now, reason=reason, token=token, **later)
     if version is not None and withdrawn:
         from_ = ProposalState.APPROVED
         version = advance(connection, proposal_id, from_, to, at=now, reason=reason)
@@ -201,15 +179,8 @@ def _close_stranded(connection: Connection, proposal_id: str, now: datetime) -> 
     )
     doubtful = select(calls.c.number).where(own, calls.c.state == CallState.UNKNOWN).limit(1)
     in_doubt = connection.execute(doubtful).first() is not None
-    version = advance(
-        connection,
-        proposal_id,
-        ProposalState.EXECUTING,
-        ProposalState.UNKNOWN if in_doubt else ProposalState.APPROVED,
-        at=now,
-        reason=reason if in_doubt else None,
-        due_at=now,
-    )
+    to, why = (ProposalState.UNKNOWN, reason) if in_doubt else (ProposalState.APPROVED, None)
+    version = advance(connection, proposal_id, ProposalState.EXECUTING, to, at=now, reason=why, due_at=now)
     return version is not None
 
 
@@ -237,15 +208,9 @@ def claim_unknown(
     connection: Connection, *, token: str, now: datetime, until: datetime, limit: int, most_attempts: int
 ) -> list[Proposal]:
     """Take up to `limit` proposals in `unknown` that are due, verified less than `most_attempts` times."""
-    taken = UNKNOWN.take(
-        connection,
-        Lease(token, now, until),
-        proposals.c.due_at <= now,
-        proposals.c.verify_attempts < most_attempts,
-        order=(proposals.c.due_at,),
-        limit=limit,
-        verify_attempts=proposals.c.verify_attempts + 1,
-    )
+    lease, attempts = Lease(token, now, until), proposals.c.verify_attempts
+    due, order = (proposals.c.due_at <= now, attempts < most_attempts), (proposals.c.due_at,)
+    taken = UNKNOWN.take(connection, lease, *due, order=order, limit=limit, verify_attempts=attempts + 1)
     return with_calls(connection, [read_proposal(row) for row in taken])
 
 
@@ -275,16 +240,9 @@ def find_done(connection: Connection, proposal_id: str, *, token: str, now: date
     to = after_doubt(connection, proposal_id)
     if to is None:
         return False
-    version = advance(
-        connection,
-        proposal_id,
-        ProposalState.UNKNOWN,
-        to,
-        at=now,
-        reason=Reason(ReasonCode.FOUND_DONE),
-        token=token,
-        due_at=now,
-    )
+    found = Reason(ReasonCode.FOUND_DONE)
+    states = (ProposalState.UNKNOWN, to)
+    version = advance(connection, proposal_id, *states, at=now, reason=found, token=token, due_at=now)
     return version is not None
 
 
