@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, text
@@ -39,13 +38,13 @@ class Store:
         Query functions take a `Connection` and cannot await, so no network call fits into a transaction.
         Raises what the query raises, or a StoreError when the database does not take it.
         """
-        return await self._do(partial(_call, query, args, kwargs), Turn.PROGRAM)
+        return await self._do(lambda connection: query(connection, *args, **kwargs), Turn.PROGRAM)
 
     async def do_for_person(
         self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
         """As `do`, before the program's own writes: a person waits, and Slack waits three seconds for it."""
-        return await self._do(partial(_call, query, args, kwargs), Turn.PERSON)
+        return await self._do(lambda connection: query(connection, *args, **kwargs), Turn.PERSON)
 
     async def _do(self, work: Callable[[Connection], T], turn: Turn) -> T:
         try:
@@ -75,12 +74,6 @@ class Store:
     def backlog(self) -> int:
         """The number of writes that wait."""
         return self._writer.waiting
-
-
-def _call(
-    query: Callable[..., T], args: tuple[object, ...], kwargs: dict[str, object], connection: Connection
-) -> T:
-    return query(connection, *args, **kwargs)
 
 
 def _ping(connection: Connection) -> None:

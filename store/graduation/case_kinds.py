@@ -162,7 +162,7 @@ def read_case_kind(row: Row[Any]) -> CaseKind:
 
 
 def _row(kind: CaseKind) -> dict[str, Any]:
-    return _columns(kind, CaseKind.__slots__)
+    return _columns(kind, CaseKind.__match_args__)
 
 
 def _columns(kind: CaseKind, names: Sequence[str]) -> dict[str, Any]:

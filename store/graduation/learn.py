@@ -192,14 +192,10 @@ def generations_of(connection: Connection, case_kind: str) -> list[Generation]:
 
 def histories(connection: Connection, ids: Sequence[str]) -> list[CaseHistory]:
     """The decisions about these cases and their outcomes. Proposals that are no cases are left out."""
-    columns = (proposals.c.id, proposals.c.case_kind, proposals.c.state, proposals.c.mode, proposals.c.gate)
-    rows = connection.execute(
-        select(*columns, proposals.c.first_shown_at).where(
-            proposals.c.id.in_(ids),
-            proposals.c.case_kind.is_not(None),
-            proposals.c.kind == ProposalKind.CALLS,
-        )
-    ).all()
+    c = proposals.c
+    cases = (c.id.in_(ids), c.case_kind.is_not(None), c.kind == ProposalKind.CALLS)
+    columns = (c.id, c.case_kind, c.state, c.mode, c.gate, c.first_shown_at)
+    rows = connection.execute(select(*columns).where(*cases)).all()
     known = evidence(connection, [row.id for row in rows])
     return [
         CaseHistory(
@@ -247,15 +243,9 @@ def _sums(connection: Connection, now: datetime, *own: Any) -> Iterator[LabelSum
 def _approved(connection: Connection, case_kind: str) -> list[Sequence[PlannedCall]]:
     """The calls of the newest cases approved by somebody who can have looked, oldest first."""
     c = case_labels.c
-    newest = (
-        connection.execute(
-            select(c.proposal_id)
-            .where(c.case_kind == case_kind, c.is_rejection == 0, c.reason_code.not_in(tuple(UNSEEN)))
-            .order_by(c.decided_at.desc(), c.proposal_id.desc())
-            .limit(LEARNT_FROM)
-        )
-        .scalars()
-        .all()
-    )
+    own = (c.case_kind == case_kind, c.is_rejection == 0, c.reason_code.not_in(tuple(UNSEEN)))
+    order = (c.decided_at.desc(), c.proposal_id.desc())
+    wanted = select(c.proposal_id).where(*own).order_by(*order).limit(LEARNT_FROM)
+    newest = connection.execute(wanted).scalars().all()
     made = planned_calls(connection, newest)
     return [made.get(one, ()) for one in reversed(newest)]

@@ -28,15 +28,10 @@ def kinds_page(
     where = _matching(words)
     total = connection.execute(select(func.count()).select_from(case_kinds).where(*where)).scalar_one()
     number = min(max(page, 1), max(-(-total // size), 1))
-    rows = connection.execute(
-        select(case_kinds)
-        .where(*where)
-        .order_by(
-            case_kinds.c.state == CaseKindState.ASKING, case_kinds.c.last_case_at.desc(), case_kinds.c.hash
-        )
-        .limit(size)
-        .offset((number - 1) * size)
-    ).all()
+    c = case_kinds.c
+    order = (c.state == CaseKindState.ASKING, c.last_case_at.desc(), c.hash)
+    found = select(case_kinds).where(*where).order_by(*order).limit(size).offset((number - 1) * size)
+    rows = connection.execute(found).all()
     on = select(func.count()).select_from(case_kinds).where(case_kinds.c.state == CaseKindState.GRADUATED)
     return KindsPage(
         [_kind(connection, read_case_kind(row), now) for row in rows],

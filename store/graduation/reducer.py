@@ -48,11 +48,7 @@ IDLE = TrustChange(CaseKindState.ASKING, ChangeCause(ChangeCode.IDLE), new_gener
 def first_seen(new: NewCaseKind, at: datetime) -> CaseKind:
     """A kind of case of which nothing is known yet."""
     return CaseKind(
-        hash=new.hash,
-        family=new.family,
-        fields=new.fields,
-        label=new.label,
-        risk=new.risk,
+        **{name: getattr(new, name) for name in NewCaseKind.__slots__},
         state=CaseKindState.ASKING,
         manual_override=False,
         generation=0,

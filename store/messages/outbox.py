@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, delete, exists, func, or_, select, update
 
 from store.engine.dialects import insert_new
 from store.engine.leases import OUTBOX, Lease
@@ -146,25 +146,19 @@ def home_viewers(
     connection: Connection, *, opened_since: datetime, drawn_before: datetime, limit: int
 ) -> list[str]:
     """Users who opened their Home tab since then, and have not had it drawn of late; longest wait first."""
-    rows = connection.execute(
-        select(_VIEWER.user_id)
-        .where(_VIEWER.opened_at >= opened_since)
-        .where(or_(_VIEWER.drawn_at.is_(None), _VIEWER.drawn_at <= drawn_before))
-        .order_by(_VIEWER.drawn_at.nulls_first())
-        .limit(limit)
-    )
-    return list(rows.scalars())
+    due = (_VIEWER.opened_at >= opened_since, _not_drawn_since(drawn_before))
+    longest = select(_VIEWER.user_id).where(*due).order_by(_VIEWER.drawn_at.nulls_first()).limit(limit)
+    return list(connection.execute(longest).scalars())
+
+
+def _not_drawn_since(moment: datetime) -> ColumnElement[bool]:
+    return or_(_VIEWER.drawn_at.is_(None), _VIEWER.drawn_at <= moment)
 
 
 def claim_drawing(connection: Connection, user_id: str, *, drawn_before: datetime, at: datetime) -> bool:
     """True when this program may draw somebody's Home tab now: no other has since `drawn_before`."""
-    result = connection.execute(
-        update(home_tab_viewers)
-        .where(_VIEWER.user_id == user_id)
-        .where(or_(_VIEWER.drawn_at.is_(None), _VIEWER.drawn_at <= drawn_before))
-        .values(drawn_at=at)
-    )
-    return result.rowcount == 1
+    own = update(home_tab_viewers).where(_VIEWER.user_id == user_id, _not_drawn_since(drawn_before))
+    return connection.execute(own.values(drawn_at=at)).rowcount == 1
 
 
 def forget_viewer(connection: Connection, user_id: str) -> None:

@@ -53,14 +53,9 @@ class CaseCounts(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class CaseKind:
+class CaseKind(NewCaseKind):
     """A kind of case as kept; see `store.schema.graduation.case_kinds` for the columns."""
 
-    hash: str
-    family: str
-    fields: Mapping[str, Any]
-    label: str
-    risk: str
     state: CaseKindState
     manual_override: bool
     generation: int
