@@ -30,7 +30,7 @@ class Nothing(Enum):
 
 
 NOTHING: Final = Nothing.NOTHING
-_EMPTY: tuple[Any, ...] = (None, "", [])  # of an element that was left empty
+EMPTY: tuple[Any, ...] = (None, "", [])  # of an element that was left empty
 
 
 class NotUsable(Exception):
@@ -120,7 +120,7 @@ class _Reader:
     def value(self, leaf: Leaf) -> Any:
         """The value to send for a question; NOTHING when it was left empty and may be."""
         entered = entry(self._answers.get(leaf.path))
-        if entered in _EMPTY:
+        if entered in EMPTY:
             return _empty(leaf)
         try:
             value = _READERS[leaf.kind](entered, self.currency(leaf))
@@ -151,7 +151,7 @@ class _Reader:
         return {**group.fixed, **_given(members)}
 
     def _touched(self, node: Node) -> bool:
-        return any(entry(self._answers.get(leaf.path)) not in _EMPTY for leaf in leaves(node))
+        return any(entry(self._answers.get(leaf.path)) not in EMPTY for leaf in leaves(node))
 
     def _series(self, series: Series) -> Any:
         filled = [

@@ -6,7 +6,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from bot.forms.fields import Form, Kind, Leaf, all_leaves
-from bot.forms.values import Answers, NotUsable, entry, minor_units
+from bot.forms.values import EMPTY, Answers, NotUsable, entry, minor_units
 from polar import redaction
 from polar.catalog import Call
 from polar.text.money import format_money
@@ -64,7 +64,7 @@ def split(found: list[tuple[str, str]]) -> tuple[tuple[tuple[str, str], ...], tu
 def shown(leaf: Leaf, answers: Answers, currency: str | None) -> str:
     """A value as people read it; empty when there is none."""
     held = entry(answers.get(leaf.path))
-    if held in (None, "", []):
+    if held in EMPTY:
         return ""
     if leaf.name in redaction.SECRET:
         return redaction.HIDDEN

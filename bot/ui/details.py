@@ -133,18 +133,16 @@ def _question(found: ProposalDetails) -> list[Element]:
     return [*parts, labelled(named)] if named else parts
 
 
-def _evidence(found: ProposalDetails) -> list[Element]:
-    p = found.proposal
-    return [bullets(p.reasons)] if p.reasons else []
+def _bulleted(texts: Sequence[str]) -> list[Element]:
+    return [bullets(texts)] if texts else []
 
 
-def _facts(found: ProposalDetails) -> list[Element]:
-    return [labelled(found.proposal.facts, 400)] if found.proposal.facts else []
+def _fields(rows: Sequence[tuple[str, str]], limit: int) -> list[Element]:
+    return [labelled(rows, limit)] if rows else []
 
 
 def _changes(found: ProposalDetails) -> list[Element]:
-    rows = [f"{label}: {before} → {now}" for label, before, now in found.proposal.changes]
-    return [bullets(rows)] if rows else []
+    return _bulleted([f"{label}: {before} → {now}" for label, before, now in found.proposal.changes])
 
 
 def _no_longer(found: ProposalDetails) -> list[Element]:
@@ -191,7 +189,7 @@ def _reads(found: ProposalDetails) -> list[Element]:
     reads = _source(found).get("read") or {}
     rows = [f"{name}: {one.get('operation', '–')}" for name, one in reads.items() if isinstance(one, Mapping)]
     kept = found.proposal.reads
-    return ([bullets(rows)] if rows else []) + (code(pretty(kept)) if kept else [])
+    return _bulleted(rows) + (code(pretty(kept)) if kept else [])
 
 
 def _payload(found: ProposalDetails) -> list[Element]:
@@ -254,10 +252,6 @@ def _comment(one: Comment) -> Element:
     )
 
 
-def _revisions(found: ProposalDetails) -> list[Element]:
-    return [part for one in found.revisions for part in _revision(one)]
-
-
 def _revision(one: Revision) -> list[Element]:
     head = line(
         glue(f"Revision {one.revision}, until "), when(one.superseded_at), glue(" – changed by "),
@@ -267,26 +261,21 @@ def _revision(one: Revision) -> list[Element]:
     return [head, *(part for call in calls for part in code(pretty(_shown(call))))]
 
 
-def _score(found: ProposalDetails) -> list[Element]:
-    rows = gate_rows(found.proposal)
-    return [labelled(rows, 600)] if rows else []
-
-
 _SECTIONS: tuple[tuple[str, Callable[[ProposalDetails], list[Element]]], ...] = (
     ("The question", _question),
     ("What changed since the revision before", _changes),
     ("No longer true", _no_longer),
-    ("Because", _evidence),
-    ("Facts", _facts),
+    ("Because", lambda found: _bulleted(found.proposal.reasons)),
+    ("Facts", lambda found: _fields(found.proposal.facts, 400)),
     ("What is sent to Polar", _sent),
     ("What was said and done", _comments),
     ("Decisions", _decisions),
     ("Trail", _trail),
     ("This customer", _customer),
-    ("Score and why", _score),
+    ("Score and why", lambda found: _fields(gate_rows(found.proposal), 600)),
     ("Rule", _rule),
     ("What was read of Polar", _reads),
-    ("Earlier revisions", _revisions),
+    ("Earlier revisions", lambda found: [part for one in found.revisions for part in _revision(one)]),
     ("What Polar last told of it", _latest),
     ("The webhook", _payload),
 )
