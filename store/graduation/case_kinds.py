@@ -218,7 +218,7 @@ def record_outcome(
     if to == ProposalState.SUCCEEDED and own.undo_of_id is not None:
         add_outcome(connection, Outcome(own.undo_of_id, OutcomeKind.UNDONE, proposal_id, at), at)
     elif to == ProposalState.WITHDRAWN and actor not in tuple(Actor):
-        add_outcome(connection, Outcome(proposal_id, OutcomeKind.UNDONE, f"taken back by {actor}", at), at)
+        add_outcome(connection, Outcome(proposal_id, OutcomeKind.UNDONE, actor, at), at)
     elif to in _WENT_WRONG and own.mode == Mode.AUTO:
         # Nobody has seen it yet, and now somebody has to.
         connection.execute(update(proposals).where(proposals.c.id == proposal_id).values(has_card=1))

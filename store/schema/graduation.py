@@ -79,7 +79,7 @@ outcomes = Table(
     Column("id", Integer, primary_key=True),
     Column("proposal_id", Text, ForeignKey("proposals.id"), nullable=False),
     Column("kind", Text, nullable=False),
-    Column("source", SafeText, nullable=False),  # the event, proposal or transition that shows it
+    Column("source", SafeText, nullable=False),  # the event, proposal, state or person that shows it
     Column("at", UtcDateTime, nullable=False),
     UniqueConstraint("proposal_id", "kind", "source"),
     one_of("kind", OutcomeKind),
