@@ -34,13 +34,14 @@ demo: install
 run: install
 	$(BIN)/polar-approvals run
 
-# All tests; one of them with T=tests/unit/test_money.py::test_name; more of pytest's options in ARGS.
+# All tests; one of them with T=tests/unit/test_money.py::test_name; some by their marks with ONLY='not browser';
+# more of pytest's options in ARGS.
 test: install-dev
 ifdef T
 	$(BIN)/python -m pytest '$(T)' $(ARGS)
 else
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not timed" $(ARGS)
-	$(BIN)/python -m pytest -m timed $(ARGS)
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m '$(if $(ONLY),($(ONLY)) and) not timed' $(ARGS)
+	$(BIN)/python -m pytest -m '$(if $(ONLY),($(ONLY)) and) timed' $(ARGS) || [ $$? -eq 5 ]  # 5: none is asked for
 endif
 
 # What may differ between the databases, on a PostgreSQL server of its own or on that of POSTGRES_URL.
