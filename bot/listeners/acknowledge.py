@@ -73,42 +73,39 @@ async def acknowledge(
     waiting = asyncio.ensure_future(stored.wait())
     await asyncio.wait({working, waiting}, timeout=ACK_WITHIN, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
-    answered = not working.done()
-    if answered:
-        await ack(**(meanwhile or {}))
-    ending = _end(slack, ack, body, working, answered=answered, failed=failed, later=later)
-    if not answered:
-        await ending
-        return
-    task = asyncio.create_task(ending)
+    result = await _result(working, failed) if working.done() else None
+    await ack(**((meanwhile if result is None else result[0]) or {}))
+    task = asyncio.create_task(_end(slack, body, working, result, failed=failed, later=later))
     _WORKING.add(task)
     task.add_done_callback(_WORKING.discard)
 
 
+async def _result(
+    working: asyncio.Future[Answer | None], failed: Answer | None
+) -> tuple[Answer | None, bool]:
+    """The answer, and False when the work has failed."""
+    try:
+        return await working, True
+    except Exception:
+        log.exception("a listener failed")
+        return failed, False
+
+
 async def _end(
     slack: Slack,
-    ack: AsyncAck,
     body: Payload,
     working: asyncio.Future[Answer | None],
+    result: tuple[Answer | None, bool] | None,
     *,
-    answered: bool,
     failed: Answer | None,
     later: Callable[[Answer], Awaitable[None]] | None,
 ) -> None:
-    answer, broken = failed, False
-    try:
-        answer = await working
-        if answered and later is not None and answer is not None:
-            await later(answer)
-    except Exception:
-        log.exception("a listener failed")
-        answer, broken = failed, True
-    if not answered:
-        await ack(**(answer or {}))
-    if broken and failed is None:
+    """Wait for the work and say what the acknowledgement did not say; `result` is what it said."""
+    answer, succeeded = await _result(working, failed) if result is None else result
+    if not succeeded and failed is None:
         await _post_failure(slack, place_of(body))
-    elif broken and answered and later is not None:
-        await later(failed or {})
+    elif result is None and later is not None and answer is not None:
+        await _result(later(answer), None)
 
 
 async def _post_failure(slack: Slack, place: Place) -> None:

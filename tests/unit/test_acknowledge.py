@@ -41,6 +41,7 @@ def slack() -> Slack:
 
 async def run(slack: Slack, work: Any, body: dict[str, Any], **how: Any) -> None:
     await acknowledge(slack, slack.ack, body, work, **how)  # type: ignore[arg-type] - as much of Slack as it needs
+    await asyncio.gather(*module._WORKING)
 
 
 async def test_what_the_work_returns_goes_into_the_acknowledgement(slack: Slack) -> None:
@@ -66,7 +67,10 @@ async def test_slack_is_answered_once_it_is_stored_and_the_work_goes_on(slack: S
         slack.said.append("decided")
 
     await acknowledge(slack, ack, IN_A_CHANNEL, work)  # type: ignore[arg-type] - as much of Slack as it needs
+    said_when_slack_is_answered = list(slack.said)
+    await asyncio.gather(*module._WORKING)
 
+    assert said_when_slack_is_answered == ["stored", "ack"]
     assert slack.said == ["stored", "ack", "decided"]
 
 
