@@ -16,7 +16,6 @@ import bot.app  # noqa: F401 - the point of this process: what takes a second to
 from bot.cli.run import run
 from store import Store
 from store.engine.writer import Writer
-from store.events.events import insert_events
 from store.messages.cards import Outgoing
 
 
@@ -49,20 +48,23 @@ def _crash_at(step: Sequence[Any]) -> None:
     """End this process before or after the nth time that the store does this; claims of nothing do not count."""
     when, name, nth = step
     left = nth
-    do, add = Store.do, Writer.add
 
-    async def watched(self: Any, query: Any, *args: Any, **more: Any) -> Any:
-        nonlocal left
-        mine = query is insert_events if name == "insert_events" else query.__name__ == name
-        if mine and when == "before" and (left := left - 1) == 0:
-            _end()
-        original = add if query is insert_events else do
-        answer = await original(self, query, *args, **more)
-        if mine and when == "after" and not _nothing(answer) and (left := left - 1) == 0:
-            _end()
-        return answer
+    def watching(original: Any) -> Any:
+        async def watched(self: Any, query: Any, *args: Any, **more: Any) -> Any:
+            nonlocal left
+            mine = query.__name__ == name
+            if mine and when == "before" and (left := left - 1) == 0:
+                _end()
+            answer = await original(self, query, *args, **more)
+            if mine and when == "after" and not _nothing(answer) and (left := left - 1) == 0:
+                _end()
+            return answer
 
-    Store.do = Writer.add = watched  # type: ignore[method-assign,assignment] - a power cut has no interface
+        return watched
+
+    Store.do = watching(Store.do)  # type: ignore[method-assign] - a power cut has no interface
+    Store.do_for_person = watching(Store.do_for_person)  # type: ignore[method-assign] - as above
+    Writer.add = watching(Writer.add)  # type: ignore[method-assign] - as above
 
 
 def _nothing(answer: Any) -> bool:

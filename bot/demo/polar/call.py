@@ -84,8 +84,8 @@ _PLAIN = Annotated[str, Field(min_length=1, max_length=500)] | int | float | boo
 _KINDS: dict[str, Any] = {
     **dict.fromkeys(("order_id", "subscription_id", "member_id", "customer_id", "discount_id"), _UUID | None),
     **dict.fromkeys(("email", "name", "external_id", "billing_name", "code"), str | None),
-    **dict.fromkeys(("limit_activations", "limit_usage", "max_redemptions"), _POSITIVE | None),
-    **dict.fromkeys(("amount", "basis_points", "seats"), _POSITIVE),
+    **dict.fromkeys(("limit_activations", "limit_usage", "max_redemptions", "seats"), _POSITIVE | None),
+    **dict.fromkeys(("amount", "basis_points"), _POSITIVE),
     **dict.fromkeys(("enabled", "is_archived", "revoke_benefits"), StrictBool),
     **dict.fromkeys(("cancel_at_period_end", "pause_at_period_end"), StrictBool),
     "customer_cancellation_reason": _one_of(
