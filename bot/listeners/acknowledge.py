@@ -80,9 +80,7 @@ async def acknowledge(
     task.add_done_callback(_WORKING.discard)
 
 
-async def _result(
-    working: asyncio.Future[Answer | None], failed: Answer | None
-) -> tuple[Answer | None, bool]:
+async def _result(working: Awaitable[Any], failed: Answer | None) -> tuple[Answer | None, bool]:
     """The answer, and False when the work has failed."""
     try:
         return await working, True
