@@ -284,6 +284,7 @@ async def test_a_tap_waits_after_a_restart_until_slack_says_who_it_was(line: Wor
     assert line.slack.ephemerals(MAYA) == []
 
 
+@pytest.mark.sqlite
 async def test_a_tap_that_did_not_count_gives_the_card_its_buttons_back(line: World) -> None:
     async with line.app() as app:
         card = await line.ask("order.paid")
