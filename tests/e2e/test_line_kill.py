@@ -236,7 +236,10 @@ async def test_one_proposal_survives_a_kill_at_every_step(line: World, program: 
         program.start(line.environment, step)
         await line.reachable()
         if life == 0:
-            line.play("order.paid")
+            event = line.play("order.paid")
+        elif not line.cards:
+            # The case is told by two webhooks, and Polar waits longer after each try that met no program.
+            line.polar.webhooks.redeliver(event)
         elif step in decided[:2]:
             await line.slack.click(MAYA, line.cards[0].channel, line.cards[0].ts, "approve")
         assert await program.ended() == -signal.SIGKILL
