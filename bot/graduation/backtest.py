@@ -9,14 +9,13 @@ from bot.graduation import score
 from bot.graduation.replay import Replayed, Run
 from bot.graduation.replayed_kind import ReplayedKind
 from polar.text.money import ZERO_DECIMAL
-from store.models import CaseKindState, Mode, OutcomeKind, ProposalState, Verdict
+from store.models import WENT_WRONG, CaseKindState, Mode, OutcomeKind, ProposalState, Verdict
 from store.models.graduation import WorstCase
 from store.models.reasons import CaseResult, ChangeCause, PolicyCode, PolicyReason
 
 SECONDS_A_CASE = 20  # the time of a person for one decision
 REJECTED = (CaseResult.DECLINED, CaseResult.EDITED, CaseResult.TAKEN_BACK, CaseResult.FAILED)
 _CLOSED = (ProposalState.PENDING, ProposalState.EXPIRED, ProposalState.WITHDRAWN)
-_WENT_WRONG = (ProposalState.FAILED, ProposalState.UNKNOWN)
 _TAKEN_BACK = (OutcomeKind.UNDONE, OutcomeKind.REVERSED, OutcomeKind.DISPUTED)
 # The code of a reason without its numbers, and the cause of a case that always asks.
 Group = tuple[PolicyCode, str]
@@ -108,7 +107,7 @@ def result_of(run: Run) -> CaseResult:
         return CaseResult.TAKEN_BACK
     if case.edited_by and case.decisions:
         return CaseResult.EDITED
-    if case.state in _WENT_WRONG or case.outcomes:
+    if case.state in WENT_WRONG or case.outcomes:
         return CaseResult.FAILED
     return CaseResult.UNDECIDED if case.state in _CLOSED else CaseResult.FINE
 

@@ -28,12 +28,11 @@ from store.graduation.reducer import (
     demotions,
     is_unusual,
 )
-from store.models import CaseKindState, Mode, OutcomeKind, ProposalState
+from store.models import WENT_WRONG, CaseKindState, Mode, OutcomeKind
 from store.models.graduation import CaseHistory, Evaluation, Label, NewCaseKind, Outcome, PastCase
 from store.models.reasons import ChangeCause, ChangeCode, PolicyCode, PolicyReason, read_policy_reason
 
 RESUMED_AFTER = timedelta(days=1)
-_WENT_WRONG = (ProposalState.FAILED, ProposalState.UNKNOWN)
 _ASKED = Evaluation(Mode.ASKED, {})  # the result of a kind that has not graduated, without evaluation
 _OUTCOME, _DECISION, _MATURE, _RESUME, _ARRIVAL = range(5)  # the order of steps at the same moment
 
@@ -157,7 +156,7 @@ class _Walk:
         self.runs.append(run)
         if found.mode == Mode.AUTO:
             run.money = (found.amount, found.currency)
-            if case.state in _WENT_WRONG:
+            if case.state in WENT_WRONG:
                 self._demote(one, cause_of_outcome(case.proposal.id, Mode.AUTO, OutcomeKind.FAILED), at)
 
     def _evaluate(self, case: PastCase, one: ReplayedKind) -> Evaluation:

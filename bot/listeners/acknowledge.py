@@ -75,6 +75,8 @@ async def acknowledge(
     waiting.cancel()
     result = await _result(working, failed) if working.done() else None
     await ack(**((meanwhile if result is None else result[0]) or {}))
+    if result is not None and result[1]:
+        return
     task = asyncio.create_task(_end(slack, body, working, result, failed=failed, later=later))
     _WORKING.add(task)
     task.add_done_callback(_WORKING.discard)
@@ -100,10 +102,15 @@ async def _end(
 ) -> None:
     """Wait for the work and say what the acknowledgement did not say; `result` is what it said."""
     answer, succeeded = await _result(working, failed) if result is None else result
-    if not succeeded and failed is None:
+    shown_later = later if result is None else None
+    if succeeded and shown_later is not None and answer is not None:
+        _, succeeded = await _result(shown_later(answer), failed)
+    if succeeded:
+        return
+    if failed is None:
         await _post_failure(slack, place_of(body))
-    elif result is None and later is not None and answer is not None:
-        await _result(later(answer), None)
+    elif shown_later is not None:
+        await _result(shown_later(failed), failed)
 
 
 async def _post_failure(slack: Slack, place: Place) -> None:

@@ -112,7 +112,7 @@ async def _announce_card(services: Services, claimed: ClaimedCard, proposal: Pro
     lines = {
         change.row_version: line for change in news if (line := thread_line(proposal, change)) is not None
     }
-    first = _first_shown([proposal])
+    first, at = _first_shown([proposal]), services.clock()
     arrivals = await services.store.do(
         card_drawn,
         proposal.id,
@@ -121,12 +121,12 @@ async def _announce_card(services: Services, claimed: ClaimedCard, proposal: Pro
         revision=proposal.revision,
         channel=channel,
         ts=ts,
-        at=services.clock(),
+        at=at,
         announced=[change.row_version for change in news],
         lines={version: _content(line) for version, line in lines.items()},
         arrivals=[str(one.event_id) for one in first],
     )
-    _time(services, first, arrivals)
+    _time(services, first, arrivals, at)
     if lines:
         services.notify(Queue.OUTBOX)
 
@@ -150,7 +150,7 @@ async def _announce_bundle(services: Services, claimed: ClaimedCard, bundle: Bun
         )
         return
     line = bundle_line(bundle)
-    first = _first_shown(bundle.members)
+    first, at = _first_shown(bundle.members), services.clock()
     arrivals = await services.store.do(
         bundle_drawn,
         bundle.id,
@@ -163,7 +163,7 @@ async def _announce_bundle(services: Services, claimed: ClaimedCard, bundle: Bun
         line=None if line is None else _content(line) | {"thread_ts": ts},
         arrivals=[str(one.event_id) for one in first],
     )
-    _time(services, first, arrivals)
+    _time(services, first, arrivals, at)
     if line is not None:
         services.notify(Queue.OUTBOX)
 
@@ -173,15 +173,17 @@ def _first_shown(shown: Sequence[Proposal]) -> list[Proposal]:
     return [one for one in shown if one.first_shown_at is None and one.revision == 1 and one.event_id]
 
 
-def _time(services: Services, first: Sequence[Proposal], arrivals: Mapping[str, datetime] | None) -> None:
-    """Observe the seconds from event to card; nothing when the lease was lost, as the card is drawn again."""
+def _time(
+    services: Services, first: Sequence[Proposal], arrivals: Mapping[str, datetime] | None, at: datetime
+) -> None:
+    """Observe the seconds from event to card at `at`; none when the lease was lost: it is drawn again."""
     if arrivals is None:
         return
     for one in first:
         # A rule with a delay has waited on purpose; its proposal was made when the delay was over.
         delayed = one.rule in services.rules.delayed
         since = one.created_at if delayed else arrivals.get(str(one.event_id), one.created_at)
-        CARD_SECONDS.observe(max((services.clock() - since).total_seconds(), 0))
+        CARD_SECONDS.observe(max((at - since).total_seconds(), 0))
 
 
 def _content(message: Message) -> dict[str, object]:

@@ -12,7 +12,7 @@ from store.engine.dialects import insert_new
 from store.engine.settings_kv import Setting, hold, hold_or_set
 from store.graduation import reducer
 from store.graduation.reducer import TrustChange, cause_of_outcome
-from store.models import Actor, CaseKindState, Mode, OutcomeKind, Proposal, ProposalState
+from store.models import WENT_WRONG, Actor, CaseKindState, Mode, OutcomeKind, Proposal, ProposalState
 from store.models.graduation import CaseKind, NewCaseKind, Outcome
 from store.models.reasons import ChangeCause, Lack, LackCode, read_cause
 from store.schema import proposals
@@ -25,7 +25,6 @@ _CHANGED = ("state", "manual_override", "generation", "generation_at", "changed_
 _OWN = case_kinds.c.hash == bindparam("case_kind")
 _ONE = select(case_kinds).where(_OWN)
 _CAME = update(case_kinds).where(_OWN).values(last_case_at=bindparam("now"))
-_WENT_WRONG = (ProposalState.FAILED, ProposalState.UNKNOWN)
 
 
 def hold_trust(connection: Connection) -> bytes:
@@ -210,7 +209,7 @@ def record_outcome(
     connection: Connection, proposal_id: str, to: ProposalState, actor: str, at: datetime
 ) -> None:
     """Record what a proposal's new state says of trust: called by `advance`, in its transaction."""
-    if to not in (ProposalState.SUCCEEDED, ProposalState.WITHDRAWN, *_WENT_WRONG):
+    if to not in (ProposalState.SUCCEEDED, ProposalState.WITHDRAWN, *WENT_WRONG):
         return
     own = connection.execute(
         select(proposals.c.mode, proposals.c.undo_of_id).where(proposals.c.id == proposal_id)
@@ -219,7 +218,7 @@ def record_outcome(
         add_outcome(connection, Outcome(own.undo_of_id, OutcomeKind.UNDONE, proposal_id, at), at)
     elif to == ProposalState.WITHDRAWN and actor not in tuple(Actor):
         add_outcome(connection, Outcome(proposal_id, OutcomeKind.UNDONE, actor, at), at)
-    elif to in _WENT_WRONG and own.mode == Mode.AUTO:
+    elif to in WENT_WRONG and own.mode == Mode.AUTO:
         # Nobody has seen it yet, and now somebody has to.
         connection.execute(update(proposals).where(proposals.c.id == proposal_id).values(has_card=1))
         add_outcome(connection, Outcome(proposal_id, OutcomeKind.FAILED, to, at), at)

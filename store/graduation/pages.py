@@ -11,14 +11,13 @@ from store.audit_log.log import kinds_of, read_row
 from store.graduation.case_kinds import get_case_kind, read_case_kind
 from store.graduation.gate import paused, spent
 from store.graduation.reducer import Since, day, of_case_kind
-from store.models import CaseKindState, Mode, OutcomeKind, ProposalState
+from store.models import WENT_WRONG, CaseKindState, Mode, OutcomeKind, ProposalState
 from store.models.graduation import AutomaticRuns, CaseKind, Change, History, KindsPage, KindStanding
 from store.models.reasons import ChangeCause, ChangeCode
 from store.schema import proposals
 from store.schema.graduation import audit_log, case_kinds, case_labels, outcomes
 
 _MOST_POINTS, _MOST_CHANGES = 5_000, 200
-_WENT_WRONG = (ProposalState.FAILED, ProposalState.UNKNOWN)
 
 
 def kinds_page(
@@ -138,7 +137,7 @@ def automatic_runs(connection: Connection, since: datetime, now: datetime) -> li
         if known is None:
             continue
         today = spent(connection, Since(of_case_kind(case_kind), day(now)), known.currency)
-        failed = sum(by_state.get(state, 0) for state in _WENT_WRONG)
+        failed = sum(by_state.get(state, 0) for state in WENT_WRONG)
         undone = taken_back.get(case_kind, 0)
         found.append(AutomaticRuns(known, sum(by_state.values()), failed, undone, moved[case_kind], today))
     return sorted(found, key=lambda one: (-one.count, one.case_kind.label))

@@ -8,11 +8,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 
 from store.messages.cards import (
-    _JOINABLE_FOR,
-    _OPEN,
+    JOINABLE_FOR,
     OF_PROPOSAL,
-    _bundle,
-    _with_members,
+    OPEN,
+    open_bundles,
     redraw_bundles,
 )
 from store.models import Bundle, Proposal, ProposalKind, ProposalState
@@ -36,8 +35,8 @@ class Gathering:
 
 def gathering(connection: Connection, now: datetime, limit: int) -> Gathering:
     """The oldest proposals without a card, the open bundles (without calls), and who is known."""
-    old = bundles.c.created_at <= now - _JOINABLE_FOR
-    connection.execute(update(bundles).where(_OPEN, old).values(closed_at=now))
+    old = bundles.c.created_at <= now - JOINABLE_FOR
+    connection.execute(update(bundles).where(OPEN, old).values(closed_at=now))
     rows = connection.execute(
         select(proposals)
         .where(OF_PROPOSAL.free(now), *_may_be_bundled())
@@ -47,8 +46,7 @@ def gathering(connection: Connection, now: datetime, limit: int) -> Gathering:
     waiting = with_calls(connection, [read_proposal(row) for row in rows])
     if not waiting:
         return Gathering([], [], frozenset())
-    still_open = connection.execute(select(bundles).where(_OPEN))
-    joinable = _with_members(connection, [_bundle(row) for row in still_open], calls=False)
+    joinable = open_bundles(connection)
     everybody = {
         each.customer_id for each in [*waiting, *(m for b in joinable for m in b.members)] if each.customer_id
     }
@@ -111,7 +109,7 @@ def _close_when_full(connection: Connection, bundle_id: str, now: datetime) -> N
 
 def close_bundle(connection: Connection, bundle_id: str, now: datetime) -> None:
     """Let nothing more join: somebody is deciding."""
-    connection.execute(update(bundles).where(bundles.c.id == bundle_id, _OPEN).values(closed_at=now))
+    connection.execute(update(bundles).where(bundles.c.id == bundle_id, OPEN).values(closed_at=now))
 
 
 def give_own_card(connection: Connection, bundle_id: str, proposal_id: str, now: datetime) -> bool:

@@ -41,7 +41,7 @@ from store.schema.columns import UtcDateTime, value_of
 
 # A bundle, while its proposals run: one card must not use up all redraws.
 _REDRAWN_EVERY = timedelta(seconds=3)
-_JOINABLE_FOR = timedelta(hours=1)  # a card changed later than that is not looked at again
+JOINABLE_FOR = timedelta(hours=1)  # nothing joins a bundle that is older
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -243,7 +243,7 @@ def unannounced(connection: Connection, proposal_id: str, version: int) -> list[
 
 
 _BEHIND = OF_PROPOSAL.behind
-_OPEN = bundles.c.closed_at.is_(None)
+OPEN = bundles.c.closed_at.is_(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,14 +294,14 @@ def claim_outgoing(
 
 def _what_is_behind(connection: Connection, now: datetime) -> Any:
     """One query for everything that might be to do: mostly there is nothing, or one thing."""
-    in_time = bundles.c.created_at > now - _JOINABLE_FOR
+    in_time = bundles.c.created_at > now - JOINABLE_FOR
     asked = {
         "unseen": select(proposals.c.id).where(_BEHIND, proposals.c.has_card == 0),
         "changed": select(proposals.c.id).where(_BEHIND, IN_BUNDLE_ONLY),
         "redraw": select(proposals.c.id).where(OF_PROPOSAL.free(now), OF_PROPOSAL.has_one),
         "card": select(proposals.c.id).where(OF_PROPOSAL.free(now), NO_CARD),
         "bundle": select(bundles.c.id).where(OF_BUNDLE.free(now)),
-        "open": select(bundles.c.id).where(_OPEN, in_time),
+        "open": select(bundles.c.id).where(OPEN, in_time),
     }
     return connection.execute(select(*(exists(each).label(name) for name, each in asked.items()))).one()
 
@@ -341,6 +341,12 @@ def get_bundle(connection: Connection, bundle_id: str) -> Bundle | None:
     rows = connection.execute(select(bundles).where(bundles.c.id == bundle_id))
     found = _with_members(connection, [_bundle(row) for row in rows])
     return found[0] if found else None
+
+
+def open_bundles(connection: Connection) -> list[Bundle]:
+    """The bundles that a proposal may still join, with their proposals but without calls."""
+    rows = connection.execute(select(bundles).where(OPEN))
+    return _with_members(connection, [_bundle(row) for row in rows], calls=False)
 
 
 def _with_members(connection: Connection, found: list[Bundle], *, calls: bool = True) -> list[Bundle]:

@@ -31,6 +31,7 @@ class ProposalState(StrEnum):
 
 
 _S = ProposalState
+WENT_WRONG = (ProposalState.FAILED, ProposalState.UNKNOWN)
 TRANSITIONS: Mapping[ProposalState, frozenset[ProposalState]] = {
     _S.PENDING: frozenset({_S.APPROVED, _S.DECLINED, _S.EXPIRED, _S.WITHDRAWN}),
     # PENDING: the policy's approval is taken back.

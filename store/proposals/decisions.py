@@ -176,18 +176,22 @@ def add_pending_approvals(
     kept = set(connection.execute(select(wanted).where(wanted.in_(own))).scalars())
     about = {one.proposal_id for one in left}
     known = set(connection.execute(select(proposals.c.id).where(proposals.c.id.in_(about))).scalars())
+
+    def result(one: PendingApproval) -> Added:
+        if one.proposal_id not in known:
+            return Added.NO_PROPOSAL
+        return Added.REPEATED if one.id in kept else Added.NEW
+
+    results = [result(one) for one in left]
     rows = [
         {name: getattr(one, name) for name in PendingApproval.__slots__}
         | {"lease_token": token, "lease_expires_at": until}
-        for one in left
-        if one.proposal_id in known and one.id not in kept
+        for one, added in zip(left, results, strict=True)
+        if added is Added.NEW
     ]
     if rows:
         insert_new(connection, pending_approvals, rows)
-    return [
-        Added.NO_PROPOSAL if one.proposal_id not in known else Added.REPEATED if one.id in kept else Added.NEW
-        for one in left
-    ]
+    return results
 
 
 def claim_pending_approvals(

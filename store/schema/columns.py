@@ -105,26 +105,29 @@ def partial_index(name: str, *columns: Column[Any], where: ColumnElement[bool]) 
 
 def value_of(kind: Callable[..., T], row: Any, **read: Any) -> T:
     """The value in a row: each field is the column of its name, but for those that `read` gives."""
-    own = {name: read_as(getattr(row, name)) for name, read_as in _readers(kind) if name not in read}
+    own = {
+        name: getattr(row, name) if read_as is None else read_as(getattr(row, name))
+        for name, read_as in _readers(kind)
+        if name not in read
+    }
     return kind(**own, **read)
 
 
 @cache
-def _readers(kind: Any) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+def _readers(kind: Any) -> tuple[tuple[str, Callable[[Any], Any] | None], ...]:
     hints = get_type_hints(kind)
     return tuple((one.name, _reader(hints[one.name])) for one in fields(kind))
 
 
-def _reader(hint: Any) -> Callable[[Any], Any]:
-    """Read a field of this type: states are kept as texts, flags as integers, tuples as JSON lists."""
+def _reader(hint: Any) -> Callable[[Any], Any] | None:
+    """Read a field of this type: states are kept as texts, flags as integers, tuples as JSON lists.
+
+    None: the column's value is the field's.
+    """
     if isinstance(hint, type) and issubclass(hint, (StrEnum, bool)):
         return hint
     if get_origin(hint) is not tuple:
-        return _as_it_is
+        return None
     if get_origin(get_args(hint)[0]) is tuple:
         return lambda found: tuple(tuple(one) for one in found or ())
     return lambda found: tuple(found or ())
-
-
-def _as_it_is(found: Any) -> Any:
-    return found

@@ -132,6 +132,24 @@ async def test_a_slow_form_that_fails_shows_it_later(slack: Slack, monkeypatch: 
     assert slack.said == [("ack", {}), ("later", {"view": {}})]
 
 
+async def test_somebody_whose_late_answer_could_not_be_shown_is_told(
+    slack: Slack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ACK_WITHIN", 0.01)
+
+    async def work(_: asyncio.Event) -> dict[str, Any]:
+        while not slack.said:  # noqa: ASYNC110 - until Slack is answered
+            await asyncio.sleep(0.001)
+        return {"text": "done"}
+
+    async def later(_: dict[str, Any]) -> None:
+        raise ValueError
+
+    await run(slack, work, IN_A_CHANNEL, later=later)
+
+    assert slack.said == [("ack", {}), ("C1", "U1", FAILED)]
+
+
 async def test_a_failure_that_slack_does_not_take_is_no_second_one(slack: Slack) -> None:
     slack.down = True
 

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Callable
+from dataclasses import dataclass
 from math import inf
 from typing import Any, NamedTuple
 
@@ -14,6 +15,15 @@ class ResponseUrl(NamedTuple):
     user: str
     channel: str
     ts: str | None
+
+
+@dataclass(slots=True)
+class _Issued:
+    """The subject of a handle, the time of its issue, and the uses that are left."""
+
+    held: tuple[Any, ...]
+    at: float
+    left: int
 
 
 class Handles:
@@ -30,12 +40,12 @@ class Handles:
     ) -> None:
         """`errors` are Slack's for one that is unknown, used up or too old."""
         self._clock, self._errors, self._seconds, self._uses, self._new = clock, errors, seconds, uses, new
-        self._issued: dict[object, tuple[tuple[Any, ...], float, list[None]]] = {}
+        self._issued: dict[str, _Issued] = {}
 
     def issue(self, *held: Any) -> str:
         """A fresh handle for what is given."""
         handle = self._new()
-        self._issued[handle] = (held, self._clock(), [None] * self._uses)
+        self._issued[handle] = _Issued(held, self._clock(), self._uses)
         while len(self._issued) > _KEPT:
             del self._issued[next(iter(self._issued))]
         return handle
@@ -45,13 +55,13 @@ class Handles:
         unknown, used, old = self._errors
         if not isinstance(handle, str) or handle not in self._issued:
             return (), unknown
-        held, born, left = self._issued[handle]
-        if not left:
+        issued = self._issued[handle]
+        if not issued.left:
             return (), used
-        if self._clock() - born > self._seconds:
+        if self._clock() - issued.at > self._seconds:
             return (), old
-        left.pop()
-        return held, None
+        issued.left -= 1
+        return issued.held, None
 
 
 def triggers(clock: Callable[[], float]) -> Handles:
