@@ -1,7 +1,7 @@
 """All 186 operations of Polar's API: the contract's facts, joined with what we know of each one's effect.
 
-The facts are catalog.json and event_fields.json (made by `polar.catalog.generate`); our own table is
-operations.toml.
+The facts are catalog.json and event_fields.json (made by tests/fixtures/catalog_generator.py); our own
+table is operations.toml.
 """
 
 from collections.abc import Collection, Mapping

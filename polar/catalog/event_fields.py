@@ -73,7 +73,7 @@ def _shared(name: str) -> FieldTree:
 
 
 def _tree(raw: Any) -> FieldTree:
-    """The encoding is described at `polar.catalog.generate.Fields`."""
+    """The encoding is described at `Fields` in tests/fixtures/catalog_generator.py."""
     match raw:
         case None:
             return FieldTree()
