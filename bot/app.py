@@ -35,9 +35,8 @@ from bot.pipeline.timers import timers
 from bot.pipeline.worker import Worker
 from bot.rules import RulesError, RuleSet, load_rules
 from bot.services import Notify, Services
-from bot.slack.client import TIMEOUT, Slack, SlackError
+from bot.slack.client import TIMEOUT, RateLimits, Slack, SlackError
 from bot.slack.permalinks import Links
-from bot.slack.rate_limit import RateLimits
 from bot.slack.socket_mode import SocketModeFailed, Supervisor
 from bot.ui.status_page import removal_text
 from bot.web import MOST_BYTES, Handler, Probe, health, metrics, slack_events, webhook
@@ -305,7 +304,7 @@ async def assemble(
             settings.polar_access_token.get_secret_value(),
             settings.polar_base_url,
             per_minute=settings.polar_per_minute,
-            observe=lambda method, outcome, seconds: POLAR_SECONDS.labels(method, outcome).observe(seconds),
+            measure=POLAR_SECONDS.labels,
         )
     )
     session = await stack.enter_async_context(aiohttp.ClientSession(timeout=TIMEOUT))

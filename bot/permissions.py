@@ -11,8 +11,7 @@ from bot.config.policy import Policy, people
 from bot.config.settings import Approvers
 from bot.results import ApproverNames, Purpose, Refusal, RefusalCode
 from bot.rules import RuleSet
-from bot.slack.client import Slack, SlackError, SlackRefused
-from bot.slack.user import UserProfile
+from bot.slack.client import Slack, SlackError, SlackRefused, UserProfile
 from polar.catalog import Risk
 from store import Store
 from store.events.events import rule_source

@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import Any, Protocol, Self
 from urllib.parse import quote
 
 import httpx
@@ -30,8 +30,15 @@ WRITE_WAITS = 5.0  # seconds a write waits for room under the rate limit
 READ_WITHIN = 75.0  # seconds a read keeps trying; long enough to sit out one rate-limited minute
 BACKOFF_FIRST, BACKOFF_MOST = 0.5, 8.0  # seconds
 
-# Told of each request: its method, how it ended (see `_OUTCOMES`), and the seconds it took.
-Observe = Callable[[str, str, float], None]
+
+class Seconds(Protocol):
+    """A measure of durations, such as a histogram of Prometheus's."""
+
+    def observe(self, amount: float, /) -> object: ...
+
+
+# The measure of the requests of a method that ended in one way (see `_OUTCOMES`).
+Measure = Callable[[str, str], Seconds]
 
 # The request had not begun when these were raised. Any other failure may have come after Polar read it.
 NEVER_SENT = (
@@ -64,7 +71,7 @@ class PolarClient:
 
     `base_url` is without `/v1`, with or without a trailing slash: "https://api.polar.sh".
     `per_minute` is Polar's rate limit: 500 in production, 100 in the sandbox.
-    `observe` is told of each request that leaves, for metrics.
+    `measure` gets the seconds of each request that leaves, for metrics.
     A proxy in the environment (HTTPS_PROXY) is honoured, except for a base URL on loopback.
 
     Raises ValueError for a token or base URL that cannot be right; the message never has the token.
@@ -83,7 +90,7 @@ class PolarClient:
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
-        observe: Observe = lambda method, outcome, seconds: None,  # noqa: ARG005 - nobody watches
+        measure: Measure | None = None,
     ) -> None:
         # h11 puts a header that it refuses into its error, token and all: such a token must not get there.
         if not re.fullmatch(r"[!-~]+", token):
@@ -91,7 +98,7 @@ class PolarClient:
         url = _checked_base(base_url)
         self._base = str(url).rstrip("/")
         self._clock, self._monotonic, self._sleep, self._jitter = clock, monotonic, sleep, jitter
-        self._answer_within, self._observe = answer_within, observe
+        self._answer_within, self._measure = answer_within, measure
         self._limiter = RateLimiter(per_minute, monotonic=monotonic, sleep=sleep)
         self._http = httpx.AsyncClient(
             headers={
@@ -203,7 +210,8 @@ class PolarClient:
             outcome = next(name for kind, name in _OUTCOMES if isinstance(error, kind))
             raise
         finally:
-            self._observe(request.method, outcome, self._monotonic() - began)
+            if self._measure is not None:
+                self._measure(request.method, outcome).observe(self._monotonic() - began)
         return answer
 
     async def _answer(self, request: httpx.Request, call: Call) -> Answer:

@@ -8,7 +8,7 @@ from typing import Any
 
 from bot.results import ActionResult, ActionStatus, Purpose
 from bot.services import Queue, Services
-from bot.slack.user import SlackUser
+from bot.slack.client import SlackUser
 from bot.ui import thread_lines
 from bot.ui.decline_reasons import presets
 from bot.ui.thread_lines import action_record

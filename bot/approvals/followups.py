@@ -14,7 +14,7 @@ from bot.proposals.undo import changed_since, inverses
 from bot.proposals.verify_call import ClaimedDoubt, Seen, examine
 from bot.results import DecisionStatus, FollowupResult, FollowupStatus
 from bot.services import LEASE, Queue, Services, new_token
-from bot.slack.user import SlackUser
+from bot.slack.client import SlackUser
 from bot.ui.thread_lines import Followup, followup_record, undo_reason
 from polar.catalog import Call, operations
 from polar.errors import PolarError

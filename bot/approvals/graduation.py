@@ -7,7 +7,7 @@ from datetime import datetime
 from bot.graduation.eligibility import always_human, lacks
 from bot.results import Refusal
 from bot.services import Queue, Services
-from bot.slack.user import SlackUser
+from bot.slack.client import SlackUser
 from polar.catalog import Risk
 from store.engine.errors import StoreError
 from store.graduation.case_kinds import all_case_kinds, change, find_case_kind, graduate

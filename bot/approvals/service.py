@@ -10,7 +10,7 @@ from bot.metrics import DECISIONS
 from bot.permissions import Authority
 from bot.results import DecisionResult, DecisionStatus
 from bot.services import Queue, Services, new_token
-from bot.slack.user import SlackUser
+from bot.slack.client import SlackUser
 from bot.ui.elements import NO_REVISION
 from store.engine.errors import StoreError
 from store.models import Decision, Proposal, ProposalState, Verdict

@@ -10,8 +10,7 @@ from bot.checks.slack_api import Errors, explain
 from bot.config.settings import WHERE, Settings
 from bot.permissions import outside
 from bot.results import RefusalCode
-from bot.slack.client import SlackError, send
-from bot.slack.user import UserProfile
+from bot.slack.client import SlackError, UserProfile, send
 
 _USER_ERRORS: Final[Errors] = {
     "user_not_found": ("is nobody in this workspace", "Correct the entry. {where}"),

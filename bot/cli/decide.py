@@ -66,7 +66,7 @@ async def _decide(settings: Settings, options: argparse.Namespace) -> tuple[bool
     from bot.app import assemble, utc_now  # noqa: PLC0415 - see above
     from bot.approvals.service import ApprovalService  # noqa: PLC0415 - see above
     from bot.rules import load_rules  # noqa: PLC0415 - see above
-    from bot.slack.user import SlackUser  # noqa: PLC0415 - see above
+    from bot.slack.client import SlackUser  # noqa: PLC0415 - see above
     from bot.ui.ephemeral import decision  # noqa: PLC0415 - see above
     from store import open_beside  # noqa: PLC0415 - see above
     from store.proposals.proposals import get_proposal  # noqa: PLC0415 - see above

@@ -20,7 +20,7 @@ from bot.proposals.fingerprint import digest_of, money_of
 from bot.proposals.money import Fact, with_money
 from bot.results import ActionResult, ActionStatus
 from bot.services import Services
-from bot.slack.user import SlackUser
+from bot.slack.client import SlackUser
 from bot.ui.elements import ButtonValue
 from polar.catalog import Call, operations
 from store.models import PlannedCall, Proposal, ProposalKind

@@ -34,8 +34,7 @@ from bot.proposals.money import Fact, money_facts, with_money
 from bot.proposals.reads import Reads
 from bot.results import ActionResult, Purpose
 from bot.services import Queue, Services
-from bot.slack.client import SlackError
-from bot.slack.user import SlackUser
+from bot.slack.client import SlackError, SlackUser
 from bot.ui import ephemeral
 from bot.ui.elements import notice
 from polar.catalog import Call

@@ -8,8 +8,7 @@ from typing import Any, Protocol
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
-from bot.slack.client import Slack, SlackError
-from bot.slack.user import SlackUser, acting_user
+from bot.slack.client import Slack, SlackError, SlackUser, acting_user
 from bot.ui.ephemeral import FAILED
 
 log = logging.getLogger(__name__)

@@ -13,8 +13,7 @@ from bot.approvals.service import ApprovalService
 from bot.listeners.acknowledge import Answer, Place, acknowledge, place_of, post_ephemeral, show
 from bot.results import DecisionResult, DecisionStatus, Purpose
 from bot.services import Queue, Services
-from bot.slack.client import SlackError
-from bot.slack.user import SlackUser, acting_user
+from bot.slack.client import SlackError, SlackUser, acting_user
 from bot.ui import bundle as on_card
 from bot.ui import ephemeral
 from bot.ui.bundle_review import ALONE, BACK, NEXT, PAGE, REVIEWED, TICKED, TITLE, Review, loaded, review_view

@@ -13,8 +13,7 @@ from bot.forms.service import Proposing
 from bot.listeners.acknowledge import Answer, Place, Registrar, acknowledge, place_of, post_ephemeral, show
 from bot.results import DecisionResult, DecisionStatus, FollowupResult, FollowupStatus
 from bot.services import Services
-from bot.slack.client import Slack, SlackError
-from bot.slack.user import SlackUser, acting_user
+from bot.slack.client import Slack, SlackError, SlackUser, acting_user
 from bot.ui import ephemeral
 from bot.ui.card import APPROVE, CHECK, DECLINE, MARK_DONE, MARK_NOT_DONE, RETRY, UNDO, copy_of
 from bot.ui.elements import NO_REVISION, ButtonValue, notice

@@ -14,9 +14,8 @@ from bot.listeners.acknowledge import Answer, acknowledge, place_of, post_epheme
 from bot.listeners.threads import OFFERED
 from bot.results import ActionResult, ActionStatus, Purpose
 from bot.services import Services
-from bot.slack.client import SlackError
+from bot.slack.client import SlackError, SlackUser, acting_user
 from bot.slack.permalinks import Links
-from bot.slack.user import SlackUser, acting_user
 from bot.ui import card_modals, details, ephemeral
 from bot.ui.card import ASK, ASSIGN, DETAILS, EDIT, SNOOZE, WHY
 from bot.ui.decline_reasons import OTHER, REASON

@@ -12,8 +12,7 @@ from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
 from bot.forms.service import Proposing
 from bot.listeners.acknowledge import Answer, acknowledge
 from bot.listeners.screens import Screens
-from bot.slack.client import Slack
-from bot.slack.user import SlackUser, acting_user
+from bot.slack.client import Slack, SlackUser, acting_user
 from bot.ui import ephemeral
 from bot.ui.elements import Message
 from bot.ui.home import COMMANDS as ABOUT

@@ -16,8 +16,7 @@ from bot.listeners.acknowledge import acknowledge
 from bot.results import Purpose, Refusal
 from bot.sanitize import clean
 from bot.services import Services
-from bot.slack.client import SlackError, SlackRefused
-from bot.slack.user import SlackUser, acting_user
+from bot.slack.client import SlackError, SlackRefused, SlackUser, acting_user
 from bot.ui import ephemeral
 from bot.ui.elements import Block, ButtonValue, Message
 from bot.ui.graduation_notices import runs_block

@@ -11,8 +11,8 @@ from bot.logs import LastErrors
 from bot.pipeline.card_view import view_of
 from bot.results import Purpose
 from bot.services import Queue, Services
+from bot.slack.client import SlackUser
 from bot.slack.permalinks import Links
-from bot.slack.user import SlackUser
 from bot.ui import ephemeral
 from bot.ui.card import card
 from bot.ui.elements import Message

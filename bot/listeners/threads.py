@@ -16,7 +16,7 @@ from bot.approvals.service import ApprovalService
 from bot.listeners.acknowledge import Answer, Place, acknowledge, place_of, post_ephemeral
 from bot.results import ActionResult, DecisionResult
 from bot.services import Queue, Services
-from bot.slack.user import SlackUser, acting_user
+from bot.slack.client import SlackUser, acting_user
 from bot.ui import ephemeral, thread_lines
 from bot.ui.ephemeral import Text, text
 from bot.ui.thread_lines import Notice

@@ -1,22 +1,26 @@
-"""The only caller of Slack's Web API: post, update, look up; errors in three values like Polar's."""
+"""Slack: the only caller of its Web API, its rate limits, its errors in three values, and who a person is."""
 
+import math
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.config.rate_limits import POST, SLACK, Tier
 from bot.metrics import SLACK_SECONDS
-from bot.slack.rate_limit import RateLimits
-from bot.slack.user import UserProfile
 from bot.ui.elements import Message
+from polar.rate_limit import TokenBucket
 
 # Slack answers within a second; past this a card is better tried again.
 TIMEOUT = aiohttp.ClientTimeout(total=15, connect=5)
 # A card that nobody noted is a few minutes old: in a very busy channel that is a thousand messages.
 _MOST_PAGES = 5
+_UNLIMITED = 1_000_000
+_EACH_CHANNEL = frozenset({POST})  # the others are limited for the workspace as a whole
 
 
 class SlackError(Exception):
@@ -50,6 +54,105 @@ class SlackRateLimited(SlackRefused):
     def __init__(self, retry_after: float) -> None:
         super().__init__("ratelimited")
         self.retry_after = retry_after
+
+
+@dataclass(frozen=True, slots=True)
+class SlackUser:
+    """The user who acts: their id, and the workspace that the payload gives for them."""
+
+    id: str
+    team_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class UserProfile:
+    """Somebody in Slack, as `users.info` says now."""
+
+    id: str
+    name: str
+    team_id: str | None
+    deleted: bool
+    is_bot: bool
+    is_guest: bool
+    is_stranger: bool
+
+    @classmethod
+    def of(cls, user: Mapping[str, Any]) -> "UserProfile":
+        """From the `user` of an answer. https://docs.slack.dev/reference/objects/user-object"""
+        profile, user_id = user.get("profile") or {}, str(user.get("id"))
+        return cls(
+            id=user_id,
+            name=profile.get("display_name") or user.get("real_name") or user.get("name") or user_id,
+            team_id=user.get("team_id"),
+            deleted=bool(user.get("deleted")),
+            is_bot=bool(user.get("is_bot")),
+            is_guest=bool(user.get("is_restricted") or user.get("is_ultra_restricted")),
+            is_stranger=bool(user.get("is_stranger")),
+        )
+
+
+def acting_user(payload: Mapping[str, Any]) -> SlackUser:
+    """The user who clicked, submitted, typed a command or wrote a message.
+
+    Without a team of their own it is that of the request. In a message of a shared channel `team` may be
+    ours, but never `user_team`.
+
+    https://docs.slack.dev/reference/interaction-payloads/block_actions-payload
+    https://docs.slack.dev/apis/slack-connect
+    """
+    user = payload.get("user")
+    if isinstance(user, str):  # an event
+        team = payload.get("user_team") or payload.get("source_team") or payload.get("team")
+        return SlackUser(user, team)
+    user, team = user or {}, payload.get("team") or {}
+    user_id = user.get("id") or payload.get("user_id") or ""  # a slash command is flat
+    return SlackUser(str(user_id), user.get("team_id") or team.get("id") or payload.get("team_id"))
+
+
+class RateLimits:
+    """The room for calls of each method. `clock` gives seconds; nothing here waits."""
+
+    def __init__(self, clock: Callable[[], float], tiers: Mapping[str, Tier] = SLACK) -> None:
+        """A method not in `tiers` has no limit of ours, and still keeps to the pauses that Slack asks for."""
+        self._clock, self._tiers = clock, tiers
+        self._buckets: dict[tuple[str, str | None], TokenBucket] = {}
+
+    def free(self, method: str, channel: str | None) -> int:
+        """The number of calls for which there is room now."""
+        # A hair of tolerance: waiting exactly `wait` seconds must do, in spite of floating point.
+        tokens = self._bucket(method, channel).tokens() + 1e-9
+        return max(0, math.floor(min(tokens, _UNLIMITED)))
+
+    def take(self, method: str, channel: str | None) -> bool:
+        """Take room for one call, if there is any."""
+        if not self.free(method, channel):
+            return False
+        self._bucket(method, channel).take()
+        return True
+
+    def wait(self, method: str, channel: str | None) -> float:
+        """Seconds until there is room for one call; 0 when there is some now."""
+        return self._bucket(method, channel).wait()
+
+    def pauses(self) -> Mapping[str, float]:
+        """The seconds each method is still paused for because Slack asked; only those that are."""
+        left: dict[str, float] = {}
+        for (method, _), bucket in self._buckets.items():
+            if seconds := bucket.paused_for():
+                left[method] = max(left.get(method, 0.0), seconds)
+        return left
+
+    def pause(self, method: str, channel: str | None, seconds: float) -> None:
+        """Slack asked for a pause (Retry-After): no call of this kind until it is over, then one at first."""
+        left = 1.0 if method in self._tiers else math.inf
+        self._bucket(method, channel).pause(seconds, left=left)
+
+    def _bucket(self, method: str, channel: str | None) -> TokenBucket:
+        key = (method, channel if method in _EACH_CHANNEL else None)
+        if key not in self._buckets:
+            tier = self._tiers.get(method, Tier(0, math.inf))
+            self._buckets[key] = TokenBucket(tier.burst, tier.per_minute / 60, self._clock)
+        return self._buckets[key]
 
 
 class Slack:

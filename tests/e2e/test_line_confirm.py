@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bot.demo.slack.state import Message
-from bot.slack.user import SlackUser
+from bot.slack.client import SlackUser
 from store.models.reasons import Reason, ReasonCode
 from store.proposals.decisions import PendingApproval, add_pending_approvals
 from store.proposals.proposals import touch

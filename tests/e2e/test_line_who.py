@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.slack.user import SlackUser
+from bot.slack.client import SlackUser
 from bot.ui.ephemeral import decision
 from store.proposals.proposals import touch
 from tests.e2e.app_harness import (

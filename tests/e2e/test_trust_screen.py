@@ -16,7 +16,7 @@ from bot.demo.slack.state import Message
 from bot.listeners.graduation import GraduationScreen, switch_text
 from bot.permissions import Authority
 from bot.pipeline.learn import Assessor
-from bot.slack.user import SlackUser
+from bot.slack.client import SlackUser
 from bot.ui.graduation_words import score_words, switch_words
 from store.graduation.case_kinds import all_case_kinds, change, demote
 from store.graduation.reducer import TrustChange

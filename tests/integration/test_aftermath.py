@@ -27,7 +27,7 @@ from bot.results import (
     Refusal,
     RefusalCode,
 )
-from bot.slack.user import SlackUser
+from bot.slack.client import SlackUser
 from bot.ui.card import can_be_taken_back
 from bot.ui.card_status import CardView
 from bot.ui.thread_lines import outbox_message

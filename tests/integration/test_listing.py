@@ -14,10 +14,8 @@ from bot.logs import LastErrors
 from bot.results import ApproverNames, Refusal
 from bot.rules import load_rules
 from bot.services import Services
-from bot.slack.client import SlackNotSent
+from bot.slack.client import RateLimits, SlackNotSent, SlackUser
 from bot.slack.permalinks import Links
-from bot.slack.rate_limit import RateLimits
-from bot.slack.user import SlackUser
 from store import Store
 from store.graduation.gate import pause, paused, resume
 from store.messages.outbox import claim_drawing, forget_viewer, home_viewers, opened_home

@@ -7,8 +7,7 @@ import pytest
 
 from bot.listeners import acknowledge as module
 from bot.listeners.acknowledge import Place, acknowledge, place_of
-from bot.slack.client import SlackNoAnswer
-from bot.slack.user import SlackUser
+from bot.slack.client import SlackNoAnswer, SlackUser
 from bot.ui.ephemeral import FAILED
 
 IN_A_CHANNEL = {"user": {"id": "U1", "team_id": "T1"}, "container": {"channel_id": "C1", "message_ts": "1.2"}}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.slack.user import SlackUser, acting_user
+from bot.slack.client import SlackUser, acting_user
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from bot.config.rate_limits import POST, SLACK, UPDATE, Tier
 from bot.demo.slack.faults import POSTING, TIER_3, Limits
-from bot.slack.rate_limit import RateLimits
+from bot.slack.client import RateLimits
 
 
 class Clock:
