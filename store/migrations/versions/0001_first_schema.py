@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
+from store.migrations.tables import index, key, optional, refers, required
 from store.schema.columns import UtcDateTime
 
 revision = "0001"
@@ -12,193 +13,129 @@ down_revision = None
 def upgrade() -> None:
     op.create_table(
         "events",
-        sa.Column("id", sa.Text(), nullable=False),
-        sa.Column("type", sa.Text(), nullable=False),
-        sa.Column("body", sa.LargeBinary(), nullable=False),
-        sa.Column("signature", sa.Text(), nullable=False),
-        sa.Column("sent_at", UtcDateTime(), nullable=False),
-        sa.Column("received_at", UtcDateTime(), nullable=False),
-        sa.Column("state", sa.Text(), nullable=False),
-        sa.Column("note", sa.Text(), nullable=True),
-        sa.Column("attempts", sa.Integer(), nullable=False),
-        sa.Column("due_at", UtcDateTime(), nullable=False),
-        sa.Column("claim", sa.Text(), nullable=True),
-        sa.Column("claimed_until", UtcDateTime(), nullable=True),
-        sa.Column("subject", sa.Text(), nullable=True),
-        sa.Column("occurred_at", UtcDateTime(), nullable=True),
-        sa.CheckConstraint("state IN ('new', 'done', 'failed')", name=op.f("ck_events_state_known")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_events")),
+        *key(sa.Text, "id"),
+        *required(sa.Text, "type"),
+        *required(sa.LargeBinary, "body"),
+        *required(sa.Text, "signature"),
+        *required(UtcDateTime, "sent_at", "received_at"),
+        *required(sa.Text, "state"),
+        *optional(sa.Text, "note"),
+        *required(sa.Integer, "attempts"),
+        *required(UtcDateTime, "due_at"),
+        *optional(sa.Text, "claim"),
+        *optional(UtcDateTime, "claimed_until"),
+        *optional(sa.Text, "subject"),
+        *optional(UtcDateTime, "occurred_at"),
+        sa.CheckConstraint("state IN ('new', 'done', 'failed')", name="state_known"),
     )
-    op.create_index(
-        "ix_events_new",
-        "events",
-        ["due_at"],
-        unique=False,
-        sqlite_where=sa.text("state = 'new'"),
-        postgresql_where=sa.text("state = 'new'"),
-    )
-    op.create_index("ix_events_received_at", "events", ["received_at"], unique=False)
-    op.create_index("ix_events_subject", "events", ["subject", "occurred_at"], unique=False)
-    op.create_table(
-        "marks",
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("value", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("name", name=op.f("pk_marks")),
-    )
+    index("ix_events_new", "events", "due_at", where="state = 'new'")
+    index("ix_events_received_at", "events", "received_at")
+    index("ix_events_subject", "events", "subject", "occurred_at")
+    op.create_table("marks", *key(sa.Text, "name"), *required(sa.Text, "value"))
     op.create_table(
         "rule_versions",
-        sa.Column("version", sa.Text(), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("source", sa.JSON(), nullable=False),
-        sa.Column("first_seen_at", UtcDateTime(), nullable=False),
-        sa.PrimaryKeyConstraint("version", name=op.f("pk_rule_versions")),
+        *key(sa.Text, "version"),
+        *required(sa.Text, "name"),
+        *required(sa.JSON, "source"),
+        *required(UtcDateTime, "first_seen_at"),
     )
     op.create_table(
         "firings",
-        sa.Column("fact_key", sa.Text(), nullable=False),
-        sa.Column("rule", sa.Text(), nullable=False),
-        sa.Column("rule_version", sa.Text(), nullable=False),
-        sa.Column("event_id", sa.Text(), nullable=False),
-        sa.Column("state", sa.Text(), nullable=False),
-        sa.Column("due_at", UtcDateTime(), nullable=True),
-        sa.Column("note", sa.Text(), nullable=True),
-        sa.Column("attempts", sa.Integer(), nullable=False),
-        sa.Column("claim", sa.Text(), nullable=True),
-        sa.Column("claimed_until", UtcDateTime(), nullable=True),
-        sa.CheckConstraint("state IN ('waiting', 'proposed', 'silent')", name=op.f("ck_firings_state_known")),
-        sa.ForeignKeyConstraint(["event_id"], ["events.id"], name=op.f("fk_firings_event_id")),
-        sa.ForeignKeyConstraint(
-            ["rule_version"], ["rule_versions.version"], name=op.f("fk_firings_rule_version")
-        ),
-        sa.PrimaryKeyConstraint("fact_key", "rule", name=op.f("pk_firings")),
+        *key(sa.Text, "fact_key", "rule"),
+        *required(sa.Text, "rule_version", "event_id", "state"),
+        *optional(UtcDateTime, "due_at"),
+        *optional(sa.Text, "note"),
+        *required(sa.Integer, "attempts"),
+        *optional(sa.Text, "claim"),
+        *optional(UtcDateTime, "claimed_until"),
+        sa.CheckConstraint("state IN ('waiting', 'proposed', 'silent')", name="state_known"),
+        refers("event_id", "events.id"),
+        refers("rule_version", "rule_versions.version"),
     )
-    op.create_index(
-        "ix_firings_waiting",
-        "firings",
-        ["due_at"],
-        unique=False,
-        sqlite_where=sa.text("state = 'waiting'"),
-        postgresql_where=sa.text("state = 'waiting'"),
-    )
+    index("ix_firings_waiting", "firings", "due_at", where="state = 'waiting'")
     op.create_table(
         "proposals",
-        sa.Column("id", sa.Text(), nullable=False),
-        sa.Column("fact_key", sa.Text(), nullable=False),
-        sa.Column("event_id", sa.Text(), nullable=True),
-        sa.Column("rule", sa.Text(), nullable=True),
-        sa.Column("rule_version", sa.Text(), nullable=True),
-        sa.Column("proposer", sa.Text(), nullable=True),
-        sa.Column("subject", sa.Text(), nullable=True),
-        sa.Column("title", sa.Text(), nullable=False),
-        sa.Column("because", sa.JSON(), nullable=False),
-        sa.Column("facts", sa.JSON(), nullable=False),
-        sa.Column("risk", sa.Text(), nullable=False),
-        sa.Column("always_asks", sa.Text(), nullable=True),
-        sa.Column("created_at", UtcDateTime(), nullable=False),
-        sa.Column("state", sa.Text(), nullable=False),
-        sa.Column("version", sa.Integer(), nullable=False),
-        sa.Column("note", sa.Text(), nullable=True),
-        sa.Column("attempts", sa.Integer(), nullable=False),
-        sa.Column("looks", sa.Integer(), nullable=False),
-        sa.Column("decided_by", sa.Text(), nullable=True),
-        sa.Column("decided_at", UtcDateTime(), nullable=True),
-        sa.Column("due_at", UtcDateTime(), nullable=False),
-        sa.Column("claim", sa.Text(), nullable=True),
-        sa.Column("claimed_until", UtcDateTime(), nullable=True),
-        sa.Column("channel", sa.Text(), nullable=True),
-        sa.Column("card_ts", sa.Text(), nullable=True),
-        sa.Column("drawn", sa.Integer(), nullable=False),
-        sa.Column("card_due_at", UtcDateTime(), nullable=False),
-        sa.Column("card_sent_at", UtcDateTime(), nullable=True),
-        sa.Column("card_claim", sa.Text(), nullable=True),
-        sa.Column("card_claimed_until", UtcDateTime(), nullable=True),
+        *key(sa.Text, "id"),
+        *required(sa.Text, "fact_key"),
+        *optional(sa.Text, "event_id", "rule", "rule_version", "proposer", "subject"),
+        *required(sa.Text, "title"),
+        *required(sa.JSON, "because", "facts"),
+        *required(sa.Text, "risk"),
+        *optional(sa.Text, "always_asks"),
+        *required(UtcDateTime, "created_at"),
+        *required(sa.Text, "state"),
+        *required(sa.Integer, "version"),
+        *optional(sa.Text, "note"),
+        *required(sa.Integer, "attempts", "looks"),
+        *optional(sa.Text, "decided_by"),
+        *optional(UtcDateTime, "decided_at"),
+        *required(UtcDateTime, "due_at"),
+        *optional(sa.Text, "claim"),
+        *optional(UtcDateTime, "claimed_until"),
+        *optional(sa.Text, "channel", "card_ts"),
+        *required(sa.Integer, "drawn"),
+        *required(UtcDateTime, "card_due_at"),
+        *optional(UtcDateTime, "card_sent_at"),
+        *optional(sa.Text, "card_claim"),
+        *optional(UtcDateTime, "card_claimed_until"),
         sa.CheckConstraint(
             "state IN ('pending', 'approved', 'declined', 'expired', 'withdrawn', 'executing', 'succeeded', 'failed', 'unknown')",
-            name=op.f("ck_proposals_state_known"),
+            name="state_known",
         ),
-        sa.ForeignKeyConstraint(["event_id"], ["events.id"], name=op.f("fk_proposals_event_id")),
-        sa.ForeignKeyConstraint(
-            ["rule_version"], ["rule_versions.version"], name=op.f("fk_proposals_rule_version")
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_proposals")),
-        sa.UniqueConstraint("fact_key", "rule", name=op.f("uq_proposals_fact_key")),
+        refers("event_id", "events.id"),
+        refers("rule_version", "rule_versions.version"),
+        sa.UniqueConstraint("fact_key", "rule"),
     )
-    op.create_index(
-        "ix_proposals_busy",
-        "proposals",
-        ["due_at"],
-        unique=False,
-        sqlite_where=sa.text("state IN ('approved', 'executing', 'unknown')"),
-        postgresql_where=sa.text("state IN ('approved', 'executing', 'unknown')"),
-    )
-    op.create_index("ix_proposals_event_id", "proposals", ["event_id"], unique=False)
-    op.create_index("ix_proposals_state", "proposals", ["state", "created_at"], unique=False)
-    op.create_index(
-        "ix_proposals_undrawn",
-        "proposals",
-        ["card_due_at"],
-        unique=False,
-        sqlite_where=sa.text("drawn < version"),
-        postgresql_where=sa.text("drawn < version"),
-    )
+    index("ix_proposals_busy", "proposals", "due_at", where="state IN ('approved', 'executing', 'unknown')")
+    index("ix_proposals_event_id", "proposals", "event_id")
+    index("ix_proposals_state", "proposals", "state", "created_at")
+    index("ix_proposals_undrawn", "proposals", "card_due_at", where="drawn < version")
     op.create_table(
         "subjects",
-        sa.Column("subject", sa.Text(), nullable=False),
-        sa.Column("terminal", sa.Integer(), nullable=False),
-        sa.Column("occurred_at", UtcDateTime(), nullable=False),
-        sa.Column("rank", sa.Integer(), nullable=False),
-        sa.Column("event_id", sa.Text(), nullable=False),
-        sa.Column("state", sa.JSON(), nullable=False),
-        sa.ForeignKeyConstraint(["event_id"], ["events.id"], name=op.f("fk_subjects_event_id")),
-        sa.PrimaryKeyConstraint("subject", name=op.f("pk_subjects")),
+        *key(sa.Text, "subject"),
+        *required(sa.Integer, "terminal"),
+        *required(UtcDateTime, "occurred_at"),
+        *required(sa.Integer, "rank"),
+        *required(sa.Text, "event_id"),
+        *required(sa.JSON, "state"),
+        refers("event_id", "events.id"),
     )
     op.create_table(
         "calls",
-        sa.Column("proposal_id", sa.Text(), nullable=False),
-        sa.Column("number", sa.Integer(), nullable=False),
-        sa.Column("operation", sa.Text(), nullable=False),
-        sa.Column("path", sa.JSON(), nullable=False),
-        sa.Column("query", sa.JSON(), nullable=False),
-        sa.Column("body", sa.JSON(none_as_null=True), nullable=True),
-        sa.Column("state", sa.Text(), nullable=False),
-        sa.Column("status", sa.Integer(), nullable=True),
-        sa.Column("error", sa.Text(), nullable=True),
-        sa.Column("answer", sa.JSON(none_as_null=True), nullable=True),
-        sa.Column("started_at", UtcDateTime(), nullable=True),
-        sa.Column("finished_at", UtcDateTime(), nullable=True),
+        *key(sa.Text, "proposal_id"),
+        *key(sa.Integer, "number"),
+        *required(sa.Text, "operation"),
+        *required(sa.JSON, "path", "query"),
+        *optional(sa.JSON(none_as_null=True), "body"),
+        *required(sa.Text, "state"),
+        *optional(sa.Integer, "status"),
+        *optional(sa.Text, "error"),
+        *optional(sa.JSON(none_as_null=True), "answer"),
+        *optional(UtcDateTime, "started_at", "finished_at"),
         sa.CheckConstraint(
-            "state IN ('planned', 'sending', 'done', 'refused', 'unknown', 'skipped')",
-            name=op.f("ck_calls_state_known"),
+            "state IN ('planned', 'sending', 'done', 'refused', 'unknown', 'skipped')", name="state_known"
         ),
-        sa.ForeignKeyConstraint(["proposal_id"], ["proposals.id"], name=op.f("fk_calls_proposal_id")),
-        sa.PrimaryKeyConstraint("proposal_id", "number", name=op.f("pk_calls")),
+        refers("proposal_id", "proposals.id"),
     )
-    op.create_index("ix_calls_started_at", "calls", ["started_at"], unique=False)
+    index("ix_calls_started_at", "calls", "started_at")
     op.create_table(
         "decisions",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("proposal_id", sa.Text(), nullable=False),
-        sa.Column("actor", sa.Text(), nullable=False),
-        sa.Column("verdict", sa.Text(), nullable=False),
-        sa.Column("via", sa.Text(), nullable=False),
-        sa.Column("reason", sa.Text(), nullable=True),
-        sa.Column("at", UtcDateTime(), nullable=False),
-        sa.CheckConstraint("verdict IN ('approve', 'decline')", name=op.f("ck_decisions_verdict_known")),
-        sa.ForeignKeyConstraint(["proposal_id"], ["proposals.id"], name=op.f("fk_decisions_proposal_id")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_decisions")),
+        *key(sa.Integer, "id"),
+        *required(sa.Text, "proposal_id", "actor", "verdict", "via"),
+        *optional(sa.Text, "reason"),
+        *required(UtcDateTime, "at"),
+        sa.CheckConstraint("verdict IN ('approve', 'decline')", name="verdict_known"),
+        refers("proposal_id", "proposals.id"),
     )
-    op.create_index("ix_decisions_proposal_id", "decisions", ["proposal_id"], unique=False)
+    index("ix_decisions_proposal_id", "decisions", "proposal_id")
     op.create_table(
         "transitions",
-        sa.Column("proposal_id", sa.Text(), nullable=False),
-        sa.Column("version", sa.Integer(), nullable=False),
-        sa.Column("from_state", sa.Text(), nullable=True),
-        sa.Column("to_state", sa.Text(), nullable=False),
-        sa.Column("actor", sa.Text(), nullable=False),
-        sa.Column("reason", sa.Text(), nullable=True),
-        sa.Column("at", UtcDateTime(), nullable=False),
-        sa.Column("told", sa.Integer(), nullable=False),
-        sa.ForeignKeyConstraint(["proposal_id"], ["proposals.id"], name=op.f("fk_transitions_proposal_id")),
-        sa.PrimaryKeyConstraint("proposal_id", "version", name=op.f("pk_transitions")),
+        *key(sa.Text, "proposal_id"),
+        *key(sa.Integer, "version"),
+        *optional(sa.Text, "from_state"),
+        *required(sa.Text, "to_state", "actor"),
+        *optional(sa.Text, "reason"),
+        *required(UtcDateTime, "at"),
+        *required(sa.Integer, "told"),
+        refers("proposal_id", "proposals.id"),
     )
-    # ### end Alembic commands ###

@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
+from store.migrations.tables import add_columns, index, key, optional, refers, required
 from store.schema.columns import SafeJson, UtcDateTime
 
 revision = "0003"
@@ -12,303 +13,182 @@ down_revision = "0002"
 def upgrade() -> None:
     op.create_table(
         "bundles",
-        sa.Column("id", sa.Text(), nullable=False),
-        sa.Column("key", sa.Text(), nullable=False),
-        sa.Column("created_at", UtcDateTime(), nullable=False),
-        sa.Column("closed_at", UtcDateTime(), nullable=True),
-        sa.Column("version", sa.Integer(), nullable=False),
-        sa.Column("channel", sa.Text(), nullable=True),
-        sa.Column("card_ts", sa.Text(), nullable=True),
-        sa.Column("card_at", UtcDateTime(), nullable=True),
-        sa.Column("drawn", sa.Integer(), nullable=False),
-        sa.Column("card_due_at", UtcDateTime(), nullable=False),
-        sa.Column("card_sent_at", UtcDateTime(), nullable=True),
-        sa.Column("card_claim", sa.Text(), nullable=True),
-        sa.Column("card_claimed_until", UtcDateTime(), nullable=True),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_bundles")),
+        *key(sa.Text, "id"),
+        *required(sa.Text, "key"),
+        *required(UtcDateTime, "created_at"),
+        *optional(UtcDateTime, "closed_at"),
+        *required(sa.Integer, "version"),
+        *optional(sa.Text, "channel", "card_ts"),
+        *optional(UtcDateTime, "card_at"),
+        *required(sa.Integer, "drawn"),
+        *required(UtcDateTime, "card_due_at"),
+        *optional(UtcDateTime, "card_sent_at"),
+        *optional(sa.Text, "card_claim"),
+        *optional(UtcDateTime, "card_claimed_until"),
     )
-    op.create_index("ix_bundles_card_ts", "bundles", ["card_ts"], unique=False)
-    op.create_index(
-        "ix_bundles_open",
-        "bundles",
-        ["created_at"],
-        unique=False,
-        sqlite_where=sa.text("closed_at IS NULL"),
-        postgresql_where=sa.text("closed_at IS NULL"),
-    )
-    op.create_index(
-        "ix_bundles_undrawn",
-        "bundles",
-        ["card_due_at"],
-        unique=False,
-        sqlite_where=sa.text("drawn < version"),
-        postgresql_where=sa.text("drawn < version"),
-    )
-
+    index("ix_bundles_card_ts", "bundles", "card_ts")
+    index("ix_bundles_open", "bundles", "created_at", where="closed_at IS NULL")
+    index("ix_bundles_undrawn", "bundles", "card_due_at", where="drawn < version")
     op.create_table(
         "ledger",
-        sa.Column("seq", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("at", UtcDateTime(), nullable=False),
-        sa.Column("kind", sa.Text(), nullable=False),
-        sa.Column("subject", sa.Text(), nullable=True),
-        sa.Column("body", sa.Text(), nullable=False),
-        sa.Column("hash", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("seq", name=op.f("pk_ledger")),
+        sa.Column("seq", sa.Integer, autoincrement=False, primary_key=True),
+        *required(UtcDateTime, "at"),
+        *required(sa.Text, "kind"),
+        *optional(sa.Text, "subject"),
+        *required(sa.Text, "body", "hash"),
     )
-    op.create_index("ix_ledger_subject", "ledger", ["subject", "seq"], unique=False)
-
+    index("ix_ledger_subject", "ledger", "subject", "seq")
     op.create_table(
         "shapes",
-        sa.Column("hash", sa.Text(), nullable=False),
-        sa.Column("family", sa.Text(), nullable=False),
-        sa.Column("fields", sa.JSON(), nullable=False),
-        sa.Column("words", sa.Text(), nullable=False),
-        sa.Column("risk", sa.Text(), nullable=False),
-        sa.Column("state", sa.Text(), nullable=False),
-        sa.Column("decree", sa.Integer(), nullable=False),
-        sa.Column("epoch", sa.Integer(), nullable=False),
-        sa.Column("epoch_at", UtcDateTime(), nullable=False),
-        sa.Column("n", sa.Integer(), nullable=False),
-        sa.Column("k", sa.Integer(), nullable=False),
-        sa.Column("customers", sa.Integer(), nullable=False),
-        sa.Column("first_at", UtcDateTime(), nullable=True),
-        sa.Column("clean_tail", sa.Integer(), nullable=False),
-        sa.Column("audits_agreed", sa.Integer(), nullable=False),
-        sa.Column("audits", sa.Integer(), nullable=False),
-        sa.Column("seen", sa.JSON(), nullable=False),
-        sa.Column("offered_at", UtcDateTime(), nullable=True),
-        sa.Column("used_at", UtcDateTime(), nullable=False),
-        sa.Column("changed_at", UtcDateTime(), nullable=True),
-        sa.Column("cause", sa.Text(), nullable=True),
-        sa.CheckConstraint("state IN ('asking', 'graduated', 'paused')", name=op.f("ck_shapes_state_known")),
-        sa.PrimaryKeyConstraint("hash", name=op.f("pk_shapes")),
+        *key(sa.Text, "hash"),
+        *required(sa.Text, "family"),
+        *required(sa.JSON, "fields"),
+        *required(sa.Text, "words", "risk", "state"),
+        *required(sa.Integer, "decree", "epoch"),
+        *required(UtcDateTime, "epoch_at"),
+        *required(sa.Integer, "n", "k", "customers"),
+        *optional(UtcDateTime, "first_at"),
+        *required(sa.Integer, "clean_tail", "audits_agreed", "audits"),
+        *required(sa.JSON, "seen"),
+        *optional(UtcDateTime, "offered_at"),
+        *required(UtcDateTime, "used_at"),
+        *optional(UtcDateTime, "changed_at"),
+        *optional(sa.Text, "cause"),
+        sa.CheckConstraint("state IN ('asking', 'graduated', 'paused')", name="state_known"),
     )
-    op.create_index("ix_shapes_family", "shapes", ["family"], unique=False)
-    op.create_index("ix_shapes_state", "shapes", ["state", "used_at"], unique=False)
-
+    index("ix_shapes_family", "shapes", "family")
+    index("ix_shapes_state", "shapes", "state", "used_at")
     op.create_table(
         "spending",
-        sa.Column("scope", sa.Text(), nullable=False),
-        sa.Column("day", sa.Text(), nullable=False),
-        sa.Column("currency", sa.Text(), nullable=False),
-        sa.Column("count", sa.Integer(), nullable=False),
-        sa.Column("amount", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("scope", "day", "currency", name=op.f("pk_spending")),
+        *key(sa.Text, "scope", "day", "currency"),
+        *required(sa.Integer, "count"),
+        *required(sa.BigInteger, "amount"),
     )
     op.create_table(
         "viewers",
-        sa.Column("user_id", sa.Text(), nullable=False),
-        sa.Column("opened_at", UtcDateTime(), nullable=False),
-        sa.Column("drawn_at", UtcDateTime(), nullable=True),
-        sa.PrimaryKeyConstraint("user_id", name=op.f("pk_viewers")),
+        *key(sa.Text, "user_id"),
+        *required(UtcDateTime, "opened_at"),
+        *optional(UtcDateTime, "drawn_at"),
     )
     op.create_table(
         "editions",
-        sa.Column("proposal_id", sa.Text(), nullable=False),
-        sa.Column("edition", sa.Integer(), nullable=False),
-        sa.Column("title", sa.Text(), nullable=False),
-        sa.Column("because", sa.JSON(), nullable=False),
-        sa.Column("facts", sa.JSON(), nullable=False),
-        sa.Column("calls", sa.JSON(), nullable=False),
-        sa.Column("ended_by", sa.Text(), nullable=False),
-        sa.Column("ended_at", UtcDateTime(), nullable=False),
-        sa.ForeignKeyConstraint(["proposal_id"], ["proposals.id"], name=op.f("fk_editions_proposal_id")),
-        sa.PrimaryKeyConstraint("proposal_id", "edition", name=op.f("pk_editions")),
+        *key(sa.Text, "proposal_id"),
+        *key(sa.Integer, "edition"),
+        *required(sa.Text, "title"),
+        *required(sa.JSON, "because", "facts", "calls"),
+        *required(sa.Text, "ended_by"),
+        *required(UtcDateTime, "ended_at"),
+        refers("proposal_id", "proposals.id"),
     )
     op.create_table(
         "labels",
-        sa.Column("proposal_id", sa.Text(), nullable=False),
-        sa.Column("shape", sa.Text(), nullable=False),
-        sa.Column("epoch", sa.Integer(), nullable=False),
-        sa.Column("bad", sa.Integer(), nullable=False),
-        sa.Column("counted", sa.Integer(), nullable=False),
-        sa.Column("why", sa.Text(), nullable=False),
-        sa.Column("audit", sa.Integer(), nullable=False),
-        sa.Column("decided_at", UtcDateTime(), nullable=False),
-        sa.Column("matures_at", UtcDateTime(), nullable=False),
-        sa.ForeignKeyConstraint(["proposal_id"], ["proposals.id"], name=op.f("fk_labels_proposal_id")),
-        sa.ForeignKeyConstraint(["shape"], ["shapes.hash"], name=op.f("fk_labels_shape")),
-        sa.PrimaryKeyConstraint("proposal_id", name=op.f("pk_labels")),
+        *key(sa.Text, "proposal_id"),
+        *required(sa.Text, "shape"),
+        *required(sa.Integer, "epoch", "bad", "counted"),
+        *required(sa.Text, "why"),
+        *required(sa.Integer, "audit"),
+        *required(UtcDateTime, "decided_at", "matures_at"),
+        refers("proposal_id", "proposals.id"),
+        refers("shape", "shapes.hash"),
     )
-    op.create_index("ix_labels_matures_at", "labels", ["matures_at"], unique=False)
-    op.create_index("ix_labels_shape", "labels", ["shape", "epoch", "decided_at"], unique=False)
-
+    index("ix_labels_matures_at", "labels", "matures_at")
+    index("ix_labels_shape", "labels", "shape", "epoch", "decided_at")
     op.create_table(
         "notices",
-        sa.Column("id", sa.Text(), nullable=False),
-        sa.Column("kind", sa.Text(), nullable=False),
-        sa.Column("proposal_id", sa.Text(), nullable=True),
-        sa.Column("message", sa.JSON(), nullable=False),
-        sa.Column("created_at", UtcDateTime(), nullable=False),
-        sa.Column("due_at", UtcDateTime(), nullable=False),
-        sa.Column("attempts", sa.Integer(), nullable=False),
-        sa.Column("ts", sa.Text(), nullable=True),
-        sa.Column("sent_at", UtcDateTime(), nullable=True),
-        sa.Column("note", sa.Text(), nullable=True),
-        sa.Column("claim", sa.Text(), nullable=True),
-        sa.Column("claimed_until", UtcDateTime(), nullable=True),
-        sa.ForeignKeyConstraint(["proposal_id"], ["proposals.id"], name=op.f("fk_notices_proposal_id")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_notices")),
+        *key(sa.Text, "id"),
+        *required(sa.Text, "kind"),
+        *optional(sa.Text, "proposal_id"),
+        *required(sa.JSON, "message"),
+        *required(UtcDateTime, "created_at", "due_at"),
+        *required(sa.Integer, "attempts"),
+        *optional(sa.Text, "ts"),
+        *optional(UtcDateTime, "sent_at"),
+        *optional(sa.Text, "note", "claim"),
+        *optional(UtcDateTime, "claimed_until"),
+        refers("proposal_id", "proposals.id"),
     )
-    op.create_index(
-        "ix_notices_unsent",
-        "notices",
-        ["due_at"],
-        unique=False,
-        sqlite_where=sa.text("sent_at IS NULL"),
-        postgresql_where=sa.text("sent_at IS NULL"),
-    )
-
+    index("ix_notices_unsent", "notices", "due_at", where="sent_at IS NULL")
     op.create_table(
         "outcomes",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("proposal_id", sa.Text(), nullable=False),
-        sa.Column("kind", sa.Text(), nullable=False),
-        sa.Column("source", sa.Text(), nullable=False),
-        sa.Column("at", UtcDateTime(), nullable=False),
-        sa.CheckConstraint(
-            "kind IN ('undone', 'reversed', 'disputed', 'failed')", name=op.f("ck_outcomes_kind_known")
-        ),
-        sa.ForeignKeyConstraint(["proposal_id"], ["proposals.id"], name=op.f("fk_outcomes_proposal_id")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_outcomes")),
-        sa.UniqueConstraint("proposal_id", "kind", "source", name=op.f("uq_outcomes_proposal_id")),
+        *key(sa.Integer, "id"),
+        *required(sa.Text, "proposal_id", "kind", "source"),
+        *required(UtcDateTime, "at"),
+        sa.CheckConstraint("kind IN ('undone', 'reversed', 'disputed', 'failed')", name="kind_known"),
+        refers("proposal_id", "proposals.id"),
+        sa.UniqueConstraint("proposal_id", "kind", "source"),
     )
     op.create_table(
         "remarks",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("proposal_id", sa.Text(), nullable=False),
-        sa.Column("kind", sa.Text(), nullable=False),
-        sa.Column("author", sa.Text(), nullable=False),
-        sa.Column("text", sa.Text(), nullable=False),
-        sa.Column("preset", sa.Text(), nullable=True),
-        sa.Column("channel", sa.Text(), nullable=True),
-        sa.Column("ts", sa.Text(), nullable=True),
-        sa.Column("at", UtcDateTime(), nullable=False),
-        sa.CheckConstraint("kind IN ('reason', 'thread', 'act')", name=op.f("ck_remarks_kind_known")),
-        sa.ForeignKeyConstraint(["proposal_id"], ["proposals.id"], name=op.f("fk_remarks_proposal_id")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_remarks")),
-        sa.UniqueConstraint("proposal_id", "channel", "ts", name=op.f("uq_remarks_proposal_id")),
+        *key(sa.Integer, "id"),
+        *required(sa.Text, "proposal_id", "kind", "author", "text"),
+        *optional(sa.Text, "preset", "channel", "ts"),
+        *required(UtcDateTime, "at"),
+        sa.CheckConstraint("kind IN ('reason', 'thread', 'act')", name="kind_known"),
+        refers("proposal_id", "proposals.id"),
+        sa.UniqueConstraint("proposal_id", "channel", "ts"),
     )
-    op.create_index("ix_remarks_proposal_id", "remarks", ["proposal_id", "at"], unique=False)
-
+    index("ix_remarks_proposal_id", "remarks", "proposal_id", "at")
     op.create_table(
         "taps",
-        sa.Column("id", sa.Text(), nullable=False),
-        sa.Column("proposal_id", sa.Text(), nullable=False),
-        sa.Column("edition", sa.Integer(), nullable=False),
-        sa.Column("actor", sa.Text(), nullable=False),
-        sa.Column("via", sa.Text(), nullable=False),
-        sa.Column("tap", sa.Text(), nullable=True),
-        sa.Column("reason", sa.Text(), nullable=True),
-        sa.Column("channel", sa.Text(), nullable=True),
-        sa.Column("at", UtcDateTime(), nullable=False),
-        sa.Column("closed_at", UtcDateTime(), nullable=True),
-        sa.Column("came", sa.Text(), nullable=True),
-        sa.Column("claim", sa.Text(), nullable=True),
-        sa.Column("claimed_until", UtcDateTime(), nullable=True),
-        sa.ForeignKeyConstraint(["proposal_id"], ["proposals.id"], name=op.f("fk_taps_proposal_id")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_taps")),
+        *key(sa.Text, "id"),
+        *required(sa.Text, "proposal_id"),
+        *required(sa.Integer, "edition"),
+        *required(sa.Text, "actor", "via"),
+        *optional(sa.Text, "tap", "reason", "channel"),
+        *required(UtcDateTime, "at"),
+        *optional(UtcDateTime, "closed_at"),
+        *optional(sa.Text, "came", "claim"),
+        *optional(UtcDateTime, "claimed_until"),
+        refers("proposal_id", "proposals.id"),
     )
-    op.create_index(
-        "ix_taps_open",
-        "taps",
-        ["at"],
-        unique=False,
-        sqlite_where=sa.text("closed_at IS NULL"),
-        postgresql_where=sa.text("closed_at IS NULL"),
+    index("ix_taps_open", "taps", "at", where="closed_at IS NULL")
+    index("ix_taps_proposal_id", "taps", "proposal_id")
+    add_columns("calls", *optional(sa.JSON(none_as_null=True), "before"))
+    add_columns(
+        "decisions",
+        sa.Column("edition", sa.Integer, server_default="1", nullable=False),
+        *optional(sa.Text, "tap"),
+        *optional(UtcDateTime, "seen_at", "pressed_at"),
     )
-    op.create_index("ix_taps_proposal_id", "taps", ["proposal_id"], unique=False)
-
-    op.add_column("calls", sa.Column("before", sa.JSON(none_as_null=True), nullable=True))
-
-    op.add_column("decisions", sa.Column("edition", sa.Integer(), server_default="1", nullable=False))
-    op.add_column("decisions", sa.Column("tap", sa.Text(), nullable=True))
-    op.add_column("decisions", sa.Column("seen_at", UtcDateTime(), nullable=True))
-    op.add_column("decisions", sa.Column("pressed_at", UtcDateTime(), nullable=True))
-
-    op.add_column("proposals", sa.Column("kind", sa.Text(), server_default="calls", nullable=False))
-    op.add_column("proposals", sa.Column("edition", sa.Integer(), server_default="1", nullable=False))
-    op.add_column("proposals", sa.Column("digest", sa.Text(), nullable=True))
-    op.add_column("proposals", sa.Column("changes", sa.JSON(none_as_null=True), nullable=True))
-    op.add_column("proposals", sa.Column("edited_by", sa.Text(), nullable=True))
-    op.add_column("proposals", sa.Column("deciding_by", sa.Text(), nullable=True))
-    op.add_column("proposals", sa.Column("held_until", UtcDateTime(), nullable=True))
-    op.add_column("proposals", sa.Column("on_hold_by", sa.Text(), nullable=True))
-    op.add_column("proposals", sa.Column("snoozed_until", UtcDateTime(), nullable=True))
-    op.add_column("proposals", sa.Column("snoozed_by", sa.Text(), nullable=True))
-    op.add_column("proposals", sa.Column("assignee", sa.Text(), nullable=True))
-    op.add_column("proposals", sa.Column("deadline", UtcDateTime(), nullable=True))
-    op.add_column("proposals", sa.Column("expires_at", UtcDateTime(), nullable=True))
-    op.add_column("proposals", sa.Column("reminded_at", UtcDateTime(), nullable=True))
-    op.add_column("proposals", sa.Column("escalated_at", UtcDateTime(), nullable=True))
-    op.add_column("proposals", sa.Column("amount", sa.BigInteger(), nullable=True))
-    op.add_column("proposals", sa.Column("currency", sa.Text(), nullable=True))
-    op.add_column("proposals", sa.Column("customer_id", sa.Text(), nullable=True))
-    op.add_column("proposals", sa.Column("customer", sa.Text(), nullable=True))
-    op.add_column("proposals", sa.Column("bundle_id", sa.Text(), nullable=True))
-    op.add_column("proposals", sa.Column("undoes", sa.Text(), nullable=True))
-    op.add_column("proposals", sa.Column("undone_by", sa.Text(), nullable=True))
-    op.add_column("proposals", sa.Column("undone_at", UtcDateTime(), nullable=True))
-    op.add_column("proposals", sa.Column("card_at", UtcDateTime(), nullable=True))
-    op.add_column("proposals", sa.Column("quiet", sa.Integer(), server_default="0", nullable=False))
-    op.add_column("proposals", sa.Column("mode", sa.Text(), server_default="asked", nullable=False))
-    op.add_column("proposals", sa.Column("shape", sa.Text(), nullable=True))
-    op.add_column("proposals", sa.Column("gate", sa.JSON(none_as_null=True), nullable=True))
-    op.add_column("proposals", sa.Column("reads", sa.JSON(none_as_null=True), nullable=True))
-    op.create_index(
-        "ix_proposals_assignee",
+    add_columns(
         "proposals",
-        ["assignee"],
-        unique=False,
-        sqlite_where=sa.text("state = 'pending'"),
-        postgresql_where=sa.text("state = 'pending'"),
+        sa.Column("kind", sa.Text, server_default="calls", nullable=False),
+        sa.Column("edition", sa.Integer, server_default="1", nullable=False),
+        *optional(sa.Text, "digest"),
+        *optional(sa.JSON(none_as_null=True), "changes"),
+        *optional(sa.Text, "edited_by", "deciding_by"),
+        *optional(UtcDateTime, "held_until"),
+        *optional(sa.Text, "on_hold_by"),
+        *optional(UtcDateTime, "snoozed_until"),
+        *optional(sa.Text, "snoozed_by", "assignee"),
+        *optional(UtcDateTime, "deadline", "expires_at", "reminded_at", "escalated_at"),
+        *optional(sa.BigInteger, "amount"),
+        *optional(sa.Text, "currency", "customer_id", "customer", "bundle_id", "undoes", "undone_by"),
+        *optional(UtcDateTime, "undone_at", "card_at"),
+        sa.Column("quiet", sa.Integer, server_default="0", nullable=False),
+        sa.Column("mode", sa.Text, server_default="asked", nullable=False),
+        *optional(sa.Text, "shape"),
+        *optional(sa.JSON(none_as_null=True), "gate", "reads"),
     )
-    op.create_index("ix_proposals_bundle_id", "proposals", ["bundle_id"], unique=False)
-    op.create_index("ix_proposals_card_ts", "proposals", ["card_ts"], unique=False)
-    op.create_index("ix_proposals_customer", "proposals", ["customer", "created_at"], unique=False)
-    op.create_index("ix_proposals_customer_id", "proposals", ["customer_id", "created_at"], unique=False)
-    op.create_index("ix_proposals_decided_at", "proposals", ["decided_at"], unique=False)
-    op.create_index("ix_proposals_decided_by", "proposals", ["decided_by", "decided_at"], unique=False)
-    op.create_index(
-        "ix_proposals_expires_at",
-        "proposals",
-        ["expires_at"],
-        unique=False,
-        sqlite_where=sa.text("state = 'pending'"),
-        postgresql_where=sa.text("state = 'pending'"),
-    )
-    op.create_index("ix_proposals_rule", "proposals", ["rule", "created_at"], unique=False)
-    op.create_index("ix_proposals_shape", "proposals", ["shape", "decided_at"], unique=False)
-    op.create_index("ix_proposals_undoes", "proposals", ["undoes"], unique=False)
-    op.create_index(
-        "ix_proposals_waiting",
-        "proposals",
-        ["state", "created_at", "deadline", "expires_at", "amount", "currency", "snoozed_until", "id"],
-        unique=False,
-        sqlite_where=sa.text("state = 'pending'"),
-        postgresql_where=sa.text("state = 'pending'"),
-    )
-    op.create_index(
-        "ix_proposals_proposer",
-        "proposals",
-        ["proposer", "created_at"],
-        unique=False,
-        sqlite_where=sa.text("proposer IS NOT NULL"),
-        postgresql_where=sa.text("proposer IS NOT NULL"),
-    )
-    op.create_index("ix_decisions_actor", "decisions", ["actor", "at"], unique=False)
-    op.create_index(
-        "ix_events_failed",
-        "events",
-        ["received_at"],
-        unique=False,
-        sqlite_where=sa.text("state = 'failed'"),
-        postgresql_where=sa.text("state = 'failed'"),
-    )
-
-    op.create_index("ix_decisions_tap", "decisions", ["tap"], unique=False)
-    op.add_column("subjects", sa.Column("customer_id", sa.Text(), nullable=True))
-    op.create_index("ix_subjects_customer_id", "subjects", ["customer_id", "subject"], unique=False)
+    index("ix_proposals_assignee", "proposals", "assignee", where="state = 'pending'")
+    index("ix_proposals_bundle_id", "proposals", "bundle_id")
+    index("ix_proposals_card_ts", "proposals", "card_ts")
+    index("ix_proposals_customer", "proposals", "customer", "created_at")
+    index("ix_proposals_customer_id", "proposals", "customer_id", "created_at")
+    index("ix_proposals_decided_at", "proposals", "decided_at")
+    index("ix_proposals_decided_by", "proposals", "decided_by", "decided_at")
+    index("ix_proposals_expires_at", "proposals", "expires_at", where="state = 'pending'")
+    index("ix_proposals_rule", "proposals", "rule", "created_at")
+    index("ix_proposals_shape", "proposals", "shape", "decided_at")
+    index("ix_proposals_undoes", "proposals", "undoes")
+    ordered = ("state", "created_at", "deadline", "expires_at", "amount", "currency", "snoozed_until", "id")
+    index("ix_proposals_waiting", "proposals", *ordered, where="state = 'pending'")
+    index("ix_proposals_proposer", "proposals", "proposer", "created_at", where="proposer IS NOT NULL")
+    index("ix_decisions_actor", "decisions", "actor", "at")
+    index("ix_events_failed", "events", "received_at", where="state = 'failed'")
+    index("ix_decisions_tap", "decisions", "tap")
+    add_columns("subjects", *optional(sa.Text, "customer_id"))
+    index("ix_subjects_customer_id", "subjects", "customer_id", "subject")
     if op.get_bind().dialect.name == "postgresql":
         op.alter_column("subjects", "subject", type_=sa.Text(collation="C"))
         _make_readable()
