@@ -132,14 +132,21 @@ def approvals(connection: Connection, proposal_id: str, revision: int) -> list[s
 def take_back(
     connection: Connection, proposal_id: str, *, actor: str, at: datetime
 ) -> tuple[bool, Proposal | None]:
-    """Withdraw what is approved while nothing of it was sent: True when in time, and how it is now."""
+    """Withdraw what is approved while nothing of it was sent: True when in time, and how it is now.
+
+    While it is being checked (`executing`, no call begun) it is in time too: the lease ends here, and without
+    it `begin_call` sends nothing.
+    """
     proposal = lock_proposal(connection, proposal_id)
     if (
         proposal is None
-        or proposal.state != ProposalState.APPROVED
+        or proposal.state not in (ProposalState.APPROVED, ProposalState.EXECUTING)
         or any(call.state != CallState.PLANNED for call in proposal.calls)
     ):
         return False, proposal
+    if proposal.state == ProposalState.EXECUTING:
+        states = (ProposalState.EXECUTING, ProposalState.APPROVED)
+        advance(connection, proposal_id, *states, at=at, lease_token=None, lease_expires_at=None)
     states = (ProposalState.APPROVED, ProposalState.WITHDRAWN)
     reason = Reason.of(ReasonCode.UNDONE_IN_TIME, actor=actor)
     advance(connection, proposal_id, *states, actor=actor, at=at, reason=reason, cancellable_until=None)

@@ -25,6 +25,7 @@ def database_of(demo: Demo) -> Path:
     return Path(demo.app._environment["DATABASE_URL"].partition("///")[2])
 
 
+@pytest.mark.timed
 async def test_a_month_shows_trust_earned_watched_and_lost_and_every_state_of_a_card() -> None:
     said: list[str] = []
     with without_proxies():

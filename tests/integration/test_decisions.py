@@ -145,7 +145,11 @@ def _check(
     assert [(each.actor, each.verdict, each.revision) for each in kept] == [
         (each.actor, each.verdict, each.revision) for each in won
     ]
-    settled = [each for each in trail(connection, proposal_id) if each.to in ("approved", "declined")]
+    settled = [
+        each
+        for each in trail(connection, proposal_id)
+        if each.from_ == "pending" and each.to in ("approved", "declined")
+    ]
     assert len(settled) <= 1
     for revision in {each.revision for each in won}:
         yes = approvals(connection, proposal_id, revision)
@@ -366,6 +370,33 @@ async def test_what_is_partly_done_is_not_taken_back(store: Store, pending: NewP
     assert not in_time
     assert found is not None
     assert found.state == ProposalState.APPROVED
+
+
+async def test_what_is_being_checked_is_taken_back_and_then_not_sent(
+    store: Store, pending: NewProposal
+) -> None:
+    await store.do(decide, approval(pending))
+    await store.do(claim_approved, token="a", now=NOW, until=NOW + HOUR, limit=1)
+    in_time, found = await store.do(take_back, pending.id, actor="U1", at=NOW)
+
+    assert in_time
+    assert found is not None
+    assert found.state == ProposalState.WITHDRAWN
+    assert not await store.do(begin_call, pending.id, 0, token="a", now=NOW)
+    late = {"token": "a", "now": NOW, "reason": None}
+    assert await store.do(finish_execution, pending.id, ProposalState.APPROVED, **late) is None
+    assert (await store.do(get_proposal, pending.id)) == found
+
+
+async def test_what_is_being_sent_is_not_taken_back(store: Store, pending: NewProposal) -> None:
+    await store.do(decide, approval(pending))
+    await store.do(claim_approved, token="a", now=NOW, until=NOW + HOUR, limit=1)
+    await store.do(begin_call, pending.id, 0, token="a", now=NOW)
+    in_time, found = await store.do(take_back, pending.id, actor="U1", at=NOW)
+
+    assert not in_time
+    assert found is not None
+    assert found.state == ProposalState.EXECUTING
 
 
 async def test_a_deadline_that_moved_closes_it_then(store: Store, pending: NewProposal) -> None:
