@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime
 
-from bot.graduation.eligibility import always_human, lacks
+from bot.graduation.score import always_human, lacks
 from bot.results import Refusal
 from bot.services import Queue, Services
 from bot.slack.client import SlackUser

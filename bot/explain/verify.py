@@ -11,8 +11,8 @@ from typing import Any
 
 from bot.explain.document import FORMAT, WITHHELD
 from bot.graduation import score, spot_checks
-from bot.graduation.eligibility import STANDARDS
 from bot.graduation.gate import RUN, SPOT_CHECK
+from bot.graduation.score import STANDARDS
 from bot.graduation.spot_checks import BLIND
 from bot.rules.load import version_of
 from polar.catalog import Risk

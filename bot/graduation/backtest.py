@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from bot.graduation import score
-from bot.graduation.replay import Replayed, Run
-from bot.graduation.replayed_kind import ReplayedKind
+from bot.graduation.replay import Replayed, ReplayedKind, Run
 from polar.text.money import ZERO_DECIMAL
 from store.models import WENT_WRONG, CaseKindState, Mode, OutcomeKind, ProposalState, Verdict
 from store.models.graduation import WorstCase

@@ -1,20 +1,34 @@
-"""The kind of case of a proposal: its fields, their hash and a label of the same meaning. Pure."""
+"""The kind of case of a proposal, its approved values, and the label of a decided case. Pure."""
 
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
-from bot.graduation.novelty import Value
 from bot.sanitize import clean
 from polar.catalog import Call, Operation, operations
 from polar.events import Event
 from polar.text.money import format_money
-from store.models import NewProposal, PlannedCall
-from store.models.graduation import NewCaseKind, Past
-from store.models.reasons import canonical_json, sha256
+from store.models import Decision, Mode, NewProposal, PlannedCall, ProposalState, Verdict
+from store.models.graduation import CaseHistory, Label, NewCaseKind, Past
+from store.models.reasons import LabelReason, PolicyCode, PolicyReason, canonical_json, sha256
 
 # The fields that give the reason of an event. The first field that is present counts.
 _SUB_REASONS = ("billing_reason", "customer_cancellation_reason", "reason")
 _REFUNDS = {0: "no refund before", 1: "1 refund before", 2: "2 or more refunds before"}
+
+Value = int | float | str | bool | None
+Choice = str | bool | None
+
+# The rank of a number needs 19 approvals for a result and 200 for a good one. More would react too slowly.
+RECENT = 200
+CHOICES = 50
+RARE = 0.05
+
+TOO_FAST = timedelta(seconds=2)
+_NOT_DONE = (ProposalState.FAILED, ProposalState.UNKNOWN)
+_NO_LABEL = (ProposalState.PENDING, ProposalState.EXPIRED, ProposalState.WITHDRAWN)
 
 
 def case_kind_of(proposal: NewProposal, event: Event, past: Past, *, environment: str) -> NewCaseKind:
@@ -26,7 +40,11 @@ def case_kind_of(proposal: NewProposal, event: Event, past: Past, *, environment
         "product": _text(data.get("product_id")) or _text(_part(data, "product").get("id")),
         "interval": _interval(data),
         "amount": _band(proposal.amount, proposal.currency),
-        "customer": _customer(past),
+        "customer": {
+            "orders": "first" if past.orders == 0 else "returning",
+            "refunds": min(past.refunds, 2),
+            "dispute": past.dispute,
+        },
         "rule": proposal.rule_version,
         "environment": environment,
         "risk": proposal.risk,
@@ -109,11 +127,6 @@ def _band(amount: int | None, currency: str | None) -> list[Any] | None:
     return [abs(amount).bit_length() - 1, currency.lower()]
 
 
-def _customer(past: Past) -> dict[str, Any]:
-    orders = "first" if past.orders == 0 else "returning"
-    return {"orders": orders, "refunds": min(past.refunds, 2), "dispute": past.dispute}
-
-
 def _labelled(fields: Mapping[str, Any], proposal: NewProposal, data: Mapping[str, Any]) -> list[str]:
     titles = dict.fromkeys(
         operations()[call.operation].describe(Call.of(call)).title for call in proposal.calls
@@ -156,3 +169,148 @@ def _part(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _text(value: Any) -> str | None:
     return value[:200] if isinstance(value, str) and value else None
+
+
+# --- Approved values: limited in number, and compared with a new case -------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """The approved values of one numeric parameter: the range of all, and the latest RECENT of them."""
+
+    low: float
+    high: float
+    recent: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovedValues:
+    """The approved values of one kind of case by parameter: numbers, and the latest CHOICES other values.
+
+    A choice is dropped after fifty newer ones. A case with it asks again, which is safe.
+    """
+
+    numbers: Mapping[str, Numbers] = field(default_factory=dict)
+    choices: Mapping[str, tuple[Choice, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, cases: Sequence[Mapping[str, Value]]) -> "ApprovedValues":
+        """The result of `learn` for these cases one after the other, in one pass."""
+        numbers: dict[str, list[float]] = {}
+        choices: dict[str, dict[Choice, None]] = {}
+        for values in cases:
+            for name, value in values.items():
+                if not isinstance(value, Choice):
+                    if math.isfinite(value):
+                        numbers.setdefault(name, []).append(value)
+                else:
+                    known = choices.setdefault(name, {})
+                    known.pop(value, None)
+                    known[value] = None
+        return cls(
+            {name: Numbers(min(all_), max(all_), tuple(all_[-RECENT:])) for name, all_ in numbers.items()},
+            {name: tuple(known)[-CHOICES:] for name, known in choices.items()},
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The values for a JSON column."""
+        numbers = {name: [one.low, one.high, list(one.recent)] for name, one in self.numbers.items()}
+        return {"numbers": numbers, "choices": {name: list(known) for name, known in self.choices.items()}}
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> "ApprovedValues":
+        """Read the result of `to_json`; `{}` gives no values."""
+        return cls(
+            {
+                name: Numbers(low, high, tuple(recent))
+                for name, (low, high, recent) in stored.get("numbers", {}).items()
+            },
+            {name: tuple(known) for name, known in stored.get("choices", {}).items()},
+        )
+
+
+def novelty(approved: ApprovedValues, values: Mapping[str, Value]) -> PolicyReason | None:
+    """The reason why a case asks at any score; None when it is like the approved ones."""
+    for name, value in values.items():
+        if not isinstance(value, Choice):
+            found = _new_number(approved.numbers.get(name), value)
+        elif value not in approved.choices.get(name, ()):
+            short = value[:200] if isinstance(value, str) else value
+            found = PolicyReason.of(PolicyCode.NEW_CHOICE, value=short)
+        else:
+            found = None
+        if found is not None:
+            return PolicyReason(found.code, {"name": name, **found.args})
+    return None
+
+
+def _new_number(known: Numbers | None, value: float) -> PolicyReason | None:
+    plain = value if math.isfinite(value) else str(value)  # JSON knows no NaN
+    if known is None:
+        return PolicyReason.of(PolicyCode.FIRST_NUMBER, value=plain)
+    if not known.low <= value <= known.high:  # also for NaN
+        return PolicyReason.of(PolicyCode.OUT_OF_RANGE, value=plain, low=known.low, high=known.high)
+    as_large, of = sum(one >= value for one in known.recent), len(known.recent)
+    if (1 + as_large) / (of + 1) < RARE:
+        return PolicyReason.of(PolicyCode.RARE_NUMBER, value=value, as_large=as_large, approved=of)
+    return None
+
+
+# --- The label: an approval or a rejection of the case's kind ---------------------------------------------
+
+
+def label_of(case: CaseHistory, window: timedelta) -> Label | None:
+    """The label of a case, or None while it has none.
+
+    A rejection counts at once and always. An approval counts after `window` if the case was not undone,
+    reversed or disputed. It counts only if its approver had time to read. One press is at most one approval.
+    """
+    decided = case.decisions[-1] if case.decisions else None
+    rejected = _rejection(case, decided, window)
+    if rejected is not None:
+        reason, matures_at = rejected
+    elif decided is None or case.state in _NO_LABEL:
+        return None
+    else:
+        reason, matures_at = _not_counted(case, decided) or LabelReason.APPROVED, decided.at + window
+    return Label(
+        proposal_id=case.proposal_id,
+        case_kind=case.case_kind,
+        is_rejection=rejected is not None,
+        is_counted=rejected is not None or reason == LabelReason.APPROVED,
+        reason=reason,
+        is_spot_check=case.mode == Mode.SPOT_CHECK,
+        decided_at=matures_at if decided is None else decided.at,
+        matures_at=matures_at,
+    )
+
+
+def _rejection(
+    case: CaseHistory, decided: Decision | None, window: timedelta
+) -> tuple[LabelReason, datetime] | None:
+    """The reason why a case counts against its kind, and the time from which it does."""
+    if decided is not None and decided.verdict == Verdict.DECLINE:
+        return LabelReason.DECLINED, decided.at
+    undecided = case.state in (ProposalState.PENDING, ProposalState.EXPIRED)
+    if decided is not None and case.edited_by and not undecided:
+        return LabelReason.EDITED, decided.at
+    for outcome in case.outcomes:
+        # An automatic run has no decision, so every outcome of it counts.
+        if decided is None or outcome.at - decided.at <= window:
+            return LabelReason(outcome.kind), outcome.at
+    return None
+
+
+def _not_counted(case: CaseHistory, decided: Decision) -> LabelReason | None:
+    """The reason why an approval is kept and shown, but not counted."""
+    shown = decided.shown_at or case.first_shown_at
+    pressed = decided.clicked_at or decided.at  # a read of Polar sometimes takes more than two seconds
+    if case.hasty or (shown is not None and pressed - shown < TOO_FAST):
+        return LabelReason.TOO_FAST
+    if not case.first_of_tap:
+        return LabelReason.BULK
+    if case.restated:
+        return LabelReason.RESTATED
+    if case.state in _NOT_DONE:
+        return LabelReason.NOT_DONE
+    return LabelReason.UNUSUAL if case.unusual else None

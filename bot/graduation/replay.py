@@ -9,91 +9,203 @@ past has no approver in the replay: it is counted, but it does not reduce trust.
 
 import heapq
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import NamedTuple
 
-from bot.config.policy import Policy
-from bot.graduation import labels
+from bot.config.policy import Policy, Trust
+from bot.graduation.case_kind import ApprovedValues, Value, label_of, parameters
 from bot.graduation.gate import asks_because, evaluate
-from bot.graduation.replayed_kind import ReplayedKind
+from bot.graduation.score import (
+    MIN_APPROVALS_SINCE_REJECTION,
+    MIN_CUSTOMERS,
+    Standard,
+    always_human_now,
+    lacks,
+    smallest,
+    standard_of,
+)
 from store.graduation.reducer import (
+    IDLE,
+    LEARNT_FROM,
     WEEK,
+    LabelSum,
+    Tally,
     TrustChange,
     Usage,
     Wanted,
     cause_of_decision,
     cause_of_outcome,
+    changed,
     counted,
     demotions,
+    first_seen,
+    is_idle,
     is_unusual,
 )
-from store.models import WENT_WRONG, CaseKindState, Mode, OutcomeKind
-from store.models.graduation import CaseHistory, Evaluation, Label, NewCaseKind, Outcome, PastCase
-from store.models.reasons import ChangeCause, ChangeCode, PolicyCode, PolicyReason, read_policy_reason
+from store.models import WENT_WRONG, CaseKindState, Mode, OutcomeKind, PlannedCall
+from store.models.graduation import (
+    CaseEvidence,
+    CaseHistory,
+    CaseKind,
+    Evaluation,
+    Label,
+    NewCaseKind,
+    PastCase,
+)
+from store.models.reasons import UNSEEN, ChangeCause, ChangeCode, PolicyCode, PolicyReason, read_policy_reason
 
 RESUMED_AFTER = timedelta(days=1)
 _ASKED = Evaluation(Mode.ASKED, {})  # the result of a kind that has not graduated, without evaluation
 _OUTCOME, _DECISION, _MATURE, _RESUME, _ARRIVAL = range(5)  # the order of steps at the same moment
+_NEVER = datetime.min.replace(tzinfo=UTC)
+_ON = TrustChange(CaseKindState.GRADUATED, ChangeCause(ChangeCode.THRESHOLD_MET))
+
+
+@dataclass(slots=True)
+class ReplayedKind:
+    """One kind of case: the data that the store keeps, in memory.
+
+    `kind` is as the store keeps it, without counts and values: these are in `tally` and in the fields below.
+    `always` is the reason why it always asks. `history` has (time, state, cause) of each change.
+    """
+
+    kind: CaseKind
+    trust: Trust
+    standard: Standard | None
+    always: str | None
+    tally: Tally = field(default_factory=Tally)
+    history: list[tuple[datetime, CaseKindState, ChangeCause]] = field(default_factory=list)
+    _last_case_at: datetime | None = None
+    _since_rejection: list[datetime] = field(default_factory=list)  # counted approvals, mature or not
+    _values: dict[int, dict[str, Value]] = field(default_factory=dict)  # of the approved cases, by place
+    _approved: ApprovedValues | None = None  # the newest of these; None after a change
+
+    @classmethod
+    def of(cls, new: NewCaseKind, trust: Trust, *, on: bool = False) -> "ReplayedKind":
+        """A new kind without history. With `on`, it runs on its own from the start."""
+        kind = first_seen(new, _NEVER)
+        if on:
+            kind = replace(kind, state=CaseKindState.GRADUATED, manual_override=True)
+        return cls(kind, trust, standard_of(new, trust), always_human_now(new, trust))
+
+    def arrives(self, at: datetime) -> None:
+        """Record a new case. A kind without cases for half a year begins a new generation."""
+        last = self._last_case_at
+        if last is not None and is_idle(self.kind.state, self.tally.cases, last, at):
+            self.change(IDLE, at)
+        self._last_case_at = at if last is None else max(last, at)
+
+    def change(self, change: TrustChange, at: datetime) -> None:
+        """Change the trust in the kind."""
+        self.kind = changed(self.kind, change, at, begins=at)
+        self.history.append((at, change.to, change.cause))
+        if change.new_generation:
+            self.tally, self._since_rejection = Tally(), []
+
+    def graduate(self, at: datetime) -> bool:
+        """Let the kind run on its own if it meets every requirement. Return True if it does."""
+        if self.always is not None or self.standard is None or self.kind.state != CaseKindState.ASKING:
+            return False
+        n, k, limit = self.tally.cases, self.tally.rejections, self.standard.limit
+        # Cheap checks that mostly fail come first: `lacks` costs a hundred times as much.
+        few = k > 0 and len(self._since_rejection) < MIN_APPROVALS_SINCE_REJECTION
+        if few or len(self.tally.customers) < MIN_CUSTOMERS or k > limit * n or limit <= 0:
+            return False
+        if n < smallest(k, self.kind.generation, limit) or lacks(self._counted(), self.trust, at):
+            return False
+        self.change(_ON, at)
+        return True
+
+    def take(
+        self,
+        place: int,
+        made: Label,
+        before: Label | None,
+        *,
+        customer: str | None,
+        calls: Sequence[PlannedCall],
+    ) -> None:
+        """Count a label of the case at `place`; `before` is the label that it replaces."""
+        if made.is_rejection:
+            self.forget(place)
+        elif before is None and made.reason not in UNSEEN:
+            self.learn(place, calls)
+        if not self._is_of_now(made):
+            return
+        if before is not None and before.is_counted:
+            self.tally.take_back(_sum(before, customer))
+        if not made.is_counted:
+            return
+        self.tally.add(_sum(made, customer))
+        self._since_rejection += [] if made.is_rejection else [made.decided_at]
+        last = self.tally.last_rejection_at
+        if last is not None and (made.is_rejection or made.decided_at <= last):
+            self._since_rejection = [at for at in self._since_rejection if at > last]
+
+    def mature(self, label: Label, customer: str | None) -> None:
+        """Count an approval whose window has passed."""
+        if self._is_of_now(label):
+            self.tally.take_back(_sum(label, customer))
+            self.tally.add(_sum(label, customer, mature=True))
+
+    def _is_of_now(self, label: Label) -> bool:
+        """Tell whether the label is of the present generation: what ended a generation is of that one."""
+        return label.decided_at > self.kind.generation_at
+
+    def learn(self, place: int, calls: Sequence[PlannedCall]) -> None:
+        """Add the values of an approved case. They are no longer new."""
+        self._values[place], self._approved = parameters(calls), None
+
+    def forget(self, place: int) -> None:
+        """Remove the values of a case whose approval no longer counts."""
+        if self._values.pop(place, None) is not None:
+            self._approved = None
+
+    def as_kept(self) -> CaseKind:
+        """The kind as the store would keep it."""
+        if self._approved is None:
+            newest = [*islice(reversed(self._values.values()), LEARNT_FROM)]
+            self._approved = ApprovedValues.of(newest[::-1])
+        return replace(self._counted(), approved_values=self._approved.to_json())
+
+    def _counted(self) -> CaseKind:
+        return replace(self.kind, **self.tally.counts(len(self._since_rejection)))
+
+
+def _sum(label: Label, customer: str | None, *, mature: bool = False) -> LabelSum:
+    at = label.decided_at
+    return LabelSum(label.is_rejection, label.is_spot_check, mature, customer, 1, at, at)
 
 
 @dataclass(slots=True)
 class Run:
-    """The result of one case in the replay. `money` is the moved money (minor units, currency) of a run."""
+    """The result of one case in the replay. `money` is the moved money (minor units, currency) of a run.
+
+    `kind` is None for a case without one; `label` is the present one.
+    """
 
     case: PastCase
+    kind: ReplayedKind | None
     mode: Mode
     reason: PolicyReason
     money: tuple[int, str] = (0, "")
-
-
-@dataclass(frozen=True, slots=True)
-class Replayed:
-    """The evaluation of every case by the policy, oldest first, and each kind at the end."""
-
-    runs: Sequence[Run]
-    kinds: Mapping[str, ReplayedKind]
+    unusual: bool = False
+    label: Label | None = None
 
 
 class _Step(NamedTuple):
-    """One step of the replay; `place` is that of its case, or of the kind that is turned on again."""
+    """One step of the replay; `place` is that of its case, `number` that of its outcome."""
 
     at: datetime
     rank: int
     place: int
-    number: int
+    number: int = 0
 
 
-@dataclass(slots=True)
-class _Case:
-    """A case during the replay: its evaluation, and its present label."""
-
-    kind: ReplayedKind
-    mode: Mode
-    unusual: bool
-    label: Label | None = None
-
-
-def replay(
-    cases: Sequence[PastCase],
-    case_kinds: Mapping[str, NewCaseKind],
-    policy: Policy,
-    *,
-    secret: bytes,
-    on: Collection[str] = (),
-) -> Replayed:
-    """Replay the cases, oldest first.
-
-    `on` are kinds of case that run on their own from the start, as if by manual override. `secret` draws the
-    spot checks. With the program's own secret they are the same as in the live program.
-    """
-    walk = _Walk(cases, case_kinds, policy, secret, on)
-    walk.go()
-    return Replayed(walk.runs, walk.kinds)
-
-
-class _Walk:
-    """The replay's state."""
+class Replayed:
+    """The evaluation of every case by the policy, oldest first, and each kind at the end."""
 
     def __init__(
         self,
@@ -103,13 +215,11 @@ class _Walk:
         secret: bytes,
         on: Collection[str],
     ) -> None:
-        self.runs: list[Run] = []
         self.kinds = {
             name: ReplayedKind.of(new, policy.graduation, on=name in on) for name, new in case_kinds.items()
         }
         self._cases, self._policy, self._secret = cases, policy, secret
-        self._under_way: dict[int, _Case] = {}
-        self._names = list(self.kinds)
+        self._runs: dict[int, Run] = {}  # by the place of the case
         self._families: dict[str, list[ReplayedKind]] = {}
         for one in self.kinds.values():
             self._families.setdefault(one.kind.family, []).append(one)
@@ -117,9 +227,15 @@ class _Walk:
         self._human_at = cases[0].proposal.created_at if on and cases else None
         self._usage = Usage()
         self._met: dict[tuple[str, str], datetime] = {}
-        self._later: list[_Step] = []  # a heap: the steps that the replay itself causes
+        # A heap: the steps of the past under every policy, and those that the replay itself causes.
+        self._steps = sorted(_known(cases))
 
-    def go(self) -> None:
+    @property
+    def runs(self) -> Sequence[Run]:
+        """Every case, oldest first."""
+        return list(self._runs.values())
+
+    def go(self) -> "Replayed":
         """Run all steps in order."""
         do = {
             _OUTCOME: self._outcome,
@@ -128,13 +244,10 @@ class _Walk:
             _RESUME: self._resumed,
             _ARRIVAL: self._arrived,
         }
-        known, place = sorted(_known(self._cases)), 0
-        while place < len(known) or self._later:
-            if self._later and (place == len(known) or self._later[0] < known[place]):
-                step = heapq.heappop(self._later)
-            else:
-                step, place = known[place], place + 1
+        while self._steps:
+            step = heapq.heappop(self._steps)
             do[step.rank](step)
+        return self
 
     # --- The arrival of a case ----------------------------------------------------------------------------
 
@@ -142,18 +255,18 @@ class _Walk:
         case, at = self._cases[step.place], step.at
         one = self.kinds.get(case.proposal.case_kind or "")
         if one is None:
-            self.runs.append(Run(case, Mode.ASKED, _without_a_kind(case)))
+            reason = _always(case.proposal.always_asks) or PolicyReason(PolicyCode.UNKNOWN_KIND)
+            self._runs[step.place] = Run(case, None, Mode.ASKED, reason)
             return
         one.arrives(at)
         if one.kind.state == CaseKindState.GRADUATED:
             found = self._evaluate(case, one)
             reason = read_policy_reason(found.gate["reason"])
         else:
-            found, reason = _ASKED, _asks(one)
-        self._count(case, one, found, at)
-        self._under_way[step.place] = _Case(one, found.mode, is_unusual(found.mode, found.gate))
-        run = Run(case, found.mode, reason)
-        self.runs.append(run)
+            found, reason = _ASKED, _always(one.always) or asks_because(one.kind)
+        self._count(step, one, found)
+        run = Run(case, one, found.mode, reason, unusual=is_unusual(found.mode, found.gate))
+        self._runs[step.place] = run
         if found.mode == Mode.AUTO:
             run.money = (found.amount, found.currency)
             if case.state in WENT_WRONG:
@@ -172,63 +285,66 @@ class _Walk:
         )
         return evaluate(asked, inputs, self._policy)
 
-    def _count(self, case: PastCase, one: ReplayedKind, found: Evaluation, at: datetime) -> None:
+    def _count(self, step: _Step, one: ReplayedKind, found: Evaluation) -> None:
         """The counts of the gate in the transaction that stores a case."""
-        name = one.kind.hash
-        if case.proposal.customer_id is not None:
-            self._met[case.proposal.customer_id, name] = at
-        for counter in counted(case.proposal, name, found):
+        asked, name = self._cases[step.place].proposal, one.kind.hash
+        if asked.customer_id is not None:
+            self._met[asked.customer_id, name] = step.at
+        for counter in counted(asked, name, found):
             self._usage.add(counter)
         if found.pause is not None:
-            one.change(TrustChange(CaseKindState.PAUSED, found.pause), at)
-            self._at(at + RESUMED_AFTER, _RESUME, self._names.index(name))
+            one.change(TrustChange(CaseKindState.PAUSED, found.pause), step.at)
+            self._later(step.at + RESUMED_AFTER, _RESUME, step.place)
 
     # --- Decisions and outcomes ---------------------------------------------------------------------------
 
     def _decided(self, step: _Step) -> None:
-        one, case = self._under_way.get(step.place), self._cases[step.place]
-        if one is None or one.mode != Mode.AUTO:  # an automatic run asked nobody
+        run, case = self._runs.get(step.place), self._cases[step.place]
+        if run is None or run.mode != Mode.AUTO:  # an automatic run asked nobody
             self._human_at = step.at
-        if one is None or one.mode == Mode.AUTO:
+        if run is None or run.kind is None or run.mode == Mode.AUTO:
             return
-        self._take(step.place, one, step.at)
+        self._take(step, run, run.kind)
         verdict, edited = case.decisions[-1].verdict, bool(case.edited_by)
-        cause = cause_of_decision(case.proposal.id, one.mode, verdict, edited=edited)
-        self._demote(one.kind, cause, step.at)
-        self._offer(one.kind, step.at)
+        cause = cause_of_decision(case.proposal.id, run.mode, verdict, edited=edited)
+        self._demote(run.kind, cause, step.at)
+        self._offer(run.kind, step.at)
 
     def _outcome(self, step: _Step) -> None:
-        one, case = self._under_way.get(step.place), self._cases[step.place]
+        run, case = self._runs.get(step.place), self._cases[step.place]
         kind = case.outcomes[step.number].kind
-        if one is None or (kind == OutcomeKind.FAILED and one.mode != Mode.AUTO):
+        if run is None or run.kind is None or (kind == OutcomeKind.FAILED and run.mode != Mode.AUTO):
             return
-        if one.mode != Mode.AUTO and one.label is not None and not one.label.is_rejection:
-            self._take(step.place, one, step.at)
-        self._demote(one.kind, cause_of_outcome(case.proposal.id, one.mode, kind), step.at)
+        if run.mode != Mode.AUTO and run.label is not None and not run.label.is_rejection:
+            self._take(step, run, run.kind)
+        self._demote(run.kind, cause_of_outcome(case.proposal.id, run.mode, kind), step.at)
 
     def _matured(self, step: _Step) -> None:
-        one = self._under_way[step.place]
-        if one.label is not None and not one.label.is_rejection:
-            one.kind.mature(one.label, self._cases[step.place].proposal.customer_id)
-            self._offer(one.kind, step.at)
+        run = self._runs[step.place]
+        if run.kind is not None and run.label is not None and not run.label.is_rejection:
+            run.kind.mature(run.label, run.case.proposal.customer_id)
+            self._offer(run.kind, step.at)
 
     def _resumed(self, step: _Step) -> None:
-        one = self.kinds[self._names[step.place]]
-        if one.kind.state == CaseKindState.PAUSED:
+        one = self._runs[step.place].kind
+        if one is not None and one.kind.state == CaseKindState.PAUSED:
             cause, override = ChangeCause(ChangeCode.RESUMED), one.kind.manual_override
             one.change(TrustChange(CaseKindState.GRADUATED, cause, manual_override=override), step.at)
 
-    def _take(self, place: int, one: _Case, now: datetime) -> None:
+    def _take(self, step: _Step, run: Run, one: ReplayedKind) -> None:
         """Make the label of a case from the facts known by now, and count the change."""
-        case, before = self._cases[place], one.label
-        made = labels.label(_history(case, one, now), self._policy.graduation.outcome_window)
-        one.label = made
+        case, asked, before = run.case, run.case.proposal, run.label
+        known = [each for each in case.outcomes if each.at <= step.at and each.kind != OutcomeKind.FAILED]
+        evidence = {name: getattr(case, name) for name in CaseEvidence.__slots__} | {"outcomes": known}
+        history = CaseHistory(
+            proposal_id=asked.id, case_kind=one.kind.hash, mode=run.mode, unusual=run.unusual, **evidence
+        )
+        made = run.label = label_of(history, self._policy.graduation.outcome_window)
         if made is None:
             return
-        asked = case.proposal
-        one.kind.take(place, made, before, customer=asked.customer_id, calls=asked.calls)
+        one.take(step.place, made, before, customer=asked.customer_id, calls=asked.calls)
         if before is None and made.is_counted and not made.is_rejection:
-            self._at(made.matures_at, _MATURE, place)
+            self._later(made.matures_at, _MATURE, step.place)
 
     def _offer(self, one: ReplayedKind, now: datetime) -> None:
         if one.graduate(now):
@@ -241,49 +357,36 @@ class _Walk:
         for kind, change in demotions(one.kind, family, cause, now):
             self.kinds[kind.hash].change(change, now)
 
-    def _at(self, at: datetime, rank: int, place: int) -> None:
-        heapq.heappush(self._later, _Step(at, rank, place, 0))
+    def _later(self, at: datetime, rank: int, place: int) -> None:
+        heapq.heappush(self._steps, _Step(at, rank, place))
 
 
-def _without_a_kind(case: PastCase) -> PolicyReason:
-    because = case.proposal.always_asks
-    if because is None:
-        return PolicyReason(PolicyCode.UNKNOWN_KIND)
-    return PolicyReason.of(PolicyCode.ALWAYS_ASKS, because=because)
+def replay(
+    cases: Sequence[PastCase],
+    case_kinds: Mapping[str, NewCaseKind],
+    policy: Policy,
+    *,
+    secret: bytes,
+    on: Collection[str] = (),
+) -> Replayed:
+    """Replay the cases, oldest first.
+
+    `on` are kinds of case that run on their own from the start, as if by manual override. `secret` draws the
+    spot checks. With the program's own secret they are the same as in the live program.
+    """
+    return Replayed(cases, case_kinds, policy, secret, on).go()
 
 
-def _asks(one: ReplayedKind) -> PolicyReason:
-    """The reason why a case asks by its kind alone."""
-    if one.always is not None:
-        return PolicyReason.of(PolicyCode.ALWAYS_ASKS, because=str(one.always))
-    return asks_because(one.kind)
+def _always(because: str | None) -> PolicyReason | None:
+    return None if because is None else PolicyReason.of(PolicyCode.ALWAYS_ASKS, because=str(because))
 
 
 def _known(cases: Sequence[PastCase]) -> list[_Step]:
     """The steps of the past under every policy: cases, decisions and outcomes."""
     steps: list[_Step] = []
     for place, case in enumerate(cases):
-        steps.append(_Step(case.proposal.created_at, _ARRIVAL, place, 0))
+        steps.append(_Step(case.proposal.created_at, _ARRIVAL, place))
         if case.decisions:
-            steps.append(_Step(case.decisions[-1].at, _DECISION, place, 0))
+            steps.append(_Step(case.decisions[-1].at, _DECISION, place))
         steps.extend(_Step(one.at, _OUTCOME, place, number) for number, one in enumerate(case.outcomes))
     return steps
-
-
-def _history(case: PastCase, one: _Case, now: datetime) -> CaseHistory:
-    """The facts about a case that are known by now, for its label."""
-    known: list[Outcome] = [each for each in case.outcomes if each.at <= now]
-    return CaseHistory(
-        proposal_id=case.proposal.id,
-        case_kind=one.kind.kind.hash,
-        state=case.state,
-        mode=one.mode,
-        decisions=case.decisions,
-        edited_by=case.edited_by,
-        outcomes=[each for each in known if each.kind != OutcomeKind.FAILED],
-        first_of_tap=case.first_of_tap,
-        unusual=one.unusual,
-        first_shown_at=case.first_shown_at,
-        restated=case.restated,
-        hasty=case.hasty,
-    )

@@ -1,4 +1,6 @@
-"""The score of a kind of case: a lower confidence bound, valid at any time, on the share that people approve.
+"""The score of a kind of case, and the requirements of automatic runs that it does not meet. Pure.
+
+The score is a lower confidence bound, valid at any time, on the share that people approve.
 
 Read "score 91.8" as: with 95 % confidence, valid at any time you look, people approve at least 91.8 % of such
 cases. The scores of one kind over time are a one-sided confidence sequence (Darling and Robbins 1967; Howard,
@@ -17,13 +19,26 @@ the number of earlier generations.
 """
 
 import math
-from functools import lru_cache
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import cache, lru_cache
+from types import MappingProxyType
+
+from bot.config.policy import Trust
+from bot.rules.always_ask import always_asks
+from polar.catalog import Risk, operations
+from store.models.graduation import CaseCounts, CaseKind, NewCaseKind
+from store.models.reasons import AlwaysAsk, Lack, LackCode
 
 # The mixture: Beta(0.5, 20). It sets the growth rate of the score. The bound holds for any mixture.
 A, B = 0.5, 20
 # The probability that one kind of case ever graduates wrongly, over all its generations. Each generation
 # spends half of what is left: 0.05 / 2, / 4, / 8 … add up to it.
 EVER = 0.05
+MIN_CUSTOMERS = 10
+MIN_DAYS = 7
+MIN_APPROVALS_SINCE_REJECTION = 10
 
 _LN_BETA_AB = math.lgamma(A) + math.lgamma(B) - math.lgamma(A + B)
 # For an integer B, I_p(A, B) is p^A times a polynomial in 1 - p: exact, and cheaper than a fraction.
@@ -61,12 +76,6 @@ def reached(n: int, k: int, generation: int, limit: float) -> bool:
     No evidence ever rules out a rate of 0 (score 100), the one way in which an operator says "never".
     """
     return limit > 0 and log_evidence(n, k, limit) >= threshold(generation)
-
-
-def bound(n: int, k: int, generation: int = 0) -> float:
-    """The largest rejection rate U_n that the evidence does not rule out; 1.0 before any approval."""
-    _require(n, k)
-    return 1.0 if n == k else -math.expm1(-_nats(n, k, generation))
 
 
 def score(n: int, k: int, generation: int = 0) -> float:
@@ -178,3 +187,134 @@ def _fraction(a: float, b: float, x: float) -> float:
 
 def _ln_beta(a: float, b: float) -> float:
     return math.lgamma(a) + math.lgamma(b) - math.lgamma(a + b)
+
+
+# --- The requirements of each risk class ------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Standard:
+    """The requirements of one risk class.
+
+    `limit` is the rejection rate to rule out. `spot_check_floor` is the smallest share of spot checks. With
+    `opt_in`, only operations that the rules name may run.
+    """
+
+    limit: float
+    spot_check_floor: float
+    opt_in: bool = False
+
+    @property
+    def target(self) -> float:
+        """The score that graduates: 95.0 for a limit of 0.05."""
+        return round(100 * (1 - self.limit), 9)
+
+    def with_target(self, target: float) -> "Standard":
+        """The same requirements with another score to reach, 0 to 100."""
+        return replace(self, limit=(100 - target) / 100)
+
+
+# R0 (reads, notes) never asks, and R4 (irreversible, all that a customer has) always asks. The history of a
+# case changes neither, so neither class has a standard.
+STANDARDS: Mapping[Risk, Standard] = MappingProxyType(
+    {
+        Risk.R1: Standard(limit=0.10, spot_check_floor=0.10),
+        Risk.R2: Standard(limit=0.05, spot_check_floor=0.10),
+        Risk.R3: Standard(limit=0.02, spot_check_floor=0.25, opt_in=True),
+    }
+)
+
+
+def lacks(case_kind: CaseKind, trust: Trust, now: datetime) -> list[Lack]:
+    """Every requirement of graduation that a kind of case does not meet yet; empty when all are met."""
+    always, opted = always_human(case_kind, trust), opted_in(case_kind, trust)
+    return missing(case_kind, standard_of(case_kind, trust), now, always=always, opted=opted)
+
+
+def missing(
+    kind: CaseKind, standard: Standard | None, now: datetime, *, always: str | None, opted: bool
+) -> list[Lack]:
+    """The same by the standard of its risk class, None for a class without one.
+
+    `always` is the reason why the kind never runs on its own.
+    """
+    if always is not None:
+        return [Lack.of(LackCode.ALWAYS_ASKS, because=always)]
+    if standard is None:
+        return [Lack(LackCode.NO_THRESHOLD)]
+    days = 0 if kind.first_at is None else (now - kind.first_at) // timedelta(days=1)
+    recent = MIN_APPROVALS_SINCE_REJECTION - kind.approvals_since_rejection
+    checks = (
+        _score(kind.counts, standard),
+        _few(kind.customers, MIN_CUSTOMERS, LackCode.CUSTOMERS),
+        _few(days, MIN_DAYS, LackCode.DAYS),
+        Lack.of(LackCode.RECENT_REJECTION, among=MIN_APPROVALS_SINCE_REJECTION, more=recent)
+        if kind.rejections and recent > 0
+        else None,
+        None if opted or not standard.opt_in else Lack(LackCode.NOT_OPTED_IN),
+    )
+    return [lacking for lacking in checks if lacking is not None]
+
+
+def _score(counts: CaseCounts, standard: Standard) -> Lack | None:
+    if standard.limit <= 0:
+        return Lack(LackCode.UNREACHABLE_SCORE)
+    more = clean_needed(*counts, standard.limit)
+    return Lack.of(LackCode.SCORE, score=score(*counts), target=standard.target, more=more) if more else None
+
+
+def _few(have: int, need: int, code: LackCode) -> Lack | None:
+    return Lack.of(code, have=max(have, 0), need=need) if have < need else None
+
+
+def standard_of(case_kind: NewCaseKind | CaseKind, trust: Trust) -> Standard | None:
+    """The standard of a kind: that of its class, raised or (for named operations) lowered by the operator."""
+    found = STANDARDS.get(Risk(case_kind.risk))
+    if found is None:
+        return None
+    own = getattr(trust, case_kind.risk)
+    targets = [trust.accept[one].score if one in trust.accept else own for one in operations_of(case_kind)]
+    return found.with_target(max(targets, default=own))
+
+
+def always_human(case_kind: NewCaseKind | CaseKind, trust: Trust) -> str | None:
+    """The reason why cases of a kind never run on their own: an AlwaysAsk, or the words of the rules.
+
+    None for a kind whose cases may run on their own one day.
+    """
+    named = operations_of(case_kind)
+    if "" in named or not named:
+        return AlwaysAsk.UNKNOWN_CALLS
+    reason = always_asks(case_kind.fields["trigger"][0], [case_kind.risk])
+    if reason is not None:
+        return reason
+    if case_kind.fields["customer"]["dispute"]:
+        return AlwaysAsk.DISPUTED
+    if any(one in trust.never for one in named):
+        return AlwaysAsk.FORBIDDEN
+    if Risk(case_kind.risk) not in STANDARDS:
+        return AlwaysAsk.IRREVERSIBLE if case_kind.risk == Risk.R4 else AlwaysAsk.NO_THRESHOLD
+    return None
+
+
+def always_human_now(case_kind: NewCaseKind | CaseKind, trust: Trust) -> str | None:
+    """The result of `always_human`, and a reason for operations of an `opt_in` class without the opt-in."""
+    reason = always_human(case_kind, trust)
+    if reason is None and case_kind.risk == Risk.R3 and not opted_in(case_kind, trust):
+        return AlwaysAsk.NOT_OPTED_IN
+    return reason
+
+
+def opted_in(case_kind: NewCaseKind | CaseKind, trust: Trust) -> bool:
+    """Tell whether the operator named every operation of a kind of case in an `opt_in` class."""
+    return all(one in trust.opt_in for one in operations_of(case_kind))
+
+
+def operations_of(case_kind: NewCaseKind | CaseKind) -> tuple[str, ...]:
+    """The operations that the cases of a kind call; "" for one that this version no longer knows."""
+    return tuple(_by_route().get((method, path), "") for method, path, _ in case_kind.fields["action"])
+
+
+@cache
+def _by_route() -> Mapping[tuple[str, str], str]:
+    return {(one.method, one.path): one.id for one in operations().values()}

@@ -10,8 +10,8 @@ from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
 
 from bot.approvals.graduation import GraduationService
 from bot.graduation import score
-from bot.graduation.eligibility import standard_of
 from bot.graduation.history import events, points
+from bot.graduation.score import standard_of
 from bot.listeners.acknowledge import acknowledge
 from bot.results import Purpose, Refusal
 from bot.sanitize import clean

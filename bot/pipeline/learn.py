@@ -6,13 +6,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bot.config.policy import Policy
-from bot.graduation import labels
 from bot.graduation.backtest import report
-from bot.graduation.case_kind import parameters
-from bot.graduation.eligibility import lacks
+from bot.graduation.case_kind import ApprovedValues, label_of, parameters
 from bot.graduation.gate import Gate
-from bot.graduation.novelty import ApprovedValues
 from bot.graduation.replay import replay
+from bot.graduation.score import lacks
 from bot.services import Queue, Services
 from bot.ui.graduation_notices import change_notice, offer_facts, offer_reasons, offer_title
 from polar.events import Event
@@ -34,7 +32,7 @@ class Assessor:
     policy: Policy
 
     def label(self, case: CaseHistory) -> Label | None:
-        return labels.label(case, self.policy.graduation.outcome_window)
+        return label_of(case, self.policy.graduation.outcome_window)
 
     def learn(self, approved: Sequence[Sequence[PlannedCall]]) -> Mapping[str, Any]:
         return ApprovedValues.of([parameters(calls) for calls in approved]).to_json() if approved else {}

@@ -5,8 +5,7 @@ from typing import Any
 
 from bot.config.policy import Caps, Policy
 from bot.graduation.backtest import SECONDS_A_CASE
-from bot.graduation.eligibility import standard_of
-from bot.graduation.score import score
+from bot.graduation.score import score, standard_of
 from bot.sanitize import clean
 from bot.ui.elements import Block, bullets, emoji, escape, glue, line, rich, words
 from bot.ui.graduation_words import RESULTS, cause_words

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from bot.config.policy import Policy, Trust
-from bot.graduation.eligibility import STANDARDS, always_human_now, lacks, standard_of
+from bot.graduation.score import STANDARDS, always_human_now, lacks, standard_of
 from bot.graduation.spot_checks import rejection_rate_bound
 from bot.sanitize import clean
 from bot.ui.elements import (

@@ -5,9 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from bot.config.policy import Trust
-from bot.graduation.eligibility import lacks, standard_of
 from bot.graduation.gate import ASK, RUN, SPOT_CHECK
-from bot.graduation.score import clean_needed, reached, score
+from bot.graduation.score import clean_needed, lacks, reached, score, standard_of
 from bot.graduation.spot_checks import BLIND
 from bot.sanitize import clean
 from polar.text.money import format_money

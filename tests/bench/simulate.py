@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from bot.graduation.eligibility import STANDARDS, Standard
+from bot.graduation.score import STANDARDS, Standard
 from polar.catalog import Risk
 from tests.bench.simulate_case_kinds import (
     Rule,

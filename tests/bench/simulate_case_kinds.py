@@ -7,7 +7,7 @@ from functools import cache
 from random import Random
 
 from bot.graduation import score
-from bot.graduation.eligibility import Standard
+from bot.graduation.score import Standard
 from bot.graduation.spot_checks import drawn, probability
 
 # A rule: the number of cases at which it graduates, with `k` rejections so far, the latest of them case `last`.

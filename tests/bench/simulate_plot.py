@@ -6,7 +6,7 @@ from random import Random
 
 from PIL import Image, ImageDraw, ImageFont
 
-from bot.graduation.eligibility import STANDARDS
+from bot.graduation.score import STANDARDS
 from polar.catalog import Risk
 from tests.bench.simulate_case_kinds import Rule, bet, graduates, in_a_row, raw_rate
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.graduation.novelty import CHOICES, RECENT, ApprovedValues, novelty
+from bot.graduation.case_kind import CHOICES, RECENT, ApprovedValues, novelty
 from bot.ui.graduation_words import reason_words
 
 VALUES = st.dictionaries(
@@ -17,10 +17,7 @@ VALUES = st.dictionaries(
 
 
 def learned(*cases):
-    seen = ApprovedValues()
-    for values in cases:
-        seen = seen.learn(values)
-    return seen
+    return ApprovedValues.of(cases)
 
 
 AMOUNTS = learned(*({"amount": amount} for amount in range(100, 300)))
@@ -88,10 +85,9 @@ def test_only_the_latest_values_are_kept_but_the_range_stays():
 
 
 def test_a_choice_approved_again_is_not_forgotten():
-    seen = learned(
-        {"reason": "first"}, *({"reason": f"r{i}"} for i in range(CHOICES - 1)), {"reason": "first"}
-    )
-    assert novelty(seen.learn({"reason": "one more"}), {"reason": "first"}) is None
+    others = [{"reason": f"r{i}"} for i in range(CHOICES - 1)]
+    seen = learned({"reason": "first"}, *others, {"reason": "first"}, {"reason": "one more"})
+    assert novelty(seen, {"reason": "first"}) is None
 
 
 @given(st.lists(VALUES, max_size=30))

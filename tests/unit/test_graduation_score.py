@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.graduation import score as scores
-from bot.graduation.score import bound, clean_needed, log_evidence, reached, score, threshold
+from bot.graduation.score import clean_needed, log_evidence, reached, score, threshold
 from bot.ui.graduation_words import score_words
 
 COUNTS = st.integers(0, 1_000_000).flatmap(
@@ -98,6 +98,11 @@ def test_evidence_agrees_with_the_integral_close_to_the_rate_seen(counts, off):
     mean = (k + 0.5) / (n + 20.5)
     p = mean + off * math.sqrt(mean * (1 - mean) / (n + 21.5))
     assert_agrees(n, k, min(max(p, 1e-7), 1 - 1e-7))
+
+
+def bound(n, k, generation=0):
+    """The largest rejection rate that the evidence does not rule out."""
+    return 1 - score(n, k, generation) / 100
 
 
 def assert_agrees(n, k, p):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.graduation.eligibility import STANDARDS
+from bot.graduation.score import STANDARDS
 from polar.catalog import Risk
 from tests.bench.simulate import Simulation, table
 

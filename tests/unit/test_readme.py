@@ -7,8 +7,7 @@ import pytest
 
 from bot.__main__ import COMMANDS as ON_THE_MACHINE
 from bot.config.settings import PLAIN, SECRETS
-from bot.graduation.eligibility import STANDARDS
-from bot.graduation.score import clean_needed
+from bot.graduation.score import STANDARDS, clean_needed
 from bot.listeners.commands import COMMANDS as IN_SLACK
 from bot.listeners.threads import WORDS, read
 from bot.rules import load_rules
@@ -80,7 +79,7 @@ def test_every_setting_is_told_here_and_in_the_example():
 def test_the_table_of_classes_has_the_real_figures(risk: Risk):
     [row] = [
         row
-        for row in table("days, and no rejection in the last ten cases (`eligibility.py`).", GRADUATION)
+        for row in table("days, and no rejection in the last ten cases (`score.py`).", GRADUATION)
         if row[0] == risk
     ]
     standard = STANDARDS[risk]

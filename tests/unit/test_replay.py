@@ -10,11 +10,9 @@ from hypothesis import strategies as st
 
 from bot.config.policy import Policy
 from bot.graduation.backtest import report
-from bot.graduation.case_kind import case_kind_of
+from bot.graduation.case_kind import RECENT, ApprovedValues, case_kind_of
 from bot.graduation.history import events, points
-from bot.graduation.novelty import RECENT, ApprovedValues
-from bot.graduation.replay import Replayed, replay
-from bot.graduation.replayed_kind import ReplayedKind
+from bot.graduation.replay import Replayed, ReplayedKind, replay
 from bot.graduation.spot_checks import drawn
 from polar.events import Event
 from store.models import (
@@ -256,26 +254,6 @@ def test_a_case_of_no_kind_asks_and_says_why() -> None:
     (run,) = walk([PastCase(proposal=asked, state=ProposalState.SUCCEEDED)]).runs
     assert run.mode == Mode.ASKED
     assert run.reason == PolicyReason.of(PolicyCode.ALWAYS_ASKS, because="irreversible")
-
-
-VALUES = st.dictionaries(
-    st.sampled_from("abc"),
-    st.one_of(
-        st.integers(0, 5),
-        st.floats(-3, 3),
-        st.sampled_from(["x", "y", None, True, False]),
-        st.just(float("nan")),
-    ),
-    max_size=3,
-)
-
-
-@given(cases=st.lists(VALUES, max_size=30))
-def test_all_at_once_is_seen_what_is_seen_one_by_one(cases) -> None:
-    one_by_one = ApprovedValues()
-    for values in cases:
-        one_by_one = one_by_one.learn(values)
-    assert ApprovedValues.of(cases) == one_by_one
 
 
 @given(

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from bot.config.policy import Policy, Trust
 from bot.graduation.gate import Gate, evaluate
-from bot.graduation.replayed_kind import ReplayedKind
+from bot.graduation.replay import ReplayedKind
 from bot.graduation.score import clean_needed, reached
 from bot.ui.graduation_words import score_line
 from polar.events import Event
