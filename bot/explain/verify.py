@@ -17,9 +17,9 @@ from bot.graduation.spot_checks import BLIND
 from bot.rules.load import version_of
 from polar.catalog import Risk
 from store.audit_log.log import fingerprint, kinds_of, normalize, read_row, row_hash
+from store.engine.dialects import readable
 from store.models import Actor, CaseKindState, Mode
 from store.models.reasons import canonical_json, sha256
-from store.schema.columns import readable
 
 _CLOSE = 1e-5
 

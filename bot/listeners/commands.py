@@ -18,8 +18,8 @@ from bot.ui.elements import Message
 from bot.ui.home import COMMANDS as ABOUT
 from bot.ui.home import help_message
 from bot.ui.lists import BACK, NEXT
+from store.engine.dialects import readable
 from store.engine.errors import StoreError
-from store.schema.columns import readable
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from bot.services import LEASE, Queue, Services
 from polar.catalog import Call
 from polar.errors import PolarError
-from store.events.polls import claim_poll, keep_polled_until, poll_again, polled_until
+from store.events.events import claim_poll, keep_polled_until, poll_again, polled_until
 from store.models import NewEvent
 
 log = logging.getLogger(__name__)

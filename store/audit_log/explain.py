@@ -6,11 +6,11 @@ from datetime import datetime
 from sqlalchemy import Connection, select
 
 from store.audit_log.log import START, head
+from store.engine.dialects import value_of
 from store.graduation.case_kinds import get_case_kind
 from store.models.details import ProposalDetails
 from store.models.graduation import CaseKind, Outcome
 from store.proposals.details import proposal_details
-from store.schema.columns import value_of
 from store.schema.graduation import audit_log, outcomes
 
 

@@ -10,11 +10,10 @@ from typing import Any
 from sqlalchemy import BigInteger, Connection, Row, Subquery, func, select, type_coerce
 
 from store.audit_log.log import START, fingerprint, head, kinds_of, read_row, row_hash
-from store.engine.dialects import stream_rows
+from store.engine.dialects import readable, stream_rows
 from store.graduation.gate import paused
 from store.models import Actor, CallState, CaseKindState, Mode, ProposalState
 from store.schema import calls, decisions, events, proposals
-from store.schema.columns import readable
 from store.schema.graduation import audit_log, case_kinds, outcomes
 
 MOST_PROBLEMS = 100

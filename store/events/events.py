@@ -1,4 +1,4 @@
-"""Webhooks and rule matches: stored, claimed and finished; and the newest state of what they tell of."""
+"""Webhooks, rule matches, poll cursors: stored, claimed, finished; and the newest state of their subjects."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, literal, select, tuple_, update
 
-from store.engine.dialects import insert_new, stream_rows
+from store.engine.dialects import UtcDateTime, insert_new, stream_rows, value_of
 from store.engine.leases import EVENTS, RULE_MATCHES, Lease
 from store.graduation.gate import insert_with_policy
 from store.models import (
@@ -26,8 +26,7 @@ from store.models import (
 from store.models.graduation import Evaluator
 from store.models.reasons import Reason, columns_of, read_reason
 from store.proposals.proposals import add_proposal, insert_proposal
-from store.schema import events, rule_matches, rule_versions, subjects
-from store.schema.columns import UtcDateTime, value_of
+from store.schema import events, poll_cursors, rule_matches, rule_versions, subjects
 
 
 def insert_events(connection: Connection, arrivals: Sequence[NewEvent]) -> None:
@@ -276,3 +275,36 @@ def rule_activity(connection: Connection) -> dict[str, RuleActivity]:
         counts[rule][RuleMatchState(state)] = count
         last[rule] += [] if matched_at is None else [matched_at]
     return {rule: RuleActivity(dict(of), max(last[rule], default=None)) for rule, of in counts.items()}
+
+
+def claim_poll(connection: Connection, name: str, *, now: datetime, until: datetime, first: datetime) -> bool:
+    """True when a poll is due; then it is ours, and nobody else's is due before `until`.
+
+    The very first is due at `first`.
+    """
+    insert_new(connection, poll_cursors, [{"name": name, "due_at": first}])
+    own = update(poll_cursors).where(poll_cursors.c.name == name, poll_cursors.c.due_at <= now)
+    return connection.execute(own.values(due_at=until)).rowcount == 1
+
+
+def poll_again(connection: Connection, name: str, due_at: datetime) -> None:
+    """Let the next poll be due at `due_at`."""
+    _change(connection, name, due_at=due_at)
+
+
+def polled_until(connection: Connection, name: str) -> datetime | None:
+    """The moment until which the last complete poll has read, or None before the first."""
+    own = select(poll_cursors.c.read_until).where(poll_cursors.c.name == name)
+    found: datetime | None = connection.execute(own).scalar()
+    return found
+
+
+def keep_polled_until(connection: Connection, name: str, until: datetime) -> None:
+    """Note until when a poll has read."""
+    row = {"name": name, "due_at": until, "read_until": until}
+    if insert_new(connection, poll_cursors, [row]).rowcount != 1:
+        _change(connection, name, read_until=until)
+
+
+def _change(connection: Connection, name: str, **values: datetime) -> None:
+    connection.execute(update(poll_cursors).where(poll_cursors.c.name == name).values(**values))

@@ -8,15 +8,14 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, func, select, update
 
 from store.audit_log.log import append
-from store.engine.dialects import insert_new
-from store.engine.settings_kv import Setting, hold, hold_or_set
+from store.engine.dialects import insert_new, value_of
+from store.engine.leases import Setting, hold, hold_or_set
 from store.graduation import reducer
 from store.graduation.reducer import TrustChange, cause_of_outcome
 from store.models import WENT_WRONG, Actor, CaseKindState, Mode, OutcomeKind, Proposal, ProposalState
 from store.models.graduation import CaseKind, NewCaseKind, Outcome
 from store.models.reasons import ChangeCause, Lack, LackCode, read_cause
 from store.schema import proposals
-from store.schema.columns import value_of
 from store.schema.graduation import case_kinds, outcomes
 
 _HOUR = timedelta(hours=1)  # when a kind's last case came is not kept more finely

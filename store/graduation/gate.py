@@ -21,8 +21,8 @@ from sqlalchemy import (
 )
 
 from store.audit_log.log import append
-from store.engine.dialects import insert_new, upsert_increment
-from store.engine.settings_kv import Setting, hold_or_set, read, write
+from store.engine.dialects import UtcDateTime, insert_new, readable, upsert_increment
+from store.engine.leases import Setting, hold_or_set, read, write
 from store.graduation.case_kinds import change, demote, get_case_kind, hold_trust, note_case_kind
 from store.graduation.reducer import Counter, Since, TrustChange, Usage, Wanted, cause_of_decision, counted
 from store.messages.outbox import add_to_outbox
@@ -50,7 +50,6 @@ from store.models.graduation import (
 from store.models.reasons import Reason, ReasonCode
 from store.proposals.proposals import advance, get_proposal, insert_proposal
 from store.schema import decisions, proposals, subjects
-from store.schema.columns import UtcDateTime, readable
 from store.schema.graduation import cap_usage
 from store.schema.graduation import pause as table
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Connection, and_, func, or_, select, type_coerce
 
-from store.engine.settings_kv import Setting, read
+from store.engine.dialects import value_of
+from store.engine.leases import Setting, read
 from store.models import (
     Actor,
     Decision,
@@ -20,7 +21,6 @@ from store.models import (
 )
 from store.models.graduation import NewCaseKind, Outcome, PastCase
 from store.schema import calls, decisions, proposals, revisions
-from store.schema.columns import value_of
 from store.schema.graduation import case_kinds, outcomes
 
 # What a proposal asked, as far as a replay needs it, and what may have changed since.

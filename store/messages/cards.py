@@ -31,13 +31,13 @@ from sqlalchemy import (
     update,
 )
 
+from store.engine.dialects import UtcDateTime, value_of
 from store.engine.leases import BUNDLE_CARDS, CARDS, Lease, Leases
 from store.events.events import received_at
 from store.messages.outbox import LINE, add_to_outbox
 from store.models import Bundle, Proposal, ProposalState, Transition
 from store.proposals.proposals import read_proposal, read_transition, with_calls
 from store.schema import bundles, proposals, transitions
-from store.schema.columns import UtcDateTime, value_of
 
 # A bundle, while its proposals run: one card must not use up all redraws.
 _REDRAWN_EVERY = timedelta(seconds=3)

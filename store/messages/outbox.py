@@ -7,11 +7,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, case, delete, exists, func, or_, select, update
 
-from store.engine.dialects import insert_new
+from store.engine.dialects import insert_new, value_of
 from store.engine.leases import OUTBOX, Lease
 from store.models.details import OutboxCode
 from store.schema import bundles, channel_welcomes, home_tab_viewers, outbox, proposals
-from store.schema.columns import value_of
 
 LINE = "line"  # what came of a proposal, for its card's thread: goes before everything that is merely told
 _ORDER = (case((outbox.c.kind == LINE, 0), else_=1), outbox.c.due_at, outbox.c.id)

@@ -9,14 +9,13 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 
 from store.audit_log.log import append
-from store.engine.dialects import insert_new, stream_rows
+from store.engine.dialects import insert_new, stream_rows, value_of
 from store.engine.leases import PENDING_APPROVALS, Lease
 from store.graduation.gate import record_human_activity
 from store.models import Actor, CallState, Decision, Proposal, ProposalState, Verdict
 from store.models.reasons import Reason, ReasonCode
 from store.proposals.proposals import advance, get_proposal, lock_proposal, touch
 from store.schema import decisions, pending_approvals, proposals
-from store.schema.columns import value_of
 
 _BECOMES = {Verdict.APPROVE: ProposalState.APPROVED, Verdict.DECLINE: ProposalState.DECLINED}
 

@@ -8,13 +8,12 @@ from typing import Any
 from sqlalchemy import Connection, func, select, update
 
 from store.audit_log.log import append
-from store.engine.dialects import insert_new
+from store.engine.dialects import insert_new, value_of
 from store.events.events import get_event, latest_state, rule_source
 from store.models import CommentKind, Decision, Proposal
 from store.models.details import Comment, ProposalDetails, Revision
 from store.proposals.proposals import get_proposal, read_proposal, trail
 from store.schema import bundles, decisions, proposal_comments, proposals, revisions
-from store.schema.columns import value_of
 
 LONGEST = 4_000  # characters kept of one message: Slack's own advice for a message's length
 _DELETED = "(deleted) "

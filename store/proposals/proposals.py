@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 
 from store.audit_log.log import append, fingerprints
-from store.engine.dialects import insert_new
+from store.engine.dialects import insert_new, value_of
 from store.graduation.case_kinds import record_outcome
 from store.messages.outbox import LINE, add_to_outbox, coded
 from store.models import (
@@ -40,7 +40,6 @@ from store.models import (
 from store.models.details import OutboxCode
 from store.models.reasons import Reason, columns_of, read_reason
 from store.schema import calls, events, proposals, rule_matches, transitions
-from store.schema.columns import value_of
 
 # Built once: every proposal needs them.
 _PROPOSED, _PLANNED, _MOVED = insert(proposals), insert(calls), insert(transitions)

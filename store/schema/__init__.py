@@ -14,6 +14,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from store.engine.dialects import KeyText, SafeJson, SafeText, UtcDateTime, one_of, partial_index
 from store.models import (
     CallState,
     CommentKind,
@@ -24,7 +25,6 @@ from store.models import (
     RuleMatchState,
     Verdict,
 )
-from store.schema.columns import KeyText, SafeJson, SafeText, UtcDateTime, one_of, partial_index
 
 metadata = MetaData(
     naming_convention={
@@ -86,7 +86,7 @@ poll_cursors = Table(
     Column("read_until", UtcDateTime),
 )
 
-# Single values of the program itself, each written by one module: `store.engine.settings_kv` names them.
+# Single values of the program itself, each written by one module: `store.engine.leases.Setting` names them.
 settings_kv = Table(
     "settings_kv", metadata, Column("name", Text, primary_key=True), Column("value", Text, nullable=False)
 )

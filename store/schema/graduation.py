@@ -13,9 +13,9 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from store.engine.dialects import SafeJson, SafeText, UtcDateTime, one_of
 from store.models import CaseKindState, OutcomeKind
 from store.schema import metadata
-from store.schema.columns import SafeJson, SafeText, UtcDateTime, one_of
 
 __all__ = ["audit_log", "cap_usage", "case_kinds", "case_labels", "metadata", "outcomes", "pause"]
 

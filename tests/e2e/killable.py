@@ -15,7 +15,7 @@ from typing import Any
 import bot.app  # noqa: F401 - the point of this process: what takes a second to load is loaded once
 from bot.cli.run import run
 from store import Store
-from store.engine.writer import Writer
+from store.engine.store import Writer
 from store.messages.cards import Outgoing
 
 

@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 import store
 from store.audit_log.log import head
 from store.engine.dialects import make_engine
-from store.engine.settings_kv import Setting
+from store.engine.leases import Setting
 from store.events.events import Conclusion
 from store.graduation.reducer import Counter, Since, TrustChange, Usage
 from store.models import (
@@ -206,7 +206,7 @@ OTHERWISE: Mapping[str, Mapping[str, Sequence[Any]]] = {
     "details.add_comment": {"kind": list(CommentKind)},
     "case_kinds.change": {"trust_change": [TrustChange(state, CAUSE) for state in CaseKindState]},
     "case_kinds.note_case_kind": {"new": [KIND, replace(KIND, hash="other", label="A\0")]},
-    "settings_kv.hold_or_set": {"first": ["1"]},
+    "leases.hold_or_set": {"first": ["1"]},
     "gate.spent": {"wanted": [Since("all", "2026-11-21")]},
     "timers.call_people": {"kind": ["reminder", "escalation"], "say": [lambda _: MESSAGE], "window": [HOUR]},
     "timers.expire": {"limit": [200]},

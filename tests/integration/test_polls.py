@@ -9,8 +9,7 @@ import pytest
 from bot.demo.polar import stock
 from bot.demo.polar.orders import tell_order
 from bot.pipeline import poll
-from store.events.events import count_events
-from store.events.polls import claim_poll, keep_polled_until, poll_again, polled_until
+from store.events.events import claim_poll, count_events, keep_polled_until, poll_again, polled_until
 from tests.fixtures.line import Line, line
 from tests.fixtures.polar import Receiver
 

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from store import Store, open_store
 from store.engine.errors import StoreFailed, StoreLocked, StoreUnreachable
@@ -147,8 +146,7 @@ async def test_a_reader_of_a_database_that_is_not_there_is_told_and_makes_none(t
 
 
 async def test_the_file_survives_a_power_cut_and_keeps_its_references(store: Store) -> None:
-    engine: AsyncEngine = store._writer._engine
-    if engine.dialect.name != "sqlite":
+    if store._writer._engine.sync_engine.dialect.name != "sqlite":
         pytest.skip("pragmas are SQLite's")
     found = {
         name: await store.do(lambda c, name=name: c.exec_driver_sql(f"PRAGMA {name}").scalar())

@@ -9,7 +9,7 @@ from sqlalchemy import create_engine, literal, select
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import StatementError
 
-from store.schema.columns import UtcDateTime
+from store.engine.dialects import UtcDateTime
 
 _OFFSETS = st.timedeltas(timedelta(hours=-23, minutes=-59), timedelta(hours=23, minutes=59)).map(timezone)
 # A day from either end, so that the instant in UTC is one that Python can hold.

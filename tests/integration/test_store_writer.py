@@ -15,7 +15,7 @@ from sqlalchemy.util import await_only
 from store import Store, open_store
 from store.engine.dialects import make_engine
 from store.engine.errors import StoreBusy, StoreClosed, StoreFailed
-from store.engine.writer import Writer
+from store.engine.store import Writer
 from store.events.events import count_events, get_event, insert_events
 from store.models import NewEvent
 

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from store.engine.dialects import UtcDateTime
 from store.migrations.tables import index, key, optional, refers, required
-from store.schema.columns import UtcDateTime
 
 revision = "0001"
 down_revision = None

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from store.schema.columns import UtcDateTime
+from store.engine.dialects import UtcDateTime
 
 revision = "0002"
 down_revision = "0001"

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from store.engine.dialects import SafeJson, UtcDateTime
 from store.migrations.tables import add_columns, index, key, optional, refers, required
-from store.schema.columns import SafeJson, UtcDateTime
 
 revision = "0003"
 down_revision = "0002"

@@ -15,8 +15,8 @@ from alembic import op
 
 from store.audit_log.old_sentences import read_sentence, read_transition
 from store.audit_log.old_trust import ALWAYS, LABELS, old_cause, old_gate
+from store.engine.dialects import SafeJson, UtcDateTime
 from store.models.reasons import LabelReason, Reason, ReasonCode
-from store.schema.columns import SafeJson, UtcDateTime
 
 revision = "0004"
 down_revision = "0003"
