@@ -14,13 +14,11 @@ from itertools import count, cycle
 from pathlib import Path
 from typing import Any
 
-from bot.demo.polar import PolarStandIn, recorded, stock
-from bot.demo.polar.grants import revoke_grant
+from bot.demo.polar import PolarStandIn, stock
+from bot.demo.polar.grants import revoke_grant, revoke_seat
 from bot.demo.polar.orders import give_back, tell_order
-from bot.demo.polar.seats import revoke as revoke_seat
-from bot.demo.polar.shop import Row, Shop, Told
+from bot.demo.polar.shop import Row, Shop, Told, wire
 from bot.demo.polar.webhooks import WebhookEvent
-from bot.demo.polar.wire import wire
 
 _DATA: Mapping[str, Any] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 HOSTILE: tuple[str, ...] = (*_DATA["hostile"], "Ω" * 256)
@@ -246,10 +244,10 @@ def lost_seat(story: Story) -> Row:
     return customer
 
 
-def _replay(delivery: recorded.Delivery, story: Story) -> Row:
+def _replay(delivery: Told, story: Story) -> Row:
     """The recorded body byte for byte, with the state as it was then; nobody's name is told."""
-    recorded.load(story.shop, delivery)
-    story.shop.tell_as_written(Told(delivery.type, delivery.payload))
+    stock.load_delivery(story.shop, delivery)
+    story.shop.tell_as_written(delivery)
     return {}
 
 
@@ -269,7 +267,7 @@ EVENTS: tuple[Case, ...] = (
     *(
         Case(f"recorded:{each.type}", f"Recorded {each.type}", "recorded", f"Recorded: {each.type}",
              partial(_replay, each))
-        for each in recorded.deliveries()
+        for each in stock.deliveries()
     ),
 )  # fmt: skip
 """The events that can be sent: fifteen cases and the 28 recorded deliveries."""

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from bot.app import Running
 from bot.demo.polar.errors import rule
-from bot.demo.polar.handlers import HANDLERS
+from bot.demo.polar.standin import HANDLERS
 from bot.demo.slack.state import Message, View
 from store.models import Decision, Proposal, ProposalState
 from store.proposals.decisions import all_decisions

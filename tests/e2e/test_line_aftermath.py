@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bot.demo.polar.errors import rule
-from bot.demo.polar.handlers import HANDLERS
+from bot.demo.polar.standin import HANDLERS
 from bot.demo.slack.state import Message
 from tests.e2e.app_harness import JONAS, LENA, MAYA, World, eventually, proposals, words_of, world
 

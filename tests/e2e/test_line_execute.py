@@ -8,7 +8,7 @@ from aiohttp import web
 
 from bot.demo.polar import PolarStandIn
 from bot.demo.polar.errors import rule
-from bot.demo.polar.handlers import HANDLERS
+from bot.demo.polar.standin import HANDLERS
 from bot.services import Queue
 from tests.e2e.app_harness import LENA, World, eventually, proposals, words_of, world
 

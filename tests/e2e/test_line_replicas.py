@@ -10,8 +10,7 @@ import pytest
 
 from bot.app import Running
 from bot.demo.app_process import free_port
-from bot.demo.polar.endpoints import TABLE
-from bot.demo.polar.webhooks import WebhookEvent
+from bot.demo.polar.webhooks import ENDPOINTS, WebhookEvent
 from store.audit_log.verify import verify
 from store.graduation.case_kinds import all_case_kinds
 from store.models import ProposalState, Verdict
@@ -32,7 +31,7 @@ class Pair:
     def reach(self, number: int) -> None:
         """From now on Polar's webhooks go to this one."""
         url = f"{self.apps[number % 2].url}/polar/webhooks"
-        for endpoint in self.line.polar.shop.rows(TABLE):
+        for endpoint in self.line.polar.shop.rows(ENDPOINTS):
             endpoint["url"] = url
         self.line.polar.webhooks.receiver = url
 

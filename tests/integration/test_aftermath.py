@@ -12,8 +12,8 @@ from sqlalchemy import select
 from bot.approvals.followups import Followups
 from bot.demo.polar import stock
 from bot.demo.polar.errors import rule
-from bot.demo.polar.handlers import HANDLERS
 from bot.demo.polar.orders import tell_order
+from bot.demo.polar.standin import HANDLERS
 from bot.pipeline import execute, reconcile
 from bot.proposals.money import money_facts, today
 from bot.proposals.reads import Reads

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from bot.demo.polar import recorded
+from bot.demo.polar import stock
 from bot.demo.story import EVENTS, HOSTILE, Story
 from tests.fixtures.polar import Polar, Receiver, running
 
@@ -54,10 +54,10 @@ async def test_the_recorded_deliveries_are_sent_byte_for_byte(
 ) -> None:
     app, _, story = told_story
 
-    for delivery in recorded.deliveries():
+    for delivery in stock.deliveries():
         await story.send(f"recorded:{delivery.type}")
 
-    assert [body for _, body in app.attempts] == [each.payload for each in recorded.deliveries()]
+    assert [body for _, body in app.attempts] == [each.payload for each in stock.deliveries()]
     assert len(app.attempts) == 28
 
 

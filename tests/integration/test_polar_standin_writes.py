@@ -11,9 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.demo.polar import stock
-from bot.demo.polar.call import Call
+from bot.demo.polar.call import Call, load_operations
 from bot.demo.polar.orders import create_refund
-from bot.demo.polar.routes import load_operations
 from bot.demo.polar.shop import Shop
 from tests.fixtures.polar import Polar, running
 

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from bot.demo.polar import stock
-from bot.demo.polar.faults import Fault
-from bot.demo.polar.grants import tell_state
-from bot.demo.polar.seats import revoke as revoke_seat
+from bot.demo.polar.grants import revoke_seat, tell_state
+from bot.demo.polar.standin import Fault
 from store.models import CallState, ProposalState
 from store.models.reasons import Reason, ReasonCode
 from tests.fixtures.line import MAYA, Line, done, everything_stored, line

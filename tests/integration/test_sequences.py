@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 
 from bot.demo.polar import stock
-from bot.demo.polar.grants import revoke_grant, tell_grant, tell_state
+from bot.demo.polar.grants import revoke_grant, revoke_seat, tell_grant, tell_state
 from bot.demo.polar.orders import tell_order
 from bot.demo.polar.sales import _checkout_fields
-from bot.demo.polar.seats import revoke as revoke_seat
 from bot.demo.polar.shop import Row, Told
 from store.events.events import count_events
 from tests.fixtures.line import Line, line

@@ -8,9 +8,9 @@ from typing import Any
 from bot.demo.month.cast import Cast
 from bot.demo.month.stage import Stage, Stuck
 from bot.demo.month.trust import asked_sales
-from bot.demo.polar.faults import Fault
 from bot.demo.polar.grants import revoke_grant
 from bot.demo.polar.shop import Row
+from bot.demo.polar.standin import Fault
 from bot.demo.slack import Message
 from bot.demo.story import cancel
 

@@ -3,19 +3,11 @@
 from bot.demo.polar.call import Call, check_body
 from bot.demo.polar.errors import Answer, not_found, unacceptable
 from bot.demo.polar.grants import tell_state
-from bot.demo.polar.shop import Row, Shop
-from bot.demo.polar.wire import customer_state
+from bot.demo.polar.shop import Row, Shop, customer_state
 
 _WRITABLE = (
-    "metadata",
-    "email",
-    "name",
-    "billing_name",
-    "billing_address",
-    "tax_id",
-    "locale",
-    "external_id",
-)
+    "metadata", "email", "name", "billing_name", "billing_address", "tax_id", "locale", "external_id",
+)  # fmt: skip
 
 
 def get(call: Call) -> Answer:

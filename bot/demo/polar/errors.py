@@ -25,6 +25,20 @@ class Answer:
     body: Any = NO_BODY
     headers: Mapping[str, str] = field(default_factory=dict)
 
+    def in_short(self) -> str:
+        """In a few words, for the panel of the demo."""
+        body = self.body
+        if body is NO_BODY or body is None:
+            return ""
+        if "pagination" in body:
+            return f"{body['pagination']['total_count']} found"
+        if self.status < 400:
+            return str(body.get("status") or body.get("name") or body.get("id") or "")
+        problem = body.get("detail") or body.get("error_description")
+        if isinstance(problem, list):
+            problem = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in problem)
+        return f"{body.get('error', 'error')}: {problem}"[:200]
+
 
 class Refusal(Exception):
     """Polar refuses the request; the answer says why."""

@@ -2,9 +2,8 @@
 
 from bot.demo.polar.call import Call, check_body
 from bot.demo.polar.errors import Answer, not_found, rule, unacceptable
-from bot.demo.polar.grants import revoke_grant
-from bot.demo.polar.shop import Row, Shop
-from bot.demo.polar.wire import wire
+from bot.demo.polar.grants import revoke_grants
+from bot.demo.polar.shop import Row, Shop, wire
 
 
 def tell_order(shop: Shop, event_type: str, order: Row) -> None:
@@ -16,8 +15,7 @@ def generate_invoice(call: Call) -> Answer:
     """orders:generate_invoice. Polar draws the PDF a moment later; here it is there at once."""
     shop, order = call.shop, call.shop.get("orders", call.id)
     if order["status"] in {"draft", "void"}:
-        detail = "Order is not eligible for invoice generation."
-        raise rule(409, "OrderNotEligibleForInvoice", detail)
+        raise rule(409, "OrderNotEligibleForInvoice", "Order is not eligible for invoice generation.")
     if not order["billing_name"] or not order["billing_address"]:
         detail = "Billing name and address are required to generate an invoice."
         raise rule(422, "MissingInvoiceBillingDetails", detail)
@@ -56,8 +54,7 @@ def create_refund(call: Call) -> Answer:
     order = shop.peek("orders", body["order_id"])
     if order is None:
         raise unacceptable("order_id", "Order not found", body["order_id"])
-    tax = _refundable_tax(shop, order, body)
-    return Answer(201, give_back(shop, order, body, tax))
+    return Answer(201, give_back(shop, order, body, _refundable_tax(shop, order, body)))
 
 
 def _refundable_tax(shop: Shop, order: Row, body: Row) -> int:
@@ -82,20 +79,11 @@ def give_back(shop: Shop, order: Row, body: Row, tax: int = 0) -> Row:
     """A succeeded refund and what it changes, in Polar's sequence; `tax` is what goes with the amount."""
     shop.note(f"order {order['invoice_number']}: {body['amount']} {order['currency'].upper()} refunded")
     refund = shop.add(
-        "refunds",
-        metadata=body.get("metadata", {}),
-        status="succeeded",
-        reason=body["reason"],
-        amount=body["amount"],
-        tax_amount=tax,
-        currency=order["currency"],
-        organization_id=shop.organization_id,
-        order_id=order["id"],
-        subscription_id=order["subscription_id"],
-        customer_id=order["customer_id"],
-        revoke_benefits=bool(body.get("revoke_benefits")),
-        dispute=None,
-    )
+        "refunds", metadata=body.get("metadata", {}), status="succeeded", reason=body["reason"],
+        amount=body["amount"], tax_amount=tax, currency=order["currency"],
+        organization_id=shop.organization_id, order_id=order["id"], subscription_id=order["subscription_id"],
+        customer_id=order["customer_id"], revoke_benefits=bool(body.get("revoke_benefits")), dispute=None,
+    )  # fmt: skip
     refunded = order["refunded_amount"] + refund["amount"]
     shop.change(
         order,
@@ -107,10 +95,7 @@ def give_back(shop: Shop, order: Row, body: Row, tax: int = 0) -> Row:
     tell_order(shop, "order.updated", order)
     tell_order(shop, "order.refunded", order)
     if refund["revoke_benefits"]:
-        for grant in list(
-            shop.rows("benefit-grants", order_id=order["id"], customer_id=order["customer_id"])
-        ):
-            revoke_grant(shop, grant)
+        revoke_grants(shop, order_id=order["id"], customer_id=order["customer_id"])
     return refund
 
 

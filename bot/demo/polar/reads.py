@@ -8,17 +8,14 @@ from pydantic import Field, TypeAdapter
 
 from bot.demo.polar.call import ID, Call, check
 from bot.demo.polar.errors import Answer, not_simulated
-from bot.demo.polar.shop import Row, Shop
-from bot.demo.polar.wire import wire
+from bot.demo.polar.shop import Row, Shop, wire
 
 _COUNT = TypeAdapter[Any](Annotated[int, Field(gt=0)])
 _PAGING = frozenset({"page", "limit", "sorting", "organization_id"})
 _TRUE = {"true", "1", "yes", "on", "t", "y"}
 _DEFAULT_SORT = {
-    "checkout-links": "created_at",
-    "organizations": "created_at",
-    "subscriptions": "-started_at",
-}
+    "checkout-links": "created_at", "organizations": "created_at", "subscriptions": "-started_at",
+}  # fmt: skip
 _EQUAL = frozenset(
     {"customer_id", "order_id", "subscription_id", "product_id", "discount_id", "checkout_id", "benefit_id",
      "member_id", "status", "type", "id", "role", "visibility", "customer_cancellation_reason", "slug"}
@@ -94,12 +91,12 @@ def _match(shop: Shop, row: Row, name: str, values: set[str]) -> bool:
     return special(shop, row, next(iter(values)))
 
 
-def _after(field: str) -> Callable[[Shop, Row, str], bool]:
-    return lambda _shop, row, value: bool(row[field]) and _moment(row[field]) > _moment(value)
-
-
-def _before(field: str) -> Callable[[Shop, Row, str], bool]:
-    return lambda _shop, row, value: bool(row[field]) and _moment(row[field]) < _moment(value)
+def _times(field: str, after: str, before: str) -> dict[str, Callable[[Shop, Row, str], bool]]:
+    """The filters, by their names, of the rows whose time is later or earlier than the value."""
+    return {
+        after: lambda _shop, row, value: bool(row[field]) and _moment(row[field]) > _moment(value),
+        before: lambda _shop, row, value: bool(row[field]) and _moment(row[field]) < _moment(value),
+    }
 
 
 def _moment(value: str) -> datetime:
@@ -117,14 +114,6 @@ def _contains(_: Shop, row: Row, value: str) -> bool:
     )
 
 
-def _email(_: Shop, row: Row, value: str) -> bool:
-    return (row["email"] or "").lower() == value.lower()
-
-
-def _is_active(_: Shop, row: Row, value: str) -> bool:
-    return (row["status"] in {"active", "trialing"}) == (value.lower() in _TRUE)
-
-
 def _succeeded(_: Shop, row: Row, value: str) -> bool:
     done = row["succeeded"] if "succeeded" in row else row["status"] == "succeeded"
     return bool(done) == (value.lower() in _TRUE)
@@ -132,18 +121,14 @@ def _succeeded(_: Shop, row: Row, value: str) -> bool:
 
 _SPECIAL: dict[str, Callable[[Shop, Row, str], bool]] = {
     "external_customer_id": _owner_external,
-    "email": _email,
+    "email": lambda _shop, row, value: (row["email"] or "").lower() == value.lower(),
     "query": _contains,
-    "active": _is_active,
+    "active": lambda _shop, row, value: (row["status"] in {"active", "trialing"}) == (value.lower() in _TRUE),
     "succeeded": _succeeded,
-    "created_after": _after("created_at"),
-    "created_before": _before("created_at"),
-    "started_after": _after("started_at"),
-    "started_before": _before("started_at"),
-    "canceled_at_after": _after("canceled_at"),
-    "canceled_at_before": _before("canceled_at"),
-    "start_timestamp": _after("created_at"),
-    "end_timestamp": _before("created_at"),
+    **_times("created_at", "created_after", "created_before"),
+    **_times("started_at", "started_after", "started_before"),
+    **_times("canceled_at", "canceled_at_after", "canceled_at_before"),
+    **_times("created_at", "start_timestamp", "end_timestamp"),
     "endpoint_id": lambda _shop, row, value: row["webhook_event"]["endpoint_id"] == value,
     "event_type": lambda _shop, row, value: row["webhook_event"]["type"] == value,
 }

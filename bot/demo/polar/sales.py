@@ -4,8 +4,7 @@ from typing import Any
 
 from bot.demo.polar.call import Call, check_body, problem
 from bot.demo.polar.errors import Answer, invalid, not_simulated, unacceptable
-from bot.demo.polar.shop import Row, Shop
-from bot.demo.polar.wire import wire
+from bot.demo.polar.shop import Row, Shop, wire
 
 _LINK_FIELDS = (
     "metadata", "label", "allow_discount_codes", "require_billing_address", "discount_id", "success_url",
@@ -38,22 +37,17 @@ def create_link(call: Call) -> Answer:
     shop, body = call.shop, call.body
     check_body(body, needs="payment_processor products")
     products = _products(shop, body)
-    _discount(shop, body)
+    _named(shop, body, "discount_id", "discounts", "Discount")
     secret = f"polar_cl_demo{shop.random.getrandbits(96):024x}"
     defaults: Row = {
         **dict.fromkeys(_LINK_FIELDS),
         "metadata": {}, "allow_discount_codes": True, "require_billing_address": False,
     }  # fmt: skip
     link = shop.add(
-        "checkout-links",
-        **{**defaults, **{name: body[name] for name in _LINK_FIELDS if name in body}},
-        payment_processor="stripe",
-        client_secret=secret,
-        units=None,
-        organization_id=shop.organization_id,
-        product_ids=products,
-        url=f"https://demo.invalid/buy/{secret}",
-    )
+        "checkout-links", **{**defaults, **{name: body[name] for name in _LINK_FIELDS if name in body}},
+        payment_processor="stripe", client_secret=secret, units=None, organization_id=shop.organization_id,
+        product_ids=products, url=f"https://demo.invalid/buy/{secret}",
+    )  # fmt: skip
     shop.note(f"checkout link made for {_names(shop, products)}")
     return Answer(201, wire(shop, "checkout-links", link))
 
@@ -63,7 +57,7 @@ def update_link(call: Call) -> Answer:
     shop, link = call.shop, call.shop.get("checkout-links", call.id)
     check_body(call.body)
     fields = {name: call.body[name] for name in _LINK_FIELDS if name in call.body}
-    _discount(shop, fields)
+    _named(shop, fields, "discount_id", "discounts", "Discount")
     if call.body.get("products"):
         fields["product_ids"] = _products(shop, call.body)
     if shop.change(link, **fields):
@@ -87,19 +81,13 @@ def create_discount(call: Call) -> Answer:
     if code and any((each["code"] or "").lower() == code.lower() for each in shop.rows("discounts")):
         raise unacceptable("code", "Discount with this code already exists.", code)
     discount = shop.add(
-        "discounts",
-        **_discount_value(body),
-        metadata=body.get("metadata", {}),
-        name=body["name"],
-        code=code,
-        starts_at=body.get("starts_at"),
-        ends_at=body.get("ends_at"),
+        "discounts", **_discount_value(body), metadata=body.get("metadata", {}), name=body["name"], code=code,
+        starts_at=body.get("starts_at"), ends_at=body.get("ends_at"),
         max_redemptions=body.get("max_redemptions"),
-        max_redemptions_per_customer=body.get("max_redemptions_per_customer"),
-        redemptions_count=0,
+        max_redemptions_per_customer=body.get("max_redemptions_per_customer"), redemptions_count=0,
         organization_id=shop.organization_id,
         products=[shop.peek("products", each) for each in body.get("products") or []],
-    )
+    )  # fmt: skip
     shop.note(f"discount {discount['name']} made")
     shop.tell("discount.created", discount)
     return Answer(201, discount)
@@ -119,8 +107,8 @@ def create_checkout(call: Call) -> Answer:
     shop, body = call.shop, call.body
     check_body(body, needs="products")
     product = shop.tables["products"][_products(shop, body)[0]]
-    discount = _discount(shop, body)
-    customer = _buyer(shop, body)
+    discount = _named(shop, body, "discount_id", "discounts", "Discount")
+    customer = _named(shop, body, "customer_id", "customers", "Customer")
     checkout = shop.add("checkouts", **_checkout_fields(shop, body, product, discount, customer))
     shop.note(f"checkout of {product['name']} opened")
     shop.tell("checkout.created", wire(shop, "checkouts", checkout))
@@ -160,15 +148,6 @@ def _checkout_fields(shop: Shop, body: Row, product: Row, discount: Row | None, 
     }  # fmt: skip
 
 
-def _buyer(shop: Shop, body: Row) -> Row | None:
-    if not body.get("customer_id"):
-        return None
-    customer = next(shop.rows("customers", id=body["customer_id"]), None)
-    if customer is None:
-        raise unacceptable("customer_id", "Customer does not exist.", body["customer_id"])
-    return customer
-
-
 def _products(shop: Shop, body: Row) -> list[str]:
     """The ids in `products`, each of a product that is there and not archived."""
     ids: Any = body["products"]
@@ -182,31 +161,27 @@ def _products(shop: Shop, body: Row) -> list[str]:
     return list(ids)
 
 
-def _discount(shop: Shop, body: Row) -> Row | None:
-    discount_id = body.get("discount_id")
-    discount = shop.peek("discounts", discount_id)
-    if discount_id and discount is None:
-        raise unacceptable("discount_id", "Discount does not exist.", discount_id)
-    return discount
+def _named(shop: Shop, body: Row, field: str, table: str, what: str) -> Row | None:
+    """The row that a field of the body names, None if it names none."""
+    row_id = body.get(field)
+    row = next(shop.rows(table, id=row_id), None) if row_id else None
+    if row_id and row is None:
+        raise unacceptable(field, f"{what} does not exist.", row_id)
+    return row
 
 
 def _discount_value(body: Row) -> Row:
     """The value of the discount: a share (1,000 basis points are 10 %) or an amount for each currency."""
+    value = {"duration": body["duration"]}
     if body["duration"] == "repeating":
         check_body(body, needs="duration_in_months")
-    months = {"duration_in_months": body["duration_in_months"]} if body["duration"] == "repeating" else {}
+        value["duration_in_months"] = body["duration_in_months"]
     if body.get("type", "percentage") == "percentage":
         check_body(body, needs="basis_points")
-        return {
-            "duration": body["duration"],
-            **months,
-            "type": "percentage",
-            "basis_points": body["basis_points"],
-        }
+        return {**value, "type": "percentage", "basis_points": body["basis_points"]}
     amounts = body.get("amounts") or {body.get("currency", "usd"): body.get("amount")}
     currency, amount = next(iter(amounts.items()))
-    shown = {"type": "fixed", "amount": amount, "currency": currency, "amounts": amounts}
-    return {"duration": body["duration"], **months, **shown}
+    return {**value, "type": "fixed", "amount": amount, "currency": currency, "amounts": amounts}
 
 
 def _names(shop: Shop, product_ids: list[str]) -> str:

@@ -1,29 +1,112 @@
-"""The Polar stand-in: the front door of a small Polar on loopback, its state, its webhooks, its faults."""
+"""The Polar stand-in: the front door of a small Polar on loopback, its state, its webhooks, its faults.
+
+An operation without an entry in `HANDLERS` answers 501.
+"""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
 from aiohttp import web
 
 from bot.demo.changes import Changes
 from bot.demo.faults import ANY, Faults
-from bot.demo.polar import endpoints, errors, recorded
-from bot.demo.polar.call import ID, Call, check, problem
+from bot.demo.polar import customers, errors, grants, orders, reads, sales, stock, subscriptions, webhooks
+from bot.demo.polar.call import ID, Call, Match, Operation, Routes, check, load_operations, problem
 from bot.demo.polar.errors import NO_BODY, Answer, Refusal
-from bot.demo.polar.faults import Fault, Planned
-from bot.demo.polar.handlers import HANDLERS
-from bot.demo.polar.routes import Match, Operation, Routes, load_operations
 from bot.demo.polar.shop import Row, Shop, iso
-from bot.demo.polar.traffic import Received, Traffic, in_short
 from bot.demo.polar.webhooks import DEMO_DELAYS, WebhookEvent, WebhookSender
 from bot.demo.serving import serving
 
 VERSIONS = frozenset({"2026-10", "2026-04"})
 _ERROR = Answer(500, {"error": "InternalServerError", "detail": "Internal Server Error"})
+_KEPT = 50_000  # requests
+_READ = (
+    "organizations", "products", "benefits", "orders", "disputes", "payments", "subscriptions", "discounts",
+    "checkouts", "checkout-links",
+)  # fmt: skip
+HANDLERS: dict[str, Callable[[Call], Answer]] = {
+    **{f"{table}:get": reads.get(table) for table in _READ},
+    **{f"{table}:list": reads.listing(table) for table in (*_READ, "benefit-grants", "refunds", "customers")},
+    "products:update": sales.update_product,
+    "benefits:grants": reads.grants_of_benefit,
+    "orders:update": orders.update_order,
+    "orders:invoice": orders.get_invoice,
+    "orders:generate_invoice": orders.generate_invoice,
+    "refunds:create": orders.create_refund,
+    "disputes:accept": orders.accept_dispute,
+    "subscriptions:update": subscriptions.update,
+    "subscriptions:revoke": subscriptions.revoke,
+    "license_keys:get": reads.get_key,
+    "license_keys:list": reads.listing("license-keys"),
+    "license_keys:update": grants.update_key,
+    "customers:get": customers.get,
+    "customers:get_external": customers.get,
+    "customers:get_state": customers.get_state,
+    "customers:get_state_external": customers.get_state,
+    "customers:update": customers.update,
+    "customers:update_external": customers.update,
+    "customer-sessions:create": customers.create_session,
+    "members:list_members": reads.listing("members"),
+    "customer-seats:list_seats": grants.list_seats,
+    "customer-seats:assign_seat": grants.assign_seat,
+    "customer-seats:revoke_seat": grants.revoke_seat_call,
+    "customer-seats:resend_invitation": grants.resend_invitation,
+    "discounts:create": sales.create_discount,
+    "discounts:delete": sales.delete_discount,
+    "checkouts:create": sales.create_checkout,
+    "checkout-links:create": sales.create_link,
+    "checkout-links:update": sales.update_link,
+    "checkout-links:delete": sales.delete_link,
+    "webhooks:list_webhook_endpoints": reads.listing(webhooks.ENDPOINTS),
+    "webhooks:get_webhook_endpoint": reads.get(webhooks.ENDPOINTS),
+    "webhooks:create_webhook_endpoint": webhooks.create_endpoint,
+    "webhooks:update_webhook_endpoint": webhooks.update_endpoint,
+    "webhooks:delete_webhook_endpoint": webhooks.delete_endpoint,
+    "webhooks:reset_webhook_endpoint_secret": webhooks.reset_secret,
+    "webhooks:list_webhook_deliveries": reads.listing("webhooks/deliveries"),
+}
+
+
+class Fault(StrEnum):
+    """A kind of fault; "after" means that the write was done and only the answer is lost."""
+
+    ERROR_BEFORE = "500-before"
+    ERROR_AFTER = "500-after"
+    DROP_BEFORE = "drop-before"
+    DROP_AFTER = "drop-after"
+    SLOW = "slow"
+    RATE_LIMITED = "429"
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A fault of the next requests. `seconds` is its delay, or the retry-after of a 429."""
+
+    fault: Fault
+    seconds: float
+
+
+@dataclass(slots=True)
+class Received:
+    """One request and what it was answered. `status` 0 means that the connection was dropped."""
+
+    at: datetime
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...]
+    headers: Mapping[str, str]
+    operation: str
+    body: Any = None
+    status: int = 0
+    answer: str = ""
+    changed: str | None = None
 
 
 def _utc_now() -> datetime:
@@ -54,14 +137,13 @@ class PolarStandIn(Changes):
     ) -> None:
         super().__init__()
         self.shop = Shop(clock=clock, seed=seed)
-        recorded.load_all(self.shop)
+        stock.load_recorded(self.shop)
         self.shop.take()
         self.token = token
         self.scopes = None if scopes is None else frozenset(scopes)
-        self.webhook_secret = endpoints.new_secret(self.shop) if standard else endpoints.old_secret(self.shop)
+        self.webhook_secret = webhooks.new_secret(self.shop) if standard else webhooks.old_secret(self.shop)
         self.webhooks = WebhookSender(self.shop, retry_delays=retry_delays, timeout=webhook_timeout)
-        self.traffic = Traffic()
-        self.wait_for_request = self.traffic.wait_for
+        self.requests: deque[Received] = deque(maxlen=_KEPT)
         self.prefix = prefix
         self._standard = standard
         self._echo_delay = echo_delay
@@ -70,11 +152,6 @@ class PolarStandIn(Changes):
         self.webhooks.on_change = self.changed
 
     # --- for the server and for tests ---
-
-    @property
-    def requests(self) -> list[Received]:
-        """Every request so far, oldest first."""
-        return list(self.traffic.requests)
 
     def add_routes(self, app: web.Application) -> None:
         """Mount the API at `{prefix}/v1/…`; deliveries stop with the application."""
@@ -89,12 +166,17 @@ class PolarStandIn(Changes):
         async with serving(app) as address:
             yield address + self.prefix
 
-    def connect(self, url: str, events: Iterable[str] = endpoints.EVENT_TYPES) -> Row:
+    def connect(self, url: str, events: Iterable[str] = webhooks.EVENT_TYPES) -> Row:
         """Register the app's webhook URL: the only one this Polar will ever call. Returns the endpoint."""
         self.webhooks.receiver = url
-        return endpoints.add(
+        return webhooks.add_endpoint(
             self.shop, url, list(events), self.webhook_secret, standard=self._standard, name="Approvals"
         )
+
+    async def wait_for_request(self, fits: Callable[[Received], bool], timeout: float = 5) -> Received:  # noqa: ASYNC109 - the callers' word
+        """The first request, past or to come, that fits. Raises TimeoutError after `timeout` seconds."""
+        found: Received = await self.wait_until(lambda: next(filter(fits, self.requests), None), timeout)
+        return found
 
     def send_pending(self, title: str) -> list[WebhookEvent]:
         """Tell the world what the caller changed in `shop`; not an echo of a request."""
@@ -118,7 +200,7 @@ class PolarStandIn(Changes):
                 "body": each.body, "status": each.status, "answer": each.answer, "changed": each.changed,
                 "write": each.method != "GET",
             }
-            for each in self.traffic.newest(60)
+            for each in self._newest_requests(60)
         ]  # fmt: skip
         sent = [
             {
@@ -128,6 +210,19 @@ class PolarStandIn(Changes):
             for each in self.webhooks.newest
         ]  # fmt: skip
         return {"kind": "polar", "received": received, "sent": sent}
+
+    def _newest_requests(self, count: int) -> list[Received]:
+        """The newest `count`, oldest of them first; the same read over and over counts once, the last one."""
+        found: list[Received] = []
+        before: tuple[Any, ...] = ()
+        for each in reversed(self.requests):
+            asked = (each.method, each.path, each.query)
+            if asked != before or each.method != "GET":
+                found.append(each)
+            before = asked
+            if len(found) == count:
+                break
+        return found[::-1]
 
     # --- the front door ---
 
@@ -148,8 +243,8 @@ class PolarStandIn(Changes):
                 answer = _ERROR
         dropped = planned is not None and planned.fault in {Fault.DROP_BEFORE, Fault.DROP_AFTER}
         received.status = 0 if dropped else answer.status
-        received.answer = "connection dropped" if dropped else in_short(answer)
-        self.traffic.add(received)
+        received.answer = "connection dropped" if dropped else answer.in_short()
+        self.requests.append(received)
         self.changed()
         if planned and planned.fault is Fault.SLOW:
             await asyncio.sleep(planned.seconds)

@@ -9,7 +9,7 @@ from aiohttp.test_utils import TestServer
 
 from bot.checks import Level
 from bot.demo.polar import PolarStandIn
-from bot.demo.polar.routes import load_operations
+from bot.demo.polar.call import load_operations
 from polar.client import PolarClient
 
 
