@@ -10,8 +10,7 @@ from bot.config.policy import Policy
 from bot.proposals.build import new_proposal, scope_of
 from bot.proposals.evaluate import Evaluated, Reader, evaluate
 from bot.rules import EvaluationError, Rule, Scope
-from bot.rules.expression import LATE
-from bot.rules.false_part import false_part
+from bot.rules.expression import LATE, false_part
 from bot.ui.graduation_words import because_words
 from polar.catalog import Call, operations
 from polar.errors import InvalidCall, PolarError

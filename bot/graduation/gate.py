@@ -10,7 +10,7 @@ from bot.config.policy import Caps, Policy
 from bot.graduation import score, spot_checks
 from bot.graduation.case_kind import ApprovedValues, case_kind_of, novelty, parameters
 from bot.graduation.score import Standard, always_human_now, standard_of
-from bot.rules.always_ask import always_asks
+from bot.rules.rule import always_asks
 from polar.catalog import Call, Risk, operations
 from polar.events import Event
 from store.models import CaseKindState, Mode, NewProposal, Proposal, ProposalKind

@@ -26,7 +26,7 @@ from functools import cache, lru_cache
 from types import MappingProxyType
 
 from bot.config.policy import Trust
-from bot.rules.always_ask import always_asks
+from bot.rules.rule import always_asks
 from polar.catalog import Risk, operations
 from store.models.graduation import CaseCounts, CaseKind, NewCaseKind
 from store.models.reasons import AlwaysAsk, Lack, LackCode

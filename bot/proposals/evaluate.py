@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from bot.rules import Draft, Rule, Scope
-from bot.rules.false_part import false_part
+from bot.rules.expression import false_part
 from polar.catalog import Call
 
 

@@ -1,13 +1,14 @@
 """CEL expressions and the `${…}` templates around them: compiled once, checked for unknown names."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import cel
 
-from bot.rules.functions import FUNCTIONS
+from polar.text.money import format_money
 
 # The functions of the CEL library. Its `functions()` also lists operators, which start with `_` or `@`, or
 # end with `_`.
@@ -25,6 +26,45 @@ _PATH = re.compile(r"(?<![\w.])data((?:\.[A-Za-z_]\w*)+)(\s*\()?")
 # that call was made, so that the whole plan can be stored before the first call.
 LATE = "$late"
 ANSWERS = "answers"
+
+
+# -- Our own functions, which never raise: the library would print the failure to standard output. -----------
+
+
+def money(amount: Any, currency: Any) -> str:
+    """`money(data.total_amount, data.currency)`: minor units as "$29.00"; "an unknown amount" for null."""
+    if not isinstance(amount, int) or not isinstance(currency, str):
+        return "an unknown amount"
+    return format_money(amount, currency)
+
+
+def who(customer: Any) -> str:
+    """`who(data.customer)`: the customer's name, else the e-mail, else "a customer"."""
+    if isinstance(customer, Mapping):
+        for field in ("name", "email"):
+            if isinstance(customer.get(field), str) and customer[field].strip():
+                return str(customer[field])
+    return "a customer"
+
+
+def day(moment: Any) -> str:
+    """`day(data.ends_at)`: an ISO date-time as "21 Dec 2026"; "an unknown day" for null."""
+    try:
+        parsed = datetime.fromisoformat(moment)
+    except (TypeError, ValueError):
+        return "an unknown day"
+    return f"{parsed.day} {parsed:%b %Y}"
+
+
+def plural(count: Any, noun: Any) -> str:
+    """`plural(size(for_each), 'license key')`: "1 license key", "2 license keys"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+FUNCTIONS: Mapping[str, Callable[..., str]] = {"money": money, "who": who, "day": day, "plural": plural}
+
+
+# -- Expressions --------------------------------------------------------------------------------------------
 
 
 class Scope:
@@ -48,8 +88,7 @@ class Scope:
         try:
             return program.execute(self._context)
         except KeyError as error:
-            msg = f"there is no field {error} here"
-            raise ValueError(msg) from error
+            raise ValueError(f"there is no field {error} here") from error
         except (TypeError, RuntimeError, ArithmeticError, IndexError) as error:
             raise ValueError(str(error)) from error
 
@@ -79,15 +118,60 @@ class Expression:
     @property
     def data_paths(self) -> frozenset[tuple[str, ...]]:
         """The fields of the event it names, such as ("customer", "email")."""
-        found = set()
-        for match in _PATH.finditer(self._bare):
-            path = tuple(match.group(1)[1:].split("."))
-            found.add(path[:-1] if match.group(2) else path)
-        return frozenset(path for path in found if path)
+        found = ((match[1][1:].split("."), match[2]) for match in _PATH.finditer(self._bare))
+        return frozenset(tuple(path[:-1] if call else path) for path, call in found) - {()}
 
     @property
     def _bare(self) -> str:
         return _QUOTED.sub("''", self.source)
+
+
+def false_part(condition: Expression, scope: Scope) -> str:
+    """The first part of `a && b && c` that is not true, as written; the whole where it has no such parts."""
+    for part in parts(condition.source):
+        try:
+            if Expression(part).value(scope) is not True:
+                return part
+        except ValueError:
+            return part
+    return _on_one_line(condition.source)
+
+
+def parts(condition: str) -> tuple[str, ...]:
+    """The parts between the outermost `&&`; the whole when it is an alternative (`||`, `?`)."""
+    depth, cut, found = 0, 0, []
+    for at, char in _unquoted(condition):
+        depth += (char in "([{") - (char in ")]}")
+        if depth or at < cut:
+            continue
+        if char == "?" or condition.startswith("||", at):
+            return (_on_one_line(condition),)
+        if condition.startswith("&&", at):
+            found.append(condition[cut:at])
+            cut = at + 2
+    return tuple(_on_one_line(part) for part in (*found, condition[cut:]))
+
+
+def _unquoted(source: str, start: int = 0) -> Iterator[tuple[int, str]]:
+    """The characters outside quotes, each with its place."""
+    quote, at = "", start
+    while at < len(source):
+        char = source[at]
+        if quote:
+            at += char == "\\"
+            quote = "" if char == quote else quote
+        elif char in "'\"":
+            quote = char
+        else:
+            yield at, char
+        at += 1
+
+
+def _on_one_line(source: str) -> str:
+    return " ".join(source.split())
+
+
+# -- Templates ----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,47 +192,21 @@ class Template:
         return tuple(part for part in self.parts if isinstance(part, Expression))
 
     @property
-    def is_late(self) -> bool:
-        """True if it needs the answer to an earlier call."""
-        return any(ANSWERS in expression.names for expression in self.expressions)
-
-    @property
     def source(self) -> str:
         """The source text, for `template`."""
         return "".join(part if isinstance(part, str) else f"${{{part.source}}}" for part in self.parts)
 
 
-def resolve(node: Any, answers: Sequence[Any]) -> Any:
-    """A stored value with its late parts filled in from the kept answers so far.
-
-    Raises ValueError when an answer does not have the needed value.
-    """
-    if isinstance(node, Mapping):
-        if node.keys() == {LATE}:
-            found = template(node[LATE]).value(Scope({ANSWERS: list(answers)}))
-            if found is None:
-                msg = f"Polar's answer does not have `{node[LATE]}`"
-                raise ValueError(msg)
-            return found
-        return {name: resolve(child, answers) for name, child in node.items()}
-    if isinstance(node, list):
-        return [resolve(child, answers) for child in node]
-    return node
-
-
 def _text(value: Any) -> str:
     if value is None:
         return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value)
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def template(source: Any) -> Template:
     """Read a string with `${…}`. Raises ValueError for an unreadable string, TypeError for another type."""
     if not isinstance(source, str):
-        msg = f"must be a text, not {source!r}"
-        raise TypeError(msg)
+        raise TypeError(f"must be a text, not {source!r}")
     parts: list[str | Expression] = []
     rest = source
     while (start := rest.find("${")) >= 0:
@@ -164,21 +222,12 @@ def template(source: Any) -> Template:
 
 def _closing_brace(source: str, start: int) -> int:
     """The place of the `}` of `${`, past quotes and inner braces (a CEL map)."""
-    depth, quote, position = 1, "", start
-    while position < len(source):
-        char = source[position]
-        if quote:
-            position += char == "\\"
-            quote = "" if char == quote else quote
-        elif char in "'\"":
-            quote = char
-        else:
-            depth += (char == "{") - (char == "}")
-            if depth == 0:
-                return position
-        position += 1
-    msg = f"`${{` without its `}}` in {source!r}"
-    raise ValueError(msg)
+    depth = 1
+    for at, char in _unquoted(source, start):
+        depth += (char == "{") - (char == "}")
+        if depth == 0:
+            return at
+    raise ValueError(f"`${{` without its `}}` in {source!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,31 +260,26 @@ def _read(node: Any) -> Any:
         return template(node)
     if isinstance(node, Mapping):
         return {name: _read(child) for name, child in node.items()}
-    if isinstance(node, Sequence):
-        return [_read(child) for child in node]
-    return node
+    return [_read(child) for child in node] if isinstance(node, Sequence) else node
 
 
 def _render(node: Any, scope: Scope) -> Any:
     if isinstance(node, Template):
-        if node.is_late:
+        if any(ANSWERS in expression.names for expression in node.expressions):
             return {LATE: node.source}
         value = node.value(scope)
         _refuse_late(value)
         return value
     if isinstance(node, Mapping):
         return {name: _render(child, scope) for name, child in node.items()}
-    if isinstance(node, list):
-        return [_render(child, scope) for child in node]
-    return node
+    return [_render(child, scope) for child in node] if isinstance(node, list) else node
 
 
 def _refuse_late(value: Any) -> None:
     """Refuse a value that looks like an expression of ours, because a customer may have typed it."""
     if isinstance(value, Mapping):
         if LATE in value:
-            msg = f"the value has a field `{LATE}`, which is reserved"
-            raise ValueError(msg)
+            raise ValueError(f"the value has a field `{LATE}`, which is reserved")
         value = list(value.values())
     if isinstance(value, list):
         for child in value:
@@ -247,3 +291,18 @@ def _expressions(node: Any) -> list[Expression]:
         return list(node.expressions)
     children = node.values() if isinstance(node, Mapping) else node if isinstance(node, list) else ()
     return [expression for child in children for expression in _expressions(child)]
+
+
+def resolve(node: Any, answers: Sequence[Any]) -> Any:
+    """A stored value with its late parts filled in from the kept answers so far.
+
+    Raises ValueError when an answer does not have the needed value.
+    """
+    if isinstance(node, Mapping):
+        if node.keys() == {LATE}:
+            found = template(node[LATE]).value(Scope({ANSWERS: list(answers)}))
+            if found is None:
+                raise ValueError(f"Polar's answer does not have `{node[LATE]}`")
+            return found
+        return {name: resolve(child, answers) for name, child in node.items()}
+    return [resolve(child, answers) for child in node] if isinstance(node, list) else node

@@ -4,22 +4,18 @@ import dataclasses
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
-from functools import cached_property
+from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from bot.config.policy import TABLES, Policy, duration, people, read_policy, unknown_tables
 from bot.rules.check import problems
-from bot.rules.errors import RulesError
 from bot.rules.expression import Expression, Tree, template, tree
 from bot.rules.old_keys import OLD_LIST_NAME, has_old_keys, in_new_keys, in_old_keys, renamed_keys
-from bot.rules.rule import Read, Rule, Step
+from bot.rules.rule import Origin, Read, Rule, RulesError, RuleSet, Step
 from polar.catalog.validation import closest
-from polar.events import noun
-from polar.polled import POLLED
 from store.models.reasons import canonical_json, sha256
 
 T = TypeVar("T")
@@ -31,50 +27,6 @@ _FIELDS = frozenset(
 )
 _READ_FIELDS = frozenset({"operation", "path", "query", "when"})
 _STEP_FIELDS = frozenset({"operation", "path", "query", "body"})
-
-
-class Origin(StrEnum):
-    """The origin of a rule, and its state: in force or switched off."""
-
-    DEFAULT = "on"
-    REPLACED = "on, your own in place of the default"
-    OWN = "on, your own"
-    OFF = "off"
-
-
-@dataclass(frozen=True)
-class RuleSet:
-    """The rules in force and the operator's policy. `origins` has those switched off too, by name."""
-
-    rules: tuple[Rule, ...]
-    origins: Mapping[str, Origin] = dataclasses.field(default_factory=dict)
-    policy: Policy = dataclasses.field(default_factory=Policy)
-
-    @cached_property
-    def _by_event(self) -> Mapping[str, tuple[Rule, ...]]:
-        types = {name for rule in self.rules for name in rule.on}
-        return {name: tuple(rule for rule in self.rules if name in rule.on) for name in types}
-
-    def for_event(self, type_: str) -> tuple[Rule, ...]:
-        """The rules that listen to an event type."""
-        return self._by_event.get(type_, ())
-
-    def event_types(self) -> frozenset[str]:
-        """Every webhook that a rule listens to. Polled events have no webhook."""
-        return frozenset(self._by_event) - POLLED.keys()
-
-    @cached_property
-    def delayed(self) -> frozenset[str]:
-        """The names of the rules with a delay."""
-        return frozenset(rule.name for rule in self.rules if rule.delay)
-
-    def compares(self, type_: str) -> bool:
-        """True if a rule compares events of this type's noun with earlier ones (`before`)."""
-        return noun(type_) in self._compared
-
-    @cached_property
-    def _compared(self) -> frozenset[str]:
-        return frozenset(noun(type_) for rule in self.rules if rule.compares() for type_ in rule.on)
 
 
 def load_rules(rules_file: Path | None = None) -> RuleSet:
@@ -177,10 +129,12 @@ def compile_rule(source: Mapping[str, Any]) -> Rule:
         reads=tuple(_reads(source, found)),
         for_each=_optional("for_each", source, _expression, found),
         precondition=_optional("precondition", source, _expression, found),
-        operation=str(source["operation"]),
-        path=_field("path", source.get("path", {}), _table, found) or tree({}),
-        query=_field("query", source.get("query", {}), _table, found) or tree({}),
-        body=_optional("body", source, _table, found),
+        call=Step(
+            str(source["operation"]),
+            _field("path", source.get("path", {}), _table, found) or tree({}),
+            _field("query", source.get("query", {}), _table, found) or tree({}),
+            _optional("body", source, _table, found),
+        ),
         title=_field("title", source["title"], template, found) or template(""),
         reasons=tuple(
             line
@@ -213,32 +167,28 @@ def _reads(source: Mapping[str, Any], found: list[str]) -> Iterable[Read]:
         return
     for name, read in reads.items():
         where = f"read.{name}"
-        if not isinstance(read, Mapping) or not isinstance(read.get("operation"), str):
-            found.append(f"`{where}`: must be a table with an `operation`")
-            continue
-        for field in read.keys() - _READ_FIELDS:
-            found.append(f"`{where}.{field}`: is no field of a read{closest(field, _READ_FIELDS)}")
-        path = _field(f"{where}.path", read.get("path", {}), tree, found)
-        query = _field(f"{where}.query", read.get("query", {}), tree, found)
-        when = _optional("when", read, _expression, found, where=f"{where}.when")
-        if path is not None and query is not None:
-            yield Read(name, read["operation"], path, query, when)
+        if (step := _step(where, read, _READ_FIELDS, "a read", found)) is not None:
+            when = _optional("when", read, _expression, found, where=f"{where}.when")
+            yield Read(name, step.operation, step.path, step.query, when)
 
 
 def _steps(source: Mapping[str, Any], found: list[str]) -> Iterable[Step]:
     steps = source.get("then", [])
-    for number, step in enumerate(steps if isinstance(steps, list) else [steps], start=1):
-        where = f"then[{number}]"
-        if not isinstance(step, Mapping) or not isinstance(step.get("operation"), str):
-            found.append(f"`{where}`: must be a table with an `operation`")
-            continue
-        for field in step.keys() - _STEP_FIELDS:
-            found.append(f"`{where}.{field}`: is no field of a step{closest(field, _STEP_FIELDS)}")
-        path = _field(f"{where}.path", step.get("path", {}), tree, found)
-        query = _field(f"{where}.query", step.get("query", {}), tree, found)
-        body = _optional("body", step, tree, found, where=f"{where}.body")
-        if path is not None and query is not None:
-            yield Step(step["operation"], path, query, body)
+    for number, table in enumerate(steps if isinstance(steps, list) else [steps], start=1):
+        if (step := _step(f"then[{number}]", table, _STEP_FIELDS, "a step", found)) is not None:
+            yield step
+
+
+def _step(where: str, table: Any, known: frozenset[str], kind: str, found: list[str]) -> Step | None:
+    if not isinstance(table, Mapping) or not isinstance(table.get("operation"), str):
+        found.append(f"`{where}`: must be a table with an `operation`")
+        return None
+    for field in table.keys() - known:
+        found.append(f"`{where}.{field}`: is no field of {kind}{closest(field, known)}")
+    path = _field(f"{where}.path", table.get("path", {}), tree, found) or tree({})
+    query = _field(f"{where}.query", table.get("query", {}), tree, found) or tree({})
+    body = _optional("body", table, tree, found, where=f"{where}.body") if "body" in known else None
+    return Step(table["operation"], path, query, body)
 
 
 def _optional(
@@ -257,15 +207,13 @@ def _field(where: str, value: Any, read: Callable[[Any], T], found: list[str]) -
 
 def _table(value: Any) -> Tree:
     if not isinstance(value, Mapping):
-        msg = f'must be a table such as {{ id = "${{data.id}}" }}, not {value!r}'
-        raise TypeError(msg)
+        raise TypeError(f'must be a table such as {{ id = "${{data.id}}" }}, not {value!r}')
     return tree(value)
 
 
 def _expression(value: Any) -> Expression:
     if not isinstance(value, str):
-        msg = f"must be an expression in quotes, not {value!r}"
-        raise TypeError(msg)
+        raise TypeError(f"must be an expression in quotes, not {value!r}")
     return Expression(value)
 
 
@@ -276,3 +224,10 @@ def _strings(name: str, source: Mapping[str, Any], found: list[str]) -> Sequence
         found.append(f"`{name}`: must be a text or a list of texts")
         return []
     return several
+
+
+@cache
+def unhandled_reasons() -> Mapping[str, str]:
+    """The events no default rule listens to, each with its reason in one sentence: unhandled.toml."""
+    file = Path(__file__).with_name("unhandled.toml")
+    return MappingProxyType(tomllib.loads(file.read_text(encoding="utf-8")))

@@ -1,13 +1,35 @@
-"""A compiled rule and its proposal for one event. Pure: its caller makes the reads."""
+"""Compiled rules: which listen to an event, what one proposes for it. Pure: its caller makes the reads."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
-from bot.rules.errors import EvaluationError
+from bot.config.policy import Policy
 from bot.rules.expression import Expression, Scope, Template, Tree
 from polar.catalog import Call
+from polar.events import noun
+from polar.polled import POLLED
+from store.models.reasons import AlwaysAsk
+
+
+class RulesError(Exception):
+    """The rule files cannot be used: every problem found, each naming file, rule and field."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+class EvaluationError(Exception):
+    """One expression of one rule failed for one event: nothing was proposed by that rule."""
+
+    def __init__(self, rule: str, field: str, problem: str) -> None:
+        super().__init__(f"rule {rule!r}, `{field}`: {problem}")
+        self.rule = rule
+        self.field = field
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +55,6 @@ class Step:
     path: Tree
     query: Tree
     body: Tree | None
-
-    @property
-    def expressions(self) -> tuple[Expression, ...]:
-        """Every expression in it."""
-        parts = [self.path, self.query, *([self.body] if self.body is not None else [])]
-        return tuple(expression for part in parts for expression in part.expressions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +95,7 @@ class Rule:
     reads: tuple[Read, ...]
     for_each: Expression | None
     precondition: Expression | None
-    operation: str
-    path: Tree
-    query: Tree
-    body: Tree | None
+    call: Step
     title: Template
     reasons: tuple[Template, ...]
     delay: timedelta
@@ -98,7 +111,7 @@ class Rule:
     def operations(self) -> frozenset[str]:
         """The ids of every operation it needs, reads included."""
         reads = [read.operation for read in self.reads]
-        return frozenset({self.operation, *reads, *(step.operation for step in self.then)})
+        return frozenset({self.call.operation, *reads, *(step.operation for step in self.then)})
 
     def matches(self, scope: Scope) -> bool:
         """True if its `when` is true. Raises EvaluationError."""
@@ -108,10 +121,8 @@ class Rule:
         """The read to make, or None when its `when` says there is nothing to read. Raises EvaluationError."""
         if read.when is not None and not self._truth(f"read.{read.name}.when", read.when, scope):
             return None
-        field = f"read.{read.name}"
-        return Call(
-            read.operation, self._value(field, read.path, scope), self._value(field, read.query, scope), None
-        )
+        path, query = (self._value(f"read.{read.name}", part, scope) for part in (read.path, read.query))
+        return Call(read.operation, path, query)
 
     def change(self, scope: Scope) -> str | None:
         """The `dedupe_key` of the business change of an event; None if each event is a change of its own.
@@ -122,23 +133,44 @@ class Rule:
 
     def compares(self) -> bool:
         """True if it uses `before`, the state of the subject in the event before."""
-        asked = [one for one in (self.when, self.for_each, self.precondition) if one is not None]
-        asked += [] if self.dedupe_key is None else list(self.dedupe_key.expressions)
-        reads = [e for read in self.reads for tree in (read.path, read.query) for e in tree.expressions]
-        private = [] if self.private_message is None else self.private_message.expressions
-        return any("before" in expression.names for expression in (*asked, *reads, *self._shown(), *private))
+        return any("before" in expression.names for _, expression in self.expressions())
 
     def needs_reads(self) -> bool:
         """True if the question itself, not only the `precondition`, uses the reads."""
         names = {read.name for read in self.reads}
-        return self.for_each is not None or any(names & expression.names for expression in self._shown())
+        return self.for_each is not None or any(names & shown.names for _, shown in self._shown())
 
-    def _shown(self) -> list[Expression]:
+    def expressions(self) -> Iterator[tuple[str, Expression]]:
+        """Every expression with the field it is in, such as `when`, `read.NAME`, `then[1]`."""
+        yield from _in_fields(
+            ("when", self.when),
+            ("dedupe_key", self.dedupe_key),
+            *(
+                (f"read.{read.name}", part)
+                for read in self.reads
+                for part in (read.when, read.path, read.query)
+            ),
+            ("for_each", self.for_each),
+            ("precondition", self.precondition),
+        )
+        yield from self._shown()
+        yield from _in_fields(("private_message", self.private_message))
+
+    def _shown(self) -> Iterator[tuple[str, Expression]]:
         """The expressions of the question and its calls."""
-        steps = [Step(self.operation, self.path, self.query, self.body), *self.then]
-        deadline = () if self.deadline is None else (self.deadline,)
-        lines = [e for line in (self.title, *self.reasons, *deadline) for e in line.expressions]
-        return lines + [e for step in steps for e in step.expressions]
+        yield from _in_fields(
+            ("title", self.title),
+            *(("reasons", line) for line in self.reasons),
+            ("deadline", self.deadline),
+            ("path", self.call.path),
+            ("query", self.call.query),
+            ("body", self.call.body),
+            *(
+                (f"then[{number}]", part)
+                for number, step in enumerate(self.then, start=1)
+                for part in (step.path, step.query, step.body)
+            ),
+        )
 
     def items(self, scope: Scope) -> list[Any] | None:
         """The list of `for_each`, or None for a rule that makes one call. Raises EvaluationError."""
@@ -156,11 +188,10 @@ class Rule:
     def calls(self, scope: Scope, items: list[Any] | None) -> tuple[Call, ...]:
         """The calls it makes now: one and those of `then`, or one for each item. Raises EvaluationError."""
         scopes = [scope] if items is None else [scope.plus(item=item) for item in items]
-        first = Step(self.operation, self.path, self.query, self.body)
         following = [
             self._call(step, scope, f"then[{number}].") for number, step in enumerate(self.then, start=1)
         ]
-        return (*(self._call(first, one) for one in scopes), *following)
+        return (*(self._call(self.call, one) for one in scopes), *following)
 
     def _call(self, step: Step, scope: Scope, where: str = "") -> Call:
         return Call(
@@ -210,3 +241,80 @@ class Rule:
             return expression.value(scope)
         except ValueError as error:
             raise EvaluationError(self.name, field, str(error)) from error
+
+
+def _in_fields(
+    *fields: tuple[str, Expression | Template | Tree | None],
+) -> Iterator[tuple[str, Expression]]:
+    for name, part in fields:
+        if part is not None:
+            parts = (part,) if isinstance(part, Expression) else part.expressions
+            yield from ((name, expression) for expression in parts)
+
+
+class Origin(StrEnum):
+    """The origin of a rule, and its state: in force or switched off."""
+
+    DEFAULT = "on"
+    REPLACED = "on, your own in place of the default"
+    OWN = "on, your own"
+    OFF = "off"
+
+
+@dataclass(frozen=True)
+class RuleSet:
+    """The rules in force and the operator's policy. `origins` has those switched off too, by name."""
+
+    rules: tuple[Rule, ...]
+    origins: Mapping[str, Origin] = field(default_factory=dict)
+    policy: Policy = field(default_factory=Policy)
+
+    @cached_property
+    def _by_event(self) -> Mapping[str, tuple[Rule, ...]]:
+        types = {name for rule in self.rules for name in rule.on}
+        return {name: tuple(rule for rule in self.rules if name in rule.on) for name in types}
+
+    def for_event(self, type_: str) -> tuple[Rule, ...]:
+        """The rules that listen to an event type."""
+        return self._by_event.get(type_, ())
+
+    def event_types(self) -> frozenset[str]:
+        """Every webhook that a rule listens to. Polled events have no webhook."""
+        return frozenset(self._by_event) - POLLED.keys()
+
+    @cached_property
+    def delayed(self) -> frozenset[str]:
+        """The names of the rules with a delay."""
+        return frozenset(rule.name for rule in self.rules if rule.delay)
+
+    def compares(self, type_: str) -> bool:
+        """True if a rule compares events of this type's noun with earlier ones (`before`)."""
+        return noun(type_) in self._compared
+
+    @cached_property
+    def _compared(self) -> frozenset[str]:
+        return frozenset(noun(type_) for rule in self.rules if rule.compares() for type_ in rule.on)
+
+
+# In the first three, Polar has already changed the access of a customer. A person must judge what should
+# follow.
+ALWAYS_ASK_EVENTS: Mapping[str, AlwaysAsk] = {
+    "benefit_grant.revoked": AlwaysAsk.LOST_ACCESS,
+    "customer.state_changed": AlwaysAsk.STATE_CHANGED,
+    "customer_seat.revoked": AlwaysAsk.LOST_SEAT,
+    # Money under dispute is of the highest risk class, R4.
+    "dispute.early_warning": AlwaysAsk.MONEY_DISPUTED,
+    "dispute.needs_response": AlwaysAsk.MONEY_DISPUTED,
+}
+
+
+def always_asks(event_type: str, risks: Iterable[str], *, private: bool = False) -> AlwaysAsk | None:
+    """The reason why this case always asks a person, or None when it may run on its own one day.
+
+    `private` is True if the approver gets a private message.
+    """
+    if event_type in ALWAYS_ASK_EVENTS:
+        return ALWAYS_ASK_EVENTS[event_type]
+    if private:
+        return AlwaysAsk.HANDS_OUT_LINK
+    return AlwaysAsk.IRREVERSIBLE if "R4" in risks else None

@@ -11,7 +11,7 @@ from bot.graduation.score import STANDARDS, clean_needed
 from bot.listeners.commands import COMMANDS as IN_SLACK
 from bot.listeners.threads import WORDS, read
 from bot.rules import load_rules
-from bot.rules.always_ask import ALWAYS_ASK_EVENTS
+from bot.rules.rule import ALWAYS_ASK_EVENTS
 from polar.catalog import Risk
 
 ROOT = Path(__file__).parents[2]

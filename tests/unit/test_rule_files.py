@@ -35,7 +35,7 @@ def test_a_rule_replaces_another_by_name(tmp_path):
     replaced = GOOD.replace("tag-refund", "generate-invoice")
     rules = {rule.name: rule for rule in load_rules(write(tmp_path, replaced)).rules}
 
-    assert "license_keys:update" == rules["generate-invoice"].operation
+    assert "license_keys:update" == rules["generate-invoice"].call.operation
 
 
 def test_a_rule_is_switched_off_by_name(tmp_path):

@@ -10,10 +10,9 @@ import pytest
 from bot.__main__ import main
 from bot.config.policy import TABLES, Policy
 from bot.rules import load_rules
-from bot.rules.always_ask import ALWAYS_ASK_EVENTS
-from bot.rules.expression import STANDARD_FUNCTIONS
-from bot.rules.functions import FUNCTIONS
+from bot.rules.expression import FUNCTIONS, STANDARD_FUNCTIONS
 from bot.rules.load import _FIELDS as FIELDS
+from bot.rules.rule import ALWAYS_ASK_EVENTS
 
 TESTS = Path(__file__).parent.parent
 PAGE = (TESTS.parent / "bot/rules/README.md").read_text("utf-8")
