@@ -25,9 +25,8 @@ from bot.listeners.card_menu import CardMenu
 from bot.listeners.commands import SlashCommand
 from bot.listeners.graduation import GraduationScreen
 from bot.listeners.home import HomeTab
-from bot.listeners.screens import HealthSource, Screens
 from bot.listeners.threads import Threads
-from bot.listeners.workspace import Workspace
+from bot.listeners.workspace import HealthSource, Workspace
 from bot.logs import remembered
 from bot.metrics import BACKLOG, EVENTS, POLAR_SECONDS, PROPOSALS
 from bot.permissions import Authority, ByRuleAndClass
@@ -113,12 +112,10 @@ async def running(
         )
         health_source = HealthSource(services, stack.enter_context(remembered(settings.secrets)), supervisor)
         links = Links(store, services.slack)
-        screens = Screens(services, health_source, links)
         set_up, graduation = SetUp(services, settings), GraduationScreen(services)
         home = HomeTab(
             services,
             approvals,
-            screens,
             health=health_source,
             links=links,
             set_up=set_up,
@@ -130,7 +127,7 @@ async def running(
             services,
             approvals,
             proposing,
-            SlashCommand(services.slack, screens, proposing),
+            SlashCommand(services, health_source, links, proposing),
             home,
             Workspace(services, health_source),
             graduation,

@@ -1,14 +1,16 @@
-"""Acknowledge Slack as soon as a click or a form is on disk, and otherwise in time."""
+"""What Slack tells us, and its acknowledgement: once a click or a form is on disk, otherwise in time."""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
-from slack_bolt.async_app import AsyncAck, AsyncApp
+from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncBoltContext, AsyncRespond
 
 from bot.slack.client import Slack, SlackError, SlackUser, acting_user
+from bot.ui.elements import ButtonValue, Message
 from bot.ui.ephemeral import FAILED
 
 log = logging.getLogger(__name__)
@@ -16,7 +18,7 @@ log = logging.getLogger(__name__)
 Payload = Mapping[str, Any]
 Answer = dict[str, Any]  # what an acknowledgement, or a message after it, holds
 # A listener's work. It sets `stored` once what was clicked or submitted is on disk.
-Work = Callable[[asyncio.Event], Coroutine[Any, Any, Answer | None]]
+Work = Callable[[asyncio.Event], Awaitable[Answer | None]]
 
 ACK_WITHIN = 2.5  # seconds, for Slack waits three
 _WORKING: set[asyncio.Task[None]] = set()  # goes on after the answer; asyncio itself holds no task
@@ -48,6 +50,80 @@ def place_of(body: Payload) -> Place:
     channel = container.get("channel_id") or (body.get("channel") or {}).get("id") or body.get("channel_id")
     seen_by_all = not container.get("is_ephemeral")
     return Place(acting_user(body), channel, container.get("message_ts") if seen_by_all else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Interaction:
+    """One click, form, command or event: `payload` is the part of the `body` that says which.
+
+    `bot` is our own user id. `stored` is called once what was clicked or submitted is on disk.
+    """
+
+    body: Payload
+    payload: Payload
+    respond: AsyncRespond
+    bot: str = ""
+    stored: Callable[[], None] = lambda: None
+
+    @property
+    def place(self) -> Place:
+        """Where it happened."""
+        return place_of(self.body)
+
+    @property
+    def user(self) -> SlackUser:
+        """Who did it."""
+        return self.place.user
+
+    @property
+    def view(self) -> Payload:
+        """The modal in which it happened; empty elsewhere."""
+        return self.body.get("view") or {}
+
+    @property
+    def value(self) -> ButtonValue:
+        """The value of the button, or of the chosen option."""
+        return ButtonValue.parse((self.payload.get("selected_option") or self.payload).get("value"))
+
+    @property
+    def trigger_id(self) -> str:
+        """What opens a modal, for three seconds."""
+        return str(self.body.get("trigger_id", ""))
+
+    async def replace(self, message: Message) -> None:
+        """Show another message in the place of the one that was clicked."""
+        await self.respond(text=message.text, blocks=list(message.blocks), replace_original=True)
+
+
+Listener = Callable[[Interaction], Awaitable[Answer | None]]
+
+
+def listen(
+    slack: Slack,
+    to: Callable[[Callable[..., Awaitable[None]]], Any],
+    work: Listener,
+    *,
+    meanwhile: Answer | None = None,
+    failed: Answer | None = None,
+    later: Callable[[Interaction, Answer], Awaitable[None]] | None = None,
+) -> None:
+    """Do the work for each interaction that Bolt matches (`to`); the others are as in `acknowledge`."""
+
+    async def listener(
+        ack: AsyncAck, body: Payload, payload: Payload, respond: AsyncRespond, context: AsyncBoltContext
+    ) -> None:
+        on = Interaction(body, payload, respond, str(context.bot_user_id or ""))
+        await acknowledge(
+            slack,
+            ack,
+            body,
+            lambda stored: work(replace(on, stored=stored.set)),
+            meanwhile=meanwhile,
+            failed=failed,
+            later=None if later is None else partial(later, on),
+        )
+
+    to(listener)
 
 
 async def acknowledge(
@@ -106,15 +182,11 @@ async def _end(
         _, succeeded = await _result(shown_later(answer), failed)
     if succeeded:
         return
-    if failed is None:
-        await _post_failure(slack, place_of(body))
-    elif shown_later is not None:
-        await _result(shown_later(failed), failed)
-
-
-async def _post_failure(slack: Slack, place: Place) -> None:
-    if place.channel is not None:
+    place = place_of(body)
+    if failed is None and place.channel is not None:
         await post_ephemeral(slack, place, FAILED)
+    elif failed is not None and shown_later is not None:
+        await _result(shown_later(failed), failed)
 
 
 async def post_ephemeral(slack: Slack, place: Place, text: str, channel: str = "") -> None:

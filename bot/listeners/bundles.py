@@ -3,23 +3,24 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
 from bot.approvals.actions import Actions
 from bot.approvals.service import ApprovalService
-from bot.listeners.acknowledge import Answer, Place, acknowledge, place_of, post_ephemeral, show
+from bot.listeners.acknowledge import Answer, Interaction, listen, post_ephemeral, show
 from bot.results import DecisionResult, DecisionStatus, Purpose
 from bot.services import Queue, Services
-from bot.slack.client import SlackError, SlackUser, acting_user
+from bot.slack.client import SlackError
 from bot.ui import bundle as on_card
 from bot.ui import ephemeral
 from bot.ui.bundle_review import ALONE, BACK, NEXT, PAGE, REVIEWED, TICKED, TITLE, Review, loaded, review_view
 from bot.ui.bundling import one_by_one
 from bot.ui.decline_reasons import REASON_ALL
-from bot.ui.elements import ButtonValue, notice
+from bot.ui.elements import notice
 from bot.ui.ephemeral import Text, text
 from store.messages.bundles import close_bundle, give_own_card
 from store.messages.cards import get_bundle
@@ -36,24 +37,6 @@ _AT_ONCE = 32  # proposals; the calls to Polar keep to their own rate limit
 _NOT_FOUND = (text(ephemeral.NOT_FOUND),)
 
 
-@dataclass(frozen=True, slots=True)
-class BundleClick:
-    """A button of a bundle's card: by whom, on which bundle, and when the card they saw was drawn (µs).
-
-    `interaction_id` names this one click.
-    """
-
-    place: Place
-    bundle_id: str
-    seen: int
-    interaction_id: str
-
-    @property
-    def user(self) -> SlackUser:
-        """The user who clicked."""
-        return self.place.user
-
-
 class Bundles:
     """The actions on a bundle. Of the message, only the ids and the time of rendering are trusted."""
 
@@ -62,107 +45,95 @@ class Bundles:
 
     def register(self, app: AsyncApp) -> None:
         """Attach the buttons of the card and the modal."""
-        app.action(on_card.APPROVE_ALL)(self.approve_all)
-        app.action(on_card.DECLINE_ALL)(self.decline_all)
-        app.action(on_card.UNDO_ALL)(self.undo)
-        app.action(on_card.REVIEW)(self.review)
+        slack = self._services.slack
+        deciding = {
+            on_card.APPROVE_ALL: self._approved,
+            on_card.DECLINE_ALL: self._declined,
+            on_card.UNDO_ALL: self._undone,
+            REASON_ALL: self._reasoned,
+        }
+        for action_id, work in deciding.items():
+            listen(slack, app.action(action_id), partial(self._told, work))
+        listen(slack, app.action(on_card.REVIEW), self._open)
         for way in (BACK, NEXT):
-            app.action(f"{PAGE}.{way}")(self.turn)
-        app.action(ALONE)(self.alone)
-        app.action(REASON_ALL)(self.reason_all)
+            listen(slack, app.action(f"{PAGE}.{way}"), self._turn)
+        listen(slack, app.action(ALONE), self._own_card)
         app.action(TICKED)(self.ticked)
-        app.view(REVIEWED)(self.reviewed)
+        listen(
+            slack,
+            app.view(REVIEWED),
+            self._submitted,
+            meanwhile=_updated(text(ephemeral.SLOW)),
+            failed=_updated(text(ephemeral.FAILED)),
+            later=self._show_later,
+        )
 
     # --- The card -----------------------------------------------------------------------------------------
 
-    async def approve_all(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
-        """Approve all was clicked: Slack is answered once every approval is on disk."""
-        click = _click_of(body, action)
-        await acknowledge(
-            self._services.slack,
-            ack,
-            body,
-            lambda stored: self._told(click, self._approved(click, stored.set)),
-        )
-
-    async def decline_all(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
-        """Decline all was clicked."""
-        click = _click_of(body, action)
-        telling = self._told(click, self._declined(click))
-        await acknowledge(self._services.slack, ack, body, lambda _: telling)
-
-    async def undo(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
-        """Undo was clicked, while something approved still waits to run."""
-        click = _click_of(body, action)
-        telling = self._told(click, self._undone(click))
-        await acknowledge(self._services.slack, ack, body, lambda _: telling)
-
-    async def reason_all(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
-        """Store the reason for a decline of all proposals with each of them."""
-        selected = action.get("selected_option") or {}
-        click = _click_of(body, {**action, "value": selected.get("value")})
-        preset = ButtonValue.parse(selected.get("value")).detail
-        telling = self._told(click, self._reasoned(click, preset))
-        await acknowledge(self._services.slack, ack, body, lambda _: telling)
-
-    async def _told(self, click: BundleClick, work: Awaitable[Texts]) -> None:
-        texts = await work
-        if texts:
+    async def _told(self, work: Callable[[Interaction], Awaitable[Texts]], on: Interaction) -> None:
+        """Do the work of a button, and tell whoever clicked what the card does not show."""
+        if texts := await work(on):
             message = "\n".join(each.mrkdwn for each in texts)
-            await post_ephemeral(self._services.slack, click.place, message, self._services.channel)
+            await post_ephemeral(self._services.slack, on.place, message, self._services.channel)
 
-    async def _approved(self, click: BundleClick, stored: Callable[[], None]) -> Texts:
-        bundle = await self._closed(click.bundle_id)
+    async def _approved(self, on: Interaction) -> Texts:
+        """Approve all was clicked: Slack is answered once every approval is on disk."""
+        bundle = await self._closed(on.value.id)
         if bundle is None:
             return _NOT_FOUND
         if one_by_one(bundle.key):  # a forged button: the card has none
             return (text(ephemeral.ONE_BY_ONE),)
-        return await self._approve(click, bundle, _shown(bundle, click.seen), stored)
+        seen = on.value.number
+        return await self._approve(on, bundle, _shown(bundle, seen), seen=seen, interaction_id=_name_of(on))
 
     async def _approve(
-        self, click: BundleClick, bundle: Bundle, chosen: Sequence[Proposal], stored: Callable[[], None]
+        self, on: Interaction, bundle: Bundle, chosen: Sequence[Proposal], *, seen: int, interaction_id: str
     ) -> Texts:
+        """Approve what was `chosen` on a card, drawn at `seen` (µs)."""
         # A bundle shows the first revision of each proposal; an edited proposal has its own card.
         results = await self._approvals.approve_all(
-            click.user, chosen, via=VIA, revision=1, interaction_id=click.interaction_id, stored=stored
+            on.user, chosen, via=VIA, revision=1, interaction_id=interaction_id, stored=on.stored
         )
-        return ephemeral.several(DecisionStatus.APPROVED, results, _later(bundle, click.seen))
+        return ephemeral.several(DecisionStatus.APPROVED, results, _later(bundle, seen))
 
-    async def _declined(self, click: BundleClick) -> Texts:
-        bundle = await self._closed(click.bundle_id)
+    async def _declined(self, on: Interaction) -> Texts:
+        """Decline all was clicked."""
+        bundle = await self._closed(on.value.id)
         if bundle is None:
             return _NOT_FOUND
 
         async def one(proposal: Proposal) -> DecisionResult:
             return await self._approvals.decline(
-                click.user, proposal.id, via=VIA, revision=1, interaction_id=click.interaction_id
+                on.user, proposal.id, via=VIA, revision=1, interaction_id=_name_of(on)
             )
 
-        results = await _each(_shown(bundle, click.seen), one)
-        return ephemeral.several(DecisionStatus.DECLINED, results, _later(bundle, click.seen))
+        results = await _each(_shown(bundle, on.value.number), one)
+        return ephemeral.several(DecisionStatus.DECLINED, results, _later(bundle, on.value.number))
 
-    async def _undone(self, click: BundleClick) -> Texts:
-        bundle = await self._services.store.do(get_bundle, click.bundle_id)
+    async def _undone(self, on: Interaction) -> Texts:
+        """Undo was clicked, while something approved still waits to run."""
+        bundle = await self._services.store.do(get_bundle, on.value.id)
         if bundle is None:
             return _NOT_FOUND
 
         async def one(proposal: Proposal) -> DecisionResult:
-            return await self._approvals.undo(click.user, proposal.id, via=VIA)
+            return await self._approvals.undo(on.user, proposal.id, via=VIA)
 
         # Only those that can still be cancelled in time: a done proposal is undone on its own card.
         held = [
             p for p in bundle.members if p.state == ProposalState.APPROVED and p.cancellable_until is not None
         ]
         results = await _each(held, one)
-        return ephemeral.several(DecisionStatus.UNDONE, results, _later(bundle, click.seen))
+        return ephemeral.several(DecisionStatus.UNDONE, results, _later(bundle, on.value.number))
 
-    async def _reasoned(self, click: BundleClick, preset: str) -> Texts:
-        bundle = await self._services.store.do(get_bundle, click.bundle_id)
+    async def _reasoned(self, on: Interaction) -> Texts:
+        """Store the reason for a decline of all proposals with each of them."""
+        bundle, preset = await self._services.store.do(get_bundle, on.value.id), on.value.detail
         if bundle is None:
             return _NOT_FOUND
         for proposal in bundle.members:
             if proposal.state == ProposalState.DECLINED and proposal.card_ts is None:
-                result = await self._actions.reason(click.user, proposal.id, preset=preset, silent=True)
+                result = await self._actions.reason(on.user, proposal.id, preset=preset, silent=True)
                 if not result.done:
                     return (ephemeral.action(result),)
         return ()
@@ -174,81 +145,59 @@ class Bundles:
 
     # --- The modal ----------------------------------------------------------------------------------------
 
-    async def review(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
+    async def _open(self, on: Interaction) -> None:
         """Review was clicked."""
-        opening = self._open(_click_of(body, action), str(body.get("trigger_id", "")))
-        await acknowledge(self._services.slack, ack, body, lambda _: opening)
-
-    async def _open(self, click: BundleClick, trigger_id: str) -> None:
-        bundle = await self._services.store.do(get_bundle, click.bundle_id)
-        user = click.user
+        bundle, user = await self._services.store.do(get_bundle, on.value.id), on.user
         refused = await self._services.authority.outsider(user.id, user.team_id, Purpose.VIEW)
         if refused is not None:
             view = _said(ephemeral.refused(refused))
         elif bundle is None:
             view = _said(*_NOT_FOUND)
         else:
-            view = _view(Review(bundle.id, click.seen, ticked=not one_by_one(bundle.key)), bundle)
+            view = _view(Review(bundle.id, on.value.number, ticked=not one_by_one(bundle.key)), bundle)
         try:
-            await self._services.slack.open_view(trigger_id, view)
+            await self._services.slack.open_view(on.trigger_id, view)
         except SlackError as error:
-            log.warning("bundle %s cannot be reviewed: %s", click.bundle_id, error)
+            log.warning("bundle %s cannot be reviewed: %s", on.value.id, error)
             said = ephemeral.REVIEW_NOT_OPENED
-            await post_ephemeral(self._services.slack, click.place, said, self._services.channel)
+            await post_ephemeral(self._services.slack, on.place, said, self._services.channel)
 
-    async def turn(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
+    async def _turn(self, on: Interaction) -> None:
         """Back or Next: what is ticked on this page is kept."""
-        step = 1 if action.get("value") == NEXT else -1
-        turning = self._redrawn(body, lambda review: replace(review, page=review.page + step))
-        await acknowledge(self._services.slack, ack, body, lambda _: turning)
+        step = 1 if on.payload.get("value") == NEXT else -1
+        await self._redrawn(on.view, step)
 
     async def ticked(self, ack: AsyncAck) -> None:
         """A box was ticked: the modal tells when it is turned or submitted."""
         await ack()
 
-    async def alone(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
+    async def _own_card(self, on: Interaction) -> None:
         """One of them is to have a card of its own."""
-        chosen = ButtonValue.parse((action.get("selected_option") or {}).get("value")).id
-        moving = self._own_card(body, chosen)
-        await acknowledge(self._services.slack, ack, body, lambda _: moving)
-
-    async def _own_card(self, body: Payload, chosen: str) -> None:
-        user = acting_user(body)
-        review = loaded(str(body["view"].get("private_metadata", "")))
+        user, chosen = on.user, on.value.id
+        review = loaded(str(on.view.get("private_metadata", "")))
         member = await self._services.store.do(get_proposal, chosen)
         refused = await self._services.authority.refusal(user.id, user.team_id, member)
         if refused is not None:
-            await show(self._services.slack, str(body["view"]["id"]), _said(ephemeral.refused(refused)))
+            await show(self._services.slack, str(on.view["id"]), _said(ephemeral.refused(refused)))
             return
         await self._services.store.do(give_own_card, review.bundle_id, chosen, self._services.clock())
         self._services.notify(Queue.ANNOUNCE)
-        await self._redrawn(body, lambda review: review)
+        await self._redrawn(on.view)
 
-    async def _redrawn(self, body: Payload, change: Callable[[Review], Review]) -> None:
-        view = body["view"]
-        review = change(_read(view))
+    async def _redrawn(self, view: Payload, step: int = 0) -> None:
+        """Draw the modal again, so many pages on."""
+        review = _read(view)
+        review = replace(review, page=review.page + step)
         bundle = await self._services.store.do(get_bundle, review.bundle_id)
         shown = _said(*_NOT_FOUND) if bundle is None else _view(review, bundle)
         await show(self._services.slack, str(view["id"]), shown)
 
-    async def reviewed(self, ack: AsyncAck, body: Payload, view: Payload) -> None:
+    async def _show_later(self, on: Interaction, answer: Answer) -> None:
+        await show(self._services.slack, str(on.view["id"]), answer["view"])
+
+    async def _submitted(self, on: Interaction) -> Answer:
         """Approve was clicked in the modal: the ticked ones. The result stands in the modal."""
-
-        async def later(answer: Answer) -> None:
-            await show(self._services.slack, str(view["id"]), answer["view"])
-
-        await acknowledge(
-            self._services.slack,
-            ack,
-            body,
-            lambda stored: self._submitted(body, view, stored.set),
-            meanwhile=_updated(text(ephemeral.SLOW)),
-            failed=_updated(text(ephemeral.FAILED)),
-            later=later,
-        )
-
-    async def _submitted(self, body: Payload, view: Payload, stored: Callable[[], None]) -> Answer:
-        review = _read(view)
+        review = _read(on.view)
         bundle = await self._closed(review.bundle_id)
         if bundle is None:
             return _updated(*_NOT_FOUND)
@@ -256,8 +205,8 @@ class Bundles:
         if not chosen:
             return _updated(text(ephemeral.NOTHING_TICKED))
         # Clicked again in the same modal it is the same click.
-        click = BundleClick(place_of(body), bundle.id, review.seen, f"{view['id']}:{review.turn}")
-        texts = await self._approve(click, bundle, chosen, stored)
+        name = f"{on.view['id']}:{review.turn}"
+        texts = await self._approve(on, bundle, chosen, seen=review.seen, interaction_id=name)
         return _updated(*(texts or (ephemeral.all_approved(len(chosen)),)))
 
 
@@ -312,11 +261,10 @@ async def _each(chosen: Sequence[Proposal], decide: Decide) -> list[tuple[Propos
     return list(await asyncio.gather(*(one(proposal) for proposal in chosen)))
 
 
-def _click_of(body: Payload, action: Payload) -> BundleClick:
-    value, place = ButtonValue.parse(action.get("value")), place_of(body)
-    message_ts = (body.get("container") or {}).get("message_ts")
-    interaction_id = f"{place.user.id}:{message_ts}:{action.get('action_ts')}"
-    return BundleClick(place, value.id, value.number, interaction_id)
+def _name_of(on: Interaction) -> str:
+    """Names one click, however often Slack delivers it."""
+    message_ts = (on.body.get("container") or {}).get("message_ts")
+    return f"{on.user.id}:{message_ts}:{on.payload.get('action_ts')}"
 
 
 def _said(*texts: Text) -> dict[str, Any]:

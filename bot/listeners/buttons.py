@@ -3,28 +3,26 @@
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
 
-from slack_bolt.async_app import AsyncAck, AsyncApp
+from slack_bolt.async_app import AsyncApp
 
 from bot.approvals.service import ApprovalService, Click
 from bot.forms.modal import CALLBACK
 from bot.forms.service import Proposing
-from bot.listeners.acknowledge import Answer, Place, Registrar, acknowledge, place_of, post_ephemeral, show
+from bot.listeners.acknowledge import Answer, Interaction, Listener, Registrar, listen, post_ephemeral, show
 from bot.results import DecisionResult, DecisionStatus, FollowupResult, FollowupStatus
 from bot.services import Services
-from bot.slack.client import Slack, SlackError, SlackUser, acting_user
+from bot.slack.client import Slack, SlackError, SlackUser
 from bot.ui import ephemeral
 from bot.ui.card import APPROVE, CHECK, DECLINE, MARK_DONE, MARK_NOT_DONE, RETRY, UNDO, copy_of
-from bot.ui.elements import NO_REVISION, ButtonValue, notice
+from bot.ui.elements import NO_REVISION, notice
 from store.engine.errors import StoreError
 from store.models import Proposal, Verdict
 
 log = logging.getLogger(__name__)
 
-Payload = Mapping[str, Any]
 Followup = Callable[[SlackUser, str], Awaitable[FollowupResult]]
-_VERDICTS = {APPROVE: Verdict.APPROVE, DECLINE: Verdict.DECLINE}
+VERDICTS = {APPROVE: Verdict.APPROVE, DECLINE: Verdict.DECLINE}
 _IN_A_FORM = re.compile(rf"{CALLBACK}\.")
 _WHO_UNKNOWN = frozenset({DecisionStatus.REFUSED, DecisionStatus.UNCHECKED})
 
@@ -43,59 +41,34 @@ def register(
     """
     for registrar in registrars:
         registrar.register(app)
-    Forms(services.slack, proposing).register(app)
+    _listen_to_forms(app, services.slack, proposing)
     Buttons(services, approvals).register(app)
 
 
-class Forms:
-    """The form of `/polar propose` and of Edit."""
+def _listen_to_forms(app: AsyncApp, slack: Slack, proposing: Proposing) -> None:
+    """The form of `/polar propose` and of Edit: choices in it, selects typed into, and Next or Propose."""
+    nothing: Answer = {"options": []}
 
-    def __init__(self, slack: Slack, proposing: Proposing) -> None:
-        self._slack, self._proposing = slack, proposing
+    async def later(on: Interaction, answer: Answer) -> None:
+        if "view" in answer:
+            await show(slack, str(on.view["id"]), answer["view"])
 
-    def register(self, app: AsyncApp) -> None:
-        """Attach its listeners."""
-        app.action(_IN_A_FORM)(self.clicked)
-        app.options(_IN_A_FORM)(self.options)
-        app.view(CALLBACK)(self.submitted)
-
-    async def clicked(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
-        """Something was chosen in a form."""
-        await acknowledge(
-            self._slack,
-            ack,
-            body,
-            lambda _: self._proposing.clicked(acting_user(body), body["view"], action),
-        )
-
-    async def options(self, ack: AsyncAck, body: Payload, payload: Payload) -> None:
-        """Somebody types into a select of a form."""
-        nothing: Answer = {"options": []}
-        await acknowledge(
-            self._slack,
-            ack,
-            body,
-            lambda _: self._proposing.suggest(acting_user(body), payload),
-            meanwhile=nothing,
-            failed=nothing,
-        )
-
-    async def submitted(self, ack: AsyncAck, body: Payload, view: Payload) -> None:
-        """Next or Propose was clicked: the acknowledgement says what the form shows then."""
-
-        async def later(answer: Answer) -> None:
-            if "view" in answer:
-                await show(self._slack, str(view["id"]), answer["view"])
-
-        await acknowledge(
-            self._slack,
-            ack,
-            body,
-            lambda stored: self._proposing.submit(acting_user(body), view, stored.set),
-            meanwhile={"response_action": "update", "view": notice("Propose", ephemeral.FORM_SLOW)},
-            failed={"response_action": "update", "view": notice("Propose", ephemeral.FORM_FAILED)},
-            later=later,
-        )
+    listen(slack, app.action(_IN_A_FORM), lambda on: proposing.clicked(on.user, on.view, on.payload))
+    listen(
+        slack,
+        app.options(_IN_A_FORM),
+        lambda on: proposing.suggest(on.user, on.payload),
+        meanwhile=nothing,
+        failed=nothing,
+    )
+    listen(
+        slack,
+        app.view(CALLBACK),
+        lambda on: proposing.submit(on.user, on.view, on.stored),
+        meanwhile={"response_action": "update", "view": notice("Propose", ephemeral.FORM_SLOW)},
+        failed={"response_action": "update", "view": notice("Propose", ephemeral.FORM_FAILED)},
+        later=later,
+    )
 
 
 class Buttons:
@@ -113,66 +86,54 @@ class Buttons:
 
     def register(self, app: AsyncApp) -> None:
         """Attach its listeners, the one for unknown buttons last."""
-        for action_id in _VERDICTS:
-            app.action(action_id)(self.decide)
-        app.action(UNDO)(self.undo)
-        for action_id in self._followups:
-            app.action(action_id)(self.follow_up)
-        app.action({"type": "block_actions", "action_id": re.compile(".*")})(self.out_of_date)
+        works: dict[str | re.Pattern[str], Listener] = {
+            **dict.fromkeys(VERDICTS, self._decide),
+            UNDO: self._undo,
+            **dict.fromkeys(self._followups, self._follow_up),
+            re.compile(".*"): self._out_of_date,
+        }
+        for action_id, work in works.items():
+            listen(self._services.slack, app.action({"type": "block_actions", "action_id": action_id}), work)
 
-    async def decide(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
+    async def _decide(self, on: Interaction) -> None:
         """Approve or Decline was clicked.
 
         Slack is answered once the approval or the decision is on disk, so that a click Slack has taken is not
         lost. A Decline is on disk once it is known who declines: while Slack does not say that in time, it
         may be lost in a crash, and else the person is told the result.
         """
-        click = click_of(body, action)
-        verdict = _VERDICTS[action["action_id"]]
-        await acknowledge(
-            self._services.slack,
-            ack,
-            body,
-            lambda stored: self._tell(body, click, self._approvals.decide(click, verdict, stored.set)),
+        click = click_of(on)
+        await self._tell(
+            on, click, await self._approvals.decide(click, VERDICTS[on.payload["action_id"]], on.stored)
         )
 
-    async def undo(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
+    async def _undo(self, on: Interaction) -> None:
         """Undo was clicked: in time, or after it was done."""
-        click = click_of(body, action)
-        undoing = self._approvals.undo(click.user, click.proposal_id, via="button")
-        await acknowledge(self._services.slack, ack, body, lambda _: self._tell(body, click, undoing))
+        click = click_of(on)
+        await self._tell(on, click, await self._approvals.undo(click.user, click.proposal_id, via="button"))
 
-    async def follow_up(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
+    async def _follow_up(self, on: Interaction) -> None:
         """Retry, Check again, Was done or Not done was clicked."""
-        await acknowledge(self._services.slack, ack, body, lambda _: self._followed_up(body, action))
-
-    async def out_of_date(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
-        """Something was clicked that this version does not know, so an older or newer card."""
-
-        async def tell() -> None:
-            if not action.get("url"):  # Slack also reports a click on a link: there is nothing to do
-                await self._post(place_of(body), ephemeral.NOT_FOUND)
-
-        await acknowledge(self._services.slack, ack, body, lambda _: tell())
-
-    async def _tell(self, body: Payload, click: Click, deciding: Awaitable[DecisionResult]) -> None:
-        result = await deciding
-        if not result.on_the_card or click.message_ts is None:  # no card was clicked, so none shows it
-            await self._post(place_of(body), ephemeral.decision(result).mrkdwn)
-        if result.proposal is not None and result.status not in _WHO_UNKNOWN:
-            await self._mend_copy(click, result.proposal)
-
-    async def _followed_up(self, body: Payload, action: Payload) -> None:
-        place, value = place_of(body), ButtonValue.parse(action.get("value"))
         try:
-            result = await self._followups[action["action_id"]](place.user, value.id)
+            result = await self._followups[on.payload["action_id"]](on.user, on.value.id)
         except StoreError as error:
             result = FollowupResult(FollowupStatus.NOT_STORED, error=str(error))
         if not result.on_the_card:
-            await self._post(place, ephemeral.followup(result).mrkdwn)
+            await self._post(on, ephemeral.followup(result).mrkdwn)
 
-    async def _post(self, place: Place, text: str) -> None:
-        await post_ephemeral(self._services.slack, place, text, self._services.channel)
+    async def _out_of_date(self, on: Interaction) -> None:
+        """Something was clicked that this version does not know, so an older or newer card."""
+        if not on.payload.get("url"):  # Slack also reports a click on a link: there is nothing to do
+            await self._post(on, ephemeral.NOT_FOUND)
+
+    async def _tell(self, on: Interaction, click: Click, result: DecisionResult) -> None:
+        if not result.on_the_card or click.message_ts is None:  # no card was clicked, so none shows it
+            await self._post(on, ephemeral.decision(result).mrkdwn)
+        if result.proposal is not None and result.status not in _WHO_UNKNOWN:
+            await self._mend_copy(click, result.proposal)
+
+    async def _post(self, on: Interaction, text: str) -> None:
+        await post_ephemeral(self._services.slack, on.place, text, self._services.channel)
 
     async def _mend_copy(self, click: Click, proposal: Proposal) -> None:
         """A card posted twice (a crash between posting and noting it): the copy points to the card."""
@@ -186,10 +147,9 @@ class Buttons:
             log.warning("a copy of the card of %s is not redrawn: %s", proposal.id, error)
 
 
-def click_of(body: Payload, action: Payload) -> Click:
-    """The click in a payload: the user, the button and the message."""
-    place, clicked_at = place_of(body), str(action.get("action_ts") or "")
-    value = ButtonValue.parse(action.get("value"))
+def click_of(on: Interaction) -> Click:
+    """The click on a button of a proposal."""
+    place, value, clicked_at = on.place, on.value, str(on.payload.get("action_ts") or "")
     return Click(
         user_id=place.user.id,
         team_id=place.user.team_id,

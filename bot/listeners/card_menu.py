@@ -10,7 +10,16 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 from bot.approvals.actions import Actions, ending
 from bot.forms.service import Proposing
 from bot.forms.values import entry
-from bot.listeners.acknowledge import Answer, acknowledge, place_of, post_ephemeral, show
+from bot.listeners.acknowledge import (
+    Answer,
+    Interaction,
+    Place,
+    acknowledge,
+    listen,
+    place_of,
+    post_ephemeral,
+    show,
+)
 from bot.listeners.threads import OFFERED
 from bot.results import ActionResult, ActionStatus, Purpose
 from bot.services import Services
@@ -56,42 +65,32 @@ class CardMenu:
 
     def register(self, app: AsyncApp) -> None:
         """Attach its listeners."""
-        app.action(card_modals.MENU)(self.chosen)
-        for action_id in (DETAILS, WHY):
-            app.action(action_id)(self.details_clicked)
-        app.action(details.BACK)(self.turned)
-        app.action(details.NEXT)(self.turned)
-        app.action(REASON)(self.reason_chosen)
+        works = {
+            card_modals.MENU: lambda on: self._open(on.value.detail, on),
+            # Why? of the question about a kind of case opens the details too.
+            **dict.fromkeys((DETAILS, WHY), lambda on: self._open(DETAILS, on)),
+            **dict.fromkeys((details.BACK, details.NEXT), self._turn),
+            REASON: self._choose_reason,
+        }
+        for action_id, work in works.items():
+            listen(self._services.slack, app.action(action_id), work)
         for callback in self._submits:
             app.view(callback)(self.submitted)
 
     # --- Clicks -----------------------------------------------------------------------------------------
 
-    async def chosen(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
-        """Something of the menu was chosen."""
-        value = _selected(action)
-        await self._acknowledge(ack, body, self._open(value.detail, value, body))
-
-    async def details_clicked(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
-        """A button that opens the details; Why? of the question about a kind of case is one."""
-        value = ButtonValue.parse(action.get("value"))
-        await self._acknowledge(ack, body, self._open(DETAILS, value, body))
-
-    async def turned(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
+    async def _turn(self, on: Interaction) -> None:
         """Back or Next was clicked in the details."""
-        view_id = str((body.get("view") or {}).get("id", ""))
-        value = ButtonValue.parse(action.get("value"))
-        await self._acknowledge(
-            ack, body, self._show_details(acting_user(body), view_id, value.id, value.number)
-        )
+        await self._show_details(on.user, str(on.view.get("id", "")), on.value.id, on.value.number)
 
-    async def reason_chosen(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
+    async def _choose_reason(self, on: Interaction) -> None:
         """A reason was chosen on a declined card; "Other…" opens a form."""
-        value = _selected(action)
-        if value.detail in ("", OTHER):
-            await self._acknowledge(ack, body, self._open(REASON, value, body))
-        else:
-            await self._acknowledge(ack, body, self._give_preset(body, value))
+        if on.value.detail in ("", OTHER):
+            await self._open(REASON, on)
+            return
+        result = await self._actions.reason(on.user, on.value.id, preset=on.value.detail)
+        if not result.done:
+            await self._post(on.place, ephemeral.action(result))
 
     async def submitted(self, ack: AsyncAck, body: Payload, view: Payload) -> None:
         """A form was sent: the acknowledgement closes it, or says what is wrong."""
@@ -123,25 +122,19 @@ class CardMenu:
             done = isinstance(result, ActionResult) and result.done
             title = card_modals.DONE if done else card_modals.NOT_DONE
             if not await show(self._services.slack, view_id, notice(title, text.plain)) and not done:
-                await self._post(body, ephemeral.text(ephemeral.FORM_WAS_SLOW) + text)
+                await self._post(place_of(body), ephemeral.text(ephemeral.FORM_WAS_SLOW) + text)
         if not results:
             await show(self._services.slack, view_id, answer["view"])
 
-    async def _acknowledge(self, ack: AsyncAck, body: Payload, work: Awaitable[None]) -> None:
-        async def run() -> None:
-            await work
-
-        await acknowledge(self._services.slack, ack, body, lambda _: run())
-
     # --- Opening ----------------------------------------------------------------------------------------
 
-    async def _open(self, name: str, value: ButtonValue, body: Payload) -> None:
-        user = acting_user(body)
+    async def _open(self, name: str, on: Interaction) -> None:
+        user, value = on.user, on.value
         try:
-            view_id = await self._services.slack.open_view(str(body.get("trigger_id", "")), details.loading())
+            view_id = await self._services.slack.open_view(on.trigger_id, details.loading())
         except SlackError as error:
             log.warning("a modal of %s did not open: %s", value.id, error)
-            await self._post(body, ephemeral.not_opened(str(error)))
+            await self._post(on.place, ephemeral.not_opened(str(error)))
             return
         if name == DETAILS:
             await self._show_details(user, view_id, value.id, 1)
@@ -231,17 +224,8 @@ class CardMenu:
         text = str(_held(values, card_modals.TEXT) or "")
         return await self._actions.reason(user, value.id, text=text)
 
-    async def _give_preset(self, body: Payload, value: ButtonValue) -> None:
-        result = await self._actions.reason(acting_user(body), value.id, preset=value.detail)
-        if not result.done:
-            await self._post(body, ephemeral.action(result))
-
-    async def _post(self, body: Payload, text: ephemeral.Text) -> None:
-        await post_ephemeral(self._services.slack, place_of(body), text.mrkdwn, self._services.channel)
-
-
-def _selected(action: Payload) -> ButtonValue:
-    return ButtonValue.parse((action.get("selected_option") or action).get("value"))
+    async def _post(self, place: Place, text: ephemeral.Text) -> None:
+        await post_ephemeral(self._services.slack, place, text.mrkdwn, self._services.channel)
 
 
 def _held(values: Payload, block_id: str) -> Any:

@@ -1,32 +1,44 @@
-"""`/polar` over the wire, and the buttons that turn the pages of its lists."""
+"""`/polar`: its commands, what each answers, and the buttons that turn the pages of its lists."""
 
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
-from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
+from slack_bolt.async_app import AsyncApp
 
 from bot.forms.service import Proposing
-from bot.listeners.acknowledge import Answer, acknowledge
-from bot.listeners.screens import Screens
-from bot.slack.client import Slack, SlackUser, acting_user
-from bot.ui import ephemeral
+from bot.listeners.acknowledge import Answer, Interaction, listen
+from bot.listeners.graduation import GraduationScreen
+from bot.listeners.home import SOON
+from bot.listeners.workspace import HealthSource
+from bot.pipeline.card_view import view_of
+from bot.results import Purpose
+from bot.services import Queue, Services
+from bot.slack.client import SlackUser
+from bot.slack.permalinks import Links
+from bot.ui import ephemeral, lists, rules_page, status_page
+from bot.ui.card import card
 from bot.ui.elements import Message
 from bot.ui.home import COMMANDS as ABOUT
 from bot.ui.home import help_message
-from bot.ui.lists import BACK, NEXT
 from store.engine.dialects import readable
 from store.engine.errors import StoreError
+from store.events.events import rule_activity
+from store.graduation.gate import pause, paused, resume
+from store.models.graduation import Paused
+from store.proposals.lists import beginning, history, mine, queue, whole
+from store.proposals.stats import count_proposals
 
 log = logging.getLogger(__name__)
 
-Payload = Mapping[str, Any]
+_USER = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>")
+_MAIL = re.compile(r"<mailto:([^|>]+)(?:\|[^>]*)?>")
+_BECAUSE = re.compile(r"^(?:because\b|:)[\s:]*", re.IGNORECASE)
+_SOUGHT = 200  # characters of what is looked for, and of why something is paused
 _LONGEST = 500  # characters of a command that are read
-
-
 _NOBODY = SlackUser("", None)
 
 
@@ -38,163 +50,248 @@ class Command:
     workspaces get an answer too.
     """
 
-    answer: "Callable[[Screens, CommandCall], Awaitable[Message]] | None"
+    answer: "Callable[[SlashCommand, CommandCall], Awaitable[Message]] | None"
     paged: bool = False
     for_all: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class CommandCall:
-    """One use of the command: the word as typed, what followed it, and who call."""
+    """One use of the command: the word as typed, what followed it, and who calls.
+
+    `about` is the text after the word without the `page` at its end, which is 1 without one.
+    """
 
     word: str
     rest: str
+    about: str
+    page: int
     command: Command
     user: SlackUser
-
-    @property
-    def page(self) -> int:
-        """The page asked for: the number at the end, else the first."""
-        last = self.rest.rpartition(" ")[2]
-        return int(last) if last.isdecimal() and len(last) < 7 else 1
-
-    @property
-    def about(self) -> str:
-        """The text after the word, without the page."""
-        start, _, last = self.rest.rpartition(" ")
-        return start.strip() if last.isdecimal() and len(last) < 7 else self.rest
 
 
 def read_command(text: str, user: SlackUser = _NOBODY) -> CommandCall:
     """The command typed after `/polar`: no text means the queue, an unknown word means help."""
     # A database may refuse a character in a query too, not only in a stored value.
     word, _, rest = readable(text).strip()[:_LONGEST].partition(" ")
-    known = COMMANDS["queue"] if not word else COMMANDS.get(word.lower(), COMMANDS["help"])
-    return CommandCall(word.lower(), rest.strip(), known, user)
-
-
-async def _queue(screens: Screens, call: CommandCall) -> Message:
-    return await screens.queue(call.user, call.about.lower(), call.page)
-
-
-async def _mine(screens: Screens, call: CommandCall) -> Message:
-    return await screens.mine(call.user, call.page)
-
-
-async def _show(screens: Screens, call: CommandCall) -> Message:
-    return await screens.show(call.rest)
-
-
-async def _history(screens: Screens, call: CommandCall) -> Message:
-    return await screens.history(call.about, call.page)
-
-
-async def _rules(screens: Screens, call: CommandCall) -> Message:
-    return await screens.rules(call.page)
-
-
-async def _trust(screens: Screens, call: CommandCall) -> Message:
-    return await screens.trust(call.about, call.page)
-
-
-async def _status(screens: Screens, _: CommandCall) -> Message:
-    return await screens.status()
-
-
-async def _pause(screens: Screens, call: CommandCall) -> Message:
-    return await screens.pause(call.user, call.rest)
-
-
-async def _resume(screens: Screens, call: CommandCall) -> Message:
-    return await screens.resume(call.user)
-
-
-async def _help(_: Screens, call: CommandCall) -> Message:
-    unknown = "" if call.word in COMMANDS else call.word
-    closest = get_close_matches(unknown, COMMANDS, 1) if unknown else []
-    return help_message(ABOUT, unknown, "".join(closest))
-
-
-# What each does stands in bot.ui.home.
-COMMANDS: Mapping[str, Command] = {
-    "queue": Command(_queue, paged=True),
-    "mine": Command(_mine, paged=True),
-    "show": Command(_show),
-    "history": Command(_history, paged=True),
-    "propose": Command(None),
-    "rules": Command(_rules, paged=True),
-    "trust": Command(_trust, paged=True),
-    "pause": Command(_pause),
-    "resume": Command(_resume),
-    "status": Command(_status),
-    "help": Command(_help, for_all=True),
-}
-
-
-_TURNED = re.compile(rf"(?:{'|'.join(w for w, c in COMMANDS.items() if c.paged)})\.(?:{BACK}|{NEXT})")
+    word, rest = word.lower(), rest.strip()
+    start, _, last = rest.rpartition(" ")
+    about, page = (start.strip(), int(last)) if last.isdecimal() and len(last) < 7 else (rest, 1)
+    known = COMMANDS.get(word, COMMANDS["help"]) if word else COMMANDS["queue"]
+    return CommandCall(word, rest, about, page, known, user)
 
 
 class SlashCommand:
-    """Answers `/polar`, and the buttons below its lists."""
+    """Answers `/polar`, and the buttons below its lists. A method for each command; it raises StoreError."""
 
-    def __init__(self, slack: Slack, screens: Screens, proposing: Proposing) -> None:
-        self._slack, self._screens, self._proposing = slack, screens, proposing
+    def __init__(self, services: Services, health: HealthSource, links: Links, proposing: Proposing) -> None:
+        self._services, self._health, self._links = services, health, links
+        self._graduation, self._proposing = GraduationScreen(services), proposing
 
     def register(self, app: AsyncApp) -> None:
         """Attach its listeners."""
-        app.command("/polar")(self.command)
-        app.action(_TURNED)(self.turn)
+        slack, failed = self._services.slack, _content(Message(ephemeral.COMMAND_FAILED, ()))
+        listen(slack, app.command("/polar"), self._answered, failed=failed, later=_late)
+        listen(slack, app.action(_TURNED), self._turned)
 
-    async def command(self, ack: AsyncAck, body: Payload, respond: AsyncRespond) -> None:
+    async def _answered(self, on: Interaction) -> Answer | None:
         """`/polar`: see COMMANDS."""
-        call = read_command(str(body.get("text") or ""), acting_user(body))
-
-        async def later(answer: Answer) -> None:
-            await respond(**answer)
-
-        await acknowledge(
-            self._slack,
-            ack,
-            body,
-            lambda _: self._answered(body, call, respond),
-            failed=_content(Message(ephemeral.COMMAND_FAILED, ())),
-            later=later,
-        )
-
-    async def turn(self, ack: AsyncAck, body: Payload, action: Payload, respond: AsyncRespond) -> None:
-        """Back or Next was clicked below a list: the value is the command of that page."""
-        call = read_command(str(action.get("value", "")), acting_user(body))
-        await acknowledge(self._slack, ack, body, lambda _: self._turned(call, respond))
-
-    async def _answered(self, body: Payload, call: CommandCall, respond: AsyncRespond) -> Answer | None:
+        call = read_command(str(on.body.get("text") or ""), on.user)
         if call.command.answer is not None:
             return _content(await self._message(call))
 
         async def tell(text: str) -> None:
-            await respond(text=text, response_type="ephemeral")
+            await on.respond(text=text, response_type="ephemeral")
 
-        trigger_id = str(body.get("trigger_id", ""))
-        await self._proposing.open(call.user, trigger_id=trigger_id, words=call.rest, tell=tell)
+        await self._proposing.open(call.user, trigger_id=on.trigger_id, words=call.rest, tell=tell)
         return None
 
-    async def _turned(self, call: CommandCall, respond: AsyncRespond) -> None:
+    async def _turned(self, on: Interaction) -> None:
+        """Back or Next was clicked below a list: the value is the command of that page."""
+        call = read_command(str(on.payload.get("value", "")), on.user)
         if call.command.answer is None or not call.command.paged:
             log.warning("a button asked for %r, which no button shows", call.word[:40])
             return
-        message = await self._message(call)
-        await respond(text=message.text, blocks=list(message.blocks), replace_original=True)
+        await on.replace(await self._message(call))
 
     async def _message(self, call: CommandCall) -> Message:
         """The answer. Guests and people of other workspaces get the help only: they may see no customers."""
         command = call.command
         assert command.answer is not None  # noqa: S101 - the caller has looked
+        user = call.user
         try:
-            if not command.for_all and (refused := await self._screens.outsider(call.user)) is not None:
-                return refused
-            return await command.answer(self._screens, call)
+            if not command.for_all:
+                refused = await self._services.authority.outsider(user.id, user.team_id, Purpose.VIEW)
+                if refused is not None:
+                    return Message(ephemeral.refused_command(refused).mrkdwn, ())
+            return await command.answer(self, call)
         except StoreError as error:
             return Message(ephemeral.not_shown(str(error)).mrkdwn, ())
+
+    async def queue(self, call: CommandCall) -> Message:
+        """The open proposals, or those of a filter in lists.QUEUES; an unknown filter shows all."""
+        now, store, which = self._services.clock(), self._services.store, call.about.lower()
+        which = which if which in lists.QUEUES else ""
+        found = await store.do(
+            queue, which=which, person=call.user.id, now=now, soon=now + SOON, page=call.page
+        )
+        return lists.queue_message(
+            found.found,
+            await self._links.of(found.found),
+            pages=lists.Pages("queue", which, found.number, found.more),
+            total=found.total or 0,
+            counts=await store.do(count_proposals),
+            now=now,
+        )
+
+    async def mine(self, call: CommandCall) -> Message:
+        """The unfinished proposals that are assigned to somebody, or that they proposed or approved."""
+        now = self._services.clock()
+        found = await self._services.store.do(mine, person=call.user.id, soon=now + SOON, page=call.page)
+        groups = (
+            ("Assigned to you", found.assigned),
+            ("Proposed by you", found.proposed),
+            ("Approved by you", found.approved),
+        )
+        shown = [proposal for _, part in groups for proposal in part.found]
+        return lists.mine_message(
+            [(heading, part.found) for heading, part in groups],
+            await self._links.of(shown),
+            pages=lists.Pages("mine", "", max(call.page, 1), any(part.more for _, part in groups)),
+            now=now,
+        )
+
+    async def show(self, call: CommandCall) -> Message:
+        """One proposal by its id or the start of it: what its card says, and every step since."""
+        start = call.rest.strip().strip("`").casefold()[:_SOUGHT]
+        ids = await self._services.store.do(beginning, start) if start else []
+        found = await self._services.store.do(whole, ids[0]) if len(ids) == 1 else None
+        if found is None:
+            return lists.not_found_message(call.rest, ids)
+        proposal, steps = found
+        shown = card(proposal, await view_of(self._services, proposal))
+        return lists.show_message(proposal, shown, steps, (await self._links.of([proposal])).get(proposal.id))
+
+    async def history(self, call: CommandCall) -> Message:
+        """The last decisions; of one customer, rule or person if `about` names one."""
+        by, value = read_history(call.about, self._services.rules.origins)
+        found = await self._services.store.do(history, by=by, value=value, page=call.page)
+        named = await self._services.authority.name(value) if by == "person" else value
+        return lists.history_message(
+            lists.history_heading(by, named),
+            found.found,
+            await self._links.of(found.found),
+            pages=lists.Pages("history", call.about.strip()[:_SOUGHT], found.number, found.more),
+            now=self._services.clock(),
+        )
+
+    async def rules(self, call: CommandCall) -> Message:
+        """One page of the rules, with what they have done."""
+        activity = await self._services.store.do(rule_activity)
+        return rules_page.rules_message(
+            rules_page.rule_lines(self._services.rules, activity),
+            rules_page.reasons(self._services.rules),
+            call.page,
+        )
+
+    async def trust(self, call: CommandCall) -> Message:
+        """The kinds of case, each with its state on the way to automatic runs."""
+        return await self._graduation.answer(call.about, call.page)
+
+    async def status(self, _: CommandCall) -> Message:
+        """Tell whether all is well."""
+        return status_page.status_message(await self._health.health())
+
+    async def pause(self, call: CommandCall) -> Message:
+        """Stop all automatic runs; only for approvers. The channel is told."""
+        if (refused := await self._refusal(call.user)) is not None:
+            return refused
+        because = _BECAUSE.sub("", " ".join(call.rest.split()))[:_SOUGHT]
+        wanted = Paused(call.user.id, self._services.clock(), because)
+        store, notice = self._services.store, _notice(status_page.paused_message(wanted))
+        made = await store.do(pause, by=wanted.by, why=wanted.why, at=wanted.at, notice=notice)
+        self._wake()
+        before = await store.do(paused)
+        return status_page.paused_message(before or wanted, already=not made)
+
+    async def resume(self, call: CommandCall) -> Message:
+        """Allow automatic runs again; only for approvers. The channel is told."""
+        if (refused := await self._refusal(call.user)) is not None:
+            return refused
+        by = call.user.id
+        before = await self._services.store.do(
+            resume,
+            by=by,
+            at=self._services.clock(),
+            notice=lambda was: _notice(status_page.resumed_message(by, was)),
+        )
+        self._wake()
+        return status_page.resumed_message(by, before) if before else status_page.nothing_to_resume()
+
+    async def help(self, call: CommandCall) -> Message:
+        """The commands, and the one that an unknown word may have meant."""
+        unknown = "" if call.word in COMMANDS else call.word
+        closest = get_close_matches(unknown, COMMANDS, 1) if unknown else []
+        return help_message(ABOUT, unknown, "".join(closest))
+
+    async def _refusal(self, user: SlackUser) -> Message | None:
+        authority = self._services.authority
+        found = await authority.refusal(user.id, user.team_id)
+        if found is None:
+            return None
+        found = replace(found, approvers=await authority.describe())
+        return Message(ephemeral.refused(found).mrkdwn, ())
+
+    def _wake(self) -> None:
+        self._services.notify(Queue.OUTBOX, Queue.HOME)
+
+
+# What each does stands in bot.ui.home.
+COMMANDS: Mapping[str, Command] = {
+    "queue": Command(SlashCommand.queue, paged=True),
+    "mine": Command(SlashCommand.mine, paged=True),
+    "show": Command(SlashCommand.show),
+    "history": Command(SlashCommand.history, paged=True),
+    "propose": Command(None),
+    "rules": Command(SlashCommand.rules, paged=True),
+    "trust": Command(SlashCommand.trust, paged=True),
+    "pause": Command(SlashCommand.pause),
+    "resume": Command(SlashCommand.resume),
+    "status": Command(SlashCommand.status),
+    "help": Command(SlashCommand.help, for_all=True),
+}
+_TURNED = re.compile(
+    rf"(?:{'|'.join(w for w, c in COMMANDS.items() if c.paged)})\.(?:{lists.BACK}|{lists.NEXT})"
+)
+
+
+async def _late(on: Interaction, answer: Answer) -> None:
+    await on.respond(**answer)
 
 
 def _content(message: Message) -> Answer:
     return {"text": message.text, "blocks": list(message.blocks) or None, "response_type": "ephemeral"}
+
+
+def read_history(typed: str, rules: Mapping[str, object]) -> tuple[str, str]:
+    """The filter typed after `/polar history`: a mention, an address, `rule NAME`, a customer's id.
+
+    `by` and the value, as in the store's `history`.
+    """
+    text = " ".join(typed.split())[:_SOUGHT]
+    if (user := _USER.match(text)) is not None:
+        return ("person", user[1])
+    mail = _MAIL.search(text)
+    kind, _, rest = text.partition(" ")
+    value = mail[1] if mail else rest.strip() if kind in ("rule", "customer") and rest else text
+    if not value:
+        return ("", "")
+    if (kind == "rule" and rest) or ("@" not in value and value in rules):
+        return ("rule", value)
+    if "@" in value:
+        return ("customer", value.lower())
+    return ("customer_id", value)
+
+
+def _notice(message: Message) -> dict[str, Any]:
+    return {"text": message.text, "blocks": list(message.blocks)}

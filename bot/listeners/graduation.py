@@ -1,24 +1,22 @@
 """`/polar trust`: how far each kind of case is trusted, its switches, its plot; also for the Home tab."""
 
 import asyncio
-import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
-from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
+from slack_bolt.async_app import AsyncApp
 
 from bot.approvals.graduation import GraduationService
 from bot.graduation import score
 from bot.graduation.history import events, points
 from bot.graduation.score import standard_of
-from bot.listeners.acknowledge import acknowledge
+from bot.listeners.acknowledge import Interaction, listen
 from bot.results import Purpose, Refusal
 from bot.sanitize import clean
 from bot.services import Services
-from bot.slack.client import SlackError, SlackRefused, SlackUser, acting_user
+from bot.slack.client import SlackError, SlackRefused, SlackUser
 from bot.ui import ephemeral
-from bot.ui.elements import Block, ButtonValue, Message
+from bot.ui.elements import Block, Message
 from bot.ui.graduation_notices import runs_block
 from bot.ui.graduation_page import (
     PAGE,
@@ -45,9 +43,6 @@ from store.models.reasons import SwitchCode, Switched
 _LONGEST = 100  # characters of what is looked for
 _LAST_PAGE = 100_000
 
-Payload = Mapping[str, Any]
-log = logging.getLogger(__name__)
-
 
 class GraduationScreen:
     """Shows the kinds of case, and does what the buttons below each ask."""
@@ -58,7 +53,7 @@ class GraduationScreen:
     def register(self, app: AsyncApp) -> None:
         """Attach its listeners."""
         for action_id in (TURN_ON, TURN_OFF, PLOT):
-            app.action(action_id)(self.clicked)
+            listen(self._services.slack, app.action(action_id), self._clicked)
 
     async def answer(self, about: str, page: int, *, result: str = "") -> Message:
         """One page of the kinds of case with these words, the result of a click on top. Raises StoreError."""
@@ -77,30 +72,24 @@ class GraduationScreen:
         now = self._services.clock()
         return await self._services.store.do(kinds_page, words, page=page, size=PAGE, now=now)
 
-    async def clicked(self, ack: AsyncAck, body: Payload, action: Payload, respond: AsyncRespond) -> None:
+    async def _clicked(self, on: Interaction) -> None:
         """A button of a kind was clicked: the result stands on top of the page it was clicked on."""
-        await acknowledge(self._services.slack, ack, body, lambda _: self._clicked(body, action, respond))
-
-    async def _clicked(self, body: Payload, action: Payload, respond: AsyncRespond) -> None:
-        user, value = acting_user(body), ButtonValue.parse(action.get("value"))
+        user, value, action_id = on.user, on.value, str(on.payload.get("action_id"))
         refused = await self._services.authority.outsider(user.id, user.team_id, Purpose.VIEW)
-        if refused is not None:
-            text = ephemeral.refused(refused)
-            await respond(text=text.mrkdwn, response_type="ephemeral", replace_original=False)
-            return
         try:
-            result = (
-                await self.plot(user, value.id)
-                if action.get("action_id") == PLOT
-                else switch_text(await self.switch(user, str(action.get("action_id")), value.id))
-            )
-            page = min(value.number, _LAST_PAGE)
-            message = await self.answer(value.detail, page, result=result)
+            if refused is None:
+                result = (
+                    await self.plot(user, value.id)
+                    if action_id == PLOT
+                    else switch_text(await self.switch(user, action_id, value.id))
+                )
+                page = min(value.number, _LAST_PAGE)
+                await on.replace(await self.answer(value.detail, page, result=result))
+                return
+            text = ephemeral.refused(refused)
         except StoreError as error:
             text = ephemeral.not_shown(str(error))
-            await respond(text=text.mrkdwn, response_type="ephemeral", replace_original=False)
-            return
-        await respond(text=message.text, blocks=list(message.blocks), replace_original=True)
+        await on.respond(text=text.mrkdwn, response_type="ephemeral", replace_original=False)
 
     async def switch(self, user: SlackUser, action_id: str, start: str) -> Switched | Refusal:
         """Turn a kind on or off. Whether this person may is asked now."""

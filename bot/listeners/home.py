@@ -4,32 +4,33 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, time, timedelta
 from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
 
-from bot.approvals.service import ApprovalService, Click
+from bot.approvals.service import ApprovalService
 from bot.checks.checklist import SetUp
-from bot.listeners.acknowledge import acknowledge
-from bot.listeners.buttons import click_of
-from bot.listeners.screens import SOON, HealthSource, Screens, next_card
+from bot.listeners.acknowledge import Interaction, listen
+from bot.listeners.buttons import VERDICTS, click_of
+from bot.listeners.workspace import HealthSource
+from bot.pipeline.card_view import view_of
 from bot.pipeline.worker import QueueWorker
 from bot.results import Purpose
 from bot.services import Queue, Services
 from bot.slack.client import SlackError, SlackRefused
 from bot.slack.permalinks import Links
-from bot.ui.card import APPROVE, DECLINE
+from bot.ui.card import card
 from bot.ui.elements import Block
 from bot.ui.ephemeral import Text, about, decision, refused
 from bot.ui.home import HOME_LOOK, HOME_OPEN, Home, home_view, outside_view
 from bot.ui.states import approver_line
 from store.engine.errors import StoreError
 from store.messages.outbox import claim_drawing, forget_viewer, home_viewers, opened_home
-from store.models import Verdict
-from store.proposals.lists import candidates, queue
+from store.models import Proposal
+from store.proposals.lists import candidates, queue, worth
 from store.proposals.proposals import get_proposal
 from store.proposals.stats import count_proposals, today
 
@@ -38,6 +39,9 @@ log = logging.getLogger(__name__)
 Payload = Mapping[str, Any]
 # Blocks of another part of the program for the Home tab, given midnight of today.
 Panel = Callable[[datetime], Awaitable[Sequence[Block]]]
+SOON = timedelta(days=2)  # a deadline within this is due soon: it goes before money
+_BASE = 10.0  # dollars; the value of a card without money, so that its deadline still raises its rank
+_HURRY = 100.0  # the factor for the money of a card whose deadline is now
 EVERY = timedelta(seconds=10)  # a change renders a tab again at most this often
 _OPEN_FOR = timedelta(hours=1)  # Slack does not say when a tab is closed
 _AT_ONCE = 20
@@ -53,14 +57,13 @@ class HomeTab:
         self,
         services: Services,
         approvals: ApprovalService,
-        screens: Screens,
         *,
         health: HealthSource,
         links: Links,
         set_up: SetUp,
         panels: Sequence[Panel] = (),
     ) -> None:
-        self._services, self._approvals, self._screens = services, approvals, screens
+        self._services, self._approvals = services, approvals
         self._health, self._links, self._set_up = health, links, set_up
         self._panels, self._every = panels, EVERY
         # user id -> the digest of what their tab shows, and Slack's hash of it
@@ -68,9 +71,15 @@ class HomeTab:
 
     def register(self, app: AsyncApp) -> None:
         """Attach its listeners; before those of the cards, which have the same buttons."""
-        app.event("app_home_opened")(self.opened)
-        for action_id in (APPROVE, DECLINE):
-            app.action({"type": "block_actions", "block_id": _ON_HOME, "action_id": action_id})(self.decide)
+        slack = self._services.slack
+        listen(slack, app.event("app_home_opened"), lambda on: self._opened(on.payload), failed={})
+        for action_id in VERDICTS:
+            button: dict[str, str | re.Pattern[str]] = {
+                "type": "block_actions",
+                "block_id": _ON_HOME,
+                "action_id": action_id,
+            }
+            listen(slack, app.action(button), self._decide)
         app.action(HOME_OPEN)(self.followed)
         app.action(HOME_LOOK)(self.look_again)
 
@@ -82,11 +91,8 @@ class HomeTab:
 
     # --- Actions ------------------------------------------------------------------------------------
 
-    async def opened(self, ack: AsyncAck, body: Payload, event: Payload) -> None:
-        """Somebody opened the app's home."""
-        await acknowledge(self._services.slack, ack, body, lambda _: self._opened(event), failed={})
-
     async def _opened(self, event: Payload) -> None:
+        """Somebody opened the app's home."""
         if event.get("tab", "home") != "home" or not event.get("user"):
             return
         user = str(event["user"])
@@ -97,16 +103,10 @@ class HomeTab:
             log.error("the Home tab of %s is not drawn: %s", user, error)
         self._services.notify(Queue.HOME)
 
-    async def decide(self, ack: AsyncAck, body: Payload, action: Payload) -> None:
+    async def _decide(self, on: Interaction) -> None:
         """Approve or Decline was clicked on the Home tab: the result is said on top of it."""
-        click = click_of(body, action)
-        verdict = Verdict.APPROVE if action.get("action_id") == APPROVE else Verdict.DECLINE
-        await acknowledge(
-            self._services.slack, ack, body, lambda stored: self._decide(click, verdict, stored.set)
-        )
-
-    async def _decide(self, click: Click, verdict: Verdict, stored: Callable[[], None]) -> None:
-        result = await self._approvals.decide(click, verdict, stored)
+        click = click_of(on)
+        result = await self._approvals.decide(click, VERDICTS[on.payload["action_id"]], on.stored)
         store, user = self._services.store, click.user_id
         try:
             found = await store.do(get_proposal, click.proposal_id)
@@ -142,7 +142,7 @@ class HomeTab:
             counts=await store.do(count_proposals),
             deciders=approver_line(await self._services.authority.describe(whole)),
             next_up=whole,
-            next_card=None if whole is None else await self._screens.card_of(whole),
+            next_card=None if whole is None else card(whole, await view_of(self._services, whole)),
             waiting=waits.found,
             links=await self._links.of(shown),
             today=await store.do(today, midnight),
@@ -215,3 +215,25 @@ def _digest(home: Home) -> str:
     view = home_view(replace(home, health=still, result=(), links={}))
     kept = [block for block in view["blocks"] if block["block_id"] not in ("home.as_of", "home.result")]
     return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()
+
+
+# --- Which card to decide next ------------------------------------------------------------------------------
+
+
+def rank(proposal: Proposal, now: datetime) -> float:
+    """The rank of a proposal in the queue; a higher rank is shown sooner.
+
+    Money is in rough dollars (store.proposals.lists: orders of magnitude, for the order only). Hurry is 1
+    without a deadline, grows as it comes near (about 2 four days ahead, 5 a day ahead) and is greatest once
+    it passed.
+    """
+    due = proposal.deadline or proposal.expires_at
+    hours = max((due - now) / timedelta(hours=1), 0.0) if due is not None else None
+    hurry = 1.0 if hours is None else 1.0 + _HURRY / (1.0 + hours)
+    return (_BASE + worth(proposal.amount, proposal.currency)) * hurry
+
+
+def next_card(found: Iterable[Proposal], now: datetime) -> Proposal | None:
+    """The one to decide next; of equal ones the oldest."""
+    ordered = sorted(found, key=lambda each: (-rank(each, now), each.created_at, each.id))
+    return ordered[0] if ordered else None

@@ -80,8 +80,8 @@ class Threads:
 
     def register(self, app: AsyncApp) -> None:
         """Attach its listeners."""
-        app.event("message")(self.written)
-        app.event("app_mention")(self.written)
+        for event in ("message", "app_mention"):
+            app.event(event)(self.written)
 
     async def written(self, ack: AsyncAck, body: Payload, event: Payload, context: AsyncBoltContext) -> None:
         """Handle a message in a thread. One that does not mention us gets no answer, even on a failure."""

@@ -1,25 +1,58 @@
-"""Events of the workspace: people and groups that change, a greeting when invited, an alarm when removed."""
+"""Whether all is well; and events of the workspace: people that change, an invitation, our removal."""
 
 import logging
 from collections.abc import Mapping
 from typing import Any
 
-from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncBoltContext
+from slack_bolt.async_app import AsyncApp
 
-from bot.listeners.acknowledge import acknowledge
-from bot.listeners.screens import HealthSource
+from bot.listeners.acknowledge import Interaction, listen
+from bot.logs import LastErrors
 from bot.services import Queue, Services
 from bot.slack.client import SlackError, SlackNotSent, SlackRefused
+from bot.slack.socket_mode import Supervisor
 from bot.ui.home import greeting
 from bot.ui.states import approver_line
-from bot.ui.status_page import Removal
+from bot.ui.status_page import Health, Removal
+from polar.client import VERSION
 from store.engine.errors import StoreError
+from store.graduation.gate import paused
 from store.messages.outbox import claim_welcome, forget_welcome
+from store.proposals.stats import backlog, count_proposals
 
 log = logging.getLogger(__name__)
 
 Payload = Mapping[str, Any]
 _IGNORED = ("channel_archive",)  # subscribed for later use
+
+
+class HealthSource:
+    """Looks at the store, both services and the log. `removed` is set once the app was taken out of Slack."""
+
+    def __init__(self, services: Services, errors: LastErrors, supervisor: Supervisor | None = None) -> None:
+        self._services, self._errors, self._supervisor = services, errors, supervisor
+        self.removed: Removal | None = None
+
+    async def health(self) -> Health:
+        """The present health. Raises StoreError."""
+        store, polar, socket = self._services.store, self._services.polar, self._supervisor
+        left, limit, pause = polar.budget()
+        return Health(
+            version=VERSION,
+            now=self._services.clock(),
+            backlog=await store.do(backlog),
+            counts=await store.do(count_proposals),
+            writes=store.backlog,
+            socket=None if socket is None else socket.connected,
+            heard_at=None if socket is None else socket.last_envelope_at,
+            removed=self.removed,
+            slack_paused=tuple(self._services.slack.limits.pauses().items()),
+            polar_left=left,
+            polar_limit=limit,
+            polar_paused=pause,
+            paused=await store.do(paused),
+            errors=[(one.at, one.level, one.said) for one in self._errors.lines],
+        )
 
 
 class Workspace:
@@ -32,7 +65,7 @@ class Workspace:
         """Attach its listeners."""
         app.event("user_change")(self.changed_user)
         app.event("subteam_members_changed")(self.changed_group)
-        app.event("member_joined_channel")(self.joined)
+        listen(self._services.slack, app.event("member_joined_channel"), self._joined, failed={})
         app.event("app_uninstalled")(self.uninstalled)
         app.event("tokens_revoked")(self.revoked)
         for name in _IGNORED:
@@ -46,13 +79,11 @@ class Workspace:
         """A user group has other members."""
         self._services.authority.forget()
 
-    async def joined(self, ack: AsyncAck, body: Payload, event: Payload, context: AsyncBoltContext) -> None:
+    async def _joined(self, on: Interaction) -> None:
         """Somebody joined a channel; when it is us for the first time, say what we are here for."""
-        channel = str(event.get("channel", ""))
-        if channel and event.get("user") == context.bot_user_id:
-            await acknowledge(self._services.slack, ack, body, lambda _: self._joined(channel), failed={})
-
-    async def _joined(self, channel: str) -> None:
+        channel = str(on.payload.get("channel", ""))
+        if not channel or on.payload.get("user") != on.bot:
+            return
         try:
             if await self._services.store.do(claim_welcome, channel, self._services.clock()):
                 await self._greet(channel)

@@ -12,7 +12,7 @@ from bot.checks.checklist import SetUp
 from bot.demo.blockkit import lint_view
 from bot.demo.slack.state import Message
 from bot.listeners.home import HomeTab
-from bot.listeners.screens import HealthSource, Screens
+from bot.listeners.workspace import HealthSource
 from bot.logs import LastErrors
 from bot.slack.permalinks import Links
 from store.graduation.gate import paused
@@ -129,10 +129,7 @@ async def test_an_open_tab_is_drawn_again_when_something_changes_and_nobody_else
 async def test_nothing_is_published_while_nothing_changes(here, app, monkeypatch):
     monkeypatch.setattr("bot.listeners.home.EVERY", timedelta(0))
     health, links = HealthSource(app.services, LastErrors()), Links(app.services.store, app.services.slack)
-    screens = Screens(app.services, health, links)
-    tab = HomeTab(
-        app.services, app.approvals, screens, health=health, links=links, set_up=SetUp(app.services, None)
-    )
+    tab = HomeTab(app.services, app.approvals, health=health, links=links, set_up=SetUp(app.services, None))
     await tab._opened({"user": MAYA, "tab": "home"})
 
     assert await tab._claim(4) == []

@@ -15,7 +15,7 @@ from bot.demo.blockkit import lint_message
 from bot.demo.slack import SlackStandIn
 from bot.listeners.buttons import register
 from bot.listeners.commands import COMMANDS, SlashCommand, read_command
-from bot.listeners.screens import HealthSource, Screens
+from bot.listeners.workspace import HealthSource
 from bot.logs import LastErrors
 from bot.results import Purpose, Refusal
 from bot.rules import Origin, RuleSet, load_rules, unhandled_reasons
@@ -71,8 +71,8 @@ class House:
         members: Any = Members()
         parts = Services(self.store, nobody, nobody, self.rules, members, "C1", lambda: NOW, lambda _: None)
         app = AsyncApp(client=self._client, signing_secret=self.slack.signing_secret)
-        screens = Screens(parts, HealthSource(parts, LastErrors()), Links(self.store, nobody))
-        register(app, parts, ApprovalService(parts), nobody, SlashCommand(parts.slack, screens, nobody))
+        health, links = HealthSource(parts, LastErrors()), Links(self.store, nobody)
+        register(app, parts, ApprovalService(parts), nobody, SlashCommand(parts, health, links, nobody))
         return app
 
     async def fired(self, rule: str, *states: RuleMatchState) -> None:

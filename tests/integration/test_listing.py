@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, insert, text
 
-from bot.listeners.commands import COMMANDS, read_command
-from bot.listeners.screens import SOON, HealthSource, Screens
+from bot.listeners.commands import COMMANDS, SlashCommand, read_command
+from bot.listeners.home import SOON
+from bot.listeners.workspace import HealthSource
 from bot.logs import LastErrors
 from bot.results import ApproverNames, Refusal
 from bot.rules import load_rules
@@ -319,7 +320,7 @@ async def test_every_command_answers_within_a_second_among_a_hundred_thousand(sq
         await store.do(_crowd, now, pending)
         dead: Any = _Dead()
         parts = Services(store, dead, dead, load_rules(), dead, "C0", lambda: now, lambda *_: None)
-        screens = Screens(parts, HealthSource(parts, LastErrors()), Links(store, dead))
+        screens = SlashCommand(parts, HealthSource(parts, LastErrors()), Links(store, dead), dead)
         person = SlackUser(MAYA, None)
         typed = [
             "", "queue urgent", "queue mine", "queue snoozed", "queue unknown", "queue failed", "queue 500",

@@ -8,7 +8,7 @@ import pytest
 from bot.forms.edit import _asked, _draft, _marked, _title
 from bot.forms.fields import Leaf
 from bot.forms.prefill import prefill
-from bot.listeners.screens import _BECAUSE
+from bot.listeners.commands import _BECAUSE
 from bot.slack.client import SlackUser
 from bot.ui.graduation_words import gate_rows
 from store.models import ProposalState
