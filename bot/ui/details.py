@@ -247,9 +247,8 @@ def _comments(found: ProposalDetails) -> list[Element]:
 
 
 def _comment(one: Comment) -> Element:
-    return line(
-        when(one.at), glue("  "), person(one.author), glue(f" ({_KINDS[one.kind]}): "), words(one.text, 500)
-    )
+    kind = f" ({_KINDS[one.kind]}): {'(deleted) ' if one.deleted else ''}"
+    return line(when(one.at), glue("  "), person(one.author), glue(kind), words(one.text, 500))
 
 
 def _revision(one: Revision) -> list[Element]:

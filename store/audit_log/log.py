@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert
 
-from store.audit_log.old_sentences import read_transition
+from store.audit_log.old_sentences import old_comment, read_transition
 from store.audit_log.old_trust import old_change, old_policy, old_proposal
 from store.engine.leases import Setting, hold_or_set, read, write
 from store.models import PlannedCall
@@ -64,6 +64,7 @@ def _old_reason(body: dict[str, Any]) -> dict[str, Any]:
 _OLD_VALUES: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "answer": _old_reason,
     "case_kind": old_change,
+    "comment": old_comment,
     **dict.fromkeys(("proposed", "edited", "restated"), old_proposal),
     "policy": old_policy,
     "transition": _old_reason,

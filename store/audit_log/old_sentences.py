@@ -9,6 +9,7 @@ from typing import Any
 
 from store.models.reasons import Reason, ReasonCode
 
+DELETED = "(deleted) "  # stood before the text of a comment whose Slack message was deleted
 _C = ReasonCode
 _NOTHING = {"Nothing was done.": {}, "This call was not made.": {"partly": True}}
 _TEXTS: Mapping[str, Reason] = {
@@ -194,3 +195,11 @@ _PATTERNS: Mapping[str, Callable[[re.Match[str]], Reason]] = {
     r"Polar refused: (?P<cause>.+)": _refused,
     _COUNTED.pattern: _numbers(_C.ALREADY_SO, "count", "of"),
 }
+
+
+def old_comment(body: dict[str, Any]) -> dict[str, Any]:
+    """A comment whose text said that its Slack message was deleted."""
+    text = body.get("text", "")
+    if "deleted" in body or body.get("kind") != "thread" or not text.startswith(DELETED):
+        return body
+    return body | {"text": text.removeprefix(DELETED), "deleted": 1}

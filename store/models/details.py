@@ -21,7 +21,10 @@ class OutboxCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Comment:
-    """One thing said or done around a proposal. `text` is untrusted; `ts` names its Slack message."""
+    """One thing said or done around a proposal. `text` is untrusted; `ts` names its Slack message.
+
+    `deleted`: 1 when somebody deleted that message; its text stays.
+    """
 
     proposal_id: str
     kind: CommentKind
@@ -31,6 +34,7 @@ class Comment:
     channel: str | None
     ts: str | None
     at: datetime
+    deleted: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,6 @@ from store.proposals.proposals import get_proposal, read_proposal, trail
 from store.schema import bundles, decisions, proposal_comments, proposals, revisions
 
 LONGEST = 4_000  # characters kept of one message: Slack's own advice for a message's length
-_DELETED = "(deleted) "
 _EARLIER = 10  # proposals of the same customer that are shown
 _MOST_IN_A_THREAD = 200  # proposals of one bundle that keep what is said in its thread
 _COMMENT = proposal_comments.c
@@ -129,11 +128,11 @@ def add_comment(
     `preset` is the key of a reason offered in a list; None for one's own words.
     """
     row: dict[str, Any] = {"proposal_id": proposal_id, "kind": kind, "author": author, "text": text[:LONGEST]}
-    row |= {"preset": preset, "channel": channel, "ts": ts}
+    row |= {"preset": preset, "channel": channel, "ts": ts, "deleted": 0}
     if insert_new(connection, proposal_comments, [row | {"at": at}]).rowcount != 1:
         return False
-    told = {name: value for name, value in row.items() if name != "proposal_id" and value is not None}
-    append(connection, "comment", proposal_id, told, at)
+    logged = {name: value for name, value in row.items() if name != "proposal_id" and value is not None}
+    append(connection, "comment", proposal_id, logged, at)
     return True
 
 
@@ -162,13 +161,12 @@ def mend_message(connection: Connection, text: str | None, *, at: datetime, chan
     """
     own = (_COMMENT.kind == CommentKind.THREAD, _COMMENT.channel == channel, _COMMENT.ts == ts)
     for row in connection.execute(select(proposal_comments).where(*own)).all():
-        gone = row.text if row.text.startswith(_DELETED) else f"{_DELETED}{row.text}"
-        said = (gone if text is None else text)[:LONGEST]
-        if said == row.text:
+        now = {"text": row.text if text is None else text[:LONGEST], "deleted": int(text is None)}
+        if now == {"text": row.text, "deleted": row.deleted}:
             continue
-        connection.execute(update(proposal_comments).where(_COMMENT.id == row.id).values(text=said))
-        told = {"kind": row.kind, "author": row.author, "text": said, "channel": channel, "ts": ts}
-        append(connection, "comment", row.proposal_id, told, at)
+        connection.execute(update(proposal_comments).where(_COMMENT.id == row.id).values(now))
+        logged = {"kind": row.kind, "author": row.author, "channel": channel, "ts": ts} | now
+        append(connection, "comment", row.proposal_id, logged, at)
 
 
 def comments_of(

@@ -333,6 +333,7 @@ proposal_comments = Table(
     Column("channel", Text),
     Column("ts", Text),
     Column("at", UtcDateTime, nullable=False),
+    Column("deleted", Integer, nullable=False, server_default="0"),  # 1: the Slack message was deleted
     UniqueConstraint("proposal_id", "channel", "ts"),
     one_of("kind", CommentKind),
 )

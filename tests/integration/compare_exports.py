@@ -54,6 +54,8 @@ def _field(name: str, value: Any, new: Mapping[str, Any], where: str) -> Iterato
         yield from _said(value, None if coded is None else coded["code"], where)
     elif name == "paused" and "gate" in leaf:
         yield from _said(value, new["paused_by"], where)
+    elif name == "text" and new.get("deleted"):
+        yield from differences(value, f"(deleted) {new['text']}", where)
     elif name in CODED:
         yield from _said(value, new[name], where)
     else:

@@ -4,11 +4,16 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from sqlalchemy import select
+
 from bot.cli.export import _EXPORTS, _plain
 from store import Connection, Store, open_store
+from store.audit_log.log import read_row
 from store.audit_log.verify import verify
 from store.models import ProposalState
 from store.models.reasons import ReasonCode
+from store.proposals.details import comments_of
+from store.schema.graduation import audit_log
 from tests.integration.compare_exports import differences
 from tests.integration.old_database import load_old_database, old_export, old_rows
 
@@ -56,6 +61,26 @@ async def test_the_audit_log_is_whole_after_the_migration(database_url: str):
 
     assert (found.problems, found.rows) == ((), len(before))
     assert found.head == before[-1]["hash"]
+
+
+async def test_a_deleted_message_is_marked_in_its_row_and_in_the_log(database_url: str):
+    [before] = [row for row in old_rows()["remarks"] if row["text"].startswith("(deleted) ")]
+    await load_old_database(database_url)
+    async with open_store(database_url) as store:
+        found = await store.do(comments_of, before["proposal_id"])
+        logged = await store.do(_comments_in_the_log, before["proposal_id"])
+
+    assert [(one.text, one.deleted) for one in found if one.ts == before["ts"]] == [("Never mind", 1)]
+    assert [(one["text"], one.get("deleted")) for one in logged if one.get("ts") == before["ts"]] == [
+        ("Never mind", None),
+        ("Never mind", 1),
+    ]
+
+
+def _comments_in_the_log(connection: Connection, proposal_id: str) -> list[dict[str, Any]]:
+    own = (audit_log.c.subject == proposal_id, audit_log.c.kind == "remark")
+    rows = connection.execute(select(audit_log.c.body).where(*own).order_by(audit_log.c.seq)).scalars()
+    return [read_row("remark", body)[1] for body in rows]
 
 
 def _all(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> Iterator[str]:

@@ -91,7 +91,7 @@ def found(text: str = "x", count: int = 1, **fields: Any) -> ProposalDetails:
                 NOW,
             ),
         ),
-        (Comment("pabc", CommentKind.THREAD, text or "x", text, None, "C1", "1.3", NOW),) * count,
+        (Comment("pabc", CommentKind.THREAD, text or "x", text, None, "C1", "1.3", NOW, deleted=1),) * count,
         tuple(proposal(id=f"p{number}", title=text) for number in range(min(count, 10))),
         {"pending": 1, "succeeded": count},
     )
@@ -139,6 +139,7 @@ def test_each_part_is_there(state: ProposalState) -> None:
         "Score and why",
         "The webhook",
         "97.5",
+        "(in the thread): (deleted) ",
     ):
         assert part in said
     assert ("No longer true" in said) == (state == ProposalState.WITHDRAWN)

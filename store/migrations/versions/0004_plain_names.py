@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from store.audit_log.old_sentences import read_sentence, read_transition
+from store.audit_log.old_sentences import DELETED, read_sentence, read_transition
 from store.audit_log.old_trust import ALWAYS, LABELS, old_cause, old_gate
 from store.engine.dialects import SafeJson, UtcDateTime
 from store.models.reasons import LabelReason, Reason, ReasonCode
@@ -121,6 +121,7 @@ def upgrade() -> None:
         op.execute("ALTER SEQUENCE remarks_id_seq RENAME TO proposal_comments_id_seq")
     _carry_marks()
     _carry_has_card()
+    _carry_deleted()
     _carry_reasons(op.get_bind())
     _carry_graduation(op.get_bind())
 
@@ -239,6 +240,15 @@ def _carry_has_card() -> None:
     op.add_column("proposals", sa.Column("has_card", sa.Integer(), server_default="1", nullable=False))
     op.execute("UPDATE proposals SET has_card = 0 WHERE quiet = 1")
     op.execute("ALTER TABLE proposals DROP COLUMN quiet")
+
+
+def _carry_deleted() -> None:
+    """Mark the comments whose Slack message was deleted in a column: their text said so."""
+    op.add_column("proposal_comments", sa.Column("deleted", sa.Integer(), server_default="0", nullable=False))
+    own = sa.table("proposal_comments", sa.column("kind"), sa.column("text"), sa.column("deleted"))
+    text = sa.func.substr(own.c.text, len(DELETED) + 1)
+    marked = (own.c.kind == "thread", own.c.text.startswith(DELETED, autoescape=True))
+    op.execute(sa.update(own).where(*marked).values(deleted=1, text=text))
 
 
 def _carry_reasons(connection: sa.Connection) -> None:
