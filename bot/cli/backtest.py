@@ -15,6 +15,7 @@ from bot.config.policy import duration as length
 from bot.config.settings import load_settings
 from bot.graduation.backtest import Group, KindReport, Report, Totals, report
 from bot.graduation.replay import replay
+from bot.graduation.score import score
 from bot.rules import RulesError, load_rules
 from bot.sanitize import clean
 from bot.ui.graduation_notices import duration
@@ -146,14 +147,14 @@ def _why(group: Group) -> str:
     return always_words(because) if code == PolicyCode.ALWAYS_ASKS else _WHY[code]
 
 
-def _kind(kind: KindReport) -> list[str]:
-    totals = kind.totals
-    turned_on = next((at for at, state, _ in kind.history if state == CaseKindState.GRADUATED), None)
+def _kind(one: KindReport) -> list[str]:
+    kind, totals = one.kind, one.totals
+    turned_on = next((at for at, state, _ in one.history if state == CaseKindState.GRADUATED), None)
     first = f", on since {turned_on:%d %b %Y}" if turned_on else ""
     times = {1: "once", 2: "twice"}.get(kind.generation, f"{kind.generation} times")
     lost = f", demoted {times}" if kind.generation else ""
-    now = f"{kind.state}, score {kind.score:.1f}{first}{lost}"
-    stands = always_words(kind.always) if kind.always else now
+    now = f"{kind.state}, score {score(*kind.counts):.1f}{first}{lost}"
+    stands = always_words(one.always) if one.always else now
     moved, saved = _moneys(totals.moved), duration(totals.seconds)
     return [
         f"{kind.risk}  {clean(kind.label, 200)}",
@@ -215,11 +216,12 @@ def _as_json(found: Report, past: _Past, since: datetime | None) -> dict[str, An
         "spot_checks": f"drawn with {secret}",
         "total": _counted(found.total),
         "kinds": [
-            {"case_kind": kind.case_kind, "label": kind.label, "risk": kind.risk, "always_asks": kind.always}
-            | {"state": kind.state, "score": round(kind.score, 6), "generation": kind.generation}
-            | {"history": [[at.isoformat(), state, cause.to_json()] for at, state, cause in kind.history]}
-            | _counted(kind.totals)
-            for kind in found.kinds
+            {"case_kind": one.kind.hash, "label": one.kind.label, "risk": one.kind.risk}
+            | {"always_asks": one.always, "state": one.kind.state}
+            | {"score": round(score(*one.kind.counts), 6), "generation": one.kind.generation}
+            | {"history": [[at.isoformat(), state, cause.to_json()] for at, state, cause in one.history]}
+            | _counted(one.totals)
+            for one in found.kinds
         ],
         "asked_because": {
             f"{code}: {because}" if because else code: count

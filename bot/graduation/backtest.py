@@ -5,12 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from bot.graduation import score
-from bot.graduation.replay import Replayed, ReplayedKind, Run
+from bot.graduation.replay import Replayed, Run
 from polar.text.money import ZERO_DECIMAL
 from store.models import WENT_WRONG, CaseKindState, Mode, OutcomeKind, ProposalState, Verdict
-from store.models.graduation import WorstCase
-from store.models.reasons import CaseResult, ChangeCause, PolicyCode, PolicyReason
+from store.models.graduation import CaseKind, WorstCase
+from store.models.reasons import CaseResult, ChangeCause, PolicyCode
 
 SECONDS_A_CASE = 20  # the time of a person for one decision
 REJECTED = (CaseResult.DECLINED, CaseResult.EDITED, CaseResult.TAKEN_BACK, CaseResult.FAILED)
@@ -72,20 +71,15 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class KindReport:
-    """One kind of case: the results of its cases in the replay, and its state at the end.
+    """One kind of case: as it stands at the end of the replay, and the results of its cases.
 
     `always` is the reason why it always asks: an AlwaysAsk, or the words of the rules.
     """
 
-    case_kind: str
-    label: str
-    risk: str
-    totals: Totals
-    state: CaseKindState
+    kind: CaseKind
     always: str | None
-    score: float
-    generation: int
     history: Sequence[tuple[datetime, CaseKindState, ChangeCause]]
+    totals: Totals
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,30 +117,11 @@ def report(replayed: Replayed, since: datetime | None = None) -> Report:
         if asked.case_kind in replayed.kinds:
             by_kind.setdefault(asked.case_kind or "", Totals()).add(run)
         if run.mode != Mode.AUTO:
-            reasons[_group(run.reason)] += 1
-    kinds = [_kind(replayed.kinds[name], totals) for name, totals in by_kind.items()]
-    kinds.sort(key=lambda one: (-one.totals.ran, -one.totals.cases, one.label))
+            reasons[run.reason.code, str(run.reason.args.get("because", ""))] += 1
+    ends = [(replayed.kinds[name], totals) for name, totals in by_kind.items()]
+    kinds = [KindReport(one.as_kept(), one.always, one.history, totals) for one, totals in ends]
+    kinds.sort(key=lambda one: (-one.totals.ran, -one.totals.cases, one.kind.label))
     return Report(total, kinds, dict(reasons.most_common()))
-
-
-def _kind(replayed: ReplayedKind, totals: Totals) -> KindReport:
-    kind, tally = replayed.kind, replayed.tally
-    return KindReport(
-        case_kind=kind.hash,
-        label=kind.label,
-        risk=kind.risk,
-        totals=totals,
-        state=kind.state,
-        always=replayed.always,
-        score=score.score(tally.cases, tally.rejections, kind.generation),
-        generation=kind.generation,
-        history=replayed.history,
-    )
-
-
-def _group(reason: PolicyReason) -> Group:
-    """The group of reasons that differ only in their numbers."""
-    return reason.code, str(reason.args.get("because", ""))
 
 
 def _size(amount: int, currency: str) -> int:

@@ -1,7 +1,7 @@
 """The judgement of the policy over one case: it runs on its own, asks, or asks as a spot check. Pure."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,7 +21,6 @@ from store.models.graduation import (
     GateInputs,
     NewCaseKind,
     Past,
-    Spent,
 )
 from store.models.reasons import AlwaysAsk, ChangeCause, ChangeCode, PolicyCode, PolicyReason
 
@@ -101,17 +100,15 @@ def evaluate(proposal: NewProposal, inputs: GateInputs, policy: Policy) -> Evalu
     drawn = spot_checks.drawn(inputs.secret, proposal.id, share)
     verdict, mode = (SPOT_CHECK, Mode.SPOT_CHECK) if drawn else (RUN, Mode.AUTO)
     reason = PolicyReason(PolicyCode.SPOT_CHECK if drawn else PolicyCode.RUNS)
-    return Evaluation(mode, _record(verdict, reason, **facts | {"spot_check_probability": share}), *moved)
+    gate = {"verdict": verdict, "reason": reason.to_json(), "spot_check_probability": share, **facts}
+    return Evaluation(mode, gate, *moved)
 
 
 def _asks(
     reason: PolicyReason, pause: ChangeCause | None = None, *, over_cap: bool = False, **facts: Any
 ) -> Evaluation:
-    return Evaluation(Mode.ASKED, _record(ASK, reason, **facts), over_cap=over_cap, pause=pause)
-
-
-def _record(verdict: str, reason: PolicyReason, **facts: Any) -> dict[str, Any]:
-    return {"verdict": verdict, "reason": reason.to_json(), "spot_check_probability": None, **facts}
+    gate = {"verdict": ASK, "reason": reason.to_json(), "spot_check_probability": None, **facts}
+    return Evaluation(Mode.ASKED, gate, over_cap=over_cap, pause=pause)
 
 
 def _always(because: str) -> PolicyReason:
@@ -122,8 +119,9 @@ def _facts(
     inputs: GateInputs, standard: Standard | None, moved: tuple[int, str] | None, policy: Policy
 ) -> dict[str, Any]:
     """The inputs of the gate as plain JSON."""
-    kind, human_at = inputs.case_kind, inputs.human_at
+    kind, human_at, caps = inputs.case_kind, inputs.human_at, policy.caps
     amount, currency = (None, None) if moved is None else moved
+    code = currency or ""
     spent = {"customer": inputs.customer, "case_kind": inputs.case_kind_day, "day": inputs.day}
     return {
         "state": kind.state.value,
@@ -137,22 +135,17 @@ def _facts(
         "amount": amount,
         "currency": currency,
         "spent": {name: [one.count, one.amount] for name, one in spent.items()},
-        "caps": _caps(policy.caps, currency),
+        # Money in minor units of the currency: the cap of one case, then others with counts.
+        "caps": {
+            "case": caps.action_amount.get(code, 0),
+            "customer": [caps.customer_count, caps.customer_amount.get(code, 0)],
+            "case_kind": [caps.case_kind_count, caps.case_kind_amount.get(code, 0)],
+            "day": [caps.day_count, caps.day_amount.get(code, 0)],
+        },
         "paused_by": inputs.paused_by,
         "human_at": None if human_at is None else human_at.isoformat(),
         "max_idle": int(policy.graduation.max_idle.total_seconds()),
         "at": inputs.now.isoformat(),
-    }
-
-
-def _caps(caps: Caps, currency: str | None) -> dict[str, Any]:
-    """The caps in force, with money in minor units of `currency`: of one case, then others with counts."""
-    code = currency or ""
-    return {
-        "case": caps.action_amount.get(code, 0),
-        "customer": [caps.customer_count, caps.customer_amount.get(code, 0)],
-        "case_kind": [caps.case_kind_count, caps.case_kind_amount.get(code, 0)],
-        "day": [caps.day_count, caps.day_amount.get(code, 0)],
     }
 
 
@@ -236,15 +229,14 @@ def _over(caps: Caps, amount: int, currency: str, inputs: GateInputs) -> PolicyR
     def money(cap: str, most: int) -> PolicyReason:
         return PolicyReason.of(PolicyCode.OVER_CAP, cap=cap, amount=most, currency=currency)
 
-    held: list[tuple[str, Spent, int, Mapping[str, int]]] = [
-        ("customer", inputs.customer, caps.customer_count, caps.customer_amount),
-        ("case_kind", inputs.case_kind_day, caps.case_kind_count, caps.case_kind_amount),
-        ("day", inputs.day, caps.day_count, caps.day_amount),
-    ]
     of_one = caps.action_amount.get(currency, 0)
     if amount and amount > of_one:
         return money("case", of_one)
-    for cap, spent, count, amounts in held:
+    for cap, spent, count, amounts in (
+        ("customer", inputs.customer, caps.customer_count, caps.customer_amount),
+        ("case_kind", inputs.case_kind_day, caps.case_kind_count, caps.case_kind_amount),
+        ("day", inputs.day, caps.day_count, caps.day_amount),
+    ):
         if spent.count + 1 > count:
             return PolicyReason.of(PolicyCode.OVER_CAP, cap=cap, cases=count)
         most = amounts.get(currency, 0)

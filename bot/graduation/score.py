@@ -1,4 +1,4 @@
-"""The score of a kind of case, and the requirements of automatic runs that it does not meet. Pure.
+"""The score of a kind of case, its history, and the requirements of automatic runs it does not meet. Pure.
 
 The score is a lower confidence bound, valid at any time, on the share that people approve.
 
@@ -22,13 +22,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
 from functools import cache, lru_cache
 from types import MappingProxyType
 
 from bot.config.policy import Trust
 from bot.rules.rule import always_asks
 from polar.catalog import Risk, operations
-from store.models.graduation import CaseCounts, CaseKind, NewCaseKind
+from store.models import CaseKindState
+from store.models.graduation import CaseCounts, CaseKind, Change, History, NewCaseKind
 from store.models.reasons import AlwaysAsk, Lack, LackCode
 
 # The mixture: Beta(0.5, 20). It sets the growth rate of the score. The bound holds for any mixture.
@@ -318,3 +320,51 @@ def operations_of(case_kind: NewCaseKind | CaseKind) -> tuple[str, ...]:
 @cache
 def _by_route() -> Mapping[tuple[str, str], str]:
     return {(one.method, one.path): one.id for one in operations().values()}
+
+
+# --- The history of the score, for a chart -----------------------------------------------------------------
+
+MOST_POINTS = 400  # more than a chart of 800 pixels can show
+Point = tuple[datetime, float]
+
+
+class Mark(StrEnum):
+    """An event that the chart marks."""
+
+    GRADUATED = "graduated"
+    DEMOTED = "demoted"
+    PAUSED = "paused"
+    TURNED_OFF = "turned_off"
+    SPOT_CHECK = "spot_check"
+
+
+def points(history: History) -> list[Point]:
+    """The score after each counted case. Of many points some are left out. A generation ends at 0."""
+    tallies = {generation: list(counted) for generation, counted in history.before.items()}
+    ends = [(change.at, change.generation) for change in history.changes if change.demoted]
+    kept: list[tuple[datetime, int, int, int]] = []
+    every = max(len(history.points) // MOST_POINTS, 1)
+    for number, (at, generation, rejected) in enumerate(history.points):
+        if any(ended_at <= at and generation < begun for ended_at, begun in ends):
+            continue  # it counted only after the end of its generation
+        tally = tallies.setdefault(generation, [0, 0])
+        tally[0] += 1
+        tally[1] += rejected
+        if rejected or number % every == 0 or number == len(history.points) - 1:
+            kept.append((at, tally[0], tally[1], generation))
+    found = [(at, score(n, k, generation)) for at, n, k, generation in kept]
+    return sorted([*found, *((at, 0.0) for at, _ in ends)], key=lambda point: point[0])
+
+
+def events(history: History) -> list[tuple[datetime, Mark]]:
+    """The marked events, oldest first."""
+    changed = [(change.at, _marked(change)) for change in history.changes]
+    return sorted([*changed, *((at, Mark.SPOT_CHECK) for at in history.spot_checks)])
+
+
+def _marked(change: Change) -> Mark:
+    if change.to == CaseKindState.GRADUATED:
+        return Mark.GRADUATED
+    if change.demoted:
+        return Mark.DEMOTED
+    return Mark.PAUSED if change.to == CaseKindState.PAUSED else Mark.TURNED_OFF

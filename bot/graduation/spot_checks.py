@@ -34,14 +34,10 @@ def probability(agreed: int, floor: float) -> float:
     if floor <= 0 or floor >= FIRST:
         return floor
     for share in (floor, max(SECOND, floor)):
-        if agreed >= _agreed_for(share):
+        # So many agreed spot checks exclude a rate above the share with 95 %: (1 - share)^n <= 0.05.
+        if agreed >= math.ceil(math.log(EVER) / math.log1p(-share)):
             return share
     return FIRST
-
-
-def _agreed_for(share: float) -> int:
-    """The number of agreed spot checks that exclude a rate above `share` with 95 %: (1 - share)^n <= 0.05."""
-    return math.ceil(math.log(EVER) / math.log1p(-share))
 
 
 def rejection_rate_bound(agreed: int, total: int) -> float:

@@ -8,8 +8,7 @@ from slack_bolt.async_app import AsyncApp
 
 from bot.approvals.graduation import GraduationService
 from bot.graduation import score
-from bot.graduation.history import events, points
-from bot.graduation.score import standard_of
+from bot.graduation.score import events, points, standard_of
 from bot.listeners.acknowledge import Interaction, listen
 from bot.results import Purpose, Refusal
 from bot.sanitize import clean

@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING
 
-from bot.graduation.history import Event
+from bot.graduation.score import Mark
 from bot.sanitize import clean
 
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ _LINE, _THRESHOLD, _ALONE = "#1264a3", "#b25e00", "#e3f4ea"
 _DRAWN = frozenset("…“”·\u2019")
 _SPELLED = str.maketrans({"–": "-", "—": "-", "×": "x", "€": "EUR ", "£": "GBP ", "¥": "Y", "→": "->"})
 # The mark of each event; any other event is a grey line.
-_MARKS = {Event.GRADUATED: "#007a5a", Event.DEMOTED: "#c01343", Event.SPOT_CHECK: "#616061"}
-_NAMES = {Event.GRADUATED: "graduated", Event.DEMOTED: "demoted", Event.SPOT_CHECK: "spot check"}
-_ENDS = frozenset({Event.DEMOTED, Event.PAUSED, Event.TURNED_OFF})  # after these there are no automatic runs
+_MARKS = {Mark.GRADUATED: "#007a5a", Mark.DEMOTED: "#c01343", Mark.SPOT_CHECK: "#616061"}
+_NAMES = {Mark.GRADUATED: "graduated", Mark.DEMOTED: "demoted", Mark.SPOT_CHECK: "spot check"}
+_ENDS = frozenset({Mark.DEMOTED, Mark.PAUSED, Mark.TURNED_OFF})  # after these there are no automatic runs
 
 # The axis is linear in the logarithm of 100 - score, so 95 and 98 are as far apart as 50 and 80.
 _TICKS = (0, 50, 80, 90, 95, 98, 99)
@@ -44,7 +44,7 @@ def score_chart(
     points: Sequence[tuple[datetime, float]],
     *,
     threshold: float,
-    events: Sequence[tuple[datetime, Event]],
+    events: Sequence[tuple[datetime, Mark]],
     title: str,
 ) -> bytes:
     """A PNG, 800 by 420, of the score (0 to 100) after each decision, oldest first, with its `threshold`.
@@ -81,11 +81,11 @@ class _Plot:
         self._first = min(times, default=None)
         self._last = max(times, default=None)
 
-    def ground(self, events: Sequence[tuple[datetime, Event]]) -> None:
+    def ground(self, events: Sequence[tuple[datetime, Mark]]) -> None:
         """Draw a green ground for the times of automatic runs."""
         since: datetime | None = None
         for when, what in sorted(events):
-            if what == Event.GRADUATED and since is None:
+            if what == Mark.GRADUATED and since is None:
                 since = when
             elif what in _ENDS and since is not None:
                 self._band(since, when)
@@ -109,11 +109,11 @@ class _Plot:
             self._text((_LEFT, below), _day(self._first), _FAINT, anchor="lm")
             self._text((WIDTH - _RIGHT, below), _day(self._last), _FAINT, anchor="rm")
 
-    def events(self, events: Sequence[tuple[datetime, Event]]) -> None:
+    def events(self, events: Sequence[tuple[datetime, Mark]]) -> None:
         """Draw a tick for each spot check, and a line for every other event."""
         for when, what in events:
             x, foot = self._x(when), HEIGHT - _BOTTOM
-            if what == Event.SPOT_CHECK:
+            if what == Mark.SPOT_CHECK:
                 self._segment((x, foot - 14), (x, foot), _MARKS[what], 2)
             else:
                 self._segment((x, _TOP), (x, foot), _MARKS.get(what, _FAINT), 3)

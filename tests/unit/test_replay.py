@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from bot.config.policy import Policy
 from bot.graduation.backtest import report
 from bot.graduation.case_kind import RECENT, ApprovedValues, case_kind_of
-from bot.graduation.history import events, points
 from bot.graduation.replay import Replayed, ReplayedKind, replay
+from bot.graduation.score import events, points
 from bot.graduation.spot_checks import drawn
 from polar.events import Event
 from store.models import (

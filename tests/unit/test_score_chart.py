@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from bot.graduation.history import Event
-from bot.graduation.score import score
+from bot.graduation.score import Mark, score
 from bot.ui.score_chart import HEIGHT, WIDTH, score_chart
 
 START = datetime(2026, 5, 3, tzinfo=UTC)
@@ -39,7 +38,7 @@ def count(image, colour):
 
 def test_graduation_and_demotion_are_marked_in_their_colours():
     plain = drawn()
-    marked = drawn(events=[(POINTS[40][0], Event.GRADUATED), (POINTS[55][0], Event.DEMOTED)])
+    marked = drawn(events=[(POINTS[40][0], Mark.GRADUATED), (POINTS[55][0], Mark.DEMOTED)])
     assert count(plain, GREEN) == count(plain, RED) == 0
     assert count(marked, GREEN) > 300
     assert count(marked, RED) > 300
@@ -47,8 +46,8 @@ def test_graduation_and_demotion_are_marked_in_their_colours():
 
 def test_the_ground_is_green_only_while_it_ran_alone():
     ground = (227, 244, 234)
-    until_demoted = drawn(events=[(POINTS[40][0], Event.GRADUATED), (POINTS[50][0], Event.DEMOTED)])
-    until_now = drawn(events=[(POINTS[40][0], Event.GRADUATED)])
+    until_demoted = drawn(events=[(POINTS[40][0], Mark.GRADUATED), (POINTS[50][0], Mark.DEMOTED)])
+    until_now = drawn(events=[(POINTS[40][0], Mark.GRADUATED)])
     assert 0 < count(until_demoted, ground) < count(until_now, ground)
 
 
@@ -65,7 +64,7 @@ def test_text_without_a_glyph_is_drawn_as_a_question_mark():
 @settings(max_examples=15, deadline=None)
 @given(
     st.lists(st.tuples(st.datetimes(timezones=st.just(UTC)), st.floats(0, 100)), max_size=5),
-    st.lists(st.tuples(st.datetimes(timezones=st.just(UTC)), st.sampled_from(Event)), max_size=5),
+    st.lists(st.tuples(st.datetimes(timezones=st.just(UTC)), st.sampled_from(Mark)), max_size=5),
     st.text(max_size=300),
     st.floats(0, 100),
 )
