@@ -10,7 +10,7 @@ from bot.results import ActionResult, ActionStatus, Purpose
 from bot.services import Queue, Services
 from bot.slack.client import SlackUser
 from bot.ui import thread_lines
-from bot.ui.decline_reasons import presets
+from bot.ui.card_modals import presets
 from bot.ui.thread_lines import action_record
 from store.engine.errors import StoreError
 from store.models import Proposal, ProposalState

@@ -18,7 +18,7 @@ from bot.graduation.replay import replay
 from bot.graduation.score import score
 from bot.rules import RulesError, load_rules
 from bot.sanitize import clean
-from bot.ui.graduation_notices import duration
+from bot.ui.graduation import duration
 from bot.ui.graduation_words import RESULTS, always_words
 from polar.text.money import format_money
 from store import Connection

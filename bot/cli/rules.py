@@ -13,7 +13,7 @@ from bot.cli.rules_try import FileAnswers, TriedEvent, TriedRule, as_text, ask
 from bot.config.settings import SettingsError, load_settings
 from bot.proposals.reads import Reads
 from bot.rules import Origin, RulesError, RuleSet, load_rules
-from bot.ui.rules_page import reasons, rule_lines
+from bot.ui.lists import events_without_rule, rule_lines
 from polar.client import PolarClient
 from polar.events import Event, NotAnEvent, parse
 
@@ -48,7 +48,7 @@ def _list(options: argparse.Namespace) -> int:
     rules = load_rules(options.file or _own_file())
     for one in rule_lines(rules, {}):
         print(f"{one.name:<44}{': '.join(filter(None, [one.state, ', '.join(one.events)]))}")
-    for type_, why in reasons(rules):
+    for type_, why in events_without_rule(rules):
         print(f"{type_:<44}no rule: {why}")
     return 0
 

@@ -17,9 +17,9 @@ from bot.services import Queue, Services
 from bot.slack.client import SlackError
 from bot.ui import bundle as on_card
 from bot.ui import ephemeral
-from bot.ui.bundle_review import ALONE, BACK, NEXT, PAGE, REVIEWED, TICKED, TITLE, Review, loaded, review_view
+from bot.ui.bundle import ALONE, BACK, NEXT, PAGE, REVIEWED, TICKED, TITLE, Review, loaded, review_view
 from bot.ui.bundling import one_by_one
-from bot.ui.decline_reasons import REASON_ALL
+from bot.ui.card_modals import REASON_ALL
 from bot.ui.elements import notice
 from bot.ui.ephemeral import Text, text
 from store.messages.bundles import close_bundle, give_own_card

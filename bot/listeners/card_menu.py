@@ -27,7 +27,7 @@ from bot.slack.client import SlackError, SlackUser, acting_user
 from bot.slack.permalinks import Links
 from bot.ui import card_modals, details, ephemeral
 from bot.ui.card import ASK, ASSIGN, DETAILS, EDIT, SNOOZE, WHY
-from bot.ui.decline_reasons import OTHER, REASON
+from bot.ui.card_modals import OTHER, REASON
 from bot.ui.elements import ButtonValue, notice
 from bot.ui.states import approver_line
 from store.models import Proposal

@@ -19,7 +19,7 @@ from bot.results import Purpose
 from bot.services import Queue, Services
 from bot.slack.client import SlackUser
 from bot.slack.permalinks import Links
-from bot.ui import ephemeral, lists, rules_page, status_page
+from bot.ui import ephemeral, lists, status_page
 from bot.ui.card import card
 from bot.ui.elements import Message
 from bot.ui.home import COMMANDS as ABOUT
@@ -188,9 +188,9 @@ class SlashCommand:
     async def rules(self, call: CommandCall) -> Message:
         """One page of the rules, with what they have done."""
         activity = await self._services.store.do(rule_activity)
-        return rules_page.rules_message(
-            rules_page.rule_lines(self._services.rules, activity),
-            rules_page.reasons(self._services.rules),
+        return lists.rules_message(
+            lists.rule_lines(self._services.rules, activity),
+            lists.events_without_rule(self._services.rules),
             call.page,
         )
 

@@ -16,8 +16,7 @@ from bot.services import Services
 from bot.slack.client import SlackError, SlackRefused, SlackUser
 from bot.ui import ephemeral
 from bot.ui.elements import Block, Message
-from bot.ui.graduation_notices import runs_block
-from bot.ui.graduation_page import (
+from bot.ui.graduation import (
     PAGE,
     PLOT,
     PLOTTED,
@@ -28,6 +27,7 @@ from bot.ui.graduation_page import (
     plot_comment,
     plot_numbers,
     plot_title,
+    runs_block,
     trust_message,
 )
 from bot.ui.graduation_words import shown_score, switch_words

@@ -6,9 +6,8 @@ from bot.proposals.money import today
 from bot.proposals.undo import can_undo
 from bot.services import Services
 from bot.slack.client import SlackError
-from bot.ui.card_status import CardView
 from bot.ui.graduation_words import score_line, spot_check_line
-from bot.ui.states import approver_line
+from bot.ui.states import CardView, approver_line
 from store.graduation.case_kinds import get_case_kind
 from store.models import Proposal, ProposalKind, ProposalState
 from store.proposals.decisions import approvals

@@ -12,7 +12,7 @@ from bot.graduation.gate import Gate
 from bot.graduation.replay import replay
 from bot.graduation.score import lacks
 from bot.services import Queue, Services
-from bot.ui.graduation_notices import change_notice, offer_facts, offer_reasons, offer_title
+from bot.ui.graduation import change_notice, offer_facts, offer_reasons, offer_title
 from polar.events import Event
 from store.graduation.learn import assess as read_on
 from store.models import Actor, NewProposal, PlannedCall, ProposalKind, ProposalState

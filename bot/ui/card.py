@@ -5,8 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bot.sanitize import clean
-from bot.ui.card_status import CardView, is_held, is_put_off, outcome, prefix, status, undone_by
-from bot.ui.decline_reasons import reason_select
+from bot.ui.card_modals import MENU, MENU_ITEMS, reason_select
 from bot.ui.elements import (
     MESSAGE_TEXT,
     Block,
@@ -33,13 +32,25 @@ from bot.ui.elements import (
 )
 from bot.ui.graduation_words import always_words
 from bot.ui.reasons import elements, plain
-from bot.ui.states import call_title, does, risk_words, title
+from bot.ui.states import (
+    CardView,
+    call_title,
+    does,
+    is_held,
+    is_put_off,
+    outcome,
+    prefix,
+    risk_words,
+    status,
+    title,
+    undone_by,
+)
 from polar.text.money import format_money
 from store.models import CallState, Proposal, ProposalKind, ProposalState, Transition
 
 # Action ids that tests and users rely on.
 APPROVE, DECLINE, WHY, UNDO, RETRY = "approve", "decline", "why", "undo", "retry"
-CHECK, MARK_DONE, MARK_NOT_DONE, MENU = "check", "mark_done", "mark_not_done", "menu"
+CHECK, MARK_DONE, MARK_NOT_DONE = "check", "mark_done", "mark_not_done"
 DETAILS, EDIT, SNOOZE, ASSIGN, ASK = "details", "edit", "snooze", "assign", "ask"  # the items of the menu
 TEXT = 500  # characters of the one line for a notification
 VISIBLE = 2_500  # characters: a longer card is too long to read
@@ -173,14 +184,6 @@ def thread_line(proposal: Proposal, change: Transition) -> Message | None:
 
 # --- The controls: at most three buttons and one menu, by the state -----------------------------------------
 
-_OPTIONS: Mapping[str, str] = {
-    DETAILS: "Details",
-    EDIT: "Edit",
-    SNOOZE: "Snooze",
-    ASSIGN: "Assign",
-    ASK: "Ask in thread",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class _Button:
@@ -214,7 +217,7 @@ def buttons(p: Proposal, view: CardView) -> Block | None:
     ]
     if p.state == ProposalState.DECLINED and not view.decline_reasons:
         elements.append(reason_select(p))
-    items = [option(_OPTIONS[name], replace(value, detail=name)) for name in _menu_of(p)]
+    items = [option(MENU_ITEMS[name], replace(value, detail=name)) for name in _menu_of(p)]
     elements.append({"type": "overflow", "action_id": MENU, "options": items})
     return actions(f"decide.{p.id}.{p.row_version}", elements)
 
@@ -250,4 +253,4 @@ def _menu_of(p: Proposal) -> Iterable[str]:
         return (DETAILS, ASK)
     if p.kind == ProposalKind.GRADUATION:
         return (DETAILS, SNOOZE, ASSIGN, ASK)
-    return _OPTIONS
+    return MENU_ITEMS

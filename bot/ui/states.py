@@ -1,14 +1,19 @@
-"""The words for the states of proposals and calls, with one wording for each state. Pure."""
+"""The states of proposals and calls in words, one wording for each; and the status line of a card. Pure."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from bot.results import (
     ApproverNames,
 )
+from bot.ui.elements import Element, emoji, filled, glue, joined, line, person, when, words
+from bot.ui.reasons import plain, sentence
 from polar.catalog import Call, Operation, operations
-from store.models import CallState, Proposal, ProposalCall, ProposalKind, ProposalState
+from store.models import Actor, CallState, Proposal, ProposalCall, ProposalKind, ProposalState
+from store.models.reasons import Reason, ReasonCode
 
 _S = ProposalState
 
@@ -119,3 +124,254 @@ def approver_line(found: ApproverNames, *, too_few: bool = False) -> str:
     more = f" and {len(found.names) - 5} more" if len(found.names) > 5 else ""
     never = ", so it can never be approved: two have to, add somebody or decline it" if too_few else ""
     return f"{', '.join(found.names[:5])}{more} may decide{never}"
+
+
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class CardView:
+    """The facts that a card shows and that its proposal does not hold.
+
+    `deciders` names the approvers in words. With `needs_two`, `approvals` are the actors who approved so far.
+    `reasons` are the reasons of the decline. `undo` is True if the calls can be undone; `undone` is the
+    proposal that undoes them. `today` are money lines of today (label, value). `score` and `spot_check` are
+    small print.
+    """
+
+    deciders: str = ""
+    approvals: tuple[str, ...] = ()
+    needs_two: bool = False
+    decline_reasons: tuple[str, ...] = ()
+    undo: bool = False
+    undone: Proposal | None = None
+    today: tuple[tuple[str, str], ...] = ()
+    score: str | None = None
+    spot_check: str | None = None
+    now: datetime = _LONG_AGO
+
+
+_REASON = 500  # characters of one call's reason in the thread
+_REFUSED = "Polar refused."  # for a refusal that an earlier version stored without a reason
+
+# The next step after a refusal, by Polar's status. It follows Polar's own reason.
+_NEXT: Mapping[int | None, str] = {
+    401: "Then Retry.",
+    404: "Look whether Polar still has it; Retry asks once more.",
+    409: "Look at it in Polar, and Retry once its state allows this.",
+    410: "It is over in Polar; what is still wanted can be proposed anew with /polar propose.",
+    412: "Look at it in Polar, and Retry once its state allows this.",
+    422: "As it stands it would be refused again: propose it differently with /polar propose.",
+    None: "Mend that, then Retry.",
+}
+_NEXT_OTHERWISE = "Retry once that has changed, or propose it differently with /polar propose."
+
+
+def prefix(p: Proposal, view: CardView) -> str:
+    """The beginning of the line for a notification."""
+    if p.state == ProposalState.PENDING:
+        return _pending_prefix(p, view)
+    if p.state == ProposalState.WITHDRAWN and undone_by(p.status_reason):
+        return "Undone: "
+    if view.undone is not None and view.undone.state == ProposalState.SUCCEEDED:
+        return "Undone: "
+    special = OF_GRADUATION if p.kind == ProposalKind.GRADUATION else {}
+    return special.get(p.state, title(p.state))
+
+
+def _pending_prefix(p: Proposal, view: CardView) -> str:
+    if p.approval_checking_by:
+        return "Deciding: "
+    if p.held_by:
+        return "On hold: "
+    if view.needs_two and view.approvals:
+        return "One more yes: "
+    return "Changed: " if p.changes else ""
+
+
+def status(p: Proposal, view: CardView, limit: int) -> list[Element]:
+    """One section for each fact; none while a proposal only waits. `limit` is the length of a reason."""
+    if p.state == ProposalState.PENDING:
+        return [line(*said) for said in _waiting(p, view)]
+    return [line(*_STATUS[p.state](p, view, limit))]
+
+
+def _waiting(p: Proposal, view: CardView) -> list[list[Element]]:
+    """The cause that delays a pending proposal, or the people it waits for."""
+    release = " Nobody can approve it until somebody mentions me with “release” in the thread."
+    said: list[list[Element]] = []
+    if view.needs_two and view.approvals:
+        two = " {who} said yes. It takes two: one more person has to approve."
+        said.append([emoji("ballot_box_with_check"), *filled(two, who=_people(view.approvals))])
+    if p.approval_checking_by:
+        asked = " Deciding… {who} said yes; Polar is asked whether anything has changed."
+        said.append([emoji("hourglass_flowing_sand"), *filled(asked, who=person(p.approval_checking_by))])
+    if p.held_by:
+        said.append([emoji("pushpin"), *filled(f" On hold by {{who}}.{release}", who=person(p.held_by))])
+    if p.assignee:
+        said.append([emoji("point_right"), *filled(" Assigned to {who}.", who=person(p.assignee))])
+    if p.snoozed_until and view.now < p.snoozed_until:
+        by = [glue(" by "), person(p.snoozed_by)] if p.snoozed_by else []
+        until = " Snoozed until {at}{by}. It can still be decided."
+        said.append([emoji("zzz"), *filled(until, at=when(p.snoozed_until), by=by)])
+    return said
+
+
+def _people(actors: tuple[str, ...]) -> list[Element]:
+    return joined([[person(actor)] for actor in actors[:3]], " and ")
+
+
+def _by(p: Proposal, view: CardView, verb: str) -> list[Element]:
+    """The approver and the time of the decision: Approved by @Ada, 21 Nov 12:31."""
+    if p.decided_by is None or p.decided_at is None:
+        return []
+    if p.decided_by == Actor.POLICY:
+        return filled("It ran on its own: such cases need no yes, {at}.", at=when(p.decided_at))
+    everybody = view.approvals if p.decided_by in view.approvals else (p.decided_by,)
+    edited = [glue(", as edited by "), person(p.edited_by)] if p.edited_by else []
+    at = when(p.decided_at)
+    return filled(f"{verb} by {{who}}, {{at}}{{edited}}.", who=_people(everybody), at=at, edited=edited)
+
+
+def _approved(p: Proposal, view: CardView, limit: int) -> list[Element]:
+    start = [emoji("hourglass_flowing_sand"), glue(" "), *_by(p, view, "Approved")]
+    if p.held_by:
+        held = "\nOn hold by {who}: it does not run until released."
+        return [*start, *filled(held, who=person(p.held_by))]
+    if p.cancellable_until is not None and is_held(p, view):
+        at = when(p.cancellable_until, seconds=True)
+        return [*start, *filled("\nRuns {at}. Until then Undo takes it back.", at=at)]
+    if p.status_reason and is_put_off(p):
+        why = sentence(p.status_reason, limit)
+        return [*start, *filled("\nNot done yet: {why} Trying again.", why=why), *_progress(p)]
+    return [*start, glue(" It is about to run.")]
+
+
+def _executing(p: Proposal, view: CardView, limit: int) -> list[Element]:  # noqa: ARG001 - one table, one signature
+    return [emoji("hourglass_flowing_sand"), glue(" Running now. "), *_by(p, view, "Approved")]
+
+
+def _succeeded(p: Proposal, view: CardView, limit: int) -> list[Element]:
+    note = [*sentence(p.status_reason, limit), glue(" ")] if p.status_reason else []
+    verb, done = ("Approved", " Done. ")
+    if p.kind == ProposalKind.GRADUATION:
+        verb, done = "Turned on", " Such cases now run on their own. "
+    said = [emoji("white_check_mark"), glue(done), *note, *_by(p, view, verb), *_progress(p)]
+    return said + _undone(p, view, limit)
+
+
+def _undone(p: Proposal, view: CardView, limit: int) -> list[Element]:
+    """The result of the undo."""
+    undo = view.undone
+    arrow = [glue("\n"), emoji("leftwards_arrow_with_hook"), glue(" ")]
+    if undo is None:
+        return [*arrow, glue("Undone, "), when(p.undone_at), glue(".")] if p.undone_at else []
+    actor = undo.decided_by or undo.proposer
+    by = [glue(" by "), person(actor)] if actor else []
+    match undo.state:
+        case ProposalState.SUCCEEDED:
+            at = p.undone_at or undo.decided_at
+            return [*arrow, glue("Undone"), *by, *([glue(", "), when(at)] if at else []), glue(".")]
+        case ProposalState.FAILED:
+            return [*arrow, glue("Could not be undone: "), *_why(undo, limit, _REFUSED)]
+        case ProposalState.UNKNOWN:
+            return [*arrow, glue("Polar gave no answer to the undoing: it may or may not be undone.")]
+        case ProposalState.PENDING:
+            return [*arrow, glue("Undoing it waits for a yes on a card of its own.")]
+        case ProposalState.APPROVED | ProposalState.EXECUTING:
+            return [*arrow, glue("Being undone"), *by, glue("…")]
+    return [*arrow, glue("It was to be undone, but that was not done.")]
+
+
+def _failed(p: Proposal, view: CardView, limit: int) -> list[Element]:
+    said = _why(p, limit, _REFUSED)
+    next_ = glue(f" It is not tried again by itself. {_next(p)}\n")
+    return [emoji("x"), glue(" "), *said, next_, *_by(p, view, "Approved"), *_progress(p)]
+
+
+def _next(p: Proposal) -> str:
+    refused = [call for call in p.calls if call.state == CallState.REFUSED]
+    return _NEXT.get(refused[-1].status if refused else None, _NEXT_OTHERWISE)
+
+
+def _unknown(p: Proposal, view: CardView, limit: int) -> list[Element]:
+    said = (
+        " Polar gave no answer: it may or may not have been done. Nothing is sent twice. "
+        "Check again reads it from Polar; if you have looked yourself, say which it is. {why}\n"
+    )
+    why = sentence(p.status_reason, limit) if p.status_reason else []
+    return [emoji("grey_question"), *filled(said, why=why), *_by(p, view, "Approved"), *_progress(p)]
+
+
+def _declined(p: Proposal, view: CardView, limit: int) -> list[Element]:
+    said = " Nothing was done. "
+    if p.kind == ProposalKind.GRADUATION:
+        said = " I keep asking about such cases. "
+    why = [glue("\nWhy: "), words("; ".join(view.decline_reasons), limit)] if view.decline_reasons else []
+    return [emoji("no_entry_sign"), glue(said), *_by(p, view, "Declined"), *why]
+
+
+def _expired(p: Proposal, view: CardView, limit: int) -> list[Element]:  # noqa: ARG001 - one table, one signature
+    at = [glue(", "), when(p.expires_at)] if p.expires_at else []
+    why = _why(p, limit, "Nobody decided in time.")
+    next_ = glue(" Nothing was done. If it is still wanted: /polar propose.")
+    return [emoji("hourglass"), glue(" Expired"), *at, glue(". "), *why, next_]
+
+
+def _why(p: Proposal, limit: int, otherwise: str) -> list[Element]:
+    """The reason of the proposal as a sentence; `otherwise` without a stored reason."""
+    return [words(otherwise)] if p.status_reason is None else sentence(p.status_reason, limit)
+
+
+def undone_by(reason: Reason | None) -> str | None:
+    """The person who undid an approval before a call was sent, if that is the reason."""
+    taken_back = reason is not None and reason.code is ReasonCode.UNDONE_IN_TIME
+    return str(reason.args.get("actor")) if reason is not None and taken_back else None
+
+
+def _withdrawn(p: Proposal, view: CardView, limit: int) -> list[Element]:
+    arrow, back = emoji("leftwards_arrow_with_hook"), undone_by(p.status_reason)
+    approved = [glue(" "), *_by(p, view, "Approved")] if p.decided_by else []
+    if back:
+        return [arrow, glue(" Undone by "), person(back), glue(" in time. Nothing was done."), *approved]
+    why = _why(p, limit, "It no longer applies.")
+    return [arrow, glue(" Withdrawn. Nothing was done. "), *why, *approved]
+
+
+_STATUS: Mapping[ProposalState, Callable[[Proposal, CardView, int], list[Element]]] = {
+    ProposalState.APPROVED: _approved,
+    ProposalState.EXECUTING: _executing,
+    ProposalState.SUCCEEDED: _succeeded,
+    ProposalState.FAILED: _failed,
+    ProposalState.UNKNOWN: _unknown,
+    ProposalState.DECLINED: _declined,
+    ProposalState.EXPIRED: _expired,
+    ProposalState.WITHDRAWN: _withdrawn,
+}
+
+
+def _progress(p: Proposal) -> list[Element]:
+    """The number of calls in each state, "1 done, 1 refused", for several calls that are not all done."""
+    if len(p.calls) < 2 or all(call.state == CallState.DONE for call in p.calls):
+        return []
+    counts = Counter(CALLS[call.state] for call in p.calls)
+    listed = ", ".join(f"{count} {state}" for state, count in counts.items())
+    return [glue(f"\nOf {len(p.calls)} calls: {listed}.")]
+
+
+def outcome(call: ProposalCall) -> str:
+    """The result of one call, in words for the thread."""
+    said = CALLS[call.state] + (f" ({call.status})" if call.status and call.state != CallState.DONE else "")
+    return f"{said}: {plain(call.reason, _REASON, 'A person')}" if call.reason else said
+
+
+def is_held(p: Proposal, view: CardView) -> bool:
+    """Tell whether it is approved and waits for the end of its undo window."""
+    until = p.cancellable_until
+    return p.state == ProposalState.APPROVED and until is not None and view.now < until
+
+
+def is_put_off(p: Proposal) -> bool:
+    """Tell whether a failed run is tried again. The approver's own reason does not count."""
+    put_off = p.status_reason is not None and p.status_reason.code is not ReasonCode.GIVEN
+    return p.state == ProposalState.APPROVED and put_off

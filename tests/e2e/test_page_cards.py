@@ -4,7 +4,7 @@ import pytest
 from playwright.async_api import expect
 
 from bot.ui.card import card
-from bot.ui.card_status import CardView
+from bot.ui.states import CardView
 from store.models import ProposalState
 from store.models.reasons import Reason, ReasonCode
 from tests.fixtures.card_pictures import posted

@@ -29,7 +29,7 @@ from bot.results import (
 )
 from bot.slack.client import SlackUser
 from bot.ui.card import can_be_taken_back
-from bot.ui.card_status import CardView
+from bot.ui.states import CardView
 from bot.ui.thread_lines import outbox_message
 from polar.catalog import Call
 from store.models import CallState, CommentKind, NewProposal, PlannedCall, Proposal, ProposalState, Transition

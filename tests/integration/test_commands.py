@@ -22,7 +22,7 @@ from bot.rules import Origin, RuleSet, load_rules, unhandled_reasons
 from bot.services import Services
 from bot.slack.permalinks import Links
 from bot.ui.home import COMMANDS as ABOUT
-from bot.ui.rules_page import PAGE, RuleLine, reasons, rule_lines, rules_message
+from bot.ui.lists import RULES_PAGE, RuleLine, events_without_rule, rule_lines, rules_message
 from polar.catalog import event_types
 from store import Store, open_store
 from store.events.events import keep_rules, rule_activity
@@ -263,10 +263,10 @@ def test_event_whose_only_rule_is_off_says_so(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text('[[rule]]\nname = "generate-invoice"\nenabled = false\n')
 
-    assert dict(reasons(load_rules(path)))["order.paid"] == "Every rule for it is switched off."
+    assert dict(events_without_rule(load_rules(path)))["order.paid"] == "Every rule for it is switched off."
 
 
-@pytest.mark.parametrize("count", [0, 1, PAGE, PAGE + 1, 3 * PAGE])
+@pytest.mark.parametrize("count", [0, 1, RULES_PAGE, RULES_PAGE + 1, 3 * RULES_PAGE])
 def test_every_page_is_what_slack_takes_and_nothing_is_left_out(count):
     def matches(n):
         return {RuleMatchState.PROPOSED: n, RuleMatchState.WAITING: 1, RuleMatchState.SILENT: 1} if n else {}
@@ -281,7 +281,7 @@ def test_every_page_is_what_slack_takes_and_nothing_is_left_out(count):
         for n in range(count)
     ]
     why = [("order.updated", "<!channel> & so on " * 30)]
-    pages = max(-(-(count + 1) // PAGE), 1)
+    pages = max(-(-(count + 1) // RULES_PAGE), 1)
 
     messages = [rules_message(rules, why, page) for page in range(1, pages + 1)]
 

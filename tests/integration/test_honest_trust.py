@@ -17,10 +17,10 @@ from bot.explain.document import explanation
 from bot.explain.verify import check
 from bot.pipeline.learn import Assessor
 from bot.ui.card import card
-from bot.ui.card_status import CardView
 from bot.ui.details import details_view
 from bot.ui.graduation_words import score_line, spot_check_line
 from bot.ui.lists import row, show_message
+from bot.ui.states import CardView
 from store.audit_log.explain import explained
 from store.audit_log.verify import verify
 from store.graduation.case_kinds import add_outcome, get_case_kind

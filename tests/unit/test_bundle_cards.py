@@ -10,8 +10,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.demo.blockkit import lint_message, lint_view
-from bot.ui.bundle import bundle_card, bundle_line, counted, progress, stamp, sums
-from bot.ui.bundle_review import A_PAGE, TICKED, Review, loaded, pages, review_view
+from bot.ui.bundle import (
+    A_PAGE,
+    TICKED,
+    Review,
+    bundle_card,
+    bundle_line,
+    counted,
+    loaded,
+    pages,
+    progress,
+    review_view,
+    stamp,
+    sums,
+)
 from bot.ui.elements import Message, notice
 from polar.catalog import operations
 from store.models import Bundle, Proposal, ProposalCall, ProposalState

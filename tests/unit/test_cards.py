@@ -21,8 +21,8 @@ from bot.results import (
 from bot.sanitize import clean
 from bot.ui import ephemeral
 from bot.ui.card import card, thread_line
-from bot.ui.card_status import CardView
 from bot.ui.elements import Message, escape
+from bot.ui.states import CardView
 from store.models import CallState, Mode, ProposalState, Transition
 from store.models.reasons import Reason, ReasonCode
 from tests.fixtures.card_states import STATES, asked, decided, message_of

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from bot.demo.blockkit import lint_message
 from bot.ui.card import card, thread_line, visible
-from bot.ui.card_status import CardView
 from bot.ui.elements import Message
+from bot.ui.states import CardView
 from store.models import CallState, Proposal, ProposalCall, ProposalState, Transition
 from store.models.reasons import Reason, ReasonCode
 from tests.fixtures.card_strategies import (

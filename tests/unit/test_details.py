@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bot.demo.blockkit import lint_message, lint_view
 from bot.ui import card_modals, thread_lines
-from bot.ui.decline_reasons import OTHER, presets, reason_select
+from bot.ui.card_modals import OTHER, presets, reason_select
 from bot.ui.details import code, details_view, public, toml
 from bot.ui.elements import notice
 from polar.catalog import operations

@@ -37,20 +37,16 @@ from bot.results import (
 from bot.rules import Origin
 from bot.ui import bundle as on_bundle
 from bot.ui import (
-    bundle_review,
     card_modals,
-    card_status,
-    decline_reasons,
     details,
     digest,
     elements,
     ephemeral,
-    graduation_notices,
-    graduation_page,
+    graduation,
     home,
     lists,
     reasons,
-    rules_page,
+    states,
     status_page,
     thread_lines,
 )
@@ -131,7 +127,7 @@ def _kinds(draw: st.DrawFn) -> KindStanding:
 
 
 _KINDS = st.builds(
-    KindsPage, st.lists(_kinds(), max_size=graduation_page.PAGE, unique_by=lambda one: one.case_kind.hash[:12]),
+    KindsPage, st.lists(_kinds(), max_size=graduation.PAGE, unique_by=lambda one: one.case_kind.hash[:12]),
     _COUNT, _COUNT, st.booleans(), _COUNT, st.none() | st.builds(Paused, _PERSON, st.just(NOW), TEXT),
 )  # fmt: skip
 _CHANGE = st.fixed_dictionaries({
@@ -156,9 +152,9 @@ _CODED = st.fixed_dictionaries({
     "args": st.fixed_dictionaries({"actor": st.sampled_from(ACTORS)}),
 })  # fmt: skip
 _DAYS = st.lists(st.tuples(st.just(date(2026, 11, 20)), _COUNT), max_size=7)
-_REVIEW = st.builds(bundle_review.Review, st.just("b1"), st.just(1), st.booleans(), st.integers(-1, 4))
+_REVIEW = st.builds(on_bundle.Review, st.just("b1"), st.just(1), st.booleans(), st.integers(-1, 4))
 _RULE = st.builds(
-    rules_page.RuleLine, TEXT, st.lists(TEXT, max_size=3).map(tuple), st.sampled_from(Origin),
+    lists.RuleLine, TEXT, st.lists(TEXT, max_size=3).map(tuple), st.sampled_from(Origin),
     st.builds(RuleActivity, st.dictionaries(st.sampled_from(list(RuleMatchState)), _COUNT), st.none() | st.just(NOW)),
 )  # fmt: skip
 
@@ -235,16 +231,16 @@ RENDERERS: Mapping[Callable[..., Any], Strategy] = {
         (lists.content, _SHOWN.map(lambda message: message.blocks), st.just("tag")),
         (lists.show_message, proposals(), _SHOWN, trails(), st.sampled_from([None, LINK])),
         (lists.not_found_message, TEXT, st.lists(st.just("p1"), max_size=7)),
-        (decline_reasons.reason_select, proposals()),
-        (decline_reasons.reasons_select, proposals(), st.just("b1")),
-        (bundle_review.review_view, _REVIEW, bundles().map(lambda found: found.members),
+        (card_modals.reason_select, proposals()),
+        (card_modals.reasons_select, proposals(), st.just("b1")),
+        (on_bundle.review_view, _REVIEW, bundles().map(lambda found: found.members),
          st.just([]) | bundles().map(lambda found: found.members)),
-        (rules_page.rules_message, st.lists(_RULE, max_size=8), _PAIRS, st.integers(-1, 3)),
-        (card_status.status, proposals(), views(), st.sampled_from([75, 300])),
+        (lists.rules_message, st.lists(_RULE, max_size=8), _PAIRS, st.integers(-1, 3)),
+        (states.status, proposals(), views(), st.sampled_from([75, 300])),
         (thread_line, recorded(), trails().map(lambda found: found[-1])),
-        (graduation_notices.change_notice, st.just("a" * 64), _CHANGE),
-        (graduation_notices.runs_block, _RAN, st.just(Caps()), st.just("tag")),
-        (graduation_page.home_section, _KINDS, st.just(Policy())),
+        (graduation.change_notice, st.just("a" * 64), _CHANGE),
+        (graduation.runs_block, _RAN, st.just(Caps()), st.just("tag")),
+        (graduation.home_section, _KINDS, st.just(Policy())),
         (reasons.elements, any_reason(), st.sampled_from([120, 600])),
         (reasons.because, st.none() | any_reason(), st.sampled_from([120, 600])),
         (reasons.sentence, any_reason(), st.sampled_from([120, 600])),
@@ -258,8 +254,8 @@ RENDERERS: Mapping[Callable[..., Any], Strategy] = {
     )
 } | {
     on_bundle.bundle_card: _calls(on_bundle.bundle_card, bundles(), deciders=TEXT, now=st.just(NOW), reasons=st.lists(TEXT, max_size=3)),
-    graduation_page.trust_message: _calls(
-        graduation_page.trust_message, _KINDS, st.just(Policy()), st.just(NOW),
+    graduation.trust_message: _calls(
+        graduation.trust_message, _KINDS, st.just(Policy()), st.just(NOW),
         about=TEXT.map(lambda said: " ".join(said.split())[:100]), result=TEXT,
     ),
     home.greeting: _calls(home.greeting, TEXT, here=st.booleans()),
@@ -288,7 +284,7 @@ EPHEMERAL: Mapping[Callable[..., Any], Strategy] = {
         (ephemeral.not_opened, TEXT),
         (ephemeral.not_shown, TEXT),
         (ephemeral.handed, TEXT),
-        (graduation_page.plot_comment, _PERSON, TEXT),
+        (graduation.plot_comment, _PERSON, TEXT),
     )
 }  # fmt: skip
 # Options and questions: they are drawn inside the pages of forms, see test_hostile_forms.

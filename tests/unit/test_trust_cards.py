@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from bot.config.policy import Caps, Policy
 from bot.demo.blockkit import lint_message, lint_view
 from bot.listeners.commands import read_command
-from bot.ui.graduation_notices import left_today
-from bot.ui.graduation_page import PAGE, home_section, trust_message
+from bot.ui.graduation import PAGE, home_section, left_today, trust_message
 from polar.catalog import Risk
 from store.graduation.reducer import first_seen
 from store.models import CaseKindState
