@@ -7,8 +7,7 @@ from typing import Any
 
 from polar.catalog.event_fields import FieldTree
 from polar.models import Customer, MinorUnits, Part, Resource, UtcDatetime
-from polar.text.money import format_money
-from polar.text.words import contact, counted, day, person, words
+from polar.text.words import contact, counted, day, format_money, person, words
 
 
 class Dispute(Resource):
@@ -84,8 +83,8 @@ def _dispute_facts(dispute: Dispute) -> Pairs:
     customer = dispute.customer
     yield "Customer", contact(customer.name, customer.email) if customer else None
     yield "Amount", _amount(dispute)
-    yield "Reason", words(dispute.reason) if dispute.reason else None
-    yield "Due by", day(dispute.evidence_due_by) if dispute.evidence_due_by else None
+    yield "Reason", words(dispute.reason)
+    yield "Due by", day(dispute.evidence_due_by)
 
 
 def _failed_sentence(failed: FailedDeliveries) -> str:

@@ -14,8 +14,7 @@ from polar import redaction
 from polar.catalog import Call, operations
 from polar.client import PolarClient
 from polar.errors import NotFound, PolarError
-from polar.text.money import format_money
-from polar.text.words import contact, plain, words
+from polar.text.words import contact, format_money, plain, words
 
 log = logging.getLogger(__name__)
 

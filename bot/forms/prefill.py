@@ -13,7 +13,7 @@ from bot.forms.values import compose, currencies, scalar
 from bot.ui.elements import option
 from polar import redaction
 from polar.catalog import Call, operations
-from polar.text.money import ZERO_DECIMAL
+from polar.text.words import ZERO_DECIMAL
 
 State = dict[str, Any]
 _MISSING = object()

@@ -9,8 +9,7 @@ from bot.forms.fields import Form, Kind, Leaf, all_leaves
 from bot.forms.values import EMPTY, Answers, NotUsable, entry, minor_units
 from polar import redaction
 from polar.catalog import Call
-from polar.text.money import format_money
-from polar.text.words import plain
+from polar.text.words import format_money, plain
 
 _TITLE = 200
 _VALUE = 400

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from bot.graduation.replay import Replayed, Run
-from polar.text.money import ZERO_DECIMAL
+from polar.text.words import ZERO_DECIMAL
 from store.models import WENT_WRONG, CaseKindState, Mode, OutcomeKind, ProposalState, Verdict
 from store.models.graduation import CaseKind, WorstCase
 from store.models.reasons import CaseResult, ChangeCause, PolicyCode

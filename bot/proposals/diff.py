@@ -5,7 +5,7 @@ from itertools import zip_longest
 from typing import Any
 
 from polar.catalog import Call, operations
-from polar.text.money import format_money
+from polar.text.words import format_money
 from store.models import NewProposal, PlannedCall, Proposal
 
 Change = tuple[str, str, str]  # label, before, now

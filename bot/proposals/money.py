@@ -10,7 +10,7 @@ from bot.proposals.reads import Reads
 from bot.services import Services
 from polar.catalog import Call
 from polar.errors import MissingScope
-from polar.text.money import format_money
+from polar.text.words import format_money
 from store.models import Proposal
 from store.proposals.stats import refunds_since
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import cel
 
-from polar.text.money import format_money
+from polar.text.words import format_money
 
 # The functions of the CEL library. Its `functions()` also lists operators, which start with `_` or `@`, or
 # end with `_`.

@@ -36,7 +36,7 @@ from bot.ui.elements import (
     words,
 )
 from bot.ui.states import does, phrase, risk_words
-from polar.text.money import format_money
+from polar.text.words import format_money
 from store.models import Bundle, Proposal, ProposalState
 
 APPROVE_ALL, DECLINE_ALL, REVIEW, UNDO_ALL = "approve_all", "decline_all", "review", "undo_all"

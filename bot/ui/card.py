@@ -45,7 +45,7 @@ from bot.ui.states import (
     title,
     undone_by,
 )
-from polar.text.money import format_money
+from polar.text.words import format_money
 from store.models import CallState, Proposal, ProposalKind, ProposalState, Transition
 
 # Action ids that tests and users rely on.

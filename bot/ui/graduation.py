@@ -33,7 +33,7 @@ from bot.ui.ephemeral import Text, text
 from bot.ui.graduation_words import RESULTS, always_words, cause_words, score_words
 from bot.ui.lists import Pages, turn
 from polar.catalog import Risk
-from polar.text.money import format_money
+from polar.text.words import format_money
 from store.models import CaseKindState
 from store.models.graduation import AutomaticRuns, BacktestSummary, CaseKind, KindsPage, KindStanding, Spent
 from store.models.reasons import AlwaysAsk, ChangeCause, ChangeCode

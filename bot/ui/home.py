@@ -28,7 +28,7 @@ from bot.ui.elements import (
 from bot.ui.lists import content, row
 from bot.ui.states import counted
 from bot.ui.status_page import Health, automatic, feed_line
-from polar.text.money import format_money
+from polar.text.words import format_money
 from store.models import Proposal
 from store.models.details import Today
 

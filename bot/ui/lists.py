@@ -28,7 +28,7 @@ from bot.ui.elements import (
 from bot.ui.reasons import because
 from bot.ui.states import open_problems, phrase
 from polar.catalog import event_types
-from polar.text.money import format_money
+from polar.text.words import format_money
 from store.models import Proposal, ProposalState, RuleActivity, RuleMatchState, Transition
 
 BACK, NEXT = "back", "on"  # ends of the action ids `WORD.back`, `WORD.on`; the value is the command

@@ -11,7 +11,7 @@ from bot.forms.fields import Form, Kind, Leaf, all_leaves, form_of
 from bot.forms.values import NotUsable, check, compose, minor_units, plainly, scalar
 from bot.forms.wording import facts, split, title
 from polar.catalog import operations
-from polar.text.money import ZERO_DECIMAL
+from polar.text.words import ZERO_DECIMAL
 from tests.fixtures.forms import ANY_ID, OPTION
 
 CURRENCIES = st.sampled_from(["eur", "usd", "jpy", "krw", "isk", "huf", "vnd"])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polar.text.money import SYMBOLS, ZERO_DECIMAL, format_money
+from polar.text.words import SYMBOLS, ZERO_DECIMAL, format_money
 
 CODES = st.sampled_from(sorted({*SYMBOLS, *ZERO_DECIMAL, "chf", "huf", "isk", "sek", "ugx", "zzz"}))
 
