@@ -82,7 +82,7 @@ class World:
     async def reachable(self) -> None:
         """Wait until Slack can reach the program."""
         if "SLACK_APP_TOKEN" in self.environment:
-            await self.slack.wait_until(lambda: self.slack.connections > 0, 20)
+            await self.slack.wait_until(lambda: self.slack.sockets.connections > 0, 20)
 
     # --- Polar's side -------------------------------------------------------------------------------
 

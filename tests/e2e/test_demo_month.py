@@ -77,7 +77,7 @@ async def test_a_month_shows_trust_earned_watched_and_lost_and_every_state_of_a_
             assert (states[0], states[-1]) == ("graduated", "asking")
             assert any(each.files for each in channel)  # the picture of the score
 
-            failed = [each for each in demo.slack.workspace.traffic.exchanges if each.error is not None]
+            failed = [each for each in demo.slack.workspace.exchanges if each.error is not None]
             assert failed == []
             assert [each for each in demo.polar.requests if each.status >= 500] == []
             assert all(each.succeeded for each in demo.polar.webhooks.events.values())

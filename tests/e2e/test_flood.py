@@ -20,7 +20,7 @@ MANY = 500
 
 def rejected(line: World) -> tuple[int, int]:
     """How many calls of Slack were told to slow down, and how many there were."""
-    calls = [each for each in line.slack.workspace.traffic.exchanges if each.direction == "app→slack"]
+    calls = [each for each in line.slack.workspace.exchanges if each.direction == "app→slack"]
     return sum(each.error == "ratelimited" for each in calls), len(calls)
 
 

@@ -46,9 +46,9 @@ def _words(blocks: list[dict[str, Any]]) -> str:
 
 
 async def home(here: World, user: str = MAYA) -> str:
-    before = here.slack.call_count("views.publish")
+    before = here.slack.workspace.counts["views.publish"]
     here.slack.open_home(user)
-    await here.slack.wait_until(lambda: here.slack.call_count("views.publish") > before, 10)
+    await here.slack.wait_until(lambda: here.slack.workspace.counts["views.publish"] > before, 10)
     return shown(here, user)
 
 

@@ -55,7 +55,7 @@ async def pair(tmp_path: Path) -> AsyncIterator[Pair]:
         for _ in range(2):
             line.environment |= {"DATABASE_URL": url, "PORT": str(free_port())}
             apps.append(await stack.enter_async_context(line.app()))
-        await line.slack.wait_until(lambda: line.slack.connections == 2, 20)
+        await line.slack.wait_until(lambda: line.slack.sockets.connections == 2, 20)
         yield Pair(line, apps)
 
 

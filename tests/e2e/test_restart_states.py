@@ -210,7 +210,7 @@ async def test_the_first_tap_after_a_restart_works(
         await program.kill()
     else:
         assert await program.kill(signal.SIGTERM) == 0
-    await line.slack.wait_until(lambda: line.slack.connections == 0, 10)
+    await line.slack.wait_until(lambda: line.slack.sockets.connections == 0, 10)
     await _write(line, case.meanwhile)
     program.start(line.environment)
     await line.reachable()

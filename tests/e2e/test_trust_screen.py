@@ -11,8 +11,8 @@ from sqlalchemy import Connection, Update, update
 
 from bot.app import Running
 from bot.approvals.graduation import GraduationService
-from bot.demo.slack.methods import BOT_SCOPES
 from bot.demo.slack.state import Message
+from bot.demo.slack.web_api import BOT_SCOPES
 from bot.listeners.graduation import GraduationScreen, switch_text
 from bot.permissions import Authority
 from bot.pipeline.learn import Assessor

@@ -226,7 +226,7 @@ async def test_a_form_that_is_closed_while_it_changes_is_nobodys_problem(
         here.slack.fail_next("views.update", "not_found")  # what Slack says of a closed one
         clicked = await here.slack.view_click(MAYA, opened.id, OPERATION, OPERATION, value="refunds:create")
         assert clicked.acked
-        await here.slack.wait_until(lambda: here.slack.call_count("views.update") == 1, 5)
+        await here.slack.wait_until(lambda: here.slack.workspace.counts["views.update"] == 1, 5)
         await here.slack.close(MAYA, opened.id)
         assert here.slack.ephemerals(MAYA) == []
     assert "failed after it had acknowledged" not in caplog.text

@@ -101,9 +101,11 @@ async def test_a_late_acknowledgement_shows_the_warning_to_who_tapped(impatient)
     ts = await posted(slack, client, "late")
     clicked = await slack.click(MAYA, slack.channel, ts, "late")
     assert (clicked.acked, clicked.error) == (False, "timeout")
-    assert slack.warning(JONAS, ts) is None
+    assert slack.workspace.warnings.get((JONAS, ts)) is None
     shown = next(message for message in slack.snapshot(MAYA)["messages"] if message["ts"] == ts)
-    assert shown["warning"] == slack.warning(MAYA, ts) == "This app did not respond. Try again."
+    assert (
+        shown["warning"] == slack.workspace.warnings.get((MAYA, ts)) == "This app did not respond. Try again."
+    )
 
 
 async def test_the_next_acknowledged_tap_takes_the_warning_away(impatient):
@@ -111,14 +113,14 @@ async def test_the_next_acknowledged_tap_takes_the_warning_away(impatient):
     ts = await posted(slack, client, "late", "refresh")
     await slack.click(MAYA, slack.channel, ts, "late")
     assert (await slack.click(MAYA, slack.channel, ts, "refresh")).acked
-    assert slack.warning(MAYA, ts) is None
+    assert slack.workspace.warnings.get((MAYA, ts)) is None
 
 
 async def test_an_unknown_action_shows_the_warning(impatient):
     slack, client = impatient
     ts = await posted(slack, client, "nobody_listens")
     assert not (await slack.click(MAYA, slack.channel, ts, "nobody_listens")).acked
-    assert slack.warning(MAYA, ts)
+    assert slack.workspace.warnings.get((MAYA, ts))
 
 
 async def test_a_command_nobody_answers_in_time_says_so_to_who_typed_it(impatient):

@@ -9,7 +9,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.demo.slack import SlackStandIn
-from bot.demo.slack.methods import METHODS
+from bot.demo.slack.web_api import METHODS
 from tests.fixtures.slack import (
     DORA,
     GUS,

@@ -70,11 +70,12 @@ async def test_the_eleventh_socket_is_turned_away(slack, client):
 async def test_the_client_comes_back_after_a_refresh_a_drop_and_a_refused_ticket(slack, client):
     async with socket_app(slack, client, []):
         await slack.sockets.disconnect("refresh_requested")
-        await slack.wait_until(lambda: slack.call_count("apps.connections.open") == 2)
+        await slack.wait_until(lambda: slack.workspace.counts["apps.connections.open"] == 2)
         slack.fail_next("socket", "refused_ticket")
         slack.sockets.drop()
         await slack.wait_until(
-            lambda: slack.connections == 1 and slack.call_count("apps.connections.open") >= 3, 10
+            lambda: slack.sockets.connections == 1 and slack.workspace.counts["apps.connections.open"] >= 3,
+            10,
         )
         ts = await posted(slack, client, "approve")
         assert (await slack.click(MAYA, slack.channel, ts, "approve")).acked
@@ -85,7 +86,7 @@ async def test_each_payload_goes_to_one_of_the_sockets(slack, client):
     async with socket_app(slack, client, first):
         handler = AsyncSocketModeHandler(listening_app(slack, client, second), slack.app_token)
         await handler.connect_async()
-        await slack.wait_until(lambda: slack.connections == 2)
+        await slack.wait_until(lambda: slack.sockets.connections == 2)
         for number in range(4):
             await slack.command(MAYA, "/polar", str(number))
         await handler.close_async()
@@ -95,7 +96,7 @@ async def test_each_payload_goes_to_one_of_the_sockets(slack, client):
 async def test_without_a_socket_the_tap_is_not_acknowledged(slack, client):
     ts = await posted(slack, client, "approve")
     assert (await slack.click(MAYA, slack.channel, ts, "approve")).error == "not_connected"
-    assert slack.warning(MAYA, ts)
+    assert slack.workspace.warnings.get((MAYA, ts))
 
 
 async def test_an_unacknowledged_event_comes_again_with_number_and_reason(slack):
@@ -214,9 +215,9 @@ async def test_the_page_is_served(slack):
 
 async def test_traffic_is_counted_and_never_holds_a_token(slack, client):
     await posted(slack, client)
-    assert slack.call_count("chat.postMessage") == 1
+    assert slack.workspace.counts["chat.postMessage"] == 1
     assert slack.calls("chat.postMessage")[0].arguments["text"] == "Refund?"
-    assert slack.bot_token not in repr(slack.workspace.traffic.exchanges)
+    assert slack.bot_token not in repr(slack.workspace.exchanges)
     assert slack.snapshot(MAYA)["traffic"][0]["what"] == "chat.postMessage"
 
 

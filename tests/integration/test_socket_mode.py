@@ -28,7 +28,7 @@ async def test_a_first_connect_that_fails_is_tried_again(method: str, kind: str)
     async with SlackStandIn.serve() as slack:
         slack.fail_next(method, kind, 2)
         running = asyncio.ensure_future(supervisor(slack).run())
-        await slack.wait_until(lambda: slack.connections, 15)
+        await slack.wait_until(lambda: slack.sockets.connections, 15)
 
         assert not running.done()
         running.cancel()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.demo.slack.choosing import REQUIRED, NotOffered, chosen, unfinished, view_state
+from bot.demo.slack.payloads import REQUIRED, CannotAct, chosen, unfinished, view_state
 
 
 def plain(text):
@@ -76,7 +76,7 @@ def test_what_is_chosen_is_sent_as_the_element_has_it(element, given, sent):
     ],
 )
 def test_what_is_not_offered_cannot_be_chosen(element, given):
-    with pytest.raises(NotOffered):
+    with pytest.raises(CannotAct):
         chosen(element, given, [WEEK])
 
 

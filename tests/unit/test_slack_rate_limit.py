@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.config.rate_limits import POST, SLACK, UPDATE, Tier
-from bot.demo.slack.faults import POSTING, TIER_3, Limits
+from bot.demo.slack.web_api import POSTING, TIER_3, Limits
 from bot.slack.client import RateLimits
 
 

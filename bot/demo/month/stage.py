@@ -86,7 +86,7 @@ class Stage:
         still_since, seen = _monotonic(), -1
         give_up = still_since + _MOST_STILL
         while _monotonic() < min(give_up, still_since + _STILL):
-            count = sum(self.slack.workspace.traffic.counts.values()) + len(self.polar.requests)
+            count = sum(self.slack.workspace.counts.values()) + len(self.polar.requests)
             waiting = any(each.status is None for each in self.polar.webhooks.newest)
             if count != seen or waiting:
                 still_since, seen = _monotonic(), count

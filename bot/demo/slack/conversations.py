@@ -3,7 +3,7 @@
 from typing import Any
 
 from bot.demo.slack.people import Channel, UserGroup
-from bot.demo.slack.state import Json, Refused, Workspace
+from bot.demo.slack.state import Json, Message, Refused, Workspace
 
 
 def known_channel(slack: Workspace, channel_id: Any) -> Channel:
@@ -14,13 +14,27 @@ def known_channel(slack: Workspace, channel_id: Any) -> Channel:
     return channel
 
 
+def joined_channel(slack: Workspace, channel_id: Any) -> Channel:
+    """The channel with this id, if the bot is in it. Raises Refused, also not_in_channel."""
+    channel = known_channel(slack, channel_id)
+    if slack.app.bot_user_id not in channel.members:
+        raise Refused("not_in_channel")
+    return channel
+
+
+def known_message(slack: Workspace, channel: Channel, ts: Any, error: str = "message_not_found") -> Message:
+    """The message with this ts. Raises Refused with `error`."""
+    message = slack.find(channel.id, str(ts))
+    if message is None:
+        raise Refused(error)
+    return message
+
+
 def thread_root(slack: Workspace, channel: Channel, thread_ts: Any) -> str | None:
     """The root's ts for a reply; replying to a reply joins its thread. Raises Refused thread_not_found."""
     if thread_ts is None:
         return None
-    message = slack.find(channel.id, str(thread_ts))
-    if message is None:
-        raise Refused("thread_not_found")
+    message = known_message(slack, channel, thread_ts, "thread_not_found")
     return message.thread_ts or message.ts
 
 
@@ -40,14 +54,10 @@ def direct_messages(slack: Workspace, user_id: str) -> Channel:
 def auth_test(slack: Workspace, _: Json) -> Json:
     """auth.test."""
     return {
-        "url": f"https://{slack.cast.team_domain}.slack.com/",
-        "team": slack.cast.team_name,
-        "user": slack.app.bot_name,
-        "team_id": slack.cast.team_id,
-        "user_id": slack.app.bot_user_id,
-        "bot_id": slack.app.bot_id,
-        "is_enterprise_install": False,
-    }
+        "url": f"https://{slack.cast.team_domain}.slack.com/", "team": slack.cast.team_name,
+        "user": slack.app.bot_name, "team_id": slack.cast.team_id, "user_id": slack.app.bot_user_id,
+        "bot_id": slack.app.bot_id, "is_enterprise_install": False,
+    }  # fmt: skip
 
 
 def team_info(slack: Workspace, _: Json) -> Json:
@@ -61,14 +71,8 @@ def bots_info(slack: Workspace, arguments: Json) -> Json:
     app = slack.app
     if arguments.get("bot") != app.bot_id:
         raise Refused("bot_not_found")
-    bot = {
-        "id": app.bot_id,
-        "deleted": False,
-        "name": app.bot_name,
-        "app_id": app.id,
-        "user_id": app.bot_user_id,
-    }
-    return {"bot": bot}
+    bot = {"id": app.bot_id, "name": app.bot_name, "app_id": app.id, "user_id": app.bot_user_id}
+    return {"bot": {**bot, "deleted": False}}
 
 
 def info(slack: Workspace, arguments: Json) -> Json:
@@ -105,12 +109,8 @@ def enter(slack: Workspace, channel: Channel, user_id: str) -> None:
 
 def replies(slack: Workspace, arguments: Json) -> Json:
     """conversations.replies: the root, then its replies."""
-    channel = known_channel(slack, arguments.get("channel"))
-    if slack.app.bot_user_id not in channel.members:
-        raise Refused("not_in_channel")
-    root = slack.find(channel.id, str(arguments.get("ts")))
-    if root is None:
-        raise Refused("thread_not_found")
+    channel = joined_channel(slack, arguments.get("channel"))
+    root = known_message(slack, channel, arguments.get("ts"), "thread_not_found")
     thread = [
         slack.message_json(message)
         for (where, _), message in slack.messages.items()
@@ -122,26 +122,18 @@ def replies(slack: Workspace, arguments: Json) -> Json:
 
 def history(slack: Workspace, arguments: Json) -> Json:
     """conversations.history: what is not a reply, newest first; metadata only for `include_all_metadata`."""
-    channel = known_channel(slack, arguments.get("channel"))
-    if slack.app.bot_user_id not in channel.members:
-        raise Refused("not_in_channel")
+    channel = joined_channel(slack, arguments.get("channel"))
     try:
         oldest, latest = (float(arguments.get(name) or 0) for name in ("oldest", "latest"))
     except ValueError:
         raise Refused("invalid_ts_oldest") from None
-    with_metadata = str(arguments.get("include_all_metadata")).lower() in ("true", "1")
+    hidden = () if arguments.get("include_all_metadata") else ("metadata",)
     found = [
-        {
-            key: value
-            for key, value in slack.message_json(message).items()
-            if key != "metadata" or with_metadata
-        }
+        {key: value for key, value in slack.message_json(message).items() if key not in hidden}
         for (where, ts), message in slack.messages.items()
-        if where == channel.id
-        and message.thread_ts is None
-        and oldest < float(ts)
-        and (not latest or float(ts) < latest)
-    ]
+        if where == channel.id and message.thread_ts is None
+        and oldest < float(ts) and (not latest or float(ts) < latest)
+    ]  # fmt: skip
     page, more = _page(found[::-1], arguments, 100)
     return {"messages": page, **more}
 
@@ -173,7 +165,7 @@ def user_conversations(slack: Workspace, arguments: Json) -> Json:
 def usergroups(slack: Workspace, arguments: Json) -> Json:
     """usergroups.list."""
     _refuse_free_plan(slack)
-    with_users = str(arguments.get("include_users")).lower() in ("true", "1")
+    with_users = bool(arguments.get("include_users"))
     return {"usergroups": [_group_json(slack, group, with_users) for group in slack.usergroups.values()]}
 
 
@@ -200,18 +192,11 @@ def _group_json(slack: Workspace, group: UserGroup, with_users: bool) -> Json:
 def _channel_json(slack: Workspace, channel: Channel) -> Json:
     shared = slack.is_shared(channel)
     return {
-        "id": channel.id,
-        "name": channel.name,
-        "is_channel": not channel.is_im,
-        "is_im": channel.is_im,
-        "is_private": channel.is_im,
-        "is_archived": channel.is_archived,
-        "is_member": slack.app.bot_user_id in channel.members,
-        "is_shared": shared,
-        "is_ext_shared": shared,
-        "topic": {"value": channel.topic},
-        "num_members": len(channel.members),
-    }
+        "id": channel.id, "name": channel.name, "is_channel": not channel.is_im, "is_im": channel.is_im,
+        "is_private": channel.is_im, "is_archived": channel.is_archived,
+        "is_member": slack.app.bot_user_id in channel.members, "is_shared": shared, "is_ext_shared": shared,
+        "topic": {"value": channel.topic}, "num_members": len(channel.members),
+    }  # fmt: skip
 
 
 def _page(items: list[Any], arguments: Json, default: int) -> tuple[list[Any], Json]:

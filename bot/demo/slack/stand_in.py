@@ -1,9 +1,10 @@
-"""The Slack stand-in: one workspace, its Web API, its ways to the app, and what tests ask of it."""
+"""The Slack stand-in: one workspace, its people, its Web API, its ways to the app, what tests ask of it."""
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -11,27 +12,19 @@ from aiohttp import web
 
 from bot.demo.faults import Faults
 from bot.demo.serving import serving
-from bot.demo.slack.acts import page_act
-from bot.demo.slack.delivery import Transport
-from bot.demo.slack.events import Events, Sleep
-from bot.demo.slack.faults import Fault, Limits
-from bot.demo.slack.files import picture
+from bot.demo.slack.chat import PNG, handle_response_url
+from bot.demo.slack.delivery import Events, Sleep, SocketMode
 from bot.demo.slack.interactions import Interactions
-from bot.demo.slack.methods import BOT_EVENTS, BOT_SCOPES
-from bot.demo.slack.page import Page
-from bot.demo.slack.replies import handle_response_url
-from bot.demo.slack.snapshot import slack_snapshot
-from bot.demo.slack.socket_mode import SocketMode
-from bot.demo.slack.state import Json, Message, View, Workspace
-from bot.demo.slack.traffic import Exchange
-from bot.demo.slack.web_api import Tokens, WebApi
+from bot.demo.slack.page import Page, page_act, slack_snapshot
+from bot.demo.slack.state import Exchange, Json, Message, View, Workspace
+from bot.demo.slack.web_api import BOT_EVENTS, BOT_SCOPES, Fault, Limits, Tokens, WebApi
 
 COMMANDS = MappingProxyType({"/polar": "[help]"})
 UPLOAD_LIMIT = 4 * 1024 * 1024
 
 
-class SlackStandIn:
-    """A strict Slack for one app. Several can run at once; nothing is global."""
+class SlackStandIn(Interactions):
+    """A strict Slack for one app, and its people. Several can run at once; nothing is global."""
 
     def __init__(
         self,
@@ -55,20 +48,13 @@ class SlackStandIn:
         event.
         """
         self.bot_token, self.app_token, self.signing_secret = bot_token, app_token, signing_secret
-        self.workspace = Workspace(clock=clock, ages=ages)
-        self._commands, self.ack_timeout = commands, ack_timeout
-        self._faults = Faults[Fault]()
+        workspace, self._faults = Workspace(clock=clock, ages=ages), Faults[Fault]()
+        self.sockets = SocketMode(workspace, self._faults, ack_timeout)
+        super().__init__(workspace, self.sockets, commands)
+        self._usages, self.ack_timeout = commands, ack_timeout
         self._tokens = Tokens(bot_token, app_token, scopes)
-        self._web_api = WebApi(self.workspace, self._tokens, self._faults, Limits(clock) if limits else None)
-        self.sockets = SocketMode(self.workspace, self._faults, ack_timeout)
-        self._transport: Transport = self.sockets
-        self._transports: list[Transport] = [self.sockets]
-        self._events = Events(self.workspace, lambda: self._transport, self._faults, sleep, subscriptions)
-        self.acts = Interactions(self.workspace, lambda: self._transport, tuple(commands))
-        self.click, self.view_click = self.acts.click, self.acts.view_click
-        self.submit, self.close, self.suggest = self.acts.submit, self.acts.close, self.acts.suggest
-        self.command, self.say = self.acts.command, self.acts.say
-        self.open_home, self.encode = self.acts.open_home, self.acts.encode
+        self._web_api = WebApi(workspace, self._tokens, self._faults, Limits(clock) if limits else None)
+        self._events = Events(workspace, lambda: self.transport, self._faults, sleep, subscriptions)
         self.emit, self.drain_events = self._events.emit, self._events.drain
         self.wait_until, self.subscribe = self.workspace.wait_until, self.workspace.subscribe
 
@@ -89,7 +75,7 @@ class SlackStandIn:
         """Adds `/slack/…` to an application, and ends with it."""
         app.router.add_route("*", "/slack/api/{method}", self._web_api.handle)
         app.router.add_get("/slack/socket", self.sockets.handle)
-        app.router.add_post("/slack/response/{token}", self._respond)
+        app.router.add_post("/slack/response/{token}", partial(handle_response_url, self.workspace))
         app.router.add_post("/slack/upload/{file}", self._upload)
         app.router.add_get("/slack/files/{file}", self._picture)
         app.on_shutdown.append(self._stop)
@@ -108,11 +94,6 @@ class SlackStandIn:
         """For `AsyncWebClient(base_url=…)`."""
         return f"{self.origin}/slack/api/"
 
-    def deliver_by(self, transport: Transport) -> None:
-        """From now on deliver by this one."""
-        self._transport = transport
-        self._transports.append(transport)
-
     # --- Content ------------------------------------------------------------------------------------
 
     @property
@@ -124,11 +105,6 @@ class SlackStandIn:
     def people(self) -> Sequence[str]:
         """The ids of the people, the first approver first."""
         return tuple(self.workspace.users)
-
-    @property
-    def connections(self) -> int:
-        """The number of sockets that the app holds open."""
-        return self.sockets.connections
 
     def messages(self) -> list[Message]:
         """All messages, oldest first; no ephemerals."""
@@ -146,10 +122,6 @@ class SlackStandIn:
         """The messages that only this person sees."""
         return [message for (who, _), message in self.workspace.ephemerals.items() if who == user]
 
-    def warning(self, user: str, ts: str) -> str | None:
-        """The words beside the warning icon that this person sees at a message."""
-        return self.workspace.warnings.get((user, ts))
-
     def home(self, user: str) -> View | None:
         """The published home tab of a person."""
         return self.workspace.homes.get(user)
@@ -160,21 +132,14 @@ class SlackStandIn:
 
     def calls(self, what: str) -> list[Exchange]:
         """The kept exchanges of a method (`chat.update`) or delivery (`event app_mention`), oldest first."""
-        return [exchange for exchange in self.workspace.traffic.exchanges if exchange.what == what]
-
-    def call_count(self, what: str) -> int:
-        """The number of these exchanges, kept or not."""
-        return self.workspace.traffic.counts[what]
+        return [exchange for exchange in self.workspace.exchanges if exchange.what == what]
 
     async def wait_for_message(self, predicate: Callable[[Message], object], timeout: float = 5) -> Message:  # noqa: ASYNC109 - the public contract names it
         """The first message, ephemeral ones too, for which the predicate is true. Raises TimeoutError."""
-        workspace = self.workspace
-
-        def fitting() -> Message | None:
-            every = [*workspace.messages.values(), *workspace.ephemerals.values()]
-            return next((each for each in every if predicate(each)), None)
-
-        found: Message = await self.wait_until(fitting, timeout)
+        of = self.workspace
+        found: Message = await self.wait_until(
+            lambda: next(filter(predicate, [*of.messages.values(), *of.ephemerals.values()]), None), timeout
+        )
         return found
 
     # --- Changes ------------------------------------------------------------------------------------
@@ -182,27 +147,20 @@ class SlackStandIn:
     def fail_next(
         self, method: str, kind: str, times: int = 1, *, retry_after: int = 1, seconds: float = 0
     ) -> None:
-        """Makes the next calls of `method` (`*`, `events`, `socket`) fail: faults.KINDS or a Slack error."""
+        """Makes the next calls of `method` (`*`, `events`, `socket`) fail; `kind` as for Fault."""
         self._faults.add(method, Fault(kind, retry_after, seconds), times)
 
     # --- The page -----------------------------------------------------------------------------------
 
     def snapshot(self, viewer: str) -> Json:
         """The view of this person, for the page."""
-        return slack_snapshot(self.workspace, viewer, dict(self._commands))
-
-    def reload(self, viewer: str) -> None:
-        """The person reloads the page: ephemerals are gone."""
-        self.workspace.forget_ephemerals(viewer)
+        return slack_snapshot(self.workspace, viewer, self._usages)
 
     async def act(self, body: Json) -> Json:
         """Does what the page asks; `{"ok": …}` with `ms` or `error`, never an exception."""
-        return await page_act(self.acts, body)
+        return await page_act(self, body)
 
     # --- Routes that need nothing more --------------------------------------------------------------
-
-    async def _respond(self, request: web.Request) -> web.Response:
-        return await handle_response_url(self.workspace, request)
 
     async def _upload(self, request: web.Request) -> web.Response:
         file_id = request.match_info["file"]
@@ -215,13 +173,13 @@ class SlackStandIn:
         return web.Response(text="OK")
 
     async def _picture(self, request: web.Request) -> web.Response:
-        found = picture(self.workspace, request.match_info["file"])
-        if found is None:
+        _, content = self.workspace.uploads.get(request.match_info["file"], ("", b""))
+        if not content.startswith(PNG):  # the only kind of file that the page shows
             raise web.HTTPNotFound(text="There is no such picture.")
         headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "max-age=3600"}
-        return web.Response(body=found, content_type="image/png", headers=headers)
+        return web.Response(body=content, content_type="image/png", headers=headers)
 
     async def _stop(self, _: web.Application) -> None:
         await self._events.close()
-        for transport in self._transports:
-            await transport.close()
+        await self.sockets.close()
+        await self.transport.close()

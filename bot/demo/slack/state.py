@@ -1,16 +1,20 @@
 """The state of one workspace: messages, views, people. Every change ends with a call of `changed`."""
 
+import secrets
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain
+from math import inf
+from typing import Any, Literal, NamedTuple
 
 from bot.demo.changes import Changes
-from bot.demo.slack.handles import Handles, response_urls, triggers
 from bot.demo.slack.people import DEMO_CAST, Channel, User
-from bot.demo.slack.traffic import Traffic
 
 Json = dict[str, Any]
+Direction = Literal["app→slack", "slack→app"]
+_KEPT = 10_000  # a benchmark must not fill the memory
+_EXCHANGES_KEPT = 5_000
 _REMEMBERED = 3  # earlier drawings of a message: what somebody may still have on the screen
 BROKEN = "This app did not respond. Try again."
 
@@ -60,6 +64,73 @@ class View:
     errors: Json | None = None
 
 
+class ResponseUrl(NamedTuple):
+    """The target of a response URL: a user in a channel, and the message acted on, if any."""
+
+    user: str
+    channel: str
+    ts: str | None
+
+
+@dataclass(slots=True)
+class _Issued:
+    """The subject of a handle, the time of its issue, and the uses that are left."""
+
+    held: tuple[Any, ...]
+    at: float
+    left: int
+
+
+class Handles:
+    """Handles of one kind, each good for so many uses in so many seconds."""
+
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        errors: tuple[str, str, str],
+        *,
+        seconds: float = inf,
+        uses: int = 1,
+        new: Callable[[], str] = lambda: secrets.token_urlsafe(18),
+    ) -> None:
+        """`errors` are Slack's for one that is unknown, used up or too old."""
+        self._clock, self._errors, self._seconds, self._uses, self._new = clock, errors, seconds, uses, new
+        self._issued: dict[str, _Issued] = {}
+
+    def issue(self, *held: Any) -> str:
+        """A fresh handle for what is given."""
+        handle = self._new()
+        self._issued[handle] = _Issued(held, self._clock(), self._uses)
+        while len(self._issued) > _KEPT:
+            del self._issued[next(iter(self._issued))]
+        return handle
+
+    def spend(self, handle: object) -> tuple[tuple[Any, ...], str | None]:
+        """Use a handle once: (what it was issued for, None), or ((), Slack's error)."""
+        unknown, used, old = self._errors
+        if not isinstance(handle, str) or handle not in self._issued:
+            return (), unknown
+        issued = self._issued[handle]
+        if not issued.left:
+            return (), used
+        if self._clock() - issued.at > self._seconds:
+            return (), old
+        issued.left -= 1
+        return issued.held, None
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One call or delivery. `arguments` are as sent, without the token; `ms` is its duration."""
+
+    at: float
+    direction: Direction
+    what: str
+    arguments: Json
+    error: str | None
+    ms: float
+
+
 class Workspace(Changes):
     """The memory of Slack. One per stand-in; nothing here does I/O."""
 
@@ -84,9 +155,16 @@ class Workspace(Changes):
         self.homes: dict[str, View] = {}
         self.modals: dict[str, list[View]] = {}
         self.uploads: dict[str, tuple[str, bytes]] = {}
-        self.triggers, self.response_urls = triggers(ages or clock), response_urls(ages or clock)
+        # https://docs.slack.dev/interactivity/handling-user-interaction
+        self.triggers = Handles(
+            ages or clock, ("invalid_trigger_id", "exchanged_trigger_id", "expired_trigger_id"), seconds=3,
+            new=lambda: f"{secrets.randbelow(10**13)}.{secrets.randbelow(10**12)}.{secrets.token_hex(16)}",
+        )  # fmt: skip
+        urls_refused = ("invalid_url", "used_url", "expired_url")
+        self.response_urls = Handles(ages or clock, urls_refused, seconds=30 * 60, uses=5)
         self.tickets = Handles(clock, ("refused", "refused", "refused"))
-        self.traffic = Traffic(clock)
+        self.exchanges: deque[Exchange] = deque(maxlen=_EXCHANGES_KEPT)
+        self.counts: Counter[str] = Counter()  # of all exchanges, by name
         self.paid_plan = True
         self.origin = ""
         self.on_event: Callable[[Json], None] = lambda _: None
@@ -97,6 +175,12 @@ class Workspace(Changes):
         """Tells the app of its own writes, as Slack does."""
         kind = "im" if channel.is_im else "channel"
         self.on_event(message | {"channel": channel.id, "channel_type": kind, "event_ts": message["ts"]})
+
+    def log(self, direction: Direction, what: str, arguments: Json, error: str | None, ms: float = 0) -> None:
+        """Keeps one call or delivery, and tells of the change that it was."""
+        self.counts[what] += 1
+        self.exchanges.append(Exchange(self.clock(), direction, what, arguments, error, ms))
+        self.changed()
 
     # --- Names --------------------------------------------------------------------------------------
 
@@ -130,10 +214,14 @@ class Workspace(Changes):
             return self.ephemerals.get((viewer, ts))
         return message
 
+    @property
+    def views(self) -> list[View]:
+        """The open modals and the published homes."""
+        return [*chain.from_iterable(self.modals.values()), *self.homes.values()]
+
     def view(self, view_id: str) -> View | None:
         """The open modal or published home with this id."""
-        opened = (view for stack in self.modals.values() for view in stack if view.id == view_id)
-        return next(opened, None) or next((view for view in self.homes.values() if view.id == view_id), None)
+        return next((view for view in self.views if view.id == view_id), None)
 
     def is_shared(self, channel: Channel) -> bool:
         """True if somebody of another workspace is in it (Slack Connect)."""
@@ -144,19 +232,16 @@ class Workspace(Changes):
     # --- Writes -------------------------------------------------------------------------------------
 
     def put(self, message: Message) -> Message:
-        """Stores a new or changed message."""
+        """Stores a new or changed message, or shows an ephemeral to its person."""
         key = (message.channel, message.ts)
-        if key not in self.messages and message.thread_ts is not None:
-            self.roots_of_replies[(message.channel, message.thread_ts)] += 1
-        if key in self.messages and self.messages[key].blocks != message.blocks:
-            self.drawn_before.setdefault(key, deque(maxlen=_REMEMBERED)).append(self.messages[key].blocks)
-        self.messages[key] = message
-        self.changed()
-        return message
-
-    def put_ephemeral(self, message: Message) -> Message:
-        """Shows a message to one person."""
-        self.ephemerals[(message.ephemeral_to or "", message.ts)] = message
+        if message.ephemeral_to is not None:
+            self.ephemerals[(message.ephemeral_to, message.ts)] = message
+        else:
+            if key not in self.messages and message.thread_ts is not None:
+                self.roots_of_replies[(message.channel, message.thread_ts)] += 1
+            if key in self.messages and self.messages[key].blocks != message.blocks:
+                self.drawn_before.setdefault(key, deque(maxlen=_REMEMBERED)).append(self.messages[key].blocks)
+            self.messages[key] = message
         self.changed()
         return message
 
@@ -187,7 +272,7 @@ class Workspace(Changes):
         self.changed()
 
     def forget_ephemerals(self, user: str) -> None:
-        """Drop the ephemerals of a person, as a reload of the client does: Slack does not store them."""
+        """Drop the ephemerals of a person: Slack does not store them."""
         self.ephemerals = {key: message for key, message in self.ephemerals.items() if key[0] != user}
 
     # --- As Slack writes them -----------------------------------------------------------------------
@@ -215,23 +300,14 @@ class Workspace(Changes):
 
     def view_json(self, view: View, state: Json | None = None) -> Json:
         """The view object of payloads and answers."""
-        empty = {"title": None, "submit": None, "close": None, "callback_id": "", "external_id": ""}
+        empty: Json = {"title": None, "submit": None, "close": None, "callback_id": "", "external_id": ""}
+        empty |= {"private_metadata": "", "clear_on_close": False, "notify_on_close": False}
         return {
-            "id": view.id,
-            "team_id": self.cast.team_id,
-            **empty,
-            "private_metadata": "",
-            "clear_on_close": False,
-            "notify_on_close": False,
-            **view.content,
-            "state": {"values": state or {}},
-            "hash": view.hash,
-            "root_view_id": view.root,
-            "previous_view_id": view.previous,
-            "app_id": self.app.id,
-            "app_installed_team_id": self.cast.team_id,
-            "bot_id": self.app.bot_id,
-        }
+            "id": view.id, "team_id": self.cast.team_id, **empty, **view.content,
+            "state": {"values": state or {}}, "hash": view.hash, "root_view_id": view.root,
+            "previous_view_id": view.previous, "app_id": self.app.id,
+            "app_installed_team_id": self.cast.team_id, "bot_id": self.app.bot_id,
+        }  # fmt: skip
 
     def with_ids(self, blocks: list[Json]) -> list[Json]:
         """The blocks with the `block_id` and `action_id` that Slack gives where the app gave none."""
@@ -251,9 +327,6 @@ class Workspace(Changes):
 def elements(blocks: list[Json]) -> Iterator[tuple[Json, Json]]:
     """(block, element) for everything in blocks that can be acted on."""
     for block in blocks:
-        inside = (
-            block["elements"]
-            if block["type"] == "actions"
-            else [block.get("accessory"), block.get("element")]
-        )
+        beside = [block.get("accessory"), block.get("element")]
+        inside = block["elements"] if block["type"] == "actions" else beside
         yield from ((block, element) for element in inside if element and "action_id" in element)

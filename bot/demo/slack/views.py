@@ -33,10 +33,9 @@ def push_view(slack: Workspace, arguments: Json) -> Json:
 def update_view(slack: Workspace, arguments: Json) -> Json:
     """views.update, by `view_id` or `external_id`, guarded by `hash` when given."""
     view_id, external_id = arguments.get("view_id"), arguments.get("external_id")
-    opened = [view for stack in slack.modals.values() for view in stack] + list(slack.homes.values())
     matches = (
         view
-        for view in opened
+        for view in slack.views
         if view_id == view.id or (external_id and view.content.get("external_id") == external_id)
     )
     view = next(matches, None)

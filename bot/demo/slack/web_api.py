@@ -6,19 +6,121 @@ Bodies are JSON, a form, or nothing with a query; the token is in the header, th
 
 import asyncio
 import json
+import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from aiohttp import web
 
+from bot.checks.slack import OPTIONAL_SCOPES, SCOPES
+from bot.config.rate_limits import Tier
 from bot.demo.faults import Faults
-from bot.demo.slack.faults import Fault, Limits
-from bot.demo.slack.methods import APP_SCOPES, METHODS, Method
+from bot.demo.slack import chat, conversations, views
 from bot.demo.slack.state import Json, Refused, Workspace
 
 STRUCTURED = ("blocks", "view", "metadata", "files")  # in a form these are JSON in a string
-FLAGS = ("mrkdwn", "reply_broadcast", "unfurl_links", "unfurl_media")
+FLAGS = (
+    "mrkdwn", "reply_broadcast", "unfurl_links", "unfurl_media", "include_all_metadata", "include_users",
+)  # fmt: skip
+
+
+# As manifest.yml has them: the scopes (optional ones too) and events of the bot; the one of the app token.
+BOT_SCOPES = frozenset({*SCOPES, *OPTIONAL_SCOPES})
+APP_SCOPES = frozenset({"connections:write"})
+BOT_EVENTS = frozenset(
+    "app_home_opened app_mention app_uninstalled member_joined_channel message.channels message.groups "
+    "subteam_members_changed tokens_revoked user_change".split()
+)
+# https://docs.slack.dev/apis/web-api/rate-limits; posting: about one a second in each channel
+TIER_1, TIER_2, TIER_3, TIER_4 = Tier(1, 5), Tier(20, 20), Tier(50, 50), Tier(100, 100)
+HUNDREDS, POSTING = Tier(600, 100), Tier(60, 4)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that will go wrong. `kind` is one of these, or an error name: the call is answered with it.
+
+    ratelimited     429 with Retry-After, not carried out
+    server_error    503, not carried out
+    drop_before     the connection breaks, not carried out
+    drop_after      carried out, then the connection breaks
+    slow            carried out after `seconds`
+    duplicate       on `events`: the next event is delivered twice
+    reorder         on `events`: the next event is held back until the one after it was delivered
+    refused_ticket  on `socket`: the next connection is refused
+    """
+
+    kind: str
+    retry_after: int = 1
+    seconds: float = 0.0
+
+
+class Limits:
+    """Token buckets, one for each method (for posting: for each channel)."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._buckets: dict[str, tuple[float, float]] = {}
+
+    def wait(self, name: str, tier: Tier) -> int:
+        """Takes a token: 0, or the whole seconds to wait when there is none."""
+        now = self._clock()
+        tokens, at = self._buckets.get(name, (tier.burst, now))
+        tokens = min(tier.burst, tokens + (now - at) * tier.per_minute / 60)
+        if tokens < 1:
+            self._buckets[name] = (tokens, now)
+            return max(1, math.ceil((1 - tokens) * 60 / tier.per_minute))
+        self._buckets[name] = (tokens - 1, now)
+        return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """`caller` is the kind of token, `scope` what it needs; `json` whether it reads a JSON body."""
+
+    carry_out: Callable[[Workspace, Json], Json]
+    tier: Tier
+    scope: str | None = None
+    caller: Literal["bot", "app", "any"] = "bot"
+    json: bool = True
+
+
+def open_connection(slack: Workspace, _: Json) -> Json:
+    """apps.connections.open: a WebSocket URL with a ticket for one connection."""
+    host = slack.origin.replace("http", "ws", 1)
+    return {"url": f"{host}/slack/socket?ticket={slack.tickets.issue()}&app_id={slack.app.id}"}
+
+
+METHODS = {
+    "apps.connections.open": Method(open_connection, TIER_1, "connections:write", caller="app"),
+    "auth.test": Method(conversations.auth_test, HUNDREDS, caller="any"),
+    "bots.info": Method(conversations.bots_info, TIER_3, "users:read", json=False),
+    "chat.delete": Method(chat.delete, TIER_3, "chat:write"),
+    "chat.getPermalink": Method(chat.get_permalink, HUNDREDS, json=False),
+    "chat.postEphemeral": Method(chat.post_ephemeral, TIER_4, "chat:write"),
+    "chat.postMessage": Method(chat.post_message, POSTING, "chat:write"),
+    "chat.update": Method(chat.update, TIER_3, "chat:write"),
+    "conversations.history": Method(conversations.history, TIER_3, "channels:history", json=False),
+    "conversations.info": Method(conversations.info, TIER_3, "channels:read", json=False),
+    "conversations.join": Method(conversations.join, TIER_3, "channels:join"),
+    "conversations.members": Method(conversations.members, TIER_4, "channels:read", json=False),
+    "conversations.open": Method(conversations.open_direct, TIER_3, "im:write"),
+    "conversations.replies": Method(conversations.replies, TIER_3, "channels:history", json=False),
+    "files.completeUploadExternal": Method(chat.complete_upload, TIER_4, "files:write"),
+    "files.getUploadURLExternal": Method(chat.get_upload_url, TIER_4, "files:write", json=False),
+    "reactions.add": Method(chat.add_reaction, TIER_3, "reactions:write"),
+    "team.info": Method(conversations.team_info, TIER_3, "team:read", json=False),
+    "usergroups.list": Method(conversations.usergroups, TIER_2, "usergroups:read", json=False),
+    "usergroups.users.list": Method(conversations.usergroup_users, TIER_2, "usergroups:read", json=False),
+    "users.conversations": Method(conversations.user_conversations, TIER_3, "channels:read", json=False),
+    "users.info": Method(conversations.user_info, TIER_4, "users:read", json=False),
+    "views.open": Method(views.open_view, TIER_4),
+    "views.publish": Method(views.publish_view, TIER_4),
+    "views.push": Method(views.push_view, TIER_4),
+    "views.update": Method(views.update_view, TIER_4),
+}
 
 
 @dataclass(slots=True)
@@ -64,9 +166,8 @@ class WebApi:
             answer: Json = {"ok": True} | method.carry_out(self._slack, arguments)
         except Refused as refused:
             answer = {"ok": False, "error": refused.code} | refused.more
-        error = answer.get("error")
-        self._slack.traffic.add("app→slack", name, arguments, error, (time.perf_counter() - begun) * 1000)
-        self._slack.changed()
+        ms = (time.perf_counter() - begun) * 1000
+        self._slack.log("app→slack", name, arguments, answer.get("error"), ms)
         if fault is not None and fault.kind == "drop_after":
             return _hang_up(request)
         return _response(answer, granted)

@@ -68,7 +68,7 @@ async def test_in_http_mode_no_socket_is_asked_for(check: Any, slack: SlackStand
     findings = await check(SLACK_APP_TOKEN="", SLACK_SIGNING_SECRET="0123")
 
     assert findings.only("SLACK_SIGNING_SECRET").level is Level.WARNING
-    assert slack.call_count("apps.connections.open") == 0
+    assert slack.workspace.counts["apps.connections.open"] == 0
 
 
 async def test_a_missing_scope_is_named_with_its_use(check: Any, slack: SlackStandIn) -> None:
