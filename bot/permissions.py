@@ -1,9 +1,9 @@
-"""The permission to decide, asked of Slack at the moment of acting."""
+"""The permission to decide, asked of Slack at the moment of acting, and how many people it takes."""
 
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Generic, Protocol, TypeVar
 
@@ -12,10 +12,11 @@ from bot.config.settings import Approvers
 from bot.results import ApproverNames, Purpose, Refusal, RefusalCode
 from bot.rules import RuleSet
 from bot.slack.client import Slack, SlackError, SlackRefused, UserProfile
-from polar.catalog import Risk
+from polar.catalog import Call, Risk, operations
 from store import Store
 from store.events.events import rule_source
 from store.models import Proposal
+from store.proposals.decisions import ApprovalRequirements
 from store.proposals.proposals import get_proposal
 
 T = TypeVar("T")
@@ -161,24 +162,24 @@ class Authority:
         except SlackError as error:
             return _not_said(error, purpose)
 
-    async def is_only_approver(self, user_id: str, proposal: Proposal | None = None) -> bool:
-        """Tell whether nobody else may decide, so that no second person can look at it. In doubt:
-        no.
-        """
-        try:
-            return await self.everybody(proposal) == {user_id}
-        except SlackError:
-            return False
-
-    async def everybody(self, proposal: Proposal | None = None) -> frozenset[str]:
-        """All who are named to decide, as of now. Raises SlackError and StoreError."""
+    async def everybody(self, proposal: Proposal | None = None) -> frozenset[str] | None:
+        """All who are named to decide, as of now; None when Slack does not say. Raises StoreError."""
         named = (await self._deciders(proposal)).people
-        groups = [await self._members(group, _GROUP_WHEN_DECIDING) for group in named.groups]
+        try:
+            groups = [await self._members(group, _GROUP_WHEN_DECIDING) for group in named.groups]
+        except SlackError:
+            return None
         return named.users.union(*groups)
 
     async def name(self, user_id: str) -> str:
-        """The name of a user in Slack; the id when Slack does not say."""
-        return await self._name(user_id)
+        """The name of a user; the id when Slack does not say. Slack is then not asked for ten seconds."""
+        if self._nameless.get(user_id, self._clock()) > self._clock():
+            return user_id
+        try:
+            return (await self._user(user_id)).name
+        except SlackError:
+            self._nameless[user_id] = self._clock() + _NAMELESS_FOR
+            return user_id
 
     async def _outside(self, user_id: str, team_id: str | None, purpose: Purpose) -> Refusal | None:
         code = outside(await self._user(user_id, _WHEN_DECIDING), self.team_id, team_id)
@@ -187,7 +188,7 @@ class Authority:
     async def describe(self, proposal: Proposal | None = None) -> ApproverNames:
         """The names of those who may decide, people first."""
         named = await self._deciders(proposal)
-        names = [await self._name(user_id) for user_id in sorted(named.people.users)]
+        names = [await self.name(user_id) for user_id in sorted(named.people.users)]
         names += [await self._handle(group) for group in sorted(named.people.groups)]
         return ApproverNames(tuple(names), named.source)
 
@@ -197,16 +198,6 @@ class Authority:
             self._groups.clear()
         else:
             self._users.pop(user_id, None)
-
-    async def _name(self, user_id: str) -> str:
-        """The name for a card; the id when Slack does not say. Slack is then not asked for ten seconds."""
-        if self._nameless.get(user_id, self._clock()) > self._clock():
-            return user_id
-        try:
-            return (await self._user(user_id)).name
-        except SlackError:
-            self._nameless[user_id] = self._clock() + _NAMELESS_FOR
-            return user_id
 
     async def _handle(self, group: str) -> str:
         try:
@@ -260,3 +251,24 @@ def _not_said(error: SlackError, purpose: Purpose) -> Refusal:
     if error.code in ("user_not_found", "user_not_visible"):
         return Refusal(RefusalCode.OTHER_WORKSPACE, purpose)
     return Refusal(RefusalCode.SLACK_REFUSED, purpose, error.code)
+
+
+async def requirements_of(store: Store, policy: Policy, proposal: Proposal) -> ApprovalRequirements:
+    """The requirements of its approval. An undo needs as many people as the call did. Raises StoreError."""
+    own = requirements(policy, proposal)
+    original = await store.do(get_proposal, proposal.undo_of_id) if proposal.undo_of_id else None
+    if original is None:
+        return own
+    return replace(own, people=max(own.people, requirements(policy, original).people))
+
+
+def requirements(policy: Policy, proposal: Proposal) -> ApprovalRequirements:
+    """The number of approvals that the policy asks for, and the wait after the approval."""
+    catalog, calls = operations(), proposal.calls
+    known = [catalog[call.operation].describe(Call.of(call)) for call in calls if call.operation in catalog]
+    # An operation that this version does not know counts as the worst.
+    risk = Risk(proposal.risk) if proposal.risk in set(Risk) else Risk.R4
+    reversible = len(known) == len(calls) and all(effect.reversible for effect in known)
+    hold = policy.undo_window_for(risk, reversible=reversible, money=any(effect.money for effect in known))
+    two = policy.takes_two(risk, proposal.amount, proposal.currency)
+    return ApprovalRequirements(2 if two else 1, hold)

@@ -2,17 +2,19 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from bot.permissions import Authority
 from bot.rules import RuleSet
 from bot.slack.client import Slack
 from polar.client import PolarClient
 from store import Store
+
+Row = TypeVar("Row")
 
 # Longer than any step can take (a rate-limited read sits out a minute, twice): a lease ends only under a dead
 # worker.
@@ -58,6 +60,23 @@ class Services:
     clock: Callable[[], datetime]
     notify: Notify
     settling: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_SETTLED_AT_ONCE))
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed(Generic[Row]):
+    """A row under our lease. What comes of it is written only while `token` holds the lease."""
+
+    row: Row
+    token: str
+
+
+async def claim_rows(
+    services: Services, due: Callable[..., Sequence[Row]], limit: int, **more: Any
+) -> list[Claimed[Row]]:
+    """Take rows that are due; `due` is the store's function for them, with `more` of its arguments."""
+    token, now = new_token(), services.clock()
+    found = await services.store.do(due, token=token, now=now, until=now + LEASE, limit=limit, **more)
+    return [Claimed(row, token) for row in found]
 
 
 def new_token() -> str:

@@ -69,7 +69,7 @@ class Actions:
         authority = self._services.authority
         if await authority.refusal(assignee, None, found) is not None:
             return ActionResult(_S.ASSIGNEE_REFUSED, approvers=await authority.describe(found))
-        alone = await authority.is_only_approver(assignee, found)
+        alone = await authority.everybody(found) == frozenset({assignee})
         if assignee in (found.proposer, found.edited_by) and not alone:
             return ActionResult(_S.ASSIGNEE_OWN)
         line = thread_lines.assigned_line(user.id, assignee, found)

@@ -3,24 +3,19 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 
-from bot.config.policy import Policy
 from bot.metrics import DECISIONS
-from bot.permissions import Authority
-from bot.proposals.diff import changes
-from bot.proposals.recheck import Found, NoLonger, as_shown
+from bot.permissions import Authority, requirements_of
+from bot.proposals.recheck import Found, NoLonger, as_shown, changes
 from bot.results import DecisionResult, DecisionStatus, Refusal, RefusalCode
-from bot.services import LEASE, Queue, Services, new_token
-from bot.slack.client import SlackError
-from polar.catalog import Call, Operation, Risk, operations
+from bot.services import LEASE, Claimed, Queue, Services, new_token
 from store.engine.errors import StoreError
-from store.models import Decision, NewProposal, Proposal, ProposalCall, ProposalState, Verdict
+from store.models import Decision, NewProposal, Proposal, ProposalState, Verdict
 from store.proposals.actions import restate, withdraw
 from store.proposals.decisions import (
     Added,
-    ApprovalRequirements,
     DecisionError,
     PendingApproval,
     add_pending_approvals,
@@ -46,15 +41,6 @@ _BARRED = {
     DecisionError.ON_HOLD: DecisionStatus.ON_HOLD,
     DecisionError.SETTLED: DecisionStatus.ALREADY_DECIDED,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimedApproval:
-    """An approval under our lease. `team_id` is the approver's, known only while they are there."""
-
-    pending: PendingApproval
-    token: str
-    team_id: str | None = None
 
 
 async def approve(
@@ -88,36 +74,40 @@ async def approve_all(
 
     async def one(pending: PendingApproval, added: Added) -> DecisionResult:
         async with services.settling:
-            return await _seen_to(services, ClaimedApproval(pending, token, team_id), added)
+            return await _seen_to(services, Claimed(pending, token), team_id, added)
 
     return list(await asyncio.gather(*map(one, left, found)))
 
 
-async def _seen_to(services: Services, claimed: ClaimedApproval, added: Added) -> DecisionResult:
+async def _seen_to(
+    services: Services, claimed: Claimed[PendingApproval], team_id: str | None, added: Added
+) -> DecisionResult:
     if added is Added.NO_PROPOSAL:
         return DecisionResult(DecisionStatus.NOT_FOUND)
-    proposal_id = claimed.pending.proposal_id
+    proposal_id = claimed.row.proposal_id
     if added is Added.REPEATED:
         return DecisionResult(DecisionStatus.REPEATED, await services.store.do(get_proposal, proposal_id))
     try:
-        return await settle(services, claimed)
+        return await settle(services, claimed, team_id)
     except StoreError as error:
         log.error("an approval of %s is tried again later: %s", proposal_id, error)
         return DecisionResult(DecisionStatus.POSTPONED)
 
 
-async def settle(services: Services, claimed: ClaimedApproval, *, live: bool = True) -> DecisionResult:
+async def settle(
+    services: Services, claimed: Claimed[PendingApproval], team_id: str | None = None, *, live: bool = True
+) -> DecisionResult:
     """Decide, restate, withdraw or refuse, and close the approval. Raises StoreError; then it stays open.
 
     It stays open too while Slack does not say whether the person may, unless they are there (`live`) to be
-    told to try again.
+    told to try again. `team_id` is the approver's, known only while they are there.
     """
-    pending, now = claimed.pending, services.clock()
+    pending, now = claimed.row, services.clock()
     proposal = await services.store.do(get_proposal, pending.proposal_id)
     result = (
         DecisionResult(DecisionStatus.NOT_FOUND)
         if proposal is None
-        else await _settled(services, claimed, proposal)
+        else await _settled(services, pending, team_id, proposal)
     )
     log.info("approve by %s (%s) on %s: %s", pending.actor, pending.via, pending.proposal_id, result.status)
     if result.status is DecisionStatus.UNCHECKED and not live and now - pending.at < _GIVE_UP_AFTER:
@@ -137,9 +127,10 @@ async def settle(services: Services, claimed: ClaimedApproval, *, live: bool = T
     return result
 
 
-async def _settled(services: Services, claimed: ClaimedApproval, proposal: Proposal) -> DecisionResult:
-    pending = claimed.pending
-    refused = await refusal(services.authority, proposal, pending.actor, claimed.team_id, via=pending.via)
+async def _settled(
+    services: Services, pending: PendingApproval, team_id: str | None, proposal: Proposal
+) -> DecisionResult:
+    refused = await refusal(services.authority, proposal, pending.actor, team_id, via=pending.via)
     refused = refused or await _own(services.authority, proposal, pending.actor)
     if refused is not None:
         return refused
@@ -150,14 +141,18 @@ async def _settled(services: Services, claimed: ClaimedApproval, proposal: Propo
     if isinstance(removed, DecisionResult):
         return removed
     counted = set(earlier) - removed
-    if pending.actor in counted and len(counted) < (await requirements_of(services, proposal)).people:
+    if (
+        pending.actor in counted
+        and len(counted) < (await requirements_of(services.store, services.rules.policy, proposal)).people
+    ):
         return DecisionResult(DecisionStatus.ALREADY_APPROVED, proposal)
     result = await _concluded(
         services, pending, proposal, await _looked(services, pending, proposal), removed
     )
     if result.status is not DecisionStatus.FIRST_APPROVAL:
         return result
-    alone = await _nobody_left(services.authority, proposal, pending.actor, removed)
+    left = await services.authority.everybody(proposal)
+    alone = left is not None and left - removed <= {pending.actor}  # in doubt somebody else may approve too
     return replace(result, removed=removed, alone=alone)
 
 
@@ -179,14 +174,6 @@ async def _no_longer(
     return frozenset(removed)
 
 
-async def _nobody_left(authority: Authority, proposal: Proposal, actor: str, removed: frozenset[str]) -> bool:
-    """Tell whether nobody else may give the second approval. In doubt: no."""
-    try:
-        return await authority.everybody(proposal) - removed <= {actor}
-    except SlackError:
-        return False
-
-
 async def refusal(
     authority: Authority, proposal: Proposal, actor: str, team_id: str | None, *, via: str
 ) -> DecisionResult | None:
@@ -202,12 +189,10 @@ async def _own(authority: Authority, proposal: Proposal, actor: str) -> Decision
     own = {proposal.proposer: RefusalCode.OWN_PROPOSAL, proposal.edited_by: RefusalCode.OWN_EDIT}
     if actor not in own:
         return None
-    try:
-        if await authority.everybody(proposal) == {actor}:
-            return None
-    except SlackError:
+    everybody = await authority.everybody(proposal)
+    if everybody is None:
         return _unchecked(proposal, Refusal(RefusalCode.OTHER_APPROVERS_UNKNOWN))
-    return await _refused(authority, proposal, Refusal(own[actor]))
+    return None if everybody == {actor} else await _refused(authority, proposal, Refusal(own[actor]))
 
 
 def _unchecked(proposal: Proposal, found: Refusal) -> DecisionResult:
@@ -267,7 +252,7 @@ async def _concluded(
             pending.interaction_id,
         )
         decision = Decision(*own, clicked_at=pending.at)
-        takes = await requirements_of(services, proposal)
+        takes = await requirements_of(services.store, services.rules.policy, proposal)
         done, now = await services.store.do(decide, decision, takes, without=removed)
         if done:
             DECISIONS.labels(decision.verdict, decision.via).inc()
@@ -283,32 +268,3 @@ def _approved(now: Proposal | None) -> DecisionResult:
         return DecisionResult(DecisionStatus.NOT_FOUND)
     first = now.state == ProposalState.PENDING
     return DecisionResult(DecisionStatus.FIRST_APPROVAL if first else DecisionStatus.APPROVED, now)
-
-
-async def requirements_of(services: Services, proposal: Proposal) -> ApprovalRequirements:
-    """The requirements of its approval. An undo needs as many people as the call did. Raises StoreError."""
-    policy = services.rules.policy
-    own = requirements(policy, proposal)
-    original = await services.store.do(get_proposal, proposal.undo_of_id) if proposal.undo_of_id else None
-    return (
-        own
-        if original is None
-        else replace(own, people=max(own.people, requirements(policy, original).people))
-    )
-
-
-def requirements(policy: Policy, proposal: Proposal) -> ApprovalRequirements:
-    """The number of approvals that the policy asks for, and the wait after the approval."""
-    effects = [_effect(call) for call in proposal.calls]
-    known = [effect for effect in effects if effect is not None]
-    # An operation that this version does not know counts as the worst.
-    risk = Risk(proposal.risk) if proposal.risk in set(Risk) else Risk.R4
-    reversible = len(known) == len(effects) and all(effect.reversible for effect in known)
-    hold = policy.undo_window_for(risk, reversible=reversible, money=any(effect.money for effect in known))
-    two = policy.takes_two(risk, proposal.amount, proposal.currency)
-    return ApprovalRequirements(2 if two else 1, hold)
-
-
-def _effect(call: ProposalCall) -> Operation | None:
-    known = operations().get(call.operation)
-    return None if known is None else known.describe(Call.of(call))

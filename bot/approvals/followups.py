@@ -5,15 +5,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
-from bot.approvals.approve import requirements
 from bot.config.policy import ends
 from bot.metrics import DECISIONS
-from bot.proposals.fingerprint import digest_of_proposal
+from bot.permissions import requirements
+from bot.proposals.build import with_hash
+from bot.proposals.call_results import Seen, examine
+from bot.proposals.own_calls import changed_since, inverses
 from bot.proposals.reads import Reads
-from bot.proposals.undo import changed_since, inverses
-from bot.proposals.verify_call import ClaimedDoubt, Seen, examine
 from bot.results import DecisionStatus, FollowupResult, FollowupStatus
-from bot.services import LEASE, Queue, Services, new_token
+from bot.services import LEASE, Claimed, Queue, Services, new_token
 from bot.slack.client import SlackUser
 from bot.ui.thread_lines import Followup, followup_record, undo_reason
 from polar.catalog import Call, operations
@@ -102,7 +102,7 @@ class Followups:
         claimed = await self._services.store.do(followups.check, act, token=token, until=until)
         if claimed is None:
             return FollowupResult(FollowupStatus.BEING_CHECKED)
-        return FollowupResult(_SEEN[await examine(self._services, ClaimedDoubt(claimed, token))])
+        return FollowupResult(_SEEN[await examine(self._services, Claimed(claimed, token))])
 
     async def mark_done(self, user: SlackUser, proposal_id: str) -> FollowupResult:
         """Take this person's word that it was done. Raises StoreError."""
@@ -174,4 +174,4 @@ def _proposal(original: Proposal, act: Act, back: tuple[PlannedCall, ...]) -> Ne
         customer=original.customer,
         undo_of_id=original.id,
     )
-    return replace(made, content_hash=digest_of_proposal(made))
+    return with_hash(made)

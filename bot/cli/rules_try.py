@@ -7,15 +7,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bot.config.policy import Policy
-from bot.proposals.build import new_proposal, scope_of
-from bot.proposals.evaluate import Evaluated, Reader, evaluate
+from bot.proposals.build import Evaluated, Reader, evaluate, new_proposal, scope_of
 from bot.rules import EvaluationError, Rule, Scope
 from bot.rules.expression import LATE, false_part
 from bot.ui.graduation_words import because_words
 from polar.catalog import Call, operations
 from polar.errors import InvalidCall, PolarError
 from polar.events import Event
-from store.models import NewProposal, RuleMatch, RuleMatchState
+from store.models import NewProposal
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +115,9 @@ def _said(found: Evaluated, given: TriedEvent, change: str | None, notes: tuple[
     draft = found.draft()
     if not draft.calls:
         return TriedRule(rule, "`for_each` is empty: there is nothing to call", change=change, notes=notes)
-    rule_match = RuleMatch(change or "", rule.name, rule.version, "", RuleMatchState.PROPOSED)
-    proposal = new_proposal(rule, Policy(), rule_match, draft, event=given.event, now=given.now)
+    proposal = new_proposal(
+        rule, Policy(), draft, change or "", event=given.event, event_id="", now=given.now
+    )
     return TriedRule(rule, proposal=proposal, change=change, notes=notes)
 
 

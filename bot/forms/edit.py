@@ -16,8 +16,8 @@ from bot.forms.lookup import Lookup
 from bot.forms.names import OBJECT_CURRENCY
 from bot.forms.prefill import Filled, ids_in, prefill, same_call
 from bot.forms.values import currencies
-from bot.proposals.fingerprint import digest_of, money_of
-from bot.proposals.money import Fact, with_money
+from bot.proposals.build import digest_of, money_of
+from bot.proposals.reads import Fact, with_money
 from bot.results import ActionResult, ActionStatus
 from bot.services import Services
 from bot.slack.client import SlackUser

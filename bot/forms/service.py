@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from bot.config.policy import ends
@@ -29,9 +28,8 @@ from bot.forms.modal import (
 )
 from bot.forms.search import proposable, search
 from bot.forms.values import Composed, check, compose, currencies, entry
-from bot.proposals.fingerprint import digest_of_proposal, money_of
-from bot.proposals.money import Fact, money_facts, with_money
-from bot.proposals.reads import Reads
+from bot.proposals.build import money_of, with_hash
+from bot.proposals.reads import Fact, Reads, money_facts, with_money
 from bot.results import ActionResult, Purpose
 from bot.services import Queue, Services
 from bot.slack.client import SlackError, SlackUser
@@ -323,7 +321,7 @@ class Proposing:
             amount=amount,
             currency=currency,
         )
-        return replace(proposal, content_hash=digest_of_proposal(proposal))
+        return with_hash(proposal)
 
     async def _money(self, call: Call) -> tuple[Fact, ...]:
         """The amount of the call. When Polar cannot say it now, it is read again at the approval."""

@@ -14,7 +14,7 @@ from bot.listeners.acknowledge import Answer, Interaction, listen
 from bot.listeners.graduation import GraduationScreen
 from bot.listeners.home import SOON
 from bot.listeners.workspace import HealthSource
-from bot.pipeline.card_view import view_of
+from bot.pipeline.announce import view_of
 from bot.results import Purpose
 from bot.services import Queue, Services
 from bot.slack.client import SlackUser

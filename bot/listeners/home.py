@@ -6,7 +6,7 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp
@@ -16,8 +16,9 @@ from bot.checks.checklist import SetUp
 from bot.listeners.acknowledge import Interaction, listen
 from bot.listeners.buttons import VERDICTS, click_of
 from bot.listeners.workspace import HealthSource
-from bot.pipeline.card_view import view_of
+from bot.pipeline.announce import view_of
 from bot.pipeline.worker import QueueWorker
+from bot.proposals.reads import midnight
 from bot.results import Purpose
 from bot.services import Queue, Services
 from bot.slack.client import SlackError, SlackRefused
@@ -131,7 +132,7 @@ class HomeTab:
     async def gather(self, result: Text | None = None) -> Home:
         """Everything the tab shows, the same for everybody. Raises StoreError."""
         store, now = self._services.store, self._services.clock()
-        midnight = self._midnight(now)
+        since = midnight(now, self._services.rules.policy)
         up = next_card(await store.do(candidates, now), now)
         waits = await store.do(queue, which="", person="", now=now, soon=now + SOON)
         whole = None if up is None else await store.do(get_proposal, up.id)
@@ -145,15 +146,11 @@ class HomeTab:
             next_card=None if whole is None else card(whole, await view_of(self._services, whole)),
             waiting=waits.found,
             links=await self._links.of(shown),
-            today=await store.do(today, midnight),
-            panels=[block for panel in self._panels for block in await panel(midnight)],
+            today=await store.do(today, since),
+            panels=[block for panel in self._panels for block in await panel(since)],
             steps=await self._set_up.steps(),
             result=() if result is None else result.elements,
         )
-
-    def _midnight(self, now: datetime) -> datetime:
-        local = now.astimezone(self._services.rules.policy.schedule.timezone)
-        return datetime.combine(local.date(), time(), local.tzinfo).astimezone(now.tzinfo)
 
     async def _publish(self, user: str, home: Home) -> None:
         """Draw one tab; somebody who has none is not drawn again."""

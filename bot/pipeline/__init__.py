@@ -1,1 +1,1 @@
-"""The pipeline: propose, announce, execute, reconcile. Each step claims, acts, and writes the result."""
+"""The pipeline: propose, announce, execute, learn. Each step claims, acts, and writes the result."""

@@ -1,4 +1,4 @@
-"""Step 4: every proposal has a card that shows where it stands, of its own or with others of its kind.
+"""Step 4: every proposal has a card that shows where it stands, and its thread and channel hear the rest.
 
 Cards leave no faster than Slack takes them. Room is taken first and a card is drawn from its proposal as it
 is then: several changes of one card become the last one.
@@ -8,21 +8,26 @@ import logging
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from bot.config.rate_limits import POST, UPDATE
 from bot.metrics import CARD_SECONDS
-from bot.pipeline.card_view import view_of
-from bot.pipeline.upsert import MessageRef, certainly_not_posted, pause_after, upsert
-from bot.services import LEASE, Queue, Services, new_token
-from bot.slack.client import SlackError
+from bot.permissions import Authority, requirements_of
+from bot.proposals.own_calls import can_undo
+from bot.proposals.reads import today
+from bot.services import LEASE, Queue, Services, backoff, new_token
+from bot.slack.client import SlackError, SlackNoAnswer, SlackRateLimited, SlackRefused, content_of
 from bot.ui.bundle import bundle_card, bundle_line
 from bot.ui.bundling import plan
 from bot.ui.card import card, thread_line
 from bot.ui.elements import Message
-from bot.ui.states import approver_line
+from bot.ui.graduation_words import score_line, spot_check_line
+from bot.ui.states import CardView, approver_line
+from bot.ui.thread_lines import outbox_message
+from store.graduation.case_kinds import get_case_kind
 from store.messages.bundles import gathering, put_in_bundle
 from store.messages.cards import (
+    anything_waits,
     bundle_drawn,
     bundle_not_drawn,
     card_drawn,
@@ -30,26 +35,35 @@ from store.messages.cards import (
     claim_outgoing,
     unannounced,
 )
-from store.models import Bundle, Proposal
-from store.proposals.details import reasons_among
+from store.messages.outbox import OutboxMessage, claim_outbox, outbox_is_due, outbox_sent, postpone_outbox
+from store.models import Bundle, Proposal, ProposalKind, ProposalState
+from store.proposals.decisions import approvals
+from store.proposals.details import reasons_among, reasons_of
+from store.proposals.proposals import get_proposal
 
 log = logging.getLogger(__name__)
+
+# Slack's answers to an update that no later try can change: the card is gone or can no longer be edited.
+# https://docs.slack.dev/reference/methods/chat.update
+_CARD_LOST = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "is_inactive"})
+_AGAIN_AFTER = timedelta(seconds=2)
+_REFUSED_AGAIN_AFTER = timedelta(seconds=60)  # a person has to fix it (invite the bot, fix the token)
+_CLOCKS_DIFFER = 60.0  # seconds between Slack's clock and ours, at most
+_LOOKED_AT = 500  # proposals at a time: what is beyond waits for the next look
+_MOST_ATTEMPTS = 12  # refused so often, with growing pauses, it is a message that Slack will never take
+_MONEY_AT_STAKE = frozenset({ProposalState.PENDING, ProposalState.APPROVED})
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimedCard:
-    """A proposal or a bundle whose card is behind, under our claim, and what there is room for."""
+    """A proposal or a bundle whose card is behind, under our claim.
+
+    `room`: the method of Slack's for which room was taken under its rate limit.
+    """
 
     shown: Proposal | Bundle
     token: str
     room: str | None
-
-    @property
-    def ref(self) -> MessageRef:
-        """The message that shows it."""
-        one = self.shown
-        named = "proposal_id" if isinstance(one, Proposal) else "bundle_id"
-        return MessageRef(one.id, named, one.channel, one.card_ts, one.card_sent_at, self.room)
 
 
 async def claim(services: Services, limit: int) -> list[ClaimedCard]:
@@ -68,62 +82,82 @@ async def claim(services: Services, limit: int) -> list[ClaimedCard]:
             claim_outgoing, token=token, now=now, until=until, redraws=0, posts=room, joined=True
         )
         taken += [*found.cards, *found.bundles]
-    if found.waiting and posts <= sum(map(_is_new, taken)):  # Slack's rate limit is what they wait for
+    if found.waiting and posts <= sum(one.card_ts is None for one in taken):  # they wait for Slack's limit
         await gather(services)
-    return [_with_room(services, one, token) for one in taken]
+    claimed = []
+    for one in taken:
+        # Without room (another queue was faster) Slack's client refuses; the card is drawn a little later.
+        method = POST if one.card_ts is None else UPDATE
+        claimed.append(ClaimedCard(one, token, method if limits.take(method, channel) else None))
+    return claimed
 
 
-def _is_new(one: Proposal | Bundle) -> bool:
-    return one.card_ts is None
-
-
-def _with_room(services: Services, one: Proposal | Bundle, token: str) -> ClaimedCard:
-    """Without room (another queue was faster) Slack's client refuses; the card is drawn a little later."""
-    method = POST if _is_new(one) else UPDATE
-    return ClaimedCard(one, token, method if services.slack.limits.take(method, services.channel) else None)
+async def gather(services: Services) -> None:
+    """Put what waits for a card and is of one kind into bundles."""
+    now = services.clock()
+    found = await services.store.do(gathering, now, _LOOKED_AT)
+    for put in plan(found.waiting, found.open, known=found.known, policy=services.rules.policy, now=now):
+        bundle_id = put.bundle_id or f"b{secrets.token_hex(6)}"
+        ids = [proposal.id for proposal in put.proposals]
+        joined = await services.store.do(put_in_bundle, bundle_id, put.key, ids, now)
+        log.info("put %d proposals into bundle %s (%s)", joined, bundle_id, put.key.split("|")[1])
 
 
 async def announce(services: Services, claimed: ClaimedCard) -> None:
     """Post or update one card, and queue the messages about its results for its thread."""
-    if isinstance(claimed.shown, Bundle):
-        await _announce_bundle(services, claimed, claimed.shown)
-    else:
-        await _announce_card(services, claimed, claimed.shown)
-
-
-async def _announce_card(services: Services, claimed: ClaimedCard, proposal: Proposal) -> None:
+    one, now = claimed.shown, services.clock()
+    of_bundle = isinstance(one, Bundle)
     try:
-        channel, ts = await upsert(services, claimed.ref, card(proposal, await view_of(services, proposal)))
+        message = (
+            await _bundle(services, one, now)
+            if isinstance(one, Bundle)
+            else card(one, await view_of(services, one))
+        )
+        channel, ts = await _upsert(services, claimed, message)
     except SlackError as error:
-        log.warning("the card of %s is not drawn: %s", proposal.id, error)
+        log.warning("the card of %s%s is not drawn: %s", "bundle " if of_bundle else "", one.id, error)
         await services.store.do(
-            card_not_drawn,
-            proposal.id,
+            bundle_not_drawn if of_bundle else card_not_drawn,
+            one.id,
             token=claimed.token,
             due_at=services.clock() + pause_after(error),
-            certainly_not_posted=certainly_not_posted(claimed.ref, error),
+            # An earlier try that may have posted it stays noted until the card is found.
+            certainly_not_posted=one.card_sent_at is None and not isinstance(error, SlackNoAnswer),
         )
         return
-    news = (
-        []
-        if proposal.row_version == 1
-        else await services.store.do(unannounced, proposal.id, proposal.row_version)
-    )
+    if isinstance(one, Bundle):
+        await _bundle_drawn(services, claimed.token, one, channel, ts, now=now)
+    else:
+        await _card_drawn(services, claimed.token, one, channel, ts)
+
+
+async def _bundle(services: Services, bundle: Bundle, now: datetime) -> Message:
+    # Those of a bundle are of one rule and one class, so the same people decide each of them.
+    deciders = approver_line(await services.authority.describe(next(iter(bundle.members), None)))
+    reasons = await services.store.do(reasons_among, [one.id for one in bundle.members])
+    return bundle_card(bundle, deciders=deciders, now=now, reasons=reasons)
+
+
+async def _card_drawn(services: Services, token: str, proposal: Proposal, channel: str, ts: str) -> None:
+    version = proposal.row_version
+    news = [] if version == 1 else await services.store.do(unannounced, proposal.id, version)
     lines = {
-        change.row_version: line for change in news if (line := thread_line(proposal, change)) is not None
+        change.row_version: content_of(line)
+        for change in news
+        if (line := thread_line(proposal, change)) is not None
     }
     first, at = _first_shown([proposal]), services.clock()
     arrivals = await services.store.do(
         card_drawn,
         proposal.id,
-        token=claimed.token,
-        version=proposal.row_version,
+        token=token,
+        version=version,
         revision=proposal.revision,
         channel=channel,
         ts=ts,
         at=at,
         announced=[change.row_version for change in news],
-        lines={version: _content(line) for version, line in lines.items()},
+        lines=lines,
         arrivals=[str(one.event_id) for one in first],
     )
     _time(services, first, arrivals, at)
@@ -131,36 +165,21 @@ async def _announce_card(services: Services, claimed: ClaimedCard, proposal: Pro
         services.notify(Queue.OUTBOX)
 
 
-async def _announce_bundle(services: Services, claimed: ClaimedCard, bundle: Bundle) -> None:
-    now = services.clock()
-    try:
-        # Those of a bundle are of one rule and one class, so the same people decide each of them.
-        deciders = approver_line(await services.authority.describe(next(iter(bundle.members), None)))
-        reasons = await services.store.do(reasons_among, [one.id for one in bundle.members])
-        message = bundle_card(bundle, deciders=deciders, now=now, reasons=reasons)
-        channel, ts = await upsert(services, claimed.ref, message)
-    except SlackError as error:
-        log.warning("the card of bundle %s is not drawn: %s", bundle.id, error)
-        await services.store.do(
-            bundle_not_drawn,
-            bundle.id,
-            token=claimed.token,
-            due_at=services.clock() + pause_after(error),
-            certainly_not_posted=certainly_not_posted(claimed.ref, error),
-        )
-        return
+async def _bundle_drawn(
+    services: Services, token: str, bundle: Bundle, channel: str, ts: str, *, now: datetime
+) -> None:
     line = bundle_line(bundle)
     first, at = _first_shown(bundle.members), services.clock()
     arrivals = await services.store.do(
         bundle_drawn,
         bundle.id,
-        token=claimed.token,
+        token=token,
         version=bundle.row_version,
         channel=channel,
         ts=ts,
         at=now,
         shown=[proposal.id for proposal in bundle.members],
-        line=None if line is None else _content(line) | {"thread_ts": ts},
+        line=None if line is None else content_of(line) | {"thread_ts": ts},
         arrivals=[str(one.event_id) for one in first],
     )
     _time(services, first, arrivals, at)
@@ -186,19 +205,122 @@ def _time(
         CARD_SECONDS.observe(max((at - since).total_seconds(), 0))
 
 
-def _content(message: Message) -> dict[str, object]:
-    return {"text": message.text, "blocks": list(message.blocks)}
+# --- What a card shows beside its proposal ----------------------------------------------------------------
 
 
-_LOOKED_AT = 500  # proposals at a time: what is beyond waits for the next look
+async def view_of(services: Services, proposal: Proposal) -> CardView:
+    """Asks the store only what this proposal, as it stands, can show."""
+    store, policy, now = services.store, services.rules.policy, services.clock()
+    is_case, undo_id = proposal.kind == ProposalKind.CALLS, proposal.undo_id
+    two = is_case and (await requirements_of(store, policy, proposal)).people > 1
+    case_kind = await store.do(get_case_kind, proposal.case_kind) if proposal.case_kind else None
+    declined = proposal.state == ProposalState.DECLINED
+    return CardView(
+        deciders=await _deciders(services.authority, proposal, two=two),
+        approvals=tuple(await store.do(approvals, proposal.id, proposal.revision) if two else ()),
+        needs_two=two,
+        decline_reasons=await store.do(reasons_of, proposal.id) if declined else (),
+        undo=can_undo(proposal),
+        undone=await store.do(get_proposal, undo_id) if undo_id else None,
+        today=await today(services, proposal) if proposal.state in _MONEY_AT_STAKE else (),
+        score=score_line(proposal, case_kind, policy.graduation, now) if is_case else None,
+        spot_check=spot_check_line(proposal, case_kind) if is_case else None,
+        now=now,
+    )
 
 
-async def gather(services: Services) -> None:
-    """Put what waits for a card and is of one kind into bundles."""
-    now = services.clock()
-    found = await services.store.do(gathering, now, _LOOKED_AT)
-    for put in plan(found.waiting, found.open, known=found.known, policy=services.rules.policy, now=now):
-        bundle_id = put.bundle_id or f"b{secrets.token_hex(6)}"
-        ids = [proposal.id for proposal in put.proposals]
-        joined = await services.store.do(put_in_bundle, bundle_id, put.key, ids, now)
-        log.info("put %d proposals into bundle %s (%s)", joined, bundle_id, put.key.split("|")[1])
+async def _deciders(authority: Authority, proposal: Proposal, *, two: bool) -> str:
+    """The approvers of this proposal, and a note when two are needed and there are too few."""
+    approvers = await authority.describe(proposal)
+    if not two or proposal.state != ProposalState.PENDING:
+        return approver_line(approvers)
+    return approver_line(approvers, too_few=len(await authority.everybody(proposal) or ()) == 1)
+
+
+# --- A message in Slack -----------------------------------------------------------------------------------
+
+
+async def _upsert(services: Services, claimed: ClaimedCard, message: Message) -> tuple[str, str]:
+    """Update it; find it if it may have been posted; post it if it was not. Its channel and ts.
+
+    Raises SlackError.
+    """
+    one, slack, home = claimed.shown, services.slack, services.channel
+    channel, ts = one.channel or home, one.card_ts
+    if ts is None and one.card_sent_at is not None:
+        # An earlier try was to post it then, and may have: better found than asked twice.
+        ts = await _find(services, one, one.card_sent_at)
+    if ts is not None:
+        try:
+            await slack.update(channel, ts, message, room=claimed.room == UPDATE)
+        except SlackRefused as error:
+            if error.code not in _CARD_LOST:
+                raise
+        else:
+            return channel, ts
+    ts = await slack.post(home, message, room=claimed.room == POST)
+    log.info("posted the card of %s", one.id)
+    return home, ts
+
+
+async def _find(services: Services, one: Proposal | Bundle, sent_at: datetime) -> str | None:
+    named = "proposal_id" if isinstance(one, Proposal) else "bundle_id"
+    since = sent_at.timestamp() - _CLOCKS_DIFFER
+    try:
+        return await services.slack.find_card(services.channel, one.id, since, named=named)
+    except SlackRateLimited:
+        raise
+    except SlackRefused as error:
+        # Without channels:history the card is posted again: a lost question is worse than a repeated one.
+        log.warning("cannot look for the card of %s: %s", one.id, error)
+        return None
+
+
+def pause_after(error: SlackError) -> timedelta:
+    """The pause before the next try of a message that Slack did not take."""
+    if isinstance(error, SlackRateLimited):
+        return timedelta(seconds=error.retry_after)
+    return _REFUSED_AGAIN_AFTER if isinstance(error, SlackRefused) else _AGAIN_AFTER
+
+
+# --- Messages that are no cards: results of proposals for their threads, digests and reminders ------------
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedNotice:
+    """A message under our claim. `room`: Slack's rate limit has room for it."""
+
+    notice: OutboxMessage
+    token: str
+    room: bool
+
+
+async def claim_notices(services: Services, limit: int) -> list[ClaimedNotice]:
+    """Take messages whose time has come; none while a question waits for its card, which goes first."""
+    limits, now, store = services.slack.limits, services.clock(), services.store
+    room = min(limit, limits.free(POST, services.channel))
+    if not room or not await store.do(outbox_is_due, now) or await store.do(anything_waits, now):
+        return []
+    token = new_token()
+    found = await store.do(claim_outbox, token=token, now=now, until=now + LEASE, limit=room)
+    return [ClaimedNotice(one, token, limits.take(POST, services.channel)) for one in found]
+
+
+async def send(services: Services, claimed: ClaimedNotice) -> None:
+    """Post one message: in the thread of the card it belongs to, else in the channel."""
+    notice, token, store = claimed.notice, claimed.token, services.store
+    message, thread_ts = outbox_message(notice.message), notice.message.get("thread_ts") or notice.card_ts
+    channel = notice.channel or services.channel
+    try:
+        ts = await services.slack.post(channel, message, thread_ts, room=claimed.room)
+    except SlackError as error:
+        limited, said, now = isinstance(error, SlackRateLimited), str(error), services.clock()
+        if isinstance(error, SlackRefused) and not limited and notice.attempts >= _MOST_ATTEMPTS:
+            log.error("message %s is given up: %s", notice.id, error)
+            await store.do(outbox_sent, notice.id, token=token, ts=None, at=now, note=said)
+            return
+        log.warning("message %s is not sent: %s", notice.id, error)
+        pause = pause_after(error) if limited else max(pause_after(error), backoff(notice.attempts))
+        await store.do(postpone_outbox, notice.id, token=token, due_at=now + pause, note=said)
+    else:
+        await store.do(outbox_sent, notice.id, token=token, ts=ts, at=services.clock())

@@ -8,15 +8,22 @@ from typing import Any
 
 from bot.graduation.gate import guard_of
 from bot.metrics import DECISIONS, POLAR_WRITES
-from bot.proposals.call_results import CallResult, classify, conclude, reason_of, verifying_read, was_so
-from bot.proposals.chain import Plan, bound, hand_over
-from bot.proposals.evaluate import evaluate
+from bot.proposals.build import evaluate, recall
+from bot.proposals.call_results import (
+    CallResult,
+    Plan,
+    bound,
+    classify,
+    conclude,
+    hand_over,
+    reason_of,
+    verifying_read,
+)
+from bot.proposals.own_calls import changed_since, read_before
 from bot.proposals.reads import Reads, excerpt
 from bot.proposals.recheck import CALL, NoLonger, gone, look_again, no_longer
-from bot.proposals.rule_versions import recall
-from bot.proposals.undo import changed_since, read_before
 from bot.rules import EvaluationError
-from bot.services import LEASE, Queue, Services, backoff, new_token
+from bot.services import Claimed, Queue, Services, backoff, claim_rows
 from polar.catalog import Call
 from polar.client import PolarClient
 from polar.errors import InvalidCall, NotFound, PolarError
@@ -42,14 +49,6 @@ _AFTER = {
 
 
 @dataclass(frozen=True, slots=True)
-class ClaimedExecution:
-    """A proposal now executing under our claim."""
-
-    proposal: Proposal
-    token: str
-
-
-@dataclass(frozen=True, slots=True)
 class _Made:
     """A call that is done, by us or before, and Polar's whole answer to it, if it was to us.
 
@@ -70,27 +69,23 @@ class Outcome:
     again: bool = False
 
 
-async def claim(services: Services, limit: int) -> list[ClaimedExecution]:
+async def claim(services: Services, limit: int) -> list[Claimed[Proposal]]:
     """Take approved proposals that are due."""
-    token, now = new_token(), services.clock()
-    guard = guard_of(services.rules.policy)
-    found = await services.store.do(
-        claim_approved, token=token, now=now, until=now + LEASE, limit=limit, guard=guard
-    )
-    for proposal in found:
-        if proposal.decided_by == Actor.POLICY and proposal.attempts == 1:
+    claimed = await claim_rows(services, claim_approved, limit, guard=guard_of(services.rules.policy))
+    for one in claimed:
+        if one.row.decided_by == Actor.POLICY and one.row.attempts == 1:
             DECISIONS.labels(Verdict.APPROVE, Actor.POLICY).inc()
-    return [ClaimedExecution(proposal, token) for proposal in found]
+    return claimed
 
 
-async def execute(services: Services, claimed: ClaimedExecution) -> None:
+async def execute(services: Services, claimed: Claimed[Proposal]) -> None:
     """Check that the proposal still applies, make its calls, and store the result."""
     outcome = await _checked(services, claimed)
-    log.info("%s is %s", claimed.proposal.id, outcome.to)
-    now, attempts = services.clock(), claimed.proposal.attempts
+    log.info("%s is %s", claimed.row.id, outcome.to)
+    now, attempts = services.clock(), claimed.row.attempts
     await services.store.do(
         finish_execution,
-        claimed.proposal.id,
+        claimed.row.id,
         outcome.to,
         token=claimed.token,
         now=now,
@@ -100,15 +95,15 @@ async def execute(services: Services, claimed: ClaimedExecution) -> None:
     services.notify(Queue.ANNOUNCE)
 
 
-async def _checked(services: Services, claimed: ClaimedExecution) -> Outcome:
+async def _checked(services: Services, claimed: Claimed[Proposal]) -> Outcome:
     """Read everything anew, then call; or say why not. Nothing has been sent when this refuses."""
-    calls = claimed.proposal.calls
+    calls = claimed.row.calls
     if not any(call.state == CallState.PLANNED for call in calls):
         # Done before the program died: only the result is stored, and that a link is lost.
-        return await _call_all(services, claimed, await _remembered(services, claimed.proposal))
+        return await _call_all(services, claimed, await _remembered(services, claimed.row))
     plan: Plan | NoLonger
     try:
-        plan = await _plan(services, claimed.proposal)
+        plan = await _plan(services, claimed.row)
     except NotFound as error:
         plan = gone(error, CALL)
     except (EvaluationError, InvalidCall) as error:
@@ -117,12 +112,12 @@ async def _checked(services: Services, claimed: ClaimedExecution) -> Outcome:
         if classify(error) is CallResult.CONFIGURATION:
             return Outcome(ProposalState.FAILED, Reason.of(ReasonCode.NOT_SENT, reason_of(error)))
         why = Reason.of(ReasonCode.CHECK_FAILED, reason_of(error))
-        return _not_now(services.clock(), claimed.proposal, why)
+        return _not_now(services.clock(), claimed.row, why)
     if isinstance(plan, Plan):
         return await _call_all(services, claimed, plan)
     if all(call.state == CallState.PLANNED for call in calls):
         return Outcome(ProposalState.WITHDRAWN, plan.why)
-    if claimed.proposal.undo_of_id is not None:  # what it takes back is undone in part only
+    if claimed.row.undo_of_id is not None:  # what it takes back is undone in part only
         return Outcome(ProposalState.FAILED, plan.why)
     # Some calls already ran, so it is not withdrawn: its outcome is theirs.
     return await _call_all(services, claimed, Plan([]))
@@ -131,21 +126,18 @@ async def _checked(services: Services, claimed: ClaimedExecution) -> Outcome:
 async def _remembered(services: Services, proposal: Proposal) -> Plan:
     """The plan as it was approved, with nothing read: for a proposal that has no call left to make."""
     approved = [Call.of(call) for call in proposal.calls]
-    if proposal.rule is None or proposal.event_id is None:
-        return Plan(approved)
-    recalled = await recall(services, proposal.event_id, proposal.rule, proposal.rule_version or "")
+    recalled = None if proposal.rule is None else await recall(services, proposal)
     return Plan(approved) if recalled is None else Plan(approved, recalled.rule, recalled.names)
 
 
 async def _plan(services: Services, proposal: Proposal) -> Plan | NoLonger:
     """The calls to make now, or why it no longer applies. Raises PolarError, EvaluationError."""
     approved = [Call.of(call) for call in proposal.calls]
-    if proposal.rule is None or proposal.event_id is None:
-        # a person proposed it: there is no rule to ask
-        await look_again(services.polar, [Call.of(c) for c in proposal.calls if c.state == CallState.PLANNED])
+    if proposal.rule is None:  # a person proposed it: there is no rule to ask
+        await look_again(services.polar, [call for call in proposal.calls if call.state == CallState.PLANNED])
         changed = NoLonger(Reason(ReasonCode.CHANGED_AT_POLAR))
         return changed if await _overwrites(services, proposal) else Plan(approved)
-    recalled = await recall(services, proposal.event_id, proposal.rule, proposal.rule_version or "")
+    recalled = await recall(services, proposal)
     if recalled is None:
         return NoLonger(Reason(ReasonCode.RULE_GONE))
     rule, names = recalled.rule, recalled.names
@@ -167,19 +159,19 @@ async def _overwrites(services: Services, proposal: Proposal) -> bool:
     return original is not None and await changed_since(Reads(services.polar, within=_CHECK_WITHIN), original)
 
 
-async def _call_all(services: Services, claimed: ClaimedExecution, plan: Plan) -> Outcome:
+async def _call_all(services: Services, claimed: Claimed[Proposal], plan: Plan) -> Outcome:
     """Make the calls that were approved and that the rule would still make; what is new since is not made."""
-    proposal = claimed.proposal
-    refusals = [_refusal(call) for call in proposal.calls if call.state == CallState.REFUSED]
+    proposal = claimed.row
+    # Those of an earlier try stand.
+    refused = [call for call in proposal.calls if call.state == CallState.REFUSED]
+    refusals = [call.reason or Reason(ReasonCode.POLAR_REFUSED) for call in refused]
     answers = [call.answer for call in proposal.calls if call.state == CallState.DONE]
     made: list[_Made] = []
     for call in await _wanted(services, claimed, plan):
         if plan.chained and refusals:
             break  # the next calls need the answer of this one
         try:
-            ready = await bound(
-                services.store, plan, call, answers, proposal_id=proposal.id, token=claimed.token
-            )
+            ready = await bound(services.store, plan, call, answers, claimed=claimed)
             done = await _call(services, claimed, ready)
         except EvaluationError as error:
             return Outcome(ProposalState.FAILED, Reason.of(ReasonCode.PARTLY_DONE, problem=str(error)))
@@ -199,16 +191,13 @@ async def _call_all(services: Services, claimed: ClaimedExecution, plan: Plan) -
     if not answers:
         return Outcome(ProposalState.WITHDRAWN, Reason.of(ReasonCode.NOTHING_LEFT, checked=CALL))
     earlier = sum(call.was_so for call in proposal.calls)
-    so = was_so(earlier + sum(one.result is CallResult.ALREADY_DONE for one in made), len(answers))
-    last = made[-1].answer if made else None
-    told = await hand_over(services, proposal, plan, last)
-    unread = None if all(one.kept for one in made) else Reason(ReasonCode.CANNOT_BE_UNDONE)
-    return Outcome(ProposalState.SUCCEEDED, _together([one for one in (so, told, unread) if one is not None]))
-
-
-def _refusal(call: ProposalCall) -> Reason:
-    """The reason why Polar refused a call in an earlier try."""
-    return call.reason or Reason(ReasonCode.POLAR_REFUSED)
+    so = earlier + sum(one.result is CallResult.ALREADY_DONE for one in made)
+    notes = [
+        Reason.of(ReasonCode.ALREADY_SO, count=so, of=len(answers)) if so else None,
+        await hand_over(services, proposal, plan, made[-1].answer if made else None),
+        None if all(one.kept for one in made) else Reason(ReasonCode.CANNOT_BE_UNDONE),
+    ]
+    return Outcome(ProposalState.SUCCEEDED, _together([one for one in notes if one is not None]))
 
 
 def _together(reasons: Sequence[Reason]) -> Reason | None:
@@ -216,11 +205,11 @@ def _together(reasons: Sequence[Reason]) -> Reason | None:
     return reasons[0] if len(reasons) == 1 else Reason.of(ReasonCode.SEVERAL, *reasons) if reasons else None
 
 
-async def _wanted(services: Services, claimed: ClaimedExecution, plan: Plan) -> list[ProposalCall]:
+async def _wanted(services: Services, claimed: Claimed[Proposal], plan: Plan) -> list[ProposalCall]:
     """The planned calls that are still wanted; the others are skipped, and so is what would follow them."""
     wanted: list[ProposalCall] = []
     dropped = False
-    for call in claimed.proposal.calls:
+    for call in claimed.row.calls:
         if call.state != CallState.PLANNED:
             continue
         dropped = Call.of(call) not in plan.calls or (plan.chained and dropped)
@@ -243,15 +232,17 @@ def _stops(services: Services, proposal: Proposal, error: PolarError, why: Reaso
     return None
 
 
-async def _call(services: Services, claimed: ClaimedExecution, call: ProposalCall) -> _Made | None:
+async def _call(services: Services, claimed: Claimed[Proposal], call: ProposalCall) -> _Made | None:
     """Make one call: DONE, or ALREADY_DONE; None when it must not be sent.
 
     Raises what Polar's client raises, after noting it.
     """
-    before = await _before(services.polar, claimed.proposal, call)
+    before: dict[str, Any] | None = {}  # an undo needs none
+    if claimed.row.undo_of_id is None:
+        before = await read_before(Reads(services.polar, within=_CHECK_WITHIN), Call.of(call))
     begun = await services.store.do(
         begin_call,
-        claimed.proposal.id,
+        claimed.row.id,
         call.number,
         token=claimed.token,
         now=services.clock(),
@@ -272,13 +263,6 @@ async def _call(services: Services, claimed: ClaimedExecution, call: ProposalCal
     return _Made(CallResult.DONE, answer.body, kept=before is not None)
 
 
-async def _before(polar: PolarClient, proposal: Proposal, call: ProposalCall) -> dict[str, Any] | None:
-    """The values that undoing the call will need; None when they cannot be read. An undo needs none."""
-    if proposal.undo_of_id is not None:
-        return {}
-    return await read_before(Reads(polar, within=_CHECK_WITHIN), Call.of(call))
-
-
 async def _looked_up(polar: PolarClient, call: Call, error: PolarError) -> CallResult:
     """The result of a failed call. A refusal that may mean "already done" is believed only after a read."""
     read = verifying_read(call, error)
@@ -297,7 +281,7 @@ async def _looked_up(polar: PolarClient, call: Call, error: PolarError) -> CallR
 
 async def _end(
     services: Services,
-    claimed: ClaimedExecution,
+    claimed: Claimed[Proposal],
     call: ProposalCall,
     state: CallState,
     *,
@@ -307,7 +291,7 @@ async def _end(
 ) -> None:
     await services.store.do(
         end_call,
-        claimed.proposal.id,
+        claimed.row.id,
         call.number,
         token=claimed.token,
         state=state,

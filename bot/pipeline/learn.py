@@ -8,12 +8,10 @@ from typing import Any
 from bot.config.policy import Policy
 from bot.graduation.backtest import report
 from bot.graduation.case_kind import ApprovedValues, label_of, parameters
-from bot.graduation.gate import Gate
 from bot.graduation.replay import replay
 from bot.graduation.score import lacks
 from bot.services import Queue, Services
 from bot.ui.graduation import change_notice, offer_facts, offer_reasons, offer_title
-from polar.events import Event
 from store.graduation.learn import assess as read_on
 from store.models import Actor, NewProposal, PlannedCall, ProposalKind, ProposalState
 from store.models.graduation import BacktestSummary, CaseHistory, CaseKind, Label, NewCaseKind, PastCase
@@ -84,11 +82,6 @@ class Assessor:
 
     def notice(self, case_kind: str, change: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
         return change_notice(case_kind, change)
-
-
-def gate(services: Services, event: Event) -> Gate:
-    """The policy over the proposals of one event."""
-    return Gate(services.rules.policy, event, services.polar.environment)
 
 
 async def claim(services: Services, _limit: int) -> Sequence[None]:

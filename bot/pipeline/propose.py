@@ -1,29 +1,40 @@
-"""Step 3: a stored event goes through the rules; what they propose is stored as proposals."""
+"""Step 3: rules are asked of a stored event, or anew after their `delay`; their proposals are stored."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import timedelta
 
-from bot.pipeline.learn import gate
-from bot.proposals.build import GIVE_UP_AFTER, before, consider, pause_after, scope_of, subject_of
+from bot.graduation.gate import Gate
+from bot.proposals.build import (
+    GIVE_UP_AFTER,
+    Recalled,
+    ask,
+    before,
+    consider,
+    customer_of,
+    pause_after,
+    recall,
+    scope_of,
+    subject_of,
+)
 from bot.proposals.call_results import CallResult, classify, reason_of
-from bot.proposals.echo import WINDOW, judge
-from bot.proposals.fingerprint import customer_of
+from bot.proposals.own_calls import WINDOW, done_before, judge, notice_outcomes
 from bot.proposals.reads import Reads
-from bot.proposals.reversals import done_before, notice_outcomes
 from bot.rules import EvaluationError, Rule
-from bot.services import LEASE, Notify, Queue, Services, new_token
+from bot.services import LEASE, Claimed, Queue, Services, claim_rows
 from bot.ui.reasons import plain
 from polar.errors import InvalidCall, PolarError
 from polar.events import Event, parse
-from store.events.events import Conclusion, claim_events, conclude_event, conclude_for_now, postpone_event
-from store.models import (
-    EventState,
-    RuleMatch,
-    RuleResult,
-    StoredEvent,
-    SubjectState,
+from store.events.events import (
+    Conclusion,
+    claim_events,
+    claim_rule_matches,
+    conclude_event,
+    conclude_for_now,
+    conclude_rule_match,
+    postpone_event,
 )
+from store.models import EventState, RuleMatch, RuleMatchState, RuleResult, StoredEvent, SubjectState
 from store.models.reasons import Reason, ReasonCode
 from store.proposals.proposals import calls_sent_since
 
@@ -34,52 +45,48 @@ _WHILE_SENDING = timedelta(milliseconds=500)
 _BEARER = {"checkout": frozenset({"client_secret", "url"})}
 _LONGEST = 1_000  # characters of an error
 _LATEST = timedelta(days=1)  # Polar's own attempts end within the hour; a person may ask for one more
+DELAY = "delay"  # when it was checked: after the rule's delay
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
-    """A stored event under our claim."""
-
-    event: StoredEvent
-    token: str
-
-
-async def claim(services: Services, limit: int) -> list[Claimed]:
+async def claim(services: Services, limit: int) -> list[Claimed[StoredEvent]]:
     """Take events that wait for the rules; in a flood of webhooks a little later."""
     await services.store.backpressure()
-    token, now = new_token(), services.clock()
-    found = await services.store.do(claim_events, token=token, now=now, until=now + LEASE, limit=limit)
-    return [Claimed(event, token) for event in found]
+    return await claim_rows(services, claim_events, limit)
 
 
-async def propose(services: Services, claimed: Claimed) -> None:
+async def propose(services: Services, claimed: Claimed[StoredEvent]) -> None:
     """Put one event through every rule that listens to it. Raises nothing that a later try could avoid."""
-    stored, event = claimed.event, parse(claimed.event.body)
+    stored, event = claimed.row, parse(claimed.row.body)
     rules = services.rules.for_event(event.type)
     made = await done_before(services, event, stored.received_at)
-    if not rules and not made:
-        await _finish(services, claimed, event, _unreadable(event) or Reason(ReasonCode.NO_RULE))
-        return
-    # By the time of the event: it may come hours late, or be put before the rules once more.
-    at = max(event.timestamp or stored.received_at, stored.received_at - _LATEST)
-    since = min(at, stored.received_at) - WINDOW - LEASE
-    sent = await services.store.do(calls_sent_since, since)
-    verdict = judge(event, stored.received_at, sent)
-    if verdict.proposal_id is not None:
-        await _finish(services, claimed, event, Reason.of(ReasonCode.ECHO, proposal=verdict.proposal_id))
-    elif verdict.wait:
-        due = services.clock() + _WHILE_SENDING
-        why = Reason(ReasonCode.CALL_UNDER_WAY)
-        await services.store.do(postpone_event, stored.id, token=claimed.token, due_at=due, reason=why)
-    else:
+    if rules or made:
+        # By the time of the event: it may come hours late, or be put before the rules once more.
+        at = max(event.timestamp or stored.received_at, stored.received_at - _LATEST)
+        since = min(at, stored.received_at) - WINDOW - LEASE
+        sent = await services.store.do(calls_sent_since, since)
+        verdict = judge(event, stored.received_at, sent)
+        if verdict.proposal_id is not None:
+            why = Reason.of(ReasonCode.ECHO, proposal=verdict.proposal_id)
+            await _conclude(services, claimed, event, EventState.DONE, why)
+            return
+        if verdict.wait:
+            due = services.clock() + _WHILE_SENDING
+            why = Reason(ReasonCode.CALL_UNDER_WAY)
+            await services.store.do(postpone_event, stored.id, token=claimed.token, due_at=due, reason=why)
+            return
         await notice_outcomes(services, event, stored, made)
-        if rules:
-            await _apply(services, claimed, event, rules)
-        else:
-            await _finish(services, claimed, event, _unreadable(event) or Reason(ReasonCode.NO_RULE))
+    if rules:
+        await _apply(services, claimed, event, rules)
+    else:
+        # What no rule asks about may still be what a later event is compared with.
+        why = _unreadable(event) or Reason(ReasonCode.NO_RULE)
+        await _conclude(services, claimed, event, EventState.DONE, why)
 
 
-async def _apply(services: Services, claimed: Claimed, event: Event, rules: tuple[Rule, ...]) -> None:
+async def _apply(
+    services: Services, claimed: Claimed[StoredEvent], event: Event, rules: tuple[Rule, ...]
+) -> None:
+    stored, policy = claimed.row, services.rules.policy
     looks_back = any(rule.compares() for rule in rules)
     scope = scope_of(event, services.clock(), await before(services.store, event) if looks_back else None)
     reads = Reads(services.polar)
@@ -88,15 +95,8 @@ async def _apply(services: Services, claimed: Claimed, event: Event, rules: tupl
     unread: list[tuple[Rule, PolarError]] = []
     for rule in rules:
         try:
-            said = await consider(
-                rule,
-                scope,
-                reads,
-                services.rules.policy,
-                event=event,
-                stored=claimed.event,
-                now=services.clock(),
-            )
+            now = services.clock()
+            said = await consider(rule, scope, reads, policy, event=event, stored=stored, now=now)
         except (EvaluationError, InvalidCall) as error:
             failures.append(Reason.of(ReasonCode.RULE_FAILED, problem=str(error)[:_LONGEST]))
         except PolarError as error:
@@ -106,45 +106,39 @@ async def _apply(services: Services, claimed: Claimed, event: Event, rules: tupl
                 unread.append((rule, error))
         else:
             spoken += [said] if said is not None else []
-    if unread and services.clock() - claimed.event.received_at < GIVE_UP_AFTER:
+    if unread and services.clock() - stored.received_at < GIVE_UP_AFTER:
         await _later(services, claimed, event, spoken, unread)
-        return
-    given_up = ((rule, Reason.of(ReasonCode.RULE_GIVEN_UP, reason_of(error))) for rule, error in unread)
-    failures += [_of_rule(*one) for one in given_up]
-    why = Reason.of(ReasonCode.OF_RULES, *failures) if failures else _came_of(spoken, event)
-    if failures:
-        log.error("rules failed on event %s: %s", claimed.event.id, plain(why, _LONGEST))
-    state = EventState.FAILED if failures else EventState.DONE
-    compared = services.rules.compares(event.type)
-    conclusion = Conclusion(state, why, spoken, sighting(event), compared, gate(services, event))
-    await _conclude(services, claimed, conclusion)
-    _notify(services.notify, spoken)
+    else:
+        given_up = ((rule, Reason.of(ReasonCode.RULE_GIVEN_UP, reason_of(error))) for rule, error in unread)
+        failures += [_of_rule(*one) for one in given_up]
+        why = Reason.of(ReasonCode.OF_RULES, *failures) if failures else _came_of(spoken, event)
+        if failures:
+            log.error("rules failed on event %s: %s", stored.id, plain(why, _LONGEST))
+        state = EventState.FAILED if failures else EventState.DONE
+        await _conclude(services, claimed, event, state, why, spoken=spoken)
+    if any(one.proposal for one in spoken):
+        services.notify(Queue.ANNOUNCE, Queue.EXECUTE)
 
 
 def sighting(event: Event) -> SubjectState | None:
     """The state of its subject that an event tells, with its order; None without subject or time."""
     if event.subject is None or event.timestamp is None:
         return None
-    key = event.order_key
-    known = {
-        name: value for name, value in event.data.items() if name not in _BEARER.get(event.subject.kind, ())
-    }
-    return SubjectState(
-        subject_of(event.subject), key.terminal, key.timestamp, key.rank, known, customer_of(event)[0]
-    )
+    key, secret = event.order_key, _BEARER.get(event.subject.kind, ())
+    known = {name: value for name, value in event.data.items() if name not in secret}
+    subject, customer_id = subject_of(event.subject), customer_of(event)[0]
+    return SubjectState(subject, key.terminal, key.timestamp, key.rank, known, customer_id)
 
 
 def _came_of(spoken: list[RuleResult], event: Event) -> Reason:
     """The results of the rules for an event."""
-    said = [_of_match(one.rule_match) for one in spoken]
+    said = []
+    for match in (one.rule_match for one in spoken):
+        behind = () if match.reason is None else (match.reason,)
+        said.append(Reason.of(ReasonCode.OF_RULE, *behind, rule=match.rule, state=match.state.value))
     if said:
         return Reason.of(ReasonCode.OF_RULES, *said)
     return _unreadable(event) or Reason(ReasonCode.NOTHING_PROPOSED)
-
-
-def _of_match(match: RuleMatch) -> Reason:
-    behind = () if match.reason is None else (match.reason,)
-    return Reason.of(ReasonCode.OF_RULE, *behind, rule=match.rule, state=match.state.value)
 
 
 def _of_rule(rule: Rule, why: Reason) -> Reason:
@@ -157,44 +151,97 @@ def _unreadable(event: Event) -> Reason | None:
     return Reason.of(ReasonCode.EVENT_UNREADABLE, problem=event.problem[:_LONGEST])
 
 
-def _notify(notify: Notify, spoken: list[RuleResult]) -> None:
-    if any(one.proposal for one in spoken):
-        notify(Queue.ANNOUNCE, Queue.EXECUTE)
+def _gate(services: Services, event: Event) -> Gate:
+    """The policy over the proposals of one event."""
+    return Gate(services.rules.policy, event, services.polar.environment)
 
 
 async def _later(
     services: Services,
-    claimed: Claimed,
+    claimed: Claimed[StoredEvent],
     event: Event,
     spoken: list[RuleResult],
     unread: list[tuple[Rule, PolarError]],
 ) -> None:
     """Polar could not be read: keep what the other rules said, and ask again after a pause."""
     why = Reason.of(ReasonCode.OF_RULES, *(_of_rule(rule, reason_of(error)) for rule, error in unread))
-    log.warning("event %s waits: %s", claimed.event.id, plain(why, _LONGEST))
-    pause = max(pause_after(error, claimed.event.attempts) for _, error in unread)
-    due_at = services.clock() + pause
+    log.warning("event %s waits: %s", claimed.row.id, plain(why, _LONGEST))
+    due_at = services.clock() + max(pause_after(error, claimed.row.attempts) for _, error in unread)
     await services.store.do(
         conclude_for_now,
-        claimed.event.id,
+        claimed.row.id,
         spoken,
         token=claimed.token,
         due_at=due_at,
         reason=why,
-        judge=gate(services, event),
+        judge=_gate(services, event),
     )
-    _notify(services.notify, spoken)
 
 
-async def _finish(services: Services, claimed: Claimed, event: Event, why: Reason) -> None:
-    # What no rule asks about may still be what a later event is compared with.
-    conclusion = Conclusion(
-        EventState.DONE, why, subject_state=sighting(event), compared=services.rules.compares(event.type)
-    )
-    await _conclude(services, claimed, conclusion)
-
-
-async def _conclude(services: Services, claimed: Claimed, conclusion: Conclusion) -> None:
+async def _conclude(
+    services: Services,
+    claimed: Claimed[StoredEvent],
+    event: Event,
+    state: EventState,
+    why: Reason,
+    *,
+    spoken: list[RuleResult] | None = None,
+) -> None:
+    compared = services.rules.compares(event.type)
+    judge = None if spoken is None else _gate(services, event)
+    conclusion = Conclusion(state, why, spoken or [], sighting(event), compared, judge)
     await services.store.do(
-        conclude_event, claimed.event.id, conclusion, token=claimed.token, now=services.clock()
+        conclude_event, claimed.row.id, conclusion, token=claimed.token, now=services.clock()
     )
+
+
+# --- A rule whose delay is over ---------------------------------------------------------------------------
+
+
+async def claim_delayed(services: Services, limit: int) -> list[Claimed[RuleMatch]]:
+    """Take rule matches whose delay is over."""
+    return await claim_rows(services, claim_rule_matches, limit)
+
+
+async def ask_again(services: Services, claimed: Claimed[RuleMatch]) -> None:
+    """Ask the rule again, with everything read anew."""
+    asked = replace(claimed.row, reason=None, due_at=None)  # it waits for nothing now
+    recalled = await recall(services, asked)
+    if recalled is None:
+        gone = replace(asked, state=RuleMatchState.SILENT, reason=Reason(ReasonCode.RULE_GONE))
+        result, judge = RuleResult(gone), None
+    else:
+        result, judge = await _after_delay(services, asked, recalled), _gate(services, recalled.event)
+    match = result.rule_match
+    await services.store.do(
+        conclude_rule_match,
+        asked,
+        token=claimed.token,
+        state=match.state,
+        reason=match.reason,
+        due_at=match.due_at,
+        proposal=result.proposal,
+        judge=judge,
+    )
+    if result.proposal is not None:
+        services.notify(Queue.ANNOUNCE, Queue.EXECUTE)
+
+
+async def _after_delay(services: Services, asked: RuleMatch, recalled: Recalled) -> RuleResult:
+    rule, stored, event, policy = recalled.rule, recalled.stored, recalled.event, services.rules.policy
+    reads, now = Reads(services.polar), services.clock()
+    try:
+        return await ask(rule, recalled.names, reads, policy, asked, event=event, now=now, checked=DELAY)
+    except (EvaluationError, InvalidCall) as error:
+        log.error("rule %s failed after its delay on event %s: %s", rule.name, stored.id, error)
+        why = Reason.of(ReasonCode.RULE_FAILED, problem=str(error)[:_LONGEST])
+    except PolarError as error:
+        over = (event.timestamp or stored.received_at) + rule.delay
+        if classify(error) is not CallResult.REFUSED and services.clock() - over <= GIVE_UP_AFTER:
+            due_at = services.clock() + pause_after(error, 8)
+            return RuleResult(
+                replace(asked, state=RuleMatchState.WAITING, reason=reason_of(error), due_at=due_at)
+            )
+        log.error("rule %s is given up after its delay on event %s: %s", rule.name, stored.id, error)
+        why = Reason.of(ReasonCode.RULE_GIVEN_UP, reason_of(error))
+    return RuleResult(replace(asked, state=RuleMatchState.SILENT, reason=why))

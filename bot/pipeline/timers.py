@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager, suppress
 from datetime import date, datetime, time, timedelta
 from functools import partial
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -14,7 +13,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from bot.approvals.graduation import GraduationService
 from bot.config.policy import Schedule
 from bot.services import Queue, Services
-from bot.slack.client import Slack, SlackError
+from bot.slack.client import Slack, SlackError, content_of
 from bot.ui.digest import digest, escalation, reminder
 from bot.ui.elements import Message
 from bot.ui.graduation import runs_block
@@ -107,17 +106,10 @@ async def escalate(services: Services) -> None:
 async def _call(
     services: Services, kind: str, waiting: Sequence[Proposal], say: Say, window: timedelta
 ) -> None:
-    stored = partial(_said, say)
-    await services.store.do(call_people, kind, waiting, stored, services.clock(), window=window)
+    await services.store.do(
+        call_people, kind, waiting, lambda shown: content_of(say(shown)), services.clock(), window=window
+    )
     services.notify(Queue.OUTBOX)
-
-
-def _said(say: Say, waiting: Sequence[Proposal]) -> dict[str, Any]:
-    return _stored(say(waiting))
-
-
-def _stored(message: Message) -> dict[str, Any]:
-    return {"text": message.text, "blocks": list(message.blocks)}
 
 
 async def _links(slack: Slack, waiting: Sequence[Proposal]) -> Mapping[str, str]:
@@ -143,7 +135,7 @@ async def morning(services: Services) -> None:
         return
     message = await _digest(services, today - timedelta(days=1))
     if message is not None:
-        await services.store.do(add_to_outbox, name, kind="digest", message=_stored(message), at=now)
+        await services.store.do(add_to_outbox, name, kind="digest", message=content_of(message), at=now)
         services.notify(Queue.OUTBOX)
 
 

@@ -1,4 +1,4 @@
-"""The background worker: one queue worker for each queue, which handles its rows side by side."""
+"""The background worker: a queue worker for each queue, and the steps that take up what was left behind."""
 
 import asyncio
 import logging
@@ -8,15 +8,23 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-from bot.pipeline import announce, confirm, delayed, execute, learn, outbox, poll, propose, reconcile
-from bot.services import Queue, Services
+from bot.approvals.approve import CLI, settle
+from bot.pipeline import announce, execute, learn, poll, propose
+from bot.proposals.call_results import LOOK_AFTER, examine
+from bot.results import DecisionResult, DecisionStatus
+from bot.services import Claimed, Queue, Services, claim_rows
+from bot.slack.client import SlackError
+from bot.ui.ephemeral import decision
 from store.engine.errors import StoreClosed
+from store.models import Proposal
+from store.proposals.decisions import PendingApproval, claim_pending_approvals
+from store.proposals.execution import claim_unknown, recover_stranded
 
 log = logging.getLogger(__name__)
 
 Row = TypeVar("Row")
 Claim = Callable[[Services, int], Awaitable[Sequence[Any]]]
-Handle = Callable[[Services, Any], Awaitable[None]]
+Handle = Callable[[Services, Any], Awaitable[Any]]
 
 # Cards that wait for Slack's rate limit are looked at often: there is room about once a second.
 _SOON = 0.25
@@ -133,22 +141,60 @@ def _workers(services: Services) -> list[QueueWorker[Any]]:
 
     return [
         of(Queue.PROPOSE, propose.claim, propose.propose, 32),
-        of(Queue.DELAYED, delayed.claim, delayed.ask_again, 4, 5.0),
-        of(Queue.CONFIRM, confirm.claim, confirm.confirm, 16),
+        of(Queue.DELAYED, propose.claim_delayed, propose.ask_again, 4, 5.0),
+        of(Queue.CONFIRM, claim_approvals, confirm, 16),
         of(Queue.ANNOUNCE, announce.claim, announce.announce, 32, _SOON),
-        of(Queue.OUTBOX, outbox.claim, outbox.send, 8, _SOON),
+        of(Queue.OUTBOX, announce.claim_notices, announce.send, 8, _SOON),
         of(Queue.EXECUTE, execute.claim, execute.execute, 16),
         of(Queue.LEARN, learn.claim, _nothing, 1, 2.0),
-        of(Queue.VERIFY, reconcile.claim, reconcile.look, 4, 5.0),
+        of(Queue.VERIFY, claim_doubts, examine, 4, 5.0),
         of(Queue.POLL, poll.claim, poll.poll, 2, 60.0),
-        of(Queue.RECOVER, _recover, _nothing, 1, 15.0),
+        of(Queue.RECOVER, recover, _nothing, 1, 15.0),
     ]
-
-
-async def _recover(services: Services, _room: int) -> Sequence[None]:
-    await reconcile.recover(services)
-    return ()
 
 
 async def _nothing(_services: Services, _row: None) -> None:
     """The claim has done the work."""
+
+
+# --- Steps that take up what another one began ------------------------------------------------------------
+
+
+async def claim_approvals(services: Services, limit: int) -> list[Claimed[PendingApproval]]:
+    """Take approvals that nobody sees to: of a program that was stopped, or of the command line."""
+    return await claim_rows(services, claim_pending_approvals, limit)
+
+
+async def confirm(services: Services, claimed: Claimed[PendingApproval]) -> None:
+    """See to an approval whose approver no longer waits for the result, and tell them."""
+    pending, result = claimed.row, await settle(services, claimed, live=False)
+    if result.status is DecisionStatus.POSTPONED or result.on_the_card or _was_theirs(result, pending):
+        return
+    if pending.channel is None or pending.via == CLI:
+        return
+    try:
+        await services.slack.post_ephemeral(pending.channel, pending.actor, decision(result).mrkdwn)
+    except SlackError as error:
+        log.warning("%s could not be told the result of an approval: %s", pending.actor, error)
+
+
+def _was_theirs(result: DecisionResult, pending: PendingApproval) -> bool:
+    """Tell whether this very approval was decided when the program was stopped: nothing is left to say."""
+    if result.status is DecisionStatus.ALREADY_APPROVED:
+        return True
+    decided_by = None if result.proposal is None else result.proposal.decided_by
+    return result.status is DecisionStatus.ALREADY_DECIDED and decided_by == pending.actor
+
+
+async def claim_doubts(services: Services, limit: int) -> list[Claimed[Proposal]]:
+    """Take proposals in doubt whose next look at Polar is due."""
+    return await claim_rows(services, claim_unknown, limit, most_attempts=len(LOOK_AFTER) + 1)
+
+
+async def recover(services: Services, _room: int = 0) -> Sequence[None]:
+    """Close what is still `executing` though its worker is gone."""
+    count = await services.store.do(recover_stranded, now=services.clock())
+    if count:
+        log.warning("%s proposals were left running by a worker that died", count)
+        services.notify(Queue.ANNOUNCE, Queue.EXECUTE)
+    return ()

@@ -1,26 +1,28 @@
-"""Build the proposals that rules make of one event."""
+"""Ask a rule about an event, and make the proposal that it asks for."""
 
-from dataclasses import replace
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from bot.config.policy import Policy, ends
 from bot.proposals.call_results import CallResult, classify, reason_of
-from bot.proposals.evaluate import evaluate
-from bot.proposals.fingerprint import customer_of, digest_of_proposal, money_of
-from bot.proposals.money import money_facts, of_order, with_money
-from bot.proposals.reads import Reads
-from bot.rules import Draft, Rule, Scope, always_asks
-from bot.services import backoff
-from polar.catalog import operations
+from bot.proposals.reads import Reads, money_facts, of_order, with_money
+from bot.rules import Draft, Rule, RulesError, RuleSet, Scope, always_asks, compile_stored
+from bot.rules.expression import false_part
+from bot.services import Services, backoff
+from polar.catalog import Call, operations
 from polar.errors import NotFound, PolarError
 from polar.events import Event, Subject, parse
 from polar.text.summaries import facts, summarise
 from store import Store
-from store.events.events import event_before
+from store.events.events import event_before, get_event, rule_source
 from store.models import (
     NewProposal,
     PlannedCall,
+    Proposal,
     RuleMatch,
     RuleMatchState,
     RuleResult,
@@ -29,10 +31,59 @@ from store.models import (
 from store.models.reasons import Reason, ReasonCode, proposal_id
 
 _SET_UP_AGAIN = timedelta(hours=1)
-
-
 # An event that could not be looked at for so long is shown as failed instead of asking Polar for ever.
 GIVE_UP_AFTER = timedelta(days=2)
+_TOTALS = ("total_amount", "amount", "refundable_amount")
+
+
+# --- A rule, its event, and what the rule says of it ------------------------------------------------------
+
+
+class Reader(Protocol):
+    """A source of the answers to a rule's reads."""
+
+    async def fill(self, rule: Rule, scope: Scope) -> Scope:
+        """The scope with every read of the rule in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """A rule with the names its question may use.
+
+    `untrue` is the part of its precondition that is not true; None: it holds, or was not asked.
+    `was_read`: the reads were made.
+    """
+
+    rule: Rule
+    scope: Scope
+    items: list[Any] | None = None
+    untrue: str | None = None
+    was_read: bool = False
+
+    def calls(self) -> tuple[Call, ...]:
+        """The calls that it makes now. Raises EvaluationError."""
+        return self.rule.calls(self.scope, self.items)
+
+    def draft(self, *, now: datetime | None = None) -> Draft:
+        """The question and its calls, as of now or of another time. Raises EvaluationError."""
+        return self.rule.draft(self.scope if now is None else self.scope.plus(now=now), self.items)
+
+
+async def evaluate(rule: Rule, scope: Scope, reads: Reader, *, skip_precondition: bool = False) -> Evaluated:
+    """Evaluate a rule for the event of `scope`. Raises EvaluationError, and what `reads` raises.
+
+    `skip_precondition`: nothing is read for the precondition alone.
+    """
+    if skip_precondition and not rule.needs_reads():
+        return Evaluated(rule, scope)
+    scope = await reads.fill(rule, scope)
+    items = rule.items(scope)
+    if items is not None:
+        scope = scope.plus(**{rule.list_name: items})
+    untrue = None
+    if rule.precondition is not None and not rule.holds(scope):
+        untrue = false_part(rule.precondition, scope)
+    return Evaluated(rule, scope, items, untrue, was_read=True)
 
 
 async def before(store: Store, event: Event) -> dict[str, Any] | None:
@@ -48,9 +99,46 @@ def subject_of(subject: Subject) -> str:
     return f"{subject.kind}:{subject.id}"
 
 
-def pause_after(error: PolarError, attempts: int) -> timedelta:
-    """The pause before the next read: short after an outage, an hour while the token or set-up is wrong."""
-    return _SET_UP_AGAIN if classify(error) is CallResult.CONFIGURATION else backoff(attempts)
+def scope_of(event: Event, now: datetime, before: dict[str, Any] | None = None) -> Scope:
+    """The names an event gives to expressions; `before` is its predecessor's data."""
+    names = {"data": event.data, "type": event.type, "timestamp": event.raw.get("timestamp")}
+    return Scope(names | {"now": now, "before": before})
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """A rule, the event it was asked about, and the names that the event gives to its expressions."""
+
+    rule: Rule
+    stored: StoredEvent
+    event: Event
+    names: Scope
+
+
+async def recall(services: Services, asked: Proposal | RuleMatch) -> Recalled | None:
+    """The rule that asked, as it was, and its event; None when one of them is gone. Raises StoreError."""
+    stored = await services.store.do(get_event, asked.event_id or "")
+    rule = await _rule(services.rules, services.store, asked.rule, asked.rule_version or "")
+    if stored is None or rule is None:
+        return None
+    event = parse(stored.body)
+    earlier = await before(services.store, event) if rule.compares() else None
+    return Recalled(rule, stored, event, scope_of(event, services.clock(), earlier))
+
+
+async def _rule(rules: RuleSet, store: Store, name: str | None, version: str) -> Rule | None:
+    """The rule in force if it is that version, else the stored one; None when it cannot be read."""
+    for rule in rules.rules:
+        if rule.name == name and rule.version == version:
+            return rule
+    source = await store.do(rule_source, version)
+    try:
+        return None if source is None else compile_stored(source)
+    except RulesError:
+        return None
+
+
+# --- What comes of a rule ---------------------------------------------------------------------------------
 
 
 async def consider(
@@ -66,75 +154,73 @@ async def consider(
     """Ask one rule about one event. Raises EvaluationError, PolarError (but not NotFound)."""
     if not rule.matches(scope):
         return None
-    change = rule.change(scope) or fact_key(event, stored)
-    rule_match = RuleMatch(
-        change, rule.name, rule.version, stored.id, RuleMatchState.PROPOSED, matched_at=now
-    )
+    # Without a key of the rule's or the event's own, a second endpoint's event would be another change.
+    change = rule.change(scope) or event.fact_key or f"webhook|{stored.id}"
+    state = RuleMatchState.PROPOSED
+    rule_match = RuleMatch(change, rule.name, rule.version, stored.id, state, matched_at=now)
     if rule.delay:
         due_at = (event.timestamp or stored.received_at) + rule.delay
         if due_at > now:
             until = Reason.of(ReasonCode.DELAYED, until=due_at.astimezone(UTC).isoformat())
             return RuleResult(replace(rule_match, state=RuleMatchState.WAITING, reason=until, due_at=due_at))
-    try:
-        draft = await question(rule, scope, reads, fresh=_is_fresh(rule, event, now))
-    except NotFound as error:
-        return RuleResult(_silent(rule_match, Reason.of(ReasonCode.GONE_AT_POLAR, reason_of(error))))
-    if draft is None:
-        return RuleResult(_silent(rule_match, Reason(ReasonCode.NOTHING_LEFT)))
-    return RuleResult(rule_match, new_proposal(rule, policy, rule_match, draft, event=event, now=now))
+    fresh = event.timestamp is not None and now - event.timestamp < rule.skip_precondition_for
+    return await ask(rule, scope, reads, policy, rule_match, event=event, now=now, fresh=fresh)
 
 
-async def question(rule: Rule, scope: Scope, reads: Reads, *, fresh: bool) -> Draft | None:
-    """The rule's question, or None when its `precondition` is not true or there is nothing to call.
+async def ask(
+    rule: Rule,
+    scope: Scope,
+    reads: Reads,
+    policy: Policy,
+    rule_match: RuleMatch,
+    *,
+    event: Event,
+    now: datetime,
+    fresh: bool = False,
+    checked: str | None = None,
+) -> RuleResult:
+    """The proposal of a rule whose `when` is true; silent when its `precondition` is not, or nothing is left.
 
-    `fresh`: nothing is read for the `precondition` alone. The money is always read.
-    Raises EvaluationError and PolarError.
+    `fresh`: nothing is read for the `precondition` alone. The money is always read. `checked` says when it
+    was asked, if not as the event came. Raises EvaluationError, PolarError (but not NotFound).
     """
-    found = await evaluate(rule, scope, reads, skip_precondition=fresh)
-    if found.untrue is not None:
-        return None
-    draft = found.draft()
-    if not draft.calls:
-        return None
-    kept = reads.kept(rule, found.scope) if found.was_read else None
-    return replace(draft, money=await money_facts(reads, draft.calls), reads=kept)
+    why = Reason.of(ReasonCode.NOTHING_LEFT, checked=checked)
+    try:
+        found = await evaluate(rule, scope, reads, skip_precondition=fresh)
+        draft = found.draft() if found.untrue is None else None
+        if draft is not None and draft.calls:
+            kept = reads.kept(rule, found.scope) if found.was_read else None
+            draft = replace(draft, money=await money_facts(reads, draft.calls), reads=kept)
+            key, event_id = rule_match.fact_key, rule_match.event_id
+            proposal = new_proposal(rule, policy, draft, key, event=event, event_id=event_id, now=now)
+            return RuleResult(replace(rule_match, state=RuleMatchState.PROPOSED), proposal)
+    except NotFound as error:
+        why = Reason.of(ReasonCode.GONE_AT_POLAR, reason_of(error))
+    return RuleResult(replace(rule_match, state=RuleMatchState.SILENT, reason=why))
 
 
-def scope_of(event: Event, now: datetime, before: dict[str, Any] | None = None) -> Scope:
-    """The names an event gives to expressions; `before` is its predecessor's data."""
-    names = {"data": event.data, "type": event.type, "timestamp": event.raw.get("timestamp")}
-    return Scope(names | {"now": now, "before": before})
-
-
-def fact_key(event: Event, stored: StoredEvent) -> str:
-    """Names the change, so that a second endpoint telling of it proposes nothing twice."""
-    return event.fact_key or f"webhook|{stored.id}"
-
-
-def _is_fresh(rule: Rule, event: Event, now: datetime) -> bool:
-    return event.timestamp is not None and now - event.timestamp < rule.skip_precondition_for
-
-
-def _silent(rule_match: RuleMatch, why: Reason) -> RuleMatch:
-    return replace(rule_match, state=RuleMatchState.SILENT, reason=why)
+def pause_after(error: PolarError, attempts: int) -> timedelta:
+    """The pause before the next read: short after an outage, an hour while the token or set-up is wrong."""
+    return _SET_UP_AGAIN if classify(error) is CallResult.CONFIGURATION else backoff(attempts)
 
 
 def new_proposal(
-    rule: Rule, policy: Policy, rule_match: RuleMatch, draft: Draft, *, event: Event, now: datetime
+    rule: Rule, policy: Policy, draft: Draft, fact_key: str, *, event: Event, event_id: str, now: datetime
 ) -> NewProposal:
-    """A draft as a proposal. Its id follows from the change and the rule: made twice, it is the same one."""
-    effects = [operations()[call.operation].describe(call) for call in draft.calls]
-    risks = [effect.risk.value for effect in effects]
+    """A draft as a proposal. Its id follows from the change and the rule: made twice, it is the same one.
+
+    `fact_key` names the change, so that a second endpoint telling of it proposes nothing twice.
+    """
+    risks = [operations()[call.operation].describe(call).risk.value for call in draft.calls]
     amount, currency = money_of(draft.calls, event.data)
     customer_id, customer = customer_of(event)
-    expires_at = ends(now, rule.expires_after or policy.schedule.expires_after, draft.deadline)
     told = [(fact.label, fact.value) for fact in facts(event)]
     proposal = NewProposal(
-        id=proposal_id(f"{rule_match.fact_key}|{rule_match.rule}"),
-        fact_key=rule_match.fact_key,
-        event_id=rule_match.event_id,
-        rule=rule_match.rule,
-        rule_version=rule_match.rule_version,
+        id=proposal_id(f"{fact_key}|{rule.name}"),
+        fact_key=fact_key,
+        event_id=event_id,
+        rule=rule.name,
+        rule_version=rule.version,
         subject=None if event.subject is None else subject_of(event.subject),
         title=draft.title,
         reasons=draft.reasons or (summarise(event),),
@@ -144,11 +230,55 @@ def new_proposal(
         calls=tuple(PlannedCall.of(call) for call in draft.calls),
         created_at=now,
         deadline=draft.deadline,
-        expires_at=expires_at,
+        expires_at=ends(now, rule.expires_after or policy.schedule.expires_after, draft.deadline),
         amount=amount,
         currency=currency,
         customer_id=customer_id,
         customer=customer,
         reads=draft.reads,
     )
-    return replace(proposal, content_hash=digest_of_proposal(proposal))
+    return with_hash(proposal)
+
+
+def customer_of(event: Event) -> tuple[str | None, str | None]:
+    """The id and the e-mail address (lower case) of the customer an event is about, as far as it tells."""
+    data = event.data
+    own = data if event.type.startswith("customer.") else data.get("customer")
+    customer: Mapping[str, Any] = own if isinstance(own, Mapping) else {}
+    identity = customer.get("id") or data.get("customer_id")
+    email = customer.get("email") or data.get("customer_email")
+    return _text(identity), (_text(email) or "").lower() or None
+
+
+def _text(value: Any) -> str | None:
+    return value[:320] if isinstance(value, str) and value else None
+
+
+def money_of(calls: Sequence[Call], data: Mapping[str, Any]) -> tuple[int | None, str | None]:
+    """The money at stake in minor units and its currency in lower case: the calls' own, else the event's."""
+    bodies = [(operations()[call.operation].describe(call), call.body or {}) for call in calls]
+    moved = [body["amount"] for known, body in bodies if known.money and isinstance(body.get("amount"), int)]
+    named = [data[name] for name in _TOTALS if isinstance(data.get(name), int)]
+    currencies = [data.get("currency"), *(body.get("currency") for _, body in bodies)]
+    currency = next((one for one in currencies if isinstance(one, str)), None)
+    if currency is None or not (moved or named):
+        return None, None
+    return (sum(moved) if moved else named[0]), currency.lower()[:3]
+
+
+def with_hash(proposal: NewProposal) -> NewProposal:
+    """The proposal with the digest of what it asks."""
+    digest = digest_of(proposal.title, proposal.reasons, proposal.facts, proposal.calls)
+    return replace(proposal, content_hash=digest)
+
+
+def digest_of(
+    title: str,
+    reasons: Sequence[str],
+    facts: Sequence[tuple[str, str]],
+    calls: Sequence[Call | PlannedCall],
+) -> str:
+    """One value for everything the card shows and the calls behind it: another digest is another question."""
+    asked = [[call.operation, dict(call.path), dict(call.query), call.body] for call in calls]
+    shown = [title, list(reasons), [list(fact) for fact in facts], asked]
+    return hashlib.sha256(json.dumps(shown, sort_keys=True, default=str).encode()).hexdigest()[:16]

@@ -1,10 +1,18 @@
-"""Classify the result of a call from Polar's answer, or from the lack of one. Pure: reads are handed in."""
+"""The meaning of Polar's answer to a call, or of the lack of one, and what an answer gives to others."""
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
+from bot.rules import EvaluationError, Rule, Scope, resolve
+from bot.services import Claimed, Queue, Services
+from bot.slack.client import SlackError
+from bot.ui.ephemeral import handed
 from polar.catalog import Call, operations
+from polar.client import PolarClient
 from polar.errors import (
     InvalidCall,
     MissingScope,
@@ -18,7 +26,23 @@ from polar.errors import (
     Unauthorized,
     UnsupportedVersionOrRoute,
 )
+from store import Store
+from store.models import CallState, PlannedCall, Proposal, ProposalCall
 from store.models.reasons import Reason, ReasonCode
+from store.proposals.execution import bind_call, end_call, find_done, postpone_unknown
+
+log = logging.getLogger(__name__)
+
+_NOT_SHOWN = Reason(ReasonCode.LINK_NOT_SHOWN)
+
+# The result that a person wants who proposes one of these by hand; a rule has `private_message`.
+_LINKS = {
+    "customer-sessions:create": ("The customer's portal, for an hour", "customer_portal_url"),
+    "checkouts:create": ("The checkout", "url"),
+}
+_LOOK_WITHIN = 5.0  # seconds: somebody may be waiting for it, and another look follows
+# Polar may need a moment to show what it did; after the last look a person is on their own.
+LOOK_AFTER = (timedelta(seconds=5), timedelta(minutes=1), timedelta(minutes=10))
 
 
 class CallResult(StrEnum):
@@ -32,9 +56,13 @@ class CallResult(StrEnum):
     CONFIGURATION = "configuration"  # the set-up is wrong: the next call would fare no better
 
 
-def was_so(count: int, of: int) -> Reason | None:
-    """The reason beside the success when some of the calls found their wish fulfilled."""
-    return Reason.of(ReasonCode.ALREADY_SO, count=count, of=of) if count else None
+class Seen(StrEnum):
+    """The result of a read about the calls without an answer."""
+
+    DONE = "done"  # nothing is in doubt any more
+    NO_TRACE = "no trace"  # it may still be on its way
+    UNREAD = "unread"  # Polar could not be asked
+    UNREADABLE = "unreadable"  # no read of Polar's shows it
 
 
 def reason_of(error: PolarError, *, partly: bool = False) -> Reason:
@@ -62,23 +90,21 @@ def conclude(call: Call, error: PolarError | None, found: Any = None) -> CallRes
 
     Without `found` a refusal stays a refusal.
     """
-    first = classify(error)
-    return CallResult.ALREADY_DONE if first is CallResult.REFUSED and _is_so(call, error, found) else first
+    result = classify(error)
+    if error is None or found is None or result is not CallResult.REFUSED:
+        return result
+    shows = _claim(call, error)
+    return CallResult.ALREADY_DONE if shows is not None and shows(call.body or {}, found) else result
 
 
 def verifying_read(call: Call, error: PolarError) -> Call | None:
     """The read that tells whether a refused call found its wish fulfilled; None when it cannot be so."""
     if classify(error) is not CallResult.REFUSED or _claim(call, error) is None:
         return None
-    return operations()[call.operation].describe(call).verify_call(call)
+    return operations()[call.operation].verify_call(call)
 
 
-def _is_so(call: Call, error: PolarError | None, found: Any) -> bool:
-    shows = None if error is None or found is None else _claim(call, error)
-    return shows is not None and shows(call.body or {}, found)
-
-
-# -- which refusals may mean that the wish was fulfilled before, and what must then be read --
+# --- Which refusals may mean that the wish was fulfilled before, and what must then be read ---------------
 
 Shows = Callable[[Mapping[str, Any], Any], bool]  # (body sent, answer of the verifying read)
 
@@ -189,3 +215,118 @@ _CLAIMS: Mapping[str, tuple[frozenset[str], Shows]] = {
     "discounts:create": (_TAKEN, _created_by_us),
     "disputes:accept": (frozenset({"DisputeNotOpenError"}), _accepted),
 }
+
+
+# --- A call without an answer ------------------------------------------------------------------------------
+
+
+async def examine(services: Services, claimed: Claimed[Proposal]) -> Seen:
+    """Read whether the unanswered calls were done. Found done closes the case; otherwise a person is asked.
+
+    Nothing is sent again here, whatever is found: a write that shows no trace may still be on its way.
+    """
+    store, proposal, token = services.store, claimed.row, claimed.token
+    seen = Seen.DONE
+    for call in proposal.calls:
+        if call.state != CallState.UNKNOWN:
+            continue
+        of_this = await _seen(services.polar, call)
+        if of_this is not Seen.DONE:
+            seen = of_this
+            continue
+        now, answer = services.clock(), call.answer
+        await store.do(
+            end_call, proposal.id, call.number, token=token, state=CallState.DONE, now=now, answer=answer
+        )
+    if await store.do(find_done, proposal.id, token=token, now=services.clock()):
+        services.notify(Queue.ANNOUNCE, Queue.EXECUTE)
+        return seen
+    due_at = services.clock() + LOOK_AFTER[min(proposal.verify_attempts, len(LOOK_AFTER)) - 1]
+    await store.do(postpone_unknown, proposal.id, token=token, due_at=due_at)
+    return seen
+
+
+async def _seen(polar: PolarClient, call: ProposalCall) -> Seen:
+    """Look whether a call without an answer was carried out: every field has the value sent."""
+    polar_call = Call.of(call)
+    read = operations()[call.operation].verify_call(polar_call)
+    if read is None:
+        return Seen.UNREADABLE
+    try:
+        found = (await polar.read(read, within=_LOOK_WITHIN)).body
+    except PolarError as error:
+        log.info("cannot look whether %s was done: %s", call.operation, error)
+        return Seen.UNREAD
+    if call.operation == "orders:generate_invoice":
+        done = _get(found, "is_invoice_generated") is True
+    else:
+        sent = (polar_call.body or {}) if isinstance(found, Mapping) else {}
+        done = bool(sent) and all(name in found and found[name] == value for name, value in sent.items())
+    return Seen.DONE if done else Seen.NO_TRACE
+
+
+# --- What an answer gives: to the calls after it, and to whoever approved ---------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The calls to make now, the rule that asks for them, and the names of its event."""
+
+    calls: list[Call]
+    rule: Rule | None = None
+    names: Scope | None = None
+
+    @property
+    def chained(self) -> bool:
+        """True if each call needs the one before."""
+        return self.rule is not None and bool(self.rule.then)
+
+
+async def bound(
+    store: Store, plan: Plan, call: ProposalCall, answers: Sequence[Any], *, claimed: Claimed[Proposal]
+) -> ProposalCall:
+    """A call with what the answers before it give, stored as it will be sent. Raises EvaluationError."""
+    if plan.rule is None or not plan.chained:
+        return call
+    try:
+        path, query = resolve(dict(call.path), answers), resolve(dict(call.query), answers)
+        body = resolve(call.body, answers)
+    except ValueError as error:
+        raise EvaluationError(plan.rule.name, "then", str(error)) from error
+    if (path, query, body) == (call.path, call.query, call.body):
+        return call
+    to = PlannedCall(call.operation, path, query, body)
+    await store.do(bind_call, claimed.row.id, call.number, token=claimed.token, to=to)
+    return replace(call, path=path, query=query, body=body)
+
+
+async def hand_over(services: Services, proposal: Proposal, plan: Plan, answer: Any) -> Reason | None:
+    """Show what the answer holds for whoever approved, and to nobody else; why not, if it did not work.
+
+    It is not stored: if this process dies in between, the link is gone.
+    """
+    if not _hands_over(plan):
+        return None
+    if answer is None or proposal.decided_by is None:
+        return _NOT_SHOWN
+    try:
+        text = handed(_told(plan, answer))
+        await services.slack.post_ephemeral(proposal.channel or services.channel, proposal.decided_by, text)
+    except (EvaluationError, SlackError) as error:
+        log.warning("what Polar answered to %s was not handed over: %s", proposal.id, error)
+        return _NOT_SHOWN
+    return None
+
+
+def _hands_over(plan: Plan) -> bool:
+    if plan.rule is None:
+        return bool(plan.calls) and plan.calls[-1].operation in _LINKS
+    return plan.names is not None and plan.rule.private_message is not None
+
+
+def _told(plan: Plan, answer: Any) -> str:
+    if plan.rule is not None and plan.names is not None:
+        return plan.rule.private_text(plan.names, answer) or ""
+    about, field = _LINKS[plan.calls[-1].operation]
+    link = answer.get(field) if isinstance(answer, Mapping) else None
+    return f"{about}: {link or 'Polar gave none'}"

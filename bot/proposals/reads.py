@@ -1,13 +1,20 @@
-"""The reads of Polar that rules ask for, each made once for one event."""
+"""The reads of a proposal at Polar: the answers its rule asks for, and the true sum of its money."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
+from bot.config.policy import Policy
 from bot.rules import Rule, Scope
+from bot.services import Services
 from polar.catalog import Call, operations
 from polar.client import READ_WITHIN, PolarClient
-from polar.errors import NoAnswer, NotSent, PolarError, RateLimited
+from polar.errors import MissingScope, NoAnswer, NotSent, PolarError, RateLimited
+from polar.text.words import format_money
+from store.models import Proposal
+from store.proposals.stats import refunds_since
 
 # A customer with more of anything than this is no routine case.
 _MOST_ITEMS = 1_000
@@ -16,6 +23,12 @@ _TELLING = frozenset(
     {"id", "status", "amount", "currency", "is_invoice_generated", "is_granted", "inserted", "duplicates"}
 )
 _TELLING_ENDS = ("_id", "_amount")
+
+Fact = tuple[str, str]
+GETS, KEEPS, LEFT, TOO_MUCH = "Customer gets", "Fees", "Left afterwards", "Too much"
+PAYS, LOSES = "Customer pays", "You lose"
+_LABELS = frozenset({GETS, KEEPS, LEFT, TOO_MUCH, PAYS, LOSES, "Left to refund"})  # the last: earlier cards
+_REFUND = "refunds:create"
 
 
 class Reads:
@@ -55,11 +68,7 @@ class Reads:
     async def _read(self, call: Call) -> Any:
         if not operations()[call.operation].paginated:
             return (await self._polar.read(call, within=self._within)).body
-        return await self._whole_list(call)
-
-    async def _whole_list(self, call: Call) -> Mapping[str, Any]:
-        """Every page, so that a rule never takes the first ten for all there are."""
-        items: list[Any] = []
+        items: list[Any] = []  # of every page: a rule must not take the first ten for all there are
         async for item in self._polar.pages(call, within=self._within):
             items.append(item)
             if len(items) >= _MOST_ITEMS:
@@ -87,3 +96,170 @@ def excerpt(body: Any) -> dict[str, Any] | None:
         for name, value in body.items()
         if (name in _TELLING or name.endswith(_TELLING_ENDS)) and isinstance(value, str | int | bool)
     }
+
+
+# --- The true sum of a money card: what the customer gets or pays, what Polar keeps, what is left ---------
+
+
+@dataclass(frozen=True, slots=True)
+class RefundSum:
+    """The sums of one refund, in minor units of `currency`; `net` is the amount asked for, before tax.
+
+    `refundable` is the most that Polar gives back before tax; `fee` is what it charged and does not return.
+    """
+
+    net: int
+    tax: int
+    currency: str
+    refundable: int
+    fee: int = 0
+    fee_currency: str = ""
+
+    @property
+    def total(self) -> int:
+        """The amount that the customer gets."""
+        return self.net + self.tax
+
+    @property
+    def excess(self) -> int:
+        """By how much it is more than Polar gives back; then all of it is refused."""
+        return max(0, self.net - self.refundable)
+
+
+def refund_sum(order: Mapping[str, Any], amount: int) -> RefundSum:
+    """The sums of refunding `amount` (minor units before tax) of an order as Polar shows it."""
+    currency = str(order["currency"])
+    refundable = order["refundable_amount"]
+    fee_currency = str(order.get("platform_fee_currency") or currency)
+    fee = order.get("platform_fee_amount") or 0
+    return RefundSum(amount, _tax(order, amount), currency, refundable, fee, fee_currency)
+
+
+def _tax(order: Mapping[str, Any], amount: int) -> int:
+    """The tax that Polar gives back with `amount`: all that is left with the last of it, else in proportion.
+
+    As in Polar's own `Order.calculate_refunded_tax_from_subtotal` (server/polar/models/order.py), floating
+    point and rounding included.
+    """
+    net: int = order["net_amount"]
+    if amount >= order["refundable_amount"]:
+        left: int = order["refundable_tax_amount"]
+        return left
+    return round(amount * (order["tax_amount"] / net)) if net else 0
+
+
+def refund_facts(sums: Sequence[RefundSum]) -> tuple[Fact, ...]:
+    """The lines of a card about what these refunds come to."""
+    if not sums:
+        return ()
+    gets, taxes = _each(sums, lambda one: one.total), [one for one in sums if one.tax]
+    of_it = f"of it {_each(taxes, lambda one: one.tax)} tax" if taxes else "no tax"
+    found = [(GETS, f"{gets}, {of_it}")]
+    if over := [one for one in sums if one.excess]:
+        most = _each(over, lambda one: one.refundable)
+        found.insert(0, (TOO_MUCH, f"Polar refuses more than {most} before tax"))
+    if fees := [one for one in sums if one.fee]:
+        kept = _each(fees, lambda one: one.fee, lambda one: one.fee_currency)
+        found.append((KEEPS, f"{kept}, not returned by Polar"))
+    if not over:
+        left = [one for one in sums if one.refundable > one.net]
+        rest = f"{_each(left, lambda one: one.refundable - one.net)} before tax" if left else "nothing"
+        found.append((LEFT, rest))
+    return tuple(found)
+
+
+def _each(
+    sums: Sequence[RefundSum],
+    amount: Callable[[RefundSum], int],
+    currency: Callable[[RefundSum], str] = lambda one: one.currency,
+) -> str:
+    """The total in each currency: they are never added up."""
+    totals: dict[str, int] = {}
+    for one in sums:
+        totals[currency(one)] = totals.get(currency(one), 0) + amount(one)
+    return " and ".join(format_money(total, code) for code, total in totals.items())
+
+
+async def money_facts(reads: Reads, calls: Sequence[Call]) -> tuple[Fact, ...]:
+    """The sums of calls that move money, as Polar shows them now; none for other calls.
+
+    Raises PolarError, unless it is only that our token may not read it: then that is said.
+    """
+    sums: list[RefundSum] = []
+    found: list[Fact] = []
+    try:
+        for call in calls:
+            if call.operation == _REFUND:
+                sums += await _refund(reads, call)
+            elif call.operation in _TOLD:
+                found += await _TOLD[call.operation](reads, call)
+    except MissingScope as error:
+        return ((GETS, f"cannot be told: {error.plain}"),)
+    return (*refund_facts(sums), *found)
+
+
+async def _refund(reads: Reads, call: Call) -> list[RefundSum]:
+    body = call.body or {}
+    amount, order_id = body.get("amount"), body.get("order_id")
+    if not isinstance(amount, int) or not isinstance(order_id, str):
+        return []
+    order = await reads.answer(Call("orders:get", {"id": order_id}))
+    return [refund_sum(order, amount)] if _has(order, "refundable_amount", "refundable_tax_amount") else []
+
+
+async def _charge(reads: Reads, call: Call) -> list[Fact]:
+    order = await reads.answer(Call("orders:get", dict(call.path)))
+    if not _has(order, "due_amount"):
+        return []
+    return [(PAYS, f"{format_money(order['due_amount'], order['currency'])} including tax")]
+
+
+async def _dispute(reads: Reads, call: Call) -> list[Fact]:
+    dispute = await reads.answer(Call("disputes:get", dict(call.path)))
+    if not _has(dispute, "amount", "tax_amount"):
+        return []
+    total = dispute["amount"] + dispute["tax_amount"]
+    return [(LOSES, f"{format_money(total, dispute['currency'])} including tax")]
+
+
+def _has(found: Any, *names: str) -> bool:
+    return isinstance(found, Mapping) and all(isinstance(found.get(name), int) for name in names)
+
+
+_TOLD: Mapping[str, Callable[[Reads, Call], Awaitable[list[Fact]]]] = {
+    "orders:finalize": _charge,
+    "disputes:accept": _dispute,
+}
+
+
+def of_order(facts: Sequence[Fact], event_type: str, money: Sequence[Fact]) -> list[Fact]:
+    """An event's facts, its amount told apart from what the customer gets when that stands beside it."""
+    beside = event_type.startswith("order.") and any(label == GETS for label, _ in money)
+    return [("Order" if beside and label == "Amount" else label, value) for label, value in facts]
+
+
+def with_money(facts: Sequence[Fact], money: Sequence[Fact]) -> tuple[Fact, ...]:
+    """The facts of a card with these about its money, which stand first, instead of those it had."""
+    return (*money, *(fact for fact in facts if fact[0] not in _LABELS))
+
+
+async def today(services: Services, proposal: Proposal) -> tuple[Fact, ...]:
+    """For the card of a refund: what we have refunded today (in the policy's time zone) of the day's cap."""
+    if proposal.currency is None or all(call.operation != _REFUND for call in proposal.calls):
+        return ()
+    policy = services.rules.policy
+    spent = await services.store.do(refunds_since, midnight(services.clock(), policy))
+    return today_lines(spent, proposal.currency, policy)
+
+
+def midnight(now: datetime, policy: Policy) -> datetime:
+    """The beginning of the day of `now`."""
+    return now.astimezone(policy.schedule.timezone).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def today_lines(spent: Mapping[str, int], currency: str, policy: Policy) -> tuple[Fact, ...]:
+    """The line of today's refunds; the cap is what may run without being asked. Minor units by currency."""
+    code = currency.lower()
+    cap = policy.caps.day_amount.get(code)
+    limit = "" if cap is None else f"; at most {format_money(cap, code)} a day without asking"
+    return (("Refunded today", f"{format_money(spent.get(code, 0), code)} before tax{limit}"),)

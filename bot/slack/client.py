@@ -183,13 +183,13 @@ class Slack:
             thread_ts=thread_ts,
             unfurl_links=False,
             unfurl_media=False,
-            **_content(message),
+            **content_of(message),
         )
         return str(answer["ts"])
 
     async def update(self, channel: str, ts: str, message: Message, *, room: bool = False) -> None:
         """Replace one of our messages. `room` as in `post`."""
-        await self._call(self._client.chat_update, room=room, channel=channel, ts=ts, **_content(message))
+        await self._call(self._client.chat_update, room=room, channel=channel, ts=ts, **content_of(message))
 
     async def _call(
         self, method: Callable[..., Awaitable[Any]], *, room: bool = False, **arguments: Any
@@ -308,7 +308,8 @@ class Slack:
         await self._call(self._client.views_update, view_id=view_id, view=dict(view))
 
 
-def _content(message: Message) -> dict[str, Any]:
+def content_of(message: Message) -> dict[str, Any]:
+    """A message as the Web API and the outbox take it."""
     content: dict[str, Any] = {"text": message.text, "blocks": list(message.blocks)}
     if message.metadata is not None:
         content["metadata"] = dict(message.metadata)

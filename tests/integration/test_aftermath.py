@@ -14,11 +14,11 @@ from bot.demo.polar import stock
 from bot.demo.polar.errors import rule
 from bot.demo.polar.orders import tell_order
 from bot.demo.polar.standin import HANDLERS
-from bot.pipeline import execute, reconcile
-from bot.proposals.money import money_facts, today
-from bot.proposals.reads import Reads
+from bot.pipeline import execute, worker
+from bot.proposals.call_results import examine
+from bot.proposals.own_calls import can_undo
+from bot.proposals.reads import Reads, money_facts, today
 from bot.proposals.recheck import as_shown
-from bot.proposals.undo import can_undo
 from bot.results import (
     ApproverNames,
     DecisionStatus,
@@ -135,10 +135,10 @@ async def test_a_disabled_key_works_again_and_who_undid_it_is_on_both(after):
 
     assert await after.undo(done) == DecisionStatus.UNDO_STARTED
     [claimed] = await execute.claim(after.services, 5)
-    assert (claimed.proposal.undo_of_id, claimed.proposal.has_card) == (done.id, False)
+    assert (claimed.row.undo_of_id, claimed.row.has_card) == (done.id, False)
     await execute.execute(after.services, claimed)
 
-    original, undo = await after.now(done), await after.now(claimed.proposal)
+    original, undo = await after.now(done), await after.now(claimed.row)
     assert key["status"] == "granted"
     assert (undo.state, undo.decided_by, undo.has_card, undo.title) == (
         "succeeded",
@@ -374,9 +374,9 @@ async def test_a_worker_that_dies_in_an_undo_is_found_out(after, monkeypatch):
         with pytest.raises(asyncio.CancelledError):
             await execute.execute(after.services, claimed)
     after.clock.advance(minutes=6)
-    await reconcile.recover(after.services)
+    await worker.recover(after.services)
 
-    undo = await after.now(claimed.proposal)
+    undo = await after.now(claimed.row)
     assert (undo.state, undo.has_card) == (ProposalState.UNKNOWN, True)
     assert await after.followups.mark_not_done(ADA, undo.id) == FollowupResult(FollowupStatus.MARKED)
     assert (await after.now(done)).undo_id is None
@@ -457,7 +457,7 @@ async def test_check_again_finds_no_trace_and_says_what_to_do(after):
 async def test_while_somebody_looks_a_second_press_is_told_so(after):
     doubt = await in_doubt(after, "drop-after")
     after.clock.advance(minutes=1)
-    [_] = await reconcile.claim(after.services, 1)
+    [_] = await worker.claim_doubts(after.services, 1)
 
     assert await after.followups.check(ADA, doubt.id) == FollowupResult(FollowupStatus.BEING_CHECKED)
 
@@ -480,10 +480,10 @@ async def test_marked_done_it_is_done_by_that_persons_word(after):
 async def test_marked_not_done_it_may_be_retried_and_is_then_sent_once_more(after):
     doubt = await in_doubt(after, "drop-before")
     after.clock.advance(minutes=1)
-    [looking] = await reconcile.claim(after.services, 1)
+    [looking] = await worker.claim_doubts(after.services, 1)
 
     assert await after.followups.mark_not_done(ADA, doubt.id) == FollowupResult(FollowupStatus.MARKED)
-    await reconcile.look(after.services, looking)  # its claim is gone: it changes nothing
+    await examine(after.services, looking)  # its claim is gone: it changes nothing
     failed = await after.now(doubt)
     assert (failed.state, failed.status_reason) == (
         ProposalState.FAILED,

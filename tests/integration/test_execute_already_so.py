@@ -11,7 +11,7 @@ import pytest
 
 from bot.demo.polar import stock
 from bot.pipeline.execute import claim, execute
-from bot.proposals.echo import judge
+from bot.proposals.own_calls import judge
 from bot.rules import RuleSet
 from bot.services import Services
 from polar.client import PolarClient

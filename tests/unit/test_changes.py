@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.proposals.diff import changes
+from bot.proposals.recheck import changes
 from store.models import NewProposal, PlannedCall, Proposal, ProposalCall, ProposalState
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)

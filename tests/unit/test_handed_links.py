@@ -1,6 +1,6 @@
 """What a person who proposes a link by hand is handed, and that nothing else is."""
 
-from bot.proposals.chain import Plan, _hands_over, _told
+from bot.proposals.call_results import Plan, _hands_over, _told
 from polar.catalog import Call
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.config.policy import Policy
-from bot.proposals.money import GETS, KEEPS, LEFT, TOO_MUCH, refund_facts, refund_sum, today_lines, with_money
+from bot.proposals.reads import GETS, KEEPS, LEFT, TOO_MUCH, refund_facts, refund_sum, today_lines, with_money
 
 RESPONSES = Path(__file__).parents[1] / "payloads" / "responses.jsonl"
 
