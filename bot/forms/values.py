@@ -12,7 +12,7 @@ from typing import Any, Final
 from bot.forms import names
 from bot.forms.fields import Form, Group, Kind, Leaf, Node, Series, all_leaves, leaves
 from polar.catalog import Call, check_call
-from polar.catalog.validation import problems
+from polar.catalog.schema import problems
 from polar.text.words import ZERO_DECIMAL
 
 Answers = Mapping[str, Mapping[str, Any]]  # Slack's state of each element, by the question's path

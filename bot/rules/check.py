@@ -7,7 +7,7 @@ from bot.rules.expression import ANSWERS, FUNCTIONS, STANDARD_FUNCTIONS, Tree
 from bot.rules.old_keys import new_name
 from bot.rules.rule import Rule
 from polar.catalog import FieldTree, check_names, event_fields, event_types, operations
-from polar.catalog.validation import closest
+from polar.catalog.schema import closest
 from polar.polled import POLLED
 
 _ALWAYS = frozenset({"data", "type", "timestamp", "now", "before"})

@@ -4,99 +4,41 @@ The facts are catalog.json and event_fields.json (made by tests/fixtures/catalog
 table is operations.toml.
 """
 
-from collections.abc import Collection, Mapping
 from typing import Any
 
-from polar.catalog.effects import Effect, Inverse, Repeat, Risk, Variant
+from polar.catalog.effects import Repeat, Risk, Variant
 from polar.catalog.event_fields import FieldTree, event_fields, event_types
-from polar.catalog.operation import Body, Call, Operation, Parameter, UnknownOperation, operations
-from polar.catalog.schema import Schema
-from polar.catalog.validation import UNKNOWN, closest, problems
+from polar.catalog.operation import (
+    Body,
+    Call,
+    Operation,
+    Parameter,
+    UnknownOperation,
+    check_call,
+    check_names,
+    operations,
+)
+from polar.catalog.schema import UNKNOWN, Schema, closest, problems
 
 __all__ = [
     "UNKNOWN",
-    "Body",
     "Call",
-    "Effect",
     "FieldTree",
-    "Inverse",
     "Operation",
     "Parameter",
     "Repeat",
     "Risk",
     "Schema",
     "UnknownOperation",
-    "Variant",
     "check_call",
     "check_names",
+    "closest",
     "event_fields",
     "event_types",
     "operations",
+    "problems",
     "to_json",
 ]
-
-
-def check_call(
-    operation: str | Operation,
-    path: Mapping[str, Any],
-    query: Mapping[str, Any],
-    body: Mapping[str, Any] | None,
-) -> list[str]:
-    """The problems of a call before it is sent, each a sentence naming its parameter; none when it fits.
-
-    A value that is not known yet may be UNKNOWN: it fits anything. Says nothing of who may call
-    (`Operation.refused`). Raises UnknownOperation.
-    """
-    known = operations()[operation] if isinstance(operation, str) else operation
-    found = _check_parameters(known, "path", path) + _check_parameters(known, "query", query)
-    if known.body is None:
-        return found if body is None else [*found, f"`{known.id}` takes no body"]
-    if body is None:
-        return [*found, "`body` is missing"] if known.body.required else found
-    return found + problems(known.body.shape, body, "body")
-
-
-def _check_parameters(operation: Operation, where: str, given: Mapping[str, Any]) -> list[str]:
-    known = {one.name: one for one in operation.parameters if one.where == where}
-    found = [
-        f"`{where}.{one.name}` is missing" for one in known.values() if one.required and one.name not in given
-    ]
-    for name, value in given.items():
-        place = f"{where}.{name}"
-        if name not in known:
-            found.append(f"`{operation.id}` has no {where} parameter `{name}`{closest(name, known)}")
-        elif known[name].multiple and isinstance(value, list | tuple):
-            for position, one in enumerate(value):
-                found += _check_value(known[name], one, f"{place}[{position}]")
-        else:
-            found += _check_value(known[name], value, place)
-    return found
-
-
-def _check_value(parameter: Parameter, value: Any, where: str) -> list[str]:
-    if value is None:
-        return [f"`{where}` must not be null; leave it out instead"]
-    # A dot segment would be resolved away and the call would reach another path, without the id.
-    if parameter.where == "path" and value in ("", ".", ".."):
-        return [f"`{where}` must name something"]
-    return problems(parameter.shape, value, where)
-
-
-def check_names(
-    operation: str | Operation,
-    path: Collection[str] = (),
-    query: Collection[str] = (),
-    body: Collection[str] | None = None,
-) -> list[str]:
-    """As `check_call`, for a template whose values are not known yet: wrong names and missing ones.
-
-    `body=None` means no body at all. Raises UnknownOperation.
-    """
-    return check_call(operation, _unknown(path), _unknown(query), None if body is None else _unknown(body))
-
-
-def _unknown(names: Collection[str]) -> dict[str, Any]:
-    return dict.fromkeys(names, UNKNOWN)
 
 
 def to_json() -> list[dict[str, Any]]:

@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 
 class Risk(StrEnum):
     """The class of risk, in this order: R0 reads, R4 always asks a person."""
@@ -44,14 +46,14 @@ class Inverse:
     old: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
     """One row of the table, or what is left of several after `combined`."""
 
     title: str  # what it does, in plain words, as an order: "Disable a license key"
     risk: Risk
     reversible: bool = False  # one call of ours (`inverse`) restores what was
-    customer_sees: str = ""
+    customer_sees: str = ""  # the effect the customer notices, as a sentence without its full stop
     inverse: Inverse | None = None
     repeat: Repeat = Repeat.CREATES_ANOTHER
     echo: frozenset[str] = frozenset()  # the event types that our own call may cause
@@ -151,33 +153,16 @@ def table() -> tuple[dict[str, Row], dict[str, str]]:
 
 
 def _row(identity: str, raw: Mapping[str, Any]) -> Row:
-    effect = _effect(identity, raw)
     variants = []
     for one in raw.get("variant", ()):
-        changed = _effect(identity, {**raw, **one})
         names = (frozenset(one.get(key, ())) for key in ("has", "also"))
-        variants.append(Variant(changed, one.get("when", {}), *names))
-    return Row(effect, tuple(variants), raw.get("verify"), raw.get("verify_with", {}))
+        variants.append(Variant(_effect(identity, {**raw, **one}), one.get("when", {}), *names))
+    return Row(_effect(identity, raw), tuple(variants), raw.get("verify"), raw.get("verify_with", {}))
 
 
 def _effect(identity: str, raw: Mapping[str, Any]) -> Effect:
-    return Effect(
-        title=raw["title"],
-        risk=Risk(raw["risk"]),
-        reversible=raw["reversible"],
-        customer_sees=raw.get("customer_sees", ""),
-        inverse=_inverse(identity, raw["inverse"]) if raw["reversible"] and "inverse" in raw else None,
-        repeat=Repeat(raw["repeat"]),
-        echo=frozenset(raw.get("echo", ())),
-        money=raw.get("money", False),
-    )
+    inverse = {"operation": identity, **raw["inverse"]} if raw["reversible"] and "inverse" in raw else None
+    return _EFFECT.validate_python({**raw, "inverse": inverse})
 
 
-def _inverse(identity: str, raw: Mapping[str, Any]) -> Inverse:
-    return Inverse(
-        raw.get("call", identity),
-        raw.get("path", {}),
-        raw.get("copied", {}),
-        raw.get("body", {}),
-        tuple(raw.get("old", ())),
-    )
+_EFFECT = TypeAdapter(Effect)

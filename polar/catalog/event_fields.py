@@ -1,14 +1,12 @@
 """The field names of every webhook payload, so that a misspelt field is found before an event comes."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
-
-from polar.catalog.validation import closest
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +17,6 @@ class FieldTree:
     """
 
     fields: Mapping[str, "FieldTree"] = field(default_factory=lambda: MappingProxyType({}))
-    is_list: bool = False
     is_open: bool = False
 
     def at(self, *names: str) -> "FieldTree | None":
@@ -32,20 +29,6 @@ class FieldTree:
                 return None
             tree = tree.fields[name]
         return tree
-
-    def problem(self, names: Iterable[str], where: str = "") -> str | None:
-        """The error in a path of names, with the nearest right one; None when the path is right.
-
-        `where` is what the path starts from, e.g. "item".
-        """
-        tree = self
-        for name in names:
-            if tree.is_open and name not in tree.fields:
-                return None
-            if name not in tree.fields:
-                return f"{f'`{where}`' if where else 'the event'} has no `{name}`{closest(name, tree.fields)}"
-            tree, where = tree.fields[name], f"{where}.{name}" if where else name
-        return None
 
 
 @cache
@@ -82,7 +65,6 @@ def _tree(raw: Any) -> FieldTree:
         case str():
             return _shared(raw)
         case [entry]:
-            inner = _tree(entry)
-            return FieldTree(inner.fields, is_list=True, is_open=inner.is_open)
+            return _tree(entry)
         case _:
             return FieldTree(MappingProxyType({name: _tree(one) for name, one in raw.items()}))

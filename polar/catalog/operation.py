@@ -1,4 +1,4 @@
-"""One operation of Polar's API, a call of it, and the 186 there are."""
+"""One operation of Polar's API, a call of it and what is wrong with it, and the 186 there are."""
 
 import dataclasses
 import difflib
@@ -8,8 +8,8 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
-from polar.catalog.effects import Effect, Inverse, Repeat, Risk, Row, effect_of, table
-from polar.catalog.schema import Schema, contract
+from polar.catalog.effects import Effect, Repeat, Risk, Row, effect_of, table
+from polar.catalog.schema import UNKNOWN, Schema, closest, contract, problems
 
 ACRONYMS = frozenset({"ID", "Id", "CSV"})
 # The first of these that may call gives the reason why an organization token may not.
@@ -20,9 +20,8 @@ class UnknownOperation(KeyError):
     """Polar has no operation of this name."""
 
     def __init__(self, id: str, known: Collection[str] = ()) -> None:  # noqa: A002  the contract's own word
-        self.id = id
-        self.close = tuple(difflib.get_close_matches(id, known, 3))
-        hint = f"; did you mean {' or '.join(f'`{one}`' for one in self.close)}?" if self.close else ""
+        close = difflib.get_close_matches(id, known, 3)
+        hint = f"; did you mean {' or '.join(f'`{one}`' for one in close)}?" if close else ""
         super().__init__(f"Polar has no operation `{id}`{hint}")
 
     def __str__(self) -> str:
@@ -70,17 +69,13 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A parameter of the path or the query string.
-
-    `multiple` ones take one value or a list; `style` "deepObject" is sent as `metadata[key]=value`.
-    """
+    """A parameter of the path or the query string; `multiple` ones take one value or a list."""
 
     name: str
     where: Literal["path", "query"]
     shape: Schema
     required: bool = False
     multiple: bool = False
-    style: str = ""
     deprecated: bool = False
 
 
@@ -98,21 +93,19 @@ class Body:
         return self.shape.options
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One operation: what Polar's contract says of it, and what we know of its effect."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation(Effect):
+    """One operation: what Polar's contract says of it, and its effect, as a rule or of one call."""
 
     id: str
     method: str
     path: str
-    summary: str
     parameters: tuple[Parameter, ...]
     body: Body | None
     scopes: tuple[str, ...]  # any one of them will do
     callers: tuple[str, ...]  # organization, user, customer, member, anonymous, openid
     paginated: bool  # takes `page` and `limit`, answers `items` and `pagination`
     row: Row = field(repr=False)
-    effect: Effect
     refused: str | None  # why an organization token may not call it
 
     @property
@@ -121,54 +114,14 @@ class Operation:
         return self.method != "GET"
 
     @property
-    def title(self) -> str:
-        return self.effect.title
-
-    @property
-    def risk(self) -> Risk:
-        return self.effect.risk
-
-    @property
-    def reversible(self) -> bool:
-        """Tell whether one call of ours, `undo_call`, restores what was."""
-        return self.effect.reversible
-
-    @property
-    def customer_sees(self) -> str:
-        """The effect that the customer notices, as a sentence without its full stop; empty when there is
-        none.
-        """
-        return self.effect.customer_sees
-
-    @property
-    def inverse(self) -> Inverse | None:
-        return self.effect.inverse
-
-    @property
-    def repeat(self) -> Repeat:
-        return self.effect.repeat
-
-    @property
-    def echo(self) -> frozenset[str]:
-        """The event types that our own call may cause."""
-        return self.effect.echo
-
-    @property
-    def money(self) -> bool:
-        """Tell whether it moves money or commits somebody to it."""
-        return self.effect.money
-
-    @property
     def verify(self) -> str | None:
         """The id of the read that shows whether the call was done; `verify_call` makes the call."""
         return self.row.verify
 
-    def parameter(self, name: str) -> Parameter | None:
-        return next((one for one in self.parameters if one.name == name), None)
-
     def describe(self, call: Call) -> "Operation":
         """The same operation with the title, risk, inverse, ... of exactly this call."""
-        return dataclasses.replace(self, effect=effect_of(self.row, {**call.query, **(call.body or {})}))
+        effect = effect_of(self.row, {**call.query, **(call.body or {})})
+        return dataclasses.replace(self, **_facts_of(effect))
 
     def verify_call(self, call: Call, answer: Mapping[str, Any] | None = None) -> Call | None:
         """The read that shows what became of a call.
@@ -237,9 +190,8 @@ def _path(
 
 def _as_written(target: Operation, name: str, value: Any) -> Any:
     """Polar shows a product's benefits as objects and takes their ids."""
-    shapes = (
-        [shape.fields[name] for shape in target.body.variants if name in shape.fields] if target.body else []
-    )
+    variants = target.body.variants if target.body else ()
+    shapes = [shape.fields[name] for shape in variants if name in shape.fields]
     takes_ids = any(option.items.type == "string" for shape in shapes for option in shape.options)
     if takes_ids and isinstance(value, list):
         return [one["id"] if isinstance(one, Mapping) else one for one in value]
@@ -257,44 +209,33 @@ def operations() -> Mapping[str, Operation]:
     rows, refused = table()
     known = _Operations()
     for identity, facts in contract()["operations"].items():
-        known[identity] = _operation(identity, facts, rows.get(identity), refused)
+        row, body, callers = rows.get(identity) or _plain_row(facts), facts.get("body"), facts["callers"]
+        without_token = "organization" not in callers
+        known[identity] = Operation(
+            id=identity,
+            method=facts["method"],
+            path=facts["path"],
+            parameters=tuple(_parameter(one) for one in facts.get("parameters", ())),
+            body=Body(Schema.of(body["schema"]), **_given(body, "required", "media")) if body else None,
+            scopes=tuple(facts["scopes"]),
+            callers=tuple(callers),
+            paginated=facts.get("paginated", False),
+            refused=next(refused[one] for one in WITHOUT_TOKEN if one in callers) if without_token else None,
+            row=row,
+            **_facts_of(row.effect),
+        )
     return MappingProxyType(known)
 
 
-def _operation(
-    identity: str, facts: Mapping[str, Any], row: Row | None, refused: Mapping[str, str]
-) -> Operation:
-    callers = tuple(facts["callers"])
-    row = row or _plain_row(facts)
-    body = facts.get("body")
-    reason = (
-        next(refused[one] for one in WITHOUT_TOKEN if one in callers)
-        if "organization" not in callers
-        else None
-    )
-    return Operation(
-        id=identity,
-        method=facts["method"],
-        path=facts["path"],
-        summary=facts["summary"],
-        parameters=tuple(_parameter(one) for one in facts.get("parameters", ())),
-        body=Body(Schema.of(body["schema"]), body["required"], body.get("media", "application/json"))
-        if body
-        else None,
-        scopes=tuple(facts["scopes"]),
-        callers=callers,
-        paginated=facts.get("paginated", False),
-        row=row,
-        effect=row.effect,
-        refused=reason,
-    )
+def _facts_of(effect: Effect) -> dict[str, Any]:
+    return {one.name: getattr(effect, one.name) for one in dataclasses.fields(Effect)}
 
 
 def _plain_row(facts: Mapping[str, Any]) -> Row:
     """The row of an operation that is not in our table: a read, or a write that always asks."""
     risk = Risk.R0 if facts["method"] == "GET" else Risk.R4
     repeat = Repeat.SAME if risk is Risk.R0 else Repeat.CREATES_ANOTHER
-    return Row(Effect(_sentence(facts["summary"]), risk, repeat=repeat))
+    return Row(Effect(title=_sentence(facts["summary"]), risk=risk, repeat=repeat))
 
 
 def _sentence(summary: str) -> str:
@@ -304,12 +245,72 @@ def _sentence(summary: str) -> str:
 
 
 def _parameter(facts: Mapping[str, Any]) -> Parameter:
-    return Parameter(
-        facts["name"],
-        facts["in"],
-        Schema.of(facts["schema"]),
-        facts.get("required", False),
-        facts.get("multiple", False),
-        facts.get("style", ""),
-        facts.get("deprecated", False),
-    )
+    given = _given(facts, "required", "multiple", "deprecated")
+    return Parameter(facts["name"], facts["in"], Schema.of(facts["schema"]), **given)
+
+
+def _given(facts: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: facts[name] for name in names if name in facts}
+
+
+def check_call(
+    operation: str | Operation,
+    path: Mapping[str, Any],
+    query: Mapping[str, Any],
+    body: Mapping[str, Any] | None,
+) -> list[str]:
+    """The problems of a call before it is sent, each a sentence naming its parameter; none when it fits.
+
+    A value that is not known yet may be UNKNOWN: it fits anything. Says nothing of who may call
+    (`Operation.refused`). Raises UnknownOperation.
+    """
+    known = operations()[operation] if isinstance(operation, str) else operation
+    found = _check_parameters(known, "path", path) + _check_parameters(known, "query", query)
+    if known.body is None:
+        return found if body is None else [*found, f"`{known.id}` takes no body"]
+    if body is None:
+        return [*found, "`body` is missing"] if known.body.required else found
+    return found + problems(known.body.shape, body, "body")
+
+
+def _check_parameters(operation: Operation, where: str, given: Mapping[str, Any]) -> list[str]:
+    known = {one.name: one for one in operation.parameters if one.where == where}
+    found = [
+        f"`{where}.{one.name}` is missing" for one in known.values() if one.required and one.name not in given
+    ]
+    for name, value in given.items():
+        place = f"{where}.{name}"
+        if name not in known:
+            found.append(f"`{operation.id}` has no {where} parameter `{name}`{closest(name, known)}")
+        elif known[name].multiple and isinstance(value, list | tuple):
+            for position, one in enumerate(value):
+                found += _check_value(known[name], one, f"{place}[{position}]")
+        else:
+            found += _check_value(known[name], value, place)
+    return found
+
+
+def _check_value(parameter: Parameter, value: Any, where: str) -> list[str]:
+    if value is None:
+        return [f"`{where}` must not be null; leave it out instead"]
+    # A dot segment would be resolved away and the call would reach another path, without the id.
+    if parameter.where == "path" and value in ("", ".", ".."):
+        return [f"`{where}` must name something"]
+    return problems(parameter.shape, value, where)
+
+
+def check_names(
+    operation: str | Operation,
+    path: Collection[str] = (),
+    query: Collection[str] = (),
+    body: Collection[str] | None = None,
+) -> list[str]:
+    """As `check_call`, for a template whose values are not known yet: wrong names and missing ones.
+
+    `body=None` means no body at all. Raises UnknownOperation.
+    """
+    return check_call(operation, _unknown(path), _unknown(query), None if body is None else _unknown(body))
+
+
+def _unknown(names: Collection[str]) -> dict[str, Any]:
+    return dict.fromkeys(names, UNKNOWN)

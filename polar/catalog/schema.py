@@ -1,11 +1,16 @@
-"""The JSON schema of a value in a request: a view of the pruned schemas in catalog.json."""
+"""The JSON schema of a value in a request, and what is wrong with a value: each problem is one sentence."""
 
+import difflib
 import json
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import Enum
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 
 @cache
@@ -97,3 +102,232 @@ class Schema:
     def discriminator(self) -> str | None:
         """The field whose value says which alternative is meant, where the contract names one."""
         return self.facts.get("discriminator")
+
+
+class Unknown(Enum):
+    """Stands for a value that a template has not filled yet; it fits every shape."""
+
+    UNKNOWN = "unknown"
+
+
+UNKNOWN: Final = Unknown.UNKNOWN
+NAME_SHOWN = 40  # characters, the most that Polar allows in metadata
+
+JSON_TYPES: dict[str, Callable[[Any], bool]] = {
+    "string": lambda value: isinstance(value, str),
+    "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
+    "number": lambda value: (
+        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    ),
+    "boolean": lambda value: isinstance(value, bool),
+    "array": lambda value: isinstance(value, list | tuple),
+    "object": lambda value: isinstance(value, Mapping),
+    "any": lambda value: True,  # noqa: ARG005  a table of tests has one signature
+}
+WORDS = {
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "array": "a list",
+    "object": "an object",
+    "any": "a value",
+    "null": "null",
+}
+
+
+def _parses(parse: Callable[[str], Any], text: str) -> bool:
+    try:
+        parse(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_moment(text: str) -> bool:
+    # Without an offset Polar would guess the zone; we hold UTC everywhere.
+    return _parses(datetime.fromisoformat, text) and datetime.fromisoformat(text).tzinfo is not None
+
+
+_HEX = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-([0-9a-f])[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
+
+
+def _is_uuid4(text: str) -> bool:
+    found = _HEX.fullmatch(text)
+    return found is not None and found[1] == "4"
+
+
+FORMATS: dict[str, tuple[Callable[[str], Any], str]] = {
+    "uuid4": (_is_uuid4, "a UUID of version 4"),
+    "uuid": (_HEX.fullmatch, "a UUID"),
+    "date-time": (_is_moment, "a date and time with its zone, such as 2026-11-01T09:30:00Z"),
+    "date": (lambda text: _parses(date.fromisoformat, text), "a date such as 2026-11-01"),
+    "email": (re.compile(r"[^@\s]+@[^@\s]+").fullmatch, "an e-mail address"),
+    "uri": (re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE).fullmatch, "a complete URL"),
+}
+# fact, whether the value keeps to it, the words
+NUMBER_BOUNDS: tuple[tuple[str, Callable[[Any, Any], bool], str], ...] = (
+    ("minimum", lambda value, bound: value >= bound, "must be at least {}"),
+    ("maximum", lambda value, bound: value <= bound, "must be at most {}"),
+    ("exclusiveMinimum", lambda value, bound: value > bound, "must be more than {}"),
+    ("exclusiveMaximum", lambda value, bound: value < bound, "must be less than {}"),
+)
+SIZE_BOUNDS: dict[str, tuple[tuple[str, bool, str], ...]] = {
+    "string": (
+        ("minLength", False, "must have at least {} characters"),
+        ("maxLength", True, "must have at most {} characters"),
+    ),
+    "array": (
+        ("minItems", False, "must have at least {} entries"),
+        ("maxItems", True, "must have at most {} entries"),
+    ),
+    "object": (
+        ("minProperties", False, "must have at least {} entries"),
+        ("maxProperties", True, "must have at most {} entries"),
+    ),
+}
+
+
+def expected(shape: Schema) -> str:
+    """The values that a schema accepts, in words: "one of granted, revoked, disabled", "a whole number"."""
+    if shape.type == "union":
+        return " or ".join(dict.fromkeys(expected(option) for option in shape.options))
+    if enum := shape.enum:
+        shown = ", ".join(_show(value) for value in enum[:12])
+        return shown if len(enum) == 1 else f"one of {shown}{', ...' if len(enum) > 12 else ''}"
+    if shape.format in FORMATS:
+        return FORMATS[shape.format][1]
+    return WORDS.get(shape.type, shape.type)
+
+
+def _show(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def closest(name: str, known: Collection[str]) -> str:
+    """The hint after an unknown name: "; did you mean `status`?", or the few names there are, or nothing."""
+    if near := difflib.get_close_matches(name, sorted(known), 1):
+        return f"; did you mean `{near[0]}`?"
+    if known and len(known) <= 12:
+        return f"; there is {', '.join(f'`{one}`' for one in sorted(known))}"
+    return ""
+
+
+def problems(shape: Schema, value: Any, where: str) -> list[str]:
+    """The problems of a value, one sentence each; none when it fits.
+
+    `where` names it ("body.seats"). The value itself is never repeated: it may be a customer's.
+    """
+    if value is UNKNOWN or (value is None and shape.nullable):
+        return []
+    if value is None:
+        return [f"`{where}` must not be null"]
+    if shape.type == "union":
+        return _union(shape, value, where)
+    if not _fits(shape, value):
+        return [f"`{where}` must be {expected(shape)}"]
+    found = _bounds(shape, value, where)
+    if shape.type == "array":
+        for position, item in enumerate(value):
+            found += problems(shape.items, item, f"{where}[{position}]")
+    if shape.type == "object":
+        found += object_problems(shape, value, where)
+    return found
+
+
+def _fits(shape: Schema, value: Any) -> bool:
+    if not JSON_TYPES.get(shape.type, lambda _: False)(value):
+        return False
+    if shape.enum and value not in shape.enum:
+        return False
+    check = FORMATS.get(shape.format or "")
+    return check is None or not isinstance(value, str) or bool(check[0](value))
+
+
+def _bounds(shape: Schema, value: Any, where: str) -> list[str]:
+    found = []
+    for fact, beyond, words in SIZE_BOUNDS.get(shape.type, ()):
+        bound = shape.facts.get(fact)
+        if bound is not None and (len(value) > bound if beyond else len(value) < bound):
+            found.append(f"`{where}` {words.format(bound)}")
+    if shape.type in ("integer", "number"):
+        for fact, keeps, words in NUMBER_BOUNDS:
+            if fact in shape.facts and not keeps(value, shape.facts[fact]):
+                found.append(f"`{where}` {words.format(shape.facts[fact])}")
+    return found
+
+
+def object_problems(
+    shape: Schema, value: Mapping[Any, Any], where: str, elsewhere: Collection[str] = ()
+) -> list[str]:
+    """As `problems`, for the members of an object; `elsewhere` are the names that other variants have."""
+    fields, found = shape.fields, []
+    found += [f"`{where}.{name}` is missing" for name in sorted(shape.required - value.keys())]
+    for name, member in value.items():
+        place = f"{where}.{_shown(name)}"
+        if name in fields:
+            found += _member(shape, fields[name], name, member, place)
+        elif shape.values is None:
+            found.append(_unknown(shape, _shown(name), value, where, elsewhere))
+        else:
+            found += problems(shape.keys, name, f"a name in {where}") if shape.keys else []
+            found += problems(shape.values, member, place)
+    return found
+
+
+def _shown(name: Any) -> str:
+    """A name as it may stand in a sentence: those of free-form objects may be a customer's."""
+    text = "".join(one for one in str(name)[:NAME_SHOWN] if one.isalnum() or one in "_-.:$ ")
+    return text if text == str(name) else f"{text}..."
+
+
+def _member(shape: Schema, member: Schema, name: str, value: Any, where: str) -> list[str]:
+    # With an organization token Polar answers 422 to an optional organization_id
+    if name == "organization_id" and name not in shape.required:
+        return [f"`{where}` must be left out: the token already says which organization"]
+    return problems(member, value, where)
+
+
+def _unknown(
+    shape: Schema, name: str, value: Mapping[Any, Any], where: str, elsewhere: Collection[str]
+) -> str:
+    if name in elsewhere:
+        others = ", ".join(f"`{other}`" for other in value if other in shape.fields and other != name)
+        return (
+            f"`{where}.{name}` cannot be sent together with {others}"
+            if others
+            else f"`{where}.{name}` does not fit"
+        )
+    return f"`{where}` has no `{name}`{closest(name, shape.fields.keys() | set(elsewhere))}"
+
+
+def _union(shape: Schema, value: Any, where: str) -> list[str]:
+    """None of the alternatives fits: the problems of the one that was probably meant."""
+    fitting = [option for option in shape.options if JSON_TYPES.get(option.type, lambda _: False)(value)]
+    if not fitting:
+        return [f"`{where}` must be {expected(shape)}"]
+    if isinstance(value, Mapping):
+        return _objects(shape, fitting, value, where)
+    tried = [problems(option, value, where) for option in fitting]
+    if all(tried) and len(tried) > 1 and not isinstance(value, list | tuple):
+        return [f"`{where}` must be {expected(shape)}"]
+    return min(tried, key=len)
+
+
+def _objects(shape: Schema, options: list[Schema], value: Mapping[Any, Any], where: str) -> list[str]:
+    named = shape.discriminator
+    if named and named in value and not any(_agrees(option, value, named) for option in options):
+        choice = sorted({_show(one) for option in options for one in option.fields[named].enum})
+        return [f"`{where}.{named}` must be one of {', '.join(choice)}"]
+    meant = [option for option in options if all(_agrees(option, value, name) for name in option.fields)]
+    elsewhere = {name for option in options for name in option.fields}
+    tried = [(option, object_problems(option, value, where, elsewhere)) for option in meant or options]
+    return min(tried, key=lambda one: (len(value.keys() - one[0].fields.keys()), len(one[1])))[1]
+
+
+def _agrees(option: Schema, value: Mapping[Any, Any], name: str) -> bool:
+    """Tell whether a field that tells the alternatives apart has (or may yet have) this one's value."""
+    choice = option.fields[name].enum if name in option.fields else ()
+    if not choice or name not in value or value[name] is UNKNOWN:
+        return True
+    return value[name] in choice or (value[name] is None and option.fields[name].nullable)

@@ -156,23 +156,20 @@ def test_a_newer_document_is_reported_line_by_line_and_fails_the_check(tmp_path,
 # -- event fields ----------------------------------------------------------------------------------------
 
 
-def test_a_misspelt_field_is_found_and_the_right_one_offered():
+def test_a_misspelt_field_is_found():
     tree = event_fields("order.refunded")
     assert tree is not None
-    assert (
-        tree.problem(["data", "customer", "emial"]) == "`data.customer` has no `emial`; did you mean `email`?"
-    )
-    assert tree.problem(["data", "customer", "email"]) is None
-    assert tree.problem(["data", "email", "x"], "event") is not None
+    assert tree.at("data", "customer", "emial") is None
+    assert tree.at("data", "customer", "email") is not None
+    assert tree.at("data", "email", "x") is None
 
 
 def test_free_form_objects_take_any_name_and_lists_show_their_entries():
     tree = event_fields("order.paid")
     assert tree is not None
-    assert tree.problem(["data", "metadata", "anything", "at", "all"]) is None
+    assert tree.at("data", "metadata", "anything", "at", "all") is not None
     items = tree.at("data", "items")
     assert items is not None
-    assert items.is_list
     assert "label" in items.fields
     assert tree.at("data", "nothing") is None
 
@@ -181,8 +178,8 @@ def test_a_field_of_any_kind_of_benefit_grant_is_known():
     tree = event_fields("benefit_grant.revoked")
     assert tree is not None
     for name in ("license_key_id", "guild_id", "repository_name"):
-        assert tree.problem(["data", "properties", name]) is None
-    assert tree.problem(["data", "previous_properties", "display_key"]) is None
+        assert tree.at("data", "properties", name) is not None
+    assert tree.at("data", "previous_properties", "display_key") is not None
 
 
 def test_a_migrated_subscription_is_an_updated_one_with_its_provider():

@@ -57,7 +57,7 @@ FORMATTED = {
 
 
 def values(shape: Schema, depth: int = 0) -> st.SearchStrategy[Any]:
-    """Values that fit a shape, as the shape says it; `polar.catalog.validation` has to agree."""
+    """Values that fit a shape, as the shape says it; `polar.catalog.schema` has to agree."""
     if shape.enum:
         return st.sampled_from(shape.enum)
     if shape.format in FORMATTED:

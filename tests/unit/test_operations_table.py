@@ -15,7 +15,7 @@ from polar.catalog import (
     operations,
     to_json,
 )
-from polar.catalog.effects import table
+from polar.catalog.operation import table
 
 UUID = "1dbfc517-0bbf-4301-9ba8-555ca42b9737"
 OTHER = "2e0d9cb7-9b1e-4a56-8a11-8d6b4c1f0a52"
