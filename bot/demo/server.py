@@ -19,7 +19,7 @@ from bot.demo.app_process import DEMO_APP, App, AppDied, running
 from bot.demo.clock import NAME, DemoClock
 from bot.demo.month import Month, Stage
 from bot.demo.polar import PolarStandIn
-from bot.demo.serving import serving
+from bot.demo.shared import serving
 from bot.demo.slack import Page, SlackStandIn
 from bot.demo.story import Story, play_opening
 

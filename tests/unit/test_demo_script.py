@@ -4,9 +4,9 @@ from dataclasses import fields
 
 import pytest
 
-from bot.demo.month.script import DAYS, SCRIPT, scene
+from bot.demo.month.month import DAYS, SCRIPT, scene
+from bot.demo.month.scenes import VERBS
 from bot.demo.month.stage import Stage, Team
-from bot.demo.month.steps import VERBS
 from bot.demo.story import CASES
 
 STEPS = [(name, step) for name, steps in SCRIPT["scenes"].items() for step in steps]

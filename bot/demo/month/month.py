@@ -2,15 +2,23 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Mapping
+import tomllib
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from itertools import count
+from pathlib import Path
 from typing import Any, Literal
 
-from bot.demo.changes import Changes
-from bot.demo.month.script import DAYS, play
+from bot.demo.month import scenes
+from bot.demo.month.scenes import Cast, cast, play_steps
 from bot.demo.month.stage import Stage, Stuck
+from bot.demo.shared import Changes
 
 log = logging.getLogger(__name__)
 
+SCRIPT: Mapping[str, Any] = tomllib.loads(Path(__file__).with_name("script.toml").read_text(encoding="utf-8"))
+DAYS = len(SCRIPT["days"])
+_plays = count(1)
 State = Literal["ready", "playing", "paused", "played", "stopped", "broken"]
 _ORDERS: Mapping[str, tuple[State, ...]] = {
     "play": ("ready", "played", "stopped", "broken"),
@@ -18,6 +26,12 @@ _ORDERS: Mapping[str, tuple[State, ...]] = {
     "resume": ("paused",),
     "stop": ("playing", "paused"),
 }
+
+
+def scene(name: str) -> Callable[[Stage, Cast], Awaitable[None]]:
+    """The scene that the script calls so: steps, or else a function of scenes.py."""
+    steps = SCRIPT["scenes"].get(name)
+    return partial(play_steps, steps) if steps else getattr(scenes, name)
 
 
 class Month(Changes):
@@ -37,12 +51,13 @@ class Month(Changes):
 
     def snapshot(self, _viewer: str) -> dict[str, Any]:
         """The state of the month: it is the same for every viewer. `at` is the time of the story, in ISO."""
+        at = self.stage.clock.now().isoformat()
         return {
             "kind": "month",
             "state": self.state,
             "day": self.day,
             "days": DAYS,
-            "at": self.stage.clock.now().isoformat(),
+            "at": at,
             "told": self.told,
         }
 
@@ -86,7 +101,7 @@ class Month(Changes):
 
     async def _run(self) -> None:
         try:
-            await play(self.stage, self._opens, self._scene)
+            await self._days()
         except asyncio.CancelledError:
             self._become("stopped")
         except Exception:
@@ -96,9 +111,15 @@ class Month(Changes):
         else:
             self._become("played")
 
-    def _opens(self, day: int) -> None:
-        self.day = day
-        self.changed()
+    async def _days(self) -> None:
+        players = cast(self.stage.story, next(_plays), SCRIPT)
+        for day in range(1, DAYS + 1):
+            await self.stage.at(9, 1, days=1)
+            self.day = day
+            self.changed()
+            await scenes.morning(self.stage)
+            for name in SCRIPT["days"][str(day)]:
+                await self._scene(scene(name)(self.stage, players))
 
     async def _scene(self, scene: Awaitable[None]) -> None:
         """One scene. Whoever acts on the page meanwhile may spoil it; the story goes on without it."""

@@ -9,11 +9,11 @@ from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from bot.demo.changes import Changes
 from bot.demo.clock import DemoClock
 from bot.demo.polar import PolarStandIn
 from bot.demo.polar.shop import Row, Shop
 from bot.demo.polar.webhooks import WebhookEvent
+from bot.demo.shared import Changes
 from bot.demo.slack import Message, SlackStandIn, View
 from bot.demo.story import CASES, Story
 

@@ -15,14 +15,12 @@ from typing import Any
 
 from aiohttp import web
 
-from bot.demo.changes import Changes
-from bot.demo.faults import ANY, Faults
 from bot.demo.polar import customers, errors, grants, orders, reads, sales, stock, subscriptions, webhooks
 from bot.demo.polar.call import ID, Call, Match, Operation, Routes, check, load_operations, problem
 from bot.demo.polar.errors import NO_BODY, Answer, Refusal
 from bot.demo.polar.shop import Row, Shop, iso
 from bot.demo.polar.webhooks import DEMO_DELAYS, WebhookEvent, WebhookSender
-from bot.demo.serving import serving
+from bot.demo.shared import ANY, Changes, Faults, serving
 
 VERSIONS = frozenset({"2026-10", "2026-04"})
 _ERROR = Answer(500, {"error": "InternalServerError", "detail": "Internal Server Error"})

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from aiohttp import WSMsgType, web
 
-from bot.demo.faults import Faults
+from bot.demo.shared import Faults
 from bot.demo.slack.payloads import event_callback
 from bot.demo.slack.state import Json, Workspace
 from bot.demo.slack.web_api import Fault

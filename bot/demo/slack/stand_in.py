@@ -10,8 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from bot.demo.faults import Faults
-from bot.demo.serving import serving
+from bot.demo.shared import Faults, serving
 from bot.demo.slack.chat import PNG, handle_response_url
 from bot.demo.slack.delivery import Events, Sleep, SocketMode
 from bot.demo.slack.interactions import Interactions

@@ -8,7 +8,7 @@ from itertools import chain
 from math import inf
 from typing import Any, Literal, NamedTuple
 
-from bot.demo.changes import Changes
+from bot.demo.shared import Changes
 from bot.demo.slack.people import DEMO_CAST, Channel, User
 
 Json = dict[str, Any]

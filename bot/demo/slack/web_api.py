@@ -16,7 +16,7 @@ from aiohttp import web
 
 from bot.checks.slack import OPTIONAL_SCOPES, SCOPES
 from bot.config.rate_limits import Tier
-from bot.demo.faults import Faults
+from bot.demo.shared import Faults
 from bot.demo.slack import chat, conversations, views
 from bot.demo.slack.state import Json, Refused, Workspace
 

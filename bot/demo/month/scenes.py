@@ -1,16 +1,77 @@
-"""Scenes about sales: asked about first, then trusted, watched, held by a cap, and asked about again."""
+"""Who buys in a month, and its scenes: steps of `script.toml`, or functions where something is decided.
+
+The functions are about sales: asked about first, then trusted, watched, held by a cap, asked about again.
+"""
 
 import asyncio
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import partial
+from inspect import isawaitable
+from itertools import cycle, islice
+from typing import Any
 
-from bot.demo.month.cast import Cast
-from bot.demo.month.stage import Stage
+from bot.demo.month.stage import Stage, Stuck
+from bot.demo.polar import stock
+from bot.demo.polar.grants import revoke_grant
 from bot.demo.polar.shop import Row
+from bot.demo.polar.standin import Fault
 from bot.demo.polar.webhooks import WebhookEvent
 from bot.demo.slack import Message
+from bot.demo.story import Story, cancel
 
 CAP = 3  # of the shop's rules: `case_kind_count`
+_A_LOOK = 3.0  # seconds between two taps
 _OPEN = "Generate the invoice"
+
+
+@dataclass
+class Cast:
+    """The regulars, and the credits they buy again and again; what the scenes keep for one another."""
+
+    regulars: list[Row]
+    curious: list[Row]  # they buy once
+    credits: Row
+    turn: Iterator[Row]  # the regulars in turn
+    often: Iterator[Row]  # those who come nearly every day once they know the shop
+    capped: bool = False
+    demoted: bool = False
+    kept: dict[str, Any] = field(default_factory=dict)  # by the step that got it
+
+
+def cast(story: Story, play: int, script: Mapping[str, Any]) -> Cast:
+    """A fresh cast; `play` counts the months, for people who share a name need not share a mailbox."""
+    credits_ = stock.add_product(story.shop, benefits=(story.keys,), **script["product"])
+    suffix = "" if play == 1 else f" {'I' * min(play, 3)}"
+    people = [story.customer(f"{name}{suffix}", story.address()) for name in script["regulars"]]
+    curious = [story.customer(address=story.address()) for _ in range(script["curious"])]
+    return Cast(people, curious, credits_, cycle(people), cycle(people[: script["every_day"]]))
+
+
+async def play_steps(steps: Sequence[Sequence[Any]], stage: Stage, cast: Cast) -> None:
+    """Play one scene. What a step gives is kept under its verb, for later scenes too. Raises Stuck."""
+    cast.kept |= {f"${name}": user for name, user in asdict(stage.team).items()}
+    cast.kept["$start"] = max((each.ts for each in stage.messages()), default="")
+    for verb, *rest in steps:
+        given = _meant(rest, cast.kept)
+        options = given.pop() if given and isinstance(given[-1], dict) else {}
+        own = VERBS.get(verb)
+        gave = own(stage, cast, *given, **options) if own else getattr(stage, verb)(*given, **options)
+        cast.kept[f"${verb}"] = await gave if isawaitable(gave) else gave
+
+
+def _meant(written: Any, kept: Mapping[str, Any]) -> Any:
+    """The written part of a step, with the things that `$names` stand for."""
+    match written:
+        case list():
+            return [_meant(each, kept) for each in written]
+        case dict():
+            return {name: _meant(each, kept) for name, each in written.items()}
+        case str() if written.startswith("$"):
+            if written not in kept:
+                raise Stuck(f"{written}, which an earlier step did not get")
+            return kept[written]
+    return written
 
 
 async def morning(stage: Stage) -> None:
@@ -72,7 +133,7 @@ async def trusted_day(stage: Stage, cast: Cast) -> None:
     ran = checked = 0
     for hour in (10, 12, 14):
         await stage.at(hour)
-        _, card = await stage.sale(cast.often(1)[0], cast.credits)
+        _, card = await stage.sale(next(cast.often), cast.credits)
         if card is None:
             ran += 1
             continue
@@ -89,7 +150,7 @@ async def capped_day(stage: Stage, cast: Cast) -> None:
     ran = over = 0
     for hour in range(9, 20):
         await stage.at(hour, 30)
-        _, card = await stage.sale(cast.often(1)[0], cast.credits)
+        _, card = await stage.sale(next(cast.often), cast.credits)
         if card is None:
             ran += 1
             continue
@@ -118,11 +179,11 @@ async def bad_spot_check(stage: Stage, cast: Cast) -> None:
     """A spot check is declined: the kind is demoted at once."""
     if cast.demoted:
         await stage.at(13)
-        await asked_sales(stage, cast.often(2), cast)
+        await asked_sales(stage, list(islice(cast.often, 2)), cast)
         return
     for hour in range(10, 10 + CAP):  # one more would ask because of the cap, and be no spot check
         await stage.at(hour)
-        _, card = await stage.sale(cast.often(1)[0], cast.credits)
+        _, card = await stage.sale(next(cast.often), cast.credits)
         if card is None:
             continue
         await stage.tap(card, "decline", stage.team.maya, thought=80)
@@ -147,9 +208,6 @@ def _day_in_words(ran: int, checked: int) -> str:
     return f"{own} by itself, {checks}, agreed." if ran < 2 else f"{own} by themselves, {checks}, agreed."
 
 
-_A_LOOK = 3.0  # seconds between two taps
-
-
 async def asked_sales(stage: Stage, people: list[Row], cast: Cast) -> None:
     """Each buys once; what is asked is approved."""
     sold = await asyncio.gather(*(stage.sale(one, cast.credits) for one in people))
@@ -165,3 +223,72 @@ async def _approve_all(stage: Stage, cards: list[Message]) -> None:
         await stage.later(seconds=_A_LOOK)  # whoever taps one after the other without a look earns no trust
         await stage.tap(card, "approve", who[place % 2], thought=0)
     await asyncio.gather(*(stage.done(card) for card in cards))
+
+
+# --- Verbs of the script ----------------------------------------------------------------------------
+
+
+async def sales(stage: Stage, cast: Cast, count: int) -> None:
+    await asked_sales(stage, list(islice(cast.turn, count)), cast)
+
+
+async def sales_to_often(stage: Stage, cast: Cast, count: int) -> None:
+    await asked_sales(stage, list(islice(cast.often, count)), cast)
+
+
+async def says_no_more(stage: Stage, _: Cast, card: Message, words: str) -> None:
+    await stage.until(lambda: not stage.has(card, words), f"{card.text!r} to say {words!r} no more")
+
+
+def add_address(stage: Stage, _: Cast) -> None:
+    stage.shop.change(_newest_order(stage), billing_address=stage.story.address())
+
+
+async def revoke_one_key(stage: Stage, _: Cast) -> None:
+    grants = stage.shop.rows("benefit-grants", order_id=_newest_order(stage)["id"])
+    revoke_grant(stage.shop, next(grants))
+    await stage.happened("A colleague revokes one of the keys in Polar")
+
+
+def _newest_order(stage: Stage) -> Row:
+    return list(stage.shop.tables["orders"].values())[-1]
+
+
+def lose_the_answer(stage: Stage, _: Cast, operation: str) -> None:
+    stage.polar.fail_next(Fault.DROP_AFTER, only=operation)
+
+
+async def settle(stage: Stage, _: Cast, card: Message, who: str) -> None:
+    """Say that it was done, unless the program has found that out itself."""
+    if not await stage.happens(lambda: stage.shown(card).text.startswith("Done: "), 1.5):
+        await stage.tap(card, "mark_done", who, thought=90)
+        await stage.says(card, "Done: ")
+
+
+def open_dispute(stage: Stage, cast: Cast) -> None:
+    """The last of the regulars disputes an order."""
+    shop, customer = stage.shop, cast.regulars[-1]
+    order = next(shop.rows("orders", customer_id=customer["id"]))
+    shop.add(
+        "disputes", status="needs_response", resolved=False, closed=False, amount=order["net_amount"],
+        tax_amount=0, currency="usd", order_id=order["id"], payment_id=shop.new_id(), customer=customer,
+        reason="product_not_received", evidence_due_by=shop.now(days=9), past_due=False,
+    )  # fmt: skip
+
+
+async def picture(stage: Stage, _: Cast) -> None:
+    await stage.until(lambda: any(each.files for each in stage.messages()), "the picture of the score")
+
+
+async def cancel_in_two_days(stage: Stage, _: Cast, name: str) -> None:
+    cancel(stage.story, name, current_period_end=stage.shop.now(days=1, hours=23))
+    await stage.happened(f"{name} cancels Pro monthly: too expensive")
+
+
+VERBS: Mapping[str, Callable[..., Any]] = {
+    each.__name__: each
+    for each in (
+        sales, sales_to_often, says_no_more, add_address, revoke_one_key, lose_the_answer, settle,
+        open_dispute, cancel_in_two_days, picture,
+    )
+}  # fmt: skip
