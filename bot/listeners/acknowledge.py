@@ -92,7 +92,7 @@ class Interaction:
 
     async def replace(self, message: Message) -> None:
         """Show another message in the place of the one that was clicked."""
-        await self.respond(text=message.text, blocks=list(message.blocks), replace_original=True)
+        await self.respond(**message.content, replace_original=True)
 
 
 Listener = Callable[[Interaction], Awaitable[Answer | None]]

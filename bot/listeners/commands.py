@@ -5,7 +5,6 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from typing import Any
 
 from slack_bolt.async_app import AsyncApp
 
@@ -208,7 +207,7 @@ class SlashCommand:
             return refused
         because = _BECAUSE.sub("", " ".join(call.rest.split()))[:_SOUGHT]
         wanted = Paused(call.user.id, self._services.clock(), because)
-        store, notice = self._services.store, _notice(status_page.paused_message(wanted))
+        store, notice = self._services.store, status_page.paused_message(wanted).content
         made = await store.do(pause, by=wanted.by, why=wanted.why, at=wanted.at, notice=notice)
         self._wake()
         before = await store.do(paused)
@@ -223,7 +222,7 @@ class SlashCommand:
             resume,
             by=by,
             at=self._services.clock(),
-            notice=lambda was: _notice(status_page.resumed_message(by, was)),
+            notice=lambda was: status_page.resumed_message(by, was).content,
         )
         self._wake()
         return status_page.resumed_message(by, before) if before else status_page.nothing_to_resume()
@@ -291,7 +290,3 @@ def read_history(typed: str, rules: Mapping[str, object]) -> tuple[str, str]:
     if "@" in value:
         return ("customer", value.lower())
     return ("customer_id", value)
-
-
-def _notice(message: Message) -> dict[str, Any]:
-    return {"text": message.text, "blocks": list(message.blocks)}

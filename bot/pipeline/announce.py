@@ -16,14 +16,13 @@ from bot.permissions import Authority, requirements_of
 from bot.proposals.own_calls import can_undo
 from bot.proposals.reads import today
 from bot.services import LEASE, Queue, Services, backoff, new_token
-from bot.slack.client import SlackError, SlackNoAnswer, SlackRateLimited, SlackRefused, content_of
+from bot.slack.client import SlackError, SlackNoAnswer, SlackRateLimited, SlackRefused
 from bot.ui.bundle import bundle_card, bundle_line
 from bot.ui.bundling import plan
-from bot.ui.card import card, thread_line
+from bot.ui.card import card, outbox_message, thread_line
 from bot.ui.elements import Message
 from bot.ui.graduation_words import score_line, spot_check_line
 from bot.ui.states import CardView, approver_line
-from bot.ui.thread_lines import outbox_message
 from store.graduation.case_kinds import get_case_kind
 from store.messages.bundles import gathering, put_in_bundle
 from store.messages.cards import (
@@ -142,7 +141,7 @@ async def _card_drawn(services: Services, token: str, proposal: Proposal, channe
     version = proposal.row_version
     news = [] if version == 1 else await services.store.do(unannounced, proposal.id, version)
     lines = {
-        change.row_version: content_of(line)
+        change.row_version: line.content
         for change in news
         if (line := thread_line(proposal, change)) is not None
     }
@@ -179,7 +178,7 @@ async def _bundle_drawn(
         ts=ts,
         at=now,
         shown=[proposal.id for proposal in bundle.members],
-        line=None if line is None else content_of(line) | {"thread_ts": ts},
+        line=None if line is None else line.content | {"thread_ts": ts},
         arrivals=[str(one.event_id) for one in first],
     )
     _time(services, first, arrivals, at)

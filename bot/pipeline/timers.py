@@ -13,7 +13,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from bot.approvals.graduation import GraduationService
 from bot.config.policy import Schedule
 from bot.services import Queue, Services
-from bot.slack.client import Slack, SlackError, content_of
+from bot.slack.client import Slack, SlackError
 from bot.ui.digest import digest, escalation, reminder
 from bot.ui.elements import Message
 from bot.ui.graduation import runs_block
@@ -107,7 +107,7 @@ async def _call(
     services: Services, kind: str, waiting: Sequence[Proposal], say: Say, window: timedelta
 ) -> None:
     await services.store.do(
-        call_people, kind, waiting, lambda shown: content_of(say(shown)), services.clock(), window=window
+        call_people, kind, waiting, lambda shown: say(shown).content, services.clock(), window=window
     )
     services.notify(Queue.OUTBOX)
 
@@ -135,7 +135,7 @@ async def morning(services: Services) -> None:
         return
     message = await _digest(services, today - timedelta(days=1))
     if message is not None:
-        await services.store.do(add_to_outbox, name, kind="digest", message=content_of(message), at=now)
+        await services.store.do(add_to_outbox, name, kind="digest", message=message.content, at=now)
         services.notify(Queue.OUTBOX)
 
 

@@ -183,13 +183,13 @@ class Slack:
             thread_ts=thread_ts,
             unfurl_links=False,
             unfurl_media=False,
-            **content_of(message),
+            **message.content,
         )
         return str(answer["ts"])
 
     async def update(self, channel: str, ts: str, message: Message, *, room: bool = False) -> None:
         """Replace one of our messages. `room` as in `post`."""
-        await self._call(self._client.chat_update, room=room, channel=channel, ts=ts, **content_of(message))
+        await self._call(self._client.chat_update, room=room, channel=channel, ts=ts, **message.content)
 
     async def _call(
         self, method: Callable[..., Awaitable[Any]], *, room: bool = False, **arguments: Any
@@ -306,14 +306,6 @@ class Slack:
     async def update_view(self, view_id: str, view: Mapping[str, Any]) -> None:
         """Replace what a modal shows. Refused `not_found`: it has been closed."""
         await self._call(self._client.views_update, view_id=view_id, view=dict(view))
-
-
-def content_of(message: Message) -> dict[str, Any]:
-    """A message as the Web API and the outbox take it."""
-    content: dict[str, Any] = {"text": message.text, "blocks": list(message.blocks)}
-    if message.metadata is not None:
-        content["metadata"] = dict(message.metadata)
-    return content
 
 
 async def send(method: Callable[..., Awaitable[Any]], **arguments: Any) -> Any:

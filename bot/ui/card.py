@@ -47,6 +47,7 @@ from bot.ui.states import (
 )
 from polar.text.words import format_money
 from store.models import CallState, Proposal, ProposalKind, ProposalState, Transition
+from store.models.details import OutboxCode
 
 # Action ids that tests and users rely on.
 APPROVE, DECLINE, WHY, UNDO, RETRY = "approve", "decline", "why", "undo", "retry"
@@ -180,6 +181,25 @@ def thread_line(proposal: Proposal, change: Transition) -> Message | None:
     head = [glue(title(change.to)), *why] if why else []
     parts = [line(*(head or [words(text, 1_000)])), *([bullets(details)] if details else [])]
     return Message(fitted(text, MESSAGE_TEXT), (rich(f"outcome.{tag}", *parts),))
+
+
+_BACK = "Back from snooze: it waits for a decision again."
+_LINES: Mapping[OutboxCode, str] = {
+    OutboxCode.UNDONE: "Undone by {actor}: what it was before is back.",
+    OutboxCode.NOT_UNDONE: "Not undone: nothing was changed. Its own card says why.",
+    OutboxCode.PERHAPS_UNDONE: "Not certainly undone. Its own card says why.",
+}
+
+
+def outbox_message(content: Mapping[str, Any]) -> Message:
+    """The message of a row: `content` is {text, blocks}, or {code, args}."""
+    if "code" not in content:
+        return Message(content["text"], tuple(content["blocks"]))
+    code, actor = OutboxCode(content["code"]), content["args"].get("actor")
+    if code is OutboxCode.BACK_FROM_SNOOZE:
+        whom = [person(actor), glue(" ")] if actor else []
+        return Message(_BACK, (rich("snooze.over", line(*whom, glue(_BACK))),))
+    return Message(_LINES[code].format(actor=f"<@{actor}>"), ())
 
 
 # --- The controls: at most three buttons and one menu, by the state -----------------------------------------

@@ -32,6 +32,12 @@ class Message:
     blocks: tuple[Block, ...]
     metadata: Mapping[str, Any] | None = None
 
+    @property
+    def content(self) -> dict[str, Any]:
+        """The message as the Web API and the outbox take it."""
+        metadata = {} if self.metadata is None else {"metadata": dict(self.metadata)}
+        return {"text": self.text, "blocks": list(self.blocks)} | metadata
+
 
 # --- Rich text ----------------------------------------------------------------------------------------------
 

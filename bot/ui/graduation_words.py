@@ -86,7 +86,7 @@ def lack_words(lack: Lack) -> str:
 
 
 def _said(words: _Words, args: _Arguments) -> str:
-    return words if isinstance(words, str) else words(args)
+    return words.format(**args) if isinstance(words, str) else words(args)
 
 
 # --- The score ----------------------------------------------------------------------------------------------
@@ -121,10 +121,6 @@ def _paused(args: _Arguments) -> str:
     return f"this kind is paused: {'no reason is known' if found is None else cause_words(found)}"
 
 
-def _volume(args: _Arguments) -> str:
-    return f"far more cases than usual: {args['cases']} in {args['hours']} hours"
-
-
 def _value(says: str) -> Callable[[_Arguments], str]:
     def words(args: _Arguments) -> str:
         plain = {name: _number(value) for name, value in args.items()}
@@ -146,6 +142,7 @@ def _choice(args: _Arguments) -> str:
     return f"new: {clean(args['name'], 40)} is {named}, which was not approved before"
 
 
+_VOLUME = "far more cases than usual: {cases} in {hours} hours"
 _CAPS = {
     "case": "the cap of one case",
     "customer": "the customer's cap of 30 days",
@@ -165,10 +162,10 @@ _REASONS: Mapping[PolicyCode, _Words] = {
     PolicyCode.ALWAYS_ASKS: lambda args: always_words(args["because"]),
     PolicyCode.KIND_ASKS: "this kind asks",
     PolicyCode.KIND_PAUSED: _paused,
-    PolicyCode.ALL_PAUSED: lambda args: f"everything is paused by {args['by']}",
+    PolicyCode.ALL_PAUSED: "everything is paused by {by}",
     PolicyCode.NOBODY_DECIDES: "nobody has decided anything for too long",
     PolicyCode.BELOW_THRESHOLD: "its score is below the threshold now",
-    PolicyCode.UNUSUAL_VOLUME: _volume,
+    PolicyCode.UNUSUAL_VOLUME: _VOLUME,
     PolicyCode.FIRST_NUMBER: _value("{value}, and no number was approved here before"),
     PolicyCode.OUT_OF_RANGE: _value("{value}, outside what was approved so far ({low} to {high})"),
     PolicyCode.RARE_NUMBER: _value("{value}, as much as only {as_large} of the last {approved} approved"),
@@ -178,7 +175,7 @@ _REASONS: Mapping[PolicyCode, _Words] = {
     PolicyCode.UNKNOWN_AMOUNT: "the money it moves is not known",
     PolicyCode.OVER_CAP: _over,
     PolicyCode.UNKNOWN_KIND: "of no known kind",
-    PolicyCode.TEXT: lambda args: str(args["text"]),
+    PolicyCode.TEXT: "{text}",
 }
 
 # --- The reasons why the trust in a kind of case changed ----------------------------------------------------
@@ -206,17 +203,17 @@ def _family(args: _Arguments) -> str:
 
 _CAUSES: Mapping[ChangeCode, _Words] = {
     ChangeCode.TURNED_ON: _turned_on,
-    ChangeCode.TURNED_OFF: lambda args: f"turned off by {args['by']}",
-    ChangeCode.OFFER_ACCEPTED: lambda args: f"turned on ({args['proposal']})",
-    ChangeCode.SPOT_CHECK_DECLINED: lambda args: f"a spot check was declined ({args['proposal']})",
-    ChangeCode.SPOT_CHECK_EDITED: lambda args: f"a spot check was edited ({args['proposal']})",
+    ChangeCode.TURNED_OFF: "turned off by {by}",
+    ChangeCode.OFFER_ACCEPTED: "turned on ({proposal})",
+    ChangeCode.SPOT_CHECK_DECLINED: "a spot check was declined ({proposal})",
+    ChangeCode.SPOT_CHECK_EDITED: "a spot check was edited ({proposal})",
     ChangeCode.UNDONE: _outcome("was undone"),
     ChangeCode.REVERSED: _outcome("was reversed"),
     ChangeCode.DISPUTED: _outcome("is under dispute"),
     ChangeCode.FAILED: _outcome("went wrong"),
     ChangeCode.FAMILY: _family,
     ChangeCode.IDLE: "no case for half a year",
-    ChangeCode.UNUSUAL_VOLUME: _volume,
+    ChangeCode.UNUSUAL_VOLUME: _VOLUME,
     ChangeCode.OVER_CAP_TWICE: lambda args: (
         f"over a cap twice within a day, last: {reason_words(read_policy_reason(args['last']))}"
     ),
@@ -238,18 +235,14 @@ _LACKS: Mapping[LackCode, _Words] = {
     LackCode.NO_THRESHOLD: "always asks: no history lets cases of this risk class run on their own",
     LackCode.SCORE: _score_short,
     LackCode.UNREACHABLE_SCORE: "score 100 is asked, which no number of cases reaches",
-    LackCode.CUSTOMERS: lambda args: f"{args['have']} of {args['need']} customers",
-    LackCode.DAYS: lambda args: f"{args['have']} of {args['need']} days",
-    LackCode.RECENT_REJECTION: lambda args: (
-        f"a rejection in the last {args['among']} cases: {args['more']} more approvals"
-    ),
+    LackCode.CUSTOMERS: "{have} of {need} customers",
+    LackCode.DAYS: "{have} of {need} days",
+    LackCode.RECENT_REJECTION: "a rejection in the last {among} cases: {more} more approvals",
     LackCode.NOT_OPTED_IN: (
         "not opted in: cases of this risk class run on their own only for operations named in `opt_in`"
     ),
     LackCode.UNKNOWN_KIND: "this kind of case is no longer known",
-    LackCode.CHANGED_MEANWHILE: lambda args: (
-        f"meanwhile it has changed, and it is {args['state']} now: look again"
-    ),
+    LackCode.CHANGED_MEANWHILE: "meanwhile it has changed, and it is {state} now: look again",
 }
 
 # --- The results of turning a kind on or off ----------------------------------------------------------------
@@ -274,7 +267,7 @@ def _lacking(args: _Arguments) -> str:
 
 _SWITCHED: Mapping[SwitchCode, _Words] = {
     SwitchCode.TURNED_ON: _now_on,
-    SwitchCode.TURNED_OFF: lambda args: f"Turned off: {args['label']}. Every such case asks a person.",
+    SwitchCode.TURNED_OFF: "Turned off: {label}. Every such case asks a person.",
     SwitchCode.NO_SUCH_KIND: (
         "There is no such kind of case, and nothing was changed. /polar trust lists them."
     ),
@@ -282,9 +275,7 @@ _SWITCHED: Mapping[SwitchCode, _Words] = {
         "Only kinds of low risk (R1) can be turned on below their threshold. Nothing was changed."
     ),
     SwitchCode.ALWAYS_ASKS: lambda args: f"This kind {always_words(args['because'])}. Nothing was changed.",
-    SwitchCode.NOT_PAUSED: lambda args: (
-        f"This kind is not paused: it is {args['state']}. Nothing was changed."
-    ),
+    SwitchCode.NOT_PAUSED: "This kind is not paused: it is {state}. Nothing was changed.",
     SwitchCode.ASKS_ALREADY: "This kind asks already. Nothing was changed.",
     SwitchCode.LACKING: _lacking,
     SwitchCode.NOT_STORED: "It could not be stored, and nothing was changed. Try again in a moment.",

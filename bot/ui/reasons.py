@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
+from string import Formatter
 
 from bot.sanitize import clean
 from bot.ui.elements import Element, glue, person, words
@@ -71,7 +72,8 @@ def condition(reason: Reason | None) -> str | None:
 
 
 def _parts(reason: Reason) -> Sequence[Part]:
-    return _WORDS[reason.code](reason)
+    said = _WORDS[reason.code]
+    return _filled(said, reason) if isinstance(said, str) else said(reason)
 
 
 def _edge(text: str) -> str:
@@ -90,25 +92,18 @@ def _joined(parts: Iterable[Part]) -> list[Part]:
 # --- The sentences, made from the arguments of a reason ---------------------------------------------------
 
 
-def _always(text: str) -> Say:
-    return lambda _reason: (text,)
-
-
-def _argument(name: str) -> Say:
-    return lambda reason: (str(reason.args.get(name, "")),)
-
-
-def _about(before: str, name: str, after: str) -> Say:
-    return lambda reason: (f"{before}{reason.args.get(name, '')}{after}",)
-
-
-def _actor(before: str, after: str) -> Say:
-    return lambda reason: (before, Actor(str(reason.args.get("actor") or "Somebody")), after)
-
-
-def _after(lead: str) -> Say:
-    """The sentence of a lead and then the causes of the reason, one after the other."""
-    return lambda reason: (lead, *_causes(reason))
+def _filled(sentences: str, reason: Reason) -> Sequence[Part]:
+    """The sentences with the arguments of the reason in their {places}, its person, or its {causes}."""
+    found: list[Part] = []
+    for literal, name, _, _ in Formatter().parse(sentences):
+        found += [literal] if literal else []
+        if name == "actor":
+            found.append(Actor(str(reason.args.get(name) or "Somebody")))
+        elif name == "causes":
+            found += _causes(reason)
+        elif name is not None:
+            found.append(str(reason.args.get(name, "")))
+    return found or [""]
 
 
 def _in_a_row(said: Iterable[Sequence[Part]], between: str) -> list[Part]:
@@ -172,51 +167,48 @@ def _polar(reason: Reason) -> Sequence[Part]:
 
 
 _SINCE_GONE = _checked("", "", "")
-_WORDS: Mapping[ReasonCode, Say] = {
-    _C.TEXT: _argument("text"),
-    _C.GIVEN: _argument("text"),
-    _C.SEVERAL: _after(""),
-    _C.UNDONE_IN_TIME: _actor("Undone by ", " in time. Nothing was done."),
+_WORDS: Mapping[ReasonCode, str | Say] = {
+    _C.TEXT: "{text}",
+    _C.GIVEN: "{text}",
+    _C.SEVERAL: "{causes}",
+    _C.UNDONE_IN_TIME: "Undone by {actor} in time. Nothing was done.",
     _C.NO_LONGER_APPLIES: _checked("it no longer applies.", "it no longer applies.", "It no longer applies."),
     _C.NOTHING_LEFT: _checked(
         "there is nothing left to do.", "none of its calls applies any more.", "There is nothing left to do."
     ),
     _C.GONE_AT_POLAR: lambda reason: _SINCE_GONE(reason) if reason.causes else ("Polar no longer has it.",),
-    _C.CHANGED_AT_POLAR: _always("It was changed at Polar since. Propose what you want with /polar propose."),
-    _C.RULE_GONE: _always("Its event or its rule is no longer here."),
-    _C.DEADLINE_PASSED: _always("Its deadline has passed without a decision."),
-    _C.EXPIRED: _always("Nobody has decided it for too long."),
+    _C.CHANGED_AT_POLAR: "It was changed at Polar since. Propose what you want with /polar propose.",
+    _C.RULE_GONE: "Its event or its rule is no longer here.",
+    _C.DEADLINE_PASSED: "Its deadline has passed without a decision.",
+    _C.EXPIRED: "Nobody has decided it for too long.",
     _C.THRESHOLD_NOT_MET: _missing,
-    _C.TRUST_LOST: _always(
-        "Automatic run cancelled: the kind was demoted or paused, or the approval expired."
-    ),
-    _C.CANNOT_TELL: _about("Not sent: whether it still applies cannot be told (", "problem", ")."),
-    _C.NOT_SENT: _after("Not sent: "),
-    _C.CHECK_FAILED: _after("Checking whether it still applies: "),
-    _C.GAVE_UP: _after("Given up after a day. "),
-    _C.TOOK_TOO_LONG: _always("It took too long."),
-    _C.PARTLY_DONE: _about("Done in part; the next call was not sent (", "problem", ")."),
+    _C.TRUST_LOST: "Automatic run cancelled: the kind was demoted or paused, or the approval expired.",
+    _C.CANNOT_TELL: "Not sent: whether it still applies cannot be told ({problem}).",
+    _C.NOT_SENT: "Not sent: {causes}",
+    _C.CHECK_FAILED: "Checking whether it still applies: {causes}",
+    _C.GAVE_UP: "Given up after a day. {causes}",
+    _C.TOOK_TOO_LONG: "It took too long.",
+    _C.PARTLY_DONE: "Done in part; the next call was not sent ({problem}).",
     _C.CALLS_REFUSED: _refusals,
-    _C.STRANDED: _always("The program stopped while Polar was being called."),
+    _C.STRANDED: "The program stopped while Polar was being called.",
     _C.ALREADY_SO: _already_so,
-    _C.LINK_NOT_SHOWN: _always(
-        "Done, but the link could not be shown to whoever approved, and it is not kept."
-    ),
-    _C.CANNOT_BE_UNDONE: _always("There is no Undo: what it was before could not be read."),
-    _C.TURNED_ON: _always(
+    _C.LINK_NOT_SHOWN: "Done, but the link could not be shown to whoever approved, and it is not kept.",
+    _C.CANNOT_BE_UNDONE: "There is no Undo: what it was before could not be read.",
+    _C.TURNED_ON: (
         "Turned on. Cases of this kind run on their own from now on, under the caps and with audits."
     ),
-    _C.FOUND_DONE: _always("There was no answer, but Polar shows that it was done."),
-    _C.DONE_BY_HAND: _actor("", " says that it was done."),
-    _C.NOT_DONE_BY_HAND: _actor("", " says that it was not done."),
-    _C.ECHO: _about("echo of ", "proposal", ""),
-    _C.CALL_UNDER_WAY: _always("a call is under way"),
-    _C.NO_RULE: _always("no rule listens to it"),
-    _C.EVENT_UNREADABLE: _argument("problem"),
-    _C.NOTHING_PROPOSED: _always("nothing to propose"),
+    _C.FOUND_DONE: "There was no answer, but Polar shows that it was done.",
+    _C.DONE_BY_HAND: "{actor} says that it was done.",
+    _C.NOT_DONE_BY_HAND: "{actor} says that it was not done.",
+    _C.ECHO: "echo of {proposal}",
+    _C.CALL_UNDER_WAY: "a call is under way",
+    _C.NO_RULE: "no rule listens to it",
+    _C.EVENT_UNREADABLE: "{problem}",
+    _C.NOTHING_PROPOSED: "nothing to propose",
     _C.OF_RULE: _of_rule,
     _C.OF_RULES: _of_rules,
-    _C.RULE_FAILED: _argument("problem"),
-    _C.RULE_GIVEN_UP: _after("given up: "),
+    _C.RULE_FAILED: "{problem}",
+    _C.RULE_GIVEN_UP: "given up: {causes}",
     _C.DELAYED: _until,
-} | {code: _polar for code in ReasonCode if code.startswith("polar_")}
+    **dict.fromkeys((code for code in ReasonCode if code.startswith("polar_")), _polar),
+}

@@ -1,8 +1,8 @@
 """The states of proposals and calls in words, one wording for each; and the status line of a card. Pure."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,28 +20,64 @@ _S = ProposalState
 
 @dataclass(frozen=True, slots=True)
 class _StateWords:
-    """The words for one state. `title` begins the title of a card; `phrase` is for lists and counts."""
+    """The words for one state. `title` begins the title of a card; `phrase` is for lists and counts.
+
+    `mark` (an emoji) and `status` are for the card; `undoing` is for the card of what an undo in this state
+    takes back. `verb` is what the person did who decided; `otherwise` is the reason without a stored one.
+    """
 
     title: str
     phrase: str
+    mark: str = ""
+    status: str = ""
+    undoing: str = "It was to be undone, but that was not done."
+    verb: str = "Approved"
+    otherwise: str = ""
 
 
+_UNKNOWN = (
+    " Polar gave no answer: it may or may not have been done. Nothing is sent twice. "
+    "Check again reads it from Polar; if you have looked yourself, say which it is. {why}\n{by}{progress}"
+)
+_UNKNOWN_UNDO = "Polar gave no answer to the undoing: it may or may not be undone."
+_REFUSED = "Polar refused."  # for a refusal that an earlier version stored without a reason
+_FAILED = " {why} It is not tried again by itself. {next}\n{by}{progress}"
+_DONE = " Done. {note}{by}{progress}{undone}"
+_EXPIRED = " Expired{expired}. {why} Nothing was done. If it is still wanted: /polar propose."
+_LATE, _GONE = "Nobody decided in time.", "It no longer applies."
+_WITHDRAWN = " Withdrawn. Nothing was done. {why}{approved}"
+_UNDONE_IN_TIME = " Undone by {back} in time. Nothing was done.{approved}"
+_WORKS, _BACK = "hourglass_flowing_sand", "leftwards_arrow_with_hook"
+_UNDER_WAY = "Being undone{by}…"
 # In the order of a proposal's states, which is the order of every list.
 STATES: Mapping[ProposalState, _StateWords] = {
-    _S.PENDING: _StateWords("", "waiting"),
-    _S.APPROVED: _StateWords("Approved: ", "approved"),
-    _S.EXECUTING: _StateWords("Running: ", "running"),
-    _S.UNKNOWN: _StateWords("No answer: ", "no answer"),
-    _S.FAILED: _StateWords("Failed: ", "failed"),
-    _S.SUCCEEDED: _StateWords("Done: ", "done"),
-    _S.DECLINED: _StateWords("Declined: ", "declined"),
-    _S.EXPIRED: _StateWords("Expired: ", "expired"),
-    _S.WITHDRAWN: _StateWords("Withdrawn: ", "withdrawn"),
+    _S.PENDING: _StateWords("", "waiting", undoing="Undoing it waits for a yes on a card of its own."),
+    _S.APPROVED: _StateWords("Approved: ", "approved", _WORKS, " {by}{then}", _UNDER_WAY),
+    _S.EXECUTING: _StateWords("Running: ", "running", _WORKS, " Running now. {by}", _UNDER_WAY),
+    _S.UNKNOWN: _StateWords("No answer: ", "no answer", "grey_question", _UNKNOWN, _UNKNOWN_UNDO),
+    _S.FAILED: _StateWords(
+        "Failed: ", "failed", "x", _FAILED, "Could not be undone: {why}", otherwise=_REFUSED
+    ),
+    _S.SUCCEEDED: _StateWords("Done: ", "done", "white_check_mark", _DONE, "Undone{by}{at}."),
+    _S.DECLINED: _StateWords(
+        "Declined: ", "declined", "no_entry_sign", " Nothing was done. {by}{reasons}", verb="Declined"
+    ),
+    _S.EXPIRED: _StateWords("Expired: ", "expired", "hourglass", _EXPIRED, otherwise=_LATE),
+    _S.WITHDRAWN: _StateWords("Withdrawn: ", "withdrawn", _BACK, _WITHDRAWN, otherwise=_GONE),
 }
-# The title of a question about a kind of case, where it differs.
-OF_GRADUATION: Mapping[ProposalState, str] = {
-    _S.SUCCEEDED: "Turned on: ",
-    _S.DECLINED: "Keeps asking: ",
+# The words of a question about a kind of case, where they differ.
+_OF_GRADUATION: Mapping[ProposalState, _StateWords] = {
+    _S.SUCCEEDED: replace(
+        STATES[_S.SUCCEEDED],
+        title="Turned on: ",
+        status=" Such cases now run on their own. {note}{by}{progress}{undone}",
+        verb="Turned on",
+    ),
+    _S.DECLINED: replace(
+        STATES[_S.DECLINED],
+        title="Keeps asking: ",
+        status=" I keep asking about such cases. {by}{reasons}",
+    ),
 }
 CALLS: Mapping[CallState, str] = {
     CallState.PLANNED: "not sent",
@@ -152,7 +188,6 @@ class CardView:
 
 
 _REASON = 500  # characters of one call's reason in the thread
-_REFUSED = "Polar refused."  # for a refusal that an earlier version stored without a reason
 
 # The next step after a refusal, by Polar's status. It follows Polar's own reason.
 _NEXT: Mapping[int | None, str] = {
@@ -175,8 +210,7 @@ def prefix(p: Proposal, view: CardView) -> str:
         return "Undone: "
     if view.undone is not None and view.undone.state == ProposalState.SUCCEEDED:
         return "Undone: "
-    special = OF_GRADUATION if p.kind == ProposalKind.GRADUATION else {}
-    return special.get(p.state, title(p.state))
+    return _words_of(p).title
 
 
 def _pending_prefix(p: Proposal, view: CardView) -> str:
@@ -193,7 +227,30 @@ def status(p: Proposal, view: CardView, limit: int) -> list[Element]:
     """One section for each fact; none while a proposal only waits. `limit` is the length of a reason."""
     if p.state == ProposalState.PENDING:
         return [line(*said) for said in _waiting(p, view)]
-    return [line(*_STATUS[p.state](p, view, limit))]
+    said, back = _words_of(p), undone_by(p.status_reason) if p.state == _S.WITHDRAWN else None
+    by, reason = _by(p, view, said.verb), p.status_reason
+    why = sentence(reason, limit) if reason else [words(said.otherwise)] if said.otherwise else []
+    reasons = view.decline_reasons
+    told = filled(
+        _UNDONE_IN_TIME if back else said.status,
+        by=by,
+        approved=[glue(" "), *by] if p.decided_by else [],
+        why=why,
+        note=[*why, glue(" ")] if reason else [],
+        then=_then(p, view, limit),
+        next=_next(p),
+        progress=_progress(p),
+        undone=_undone(p, view, limit),
+        reasons=[glue("\nWhy: "), words("; ".join(reasons), limit)] if reasons else [],
+        expired=[glue(", "), when(p.expires_at)] if p.expires_at else [],
+        back=person(back or ""),
+    )
+    return [line(emoji(said.mark), *told)]
+
+
+def _words_of(p: Proposal) -> _StateWords:
+    own = _OF_GRADUATION if p.kind == ProposalKind.GRADUATION else STATES
+    return own.get(p.state, STATES[p.state])
 
 
 def _waiting(p: Proposal, view: CardView) -> list[list[Element]]:
@@ -233,60 +290,33 @@ def _by(p: Proposal, view: CardView, verb: str) -> list[Element]:
     return filled(f"{verb} by {{who}}, {{at}}{{edited}}.", who=_people(everybody), at=at, edited=edited)
 
 
-def _approved(p: Proposal, view: CardView, limit: int) -> list[Element]:
-    start = [emoji("hourglass_flowing_sand"), glue(" "), *_by(p, view, "Approved")]
+def _then(p: Proposal, view: CardView, limit: int) -> list[Element]:
+    """What an approved proposal waits for."""
     if p.held_by:
-        held = "\nOn hold by {who}: it does not run until released."
-        return [*start, *filled(held, who=person(p.held_by))]
+        return filled("\nOn hold by {who}: it does not run until released.", who=person(p.held_by))
     if p.cancellable_until is not None and is_held(p, view):
         at = when(p.cancellable_until, seconds=True)
-        return [*start, *filled("\nRuns {at}. Until then Undo takes it back.", at=at)]
+        return filled("\nRuns {at}. Until then Undo takes it back.", at=at)
     if p.status_reason and is_put_off(p):
         why = sentence(p.status_reason, limit)
-        return [*start, *filled("\nNot done yet: {why} Trying again.", why=why), *_progress(p)]
-    return [*start, glue(" It is about to run.")]
-
-
-def _executing(p: Proposal, view: CardView, limit: int) -> list[Element]:  # noqa: ARG001 - one table, one signature
-    return [emoji("hourglass_flowing_sand"), glue(" Running now. "), *_by(p, view, "Approved")]
-
-
-def _succeeded(p: Proposal, view: CardView, limit: int) -> list[Element]:
-    note = [*sentence(p.status_reason, limit), glue(" ")] if p.status_reason else []
-    verb, done = ("Approved", " Done. ")
-    if p.kind == ProposalKind.GRADUATION:
-        verb, done = "Turned on", " Such cases now run on their own. "
-    said = [emoji("white_check_mark"), glue(done), *note, *_by(p, view, verb), *_progress(p)]
-    return said + _undone(p, view, limit)
+        return [*filled("\nNot done yet: {why} Trying again.", why=why), *_progress(p)]
+    return [glue(" It is about to run.")]
 
 
 def _undone(p: Proposal, view: CardView, limit: int) -> list[Element]:
     """The result of the undo."""
     undo = view.undone
-    arrow = [glue("\n"), emoji("leftwards_arrow_with_hook"), glue(" ")]
+    arrow = [glue("\n"), emoji(_BACK), glue(" ")]
     if undo is None:
-        return [*arrow, glue("Undone, "), when(p.undone_at), glue(".")] if p.undone_at else []
-    actor = undo.decided_by or undo.proposer
-    by = [glue(" by "), person(actor)] if actor else []
-    match undo.state:
-        case ProposalState.SUCCEEDED:
-            at = p.undone_at or undo.decided_at
-            return [*arrow, glue("Undone"), *by, *([glue(", "), when(at)] if at else []), glue(".")]
-        case ProposalState.FAILED:
-            return [*arrow, glue("Could not be undone: "), *_why(undo, limit, _REFUSED)]
-        case ProposalState.UNKNOWN:
-            return [*arrow, glue("Polar gave no answer to the undoing: it may or may not be undone.")]
-        case ProposalState.PENDING:
-            return [*arrow, glue("Undoing it waits for a yes on a card of its own.")]
-        case ProposalState.APPROVED | ProposalState.EXECUTING:
-            return [*arrow, glue("Being undone"), *by, glue("…")]
-    return [*arrow, glue("It was to be undone, but that was not done.")]
-
-
-def _failed(p: Proposal, view: CardView, limit: int) -> list[Element]:
-    said = _why(p, limit, _REFUSED)
-    next_ = glue(f" It is not tried again by itself. {_next(p)}\n")
-    return [emoji("x"), glue(" "), *said, next_, *_by(p, view, "Approved"), *_progress(p)]
+        return [*arrow, *filled("Undone, {at}.", at=when(p.undone_at))] if p.undone_at else []
+    actor, at = undo.decided_by or undo.proposer, p.undone_at or undo.decided_at
+    said = filled(
+        STATES[undo.state].undoing,
+        by=[glue(" by "), person(actor)] if actor else [],
+        at=[glue(", "), when(at)] if at else [],
+        why=sentence(undo.status_reason, limit) if undo.status_reason else [words(_REFUSED)],
+    )
+    return [*arrow, *said]
 
 
 def _next(p: Proposal) -> str:
@@ -294,60 +324,10 @@ def _next(p: Proposal) -> str:
     return _NEXT.get(refused[-1].status if refused else None, _NEXT_OTHERWISE)
 
 
-def _unknown(p: Proposal, view: CardView, limit: int) -> list[Element]:
-    said = (
-        " Polar gave no answer: it may or may not have been done. Nothing is sent twice. "
-        "Check again reads it from Polar; if you have looked yourself, say which it is. {why}\n"
-    )
-    why = sentence(p.status_reason, limit) if p.status_reason else []
-    return [emoji("grey_question"), *filled(said, why=why), *_by(p, view, "Approved"), *_progress(p)]
-
-
-def _declined(p: Proposal, view: CardView, limit: int) -> list[Element]:
-    said = " Nothing was done. "
-    if p.kind == ProposalKind.GRADUATION:
-        said = " I keep asking about such cases. "
-    why = [glue("\nWhy: "), words("; ".join(view.decline_reasons), limit)] if view.decline_reasons else []
-    return [emoji("no_entry_sign"), glue(said), *_by(p, view, "Declined"), *why]
-
-
-def _expired(p: Proposal, view: CardView, limit: int) -> list[Element]:  # noqa: ARG001 - one table, one signature
-    at = [glue(", "), when(p.expires_at)] if p.expires_at else []
-    why = _why(p, limit, "Nobody decided in time.")
-    next_ = glue(" Nothing was done. If it is still wanted: /polar propose.")
-    return [emoji("hourglass"), glue(" Expired"), *at, glue(". "), *why, next_]
-
-
-def _why(p: Proposal, limit: int, otherwise: str) -> list[Element]:
-    """The reason of the proposal as a sentence; `otherwise` without a stored reason."""
-    return [words(otherwise)] if p.status_reason is None else sentence(p.status_reason, limit)
-
-
 def undone_by(reason: Reason | None) -> str | None:
     """The person who undid an approval before a call was sent, if that is the reason."""
     taken_back = reason is not None and reason.code is ReasonCode.UNDONE_IN_TIME
     return str(reason.args.get("actor")) if reason is not None and taken_back else None
-
-
-def _withdrawn(p: Proposal, view: CardView, limit: int) -> list[Element]:
-    arrow, back = emoji("leftwards_arrow_with_hook"), undone_by(p.status_reason)
-    approved = [glue(" "), *_by(p, view, "Approved")] if p.decided_by else []
-    if back:
-        return [arrow, glue(" Undone by "), person(back), glue(" in time. Nothing was done."), *approved]
-    why = _why(p, limit, "It no longer applies.")
-    return [arrow, glue(" Withdrawn. Nothing was done. "), *why, *approved]
-
-
-_STATUS: Mapping[ProposalState, Callable[[Proposal, CardView, int], list[Element]]] = {
-    ProposalState.APPROVED: _approved,
-    ProposalState.EXECUTING: _executing,
-    ProposalState.SUCCEEDED: _succeeded,
-    ProposalState.FAILED: _failed,
-    ProposalState.UNKNOWN: _unknown,
-    ProposalState.DECLINED: _declined,
-    ProposalState.EXPIRED: _expired,
-    ProposalState.WITHDRAWN: _withdrawn,
-}
 
 
 def _progress(p: Proposal) -> list[Element]:

@@ -12,11 +12,11 @@ from bot.ui.elements import (
     Block,
     ButtonValue,
     Element,
-    Message,
     actions,
     bullets,
     button,
     escape,
+    filled,
     glue,
     line,
     person,
@@ -27,60 +27,63 @@ from bot.ui.elements import (
 from bot.ui.graduation_words import because_words
 from bot.ui.states import approver_line, does
 from store.models import Proposal
-from store.models.details import OutboxCode
 
 Notice = dict[str, Any]  # a message in the outbox
 _LONGEST_TEXT = 1_000
 
 
-def thread_message(text: str, *elements: Element) -> Notice:
-    """A line for a thread, as the outbox holds it: `text` for notifications, the elements for display."""
-    return {"text": escape(clean(text, 500)), "blocks": [rich("line", line(*elements))]}
+def _line(text: str, sentences: str, **values: str | Element | Sequence[Element]) -> Notice:
+    """A line for a thread: `text` for notifications, the sentences with their values for display."""
+    shown = rich("line", line(*filled(sentences, **values)))
+    return {"text": escape(clean(text, 500)), "blocks": [shown]}
 
 
 def snoozed_line(actor: str, until: datetime) -> Notice:
     """The line for a snooze until a time."""
-    return thread_message(
-        f"Snoozed until {until:%d %b %Y %H:%M} UTC.",
-        person(actor), glue(" snoozed this until "), when(until), glue(". It stays open."),
-    )  # fmt: skip
+    shown = "{who} snoozed this until {at}. It stays open."
+    return _line(f"Snoozed until {until:%d %b %Y %H:%M} UTC.", shown, who=person(actor), at=when(until))
 
 
 def assigned_line(actor: str, assignee: str, proposal: Proposal) -> Notice:
     """The line that mentions the assignee, so that Slack notifies them."""
-    return thread_message(
+    return _line(
         f"Please decide: {proposal.title}",
-        person(assignee), glue(" please decide: "), words(proposal.title, 300),
-        glue("\nAssigned by "), person(actor), glue("."),
-    )  # fmt: skip
+        "{assignee} please decide: {title}\nAssigned by {actor}.",
+        assignee=person(assignee),
+        title=words(proposal.title, 300),
+        actor=person(actor),
+    )
 
 
 def asked_line(actor: str, whom: str | None, question: str) -> Notice:
     """The line for a question in a person's own words."""
-    start = [person(whom), glue(" ")] if whom else []
-    asks = [person(actor), glue(" asks: "), words(question, _LONGEST_TEXT)]
-    return thread_message(f"A question: {question}", *start, *asks)
+    whose = [person(whom), glue(" ")] if whom else []
+    asked = words(question, _LONGEST_TEXT)
+    return _line(
+        f"A question: {question}", "{whose}{who} asks: {asked}", whose=whose, who=person(actor), asked=asked
+    )
 
 
 def held_line(actor: str) -> Notice:
     """The line for a hold: nobody can approve or run the proposal now."""
-    return thread_message(
+    return _line(
         "On hold: nothing runs until it is released.",
-        person(actor), glue(" put this on hold. Nobody approves it and nothing runs until somebody writes "),
-        {"type": "text", "text": "release", "style": {"code": True}}, glue(" here."),
-    )  # fmt: skip
+        "{who} put this on hold. Nobody approves it and nothing runs until somebody writes {release} here.",
+        who=person(actor),
+        release=glue("release") | {"style": {"code": True}},
+    )
 
 
 def released_line(actor: str, *, runs: bool) -> Notice:
     """The line for the end of a hold."""
     then = " What was approved goes on now." if runs else " It waits for a decision again."
-    return thread_message(f"Released.{then}", person(actor), glue(f" released this.{then}"))
+    return _line(f"Released.{then}", f"{{who}} released this.{then}", who=person(actor))
 
 
 def reason_line(actor: str, reason: str) -> Notice:
     """The line for the reason of a decline."""
-    said = [person(actor), glue(" says why it was declined: "), words(reason, _LONGEST_TEXT)]
-    return thread_message(f"Why declined: {reason}", *said)
+    shown, said = "{who} says why it was declined: {said}", words(reason, _LONGEST_TEXT)
+    return _line(f"Why declined: {reason}", shown, who=person(actor), said=said)
 
 
 def edited_line(actor: str, changes: Sequence[tuple[str, str, str]]) -> Notice:
@@ -89,10 +92,8 @@ def edited_line(actor: str, changes: Sequence[tuple[str, str, str]]) -> Notice:
     for label, before, now in changes:
         rows += [glue("\n"), words(label, 60, bold=True), glue("  "), words(before or "nothing", 150)]
         rows += [glue(" → "), words(now or "nothing", 150)]
-    return thread_message(
-        "Edited: it needs a decision of its own.",
-        person(actor), glue(" edited this. It needs a decision of its own."), *rows,
-    )  # fmt: skip
+    shown = "{who} edited this. It needs a decision of its own.{rows}"
+    return _line("Edited: it needs a decision of its own.", shown, who=person(actor), rows=rows)
 
 
 def action_record(
@@ -194,22 +195,3 @@ def help_line(commands: Iterable[str]) -> str:
     """All commands that the program understands, in one line."""
     known = [name if name != "decline" else "decline [because …]" for name in commands]
     return f"In this thread I understand: {', '.join(known)}. Example: snooze 2h, assign @somebody."
-
-
-_BACK = "Back from snooze: it waits for a decision again."
-_LINES: Mapping[OutboxCode, str] = {
-    OutboxCode.UNDONE: "Undone by {actor}: what it was before is back.",
-    OutboxCode.NOT_UNDONE: "Not undone: nothing was changed. Its own card says why.",
-    OutboxCode.PERHAPS_UNDONE: "Not certainly undone. Its own card says why.",
-}
-
-
-def outbox_message(content: Mapping[str, Any]) -> Message:
-    """The message of a row: `content` is {text, blocks}, or {code, args}."""
-    if "code" not in content:
-        return Message(content["text"], tuple(content["blocks"]))
-    code, actor = OutboxCode(content["code"]), content["args"].get("actor")
-    if code is OutboxCode.BACK_FROM_SNOOZE:
-        whom = [person(actor), glue(" ")] if actor else []
-        return Message(_BACK, (rich("snooze.over", line(*whom, glue(_BACK))),))
-    return Message(_LINES[code].format(actor=f"<@{actor}>"), ())

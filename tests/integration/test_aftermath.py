@@ -28,9 +28,8 @@ from bot.results import (
     RefusalCode,
 )
 from bot.slack.client import SlackUser
-from bot.ui.card import can_be_taken_back
+from bot.ui.card import can_be_taken_back, outbox_message
 from bot.ui.states import CardView
-from bot.ui.thread_lines import outbox_message
 from polar.catalog import Call
 from store.models import CallState, CommentKind, NewProposal, PlannedCall, Proposal, ProposalState, Transition
 from store.models.reasons import Reason, ReasonCode

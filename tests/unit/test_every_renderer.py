@@ -50,7 +50,7 @@ from bot.ui import (
     status_page,
     thread_lines,
 )
-from bot.ui.card import buttons, card, copy_of, thread_line
+from bot.ui.card import buttons, card, copy_of, outbox_message, thread_line
 from bot.ui.elements import Message
 from store.graduation.reducer import first_seen
 from store.models import CaseKindState, DailyStats, ProposalState, RuleActivity, RuleMatchState
@@ -214,7 +214,6 @@ RENDERERS: Mapping[Callable[..., Any], Strategy] = {
         (card_modals.assign_view, proposals()),
         (card_modals.ask_view, proposals()),
         (card_modals.reason_view, proposals()),
-        (thread_lines.thread_message, TEXT, TEXT.map(elements.words)),
         (thread_lines.snoozed_line, _PERSON, st.just(_LATER)),
         (thread_lines.assigned_line, _PERSON, _PERSON, proposals()),
         (thread_lines.asked_line, _PERSON, st.none() | _PERSON, TEXT),
@@ -244,7 +243,7 @@ RENDERERS: Mapping[Callable[..., Any], Strategy] = {
         (reasons.elements, any_reason(), st.sampled_from([120, 600])),
         (reasons.because, st.none() | any_reason(), st.sampled_from([120, 600])),
         (reasons.sentence, any_reason(), st.sampled_from([120, 600])),
-        (thread_lines.outbox_message, _CODED),
+        (outbox_message, _CODED),
         (elements.plain, TEXT, st.just(75)),
         (elements.button, st.just("x"), TEXT),
         (elements.header, st.just("x"), TEXT),

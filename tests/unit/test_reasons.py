@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 import polar.errors
 from bot.demo.blockkit import lint_message
 from bot.proposals.call_results import reason_of
-from bot.ui import reasons, states, thread_lines
+from bot.ui import reasons, states
+from bot.ui.card import outbox_message
 from bot.ui.elements import Message, line, rich
 from polar.text.problems import CODES, problem
 from store.audit_log.log import normalize
@@ -251,7 +252,7 @@ def test_a_reason_is_the_same_after_it_was_stored(reason: Reason) -> None:
 @pytest.mark.parametrize("code", OutboxCode)
 @pytest.mark.parametrize("actor", ["U0ANNA", "cli:anna"])
 def test_what_the_store_puts_into_the_outbox_has_words(code: OutboxCode, actor: str) -> None:
-    message = thread_lines.outbox_message({"code": code.value, "args": {"actor": actor}})
+    message = outbox_message({"code": code.value, "args": {"actor": actor}})
 
     assert message.text
     assert lint_message(payload(message)) == []
@@ -260,7 +261,7 @@ def test_what_the_store_puts_into_the_outbox_has_words(code: OutboxCode, actor: 
 def test_a_message_that_was_made_before_goes_out_as_it_is() -> None:
     block = rich("b", line({"type": "text", "text": "x"}))
 
-    assert thread_lines.outbox_message({"text": "x", "blocks": [block]}) == Message("x", (block,))
+    assert outbox_message({"text": "x", "blocks": [block]}) == Message("x", (block,))
 
 
 # --- One wording for each state ---------------------------------------------------------------------------
