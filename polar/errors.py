@@ -15,7 +15,7 @@
     └── NoAnswer                       nobody knows whether it was done
 
 Every error has a `code` and the `facts` it is about, `plain`, a few words for people made of them
-(polar.text.problems), and `status`, Polar's HTTP status if there was one.
+(`problem`), and `status`, Polar's HTTP status if there was one.
 No I/O library here: rules and cards may import this.
 """
 
@@ -27,19 +27,11 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from polar.text.problems import problem
-
 PLAIN_LIMIT = 300  # characters; a card shows it in one block
 PROBLEM_LIMIT = 160  # characters of one problem, so that the second one is seen too
 PROBLEMS_SHOWN = 4
 PAUSE_UNSTATED = 60.0  # seconds; Polar's own windows are a minute long
 PAUSE_AT_MOST = 900.0  # seconds; a proxy's absurd Retry-After must not stop us for days
-
-# Answers that a second call gets when the first one worked: read the object before believing "failed".
-ALREADY_DONE = frozenset(
-    {"AlreadyCanceledSubscription", "NotPausedSubscription", "CannotPauseSubscription", "NoScheduledPause"}
-    | {"RefundedAlready", "SeatAlreadyAssigned", "SeatsAlreadyAssigned", "ResourceNotFound"}
-)
 
 
 class PolarError(Exception):
@@ -102,11 +94,6 @@ class Refused(PolarError):
     def __str__(self) -> str:
         named = " ".join(filter(None, [str(self.status or ""), self.kind]))
         return f"{named}: {self.plain}" if named else self.plain
-
-    @property
-    def maybe_already_done(self) -> bool:
-        """Tell whether a call gets this answer when an earlier one has already done the thing."""
-        return self.kind in ALREADY_DONE
 
 
 class InvalidCall(Refused):
@@ -197,6 +184,82 @@ class NoAnswer(PolarError):
         self.status = status
         super().__init__(message)
 
+
+# -- The error as a sentence --------------------------------------------------------------------------------
+
+NOTHING_DONE = "Nothing was done."
+_LOOK_FIRST = "Nobody knows whether it was done: look before trying again."
+
+# By code: one sentence, or a fact, the sentence when it is known, and the sentence when it is not.
+# {nothing} is said of this call alone; the words before it are ours, not Polar's.
+_SENTENCES: Mapping[str, str | tuple[str, str, str]] = {
+    "polar_unreachable": (
+        "why",
+        "Polar could not be reached ({why}). {nothing}",
+        "Polar could not be reached. {nothing}",
+    ),
+    "polar_budget": "Too many calls to Polar in this minute. {stem}; it is safe to try again in a moment.",
+    "polar_refused": (
+        "status",
+        "Polar refused this (status {status}) without saying why. {nothing}",
+        "Polar refused this. {nothing}",
+    ),
+    "polar_invalid_call": "Not sent: {problems}",
+    "polar_rate_limited": "Polar takes no more calls for now. {stem}; it is safe to try again later.",
+    "polar_token_refused": (
+        "Polar does not accept the access token: it is wrong, expired, revoked, or made for the other "
+        "environment (production and sandbox have separate tokens). {nothing} Make an organization access "
+        "token in Polar's settings and set POLAR_ACCESS_TOKEN to it."
+    ),
+    "polar_scope_missing": (
+        "The access token may not do this. {nothing} It lacks {scopes}. Add the scope in Polar's settings, "
+        "under the organization's access tokens, or set POLAR_ACCESS_TOKEN to a token that has it."
+    ),
+    "polar_not_found": "Polar does not have this object in this organization. {nothing}",
+    "polar_unknown_route": (
+        "Polar does not know this address, or no longer speaks this version of its interface. {stem}, and it "
+        "says nothing about the object itself. Check POLAR_API_URL, and whether there is a newer release of "
+        "this program."
+    ),
+    "polar_redirected": (
+        "Polar's address answered {status} and points to {location}. The call was not repeated there, so "
+        "{so} Check the scheme, host and path of POLAR_API_URL."
+    ),
+    "polar_conflict": "The object's state in Polar does not allow this now. {nothing}",
+    "polar_no_answer": (
+        "status",
+        f"Polar failed (status {{status}}). {_LOOK_FIRST}",
+        f"Polar gave no clear answer. {_LOOK_FIRST}",
+    ),
+}
+CODES = frozenset(_SENTENCES)
+
+
+def problem(code: str, facts: Mapping[str, Any], *, nothing: str = NOTHING_DONE) -> str:
+    """The sentence for a code and its facts. `nothing` says that this call was not made.
+
+    Where Polar gave words of its own (`message`), these are the sentence.
+    """
+    if facts.get("message"):
+        return str(facts["message"])
+    sentence = _SENTENCES[code]
+    if not isinstance(sentence, str):
+        fact, known, unknown = sentence
+        sentence = known if facts.get(fact) else unknown
+    scopes = " or ".join(map(str, facts.get("scopes", ())))
+    return sentence.format(
+        nothing=nothing,
+        stem=nothing.rstrip("."),
+        so=f"{nothing[:1].lower()}{nothing[1:]}",
+        why=facts.get("why"),
+        status=facts.get("status", "with a redirect"),
+        location=facts.get("location") or "nowhere",
+        problems="; ".join(map(str, facts.get("problems", ()))),
+        scopes=f"the scope {scopes}" if scopes else "a scope",
+    )
+
+
+# -- The error in an answer ---------------------------------------------------------------------------------
 
 BY_STATUS: Mapping[int, type[Refused]] = {401: Unauthorized, 409: Conflict, 410: Conflict, 412: Conflict}
 # For these our own sentence says more than Polar's words do.

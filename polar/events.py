@@ -9,12 +9,12 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
-from polar import models
+from polar import grants, models
 from polar.polled import POLLED
 
 _NAMES: tuple[tuple[str, type[models.Resource], str], ...] = (
     ("benefit", models.Benefit, "created updated"),
-    ("benefit_grant", models.BenefitGrant, "created updated cycled revoked"),
+    ("benefit_grant", grants.BenefitGrant, "created updated cycled revoked"),
     ("checkout", models.Checkout, "created updated expired"),
     ("customer", models.Customer, "created updated deleted"),
     ("customer", models.CustomerState, "state_changed"),
@@ -267,11 +267,11 @@ def _model(event_type: str, data: Any) -> type[models.Resource] | None:
     if event_type in POLLED:
         return POLLED[event_type].model
     model = RESOURCES.get(event_type)
-    if model is not models.BenefitGrant or not isinstance(data, dict):
+    if model is not grants.BenefitGrant or not isinstance(data, dict):
         return model
     benefit = data.get("benefit")
     benefit_type = benefit.get("type") if isinstance(benefit, dict) else None
-    return models.GRANTS.get(benefit_type, model) if isinstance(benefit_type, str) else model
+    return grants.GRANTS.get(benefit_type, model) if isinstance(benefit_type, str) else model
 
 
 def _misfit(error: ValidationError) -> str:

@@ -12,7 +12,7 @@ from string import Formatter
 from bot.sanitize import clean
 from bot.ui.elements import Element, glue, person, words
 from bot.ui.graduation_words import lack_words
-from polar.text.problems import NOTHING_DONE, problem
+from polar.errors import NOTHING_DONE, problem
 from store.models.reasons import Reason, ReasonCode, read_lack
 
 _C = ReasonCode

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from polar import models
+from polar import grants, models
 
 # Polar stores these without a fraction and every other currency in hundredths, also where usage differs (huf,
 # isk, ugx, twd). Three-decimal currencies are not offered. Source: Polar's own formatting rule.
@@ -274,7 +274,7 @@ def _member(member: models.Member) -> Words:
     }
 
 
-def _benefit_grant(grant: models.AnyGrant) -> Words:
+def _benefit_grant(grant: grants.AnyGrant) -> Words:
     member, customer = grant.member, grant.customer
     email = customer.email if customer else None
     return _buyer(customer) | {
@@ -289,12 +289,12 @@ def _benefit_grant(grant: models.AnyGrant) -> Words:
     }
 
 
-def _access(grant: models.AnyGrant) -> str:
+def _access(grant: grants.AnyGrant) -> str:
     """The benefit of the grant, as a singular noun: "license key ****-67B947", "Discord role"."""
     match grant.properties:
-        case models.LicenseKeysProperties(display_key=str(key)):
+        case grants.LicenseKeysProperties(display_key=str(key)):
             return f"license key {plain(key, NAME_LIMIT)}"
-        case models.GitHubRepositoryProperties(repository_owner=str(owner), repository_name=str(name)):
+        case grants.GitHubRepositoryProperties(repository_owner=str(owner), repository_name=str(name)):
             return f"GitHub access to {plain(owner, 40)}/{plain(name, 40)}"
     return _ACCESS.get(grant.benefit.type if grant.benefit else "", "benefit")
 

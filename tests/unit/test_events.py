@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polar import models
+from polar import grants, models
 from polar.events import RESOURCES, Event, NotAnEvent, Subject, UnknownEvent, parse
 
 DELIVERIES = Path(__file__).parent.parent / "payloads" / "deliveries.jsonl"
@@ -65,8 +65,8 @@ def test_the_data_is_typed() -> None:
 def test_the_properties_of_a_grant_are_typed_by_its_benefit() -> None:
     grant = parse(BODIES["benefit_grant.revoked"]).resource
 
-    assert isinstance(grant, models.BenefitGrant)
-    assert isinstance(grant.properties, models.LicenseKeysProperties)
+    assert isinstance(grant, grants.BenefitGrant)
+    assert isinstance(grant.properties, grants.LicenseKeysProperties)
     assert grant.properties.display_key == "****-67B947"
 
 

@@ -44,7 +44,6 @@ def test_refusal_keeps_polars_own_name_and_words():
     refused = error_in(403, {}, body, NOW)
 
     assert (refused.kind, refused.detail) == ("RefundedAlready", "Order is already fully refunded")
-    assert refused.maybe_already_done
     assert str(refused) == "403 RefundedAlready: Order is already fully refunded"
 
 

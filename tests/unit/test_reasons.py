@@ -14,7 +14,7 @@ from bot.proposals.call_results import reason_of
 from bot.ui import reasons, states
 from bot.ui.card import outbox_message
 from bot.ui.elements import Message, line, rich
-from polar.text.problems import CODES, problem
+from polar.errors import CODES, problem
 from store.audit_log.log import normalize
 from store.audit_log.old_sentences import read_sentence, read_transition
 from store.models import CallState, ProposalState

@@ -2,9 +2,7 @@
 
 from typing import Generic, TypeAlias, TypeVar
 
-from polar.models.base import Part, Resource, UtcDatetime
-from polar.models.customers import Customer, Member
-from polar.models.products import Benefit
+from polar.models import Benefit, Customer, Member, Part, Resource, UtcDatetime
 
 
 class GrantProperties(Part):
