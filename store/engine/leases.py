@@ -118,8 +118,7 @@ RULE_MATCHES = Leases(rule_matches, rule_matches.c.state == RuleMatchState.WAITI
 PENDING_APPROVALS = Leases(pending_approvals, pending_approvals.c.closed_at.is_(None))
 UNKNOWN = Leases(proposals, proposals.c.state == ProposalState.UNKNOWN)
 EXECUTION = Leases(
-    proposals,
-    proposals.c.state.in_([ProposalState.APPROVED, ProposalState.EXECUTING, ProposalState.UNKNOWN]),
+    proposals, proposals.c.state.in_([ProposalState.APPROVED, ProposalState.EXECUTING, ProposalState.UNKNOWN])
 )
 _CARD = ("card_lease_token", "card_lease_expires_at")
 CARDS = Leases(proposals, proposals.c.rendered_version < proposals.c.row_version, *_CARD)

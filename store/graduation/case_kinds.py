@@ -111,12 +111,7 @@ def _begins(connection: Connection, case_kind: CaseKind, at: datetime) -> dateti
 
 
 def demote(
-    connection: Connection,
-    case_kind: str,
-    *,
-    cause: ChangeCause,
-    at: datetime,
-    actor: str = Actor.POLICY,
+    connection: Connection, case_kind: str, *, cause: ChangeCause, at: datetime, actor: str = Actor.POLICY
 ) -> list[str]:
     """Take trust back at once: the kind asks again, in a new generation, perhaps with its whole family; the
     hashes of all that were demoted.

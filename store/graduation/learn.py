@@ -11,14 +11,7 @@ from store.audit_log.log import kinds_of, read_row
 from store.engine.leases import Setting, hold_or_set, write
 from store.graduation.case_kinds import get_case_kind, graduate
 from store.graduation.past_cases import draw_secret, evidence, past_cases, planned_calls
-from store.graduation.reducer import (
-    LEARNT_FROM,
-    Generation,
-    LabelSum,
-    Tally,
-    generation_of,
-    is_unusual,
-)
+from store.graduation.reducer import LEARNT_FROM, Generation, LabelSum, Tally, generation_of, is_unusual
 from store.messages.outbox import add_to_outbox
 from store.models import Actor, CaseKindState, Mode, PlannedCall, ProposalKind, ProposalState
 from store.models.graduation import Assessor, CaseHistory, Label

@@ -7,13 +7,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 
-from store.messages.cards import (
-    JOINABLE_FOR,
-    OF_PROPOSAL,
-    OPEN,
-    open_bundles,
-    redraw_bundles,
-)
+from store.messages.cards import JOINABLE_FOR, OF_PROPOSAL, OPEN, open_bundles, redraw_bundles
 from store.models import Bundle, Proposal, ProposalKind, ProposalState
 from store.proposals.proposals import read_proposal, with_calls
 from store.schema import bundles, proposals

@@ -137,14 +137,7 @@ def add_comment(
 
 
 def keep_message(
-    connection: Connection,
-    ids: Sequence[str],
-    author: str,
-    text: str,
-    *,
-    at: datetime,
-    channel: str,
-    ts: str,
+    connection: Connection, ids: Sequence[str], author: str, text: str, *, at: datetime, channel: str, ts: str
 ) -> bool:
     """Keep a message of a thread with every proposal its card is for. False: it was kept before."""
     kept = [

@@ -9,13 +9,7 @@ from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
 from store.audit_log.log import append, fingerprint
 from store.engine.leases import EXECUTION, UNKNOWN, Lease
 from store.graduation.gate import may_still_run, revert_to_manual
-from store.models import (
-    CallState,
-    PlannedCall,
-    Proposal,
-    ProposalKind,
-    ProposalState,
-)
+from store.models import CallState, PlannedCall, Proposal, ProposalKind, ProposalState
 from store.models.graduation import ExecutionGuard
 from store.models.reasons import Reason, ReasonCode, columns_of
 from store.proposals.proposals import advance, get_proposal, read_proposal, with_calls
@@ -184,14 +178,7 @@ def _close_stranded(connection: Connection, proposal_id: str, now: datetime) -> 
     return version is not None
 
 
-def bind_call(
-    connection: Connection,
-    proposal_id: str,
-    number: int,
-    *,
-    token: str,
-    to: PlannedCall,
-) -> None:
+def bind_call(connection: Connection, proposal_id: str, number: int, *, token: str, to: PlannedCall) -> None:
     """Write into a planned call what the answers before it gave, so that what is kept is what is sent.
 
     Nothing is written when the lease was lost.

@@ -26,13 +26,7 @@ from store.proposals.actions import Act, ActionOutcome
 from store.proposals.decisions import ApprovalRequirements, decide
 from store.proposals.details import add_comment
 from store.proposals.execution import after_doubt, claim_doubt
-from store.proposals.proposals import (
-    advance,
-    get_proposal,
-    insert_proposal,
-    lock_proposal,
-    touch,
-)
+from store.proposals.proposals import advance, get_proposal, insert_proposal, lock_proposal, touch
 from store.schema import calls, proposals
 
 # A call as it is before it is sent.

@@ -48,13 +48,7 @@ def due() -> ColumnElement[datetime | None]:
 
 
 def queue(
-    connection: Connection,
-    *,
-    which: str,
-    person: str,
-    now: datetime,
-    soon: datetime,
-    page: int = 1,
+    connection: Connection, *, which: str, person: str, now: datetime, soon: datetime, page: int = 1
 ) -> Page:
     """Pending proposals: due before `soon` first, then the most money, then the oldest.
 
@@ -81,13 +75,7 @@ def queue(
 
 def _by_urgency(soon: datetime) -> tuple[Any, ...]:
     hurry = due() <= soon
-    return (
-        case((hurry, 0), else_=1),
-        case((hurry, due())),
-        worth_in_sql().desc(),
-        _P.created_at,
-        _P.id,
-    )
+    return (case((hurry, 0), else_=1), case((hurry, due())), worth_in_sql().desc(), _P.created_at, _P.id)
 
 
 def mine(connection: Connection, *, person: str, soon: datetime, page: int = 1) -> Mine:

@@ -7,18 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Row,
-    and_,
-    bindparam,
-    delete,
-    insert,
-    or_,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, delete, insert, or_, select, update
 
 from store.audit_log.log import append, fingerprints
 from store.engine.dialects import insert_new, value_of
@@ -44,12 +33,7 @@ from store.schema import calls, events, proposals, rule_matches, transitions
 # Built once: every proposal needs them.
 _PROPOSED, _PLANNED, _MOVED = insert(proposals), insert(calls), insert(transitions)
 _WEBHOOK = select(events.c.body).where(events.c.id == bindparam("event"))
-_OVER = (
-    ProposalState.FAILED,
-    ProposalState.WITHDRAWN,
-    ProposalState.DECLINED,
-    ProposalState.EXPIRED,
-)
+_OVER = (ProposalState.FAILED, ProposalState.WITHDRAWN, ProposalState.DECLINED, ProposalState.EXPIRED)
 # Between a proposal and its calls lies a decision, which is seldom later than this.
 _LONGEST = timedelta(days=30)
 
