@@ -47,7 +47,7 @@ from store.engine.leases import expire_all_leases
 from store.events.events import count_events, keep_rules
 from store.models import EventState, ProposalState
 from store.proposals.execution import recover_stranded
-from store.proposals.stats import count_proposals
+from store.proposals.lists import count_proposals
 
 log = logging.getLogger(__name__)
 

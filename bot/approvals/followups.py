@@ -20,7 +20,7 @@ from polar.catalog import Call, operations
 from polar.errors import PolarError
 from store.models import NewProposal, PlannedCall, Proposal, ProposalKind, ProposalState, Verdict
 from store.models.reasons import AlwaysAsk
-from store.proposals import followups
+from store.proposals import actions
 from store.proposals.actions import Act, ActionOutcome
 from store.proposals.proposals import get_proposal
 
@@ -61,7 +61,7 @@ class Followups:
         made = replace(
             made, expires_at=ends(act.at, self._services.rules.policy.schedule.expires_after, None)
         )
-        won, found = await self._services.store.do(followups.undo, act, made, people)
+        won, found = await self._services.store.do(actions.undo, act, made, people)
         if won:
             DECISIONS.labels(Verdict.APPROVE, "undo").inc()
         if not won:
@@ -85,7 +85,7 @@ class Followups:
         proposal = await self._may(user, proposal_id)
         if isinstance(proposal, FollowupResult):
             return proposal
-        how = partial(followups.retry, hold=requirements(self._services.rules.policy, proposal).hold)
+        how = partial(actions.retry, hold=requirements(self._services.rules.policy, proposal).hold)
         if await self._carried(user, proposal, how, Followup.RETRY):
             return FollowupResult(FollowupStatus.RETRIED)
         return FollowupResult(FollowupStatus.NOTHING_TO_RETRY)
@@ -99,18 +99,18 @@ class Followups:
             return FollowupResult(FollowupStatus.NOT_UNKNOWN)
         act, token = await self._act(user, proposal, Followup.CHECK), new_token()
         until = act.at + LEASE
-        claimed = await self._services.store.do(followups.check, act, token=token, until=until)
+        claimed = await self._services.store.do(actions.check, act, token=token, until=until)
         if claimed is None:
             return FollowupResult(FollowupStatus.BEING_CHECKED)
         return FollowupResult(_SEEN[await examine(self._services, Claimed(claimed, token))])
 
     async def mark_done(self, user: SlackUser, proposal_id: str) -> FollowupResult:
         """Take this person's word that it was done. Raises StoreError."""
-        return await self._mark(user, proposal_id, followups.mark_done, Followup.MARK_DONE)
+        return await self._mark(user, proposal_id, actions.mark_done, Followup.MARK_DONE)
 
     async def mark_not_done(self, user: SlackUser, proposal_id: str) -> FollowupResult:
         """Take this person's word that it was not done. Raises StoreError."""
-        return await self._mark(user, proposal_id, followups.mark_not_done, Followup.MARK_NOT_DONE)
+        return await self._mark(user, proposal_id, actions.mark_not_done, Followup.MARK_NOT_DONE)
 
     async def _mark(
         self, user: SlackUser, proposal_id: str, how: Callable[..., ActionOutcome], what: Followup

@@ -14,8 +14,8 @@ from bot.explain.verify import NoExplanation, check
 from bot.sanitize import clean
 from bot.ui.graduation_words import reason_words
 from bot.ui.reasons import plain
-from store.audit_log.explain import explained
 from store.models.reasons import read_policy_reason, read_reason
+from store.proposals.details import explained
 
 _SIGNS = {True: "fits  ", False: "WRONG ", None: "open  "}
 

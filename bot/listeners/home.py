@@ -31,9 +31,8 @@ from bot.ui.states import approver_line
 from store.engine.errors import StoreError
 from store.messages.outbox import claim_drawing, forget_viewer, home_viewers, opened_home
 from store.models import Proposal
-from store.proposals.lists import candidates, queue, worth
+from store.proposals.lists import candidates, count_proposals, queue, today, worth
 from store.proposals.proposals import get_proposal
-from store.proposals.stats import count_proposals, today
 
 log = logging.getLogger(__name__)
 

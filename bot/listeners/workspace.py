@@ -18,7 +18,7 @@ from polar.client import VERSION
 from store.engine.errors import StoreError
 from store.graduation.gate import paused
 from store.messages.outbox import claim_welcome, forget_welcome
-from store.proposals.stats import backlog, count_proposals
+from store.proposals.lists import backlog, count_proposals
 
 log = logging.getLogger(__name__)
 

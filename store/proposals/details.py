@@ -7,13 +7,16 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select, update
 
-from store.audit_log.log import append
+from store.audit_log.log import START, append, head
 from store.engine.dialects import insert_new, value_of
 from store.events.events import get_event, latest_state, rule_source
+from store.graduation.case_kinds import get_case_kind
 from store.models import CommentKind, Decision, Proposal
 from store.models.details import Comment, ProposalDetails, Revision
+from store.models.graduation import CaseKind, Outcome
 from store.proposals.proposals import get_proposal, read_proposal, trail
 from store.schema import bundles, decisions, proposal_comments, proposals, revisions
+from store.schema.graduation import audit_log, outcomes
 
 LONGEST = 4_000  # characters kept of one message: Slack's own advice for a message's length
 _EARLIER = 10  # proposals of the same customer that are shown
@@ -184,3 +187,61 @@ def reasons_among(connection: Connection, ids: Sequence[str]) -> tuple[str, ...]
     why = (_COMMENT.proposal_id.in_(ids), _COMMENT.kind == CommentKind.REASON)
     found = connection.execute(select(_COMMENT.text).where(*why).order_by(_COMMENT.id)).scalars()
     return tuple(dict.fromkeys(found))
+
+
+@dataclass(frozen=True, slots=True)
+class LogRow:
+    """One row of the log as it lies there; `previous` is the hash of the row before it."""
+
+    seq: int
+    at: datetime
+    kind: str
+    subject: str | None
+    body: str
+    previous: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A proposal with its details, its kind of case, what came of it, and the log about both of them.
+
+    `head` is the newest row of the whole log: its number and hash.
+    """
+
+    details: ProposalDetails
+    case_kind: CaseKind | None
+    outcomes: tuple[Outcome, ...]
+    rows: tuple[LogRow, ...]
+    trust: tuple[LogRow, ...]
+    head: tuple[int, str]
+
+
+def explained(connection: Connection, proposal_id: str) -> Explained | None:
+    """The explanation; None when there is no such proposal."""
+    found = proposal_details(connection, proposal_id)
+    if found is None:
+        return None
+    case_kind = found.proposal.case_kind
+    came = connection.execute(
+        select(outcomes).where(outcomes.c.proposal_id == proposal_id).order_by(outcomes.c.at, outcomes.c.id)
+    )
+    return Explained(
+        found,
+        None if case_kind is None else get_case_kind(connection, case_kind),
+        tuple(value_of(Outcome, row) for row in came),
+        tuple(_rows(connection, proposal_id)),
+        () if case_kind is None else tuple(_rows(connection, case_kind)),
+        head(connection),
+    )
+
+
+def _rows(connection: Connection, subject: str) -> list[LogRow]:
+    earlier = audit_log.alias()
+    rows = connection.execute(
+        select(audit_log, earlier.c.hash.label("previous"))
+        .join(earlier, earlier.c.seq == audit_log.c.seq - 1, isouter=True)
+        .where(audit_log.c.subject == subject)
+        .order_by(audit_log.c.seq)
+    )
+    return [value_of(LogRow, row, previous=row.previous or START) for row in rows]

@@ -8,11 +8,36 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Float, Select, and_, case, cast, func, not_, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Float,
+    Select,
+    Table,
+    and_,
+    case,
+    cast,
+    func,
+    not_,
+    or_,
+    select,
+)
 
-from store.models import Proposal, ProposalState, Transition, Verdict
+from store.models import (
+    CallState,
+    DailyStats,
+    EventState,
+    Mode,
+    Proposal,
+    ProposalKind,
+    ProposalState,
+    Transition,
+    Verdict,
+)
+from store.models.details import Arrival, Backlog, Today
+from store.models.reasons import read_reason
 from store.proposals.proposals import get_proposal, read_proposal, trail
-from store.schema import bundles, decisions, proposals
+from store.schema import bundles, calls, decisions, events, outbox, proposals
 
 PAGE = 8  # proposals on one page
 _P = proposals.c
@@ -204,3 +229,109 @@ def worth_in_sql() -> ColumnElement[Any]:
     currency, amount = func.lower(proposals.c.currency), func.abs(func.coalesce(proposals.c.amount, 0))
     rate = case(PER_DOLLAR, value=currency, else_=OTHERWISE)
     return cast(amount, Float) / rate
+
+
+def daily_stats(connection: Connection, since: datetime, until: datetime) -> DailyStats:
+    """The proposals and decisions from `since` until `until`."""
+    asked = _count(connection, proposals, _P.created_at >= since, _P.created_at < until)
+    decided = [_P.decided_at >= since, _P.decided_at < until, _P.kind == ProposalKind.CALLS]
+    rows = connection.execute(
+        select(_P.state, _P.decided_by, _P.created_at, _P.decided_at).where(*decided)
+    ).all()
+    seconds = sorted((row.decided_at - row.created_at).total_seconds() for row in rows)
+    states: dict[ProposalState, int] = {}
+    people: dict[str, int] = {}
+    for row in rows:
+        state = ProposalState(row.state)
+        states[state] = states.get(state, 0) + 1
+        people[row.decided_by] = people.get(row.decided_by, 0) + 1
+    ended = (_P.state == ProposalState.EXPIRED, _P.expires_at >= since, _P.expires_at < until)
+    expired = _count(connection, proposals, *ended)
+    if expired:
+        states[ProposalState.EXPIRED] = expired
+    return DailyStats(asked, states, people, tuple(seconds))
+
+
+def decided_between(connection: Connection, since: datetime, until: datetime) -> int:
+    """The number of proposals decided in a span of time."""
+    return _count(connection, proposals, _P.decided_at >= since, _P.decided_at < until)
+
+
+def waiting_since(connection: Connection, moment: datetime) -> int:
+    """The number of pending proposals that were there at `moment`."""
+    return _count(connection, proposals, _P.state == ProposalState.PENDING, _P.created_at < moment)
+
+
+def count_proposals(connection: Connection) -> dict[str, int]:
+    """The number of proposals in each state."""
+    rows = connection.execute(select(_P.state, func.count()).group_by(_P.state))
+    return dict(tuple(row) for row in rows)
+
+
+def today(connection: Connection, since: datetime) -> Today:
+    """The decisions since `since`."""
+    rows = connection.execute(
+        select(_P.mode, _P.state, _P.currency, func.count(), func.coalesce(func.sum(_P.amount), 0))
+        .where(_P.decided_at >= since)
+        .group_by(_P.mode, _P.state, _P.currency)
+    ).all()
+    ran = [row for row in rows if row[0] == Mode.AUTO]
+    asked = [row for row in rows if row[0] != Mode.AUTO]
+    money: dict[str, int] = {}
+    for _, _, currency, _, amount in ran:
+        if currency:
+            money[currency] = money.get(currency, 0) + int(amount)
+    declined = sum(count for _, state, _, count, _ in asked if state == ProposalState.DECLINED)
+    return Today(
+        approved=sum(count for _, _, _, count, _ in asked) - declined,
+        declined=declined,
+        ran=sum(count for _, _, _, count, _ in ran),
+        money=tuple(sorted(money.items())),
+    )
+
+
+def refunds_since(connection: Connection, since: datetime) -> dict[str, int]:
+    """The sum of our refunds since then before tax, in minor units by currency.
+
+    Those that Polar never answered count: they may have been made. Refused ones do not.
+    """
+    sent = (CallState.DONE, CallState.UNKNOWN, CallState.SENDING)
+    rows = connection.execute(
+        select(calls.c.body, calls.c.status, calls.c.answer, _P.currency)
+        .join(proposals, _P.id == calls.c.proposal_id)
+        .where(calls.c.started_at >= since, calls.c.operation == "refunds:create", calls.c.state.in_(sent))
+    )
+    totals: dict[str, int] = {}
+    for row in rows:
+        currency = (row.answer or {}).get("currency") or row.currency
+        amount = (row.body or {}).get("amount")
+        was_so = row.status is not None and row.status >= 400
+        if isinstance(amount, int) and isinstance(currency, str) and not was_so:
+            totals[currency.lower()] = totals.get(currency.lower(), 0) + amount
+    return totals
+
+
+def backlog(connection: Connection) -> Backlog:
+    """The last webhook, the newest failure and the backlog; each number from an index of its own."""
+    failed = events.c.state == EventState.FAILED
+    names = (events.c.id, events.c.type, events.c.received_at, events.c.reason_code, events.c.reason_args)
+    newest = select(*names).order_by(events.c.received_at.desc())
+    return Backlog(
+        last=_arrival(connection.execute(newest.limit(1)).first()),
+        failed=_count(connection, events, failed),
+        newest_failure=_arrival(connection.execute(newest.where(failed).limit(1)).first()),
+        unread=_count(connection, events, events.c.state == EventState.NEW),
+        cards=_count(connection, proposals, _P.rendered_version < _P.row_version),
+        outbox=_count(connection, outbox, outbox.c.sent_at.is_(None)),
+        runs=_count(connection, proposals, _P.state.in_([ProposalState.APPROVED, ProposalState.EXECUTING])),
+    )
+
+
+def _arrival(row: Any) -> Arrival | None:
+    if row is None:
+        return None
+    return Arrival(row.id, row.type, row.received_at, read_reason(row.reason_code, row.reason_args))
+
+
+def _count(connection: Connection, table: Table, *where: ColumnElement[bool]) -> int:
+    return connection.execute(select(func.count()).select_from(table).where(*where)).scalar_one()

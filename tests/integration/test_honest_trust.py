@@ -21,7 +21,6 @@ from bot.ui.details import details_view
 from bot.ui.graduation_words import score_line, spot_check_line
 from bot.ui.lists import row, show_message
 from bot.ui.states import CardView
-from store.audit_log.explain import explained
 from store.audit_log.verify import verify
 from store.graduation.case_kinds import add_outcome, get_case_kind
 from store.graduation.learn import assess
@@ -39,11 +38,10 @@ from store.models import (
 )
 from store.models.graduation import Outcome
 from store.models.reasons import LabelReason
-from store.proposals.actions import Act, restate
+from store.proposals.actions import Act, restate, undo
 from store.proposals.decisions import PendingApproval, decide
-from store.proposals.details import decisions_of, proposal_details
+from store.proposals.details import decisions_of, explained, proposal_details
 from store.proposals.execution import begin_call, claim_approved, end_call, finish_execution
-from store.proposals.followups import undo
 from store.proposals.proposals import done_for_customer, get_proposal
 from store.schema import proposals
 from store.schema.graduation import case_kinds, case_labels

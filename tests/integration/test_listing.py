@@ -24,9 +24,19 @@ from store.models import Decision, Mode, NewProposal, Proposal, ProposalState, V
 from store.models.graduation import Paused
 from store.models.reasons import Reason, ReasonCode, columns_of
 from store.proposals.decisions import decide
-from store.proposals.lists import PAGE, beginning, candidates, card_places, history, mine, queue
+from store.proposals.lists import (
+    PAGE,
+    backlog,
+    beginning,
+    candidates,
+    card_places,
+    count_proposals,
+    history,
+    mine,
+    queue,
+    today,
+)
 from store.proposals.proposals import get_proposal
-from store.proposals.stats import backlog, count_proposals, today
 from store.schema import bundles, events
 
 MAYA, JONAS = "U0MAYA00001", "U0JONAS0001"

@@ -19,11 +19,11 @@ from bot.demo.polar.orders import tell_order
 from bot.explain.document import explanation
 from bot.explain.verify import check
 from store import open_store
-from store.audit_log.explain import explained
 from store.audit_log.log import head
 from store.audit_log.verify import Verified, verify
 from store.models import Decision, Mode, ProposalState, Verdict
 from store.proposals.decisions import decide
+from store.proposals.details import explained
 from tests.fixtures.line import MAYA, START, Line, line
 from tests.fixtures.past_cases import past
 

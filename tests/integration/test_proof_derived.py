@@ -14,7 +14,6 @@ from bot.explain.document import explanation
 from bot.explain.verify import check
 from bot.graduation import score
 from store import open_store
-from store.audit_log.explain import explained
 from store.audit_log.log import row_hash
 from store.audit_log.verify import verify
 from store.graduation.case_kinds import add_outcome
@@ -22,6 +21,7 @@ from store.graduation.gate import pause, revert_to_manual
 from store.models import Mode, OutcomeKind, ProposalState
 from store.models.graduation import Outcome
 from store.models.reasons import canonical_json
+from store.proposals.details import explained
 from store.proposals.execution import begin_call, claim_approved, finish_execution
 from tests.fixtures.past_cases import MAYA, Past, past
 

@@ -27,10 +27,9 @@ from store.models import (
 )
 from store.models.graduation import CaseKind, ExecutionGuard
 from store.models.reasons import ChangeCause, ChangeCode
-from store.proposals.actions import Act
+from store.proposals.actions import Act, retry
 from store.proposals.decisions import ApprovalRequirements, decide
 from store.proposals.execution import begin_call, claim_approved, end_call, finish_execution
-from store.proposals.followups import retry
 from store.proposals.proposals import get_proposal
 from store.schema import proposals
 from tests.fixtures.past_cases import MAYA, Past, past
