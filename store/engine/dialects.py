@@ -3,10 +3,10 @@
 import fcntl
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 from typing import IO, Any, TypeVar, TypeVarTuple, get_args, get_origin, get_type_hints
 
@@ -36,6 +36,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.types import TypeEngine
 
 from store.engine.errors import StoreLocked, StoreUnreachable
+from store.models.reasons import ChangeCause, Reason, read_cause, read_reason
 
 Row = TypeVarTuple("Row")
 # A transaction is over in milliseconds: a client silent for so long in the middle of one has vanished.
@@ -136,22 +137,17 @@ def _insert_new(name: str, table: Table) -> Executable:
 
 
 def upsert_increment(
-    connection: Connection,
-    table: Table,
-    rows: Sequence[Mapping[str, Any]],
-    *,
-    key: Sequence[str],
-    sums: Sequence[str],
+    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], *sums: str
 ) -> None:
     """INSERT … ON CONFLICT DO UPDATE: where the key is there, the columns `sums` grow by the new values."""
-    connection.execute(_upsert_increment(connection.dialect.name, table, tuple(key), tuple(sums)), list(rows))
+    connection.execute(_upsert_increment(connection.dialect.name, table, sums), list(rows))
 
 
 @cache
-def _upsert_increment(name: str, table: Table, key: tuple[str, ...], sums: tuple[str, ...]) -> Executable:
+def _upsert_increment(name: str, table: Table, sums: tuple[str, ...]) -> Executable:
     statement = (postgresql if name == "postgresql" else sqlite).insert(table)
     grown = {column: table.c[column] + statement.excluded[column] for column in sums}
-    made: Executable = statement.on_conflict_do_update(index_elements=list(key), set_=grown)
+    made: Executable = statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=grown)
     return made
 
 
@@ -316,31 +312,53 @@ def partial_index(name: str, *columns: Column[Any], where: ColumnElement[bool]) 
     return Index(name, *columns, sqlite_where=where, postgresql_where=where)
 
 
+def values_of(connection: Connection, query: Select[*Row], kind: Callable[..., T], **read: Any) -> list[T]:
+    """What a query finds, each row as a value."""
+    return [value_of(kind, row, **read) for row in connection.execute(query)]
+
+
 def value_of(kind: Callable[..., T], row: Any, **read: Any) -> T:
     """The value in a row: each field is the column of its name, but for those that `read` gives."""
-    own = {
-        name: getattr(row, name) if read_as is None else read_as(getattr(row, name))
-        for name, read_as in _readers(kind)
-        if name not in read
-    }
-    return kind(**own, **read)
+    return kind(**{name: read_off(row) for name, read_off in _readers(kind) if name not in read}, **read)
 
 
 @cache
-def _readers(kind: Any) -> tuple[tuple[str, Callable[[Any], Any] | None], ...]:
-    hints = get_type_hints(kind)
-    return tuple((one.name, _reader(hints[one.name])) for one in fields(kind))
+def _readers(kind: Any) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+    return tuple((name, _reader(name, hint)) for name, hint in _hints(kind).items())
 
 
-def _reader(hint: Any) -> Callable[[Any], Any] | None:
-    """Read a field of this type: states are kept as texts, flags as integers, tuples as JSON lists.
+@cache
+def _hints(kind: Any) -> dict[str, Any]:
+    return get_type_hints(kind)
 
-    None: the column's value is the field's.
-    """
+
+# Kept in two columns: its code and its arguments.
+_CODED: Mapping[Any, Callable[..., Any]] = {Reason | None: read_reason, ChangeCause | None: read_cause}
+
+
+def _reader(name: str, hint: Any) -> Callable[[Any], Any]:
+    """Read a field of this type: states are kept as texts, flags as integers, tuples as JSON lists."""
+    if hint in _CODED:
+        kept = name.removeprefix("status_")  # a proposal's reason is that of its state
+        return lambda row: _CODED[hint](getattr(row, f"{kept}_code"), getattr(row, f"{kept}_args"))
     if isinstance(hint, type) and issubclass(hint, (StrEnum, bool)):
-        return hint
+        return lambda row: hint(getattr(row, name))
     if get_origin(hint) is not tuple:
-        return None
+        return attrgetter(name)
     if get_origin(get_args(hint)[0]) is tuple:
-        return lambda found: tuple(tuple(one) for one in found or ())
-    return lambda found: tuple(found or ())
+        return lambda row: tuple(tuple(one) for one in getattr(row, name) or ())
+    return lambda row: tuple(getattr(row, name) or ())
+
+
+def row_of(value: Any) -> dict[str, Any]:
+    """The columns of a value, as `value_of` reads them."""
+    row: dict[str, Any] = {}
+    for name, hint in _hints(value.__class__).items():
+        held = getattr(value, name)
+        if hint in _CODED:
+            row |= {f"{name}_code": held and held.code, f"{name}_args": held and dict(held.args)}
+        elif isinstance(held, Mapping):
+            row[name] = dict(held)
+        else:
+            row[name] = int(held) if isinstance(held, bool) else held
+    return row

@@ -7,9 +7,9 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, literal, select, tuple_, update
+from sqlalchemy import Connection, func, literal, select, tuple_, update
 
-from store.engine.dialects import UtcDateTime, insert_new, stream_rows, value_of
+from store.engine.dialects import UtcDateTime, insert_new, row_of, stream_rows, value_of, values_of
 from store.engine.leases import EVENTS, RULE_MATCHES, Lease
 from store.graduation.gate import insert_with_policy
 from store.models import (
@@ -24,18 +24,14 @@ from store.models import (
     SubjectState,
 )
 from store.models.graduation import Evaluator
-from store.models.reasons import Reason, columns_of, read_reason
+from store.models.reasons import Reason, columns_of
 from store.proposals.proposals import add_proposal, insert_proposal
 from store.schema import events, poll_cursors, rule_matches, rule_versions, subjects
 
 
 def insert_events(connection: Connection, arrivals: Sequence[NewEvent]) -> None:
     """Store webhooks; an id that is already there changes nothing."""
-    names = NewEvent.__slots__
-    rows = [
-        {name: getattr(event, name) for name in names} | {"due_at": event.received_at} for event in arrivals
-    ]
-    insert_new(connection, events, rows)
+    insert_new(connection, events, [row_of(event) | {"due_at": event.received_at} for event in arrivals])
 
 
 def claim_events(
@@ -45,7 +41,7 @@ def claim_events(
     lease, more = Lease(token, now, until), {"attempts": events.c.attempts + 1}
     due, order = events.c.due_at <= now, (events.c.due_at,)
     rows = EVENTS.take(connection, lease, due, order=order, limit=limit, **more)
-    return sorted((_event(row) for row in rows), key=lambda event: event.received_at)
+    return sorted((value_of(StoredEvent, row) for row in rows), key=lambda event: event.received_at)
 
 
 def finish_event(
@@ -62,8 +58,7 @@ def keep_subject_state(connection: Connection, event_id: str, told: SubjectState
         .where(events.c.id == event_id, events.c.subject.is_(None))
         .values(subject=told.subject, occurred_at=told.occurred_at)
     )
-    row = {name: getattr(told, name) for name in SubjectState.__slots__} | {"event_id": event_id}
-    row |= {"terminal": int(told.terminal), "state": dict(told.state)}
+    row = row_of(told) | {"event_id": event_id}
     if insert_new(connection, subjects, [row]).rowcount != 1:
         known = tuple_(subjects.c.terminal, subjects.c.occurred_at, subjects.c.rank)
         connection.execute(
@@ -87,13 +82,9 @@ def latest_state(connection: Connection, subject: str) -> dict[str, Any] | None:
 
 def event_before(connection: Connection, subject: str, at: datetime) -> StoredEvent | None:
     """The newest event about a subject that happened before `at`."""
-    row = connection.execute(
-        select(events)
-        .where(events.c.subject == subject, events.c.occurred_at < at)
-        .order_by(events.c.occurred_at.desc())
-        .limit(1)
-    ).one_or_none()
-    return None if row is None else _event(row)
+    earlier = select(events).where(events.c.subject == subject, events.c.occurred_at < at)
+    found = values_of(connection, earlier.order_by(events.c.occurred_at.desc()).limit(1), StoredEvent)
+    return found[0] if found else None
 
 
 def ask_successor_again(connection: Connection, subject: str, at: datetime, now: datetime) -> bool:
@@ -104,12 +95,8 @@ def ask_successor_again(connection: Connection, subject: str, at: datetime, now:
         .order_by(events.c.occurred_at)
         .limit(1)
     )
-    result = connection.execute(
-        update(events)
-        .where(events.c.id.in_(following), events.c.state == EventState.DONE)
-        .values(state=EventState.NEW, due_at=now)
-    )
-    return result.rowcount == 1
+    again = update(events).where(events.c.id.in_(following), events.c.state == EventState.DONE)
+    return connection.execute(again.values(state=EventState.NEW, due_at=now)).rowcount == 1
 
 
 def postpone_event(
@@ -121,8 +108,8 @@ def postpone_event(
 
 def get_event(connection: Connection, event_id: str) -> StoredEvent | None:
     """The webhook with this `webhook-id`."""
-    row = connection.execute(select(events).where(events.c.id == event_id)).one_or_none()
-    return None if row is None else _event(row)
+    found = values_of(connection, select(events).where(events.c.id == event_id), StoredEvent)
+    return found[0] if found else None
 
 
 def received_at(connection: Connection, event_ids: Sequence[str]) -> dict[str, datetime]:
@@ -137,23 +124,18 @@ def all_events(connection: Connection) -> Iterator[StoredEvent]:
     """Every webhook, in the order received. Go through it inside the transaction: it is read as you go."""
     rows = connection.execute(stream_rows(select(events).order_by(events.c.received_at, events.c.id)))
     for row in rows:
-        yield _event(row)
+        yield value_of(StoredEvent, row)
 
 
 def count_events(connection: Connection) -> dict[str, int]:
     """The number of webhooks in each state; from indexes alone, for rows are as large as their bodies."""
-    few = (EventState.NEW, EventState.FAILED)
     counts: dict[str, int] = {
         state: connection.execute(select(func.count()).where(events.c.state == state)).scalar_one()
-        for state in few
+        for state in (EventState.NEW, EventState.FAILED)
     }
     total = connection.execute(select(func.count()).select_from(events)).scalar_one()
     counts[EventState.DONE] = total - sum(counts.values())
     return {state: count for state, count in counts.items() if count}
-
-
-def _event(row: Row[Any]) -> StoredEvent:
-    return value_of(StoredEvent, row, reason=read_reason(row.reason_code, row.reason_args))
 
 
 def keep_rules(
@@ -183,7 +165,7 @@ def claim_rule_matches(
     lease, more = Lease(token, now, until), {"attempts": rule_matches.c.attempts + 1}
     due, order = rule_matches.c.due_at <= now, (rule_matches.c.due_at,)
     rows = RULE_MATCHES.take(connection, lease, due, order=order, limit=limit, **more)
-    return [_rule_match(row) for row in rows]
+    return [value_of(RuleMatch, row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,30 +240,20 @@ def conclude_rule_match(
     return closed
 
 
-def _rule_match(row: Row[Any]) -> RuleMatch:
-    return value_of(RuleMatch, row, reason=read_reason(row.reason_code, row.reason_args))
-
-
 def rule_activity(connection: Connection) -> dict[str, RuleActivity]:
     """The matches of each rule that ever matched, by its name; read from an index alone."""
-    found = connection.execute(
-        select(
-            rule_matches.c.rule, rule_matches.c.state, func.count(), func.max(rule_matches.c.matched_at)
-        ).group_by(rule_matches.c.rule, rule_matches.c.state)
-    )
+    c = rule_matches.c
+    found = select(c.rule, c.state, func.count(), func.max(c.matched_at)).group_by(c.rule, c.state)
     counts: dict[str, dict[RuleMatchState, int]] = defaultdict(dict)
     last: dict[str, list[datetime]] = defaultdict(list)
-    for rule, state, count, matched_at in found:
+    for rule, state, count, matched_at in connection.execute(found):
         counts[rule][RuleMatchState(state)] = count
         last[rule] += [] if matched_at is None else [matched_at]
     return {rule: RuleActivity(dict(of), max(last[rule], default=None)) for rule, of in counts.items()}
 
 
 def claim_poll(connection: Connection, name: str, *, now: datetime, until: datetime, first: datetime) -> bool:
-    """True when a poll is due; then it is ours, and nobody else's is due before `until`.
-
-    The very first is due at `first`.
-    """
+    """True when a poll is due; it is ours, and none is due before `until`. The very first is at `first`."""
     insert_new(connection, poll_cursors, [{"name": name, "due_at": first}])
     own = update(poll_cursors).where(poll_cursors.c.name == name, poll_cursors.c.due_at <= now)
     return connection.execute(own.values(due_at=until)).rowcount == 1
@@ -289,7 +261,7 @@ def claim_poll(connection: Connection, name: str, *, now: datetime, until: datet
 
 def poll_again(connection: Connection, name: str, due_at: datetime) -> None:
     """Let the next poll be due at `due_at`."""
-    _change(connection, name, due_at=due_at)
+    connection.execute(update(poll_cursors).where(poll_cursors.c.name == name).values(due_at=due_at))
 
 
 def polled_until(connection: Connection, name: str) -> datetime | None:
@@ -303,8 +275,4 @@ def keep_polled_until(connection: Connection, name: str, until: datetime) -> Non
     """Note until when a poll has read."""
     row = {"name": name, "due_at": until, "read_until": until}
     if insert_new(connection, poll_cursors, [row]).rowcount != 1:
-        _change(connection, name, read_until=until)
-
-
-def _change(connection: Connection, name: str, **values: datetime) -> None:
-    connection.execute(update(poll_cursors).where(poll_cursors.c.name == name).values(**values))
+        connection.execute(update(poll_cursors).where(poll_cursors.c.name == name).values(read_until=until))

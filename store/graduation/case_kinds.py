@@ -3,23 +3,21 @@
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from secrets import token_hex
-from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from store.audit_log.log import append
-from store.engine.dialects import insert_new, value_of
+from store.engine.dialects import insert_new, row_of, value_of, values_of
 from store.engine.leases import Setting, hold, hold_or_set
 from store.graduation import reducer
 from store.graduation.reducer import TrustChange, cause_of_outcome
 from store.models import WENT_WRONG, Actor, CaseKindState, Mode, OutcomeKind, Proposal, ProposalState
 from store.models.graduation import CaseKind, NewCaseKind, Outcome
-from store.models.reasons import ChangeCause, Lack, LackCode, read_cause
+from store.models.reasons import ChangeCause, Lack, LackCode
 from store.schema import proposals
 from store.schema.graduation import case_kinds, outcomes
 
 _HOUR = timedelta(hours=1)  # when a kind's last case came is not kept more finely
-_CHANGED = ("state", "manual_override", "generation", "generation_at", "changed_at", "cause")
 # Built once: every case that comes needs them.
 _OWN = case_kinds.c.hash == bindparam("case_kind")
 _ONE = select(case_kinds).where(_OWN)
@@ -38,25 +36,20 @@ def hold_trust(connection: Connection) -> bytes:
 def get_case_kind(connection: Connection, case_kind: str) -> CaseKind | None:
     """One kind of case by its hash."""
     row = connection.execute(_ONE, {"case_kind": case_kind}).one_or_none()
-    return None if row is None else read_case_kind(row)
+    return None if row is None else value_of(CaseKind, row)
 
 
 def all_case_kinds(connection: Connection, limit: int = 1_000) -> list[CaseKind]:
     """The kinds of case seen last, those that run on their own first."""
-    rows = connection.execute(
-        select(case_kinds)
-        .order_by(case_kinds.c.state == CaseKindState.ASKING, case_kinds.c.last_case_at.desc())
-        .limit(limit)
-    )
-    return [read_case_kind(row) for row in rows]
+    order = (case_kinds.c.state == CaseKindState.ASKING, case_kinds.c.last_case_at.desc())
+    return values_of(connection, select(case_kinds).order_by(*order).limit(limit), CaseKind)
 
 
 def find_case_kind(connection: Connection, start: str) -> CaseKind | None:
     """The one kind of case whose hash begins so; None when there is none or more than one."""
-    rows = connection.execute(
-        select(case_kinds).where(case_kinds.c.hash.startswith(start, autoescape=True)).limit(2)
-    ).all()
-    return read_case_kind(rows[0]) if len(rows) == 1 else None
+    own = select(case_kinds).where(case_kinds.c.hash.startswith(start, autoescape=True))
+    found = values_of(connection, own.limit(2), CaseKind)
+    return found[0] if len(found) == 1 else None
 
 
 def note_case_kind(connection: Connection, new: NewCaseKind, at: datetime) -> CaseKind:
@@ -65,7 +58,7 @@ def note_case_kind(connection: Connection, new: NewCaseKind, at: datetime) -> Ca
     if known is not None and at - known.last_case_at < _HOUR:
         return known
     if known is None:
-        insert_new(connection, case_kinds, [_row(reducer.first_seen(new, at))])
+        insert_new(connection, case_kinds, [row_of(reducer.first_seen(new, at))])
     elif reducer.is_idle(known.state, known.cases, known.last_case_at, at):
         change(connection, new.hash, reducer.IDLE, actor=Actor.POLICY, at=at)
     connection.execute(_CAME, {"case_kind": new.hash, "now": at})
@@ -83,10 +76,7 @@ def change(
     if before is None:
         return False
     after = reducer.changed(before, trust_change, at, begins=_begins(connection, before, at))
-    names = (*_CHANGED, *(reducer.Tally().counts(0) if trust_change.new_generation else ()))
-    connection.execute(
-        update(case_kinds).where(case_kinds.c.hash == case_kind).values(_columns(after, names))
-    )
+    connection.execute(update(case_kinds).where(case_kinds.c.hash == case_kind).values(row_of(after)))
     body = {
         "from": before.state,
         "to": after.state,
@@ -113,15 +103,13 @@ def _begins(connection: Connection, case_kind: CaseKind, at: datetime) -> dateti
 def demote(
     connection: Connection, case_kind: str, *, cause: ChangeCause, at: datetime, actor: str = Actor.POLICY
 ) -> list[str]:
-    """Take trust back at once: the kind asks again, in a new generation, perhaps with its whole family; the
-    hashes of all that were demoted.
-    """
+    """Take trust back: the kind, or its whole family, asks again, in a new generation; their hashes."""
     hold_trust(connection)
     found = get_case_kind(connection, case_kind)
     if found is None:
         return []
-    rows = connection.execute(select(case_kinds).where(case_kinds.c.family == found.family))
-    demoted = reducer.demotions(found, [read_case_kind(row) for row in rows], cause, at)
+    family = select(case_kinds).where(case_kinds.c.family == found.family)
+    demoted = reducer.demotions(found, values_of(connection, family, CaseKind), cause, at)
     for one, fall in demoted:
         change(connection, one.hash, fall, actor=actor, at=at)
     return [one.hash for one, _ in demoted]
@@ -149,41 +137,17 @@ def graduate(
     return missing
 
 
-def read_case_kind(row: Row[Any]) -> CaseKind:
-    """A row of `case_kinds` as a value."""
-    return value_of(CaseKind, row, cause=read_cause(row.cause_code, row.cause_args))
-
-
-def _row(kind: CaseKind) -> dict[str, Any]:
-    return _columns(kind, CaseKind.__match_args__)
-
-
-def _columns(kind: CaseKind, names: Sequence[str]) -> dict[str, Any]:
-    """These fields as columns."""
-    found = {name: getattr(kind, name) for name in names if name != "cause"}
-    for name, plain in (("manual_override", int), ("fields", dict), ("approved_values", dict)):
-        if name in found:
-            found[name] = plain(found[name])
-    if "cause" in names:
-        cause = kind.cause
-        found["cause_code"] = None if cause is None else cause.code
-        found["cause_args"] = None if cause is None else dict(cause.args)
-    return found
-
-
 def add_outcome(connection: Connection, outcome: Outcome, now: datetime) -> bool:
     """Keep an outcome and demote the kind of case it speaks against. False: it is known already.
 
     An event may arrive long after it happened: trust is lost now, or what counted since would count twice.
     """
-    row = {name: getattr(outcome, name) for name in Outcome.__slots__}
-    if insert_new(connection, outcomes, [row]).rowcount != 1:
+    if insert_new(connection, outcomes, [row_of(outcome)]).rowcount != 1:
         return False
     body = {"kind": outcome.kind, "source": outcome.source, "at": outcome.at.isoformat()}
     append(connection, "outcome", outcome.proposal_id, body, now)
-    found = connection.execute(
-        select(proposals.c.case_kind, proposals.c.mode).where(proposals.c.id == outcome.proposal_id)
-    ).one()
+    columns = select(proposals.c.case_kind, proposals.c.mode)
+    found = connection.execute(columns.where(proposals.c.id == outcome.proposal_id)).one()
     cause = cause_of_outcome(outcome.proposal_id, Mode(found.mode), outcome.kind)
     if found.case_kind is not None and cause is not None:
         demote(connection, found.case_kind, cause=cause, at=now)
@@ -205,9 +169,8 @@ def record_outcome(
     """Record what a proposal's new state says of trust: called by `advance`, in its transaction."""
     if to not in (ProposalState.SUCCEEDED, ProposalState.WITHDRAWN, *WENT_WRONG):
         return
-    own = connection.execute(
-        select(proposals.c.mode, proposals.c.undo_of_id).where(proposals.c.id == proposal_id)
-    ).one()
+    columns = select(proposals.c.mode, proposals.c.undo_of_id)
+    own = connection.execute(columns.where(proposals.c.id == proposal_id)).one()
     if to == ProposalState.SUCCEEDED and own.undo_of_id is not None:
         add_outcome(connection, Outcome(own.undo_of_id, OutcomeKind.UNDONE, proposal_id, at), at)
     elif to == ProposalState.WITHDRAWN and actor not in tuple(Actor):

@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 
 from store.audit_log.log import append
-from store.engine.dialects import UtcDateTime, insert_new, readable, upsert_increment
+from store.engine.dialects import UtcDateTime, insert_new, readable, row_of, upsert_increment
 from store.engine.leases import Setting, hold_or_set, read, write
 from store.graduation.case_kinds import change, demote, get_case_kind, hold_trust, note_case_kind
 from store.graduation.reducer import Counter, Since, TrustChange, Usage, Wanted, cause_of_decision, counted
@@ -61,7 +61,6 @@ _PAID = ("paid", "partially_refunded", "refunded")
 _REFUND = ("succeeded", "pending")
 # A dispute of any other status is money in doubt.
 _OVER = ("won", "lost", "prevented")
-_NAMES = ("scope", "day", "currency", "count", "amount")
 _PAUSED = select(table.c.paused_by, table.c.paused_at, table.c.reason)  # built once: every case asks
 
 
@@ -241,8 +240,7 @@ def seen_this_week(connection: Connection, proposal: NewProposal, case_kind: str
 
 def spend(connection: Connection, counters: Iterable[Counter]) -> None:
     """Add to the counters."""
-    rows = [{name: getattr(one, name) for name in _NAMES} for one in counters]
-    upsert_increment(connection, cap_usage, rows, key=("scope", "day", "currency"), sums=("count", "amount"))
+    upsert_increment(connection, cap_usage, [row_of(one) for one in counters], "count", "amount")
 
 
 def usage(connection: Connection, wanted: Sequence[Since]) -> Usage:

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from store.audit_log.log import kinds_of, read_row
+from store.engine.dialects import row_of
 from store.engine.leases import Setting, hold_or_set, write
 from store.graduation.case_kinds import get_case_kind, graduate
 from store.graduation.past_cases import draw_secret, evidence, past_cases, planned_calls
@@ -162,10 +163,8 @@ def relabel(connection: Connection, ids: Iterable[str], label: Labeller) -> set[
 
 
 def _row(label: Label, generations: Sequence[Generation]) -> dict[str, Any]:
-    row = {name: getattr(label, name) for name in Label.__slots__ if name != "reason"}
-    row |= {name: int(row[name]) for name in ("is_rejection", "is_counted", "is_spot_check")}
-    generation = generation_of(generations, label.decided_at)
-    return row | {"reason_code": label.reason, "generation": generation}
+    row = row_of(label) | {"generation": generation_of(generations, label.decided_at)}
+    return row | {"reason_code": row.pop("reason")}
 
 
 def generations_of(connection: Connection, case_kind: str) -> list[Generation]:

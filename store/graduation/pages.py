@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import BigInteger, ColumnElement, Connection, cast, func, or_, select
 
 from store.audit_log.log import kinds_of, read_row
-from store.graduation.case_kinds import get_case_kind, read_case_kind
+from store.engine.dialects import values_of
+from store.graduation.case_kinds import get_case_kind
 from store.graduation.gate import paused, spent
 from store.graduation.reducer import Since, day, of_case_kind
 from store.models import WENT_WRONG, CaseKindState, Mode, OutcomeKind, ProposalState
@@ -30,10 +31,9 @@ def kinds_page(
     c = case_kinds.c
     order = (c.state == CaseKindState.ASKING, c.last_case_at.desc(), c.hash)
     found = select(case_kinds).where(*where).order_by(*order).limit(size).offset((number - 1) * size)
-    rows = connection.execute(found).all()
     on = select(func.count()).select_from(case_kinds).where(case_kinds.c.state == CaseKindState.GRADUATED)
     return KindsPage(
-        [_kind(connection, read_case_kind(row), now) for row in rows],
+        [_kind(connection, one, now) for one in values_of(connection, found, CaseKind)],
         number,
         total,
         number * size < total,

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 
 from store.messages.cards import JOINABLE_FOR, OF_PROPOSAL, OPEN, open_bundles, redraw_bundles
 from store.models import Bundle, Proposal, ProposalKind, ProposalState
-from store.proposals.proposals import read_proposal, with_calls
+from store.proposals.proposals import read_proposals, with_calls
 from store.schema import bundles, proposals
 
 MOST = 100  # proposals in one bundle: the most that a person goes through
@@ -31,13 +31,8 @@ def gathering(connection: Connection, now: datetime, limit: int) -> Gathering:
     """The oldest proposals without a card, the open bundles (without calls), and who is known."""
     old = bundles.c.created_at <= now - JOINABLE_FOR
     connection.execute(update(bundles).where(OPEN, old).values(closed_at=now))
-    rows = connection.execute(
-        select(proposals)
-        .where(OF_PROPOSAL.free(now), *_may_be_bundled())
-        .order_by(proposals.c.created_at, proposals.c.id)
-        .limit(limit)
-    )
-    waiting = with_calls(connection, [read_proposal(row) for row in rows])
+    free = [OF_PROPOSAL.free(now), *_may_be_bundled()]
+    waiting = with_calls(connection, read_proposals(connection, free, limit=limit))
     if not waiting:
         return Gathering([], [], frozenset())
     joinable = open_bundles(connection)

@@ -31,12 +31,12 @@ from sqlalchemy import (
     update,
 )
 
-from store.engine.dialects import UtcDateTime, value_of
+from store.engine.dialects import UtcDateTime, value_of, values_of
 from store.engine.leases import BUNDLE_CARDS, CARDS, Lease, Leases
 from store.events.events import received_at
 from store.messages.outbox import LINE, add_to_outbox
 from store.models import Bundle, Proposal, ProposalState, Transition
-from store.proposals.proposals import read_proposal, read_transition, with_calls
+from store.proposals.proposals import read_proposals, trail, with_calls
 from store.schema import bundles, proposals, transitions
 
 # A bundle, while its proposals run: one card must not use up all redraws.
@@ -132,7 +132,7 @@ def claim_cards(
     order = (_DECIDED_FIRST, proposals.c.card_due_at)
     lease = Lease(token, now, until)
     taken = OF_PROPOSAL.take(connection, lease, redraws=redraws, posts=posts, order=order)
-    found = [replace(read_proposal(row), card_sent_at=earlier) for row, earlier in taken]
+    found = [value_of(Proposal, row, calls=(), card_sent_at=earlier) for row, earlier in taken]
     return with_calls(connection, sorted(found, key=lambda p: (p.decided_at is None, p.created_at, p.id)))
 
 
@@ -237,9 +237,8 @@ def redraw_bundles(connection: Connection, bundle_ids: Sequence[str], **values: 
 
 def unannounced(connection: Connection, proposal_id: str, version: int) -> list[Transition]:
     """The changes of a proposal up to `version` that its card's thread does not know of, oldest first."""
-    c = transitions.c
-    own = select(transitions).where(c.proposal_id == proposal_id, c.announced == 0, c.row_version <= version)
-    return [read_transition(row) for row in connection.execute(own.order_by(c.row_version))]
+    unknown = (transitions.c.announced == 0, transitions.c.row_version <= version)
+    return trail(connection, proposal_id, unknown)
 
 
 _BEHIND = OF_PROPOSAL.behind
@@ -330,37 +329,28 @@ def _follow_members(connection: Connection, now: datetime) -> None:
 def _claim_bundles(connection: Connection, lease: Lease, *, redraws: int, posts: int) -> list[Bundle]:
     order = (bundles.c.card_due_at,)
     taken = OF_BUNDLE.take(connection, lease, redraws=redraws, posts=posts, order=order)
-    found = [replace(_bundle(row), card_sent_at=earlier) for row, earlier in taken]
-    if not found:
-        return []
+    found = [value_of(Bundle, row, members=(), card_sent_at=earlier) for row, earlier in taken]
     return _with_members(connection, sorted(found, key=lambda bundle: (bundle.created_at, bundle.id)))
 
 
 def get_bundle(connection: Connection, bundle_id: str) -> Bundle | None:
     """One bundle with its proposals and their calls."""
-    rows = connection.execute(select(bundles).where(bundles.c.id == bundle_id))
-    found = _with_members(connection, [_bundle(row) for row in rows])
+    own = select(bundles).where(bundles.c.id == bundle_id)
+    found = _with_members(connection, values_of(connection, own, Bundle, members=()))
     return found[0] if found else None
 
 
 def open_bundles(connection: Connection) -> list[Bundle]:
     """The bundles that a proposal may still join, with their proposals but without calls."""
-    rows = connection.execute(select(bundles).where(OPEN))
-    return _with_members(connection, [_bundle(row) for row in rows], calls=False)
+    found = values_of(connection, select(bundles).where(OPEN), Bundle, members=())
+    return _with_members(connection, found, calls=False)
 
 
 def _with_members(connection: Connection, found: list[Bundle], *, calls: bool = True) -> list[Bundle]:
+    if not found:
+        return []
     members: defaultdict[str | None, list[Proposal]] = defaultdict(list)
-    rows = connection.execute(
-        select(proposals)
-        .where(proposals.c.bundle_id.in_([bundle.id for bundle in found]))
-        .order_by(proposals.c.created_at, proposals.c.id)
-    )
-    plain = [read_proposal(row) for row in rows]
+    plain = read_proposals(connection, [proposals.c.bundle_id.in_([bundle.id for bundle in found])])
     for proposal in with_calls(connection, plain) if calls else plain:
         members[proposal.bundle_id].append(proposal)
     return [replace(bundle, members=tuple(members[bundle.id])) for bundle in found]
-
-
-def _bundle(row: Row[Any]) -> Bundle:
-    return value_of(Bundle, row, members=())

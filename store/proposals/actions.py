@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, func, insert, select, update
 
 from store.audit_log.log import append, fingerprints
+from store.engine.dialects import row_of
 from store.graduation.case_kinds import asked_to_undo
 from store.messages.outbox import add_to_outbox, coded
 from store.models import (
@@ -28,7 +29,6 @@ from store.proposals.details import add_comment
 from store.proposals.execution import after_doubt, claim_doubt
 from store.proposals.proposals import (
     advance,
-    call_columns,
     get_proposal,
     insert_proposal,
     lock_proposal,
@@ -169,7 +169,7 @@ def _supersede(
     """Keep what a proposal asks as a revision, and give it new calls; the columns that it now has."""
     old: dict[str, Any] = {"proposal_id": found.id, "revision": found.revision, "title": found.title}
     old |= {"reasons": list(found.reasons), "facts": [list(fact) for fact in found.facts]}
-    old |= {"calls": [call_columns(call) for call in found.calls]}
+    old |= {"calls": [row_of(PlannedCall.of(call)) for call in found.calls]}
     connection.execute(insert(revisions), [old | {"superseded_by": by, "superseded_at": at}])
     replace_calls(connection, found.id, new.calls)
     asked = {name: getattr(new, name) for name in ("title", "content_hash", "risk", "amount", "currency")}

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 
 from store.audit_log.log import append
-from store.engine.dialects import insert_new, stream_rows, value_of
+from store.engine.dialects import insert_new, row_of, stream_rows, value_of
 from store.engine.leases import PENDING_APPROVALS, Lease
 from store.graduation.gate import record_human_activity
 from store.models import Actor, CallState, Decision, Proposal, ProposalState, Verdict
@@ -108,7 +108,7 @@ def _settle(connection: Connection, decision: Decision, hold: timedelta) -> None
 
 
 def _record(connection: Connection, decision: Decision, content_hash: str | None) -> None:
-    row: dict[str, Any] = {name: getattr(decision, name) for name in Decision.__slots__}
+    row = row_of(decision)
     connection.execute(insert(decisions), [row])
     body = {name: row[name] for name in ("actor", "verdict", "via", "revision", "interaction_id", "reason")}
     for name in ("shown_at", "clicked_at"):
@@ -190,8 +190,7 @@ def add_pending_approvals(
 
     results = [result(one) for one in left]
     rows = [
-        {name: getattr(one, name) for name in PendingApproval.__slots__}
-        | {"lease_token": token, "lease_expires_at": until}
+        row_of(one) | {"lease_token": token, "lease_expires_at": until}
         for one, added in zip(left, results, strict=True)
         if added is Added.NEW
     ]

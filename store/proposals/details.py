@@ -1,20 +1,20 @@
-"""The details of one proposal: comments, revisions, and which proposal a Slack thread is about."""
+"""One proposal in detail: comments, revisions, its rows of the log, and what a Slack thread is about."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, Table, func, select, update
 
 from store.audit_log.log import START, append, head
-from store.engine.dialects import insert_new, value_of
+from store.engine.dialects import insert_new, value_of, values_of
 from store.events.events import get_event, latest_state, rule_source
 from store.graduation.case_kinds import get_case_kind
 from store.models import CommentKind, Decision, Proposal
 from store.models.details import Comment, ProposalDetails, Revision
 from store.models.graduation import CaseKind, Outcome
-from store.proposals.proposals import get_proposal, read_proposal, trail
+from store.proposals.proposals import get_proposal, read_proposals, trail
 from store.schema import bundles, decisions, proposal_comments, proposals, revisions
 from store.schema.graduation import audit_log, outcomes
 
@@ -37,7 +37,6 @@ def proposal_details(connection: Connection, proposal_id: str) -> ProposalDetail
     found = get_proposal(connection, proposal_id)
     if found is None:
         return None
-    of_customer = proposals.c.customer_id == found.customer_id
     return ProposalDetails(
         found,
         None if found.event_id is None else get_event(connection, found.event_id),
@@ -47,49 +46,36 @@ def proposal_details(connection: Connection, proposal_id: str) -> ProposalDetail
         tuple(decisions_of(connection, proposal_id)),
         tuple(revisions_of(connection, proposal_id)),
         tuple(comments_of(connection, proposal_id)),
-        *_history(connection, found, of_customer if found.customer_id else None),
+        *_history(connection, found),
     )
 
 
-def _history(
-    connection: Connection, found: Proposal, of_customer: Any
-) -> tuple[tuple[Proposal, ...], Mapping[str, int]]:
-    if of_customer is None:
+def _history(connection: Connection, found: Proposal) -> tuple[tuple[Proposal, ...], Mapping[str, int]]:
+    if not found.customer_id:
         return (), {}
-    rows = connection.execute(
-        select(proposals)
-        .where(of_customer, proposals.c.id != found.id)
-        .order_by(proposals.c.created_at.desc())
-        .limit(_EARLIER)
-    )
-    earlier = tuple(read_proposal(row) for row in rows)
-    counted = connection.execute(
-        select(proposals.c.state, func.count()).where(of_customer).group_by(proposals.c.state)
-    )
-    return earlier, dict(tuple(row) for row in counted)
+    theirs, newest = proposals.c.customer_id == found.customer_id, [proposals.c.created_at.desc()]
+    others = [theirs, proposals.c.id != found.id]
+    earlier = read_proposals(connection, others, order=newest, limit=_EARLIER)
+    counted = select(proposals.c.state, func.count()).where(theirs).group_by(proposals.c.state)
+    return tuple(earlier), dict(tuple(row) for row in connection.execute(counted))
 
 
 def decisions_of(connection: Connection, proposal_id: str) -> list[Decision]:
     """The decisions on a proposal, oldest first."""
-    rows = connection.execute(
-        select(decisions).where(decisions.c.proposal_id == proposal_id).order_by(decisions.c.id)
-    )
-    return [value_of(Decision, row) for row in rows]
+    own = select(decisions).where(decisions.c.proposal_id == proposal_id)
+    return values_of(connection, own.order_by(decisions.c.id), Decision)
 
 
 def revisions_of(connection: Connection, proposal_id: str) -> list[Revision]:
     """The earlier revisions of a proposal, oldest first."""
-    rows = connection.execute(
-        select(revisions).where(revisions.c.proposal_id == proposal_id).order_by(revisions.c.revision)
-    )
-    return [value_of(Revision, row) for row in rows]
+    own = select(revisions).where(revisions.c.proposal_id == proposal_id)
+    return values_of(connection, own.order_by(revisions.c.revision), Revision)
 
 
 def revision_at(connection: Connection, proposal_id: str, moment: datetime) -> int:
     """The revision that somebody who wrote at that moment can have seen: the current one or the last."""
-    found = connection.execute(
-        select(proposals.c.revision, proposals.c.first_shown_at).where(proposals.c.id == proposal_id)
-    ).first()
+    columns = select(proposals.c.revision, proposals.c.first_shown_at)
+    found = connection.execute(columns.where(proposals.c.id == proposal_id)).first()
     if found is None:
         return 1
     shown = found.first_shown_at is not None and found.first_shown_at <= moment
@@ -98,20 +84,20 @@ def revision_at(connection: Connection, proposal_id: str, moment: datetime) -> i
 
 def in_thread(connection: Connection, channel: str, ts: str) -> Thread | None:
     """The proposals that the thread under this message is about; None when it is no card of ours."""
-    found = connection.execute(
-        select(proposals.c.id).where(proposals.c.card_ts == ts, proposals.c.channel == channel)
-    ).scalar()
-    if found is not None:
-        return Thread((found,))
-    bundle = connection.execute(
-        select(bundles.c.id).where(bundles.c.card_ts == ts, bundles.c.channel == channel)
-    ).scalar()
+
+    def shown_by(one: Table) -> str | None:
+        return connection.execute(
+            select(one.c.id).where(one.c.card_ts == ts, one.c.channel == channel)
+        ).scalar()
+
+    card = shown_by(proposals)
+    if card is not None:
+        return Thread((card,))
+    bundle = shown_by(bundles)
     if bundle is None:
         return None
-    rows = connection.execute(
-        select(proposals.c.id).where(proposals.c.bundle_id == bundle).limit(_MOST_IN_A_THREAD)
-    )
-    return Thread(tuple(rows.scalars()), bundle)
+    members = select(proposals.c.id).where(proposals.c.bundle_id == bundle).limit(_MOST_IN_A_THREAD)
+    return Thread(tuple(connection.execute(members).scalars()), bundle)
 
 
 def add_comment(
@@ -143,10 +129,8 @@ def keep_message(
     connection: Connection, ids: Sequence[str], author: str, text: str, *, at: datetime, channel: str, ts: str
 ) -> bool:
     """Keep a message of a thread with every proposal its card is for. False: it was kept before."""
-    kept = [
-        add_comment(connection, one, CommentKind.THREAD, author, text, at=at, channel=channel, ts=ts)
-        for one in ids
-    ]
+    where: dict[str, Any] = {"at": at, "channel": channel, "ts": ts}
+    kept = [add_comment(connection, one, CommentKind.THREAD, author, text, **where) for one in ids]
     return any(kept)
 
 
@@ -169,12 +153,8 @@ def comments_of(
     connection: Connection, proposal_id: str, kinds: Sequence[CommentKind] = tuple(CommentKind)
 ) -> list[Comment]:
     """The comments of these kinds on a proposal, oldest first."""
-    rows = connection.execute(
-        select(proposal_comments)
-        .where(_COMMENT.proposal_id == proposal_id, _COMMENT.kind.in_(kinds))
-        .order_by(_COMMENT.at, _COMMENT.id)
-    )
-    return [value_of(Comment, row) for row in rows]
+    own = select(proposal_comments).where(_COMMENT.proposal_id == proposal_id, _COMMENT.kind.in_(kinds))
+    return values_of(connection, own.order_by(_COMMENT.at, _COMMENT.id), Comment)
 
 
 def reasons_of(connection: Connection, proposal_id: str) -> tuple[str, ...]:
@@ -223,13 +203,11 @@ def explained(connection: Connection, proposal_id: str) -> Explained | None:
     if found is None:
         return None
     case_kind = found.proposal.case_kind
-    came = connection.execute(
-        select(outcomes).where(outcomes.c.proposal_id == proposal_id).order_by(outcomes.c.at, outcomes.c.id)
-    )
+    came = select(outcomes).where(outcomes.c.proposal_id == proposal_id)
     return Explained(
         found,
         None if case_kind is None else get_case_kind(connection, case_kind),
-        tuple(value_of(Outcome, row) for row in came),
+        tuple(values_of(connection, came.order_by(outcomes.c.at, outcomes.c.id), Outcome)),
         tuple(_rows(connection, proposal_id)),
         () if case_kind is None else tuple(_rows(connection, case_kind)),
         head(connection),

@@ -7,12 +7,13 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
 
 from store.audit_log.log import append, fingerprint
+from store.engine.dialects import row_of, value_of
 from store.engine.leases import EXECUTION, UNKNOWN, Lease
 from store.graduation.gate import may_still_run, revert_to_manual
 from store.models import CallState, PlannedCall, Proposal, ProposalKind, ProposalState
 from store.models.graduation import ExecutionGuard
 from store.models.reasons import Reason, ReasonCode, columns_of
-from store.proposals.proposals import advance, get_proposal, read_proposal, with_calls
+from store.proposals.proposals import advance, get_proposal, read_proposals, with_calls
 from store.schema import calls, proposals
 
 _UNGUARDED = ExecutionGuard()
@@ -34,19 +35,18 @@ def claim_approved(
     own = (proposals.c.state == ProposalState.APPROVED, proposals.c.kind == ProposalKind.CALLS)
     free = (proposals.c.due_at <= now, proposals.c.held_by.is_(None))
     waiting = select(proposals.c.id).where(*own, *free).order_by(proposals.c.due_at).limit(limit)
-    due = connection.execute(waiting).scalars()
     taken, states = [], (ProposalState.APPROVED, ProposalState.EXECUTING)
     lease: dict[str, Any] = {"lease_token": token, "lease_expires_at": until}
     lease |= {"attempts": proposals.c.attempts + 1}
-    for proposal_id in due.all():
+    for proposal_id in connection.execute(waiting).scalars().all():
         if not may_still_run(connection, proposal_id, now, guard):
             revert_to_manual(connection, proposal_id, now)
-            continue
-        version = advance(connection, proposal_id, *states, at=now, **lease)
-        proposal = get_proposal(connection, proposal_id) if version is not None else None
-        if proposal is not None:
-            taken.append(proposal)
-    return taken
+        elif advance(connection, proposal_id, *states, at=now, **lease) is not None:
+            taken.append(proposal_id)
+    if not taken:
+        return []
+    mine = [proposals.c.id.in_(taken)]
+    return with_calls(connection, read_proposals(connection, mine, order=[proposals.c.due_at]))
 
 
 def _executing(token: str, proposal_id: str) -> ColumnElement[bool]:
@@ -65,11 +65,9 @@ def begin_call(
 ) -> bool:
     """Note, before the first byte leaves, that a call is being sent. False: it must not be sent.
 
-    `before` are the fields it changes as they were, to write them back.
-
-    Only a PLANNED call of a proposal still executing under `token` may be sent: this is what makes a
-    write at most once, whatever is killed. The proposal's row is written first, so that a rival who takes
-    it over (`recover_stranded`) comes wholly before or wholly after.
+    `before` are the fields it changes as they were, to write them back. Only a PLANNED call of a proposal
+    still executing under `token` may be sent: this is what makes a write at most once, whatever is killed.
+    The proposal's row is written first: a rival who takes it over (`recover_stranded`) comes before or after.
     """
     held = connection.execute(
         update(proposals)
@@ -78,11 +76,10 @@ def begin_call(
     )
     if held.rowcount != 1 or not may_still_run(connection, proposal_id, now, guard):
         return False
+    own = (calls.c.proposal_id == proposal_id, calls.c.number == number)
     result = connection.execute(
         update(calls)
-        .where(
-            calls.c.proposal_id == proposal_id, calls.c.number == number, calls.c.state == CallState.PLANNED
-        )
+        .where(*own, calls.c.state == CallState.PLANNED)
         .values(state=CallState.SENDING, started_at=now, before=None if before is None else dict(before))
         .returning(calls.c.operation, calls.c.path, calls.c.query, calls.c.body)
     ).first()
@@ -146,21 +143,18 @@ def finish_execution(
 def recover_stranded(connection: Connection, *, now: datetime) -> int:
     """Close what a dead worker left in `executing`; the number of proposals.
 
-    A call that was being sent may have arrived, so the proposal becomes `unknown`. Where no call is in
-    doubt it goes back to `approved`.
+    A call that was being sent may have arrived: `unknown`. Where none is in doubt: back to `approved`.
     """
-    over = [
-        proposals.c.state == ProposalState.EXECUTING,
-        or_(proposals.c.lease_expires_at.is_(None), proposals.c.lease_expires_at <= now),
-    ]
+    over = or_(proposals.c.lease_expires_at.is_(None), proposals.c.lease_expires_at <= now)
     # Taking the lease away first: from here on its holder, should it still live, can begin no call.
-    stranded = connection.execute(
+    stranded = (
         update(proposals)
-        .where(*over)
+        .where(proposals.c.state == ProposalState.EXECUTING, over)
         .values(lease_token=None, lease_expires_at=None)
         .returning(proposals.c.id)
-    ).scalars()
-    return sum(_close_stranded(connection, proposal_id, now) for proposal_id in stranded.all())
+    )
+    ids = connection.execute(stranded).scalars().all()
+    return sum(_close_stranded(connection, proposal_id, now) for proposal_id in ids)
 
 
 def _close_stranded(connection: Connection, proposal_id: str, now: datetime) -> bool:
@@ -179,15 +173,12 @@ def _close_stranded(connection: Connection, proposal_id: str, now: datetime) -> 
 
 
 def bind_call(connection: Connection, proposal_id: str, number: int, *, token: str, to: PlannedCall) -> None:
-    """Write into a planned call what the answers before it gave, so that what is kept is what is sent.
-
-    Nothing is written when the lease was lost.
-    """
+    """Write into a planned call what the answers before it gave, unless the lease was lost: it is sent so."""
     held = select(proposals.c.id).where(_executing(token, proposal_id))
     connection.execute(
         update(calls)
         .where(calls.c.proposal_id.in_(held), calls.c.number == number, calls.c.state == CallState.PLANNED)
-        .values(path=dict(to.path), query=dict(to.query), body=None if to.body is None else dict(to.body))
+        .values(row_of(PlannedCall.of(to)))
     )
 
 
@@ -198,7 +189,7 @@ def claim_unknown(
     lease, attempts = Lease(token, now, until), proposals.c.verify_attempts
     due, order = (proposals.c.due_at <= now, attempts < most_attempts), (proposals.c.due_at,)
     taken = UNKNOWN.take(connection, lease, *due, order=order, limit=limit, verify_attempts=attempts + 1)
-    return with_calls(connection, [read_proposal(row) for row in taken])
+    return with_calls(connection, [value_of(Proposal, row, calls=()) for row in taken])
 
 
 def claim_doubt(
@@ -210,8 +201,7 @@ def claim_doubt(
     """
     own, lease = proposals.c.id == proposal_id, Lease(token, now, until)
     taken = UNKNOWN.take_those(connection, lease, own, verify_attempts=1, due_at=now)
-    found = with_calls(connection, [read_proposal(row) for row in taken])
-    return found[0] if found else None
+    return get_proposal(connection, proposal_id) if taken else None
 
 
 def postpone_unknown(connection: Connection, proposal_id: str, *, token: str, due_at: datetime) -> None:
@@ -224,13 +214,11 @@ def find_done(connection: Connection, proposal_id: str, *, token: str, now: date
 
     All done: `succeeded`. Some never sent: back to `approved`, to go on with those. Some refused: `failed`.
     """
-    to = after_doubt(connection, proposal_id)
+    to, found = after_doubt(connection, proposal_id), Reason(ReasonCode.FOUND_DONE)
     if to is None:
         return False
-    found = Reason(ReasonCode.FOUND_DONE)
-    states = (ProposalState.UNKNOWN, to)
-    version = advance(connection, proposal_id, *states, at=now, reason=found, token=token, due_at=now)
-    return version is not None
+    move: dict[str, Any] = {"at": now, "reason": found, "token": token, "due_at": now}
+    return advance(connection, proposal_id, ProposalState.UNKNOWN, to, **move) is not None
 
 
 def after_doubt(connection: Connection, proposal_id: str) -> ProposalState | None:

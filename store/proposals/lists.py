@@ -1,8 +1,9 @@
-"""Lists of proposals: the queue, one person's, the history, one by its id; a page at a time.
+"""Lists of proposals: the queue, one person's, the history, one by its id, a page at a time; and counts.
 
 Each is answered from an index, so that a hundred thousand proposals cost no more than a hundred.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,7 +37,7 @@ from store.models import (
 )
 from store.models.details import Arrival, Backlog, Today
 from store.models.reasons import read_reason
-from store.proposals.proposals import get_proposal, read_proposal, trail
+from store.proposals.proposals import get_proposal, read_proposals, trail
 from store.schema import bundles, calls, decisions, events, outbox, proposals
 
 PAGE = 8  # proposals on one page
@@ -155,8 +156,7 @@ def _page(connection: Connection, ids: Select[Any], number: int, total: int | No
 
 def _read(connection: Connection, ids: Sequence[str]) -> list[Proposal]:
     """The proposals with these ids in this order, without their calls."""
-    rows = connection.execute(select(proposals).where(_P.id.in_(ids)))
-    found = {row.id: read_proposal(row) for row in rows}
+    found = {each.id: each for each in read_proposals(connection, [_P.id.in_(ids)])}
     return [found[id_] for id_ in ids if id_ in found]
 
 
@@ -185,9 +185,8 @@ def candidates(connection: Connection, now: datetime, limit: int = 40) -> list[P
     )
     ids: dict[str, None] = {}
     for order in orders:
-        ids |= dict.fromkeys(
-            connection.execute(select(_P.id).where(*free).order_by(*order).limit(limit)).scalars()
-        )
+        some = select(_P.id).where(*free).order_by(*order).limit(limit)
+        ids |= dict.fromkeys(connection.execute(some).scalars())
     found = _read(connection, list(ids))
     return [each for each in found if each.held_by is None and each.approval_checking_by is None]
 
@@ -195,15 +194,12 @@ def candidates(connection: Connection, now: datetime, limit: int = 40) -> list[P
 def card_places(connection: Connection, found: Sequence[Proposal]) -> dict[str, tuple[str, str]]:
     """(channel, ts) of the message that shows each: its own card, or the bundle's it is part of."""
     places = {each.id: (each.channel, each.card_ts) for each in found if each.channel and each.card_ts}
-    bundled = {each.bundle_id: each.id for each in found if each.id not in places and each.bundle_id}
+    bundled = {each.bundle_id for each in found if each.id not in places and each.bundle_id}
     known: dict[str, tuple[str, str]] = {}
     if bundled:
-        rows = connection.execute(
-            select(bundles).where(bundles.c.id.in_(bundled), bundles.c.card_ts.is_not(None))
-        )
-        known = {row.id: (row.channel, row.card_ts) for row in rows}
-    shown = {each.id: known[each.bundle_id] for each in found if each.bundle_id in known}
-    return {id_: (str(channel), str(ts)) for id_, (channel, ts) in {**shown, **places}.items()}
+        posted = select(bundles).where(bundles.c.id.in_(bundled), bundles.c.card_ts.is_not(None))
+        known = {row.id: (row.channel, row.card_ts) for row in connection.execute(posted)}
+    return {each.id: known[each.bundle_id] for each in found if each.bundle_id in known} | places
 
 
 # Minor units, as Polar counts them, that make about one US dollar: one digit of the rates of autumn 2026 is
@@ -235,21 +231,15 @@ def daily_stats(connection: Connection, since: datetime, until: datetime) -> Dai
     """The proposals and decisions from `since` until `until`."""
     asked = _count(connection, proposals, _P.created_at >= since, _P.created_at < until)
     decided = [_P.decided_at >= since, _P.decided_at < until, _P.kind == ProposalKind.CALLS]
-    rows = connection.execute(
-        select(_P.state, _P.decided_by, _P.created_at, _P.decided_at).where(*decided)
-    ).all()
+    columns = select(_P.state, _P.decided_by, _P.created_at, _P.decided_at)
+    rows = connection.execute(columns.where(*decided)).all()
     seconds = sorted((row.decided_at - row.created_at).total_seconds() for row in rows)
-    states: dict[ProposalState, int] = {}
-    people: dict[str, int] = {}
-    for row in rows:
-        state = ProposalState(row.state)
-        states[state] = states.get(state, 0) + 1
-        people[row.decided_by] = people.get(row.decided_by, 0) + 1
+    states = Counter(ProposalState(row.state) for row in rows)
     ended = (_P.state == ProposalState.EXPIRED, _P.expires_at >= since, _P.expires_at < until)
     expired = _count(connection, proposals, *ended)
     if expired:
         states[ProposalState.EXPIRED] = expired
-    return DailyStats(asked, states, people, tuple(seconds))
+    return DailyStats(asked, states, Counter(row.decided_by for row in rows), tuple(seconds))
 
 
 def decided_between(connection: Connection, since: datetime, until: datetime) -> int:

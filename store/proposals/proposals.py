@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, insert, or_, select, update
 
 from store.audit_log.log import append, fingerprints
-from store.engine.dialects import insert_new, value_of
+from store.engine.dialects import insert_new, row_of, value_of, values_of
 from store.graduation.case_kinds import record_outcome
 from store.messages.outbox import LINE, add_to_outbox, coded
 from store.models import (
@@ -27,7 +27,7 @@ from store.models import (
     Transition,
 )
 from store.models.details import OutboxCode
-from store.models.reasons import Reason, columns_of, read_reason
+from store.models.reasons import Reason, columns_of
 from store.schema import calls, events, proposals, rule_matches, transitions
 
 # Built once: every proposal needs them.
@@ -49,9 +49,7 @@ def add_proposal(
     False when that rule has already matched that change: nothing is written. One proposal per (change,
     rule), whatever is repeated. `insert_it` stores it instead of `insert_proposal`.
     """
-    row = {name: getattr(rule_match, name) for name in RuleMatch.__slots__ if name != "reason"}
-    row |= columns_of(rule_match.reason)
-    if insert_new(connection, rule_matches, [row | {"attempts": 0}]).rowcount != 1:
+    if insert_new(connection, rule_matches, [row_of(rule_match) | {"attempts": 0}]).rowcount != 1:
         return False
     if proposal is not None:
         (insert_it or insert_proposal)(connection, proposal)
@@ -71,14 +69,13 @@ def insert_proposal(connection: Connection, proposal: NewProposal, **columns: An
 
     `columns` are those that only the gate knows (`store.graduation.gate`).
     """
-    row = {name: getattr(proposal, name) for name in NewProposal.__slots__ if name != "calls"}
-    row |= {"state": ProposalState.PENDING, "due_at": proposal.created_at, "card_due_at": proposal.created_at}
-    connection.execute(_PROPOSED, [row | columns])
+    row, at, born = row_of(proposal), proposal.created_at, ProposalState.PENDING
+    del row["calls"]
+    connection.execute(_PROPOSED, [row | {"state": born, "due_at": at, "card_due_at": at} | columns])
     _insert_calls(connection, proposal.id, proposal.calls)
-    born = ProposalState.PENDING
     by = proposal.proposer or f"rule {proposal.rule}"
-    append(connection, "proposed", proposal.id, _proposed(connection, proposal, by), proposal.created_at)
-    _trace(connection, Transition(proposal.id, 1, None, born, by, None, proposal.created_at))
+    append(connection, "proposed", proposal.id, _proposed(connection, proposal, by), at)
+    _trace(connection, Transition(proposal.id, 1, None, born, by, None, at))
 
 
 def replace_calls(connection: Connection, proposal_id: str, planned: Iterable[PlannedCall]) -> None:
@@ -89,17 +86,12 @@ def replace_calls(connection: Connection, proposal_id: str, planned: Iterable[Pl
 
 def _insert_calls(connection: Connection, proposal_id: str, planned: Iterable[PlannedCall]) -> None:
     rows = [
-        {"proposal_id": proposal_id, "number": number, "state": CallState.PLANNED} | call_columns(call)
+        {"proposal_id": proposal_id, "number": number, "state": CallState.PLANNED}
+        | row_of(PlannedCall.of(call))
         for number, call in enumerate(planned)
     ]
     if rows:
         connection.execute(_PLANNED, rows)
-
-
-def call_columns(call: PlannedCall) -> dict[str, Any]:
-    """A call as it would be sent, as columns."""
-    body = None if call.body is None else dict(call.body)
-    return {"operation": call.operation, "path": dict(call.path), "query": dict(call.query), "body": body}
 
 
 def _proposed(connection: Connection, proposal: NewProposal, by: str) -> dict[str, Any]:
@@ -223,16 +215,25 @@ def _trace(connection: Connection, change: Transition) -> None:
     connection.execute(_MOVED, [row])
 
 
-def trail(connection: Connection, proposal_id: str) -> list[Transition]:
-    """Every change of a proposal, oldest first."""
-    own = select(transitions).where(transitions.c.proposal_id == proposal_id)
-    return [read_transition(row) for row in connection.execute(own.order_by(transitions.c.row_version))]
+def trail(
+    connection: Connection, proposal_id: str, where: Sequence[ColumnElement[bool]] = ()
+) -> list[Transition]:
+    """The changes of a proposal, oldest first; all of them, or those that meet `where`."""
+    own = select(transitions).where(transitions.c.proposal_id == proposal_id, *where)
+    return [
+        value_of(
+            Transition,
+            row,
+            from_=None if row.from_state is None else ProposalState(row.from_state),
+            to=ProposalState(row.to_state),
+        )
+        for row in connection.execute(own.order_by(transitions.c.row_version))
+    ]
 
 
 def get_proposal(connection: Connection, proposal_id: str) -> Proposal | None:
     """One proposal with its calls."""
-    rows = connection.execute(select(proposals).where(proposals.c.id == proposal_id))
-    found = with_calls(connection, [read_proposal(row) for row in rows])
+    found = with_calls(connection, read_proposals(connection, [proposals.c.id == proposal_id]))
     return found[0] if found else None
 
 
@@ -245,8 +246,7 @@ def lock_proposal(connection: Connection, proposal_id: str) -> Proposal | None:
 
 def all_proposals(connection: Connection) -> Iterator[Proposal]:
     """Every proposal with its calls, oldest first. Go through it inside the transaction."""
-    rows = connection.execute(select(proposals).order_by(proposals.c.created_at, proposals.c.id))
-    yield from with_calls(connection, [read_proposal(row) for row in rows])
+    yield from with_calls(connection, read_proposals(connection))
 
 
 def with_calls(connection: Connection, found: list[Proposal]) -> list[Proposal]:
@@ -258,29 +258,20 @@ def with_calls(connection: Connection, found: list[Proposal]) -> list[Proposal]:
             select(calls).where(calls.c.proposal_id.in_(ids[start : start + 500])).order_by(calls.c.number)
         )
         for row in rows:
-            by_proposal[row.proposal_id].append(read_call(row))
+            by_proposal[row.proposal_id].append(value_of(ProposalCall, row))
     return [replace(proposal, calls=tuple(by_proposal[proposal.id])) for proposal in found]
 
 
-def read_proposal(row: Row[Any]) -> Proposal:
-    """A row of `proposals` as a value, without its calls."""
-    return value_of(Proposal, row, calls=(), status_reason=read_reason(row.reason_code, row.reason_args))
-
-
-def read_call(row: Row[Any]) -> ProposalCall:
-    """A row of `calls` as a value."""
-    return value_of(ProposalCall, row, reason=read_reason(row.reason_code, row.reason_args))
-
-
-def read_transition(row: Row[Any]) -> Transition:
-    """A row of `transitions` as a value."""
-    return value_of(
-        Transition,
-        row,
-        from_=None if row.from_state is None else ProposalState(row.from_state),
-        to=ProposalState(row.to_state),
-        reason=read_reason(row.reason_code, row.reason_args),
-    )
+def read_proposals(
+    connection: Connection,
+    where: Sequence[ColumnElement[bool]] = (),
+    *,
+    order: Sequence[ColumnElement[Any]] = (proposals.c.created_at, proposals.c.id),
+    limit: int | None = None,
+) -> list[Proposal]:
+    """The proposals that meet all of `where`, oldest first or in this order, without their calls."""
+    query = select(proposals).where(*where).order_by(*order).limit(limit)
+    return values_of(connection, query, Proposal, calls=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,7 +296,7 @@ def done_for_customer(
             proposals.c.case_kind.is_not(None),
             or_(
                 calls.c.started_at >= since,
-                and_(calls.c.started_at >= alone_since, proposals.c.mode == Mode.AUTO),
+                (calls.c.started_at >= alone_since) & (proposals.c.mode == Mode.AUTO),
             ),
             calls.c.state == CallState.DONE,
         )
@@ -313,7 +304,7 @@ def done_for_customer(
     ).all()
     made: dict[str, list[ProposalCall]] = {}
     for row in rows:
-        made.setdefault(row.proposal, []).append(read_call(row))
+        made.setdefault(row.proposal, []).append(value_of(ProposalCall, row))
     about = {row.proposal: row.subject for row in rows}
     return [Done(one, about[one], tuple(done)) for one, done in made.items()]
 
@@ -332,4 +323,4 @@ def calls_sent_since(connection: Connection, since: datetime) -> Sequence[SentCa
     rows = connection.execute(
         select(calls).where(calls.c.started_at >= since, calls.c.state.in_(ours)).order_by(calls.c.started_at)
     )
-    return [SentCall(row.proposal_id, read_call(row)) for row in rows]
+    return [SentCall(row.proposal_id, value_of(ProposalCall, row)) for row in rows]

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, or_, select, update
 from store.messages.outbox import add_to_outbox
 from store.models import Proposal, ProposalState
 from store.models.reasons import Reason, ReasonCode
-from store.proposals.proposals import advance, read_proposal
+from store.proposals.proposals import advance, read_proposals
 from store.schema import pending_approvals, proposals
 
 _MOST = 500  # in one reminder; nobody reads further
@@ -23,15 +23,14 @@ _UNCHECKED = ~(
 
 def expire(connection: Connection, *, now: datetime, limit: int = 200) -> list[str]:
     """Close what nobody has decided in time; their ids. One whose Approve is being checked waits for that."""
-    late = connection.execute(
+    late = (
         select(proposals.c.id, proposals.c.deadline, proposals.c.expires_at)
         .where(_PENDING, proposals.c.expires_at <= now, _UNCHECKED)
         .order_by(proposals.c.expires_at)
         .limit(limit)
-    ).all()
-    states = (ProposalState.PENDING, ProposalState.EXPIRED)
-    closed = []
-    for row in late:
+    )
+    states, closed = (ProposalState.PENDING, ProposalState.EXPIRED), []
+    for row in connection.execute(late).all():
         why = ReasonCode.DEADLINE_PASSED if row.deadline == row.expires_at else ReasonCode.EXPIRED
         if advance(connection, row.id, *states, at=now, reason=Reason(why)) is not None:
             closed.append(row.id)
@@ -41,10 +40,9 @@ def expire(connection: Connection, *, now: datetime, limit: int = 200) -> list[s
 def to_remind(
     connection: Connection, *, older_than: datetime, reminded_before: datetime, now: datetime
 ) -> list[Proposal]:
-    """The proposals that wait since `older_than`, are not snoozed, and were in no reminder since
-    `reminded_before`.
+    """The proposals that wait since `older_than`, and are not snoozed.
 
-    Empty as long as some other reminder is younger: there is one for all of them, not one for each.
+    Empty as long as a reminder is younger than `reminded_before`: there is one for all, not one for each.
     """
     recent = select(proposals.c.id).where(_PENDING, proposals.c.reminded_at > reminded_before).limit(1)
     if connection.execute(recent).first() is not None:
@@ -67,13 +65,9 @@ def _awake(now: datetime) -> ColumnElement[bool]:
 
 def _waiting(connection: Connection, conditions: Sequence[ColumnElement[bool]]) -> list[Proposal]:
     """Pending ones that have a card, the most urgent first: by deadline, then by age."""
-    rows = connection.execute(
-        select(proposals)
-        .where(_PENDING, proposals.c.has_card == 1, *conditions)
-        .order_by(proposals.c.deadline.is_(None), proposals.c.deadline, proposals.c.created_at)
-        .limit(_MOST)
-    )
-    return [read_proposal(row) for row in rows]
+    order = (proposals.c.deadline.is_(None), proposals.c.deadline, proposals.c.created_at)
+    where = [_PENDING, proposals.c.has_card == 1, *conditions]
+    return read_proposals(connection, where, order=order, limit=_MOST)
 
 
 def call_people(
