@@ -17,10 +17,9 @@ from bot.graduation.backtest import Group, KindReport, Report, Totals, report
 from bot.graduation.replay import replay
 from bot.graduation.score import score
 from bot.rules import RulesError, load_rules
-from bot.sanitize import clean
 from bot.ui.graduation import duration
 from bot.ui.graduation_words import RESULTS, always_words
-from polar.text.words import format_money
+from polar.text.words import clean, format_money
 from store import Connection
 from store.graduation.past_cases import draw_secret, kinds, past_cases
 from store.models import CaseKindState

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 
 from bot.cli.command import CommandError, exit_code, parser
 from bot.config.settings import Settings, SettingsError, load_settings
-from bot.sanitize import clean
+from polar.text.words import clean
 
 _USER = re.compile(r"[UW][A-Z0-9]{2,}")
 VIA = "cli"

@@ -11,9 +11,9 @@ from typing import Any
 from bot.cli.command import CommandError, exit_code, from_database, parser
 from bot.explain.document import explanation
 from bot.explain.verify import NoExplanation, check
-from bot.sanitize import clean
 from bot.ui.graduation_words import reason_words
 from bot.ui.reasons import plain
+from polar.text.words import clean
 from store.models.reasons import read_policy_reason, read_reason
 from store.proposals.details import explained
 

@@ -9,7 +9,6 @@ from bot.forms import names
 from bot.forms.fields import MOST_ENTRIES, Form, Group, Kind, Leaf, Node, Option, Pick, Series
 from bot.forms.search import by_family, title
 from bot.forms.values import Answers
-from bot.sanitize import clean
 from bot.ui.elements import (
     Block,
     Element,
@@ -24,6 +23,7 @@ from bot.ui.elements import (
 )
 from polar import redaction
 from polar.catalog import Operation, Schema
+from polar.text.words import clean
 
 CALLBACK = "propose"
 OPERATION, PICK, FIND, VALUE, MORE, ADD, BACK = (

@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from bot.sanitize import clean
 from polar.catalog import Call, Operation, operations
 from polar.events import Event
-from polar.text.words import format_money
+from polar.text.words import clean, format_money
 from store.models import Decision, Mode, NewProposal, PlannedCall, ProposalState, Verdict
 from store.models.graduation import CaseHistory, Label, NewCaseKind, Past
 from store.models.reasons import LabelReason, PolicyCode, PolicyReason, canonical_json, sha256

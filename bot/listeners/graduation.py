@@ -11,7 +11,6 @@ from bot.graduation import score
 from bot.graduation.score import events, points, standard_of
 from bot.listeners.acknowledge import Interaction, listen
 from bot.results import Purpose, Refusal
-from bot.sanitize import clean
 from bot.services import Services
 from bot.slack.client import SlackError, SlackRefused, SlackUser
 from bot.ui import ephemeral
@@ -32,6 +31,7 @@ from bot.ui.graduation import (
 )
 from bot.ui.graduation_words import shown_score, switch_words
 from bot.ui.score_chart import score_chart, score_list
+from polar.text.words import clean
 from store.engine.errors import StoreError
 from store.graduation.case_kinds import find_case_kind
 from store.graduation.pages import history, kinds_page

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bot.sanitize import clean
 from bot.ui.card_modals import MENU, MENU_ITEMS, reason_select
 from bot.ui.elements import (
     MESSAGE_TEXT,
@@ -45,7 +44,7 @@ from bot.ui.states import (
     title,
     undone_by,
 )
-from polar.text.words import format_money
+from polar.text.words import clean, format_money
 from store.models import CallState, Proposal, ProposalKind, ProposalState, Transition
 from store.models.details import OutboxCode
 

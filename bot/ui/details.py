@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from bot.rules import in_new_keys
-from bot.sanitize import clean
 from bot.ui.elements import (
     Block,
     ButtonValue,
@@ -29,6 +28,7 @@ from bot.ui.graduation_words import because_words, gate_rows
 from bot.ui.reasons import because, condition, elements
 from bot.ui.states import counted, does, phrase, risk_words
 from polar import redaction
+from polar.text.words import clean
 from store.models import CommentKind, PlannedCall, ProposalState
 from store.models.details import Comment, ProposalDetails, Revision
 from store.models.reasons import Reason, ReasonCode

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from datetime import date
 
-from bot.sanitize import clean
 from bot.ui.elements import (
     Block,
     Element,
@@ -22,6 +21,7 @@ from bot.ui.elements import (
     words,
 )
 from bot.ui.states import counted
+from polar.text.words import clean
 from store.models import Actor, DailyStats, Proposal
 
 _LISTED = 10

@@ -10,7 +10,7 @@ from datetime import datetime
 from string import Formatter
 from typing import Any, Self
 
-from bot.sanitize import clean
+from polar.text.words import clean
 
 Block = dict[str, Any]
 Element = dict[str, Any]

@@ -8,7 +8,6 @@ from bot.config.policy import Caps, Policy, Trust
 from bot.graduation.backtest import SECONDS_A_CASE
 from bot.graduation.score import STANDARDS, always_human_now, lacks, score, standard_of
 from bot.graduation.spot_checks import rejection_rate_bound
-from bot.sanitize import clean
 from bot.ui.elements import (
     Block,
     ButtonValue,
@@ -33,7 +32,7 @@ from bot.ui.ephemeral import Text, text
 from bot.ui.graduation_words import RESULTS, always_words, cause_words, score_words
 from bot.ui.lists import Pages, turn
 from polar.catalog import Risk
-from polar.text.words import format_money
+from polar.text.words import clean, format_money
 from store.models import CaseKindState
 from store.models.graduation import AutomaticRuns, BacktestSummary, CaseKind, KindsPage, KindStanding, Spent
 from store.models.reasons import AlwaysAsk, ChangeCause, ChangeCode

@@ -8,8 +8,7 @@ from bot.config.policy import Trust
 from bot.graduation.gate import ASK, RUN, SPOT_CHECK
 from bot.graduation.score import clean_needed, lacks, reached, score, standard_of
 from bot.graduation.spot_checks import BLIND
-from bot.sanitize import clean
-from polar.text.words import format_money
+from polar.text.words import clean, format_money
 from store.models import CaseKindState, Mode, Proposal, ProposalState
 from store.models.graduation import CaseKind
 from store.models.reasons import (

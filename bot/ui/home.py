@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from bot.sanitize import clean
 from bot.ui.card import APPROVE, DECLINE
 from bot.ui.elements import (
     Block,
@@ -28,7 +27,7 @@ from bot.ui.elements import (
 from bot.ui.lists import content, row
 from bot.ui.states import counted
 from bot.ui.status_page import Health, automatic, feed_line
-from polar.text.words import format_money
+from polar.text.words import clean, format_money
 from store.models import Proposal
 from store.models.details import Today
 

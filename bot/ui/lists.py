@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bot.rules import Origin, RuleSet, unhandled_reasons
-from bot.sanitize import clean
 from bot.ui.elements import (
     Block,
     Element,
@@ -28,7 +27,7 @@ from bot.ui.elements import (
 from bot.ui.reasons import because
 from bot.ui.states import open_problems, phrase
 from polar.catalog import event_types
-from polar.text.words import format_money
+from polar.text.words import clean, format_money
 from store.models import Proposal, ProposalState, RuleActivity, RuleMatchState, Transition
 
 BACK, NEXT = "back", "on"  # ends of the action ids `WORD.back`, `WORD.on`; the value is the command

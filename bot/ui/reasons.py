@@ -9,10 +9,10 @@ from datetime import datetime
 from itertools import groupby
 from string import Formatter
 
-from bot.sanitize import clean
 from bot.ui.elements import Element, glue, person, words
 from bot.ui.graduation_words import lack_words
 from polar.errors import NOTHING_DONE, problem
+from polar.text.words import clean
 from store.models.reasons import Reason, ReasonCode, read_lack
 
 _C = ReasonCode

@@ -11,7 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from bot.graduation.score import Mark
-from bot.sanitize import clean
+from polar.text.words import clean
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from bot.sanitize import clean
 from bot.ui.elements import (
     Element,
     Message,
@@ -23,6 +22,7 @@ from bot.ui.elements import (
 )
 from bot.ui.reasons import because
 from bot.ui.states import open_problems
+from polar.text.words import clean
 from store.models import ProposalState
 from store.models.details import Backlog
 from store.models.graduation import Paused

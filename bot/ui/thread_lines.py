@@ -6,7 +6,6 @@ from enum import StrEnum
 from typing import Any
 
 from bot.results import ActionStatus, ApproverNames
-from bot.sanitize import clean
 from bot.ui.card import DETAILS
 from bot.ui.elements import (
     Block,
@@ -26,6 +25,7 @@ from bot.ui.elements import (
 )
 from bot.ui.graduation_words import because_words
 from bot.ui.states import approver_line, does
+from polar.text.words import clean
 from store.models import Proposal
 
 Notice = dict[str, Any]  # a message in the outbox

@@ -3,6 +3,7 @@
 Text that customers type is made one harmless line; escaping it for Slack is the card's job.
 """
 
+import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
@@ -69,7 +70,21 @@ def plain(text: str | None, limit: int) -> str:
     """
     # Cut before the slow part: a megabyte in a name must not cost a second.
     visible = "".join(c if c.isprintable() or c in _JOINERS else " " for c in (text or "")[: limit * 4])
-    line = " ".join(visible.split())
+    return _one_line(visible, limit)
+
+
+def clean(text: str, limit: int) -> str:
+    """`text` on one line, at most `limit` characters, without invisible or reordering characters.
+
+    Control, format (zero-width and bidirectional marks), surrogate, private and unassigned characters go:
+    they can hide text, turn its order around or fail to encode.
+    """
+    spaced = (" " if char.isspace() else char for char in text[: limit * 4])
+    return _one_line("".join(char for char in spaced if unicodedata.category(char)[0] != "C"), limit)
+
+
+def _one_line(text: str, limit: int) -> str:
+    line = " ".join(text.split())
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
 

@@ -18,11 +18,11 @@ from bot.results import (
     Refusal,
     RefusalCode,
 )
-from bot.sanitize import clean
 from bot.ui import ephemeral
 from bot.ui.card import card, thread_line
 from bot.ui.elements import Message, escape
 from bot.ui.states import CardView
+from polar.text.words import clean
 from store.models import CallState, Mode, ProposalState, Transition
 from store.models.reasons import Reason, ReasonCode
 from tests.fixtures.card_states import STATES, asked, decided, message_of
