@@ -107,11 +107,6 @@ class Event:
     problem: str | None = None
 
     @property
-    def known(self) -> bool:
-        """Tell whether the type is one we know and the data fits its model."""
-        return self.problem is None
-
-    @property
     def data(self) -> dict[str, Any]:
         """The payload's `data`; empty when it is no object."""
         data = self.raw.get("data")
@@ -121,9 +116,7 @@ class Event:
     def subject(self) -> Subject | None:
         """The object that the event is about; None when the data has no id."""
         identifier = _name(self.data.get("id"))
-        if identifier is None:
-            return None
-        return Subject(noun(self.type), identifier)
+        return None if identifier is None else Subject(noun(self.type), identifier)
 
     @property
     def fact_key(self) -> str | None:
@@ -165,11 +158,6 @@ class Event:
         return OrderKey(terminal, self.timestamp or _EARLIEST, _RANKS.get(kind, {}).get(status, 0))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnknownEvent(Event):
-    """An event of an unknown type, or whose data does not fit its model; `problem` says which."""
-
-
 def noun(event_type: str) -> str:
     """The kind of subject that events of a type are about."""
     return "customer_state" if event_type == "customer.state_changed" else event_type.partition(".")[0]
@@ -179,8 +167,8 @@ def parse(body: bytes) -> Event:
     """Read a webhook's body.
 
     The class is chosen by `type` before validating: trying one after the other costs fifty times as much.
-    Raises NotAnEvent when the body is no JSON object with a usable `type`; whatever else is wrong makes an
-    UnknownEvent.
+    Raises NotAnEvent when the body is no JSON object with a usable `type`; whatever else is wrong is the
+    `problem` of the event.
     """
     raw = _json_object(body)
     event_type = _type(raw)
@@ -188,11 +176,11 @@ def parse(body: bytes) -> Event:
     model = _model(event_type, raw.get("data"))
     if model is None:
         problem = "This version does not know the type."
-        return UnknownEvent(type=event_type, timestamp=timestamp, raw=raw, problem=problem)
+        return Event(type=event_type, timestamp=timestamp, raw=raw, problem=problem)
     try:
         resource = model.model_validate(raw.get("data"))
     except ValidationError as error:
-        return UnknownEvent(type=event_type, timestamp=timestamp, raw=raw, problem=_misfit(error))
+        return Event(type=event_type, timestamp=timestamp, raw=raw, problem=_misfit(error))
     return Event(type=event_type, timestamp=timestamp, raw=raw, resource=resource)
 
 
@@ -204,8 +192,9 @@ def read_type(body: bytes) -> str:
 def _type(raw: dict[str, Any]) -> str:
     found = _name(raw.get("type"))
     if found is None:
-        msg = f"The body has no `type` that is a printable text of 1 to {_LONGEST_NAME} characters."
-        raise NotAnEvent(msg)
+        raise NotAnEvent(
+            f"The body has no `type` that is a printable text of 1 to {_LONGEST_NAME} characters."
+        )
     return found
 
 
@@ -215,11 +204,9 @@ def _json_object(body: bytes) -> dict[str, Any]:
     except ValueError as error:
         raise NotAnEvent(_refusal(body, error)) from error
     if not isinstance(value, dict):
-        msg = "The body is JSON, but not an object."
-        raise NotAnEvent(msg)
+        raise NotAnEvent("The body is JSON, but not an object.")
     if _has_infinity(value):
-        msg = "The body holds a number too large to represent."
-        raise NotAnEvent(msg)
+        raise NotAnEvent("The body holds a number too large to represent.")
     return value
 
 

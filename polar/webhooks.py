@@ -135,25 +135,6 @@ class Verifier:
         return Delivery(id_, timestamp, body, signature)
 
 
-def verify(headers: Headers, body: bytes, secret: str, now: datetime) -> Delivery:
-    """Verify one delivery; see Verifier, which saves deriving the keys each time."""
-    return Verifier(secret).verify(headers, body, now)
-
-
-def sign(
-    secret: str, id_: str, timestamp: datetime, body: bytes, scheme: Scheme = Scheme.WHOLE
-) -> dict[str, str]:
-    """The three headers with which Polar would send this body; `timestamp` is UTC.
-
-    Raises ValueError when the secret gives no key by this scheme.
-    """
-    key = derive_key(secret, scheme)
-    if not key:
-        raise ValueError(f"This webhook secret gives no key by the scheme {scheme}.")
-    signature = Webhook(key).sign(id_, timestamp, body.decode())
-    return dict(zip(HEADERS, (id_, str(int(timestamp.timestamp())), signature), strict=True))
-
-
 def derive_key(secret: str, scheme: Scheme) -> bytes:
     """The HMAC key of a secret; empty when the scheme gives none.
 

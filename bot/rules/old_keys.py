@@ -48,7 +48,8 @@ def in_old_keys(source: Mapping[str, Any]) -> dict[str, Any]:
     The hash is the version of a rule, and a kind of case belongs to one version. A new name for a key does
     not make a new rule, so the earlier decisions about the cases of the rule still count.
     """
-    old = _with_keys(source, _turned(_OF_RULE), _turned(_OF_CALL))
+    of_rule, of_call = ({new: old for old, new in names.items()} for names in (_OF_RULE, _OF_CALL))
+    old = _with_keys(source, of_rule, of_call)
     return {name: _with_old_list_name(value) for name, value in old.items()}
 
 
@@ -70,26 +71,16 @@ def _calls(source: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]
 def _with_keys(
     source: Mapping[str, Any], of_rule: Mapping[str, str], of_call: Mapping[str, str]
 ) -> dict[str, Any]:
-    table = _with(source, of_rule)
+    def renamed(value: Any, names: Mapping[str, str] = of_call) -> Any:
+        is_table = isinstance(value, Mapping)
+        return {names.get(name, name): each for name, each in value.items()} if is_table else value
+
+    table: dict[str, Any] = renamed(source, of_rule)
     if isinstance(reads := table.get("read"), Mapping):
-        table["read"] = {name: _with_any(read, of_call) for name, read in reads.items()}
-    if isinstance(steps := table.get("then"), list):
-        table["then"] = [_with_any(step, of_call) for step in steps]
-    elif steps is not None:
-        table["then"] = _with_any(steps, of_call)
+        table["read"] = {name: renamed(read) for name, read in reads.items()}
+    if (steps := table.get("then")) is not None:
+        table["then"] = [renamed(step) for step in steps] if isinstance(steps, list) else renamed(steps)
     return table
-
-
-def _with(table: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    return {names.get(name, name): value for name, value in table.items()}
-
-
-def _with_any(value: Any, names: Mapping[str, str]) -> Any:
-    return _with(value, names) if isinstance(value, Mapping) else value
-
-
-def _turned(names: Mapping[str, str]) -> dict[str, str]:
-    return {new: old for old, new in names.items()}
 
 
 def _with_old_list_name(node: Any) -> Any:

@@ -165,27 +165,19 @@ FORMATS: dict[str, tuple[Callable[[str], Any], str]] = {
     "email": (re.compile(r"[^@\s]+@[^@\s]+").fullmatch, "an e-mail address"),
     "uri": (re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE).fullmatch, "a complete URL"),
 }
-# fact, whether the value keeps to it, the words
-NUMBER_BOUNDS: tuple[tuple[str, Callable[[Any, Any], bool], str], ...] = (
+# The fact of a schema, whether the value keeps to it, and the words.
+BOUNDS: tuple[tuple[str, Callable[[Any, Any], bool], str], ...] = (
     ("minimum", lambda value, bound: value >= bound, "must be at least {}"),
     ("maximum", lambda value, bound: value <= bound, "must be at most {}"),
     ("exclusiveMinimum", lambda value, bound: value > bound, "must be more than {}"),
     ("exclusiveMaximum", lambda value, bound: value < bound, "must be less than {}"),
+    ("minLength", lambda value, bound: len(value) >= bound, "must have at least {} characters"),
+    ("maxLength", lambda value, bound: len(value) <= bound, "must have at most {} characters"),
+    ("minItems", lambda value, bound: len(value) >= bound, "must have at least {} entries"),
+    ("maxItems", lambda value, bound: len(value) <= bound, "must have at most {} entries"),
+    ("minProperties", lambda value, bound: len(value) >= bound, "must have at least {} entries"),
+    ("maxProperties", lambda value, bound: len(value) <= bound, "must have at most {} entries"),
 )
-SIZE_BOUNDS: dict[str, tuple[tuple[str, bool, str], ...]] = {
-    "string": (
-        ("minLength", False, "must have at least {} characters"),
-        ("maxLength", True, "must have at most {} characters"),
-    ),
-    "array": (
-        ("minItems", False, "must have at least {} entries"),
-        ("maxItems", True, "must have at most {} entries"),
-    ),
-    "object": (
-        ("minProperties", False, "must have at least {} entries"),
-        ("maxProperties", True, "must have at most {} entries"),
-    ),
-}
 
 
 def expected(shape: Schema) -> str:
@@ -226,7 +218,11 @@ def problems(shape: Schema, value: Any, where: str) -> list[str]:
         return _union(shape, value, where)
     if not _fits(shape, value):
         return [f"`{where}` must be {expected(shape)}"]
-    found = _bounds(shape, value, where)
+    found = [
+        f"`{where}` {words.format(shape.facts[fact])}"
+        for fact, keeps, words in BOUNDS
+        if fact in shape.facts and not keeps(value, shape.facts[fact])
+    ]
     if shape.type == "array":
         for position, item in enumerate(value):
             found += problems(shape.items, item, f"{where}[{position}]")
@@ -242,19 +238,6 @@ def _fits(shape: Schema, value: Any) -> bool:
         return False
     check = FORMATS.get(shape.format or "")
     return check is None or not isinstance(value, str) or bool(check[0](value))
-
-
-def _bounds(shape: Schema, value: Any, where: str) -> list[str]:
-    found = []
-    for fact, beyond, words in SIZE_BOUNDS.get(shape.type, ()):
-        bound = shape.facts.get(fact)
-        if bound is not None and (len(value) > bound if beyond else len(value) < bound):
-            found.append(f"`{where}` {words.format(bound)}")
-    if shape.type in ("integer", "number"):
-        for fact, keeps, words in NUMBER_BOUNDS:
-            if fact in shape.facts and not keeps(value, shape.facts[fact]):
-                found.append(f"`{where}` {words.format(shape.facts[fact])}")
-    return found
 
 
 def object_problems(

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
-from polar.webhooks import sign
+from tests.fixtures.signed import sign
 
 SIZE = 4_096
 LISTENED = "order.paid"  # the rule generate-invoice proposes something

@@ -18,11 +18,12 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from bot.app import utc_now
 from bot.web import MOST_BYTES, webhook
-from polar.webhooks import Scheme, Verifier, sign
+from polar.webhooks import Scheme, Verifier
 from store import Store, open_store
 from store.engine.errors import StoreFailed
 from store.events.events import all_events
 from store.models import StoredEvent
+from tests.fixtures.signed import sign
 
 PATH = "/polar/webhooks"
 PAYLOADS = Path(__file__).parents[1] / "payloads"

@@ -203,7 +203,7 @@ def test_no_broken_payload_is_lost_or_raises(random: Random, event_type: str) ->
 
     event = parse(json.dumps(payload).encode())
 
-    assert event.known == (event.resource is not None)
+    assert (event.problem is None) == (event.resource is not None)
     assert event.type == event_type
     assert 0 < len(summarise(event)) <= 200
     assert len(facts(event)) <= 4

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polar import grants, models
-from polar.events import RESOURCES, Event, NotAnEvent, Subject, UnknownEvent, parse
+from polar.events import RESOURCES, Event, NotAnEvent, Subject, parse
 
 DELIVERIES = Path(__file__).parent.parent / "payloads" / "deliveries.jsonl"
 BODIES = {
@@ -35,7 +35,7 @@ def refusal(body: bytes) -> str:
 def test_every_recorded_delivery_is_a_known_event(event_type: str) -> None:
     read = parse(BODIES[event_type])
 
-    assert (read.type, read.known, read.problem) == (event_type, True, None)
+    assert (read.type, read.problem) == (event_type, None)
     assert isinstance(read.resource, RESOURCES[event_type])
     assert read.subject is not None
     assert read.subject.id == read.resource.id
@@ -121,8 +121,6 @@ def test_a_body_without_a_usable_type_is_refused(event_type: Any) -> None:
 def test_an_unknown_type_is_kept_with_all_it_carries() -> None:
     read = event("dispute.created", id="d1", amount=5)
 
-    assert isinstance(read, UnknownEvent)
-    assert not read.known
     assert read.problem == "This version does not know the type."
     assert read.subject == Subject("dispute", "d1")
     assert read.fact_key == "dispute.created|d1|2026-11-21T12:00:00.000001+00:00"
@@ -135,7 +133,6 @@ def test_data_that_does_not_fit_is_kept_and_the_problem_names_the_field_but_not_
 
     read = parse(json.dumps(body).encode())
 
-    assert isinstance(read, UnknownEvent)
     assert read.problem is not None
     assert read.problem.startswith("The data does not fit this version: data.total_amount: Input should be")
     assert "secret" not in read.problem
@@ -146,7 +143,7 @@ def test_data_that_does_not_fit_is_kept_and_the_problem_names_the_field_but_not_
 def test_a_known_type_without_proper_data_is_kept(data: Any) -> None:
     read = parse(json.dumps({"type": "order.paid", "timestamp": NOON, "data": data}).encode())
 
-    assert not read.known
+    assert read.problem is not None
     assert (read.subject, read.fact_key, read.related_ids) == (None, None, frozenset())
 
 
@@ -154,14 +151,14 @@ def test_a_known_type_without_proper_data_is_kept(data: Any) -> None:
 def test_a_date_outside_the_calendar_is_a_misfit_not_a_crash(created_at: str) -> None:
     read = event("benefit.created", created_at, id="b1", type="custom", created_at=created_at)
 
-    assert (read.known, read.timestamp) == (False, None)
+    assert (read.problem is None, read.timestamp) == (False, None)
 
 
 @pytest.mark.parametrize("timestamp", [None, 7, "", "yesterday", [], {}])
 def test_an_event_without_a_readable_time_is_known_but_no_fact(timestamp: Any) -> None:
     read = event("benefit.created", timestamp, id="b1", type="custom")
 
-    assert (read.known, read.timestamp, read.fact_key) == (True, None, None)
+    assert (read.problem is None, read.timestamp, read.fact_key) == (True, None, None)
 
 
 @pytest.mark.parametrize(
@@ -322,6 +319,6 @@ def test_one_value_gone_wrong_never_loses_the_event(event_type: str, data: st.Da
     read = parse(json.dumps(body).encode())
 
     assert read.raw["data"][field] == body["data"][field]
-    assert read.known == (read.resource is not None)
+    assert (read.problem is None) == (read.resource is not None)
     assert isinstance(read.related_ids, frozenset)
     assert read.order_key <= read.order_key

@@ -26,9 +26,8 @@ from polar.webhooks import (
     UntrustedDelivery,
     Verifier,
     WebhookError,
-    sign,
-    verify,
 )
+from tests.fixtures.signed import sign, verify
 
 RECORDED_SECRET = "whsec_uBwrHrmLZBiKPRaNHYtxuimB49DjyQFIEYQGe4062mZ"
 PAYLOADS = Path(__file__).parent.parent / "payloads"

@@ -151,6 +151,6 @@ def test_every_rule_that_ships_has_a_name_of_its_own():
 def test_what_is_polled_reads_like_any_event(type_, data, line, labels):
     event = parse(json.dumps({"type": type_, "timestamp": "2026-11-21T09:00:00Z", "data": data}).encode())
 
-    assert event.known
+    assert event.problem is None
     assert line == summarise(event)
     assert labels == [fact.label for fact in facts(event)]
