@@ -1,4 +1,4 @@
-"""Checks of Slack: both tokens, the scopes and the channel."""
+"""Checks of Slack: both tokens, the scopes, the channel, and everybody of APPROVERS."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -7,11 +7,11 @@ import aiohttp
 from slack_sdk.http_retry.builtin_async_handlers import AsyncRateLimitErrorRetryHandler
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot.checks.approvers import check_approvers
 from bot.checks.findings import Finding, ok, problem, warning
-from bot.checks.slack_api import REINSTALL, explain
-from bot.config.settings import Settings
-from bot.slack.client import SlackError, send
+from bot.config.settings import WHERE, Settings
+from bot.permissions import outside
+from bot.results import RefusalCode
+from bot.slack.client import SlackError, SlackRefused, UserProfile, send
 
 SCOPES: Final[Mapping[str, str]] = {
     "app_mentions:read": "answers when it is mentioned",
@@ -32,6 +32,55 @@ OPTIONAL_SCOPES: Final[Mapping[str, str]] = {"files:write": "the plot of a kind'
 _SECONDS: Final = 10
 
 
+_REINSTALL: Final = "Install the app again at https://api.slack.com/apps, your app, Install App."
+
+# By Slack's error code: what it says about the thing asked for, and the remedy; the `{words}` are filled in.
+_TOKEN_ERRORS: Final[Mapping[str, tuple[str, str]]] = {
+    "invalid_auth": ("is not valid", "{where}"),
+    "not_authed": ("did not arrive at Slack", "Let the proxy pass the Authorization header on."),
+    "account_inactive": (
+        "belongs to an app that was removed, or to a workspace that was closed",
+        f"{_REINSTALL} {{where}}",
+    ),
+    "token_revoked": ("was revoked", f"{_REINSTALL} {{where}}"),
+    "token_expired": (
+        "has expired: the app rotates its tokens",
+        "Create the app anew from manifest.yml; rotation cannot be turned off again. {where}",
+    ),
+    "not_allowed_token_type": ("is not the kind of token this needs", "{where}"),
+    "no_answer": (
+        "could not be tried: {url} does not answer",
+        "Check the network, the proxy variables (HTTPS_PROXY) and SLACK_API_URL.",
+    ),
+    "no_json": (
+        "could not be tried: {url} does not answer like Slack",
+        "Check SLACK_API_URL and the proxy variables (HTTPS_PROXY).",
+    ),
+    "ratelimited": ("could not be tried: Slack asks to slow down", "Run the check again in a minute."),
+}
+"""Errors that say something about the token or the way to Slack, whatever was asked."""
+
+_SUBJECT_ERRORS: Final[Mapping[str, tuple[str, str]]] = {
+    "user_not_found": ("is nobody in this workspace", "Correct the entry. {where}"),
+    "user_not_visible": ("is somebody the bot may not see", "Correct the entry. {where}"),
+    "plan_upgrade_required": (
+        "cannot be read: user groups need a paid plan of Slack",
+        "Write the members' own ids instead of the group. {where}",
+    ),
+    "no_such_subteam": ("is no user group of this workspace", "Correct the entry. {where}"),
+    "channel_not_found": (
+        "is not there for the bot: another workspace's, a wrong id, or a private channel without the bot",
+        "In a private channel write {invite}; else correct the id. {where}",
+    ),
+}
+"""Errors that say something about the person, the user group or the channel asked for."""
+_REFUSED: Final[Mapping[RefusalCode, str]] = {
+    RefusalCode.DEACTIVATED: "is deactivated or a bot",
+    RefusalCode.GUEST: "is a guest",
+    RefusalCode.OTHER_WORKSPACE: "is from another workspace",
+}
+
+
 async def check_slack(settings: Settings, *, transport: bool = True) -> list[Finding]:
     """Try everything the bot needs of Slack; nothing is posted or changed.
 
@@ -49,7 +98,7 @@ async def check_slack(settings: Settings, *, transport: bool = True) -> list[Fin
         if transport:
             findings.append(await _check_transport(client, settings))
         findings += await _check_channel(client, settings, bot)
-        return findings + await check_approvers(client, settings, team_id)
+        return findings + await _check_approvers(client, settings, team_id)
 
 
 async def _check_bot_token(client: AsyncWebClient, settings: Settings) -> tuple[str, str, list[Finding]]:
@@ -57,7 +106,7 @@ async def _check_bot_token(client: AsyncWebClient, settings: Settings) -> tuple[
     try:
         answer = await send(client.auth_test)
     except SlackError as refusal:
-        return "your-bot", "", [explain(refusal, "SLACK_BOT_TOKEN", "auth.test", settings)]
+        return "your-bot", "", [_explain(refusal, "SLACK_BOT_TOKEN", "auth.test", settings)]
     bot = answer.get("user", "your-bot")
     works = ok(f"SLACK_BOT_TOKEN works: @{bot} in the workspace {answer.get('team')}.")
     return bot, answer.get("team_id", ""), [works, _check_scopes(answer.headers.get("x-oauth-scopes", ""))]
@@ -72,7 +121,7 @@ def _check_scopes(header: str) -> Finding:
     if not missing:
         return ok("The bot has every scope of manifest.yml.")
     listed = "; ".join(f"{scope} ({SCOPES[scope]})" for scope in missing)
-    remedy = f"Add them at https://api.slack.com/apps, your app, OAuth & Permissions. {REINSTALL}"
+    remedy = f"Add them at https://api.slack.com/apps, your app, OAuth & Permissions. {_REINSTALL}"
     if all(scope.startswith(("groups:", "usergroups:")) for scope in missing):
         return warning(f"Missing scopes, which not every workspace needs: {listed}.", remedy)
     return problem(f"Missing scopes: {listed}.", remedy)
@@ -88,22 +137,17 @@ async def _check_transport(client: AsyncWebClient, settings: Settings) -> Findin
     try:
         await send(client.apps_connections_open, app_token=settings.slack_app_token.get_secret_value())
     except SlackError as refusal:
-        return explain(refusal, "SLACK_APP_TOKEN", "apps.connections.open", settings)
+        return _explain(refusal, "SLACK_APP_TOKEN", "apps.connections.open", settings)
     return ok("SLACK_APP_TOKEN works: Slack hands out a socket.")
 
 
 async def _check_channel(client: AsyncWebClient, settings: Settings, bot: str) -> list[Finding]:
     invite = f"/invite @{bot}"
-    not_found = (
-        "is not there for the bot: another workspace's, a wrong id, or a private channel without the bot",
-        f"In a private channel write {invite}; else correct the id. {{where}}",
-    )
     try:
         answer = await send(client.conversations_info, channel=settings.slack_channel)
     except SlackError as refusal:
         subject = f"SLACK_CHANNEL {settings.slack_channel}"
-        errors = {"channel_not_found": not_found}
-        return [explain(refusal, subject, "conversations.info", settings, errors)]
+        return [_explain(refusal, subject, "conversations.info", settings, invite)]
     channel: dict[str, Any] = answer.get("channel", {})
     name = f"SLACK_CHANNEL #{channel.get('name', settings.slack_channel)}"
     findings = []
@@ -121,3 +165,81 @@ async def _check_channel(client: AsyncWebClient, settings: Settings, bot: str) -
             )
         )
     return findings
+
+
+def _explain(refusal: SlackError, subject: str, method: str, settings: Settings, invite: str = "") -> Finding:
+    """A refusal as a finding about `subject`, which begins with the name of its variable.
+
+    A token that does not work is explained once, where it is checked, and makes the rest a warning that it
+    could not be checked.
+    """
+    variable = subject.split(" ", 1)[0]
+    words = {"where": WHERE[variable], "url": settings.slack_api_url, "invite": invite}
+    about_token = variable in {"SLACK_BOT_TOKEN", "SLACK_APP_TOKEN"}
+    known = _TOKEN_ERRORS if about_token else _SUBJECT_ERRORS
+    if found := known.get(refusal.code):
+        said, remedy = (text.format(**words) for text in found)
+        return problem(f"{subject} {said}.", remedy)
+    if refusal.code == "missing_scope":
+        needed = refusal.needed if isinstance(refusal, SlackRefused) else ""
+        scope = needed or "it names in its documentation"
+        if variable == "SLACK_APP_TOKEN":
+            return problem(f"{subject} lacks the scope {scope}.", WHERE[variable])
+        return problem(
+            f"{subject} could not be checked: the bot lacks the scope {scope}.",
+            f"Add it at https://api.slack.com/apps, your app, OAuth & Permissions. {_REINSTALL}",
+        )
+    if found := _TOKEN_ERRORS.get(refusal.code):
+        said = found[0].format(**words)
+        return warning(f"{subject} could not be checked: SLACK_BOT_TOKEN {said}.", "Fix that first.")
+    return problem(
+        f"{subject} could not be checked: Slack answered {refusal.code}.",
+        f"See https://docs.slack.dev/reference/methods/{method}.",
+    )
+
+
+async def _check_approvers(client: AsyncWebClient, settings: Settings, team_id: str) -> list[Finding]:
+    """One finding each, and a problem when nobody is left; `team_id` is ours, or empty if unknown."""
+    users, groups = sorted(settings.approvers.users), sorted(settings.approvers.groups)
+    checked = [await _check_user(client, settings, user, team_id) for user in users]
+    checked += [await _check_group(client, settings, group) for group in groups]
+    findings = [finding for finding, _ in checked]
+    if not checked:
+        findings.append(problem("Nobody may decide: APPROVERS is empty.", WHERE["APPROVERS"]))
+    elif not any(may_decide for _, may_decide in checked):
+        findings.append(
+            problem("Nobody may decide: every entry of APPROVERS would be refused.", WHERE["APPROVERS"])
+        )
+    return findings
+
+
+async def _check_user(
+    client: AsyncWebClient, settings: Settings, user_id: str, team_id: str
+) -> tuple[Finding, bool]:
+    """A finding, and whether this person may decide as far as we know."""
+    subject = f"APPROVERS {user_id}"
+    try:
+        answer = await send(client.users_info, user=user_id)
+    except SlackError as refusal:
+        finding = _explain(refusal, subject, "users.info", settings)
+        return finding, refusal.code not in _SUBJECT_ERRORS
+    user: dict[str, Any] = answer.get("user", {})
+    named = f"{subject} (@{user.get('name')})"
+    if code := outside(UserProfile.of(user), team_id or None):
+        found = f"{named} {_REFUSED[code]} and will be refused."
+        return warning(found, "Remove the entry from APPROVERS."), False
+    return ok(f"{named} may decide."), True
+
+
+async def _check_group(client: AsyncWebClient, settings: Settings, group_id: str) -> tuple[Finding, bool]:
+    """A finding, and whether anyone in this user group may decide as far as we know."""
+    subject = f"APPROVERS {group_id}"
+    try:
+        answer = await send(client.usergroups_users_list, usergroup=group_id)
+    except SlackError as refusal:
+        finding = _explain(refusal, subject, "usergroups.users.list", settings)
+        return finding, refusal.code not in _SUBJECT_ERRORS
+    members = len(answer.get("users", ()))
+    if not members:
+        return warning(f"{subject} is a user group without members.", "Add people to it in Slack."), False
+    return ok(f"{subject} is a user group; its members ({members}) may decide, guests excepted."), True

@@ -3,14 +3,13 @@
 import argparse
 import gc
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bot.cli.command import exit_code, from_database, parser
+from bot.cli.command import from_database, parser, tells
 from bot.config.policy import duration as length
 from bot.config.settings import load_settings
 from bot.graduation.backtest import Group, KindReport, Report, Totals, report
@@ -20,48 +19,29 @@ from bot.rules import RulesError, load_rules
 from bot.ui.graduation import duration
 from bot.ui.graduation_words import RESULTS, always_words
 from polar.text.words import clean, format_money
-from store import Connection
 from store.graduation.past_cases import draw_secret, kinds, past_cases
 from store.models import CaseKindState
-from store.models.graduation import NewCaseKind, PastCase
 from store.models.reasons import CaseResult, PolicyCode
 
 _UNKNOWN_SECRET = b"nothing has been drawn yet"
 _WIDEST = 62
 
 
-@dataclass(frozen=True, slots=True)
-class _Past:
-    cases: Sequence[PastCase]
-    case_kinds: Mapping[str, NewCaseKind]
-    secret: bytes | None
-
-
+@tells(RulesError)
 def run(argv: Sequence[str]) -> int:
     """Print what would have run; 0, or 1 when something given cannot be used."""
     options = _parser().parse_args(argv)
-    return exit_code(lambda: _backtest(options), RulesError)
-
-
-def _backtest(options: argparse.Namespace) -> int:
     policy = load_rules(options.policy or load_settings().rules_file).policy
     since = None if options.since is None else datetime.now(UTC) - options.since
-    with _nothing_to_collect():
-        past = from_database(_read)
-        secret = past.secret or _UNKNOWN_SECRET
-        found = report(replay(past.cases, past.case_kinds, policy, secret=secret), since)
-    print(json.dumps(_as_json(found, past, since), indent=2) if options.json else _table(found, past, since))
-    return 0
-
-
-@contextmanager
-def _nothing_to_collect() -> Iterator[None]:
-    """Turn off garbage collection: the rows stay in use, and the search takes a quarter of the time."""
-    gc.disable()
+    gc.disable()  # the rows stay in use, and the search takes a quarter of the time
     try:
-        yield
+        cases, case_kinds, secret = from_database(lambda c: (past_cases(c), kinds(c), draw_secret(c)))
+        found = report(replay(cases, case_kinds, policy, secret=secret or _UNKNOWN_SECRET), since)
     finally:
         gc.enable()
+    drawn, as_json = secret is not None, options.json
+    print(json.dumps(_as_json(found, since, drawn), indent=2) if as_json else _table(found, since, drawn))
+    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -94,14 +74,10 @@ def _length(value: str) -> Any:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def _read(connection: Connection) -> _Past:
-    return _Past(past_cases(connection), kinds(connection), draw_secret(connection))
-
-
 # --- For people -------------------------------------------------------------------------------------------
 
 
-def _table(found: Report, past: _Past, since: datetime | None) -> str:
+def _table(found: Report, since: datetime | None, drawn: bool) -> str:
     total = found.total
     period = "all of the log" if since is None else f"since {since:%d %b %Y}"
     lines = [
@@ -116,7 +92,7 @@ def _table(found: Report, past: _Past, since: datetime | None) -> str:
         "Why a person was still asked:",
         *(f"  {count:>9,}  {clean(_why(group), 90)}" for group, count in found.reasons.items()),
         "",
-        _small_print(past),
+        _small_print(drawn),
     ]
     return "\n".join(lines)
 
@@ -193,13 +169,13 @@ def _worst(totals: Totals) -> str:
     return f"{clean(worst.title, _WIDEST)}{about}, {RESULTS[worst.result]}: {worst.id}"
 
 
-def _small_print(past: _Past) -> str:
-    drawn = "drawn with the program's own secret, as they would have been"
-    if past.secret is None:
-        drawn = "drawn with a made-up secret: the program has drawn none so far"
+def _small_print(drawn: bool) -> str:
+    how = "the program's own secret, as they would have been"
+    if not drawn:
+        how = "a made-up secret: the program has drawn none so far"
     return (
         "Assumed: each offer is accepted at once, and a kind whose breaker opened is turned on again a day\n"
-        f"later. Spot checks are {drawn}.\n"
+        f"later. Spot checks are drawn with {how}.\n"
         "What ran here and was declined in the past counts above and takes no trust back: nobody saw it.\n"
         "Saved is 20 s for each case that was not asked about."
     )
@@ -208,8 +184,8 @@ def _small_print(past: _Past) -> str:
 # --- For programs -----------------------------------------------------------------------------------------
 
 
-def _as_json(found: Report, past: _Past, since: datetime | None) -> dict[str, Any]:
-    secret = "a made-up secret" if past.secret is None else "the program's secret"
+def _as_json(found: Report, since: datetime | None, drawn: bool) -> dict[str, Any]:
+    secret = "the program's secret" if drawn else "a made-up secret"
     return {
         "since": None if since is None else since.isoformat(),
         "spot_checks": f"drawn with {secret}",

@@ -3,7 +3,8 @@
 import argparse
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bot.config.settings import SettingsError, load_settings
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+Command = Callable[[Sequence[str]], int]
 PROGRAM = "polar-approvals"
 
 
@@ -25,17 +27,22 @@ def parser(command: str, description: str | None, **options: Any) -> argparse.Ar
     return argparse.ArgumentParser(prog=f"{PROGRAM} {command}", description=description, **options)
 
 
-def exit_code(do: Callable[[], int], *errors: type[Exception]) -> int:
-    """Do what a command does; its exit code.
-
-    What it cannot use (settings, arguments, `errors`) is printed, and the code is 1.
-    """
+def tells(*errors: type[Exception]) -> Callable[[Command], Command]:
+    """Decorate a command: what it cannot use (settings, arguments, `errors`) is printed, its code is 1."""
     known: tuple[type[Exception], ...] = (CommandError, SettingsError, *errors)
-    try:
-        return do()
-    except known as error:
-        print(error, file=sys.stderr)
-        return 1
+
+    def decorate(run: Command) -> Command:
+        @wraps(run)
+        def told(argv: Sequence[str]) -> int:
+            try:
+                return run(argv)
+            except known as error:
+                print(error, file=sys.stderr)
+                return 1
+
+        return told
+
+    return decorate
 
 
 def from_database(query: "Callable[[Connection], T]") -> T:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
-from bot.cli.command import CommandError, exit_code, parser
+from bot.cli.command import CommandError, parser, tells
 from bot.config.settings import Settings, SettingsError, load_settings
 from polar.text.words import clean
 
@@ -17,6 +17,7 @@ _LONGEST = 300  # characters of a title
 _UNKNOWN = "There is no proposal {id}. `polar-approvals export proposals` lists them. Nothing was decided."
 
 
+@tells()
 def run(argv: Sequence[str]) -> int:
     """Decide one proposal as somebody; 0 when it counts, 1 when it does not, and the text says why."""
     arguments = parser(
@@ -37,10 +38,6 @@ def run(argv: Sequence[str]) -> int:
     arguments.add_argument("--reason", help="why, for the audit log and for whoever looks later")
     options = arguments.parse_args(argv)
     logging.basicConfig(level=logging.ERROR)
-    return exit_code(lambda: _run(options))
-
-
-def _run(options: argparse.Namespace) -> int:
     from bot.rules import RulesError  # noqa: PLC0415 - wrong arguments are told without loading the rest
     from store.engine.errors import StoreError  # noqa: PLC0415 - see above
 

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bot.cli.command import CommandError, exit_code, from_database, parser
+from bot.cli.command import CommandError, from_database, parser, tells
 from bot.explain.document import explanation
 from bot.explain.verify import NoExplanation, check
 from bot.ui.graduation_words import reason_words
@@ -20,21 +20,18 @@ from store.proposals.details import explained
 _SIGNS = {True: "fits  ", False: "WRONG ", None: "open  "}
 
 
+@tells()
 def run(argv: Sequence[str]) -> int:
     """0 when it could be explained or everything fits; 1 when not."""
     options = _parser().parse_args(argv)
     if options.check is not None:
-        return exit_code(lambda: _check(options.check))
-    return exit_code(lambda: _explain(options.id, as_json=options.format == "json"))
-
-
-def _explain(proposal_id: str, *, as_json: bool) -> int:
-    found = from_database(partial(explained, proposal_id=proposal_id))
+        return _check(options.check)
+    found = from_database(partial(explained, proposal_id=options.id))
     if found is None:
-        msg = f"There is no proposal {clean(proposal_id, 40)}. Its id is the small print of its card."
+        msg = f"There is no proposal {clean(options.id, 40)}. Its id is the small print of its card."
         raise CommandError(msg)
     made = explanation(found, datetime.now(UTC))
-    print(json.dumps(made, indent=2) if as_json else "\n".join(_text(made)))
+    print(json.dumps(made, indent=2) if options.format == "json" else "\n".join(_text(made)))
     return 0
 
 

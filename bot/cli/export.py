@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from bot.cli.command import exit_code, from_database, parser
+from bot.cli.command import from_database, parser, tells
 from bot.explain.document import WITHHELD
 from bot.graduation.spot_checks import BLIND
 from polar.redaction import redacted
@@ -77,6 +77,7 @@ _EXPORTS: Mapping[str, Callable[[Connection], Iterator[Mapping[str, Any]]]] = {
 }
 
 
+@tells()
 def run(argv: Sequence[str]) -> int:
     """Print what is stored; works while the program runs."""
     arguments = parser(
@@ -91,7 +92,7 @@ def run(argv: Sequence[str]) -> int:
             print(json.dumps(row, default=_plain, ensure_ascii=False))
         return 0
 
-    return exit_code(lambda: from_database(lines))
+    return from_database(lines)
 
 
 def _plain(value: Any) -> Any:

@@ -5,18 +5,19 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
-from bot.cli.command import exit_code, parser
+from bot.cli.command import parser, tells
 from bot.config.settings import Settings, load_settings
 from bot.logs import set_up_logging
 
 _SWITCH_SECONDS = 0.002
 
 
+@tells()
 def run(argv: Sequence[str]) -> int:
     """Serve; 0 after SIGINT or SIGTERM, 1 when it cannot start or go on."""
     parser("run", "Serve until stopped.").parse_args(argv)
     set_up_logging()
-    return exit_code(lambda: start(load_settings()))
+    return start(load_settings())
 
 
 def start(settings: Settings, **how: Any) -> int:

@@ -5,13 +5,13 @@ import re
 import sys
 from collections.abc import Sequence
 
-from bot.cli.command import exit_code, from_database, parser
-from store import Connection
+from bot.cli.command import from_database, parser, tells
 from store.audit_log.verify import MOST_PROBLEMS, Verified, knows, verify
 
 _HEAD = re.compile(r"[0-9a-f]{8,64}")
 
 
+@tells()
 def run(argv: Sequence[str]) -> int:
     """0 when nothing is wrong, 1 when something is; works while the program runs."""
     arguments = parser(
@@ -27,14 +27,7 @@ def run(argv: Sequence[str]) -> int:
         help="look for a newest hash that was noted earlier, such as that of a digest in the channel",
     )
     head = arguments.parse_args(argv).head
-    return exit_code(lambda: _verify(head))
-
-
-def _verify(head: str | None) -> int:
-    def look(connection: Connection) -> tuple[Verified, int | None]:
-        return verify(connection), None if head is None else knows(connection, head)
-
-    found, noted = from_database(look)
+    found, noted = from_database(lambda log: (verify(log), None if head is None else knows(log, head)))
     problems = [*found.problems, *_about_head(head, noted)]
     print(_said(found, noted))
     for problem in problems:

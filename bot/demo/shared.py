@@ -1,4 +1,4 @@
-"""What both stand-ins use: subscribers of a change, faults on request, a server on loopback."""
+"""Parts of both stand-ins: subscribers of a change, faults on request, a server on loopback."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -51,15 +51,8 @@ class Month(Changes):
 
     def snapshot(self, _viewer: str) -> dict[str, Any]:
         """The state of the month: it is the same for every viewer. `at` is the time of the story, in ISO."""
-        at = self.stage.clock.now().isoformat()
-        return {
-            "kind": "month",
-            "state": self.state,
-            "day": self.day,
-            "days": DAYS,
-            "at": at,
-            "told": self.told,
-        }
+        moving = {"state": self.state, "day": self.day, "at": self.stage.clock.now().isoformat()}
+        return {"kind": "month", "days": DAYS, "told": self.told, **moving}
 
     def order(self, name: str) -> dict[str, Any]:
         """Play, pause, resume or stop; the page's answer."""

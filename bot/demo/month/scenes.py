@@ -1,4 +1,4 @@
-"""Who buys in a month, and its scenes: steps of `script.toml`, or functions where something is decided.
+"""The buyers of a month, and its scenes: steps of `script.toml`, or functions where something is decided.
 
 The functions are about sales: asked about first, then trusted, watched, held by a cap, asked about again.
 """
@@ -200,11 +200,8 @@ def _day_in_words(ran: int, checked: int) -> str:
     own = "No invoice ran" if ran == 0 else "1 invoice ran" if ran == 1 else f"{ran} invoices ran"
     if not checked:
         return f"{own} on its own." if ran == 1 else f"{own} on their own."
-    checks = (
-        "1 was asked and turned out to be a spot check"
-        if checked == 1
-        else f"{checked} were asked: spot checks"
-    )
+    one = "1 was asked and turned out to be a spot check"
+    checks = one if checked == 1 else f"{checked} were asked: spot checks"
     return f"{own} by itself, {checks}, agreed." if ran < 2 else f"{own} by themselves, {checks}, agreed."
 
 

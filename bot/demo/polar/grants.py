@@ -1,4 +1,4 @@
-"""What a customer may use: benefit grants, license keys and seats, and the writes on them."""
+"""The things a customer may use: benefit grants, license keys and seats, and the writes on them."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""What the app writes into the channel: `chat.*`, `reactions.add`, `files.*`, and answers to a response URL.
+"""Writes of the app into the channel: `chat.*`, `reactions.add`, `files.*`, and answers to a response URL.
 
 https://docs.slack.dev/reference/methods/chat.postMessage and its neighbours. A file is uploaded in two steps.
 """

@@ -1,4 +1,4 @@
-"""What Slack's client lets somebody put into an element, and the payloads that Slack sends of an act.
+"""The values that Slack's client lets somebody put into an element, and the payloads of an act.
 
 https://docs.slack.dev/reference/interaction-payloads
 """
