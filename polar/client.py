@@ -41,12 +41,7 @@ class Seconds(Protocol):
 Measure = Callable[[str, str], Seconds]
 
 # The request had not begun when these were raised. Any other failure may have come after Polar read it.
-NEVER_SENT = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.ProxyError,
-)
+NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
 _OUTCOMES: tuple[tuple[type[PolarError], str], ...] = (
     (NotSent, "not_sent"),

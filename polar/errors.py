@@ -39,6 +39,7 @@ class PolarError(Exception):
 
     code = "polar_no_answer"
     status: int | None = None
+    own_facts: tuple[str, ...] = ()
 
     def __init__(self, message: str = "") -> None:
         self.message = _shorten(message, PLAIN_LIMIT)  # instead of the code's own sentence
@@ -48,24 +49,21 @@ class PolarError(Exception):
     @property
     def facts(self) -> dict[str, Any]:
         """The facts of the sentence, as plain JSON; unknown ones are left out."""
-        named = {"message": self.message, "status": self.status, **self._own_facts()}
-        return {name: value for name, value in named.items() if value}
-
-    def _own_facts(self) -> dict[str, Any]:
-        return {}
+        named = {name: getattr(self, name) for name in ("message", "status", *self.own_facts)}
+        return {
+            name: list(value) if isinstance(value, tuple) else value for name, value in named.items() if value
+        }
 
 
 class NotSent(PolarError):
     """Polar could not be reached. Nothing was done."""
 
     code = "polar_unreachable"
+    own_facts = ("why",)
 
     def __init__(self, why: str = "") -> None:
         self.why = _shorten(why, PLAIN_LIMIT)
         super().__init__()
-
-    def _own_facts(self) -> dict[str, Any]:
-        return {"why": self.why}
 
 
 class RateBudgetExhausted(NotSent):
@@ -100,13 +98,12 @@ class InvalidCall(Refused):
     """The call does not fit Polar's interface. Nothing was sent."""
 
     code = "polar_invalid_call"
+    own_facts = ("problems",)
 
     def __init__(self, problems: Sequence[str]) -> None:
-        self.problems = tuple(problems)  # each names its parameter
+        # Each names its parameter.
+        self.problems = [_shorten(one, PROBLEM_LIMIT) for one in problems[:PROBLEMS_SHOWN]]
         super().__init__()
-
-    def _own_facts(self) -> dict[str, Any]:
-        return {"problems": [_shorten(one, PROBLEM_LIMIT) for one in self.problems[:PROBLEMS_SHOWN]]}
 
 
 class RateLimited(Refused):
@@ -131,14 +128,12 @@ class MissingScope(Refused):
     """The access token may not do this. Nothing was done."""
 
     code = "polar_scope_missing"
+    own_facts = ("scopes",)
     status = 403
 
     def __init__(self, scopes: Sequence[str], *, kind: str = "insufficient_scope", detail: str = "") -> None:
         self.scopes = tuple(scopes)  # one of them suffices
         super().__init__(kind=kind, detail=detail)
-
-    def _own_facts(self) -> dict[str, Any]:
-        return {"scopes": list(self.scopes)}
 
 
 class NotFound(Refused):
@@ -161,13 +156,11 @@ class Redirected(Refused):
     """Polar's address sent the call elsewhere. Nothing was done. Check POLAR_API_URL."""
 
     code = "polar_redirected"
+    own_facts = ("location",)
 
     def __init__(self, status: int, location: str) -> None:
         self.location = _bare_url(location)  # without its query: it may carry a secret
         super().__init__(status=status)
-
-    def _own_facts(self) -> dict[str, Any]:
-        return {"location": self.location}
 
 
 class Conflict(Refused):

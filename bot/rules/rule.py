@@ -202,10 +202,7 @@ class Rule:
         )
 
     def private_text(self, scope: Scope, answer: Any) -> str | None:
-        """The private message to the approver, from Polar's answer; None when the rule has none.
-
-        Raises EvaluationError.
-        """
+        """The private message to the approver, from Polar's answer, if any. Raises EvaluationError."""
         if self.private_message is None:
             return None
         return str(self._value("private_message", self.private_message, scope.plus(answer=answer)))
@@ -243,9 +240,7 @@ class Rule:
             raise EvaluationError(self.name, field, str(error)) from error
 
 
-def _in_fields(
-    *fields: tuple[str, Expression | Template | Tree | None],
-) -> Iterator[tuple[str, Expression]]:
+def _in_fields(*fields: tuple[str, Expression | Template | Tree | None]) -> Iterator[tuple[str, Expression]]:
     for name, part in fields:
         if part is not None:
             parts = (part,) if isinstance(part, Expression) else part.expressions

@@ -88,9 +88,7 @@ def _is(value: Any, asked: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The row of operations.toml for one operation. `verify_with` names the sources of the read's
-    parameters.
-    """
+    """An operation's row of operations.toml. `verify_with` names the sources of the read's parameters."""
 
     effect: Effect
     variants: tuple[Variant, ...] = ()

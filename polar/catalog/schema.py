@@ -73,9 +73,7 @@ class Schema:
 
     @property
     def values(self) -> "Schema | None":
-        """The schema of the members of a free-form object (metadata, amounts); None when the names are
-        fixed.
-        """
+        """The schema of a free-form object's members (metadata, amounts); None for fixed names."""
         extra = self.facts.get("additionalProperties", "properties" not in self.facts)
         if extra is False:
             return None
