@@ -55,20 +55,21 @@ class FormDraft:
     def page_items(self) -> tuple[Form, list[list[Item]]]:
         """The form and its pages; the current page is put back where there are fewer now."""
         form = self.form()
-        found = pages(form) if self.edits is None else together(self._without_kept(pages(form)))
+        found = pages(form)
+        if self.edits is not None:
+            found = together([asked for page in found if (asked := self._open_to_change(page))] or [[]])
         self.page = min(self.page, len(found) - 1)
         return form, found
 
-    def _without_kept(self, found: list[list[Item]]) -> list[list[Item]]:
-        """The pages of an edit, without what stays as it is."""
-        asked = [[self._open_to_change(item) for item in page] for page in found]
-        return [kept for page in asked if (kept := [item for item in page if item is not None])] or [[]]
-
-    def _open_to_change(self, item: Item) -> Item | None:
-        if isinstance(item, More):
-            options = tuple(one for one in item.options if one.path not in self.kept)
-            return replace(item, options=options, chosen=item.chosen - self.kept) if options else None
-        return None if item.path in self.kept else item
+    def _open_to_change(self, page: list[Item]) -> list[Item]:
+        """A page of an edit, without what stays as it is."""
+        found: list[Item] = []
+        for item in page:
+            if not isinstance(item, More):
+                found += [] if item.path in self.kept else [item]
+            elif options := {path: label for path, label in item.options.items() if path not in self.kept}:
+                found.append(replace(item, options=options, chosen=item.chosen - self.kept))
+        return found
 
     def absorb(self, values: Mapping[str, Any]) -> bool:
         """Take over a view's state; True if that changes which questions follow.
@@ -87,9 +88,8 @@ class FormDraft:
             elif block_id in picks:
                 self._pick(picks[block_id], entry(state))
             elif block_id == ADDED and any(isinstance(item, More) for item in shown):
-                known = {one.path for one in form.more}
                 chosen = frozenset(one["value"] for one in entry(state) or ())
-                self.added = (chosen & known) | (self.added & self.kept)
+                self.added = (chosen & form.more.keys()) | (self.added & self.kept)
         return before != (self.picks, self.added)
 
     def _pick(self, pick: Pick, chosen: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from bot.approvals.actions import Actions
 from bot.forms import names, wording
 from bot.forms.drafts import FormDraft
-from bot.forms.fields import Form, Kind, all_leaves
+from bot.forms.fields import Form, Kind, Leaf, all_leaves
 from bot.forms.lookup import Lookup
 from bot.forms.names import OBJECT_CURRENCY
 from bot.forms.prefill import Filled, ids_in, prefill, same_call
@@ -187,36 +187,46 @@ def _revision(draft: FormDraft, seen: Proposal, form: Form, call: Call) -> NewRe
     )
 
 
+def _compared(
+    draft: FormDraft, seen: Proposal, form: Form, currency: str | None
+) -> tuple[Filled | None, list[tuple[Leaf, str, str]]]:
+    """The form of the call as it was, and each question with its answer before and now."""
+    options: list[Mapping[str, Any]] = []  # the words for ids that the form already shows
+    for state in draft.answers.values():
+        options += filter(None, [state.get("selected_option"), *(state.get("selected_options") or ())])
+    labels = {str(option["value"]): str(option["text"]["text"]) for option in options}
+    before = prefill(_asked(seen), currency, labels)
+    was = {} if before is None else before.answers
+    units = currencies(form, draft.answers, currency)
+    asked = [(leaf, units.get(leaf.path)) for leaf in all_leaves(form)]
+    return before, [
+        (leaf, wording.shown(leaf, was, unit), wording.shown(leaf, draft.answers, unit))
+        for leaf, unit in asked
+    ]
+
+
 def _changes(draft: FormDraft, seen: Proposal, form: Form, currency: str | None) -> tuple[Change, ...]:
     """Each question whose answer has changed, as (label, before, now)."""
-    before = prefill(_asked(seen), currency, _labels_of(draft))
+    before, asked = _compared(draft, seen, form, currency)
     was = Filled({}, frozenset(), {}) if before is None else before
-    units = currencies(form, draft.answers, currency)
     found: list[Change] = []
     if form.way is not None and was.picks.get("body", "").isdigit():
         now = "" if form.way.current is None else form.way.options[form.way.current]
         found.append((form.way.label, form.way.options[int(was.picks["body"])], now))
-    asked = all_leaves(form)
-    for leaf in asked:
-        old, new = (wording.shown(leaf, held, units.get(leaf.path)) for held in (was.answers, draft.answers))
-        found.append((leaf.label, old, new))
-    paths = {leaf.path for leaf in asked}
-    gone = [path for path in was.answers if path not in paths]
-    found += [(names.label(path.rpartition(".")[2]), "as it was", "") for path in gone]
+    found += [(leaf.label, old, new) for leaf, old, new in asked]
+    gone = was.answers.keys() - {leaf.path for leaf, _, _ in asked}
+    found += [(names.label(path.rpartition(".")[2]), "as it was", "") for path in was.answers if path in gone]
     changed = tuple(change for change in found if change[1] != change[2])
     return changed or (("Values", "as before", "changed"),)
 
 
 def _title(draft: FormDraft, seen: Proposal, form: Form, currency: str | None) -> str:
     """The title as it was, with the present amounts; empty when it may no longer be true."""
-    before = prefill(_asked(seen), currency, _labels_of(draft))
+    before, asked = _compared(draft, seen, form, currency)
     if before is None or before.picks != draft.picks:
         return ""
-    units, title = currencies(form, draft.answers, currency), seen.title
-    for leaf in all_leaves(form):
-        was, now = (
-            wording.shown(leaf, held, units.get(leaf.path)) for held in (before.answers, draft.answers)
-        )
+    title = seen.title
+    for leaf, was, now in asked:
         if was == now or leaf.name in _BESIDE_THE_QUESTION:
             continue
         said = re.compile(rf"(?<![\w.,]){re.escape(was)}(?!\w|[.,]\d)")
@@ -225,11 +235,3 @@ def _title(draft: FormDraft, seen: Proposal, form: Form, currency: str | None) -
         title = said.sub(now.replace("\\", r"\\"), title)
     start, mark, end = title.replace(_BY_HAND, "").rpartition("?")
     return f"{start}{_BY_HAND}{mark}{end}" if mark else ""
-
-
-def _labels_of(draft: FormDraft) -> dict[str, str]:
-    """The words for ids that the form already shows."""
-    options: list[Mapping[str, Any]] = []
-    for state in draft.answers.values():
-        options += filter(None, [state.get("selected_option"), *(state.get("selected_options") or ())])
-    return {str(option["value"]): str(option["text"]["text"]) for option in options}

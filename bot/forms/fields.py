@@ -1,7 +1,7 @@
 """An operation's schema as a tree of questions, for what a person has chosen so far. Pure."""
 
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cache
@@ -101,25 +101,23 @@ Node = Leaf | Group | Series
 
 
 @dataclass(frozen=True, slots=True)
-class Option:
-    """Something that may be added under "More"."""
-
-    path: str
-    label: str
-
-
-@dataclass(frozen=True, slots=True)
 class Form:
-    """Everything one operation asks. `first` are required; `added` were chosen under `more`."""
+    """Everything one operation asks. `more` are the labels of what may be asked too, by path; `added` were
+    chosen of them.
+    """
 
     operation: Operation
     places: tuple[Leaf, ...]  # what the path names
     asked: tuple[Leaf, ...]  # of the query string
     way: Pick | None
     body: Group | None
-    more: tuple[Option, ...]
+    more: Mapping[str, str]
     added: frozenset[str]
-    complete: bool  # whether the way is chosen
+
+    @property
+    def complete(self) -> bool:
+        """Tell whether the way is chosen."""
+        return self.way is None or self.way.current is not None
 
 
 # --- The ways of a body: the select that comes first --------------------------------------------------------
@@ -187,8 +185,7 @@ class _Builder:
         if shape.type == "array" and any(option.type == "object" for option in shape.items.options):
             return self._series(shape, at)
         kind, source = _kind(name, shape, required=at.required)
-        currency = names.FIXED_CURRENCY.get(name) or ""
-        currency = f"={currency}" if currency else at.currency or self._currency
+        currency = names.FIXED_CURRENCY.get(name) or at.currency or self._currency
         money = kind in (Kind.MONEY, Kind.UNIT_PRICE)
         # An unticked box is an answer, and an empty list or null may be one.
         free = shape.nullable or kind in (Kind.TICK, Kind.PAIRS, Kind.LINES, Kind.CHOICES, Kind.MANY)
@@ -251,26 +248,25 @@ def form_of(operation: Operation, picks: Mapping[str, str], added: frozenset[str
     builder = _Builder(picks, operation)
     places = tuple(_place(operation, one) for one in operation.parameters if one.where == "path")
     query = [one for one in operation.parameters if one.where == "query" and not one.deprecated]
-    more = [Option(f"query.{one.name}", names.label(one.name)) for one in query]
-    asked = tuple(
-        builder.node(one.name, one.shape, _Place(f"query.{one.name}", names.label(one.name), True, True))
+    more = {f"query.{one.name}": names.label(one.name) for one in query}
+    nodes = (
+        builder.node(one.name, one.shape, _Place(path, more[path], True, True))
         for one in query
-        if f"query.{one.name}" in added
+        if (path := f"query.{one.name}") in added
     )
-    leaves = tuple(one for one in asked if isinstance(one, Leaf))
-    found = ways(operation)
-    if not found:
-        return Form(operation, places, leaves, None, None, tuple(more), added, complete=True)
-    chosen, pick = _chosen(found, picks)
-    if chosen is None:
-        return Form(operation, places, leaves, pick, None, (), frozenset(), complete=False)
-    body, options = _body(operation, chosen, added, builder)
-    return Form(operation, places, leaves, pick, body, (*more, *options), added, complete=True)
+    asked = tuple(one for one in nodes if isinstance(one, Leaf))
+    way, pick = _chosen(ways(operation), picks)
+    if way is not None:
+        body, options = _body(operation, way, added, builder)
+        return Form(operation, places, asked, pick, body, more | options, added)
+    if pick is not None:
+        more, added = {}, frozenset()
+    return Form(operation, places, asked, pick, None, more, added)
 
 
 def _chosen(found: tuple[Way, ...], picks: Mapping[str, str]) -> tuple[Way | None, Pick | None]:
-    if len(found) == 1:
-        return found[0], None
+    if len(found) < 2:
+        return next(iter(found), None), None
     current = int(picks["body"]) if picks.get("body", "x").isdigit() else None
     current = current if current is not None and current < len(found) else None
     pick = Pick("body", "What exactly?", tuple(way.name for way in found), current)
@@ -279,7 +275,7 @@ def _chosen(found: tuple[Way, ...], picks: Mapping[str, str]) -> tuple[Way | Non
 
 def _body(
     operation: Operation, way: Way, added: frozenset[str], builder: _Builder
-) -> tuple[Group, list[Option]]:
+) -> tuple[Group, dict[str, str]]:
     shape = way.shape
     repeats = names.REPEATS.get(operation.id, {})
     fixed = constants(shape) | dict(way.fixed)
@@ -291,7 +287,7 @@ def _body(
     required = frozenset(first) | frozenset(chosen)
     at = _Place("body", "", required=True, must=True)
     members = builder.members(shape, [*first, *chosen], at, required, must=True)
-    options = [Option(f"body.{name}", names.label(name)) for name in rest]
+    options = {f"body.{name}": names.label(name) for name in rest}
     return Group("body", "", members, fixed, required=True, nullable=False), options
 
 
@@ -329,67 +325,56 @@ def _under(label: str, name: str) -> str:
 def _kind(name: str, shape: Schema, *, required: bool) -> tuple[Kind, str]:
     """The kind of input for a value, and the source in which an object is looked up."""
     source = names.SOURCES.get(name, "prices" if name == "id" else "")
-    match shape.type:
-        case "union":
-            return _union_kind(name, shape), ""
-        case "array":
-            return _list_kind(shape, source)
-        case "object":
-            return _free_kind(shape), ""
-        case "integer" | "number":
-            return _number_kind(name, shape), ""
-        case "boolean":
-            return (Kind.TICK if required else Kind.YES_NO), ""
-        case "string":
-            return (Kind.ONE, source) if source else (_text_kind(name, shape), "")
-    return Kind.SCALAR, ""
-
-
-def _union_kind(name: str, shape: Schema) -> Kind:
-    if name == "unit_amount":
-        return Kind.UNIT_PRICE
-    return Kind.MOMENT if any(one.format == "date-time" for one in shape.options) else Kind.SCALAR
-
-
-def _list_kind(shape: Schema, source: str) -> tuple[Kind, str]:
-    if shape.items.enum:
-        return Kind.CHOICES, ""
-    if source and shape.items.type == "string":
+    if shape.type == "boolean":
+        return (Kind.TICK if required else Kind.YES_NO), ""
+    if source and shape.type == "string":
+        return Kind.ONE, source
+    if source and shape.type == "array" and shape.items.type == "string" and not shape.items.enum:
         return Kind.MANY, source
-    return (Kind.LINES if shape.items.type == "string" else Kind.JSON), ""
+    fitting = (kind for types, fits, kind in _KINDS if shape.type in types and fits(name, shape))
+    return next(fitting, Kind.SCALAR), ""
 
 
-def _free_kind(shape: Schema) -> Kind:
-    value = shape.values
-    if value is not None and value.type == "integer":
-        return Kind.AMOUNTS
-    return Kind.JSON if value is not None and value.type in ("array", "object") else Kind.PAIRS
+# The first row that fits a value counts: its types, a condition, and the kind.
+_KINDS: tuple[tuple[tuple[str, ...], Callable[[str, Schema], bool], Kind], ...] = (
+    (("union",), lambda name, _: name == "unit_amount", Kind.UNIT_PRICE),
+    (("union",), lambda _, shape: any(one.format == "date-time" for one in shape.options), Kind.MOMENT),
+    (("array",), lambda _, shape: bool(shape.items.enum), Kind.CHOICES),
+    (("array",), lambda _, shape: shape.items.type == "string", Kind.LINES),
+    (("array",), lambda *_: True, Kind.JSON),
+    (("object",), lambda _, shape: _type_of_values(shape) == "integer", Kind.AMOUNTS),
+    (("object",), lambda _, shape: _type_of_values(shape) in ("array", "object"), Kind.JSON),
+    (("object",), lambda *_: True, Kind.PAIRS),
+    (("integer", "number"), lambda name, _: name in names.MONEY, Kind.MONEY),
+    (("integer", "number"), lambda name, _: name == "basis_points", Kind.PERCENT),
+    (("integer",), lambda *_: True, Kind.WHOLE),
+    (("number",), lambda *_: True, Kind.DECIMAL),
+    (("string",), lambda name, shape: bool(shape.enum) or name in names.CURRENCY, Kind.CHOICE),
+    (("string",), lambda _, shape: shape.format == "date-time", Kind.MOMENT),
+    (("string",), lambda _, shape: shape.format == "date", Kind.DAY),
+    (("string",), lambda *_: True, Kind.TEXT),
+)
 
 
-def _number_kind(name: str, shape: Schema) -> Kind:
-    if name in names.MONEY:
-        return Kind.MONEY
-    if name == "basis_points":
-        return Kind.PERCENT
-    return Kind.WHOLE if shape.type == "integer" else Kind.DECIMAL
+def _type_of_values(shape: Schema) -> str:
+    return "" if shape.values is None else shape.values.type
 
 
-def _text_kind(name: str, shape: Schema) -> Kind:
-    if shape.enum or name in names.CURRENCY:
-        return Kind.CHOICE
-    return {"date-time": Kind.MOMENT, "date": Kind.DAY}.get(shape.format or "", Kind.TEXT)
-
-
-def leaves(node: Node | None) -> Iterator[Leaf]:
-    """Every question of a part, in order."""
-    if isinstance(node, Leaf):
+def walk(node: Node | None) -> Iterator[Node]:
+    """A part of a form and all parts in it: an object before its members, a list after its entries."""
+    if isinstance(node, Group):
         yield node
-    elif isinstance(node, Group):
         for member in node.members.values():
-            yield from leaves(member)
-    elif isinstance(node, Series):
-        for entry in node.entries:
-            yield from leaves(entry)
+            yield from walk(member)
+    elif node is not None:
+        for entry in node.entries if isinstance(node, Series) else ():
+            yield from walk(entry)
+        yield node
+
+
+def leaves(node: Node | None) -> list[Leaf]:
+    """Every question of a part, in order."""
+    return [one for one in walk(node) if isinstance(one, Leaf)]
 
 
 def all_leaves(form: Form) -> list[Leaf]:

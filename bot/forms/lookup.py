@@ -100,10 +100,13 @@ class Lookup:
         if source == "payment methods":
             return await self._payment_methods(context)
         known = SOURCES[source]
-        query = {name: context[path] for name, path in known.limits.items() if path in context}
+        query: dict[str, Any] = {
+            name: context[path] for name, path in known.limits.items() if path in context
+        }
         if typed and known.query:
             query["query"] = typed
-        rows = await self._rows(Call(known.read, {}, _known_to(known.read, query)))
+        query |= {"limit": 100} if operations()[known.read].paginated else {}
+        rows = await self._rows(Call(known.read, {}, query))
         found = [part for row in rows for part in known.parts(row) if part.get(known.value)]
         if typed and not known.query:
             found = [one for one in found if _has(known.describe(one), typed)]
@@ -145,11 +148,6 @@ class Lookup:
         return (await self._polar.read(call, within=_TRY_FOR)).body
 
 
-def _known_to(read: str, query: Mapping[str, Any]) -> dict[str, Any]:
-    """The query with a whole page asked for, where the list takes pages."""
-    return {**query, "limit": 100} if operations()[read].paginated else dict(query)
-
-
 def _has(text: str, typed: str) -> bool:
     return all(word in text.lower() for word in typed.lower().split())
 
@@ -177,42 +175,13 @@ def _amount(row: Row, name: str = "total_amount") -> str:
     return format_money(row.get(name) or 0, row.get("currency") or "")
 
 
-def _order(row: Row) -> str:
-    return _joined(row.get("invoice_number"), _amount(row), _who(row), words(row.get("status")))
-
-
-def _subscription(row: Row) -> str:
-    product = (row.get("product") or {}).get("name")
-    return _joined(product, _who(row), words(row.get("status")))
-
-
-def _key(row: Row) -> str:
-    return _joined(row.get("display_key"), _who(row), words(row.get("status")))
-
-
-def _checkout(row: Row) -> str:
-    return _joined(row.get("customer_email"), _amount(row), words(row.get("status")))
-
-
-def _dispute(row: Row) -> str:
-    return _joined(_amount(row, "amount"), _who(row), words(row.get("status")))
+def _status(row: Row) -> str:
+    return words(row.get("status"))
 
 
 def _link(row: Row) -> str:
     products = ", ".join(plain(one.get("name"), 30) for one in (row.get("products") or ())[:2])
     return _joined(row.get("label"), products) or "without a label"
-
-
-def _endpoint(row: Row) -> str:
-    return _joined(row.get("name"), redaction.host(str(row.get("url") or "")))
-
-
-def _event(row: Row) -> str:
-    return _joined(row.get("type"), str(row.get("created_at") or "")[:16].replace("T", " "))
-
-
-def _seat(row: Row) -> str:
-    return _joined(row.get("email") or row.get("customer_email"), words(row.get("status")))
 
 
 def _card(row: Row) -> str:
@@ -227,12 +196,22 @@ def _price(row: Row) -> str:
     return _joined(row.get("product_name"), cost or words(row.get("amount_type")))
 
 
-def _named(*fields: str) -> Callable[[Row], str]:
-    return lambda row: _joined(*(row.get(name) for name in fields)) or str(row.get("id"))
+def _told(*parts: str | Callable[[Row], Any]) -> Callable[[Row], str]:
+    """What these parts say of an object: fields, or words made of it; its id where they say nothing."""
+
+    def told(row: Row) -> str:
+        return _joined(*(row.get(part) if isinstance(part, str) else part(row) for part in parts)) or str(
+            row.get("id")
+        )
+
+    return told
 
 
 def _joined(*parts: Any) -> str:
     return " · ".join(plain(str(part), 40) for part in parts if part)
+
+
+_seat = _told(lambda row: row.get("email") or row.get("customer_email"), _status)
 
 
 def _prices(row: Row) -> Iterable[Row]:
@@ -245,28 +224,45 @@ def _delivered(row: Row) -> Iterable[Row]:
 
 
 SOURCES: Mapping[str, Source] = {
-    "benefits": Source("benefits:list", _named("description", "type"), query=True, get="benefits:get"),
+    "benefits": Source("benefits:list", _told("description", "type"), query=True, get="benefits:get"),
     "checkout links": Source("checkout-links:list", _link, get="checkout-links:get"),
-    "checkouts": Source("checkouts:list", _checkout, query=True, get="checkouts:get"),
-    "custom fields": Source(
-        "custom-fields:list", _named("name", "slug"), query=True, get="custom-fields:get"
+    "checkouts": Source(
+        "checkouts:list", _told("customer_email", _amount, _status), query=True, get="checkouts:get"
     ),
+    "custom fields": Source("custom-fields:list", _told("name", "slug"), query=True, get="custom-fields:get"),
     "customers": Source("customers:list", _person, query=True, get="customers:get"),
-    "dashboards": Source("metrics:list_dashboards", _named("name"), get="metrics:get_dashboard"),
-    "discounts": Source("discounts:list", _named("name", "code"), query=True, get="discounts:get"),
-    "disputes": Source("disputes:list", _dispute, get="disputes:get"),
-    "endpoints": Source("webhooks:list_webhook_endpoints", _endpoint, get="webhooks:get_webhook_endpoint"),
-    "event types": Source("event-types:list", _named("label", "name"), query=True),
-    "files": Source("files:list", _named("name", "version")),
-    "license keys": Source("license_keys:list", _key, get="license_keys:get"),
+    "dashboards": Source("metrics:list_dashboards", _told("name"), get="metrics:get_dashboard"),
+    "discounts": Source("discounts:list", _told("name", "code"), query=True, get="discounts:get"),
+    "disputes": Source(
+        "disputes:list", _told(lambda row: _amount(row, "amount"), _who, _status), get="disputes:get"
+    ),
+    "endpoints": Source(
+        "webhooks:list_webhook_endpoints",
+        _told("name", lambda row: redaction.host(str(row.get("url") or ""))),
+        get="webhooks:get_webhook_endpoint",
+    ),
+    "event types": Source("event-types:list", _told("label", "name"), query=True),
+    "files": Source("files:list", _told("name", "version")),
+    "license keys": Source("license_keys:list", _told("display_key", _who, _status), get="license_keys:get"),
     "members": Source("members:list_members", _person, limits={"customer_id": "path.id"}),
-    "meters": Source("meters:list", _named("name"), query=True, get="meters:get"),
-    "orders": Source("orders:list", _order, by_customer=True, get="orders:get"),
-    "organizations": Source("organizations:list", _named("name", "slug"), get="organizations:get"),
+    "meters": Source("meters:list", _told("name"), query=True, get="meters:get"),
+    "orders": Source(
+        "orders:list", _told("invoice_number", _amount, _who, _status), by_customer=True, get="orders:get"
+    ),
+    "organizations": Source("organizations:list", _told("name", "slug"), get="organizations:get"),
     "prices": Source("products:list", _price, query=True, parts=_prices),
     "products": Source("products:list", _product, query=True, get="products:get"),
-    "subscriptions": Source("subscriptions:list", _subscription, by_customer=True, get="subscriptions:get"),
-    "webhook events": Source("webhooks:list_webhook_deliveries", _event, parts=_delivered),
+    "subscriptions": Source(
+        "subscriptions:list",
+        _told(lambda row: (row.get("product") or {}).get("name"), _who, _status),
+        by_customer=True,
+        get="subscriptions:get",
+    ),
+    "webhook events": Source(
+        "webhooks:list_webhook_deliveries",
+        _told("type", lambda row: str(row.get("created_at") or "")[:16].replace("T", " ")),
+        parts=_delivered,
+    ),
     "your customers": Source("customers:list", _person, query=True, value="external_id"),
     "your members": Source(
         "members:list_members",

@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Any
 
 from bot.forms import names
-from bot.forms.fields import MOST_ENTRIES, Form, Group, Kind, Leaf, Node, Option, Pick, Series
+from bot.forms.fields import MOST_ENTRIES, Form, Kind, Leaf, Node, Pick, Series, walk
 from bot.forms.search import by_family, title
 from bot.forms.values import Answers
 from bot.ui.elements import (
@@ -53,7 +53,7 @@ class Adder:
 class More:
     """The select of the optional questions."""
 
-    options: tuple[Option, ...]
+    options: Mapping[str, str]  # labels by path
     chosen: frozenset[str]
     needed: bool  # whether at least one has to be chosen
 
@@ -94,22 +94,14 @@ def _cut(items: list[Item]) -> list[list[Item]]:
 
 
 def _items(node: Node) -> Iterator[Item]:
-    if isinstance(node, Leaf):
-        yield node
-    elif isinstance(node, Group):
-        if node.pick is not None:
-            yield node.pick
-        for member in node.members.values():
-            yield from _items(member)
-    else:
-        yield from _series(node)
-
-
-def _series(series: Series) -> Iterator[Item]:
-    for entry in series.entries:
-        yield from _items(entry)
-    if len(series.entries) < MOST_ENTRIES:
-        yield Adder(series.path, series.label, len(series.entries))
+    for part in walk(node):
+        if isinstance(part, Leaf):
+            yield part
+        elif isinstance(part, Series):
+            if len(part.entries) < MOST_ENTRIES:
+                yield Adder(part.path, part.label, len(part.entries))
+        elif part.pick is not None:
+            yield part.pick
 
 
 # --- The views ----------------------------------------------------------------------------------------------
@@ -190,7 +182,7 @@ def _choice_block(item: Pick | Adder | More) -> Block:
         if item.current is not None:
             element["initial_option"] = ways[item.current]
         return input_block(f"{PICKED}{item.path}", f"{item.label}", element, dispatch=True)
-    further = [option(one.label, one.path) for one in item.options]
+    further = [option(label, path) for path, label in item.options.items()]
     element = {"type": "multi_static_select", "action_id": MORE, "options": further}
     if chosen := [one for one in further if one["value"] in item.chosen]:
         element["initial_options"] = chosen

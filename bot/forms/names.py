@@ -10,8 +10,8 @@ MONEY = frozenset(
     | {"price_per_seat", "auto_accept_below_amount"}
 )
 CURRENCY = ("currency", "price_currency")
-# An amount whose currency the contract fixes ("in USD cents").
-FIXED_CURRENCY: Mapping[str, str] = {"auto_accept_below_amount": "usd"}
+# An amount whose currency the contract fixes ("in USD cents"), as `Leaf.currency` has it.
+FIXED_CURRENCY: Mapping[str, str] = {"auto_accept_below_amount": "=usd"}
 # An amount in the currency of an object that is there: the read, and the field that names the object.
 OBJECT_CURRENCY: Mapping[str, tuple[str, str]] = {
     "refunds:create": ("orders:get", "body.order_id"),

@@ -1,13 +1,13 @@
 """A form filled in with a call that is there already, so that it can be changed. Pure."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from bot.forms.fields import Form, Group, Kind, Leaf, Node, Series, all_leaves, form_of, ways
+from bot.forms.fields import Form, Group, Kind, Leaf, Series, all_leaves, form_of, walk, ways
 from bot.forms.modal import LONGEST_TEXT, choices
 from bot.forms.values import compose, currencies, scalar
 from bot.ui.elements import option
@@ -76,41 +76,30 @@ def same_call(one: Call, other: Call) -> bool:
 
 def _fitting(call: Call, way: str, currency: str | None, labels: Mapping[str, str]) -> Filled | None:
     """The form of one way, or None when a value is of another kind than this way asks for."""
+    operation, picks = operations()[call.operation], {"body": way}
+    query = {f"query.{name}" for name in call.query}
+    more = form_of(operation, picks).more
+    added = frozenset(path for path in more if path in query or _at(call, path) is not _MISSING)
     try:
-        return _with_way(call, way, currency, labels)
+        for _ in range(_ROUNDS):
+            form = form_of(operation, picks, added)
+            found = picks | dict(_picks(form.body, call))
+            if found == picks:
+                break
+            picks = found
+        return Filled(picks, added, _answers(form, call, currency, labels))
     except (ValueError, TypeError, AttributeError, ArithmeticError):
         return None
 
 
-def _with_way(call: Call, way: str, currency: str | None, labels: Mapping[str, str]) -> Filled:
-    operation = operations()[call.operation]
-    picks = {"body": way}
-    query = {f"query.{name}" for name in call.query}
-    form = form_of(operation, picks)
-    more = [one.path for one in form.more]
-    added = frozenset(path for path in more if path in query or _at(call, path) is not _MISSING)
-    for _ in range(_ROUNDS):
-        form = form_of(operation, picks, added)
-        found = picks | (dict(_picks(form.body, call)) if form.body else {})
-        if found == picks:
-            break
-        picks = found
-    return Filled(picks, added, _answers(form, call, currency, labels))
-
-
-def _picks(node: Node, call: Call) -> Iterator[tuple[str, str]]:
+def _picks(body: Group | None, call: Call) -> Iterator[tuple[str, str]]:
     """The choices inside a body: which alternative an object is, how many entries a list has."""
-    value = _at(call, node.path)
-    if isinstance(node, Group):
-        if node.pick is not None and isinstance(value, Mapping):
+    for node in walk(body):
+        value = _at(call, node.path)
+        if isinstance(node, Group) and node.pick is not None and isinstance(value, Mapping):
             yield node.path, str(_alternative(node, value, call))
-        for member in node.members.values():
-            yield from _picks(member, call)
-    elif isinstance(node, Series):
-        if isinstance(value, list):
+        elif isinstance(node, Series) and isinstance(value, list):
             yield f"{node.path}#", str(len(value))
-        for entry in node.entries:
-            yield from _picks(entry, call)
 
 
 def _alternative(group: Group, value: Mapping[str, Any], call: Call) -> int:
@@ -120,23 +109,15 @@ def _alternative(group: Group, value: Mapping[str, Any], call: Call) -> int:
     held = set(value)
     best, chosen = -1, group.pick.current or 0
     for number in range(len(group.pick.options)):
-        found = _group_at(form_of(operation, {"body": "0", group.path: str(number)}).body, group.path)
-        if found is None:
+        body = form_of(operation, {"body": "0", group.path: str(number)}).body
+        groups = (one for one in walk(body) if isinstance(one, Group) and one.path == group.path)
+        if (found := next(groups, None)) is None:
             continue
         fits = sum(value.get(name) == constant for name, constant in found.fixed.items())
         fits = -1 if fits < len(found.fixed) else fits + len(held & set(found.members))
         if fits > best:
             best, chosen = fits, number
     return chosen
-
-
-def _group_at(node: Node | None, path: str) -> Group | None:
-    if isinstance(node, Group):
-        if node.path == path:
-            return node
-        found = (_group_at(member, path) for member in node.members.values())
-        return next((one for one in found if one is not None), None)
-    return None
 
 
 def _answers(
@@ -171,27 +152,19 @@ def _at(call: Call, path: str) -> Any:
 
 
 def _state(leaf: Leaf, value: Any, currency: str | None, labels: Mapping[str, str]) -> State:
-    if leaf.kind in (Kind.CHOICE, Kind.CHOICES):
-        offered = {one["value"]: one for one in choices(leaf)}
-        held = value if isinstance(value, list) else [value]
-        found = [offered.get(str(one)) or option(str(one), str(one)) for one in held]
-        return {"selected_options": found} if leaf.kind == Kind.CHOICES else {"selected_option": found[0]}
-    chosen = _CHOSEN.get(leaf.kind)
-    return {"value": _text(leaf, value, currency)} if chosen is None else chosen(value, labels)
-
-
-_CHOSEN: Mapping[Kind, Callable[[Any, Mapping[str, str]], State]] = {
-    Kind.ONE: lambda value, labels: {
-        "selected_option": option(labels.get(str(value), str(value)), str(value))
-    },
-    Kind.MANY: lambda value, labels: {
-        "selected_options": [option(labels.get(str(one), str(one)), str(one)) for one in value]
-    },
-    Kind.YES_NO: lambda value, _: {"selected_option": option("Yes", "yes") if value else option("No", "no")},
-    Kind.TICK: lambda value, _: {"selected_options": [option("Yes", "yes")] if value else []},
-    Kind.MOMENT: lambda value, _: {"selected_date_time": int(datetime.fromisoformat(str(value)).timestamp())},
-    Kind.DAY: lambda value, _: {"selected_date": str(value)},
-}
+    several = leaf.kind in (Kind.CHOICES, Kind.MANY)
+    if several or leaf.kind in (Kind.CHOICE, Kind.ONE, Kind.YES_NO):
+        offered = {} if leaf.source else {one["value"]: one for one in choices(leaf)}
+        if leaf.kind == Kind.YES_NO:
+            value = "yes" if value else "no"
+        held = [str(one) for one in (value if isinstance(value, list) else [value])]
+        found = [offered.get(one) or option(labels.get(one, one), one) for one in held]
+        return {"selected_options": found} if several else {"selected_option": found[0]}
+    if leaf.kind == Kind.TICK:
+        return {"selected_options": [option("Yes", "yes")] if value else []}
+    if leaf.kind == Kind.MOMENT:
+        return {"selected_date_time": int(datetime.fromisoformat(str(value)).timestamp())}
+    return {"selected_date": str(value)} if leaf.kind == Kind.DAY else {"value": _text(leaf, value, currency)}
 
 
 def _text(leaf: Leaf, value: Any, currency: str | None) -> str:

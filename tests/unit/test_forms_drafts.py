@@ -80,7 +80,7 @@ def test_a_way_that_is_not_there_is_not_taken() -> None:
 
 def test_pages_hold_few_questions_and_the_first_one_offers_more() -> None:
     draft = begun("organizations:update")
-    draft.added = frozenset(option.path for option in draft.form().more)
+    draft.added = frozenset(draft.form().more)
     found = pages(draft.form())
     assert len(found) > 2
     assert all(len(page) <= MOST_ON_A_PAGE + 1 for page in found)

@@ -240,6 +240,6 @@ def test_every_kind_of_question_is_used_or_is_a_fallback() -> None:
     for one in proposable():
         for way in range(max(1, len(ways(one)))):
             first = form_of(one, {"body": str(way)})
-            whole = form_of(one, {"body": str(way)}, frozenset(option.path for option in first.more))
+            whole = form_of(one, {"body": str(way)}, frozenset(first.more))
             used |= {each.kind for each in all_leaves(whole)}
     assert set(Kind) - used <= {Kind.DAY, Kind.DECIMAL, Kind.UNIT_PRICE}
