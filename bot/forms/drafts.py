@@ -1,20 +1,93 @@
-"""The forms that people have open: kept in memory for an hour, named by an opaque id."""
+"""The forms that people have open, page by page: kept in memory for an hour, named by an opaque id."""
 
 import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from bot.forms.fields import Form, Leaf, Pick, all_leaves, form_of
-from bot.forms.modal import ADDED, OPERATION, PICKED, Item, More, pages, together
+from bot.forms.fields import MOST_ENTRIES, Form, Leaf, Node, Pick, Series, all_leaves, form_of, walk
 from bot.forms.values import entry
 from polar.catalog import Operation
 from store.models import Proposal
 
 KEPT_FOR = timedelta(hours=1)
 MOST = 500
+PICKED, ADDED = "pick:", "more"  # how the ids of blocks begin that hold no value
+
+
+# --- The questions on each page: the required ones, then those chosen under "More" --------------------------
+
+# Slack takes 100 blocks (https://docs.slack.dev/reference/views); on a phone this many is already a lot.
+MOST_ON_A_PAGE = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Adder:
+    """A button for one more entry of a list; `count` entries are there."""
+
+    path: str
+    label: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class More:
+    """The select of the optional questions."""
+
+    options: Mapping[str, str]  # labels by path
+    chosen: frozenset[str]
+    needed: bool  # whether at least one has to be chosen
+
+
+Item = Leaf | Pick | Adder | More
+
+
+def pages(form: Form) -> list[list[Item]]:
+    """The pages in order; there is always a first."""
+    first: list[Item] = [*form.places]
+    first += [form.way] if form.way else []
+    added: list[Item] = [leaf for leaf in form.asked if leaf.path in form.added]
+    for member in form.body.members.values() if form.body else ():
+        (added if member.path in form.added else first).extend(_items(member))
+    found = _cut(first)
+    if form.more:
+        found[-1].append(More(form.more, form.added, _needs_one(form)))
+    return found + (_cut(added) if added else [])
+
+
+def together(found: list[list[Item]]) -> list[list[Item]]:
+    """The pages as one, "More" last, when that is not too long: for changing what is there already."""
+    items = [item for page in found for item in page]
+    if len(items) > MOST_ON_A_PAGE:
+        return found
+    return [sorted(items, key=lambda item: isinstance(item, More))]
+
+
+def _needs_one(form: Form) -> bool:
+    """An update that changes nothing is no proposal."""
+    if form.operation.method != "PATCH" or form.body is None or form.body.fixed.keys() - {"type"}:
+        return False
+    return all(member.path in form.added for member in form.body.members.values())
+
+
+def _cut(items: list[Item]) -> list[list[Item]]:
+    return [items[at : at + MOST_ON_A_PAGE] for at in range(0, len(items), MOST_ON_A_PAGE)] or [[]]
+
+
+def _items(node: Node) -> Iterator[Item]:
+    for part in walk(node):
+        if isinstance(part, Leaf):
+            yield part
+        elif isinstance(part, Series):
+            if len(part.entries) < MOST_ENTRIES:
+                yield Adder(part.path, part.label, len(part.entries))
+        elif part.pick is not None:
+            yield part.pick
+
+
+# --- The open forms ---------------------------------------------------------------------------------------
 
 
 @dataclass(eq=False, slots=True)
@@ -134,10 +207,3 @@ class Drafts:
             return None
         draft.touched_at = now
         return draft
-
-
-def chosen_operation(values: Mapping[str, Any]) -> str:
-    """The operation chosen on the first page; empty when none is."""
-    state = next(iter((values.get(OPERATION) or {}).values()), None)
-    held = entry(state)
-    return str(held["value"]) if isinstance(held, Mapping) else ""

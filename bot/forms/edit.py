@@ -9,13 +9,13 @@ from datetime import datetime
 from typing import Any
 
 from bot.approvals.actions import Actions
-from bot.forms import names, wording
+from bot.forms import names
 from bot.forms.drafts import FormDraft
 from bot.forms.fields import Form, Kind, Leaf, all_leaves
 from bot.forms.lookup import Lookup
 from bot.forms.names import OBJECT_CURRENCY
 from bot.forms.prefill import Filled, ids_in, prefill, same_call
-from bot.forms.values import currencies
+from bot.forms.values import card_title, currencies, shown
 from bot.proposals.build import digest_of, money_of
 from bot.proposals.reads import Fact, with_money
 from bot.results import ActionResult, ActionStatus
@@ -171,7 +171,7 @@ def _revision(draft: FormDraft, seen: Proposal, form: Form, call: Call) -> NewRe
     currency = draft.known_currency or seen.currency
     effect = form.operation.describe(call)
     units = currencies(form, draft.answers, currency)
-    title = _title(draft, seen, form, currency) or wording.title(form, call, draft.answers, units)
+    title = _title(draft, seen, form, currency) or card_title(form, call, draft.answers, units)
     amount, of = money_of([call], {"currency": currency})
     return NewRevision(
         revision=seen.revision,
@@ -199,10 +199,7 @@ def _compared(
     was = {} if before is None else before.answers
     units = currencies(form, draft.answers, currency)
     asked = [(leaf, units.get(leaf.path)) for leaf in all_leaves(form)]
-    return before, [
-        (leaf, wording.shown(leaf, was, unit), wording.shown(leaf, draft.answers, unit))
-        for leaf, unit in asked
-    ]
+    return before, [(leaf, shown(leaf, was, unit), shown(leaf, draft.answers, unit)) for leaf, unit in asked]
 
 
 def _changes(draft: FormDraft, seen: Proposal, form: Form, currency: str | None) -> tuple[Change, ...]:

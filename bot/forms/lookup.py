@@ -4,7 +4,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from bot.forms import names
@@ -33,8 +33,7 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 class Source:
     """A source of objects of one kind. `query`: Polar searches itself; else we search through one page.
 
-    `by_customer`: the words may name the customer. `parts` takes several objects out of one row. `limits`:
-    query parameters with the question whose answer they take.
+    `by_customer`: the words may name the customer. `parts` takes several objects out of one row.
     """
 
     read: str
@@ -44,7 +43,6 @@ class Source:
     value: str = "id"
     get: str = ""
     parts: Callable[[Row], Iterable[Row]] = lambda row: (row,)
-    limits: Mapping[str, str] = field(default_factory=dict)
 
 
 class Lookup:
@@ -101,7 +99,7 @@ class Lookup:
             return await self._payment_methods(context)
         known = SOURCES[source]
         query: dict[str, Any] = {
-            name: context[path] for name, path in known.limits.items() if path in context
+            name: context[path] for name, path in names.LIMITS.get(source, {}).items() if path in context
         }
         if typed and known.query:
             query["query"] = typed
@@ -244,7 +242,7 @@ SOURCES: Mapping[str, Source] = {
     "event types": Source("event-types:list", _told("label", "name"), query=True),
     "files": Source("files:list", _told("name", "version")),
     "license keys": Source("license_keys:list", _told("display_key", _who, _status), get="license_keys:get"),
-    "members": Source("members:list_members", _person, limits={"customer_id": "path.id"}),
+    "members": Source("members:list_members", _person),
     "meters": Source("meters:list", _told("name"), query=True, get="meters:get"),
     "orders": Source(
         "orders:list", _told("invoice_number", _amount, _who, _status), by_customer=True, get="orders:get"
@@ -264,31 +262,12 @@ SOURCES: Mapping[str, Source] = {
         parts=_delivered,
     ),
     "your customers": Source("customers:list", _person, query=True, value="external_id"),
-    "your members": Source(
-        "members:list_members",
-        _person,
-        value="external_id",
-        limits={"external_customer_id": "path.external_id"},
-    ),
+    "your members": Source("members:list_members", _person, value="external_id"),
 }
 # Objects that events are about too, by the source in which they are looked up: "orders" are of "order".
 _SUBJECTS = frozenset(
     {"benefits", "checkouts", "customers", "discounts", "orders", "products", "subscriptions"}
 )
-
-
-def watched_in(form: Form) -> frozenset[str]:
-    """The questions whose answer changes how another one is asked: the currency, the object to look in."""
-    own = names.OBJECT_CURRENCY.get(form.operation.id)
-    found = {own[1]} if own else set()
-    for leaf in all_leaves(form):
-        if leaf.currency[:1] not in ("", "=", "@"):
-            found.add(leaf.currency)
-        if leaf.source == "payment methods":
-            found.add("path.id")
-        elif leaf.source in SOURCES:
-            found.update(SOURCES[leaf.source].limits.values())
-    return frozenset(found)
 
 
 def subject_of(form: Form, call: Call) -> str | None:

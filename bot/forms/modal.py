@@ -1,14 +1,14 @@
 """The modal as Slack draws it: questions as Block Kit inputs. Pure."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
 from bot.forms import names
-from bot.forms.fields import MOST_ENTRIES, Form, Kind, Leaf, Node, Pick, Series, walk
-from bot.forms.search import by_family, title
-from bot.forms.values import Answers
+from bot.forms.drafts import ADDED, PICKED, Adder, FormDraft, More
+from bot.forms.fields import Form, Kind, Leaf, Pick, all_leaves
+from bot.forms.names import family, title
+from bot.forms.values import currencies, entry
 from bot.ui.elements import (
     Block,
     Element,
@@ -29,79 +29,8 @@ CALLBACK = "propose"
 OPERATION, PICK, FIND, VALUE, MORE, ADD, BACK = (
     f"propose.{name}" for name in ("operation", "pick", "find", "value", "more", "add", "back")
 )
-PICKED, ADDED = "pick:", "more"  # how the ids of blocks begin that hold no value
 LONGEST_TEXT = 3_000  # characters of what an input holds
 _FEW = 100
-
-
-# --- The questions on each page: the required ones, then those chosen under "More" --------------------------
-
-# Slack takes 100 blocks (https://docs.slack.dev/reference/views); on a phone this many is already a lot.
-MOST_ON_A_PAGE = 15
-
-
-@dataclass(frozen=True, slots=True)
-class Adder:
-    """A button for one more entry of a list; `count` entries are there."""
-
-    path: str
-    label: str
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class More:
-    """The select of the optional questions."""
-
-    options: Mapping[str, str]  # labels by path
-    chosen: frozenset[str]
-    needed: bool  # whether at least one has to be chosen
-
-
-Item = Leaf | Pick | Adder | More
-
-
-def pages(form: Form) -> list[list[Item]]:
-    """The pages in order; there is always a first."""
-    first: list[Item] = [*form.places]
-    first += [form.way] if form.way else []
-    added: list[Item] = [leaf for leaf in form.asked if leaf.path in form.added]
-    for member in form.body.members.values() if form.body else ():
-        (added if member.path in form.added else first).extend(_items(member))
-    found = _cut(first)
-    if form.more:
-        found[-1].append(More(form.more, form.added, _needs_one(form)))
-    return found + (_cut(added) if added else [])
-
-
-def together(found: list[list[Item]]) -> list[list[Item]]:
-    """The pages as one, "More" last, when that is not too long: for changing what is there already."""
-    items = [item for page in found for item in page]
-    if len(items) > MOST_ON_A_PAGE:
-        return found
-    return [sorted(items, key=lambda item: isinstance(item, More))]
-
-
-def _needs_one(form: Form) -> bool:
-    """An update that changes nothing is no proposal."""
-    if form.operation.method != "PATCH" or form.body is None or form.body.fixed.keys() - {"type"}:
-        return False
-    return all(member.path in form.added for member in form.body.members.values())
-
-
-def _cut(items: list[Item]) -> list[list[Item]]:
-    return [items[at : at + MOST_ON_A_PAGE] for at in range(0, len(items), MOST_ON_A_PAGE)] or [[]]
-
-
-def _items(node: Node) -> Iterator[Item]:
-    for part in walk(node):
-        if isinstance(part, Leaf):
-            yield part
-        elif isinstance(part, Series):
-            if len(part.entries) < MOST_ENTRIES:
-                yield Adder(part.path, part.label, len(part.entries))
-        elif part.pick is not None:
-            yield part.pick
 
 
 # --- The views ----------------------------------------------------------------------------------------------
@@ -111,7 +40,7 @@ def operation_options(found: Sequence[Operation]) -> list[Element]:
     """Operations as the groups of a select, by family."""
     return [
         {"label": plain(name, 75), "options": [option(title(one), one.id, one.id) for one in group]}
-        for name, group in by_family(found)
+        for name, group in groupby(sorted(found, key=family), family)
     ]
 
 
@@ -131,40 +60,48 @@ def opening(draft: str, found: Sequence[Operation] | None, words: str) -> dict[s
     return _form("Propose", blocks, draft, "Next")
 
 
-def page_view(
-    operation: Operation,
-    items: Sequence[Item],
-    draft: str,
-    *,
-    answers: Answers,
-    number: int,
-    count: int,
-    said: Mapping[str, str],
-    currencies: Mapping[str, str],
-    watched: frozenset[str],
-    edits: str = "",
-) -> dict[str, Any]:
-    """One page of the form. `said` is what is wrong, by question; `currencies` of amounts, by question;
-    `watched` are questions whose answer changes the page; `edits` is the question of what is edited.
-    """
-    blocks = [section("head", (edits or title(operation)) + (f" – page {number + 1}" if number else ""))]
+def chosen_operation(values: Mapping[str, Any]) -> str:
+    """The operation chosen on the first page; empty when none is."""
+    state = next(iter((values.get(OPERATION) or {}).values()), None)
+    held = entry(state)
+    return str(held["value"]) if isinstance(held, Mapping) else ""
+
+
+def page_view(draft: FormDraft, said: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The page at which a form is. `said` is what is wrong, by question."""
+    form, found = draft.page_items()
+    number, is_end = draft.page, draft.page + 1 >= len(found)
+    edits = "" if draft.edits is None else draft.edits.title
+    units, watched = currencies(form, draft.answers, draft.known_currency), watched_in(form)
+    page = f" – page {number + 1}" if number else ""
+    blocks = [section("head", (edits or title(form.operation)) + page)]
     if said:
         blocks.append(section("wrong", " ".join(dict.fromkeys(said.values()))))
-    for item in items:
+    for item in found[number]:
         if isinstance(item, Leaf):
-            watch = item.path in watched
-            blocks.append(leaf_block(item, answers.get(item.path), currencies.get(item.path), watch=watch))
+            answer, watch = draft.answers.get(item.path), item.path in watched
+            blocks.append(leaf_block(item, answer, units.get(item.path), watch=watch))
         else:
             blocks.append(_choice_block(item))
     if number:
         blocks.append(actions("back", [button(BACK, "Back", "back")]))
-    seen = operation.customer_sees
-    if seen:
+    if seen := form.operation.customer_sees:
         blocks.append(context("sees", f"The customer: {seen}."))
     if edits:
-        return _form("Edit", blocks, draft, "Save" if number + 1 >= count else "Next")
-    last = number + 1 >= count and not any(isinstance(item, More) for item in items)
-    return _form("Propose", blocks, draft, "Propose" if last else "Next")
+        return _form("Edit", blocks, draft.id, "Save" if is_end else "Next")
+    is_end = is_end and not any(isinstance(item, More) for item in found[number])
+    return _form("Propose", blocks, draft.id, "Propose" if is_end else "Next")
+
+
+def watched_in(form: Form) -> frozenset[str]:
+    """The questions whose answer changes how another one is asked: the currency, the object to look in."""
+    own = names.OBJECT_CURRENCY.get(form.operation.id)
+    found = {own[1]} if own else set()
+    for leaf in all_leaves(form):
+        if leaf.currency[:1] not in ("", "=", "@"):
+            found.add(leaf.currency)
+        found.update(names.LIMITS.get(leaf.source, {}).values())
+    return frozenset(found)
 
 
 def _form(title_: str, blocks: Sequence[Block], draft: str, submit: str) -> dict[str, Any]:

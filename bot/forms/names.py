@@ -1,8 +1,9 @@
-"""Tables of the names of body fields, and of the objects that an id in a body may name. Pure."""
+"""The operations a person may propose, the names of their fields, and the objects that fields name. Pure."""
 
 from collections.abc import Mapping
+from functools import cache
 
-from polar.catalog import Operation, Parameter
+from polar.catalog import Operation, Parameter, operations
 
 # Amounts in the smallest unit of a currency.
 MONEY = frozenset(
@@ -55,6 +56,12 @@ SOURCES: Mapping[str, str] = {f"{name.replace(' ', '_')}_id": f"{name}s" for nam
     "product_price_id": "prices",
     "products": "products",
 }
+# What a search takes of other answers: by source, its query parameters with the questions that they take.
+LIMITS: Mapping[str, Mapping[str, str]] = {
+    "members": {"customer_id": "path.id"},
+    "payment methods": {"order": "path.id"},
+    "your members": {"external_customer_id": "path.external_id"},
+}
 # The object that `{id}` in a path names: (what the path begins with, the source, its singular).
 _IN_A_PATH = (
     *("benefit", "checkout link", "checkout", "custom field", "customer", "discount", "dispute", "file"),
@@ -105,3 +112,41 @@ def path_source(operation: Operation, parameter: Parameter) -> tuple[str, str]:
         if operation.path.startswith(start):
             return source, singular
     return "", label(parameter.name)
+
+
+# --- Operations -------------------------------------------------------------------------------------------
+
+MOST_SHOWN = 100  # Slack's limit of options, groups together or not
+
+
+@cache
+def proposable() -> tuple[Operation, ...]:
+    """Every operation that changes something and that our token may call, by family, then title."""
+    found = (one for one in operations().values() if one.is_write and one.refused is None)
+    return tuple(sorted(found, key=lambda one: (family(one), title(one))))
+
+
+def family(operation: Operation) -> str:
+    """The family of an operation, in words: `customer-seats:assign_seat` is of "Customer seats"."""
+    return operation.id.partition(":")[0].replace("-", " ").replace("_", " ").capitalize()
+
+
+def title(operation: Operation) -> str:
+    """Its title, told apart from its twin that takes the merchant's own id."""
+    return operation.title + (" (by your own id)" if "external" in operation.path else "")
+
+
+def search(words: str) -> list[Operation]:
+    """The operations that have every word in their title, id, path or family; all for no words.
+
+    Those whose title has the words come first.
+    """
+    wanted = words.lower().split()
+    found = [one for one in proposable() if all(word in _text(one) for word in wanted)]
+    return sorted(found, key=lambda one: sum(word not in title(one).lower() for word in wanted))[:MOST_SHOWN]
+
+
+def _text(one: Operation) -> str:
+    return (
+        f"{title(one)} {one.id} {one.id.replace('_', ' ').replace('-', ' ')} {one.path} {family(one)}".lower()
+    )

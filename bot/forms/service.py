@@ -6,28 +6,25 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from bot.config.policy import ends
-from bot.forms import names, wording
-from bot.forms.drafts import Drafts, FormDraft, chosen_operation
+from bot.forms import names
+from bot.forms.drafts import ADDED, Adder, Drafts, FormDraft, Item, More
 from bot.forms.edit import EditForm, is_edit
 from bot.forms.fields import Form, Leaf, all_leaves
-from bot.forms.lookup import Lookup, subject_of, watched_in
+from bot.forms.lookup import Lookup, subject_of
 from bot.forms.modal import (
     ADD,
-    ADDED,
     BACK,
     FIND,
     OPERATION,
     PICK,
     VALUE,
-    Adder,
-    Item,
-    More,
+    chosen_operation,
     opening,
     operation_options,
     page_view,
 )
-from bot.forms.search import proposable, search
-from bot.forms.values import Composed, check, compose, currencies, entry
+from bot.forms.names import proposable, search
+from bot.forms.values import Composed, card_facts, card_title, check, compose, currencies, entry, split_facts
 from bot.proposals.build import money_of, with_hash
 from bot.proposals.reads import Fact, Reads, money_facts, with_money
 from bot.results import ActionResult, Purpose
@@ -70,7 +67,7 @@ class Proposing:
         found = search(words) if words else []
         if len(found) == 1:
             draft.start(found[0])
-            view = self._view(draft)
+            view = page_view(draft)
         else:
             view = opening(draft.id, found or None, words)
         try:
@@ -90,7 +87,7 @@ class Proposing:
             await self._show(view_id, notice(_EDIT, ephemeral.action(draft).plain))
             return
         self._drafts.keep(draft)
-        await self._show(view_id, self._view(draft))
+        await self._show(view_id, page_view(draft))
 
     async def clicked(self, user: SlackUser, view: Payload, action: Payload) -> None:
         """Something in a form was chosen or pressed that changes what it shows."""
@@ -173,29 +170,27 @@ class Proposing:
             return self._begin(draft, str((entry(action) or {}).get("value", "")))
         if draft.operation is None:
             return None
-        changed = draft.absorb(_with(_values(view), action))
+        latest = {str(action.get("block_id")): {str(action.get("action_id")): action}}
+        changed = draft.absorb({**_values(view), **latest})
         if name == BACK:
             draft.page = max(draft.page - 1, 0)
         elif name == ADD:
-            self._add_entry(draft, str(action.get("value")))
+            _, found = draft.page_items()
+            path = str(action.get("value"))
+            lists = {item.path: item for item in found[draft.page] if isinstance(item, Adder)}
+            draft.picks |= {f"{path}#": str(lists[path].count + 1)} if path in lists else {}
         elif name == FIND:
             await self._object_currency(draft)
         elif not changed and name not in (PICK, VALUE):
             return None
-        return self._view(draft)
+        return page_view(draft)
 
     def _begin(self, draft: FormDraft, identity: str) -> ViewAnswer | None:
         found = next((one for one in proposable() if one.id == identity), None)
         if found is None:
             return None
         draft.start(found)
-        return self._view(draft)
-
-    def _add_entry(self, draft: FormDraft, path: str) -> None:
-        _, found = draft.page_items()
-        for item in found[draft.page]:
-            if isinstance(item, Adder) and item.path == path:
-                draft.picks[f"{path}#"] = str(item.count + 1)
+        return page_view(draft)
 
     async def _object_currency(self, draft: FormDraft) -> str | None:
         """The currency of the object the amounts are in, asked of Polar once for each object."""
@@ -208,21 +203,6 @@ class Proposing:
             found = await self._lookup.currency(draft.operation.id, chosen)
             draft.currency = None if found is None else (chosen, found)
         return draft.known_currency
-
-    def _view(self, draft: FormDraft, said: Mapping[str, str] | None = None) -> ViewAnswer:
-        form, found = draft.page_items()
-        return page_view(
-            form.operation,
-            found[draft.page],
-            draft.id,
-            answers=draft.answers,
-            number=draft.page,
-            count=len(found),
-            said=said or {},
-            currencies=currencies(form, draft.answers, draft.known_currency),
-            watched=watched_in(form),
-            edits="" if draft.edits is None else draft.edits.title,
-        )
 
     # --- Next and Propose -----------------------------------------------------------------------------
 
@@ -245,13 +225,13 @@ class Proposing:
         form, found = draft.page_items()
         asks_more = draft.edits is not None and added != draft.added  # on the page that is being shown
         if picks != draft.picks or asks_more or not form.complete:
-            return _update(self._view(draft))
+            return _update(page_view(draft))
         currency = await self._object_currency(draft)
         if errors := _wrong_here(found[draft.page], draft, currency):
             return _errors(errors)
         if draft.page + 1 < len(found):
             draft.page += 1
-            return _update(self._view(draft))
+            return _update(page_view(draft))
         composed = compose(form, draft.answers, currency)
         if composed.errors:
             return self._send_back(draft, found, composed)
@@ -274,7 +254,7 @@ class Proposing:
             labels |= {one.path: one.label for one in wrong}
             draft.page = number if wrong else draft.page
         said = {path: f"{labels.get(path, 'Form')}: {text}" for path, text in composed.errors.items()}
-        return _update(self._view(draft, said))
+        return _update(page_view(draft, said))
 
     async def _propose(
         self, draft: FormDraft, proposal: NewProposal, stored: Callable[[], None]
@@ -283,7 +263,7 @@ class Proposing:
             await self._services.store.do(propose_by_hand, proposal)
         except StoreError as error:
             log.error("a proposal by hand is not stored: %s", error)
-            return _update(self._view(draft, {"": ephemeral.FORM_NOT_STORED}))
+            return _update(page_view(draft, {"": ephemeral.FORM_NOT_STORED}))
         draft.title = proposal.title
         self._services.notify(Queue.ANNOUNCE)
         operation = proposal.calls[0].operation
@@ -296,7 +276,7 @@ class Proposing:
     ) -> NewProposal:
         effect = form.operation.describe(call)
         amounts = currencies(form, draft.answers, currency)
-        facts, rest = wording.split(wording.facts(form, draft.answers, amounts))
+        facts, rest = split_facts(card_facts(form, draft.answers, amounts))
         name = await self._services.authority.name(user.id)
         reason = " ".join([f"{name} proposes this.", *filter(None, [names.NOTES.get(call.operation)])])
         risk, now = effect.risk.value, self._services.clock()
@@ -309,7 +289,7 @@ class Proposing:
             rule=None,
             rule_version=None,
             subject=subject_of(form, call),
-            title=wording.title(form, call, draft.answers, amounts),
+            title=card_title(form, call, draft.answers, amounts),
             reasons=(reason, *rest),
             facts=with_money(facts, await self._money(call)),
             risk=risk,
@@ -363,11 +343,6 @@ def _too_slow(view: Payload) -> ViewAnswer:
 def _values(view: Payload) -> Mapping[str, Any]:
     found: Mapping[str, Any] = (view.get("state") or {}).get("values") or {}
     return found
-
-
-def _with(values: Mapping[str, Any], action: Payload) -> Mapping[str, Any]:
-    """A view's state with the latest change in it."""
-    return {**values, str(action.get("block_id")): {str(action.get("action_id")): action}}
 
 
 def _wrong_here(items: Sequence[Item], draft: FormDraft, currency: str | None) -> dict[str, str]:

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from bot.app import Running
-from bot.forms.search import proposable
+from bot.forms.names import proposable
 from polar.catalog import Call, operations
 from store.proposals.proposals import all_proposals
 from tests.fixtures.forms import faults

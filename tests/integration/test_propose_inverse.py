@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from bot.app import Running
 from bot.forms.fields import ways
-from bot.forms.search import proposable
+from bot.forms.names import proposable
 from bot.services import Queue
 from polar.catalog import Call, operations
 from store.models import NewProposal, PlannedCall

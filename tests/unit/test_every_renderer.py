@@ -20,7 +20,7 @@ import bot.ui
 from bot.config.policy import Caps, Policy
 from bot.demo.blockkit import lint_message, lint_view
 from bot.forms import modal as forms
-from bot.forms.search import proposable
+from bot.forms.names import proposable
 from bot.listeners.threads import ThreadCommand, ThreadMessage, Threads
 from bot.results import (
     ActionResult,

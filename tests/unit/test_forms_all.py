@@ -10,11 +10,10 @@ from bot.demo.blockkit import lint_options, lint_view
 from bot.forms.drafts import FormDraft
 from bot.forms.fields import Leaf, ways
 from bot.forms.modal import opening, operation_options, page_view
-from bot.forms.search import by_family, proposable, search
-from bot.forms.values import check, compose, currencies
-from bot.forms.wording import facts, split, title
+from bot.forms.names import proposable, search
+from bot.forms.values import card_facts, card_title, check, compose, currencies, split_facts
 from polar.catalog import Call, Operation, check_call, operations
-from tests.fixtures.forms import SCHEMAS, faults, state
+from tests.fixtures.forms import ANY_ID, SCHEMAS, faults, state
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 CASES = [
@@ -29,16 +28,12 @@ def filled(operation: Operation, way: int, more: str) -> Iterator[tuple[FormDraf
     """Each page of the form as it is shown, then filled in as a person would."""
     draft = FormDraft("draft", "U1", NOW)
     draft.start(operation)
-    draft.picks["body"] = str(way)
+    draft.picks["body"], draft.currency = str(way), (ANY_ID, "eur")
     while True:
-        form, found = draft.page_items()
-        view = page_view(
-            operation, found[draft.page], draft.id, answers=draft.answers, number=draft.page, count=len(found),
-            said={}, currencies=currencies(form, draft.answers, "eur"), watched=frozenset(),
-        )  # fmt: skip
+        view = page_view(draft)
         yield draft, view
         draft.absorb(state(view, more=more))
-        form, found = draft.page_items()
+        _, found = draft.page_items()
         shown = [item for item in found[draft.page] if isinstance(item, Leaf)]
         assert check(shown, draft.answers, "eur") == {}
         if draft.page + 1 == len(found):
@@ -61,11 +56,7 @@ def test_slack_takes_every_page_empty_and_filled_in(operation: Operation, way: i
         assert len(view["private_metadata"]) < 100
         assert len(view["blocks"]) <= 60
         draft.absorb(state(view, more=more))
-        _, found = draft.page_items()
-        again = page_view(
-            operation, found[draft.page], draft.id, answers=draft.answers, number=draft.page, count=len(found),
-            said={"body.x": "Something."}, currencies={}, watched=frozenset(),
-        )  # fmt: skip
+        again = page_view(draft, {"body.x": "Something."})
         assert lint_view(again) == []
 
 
@@ -77,8 +68,8 @@ def test_a_filled_in_form_is_exactly_the_request_polars_document_asks_for(
     assert faults(call) == []
     assert check_call(operation, call.path, call.query, call.body) == []
     amounts = currencies(draft.form(), draft.answers, "eur")
-    assert title(draft.form(), call, draft.answers, amounts).startswith(operation.describe(call).title)
-    beside, bullets = split(facts(draft.form(), draft.answers, amounts))
+    assert card_title(draft.form(), call, draft.answers, amounts).startswith(operation.describe(call).title)
+    beside, bullets = split_facts(card_facts(draft.form(), draft.answers, amounts))
     assert len(beside) <= 4
     assert len(bullets) <= 4
 
@@ -141,6 +132,6 @@ def test_words_of_the_title_the_id_or_the_path_find_an_operation(words: str, fir
 
 
 def test_no_two_options_read_the_same_within_a_family() -> None:
-    for name, group in by_family(search("")):
-        labels = [option["text"]["text"] for part in operation_options(group) for option in part["options"]]
-        assert len(set(labels)) == len(labels), name
+    for group in operation_options(search("")):
+        labels = [option["text"]["text"] for option in group["options"]]
+        assert len(set(labels)) == len(labels), group["label"]

@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
-from bot.forms.drafts import KEPT_FOR, MOST, Drafts, FormDraft, chosen_operation
-from bot.forms.modal import MOST_ON_A_PAGE, Adder, More, pages
+from bot.forms.drafts import KEPT_FOR, MOST, MOST_ON_A_PAGE, Adder, Drafts, FormDraft, More, pages
+from bot.forms.modal import chosen_operation
 from polar.catalog import operations
 from tests.fixtures.forms import ANY_ID, OPTION
 

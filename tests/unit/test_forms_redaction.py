@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.forms.fields import all_leaves, form_of, ways
-from bot.forms.search import proposable
+from bot.forms.names import proposable
 from polar.redaction import HIDDEN, HOST_ONLY, ending, host, redacted
 
 SECRET = "T0SECRET"

@@ -8,8 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.forms.fields import Form, Kind, Leaf, all_leaves, form_of
-from bot.forms.values import NotUsable, check, compose, minor_units, plainly, scalar
-from bot.forms.wording import facts, split, title
+from bot.forms.values import (
+    NotUsable,
+    card_facts,
+    card_title,
+    check,
+    compose,
+    minor_units,
+    plainly,
+    scalar,
+    split_facts,
+)
 from polar.catalog import operations
 from polar.text.words import ZERO_DECIMAL
 from tests.fixtures.forms import ANY_ID, OPTION
@@ -194,7 +203,7 @@ def test_a_percentage_is_in_hundredths_of_a_percent() -> None:
 
 def test_every_value_is_on_the_card_or_counted() -> None:
     many = [(f"Label {number}", "x" * 90) for number in range(40)]
-    beside, bullets = split(many)
+    beside, bullets = split_facts(many)
     shown = sum("Label" in text for text in [label for label, _ in beside])
     inside = sum(bullet.count("Label") for bullet in bullets)
     assert f"and {40 - shown - inside} more values" in bullets[-1]
@@ -202,7 +211,7 @@ def test_every_value_is_on_the_card_or_counted() -> None:
 
 
 def test_a_long_value_is_not_cut_beside_its_label_but_shown_below() -> None:
-    beside, bullets = split([("Metadata", "y" * 150), ("Name", "Pro")])
+    beside, bullets = split_facts([("Metadata", "y" * 150), ("Name", "Pro")])
     assert beside == (("Name", "Pro"),)
     assert bullets == ("Metadata: " + "y" * 150,)
 
@@ -216,8 +225,10 @@ def test_a_title_says_what_how_much_and_whom() -> None:
     }
     call = compose(operation, given, "usd").call
     amounts = {"body.amount": "usd"}
-    assert title(operation, call, given, amounts) == "Refund an order: $9.00, Jane Doe (jane@example.com)"
-    assert ("Amount before tax", "$9.00") in facts(operation, given, amounts)
+    assert (
+        card_title(operation, call, given, amounts) == "Refund an order: $9.00, Jane Doe (jane@example.com)"
+    )
+    assert ("Amount before tax", "$9.00") in card_facts(operation, given, amounts)
     assert call.body == {"order_id": ANY_ID, "reason": "other", "amount": 900}
 
 
@@ -234,7 +245,7 @@ def test_a_sentence_about_a_parameter_reads_as_one_about_an_input(sentence: str,
 
 def test_every_kind_of_question_is_used_or_is_a_fallback() -> None:
     from bot.forms.fields import ways
-    from bot.forms.search import proposable
+    from bot.forms.names import proposable
 
     used = set()
     for one in proposable():
