@@ -307,7 +307,7 @@ async def assemble(
     session = await stack.enter_async_context(aiohttp.ClientSession(timeout=TIMEOUT))
     client = _slack_client(settings, session)
     slack = Slack(client, RateLimits(asyncio.get_running_loop().time, settings.slack_tiers))
-    authority = Authority(settings.approvers, slack, clock, ByRuleAndClass(settings.approvers, rules, store))
+    authority = Authority(slack, clock, ByRuleAndClass(settings.approvers, rules, store))
     services = Services(store, polar, slack, rules, authority, settings.slack_channel, clock, notify)
     return services, client
 

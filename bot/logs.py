@@ -8,6 +8,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+MOST = 20
+_LONGEST = 300
+_MASK = "[secret]"
+# Tokens of Slack and Polar, passwords in addresses, and signatures are hidden, whoever logs them by mistake.
+_SECRET = re.compile(
+    r"xox[a-z]-[\w-]+|xapp-[\w-]+|polar_[a-z]+_\w+|whsec_[\w+/=-]+|(?<=://)[^\s/@]+:[^\s/@]+(?=@)"
+    r"|Bearer\s+\S+|v0=[0-9a-f]{16,}"
+)
+
 
 def set_up_logging(level: int = logging.INFO) -> None:
     """Log at `level`; call once, at the start of a command."""
@@ -15,22 +24,6 @@ def set_up_logging(level: int = logging.INFO) -> None:
     # httpx logs every URL, and a query can hold an e-mail address; Bolt and the SDK log payloads at debug.
     for name in ("httpx", "httpcore", "slack_bolt", "slack_sdk", "aiohttp.access", "alembic", "websockets"):
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
-
-
-MOST = 20
-
-
-_LONGEST = 300
-
-
-_MASK = "[secret]"
-
-
-# Tokens of Slack and Polar, passwords in addresses, and signatures are hidden, whoever logs them by mistake.
-_SECRET = re.compile(
-    r"xox[a-z]-[\w-]+|xapp-[\w-]+|polar_[a-z]+_\w+|whsec_[\w+/=-]+|(?<=://)[^\s/@]+:[^\s/@]+(?=@)"
-    r"|Bearer\s+\S+|v0=[0-9a-f]{16,}"
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from bot.config.policy import Policy, people
 from bot.config.settings import Approvers
@@ -44,24 +44,6 @@ class Named:
     source: str
 
 
-class Deciders(Protocol):
-    """Knows who is named to decide a proposal; without one, who decides when nothing else is said."""
-
-    async def __call__(self, proposal: Proposal | None, risk: str | None = None) -> Named:
-        """For what is no proposal, `risk` is the class it is about. Raises StoreError."""
-
-
-class EverybodyListed:
-    """APPROVERS decide everything."""
-
-    def __init__(self, approvers: Approvers) -> None:
-        self._named = Named(approvers, "APPROVERS")
-
-    async def __call__(self, proposal: Proposal | None, risk: str | None = None) -> Named:  # noqa: ARG002 - the protocol's
-        """The same answer for every proposal."""
-        return self._named
-
-
 class ByRuleAndClass:
     """The rule that made it, as it was then, comes first; then the class's row in the policy as it is now.
 
@@ -76,7 +58,10 @@ class ByRuleAndClass:
         self._of_rule = {rule.version: rule.approvers for rule in rules.rules}
 
     async def __call__(self, proposal: Proposal | None, risk: str | None = None) -> Named:
-        """The only people who may decide this proposal, or anything else of this class."""
+        """The only people who may decide this proposal, or anything else of the class `risk`.
+
+        Without either, those who decide when nothing else is said. Raises StoreError.
+        """
         if proposal is not None and proposal.undo_of_id is not None:  # whoever may decide it may take it back
             proposal = await self._store.do(get_proposal, proposal.undo_of_id)
         if proposal is not None:
@@ -109,17 +94,8 @@ class _Kept(Generic[T]):
 class Authority:
     """Decides whether a person may decide. An empty list means nobody; doubt means no."""
 
-    def __init__(
-        self,
-        approvers: Approvers,
-        slack: Slack,
-        clock: Callable[[], datetime],
-        deciders: Deciders | None = None,
-    ) -> None:
-        """`deciders` knows who is named for single proposals; without it, `approvers` decide everything."""
-        self._deciders = deciders or EverybodyListed(approvers)
-        self._slack = slack
-        self._clock = clock
+    def __init__(self, slack: Slack, clock: Callable[[], datetime], deciders: ByRuleAndClass) -> None:
+        self._slack, self._clock, self._deciders = slack, clock, deciders
         self._asking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._nameless: dict[str, datetime] = {}
         self._users: dict[str, _Kept[UserProfile]] = {}

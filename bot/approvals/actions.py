@@ -135,8 +135,10 @@ class Actions:
         if found.state != ProposalState.DECLINED:
             return ActionResult(_S.NOT_DECLINED)
         refused = await self._refused(user, found)
-        own = found.decided_by == user.id and not await self._is_outside(user)
-        return found if refused is None or own else refused
+        if refused is None or found.decided_by != user.id:
+            return refused or found
+        outside = await self._services.authority.outsider(user.id, user.team_id, Purpose.DECIDE)
+        return found if outside is None else refused
 
     async def edit(self, user: SlackUser, seen: Proposal, new: NewRevision) -> ActionResult:
         """Store a new revision. The caller has checked the person and the revision with `may_edit`."""
@@ -144,9 +146,6 @@ class Actions:
         act = self._act(user, seen, record, thread_lines.edited_line(user.id, new.changes))
         done = ActionResult(_S.EDITED, title=new.title)
         return await self._result(self._services.store.do(edit, act, new), done, _S.CHANGED)
-
-    async def _is_outside(self, user: SlackUser) -> bool:
-        return await self._services.authority.outsider(user.id, user.team_id, Purpose.DECIDE) is not None
 
     # --- Shared by all actions ----------------------------------------------------------------------------
 

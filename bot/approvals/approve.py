@@ -43,29 +43,15 @@ _BARRED = {
 }
 
 
-async def approve(
-    services: Services,
-    pending: PendingApproval,
-    team_id: str | None,
-    stored: Callable[[], None] = lambda: None,
-) -> DecisionResult:
-    """Store an approval, then settle it; `stored` is called once it is on disk.
-
-    Raises StoreError when it could not be stored.
-    """
-    [result] = await approve_all(services, [pending], team_id, stored)
-    return result
-
-
 async def approve_all(
     services: Services,
     left: Sequence[PendingApproval],
     team_id: str | None,
     stored: Callable[[], None] = lambda: None,
 ) -> list[DecisionResult]:
-    """Store the approvals of one click, all or none, then settle them concurrently; `stored` as in `approve`.
+    """Store the approvals of one click, all or none, then settle them concurrently.
 
-    Raises StoreError when they could not be stored.
+    `stored` is called once they are on disk. Raises StoreError when they could not be stored.
     """
     token = new_token()
     until = services.clock() + LEASE

@@ -1,13 +1,12 @@
 """Approve, decline and undo a proposal: for buttons, bundles, threads, the Home tab and the command line."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from bot.approvals import approve
 from bot.approvals.followups import Followups
 from bot.metrics import DECISIONS
-from bot.permissions import Authority
 from bot.results import DecisionResult, DecisionStatus
 from bot.services import Queue, Services, new_token
 from bot.slack.client import SlackUser
@@ -29,18 +28,12 @@ class Click:
     Only the ids are believed. `interaction_id` names this one click, however often Slack delivers it.
     """
 
-    user_id: str
-    team_id: str | None
+    user: SlackUser
     proposal_id: str
     revision: int
     channel: str | None
     message_ts: str | None
     interaction_id: str | None = None
-
-    @property
-    def user(self) -> SlackUser:
-        """The user who clicked."""
-        return SlackUser(self.user_id, self.team_id)
 
 
 class ApprovalService:
@@ -49,11 +42,6 @@ class ApprovalService:
     def __init__(self, services: Services) -> None:
         self._services = services
         self.followups = Followups(services)
-
-    @property
-    def authority(self) -> Authority:
-        """The authority, which knows who may decide."""
-        return self._services.authority
 
     async def decide(
         self, click: Click, verdict: Verdict, stored: Callable[[], None] = lambda: None
@@ -96,13 +84,15 @@ class ApprovalService:
         at = self._services.clock()
         try:
             if revision is None:
-                revision = await self._revision(proposal_id)
+                proposal = await self._services.store.do(get_proposal, proposal_id)
+                revision = NO_REVISION if proposal is None else proposal.revision
             pending = PendingApproval(
                 row, proposal_id, revision, user.id, via, at, interaction_id, reason, channel
             )
-            return await approve.approve(self._services, pending, user.team_id, stored)
+            [result] = await approve.approve_all(self._services, [pending], user.team_id, stored)
         except StoreError as error:
-            return _not_stored(error)
+            return DecisionResult(DecisionStatus.NOT_STORED, error=str(error))
+        return result
 
     async def approve_all(
         self,
@@ -123,7 +113,7 @@ class ApprovalService:
         try:
             results = await approve.approve_all(self._services, rows, user.team_id, stored)
         except StoreError as error:
-            results = [_not_stored(error)] * len(rows)
+            results = [DecisionResult(DecisionStatus.NOT_STORED, error=str(error))] * len(rows)
         return list(zip(chosen, results, strict=True))
 
     async def decline(
@@ -137,86 +127,62 @@ class ApprovalService:
         interaction_id: str | None = None,
     ) -> DecisionResult:
         """Decline a proposal; the arguments are those of `approve`."""
-        try:
-            result = await self._declined(
-                user, proposal_id, revision, via=via, reason=reason, interaction_id=interaction_id
-            )
-        except StoreError as error:
-            result = _not_stored(error)
-        log.info("decline by %s (%s) on %s: %s", user.id, via, proposal_id, result.status)
-        self._services.notify(Queue.ANNOUNCE)
-        return result
 
-    async def _declined(
-        self,
-        user: SlackUser,
-        proposal_id: str,
-        revision: int | None,
-        *,
-        via: str,
-        reason: str | None,
-        interaction_id: str | None,
-    ) -> DecisionResult:
-        proposal = await self._services.store.do(get_proposal, proposal_id)
-        if proposal is None:
-            return DecisionResult(DecisionStatus.NOT_FOUND)
-        refused = await approve.refusal(self._services.authority, proposal, user.id, user.team_id, via=via)
-        if refused is not None:
-            return refused
-        decision = Decision(
-            proposal_id,
-            user.id,
-            Verdict.DECLINE,
-            via,
-            self._services.clock(),
-            reason,
-            proposal.revision if revision is None else revision,
-            interaction_id,
-        )
-        won, now = await self._services.store.do(decide, decision)
-        if won:
-            DECISIONS.labels(decision.verdict, decision.via).inc()
-        if now is None:
-            return DecisionResult(DecisionStatus.NOT_FOUND)
-        if won:
-            return DecisionResult(DecisionStatus.DECLINED, now)
-        bar = decision_error(now, Verdict.DECLINE, decision.revision)
-        return await approve.lost(self._services, now, bar, user.id)
+        async def declined(proposal: Proposal) -> DecisionResult:
+            seen, at = proposal.revision if revision is None else revision, self._services.clock()
+            decision = Decision(proposal_id, user.id, Verdict.DECLINE, via, at, reason, seen, interaction_id)
+            won, now = await self._services.store.do(decide, decision)
+            if won:
+                DECISIONS.labels(decision.verdict, decision.via).inc()
+            if now is None:
+                return DecisionResult(DecisionStatus.NOT_FOUND)
+            if won:
+                return DecisionResult(DecisionStatus.DECLINED, now)
+            bar = decision_error(now, Verdict.DECLINE, seen)
+            return await approve.lost(self._services, now, bar, user.id)
+
+        return await self._done("decline", declined, user, proposal_id, via=via)
 
     async def undo(self, user: SlackUser, proposal_id: str, *, via: str) -> DecisionResult:
         """Undo what was approved: cancel it while nothing of it was sent, or take back what was done."""
+
+        async def undone(proposal: Proposal) -> DecisionResult:
+            if proposal.state != ProposalState.SUCCEEDED:
+                at = self._services.clock()
+                in_time, found = await self._services.store.do(take_back, proposal_id, actor=user.id, at=at)
+                if in_time:
+                    return DecisionResult(DecisionStatus.UNDONE, found)
+                proposal = proposal if found is None else found
+            if proposal.state == ProposalState.SUCCEEDED:
+                return DecisionResult(await self.followups.undo(user, proposal), proposal)
+            sent = proposal.state in _BEING_SENT
+            return DecisionResult(
+                DecisionStatus.TOO_LATE_TO_UNDO if sent else DecisionStatus.NOTHING_TO_UNDO, proposal
+            )
+
+        return await self._done("undo", undone, user, proposal_id, via=via)
+
+    async def _done(
+        self,
+        what: str,
+        act: Callable[[Proposal], Awaitable[DecisionResult]],
+        user: SlackUser,
+        proposal_id: str,
+        *,
+        via: str,
+    ) -> DecisionResult:
+        """Let somebody who may decide a proposal act on it, and log what came of it."""
         try:
-            result = await self._undone(user, proposal_id, via)
+            proposal = await self._services.store.do(get_proposal, proposal_id)
+            if proposal is None:
+                result = DecisionResult(DecisionStatus.NOT_FOUND)
+            else:
+                refused = await approve.refusal(
+                    self._services.authority, proposal, user.id, user.team_id, via=via
+                )
+                result = refused or await act(proposal)
         except StoreError as error:
-            result = _not_stored(error)
-        log.info("undo by %s (%s) on %s: %s", user.id, via, proposal_id, result.status)
+            result = DecisionResult(DecisionStatus.NOT_STORED, error=str(error))
+        log.info("%s by %s (%s) on %s: %s", what, user.id, via, proposal_id, result.status)
         self._services.notify(Queue.ANNOUNCE)
         return result
-
-    async def _undone(self, user: SlackUser, proposal_id: str, via: str) -> DecisionResult:
-        proposal = await self._services.store.do(get_proposal, proposal_id)
-        if proposal is None:
-            return DecisionResult(DecisionStatus.NOT_FOUND)
-        refused = await approve.refusal(self._services.authority, proposal, user.id, user.team_id, via=via)
-        if refused is not None:
-            return refused
-        if proposal.state != ProposalState.SUCCEEDED:
-            at = self._services.clock()
-            in_time, found = await self._services.store.do(take_back, proposal_id, actor=user.id, at=at)
-            if in_time:
-                return DecisionResult(DecisionStatus.UNDONE, found)
-            proposal = proposal if found is None else found
-        if proposal.state == ProposalState.SUCCEEDED:
-            return DecisionResult(await self.followups.undo(user, proposal), proposal)
-        sent = proposal.state in _BEING_SENT
-        return DecisionResult(
-            DecisionStatus.TOO_LATE_TO_UNDO if sent else DecisionStatus.NOTHING_TO_UNDO, proposal
-        )
-
-    async def _revision(self, proposal_id: str) -> int:
-        proposal = await self._services.store.do(get_proposal, proposal_id)
-        return NO_REVISION if proposal is None else proposal.revision
-
-
-def _not_stored(error: StoreError) -> DecisionResult:
-    return DecisionResult(DecisionStatus.NOT_STORED, error=str(error))

@@ -151,8 +151,7 @@ def click_of(on: Interaction) -> Click:
     """The click on a button of a proposal."""
     place, value, clicked_at = on.place, on.value, str(on.payload.get("action_ts") or "")
     return Click(
-        user_id=place.user.id,
-        team_id=place.user.team_id,
+        user=place.user,
         proposal_id=value.id,
         revision=NO_REVISION if value.detail else value.revision,  # no button of a card has a detail
         channel=place.channel,

@@ -107,7 +107,7 @@ class HomeTab:
         """Approve or Decline was clicked on the Home tab: the result is said on top of it."""
         click = click_of(on)
         result = await self._approvals.decide(click, VERDICTS[on.payload["action_id"]], on.stored)
-        store, user = self._services.store, click.user_id
+        store, user = self._services.store, click.user.id
         try:
             found = await store.do(get_proposal, click.proposal_id)
             text = decision(result) if found is None else about(found, decision(result))

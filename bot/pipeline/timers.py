@@ -127,24 +127,17 @@ async def _links(slack: Slack, waiting: Sequence[Proposal]) -> Mapping[str, str]
 async def morning(services: Services) -> None:
     """Yesterday's numbers, once a day, at the time of day that the policy names."""
     schedule, now = services.rules.policy.schedule, services.clock()
-    today = now.astimezone(schedule.timezone).date()
-    if schedule.digest is None or not _is_morning(schedule, now):
+    if schedule.digest is None:
         return
-    name = f"digest:{today.isoformat()}"
-    if await services.store.do(is_in_outbox, name):
+    local = now.astimezone(schedule.timezone)
+    due = datetime.combine(local.date(), schedule.digest, schedule.timezone)
+    name = f"digest:{local.date().isoformat()}"
+    if not due <= local < due + _DIGEST_UNTIL or await services.store.do(is_in_outbox, name):
         return
-    message = await _digest(services, today - timedelta(days=1))
+    message = await _digest(services, local.date() - timedelta(days=1))
     if message is not None:
         await services.store.do(add_to_outbox, name, kind="digest", message=message.content, at=now)
         services.notify(Queue.OUTBOX)
-
-
-def _is_morning(schedule: Schedule, now: datetime) -> bool:
-    if schedule.digest is None:
-        return False
-    local = now.astimezone(schedule.timezone)
-    due = datetime.combine(local.date(), schedule.digest, schedule.timezone)
-    return due <= local < due + _DIGEST_UNTIL
 
 
 async def _digest(services: Services, day: date) -> Message | None:

@@ -317,7 +317,7 @@ async def test_slack_has_an_answer_once_a_decline_is_on_disk(line: World) -> Non
 async def test_of_many_proposals_one_press_decides_each(line: World) -> None:
     async with line.app() as app:
         cards = [await line.ask("order.paid") for _ in range(3)]
-        person = SlackUser(MAYA, app.approvals.authority.team_id)
+        person = SlackUser(MAYA, app.services.authority.team_id)
         found = await proposals(app)
         answers = [
             await app.approvals.approve(person, each.id, via="bundle", revision=1, interaction_id="press")

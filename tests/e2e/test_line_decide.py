@@ -61,7 +61,7 @@ async def test_who_may_not_decide_is_told_who_may(
 async def test_a_deactivated_user_may_not_decide_even_when_listed(line: World) -> None:
     line.environment["APPROVERS"] += f",{DORA}"
     async with line.app() as app:
-        refusal = await app.approvals.authority.refusal(DORA, None)
+        refusal = await app.services.authority.refusal(DORA, None)
         card = await line.ask("order.paid")
         # A client that has not heard of it yet: the tap arrives all the same.
         line.slack.workspace.users[DORA] = replace(line.slack.workspace.users[DORA], role="member")

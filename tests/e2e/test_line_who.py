@@ -170,7 +170,7 @@ async def test_who_is_refused_on_one_way_in_is_refused_on_all(line: World, user:
     async with line.app() as app:
         await line.ask("order.paid")
         proposal = await only(app)
-        team = app.approvals.authority.team_id
+        team = app.services.authority.team_id
         answers = [
             await app.approvals.approve(SlackUser(user, team), proposal.id, via="thread"),
             await app.approvals.decline(SlackUser(user, team), proposal.id, via="thread"),

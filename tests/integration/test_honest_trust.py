@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
-from bot.approvals.approve import approve
+from bot.approvals.approve import approve_all
 from bot.cli import export
 from bot.demo.polar import stock
 from bot.demo.polar.orders import tell_order
@@ -312,7 +312,7 @@ async def test_a_yes_is_as_fast_as_its_press_however_long_polar_took(tmp_path: P
         pressed = made.clock()
         made.clock.advance(seconds=20)
         tap = PendingApproval("t:1", asked.id, asked.revision, MAYA, "button", pressed, "t")
-        answer = await approve(replace(made.services, authority=_Anybody()), tap, None)  # type: ignore[arg-type]  # a fake
+        [answer] = await approve_all(replace(made.services, authority=_Anybody()), [tap], None)  # type: ignore[arg-type]  # a fake
         assert answer.proposal is not None
         (said,) = await made.store.do(decisions_of, asked.id)
         assert said.clicked_at == pressed

@@ -20,6 +20,7 @@ from bot.forms.service import Proposing
 from bot.listeners.buttons import register
 from bot.results import DecisionResult, DecisionStatus
 from bot.services import Services
+from bot.slack.client import SlackUser
 from bot.ui import ephemeral
 from bot.web import slack_events
 from store.engine.errors import StoreFailed
@@ -129,7 +130,7 @@ def tapped(action_id: str = "approve", value: object = "p1:1", **more: Any) -> b
 @pytest.mark.parametrize(("action", "verdict"), [("approve", Verdict.APPROVE), ("decline", Verdict.DECLINE)])
 async def test_a_signed_tap_is_heard(slack: Slack, action: str, verdict: Verdict) -> None:
     assert (await slack.post(tapped(action))).status == 200
-    assert slack.approvals.taps == [(Click("U1", "T1", "p1", 1, "C1", "1.2"), verdict)]
+    assert slack.approvals.taps == [(Click(SlackUser("U1", "T1"), "p1", 1, "C1", "1.2"), verdict)]
 
 
 async def test_slack_s_challenge_is_answered(slack: Slack) -> None:

@@ -100,7 +100,7 @@ async def test_one_limit_covers_everything_asked_before_the_answer_and_the_form_
 
         held = asyncio.Event()
         user = app.services.slack.user
-        app.approvals.authority.forget(MAYA)
+        app.services.authority.forget(MAYA)
         with monkeypatch.context() as slack:
             slack.setattr(type(app.services.slack), "user", lambda *_: held.wait())
             await here.slack.submit(MAYA, view.id, values)
@@ -175,7 +175,7 @@ async def test_somebody_who_becomes_a_guest_meanwhile_is_told_at_the_end(here: W
         values = await here.values(view, user=LENA)
         change_role(here.slack, LENA, "guest")
         await here.slack.drain_events()
-        app.approvals.authority.forget(LENA)
+        app.services.authority.forget(LENA)
         await here.slack.submit(LENA, view.id, values)
         assert "guests may not propose" in here.shown(LENA)
         assert await app.services.store.do(lambda connection: list(all_proposals(connection))) == []
