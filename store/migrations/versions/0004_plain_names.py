@@ -16,6 +16,7 @@ from alembic import op
 from store.audit_log.old_sentences import DELETED, read_sentence, read_transition
 from store.audit_log.old_trust import ALWAYS, LABELS, old_cause, old_gate
 from store.engine.dialects import SafeJson, UtcDateTime
+from store.migrations.tables import add_columns, key, optional, required
 from store.models.reasons import LabelReason, Reason, ReasonCode
 
 revision = "0004"
@@ -210,28 +211,22 @@ def _carry_marks() -> None:
 
 
 def _tables_of_marks() -> tuple[sa.Table, sa.Table, sa.Table, sa.Table]:
-    def text(name: str, *, key: bool = False) -> sa.Column[Any]:
-        return sa.Column(name, sa.Text(), primary_key=key, nullable=False)
-
+    poll, moments = (
+        key(sa.Text, "name"),
+        [*required(UtcDateTime, "due_at"), *optional(UtcDateTime, "read_until")],
+    )
     return (
-        op.create_table(
-            "poll_cursors",
-            text("name", key=True),
-            sa.Column("due_at", UtcDateTime(), nullable=False),
-            sa.Column("read_until", UtcDateTime(), nullable=True),
-        ),
-        op.create_table(
-            "channel_welcomes", text("channel", key=True), sa.Column("at", UtcDateTime(), nullable=False)
-        ),
+        op.create_table("poll_cursors", *poll, *moments),
+        op.create_table("channel_welcomes", *key(sa.Text, "channel"), *required(UtcDateTime, "at")),
         op.create_table(
             "pause",
-            sa.Column("id", sa.Integer(), primary_key=True, autoincrement=False, nullable=False),
-            text("paused_by"),
-            sa.Column("paused_at", UtcDateTime(), nullable=False),
-            text("reason"),
-            sa.CheckConstraint("id = 1", name=op.f("ck_pause_single_row")),
+            sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+            *required(sa.Text, "paused_by"),
+            *required(UtcDateTime, "paused_at"),
+            *required(sa.Text, "reason"),
+            sa.CheckConstraint("id = 1", name="single_row"),
         ),
-        op.create_table("settings_kv", text("name", key=True), text("value")),
+        op.create_table("settings_kv", *key(sa.Text, "name"), *required(sa.Text, "value")),
     )
 
 
@@ -254,8 +249,7 @@ def _carry_deleted() -> None:
 def _carry_reasons(connection: sa.Connection) -> None:
     """Where a sentence was stored, a code and its arguments: read once, and kept as a text if not recognised."""
     for table, (old, keys, query, read) in _SENTENCES.items():
-        op.add_column(table, sa.Column("reason_code", sa.Text(), nullable=True))
-        op.add_column(table, sa.Column("reason_args", SafeJson(), nullable=True))
+        add_columns(table, *optional(sa.Text, "reason_code"), *optional(SafeJson, "reason_args"))
         columns = (*map(sa.column, keys), sa.column("reason_code"), sa.column("reason_args", SafeJson()))
         own = sa.table(table, *columns)
         change = (
@@ -264,10 +258,9 @@ def _carry_reasons(connection: sa.Connection) -> None:
             .values(reason_code=sa.bindparam("code"), reason_args=sa.bindparam("args", type_=SafeJson()))
         )
         for rows in connection.execute(sa.text(query)).partitions(1_000):
-            reasons = [(row, read(row)) for row in rows]
             made = [
                 {f"old_{key}": getattr(row, key) for key in keys} | {"code": why.code, "args": dict(why.args)}
-                for row, why in reasons
+                for row, why in ((row, read(row)) for row in rows)
             ]
             connection.execute(change, made)
         op.execute(f"ALTER TABLE {table} DROP COLUMN {old}")
@@ -317,9 +310,8 @@ _SENTENCES: dict[str, tuple[str, tuple[str, ...], str, Callable[[Any], Reason]]]
 
 def _carry_graduation(connection: sa.Connection) -> None:
     """Graduation's sentences become codes, and what it kept as JSON takes the names of today."""
-    new = (("cause_code", sa.Text()), ("cause_args", SafeJson()))
-    for name, kind in (*new, ("offered_generation", sa.Integer()), ("offered_cases", sa.Integer())):
-        op.add_column("case_kinds", sa.Column(name, kind, nullable=True))
+    cause = [*optional(sa.Text, "cause_code"), *optional(SafeJson, "cause_args")]
+    add_columns("case_kinds", *cause, *optional(sa.Integer, "offered_generation", "offered_cases"))
     _carry_causes(connection)
     _carry_offers(connection)
     op.execute("ALTER TABLE case_kinds DROP COLUMN cause")
@@ -354,14 +346,11 @@ def _carry_offers(connection: sa.Connection) -> None:
         sa.text("SELECT case_kind, fact_key FROM proposals WHERE kind = 'graduation' ORDER BY created_at")
     )
     newest = {row.case_kind: row.fact_key.rsplit("|", 2)[1:] for row in offers}
+    change = sa.text(
+        "UPDATE case_kinds SET offered_generation = :now, offered_cases = :cases WHERE hash = :own"
+    )
     for case_kind, (generation, cases) in newest.items():
-        connection.execute(
-            sa.text(
-                "UPDATE case_kinds SET offered_generation = :generation, offered_cases = :cases "
-                "WHERE hash = :case_kind"
-            ),
-            {"generation": int(generation), "cases": int(cases), "case_kind": case_kind},
-        )
+        connection.execute(change, {"now": int(generation), "cases": int(cases), "own": case_kind})
 
 
 def _carry_gates(connection: sa.Connection) -> None:
