@@ -14,8 +14,8 @@ from store.graduation.case_kinds import all_case_kinds, change, find_case_kind, 
 from store.graduation.gate import note_human
 from store.graduation.pages import automatic_runs
 from store.graduation.reducer import TrustChange
-from store.models import CaseKindState
-from store.models.graduation import AutomaticRuns, CaseKind
+from store.models import CaseKind, CaseKindState
+from store.models.graduation import AutomaticRuns
 from store.models.reasons import ChangeCause, ChangeCode, Lack, LackCode, SwitchCode, Switched
 
 log = logging.getLogger(__name__)

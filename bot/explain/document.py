@@ -11,9 +11,8 @@ from bot.graduation.gate import SPOT_CHECK
 from bot.graduation.spot_checks import BLIND
 from polar.catalog import operations
 from polar.redaction import redacted
-from store.models import Proposal, ProposalCall, StoredEvent, Transition
+from store.models import CaseKind, Proposal, ProposalCall, StoredEvent, Transition
 from store.models.details import Revision
-from store.models.graduation import CaseKind
 from store.models.reasons import Reason, columns_of
 from store.proposals.details import Explained
 

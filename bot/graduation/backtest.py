@@ -7,8 +7,8 @@ from datetime import datetime
 
 from bot.graduation.replay import Replayed, Run
 from polar.text.words import ZERO_DECIMAL
-from store.models import WENT_WRONG, CaseKindState, Mode, OutcomeKind, ProposalState, Verdict
-from store.models.graduation import CaseKind, WorstCase
+from store.models import WENT_WRONG, CaseKind, CaseKindState, Mode, OutcomeKind, ProposalState, Verdict
+from store.models.graduation import WorstCase
 from store.models.reasons import CaseResult, ChangeCause, PolicyCode
 
 SECONDS_A_CASE = 20  # the time of a person for one decision

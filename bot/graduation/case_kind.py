@@ -9,8 +9,8 @@ from typing import Any
 from polar.catalog import Call, Operation, operations
 from polar.events import Event
 from polar.text.words import clean, format_money
-from store.models import Decision, Mode, NewProposal, PlannedCall, ProposalState, Verdict
-from store.models.graduation import CaseHistory, Label, NewCaseKind, Past
+from store.models import Decision, Mode, NewCaseKind, NewProposal, PlannedCall, ProposalState, Verdict
+from store.models.graduation import CaseHistory, Label, Past
 from store.models.reasons import LabelReason, PolicyCode, PolicyReason, canonical_json, sha256
 
 # The fields that give the reason of an event. The first field that is present counts.

@@ -13,15 +13,8 @@ from bot.graduation.score import Standard, always_human_now, standard_of
 from bot.rules.rule import always_asks
 from polar.catalog import Call, Risk, operations
 from polar.events import Event
-from store.models import CaseKindState, Mode, NewProposal, Proposal, ProposalKind
-from store.models.graduation import (
-    CaseKind,
-    Evaluation,
-    ExecutionGuard,
-    GateInputs,
-    NewCaseKind,
-    Past,
-)
+from store.models import CaseKind, CaseKindState, Mode, NewCaseKind, NewProposal, Proposal, ProposalKind
+from store.models.graduation import Evaluation, ExecutionGuard, GateInputs, Past
 from store.models.reasons import AlwaysAsk, ChangeCause, ChangeCode, PolicyCode, PolicyReason
 
 ASK, SPOT_CHECK, RUN = "ask", "spot_check", "run"  # the verdicts

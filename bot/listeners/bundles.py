@@ -24,7 +24,8 @@ from bot.ui.elements import notice
 from bot.ui.ephemeral import Text, text
 from store.messages.bundles import close_bundle, give_own_card
 from store.messages.cards import get_bundle
-from store.models import Bundle, Proposal, ProposalState
+from store.models import Proposal, ProposalState
+from store.models.details import Bundle
 from store.proposals.proposals import get_proposal
 
 log = logging.getLogger(__name__)

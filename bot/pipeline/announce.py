@@ -35,7 +35,8 @@ from store.messages.cards import (
     unannounced,
 )
 from store.messages.outbox import OutboxMessage, claim_outbox, outbox_is_due, outbox_sent, postpone_outbox
-from store.models import Bundle, Proposal, ProposalKind, ProposalState
+from store.models import Proposal, ProposalKind, ProposalState
+from store.models.details import Bundle
 from store.proposals.decisions import approvals
 from store.proposals.details import reasons_among, reasons_of
 from store.proposals.proposals import get_proposal

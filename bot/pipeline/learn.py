@@ -13,8 +13,8 @@ from bot.graduation.score import lacks
 from bot.services import Queue, Services
 from bot.ui.graduation import change_notice, offer_facts, offer_reasons, offer_title
 from store.graduation.learn import assess as read_on
-from store.models import Actor, NewProposal, PlannedCall, ProposalKind, ProposalState
-from store.models.graduation import BacktestSummary, CaseHistory, CaseKind, Label, NewCaseKind, PastCase
+from store.models import Actor, CaseKind, NewCaseKind, NewProposal, PlannedCall, ProposalKind, ProposalState
+from store.models.graduation import BacktestSummary, CaseHistory, Label, PastCase
 from store.models.reasons import AlwaysAsk, Lack, proposal_id, sha256
 
 BACK = timedelta(days=90)

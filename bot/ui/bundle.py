@@ -37,7 +37,8 @@ from bot.ui.elements import (
 )
 from bot.ui.states import does, phrase, risk_words
 from polar.text.words import format_money
-from store.models import Bundle, Proposal, ProposalState
+from store.models import Proposal, ProposalState
+from store.models.details import Bundle
 
 APPROVE_ALL, DECLINE_ALL, REVIEW, UNDO_ALL = "approve_all", "decline_all", "review", "undo_all"
 REVIEWED, PAGE, ALONE, TICKED = "bundle_reviewed", "bundle_page", "bundle_alone", "bundle_ticked"

@@ -8,7 +8,8 @@ from statistics import median
 
 from bot.config.policy import Policy
 from polar.catalog import Risk
-from store.models import Bundle, Proposal
+from store.models import Proposal
+from store.models.details import Bundle
 
 MOST, LEAST = 100, 5  # proposals in a bundle: nobody reviews more, and fewer need no bundle
 SINGLES = 10  # the most odd ones of a kind with own cards; more share a card that only opens Review

@@ -22,7 +22,8 @@ from bot.ui.elements import (
 )
 from bot.ui.states import counted
 from polar.text.words import clean
-from store.models import Actor, DailyStats, Proposal
+from store.models import Actor, Proposal
+from store.models.details import DailyStats
 
 _LISTED = 10
 _EIGHTHS = " ▏▎▍▌▋▊▉"  # eighths of a character cell, from the left

@@ -9,8 +9,7 @@ from bot.graduation.gate import ASK, RUN, SPOT_CHECK
 from bot.graduation.score import clean_needed, lacks, reached, score, standard_of
 from bot.graduation.spot_checks import BLIND
 from polar.text.words import clean, format_money
-from store.models import CaseKindState, Mode, Proposal, ProposalState
-from store.models.graduation import CaseKind
+from store.models import CaseKind, CaseKindState, Mode, Proposal, ProposalState
 from store.models.reasons import (
     AlwaysAsk,
     CaseResult,

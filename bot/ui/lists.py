@@ -28,7 +28,8 @@ from bot.ui.reasons import because
 from bot.ui.states import open_problems, phrase
 from polar.catalog import event_types
 from polar.text.words import clean, format_money
-from store.models import Proposal, ProposalState, RuleActivity, RuleMatchState, Transition
+from store.models import Proposal, ProposalState, RuleMatchState, Transition
+from store.models.details import RuleActivity
 
 BACK, NEXT = "back", "on"  # ends of the action ids `WORD.back`, `WORD.on`; the value is the command
 _TITLE = 150

@@ -16,13 +16,13 @@ from store.models import (
     EventState,
     NewEvent,
     NewProposal,
-    RuleActivity,
     RuleMatch,
     RuleMatchState,
     RuleResult,
     StoredEvent,
     SubjectState,
 )
+from store.models.details import RuleActivity
 from store.models.graduation import Evaluator
 from store.models.reasons import Reason, columns_of
 from store.proposals.proposals import add_proposal, insert_proposal

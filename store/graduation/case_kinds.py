@@ -11,8 +11,18 @@ from store.engine.dialects import insert_new, row_of, value_of, values_of
 from store.engine.leases import Setting, hold, hold_or_set
 from store.graduation import reducer
 from store.graduation.reducer import TrustChange, cause_of_outcome
-from store.models import WENT_WRONG, Actor, CaseKindState, Mode, OutcomeKind, Proposal, ProposalState
-from store.models.graduation import CaseKind, NewCaseKind, Outcome
+from store.models import (
+    WENT_WRONG,
+    Actor,
+    CaseKind,
+    CaseKindState,
+    Mode,
+    NewCaseKind,
+    OutcomeKind,
+    Proposal,
+    ProposalState,
+)
+from store.models.graduation import Outcome
 from store.models.reasons import ChangeCause, Lack, LackCode
 from store.schema import proposals
 from store.schema.graduation import case_kinds, outcomes

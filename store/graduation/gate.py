@@ -32,21 +32,13 @@ from store.models import (
     CaseKindState,
     Decision,
     Mode,
+    NewCaseKind,
     NewProposal,
     Proposal,
     ProposalState,
     Verdict,
 )
-from store.models.graduation import (
-    Evaluation,
-    Evaluator,
-    ExecutionGuard,
-    GateInputs,
-    NewCaseKind,
-    Past,
-    Paused,
-    Spent,
-)
+from store.models.graduation import Evaluation, Evaluator, ExecutionGuard, GateInputs, Past, Paused, Spent
 from store.models.reasons import Reason, ReasonCode
 from store.proposals.proposals import advance, get_proposal, insert_proposal
 from store.schema import decisions, proposals, subjects

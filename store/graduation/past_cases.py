@@ -10,8 +10,17 @@ from sqlalchemy import BigInteger, Connection, and_, func, or_, select, type_coe
 
 from store.engine.dialects import value_of
 from store.engine.leases import Setting, read
-from store.models import Actor, Decision, NewProposal, PlannedCall, ProposalKind, ProposalState, Verdict
-from store.models.graduation import NewCaseKind, Outcome, PastCase
+from store.models import (
+    Actor,
+    Decision,
+    NewCaseKind,
+    NewProposal,
+    PlannedCall,
+    ProposalKind,
+    ProposalState,
+    Verdict,
+)
+from store.models.graduation import Outcome, PastCase
 from store.schema import calls, decisions, proposals, revisions
 from store.schema.graduation import case_kinds, outcomes
 

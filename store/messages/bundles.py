@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, func, insert, select, update
 
 from store.messages.cards import JOINABLE_FOR, OF_PROPOSAL, OPEN, open_bundles, redraw_bundles
-from store.models import Bundle, Proposal, ProposalKind, ProposalState
+from store.models import Proposal, ProposalKind, ProposalState
+from store.models.details import Bundle
 from store.proposals.proposals import read_proposals, with_calls
 from store.schema import bundles, proposals
 

@@ -35,7 +35,8 @@ from store.engine.dialects import UtcDateTime, value_of, values_of
 from store.engine.leases import BUNDLE_CARDS, CARDS, Lease, Leases
 from store.events.events import received_at
 from store.messages.outbox import LINE, add_to_outbox
-from store.models import Bundle, Proposal, ProposalState, Transition
+from store.models import Proposal, ProposalState, Transition
+from store.models.details import Bundle
 from store.proposals.proposals import read_proposals, trail, with_calls
 from store.schema import bundles, proposals, transitions
 

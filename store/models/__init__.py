@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
-from store.models.reasons import Reason
+from store.models.reasons import ChangeCause, Reason
 
 
 class Actor(StrEnum):
@@ -323,50 +323,56 @@ class Transition:
 
 
 @dataclass(frozen=True, slots=True)
-class DailyStats:
-    """Counts of a span of time: `asked` new proposals, `states` of those decided in it.
+class NewCaseKind:
+    """The kind of case a proposal is. `hash` is of `fields` as canonical JSON; `label` says the same."""
 
-    `people` is how many each person decided; `seconds` how long each decision took, in order.
+    hash: str
+    family: str
+    fields: Mapping[str, Any]
+    label: str
+    risk: str
+
+
+class CaseCounts(NamedTuple):
+    """The counts of a score: the counted cases of a kind's present generation, the rejections among them,
+    and how many generations there were before.
     """
 
-    asked: int
-    states: Mapping[ProposalState, int]
-    people: Mapping[str, int]
-    seconds: tuple[float, ...]
-
-    @property
-    def decided(self) -> int:
-        """The number decided, whatever came of them."""
-        return sum(self.states.values())
+    cases: int
+    rejections: int
+    generation: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Bundle:
-    """Many proposals of one kind on one card. `key` says of what kind; `members` are the oldest first.
+class CaseKind(NewCaseKind):
+    """A kind of case as kept; see `store.schema.graduation.case_kinds` for the columns."""
 
-    Since `closed_at` nothing joins it. `row_version` and `card_sent_at` are as of a proposal.
-    """
-
-    id: str
-    key: str
-    created_at: datetime
-    closed_at: datetime | None
-    row_version: int
-    channel: str | None
-    card_ts: str | None
-    first_shown_at: datetime | None
-    card_sent_at: datetime | None
-    members: tuple[Proposal, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class RuleActivity:
-    """The number of matches of a rule, by their result, and the time of the last one (UTC)."""
-
-    counts: dict[RuleMatchState, int]
-    last_matched_at: datetime | None
+    state: CaseKindState
+    manual_override: bool
+    generation: int
+    generation_at: datetime
+    last_case_at: datetime
+    cases: int = 0
+    rejections: int = 0
+    customers: int = 0
+    first_at: datetime | None = None
+    approvals_since_rejection: int = 0
+    spot_checks: int = 0
+    spot_checks_agreed: int = 0
+    approved_values: Mapping[str, Any] = field(default_factory=dict)
+    offered_at: datetime | None = None
+    offered_generation: int | None = None
+    offered_cases: int | None = None
+    changed_at: datetime | None = None
+    cause: ChangeCause | None = None
 
     @property
-    def matched(self) -> int:
-        """The number of matches in all."""
-        return sum(self.counts.values())
+    def counts(self) -> CaseCounts:
+        """The counts of its score."""
+        return CaseCounts(self.cases, self.rejections, self.generation)
+
+    @property
+    def currency(self) -> str | None:
+        """The currency of its amounts; None where no money is at stake."""
+        band = self.fields.get("amount")
+        return str(band[1]) if band else None

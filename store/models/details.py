@@ -1,4 +1,4 @@
-"""Everything that people look up: a proposal with all about it, the backlog, the decisions of a day. Pure."""
+"""What people look at: a proposal with all about it, a bundle, the backlog, the counts of a day. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +6,15 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from store.models import CommentKind, Decision, Proposal, StoredEvent, Transition
+from store.models import (
+    CommentKind,
+    Decision,
+    Proposal,
+    ProposalState,
+    RuleMatchState,
+    StoredEvent,
+    Transition,
+)
 from store.models.reasons import Reason
 
 
@@ -97,3 +105,53 @@ class Today:
     declined: int
     ran: int
     money: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """Many proposals of one kind on one card. `key` says of what kind; `members` are the oldest first.
+
+    Since `closed_at` nothing joins it. `row_version` and `card_sent_at` are as of a proposal.
+    """
+
+    id: str
+    key: str
+    created_at: datetime
+    closed_at: datetime | None
+    row_version: int
+    channel: str | None
+    card_ts: str | None
+    first_shown_at: datetime | None
+    card_sent_at: datetime | None
+    members: tuple[Proposal, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DailyStats:
+    """Counts of a span of time: `asked` new proposals, `states` of those decided in it.
+
+    `people` is how many each person decided; `seconds` how long each decision took, in order.
+    """
+
+    asked: int
+    states: Mapping[ProposalState, int]
+    people: Mapping[str, int]
+    seconds: tuple[float, ...]
+
+    @property
+    def decided(self) -> int:
+        """The number decided, whatever came of them."""
+        return sum(self.states.values())
+
+
+@dataclass(frozen=True, slots=True)
+class RuleActivity:
+    """The number of matches of a rule, by their result, and the time of the last one (UTC)."""
+
+    counts: dict[RuleMatchState, int]
+    last_matched_at: datetime | None
+
+    @property
+    def matched(self) -> int:
+        """The number of matches in all."""
+        return sum(self.counts.values())

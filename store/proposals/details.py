@@ -11,9 +11,9 @@ from store.audit_log.log import START, append, head
 from store.engine.dialects import insert_new, value_of, values_of
 from store.events.events import get_event, latest_state, rule_source
 from store.graduation.case_kinds import get_case_kind
-from store.models import CommentKind, Decision, Proposal
+from store.models import CaseKind, CommentKind, Decision, Proposal
 from store.models.details import Comment, ProposalDetails, Revision
-from store.models.graduation import CaseKind, Outcome
+from store.models.graduation import Outcome
 from store.proposals.proposals import get_proposal, read_proposals, trail
 from store.schema import bundles, decisions, proposal_comments, proposals, revisions
 from store.schema.graduation import audit_log, outcomes

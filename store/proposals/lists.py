@@ -26,7 +26,6 @@ from sqlalchemy import (
 
 from store.models import (
     CallState,
-    DailyStats,
     EventState,
     Mode,
     Proposal,
@@ -35,7 +34,7 @@ from store.models import (
     Transition,
     Verdict,
 )
-from store.models.details import Arrival, Backlog, Today
+from store.models.details import Arrival, Backlog, DailyStats, Today
 from store.models.reasons import read_reason
 from store.proposals.proposals import get_proposal, read_proposals, trail
 from store.schema import bundles, calls, decisions, events, outbox, proposals

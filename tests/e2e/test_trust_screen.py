@@ -20,8 +20,8 @@ from bot.slack.client import SlackUser
 from bot.ui.graduation_words import score_words, switch_words
 from store.graduation.case_kinds import all_case_kinds, change, demote
 from store.graduation.reducer import TrustChange
-from store.models import CaseKindState, Mode, Proposal, Verdict
-from store.models.graduation import BacktestSummary, CaseKind
+from store.models import CaseKind, CaseKindState, Mode, Proposal, Verdict
+from store.models.graduation import BacktestSummary
 from store.models.reasons import ChangeCause, ChangeCode
 from store.proposals.proposals import get_proposal, propose_by_hand
 from store.schema import events, outbox, proposals

@@ -27,7 +27,8 @@ from polar.catalog import event_types
 from store import Store, open_store
 from store.events.events import keep_rules, rule_activity
 from store.graduation.gate import paused
-from store.models import NewEvent, RuleActivity, RuleMatch, RuleMatchState
+from store.models import NewEvent, RuleMatch, RuleMatchState
+from store.models.details import RuleActivity
 from store.proposals.proposals import add_proposal
 from tests.fixtures.slack import MAYA, OMAR, no_wait, served, web_client
 from tests.fixtures.slack_http import forged_click, use_http

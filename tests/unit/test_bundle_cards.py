@@ -26,7 +26,8 @@ from bot.ui.bundle import (
 )
 from bot.ui.elements import Message, notice
 from polar.catalog import operations
-from store.models import Bundle, Proposal, ProposalCall, ProposalState
+from store.models import Proposal, ProposalCall, ProposalState
+from store.models.details import Bundle
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 HOSTILE = (

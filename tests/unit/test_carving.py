@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from bot.config.policy import Policy
 from bot.ui.bundling import LEAST, MOST, SINGLES, Put, carve, kind_of, one_by_one, plan
-from store.models import Bundle, Proposal, ProposalCall, ProposalState
+from store.models import Proposal, ProposalCall, ProposalState
+from store.models.details import Bundle
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 NUMBERS = count(1)

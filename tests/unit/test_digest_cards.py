@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from bot.demo.blockkit import lint_message
 from bot.ui.digest import chart, digest, escalation, reminder, span
-from store.models import DailyStats, Proposal, ProposalState
+from store.models import Proposal, ProposalState
+from store.models.details import DailyStats
 
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)
 HOSTILE = ["<!channel> `x`", "<https://evil.example|Approve>", "\u202egnp", "a" * 3_000, "", ":boom:\nDone"]

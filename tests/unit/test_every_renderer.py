@@ -53,18 +53,9 @@ from bot.ui import (
 from bot.ui.card import buttons, card, copy_of, outbox_message, thread_line
 from bot.ui.elements import Message
 from store.graduation.reducer import first_seen
-from store.models import CaseKindState, DailyStats, ProposalState, RuleActivity, RuleMatchState
-from store.models.details import OutboxCode
-from store.models.graduation import (
-    AutomaticRuns,
-    CaseKind,
-    Change,
-    KindsPage,
-    KindStanding,
-    NewCaseKind,
-    Paused,
-    Spent,
-)
+from store.models import CaseKind, CaseKindState, NewCaseKind, ProposalState, RuleMatchState
+from store.models.details import DailyStats, OutboxCode, RuleActivity
+from store.models.graduation import AutomaticRuns, Change, KindsPage, KindStanding, Paused, Spent
 from store.models.reasons import ChangeCause, ChangeCode
 from tests.fixtures.card_strategies import (
     ACTORS,

@@ -12,8 +12,8 @@ from bot.graduation.replay import ReplayedKind
 from bot.graduation.score import clean_needed, reached
 from bot.ui.graduation_words import score_line
 from polar.events import Event
-from store.models import CaseKindState, Mode, NewProposal, PlannedCall
-from store.models.graduation import CaseKind, Evaluation, GateInputs, Label, NewCaseKind, Past
+from store.models import CaseKind, CaseKindState, Mode, NewCaseKind, NewProposal, PlannedCall
+from store.models.graduation import Evaluation, GateInputs, Label, Past
 from store.models.reasons import LabelReason, PolicyCode
 from tests.fixtures.card_states import asked
 
