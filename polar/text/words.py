@@ -174,16 +174,14 @@ _BILLING_REASONS = {
 def _order(order: models.Order) -> Words:
     total = format_money(order.total_amount, order.currency)
     back = format_money(order.refunded_amount + order.refunded_tax_amount, order.currency)
-    return _buyer(order.customer) | {
+    return _own(order, order.customer) | {
         "product": _product_name(order.product, order.description),
         "total": total,  # what the customer was asked for, with tax
         "free": None if order.total_amount else "free",
         "refunded": f"all of {back}" if order.status == "refunded" else f"{back} of {total}",  # so far
         "occasion": _BILLING_REASONS.get(order.billing_reason) or words(order.billing_reason),
-        "status": words(order.status),
         "unpaid": None if order.paid else words(order.status),
         "unusual": None if order.status == "paid" else words(order.status),
-        "invoice": order.invoice_number,
     }
 
 
@@ -193,37 +191,27 @@ def _subscription(subscription: models.Subscription) -> Words:
     reason = words(subscription.customer_cancellation_reason)
     reason = "other reason" if reason == "other" else reason
     comment = subscription.customer_cancellation_comment
-    ends = day(subscription.ends_at)
     # An update is usually about what is scheduled.
     notes = [words(subscription.status)]
     if subscription.cancel_at_period_end:
-        notes.append(f"ends {ends}" if ends else "will end")
+        notes.append(f"ends {day(subscription.ends_at)}" if subscription.ends_at else "will end")
     notes += ["will pause"] if subscription.pause_at_period_end else []
     notes += ["a change is waiting"] if subscription.pending_update else []
-    return _buyer(subscription.customer) | {
+    return _own(subscription, subscription.customer) | {
         "product": product,
         "theirs": f"{person(subscription.customer)}'s subscription to {product}",
         "rate": rate(subscription),
-        "status": words(subscription.status),
         "trial": "trial" if subscription.status == "trialing" else None,
         "notes": ", ".join(notes),
         "reason": reason,
         "comment": f"{reason}: {comment}" if reason and comment else reason,
-        "period_end": day(subscription.current_period_end),
-        "trial_end": day(subscription.trial_end),
-        "past_due_since": day(subscription.past_due_at),
-        "resumes": day(subscription.resumes_at),
-        "ends": ends,
-        "ended": day(subscription.ended_at),
     }
 
 
 def _refund(refund: models.Refund) -> Words:
     received = refund.amount + refund.tax_amount
-    return {
+    return _own(refund) | {
         "amount": format_money(received, refund.currency),
-        "reason": words(refund.reason),
-        "status": words(refund.status),
         "succeeded": "succeeded" if refund.status == "succeeded" else None,
         "has": "has" if refund.status == "failed" else "is",
         "dispute": words(refund.dispute.status) if refund.dispute else None,
@@ -234,27 +222,22 @@ def _refund(refund: models.Refund) -> Words:
 
 def _checkout(checkout: models.Checkout) -> Words:
     name, email = checkout.customer_name, checkout.customer_email
-    return {
+    return _own(checkout) | {
         "who": plain(name, NAME_LIMIT) or plain(email, NAME_LIMIT) or "Someone",
         "contact": contact(name, email),
         "product": _product_name(checkout.product),
         "price": format_money(checkout.total_amount, checkout.currency),
-        "status": words(checkout.status),
     }
 
 
 def _customer(customer: models.Customer) -> Words:
-    return _buyer(customer) | {
-        "named": contact(customer.name, customer.email) or "no name or e-mail",
-        "type": words(customer.type),
-        "external_id": customer.external_id,
-        "deleted": day(customer.deleted_at),
-    }
+    named = contact(customer.name, customer.email) or "no name or e-mail"
+    return _own(customer, customer) | {"named": named}
 
 
 def _customer_state(state: models.CustomerState) -> Words:
     subscriptions, benefits = len(state.active_subscriptions), len(state.granted_benefits)
-    return _buyer(state) | {
+    return _own(state, state) | {
         "subscriptions": counted(subscriptions, "active subscription"),
         "benefits": counted(benefits, "benefit"),
         "active": f"{subscriptions} active",
@@ -269,30 +252,23 @@ def _customer_seat(seat: models.CustomerSeat) -> Words:
     email = seat.email or (member.email if member else None) or seat.customer_email
     holder = contact(member.name if member else None, email)
     expires = day(seat.invitation_token_expires_at)
-    return {
+    return _own(seat) | {
         "holder": holder,
         "who": holder or "Someone",
-        "status": words(seat.status),
-        "expires": expires,
-        "revoked": day(seat.revoked_at),
         "claimed": None if seat.revoked_at else day(seat.claimed_at),
         "open_until": None if seat.revoked_at or seat.claimed_at else expires,
     }
 
 
 def _member(member: models.Member) -> Words:
-    return {
-        "contact": contact(member.name, member.email),
-        "who": contact(member.name, member.email) or "without a name",
-        "role": words(member.role),
-        "external_id": member.external_id,
-    }
+    known = contact(member.name, member.email)
+    return _own(member) | {"contact": known, "who": known or "without a name"}
 
 
 def _benefit_grant(grant: grants.AnyGrant) -> Words:
     member, customer = grant.member, grant.customer
     email = customer.email if customer else None
-    return _buyer(customer) | {
+    return _own(grant, customer) | {
         # In a team the member uses the benefit, who need not be the one who pays.
         "user": person(customer if member is None or (customer and email == member.email) else member),
         "access": _access(grant),
@@ -326,8 +302,7 @@ _ACCESS = {
 
 
 def _product(product: models.Product) -> Words:
-    return {
-        "name": product.name,
+    return _own(product) | {
         "product": _product_name(product),
         "price": list_price(product),
         "archived": "archived" if product.is_archived else None,
@@ -338,37 +313,36 @@ def _product(product: models.Product) -> Words:
 
 def _discount(discount: models.Discount) -> Words:
     code = f"code {plain(discount.code, NAME_LIMIT)}" if discount.code else ""
-    return {
-        "name": discount.name,
+    return _own(discount) | {
         "discount": plain(discount.name, NAME_LIMIT),
         "terms": ", ".join(filter(None, [reduction(discount), code])),
         "value": reduction(discount),
-        "code": discount.code,
-        "ends": day(discount.ends_at),
         "used": f"{discount.redemptions_count or 0} times",
     }
 
 
 def _benefit(benefit: models.Benefit) -> Words:
-    return {
-        "benefit": _benefit_name(benefit),
-        "type": words(benefit.type),
-        "deleted": "deleted" if benefit.is_deleted else None,
-    }
+    deleted = "deleted" if benefit.is_deleted else None
+    return _own(benefit) | {"benefit": _benefit_name(benefit), "deleted": deleted}
 
 
 def _organization(organization: models.Organization) -> Words:
-    return {
-        "name": organization.name,
-        "organization": plain(organization.name, NAME_LIMIT) or "the organization",
-        "status": words(organization.status),
-        "email": organization.email,
-    }
+    return _own(organization) | {"organization": plain(organization.name, NAME_LIMIT) or "the organization"}
 
 
-def _buyer(customer: models.Customer | None) -> dict[str, str | None]:
-    known = contact(customer.name, customer.email) if customer else None
-    return {"who": person(customer), "contact": known}
+_ENUMERATIONS = ("reason", "role", "status", "type")
+
+
+def _own(resource: models.Resource, customer: models.Customer | None = None) -> dict[str, str | None]:
+    """Its texts and dates by the names of their fields, and its customer."""
+    found: dict[str, str | None] = {"who": person(customer)}
+    found["contact"] = contact(customer.name, customer.email) if customer else None
+    for name, value in resource:
+        if isinstance(value, str):
+            found[name] = words(value) if name in _ENUMERATIONS else value
+        elif value is None or isinstance(value, datetime):
+            found[name] = day(value)
+    return found
 
 
 def _product_name(product: models.Product | None, otherwise: str | None = None) -> str:
