@@ -152,7 +152,22 @@ async def acknowledge(
     await ack(**((meanwhile if result is None else result[0]) or {}))
     if result is not None and result[1]:
         return
-    task = asyncio.create_task(_end(slack, body, working, result, failed=failed, later=later))
+
+    async def end() -> None:
+        """Wait for the work and say what the acknowledgement did not say."""
+        answer, succeeded = await _result(working, failed) if result is None else result
+        show_later = later if result is None else None
+        if succeeded and show_later is not None and answer is not None:
+            _, succeeded = await _result(show_later(answer), failed)
+        if succeeded:
+            return
+        place = place_of(body)
+        if failed is None and place.channel is not None:
+            await post_ephemeral(slack, place, FAILED)
+        elif failed is not None and show_later is not None:
+            await _result(show_later(failed), failed)
+
+    task = asyncio.create_task(end())
     _WORKING.add(task)
     task.add_done_callback(_WORKING.discard)
 
@@ -164,29 +179,6 @@ async def _result(working: Awaitable[Any], failed: Answer | None) -> tuple[Answe
     except Exception:
         log.exception("a listener failed")
         return failed, False
-
-
-async def _end(
-    slack: Slack,
-    body: Payload,
-    working: asyncio.Future[Answer | None],
-    result: tuple[Answer | None, bool] | None,
-    *,
-    failed: Answer | None,
-    later: Callable[[Answer], Awaitable[None]] | None,
-) -> None:
-    """Wait for the work and say what the acknowledgement did not say; `result` is what it said."""
-    answer, succeeded = await _result(working, failed) if result is None else result
-    shown_later = later if result is None else None
-    if succeeded and shown_later is not None and answer is not None:
-        _, succeeded = await _result(shown_later(answer), failed)
-    if succeeded:
-        return
-    place = place_of(body)
-    if failed is None and place.channel is not None:
-        await post_ephemeral(slack, place, FAILED)
-    elif failed is not None and shown_later is not None:
-        await _result(shown_later(failed), failed)
 
 
 async def post_ephemeral(slack: Slack, place: Place, text: str, channel: str = "") -> None:

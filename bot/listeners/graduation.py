@@ -14,21 +14,8 @@ from bot.results import Purpose, Refusal
 from bot.services import Services
 from bot.slack.client import SlackError, SlackRefused, SlackUser
 from bot.ui import ephemeral
+from bot.ui import graduation as trust_page
 from bot.ui.elements import Block, Message
-from bot.ui.graduation import (
-    PAGE,
-    PLOT,
-    PLOTTED,
-    TURN_OFF,
-    TURN_ON,
-    home_section,
-    no_plot,
-    plot_comment,
-    plot_numbers,
-    plot_title,
-    runs_block,
-    trust_message,
-)
 from bot.ui.graduation_words import shown_score, switch_words
 from bot.ui.score_chart import score_chart, score_list
 from polar.text.words import clean
@@ -51,7 +38,7 @@ class GraduationScreen:
 
     def register(self, app: AsyncApp) -> None:
         """Attach its listeners."""
-        for action_id in (TURN_ON, TURN_OFF, PLOT):
+        for action_id in (trust_page.TURN_ON, trust_page.TURN_OFF, trust_page.PLOT):
             listen(self._services.slack, app.action(action_id), self._clicked)
 
     async def answer(self, about: str, page: int, *, result: str = "") -> Message:
@@ -59,17 +46,17 @@ class GraduationScreen:
         about = " ".join(about.split())[:_LONGEST]
         found = await self._page(about.split(), page)
         policy, now = self._services.rules.policy, self._services.clock()
-        return trust_message(found, policy, now, about=about, result=result)
+        return trust_page.trust_message(found, policy, now, about=about, result=result)
 
     async def panel(self, midnight: datetime) -> Sequence[Block]:
         """The part of the Home tab about automatic runs, below today's runs. Raises StoreError."""
         policy = self._services.rules.policy
-        ran = runs_block(await self._graduation.ran(midnight), policy.caps, "home")
-        return [*([ran] if ran else []), *home_section(await self._page((), 1), policy)]
+        ran = trust_page.runs_block(await self._graduation.ran(midnight), policy.caps, "home")
+        return [*([ran] if ran else []), *trust_page.home_section(await self._page((), 1), policy)]
 
     async def _page(self, words: Sequence[str], page: int) -> KindsPage:
         now = self._services.clock()
-        return await self._services.store.do(kinds_page, words, page=page, size=PAGE, now=now)
+        return await self._services.store.do(kinds_page, words, page=page, size=trust_page.PAGE, now=now)
 
     async def _clicked(self, on: Interaction) -> None:
         """A button of a kind was clicked: the result stands on top of the page it was clicked on."""
@@ -79,7 +66,7 @@ class GraduationScreen:
             if refused is None:
                 result = (
                     await self.plot(user, value.id)
-                    if action_id == PLOT
+                    if action_id == trust_page.PLOT
                     else switch_text(await self.switch(user, action_id, value.id))
                 )
                 page = min(value.number, _LAST_PAGE)
@@ -93,7 +80,7 @@ class GraduationScreen:
     async def switch(self, user: SlackUser, action_id: str, start: str) -> Switched | Refusal:
         """Turn a kind on or off. Whether this person may is asked now."""
         try:
-            if action_id == TURN_OFF:
+            if action_id == trust_page.TURN_OFF:
                 return await self._graduation.turn_off(user, start)
             found = await self._services.store.do(find_case_kind, start) if start else None
             paused = found is not None and found.state == CaseKindState.PAUSED
@@ -111,7 +98,8 @@ class GraduationScreen:
         found = await asyncio.to_thread(points, past)
         standard = standard_of(case_kind, self._services.rules.policy.graduation)
         target = 100.0 if standard is None else standard.target
-        numbers = plot_numbers(shown_score(score.score(*case_kind.counts), target), target, score_list(found))
+        now = shown_score(score.score(*case_kind.counts), target)
+        numbers = trust_page.plot_numbers(now, target, score_list(found))
         picture = await asyncio.to_thread(
             score_chart, found, threshold=target, events=events(past), title=clean(case_kind.label, 120)
         )
@@ -120,12 +108,13 @@ class GraduationScreen:
                 self._services.channel,
                 f"trust-{case_kind.hash[:8]}.png",
                 picture,
-                title=plot_title(case_kind.label),
-                comment=plot_comment(user.id, case_kind.label).mrkdwn,
+                title=trust_page.plot_title(case_kind.label),
+                comment=trust_page.plot_comment(user.id, case_kind.label).mrkdwn,
             )
         except SlackError as error:
-            return f"{no_plot(error.code if isinstance(error, SlackRefused) else str(error))} {numbers}"
-        return f"{PLOTTED} {numbers}"
+            why = error.code if isinstance(error, SlackRefused) else str(error)
+            return f"{trust_page.no_plot(why)} {numbers}"
+        return f"{trust_page.PLOTTED} {numbers}"
 
 
 def switch_text(result: Switched | Refusal) -> str:

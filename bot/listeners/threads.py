@@ -5,6 +5,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from html import unescape
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -72,8 +73,8 @@ class Threads:
             "details": self._details,
             "approve": self._approve,
             "decline": self._decline,
-            "hold": self._hold,
-            "release": self._release,
+            "hold": partial(self._act, self._actions.hold),
+            "release": partial(self._act, self._actions.release),
             "snooze": self._snooze,
             "assign": self._assign,
         }
@@ -109,7 +110,7 @@ class Threads:
             keep_message,
             thread.ids,
             user,
-            plain_text(typed),
+            unescape(typed),
             at=self._services.clock(),
             channel=channel,
             ts=ts,
@@ -125,7 +126,7 @@ class Threads:
         https://docs.slack.dev/reference/events/message/message_changed
         """
         now = event.get("message") or {}
-        typed = plain_text(str(now.get("text") or "")) if now and now.get("subtype") != "tombstone" else None
+        typed = unescape(str(now.get("text") or "")) if now and now.get("subtype") != "tombstone" else None
         ts = str(now.get("ts") or event.get("deleted_ts"))
         channel = str(event.get("channel"))
         await self._services.store.do(mend_message, typed, at=self._services.clock(), channel=channel, ts=ts)
@@ -188,11 +189,10 @@ class Threads:
             return _unless_done(await self._actions.reason(message.user, found.id, text=reason))
         return _unless_on_the_card(result)
 
-    async def _hold(self, message: ThreadMessage, found: Proposal) -> Reply:
-        return _unless_done(await self._actions.hold(message.user, found.id))
-
-    async def _release(self, message: ThreadMessage, found: Proposal) -> Reply:
-        return _unless_done(await self._actions.release(message.user, found.id))
+    async def _act(
+        self, act: Callable[[SlackUser, str], Awaitable[ActionResult]], message: ThreadMessage, on: Proposal
+    ) -> Reply:
+        return _unless_done(await act(message.user, on.id))
 
     async def _snooze(self, message: ThreadMessage, found: Proposal) -> Reply:
         zone = self._services.rules.policy.schedule.timezone
@@ -293,11 +293,6 @@ def user_of(rest: str) -> str | None:
     """The user id of a mention; None for anything else."""
     found = _MENTION.fullmatch(rest)
     return found[1] if found else None
-
-
-def plain_text(text: str) -> str:
-    """A message in Slack's encoding as people read it, mentions as ids."""
-    return unescape(text)
 
 
 # --- Until when something is snoozed: in words, in the operator's time zone. Pure --------------------------

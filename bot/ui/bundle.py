@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -70,23 +70,24 @@ def bundle_card(bundle: Bundle, *, deciders: str, now: datetime, reasons: Sequen
     `reasons` are the reasons for which proposals of it were declined.
     """
     tag = f"{bundle.id}.{bundle.row_version}"  # Slack requires new block ids with each update
+    # Any app in the workspace can read the link from the message to its bundle, so it is the id only.
+    link = {"event_type": "polar_approvals_bundle", "event_payload": {"bundle_id": bundle.id}}
     if not bundle.members:
-        return Message(_EMPTY, (rich(f"title.{tag}", line(glue(_EMPTY))),), _metadata(bundle))
+        return Message(_EMPTY, (rich(f"title.{tag}", line(glue(_EMPTY))),), link)
+    first, total, stands = bundle.members[0], sums(bundle.members), progress(bundle.members)
+    fields = [("In all", total)] if total else []
     blocks: list[Block] = [
         rich(f"title.{tag}", line(words(counted(bundle.members), 300, bold=True))),
-        rich(f"facts.{tag}", labelled(_fields(bundle))),
+        rich(f"facts.{tag}", labelled([*fields, ("Each", does(first)), ("Risk", risk_words(first))])),
         rich(f"named.{tag}", bullets(_named(bundle.members))),
     ]
-    if progress(bundle.members) is not None:
-        blocks.append(rich(f"status.{tag}", *_status(bundle, reasons)))
+    if stands is not None:
+        blocks.append(rich(f"status.{tag}", line(*_status(bundle, stands, reasons))))
     blocks.append(context(f"small.{tag}", *_small_print(bundle, deciders)))
     row = _buttons(bundle, now, reasons)
-    return Message(_text(bundle), tuple([*blocks, row] if row else blocks), _metadata(bundle))
-
-
-def _metadata(bundle: Bundle) -> Mapping[str, object]:
-    """The link from the message to its bundle. Any app in the workspace can read it, so it is the id only."""
-    return {"event_type": "polar_approvals_bundle", "event_payload": {"bundle_id": bundle.id}}
+    said = counted(bundle.members) + (f", {total} in all" if total else "")
+    text = fitted(f"{said}: {stands}" if stands else f"{said}?", 500)
+    return Message(text, tuple([*blocks, row] if row else blocks), link)
 
 
 def counted(proposals: Sequence[Proposal]) -> str:
@@ -96,20 +97,10 @@ def counted(proposals: Sequence[Proposal]) -> str:
     match = _ORDER.fullmatch(order)
     if match is None or _NO_NOUN & set(match["noun"].split()):
         return f"{count} × {order}"
-    return f"{count} {_plural(match['noun'], count)} to {match['verb'].lower()}"
-
-
-def _plural(noun: str, count: int) -> str:
-    if count == 1:
-        return noun
-    return f"{noun[:-1]}ies" if re.search(r"[^aeiou]y$", noun) else f"{noun}s"
-
-
-def _text(bundle: Bundle) -> str:
-    stands = progress(bundle.members)
-    total = sums(bundle.members)
-    said = f"{counted(bundle.members)}{f', {total} in all' if total else ''}"
-    return fitted(f"{said}: {stands}" if stands else f"{said}?", 500)
+    noun = match["noun"]
+    if count != 1:
+        noun = f"{noun[:-1]}ies" if re.search(r"[^aeiou]y$", noun) else f"{noun}s"
+    return f"{count} {noun} to {match['verb'].lower()}"
 
 
 def sums(proposals: Iterable[Proposal]) -> str | None:
@@ -119,11 +110,6 @@ def sums(proposals: Iterable[Proposal]) -> str | None:
         if proposal.amount is not None and proposal.currency is not None:
             totals[proposal.currency] += proposal.amount
     return " and ".join(format_money(total, code) for code, total in sorted(totals.items())) or None
-
-
-def _fields(bundle: Bundle) -> list[tuple[str, str]]:
-    first, total = bundle.members[0], sums(bundle.members)
-    return [*([("In all", total)] if total else []), ("Each", does(first)), ("Risk", risk_words(first))]
 
 
 def _named(members: Sequence[Proposal]) -> list[str]:
@@ -146,8 +132,7 @@ def _deciding(proposal: Proposal) -> bool:
     return proposal.state == _S.PENDING and proposal.approval_checking_by is not None
 
 
-def _status(bundle: Bundle, reasons: Sequence[str]) -> list[Element]:
-    stands = progress(bundle.members) or ""
+def _status(bundle: Bundle, stands: str, reasons: Sequence[str]) -> list[Element]:
     waits = any(p.state in _UNDER_WAY for p in bundle.members)
     mark = "hourglass_flowing_sand" if waits else "white_check_mark"
     elements: list[Element] = [emoji(mark), glue(f" {stands[:1].upper()}{stands[1:]}. ")]
@@ -162,7 +147,7 @@ def _status(bundle: Bundle, reasons: Sequence[str]) -> list[Element]:
     own = sum(p.card_ts is not None for p in bundle.members)
     if own:
         elements.append(glue(f"\n{own} of them {'has' if own == 1 else 'have'} a card below."))
-    return [line(*elements)]
+    return elements
 
 
 def _small_print(bundle: Bundle, deciders: str) -> list[str]:
@@ -276,15 +261,18 @@ def review_view(
     page = min(max(review.page, 0), last)
     shown = everything[page * A_PAGE : (page + 1) * A_PAGE]
     review = replace(review, page=page, turn=review.turn + 1)
-    known = {proposal.id for proposal in waiting}
-    here = [proposal for proposal in shown if proposal.id in known]
-    rest = [proposal for proposal in shown if proposal.id not in known]
+    here = [proposal for proposal in shown if proposal in waiting]
+    rest = [f"{each.title} – {phrase(each.state)}" for each in shown if each not in waiting]
+    turns = [(BACK, "Back", page > 0), (NEXT, "Next", page < last)]
+    ways = [button(f"{PAGE}.{way}", label, way) for way, label, there in turns if there]
+    own = select(ALONE, "Own card for…", [option(each.title, each.id) for each in shown])
     said = f"{_said(review, waiting, everything)} Page {page + 1} of {last + 1}."
-    blocks = [section(f"said.{review.turn}", said), *([_ticks(review, here)] if here else [])]
-    if rest:
-        rows = [f"{proposal.title} – {phrase(proposal.state)}" for proposal in rest]
-        blocks.append(rich(f"stands.{review.turn}", bullets(rows, 200)))
-    blocks.append(_ways(review, shown, last))
+    blocks = [
+        section(f"said.{review.turn}", said),
+        *([_ticks(review, here)] if here else []),
+        *([rich(f"stands.{review.turn}", bullets(rest, 200))] if rest else []),
+        actions(f"ways.{review.turn}", [*ways, own]),
+    ]
     submit = "Approve" if waiting else ""
     return modal(TITLE, blocks, callback_id=REVIEWED, metadata=review.dumped(), submit=submit)
 
@@ -299,22 +287,11 @@ def _said(review: Review, waiting: Sequence[Proposal], everything: Sequence[Prop
 
 
 def _ticks(review: Review, shown: Sequence[Proposal]) -> Block:
-    options = [_option(proposal) for proposal in shown]
+    options = []
+    for p in shown:
+        money = "" if p.amount is None or not p.currency else format_money(p.amount, p.currency)
+        options.append(option(p.title, p.id, " · ".join(filter(None, [money, p.customer]))))
     initial = [each for each in options if review.approves(each["value"])]
     element: Element = {"type": "checkboxes", "action_id": TICKED, "options": options}
     element |= {"initial_options": initial} if initial else {}
     return input_block(f"ticks.{review.turn}", "To be approved", element, optional=True)
-
-
-def _option(proposal: Proposal) -> Element:
-    amount = proposal.amount
-    money = "" if amount is None or not proposal.currency else format_money(amount, proposal.currency)
-    small = " · ".join(part for part in (money, proposal.customer) if part)
-    return option(proposal.title, proposal.id, small)
-
-
-def _ways(review: Review, shown: Sequence[Proposal], last: int) -> Block:
-    turns = [(BACK, "Back", review.page > 0), (NEXT, "Next", review.page < last)]
-    elements = [button(f"{PAGE}.{way}", label, way) for way, label, there in turns if there]
-    own = select(ALONE, "Own card for…", [option(each.title, each.id) for each in shown])
-    return actions(f"ways.{review.turn}", [*elements, own])

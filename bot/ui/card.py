@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from bot.ui.card_modals import MENU, MENU_ITEMS, reason_select
@@ -76,12 +77,9 @@ def card(proposal: Proposal, view: CardView) -> Message:
         if visible(blocks) <= VISIBLE:
             break
     text = fitted(f"{prefix(proposal, view)}{proposal.title}", TEXT)
-    return Message(text, tuple(blocks), _metadata(proposal))
-
-
-def _metadata(proposal: Proposal) -> Mapping[str, Any]:
-    """The link from the card to its proposal. Any app in the workspace can read it, so it is the id only."""
-    return {"event_type": "polar_approvals_card", "event_payload": {"proposal_id": proposal.id}}
+    # Any app in the workspace can read the link from the card to its proposal, so it is the id only.
+    link = {"event_type": "polar_approvals_card", "event_payload": {"proposal_id": proposal.id}}
+    return Message(text, tuple(blocks), link)
 
 
 def copy_of(proposal: Proposal, url: str) -> Message:
@@ -109,20 +107,17 @@ def _blocks(p: Proposal, view: CardView, squeeze: int) -> list[Block]:
         blocks.append(rich(f"status.{tag}", *stands))
     if p.changes and p.state == ProposalState.PENDING:
         blocks.append(rich(f"changes.{tag}", line(*_diff(p, 80 // squeeze))))
-    blocks.append(rich(f"facts.{tag}", labelled(_fields(p, view), value)))
+    ours = [("Does", does(p)), ("Risk", risk_words(p))]
+    today = view.today[:_MOST_TODAY] if p.state in _MONEY_STILL_AT_STAKE else ()
+    fields = [*p.facts[: _MOST_FIELDS - len(ours)], *today, *ours]
+    blocks.append(rich(f"facts.{tag}", labelled(fields, value)))
     if p.reasons:
         blocks.append(rich(f"reasons.{tag}", bullets(p.reasons[:5], long)))
     if p.deadline and p.state == ProposalState.PENDING:
-        blocks.append(rich(f"deadline.{tag}", line(*_deadline(p))))
+        blocks.append(rich(f"deadline.{tag}", line(*_deadline(p, p.deadline))))
     blocks.append(context(f"small.{tag}", *(clean(one, long) for one in _small_print(p, view))))
     row = buttons(p, view)
     return [*blocks, row] if row else blocks
-
-
-def _fields(p: Proposal, view: CardView) -> list[tuple[str, str]]:
-    ours = [("Does", does(p)), ("Risk", risk_words(p))]
-    today = view.today[:_MOST_TODAY] if p.state in _MONEY_STILL_AT_STAKE else ()
-    return [*p.facts[: _MOST_FIELDS - len(ours)], *today, *ours]
 
 
 def _diff(p: Proposal, limit: int) -> list[Element]:
@@ -139,13 +134,12 @@ def _diff(p: Proposal, limit: int) -> list[Element]:
     return [*whose, glue(f"\nand {more} more: see Details")] if more > 0 else whose
 
 
-def _deadline(p: Proposal) -> list[Element]:
-    assert p.deadline is not None  # noqa: S101 - the caller has looked
+def _deadline(p: Proposal, at: datetime) -> list[Element]:
     kind = (p.subject or "").partition(":")[0]
     costs = [_WAITING_COSTS.get(kind, "then it expires and nothing is done")]
     if p.amount and p.currency:
         costs.insert(0, f"{format_money(p.amount, p.currency)} at stake")
-    return [words("Decide before", bold=True), glue(" "), when(p.deadline), glue(f": {', '.join(costs)}.")]
+    return [words("Decide before", bold=True), glue(" "), when(at), glue(f": {', '.join(costs)}.")]
 
 
 def _small_print(p: Proposal, view: CardView) -> list[str]:
@@ -270,6 +264,4 @@ def _buttons(p: Proposal, view: CardView) -> tuple[_Button, ...]:
 def _menu_of(p: Proposal) -> Iterable[str]:
     if p.state != ProposalState.PENDING:
         return (DETAILS, ASK)
-    if p.kind == ProposalKind.GRADUATION:
-        return (DETAILS, SNOOZE, ASSIGN, ASK)
-    return MENU_ITEMS
+    return (DETAILS, SNOOZE, ASSIGN, ASK) if p.kind == ProposalKind.GRADUATION else MENU_ITEMS

@@ -50,31 +50,19 @@ def details_view(
     """One page of the details. `deciders` names the approvers; `links` lead to the customer's other cards."""
     pages = _pages(list(_blocks(found, deciders, links)))
     page = min(max(page, 1), len(pages))
-    blocks = [*pages[page - 1]]
+    blocks, identity = [*pages[page - 1]], found.proposal.id
     if len(pages) > 1:
-        blocks.append(_turn(found.proposal.id, page, len(pages)))
-    return view(
-        "Details" if len(pages) == 1 else f"Details, page {page} of {len(pages)}", blocks, found.proposal.id
-    )
-
-
-def view(title: str, blocks: Sequence[Block], identity: str = "") -> dict[str, Any]:
-    """A modal without inputs."""
+        ways = [(BACK, "Back", page - 1), (NEXT, "Next", page + 1)]
+        there = [(way, label, to) for way, label, to in ways if 1 <= to <= len(pages)]
+        turns = [button(way, label, ButtonValue(identity, to)) for way, label, to in there]
+        blocks.append(actions(f"turn.{page}", turns))
+    title = "Details" if len(pages) == 1 else f"Details, page {page} of {len(pages)}"
     return modal(title, blocks, callback_id="details", metadata=identity)
 
 
 def loading() -> dict[str, Any]:
     """The modal that is shown until all facts are read."""
-    return view("Details", [rich("loading", line(glue("One moment…")))])
-
-
-def _turn(proposal_id: str, page: int, pages: int) -> Block:
-    ways = [(BACK, "Back", page - 1), (NEXT, "Next", page + 1)]
-    shown = [
-        (action_id, label, ButtonValue(proposal_id, to)) for action_id, label, to in ways if 1 <= to <= pages
-    ]
-    elements = [button(*each) for each in shown]
-    return actions(f"turn.{page}", elements)
+    return modal("Details", [rich("loading", line(glue("One moment…")))], callback_id="details")
 
 
 def _pages(blocks: Sequence[Block]) -> list[list[Block]]:
@@ -102,6 +90,7 @@ def _blocks(found: ProposalDetails, deciders: str, links: Mapping[str, str]) -> 
             parts = [*parts, *_earlier(found, links)]
         if heading == "The question":
             parts = [*parts, line(words(deciders or "–", 300))]
+        parts = [part for part in parts if part["elements"]]
         for place, part in enumerate(parts):
             head = [line(words(heading, bold=True))] if place == 0 else []
             number += 1
@@ -129,20 +118,7 @@ def _question(found: ProposalDetails) -> list[Element]:
     why = [line(*elements(p.status_reason, 600))] if p.status_reason else []
     parts = [line(words(p.title, 600)), labelled(rows), *why]
     parts.append(labelled((label, when(at)) for label, at in times if at is not None))
-    named = [(label, person(actor)) for label, actor in people if actor]
-    return [*parts, labelled(named)] if named else parts
-
-
-def _bulleted(texts: Sequence[str]) -> list[Element]:
-    return [bullets(texts)] if texts else []
-
-
-def _fields(rows: Sequence[tuple[str, str]], limit: int) -> list[Element]:
-    return [labelled(rows, limit)] if rows else []
-
-
-def _changes(found: ProposalDetails) -> list[Element]:
-    return _bulleted([f"{label}: {before} → {now}" for label, before, now in found.proposal.changes])
+    return [*parts, labelled((label, person(actor)) for label, actor in people if actor)]
 
 
 def _no_longer(found: ProposalDetails) -> list[Element]:
@@ -189,7 +165,7 @@ def _reads(found: ProposalDetails) -> list[Element]:
     reads = _source(found).get("read") or {}
     rows = [f"{name}: {one.get('operation', '–')}" for name, one in reads.items() if isinstance(one, Mapping)]
     kept = found.proposal.reads
-    return _bulleted(rows) + (code(pretty(kept)) if kept else [])
+    return [bullets(rows), *(code(pretty(kept)) if kept else [])]
 
 
 def _payload(found: ProposalDetails) -> list[Element]:
@@ -215,30 +191,27 @@ def _customer(found: ProposalDetails) -> list[Element]:
 
 
 def _earlier(found: ProposalDetails, links: Mapping[str, str]) -> list[Element]:
-    rows = [
+    return [bullet_list([
         line(words(one.title, 150), glue(f" – {phrase(one.state)}, "), when(one.created_at),
              glue(f"  {one.id}"), *opens(links.get(one.id)))
         for one in found.earlier
-    ]  # fmt: skip
-    return [bullet_list(rows)] if rows else []
+    ])]  # fmt: skip
 
 
 def _trail(found: ProposalDetails) -> list[Element]:
-    rows = [
+    return [bullet_list([
         line(when(one.at), glue(f"  {phrase(one.to)} – "), person(one.actor), *because(one.reason, 300))
         for one in found.trail[-_MOST_SAID:]
-    ]
-    return [bullet_list(rows)] if rows else []
+    ])]  # fmt: skip
 
 
 def _decisions(found: ProposalDetails) -> list[Element]:
-    rows = [
+    return [bullet_list([
         line(when(one.at), glue(f"  {one.verdict} by "), person(one.actor),
              glue(f", revision {one.revision}, via {clean(one.via, 20)}"),
              *([glue(": "), words(one.reason, 300)] if one.reason else []))
         for one in found.decisions
-    ]  # fmt: skip
-    return [bullet_list(rows)] if rows else []
+    ])]  # fmt: skip
 
 
 def _comments(found: ProposalDetails) -> list[Element]:
@@ -262,16 +235,19 @@ def _revision(one: Revision) -> list[Element]:
 
 _SECTIONS: tuple[tuple[str, Callable[[ProposalDetails], list[Element]]], ...] = (
     ("The question", _question),
-    ("What changed since the revision before", _changes),
+    (
+        "What changed since the revision before",
+        lambda found: [bullets(f"{label}: {old} → {new}" for label, old, new in found.proposal.changes)],
+    ),
     ("No longer true", _no_longer),
-    ("Because", lambda found: _bulleted(found.proposal.reasons)),
-    ("Facts", lambda found: _fields(found.proposal.facts, 400)),
+    ("Because", lambda found: [bullets(found.proposal.reasons)]),
+    ("Facts", lambda found: [labelled(found.proposal.facts, 400)]),
     ("What is sent to Polar", _sent),
     ("What was said and done", _comments),
     ("Decisions", _decisions),
     ("Trail", _trail),
     ("This customer", _customer),
-    ("Score and why", lambda found: _fields(gate_rows(found.proposal), 600)),
+    ("Score and why", lambda found: [labelled(gate_rows(found.proposal), 600)]),
     ("Rule", _rule),
     ("What was read of Polar", _reads),
     ("Earlier revisions", lambda found: [part for one in found.revisions for part in _revision(one)]),

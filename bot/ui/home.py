@@ -134,22 +134,18 @@ def _step(step: SetUpStep) -> Element:
 def _next(home: Home, links: Mapping[str, str]) -> list[Block]:
     if home.next_up is None or home.next_card is None:
         return [rich("home.next", line(words("Nothing waits for a decision.", bold=True)))]
-    p = home.next_up
-    return [
-        header("home.next.head", "Decide next"),
-        *content(home.next_card.blocks, f"home.card.{p.id}.{p.row_version}"),
-        _buttons(p, links.get(p.id)),
-    ]
-
-
-def _buttons(p: Proposal, link: str | None) -> Block:
-    value = ButtonValue(p.id, p.revision)
+    p, tag = home.next_up, f"{home.next_up.id}.{home.next_up.row_version}"
+    value, link = ButtonValue(p.id, p.revision), links.get(p.id)
     elements = [
         button(APPROVE, "Approve", value, style="primary", about=p.title),
         button(DECLINE, "Decline", value, style="danger", about=p.title),
         *([button(HOME_OPEN, "Open") | {"url": link}] if link else []),
     ]
-    return actions(f"home.decide.{p.id}.{p.row_version}", elements)
+    return [
+        header("home.next.head", "Decide next"),
+        *content(home.next_card.blocks, f"home.card.{tag}"),
+        actions(f"home.decide.{tag}", elements),
+    ]
 
 
 def _waiting(home: Home, links: Mapping[str, str]) -> list[Block]:

@@ -1,6 +1,6 @@
 """Lists for `/polar`: proposals that wait, one's own, past ones, one by its id; and the rules."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -58,24 +58,20 @@ def queue_message(
 ) -> Message:
     """One page of waiting or filtered proposals; `counts` are all proposals by state, `links` by id."""
     of = f", page {pages.number}" if pages.number > 1 or pages.more else ""
-    head = _QUEUES.get(pages.rest, _QUEUES[""])(total) + of
+    some, none = _QUEUES.get(pages.rest, _QUEUES[""])
+    head = (some.format(total=total, waits="waits" if total == 1 else "wait") if total else none) + of
     small = [] if pages.rest else [said for _, said in open_problems(counts)]
     return _list_message(head, [("", found)], links=links, pages=pages, now=now, small=[*small, _FILTERS])
 
 
-def _waiting(total: int) -> str:
-    if not total:
-        return "Nothing waits for a decision"
-    return f"{total:,} {'waits' if total == 1 else 'wait'} for a decision, most urgent first"
-
-
-_QUEUES: Mapping[str, Callable[[int], str]] = {
-    "": _waiting,
-    "urgent": lambda total: f"{total:,} due within two days" if total else "Nothing is due within two days",
-    "mine": lambda total: f"{total:,} assigned to you" if total else "Nothing that waits is assigned to you",
-    "snoozed": lambda total: f"{total:,} snoozed" if total else "Nothing is snoozed",
-    "unknown": lambda total: f"No answer: {total:,}" if total else "Polar has answered everything",
-    "failed": lambda total: f"Failed: {total:,}" if total else "Nothing has failed",
+# The heading of each queue: with a number of proposals in it, and without any.
+_QUEUES: Mapping[str, tuple[str, str]] = {
+    "": ("{total:,} {waits} for a decision, most urgent first", "Nothing waits for a decision"),
+    "urgent": ("{total:,} due within two days", "Nothing is due within two days"),
+    "mine": ("{total:,} assigned to you", "Nothing that waits is assigned to you"),
+    "snoozed": ("{total:,} snoozed", "Nothing is snoozed"),
+    "unknown": ("No answer: {total:,}", "Polar has answered everything"),
+    "failed": ("Failed: {total:,}", "Nothing has failed"),
 }
 QUEUES = tuple(name for name in _QUEUES if name)
 _FILTERS = f"/polar queue {', '.join(QUEUES)} shows these alone; /polar show ID shows one."
@@ -239,7 +235,9 @@ class RuleLine:
 
 def rules_message(rules: Sequence[RuleLine], reasons: Sequence[tuple[str, str]], page: int = 1) -> Message:
     """One page of the rules, and after them the event types without a rule: (type, reason)."""
-    entries = [*(_rule(one) for one in rules), *(_reason(type_, why) for type_, why in reasons)]
+    entries = [_rule(one) for one in rules] + [
+        [words(type_, 80, bold=True), glue(" – no rule\n"), words(why, 400)] for type_, why in reasons
+    ]
     pages = max(-(-len(entries) // RULES_PAGE), 1)
     page = min(max(page, 1), pages)
     of = f", page {page} of {pages}" if pages > 1 else ""
@@ -263,10 +261,6 @@ def _rule(one: RuleLine) -> list[Element]:
     last = [glue("; last "), when(at)] if at else []
     times = "once" if fired == 1 else f"{fired} times"
     return [*heading, glue(f"\nFired {times}: {', '.join(came)}"), *last, glue(".")]
-
-
-def _reason(type_: str, why: str) -> list[Element]:
-    return [words(type_, 80, bold=True), glue(" – no rule\n"), words(why, 400)]
 
 
 _NOTHING = RuleActivity({}, None)

@@ -79,13 +79,17 @@ class Health:
 
 def status_message(health: Health) -> Message:
     """The answer to `/polar status`."""
+    last = health.backlog.last
+    came = f"last webhook {ago(health.now - last.received_at)}" if last else "no webhook has come yet"
+    problems = open_problems(health.counts)
+    stuck = ", ".join(f"{there} (/polar queue {state})" for state, there in problems)
     rows = [
         ("Feed", _feed(health)),
         ("Failed webhooks", _failures(health)),
         ("Backlog", [words(_backlog(health))]),
         ("Slack", _slack(health)),
         ("Polar", [words(_polar(health))]),
-        ("Proposals", [words(_stuck(health))]),
+        ("Proposals", [words(stuck or "none is stuck")]),
         ("On its own", automatic(health.paused)),
     ]
     items = [line(words(label, bold=True), glue("  "), *said) for label, said in rows]
@@ -96,7 +100,7 @@ def status_message(health: Health) -> Message:
         *_errors(health.errors),
         context("status.version", f"Version {health.version}, as of {health.now:%d %b %Y %H:%M:%S} UTC"),
     ]
-    text = f"{summary}: {ago_of(health)}; {_backlog(health)}"
+    text = f"{summary}: {came}; {_backlog(health)}"
     return Message(escape(clean(text, 300)), tuple(blocks))
 
 
@@ -119,12 +123,6 @@ def feed_line(health: Health) -> list[Element]:
     if health.polar_paused:
         parts.append([words(f"Polar: {_polar(health)}")])
     return joined(parts, " · ")
-
-
-def ago_of(health: Health) -> str:
-    """The age of the last webhook."""
-    last = health.backlog.last
-    return f"last webhook {ago(health.now - last.received_at)}" if last else "no webhook has come yet"
 
 
 def ago(age: timedelta) -> str:
@@ -185,11 +183,6 @@ def _slack(health: Health) -> list[Element]:
 def _polar(health: Health) -> str:
     left = f"{health.polar_left:,} of {health.polar_limit:,} calls left in this minute"
     return f"{left}; paused by Polar for {health.polar_paused:.0f} s" if health.polar_paused else left
-
-
-def _stuck(health: Health) -> str:
-    said = [f"{there} (/polar queue {state})" for state, there in open_problems(health.counts)]
-    return ", ".join(said) or "none is stuck"
 
 
 def automatic(paused: Paused | None) -> list[Element]:

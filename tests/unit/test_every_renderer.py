@@ -186,7 +186,6 @@ RENDERERS: Mapping[Callable[..., Any], Strategy] = {
         (copy_of, recorded(), st.just(LINK)),
         (details.code, TEXT),
         (details.details_view, dossiers(), TEXT, _LINKS, st.integers(-1, 6)),
-        (details.view, st.just("Details"), st.just([elements.rich("x", elements.line(elements.words("x")))]), st.just("p1")),
         (details.loading,),
         (digest.reminder, _WAITING, _LINKS),
         (digest.escalation, _WAITING, st.lists(_PERSON, max_size=2), _LINKS),
