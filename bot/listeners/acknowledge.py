@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncBoltContext, AsyncRespond
 
+from bot.services import Services
 from bot.slack.client import Slack, SlackError, SlackUser, acting_user
 from bot.ui.elements import ButtonValue, Message
 from bot.ui.ephemeral import FAILED
@@ -59,6 +60,7 @@ class Interaction:
     `bot` is our own user id. `stored` is called once what was clicked or submitted is on disk.
     """
 
+    services: Services
     body: Payload
     payload: Payload
     respond: AsyncRespond
@@ -90,6 +92,19 @@ class Interaction:
         """What opens a modal, for three seconds."""
         return str(self.body.get("trigger_id", ""))
 
+    async def tell(self, text: str) -> None:
+        """Tell whoever did it something, where they are or else in the channel of the cards."""
+        await post_ephemeral(self.services.slack, self.place, text, self.services.channel)
+
+    async def show(self, view: Payload) -> None:
+        """Fill the modal in which it happened."""
+        await show(self.services.slack, str(self.view["id"]), view)
+
+    async def show_answer(self, answer: Answer) -> None:
+        """Show in the modal what the acknowledgement did not say in time."""
+        if "view" in answer:
+            await self.show(answer["view"])
+
     async def replace(self, message: Message) -> None:
         """Show another message in the place of the one that was clicked."""
         await self.respond(**message.content, replace_original=True)
@@ -99,7 +114,7 @@ Listener = Callable[[Interaction], Awaitable[Answer | None]]
 
 
 def listen(
-    slack: Slack,
+    services: Services,
     to: Callable[[Callable[..., Awaitable[None]]], Any],
     work: Listener,
     *,
@@ -112,9 +127,9 @@ def listen(
     async def listener(
         ack: AsyncAck, body: Payload, payload: Payload, respond: AsyncRespond, context: AsyncBoltContext
     ) -> None:
-        on = Interaction(body, payload, respond, str(context.bot_user_id or ""))
+        on = Interaction(services, body, payload, respond, str(context.bot_user_id or ""))
         await acknowledge(
-            slack,
+            services.slack,
             ack,
             body,
             lambda stored: work(replace(on, stored=stored.set)),

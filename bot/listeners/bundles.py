@@ -11,7 +11,7 @@ from slack_bolt.async_app import AsyncAck, AsyncApp
 
 from bot.approvals.actions import Actions
 from bot.approvals.service import ApprovalService
-from bot.listeners.acknowledge import Answer, Interaction, listen, post_ephemeral, show
+from bot.listeners.acknowledge import Answer, Interaction, listen
 from bot.results import DecisionResult, DecisionStatus, Purpose
 from bot.services import Queue, Services
 from bot.slack.client import SlackError
@@ -46,7 +46,7 @@ class Bundles:
 
     def register(self, app: AsyncApp) -> None:
         """Attach the buttons of the card and the modal."""
-        slack = self._services.slack
+        services = self._services
         deciding = {
             on_card.APPROVE_ALL: self._approved,
             on_card.DECLINE_ALL: self._declined,
@@ -54,19 +54,19 @@ class Bundles:
             REASON_ALL: self._reasoned,
         }
         for action_id, work in deciding.items():
-            listen(slack, app.action(action_id), partial(self._told, work))
-        listen(slack, app.action(on_card.REVIEW), self._open)
+            listen(services, app.action(action_id), partial(self._told, work))
+        listen(services, app.action(on_card.REVIEW), self._open)
         for way in (BACK, NEXT):
-            listen(slack, app.action(f"{PAGE}.{way}"), self._turn)
-        listen(slack, app.action(ALONE), self._own_card)
+            listen(services, app.action(f"{PAGE}.{way}"), self._turn)
+        listen(services, app.action(ALONE), self._own_card)
         app.action(TICKED)(self.ticked)
         listen(
-            slack,
+            services,
             app.view(REVIEWED),
             self._submitted,
             meanwhile=_updated(text(ephemeral.SLOW)),
             failed=_updated(text(ephemeral.FAILED)),
-            later=self._show_later,
+            later=Interaction.show_answer,
         )
 
     # --- The card -----------------------------------------------------------------------------------------
@@ -74,8 +74,7 @@ class Bundles:
     async def _told(self, work: Callable[[Interaction], Awaitable[Texts]], on: Interaction) -> None:
         """Do the work of a button, and tell whoever clicked what the card does not show."""
         if texts := await work(on):
-            message = "\n".join(each.mrkdwn for each in texts)
-            await post_ephemeral(self._services.slack, on.place, message, self._services.channel)
+            await on.tell("\n".join(each.mrkdwn for each in texts))
 
     async def _approved(self, on: Interaction) -> Texts:
         """Approve all was clicked: Slack is answered once every approval is on disk."""
@@ -160,13 +159,12 @@ class Bundles:
             await self._services.slack.open_view(on.trigger_id, view)
         except SlackError as error:
             log.warning("bundle %s cannot be reviewed: %s", on.value.id, error)
-            said = ephemeral.REVIEW_NOT_OPENED
-            await post_ephemeral(self._services.slack, on.place, said, self._services.channel)
+            await on.tell(ephemeral.REVIEW_NOT_OPENED)
 
     async def _turn(self, on: Interaction) -> None:
         """Back or Next: what is ticked on this page is kept."""
         step = 1 if on.payload.get("value") == NEXT else -1
-        await self._redrawn(on.view, step)
+        await self._redrawn(on, step)
 
     async def ticked(self, ack: AsyncAck) -> None:
         """A box was ticked: the modal tells when it is turned or submitted."""
@@ -179,22 +177,19 @@ class Bundles:
         member = await self._services.store.do(get_proposal, chosen)
         refused = await self._services.authority.refusal(user.id, user.team_id, member)
         if refused is not None:
-            await show(self._services.slack, str(on.view["id"]), _said(ephemeral.refused(refused)))
+            await on.show(_said(ephemeral.refused(refused)))
             return
         await self._services.store.do(give_own_card, review.bundle_id, chosen, self._services.clock())
         self._services.notify(Queue.ANNOUNCE)
-        await self._redrawn(on.view)
+        await self._redrawn(on)
 
-    async def _redrawn(self, view: Payload, step: int = 0) -> None:
+    async def _redrawn(self, on: Interaction, step: int = 0) -> None:
         """Draw the modal again, so many pages on."""
-        review = _read(view)
+        review = _read(on.view)
         review = replace(review, page=review.page + step)
         bundle = await self._services.store.do(get_bundle, review.bundle_id)
         shown = _said(*_NOT_FOUND) if bundle is None else _view(review, bundle)
-        await show(self._services.slack, str(view["id"]), shown)
-
-    async def _show_later(self, on: Interaction, answer: Answer) -> None:
-        await show(self._services.slack, str(on.view["id"]), answer["view"])
+        await on.show(shown)
 
     async def _submitted(self, on: Interaction) -> Answer:
         """Approve was clicked in the modal: the ticked ones. The result stands in the modal."""

@@ -9,10 +9,10 @@ from slack_bolt.async_app import AsyncApp
 from bot.approvals.service import ApprovalService, Click
 from bot.forms.modal import CALLBACK
 from bot.forms.service import Proposing
-from bot.listeners.acknowledge import Answer, Interaction, Listener, Registrar, listen, post_ephemeral, show
+from bot.listeners.acknowledge import Answer, Interaction, Listener, Registrar, listen
 from bot.results import DecisionResult, DecisionStatus, FollowupResult, FollowupStatus
 from bot.services import Services
-from bot.slack.client import Slack, SlackError, SlackUser
+from bot.slack.client import SlackError, SlackUser
 from bot.ui import ephemeral
 from bot.ui.card import APPROVE, CHECK, DECLINE, MARK_DONE, MARK_NOT_DONE, RETRY, UNDO, copy_of
 from bot.ui.elements import NO_REVISION, notice
@@ -41,33 +41,29 @@ def register(
     """
     for registrar in registrars:
         registrar.register(app)
-    _listen_to_forms(app, services.slack, proposing)
+    _listen_to_forms(app, services, proposing)
     Buttons(services, approvals).register(app)
 
 
-def _listen_to_forms(app: AsyncApp, slack: Slack, proposing: Proposing) -> None:
+def _listen_to_forms(app: AsyncApp, services: Services, proposing: Proposing) -> None:
     """The form of `/polar propose` and of Edit: choices in it, selects typed into, and Next or Propose."""
     nothing: Answer = {"options": []}
 
-    async def later(on: Interaction, answer: Answer) -> None:
-        if "view" in answer:
-            await show(slack, str(on.view["id"]), answer["view"])
-
-    listen(slack, app.action(_IN_A_FORM), lambda on: proposing.clicked(on.user, on.view, on.payload))
+    listen(services, app.action(_IN_A_FORM), lambda on: proposing.clicked(on.user, on.view, on.payload))
     listen(
-        slack,
+        services,
         app.options(_IN_A_FORM),
         lambda on: proposing.suggest(on.user, on.payload),
         meanwhile=nothing,
         failed=nothing,
     )
     listen(
-        slack,
+        services,
         app.view(CALLBACK),
         lambda on: proposing.submit(on.user, on.view, on.stored),
         meanwhile={"response_action": "update", "view": notice("Propose", ephemeral.FORM_SLOW)},
         failed={"response_action": "update", "view": notice("Propose", ephemeral.FORM_FAILED)},
-        later=later,
+        later=Interaction.show_answer,
     )
 
 
@@ -93,7 +89,7 @@ class Buttons:
             re.compile(".*"): self._out_of_date,
         }
         for action_id, work in works.items():
-            listen(self._services.slack, app.action({"type": "block_actions", "action_id": action_id}), work)
+            listen(self._services, app.action({"type": "block_actions", "action_id": action_id}), work)
 
     async def _decide(self, on: Interaction) -> None:
         """Approve or Decline was clicked.
@@ -119,21 +115,18 @@ class Buttons:
         except StoreError as error:
             result = FollowupResult(FollowupStatus.NOT_STORED, error=str(error))
         if not result.on_the_card:
-            await self._post(on, ephemeral.followup(result).mrkdwn)
+            await on.tell(ephemeral.followup(result).mrkdwn)
 
     async def _out_of_date(self, on: Interaction) -> None:
         """Something was clicked that this version does not know, so an older or newer card."""
         if not on.payload.get("url"):  # Slack also reports a click on a link: there is nothing to do
-            await self._post(on, ephemeral.NOT_FOUND)
+            await on.tell(ephemeral.NOT_FOUND)
 
     async def _tell(self, on: Interaction, click: Click, result: DecisionResult) -> None:
         if not result.on_the_card or click.message_ts is None:  # no card was clicked, so none shows it
-            await self._post(on, ephemeral.decision(result).mrkdwn)
+            await on.tell(ephemeral.decision(result).mrkdwn)
         if result.proposal is not None and result.status not in _WHO_UNKNOWN:
             await self._mend_copy(click, result.proposal)
-
-    async def _post(self, on: Interaction, text: str) -> None:
-        await post_ephemeral(self._services.slack, on.place, text, self._services.channel)
 
     async def _mend_copy(self, click: Click, proposal: Proposal) -> None:
         """A card posted twice (a crash between posting and noting it): the copy points to the card."""

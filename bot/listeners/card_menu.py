@@ -13,7 +13,6 @@ from bot.forms.values import entry
 from bot.listeners.acknowledge import (
     Answer,
     Interaction,
-    Place,
     acknowledge,
     listen,
     place_of,
@@ -73,7 +72,7 @@ class CardMenu:
             REASON: self._choose_reason,
         }
         for action_id, work in works.items():
-            listen(self._services.slack, app.action(action_id), work)
+            listen(self._services, app.action(action_id), work)
         for callback in self._submits:
             app.view(callback)(self.submitted)
 
@@ -90,7 +89,7 @@ class CardMenu:
             return
         result = await self._actions.reason(on.user, on.value.id, preset=on.value.detail)
         if not result.done:
-            await self._post(on.place, ephemeral.action(result))
+            await on.tell(ephemeral.action(result).mrkdwn)
 
     async def submitted(self, ack: AsyncAck, body: Payload, view: Payload) -> None:
         """A form was sent: the acknowledgement closes it, or says what is wrong."""
@@ -122,7 +121,8 @@ class CardMenu:
             done = isinstance(result, ActionResult) and result.done
             title = card_modals.DONE if done else card_modals.NOT_DONE
             if not await show(self._services.slack, view_id, notice(title, text.plain)) and not done:
-                await self._post(place_of(body), ephemeral.text(ephemeral.FORM_WAS_SLOW) + text)
+                slow = (ephemeral.text(ephemeral.FORM_WAS_SLOW) + text).mrkdwn
+                await post_ephemeral(self._services.slack, place_of(body), slow, self._services.channel)
         if not results:
             await show(self._services.slack, view_id, answer["view"])
 
@@ -134,7 +134,7 @@ class CardMenu:
             view_id = await self._services.slack.open_view(on.trigger_id, details.loading())
         except SlackError as error:
             log.warning("a modal of %s did not open: %s", value.id, error)
-            await self._post(on.place, ephemeral.not_opened(str(error)))
+            await on.tell(ephemeral.not_opened(str(error)).mrkdwn)
             return
         if name == DETAILS:
             await self._show_details(user, view_id, value.id, 1)
@@ -223,9 +223,6 @@ class CardMenu:
     async def _say(self, user: SlackUser, value: ButtonValue, values: Payload) -> ActionResult:
         text = str(_held(values, card_modals.TEXT) or "")
         return await self._actions.reason(user, value.id, text=text)
-
-    async def _post(self, place: Place, text: ephemeral.Text) -> None:
-        await post_ephemeral(self._services.slack, place, text.mrkdwn, self._services.channel)
 
 
 def _held(values: Payload, block_id: str) -> Any:

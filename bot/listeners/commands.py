@@ -88,9 +88,9 @@ class SlashCommand:
 
     def register(self, app: AsyncApp) -> None:
         """Attach its listeners."""
-        slack, failed = self._services.slack, _content(Message(ephemeral.COMMAND_FAILED, ()))
-        listen(slack, app.command("/polar"), self._answered, failed=failed, later=_late)
-        listen(slack, app.action(_TURNED), self._turned)
+        services, failed = self._services, _content(Message(ephemeral.COMMAND_FAILED, ()))
+        listen(services, app.command("/polar"), self._answered, failed=failed, later=_late)
+        listen(services, app.action(_TURNED), self._turned)
 
     async def _answered(self, on: Interaction) -> Answer | None:
         """`/polar`: see COMMANDS."""

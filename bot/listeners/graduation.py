@@ -39,7 +39,7 @@ class GraduationScreen:
     def register(self, app: AsyncApp) -> None:
         """Attach its listeners."""
         for action_id in (trust_page.TURN_ON, trust_page.TURN_OFF, trust_page.PLOT):
-            listen(self._services.slack, app.action(action_id), self._clicked)
+            listen(self._services, app.action(action_id), self._clicked)
 
     async def answer(self, about: str, page: int, *, result: str = "") -> Message:
         """One page of the kinds of case with these words, the result of a click on top. Raises StoreError."""

@@ -71,15 +71,15 @@ class HomeTab:
 
     def register(self, app: AsyncApp) -> None:
         """Attach its listeners; before those of the cards, which have the same buttons."""
-        slack = self._services.slack
-        listen(slack, app.event("app_home_opened"), lambda on: self._opened(on.payload), failed={})
+        services = self._services
+        listen(services, app.event("app_home_opened"), lambda on: self._opened(on.payload), failed={})
         for action_id in VERDICTS:
             button: dict[str, str | re.Pattern[str]] = {
                 "type": "block_actions",
                 "block_id": _ON_HOME,
                 "action_id": action_id,
             }
-            listen(slack, app.action(button), self._decide)
+            listen(services, app.action(button), self._decide)
         app.action(HOME_OPEN)(self.followed)
         app.action(HOME_LOOK)(self.look_again)
 

@@ -65,7 +65,7 @@ class Workspace:
         """Attach its listeners."""
         app.event("user_change")(self.changed_user)
         app.event("subteam_members_changed")(self.changed_group)
-        listen(self._services.slack, app.event("member_joined_channel"), self._joined, failed={})
+        listen(self._services, app.event("member_joined_channel"), self._joined, failed={})
         app.event("app_uninstalled")(self.uninstalled)
         app.event("tokens_revoked")(self.revoked)
         for name in _IGNORED:
