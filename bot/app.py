@@ -37,7 +37,7 @@ from bot.services import Notify, Services
 from bot.slack.client import TIMEOUT, RateLimits, Slack, SlackError
 from bot.slack.permalinks import Links
 from bot.slack.socket_mode import SocketModeFailed, Supervisor
-from bot.ui.status_page import removal_text
+from bot.ui.reports import removal_text
 from bot.web import MOST_BYTES, Handler, Probe, health, metrics, slack_events, webhook
 from polar.client import PolarClient
 from polar.webhooks import Verifier

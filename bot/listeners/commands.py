@@ -18,7 +18,7 @@ from bot.results import Purpose
 from bot.services import Queue, Services
 from bot.slack.client import SlackUser
 from bot.slack.permalinks import Links
-from bot.ui import ephemeral, lists, status_page
+from bot.ui import ephemeral, lists, reports
 from bot.ui.card import card
 from bot.ui.elements import Message
 from bot.ui.home import COMMANDS as ABOUT
@@ -198,7 +198,7 @@ class SlashCommand:
 
     async def status(self, _: CommandCall) -> Message:
         """Tell whether all is well."""
-        return status_page.status_message(await self._health.health())
+        return reports.status_message(await self._health.health())
 
     async def pause(self, call: CommandCall) -> Message:
         """Stop all automatic runs; only for approvers. The channel is told."""
@@ -206,11 +206,11 @@ class SlashCommand:
             return refused
         because = _BECAUSE.sub("", " ".join(call.rest.split()))[:_SOUGHT]
         wanted = Paused(call.user.id, self._services.clock(), because)
-        store, notice = self._services.store, status_page.paused_message(wanted).content
+        store, notice = self._services.store, reports.paused_message(wanted).content
         made = await store.do(pause, by=wanted.by, why=wanted.why, at=wanted.at, notice=notice)
         self._wake()
         before = await store.do(paused)
-        return status_page.paused_message(before or wanted, already=not made)
+        return reports.paused_message(before or wanted, already=not made)
 
     async def resume(self, call: CommandCall) -> Message:
         """Allow automatic runs again; only for approvers. The channel is told."""
@@ -221,10 +221,10 @@ class SlashCommand:
             resume,
             by=by,
             at=self._services.clock(),
-            notice=lambda was: status_page.resumed_message(by, was).content,
+            notice=lambda was: reports.resumed_message(by, was).content,
         )
         self._wake()
-        return status_page.resumed_message(by, before) if before else status_page.nothing_to_resume()
+        return reports.resumed_message(by, before) if before else reports.nothing_to_resume()
 
     async def help(self, call: CommandCall) -> Message:
         """The commands, and the one that an unknown word may have meant."""

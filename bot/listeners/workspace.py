@@ -12,8 +12,8 @@ from bot.services import Queue, Services
 from bot.slack.client import SlackError, SlackNotSent, SlackRefused
 from bot.slack.socket_mode import Supervisor
 from bot.ui.home import greeting
+from bot.ui.reports import Health, Removal
 from bot.ui.states import approver_line
-from bot.ui.status_page import Health, Removal
 from polar.client import VERSION
 from store.engine.errors import StoreError
 from store.graduation.gate import paused

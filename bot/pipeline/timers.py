@@ -14,9 +14,9 @@ from bot.approvals.graduation import GraduationService
 from bot.config.policy import Schedule
 from bot.services import Queue, Services
 from bot.slack.client import Slack, SlackError
-from bot.ui.digest import digest, escalation, reminder
 from bot.ui.elements import Message
 from bot.ui.graduation import runs_block
+from bot.ui.reports import digest, escalation, reminder
 from store.audit_log.log import head
 from store.messages.outbox import add_to_outbox, is_in_outbox
 from store.models import Proposal

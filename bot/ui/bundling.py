@@ -1,9 +1,10 @@
 """The choice of proposals that share one card, and of odd ones that get their own card. Pure."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import inf
 from statistics import median
 
 from bot.config.policy import Policy
@@ -80,8 +81,9 @@ def carve(
     """
     everybody = [*members, *group]
     rare = max(2, len(everybody) // 10)
-    usual = _usual(everybody)
-    large = [p for p in group if usual is not None and p.amount is not None and p.amount > _UNUSUAL * usual]
+    amounts = [p.amount for p in everybody if p.amount is not None]
+    usual = median(amounts) if len(amounts) >= LEAST else inf
+    large = [p for p in group if p.amount is not None and p.amount > _UNUSUAL * usual]
     new = [p for p in everybody if p.customer_id is not None and p.customer_id not in known]
     odd = {p.id for p in group if needs_a_look(p, policy, now)}
     odd |= {p.id for p in large} if len(large) <= rare else set()
@@ -97,11 +99,6 @@ def needs_a_look(proposal: Proposal, policy: Policy, now: datetime) -> bool:
         or policy.takes_two(Risk(proposal.risk), proposal.amount, proposal.currency)
         or (proposal.deadline is not None and proposal.deadline - now < _SOON)
     )
-
-
-def _usual(proposals: Iterable[Proposal]) -> float | None:
-    amounts = [proposal.amount for proposal in proposals if proposal.amount is not None]
-    return median(amounts) if len(amounts) >= LEAST else None
 
 
 def _fill(key: str, waiting: list[Proposal], open_: Sequence[Bundle], least: int) -> list[Put]:

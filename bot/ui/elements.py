@@ -75,9 +75,12 @@ def glue(text: str) -> Element:
 
 def person(actor: str) -> Element:
     """A Slack user as a mention, anybody else (the command line) by name."""
-    if actor[:1] in "UW" and actor.isalnum():
-        return {"type": "user", "user_id": actor}
-    return words(actor, 80)
+    return {"type": "user", "user_id": actor} if is_user(actor) else words(actor, 80)
+
+
+def is_user(actor: str) -> bool:
+    """Tell whether this is the id of a Slack user."""
+    return bool(actor) and actor[0] in "UW" and actor.isalnum()
 
 
 def mention(identity: str) -> Element:

@@ -19,7 +19,7 @@ from bot.results import (
     Refusal,
     RefusalCode,
 )
-from bot.ui.elements import MESSAGE_TEXT, Element, escape, filled, fitted, glue, person, words
+from bot.ui.elements import MESSAGE_TEXT, Element, escape, filled, fitted, glue, is_user, person, words
 from bot.ui.reasons import sentence
 from bot.ui.states import approver_line, phrase
 from store.models import Proposal
@@ -37,7 +37,10 @@ class Text:
     @property
     def mrkdwn(self) -> str:
         """The text for a message. Our mentions stay, and all other text is escaped."""
-        return "".join(_mrkdwn(one) for one in self.elements)
+        return "".join(
+            f"<@{one['user_id']}>" if one["type"] == "user" else escape(str(one["text"]))
+            for one in self.elements
+        )
 
     @property
     def plain(self) -> str:
@@ -47,10 +50,6 @@ class Text:
     def __add__(self, other: "Text") -> "Text":
         between = (glue(" "),) if self.elements and other.elements else ()
         return Text((*self.elements, *between, *other.elements))
-
-
-def _mrkdwn(element: Element) -> str:
-    return f"<@{element['user_id']}>" if element["type"] == "user" else escape(str(element["text"]))
 
 
 def text(sentences: str, **values: str | Element | Sequence[Element]) -> Text:
@@ -124,7 +123,7 @@ _WANTED: Mapping[Purpose, tuple[str, str]] = {
 def refused(refusal: Refusal) -> Text:
     """The refusal of an action: the reason, the omitted action, the people allowed, or the next step."""
     wanted, untouched = _WANTED[refusal.purpose]
-    who = person(refusal.detail) if _is_user(refusal.detail) else "an earlier approver"
+    who = person(refusal.detail) if is_user(refusal.detail) else "an earlier approver"
     why = text(_REASONS[refusal.code], wanted=wanted, error=words(refusal.detail, 60), who=who)
     why += text(untouched)
     if refusal.retryable:
@@ -139,10 +138,6 @@ def refused_command(refusal: Refusal) -> Text:
 
 def _who(found: ApproverNames) -> Text:
     return text("{line}.", line=words(approver_line(found), 400))
-
-
-def _is_user(actor: str | None) -> bool:
-    return bool(actor) and str(actor)[:1] in "UW" and str(actor).isalnum()
 
 
 # --- Decisions ----------------------------------------------------------------------------------------------
@@ -197,13 +192,14 @@ def decision(result: DecisionResult) -> Text:
     if result.refusal is not None:
         return refused(result.refusal)
     found = result.proposal
+    held = None if found is None else found.held_by
     said = text(
         _DECISIONS[result.status],
         runs="" if found is None else _runs(found),
         more=_NOBODY_LEFT if result.alone else _ONE_MORE,
         stale=_STALE,
         reason=sentence(found.status_reason, _REASON) if found and found.status_reason else "",
-        by=_held_by(found),
+        by=[glue(" by "), person(held)] if held and is_user(held) else [],
         first=_first(result),
         state="" if found is None else f"Its state is “{phrase(found.state)}”.",
         error=words(result.error, _ERROR),
@@ -222,21 +218,16 @@ def _runs(found: Proposal) -> str:
     return f"It runs at {found.cancellable_until:%H:%M:%S} UTC. Until then it can be undone."
 
 
-def _held_by(found: Proposal | None) -> Sequence[Element]:
-    held = None if found is None else found.held_by
-    return [glue(" by "), person(held)] if held and _is_user(held) else []
-
-
 def _first(result: DecisionResult) -> Sequence[Element]:
     first = None if result.proposal is None else result.proposal.decided_by
     if first and first == result.actor:
         return [glue("You decided this already. ")]
-    return [person(first), glue(" was first. ")] if first and _is_user(first) else []
+    return [person(first), glue(" was first. ")] if first and is_user(first) else []
 
 
 def _removed(result: DecisionResult) -> Text:
     """The people whose earlier approval no longer counts."""
-    named = sorted(filter(_is_user, result.removed))
+    named = sorted(filter(is_user, result.removed))
     names = [element for actor in named for element in (glue(" and "), person(actor))][1:]
     if not names:
         return Text(())

@@ -25,8 +25,8 @@ from bot.ui.elements import (
     words,
 )
 from bot.ui.lists import content, row
+from bot.ui.reports import Health, automatic, feed_line
 from bot.ui.states import counted
-from bot.ui.status_page import Health, automatic, feed_line
 from polar.text.words import clean, format_money
 from store.models import Proposal
 from store.models.details import Today
@@ -51,6 +51,7 @@ COMMANDS: Mapping[str, str] = {
 }
 HOME_OPEN, HOME_LOOK = "home.open", "home.look"  # action ids: a link to the card, a new check of set-up
 _MOST_STEPS = 25
+_THEN = line(glue("Then, most urgent first (all of them: /polar queue):"))
 _ALL_SET = "All set: Slack, Polar, the webhook and the approvers are as they should be"
 
 
@@ -88,6 +89,8 @@ class Home:
 def home_view(home: Home) -> dict[str, Any]:
     """The view of the app's Home tab."""
     links = home.links or {}
+    others = [p for p in home.waiting if home.next_up is None or p.id != home.next_up.id][:5]
+    rows = [line(*row(p, links.get(p.id), home.now)) for p in others]
     blocks: list[Block] = [
         header("home.title", "Polar approvals"),
         *([rich("home.result", line(*home.result))] if home.result else []),
@@ -95,7 +98,7 @@ def home_view(home: Home) -> dict[str, Any]:
         *_next(home, links),
         header("home.count", "Proposals"),
         rich("home.counts", line(words(counted(home.counts) or "none yet", 400))),
-        *_waiting(home, links),
+        *([rich("home.waiting", _THEN, bullet_list(rows))] if rows else []),
         header("home.ran.head", "Today on its own"),
         rich("home.ran", line(*_ran(home))),
         *home.panels,
@@ -146,15 +149,6 @@ def _next(home: Home, links: Mapping[str, str]) -> list[Block]:
         *content(home.next_card.blocks, f"home.card.{tag}"),
         actions(f"home.decide.{tag}", elements),
     ]
-
-
-def _waiting(home: Home, links: Mapping[str, str]) -> list[Block]:
-    others = [each for each in home.waiting if home.next_up is None or each.id != home.next_up.id][:5]
-    if not others:
-        return []
-    rows = [line(*row(each, links.get(each.id), home.now)) for each in others]
-    lead = line(glue("Then, most urgent first (all of them: /polar queue):"))
-    return [rich("home.waiting", lead, bullet_list(rows))]
 
 
 def _ran(home: Home) -> list[Element]:

@@ -205,22 +205,18 @@ _NEXT_OTHERWISE = "Retry once that has changed, or propose it differently with /
 def prefix(p: Proposal, view: CardView) -> str:
     """The beginning of the line for a notification."""
     if p.state == ProposalState.PENDING:
-        return _pending_prefix(p, view)
+        causes = (
+            (p.approval_checking_by, "Deciding: "),
+            (p.held_by, "On hold: "),
+            (view.needs_two and view.approvals, "One more yes: "),
+            (p.changes, "Changed: "),
+        )
+        return next((said for holds, said in causes if holds), "")
     if p.state == ProposalState.WITHDRAWN and undone_by(p.status_reason):
         return "Undone: "
     if view.undone is not None and view.undone.state == ProposalState.SUCCEEDED:
         return "Undone: "
     return _words_of(p).title
-
-
-def _pending_prefix(p: Proposal, view: CardView) -> str:
-    if p.approval_checking_by:
-        return "Deciding: "
-    if p.held_by:
-        return "On hold: "
-    if view.needs_two and view.approvals:
-        return "One more yes: "
-    return "Changed: " if p.changes else ""
 
 
 def status(p: Proposal, view: CardView, limit: int) -> list[Element]:

@@ -25,7 +25,7 @@ from bot.ui.lists import (
     queue_message,
     show_message,
 )
-from bot.ui.status_page import (
+from bot.ui.reports import (
     Health,
     Removal,
     ago,
