@@ -30,7 +30,7 @@ RULES = Path(__file__).with_name("rules.toml")
 
 
 class Demo:
-    """One demo: `slack`, `polar`, `story`, `month`, the page's `url`, the `app` at `app_url`.
+    """One demo: `slack`, `polar`, `story`, `month`, the page's `url`, the `app`.
 
     `app` can be killed and started again: it keeps its address and its database.
     """
@@ -41,11 +41,6 @@ class Demo:
         self.month = Month(Stage(slack, polar, self.story, clock))
         self.url = ""
         self.app: App
-
-    @property
-    def app_url(self) -> str:
-        """The address of the app."""
-        return self.app.url
 
     @classmethod
     @asynccontextmanager
@@ -97,14 +92,12 @@ class Demo:
 
     def settings(self, folder: Path) -> dict[str, str]:
         """The app's environment: this demo's Slack and Polar, a database in `folder`."""
-        groups = self.slack.workspace.cast.usergroups
-        approvers = [each.id for each in self.slack.workspace.cast.users if each.role == "approver"]
         return {
             "SLACK_BOT_TOKEN": self.slack.bot_token,
             "SLACK_APP_TOKEN": self.slack.app_token,
             "SLACK_API_URL": self.slack.api_url,
             "SLACK_CHANNEL": self.slack.channel,
-            "APPROVERS": ",".join([each.id for each in groups] or approvers),
+            "APPROVERS": ",".join(self.slack.workspace.usergroups),
             "POLAR_ACCESS_TOKEN": self.polar.token,
             "POLAR_WEBHOOK_SECRET": self.polar.webhook_secret,
             "POLAR_API_URL": f"{self.url}{self.polar.prefix}",

@@ -27,13 +27,13 @@ class Stage:
 
     def job(self, event_type: str, *, most: int, connections: int = 1, **more: float) -> Job:
         """A job for the load generator against this app."""
-        port = urlsplit(self.demo.app_url).port
+        port = urlsplit(self.demo.app.url).port
         assert port is not None
         return Job(port, self.demo.polar.webhook_secret, event_type, connections, most, **more)
 
     async def counts(self, noun: str) -> dict[str, int]:
         """How many `events` or `proposals` stand in each state, as /metrics says."""
-        async with self._session.get(f"{self.demo.app_url}/metrics") as answer:
+        async with self._session.get(f"{self.demo.app.url}/metrics") as answer:
             text = await answer.text()
         return {state: int(float(count)) for name, state, count in _GAUGE.findall(text) if name == noun}
 
@@ -53,7 +53,7 @@ class Stage:
 
     async def _healthy(self) -> bool:
         try:
-            async with self._session.get(f"{self.demo.app_url}/healthz") as answer:
+            async with self._session.get(f"{self.demo.app.url}/healthz") as answer:
                 return answer.status == 200
         except aiohttp.ClientError:
             return False

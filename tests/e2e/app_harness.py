@@ -15,7 +15,7 @@ from bot.config.settings import Settings, load_settings
 from bot.demo.app_process import free_port
 from bot.demo.polar import PolarStandIn, Received
 from bot.demo.polar.webhooks import WebhookEvent
-from bot.demo.slack import DEMO_CAST, SlackStandIn
+from bot.demo.slack import PEOPLE, SlackStandIn
 from bot.demo.slack.state import Message
 from bot.demo.story import EVENTS, Story
 from store.events.events import get_event
@@ -24,7 +24,7 @@ from store.proposals.proposals import all_proposals
 from tests.fixtures.databases import database
 from tests.fixtures.slack_http import use_http
 
-MAYA, JONAS, LENA, GUS, OMAR, DORA = (user.id for user in DEMO_CAST.users)
+MAYA, JONAS, LENA, GUS, OMAR, DORA = (user.id for user in PEOPLE)
 CASES = {each.name: each for each in EVENTS}
 SIGNING_SECRET = "stand-in-signing-secret"
 _PROXIES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")

@@ -187,8 +187,8 @@ async def test_a_press_that_slack_delivers_again_is_the_same_press(line: World) 
 def _press(line: World, card: Message) -> dict[str, Any]:
     return {
         "type": "block_actions",
-        "user": {"id": MAYA, "team_id": line.slack.workspace.cast.team_id},
-        "team": {"id": line.slack.workspace.cast.team_id},
+        "user": {"id": MAYA, "team_id": line.slack.workspace.team.id},
+        "team": {"id": line.slack.workspace.team.id},
         "container": {"type": "message", "message_ts": card.ts, "channel_id": card.channel},
         "actions": [
             {

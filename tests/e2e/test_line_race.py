@@ -157,7 +157,7 @@ async def test_a_tap_on_the_home_tab_after_the_decision_says_who_was_first(line:
 
 
 def pressed(line: World, card: Message, action: str) -> dict[str, Any]:
-    team = line.slack.workspace.cast.team_id
+    team = line.slack.workspace.team.id
     entry = {"type": "button", "action_id": action, "block_id": "b", "action_ts": "1800000000.000100"}
     return {
         "type": "block_actions",

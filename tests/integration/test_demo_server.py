@@ -44,7 +44,7 @@ async def test_the_app_gets_the_desks_settings_and_nothing_of_the_users(
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.invalid")
     monkeypatch.setenv("POLAR_ACCESS_TOKEN", "polar_oat_of_the_user")
     async with Demo.start(command=fake_app, opening=False) as demo, httpx.AsyncClient() as client:
-        environment = (await client.get(f"{demo.app_url}/healthz")).json()
+        environment = (await client.get(f"{demo.app.url}/healthz")).json()
 
     assert environment["POLAR_ACCESS_TOKEN"] == demo.polar.token
     assert environment["POLAR_API_URL"] == f"{demo.url}/polar"
@@ -91,7 +91,7 @@ async def test_the_page_and_both_stand_ins_share_one_origin(fake_app: Sequence[s
 
 async def test_the_app_is_stopped_and_its_folder_removed(fake_app: Sequence[str]) -> None:
     async with Demo.start(command=fake_app, opening=False) as demo, httpx.AsyncClient() as client:
-        database = (await client.get(f"{demo.app_url}/healthz")).json()["DATABASE_URL"]
+        database = (await client.get(f"{demo.app.url}/healthz")).json()["DATABASE_URL"]
         folder = Path(database.removeprefix("sqlite+aiosqlite:///")).parent
         assert folder.is_dir()
 

@@ -8,7 +8,7 @@ LINK = "https://demo.invalid/portal?customer_session_token="
 async def test_the_link_is_shown_to_whoever_tapped_and_never_in_the_channel() -> None:
     said: list[str] = []
     async with Demo.start(opening=False, say=said.append) as demo:
-        maya, jonas = [each.id for each in demo.slack.workspace.cast.users if each.role == "approver"][:2]
+        maya, jonas = [each.id for each in demo.slack.workspace.users.values() if each.role == "approver"][:2]
         await demo.story.send("subscription.past_due")
         card = await demo.slack.wait_for_message(lambda each: "approve" in each.action_ids, 10)
 

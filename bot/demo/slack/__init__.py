@@ -4,8 +4,8 @@ The README of bot/demo says how it differs from Slack.
 """
 
 from bot.demo.slack.page import Page
-from bot.demo.slack.people import DEMO_CAST
+from bot.demo.slack.people import PEOPLE
 from bot.demo.slack.stand_in import SlackStandIn
 from bot.demo.slack.state import Message, View
 
-__all__ = ["DEMO_CAST", "Message", "Page", "SlackStandIn", "View"]
+__all__ = ["PEOPLE", "Message", "Page", "SlackStandIn", "View"]

@@ -85,7 +85,7 @@ def get_permalink(slack: Workspace, arguments: Json) -> Json:
     """chat.getPermalink: Slack's path on our own origin, so that the link opens the demo page."""
     channel = known_channel(slack, arguments.get("channel"))
     message = known_message(slack, channel, arguments.get("message_ts"))
-    origin = slack.origin or f"https://{slack.cast.team_domain}.slack.com"
+    origin = slack.origin or f"https://{slack.team.domain}.slack.com"
     thread = f"?thread_ts={message.thread_ts}&cid={channel.id}" if message.thread_ts else ""
     link = f"{origin}/archives/{channel.id}/p{message.ts.replace('.', '')}{thread}"
     return {"channel": channel.id, "permalink": link}

@@ -54,16 +54,16 @@ def direct_messages(slack: Workspace, user_id: str) -> Channel:
 def auth_test(slack: Workspace, _: Json) -> Json:
     """auth.test."""
     return {
-        "url": f"https://{slack.cast.team_domain}.slack.com/", "team": slack.cast.team_name,
-        "user": slack.app.bot_name, "team_id": slack.cast.team_id, "user_id": slack.app.bot_user_id,
+        "url": f"https://{slack.team.domain}.slack.com/", "team": slack.team.name,
+        "user": slack.app.bot_name, "team_id": slack.team.id, "user_id": slack.app.bot_user_id,
         "bot_id": slack.app.bot_id, "is_enterprise_install": False,
     }  # fmt: skip
 
 
 def team_info(slack: Workspace, _: Json) -> Json:
     """team.info."""
-    cast = slack.cast
-    return {"team": {"id": cast.team_id, "name": cast.team_name, "domain": cast.team_domain}}
+    team = slack.team
+    return {"team": {"id": team.id, "name": team.name, "domain": team.domain}}
 
 
 def bots_info(slack: Workspace, arguments: Json) -> Json:
@@ -104,7 +104,7 @@ def enter(slack: Workspace, channel: Channel, user_id: str) -> None:
     channel.members.add(user_id)
     slack.changed()
     event = {"type": "member_joined_channel", "user": user_id, "channel": channel.id, "channel_type": "C"}
-    slack.on_event(event | {"team": slack.cast.team_id, "event_ts": slack.next_ts()})
+    slack.on_event(event | {"team": slack.team.id, "event_ts": slack.next_ts()})
 
 
 def replies(slack: Workspace, arguments: Json) -> Json:
@@ -149,9 +149,9 @@ def open_direct(slack: Workspace, arguments: Json) -> Json:
 def user_info(slack: Workspace, arguments: Json) -> Json:
     """users.info, of people and of the app's own user."""
     if arguments.get("user") == slack.app.bot_user_id:
-        bot = {"id": slack.app.bot_user_id, "team_id": slack.cast.team_id, "name": slack.app.bot_name}
+        bot = {"id": slack.app.bot_user_id, "team_id": slack.team.id, "name": slack.app.bot_name}
         return {"user": bot | {"real_name": slack.app.bot_name, "deleted": False, "is_bot": True}}
-    return {"user": slack.user(arguments.get("user")).as_json(slack.cast.team_id)}
+    return {"user": slack.user(arguments.get("user")).as_json()}
 
 
 def user_conversations(slack: Workspace, arguments: Json) -> Json:
@@ -184,7 +184,7 @@ def _refuse_free_plan(slack: Workspace) -> None:
 
 
 def _group_json(slack: Workspace, group: UserGroup, with_users: bool) -> Json:
-    shown: Json = {"id": group.id, "team_id": slack.cast.team_id, "handle": group.handle, "name": group.name}
+    shown: Json = {"id": group.id, "team_id": slack.team.id, "handle": group.handle, "name": group.name}
     shown |= {"is_usergroup": True, "user_count": len(group.users), "date_delete": 0}
     return shown | {"users": list(group.users)} if with_users else shown
 

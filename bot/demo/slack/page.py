@@ -214,11 +214,11 @@ def _chosen(body: Json) -> dict[str, Any]:
 
 def slack_snapshot(slack: Workspace, viewer: str, commands: Mapping[str, str]) -> Json:
     """The whole picture for `viewer`; `commands` maps each slash command to its usage."""
-    app, channel, cast = slack.app, slack.channel, slack.cast
+    app, channel, team = slack.app, slack.channel, slack.team
     home = slack.homes.get(viewer)
     return {
         "kind": "slack",
-        "team": {"id": cast.team_id, "name": cast.team_name},
+        "team": {"id": team.id, "name": team.name},
         "viewer": viewer,
         "bot": {"user_id": app.bot_user_id, "name": app.bot_name},
         "users": [

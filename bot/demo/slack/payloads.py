@@ -38,7 +38,7 @@ class CannotAct(Exception):
 
 def act(slack: Workspace, kind: str, user: User) -> Json:
     """The part that every interaction payload has. `team` is the actor's, which is not always ours."""
-    domain = slack.cast.team_domain if user.team_id == slack.cast.team_id else "partner"
+    domain = slack.team.domain if user.team_id == slack.team.id else "partner"
     return {
         "type": kind,
         "user": {"id": user.id, "username": user.name, "name": user.name, "team_id": user.team_id},
@@ -95,7 +95,7 @@ def command(slack: Workspace, user: User, name: str, text: str) -> Json:
     """A slash command: a flat form."""
     channel = slack.channel
     return {
-        "token": TOKEN, "team_id": user.team_id, "team_domain": slack.cast.team_domain,
+        "token": TOKEN, "team_id": user.team_id, "team_domain": slack.team.domain,
         "channel_id": channel.id, "channel_name": channel.name, "user_id": user.id, "user_name": user.name,
         "command": name, "text": text, "api_app_id": slack.app.id, "is_enterprise_install": "false",
         "response_url": response_url(slack, user, channel, None), "trigger_id": slack.triggers.issue(user.id),
@@ -110,11 +110,11 @@ def response_url(slack: Workspace, user: User, channel: Channel, ts: str | None)
 def event_callback(slack: Workspace, event: Json) -> Json:
     """The outer event around `event`, with an id of its own."""
     author = slack.users.get(str(event.get("user")))
-    bot = {"team_id": slack.cast.team_id, "user_id": slack.app.bot_user_id, "is_bot": True}
+    bot = {"team_id": slack.team.id, "user_id": slack.app.bot_user_id, "is_bot": True}
     bot |= {"enterprise_id": None, "is_enterprise_install": False}
     return {
-        "token": TOKEN, "team_id": slack.cast.team_id,
-        "context_team_id": author.team_id if author else slack.cast.team_id, "api_app_id": slack.app.id,
+        "token": TOKEN, "team_id": slack.team.id,
+        "context_team_id": author.team_id if author else slack.team.id, "api_app_id": slack.app.id,
         "event": event, "type": "event_callback", "event_id": slack.next_id("Ev"),
         "event_time": int(slack.clock()), "authorizations": [bot],
         "is_ext_shared_channel": slack.is_shared(slack.channel),

@@ -16,27 +16,16 @@ class User:
     role: Role
     team_id: str
 
-    def as_json(self, home_team: str) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """The user object of https://docs.slack.dev/reference/objects/user-object."""
         guest = self.role == "guest"
+        names = {"display_name": self.name, "real_name": self.real_name}
         return {
-            "id": self.id,
-            "team_id": self.team_id,
-            "name": self.name,
-            "real_name": self.real_name,
-            "deleted": self.role == "deactivated",
-            "is_bot": False,
-            "is_app_user": False,
-            "is_restricted": guest,
-            "is_ultra_restricted": guest,
-            "is_stranger": self.team_id != home_team,
-            "tz": "Europe/Berlin",
-            "profile": {
-                "display_name": self.name,
-                "real_name": self.real_name,
-                "email": f"{self.name}@example.com",
-            },
-        }
+            "id": self.id, "team_id": self.team_id, "name": self.name, "real_name": self.real_name,
+            "deleted": self.role == "deactivated", "is_bot": False, "is_app_user": False,
+            "is_restricted": guest, "is_ultra_restricted": guest, "is_stranger": self.team_id != TEAM.id,
+            "tz": "Europe/Berlin", "profile": {**names, "email": f"{self.name}@example.com"},
+        }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,37 +61,27 @@ class App:
 
 
 @dataclass(frozen=True, slots=True)
-class Cast:
-    """The start of a workspace. Empty tuples take nothing away from a test that needs nobody."""
+class Team:
+    """The workspace itself."""
 
-    team_id: str
-    team_name: str
-    team_domain: str
-    users: tuple[User, ...]
-    usergroups: tuple[UserGroup, ...]
-    channel_id: str
-    channel_name: str
-    channel_topic: str
-    app: App = App()
+    id: str = "T0HARBORS01"
+    name: str = "Harbor Software"
+    domain: str = "harbor-software"
 
 
-TEAM = "T0HARBORS01"
-PARTNER_TEAM = "T0PARTNER01"
-
-DEMO_CAST = Cast(
-    team_id=TEAM,
-    team_name="Harbor Software",
-    team_domain="harbor-software",
-    users=(
-        User("U0MAYA00001", "maya", "Maya Okafor", "approver", TEAM),
-        User("U0JONAS0001", "jonas", "Jonas Lindqvist", "approver", TEAM),
-        User("U0LENA00001", "lena", "Lena Moreau", "member", TEAM),
-        User("U0GUS000001", "gus", "Gus Tanaka", "guest", TEAM),
-        User("U0OMAR00001", "omar", "Omar Reyes", "outside", PARTNER_TEAM),
-        User("U0DORA00001", "dora", "Dora Klein", "deactivated", TEAM),
-    ),
-    usergroups=(UserGroup("S0APPROVERS", "approvers", "Approvers", ("U0MAYA00001", "U0JONAS0001")),),
-    channel_id="C0APPROVALS",
-    channel_name="approvals",
-    channel_topic="What Polar told us, and what we do about it",
+TEAM, APP = Team(), App()
+PEOPLE = (
+    User("U0MAYA00001", "maya", "Maya Okafor", "approver", TEAM.id),
+    User("U0JONAS0001", "jonas", "Jonas Lindqvist", "approver", TEAM.id),
+    User("U0LENA00001", "lena", "Lena Moreau", "member", TEAM.id),
+    User("U0GUS000001", "gus", "Gus Tanaka", "guest", TEAM.id),
+    User("U0OMAR00001", "omar", "Omar Reyes", "outside", "T0PARTNER01"),
+    User("U0DORA00001", "dora", "Dora Klein", "deactivated", TEAM.id),
 )
+GROUPS = (UserGroup("S0APPROVERS", "approvers", "Approvers", ("U0MAYA00001", "U0JONAS0001")),)
+
+
+def approvals_channel() -> Channel:
+    """The one channel of the page, with everybody in it."""
+    present = {user.id for user in PEOPLE if user.role != "deactivated"} | {APP.bot_user_id}
+    return Channel("C0APPROVALS", "approvals", "What Polar told us, and what we do about it", present)

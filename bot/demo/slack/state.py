@@ -9,7 +9,7 @@ from math import inf
 from typing import Any, Literal, NamedTuple
 
 from bot.demo.shared import Changes
-from bot.demo.slack.people import DEMO_CAST, Channel, User
+from bot.demo.slack.people import APP, GROUPS, PEOPLE, TEAM, Channel, User, approvals_channel
 
 Json = dict[str, Any]
 Direction = Literal["app→slack", "slack→app"]
@@ -137,15 +137,11 @@ class Workspace(Changes):
     def __init__(self, *, clock: Callable[[], float], ages: Callable[[], float] | None = None) -> None:
         """`clock` gives UTC seconds, for message times; `ages` those by which handles grow old."""
         super().__init__()
-        self.cast = cast = DEMO_CAST
-        self.app, self.clock = cast.app, clock
-        self.users = {user.id: user for user in cast.users}
-        self.usergroups = {group.id: group for group in cast.usergroups}
-        present = {user.id for user in cast.users if user.role != "deactivated"}
-        channel = Channel(
-            cast.channel_id, cast.channel_name, cast.channel_topic, present | {self.app.bot_user_id}
-        )
-        self.channels = {channel.id: channel}
+        self.team, self.app, self.clock = TEAM, APP, clock
+        self.users = {user.id: user for user in PEOPLE}
+        self.usergroups = {group.id: group for group in GROUPS}
+        self.channel = approvals_channel()  # the one channel of the page
+        self.channels = {self.channel.id: self.channel}
         self.messages: dict[tuple[str, str], Message] = {}
         self.drawn_before: dict[tuple[str, str], deque[list[Json]]] = {}
         self.roots_of_replies: Counter[tuple[str, str]] = Counter()
@@ -196,11 +192,6 @@ class Workspace(Changes):
 
     # --- Look-ups -----------------------------------------------------------------------------------
 
-    @property
-    def channel(self) -> Channel:
-        """The one channel of the page."""
-        return self.channels[self.cast.channel_id]
-
     def user(self, user_id: Any) -> User:
         """Raises Refused user_not_found."""
         if not isinstance(user_id, str) or user_id not in self.users:
@@ -226,7 +217,7 @@ class Workspace(Changes):
     def is_shared(self, channel: Channel) -> bool:
         """True if somebody of another workspace is in it (Slack Connect)."""
         return any(
-            user in self.users and self.users[user].team_id != self.cast.team_id for user in channel.members
+            user in self.users and self.users[user].team_id != self.team.id for user in channel.members
         )
 
     # --- Writes -------------------------------------------------------------------------------------
@@ -280,7 +271,7 @@ class Workspace(Changes):
     def message_json(self, message: Message) -> Json:
         """The message object of payloads and answers."""
         shown: Json = {"type": "message", "user": message.user, "ts": message.ts, "text": message.text}
-        shown["team"] = self.users[message.user].team_id if message.user in self.users else self.cast.team_id
+        shown["team"] = self.users[message.user].team_id if message.user in self.users else self.team.id
         if message.from_bot:
             shown |= {"bot_id": self.app.bot_id, "app_id": self.app.id}
         if message.blocks:
@@ -303,10 +294,10 @@ class Workspace(Changes):
         empty: Json = {"title": None, "submit": None, "close": None, "callback_id": "", "external_id": ""}
         empty |= {"private_metadata": "", "clear_on_close": False, "notify_on_close": False}
         return {
-            "id": view.id, "team_id": self.cast.team_id, **empty, **view.content,
+            "id": view.id, "team_id": self.team.id, **empty, **view.content,
             "state": {"values": state or {}}, "hash": view.hash, "root_view_id": view.root,
             "previous_view_id": view.previous, "app_id": self.app.id,
-            "app_installed_team_id": self.cast.team_id, "bot_id": self.app.bot_id,
+            "app_installed_team_id": self.team.id, "bot_id": self.app.bot_id,
         }  # fmt: skip
 
     def with_ids(self, blocks: list[Json]) -> list[Json]:
