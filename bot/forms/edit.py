@@ -13,7 +13,6 @@ from bot.forms import names
 from bot.forms.drafts import FormDraft
 from bot.forms.fields import Form, Kind, Leaf, all_leaves
 from bot.forms.lookup import Lookup
-from bot.forms.names import OBJECT_CURRENCY
 from bot.forms.prefill import Filled, ids_in, prefill, same_call
 from bot.forms.values import card_title, currencies, shown
 from bot.proposals.build import digest_of, money_of
@@ -97,7 +96,7 @@ class EditForm:
         return result
 
     async def _currency(self, call: Call, proposal: Proposal) -> str | None:
-        if call.operation not in OBJECT_CURRENCY:
+        if call.operation not in names.OBJECT_CURRENCY:
             return proposal.currency
         named = _object_id(call)
         found = None if named is None else await self._lookup.currency(call.operation, named)
@@ -161,7 +160,7 @@ def _mark(body: Mapping[str, Any]) -> dict[str, Any]:
 
 def _object_id(call: Call) -> str | None:
     """The object whose currency the amount is in."""
-    where = OBJECT_CURRENCY.get(call.operation, ("", ""))[1]
+    where = names.OBJECT_CURRENCY.get(call.operation, ("", ""))[1]
     place, _, name = where.partition(".")
     held = {"body": call.body or {}, "path": call.path}.get(place, {})
     return str(held[name]) if name in held else None

@@ -1,7 +1,7 @@
 """An operation's schema as a tree of questions, for what a person has chosen so far. Pure."""
 
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cache
@@ -130,8 +130,8 @@ class Way:
     name: str
     shape: Schema
     fixed: Mapping[str, Any] = field(default_factory=dict)
-    ask: tuple[str, ...] = ()
-    more: tuple[str, ...] | None = None
+    ask: Sequence[str] = ()
+    more: Sequence[str] | None = None
 
 
 def ways(operation: Operation) -> tuple[Way, ...]:
@@ -143,17 +143,12 @@ def ways(operation: Operation) -> tuple[Way, ...]:
     if own is None:
         return tuple(Way(name_of(shape), shape) for shape in variants.values())
     only = next(iter(variants.values()))
-    return tuple(_way(raw, variants[raw["shape"]] if "shape" in raw else only) for raw in own)
+    return tuple(Way(**raw | {"shape": variants[raw["shape"]] if "shape" in raw else only}) for raw in own)
 
 
 def name_of(shape: Schema) -> str:
     """An alternative of a union, in words."""
     return str(_table()["names"].get(shape.name) or shape.name)
-
-
-def _way(raw: Mapping[str, Any], shape: Schema) -> Way:
-    more = tuple(raw["more"]) if "more" in raw else None
-    return Way(raw["name"], shape, raw.get("fixed", {}), tuple(raw.get("ask", ())), more)
 
 
 @cache
@@ -219,10 +214,8 @@ class _Builder:
             if any(name in names.MONEY or name == "unit_amount" for name in wanted):
                 required = required | {currency}
                 wanted = [currency, *(name for name in wanted if name != currency)]
-        ordered = [name for name in wanted if name in required]
-        ordered += [name for name in wanted if name not in required]
         found: dict[str, Node] = {}
-        for name in ordered:
+        for name in sorted(wanted, key=lambda name: name not in required):
             path = f"{at.path}.{name}"
             label = self._labels.get(path) or _under(at.label, name)
             place = _Place(path, label, name in required, must, own)
@@ -279,10 +272,9 @@ def _body(
     shape = way.shape
     repeats = names.REPEATS.get(operation.id, {})
     fixed = constants(shape) | dict(way.fixed)
-    first = [n for n in shape.fields if (n in shape.required or n in way.ask) and n not in fixed]
-    first = [name for name in first if name not in repeats]
-    rest = [n for n in shape.fields if n not in first and n not in fixed and n not in repeats]
-    rest = [n for n in rest if _askable(shape, n) and (way.more is None or n in way.more)]
+    free = [name for name in shape.fields if name not in fixed and name not in repeats]
+    first = [name for name in free if name in shape.required or name in way.ask]
+    rest = [n for n in free if n not in first and _askable(shape, n) and (way.more is None or n in way.more)]
     chosen = [name for name in rest if f"body.{name}" in added]
     required = frozenset(first) | frozenset(chosen)
     at = _Place("body", "", required=True, must=True)

@@ -186,8 +186,8 @@ def _numbered(leaf: Leaf, answer: Mapping[str, Any]) -> Element:
     element: Element = {"type": "number_input", "is_decimal_allowed": not whole}
     facts = leaf.shape.facts
     if whole:
-        least = [facts["minimum"]] if "minimum" in facts else []
-        least += [facts["exclusiveMinimum"] + 1] if "exclusiveMinimum" in facts else []
+        bounds = (("minimum", 0), ("exclusiveMinimum", 1))
+        least = [facts[name] + more for name, more in bounds if name in facts]
         element |= {"min_value": str(max(least))} if least else {}
         element |= {"max_value": str(facts["maximum"])} if "maximum" in facts else {}
     elif leaf.kind != Kind.DECIMAL:
@@ -210,25 +210,20 @@ def _shown(leaf: Leaf, value: str) -> str:
     return value.replace("_", " ").capitalize() if leaf.kind != Kind.CHOICES and value.islower() else value
 
 
-def _chosen(leaf: Leaf, answer: Mapping[str, Any]) -> Element:
-    offered = choices(leaf)
-    element: Element = {"type": "static_select"}
-    if len(offered) <= _FEW:
+def _select(leaf: Leaf, answer: Mapping[str, Any]) -> Element:
+    offered, several = choices(leaf), leaf.kind == Kind.CHOICES
+    element: Element = {"type": "multi_static_select" if several else "static_select"}
+    if several or len(offered) <= _FEW:
         element["options"] = offered
     else:  # countries and currencies: more than one list may have, but groups may
         groups = groupby(offered, lambda one: one["value"][:1].upper())
         element["option_groups"] = [{"label": plain(name, 75), "options": list(of)} for name, of in groups]
-    held = (answer.get("selected_option") or {}).get("value")
-    found = next((one for one in offered if one["value"] == held), None)
-    return element | ({"initial_option": found} if found else {})
-
-
-def _several(leaf: Leaf, answer: Mapping[str, Any]) -> Element:
-    offered = choices(leaf)
-    held = {one["value"] for one in answer.get("selected_options") or ()}
+    state = answer.get("selected_options") if several else [answer.get("selected_option")]
+    held = {one["value"] for one in state or () if one}
     found = [one for one in offered if one["value"] in held]
-    element: Element = {"type": "multi_static_select", "options": offered}
-    return element | ({"initial_options": found} if found else {})
+    if not found:
+        return element
+    return element | ({"initial_options": found} if several else {"initial_option": found[0]})
 
 
 def _tick(_: Leaf, answer: Mapping[str, Any]) -> Element:
@@ -251,10 +246,8 @@ _FOUND = {"action_id": FIND, "min_query_length": 0}
 _ELEMENTS: Mapping[Kind, Callable[[Leaf, Mapping[str, Any]], Element]] = {
     **dict.fromkeys((Kind.TEXT, *_LONG, Kind.SCALAR), _typed),
     **dict.fromkeys((Kind.WHOLE, Kind.DECIMAL, Kind.MONEY, Kind.UNIT_PRICE, Kind.PERCENT), _numbered),
-    Kind.CHOICE: _chosen,
-    Kind.CHOICES: _several,
+    **dict.fromkeys((Kind.CHOICE, Kind.CHOICES, Kind.YES_NO), _select),
     Kind.TICK: _tick,
-    Kind.YES_NO: _chosen,
     Kind.MOMENT: _with_state("datetimepicker", "selected_date_time"),
     Kind.DAY: _with_state("datepicker", "selected_date"),
     Kind.ONE: _with_state("external_select", "selected_option", **_FOUND),

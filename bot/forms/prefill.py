@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -15,7 +15,6 @@ from polar import redaction
 from polar.catalog import Call, operations
 from polar.text.words import ZERO_DECIMAL
 
-State = dict[str, Any]
 _MISSING = object()
 _CENT = Decimal("0.01")
 _ROUNDS = 4  # rounds to find every question: each choice may lead to another one
@@ -57,8 +56,7 @@ def ids_in(call: Call) -> list[tuple[str, str]]:
     found = []
     for way in range(max(len(ways(operation)), 1)):
         filled = _fitting(call, str(way), None, {})
-        asked = [] if filled is None else all_leaves(form_of(operation, filled.picks, filled.added))
-        for leaf in asked:
+        for leaf in all_leaves(form_of(operation, filled.picks, filled.added)) if filled else ():
             value = _at(call, leaf.path)
             if leaf.source and value is not _MISSING:
                 found += [(leaf.source, str(one)) for one in (value if isinstance(value, list) else [value])]
@@ -67,11 +65,7 @@ def ids_in(call: Call) -> list[tuple[str, str]]:
 
 def same_call(one: Call, other: Call) -> bool:
     """Tell whether both send the same request."""
-    return (dict(one.path), dict(one.query), one.body or None) == (
-        dict(other.path),
-        dict(other.query),
-        other.body or None,
-    )
+    return replace(one, body=one.body or None) == replace(other, body=other.body or None)
 
 
 def _fitting(call: Call, way: str, currency: str | None, labels: Mapping[str, str]) -> Filled | None:
@@ -151,7 +145,7 @@ def _at(call: Call, path: str) -> Any:
 # --- The element's state for a value: what `bot.forms.values` reads, the other way round --------------------
 
 
-def _state(leaf: Leaf, value: Any, currency: str | None, labels: Mapping[str, str]) -> State:
+def _state(leaf: Leaf, value: Any, currency: str | None, labels: Mapping[str, str]) -> dict[str, Any]:
     several = leaf.kind in (Kind.CHOICES, Kind.MANY)
     if several or leaf.kind in (Kind.CHOICE, Kind.ONE, Kind.YES_NO):
         offered = {} if leaf.source else {one["value"]: one for one in choices(leaf)}

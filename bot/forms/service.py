@@ -84,10 +84,11 @@ class Proposing:
         """Fill a modal that is open with the form of a proposal's call, the proposed values in it."""
         draft = await self._edit_form.begin(user, proposal, self._services.clock())
         if isinstance(draft, ActionResult):
-            await self._show(view_id, notice(_EDIT, ephemeral.action(draft).plain))
-            return
-        self._drafts.keep(draft)
-        await self._show(view_id, page_view(draft))
+            view = notice(_EDIT, ephemeral.action(draft).plain)
+        else:
+            self._drafts.keep(draft)
+            view = page_view(draft)
+        await self._show(view_id, view)
 
     async def clicked(self, user: SlackUser, view: Payload, action: Payload) -> None:
         """Something in a form was chosen or pressed that changes what it shows."""
@@ -112,10 +113,9 @@ class Proposing:
         if draft.operation is None:
             return {"options": []}
         draft.absorb(_values(view))
-        leaf = next((one for one in all_leaves(draft.form()) if one.path == payload.get("block_id")), None)
-        if leaf is None or not leaf.source:
-            return {"options": []}
-        return {"options": await self._lookup.find(leaf.source, typed, draft.known())}
+        sources = {one.path: one.source for one in all_leaves(draft.form())}
+        source = sources.get(str(payload.get("block_id")))
+        return {"options": await self._lookup.find(source, typed, draft.known()) if source else []}
 
     async def submit(
         self, user: SlackUser, view: Payload, stored: Callable[[], None] = lambda: None
@@ -333,11 +333,9 @@ def _errors(found: Mapping[str, str]) -> ViewAnswer:
 def _too_slow(view: Payload) -> ViewAnswer:
     """An error under the last input: next to the button that is to be pressed again."""
     asked = [block["block_id"] for block in view.get("blocks") or () if block.get("type") == "input"]
-    return (
-        _errors({asked[-1]: ephemeral.FORM_NOT_TAKEN})
-        if asked
-        else _update(notice(_PROPOSE, ephemeral.FORM_FAILED))
-    )
+    if asked:
+        return _errors({asked[-1]: ephemeral.FORM_NOT_TAKEN})
+    return _update(notice(_PROPOSE, ephemeral.FORM_FAILED))
 
 
 def _values(view: Payload) -> Mapping[str, Any]:

@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
-from enum import Enum
-from typing import Any, Final
+from typing import Any
 
 from bot.forms import names
 from bot.forms.fields import Form, Group, Kind, Leaf, Node, Series, all_leaves, leaves
@@ -32,13 +31,7 @@ _BULLETS = 4
 _SUBJECTS = ("name", "email", "description", "label", "code", "url", "slug")
 
 
-class Nothing(Enum):
-    """Stands for a value that is not sent at all."""
-
-    NOTHING = "nothing"
-
-
-NOTHING: Final = Nothing.NOTHING
+NOTHING: Any = object()  # stands for a value that is not sent at all
 EMPTY: tuple[Any, ...] = (None, "", [])  # of an element that was left empty
 
 
@@ -361,7 +354,10 @@ def shown(leaf: Leaf, answers: Answers, currency: str | None) -> str:
 
 def _words(leaf: Leaf, held: Any, currency: str | None) -> str:
     if leaf.kind in (Kind.MONEY, Kind.UNIT_PRICE):
-        return _amount(held, currency)
+        try:
+            return format_money(minor_units(Decimal(str(held)), currency), currency or "")
+        except (NotUsable, InvalidOperation):
+            return f"{held} {(currency or '').upper()}"
     if leaf.kind == Kind.MOMENT:
         return f"{datetime.fromtimestamp(int(held), UTC):%d %b %Y %H:%M} UTC"
     if leaf.kind == Kind.TICK:
@@ -373,10 +369,3 @@ def _words(leaf: Leaf, held: Any, currency: str | None) -> str:
     if isinstance(held, list):
         return ", ".join(str(one["text"]["text"]) for one in held)
     return "; ".join(str(held).splitlines())
-
-
-def _amount(held: Any, currency: str | None) -> str:
-    try:
-        return format_money(minor_units(Decimal(str(held)), currency), currency or "")
-    except (NotUsable, InvalidOperation):
-        return f"{held} {(currency or '').upper()}"
