@@ -48,24 +48,20 @@ def load_rules(rules_file: Path | None = None) -> RuleSet:
                 f"{path.name}: unknown table `{name}`{closest(name, known)}; rules are `[[rule]]` tables"
             )
         for source in _named(path, content.get("rule", []), found):
-            name = source["name"]
+            name, enabled = source["name"], source.get("enabled", True)
             rules.pop(name, None)
-            origins[name] = _origin(source, own=path is rules_file, known=name in origins)
-            if source.get("enabled", True):
-                rule = _checked(path.name, source, found)
-                if rule is not None:
-                    rules[name] = rule
+            own = Origin.REPLACED if name in origins else Origin.OWN
+            origins[name] = Origin.OFF if not enabled else own if path is rules_file else Origin.DEFAULT
+            if enabled:
+                try:
+                    rules[name] = compile_rule(source)
+                    wrong = [*problems(rules[name])]
+                except RulesError as error:
+                    wrong = [*error.problems]
+                found.extend(f"{path.name}, rule {name!r}, {problem}" for problem in wrong)
     if found:
         raise RulesError(found)
     return RuleSet(tuple(rules.values()), origins, policy)
-
-
-def _origin(source: Mapping[str, Any], *, own: bool, known: bool) -> Origin:
-    if not source.get("enabled", True):
-        return Origin.OFF
-    if not own:
-        return Origin.DEFAULT
-    return Origin.REPLACED if known else Origin.OWN
 
 
 def _content(path: Path, found: list[str]) -> Mapping[str, Any]:
@@ -90,16 +86,6 @@ def _named(path: Path, tables: Any, found: list[str]) -> Iterable[Mapping[str, A
         else:
             seen.add(name)
             yield table
-
-
-def _checked(file: str, source: Mapping[str, Any], found: list[str]) -> Rule | None:
-    try:
-        rule = compile_rule(source)
-        wrong = list(problems(rule))
-    except RulesError as error:
-        rule, wrong = None, list(error.problems)
-    found.extend(f"{file}, rule {source['name']!r}, {problem}" for problem in wrong)
-    return rule
 
 
 def compile_stored(source: Mapping[str, Any]) -> Rule:

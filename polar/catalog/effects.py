@@ -73,17 +73,16 @@ class Variant:
     also: frozenset[str] = frozenset()
 
     def fits(self, given: Mapping[str, Any]) -> bool:
-        held = all(name in given and _is(given[name], value) for name, value in self.when.items())
+        held = all(
+            name in given and given[name] in (asked if isinstance(asked, list) else [asked])
+            for name, asked in self.when.items()
+        )
         return held and (not self.has or not self.has.isdisjoint(given))
 
     @property
     def covers(self) -> frozenset[str]:
         """The fields this variant speaks for."""
         return self.has | self.also | self.when.keys()
-
-
-def _is(value: Any, asked: Any) -> bool:
-    return value in asked if isinstance(asked, list) else bool(value == asked)
 
 
 @dataclass(frozen=True, slots=True)

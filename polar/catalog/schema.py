@@ -111,26 +111,19 @@ class Unknown(Enum):
 UNKNOWN: Final = Unknown.UNKNOWN
 NAME_SHOWN = 40  # characters, the most that Polar allows in metadata
 
-JSON_TYPES: dict[str, Callable[[Any], bool]] = {
-    "string": lambda value: isinstance(value, str),
-    "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
-    "number": lambda value: (
-        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+# By type of JSON: whether a value is one, and the words.
+TYPES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "string": (lambda value: isinstance(value, str), "text"),
+    "integer": (lambda value: isinstance(value, int) and not isinstance(value, bool), "a whole number"),
+    "number": (
+        lambda value: isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value),
+        "a number",
     ),
-    "boolean": lambda value: isinstance(value, bool),
-    "array": lambda value: isinstance(value, list | tuple),
-    "object": lambda value: isinstance(value, Mapping),
-    "any": lambda value: True,  # noqa: ARG005  a table of tests has one signature
-}
-WORDS = {
-    "string": "text",
-    "integer": "a whole number",
-    "number": "a number",
-    "boolean": "true or false",
-    "array": "a list",
-    "object": "an object",
-    "any": "a value",
-    "null": "null",
+    "boolean": (lambda value: isinstance(value, bool), "true or false"),
+    "array": (lambda value: isinstance(value, list | tuple), "a list"),
+    "object": (lambda value: isinstance(value, Mapping), "an object"),
+    "any": (lambda value: True, "a value"),  # noqa: ARG005  a table of tests has one signature
+    "null": (lambda value: value is None, "null"),
 }
 
 
@@ -187,7 +180,7 @@ def expected(shape: Schema) -> str:
         return shown if len(enum) == 1 else f"one of {shown}{', ...' if len(enum) > 12 else ''}"
     if shape.format in FORMATS:
         return FORMATS[shape.format][1]
-    return WORDS.get(shape.type, shape.type)
+    return TYPES[shape.type][1]
 
 
 def _show(value: Any) -> str:
@@ -230,7 +223,7 @@ def problems(shape: Schema, value: Any, where: str) -> list[str]:
 
 
 def _fits(shape: Schema, value: Any) -> bool:
-    if not JSON_TYPES.get(shape.type, lambda _: False)(value):
+    if not TYPES[shape.type][0](value):
         return False
     if shape.enum and value not in shape.enum:
         return False
@@ -284,7 +277,7 @@ def _unknown(
 
 def _union(shape: Schema, value: Any, where: str) -> list[str]:
     """None of the alternatives fits: the problems of the one that was probably meant."""
-    fitting = [option for option in shape.options if JSON_TYPES.get(option.type, lambda _: False)(value)]
+    fitting = [option for option in shape.options if TYPES[option.type][0](value)]
     if not fitting:
         return [f"`{where}` must be {expected(shape)}"]
     if isinstance(value, Mapping):
