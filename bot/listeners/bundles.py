@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 Payload = Mapping[str, Any]
 Texts = Sequence[Text]  # paragraphs for one person; none when the card shows the whole result
+Work = Callable[[Interaction, Bundle], Awaitable[Texts]]
 Decide = Callable[[Proposal], Awaitable[DecisionResult]]
 VIA = "bundle"
 _AT_ONCE = 32  # proposals; the calls to Polar keep to their own rate limit
@@ -71,16 +72,15 @@ class Bundles:
 
     # --- The card -----------------------------------------------------------------------------------------
 
-    async def _told(self, work: Callable[[Interaction], Awaitable[Texts]], on: Interaction) -> None:
+    async def _told(self, work: Work, on: Interaction) -> None:
         """Do the work of a button, and tell whoever clicked what the card does not show."""
-        if texts := await work(on):
+        decides = on.payload["action_id"] in (on_card.APPROVE_ALL, on_card.DECLINE_ALL)
+        bundle = await (self._closed if decides else self._found)(on.value.id)
+        if texts := _NOT_FOUND if bundle is None else await work(on, bundle):
             await on.tell("\n".join(each.mrkdwn for each in texts))
 
-    async def _approved(self, on: Interaction) -> Texts:
+    async def _approved(self, on: Interaction, bundle: Bundle) -> Texts:
         """Approve all was clicked: Slack is answered once every approval is on disk."""
-        bundle = await self._closed(on.value.id)
-        if bundle is None:
-            return _NOT_FOUND
         if one_by_one(bundle.key):  # a forged button: the card has none
             return (text(ephemeral.ONE_BY_ONE),)
         seen = on.value.number
@@ -96,44 +96,30 @@ class Bundles:
         )
         return ephemeral.several(DecisionStatus.APPROVED, results, _later(bundle, seen))
 
-    async def _declined(self, on: Interaction) -> Texts:
+    async def _declined(self, on: Interaction, bundle: Bundle) -> Texts:
         """Decline all was clicked."""
-        bundle = await self._closed(on.value.id)
-        if bundle is None:
-            return _NOT_FOUND
-
-        async def one(proposal: Proposal) -> DecisionResult:
-            return await self._approvals.decline(
+        results = await _each(
+            _shown(bundle, on.value.number),
+            lambda proposal: self._approvals.decline(
                 on.user, proposal.id, via=VIA, revision=1, interaction_id=_name_of(on)
-            )
-
-        results = await _each(_shown(bundle, on.value.number), one)
+            ),
+        )
         return ephemeral.several(DecisionStatus.DECLINED, results, _later(bundle, on.value.number))
 
-    async def _undone(self, on: Interaction) -> Texts:
+    async def _undone(self, on: Interaction, bundle: Bundle) -> Texts:
         """Undo was clicked, while something approved still waits to run."""
-        bundle = await self._services.store.do(get_bundle, on.value.id)
-        if bundle is None:
-            return _NOT_FOUND
-
-        async def one(proposal: Proposal) -> DecisionResult:
-            return await self._approvals.undo(on.user, proposal.id, via=VIA)
-
         # Only those that can still be cancelled in time: a done proposal is undone on its own card.
         held = [
             p for p in bundle.members if p.state == ProposalState.APPROVED and p.cancellable_until is not None
         ]
-        results = await _each(held, one)
+        results = await _each(held, lambda proposal: self._approvals.undo(on.user, proposal.id, via=VIA))
         return ephemeral.several(DecisionStatus.UNDONE, results, _later(bundle, on.value.number))
 
-    async def _reasoned(self, on: Interaction) -> Texts:
+    async def _reasoned(self, on: Interaction, bundle: Bundle) -> Texts:
         """Store the reason for a decline of all proposals with each of them."""
-        bundle, preset = await self._services.store.do(get_bundle, on.value.id), on.value.detail
-        if bundle is None:
-            return _NOT_FOUND
         for proposal in bundle.members:
             if proposal.state == ProposalState.DECLINED and proposal.card_ts is None:
-                result = await self._actions.reason(on.user, proposal.id, preset=preset, silent=True)
+                result = await self._actions.reason(on.user, proposal.id, preset=on.value.detail, silent=True)
                 if not result.done:
                     return (ephemeral.action(result),)
         return ()
@@ -141,13 +127,16 @@ class Bundles:
     async def _closed(self, bundle_id: str) -> Bundle | None:
         """The bundle, closed because somebody decides about it: no proposal joins it any more."""
         await self._services.store.do(close_bundle, bundle_id, self._services.clock())
+        return await self._found(bundle_id)
+
+    async def _found(self, bundle_id: str) -> Bundle | None:
         return await self._services.store.do(get_bundle, bundle_id)
 
     # --- The modal ----------------------------------------------------------------------------------------
 
     async def _open(self, on: Interaction) -> None:
         """Review was clicked."""
-        bundle, user = await self._services.store.do(get_bundle, on.value.id), on.user
+        bundle, user = await self._found(on.value.id), on.user
         refused = await self._services.authority.outsider(user.id, user.team_id, Purpose.VIEW)
         if refused is not None:
             view = _said(ephemeral.refused(refused))
@@ -187,7 +176,7 @@ class Bundles:
         """Draw the modal again, so many pages on."""
         review = _read(on.view)
         review = replace(review, page=review.page + step)
-        bundle = await self._services.store.do(get_bundle, review.bundle_id)
+        bundle = await self._found(review.bundle_id)
         shown = _said(*_NOT_FOUND) if bundle is None else _view(review, bundle)
         await on.show(shown)
 

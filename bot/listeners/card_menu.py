@@ -96,7 +96,10 @@ class CardMenu:
         results: list[ActionResult | Errors] = []
 
         async def work() -> Answer:
-            results.append(await self._submit(acting_user(body), view))
+            value = ButtonValue.parse(view.get("private_metadata"))
+            values = (view.get("state") or {}).get("values") or {}
+            submit = self._submits[str(view.get("callback_id"))]
+            results.append(await submit(acting_user(body), value, values))
             return _answer(results[0])
 
         async def later(answer: Answer) -> None:
@@ -138,38 +141,32 @@ class CardMenu:
             return
         if name == DETAILS:
             await self._show_details(user, view_id, value.id, 1)
+            return
+        found = await self._asked(name, user, value)
+        if found is None:
+            view = notice(card_modals.OUT_OF_DATE, ephemeral.NOT_FOUND)
+        elif isinstance(found, ActionResult):
+            view = notice(card_modals.TITLES[name], ephemeral.action(found).plain)
         elif name == EDIT:
-            await self._show_edit(user, view_id, value)
+            await self._proposing.edit(user, view_id, found)
+            return
         else:
-            await show(self._services.slack, view_id, await self._form(name, user, value))
+            view = self._forms[name](found)
+        await show(self._services.slack, view_id, view)
 
-    async def _form(self, name: str, user: SlackUser, value: ButtonValue) -> View:
-        if name not in self._forms:
-            return notice(card_modals.OUT_OF_DATE, ephemeral.NOT_FOUND)
-        if name == ASK:
-            found = await self._may_ask(user, value.id)
-        elif name == REASON:
-            found = await self._actions.may_give_reason(user, value.id)
-        else:
-            found = await self._actions.may(user, value.id, value.revision)
-        if isinstance(found, ActionResult):
-            return notice(card_modals.TITLES[name], ephemeral.action(found).plain)
-        return self._forms[name](found)
-
-    async def _may_ask(self, user: SlackUser, proposal_id: str) -> Proposal | ActionResult:
+    async def _asked(self, name: str, user: SlackUser, value: ButtonValue) -> Proposal | ActionResult | None:
+        """What a form is about, if this person may use it; None for a form of another version."""
+        if name == EDIT:
+            return await self._actions.may_edit(user, value.id, value.revision)
+        if name == REASON:
+            return await self._actions.may_give_reason(user, value.id)
+        if name != ASK:
+            return await self._actions.may(user, value.id, value.revision) if name in self._forms else None
         refused = await self._services.authority.outsider(user.id, user.team_id, Purpose.ASK)
         if refused is not None:
             return ActionResult(ActionStatus.REFUSED, refused)
-        found = await self._services.store.do(get_proposal, proposal_id)
+        found = await self._services.store.do(get_proposal, value.id)
         return ActionResult(ActionStatus.NOT_FOUND) if found is None else found
-
-    async def _show_edit(self, user: SlackUser, view_id: str, value: ButtonValue) -> None:
-        found = await self._actions.may_edit(user, value.id, value.revision)
-        if isinstance(found, ActionResult):
-            view = notice(card_modals.TITLES[EDIT], ephemeral.action(found).plain)
-            await show(self._services.slack, view_id, view)
-        else:
-            await self._proposing.edit(user, view_id, found)
 
     async def _show_details(self, user: SlackUser, view_id: str, proposal_id: str, page: int) -> None:
         slack, authority = self._services.slack, self._services.authority
@@ -194,17 +191,12 @@ class CardMenu:
 
     # --- Submitting -------------------------------------------------------------------------------------
 
-    async def _submit(self, user: SlackUser, view: Payload) -> ActionResult | Errors:
-        value = ButtonValue.parse(view.get("private_metadata"))
-        values = (view.get("state") or {}).get("values") or {}
-        return await self._submits[str(view.get("callback_id"))](user, value, values)
-
     async def _snooze(self, user: SlackUser, value: ButtonValue, values: Payload) -> ActionResult | Errors:
         own = _held(values, card_modals.MOMENT)
         span = str((_held(values, card_modals.SPAN) or {}).get("value", ""))
-        zone = self._services.rules.policy.schedule.timezone
         until = _moment(own) if own is not None else None
         if own is None and span in OFFERED:
+            zone = self._services.rules.policy.schedule.timezone
             until = OFFERED[span][1](self._services.clock(), zone)
         if until is None:
             return {card_modals.MOMENT: card_modals.CHOOSE_A_TIME}

@@ -104,7 +104,7 @@ class Threads:
         thread = await self._services.store.do(in_thread, channel, str(root)) if root and root != ts else None
         if thread is None:
             if addressed and event.get("type") == "app_mention":
-                await self._post(place_of(body), text(thread_lines.NO_CARD))
+                await post_ephemeral(self._services.slack, place_of(body), thread_lines.NO_CARD)
             return
         new = await self._services.store.do(
             keep_message,
@@ -143,9 +143,17 @@ class Threads:
             reply = await self._does[word](message, found)
         log.info("%s wrote %r in a thread", message.user.id, word or "something else")
         if isinstance(reply, Text):
-            await self._post(place, reply)
-        elif reply is not None:
-            await self._line(message, reply)
+            await post_ephemeral(self._services.slack, place, reply.mrkdwn)
+        elif reply is not None:  # a line in the thread, once for the message it answers
+            await self._services.store.do(
+                add_to_outbox,
+                f"answer.{message.channel}.{message.ts}",
+                kind="answer",
+                message=reply,
+                at=self._services.clock(),
+                proposal_id=message.thread.ids[0],
+            )
+            self._services.notify(Queue.OUTBOX)
 
     # --- One method for each word -----------------------------------------------------------------------
 
@@ -207,23 +215,6 @@ class Threads:
         if whom is None:
             return text(thread_lines.NOT_UNDERSTOOD) + text(thread_lines.help_line(WORDS))
         return _unless_done(await self._actions.assign(message.user, found.id, whom))
-
-    # --- Answering --------------------------------------------------------------------------------------
-
-    async def _line(self, message: ThreadMessage, line: Notice) -> None:
-        """A line in the thread, once for the message it answers."""
-        await self._services.store.do(
-            add_to_outbox,
-            f"answer.{message.channel}.{message.ts}",
-            kind="answer",
-            message=line,
-            at=self._services.clock(),
-            proposal_id=message.thread.ids[0],
-        )
-        self._services.notify(Queue.OUTBOX)
-
-    async def _post(self, place: Place, reply: Text) -> None:
-        await post_ephemeral(self._services.slack, place, reply.mrkdwn)
 
 
 def _unless_on_the_card(result: DecisionResult) -> Reply:
