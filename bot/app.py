@@ -28,7 +28,7 @@ from bot.listeners.home import HomeTab
 from bot.listeners.threads import Threads
 from bot.listeners.workspace import HealthSource, Workspace
 from bot.logs import remembered
-from bot.metrics import BACKLOG, EVENTS, POLAR_SECONDS, PROPOSALS
+from bot.metrics import POLAR_SECONDS
 from bot.permissions import Authority, ByRuleAndClass
 from bot.pipeline.timers import timers
 from bot.pipeline.worker import Worker
@@ -38,16 +38,14 @@ from bot.slack.client import TIMEOUT, RateLimits, Slack, SlackError
 from bot.slack.permalinks import Links
 from bot.slack.socket_mode import SocketModeFailed, Supervisor
 from bot.ui.reports import removal_text
-from bot.web import MOST_BYTES, Handler, Probe, health, metrics, slack_events, webhook
+from bot.web import MOST_BYTES, Probe, health, metrics, slack_events, webhook
 from polar.client import PolarClient
 from polar.webhooks import Verifier
 from store import Store, open_store
 from store.engine.errors import StoreError
 from store.engine.leases import expire_all_leases
-from store.events.events import count_events, keep_rules
-from store.models import EventState, ProposalState
+from store.events.events import keep_rules
 from store.proposals.execution import recover_stranded
-from store.proposals.lists import count_proposals
 
 log = logging.getLogger(__name__)
 
@@ -105,22 +103,13 @@ async def running(
         worker = Worker(speed)
         services, client = await assemble(stack, settings, store, rules, clock=clock, notify=worker.notify)
         slack_app = _bolt(settings, client)
-        approvals, proposing, supervisor = (
-            ApprovalService(services),
-            Proposing(services),
-            _supervisor(settings, slack_app, clock),
-        )
+        approvals, proposing, token = ApprovalService(services), Proposing(services), settings.slack_app_token
+        supervisor = None if token is None else Supervisor(slack_app, token.get_secret_value(), clock)
         health_source = HealthSource(services, stack.enter_context(remembered(settings.secrets)), supervisor)
         links = Links(store, services.slack)
         set_up, graduation = SetUp(services, settings), GraduationScreen(services)
-        home = HomeTab(
-            services,
-            approvals,
-            health=health_source,
-            links=links,
-            set_up=set_up,
-            panels=(graduation.panel,),
-        )
+        panels = (graduation.panel,)
+        home = HomeTab(services, approvals, health=health_source, links=links, set_up=set_up, panels=panels)
         worker.add(home.queue_worker())
         register(
             slack_app,
@@ -135,10 +124,9 @@ async def running(
             Threads(services, approvals),
             Bundles(services, approvals),
         )
-        slack_probe = SlackProbe(services.slack, supervisor, health_source)
-        url = await stack.enter_async_context(
-            _http(settings, services, slack_app, {"store": _store_probe(store), "slack": slack_probe})
-        )
+        slack_probe = _slack_probe(services.slack, supervisor, health_source)
+        probes = {"store": _store_probe(store), "slack": slack_probe}
+        url = await stack.enter_async_context(_http(settings, services, slack_app, probes))
         background = asyncio.create_task(_work(services, worker, supervisor, speed), name="work")
         stack.push_async_callback(_stop, background)
         yield Running(url, services, approvals), background
@@ -167,11 +155,6 @@ def _bolt(settings: Settings, client: AsyncWebClient) -> AsyncApp:
         ignoring_self_events_enabled=True,
         process_before_response=True,  # see bot.listeners.acknowledge
     )
-
-
-def _supervisor(settings: Settings, app: AsyncApp, clock: Callable[[], datetime]) -> Supervisor | None:
-    token = settings.slack_app_token
-    return Supervisor(app, token.get_secret_value(), clock) if token is not None else None
 
 
 async def _work(services: Services, worker: Worker, supervisor: Supervisor | None, speed: float) -> None:
@@ -211,7 +194,7 @@ async def _http(
         [
             web.post("/polar/webhooks", webhook(verifier, services.store, services.clock, services.notify)),
             web.get("/healthz", health(probes)),
-            web.get("/metrics", _metrics(services.store)),
+            web.get("/metrics", metrics(services.store)),
         ]
     )
     if not settings.socket_mode and settings.slack_signing_secret is not None:
@@ -228,24 +211,6 @@ async def _http(
         await runner.cleanup()
 
 
-def _metrics(store: Store) -> Handler:
-    async def answer(request: web.Request) -> web.StreamResponse:
-        try:
-            of_proposals, of_events = await store.do(count_proposals), await store.do(count_events)
-        except StoreError as error:
-            return web.Response(status=503, text=f"The database does not answer: {error}")
-        for gauge, states, counts in (
-            (PROPOSALS, ProposalState, of_proposals),
-            (EVENTS, EventState, of_events),
-        ):
-            for state in states:  # all of them: a gauge keeps its value when a state has emptied
-                gauge.labels(state=state).set(counts.get(state, 0))
-        BACKLOG.set(store.backlog)
-        return await metrics(request)
-
-    return answer
-
-
 def _store_probe(store: Store) -> Probe:
     async def probe() -> str | None:
         try:
@@ -257,33 +222,28 @@ def _store_probe(store: Store) -> Probe:
     return probe
 
 
-class SlackProbe:
-    """Tell whether Slack can be reached: the socket when there is one, else `auth.test`, asked now and
-    then.
-    """
+def _slack_probe(slack: Slack, supervisor: Supervisor | None, source: HealthSource) -> Probe:
+    """Tell whether Slack can be reached: by the socket if there is one, else by `auth.test` now and then."""
+    asked_at: datetime | None = None
+    found: str | None = None
 
-    def __init__(self, slack: Slack, supervisor: Supervisor | None, health_source: HealthSource) -> None:
-        self._slack, self._health_source = slack, health_source
-        self._supervisor = supervisor
-        self._asked_at: datetime | None = None
-        self._found: str | None = None
-
-    async def __call__(self) -> str | None:
-        if self._health_source.removed is not None:
-            return removal_text(self._health_source.removed)
-        if self._supervisor is not None:
-            return None if self._supervisor.connected else "the Socket Mode connection is down"
+    async def probe() -> str | None:
+        nonlocal asked_at, found
+        if source.removed is not None:
+            return removal_text(source.removed)
+        if supervisor is not None:
+            return None if supervisor.connected else "the Socket Mode connection is down"
         # Anybody may ask for our health; Slack is not asked each time.
-        if self._asked_at is None or utc_now() - self._asked_at > _HEALTH_FOR:
-            self._asked_at, self._found = utc_now(), await self._ask()
-        return self._found
+        if asked_at is None or utc_now() - asked_at > _HEALTH_FOR:
+            asked_at = utc_now()
+            try:
+                await slack.whoami()
+                found = None
+            except SlackError as error:
+                found = str(error)
+        return found
 
-    async def _ask(self) -> str | None:
-        try:
-            await self._slack.whoami()
-        except SlackError as error:
-            return str(error)
-        return None
+    return probe
 
 
 async def assemble(

@@ -14,13 +14,15 @@ from slack_bolt.adapter.aiohttp import to_aiohttp_response, to_bolt_request
 from slack_bolt.app.async_app import AsyncApp
 from slack_sdk.signature import SignatureVerifier
 
-from bot.metrics import REGISTRY, WEBHOOKS
+from bot.metrics import BACKLOG, EVENTS, PROPOSALS, REGISTRY, WEBHOOKS
 from bot.services import Notify, Queue
 from polar.events import NotAnEvent, read_type
 from polar.webhooks import MalformedDelivery, UntrustedDelivery, Verifier
 from store import Store
 from store.engine.errors import StoreError
-from store.models import NewEvent
+from store.events.events import count_events
+from store.models import EventState, NewEvent, ProposalState
+from store.proposals.lists import count_proposals
 
 log = logging.getLogger(__name__)
 
@@ -105,9 +107,26 @@ def health(probes: dict[str, Probe]) -> Handler:
     return answer
 
 
-async def metrics(_request: web.Request) -> web.Response:
-    """`GET /metrics`: Prometheus text."""
-    return web.Response(body=generate_latest(REGISTRY), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+def metrics(store: Store) -> Handler:
+    """`GET /metrics`: Prometheus text; 503 when the database does not answer."""
+
+    async def answer(_request: web.Request) -> web.Response:
+        try:
+            counts = (
+                (PROPOSALS, ProposalState, await store.do(count_proposals)),
+                (EVENTS, EventState, await store.do(count_events)),
+            )
+        except StoreError as error:
+            return web.Response(status=503, text=f"The database does not answer: {error}")
+        for gauge, states, found in counts:
+            for state in states:  # all of them: a gauge keeps its value when a state has emptied
+                gauge.labels(state=state).set(found.get(state, 0))
+        BACKLOG.set(store.backlog)
+        return web.Response(
+            body=generate_latest(REGISTRY), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4}
+        )
+
+    return answer
 
 
 # Keys that Bolt takes for an object or null wherever they are present.

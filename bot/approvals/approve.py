@@ -59,25 +59,19 @@ async def approve_all(
     stored()
 
     async def one(pending: PendingApproval, added: Added) -> DecisionResult:
-        async with services.settling:
-            return await _seen_to(services, Claimed(pending, token), team_id, added)
+        if added is Added.NO_PROPOSAL:
+            return DecisionResult(DecisionStatus.NOT_FOUND)
+        if added is Added.REPEATED:
+            known = await services.store.do(get_proposal, pending.proposal_id)
+            return DecisionResult(DecisionStatus.REPEATED, known)
+        try:
+            async with services.settling:
+                return await settle(services, Claimed(pending, token), team_id)
+        except StoreError as error:
+            log.error("an approval of %s is tried again later: %s", pending.proposal_id, error)
+            return DecisionResult(DecisionStatus.POSTPONED)
 
     return list(await asyncio.gather(*map(one, left, found)))
-
-
-async def _seen_to(
-    services: Services, claimed: Claimed[PendingApproval], team_id: str | None, added: Added
-) -> DecisionResult:
-    if added is Added.NO_PROPOSAL:
-        return DecisionResult(DecisionStatus.NOT_FOUND)
-    proposal_id = claimed.row.proposal_id
-    if added is Added.REPEATED:
-        return DecisionResult(DecisionStatus.REPEATED, await services.store.do(get_proposal, proposal_id))
-    try:
-        return await settle(services, claimed, team_id)
-    except StoreError as error:
-        log.error("an approval of %s is tried again later: %s", proposal_id, error)
-        return DecisionResult(DecisionStatus.POSTPONED)
 
 
 async def settle(
@@ -227,30 +221,16 @@ async def _concluded(
         done, now = await services.store.do(restate, revision, found, changes=said, at=at)
         result = DecisionResult(DecisionStatus.RESTATED, now)
     else:
-        own = (
-            pending.proposal_id,
-            pending.actor,
-            Verdict.APPROVE,
-            pending.via,
-            at,
-            pending.reason,
-            revision,
-            pending.interaction_id,
-        )
-        decision = Decision(*own, clicked_at=pending.at)
+        given = (pending.actor, Verdict.APPROVE, pending.via, at, pending.reason, revision)
+        decision = Decision(proposal.id, *given, pending.interaction_id, clicked_at=pending.at)
         takes = await requirements_of(services.store, services.rules.policy, proposal)
         done, now = await services.store.do(decide, decision, takes, without=removed)
+        if now is None:
+            return DecisionResult(DecisionStatus.NOT_FOUND)
         if done:
             DECISIONS.labels(decision.verdict, decision.via).inc()
-        result = _approved(now)
+        first = now.state == ProposalState.PENDING  # of two
+        result = DecisionResult(DecisionStatus.FIRST_APPROVAL if first else DecisionStatus.APPROVED, now)
     if done or now is None:
         return result
     return await lost(services, now, decision_error(now, Verdict.APPROVE, revision), pending.actor)
-
-
-def _approved(now: Proposal | None) -> DecisionResult:
-    """An approval counts: the first of two, or the one that decides."""
-    if now is None:
-        return DecisionResult(DecisionStatus.NOT_FOUND)
-    first = now.state == ProposalState.PENDING
-    return DecisionResult(DecisionStatus.FIRST_APPROVAL if first else DecisionStatus.APPROVED, now)
