@@ -73,13 +73,9 @@ class HomeTab:
         """Attach its listeners; before those of the cards, which have the same buttons."""
         services = self._services
         listen(services, app.event("app_home_opened"), lambda on: self._opened(on.payload), failed={})
+        on_home: dict[str, str | re.Pattern[str]] = {"type": "block_actions", "block_id": _ON_HOME}
         for action_id in VERDICTS:
-            button: dict[str, str | re.Pattern[str]] = {
-                "type": "block_actions",
-                "block_id": _ON_HOME,
-                "action_id": action_id,
-            }
-            listen(services, app.action(button), self._decide)
+            listen(services, app.action(on_home | {"action_id": action_id}), self._decide)
         app.action(HOME_OPEN)(self.followed)
         app.action(HOME_LOOK)(self.look_again)
 

@@ -230,7 +230,10 @@ def buttons(p: Proposal, view: CardView) -> Block | None:
     ]
     if p.state == ProposalState.DECLINED and not view.decline_reasons:
         elements.append(reason_select(p))
-    items = [option(MENU_ITEMS[name], replace(value, detail=name)) for name in _menu_of(p)]
+    names: Iterable[str] = (DETAILS, ASK)
+    if p.state == ProposalState.PENDING:
+        names = (DETAILS, SNOOZE, ASSIGN, ASK) if p.kind == ProposalKind.GRADUATION else MENU_ITEMS
+    items = [option(MENU_ITEMS[name], replace(value, detail=name)) for name in names]
     elements.append({"type": "overflow", "action_id": MENU, "options": items})
     return actions(f"decide.{p.id}.{p.row_version}", elements)
 
@@ -259,9 +262,3 @@ def _buttons(p: Proposal, view: CardView) -> tuple[_Button, ...]:
         case ProposalState.UNKNOWN:
             return _IN_DOUBT
     return (_UNDO,) if can_be_taken_back(p, view) or can_be_undone(p, view) else ()
-
-
-def _menu_of(p: Proposal) -> Iterable[str]:
-    if p.state != ProposalState.PENDING:
-        return (DETAILS, ASK)
-    return (DETAILS, SNOOZE, ASSIGN, ASK) if p.kind == ProposalKind.GRADUATION else MENU_ITEMS

@@ -152,21 +152,17 @@ def home_section(found: KindsPage, policy: Policy) -> list[Block]:
         return []
     head = f"Trust: {found.on:,} of {found.total:,} kinds of case run on their own"
     shown = found.found[:_ON_HOME]
-    lines = [
-        rich(f"home.trust.{one.case_kind.hash[:12]}", line(*_on_home(one, policy.graduation)))
-        for one in shown
-    ]
+    lines = []
+    for kind in shown:
+        own, checked = kind.case_kind, glue("\n" if kind.spot_checks[1] else " · ")
+        elements = [words(own.label, 200, bold=True), glue("\n")]
+        elements += [words(_score(own, policy.graduation), 200), glue("\n"), *_stands(own)]
+        elements += [checked, words(_checked(kind), 200), *_demoted(kind, "; last")]
+        lines.append(rich(f"home.trust.{own.hash[:12]}", line(*elements)))
     more = found.total - len(shown)
     small = "/polar trust shows each with its plot, and turns it on or off"
     small = f"{more:,} more: {small}" if more > 0 else small
     return [header("home.trust.head", head), *lines, context("home.trust.small", small)]
-
-
-def _on_home(kind: KindStanding, trust: Trust) -> list[Element]:
-    own = kind.case_kind
-    elements = [words(own.label, 200, bold=True), glue("\n"), words(_score(own, trust), 200), glue("\n")]
-    elements += [*_stands(own), glue("\n" if kind.spot_checks[1] else " · "), words(_checked(kind), 200)]
-    return elements + _demoted(kind, "; last")
 
 
 def _threshold_lines(trust: Trust) -> list[str]:
@@ -299,21 +295,17 @@ def offer_facts(case_kind: CaseKind, policy: Policy) -> list[tuple[str, str]]:
     n, k, first = case_kind.cases, case_kind.rejections, case_kind.first_at
     found = score(*case_kind.counts)
     since = "" if first is None else f" since {first:%d %b %Y}"
+    caps, currency = policy.caps, case_kind.currency or ""
+    said = f"{caps.case_kind_count} cases a day"
+    if currency in caps.action_amount:
+        one = format_money(caps.action_amount[currency], currency)
+        day = format_money(caps.case_kind_amount.get(currency, 0), currency)
+        said = f"{said}; where money moves {one} a case, {day} a day"
     return [
         ("Said", f"{n - k} yes, {k} no{since}, {case_kind.customers} customers"),
         ("Score", f"{found:.1f}: at least 95 % sure that at least {found:.1f} % would get a yes"),
-        ("Caps", _caps(case_kind, policy.caps)),
+        ("Caps", said),
     ]
-
-
-def _caps(case_kind: CaseKind, caps: Caps) -> str:
-    currency = case_kind.currency or ""
-    daily = f"{caps.case_kind_count} cases a day"
-    if currency not in caps.action_amount:
-        return daily
-    one = format_money(caps.action_amount[currency], currency)
-    day = format_money(caps.case_kind_amount.get(currency, 0), currency)
-    return f"{daily}; where money moves {one} a case, {day} a day"
 
 
 def offer_reasons(case_kind: CaseKind, past: BacktestSummary, policy: Policy) -> list[str]:

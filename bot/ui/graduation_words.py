@@ -121,14 +121,12 @@ def _paused(args: _Arguments) -> str:
 
 def _value(says: str) -> Callable[[_Arguments], str]:
     def words(args: _Arguments) -> str:
-        plain = {name: _number(value) for name, value in args.items()}
+        plain = {
+            name: clean(value, 60) if isinstance(value, str) else f"{value:,}" for name, value in args.items()
+        }
         return f"new: {clean(args['name'], 40)} is {says.format(**plain)}"
 
     return words
-
-
-def _number(value: float | str) -> str:
-    return clean(value, 60) if isinstance(value, str) else f"{value:,}"
 
 
 def _choice(args: _Arguments) -> str:
@@ -331,10 +329,6 @@ def _points(gate: Gate) -> str:
     return f"{gate['score']:.1f}{of}"
 
 
-def _verdicts_so_far(gate: Gate) -> str:
-    return f"{gate['cases'] - gate['rejections']:,} yes, {gate['rejections']:,} no"
-
-
 def _spot_checks(gate: Gate) -> str:
     agreed, total = gate["spot_checks"]
     return f"{agreed:,} of {total:,} agreed" if total else ""
@@ -361,7 +355,11 @@ _ROWS: tuple[tuple[str, tuple[str, ...], Callable[[Gate], str]], ...] = (
     ("Verdict", ("verdict",), lambda gate: _VERDICTS.get(gate["verdict"], str(gate["verdict"]))),
     ("Why", ("reason",), lambda gate: reason_words(read_policy_reason(gate["reason"]))),
     ("Score", ("score",), _points),
-    ("Said", ("cases", "rejections"), _verdicts_so_far),
+    (
+        "Said",
+        ("cases", "rejections"),
+        lambda g: f"{g['cases'] - g['rejections']:,} yes, {g['rejections']:,} no",
+    ),
     ("Spot checks", ("spot_checks",), _spot_checks),
     ("Chance of a spot check", ("spot_check_probability",), _chance),
     ("Money it moves", ("amount", "currency"), _moved),

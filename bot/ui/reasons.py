@@ -137,20 +137,9 @@ def _already_so(reason: Reason) -> Sequence[Part]:
 
 def _missing(reason: Reason) -> Sequence[Part]:
     # An earlier version stored the words instead of a code.
-    lacks = (
-        one if isinstance(one, str) else lack_words(read_lack(one)) for one in reason.args.get("missing", ())
-    )
-    missing = "; ".join(lacks)
+    lacks = reason.args.get("missing", ())
+    missing = "; ".join(one if isinstance(one, str) else lack_words(read_lack(one)) for one in lacks)
     return (f"It no longer meets its threshold: {missing}. It goes on asking.",)
-
-
-def _of_rule(reason: Reason) -> Sequence[Part]:
-    said = _causes(reason) or [str(reason.args.get("state", ""))]
-    return (f"{reason.args.get('rule', '')}: ", *said)
-
-
-def _of_rules(reason: Reason) -> Sequence[Part]:
-    return _in_a_row(map(_parts, reason.causes), "; ") or ("no rule matched",)
 
 
 def _until(reason: Reason) -> Sequence[Part]:
@@ -205,8 +194,8 @@ _WORDS: Mapping[ReasonCode, str | Say] = {
     _C.NO_RULE: "no rule listens to it",
     _C.EVENT_UNREADABLE: "{problem}",
     _C.NOTHING_PROPOSED: "nothing to propose",
-    _C.OF_RULE: _of_rule,
-    _C.OF_RULES: _of_rules,
+    _C.OF_RULE: lambda reason: _filled("{rule}: {causes}" if reason.causes else "{rule}: {state}", reason),
+    _C.OF_RULES: lambda reason: _in_a_row(map(_parts, reason.causes), "; ") or ("no rule matched",),
     _C.RULE_FAILED: "{problem}",
     _C.RULE_GIVEN_UP: "given up: {causes}",
     _C.DELAYED: _until,

@@ -120,29 +120,19 @@ _RECORDS: Mapping[ActionStatus, str] = {
 
 
 class Followup(StrEnum):
-    """An action on an approved proposal."""
+    """An action on an approved proposal, as its record says it."""
 
-    UNDO = "undo"
-    ASK_TO_UNDO = "ask_to_undo"
-    CHECK = "check"
-    RETRY = "retry"
-    MARK_DONE = "mark_done"
-    MARK_NOT_DONE = "mark_not_done"
-
-
-_FOLLOWUPS: Mapping[Followup, str] = {
-    Followup.UNDO: "{name} undid it.",
-    Followup.ASK_TO_UNDO: "{name} asks to undo it.",
-    Followup.CHECK: "{name} had Polar asked again.",
-    Followup.RETRY: "Retried it.",
-    Followup.MARK_DONE: "Says that it was done.",
-    Followup.MARK_NOT_DONE: "Says that it was not done.",
-}
+    UNDO = "{name} undid it."
+    ASK_TO_UNDO = "{name} asks to undo it."
+    CHECK = "{name} had Polar asked again."
+    RETRY = "Retried it."
+    MARK_DONE = "Says that it was done."
+    MARK_NOT_DONE = "Says that it was not done."
 
 
 def followup_record(what: Followup, name: str = "") -> str:
     """The action of a person, for the proposal's record; `name` is the person's, if the text has it."""
-    return _FOLLOWUPS[what].format(name=name)
+    return what.format(name=name)
 
 
 def undo_reason(record: str, original: Proposal) -> str:
