@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from typing_extensions import override
 
 from bot.config import validators
 from bot.config.rate_limits import POLAR, SLACK, Tier
@@ -48,10 +50,10 @@ class SettingsError(Exception):
         super().__init__("\n".join([f"{self.__doc__}", *(f"- {problem}" for problem in problems)]))
 
 
-class Settings(BaseModel):
+class Settings(BaseSettings):
     """All settings. `load_settings` makes them; tests may pass the fields themselves."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     slack_bot_token: Annotated[SecretStr, AfterValidator(validators.token("xoxb-"))]
     slack_app_token: Annotated[SecretStr, AfterValidator(validators.token("xapp-"))] | None = None
@@ -100,6 +102,19 @@ class Settings(BaseModel):
     def slack_tiers(self) -> Mapping[str, Tier]:
         """Slack's limits of calls a minute, by method."""
         return SLACK
+
+    @classmethod
+    @override
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Use only the values from `load_settings`, because pydantic's own sources do not know NAME_FILE."""
+        return (init_settings,)
 
 
 def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | None = Path(".env")) -> Settings:
