@@ -195,7 +195,7 @@ def _price(row: Row) -> str:
 
 
 def _told(*parts: str | Callable[[Row], Any]) -> Callable[[Row], str]:
-    """What these parts say of an object: fields, or words made of it; its id where they say nothing."""
+    """The words of these parts for an object: fields, or made of it; its id where they say nothing."""
 
     def told(row: Row) -> str:
         return _joined(*(row.get(part) if isinstance(part, str) else part(row) for part in parts)) or str(

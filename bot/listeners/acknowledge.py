@@ -1,4 +1,4 @@
-"""What Slack tells us, and its acknowledgement: once a click or a form is on disk, otherwise in time."""
+"""Slack's payloads as interactions, and their acknowledgement: with a click or form on disk, else in time."""
 
 import asyncio
 import logging
@@ -69,12 +69,12 @@ class Interaction:
 
     @property
     def place(self) -> Place:
-        """Where it happened."""
+        """The place where it happened."""
         return place_of(self.body)
 
     @property
     def user(self) -> SlackUser:
-        """Who did it."""
+        """The person who did it."""
         return self.place.user
 
     @property
@@ -89,7 +89,7 @@ class Interaction:
 
     @property
     def trigger_id(self) -> str:
-        """What opens a modal, for three seconds."""
+        """The trigger that opens a modal, for three seconds."""
         return str(self.body.get("trigger_id", ""))
 
     async def tell(self, text: str) -> None:

@@ -155,7 +155,7 @@ class CardMenu:
         await show(self._services.slack, view_id, view)
 
     async def _asked(self, name: str, user: SlackUser, value: ButtonValue) -> Proposal | ActionResult | None:
-        """What a form is about, if this person may use it; None for a form of another version."""
+        """The subject of a form, if this person may use it; None for a form of another version."""
         if name == EDIT:
             return await self._actions.may_edit(user, value.id, value.revision)
         if name == REASON:

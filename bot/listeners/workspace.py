@@ -1,4 +1,4 @@
-"""Whether all is well; and events of the workspace: people that change, an invitation, our removal."""
+"""The health of the program; and events of the workspace: people that change, an invitation, our removal."""
 
 import logging
 from collections.abc import Mapping

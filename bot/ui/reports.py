@@ -1,4 +1,4 @@
-"""What the program reports: its status, reminders and escalations, the numbers of the morning. Pure."""
+"""Reports of the program: its status, reminders and escalations, the numbers of the morning. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -287,7 +287,7 @@ def _by(p: Proposal, view: CardView, verb: str) -> list[Element]:
 
 
 def _then(p: Proposal, view: CardView, limit: int) -> list[Element]:
-    """What an approved proposal waits for."""
+    """Name the thing that an approved proposal waits for."""
     if p.held_by:
         return filled("\nOn hold by {who}: it does not run until released.", who=person(p.held_by))
     if p.cancellable_until is not None and is_held(p, view):

@@ -313,7 +313,7 @@ def partial_index(name: str, *columns: Column[Any], where: ColumnElement[bool]) 
 
 
 def values_of(connection: Connection, query: Select[*Row], kind: Callable[..., T], **read: Any) -> list[T]:
-    """What a query finds, each row as a value."""
+    """The rows that a query finds, each as a value."""
     return [value_of(kind, row, **read) for row in connection.execute(query)]
 
 

@@ -1,4 +1,4 @@
-"""What a rival may not change meanwhile: leases on rows, and the program's own single values.
+"""Protection from rivals: leases on rows, and the program's own single values.
 
 Who has taken a row works on it alone until the lease expires. One helper for every table.
 

@@ -1,4 +1,4 @@
-"""What people look at: a proposal with all about it, a bundle, the backlog, the counts of a day. Pure."""
+"""Views for people: a proposal with all about it, a bundle, the backlog, the counts of a day. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
