@@ -175,8 +175,7 @@ def _explain(refusal: SlackError, subject: str, method: str, settings: Settings,
     """
     variable = subject.split(" ", 1)[0]
     words = {"where": WHERE[variable], "url": settings.slack_api_url, "invite": invite}
-    about_token = variable in {"SLACK_BOT_TOKEN", "SLACK_APP_TOKEN"}
-    known = _TOKEN_ERRORS if about_token else _SUBJECT_ERRORS
+    known = _TOKEN_ERRORS if variable in {"SLACK_BOT_TOKEN", "SLACK_APP_TOKEN"} else _SUBJECT_ERRORS
     if found := known.get(refusal.code):
         said, remedy = (text.format(**words) for text in found)
         return problem(f"{subject} {said}.", remedy)

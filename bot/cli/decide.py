@@ -44,8 +44,7 @@ def run(argv: Sequence[str]) -> int:
     try:
         counts, text = asyncio.run(_decide(load_settings(), options))
     except (SettingsError, RulesError, StoreError) as error:
-        msg = f"Nothing was decided: {error}"
-        raise CommandError(msg) from error
+        raise CommandError(f"Nothing was decided: {error}") from error
     if not counts:
         raise CommandError(text)
     print(text)

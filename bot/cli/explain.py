@@ -58,11 +58,9 @@ def _check(file: Path) -> int:
     try:
         findings = check(json.loads(file.read_text(encoding="utf-8")))
     except OSError as error:
-        msg = f"{file} cannot be read ({error.strerror})."
-        raise CommandError(msg) from error
+        raise CommandError(f"{file} cannot be read ({error.strerror}).") from error
     except (ValueError, RecursionError, NoExplanation) as error:
-        msg = f"{file} is no explanation as `polar-approvals explain ID` prints it."
-        raise CommandError(msg) from error
+        raise CommandError(f"{file} is no explanation as `polar-approvals explain ID` prints it.") from error
     for finding in findings:
         print(f"{_SIGNS[finding.fits]}{clean(finding.words, 200)}")
     wrong = sum(finding.fits is False for finding in findings)
@@ -116,5 +114,5 @@ def _trust(made: Mapping[str, Any], gate: Mapping[str, Any]) -> Iterator[str]:
     if made["withheld"]:
         yield f"Policy    {made['withheld']}"
     if gate:
-        why = reason_words(read_policy_reason(gate["reason"]))
-        yield f"Policy    {gate['verdict']}: {clean(why, 200)}"
+        why = clean(reason_words(read_policy_reason(gate["reason"])), 200)
+        yield f"Policy    {gate['verdict']}: {why}"

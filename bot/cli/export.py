@@ -100,5 +100,4 @@ def _plain(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, bytes):
         return value.decode(errors="replace")
-    msg = f"{type(value).__name__} cannot be printed"
-    raise TypeError(msg)
+    raise TypeError(f"{type(value).__name__} cannot be printed")

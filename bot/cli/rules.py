@@ -161,13 +161,6 @@ async def _tried(options: argparse.Namespace, rules: RuleSet, given: TriedEvent)
     else:
         answers = FileAnswers({} if options.reads is None else _json(options.reads, "the answers"))
         found = [await ask(rule, given, answers) for rule in listening]
-    _print(given, found)
-    for rule in idle:
-        print(f"\n{rule.name}: does not listen to {given.event.type}, only to {', '.join(rule.on)}")
-    return 1 if any(said.failed for said in found) else 0
-
-
-def _print(given: TriedEvent, found: Sequence[TriedRule]) -> None:
     print(f"{given.event.type}, as if it had just arrived. Nothing is sent.")
     if given.event.problem:
         print(f"This event cannot be read in full: {given.event.problem}")
@@ -175,6 +168,9 @@ def _print(given: TriedEvent, found: Sequence[TriedRule]) -> None:
         print("\nNo rule listens to it.")
     for said in found:
         print("\n" + as_text(said))
+    for rule in idle:
+        print(f"\n{rule.name}: does not listen to {given.event.type}, only to {', '.join(rule.on)}")
+    return 1 if any(said.failed for said in found) else 0
 
 
 # -- files -----------------------------------------------------------------------------------------------
@@ -187,8 +183,7 @@ def _event(name: str) -> Event:
     try:
         return parse(body.encode() if isinstance(body, str) else json.dumps(body).encode())
     except NotAnEvent as error:
-        msg = f"{name} holds no event of Polar: {error}"
-        raise CommandError(msg) from error
+        raise CommandError(f"{name} holds no event of Polar: {error}") from error
 
 
 def _json(name: str, what: str) -> dict[str, Any]:
@@ -196,16 +191,14 @@ def _json(name: str, what: str) -> dict[str, Any]:
         text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
         found = json.loads(text)
     except OSError as error:
-        msg = f"{name} cannot be read ({error.strerror})."
-        raise CommandError(msg) from error
+        raise CommandError(f"{name} cannot be read ({error.strerror}).") from error
     except (ValueError, RecursionError) as error:
         objects = [line for line in text.splitlines() if line.strip().startswith("{")]
         more = " It has several lines: give one of them." if len(objects) > 1 else ""
         msg = f"{name} should hold {what} as one JSON object, and does not ({error}).{more}"
         raise CommandError(msg) from error
     if not isinstance(found, dict):
-        msg = f"{name} should hold {what} as one JSON object, and holds something else."
-        raise CommandError(msg)
+        raise CommandError(f"{name} should hold {what} as one JSON object, and holds something else.")
     return found
 
 

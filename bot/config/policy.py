@@ -23,8 +23,7 @@ def duration(value: Any) -> timedelta:
         return value
     match = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
-        msg = f'must be a time such as "30m", "12h" or "7d", not {value!r}'
-        raise ValueError(msg)
+        raise ValueError(f'must be a time such as "30m", "12h" or "7d", not {value!r}')
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
@@ -32,8 +31,7 @@ def _zone(value: Any) -> ZoneInfo:
     try:
         return value if isinstance(value, ZoneInfo) else ZoneInfo(str(value))
     except (ZoneInfoNotFoundError, ValueError):
-        msg = f'must be a time zone such as "Europe/Berlin", not {value!r}'
-        raise ValueError(msg) from None
+        raise ValueError(f'must be a time zone such as "Europe/Berlin", not {value!r}') from None
 
 
 def _quiet_hours(value: Any) -> tuple[time, time] | None:
@@ -41,8 +39,7 @@ def _quiet_hours(value: Any) -> tuple[time, time] | None:
         return value
     match = _HOURS.fullmatch(str(value).replace(" ", ""))
     if match is None:
-        msg = f'must be two times such as "20:00-08:00", not {value!r}'
-        raise ValueError(msg)
+        raise ValueError(f'must be two times such as "20:00-08:00", not {value!r}')
     hours = [int(part) for part in match.groups()]
     return time(hours[0], hours[1]), time(hours[2], hours[3])
 
@@ -52,8 +49,7 @@ def people(value: Any) -> tuple[str, ...]:
     named = tuple(value) if isinstance(value, list | tuple) else (value,)
     wrong = [one for one in named if not isinstance(one, str) or not _PERSON.fullmatch(one)]
     if wrong:
-        msg = f"must be user ids (U…) and user group ids (S…), not {wrong[0]!r}"
-        raise ValueError(msg)
+        raise ValueError(f"must be user ids (U…) and user group ids (S…), not {wrong[0]!r}")
     return named
 
 
@@ -62,8 +58,7 @@ def _in_lower_case(value: Any) -> Any:
         return value
     lower = {str(currency).lower(): amount for currency, amount in value.items()}
     if len(lower) != len(value):
-        msg = "names a currency twice"
-        raise ValueError(msg)
+        raise ValueError("names a currency twice")
     return lower
 
 
@@ -138,8 +133,7 @@ class Trust(_Table):
     def _named(self) -> "Trust":
         for name in (*self.opt_in, *self.never, *self.accept):
             if name not in operations():
-                msg = f"{name!r} is no operation; see `polar-approvals operations`"
-                raise ValueError(msg)
+                raise ValueError(f"{name!r} is no operation; see `polar-approvals operations`")
         for name in self.accept:
             if operations()[name].risk == Risk.R4:
                 msg = f"{name!r} is of class R4 and always asks; no lower threshold can be accepted for it"
@@ -196,8 +190,7 @@ def read_policy(tables: Mapping[str, Any]) -> tuple[Policy, list[str]]:
     if renamed := list(_renamed(tables)):
         return Policy(), renamed
     try:
-        known = {name: table for name, table in tables.items() if name in TABLES}
-        return Policy.model_validate(known), []
+        return Policy.model_validate({name: tables[name] for name in TABLES & tables.keys()}), []
     except ValidationError as error:
         return Policy(), list(_lines(error))
 

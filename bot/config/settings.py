@@ -19,27 +19,6 @@ __all__ = ["PLAIN", "SECRETS", "WHERE", "Approvers", "Settings", "SettingsError"
 
 logger = logging.getLogger(__name__)
 
-SECRETS: Final = (
-    "SLACK_BOT_TOKEN",
-    "SLACK_APP_TOKEN",
-    "SLACK_SIGNING_SECRET",
-    "POLAR_ACCESS_TOKEN",
-    "POLAR_WEBHOOK_SECRET",
-    "DATABASE_URL",
-)
-"""The variables that also accept NAME_FILE, the path of a file that contains the value."""
-
-PLAIN: Final = (
-    "SLACK_CHANNEL",
-    "SLACK_API_URL",
-    "APPROVERS",
-    "POLAR_SERVER",
-    "POLAR_API_URL",
-    "RULES_FILE",
-    "HOST",
-    "PORT",
-)
-
 
 class SettingsError(Exception):
     """The settings are not complete. Nothing was started."""
@@ -115,6 +94,16 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Use only the values from `load_settings`, because pydantic's own sources do not know NAME_FILE."""
         return (init_settings,)
+
+
+SECRETS: Final = (
+    "SLACK_BOT_TOKEN", "SLACK_APP_TOKEN", "SLACK_SIGNING_SECRET", "POLAR_ACCESS_TOKEN",
+    "POLAR_WEBHOOK_SECRET", "DATABASE_URL",
+)  # fmt: skip
+"""The variables that also accept NAME_FILE, the path of a file that contains the value."""
+
+_NOT_PLAIN = {*SECRETS, "WARNINGS"}
+PLAIN: Final = tuple(name for field in Settings.model_fields if (name := field.upper()) not in _NOT_PLAIN)
 
 
 def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | None = Path(".env")) -> Settings:

@@ -5,8 +5,8 @@ import os
 import socket
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
@@ -75,10 +75,6 @@ class App:
         )
         self._forwarding = asyncio.get_running_loop().create_task(self._forward())
 
-    async def wait(self) -> int:
-        """The exit code, once the app has stopped."""
-        return await self.process.wait()
-
     async def _forward(self) -> None:
         """Hand on each line of the app's log until it ends."""
         assert self.process.stdout is not None  # noqa: S101  # it was started with a pipe
@@ -121,13 +117,3 @@ async def _answers(session: aiohttp.ClientSession, url: str) -> bool:
             return response.status == 200
     except (aiohttp.ClientError, TimeoutError):
         return False  # not listening yet
-
-
-@asynccontextmanager
-async def running(app: App) -> AsyncIterator[None]:
-    """The app from start to stop."""
-    await app.start()
-    try:
-        yield
-    finally:
-        await app.stop()

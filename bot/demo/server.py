@@ -15,7 +15,7 @@ from typing import Any
 
 from aiohttp import web
 
-from bot.demo.app_process import DEMO_APP, App, AppDied, running
+from bot.demo.app_process import DEMO_APP, App, AppDied
 from bot.demo.clock import NAME, DemoClock
 from bot.demo.month import Month, Stage
 from bot.demo.polar import PolarStandIn
@@ -71,14 +71,15 @@ class Demo:
                 told_where(demo.url)
                 demo.app = App(demo.settings(path), path, say=say, command=command)
                 demo.polar.connect(f"{demo.app.url}/polar/webhooks")  # before the app looks for it
-                async with running(demo.app):
+                await demo.app.start()
+                try:
                     await demo.app.healthy()
                     if opening:
                         await play_opening(demo.story)
-                    try:
-                        yield demo
-                    finally:
-                        await demo.month.close()
+                    yield demo
+                finally:
+                    await demo.month.close()
+                    await demo.app.stop()
 
     def web_app(self) -> web.Application:
         """One application, one origin: Slack, Polar, and the page."""
@@ -152,7 +153,7 @@ async def _serve(port: int, command: Sequence[str], *, open_browser: bool) -> in
             await asyncio.to_thread(webbrowser.open, demo.url)
         await play_opening(demo.story)
         _say(f"The demo is at {demo.url}/ (Ctrl-C stops it)")
-        code = await demo.app.wait()
+        code = await demo.app.process.wait()
         _say(f"The app stopped by itself with exit code {code}, so the demo ends. Its last lines are above.")
     return 1
 

@@ -3,9 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from aiohttp import web
+
+ANY = "*"
+F = TypeVar("F")
+T = TypeVar("T")
 
 
 @asynccontextmanager
@@ -36,9 +40,9 @@ class Changes:
         for subscriber in list(self._subscribers):
             subscriber()
 
-    async def wait_until(self, predicate: Callable[[], Any], timeout: float = 5) -> Any:  # noqa: ASYNC109 - the callers' words
+    async def wait_until(self, predicate: Callable[[], T | None], timeout: float = 5) -> T:  # noqa: ASYNC109 - the callers' words
         """The first true answer of `predicate()`, asked after each change. Raises TimeoutError."""
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
         def ask() -> None:
             if not answer.done() and (found := predicate()):
@@ -50,10 +54,6 @@ class Changes:
             return await asyncio.wait_for(answer, timeout)
         finally:
             stop()
-
-
-ANY = "*"
-F = TypeVar("F")
 
 
 class Faults(Generic[F]):

@@ -117,8 +117,7 @@ def _webhook(document: Mapping[str, Any]) -> Iterator[Finding]:
     except binascii.Error:
         yield Finding(False, "the webhook's bytes can be read")
         return
-    made = hashlib.sha256(body).hexdigest()
-    fits = made == told["body_sha256"] == asked.get("body_sha256")
+    fits = hashlib.sha256(body).hexdigest() == told["body_sha256"] == asked.get("body_sha256")
     yield Finding(fits, "the webhook's bytes have their hash")
     yield Finding(json.loads(body).get("type") == told["type"], f"the webhook says {told['type']}")
     yield Finding(told["id"] == asked.get("event_id"), "it is the webhook that the log names")
@@ -261,8 +260,7 @@ def _answers(document: Mapping[str, Any]) -> Iterator[Finding]:
             yield Finding(one["finished_at"] is None, f"{name} is not there yet")
             continue
         names = ("state", "status", "answer", "reason_code", "reason_args")
-        fits = all(told[each] == shown[each] for each in names)
-        yield Finding(fits, f"{name} is in the log")
+        yield Finding(all(told[each] == shown[each] for each in names), f"{name} is in the log")
 
 
 def _steps(document: Mapping[str, Any]) -> Iterator[Finding]:
@@ -278,14 +276,5 @@ def _steps(document: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 _LOOKS: tuple[Callable[[Mapping[str, Any]], Iterator[Finding]], ...] = (
-    _log,
-    _shown,
-    _webhook,
-    _rule,
-    _case_kind,
-    _policy,
-    _decisions,
-    _requests,
-    _answers,
-    _steps,
-)
+    _log, _shown, _webhook, _rule, _case_kind, _policy, _decisions, _requests, _answers, _steps,
+)  # fmt: skip

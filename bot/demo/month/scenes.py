@@ -238,17 +238,17 @@ async def says_no_more(stage: Stage, _: Cast, card: Message, words: str) -> None
 
 
 def add_address(stage: Stage, _: Cast) -> None:
-    stage.shop.change(_newest_order(stage), billing_address=stage.story.address())
+    stage.story.shop.change(_newest_order(stage), billing_address=stage.story.address())
 
 
 async def revoke_one_key(stage: Stage, _: Cast) -> None:
-    grants = stage.shop.rows("benefit-grants", order_id=_newest_order(stage)["id"])
-    revoke_grant(stage.shop, next(grants))
+    grants = stage.story.shop.rows("benefit-grants", order_id=_newest_order(stage)["id"])
+    revoke_grant(stage.story.shop, next(grants))
     await stage.happened("A colleague revokes one of the keys in Polar")
 
 
 def _newest_order(stage: Stage) -> Row:
-    return list(stage.shop.tables["orders"].values())[-1]
+    return list(stage.story.shop.tables["orders"].values())[-1]
 
 
 def lose_the_answer(stage: Stage, _: Cast, operation: str) -> None:
@@ -264,7 +264,7 @@ async def settle(stage: Stage, _: Cast, card: Message, who: str) -> None:
 
 def open_dispute(stage: Stage, cast: Cast) -> None:
     """The last of the regulars disputes an order."""
-    shop, customer = stage.shop, cast.regulars[-1]
+    shop, customer = stage.story.shop, cast.regulars[-1]
     order = next(shop.rows("orders", customer_id=customer["id"]))
     shop.add(
         "disputes", status="needs_response", resolved=False, closed=False, amount=order["net_amount"],
@@ -278,7 +278,7 @@ async def picture(stage: Stage, _: Cast) -> None:
 
 
 async def cancel_in_two_days(stage: Stage, _: Cast, name: str) -> None:
-    cancel(stage.story, name, current_period_end=stage.shop.now(days=1, hours=23))
+    cancel(stage.story, name, current_period_end=stage.story.shop.now(days=1, hours=23))
     await stage.happened(f"{name} cancels Pro monthly: too expensive")
 
 

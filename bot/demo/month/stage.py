@@ -6,12 +6,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from bot.demo.clock import DemoClock
 from bot.demo.polar import PolarStandIn
-from bot.demo.polar.shop import Row, Shop
+from bot.demo.polar.shop import Row
 from bot.demo.polar.webhooks import WebhookEvent
 from bot.demo.shared import Changes
 from bot.demo.slack import Message, SlackStandIn, View
@@ -23,6 +23,9 @@ WITHIN = 12.0
 # No work of the program is claimed for so long: a longer jump waits until it has come to rest.
 _HARMLESS = timedelta(minutes=3)
 _STILL, _MOST_STILL = 0.12, 4.0
+
+
+T = TypeVar("T")
 
 
 class Stuck(Exception):
@@ -52,17 +55,7 @@ class Stage:
         self.tell: Callable[[str], None] = lambda _: None
         self.moved: Callable[[], None] = lambda: None
 
-    @property
-    def shop(self) -> Shop:
-        """Polar's own state."""
-        return self.polar.shop
-
     # --- Time -----------------------------------------------------------------------------------------
-
-    @property
-    def now(self) -> datetime:
-        """The time of the story where the team is."""
-        return self.clock.now().astimezone(ZONE)
 
     async def later(self, **ahead: float) -> None:
         """Let time pass (as for timedelta); much of it only once the program has nothing under way."""
@@ -75,9 +68,8 @@ class Stage:
 
     async def at(self, hour: int, minute: int = 0, *, days: int = 0) -> None:
         """Let it become that time of day, `days` from now; nothing happens when it has passed."""
-        day = self.now.date() + timedelta(days=days)
-        wanted = datetime.combine(day, time(hour, minute), ZONE)
-        seconds = (wanted - self.clock.now()).total_seconds()
+        day = self.clock.now().astimezone(ZONE).date() + timedelta(days=days)
+        seconds = (datetime.combine(day, time(hour, minute), ZONE) - self.clock.now()).total_seconds()
         if seconds > 0:
             await self.later(seconds=seconds)
 
@@ -94,7 +86,7 @@ class Stage:
 
     # --- Waiting --------------------------------------------------------------------------------------
 
-    async def until(self, shows: Callable[[], Any], what: str, within: float = WITHIN) -> Any:
+    async def until(self, shows: Callable[[], T | None], what: str, within: float = WITHIN) -> T:
         """The first true answer of `shows`, asked after each change of Slack or Polar. Raises Stuck."""
         try:
             return await self._shown.wait_until(shows, within)
@@ -122,8 +114,7 @@ class Stage:
         def newest() -> Message | None:
             return next((each for each in reversed(self.messages(start, about)) if each.ts > after), None)
 
-        found: Message = await self.until(newest, f"a message that says {start!r} {about!r}")
-        return found
+        return await self.until(newest, f"a message that says {start!r} {about!r}")
 
     def shown(self, card: Message) -> Message:
         """A card as it is now."""
@@ -190,8 +181,7 @@ class Stage:
             opened = self.slack.modals(who)
             return opened[-1] if opened and "submit" in opened[-1].content else None
 
-        view: View = await self.until(filled, f"the form {name!r} of {card.text!r}")
-        return view
+        return await self.until(filled, f"the form {name!r} of {card.text!r}")
 
     async def submit(self, view: View, who: str, **entered: Any) -> None:
         """Submit a form with `block=state`; a block's name may be the end of its id. Raises Stuck."""
@@ -217,8 +207,7 @@ class Stage:
         def answer() -> Message | None:
             return next((each for each in self.slack.ephemerals(who) if each.ts > last), None)
 
-        found: Message = await self.until(answer, f"an answer to /polar {text}")
-        return found
+        return await self.until(answer, f"an answer to /polar {text}")
 
     async def tap_beside(self, listed: Message, words: str, action: str, who: str) -> None:
         """Tap the button in the row below the block of a list that has these words. Raises Stuck."""

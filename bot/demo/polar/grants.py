@@ -109,8 +109,7 @@ def assign_seat(call: Call) -> Answer:
     check_body(body)
     asked = {name: body[name] for name in ("subscription_id", "order_id") if body.get(name)}
     if len(asked) != 1 or sum(1 for name in _HOLDERS if body.get(name)) != 1:
-        message = "One container and one holder are needed"
-        raise invalid(problem("value_error", ("body",), message, body))
+        raise invalid(problem("value_error", ("body",), "One container and one holder are needed", body))
     container = _container(shop, asked)
     seats = list(shop.rows("customer-seats", **asked))
     member = _member(shop, container["customer_id"], body)
@@ -118,8 +117,7 @@ def assign_seat(call: Call) -> Answer:
         raise rule(400, "SeatAlreadyAssigned", f"Seat already assigned to {member['email']}")
     if len(taken(seats)) >= (container["seats"] or 0):
         raise rule(400, "SeatNotAvailable", f"No available seats for {container['id']}")
-    seat = _fill(shop, seats, container, member, body)
-    return Answer(200, wire(shop, "customer-seats", seat))
+    return Answer(200, wire(shop, "customer-seats", _fill(shop, seats, container, member, body)))
 
 
 def revoke_seat_call(call: Call) -> Answer:

@@ -70,8 +70,7 @@ def _refundable_tax(shop: Shop, order: Row, body: Row) -> int:
     if amount > shown["refundable_amount"]:
         raise unacceptable("amount", "Refund amount exceeds refundable amount", amount)
     if amount == shown["refundable_amount"]:
-        left: int = shown["refundable_tax_amount"]
-        return left
+        return int(shown["refundable_tax_amount"])
     return round(amount * (order["tax_amount"] / order["net_amount"])) if order["net_amount"] else 0
 
 

@@ -173,8 +173,7 @@ class PolarStandIn(Changes):
 
     async def wait_for_request(self, fits: Callable[[Received], bool], timeout: float = 5) -> Received:  # noqa: ASYNC109 - the callers' word
         """The first request, past or to come, that fits. Raises TimeoutError after `timeout` seconds."""
-        found: Received = await self.wait_until(lambda: next(filter(fits, self.requests), None), timeout)
-        return found
+        return await self.wait_until(lambda: next(filter(fits, self.requests), None), timeout)
 
     def send_pending(self, title: str) -> list[WebhookEvent]:
         """Tell the world what the caller changed in `shop`; not an echo of a request."""
@@ -343,6 +342,5 @@ def _response(answer: Answer, version: str) -> web.Response:
         headers["polar-version"] = version
     if answer.body is NO_BODY:
         return web.Response(status=answer.status, headers=headers)
-    text = json.dumps(answer.body, ensure_ascii=False, separators=(",", ":"))
-    body = text.encode(errors="replace")
+    body = json.dumps(answer.body, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
     return web.Response(status=answer.status, headers=headers, body=body, content_type="application/json")

@@ -93,7 +93,10 @@ class WebhookSender:
     def send(self, told: Iterable[Told], *, title: str, echo: bool, delay: float = 0) -> list[WebhookEvent]:
         """Start the delivery to every enabled endpoint that listens, `delay` seconds from now."""
         events = [
-            self._add(each, endpoint, title, echo) for each in told for endpoint in self._listening(each)
+            self._add(each, endpoint, title, echo)
+            for each in told
+            for endpoint in self._shop.rows(ENDPOINTS)
+            if endpoint["enabled"] and each.type in endpoint["events"]
         ]
         if events:
             self._start(self._deliver(events, delay))
@@ -110,11 +113,6 @@ class WebhookSender:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._session:
             await self._session.close()
-
-    def _listening(self, told: Told) -> list[Row]:
-        return [
-            each for each in self._shop.rows(ENDPOINTS) if each["enabled"] and told.type in each["events"]
-        ]
 
     def _add(self, told: Told, endpoint: Row, title: str, echo: bool) -> WebhookEvent:
         event = WebhookEvent(

@@ -173,12 +173,16 @@ class SocketMode:
             await socket.send_json({"type": "disconnect", "reason": "too_many_websockets"})
             await socket.close()
             return socket
-        await self._hello(socket)
+        debug = {"host": "stand-in", "build_number": 1, "approximate_connection_time": 18060}
+        hello: Json = {"type": "hello", "num_connections": len(self._open) + 1, "debug_info": debug}
+        await socket.send_json(hello | {"connection_info": {"app_id": self._slack.app.id}})
         connection = _Connection(socket, request.transport)
         self._open.append(connection)
         try:
             self._slack.changed()
-            await self._listen(socket)
+            async for frame in socket:
+                if frame.type is WSMsgType.TEXT:
+                    self._answered(frame.data)
         finally:
             if connection in self._open:
                 self._open.remove(connection)
@@ -228,16 +232,6 @@ class SocketMode:
         """Closes every connection."""
         for connection in list(self._open):
             await connection.socket.close()
-
-    async def _hello(self, socket: web.WebSocketResponse) -> None:
-        debug = {"host": "stand-in", "build_number": 1, "approximate_connection_time": 18060}
-        hello: Json = {"type": "hello", "num_connections": len(self._open) + 1, "debug_info": debug}
-        await socket.send_json(hello | {"connection_info": {"app_id": self._slack.app.id}})
-
-    async def _listen(self, socket: web.WebSocketResponse) -> None:
-        async for frame in socket:
-            if frame.type is WSMsgType.TEXT:
-                self._answered(frame.data)
 
     def _answered(self, text: str) -> None:
         """An acknowledgement; one that is late or belongs to nobody changes nothing."""

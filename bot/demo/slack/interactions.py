@@ -163,8 +163,7 @@ class Interactions:
         payload = payloads.command(self.workspace, actor, name, text)
         ack, clicked = await self._send("slash_commands", payload, f"command {name}")
         if ack.error is not None:
-            late = ack.error in ("timeout", "http_timeout")
-            error = "operation_timeout" if late else "dispatch_failed"
+            error = "operation_timeout" if ack.error in ("timeout", "http_timeout") else "dispatch_failed"
             self._post_ephemeral(user, f'{name} failed with the error "{error}"')
         elif isinstance(ack.payload, dict) and (ack.payload.get("text") or ack.payload.get("blocks")):
             target = ResponseUrl(user, self.workspace.channel.id, None)

@@ -136,10 +136,9 @@ class SlackStandIn(Interactions):
     async def wait_for_message(self, predicate: Callable[[Message], object], timeout: float = 5) -> Message:  # noqa: ASYNC109 - the public contract names it
         """The first message, ephemeral ones too, for which the predicate is true. Raises TimeoutError."""
         of = self.workspace
-        found: Message = await self.wait_until(
+        return await self.wait_until(
             lambda: next(filter(predicate, [*of.messages.values(), *of.ephemerals.values()]), None), timeout
         )
-        return found
 
     # --- Changes ------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ STACK = 3
 
 def open_view(slack: Workspace, arguments: Json) -> Json:
     """views.open: a new stack for the user whose act gave the trigger."""
-    content = _content(arguments, "modal")
+    content = checked(arguments.get("view"), "modal")
     user = _spend_trigger(slack, arguments)
     view = new_view(slack, user, content)
     slack.modals[user] = [view]
@@ -26,7 +26,7 @@ def open_view(slack: Workspace, arguments: Json) -> Json:
 
 def push_view(slack: Workspace, arguments: Json) -> Json:
     """views.push: on top of the open modal, at most three deep."""
-    content = _content(arguments, "modal")
+    content = checked(arguments.get("view"), "modal")
     return {"view": slack.view_json(push(slack, _spend_trigger(slack, arguments), content))}
 
 
@@ -41,13 +41,13 @@ def update_view(slack: Workspace, arguments: Json) -> Json:
     view = next(matches, None)
     if view is None:
         raise Refused("not_found")
-    content = _content(arguments, view.content["type"])
+    content = checked(arguments.get("view"), view.content["type"])
     return {"view": slack.view_json(change(slack, view, content, arguments.get("hash")))}
 
 
 def publish_view(slack: Workspace, arguments: Json) -> Json:
     """views.publish: the home tab of one user."""
-    content = _content(arguments, "home")
+    content = checked(arguments.get("view"), "home")
     user = slack.user(arguments.get("user_id"))
     if user.role == "deactivated":
         raise Refused("not_enabled")
@@ -95,10 +95,6 @@ def checked(content: Any, kind: str) -> Json:
     if findings := lint_view(content):
         raise Refused("invalid_arguments", **explained(findings, "/view"))
     return content
-
-
-def _content(arguments: Json, kind: str) -> Json:
-    return checked(arguments.get("view"), kind)
 
 
 def _spend_trigger(slack: Workspace, arguments: Json) -> str:
