@@ -74,10 +74,8 @@ _OLD_VALUES: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 def append(
     connection: Connection, kind: str, subject: str | None, body: Mapping[str, Any], at: datetime
 ) -> str:
-    """Add one row in the caller's transaction; its hash. `body` is plain JSON: no bytes, no datetimes.
-
-    The head of the log is written first, so that two replicas add one after the other.
-    """
+    """Add one row in the caller's transaction; its hash. `body` is plain JSON: no bytes, no datetimes."""
+    # The head of the log is written first, so that two replicas add one after the other.
     seq, previous = hold_or_set(connection, Setting.LOG_HEAD, _NOTHING).split()
     number, text = int(seq) + 1, canonical_json(body)
     digest = row_hash(previous, seq=number, at=at, kind=kind, subject=subject, body=text)
@@ -99,10 +97,7 @@ def kinds_of(*kinds: str) -> list[str]:
 
 
 def read_row(kind: str, body: str) -> tuple[str, dict[str, Any]]:
-    """The kind and the body of a row in today's words.
-
-    Raises ValueError for a body that is no JSON object: somebody has altered it.
-    """
+    """The kind and the body of a row in today's words. ValueError: no JSON object; somebody altered it."""
     kind, found = _OLD_KINDS.get(kind, kind), json.loads(body)
     if not isinstance(found, dict):
         msg = "a row of the log is no JSON object"

@@ -195,9 +195,8 @@ def _take_lock(path: Path) -> IO[str]:
 
 @contextmanager
 def foreign_keys_off(connection: Connection) -> Iterator[None]:
-    """While migrating SQLite: Alembic rewrites whole tables, which would cascade to their children.
-
-    On the driver's connection, because SQLite ignores the pragma inside a transaction.
+    """While migrating SQLite: Alembic rewrites whole tables, which would cascade to their children. Set on
+    the driver's connection: SQLite ignores the pragma inside a transaction.
     """
     if connection.dialect.name != "sqlite":
         yield
@@ -264,10 +263,7 @@ class SafeText(TypeDecorator[str]):
 
 
 class KeyText(SafeText):
-    """SafeText in the order of its characters' codes, so that a prefix is a range.
-
-    PostgreSQL sorts text as people do where nothing else is said, and may then put ";" before ":".
-    """
+    """SafeText in the order of its codes, so that a prefix is a range: PostgreSQL may put ";" before ":"."""
 
     cache_ok = True
 

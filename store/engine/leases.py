@@ -156,10 +156,7 @@ def read(connection: Connection, setting: Setting) -> str | None:
 
 
 def hold(connection: Connection, setting: Setting) -> str | None:
-    """The value, unchanged by rivals until the transaction ends; None before the first.
-
-    The row is written before it is read: a rival comes wholly before or wholly after.
-    """
+    """The value or None, safe from rivals until the transaction ends: it is written before it is read."""
     value: str | None = connection.execute(_HELD, {"setting": setting}).scalar()
     return value
 

@@ -229,10 +229,7 @@ def conclude_rule_match(
     proposal: NewProposal | None,
     judge: Evaluator | None = None,
 ) -> bool:
-    """Close a claimed rule match, with its proposal if any, or (WAITING) let it be tried again at `due_at`.
-
-    False: the lease was lost, and nothing is written.
-    """
+    """Close a claimed rule match, with any proposal, or (WAITING) have it tried again. False: lease lost."""
     key = (rule_match.fact_key, rule_match.rule)
     closed = RULE_MATCHES.release(connection, token, *key, state=state, **columns_of(reason), due_at=due_at)
     if closed and proposal is not None:

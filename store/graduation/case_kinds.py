@@ -165,9 +165,8 @@ def add_outcome(connection: Connection, outcome: Outcome, now: datetime) -> bool
 
 
 def asked_to_undo(connection: Connection, original: Proposal, undo: str, at: datetime) -> None:
-    """Somebody undoes an automatic run, or a spot check, by the proposal `undo`.
-
-    That was wrong whether or not it can still be undone. A person's own case waits for its undo to succeed.
+    """Somebody undoes a run by the proposal `undo`. A person's own case waits for its undo to succeed; of the
+    others it was wrong whether or not it can still be undone.
     """
     if original.mode != Mode.ASKED:
         add_outcome(connection, Outcome(original.id, OutcomeKind.UNDONE, undo, at), at)

@@ -111,10 +111,7 @@ def _approve(connection: Connection, proposal: NewProposal) -> None:
 
 
 def record_human_activity(connection: Connection, decision: Decision, proposal: Proposal) -> None:
-    """A person has decided: automatic runs may go on for a while; a rejected spot check ends them at once.
-
-    Called by `store.proposals.decisions.decide`, in its transaction, with the proposal as it was.
-    """
+    """A person decides (`proposal` as it was): automatic runs go on; a rejected spot check ends them."""
     note_human(connection, decision.actor, decision.at)
     edited = proposal.edited_by is not None
     cause = cause_of_decision(proposal.id, proposal.mode, decision.verdict, edited=edited)
@@ -133,9 +130,8 @@ def note_human(connection: Connection, actor: str, at: datetime) -> None:
 
 
 def last_human(connection: Connection, now: datetime) -> datetime | None:
-    """When a person last decided anything; what a clock that ran ahead wrote down is brought back to now.
-
-    It is written anew, or else it would be "just now" at every look until that moment comes.
+    """When a person last decided anything. What a clock that ran ahead wrote is written anew as now: else it
+    would be "just now" at every look until that moment comes.
     """
     found = read(connection, Setting.LAST_HUMAN_AT)
     if found is None or (at := datetime.fromisoformat(found)) <= now:

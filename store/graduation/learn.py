@@ -30,9 +30,7 @@ Learner = Callable[[Sequence[Sequence[PlannedCall]]], Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Assessed:
-    """The result of one pass: whether more work waits, and whether there are cards to draw or messages to
-    send.
-    """
+    """The result of one pass: whether more work waits, and whether there are cards or messages to send."""
 
     more: bool = False
     cards: bool = False
@@ -148,9 +146,7 @@ def _close(connection: Connection, proposal_id: str, missing: Sequence[Lack], no
 
 
 def relabel(connection: Connection, ids: Iterable[str], label: Labeller) -> set[str]:
-    """Make the labels of these proposals anew; the kinds of case they are of. Others than cases are left
-    out.
-    """
+    """Make the labels of these proposals anew; the kinds of case they are of. What is no case is left out."""
     found = histories(connection, list(ids))
     own = case_labels.c.proposal_id.in_([one.proposal_id for one in found])
     connection.execute(delete(case_labels).where(own))

@@ -58,9 +58,7 @@ def first_seen(new: NewCaseKind, at: datetime) -> CaseKind:
 
 
 def is_idle(state: CaseKindState, cases: int, last_case_at: datetime, at: datetime) -> bool:
-    """Tell whether a kind begins anew with the case that comes now, because it was not seen for half a
-    year.
-    """
+    """Tell whether a kind begins anew with the case that comes now: it was not seen for half a year."""
     return (cases > 0 or state != CaseKindState.ASKING) and at - last_case_at > IDLE_AFTER
 
 

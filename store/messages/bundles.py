@@ -18,9 +18,8 @@ MOST = 100  # proposals in one bundle: the most that a person goes through
 
 @dataclass(frozen=True, slots=True)
 class Gathering:
-    """The proposals that wait for a first card and may be bundled, and the bundles that they may join.
-
-    `known` are the customers of all these about whom something has been decided before.
+    """Proposals that wait for a card and may be bundled, the bundles to join, and the `known`: customers of
+    all these about whom something has been decided before.
     """
 
     waiting: list[Proposal]
@@ -69,10 +68,7 @@ def _known(connection: Connection, customers: Collection[str]) -> frozenset[str]
 def put_in_bundle(
     connection: Connection, bundle_id: str, key: str, proposal_ids: Sequence[str], now: datetime
 ) -> int:
-    """Put proposals that still wait for their first card into a bundle, made where it is new; the number put.
-
-    None go into one that has been closed meanwhile.
-    """
+    """Put what still waits for a first card into a bundle, new or still open; the number of proposals put."""
     row = connection.execute(select(bundles.c.closed_at).where(bundles.c.id == bundle_id)).first()
     if row is not None and row.closed_at is not None:
         return 0
@@ -103,8 +99,7 @@ def close_bundle(connection: Connection, bundle_id: str, now: datetime) -> None:
 
 
 def give_own_card(connection: Connection, bundle_id: str, proposal_id: str, now: datetime) -> bool:
-    """Take a proposal, however it stands, out of its bundle: it gets a card of its own. False: not there.
-
+    """Take a proposal, however it stands, out of its bundle, for a card of its own. False: not there.
     `card_sent_at` is set, as before any posting: nothing that has it is ever put into a bundle.
     """
     member = (

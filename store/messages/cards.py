@@ -126,10 +126,7 @@ _DECIDED_FIRST = case((proposals.c.decided_at.is_not(None), 0), else_=1)
 def claim_cards(
     connection: Connection, *, token: str, now: datetime, until: datetime, redraws: int, posts: int
 ) -> list[Proposal]:
-    """Take proposals whose card is behind: up to `redraws` that have one, up to `posts` that have none yet.
-
-    Their `card_sent_at` is the note of an earlier try to post: see `CardColumns.take`.
-    """
+    """Take up to `redraws` cards that are behind, and up to `posts` yet to post: see `CardColumns.take`."""
     order = (_DECIDED_FIRST, proposals.c.card_due_at)
     lease = Lease(token, now, until)
     taken = OF_PROPOSAL.take(connection, lease, redraws=redraws, posts=posts, order=order)
@@ -248,10 +245,8 @@ OPEN = bundles.c.closed_at.is_(None)
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """The messages to render now, under one lease.
-
-    `waiting`: some proposals still have no card. `joinable`: some may join a bundle that is open; none of
-    these was taken.
+    """The messages to render now, under one lease. `waiting`: some proposals still have no card. `joinable`:
+    some may join an open bundle; none of these was taken.
     """
 
     bundles: list[Bundle]
@@ -314,9 +309,8 @@ def anything_waits(connection: Connection, now: datetime) -> bool:
 
 
 def _follow_members(connection: Connection, now: datetime) -> None:
-    """Count as drawn what has no card of its own: its bundle shows the change, or nothing does.
-
-    A bundle of which something has been decided or changed is closed: nothing joins it any more.
+    """Count as drawn what has no card of its own: its bundle shows the change, or nothing does. A bundle of
+    which something has changed is closed: nothing joins it any more.
     """
     drawn = {"rendered_version": proposals.c.row_version}
     connection.execute(update(proposals).where(_BEHIND, proposals.c.has_card == 0).values(drawn))

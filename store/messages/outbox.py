@@ -27,10 +27,8 @@ _TOO_EARLY = (
 
 @dataclass(frozen=True, slots=True)
 class OutboxMessage:
-    """A message to send. `message` is {text, blocks}, and `thread_ts` for one thread in particular; or what
-    `coded` makes.
-
-    `channel` and `card_ts` are where the card of its proposal is (or the card of its proposal's bundle).
+    """A message to send: {text, blocks}, and `thread_ts` for one thread in particular, or what `coded` makes.
+    `channel` and `card_ts` are where the card of its proposal is, or of its proposal's bundle.
     """
 
     id: str

@@ -131,9 +131,8 @@ class NewEvent:
 
 @dataclass(frozen=True, slots=True)
 class SubjectState:
-    """The state of a subject ("order:…") as one event tells it: `state` is its data; the rest orders events.
-
-    A terminal state beats any other, then the time counts, then the rank.
+    """The state of a subject ("order:…"): `state` is its data; the rest orders events. A terminal
+    state beats any other, then the time counts, then the rank.
     """
 
     subject: str
@@ -334,9 +333,7 @@ class NewCaseKind:
 
 
 class CaseCounts(NamedTuple):
-    """The counts of a score: the counted cases of a kind's present generation, the rejections among them,
-    and how many generations there were before.
-    """
+    """A score's counts: counted cases of the present generation, rejections of these, generations before."""
 
     cases: int
     rejections: int

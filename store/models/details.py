@@ -29,9 +29,8 @@ class OutboxCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Comment:
-    """One thing said or done around a proposal. `text` is untrusted; `ts` names its Slack message.
-
-    `deleted`: 1 when somebody deleted that message; its text stays.
+    """One thing said or done around a proposal. `text` is untrusted; `ts` names its Slack message; `deleted`:
+    1 when somebody deleted that; its text stays.
     """
 
     proposal_id: str
@@ -128,10 +127,7 @@ class Bundle:
 
 @dataclass(frozen=True, slots=True)
 class DailyStats:
-    """Counts of a span of time: `asked` new proposals, `states` of those decided in it.
-
-    `people` is how many each person decided; `seconds` how long each decision took, in order.
-    """
+    """Counts of a time: `asked` new ones, `states` of those decided, by whom, and how long each took."""
 
     asked: int
     states: Mapping[ProposalState, int]

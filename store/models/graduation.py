@@ -22,9 +22,7 @@ from store.models.reasons import CaseResult, ChangeCause, LabelReason, Lack
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """The history of a customer beside the event at hand: other paid orders and refunds, each counted
-    up to two, and whether money of theirs is under dispute.
-    """
+    """A customer's other paid orders and refunds, each up to two, and whether their money is disputed."""
 
     orders: int = 0
     refunds: int = 0
@@ -64,9 +62,8 @@ class GateInputs:
 @dataclass(frozen=True, slots=True)
 class Evaluation:
     """The verdict of the policy on one case. `gate` is plain JSON, kept with the proposal; `amount` is what
-    running it moves.
-
-    `over_cap`: running it would break a cap. `pause`: why the whole kind of case is to ask from now on.
+    running it moves; `over_cap`: that would break a cap; `pause`: why the whole kind of case is to ask from
+    now on.
     """
 
     mode: Mode
@@ -89,11 +86,8 @@ class Evaluator(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ExecutionGuard:
-    """The conditions that a policy's approval must meet again when the call is sent: the policy may have
-    changed.
-
-    `allows`: whether the policy of that moment lets this kind run on its own. `max_idle`: automatic runs stop
-    if no person has decided anything for this long. `max_age`: how old the policy's approval may be at most.
+    """The terms of a policy's approval, met again when the call is sent: the policy still `allows` this kind;
+    a person has decided something within `max_idle`; the approval is no older than `max_age`.
     """
 
     allows: Callable[[Proposal, CaseKind], bool] = lambda _proposal, _case_kind: True
@@ -167,11 +161,9 @@ class WorstCase:
 
 @dataclass(frozen=True, slots=True)
 class BacktestSummary:
-    """The result of a back-test: ninety days in which a kind of case had run automatically.
-
-    `would_run`: how many would have run; `rejected`: how many of these a person declined, changed or took
-    back, or that failed; `moved`: the money in minor units by currency; `worst`: the largest of those
-    rejected; `newest`: only so many of the newest cases were looked at, for there are more.
+    """A back-test of ninety days in which a kind had run automatically: how many `would_run`; how many of
+    these people `rejected` or took back, or failed; the money `moved` by currency, in minor units; the
+    `worst` (largest) of the rejected; `newest`: only so many of the newest cases were looked at.
     """
 
     would_run: int
@@ -183,10 +175,8 @@ class BacktestSummary:
 
 @dataclass(frozen=True, slots=True)
 class AutomaticRuns:
-    """The automatic runs of one kind of case since some moment.
-
-    `moved` is money in minor units by currency; `today` what it has used of its caps today (money in the
-    currency of its own amounts), `undone` counts what was undone, reversed or disputed.
+    """The automatic runs of one kind of case since some moment. `moved`: minor units by currency; `today`:
+    used of its caps, in the currency of its own amounts; `undone`: undone, reversed or disputed.
     """
 
     case_kind: CaseKind
@@ -212,9 +202,7 @@ class Assessor(Protocol):
         """The back-test of an offer: the kind's newest cases, oldest first, as if it had been on."""
 
     def wants_offer(self, case_kind: CaseKind, last: ProposalState | None) -> bool:
-        """Tell whether a person is to be asked to let it run on its own; `last` is how the newest offer
-        stands.
-        """
+        """Tell whether to ask a person to let it run on its own; `last` is the state of the newest offer."""
 
     def offer(self, case_kind: CaseKind, summary: BacktestSummary, now: datetime) -> NewProposal:
         """The question."""
@@ -228,10 +216,8 @@ class Assessor(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PastCase(CaseEvidence):
-    """One proposal of a rule as a replay walks it: what was asked first, and all that came of it.
-
-    `proposal` is as the gate saw it, before anybody edited it; of one without a kind of case only the
-    times matter.
+    """One proposal of a rule as a replay walks it: what was asked first, before any edit, and all that came
+    of it. Of one without a kind of case only the times matter.
     """
 
     proposal: NewProposal
@@ -252,10 +238,9 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class KindStanding:
-    """A kind of case as it is looked at. `today`: what it used of its caps; `demotion`: its newest one.
-
-    `spot_checks` of all its generations, (agreed, all): one that was not agreed with ends its generation, and
-    its counts with it.
+    """A kind of case as it is looked at. `today`: what it used of its caps; `demotion`: its newest one;
+    `spot_checks`: (agreed, all) of all its generations, for one that was not agreed with ends its generation
+    and the counts.
     """
 
     case_kind: CaseKind
@@ -287,11 +272,8 @@ class KindsPage:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The history of a kind's score: labels as (when it counted, generation, whether it was a
-    rejection), oldest first.
-
-    `before` is what counted before the first of them, (cases, rejections) by generation; `spot_checks` are
-    the times of its spot checks.
+    """The history of a kind's score: labels as (when it counted, generation, was a rejection), oldest first;
+    `before` is what counted before these, (cases, rejections) by generation; `spot_checks` are their times.
     """
 
     points: Sequence[tuple[datetime, int, bool]]

@@ -80,10 +80,7 @@ def snooze(connection: Connection, act: Act, until: datetime) -> ActionOutcome:
 
 
 def due_snoozes(connection: Connection, now: datetime, said: str) -> list[str]:
-    """Wake what was snoozed until now; the ids. A line in its thread tells whoever snoozed it.
-
-    `said` is for the record, as in `Act`.
-    """
+    """Wake what was snoozed until now, and tell its thread; the ids. `said` is for the record: see `Act`."""
     rows = connection.execute(
         select(proposals.c.id, proposals.c.snoozed_by).where(
             proposals.c.state == ProposalState.PENDING, proposals.c.snoozed_until <= now
@@ -145,10 +142,7 @@ def give_reason(connection: Connection, act: Act, preset: str | None) -> ActionO
 
 
 def edit(connection: Connection, act: Act, new: NewRevision) -> ActionOutcome:
-    """Have it ask something else: a new revision, which needs a decision of its own.
-
-    Nothing is done when it is no longer pending, is being decided, or is no longer of `new.revision`.
-    """
+    """Have it ask something else, to be decided anew; not while it is decided, nor of another revision."""
     found = lock_proposal(connection, act.proposal_id)
     if found is None or not _asks(found, new.revision) or found.approval_checking_by is not None:
         return False, found
@@ -203,10 +197,8 @@ def restate(
     changes: tuple[tuple[str, str, str], ...],
     at: datetime,
 ) -> tuple[bool, Proposal | None]:
-    """Have a pending proposal ask what `new` (of the same id) asks: a new revision, to be decided anew.
-
-    `changes` are (label, before, now) for its card. False when it is no longer pending or of that revision:
-    nothing is written. Returns the proposal as it now is.
+    """Have a pending proposal ask what `new` (of the same id) asks: a new revision; the proposal as it now
+    is. False: it is not pending or not of that revision. `changes` are (label, before, now) for its card.
     """
     found = lock_proposal(connection, new.id)
     if found is None or not _asks(found, revision):
@@ -239,10 +231,9 @@ _IN_DOUBT = (CallState.UNKNOWN, CallState.SENDING)
 
 
 def undo(connection: Connection, act: Act, inverse: NewProposal, people: int = 1) -> ActionOutcome:
-    """Propose what undoes a proposal and approve it, as one step; the new proposal when it counts.
-
-    With two `people` it waits for the other one, on a card of its own. `inverse` gets its id here.
-    (False, the original): it is not done, or somebody undoes it already.
+    """Propose what undoes a proposal and approve it, as one step; the new proposal when it counts. (False,
+    the original): it is not done, or is being undone. With two `people` it waits for the other one, on a card
+    of its own.
     """
     original = lock_proposal(connection, act.proposal_id)
     if original is None or not _can_be_undone(original) or original.undo_id is not None:

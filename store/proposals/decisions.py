@@ -118,10 +118,7 @@ def _record(connection: Connection, decision: Decision, content_hash: str | None
 
 
 def approvals(connection: Connection, proposal_id: str, revision: int) -> list[str]:
-    """The people who have approved this revision, in order: with two needed, the first leaves it pending.
-
-    The policy is nobody: its approval, once taken back, is not the first of two.
-    """
+    """The people who have approved this revision, in order. The policy is none: never the first of two."""
     own = (decisions.c.proposal_id == proposal_id, decisions.c.revision == revision)
     approved = (decisions.c.verdict == Verdict.APPROVE, decisions.c.actor != Actor.POLICY)
     found = select(decisions.c.actor).where(*own, *approved).order_by(decisions.c.id)
@@ -173,10 +170,8 @@ def add_pending_approvals(
     token: str | None = None,
     until: datetime | None = None,
 ) -> list[Added]:
-    """Keep several, all of them or (with an error) none; the result for each.
-
-    With a `token` the caller sees to them until `until`; without, the queue "confirm" does. No proposal is
-    read here, as Slack waits for the commit.
+    """Keep several, all of them or (with an error) none; the result for each. With a `token` the caller sees
+    to them until `until`; without, the queue "confirm". No proposal is read here: Slack waits for the commit.
     """
     wanted, own = pending_approvals.c.id, {one.id for one in left}
     kept = set(connection.execute(select(wanted).where(wanted.in_(own))).scalars())

@@ -112,10 +112,7 @@ def add_comment(
     channel: str | None = None,
     ts: str | None = None,
 ) -> bool:
-    """Keep a comment. False when the same Slack message was kept before: Slack tells of it again.
-
-    `preset` is the key of a reason offered in a list; None for one's own words.
-    """
+    """Keep a comment; `preset`: the key of an offered reason. False: its Slack message was kept before."""
     row: dict[str, Any] = {"proposal_id": proposal_id, "kind": kind, "author": author, "text": text[:LONGEST]}
     row |= {"preset": preset, "channel": channel, "ts": ts, "deleted": 0}
     if insert_new(connection, proposal_comments, [row | {"at": at}]).rowcount != 1:
@@ -184,10 +181,7 @@ class LogRow:
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """A proposal with its details, its kind of case, what came of it, and the log about both of them.
-
-    `head` is the newest row of the whole log: its number and hash.
-    """
+    """A proposal with its details, kind of case and outcomes, and the log of both; `head` of the log."""
 
     details: ProposalDetails
     case_kind: CaseKind | None

@@ -28,10 +28,7 @@ def claim_approved(
     limit: int,
     guard: ExecutionGuard = _UNGUARDED,
 ) -> list[Proposal]:
-    """Take up to `limit` approved proposals that are due: each goes to `executing` under `token`.
-
-    What the policy approved and `guard` no longer allows asks a person instead.
-    """
+    """Take up to `limit` that are due into `executing`; what the `guard` forbids the policy asks a person."""
     own = (proposals.c.state == ProposalState.APPROVED, proposals.c.kind == ProposalKind.CALLS)
     free = (proposals.c.due_at <= now, proposals.c.held_by.is_(None))
     waiting = select(proposals.c.id).where(*own, *free).order_by(proposals.c.due_at).limit(limit)
@@ -126,9 +123,8 @@ def finish_execution(
     reason: Reason | None,
     due_at: datetime | None = None,
 ) -> int | None:
-    """Leave `executing` for an outcome, or back to `approved` until `due_at`. None: the lease was lost.
-
-    WITHDRAWN is reached over `approved`: it is for what was certainly not sent.
+    """Leave `executing` for an outcome, or back to `approved` until `due_at`; over it to WITHDRAWN, for what
+    was certainly not sent. None: the lease was lost.
     """
     withdrawn = to == ProposalState.WITHDRAWN
     later: dict[str, Any] = {} if due_at is None else {"due_at": due_at}
@@ -195,10 +191,7 @@ def claim_unknown(
 def claim_doubt(
     connection: Connection, proposal_id: str, *, token: str, now: datetime, until: datetime
 ) -> Proposal | None:
-    """Take one proposal in `unknown` for a look that a person asks for; None: one is under way.
-
-    Its attempts begin anew, so that this one is followed by others.
-    """
+    """Take one in `unknown` for a person's look, and count its attempts anew. None: one is under way."""
     own, lease = proposals.c.id == proposal_id, Lease(token, now, until)
     taken = UNKNOWN.take_those(connection, lease, own, verify_attempts=1, due_at=now)
     return get_proposal(connection, proposal_id) if taken else None

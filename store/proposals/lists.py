@@ -280,10 +280,7 @@ def today(connection: Connection, since: datetime) -> Today:
 
 
 def refunds_since(connection: Connection, since: datetime) -> dict[str, int]:
-    """The sum of our refunds since then before tax, in minor units by currency.
-
-    Those that Polar never answered count: they may have been made. Refused ones do not.
-    """
+    """Our refunds since then before tax, in minor units by currency; unanswered ones too, none refused."""
     sent = (CallState.DONE, CallState.UNKNOWN, CallState.SENDING)
     rows = connection.execute(
         select(calls.c.body, calls.c.status, calls.c.answer, _P.currency)

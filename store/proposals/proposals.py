@@ -44,10 +44,9 @@ def add_proposal(
     proposal: NewProposal | None,
     insert_it: Callable[[Connection, NewProposal], None] | None = None,
 ) -> bool:
-    """Note that a rule matched a change and, with `proposal`, what it proposes.
-
-    False when that rule has already matched that change: nothing is written. One proposal per (change,
-    rule), whatever is repeated. `insert_it` stores it instead of `insert_proposal`.
+    """Note that a rule matched a change and, with `proposal`, what it proposes (stored by `insert_it`).
+    False: it has matched before, and nothing is written: one proposal per (change, rule), whatever is
+    repeated.
     """
     if insert_new(connection, rule_matches, [row_of(rule_match) | {"attempts": 0}]).rowcount != 1:
         return False
@@ -65,10 +64,7 @@ def propose_by_hand(connection: Connection, proposal: NewProposal) -> bool:
 
 
 def insert_proposal(connection: Connection, proposal: NewProposal, **columns: Any) -> None:
-    """Store a proposal as pending, with its calls and the first line of its audit trail.
-
-    `columns` are those that only the gate knows (`store.graduation.gate`).
-    """
+    """Store a pending proposal with its calls and its trail's first line; only the gate gives `columns`."""
     row, at, born = row_of(proposal), proposal.created_at, ProposalState.PENDING
     del row["calls"]
     connection.execute(_PROPOSED, [row | {"state": born, "due_at": at, "card_due_at": at} | columns])
@@ -151,10 +147,8 @@ def advance(
 
 
 def _settle_undo(connection: Connection, proposal_id: str, to: ProposalState, row: Any, at: datetime) -> None:
-    """Tell the proposal that this one (`row`) undoes.
-
-    Done: the other one is undone. Not done: it may be undone anew, unless a part was. Only what goes wrong
-    gets a card of its own.
+    """Tell the proposal that this one (`row`) undoes: done, it is undone; not done, it may be undone anew,
+    unless a part was. Only what goes wrong gets a card of its own.
     """
     if to in _OVER or to == ProposalState.UNKNOWN:
         connection.execute(update(proposals).where(proposals.c.id == proposal_id).values(has_card=1))
@@ -187,10 +181,7 @@ def _tell(
 
 
 def touch(connection: Connection, /, proposal_id: str, at: datetime, **values: Any) -> int | None:
-    """Set columns without a change of state and have the card redrawn; its new version, or None: not there.
-
-    `values` are columns of `proposals`; pass `state` to `advance` instead. Raises ValueError for `state`.
-    """
+    """Set columns (ValueError for `state`) and have the card redrawn; its new version, or None: not there."""
     if "state" in values:
         msg = "only `advance` changes a proposal's state"
         raise ValueError(msg)

@@ -40,10 +40,7 @@ def expire(connection: Connection, *, now: datetime, limit: int = 200) -> list[s
 def to_remind(
     connection: Connection, *, older_than: datetime, reminded_before: datetime, now: datetime
 ) -> list[Proposal]:
-    """The proposals that wait since `older_than`, and are not snoozed.
-
-    Empty as long as a reminder is younger than `reminded_before`: there is one for all, not one for each.
-    """
+    """All that wait since `older_than`, awake; none if a reminder is younger than `reminded_before`."""
     recent = select(proposals.c.id).where(_PENDING, proposals.c.reminded_at > reminded_before).limit(1)
     if connection.execute(recent).first() is not None:
         return []
@@ -79,10 +76,8 @@ def call_people(
     *,
     window: timedelta,
 ) -> bool:
-    """Note a reminder or an escalation, to be posted once for each `window` of time; no card changes.
-
-    `say` is its message about those of `waiting` that are still due. False: another replica has done it
-    since they were read. Nothing is noted.
+    """Note a reminder or an escalation, once for each `window` of time; no card changes. `say` is its message
+    about those of `waiting` still due. False: another replica has done it since, and nothing is noted.
     """
     column = _CALLS[kind]
     again = or_(column.is_(None), column <= at - window) if kind == "reminder" else column.is_(None)
