@@ -8,7 +8,7 @@ from typing import Any
 
 from bot.cli.command import from_database, parser, tells
 from bot.explain.document import WITHHELD
-from bot.graduation.spot_checks import BLIND
+from bot.graduation.gate import BLIND
 from polar.redaction import redacted
 from store import Connection
 from store.events.events import all_events

@@ -7,8 +7,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from bot.graduation.gate import SPOT_CHECK
-from bot.graduation.spot_checks import BLIND
+from bot.graduation.gate import BLIND, SPOT_CHECK
 from polar.catalog import operations
 from polar.redaction import redacted
 from store.models import CaseKind, Proposal, ProposalCall, StoredEvent, Transition

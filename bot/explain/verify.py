@@ -10,10 +10,9 @@ from datetime import datetime
 from typing import Any
 
 from bot.explain.document import FORMAT, WITHHELD
-from bot.graduation import score, spot_checks
-from bot.graduation.gate import RUN, SPOT_CHECK
+from bot.graduation import score
+from bot.graduation.gate import BLIND, RUN, SPOT_CHECK, probability
 from bot.graduation.score import STANDARDS
-from bot.graduation.spot_checks import BLIND
 from bot.rules.load import version_of
 from polar.catalog import Risk
 from store.audit_log.log import fingerprint, kinds_of, normalize, read_row, row_hash
@@ -189,9 +188,9 @@ def _ran(document: Mapping[str, Any], gate: Mapping[str, Any]) -> Iterator[Findi
     running = gate["state"] == CaseKindState.GRADUATED and gate["paused_by"] is None
     yield Finding(running, "its kind ran on its own, unpaused")
     agreed = gate["spot_checks"][0]
-    probability = spot_checks.probability(agreed, standard.spot_check_floor)
-    same = probability == gate["spot_check_probability"] == document["spot_check"]["probability"]
-    yield Finding(same, f"{agreed} agreed spot checks make {probability:g} the chance of another")
+    chance = probability(agreed, standard.spot_check_floor)
+    same = chance == gate["spot_check_probability"] == document["spot_check"]["probability"]
+    yield Finding(same, f"{agreed} agreed spot checks make {chance:g} the chance of another")
     yield Finding(None, "the draw cannot be checked here: only the program has its secret")
     yield Finding(_under_caps(gate), "it stayed under every cap of that moment")
 

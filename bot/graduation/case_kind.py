@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -173,67 +172,36 @@ def _text(value: Any) -> str | None:
 # --- Approved values: limited in number, and compared with a new case -------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Numbers:
-    """The approved values of one numeric parameter: the range of all, and the latest RECENT of them."""
+def approved_values(cases: Sequence[Mapping[str, Value]]) -> dict[str, dict[str, Any]]:
+    """The values of a kind's approved cases, oldest first, by parameter, for a JSON column.
 
-    low: float
-    high: float
-    recent: tuple[float, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ApprovedValues:
-    """The approved values of one kind of case by parameter: numbers, and the latest CHOICES other values.
-
-    A choice is dropped after fifty newer ones. A case with it asks again, which is safe.
+    Of `numbers` the smallest and the largest of all, and the latest RECENT of them; one that is not finite is
+    left out. Of `choices` the latest CHOICES: a case with one that was dropped asks again, which is safe.
     """
-
-    numbers: Mapping[str, Numbers] = field(default_factory=dict)
-    choices: Mapping[str, tuple[Choice, ...]] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, cases: Sequence[Mapping[str, Value]]) -> "ApprovedValues":
-        """The result of `learn` for these cases one after the other, in one pass."""
-        numbers: dict[str, list[float]] = {}
-        choices: dict[str, dict[Choice, None]] = {}
-        for values in cases:
-            for name, value in values.items():
-                if not isinstance(value, Choice):
-                    if math.isfinite(value):
-                        numbers.setdefault(name, []).append(value)
-                else:
-                    known = choices.setdefault(name, {})
-                    known.pop(value, None)
-                    known[value] = None
-        return cls(
-            {name: Numbers(min(all_), max(all_), tuple(all_[-RECENT:])) for name, all_ in numbers.items()},
-            {name: tuple(known)[-CHOICES:] for name, known in choices.items()},
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """The values for a JSON column."""
-        numbers = {name: [one.low, one.high, list(one.recent)] for name, one in self.numbers.items()}
-        return {"numbers": numbers, "choices": {name: list(known) for name, known in self.choices.items()}}
-
-    @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> "ApprovedValues":
-        """Read the result of `to_json`; `{}` gives no values."""
-        return cls(
-            {
-                name: Numbers(low, high, tuple(recent))
-                for name, (low, high, recent) in stored.get("numbers", {}).items()
-            },
-            {name: tuple(known) for name, known in stored.get("choices", {}).items()},
-        )
+    numbers: dict[str, list[float]] = {}
+    choices: dict[str, dict[Choice, None]] = {}
+    for values in cases:
+        for name, value in values.items():
+            if not isinstance(value, Choice):
+                if math.isfinite(value):
+                    numbers.setdefault(name, []).append(value)
+            else:
+                known = choices.setdefault(name, {})
+                known.pop(value, None)
+                known[value] = None
+    return {
+        "numbers": {name: [min(all_), max(all_), all_[-RECENT:]] for name, all_ in numbers.items()},
+        "choices": {name: list(known)[-CHOICES:] for name, known in choices.items()},
+    }
 
 
-def novelty(approved: ApprovedValues, values: Mapping[str, Value]) -> PolicyReason | None:
-    """The reason why a case asks at any score; None when it is like the approved ones."""
+def novelty(approved: Mapping[str, Any], values: Mapping[str, Value]) -> PolicyReason | None:
+    """The reason why a case asks at any score; None when it is like those of `approved_values`."""
+    numbers, choices = approved.get("numbers", {}), approved.get("choices", {})
     for name, value in values.items():
         if not isinstance(value, Choice):
-            found = _new_number(approved.numbers.get(name), value)
-        elif value not in approved.choices.get(name, ()):
+            found = _new_number(value, *numbers.get(name, ()))
+        elif value not in choices.get(name, ()):
             short = value[:200] if isinstance(value, str) else value
             found = PolicyReason.of(PolicyCode.NEW_CHOICE, value=short)
         else:
@@ -243,13 +211,15 @@ def novelty(approved: ApprovedValues, values: Mapping[str, Value]) -> PolicyReas
     return None
 
 
-def _new_number(known: Numbers | None, value: float) -> PolicyReason | None:
+def _new_number(
+    value: float, low: float = 0, high: float = 0, recent: Sequence[float] = ()
+) -> PolicyReason | None:
     plain = value if math.isfinite(value) else str(value)  # JSON knows no NaN
-    if known is None:
+    if not recent:
         return PolicyReason.of(PolicyCode.FIRST_NUMBER, value=plain)
-    if not known.low <= value <= known.high:  # also for NaN
-        return PolicyReason.of(PolicyCode.OUT_OF_RANGE, value=plain, low=known.low, high=known.high)
-    as_large, of = sum(one >= value for one in known.recent), len(known.recent)
+    if not low <= value <= high:  # also for NaN
+        return PolicyReason.of(PolicyCode.OUT_OF_RANGE, value=plain, low=low, high=high)
+    as_large, of = sum(one >= value for one in recent), len(recent)
     if (1 + as_large) / (of + 1) < RARE:
         return PolicyReason.of(PolicyCode.RARE_NUMBER, value=value, as_large=as_large, approved=of)
     return None

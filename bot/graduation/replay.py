@@ -12,10 +12,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from bot.config.policy import Policy, Trust
-from bot.graduation.case_kind import ApprovedValues, Value, label_of, parameters
+from bot.graduation.case_kind import Value, approved_values, label_of, parameters
 from bot.graduation.gate import asks_because, evaluate
 from bot.graduation.score import (
     MIN_APPROVALS_SINCE_REJECTION,
@@ -72,7 +72,7 @@ class ReplayedKind:
     _last_case_at: datetime | None = None
     _since_rejection: list[datetime] = field(default_factory=list)  # counted approvals, mature or not
     _values: dict[int, dict[str, Value]] = field(default_factory=dict)  # of the approved cases, by place
-    _approved: ApprovedValues | None = None  # the newest of these; None after a change
+    _approved: Mapping[str, Any] | None = None  # of the newest of these; None after a change
 
     @classmethod
     def of(cls, new: NewCaseKind, trust: Trust, *, on: bool = False) -> "ReplayedKind":
@@ -159,8 +159,8 @@ class ReplayedKind:
         """The kind as the store would keep it."""
         if self._approved is None:
             newest = [*islice(reversed(self._values.values()), LEARNT_FROM)]
-            self._approved = ApprovedValues.of(newest[::-1])
-        return replace(self._counted(), approved_values=self._approved.to_json())
+            self._approved = approved_values(newest[::-1])
+        return replace(self._counted(), approved_values=self._approved)
 
     def _counted(self) -> CaseKind:
         return replace(self.kind, **self.tally.counts(len(self._since_rejection)))

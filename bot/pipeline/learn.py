@@ -7,7 +7,7 @@ from typing import Any
 
 from bot.config.policy import Policy
 from bot.graduation.backtest import report
-from bot.graduation.case_kind import ApprovedValues, label_of, parameters
+from bot.graduation.case_kind import approved_values, label_of, parameters
 from bot.graduation.replay import replay
 from bot.graduation.score import lacks
 from bot.services import Queue, Services
@@ -33,7 +33,7 @@ class Assessor:
         return label_of(case, self.policy.graduation.outcome_window)
 
     def learn(self, approved: Sequence[Sequence[PlannedCall]]) -> Mapping[str, Any]:
-        return ApprovedValues.of([parameters(calls) for calls in approved]).to_json() if approved else {}
+        return approved_values([parameters(calls) for calls in approved]) if approved else {}
 
     def backtest(
         self, case_kind: CaseKind, past: Sequence[PastCase], secret: bytes, now: datetime

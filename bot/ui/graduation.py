@@ -6,8 +6,8 @@ from typing import Any
 
 from bot.config.policy import Caps, Policy, Trust
 from bot.graduation.backtest import SECONDS_A_CASE
+from bot.graduation.gate import rejection_rate_bound
 from bot.graduation.score import STANDARDS, always_human_now, lacks, score, standard_of
-from bot.graduation.spot_checks import rejection_rate_bound
 from bot.ui.elements import (
     Block,
     ButtonValue,

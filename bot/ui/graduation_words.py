@@ -5,9 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from bot.config.policy import Trust
-from bot.graduation.gate import ASK, RUN, SPOT_CHECK
+from bot.graduation.gate import ASK, BLIND, RUN, SPOT_CHECK
 from bot.graduation.score import clean_needed, lacks, reached, score, standard_of
-from bot.graduation.spot_checks import BLIND
 from polar.text.words import clean, format_money
 from store.models import CaseKind, CaseKindState, Mode, Proposal, ProposalState
 from store.models.reasons import (

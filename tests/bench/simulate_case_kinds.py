@@ -7,8 +7,8 @@ from functools import cache
 from random import Random
 
 from bot.graduation import score
+from bot.graduation.gate import drawn, probability
 from bot.graduation.score import Standard
-from bot.graduation.spot_checks import drawn, probability
 
 # A rule: the number of cases at which it graduates, with `k` rejections so far, the latest of them case `last`.
 Rule = Callable[[int, int], int]

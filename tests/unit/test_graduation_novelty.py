@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.graduation.case_kind import CHOICES, RECENT, ApprovedValues, novelty
+from bot.graduation.case_kind import CHOICES, RECENT, approved_values, novelty
 from bot.ui.graduation_words import reason_words
 
 VALUES = st.dictionaries(
@@ -17,7 +17,7 @@ VALUES = st.dictionaries(
 
 
 def learned(*cases):
-    return ApprovedValues.of(cases)
+    return approved_values(cases)
 
 
 AMOUNTS = learned(*({"amount": amount} for amount in range(100, 300)))
@@ -61,13 +61,13 @@ def test_the_rank_is_one_more_than_those_as_large_over_one_more_than_all():
 
 
 def test_nothing_seen_is_nothing_known():
-    found = novelty(ApprovedValues(), {"reason": "other"})
+    found = novelty({}, {"reason": "other"})
     assert found is not None
     assert reason_words(found) == "new: reason is “other”, which was not approved before"
 
 
 def test_hostile_text_is_cut_and_harmless_in_the_words():
-    found = novelty(ApprovedValues(), {"reason\u202e": "x\n" * 500})
+    found = novelty({}, {"reason\u202e": "x\n" * 500})
     assert found is not None
     words = reason_words(found)
     assert "\n" not in words
@@ -77,9 +77,10 @@ def test_hostile_text_is_cut_and_harmless_in_the_words():
 
 def test_only_the_latest_values_are_kept_but_the_range_stays():
     seen = learned(*({"amount": amount, "reason": f"r{amount}"} for amount in range(1_000)))
-    assert len(seen.numbers["amount"].recent) == RECENT
-    assert (seen.numbers["amount"].low, seen.numbers["amount"].high) == (0, 999)
-    assert len(seen.choices["reason"]) == CHOICES
+    low, high, recent = seen["numbers"]["amount"]
+    assert len(recent) == RECENT
+    assert (low, high) == (0, 999)
+    assert len(seen["choices"]["reason"]) == CHOICES
     assert novelty(seen, {"reason": "r0"}) is not None
     assert novelty(seen, {"reason": "r999"}) is None
 
@@ -93,8 +94,7 @@ def test_a_choice_approved_again_is_not_forgotten():
 @given(st.lists(VALUES, max_size=30))
 def test_what_was_learned_survives_json_and_stays_the_same(cases):
     seen = learned(*cases)
-    assert ApprovedValues.from_json(json.loads(json.dumps(seen.to_json(), allow_nan=False))) == seen
-    assert ApprovedValues.from_json({}) == ApprovedValues()
+    assert json.loads(json.dumps(seen, allow_nan=False)) == seen
 
 
 @given(st.lists(VALUES, min_size=1, max_size=18))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.graduation.spot_checks import drawn, probability, rejection_rate_bound
+from bot.graduation.gate import drawn, probability, rejection_rate_bound
 
 SECRET = b"a secret of this shop"
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from bot.config.policy import Policy
 from bot.graduation.backtest import report
-from bot.graduation.case_kind import RECENT, ApprovedValues, case_kind_of
+from bot.graduation.case_kind import RECENT, approved_values, case_kind_of
+from bot.graduation.gate import drawn
 from bot.graduation.replay import Replayed, ReplayedKind, replay
 from bot.graduation.score import events, points
-from bot.graduation.spot_checks import drawn
 from polar.events import Event
 from store.models import (
     CaseKindState,
@@ -270,11 +270,11 @@ def test_a_kind_learns_from_its_newest_three_hundred(amounts, forgotten) -> None
         if index % 40 == 0:
             kind.as_kept()
     kept = [amount for index, amount in enumerate(amounts) if index not in forgotten or index % 7]
-    expected = ApprovedValues.of(
+    expected = approved_values(
         [{"refunds:create.amount": one, "refunds:create.reason": "other"} for one in kept[-300:]]
     )
-    assert kind.as_kept().approved_values == expected.to_json()
-    assert len(expected.numbers["refunds:create.amount"].recent) == RECENT
+    assert kind.as_kept().approved_values == expected
+    assert len(expected["numbers"]["refunds:create.amount"][2]) == RECENT
 
 
 def test_the_score_falls_to_nothing_where_a_generation_ends() -> None:
