@@ -302,7 +302,9 @@ def pretty(value: Any) -> str:
 def code(text: str) -> list[Element]:
     """The text line by line, in pieces that Slack accepts. Omitted text is counted."""
     pieces = [""]
-    for row in (_visible(one) for one in text.splitlines()):
+    for full in text.splitlines():
+        # Without characters that hide or reverse text. Its indentation stays.
+        row = " " * min(len(full) - len(full.lstrip(" ")), 40) + clean(full, _PIECE - 100)
         if len(pieces[-1]) + len(row) >= _PIECE:
             pieces.append("")
         pieces[-1] += f"{row}\n"
@@ -312,9 +314,3 @@ def code(text: str) -> list[Element]:
         left = len(text) - sum(len(piece) for piece in shown)
         found.append(line(glue(f"and {left} more characters: see `polar-approvals export`")))
     return found
-
-
-def _visible(row: str) -> str:
-    """One line without characters that hide or reverse text. Its indentation stays."""
-    indent = len(row) - len(row.lstrip(" "))
-    return " " * min(indent, 40) + clean(row, _PIECE - 100)

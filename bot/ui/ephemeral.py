@@ -192,10 +192,12 @@ def decision(result: DecisionResult) -> Text:
     if result.refusal is not None:
         return refused(result.refusal)
     found = result.proposal
-    held = None if found is None else found.held_by
+    held, runs = None if found is None else found.held_by, "It runs now. Its card shows the result."
+    if found is not None and found.cancellable_until is not None:
+        runs = f"It runs at {found.cancellable_until:%H:%M:%S} UTC. Until then it can be undone."
     said = text(
         _DECISIONS[result.status],
-        runs="" if found is None else _runs(found),
+        runs="" if found is None else runs,
         more=_NOBODY_LEFT if result.alone else _ONE_MORE,
         stale=_STALE,
         reason=sentence(found.status_reason, _REASON) if found and found.status_reason else "",
@@ -210,12 +212,6 @@ def decision(result: DecisionResult) -> Text:
 def about(found: Proposal, said: Text) -> Text:
     """A text with its subject before it."""
     return Text((words(found.title, _TITLE), glue(" – "), *said.elements))
-
-
-def _runs(found: Proposal) -> str:
-    if found.cancellable_until is None:
-        return "It runs now. Its card shows the result."
-    return f"It runs at {found.cancellable_until:%H:%M:%S} UTC. Until then it can be undone."
 
 
 def _first(result: DecisionResult) -> Sequence[Element]:

@@ -121,17 +121,16 @@ def _set_up(steps: Sequence[SetUpStep] | None) -> list[Block]:
         return []
     if all(step.done for step in steps):
         return [context("home.set_up", _ALL_SET)]
+    rows = []
+    for step in steps[:_MOST_STEPS]:
+        mark = emoji("white_check_mark" if step.done else "black_square_button")
+        remedy = [glue(" "), words(step.remedy, 300)] if step.remedy and not step.done else []
+        rows.append(line(mark, glue(" "), words(step.said, 300), *remedy))
     return [
         header("home.set_up.head", "Set-up"),
-        rich("home.set_up", bullet_list([_step(step) for step in steps[:_MOST_STEPS]])),
+        rich("home.set_up", bullet_list(rows)),
         actions("home.set_up.again", [button(HOME_LOOK, "Look again", "again")]),
     ]
-
-
-def _step(step: SetUpStep) -> Element:
-    mark = emoji("white_check_mark" if step.done else "black_square_button")
-    remedy = [glue(" "), words(step.remedy, 300)] if step.remedy and not step.done else []
-    return line(mark, glue(" "), words(step.said, 300), *remedy)
 
 
 def _next(home: Home, links: Mapping[str, str]) -> list[Block]:

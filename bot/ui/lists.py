@@ -123,16 +123,11 @@ def _list_message(
         if heading:
             blocks.append(rich(f"{tag}.{number}.head", line(words(heading, 100))))
         if found:
-            start = (pages.number - 1) * PAGE
-            blocks.append(rich(f"{tag}.{number}.list", listed(found, links, now, start=start)))
+            rows = bullet_list([line(*row(each, links.get(each.id), now)) for each in found])
+            start = min((pages.number - 1) * PAGE, 10_000)
+            blocks.append(rich(f"{tag}.{number}.list", rows | {"style": "ordered", "offset": start}))
     blocks += [context(f"{tag}.small", *small)] if small else []
     return Message(escape(clean(head, 300)), (*blocks, *turn(pages)))
-
-
-def listed(found: Sequence[Proposal], links: Mapping[str, str], now: datetime, *, start: int = 0) -> Element:
-    """The proposals as a numbered list, two lines each."""
-    rows = [line(*row(proposal, links.get(proposal.id), now)) for proposal in found]
-    return {"type": "rich_text_list", "style": "ordered", "offset": min(start, 10_000), "elements": rows}
 
 
 def row(p: Proposal, link: str | None, now: datetime) -> list[Element]:

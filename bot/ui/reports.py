@@ -308,13 +308,12 @@ def _numbers(of_day: DailyStats) -> list[Element]:
 def chart(days: Sequence[tuple[date, int]]) -> str:
     """One bar a day, in characters that every phone can show: "Mon ▃  4"."""
     most = max((decided for _, decided in days), default=0) or 1
-    width = len(str(most))
-    return "\n".join(f"{day:%a} {_bar(decided, most)} {decided:>{width}}" for day, decided in days)
-
-
-def _bar(value: int, most: int) -> str:
-    cells, eighths = divmod(round(value / most * 8 * 8), 8)
-    return ("█" * cells + (_EIGHTHS[eighths] if eighths else "")).ljust(8)
+    rows = []
+    for day, decided in days:
+        cells, eighths = divmod(round(decided / most * 8 * 8), 8)
+        bar = "█" * cells + (_EIGHTHS[eighths] if eighths else "")
+        rows.append(f"{day:%a} {bar:<8} {decided:>{len(str(most))}}")
+    return "\n".join(rows)
 
 
 def span(seconds: float) -> str:

@@ -77,9 +77,7 @@ class _Plot:
     """A surface that takes times and scores instead of pixels."""
 
     def __init__(self, draw: ImageDraw, times: Sequence[datetime]) -> None:
-        self._draw = draw
-        self._first = min(times, default=None)
-        self._last = max(times, default=None)
+        self._draw, self._times = draw, sorted(times)
 
     def ground(self, events: Sequence[tuple[datetime, Mark]]) -> None:
         """Draw a green ground for the times of automatic runs."""
@@ -90,8 +88,8 @@ class _Plot:
             elif what in _ENDS and since is not None:
                 self._band(since, when)
                 since = None
-        if since is not None and self._last is not None:
-            self._band(since, self._last)
+        if since is not None:
+            self._band(since, self._times[-1])
 
     def axes(self, threshold: float) -> None:
         """Draw the frame: a line at each tick and at the threshold, the first and the last day."""
@@ -105,9 +103,9 @@ class _Plot:
             self._segment((x, y), (min(x + 9, WIDTH - _RIGHT), y), _THRESHOLD, 3)
         self._text((_LEFT - 10, y), f"{threshold:g}", _THRESHOLD, anchor="rm")
         below = HEIGHT - _BOTTOM + 20
-        if self._first is not None and self._last is not None:
-            self._text((_LEFT, below), _day(self._first), _FAINT, anchor="lm")
-            self._text((WIDTH - _RIGHT, below), _day(self._last), _FAINT, anchor="rm")
+        if self._times:
+            self._text((_LEFT, below), _day(self._times[0]), _FAINT, anchor="lm")
+            self._text((WIDTH - _RIGHT, below), _day(self._times[-1]), _FAINT, anchor="rm")
 
     def events(self, events: Sequence[tuple[datetime, Mark]]) -> None:
         """Draw a tick for each spot check, and a line for every other event."""
@@ -129,8 +127,7 @@ class _Plot:
         if not corners:
             self._text((WIDTH / 2, (_y(50) + _y(80)) / 2), "no decisions yet", _FAINT, anchor="mm")
             return
-        if self._last is not None:
-            corners.append((self._x(self._last), corners[-1][1]))
+        corners.append((self._x(self._times[-1]), corners[-1][1]))
         scaled = [(x * _SCALE, y * _SCALE) for x, y in corners]
         self._draw.line(scaled, fill=_LINE, width=4 * _SCALE, joint="curve")
         self._draw.circle(scaled[-1], 7 * _SCALE, fill=_LINE)
@@ -158,9 +155,9 @@ class _Plot:
         return cut
 
     def _x(self, when: datetime) -> float:
-        if self._first is None or self._last is None or self._first == self._last:
-            return _LEFT
-        return _LEFT + (WIDTH - _LEFT - _RIGHT) * ((when - self._first) / (self._last - self._first))
+        first, last = self._times[0], self._times[-1]
+        share = 0.0 if first == last else (when - first) / (last - first)
+        return _LEFT + (WIDTH - _LEFT - _RIGHT) * share
 
     def _band(self, since: datetime, until: datetime) -> None:
         corners = (self._x(since), _TOP, self._x(until), HEIGHT - _BOTTOM)

@@ -213,7 +213,6 @@ RENDERERS: Mapping[Callable[..., Any], Strategy] = {
         (thread_lines.who_answer, proposals(), _APPROVERS),
         (thread_lines.details_answer, proposals()),
         (on_bundle.bundle_line, bundles()),
-        (lists.listed, _WAITING, _LINKS, st.just(NOW)),
         (lists.row, proposals(), st.sampled_from([None, LINK]), st.just(NOW)),
         (lists.turn, _PAGES),
         (lists.content, _SHOWN.map(lambda message: message.blocks), st.just("tag")),
