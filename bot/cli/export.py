@@ -55,9 +55,8 @@ def _about(one: Decision | Comment) -> dict[str, Any]:
 
 
 def _revision(revision: Revision) -> dict[str, Any]:
-    calls = [
-        PlannedCall(each["operation"], each["path"], each["query"], each["body"]) for each in revision.calls
-    ]
+    names = ("operation", "path", "query", "body")
+    calls = [PlannedCall(*(each[name] for name in names)) for each in revision.calls]
     return asdict(revision) | {"calls": [asdict(call) | _without_secrets(call) for call in calls]}
 
 
@@ -66,23 +65,18 @@ def _without_secrets(call: PlannedCall) -> dict[str, Any]:
     return {name: redacted(getattr(call, name), name) for name in ("path", "query", "body")}
 
 
-def _decisions(connection: Connection) -> Iterator[Mapping[str, Any]]:
-    return (asdict(decision) for decision in all_decisions(connection))
-
-
 _EXPORTS: Mapping[str, Callable[[Connection], Iterator[Mapping[str, Any]]]] = {
     "events": _events,
     "proposals": _proposals,
-    "decisions": _decisions,
+    "decisions": lambda connection: (asdict(decision) for decision in all_decisions(connection)),
 }
 
 
 @tells()
 def run(argv: Sequence[str]) -> int:
     """Print what is stored; works while the program runs."""
-    arguments = parser(
-        "export", "Print what is stored, one JSON object a line. Works while the program runs."
-    )
+    about = "Print what is stored, one JSON object a line. Works while the program runs."
+    arguments = parser("export", about)
     arguments.add_argument("what", choices=list(_EXPORTS))
     arguments.add_argument("--format", choices=["jsonl"], default="jsonl")
     export = _EXPORTS[arguments.parse_args(argv).what]

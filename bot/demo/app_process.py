@@ -41,12 +41,7 @@ class App:
     """One app with its settings: started, watched, stopped, and started again at the same address."""
 
     def __init__(
-        self,
-        settings: Mapping[str, str],
-        folder: Path,
-        *,
-        say: Callable[[str], None],
-        command: Sequence[str] = DEMO_APP,
+        self, settings: Mapping[str, str], folder: Path, *, say: Callable[[str], None], command: Sequence[str]
     ) -> None:
         """`folder` is its working directory, so that no `.env` of the user's is read; `say` gets its log.
 

@@ -17,7 +17,7 @@ from typing import Any
 from bot.demo.polar import PolarStandIn, stock
 from bot.demo.polar.grants import revoke_grant, revoke_seat
 from bot.demo.polar.orders import give_back, tell_order
-from bot.demo.polar.shop import Row, Shop, Told, wire
+from bot.demo.polar.shop import Row, Shop, Told, grant_event, wire
 from bot.demo.polar.webhooks import WebhookEvent
 
 _DATA: Mapping[str, Any] = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
@@ -55,13 +55,10 @@ class Story:
             for name, facts in _DATA["product"].items()
         }
 
-    def menu(self) -> list[dict[str, str]]:
-        """The entries of the page's panel: name, title and group of each case."""
-        return [{"name": each.name, "title": each.title, "group": each.group} for each in EVENTS]
-
     def snapshot(self, _viewer: str) -> dict[str, Any]:
         """Polar's side of the page; it is the same for every viewer."""
-        return {**self._polar.snapshot(), "events": self.menu()}
+        cases = [{"name": each.name, "title": each.title, "group": each.group} for each in EVENTS]
+        return {**self._polar.snapshot(), "events": cases}
 
     async def send(self, name: str) -> dict[str, Any]:
         """Play the case and send its webhooks.
@@ -100,8 +97,7 @@ class Story:
         order = stock.add_order(self.shop, customer, product, tax=tax)
         tell_order(self.shop, "order.created", order)
         grant, _ = stock.add_grant(self.shop, order, self.keys)
-        shown = {**wire(self.shop, "benefit-grants", grant), "previous_properties": grant["properties"]}
-        self.shop.tell("benefit_grant.created", shown)
+        self.shop.tell("benefit_grant.created", grant_event(self.shop, grant, grant["properties"]))
         tell_order(self.shop, "order.paid", order)
         return order
 
@@ -222,9 +218,8 @@ def failed_payment(story: Story) -> Row:
     """A card is declined at the renewal."""
     shop, customer = story.shop, story.customer()
     late = {"status": "past_due", "past_due_at": shop.now()}
-    story.tell(
-        stock.add_subscription(shop, customer, story.catalog["monthly"], **late), "updated", "past_due"
-    )
+    subscription = stock.add_subscription(shop, customer, story.catalog["monthly"], **late)
+    story.tell(subscription, "updated", "past_due")
     return customer
 
 

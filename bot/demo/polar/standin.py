@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -25,6 +26,7 @@ from bot.demo.shared import ANY, Changes, Faults, serving
 VERSIONS = frozenset({"2026-10", "2026-04"})
 _ERROR = Answer(500, {"error": "InternalServerError", "detail": "Internal Server Error"})
 _KEPT = 50_000  # requests
+_UTC_NOW = partial(datetime.now, UTC)
 _READ = (
     "organizations", "products", "benefits", "orders", "disputes", "payments", "subscriptions", "discounts",
     "checkouts", "checkout-links",
@@ -107,10 +109,6 @@ class Received:
     changed: str | None = None
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 class PolarStandIn(Changes):
     """A small in-memory Polar for one organization.
 
@@ -128,7 +126,7 @@ class PolarStandIn(Changes):
         scopes: Iterable[str] | None = None,
         standard: bool = False,
         seed: int = 2026,
-        clock: Callable[[], datetime] = _utc_now,
+        clock: Callable[[], datetime] = _UTC_NOW,
         retry_delays: tuple[float, ...] = DEMO_DELAYS,
         webhook_timeout: float = 10.0,
         echo_delay: float = 0.005,
@@ -296,18 +294,14 @@ class PolarStandIn(Changes):
 
     def _perform(self, call: Call) -> Answer:
         if call.operation.id == "webhooks:redeliver_webhook_event":
-            return self._redeliver(call)
+            if (event := self.webhooks.events.get(call.id)) is None:
+                raise errors.not_found()
+            self.webhooks.redeliver(event)
+            return Answer(202, None)
         handler = HANDLERS.get(call.operation.id)
         if handler is None:
             raise errors.not_simulated(f"the operation {call.operation.id}")
         return handler(call)
-
-    def _redeliver(self, call: Call) -> Answer:
-        event = self.webhooks.events.get(call.id)
-        if event is None:
-            raise errors.not_found()
-        self.webhooks.redeliver(event)
-        return Answer(202, None)
 
     async def _close_with(self, _: web.Application) -> None:
         await self.webhooks.close()
@@ -315,11 +309,9 @@ class PolarStandIn(Changes):
 
 def _fails_before(planned: Planned | None) -> Answer | None:
     """The answer of a fault that keeps the request from being done."""
-    if planned is None:
-        return None
-    if planned.fault is Fault.RATE_LIMITED:
+    if planned and planned.fault is Fault.RATE_LIMITED:
         return errors.rate_limited(-int(-planned.seconds // 1))
-    return _ERROR if planned.fault in {Fault.ERROR_BEFORE, Fault.DROP_BEFORE} else None
+    return _ERROR if planned and planned.fault in {Fault.ERROR_BEFORE, Fault.DROP_BEFORE} else None
 
 
 def _parse(raw: bytes) -> Row | None:
