@@ -181,10 +181,9 @@ def _text(leaf: Leaf, value: Any, currency: str | None) -> str:
 
 
 def _major(value: Any, currency: str | None) -> str:
-    number = Decimal(str(value))
     if currency in ZERO_DECIMAL:
-        return format(number, "f")
-    number /= 100
+        return format(Decimal(str(value)), "f")
+    number = Decimal(str(value)) / 100
     cents = number.quantize(_CENT)
     return format(cents if cents == number else number, "f")
 

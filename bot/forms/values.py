@@ -60,7 +60,7 @@ def compose(form: Form, answers: Answers, object_currency: str | None) -> Compos
     if body is NOTHING or (known is not None and not known.required and not body):
         body = None
     call = Call(form.operation.id, _given(path), _given(query), body)
-    errors = dict(reader.errors)
+    errors = reader.errors
     if form.complete and not errors:
         errors = _by_question(form, check_call(form.operation, call.path, call.query, call.body))
     return Composed(call, errors)
@@ -77,12 +77,10 @@ def check(shown: Sequence[Leaf], answers: Answers, object_currency: str | None) 
     """The problems of the questions of one step, taken alone."""
     reader = _Reader(answers, object_currency)
     for leaf in shown:
-        value = reader.value(leaf)
-        if value is NOTHING or leaf.path in reader.errors:
-            continue
-        if found := problems(leaf.shape, value, leaf.path):
+        value = reader.value(leaf)  # NOTHING where it cannot be read
+        if value is not NOTHING and (found := problems(leaf.shape, value, leaf.path)):
             reader.errors[leaf.path] = plainly(found[0])
-    return dict(reader.errors)
+    return reader.errors
 
 
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -145,7 +143,7 @@ class _Reader:
         return str(chosen["value"]) if isinstance(chosen, Mapping) else None
 
     def group(self, group: Group) -> Any:
-        asked = list(leaves(group))
+        asked = leaves(group)
         only_ticks = bool(asked) and all(leaf.kind == Kind.TICK for leaf in asked)
         if not self._touched(group) and not (group.required and (only_ticks or not group.nullable)):
             return None if group.required else NOTHING

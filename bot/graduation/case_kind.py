@@ -14,6 +14,7 @@ from store.models.reasons import LabelReason, PolicyCode, PolicyReason, canonica
 
 # The fields that give the reason of an event. The first field that is present counts.
 _SUB_REASONS = ("billing_reason", "customer_cancellation_reason", "reason")
+_OFTEN = {None: "", "day": "daily", "week": "weekly", "month": "monthly", "year": "yearly"}
 _REFUNDS = {0: "no refund before", 1: "1 refund before", 2: "2 or more refunds before"}
 
 Value = int | float | str | bool | None
@@ -62,14 +63,13 @@ def parameters(calls: Sequence[PlannedCall]) -> dict[str, Value]:
     for call in calls:
         operation = operations().get(call.operation)
         for name, value in (call.body or {}).items():
+            key = f"{call.operation}.{name}"
             if isinstance(value, bool) or value is None or _is_choice(operation, name):
-                found[f"{call.operation}.{name}"] = value if isinstance(value, str | bool) else None
+                found[key] = value if isinstance(value, str | bool) else None
             elif isinstance(value, int | float):
-                known = found.get(f"{call.operation}.{name}")
-                largest = value if not isinstance(known, int | float) else max(known, value)
-                found[f"{call.operation}.{name}"] = largest
-    count = {} if len(calls) < 2 else {"calls": len(calls)}
-    return {**found, **count}
+                known = found.get(key)
+                found[key] = max(known, value) if isinstance(known, int | float) else value
+    return found if len(calls) < 2 else {**found, "calls": len(calls)}
 
 
 def _is_choice(operation: Operation | None, name: str) -> bool:
@@ -81,10 +81,8 @@ def _is_choice(operation: Operation | None, name: str) -> bool:
 
 def _action(calls: Sequence[PlannedCall]) -> list[list[Any]]:
     """The method, the path template and the names of the set fields: each different call once, sorted."""
-    found = []
-    for call in calls:
-        operation = operations()[call.operation]
-        found.append([operation.method, operation.path, sorted([*(call.body or {}), *call.query])])
+    known = [(operations()[call.operation], sorted([*(call.body or {}), *call.query])) for call in calls]
+    found = [[operation.method, operation.path, fields] for operation, fields in known]
     return sorted({canonical_json({"": one}): one for one in found}.values())
 
 
@@ -132,7 +130,8 @@ def _labelled(fields: Mapping[str, Any], proposal: NewProposal, data: Mapping[st
     kind, *why = fields["trigger"]
     said = [kind.replace(".", " ").replace("_", " "), *(one.replace("_", " ") for one in why)]
     product = _text(_part(data, "product").get("name")) or fields["product"]
-    how_often = _ly(fields["interval"])
+    interval = fields["interval"]
+    how_often = _OFTEN.get(interval, f"every {interval}s")
     said_already = how_often and product is not None and how_often in product.lower()
     sold = " ".join(filter(None, (product, "" if said_already else how_often)))
     customer = fields["customer"]
@@ -143,12 +142,6 @@ def _labelled(fields: Mapping[str, Any], proposal: NewProposal, data: Mapping[st
         who += ", open dispute"
     sandbox = "sandbox" if fields["environment"] == "sandbox" else ""
     return ["; ".join(titles), ", ".join(said), sold, _range(fields["amount"]), who, sandbox]
-
-
-def _ly(interval: str | None) -> str:
-    return {None: "", "day": "daily", "week": "weekly", "month": "monthly", "year": "yearly"}.get(
-        interval, f"every {interval}s"
-    )
 
 
 def _range(band: Sequence[Any] | None) -> str:
