@@ -147,7 +147,11 @@ async def serve(*, port: int, open_browser: bool, command: Sequence[str] = DEMO_
 
 async def _serve(port: int, command: Sequence[str], *, open_browser: bool) -> int:
     async with Demo.start(
-        port=port, opening=False, say=_say_of_app, told_where=_say_where, command=command
+        port=port,
+        opening=False,
+        say=lambda line: _say(f"app | {line}"),
+        told_where=lambda url: _say(f"The demo is at {url}/ and starts the app now: its log follows."),
+        command=command,
     ) as demo:
         if open_browser and _has_display():
             await asyncio.to_thread(webbrowser.open, demo.url)
@@ -164,14 +168,6 @@ def _has_display() -> bool:
     return sys.platform in {"darwin", "win32"} or bool(
         os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     )
-
-
-def _say_where(url: str) -> None:
-    _say(f"The demo is at {url}/ and starts the app now: its log follows.")
-
-
-def _say_of_app(line: str) -> None:
-    _say(f"app | {line}")
 
 
 def _say(line: str) -> None:
