@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from itertools import islice
 from typing import Any
 
@@ -22,13 +23,50 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _Body = Mapping[str, Any]
 
 
+class ProblemCode(StrEnum):
+    """What can be wrong with a row, or with what it speaks of. The arguments are named beside each code."""
+
+    ALTERED = "altered"  # row, kind, subject: it, or the row before it
+    BEFORE_FIRST = "before_first"  # row: the numbers begin at 1
+    MISSING = "missing"  # first, last
+    MOVED = "moved"  # row, place: where it stands
+    CUT_OFF = "cut_off"  # row: the last one; written: the last that was there
+    NEWEST_REPLACED = "newest_replaced"
+    UNREADABLE = "unreadable"  # row, subject: what is kept of it
+    UNLOGGED_DECISION = "unlogged_decision"  # proposal, actor
+    UNLOGGED_OUTCOME = "unlogged_outcome"  # proposal, outcome
+    CALLS = "calls"  # row, proposal: it asks for other calls
+    EVENT_GONE = "event_gone"  # row, event
+    EVENT = "event"  # row, event, proposal
+    REQUEST = "request"  # row, proposal
+    DECISION = "decision"  # row, proposal, actor
+    OUTCOME = "outcome"  # row, proposal, outcome
+    GATE = "gate"  # row, proposal
+    MODE = "mode"  # row, proposal, kept, told
+    STATE = "state"  # proposal, kept, told
+    CASE_KIND = "case_kind"  # hash; kept and told: state, generation, manual override
+    PAUSE = "pause"  # kept: whether it is paused
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong."""
+
+    code: ProblemCode
+    args: Mapping[str, Any]
+
+
+def _wrong(code: ProblemCode, **args: Any) -> Problem:
+    return Problem(code, args)
+
+
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """The result of a check: the number of rows, the newest hash, and what is wrong, in words."""
+    """The result of a check: the number of rows, the newest hash, and what is wrong."""
 
     rows: int
     head: str
-    problems: tuple[str, ...]
+    problems: tuple[Problem, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +80,7 @@ class _Broken:
 def verify(connection: Connection) -> Verified:
     """Check the whole log; at most the first hundred problems are named."""
     expected, previous = 1, START
-    problems: list[str] = []
+    problems: list[Problem] = []
     broken: list[_Broken] = []
     for row in connection.execute(stream_rows(_ROWS)):
         problems += _gap(expected, row.seq)
@@ -50,8 +88,7 @@ def verify(connection: Connection) -> Verified:
             problems += _checked(connection, row)
         else:
             broken.append(_Broken(row, previous))
-            who = f"{row.kind} {row.subject or ''}".strip()
-            problems.append(f"row {row.seq} ({who}) was altered, or the row before it was")
+            problems.append(_wrong(ProblemCode.ALTERED, row=row.seq, kind=row.kind, subject=row.subject))
         expected, previous = row.seq + 1, row.hash
         if len(problems) >= MOST_PROBLEMS:
             break
@@ -82,15 +119,14 @@ def _digest(row: Row[Any], previous: str, seq: int) -> str | None:
         return None
 
 
-def _gap(expected: int, seq: int) -> Iterator[str]:
+def _gap(expected: int, seq: int) -> Iterator[Problem]:
     if seq < expected:
-        yield f"row {seq} does not belong to the log: its numbers begin at 1"
+        yield _wrong(ProblemCode.BEFORE_FIRST, row=seq)
     elif seq > expected:
-        missing = f"row {expected} is" if seq == expected + 1 else f"rows {expected} to {seq - 1} are"
-        yield f"{missing} missing"
+        yield _wrong(ProblemCode.MISSING, first=expected, last=seq - 1)
 
 
-def _moved(broken: Sequence[_Broken]) -> Iterator[str]:
+def _moved(broken: Sequence[_Broken]) -> Iterator[Problem]:
     """Rows that are whole, but stand in another's place."""
     among = broken[:_MOST_MOVED]
     hashes = {one.before for one in among} | {one.row.hash for one in among}
@@ -98,19 +134,19 @@ def _moved(broken: Sequence[_Broken]) -> Iterator[str]:
         for other in among:
             place = other.row.seq
             if place != one.row.seq and any(_digest(one.row, each, place) == one.row.hash for each in hashes):
-                yield f"row {place} stands in the place of row {one.row.seq}: the order was changed"
+                yield _wrong(ProblemCode.MOVED, row=place, place=one.row.seq)
 
 
-def _end(connection: Connection, last: int, newest: str) -> Iterator[str]:
+def _end(connection: Connection, last: int, newest: str) -> Iterator[Problem]:
     """A cut-off end leaves a chain that is whole in itself; the head of the log knows how long it was."""
     seq, digest = head(connection)
     if seq != last:
-        yield f"the log ends at row {last}, but row {seq} was written"
+        yield _wrong(ProblemCode.CUT_OFF, row=last, written=seq)
     elif digest != newest:
-        yield "the newest row was replaced"
+        yield _wrong(ProblemCode.NEWEST_REPLACED)
 
 
-def _checked(connection: Connection, row: Row[Any]) -> list[str]:
+def _checked(connection: Connection, row: Row[Any]) -> list[Problem]:
     """Problems of what a row speaks of; somebody may have left there what cannot even be read."""
     check = _CHECKS.get(row.kind)
     if check is None:
@@ -118,10 +154,10 @@ def _checked(connection: Connection, row: Row[Any]) -> list[str]:
     try:
         return list(check(connection, row, read_row(row.kind, row.body)[1]))
     except (TypeError, ValueError, LookupError, OverflowError):
-        return [f"row {row.seq}: what is kept of {row.subject} was altered and cannot be read"]
+        return [_wrong(ProblemCode.UNREADABLE, row=row.seq, subject=row.subject)]
 
 
-def _unlogged(connection: Connection) -> Iterator[str]:
+def _unlogged(connection: Connection) -> Iterator[Problem]:
     """Decisions that somebody wrote into the database past the log."""
     about = select(_LOG.seq).where(_LOG.subject == decisions.c.proposal_id)
     in_log = about.where(_LOG.kind.in_(kinds_of("decision")), _LOG.at == decisions.c.at)
@@ -133,16 +169,16 @@ def _unlogged(connection: Connection) -> Iterator[str]:
         .limit(MOST_PROBLEMS)
     )
     for row in rows:
-        yield f"a decision of {row.actor} on {row.proposal_id} is in no row of the log"
+        yield _wrong(ProblemCode.UNLOGGED_DECISION, proposal=row.proposal_id, actor=row.actor)
 
 
-def _proposed(connection: Connection, row: Row[Any], body: _Body) -> Iterator[str]:
+def _proposed(connection: Connection, row: Row[Any], body: _Body) -> Iterator[Problem]:
     """The webhook behind a proposal and, until it is carried out, what it asks."""
     yield from _event(connection, row, body)
     yield from _planned(connection, row, body)
 
 
-def _planned(connection: Connection, row: Row[Any], body: _Body) -> Iterator[str]:
+def _planned(connection: Connection, row: Row[Any], body: _Body) -> Iterator[Problem]:
     """The calls of the newest revision, while nothing of it has been sent."""
     told = body.get("calls")
     untouched = select(proposals.c.id).where(
@@ -159,22 +195,22 @@ def _planned(connection: Connection, row: Row[Any], body: _Body) -> Iterator[str
         .order_by(calls.c.number)
     )
     if [fingerprint(*call) for call in kept] != told:
-        yield f"row {row.seq}: what {row.subject} would do is not what it says"
+        yield _wrong(ProblemCode.CALLS, row=row.seq, proposal=row.subject)
 
 
-def _event(connection: Connection, row: Row[Any], body: _Body) -> Iterator[str]:
+def _event(connection: Connection, row: Row[Any], body: _Body) -> Iterator[Problem]:
     """The webhook behind a proposal, byte for byte."""
     event_id = body.get("event_id")
     if event_id is None:
         return
     kept = connection.execute(select(events.c.body).where(events.c.id == event_id)).scalar()
     if kept is None:
-        yield f"row {row.seq}: webhook {event_id} is gone"
+        yield _wrong(ProblemCode.EVENT_GONE, row=row.seq, event=event_id)
     elif not isinstance(kept, bytes) or hashlib.sha256(kept).hexdigest() != body["body_sha256"]:
-        yield f"row {row.seq}: webhook {event_id} was altered after {row.subject} was proposed"
+        yield _wrong(ProblemCode.EVENT, row=row.seq, event=event_id, proposal=row.subject)
 
 
-def _request(connection: Connection, row: Row[Any], body: _Body) -> Iterator[str]:
+def _request(connection: Connection, row: Row[Any], body: _Body) -> Iterator[Problem]:
     """The call as it was sent; one that was sent again is held against the later row."""
     told = dict(body)
     number = told.pop("number")
@@ -184,10 +220,10 @@ def _request(connection: Connection, row: Row[Any], body: _Body) -> Iterator[str
     if found is not None and fingerprint(*found) == told:
         return
     if not any(later["number"] == number for later in _bodies(connection, row, "request")):
-        yield f"row {row.seq}: a call of {row.subject} is not what was sent"
+        yield _wrong(ProblemCode.REQUEST, row=row.seq, proposal=row.subject)
 
 
-def _decision(connection: Connection, row: Row[Any], told: _Body) -> Iterator[str]:
+def _decision(connection: Connection, row: Row[Any], told: _Body) -> Iterator[Problem]:
     """The decision as the score counts it."""
     names = ("actor", "verdict", "via", "revision", "interaction_id", "reason")
     where = [decisions.c[name] == told[name] for name in names]
@@ -196,27 +232,27 @@ def _decision(connection: Connection, row: Row[Any], told: _Body) -> Iterator[st
     at = _EPOCH + timedelta(microseconds=row.at)
     kept = select(decisions.c.id).where(decisions.c.proposal_id == row.subject, decisions.c.at == at, *where)
     if connection.execute(kept).first() is None:
-        yield f"row {row.seq}: the decision of {told['actor']} on {row.subject} was altered or removed"
+        yield _wrong(ProblemCode.DECISION, row=row.seq, proposal=row.subject, actor=told["actor"])
 
 
-def _outcome(connection: Connection, row: Row[Any], told: _Body) -> Iterator[str]:
+def _outcome(connection: Connection, row: Row[Any], told: _Body) -> Iterator[Problem]:
     """The later fate of a proposal, as the score counts it."""
     at = datetime.fromisoformat(told["at"])  # when it happened; the row is of when it was told
     where = (outcomes.c.kind == told["kind"], outcomes.c.source == told["source"], outcomes.c.at == at)
     kept = select(outcomes.c.id).where(outcomes.c.proposal_id == row.subject, *where)
     if connection.execute(kept).first() is None:
-        yield f"row {row.seq}: that {row.subject} was {told['kind']} was altered or removed"
+        yield _wrong(ProblemCode.OUTCOME, row=row.seq, proposal=row.subject, outcome=told["kind"])
 
 
-def _policy(connection: Connection, row: Row[Any], told: _Body) -> Iterator[str]:
+def _policy(connection: Connection, row: Row[Any], told: _Body) -> Iterator[Problem]:
     """The policy's judgement of a case; that it asked instead of running is told by a later row."""
     kept = connection.execute(
         select(proposals.c.case_kind, proposals.c.mode, proposals.c.gate).where(proposals.c.id == row.subject)
     ).first()
     if kept is None or (kept.case_kind, kept.gate) != (told["case_kind"], readable(told["gate"])):
-        yield f"row {row.seq}: what the policy said of {row.subject} was altered or removed"
+        yield _wrong(ProblemCode.GATE, row=row.seq, proposal=row.subject)
     elif kept.mode != told["mode"] and not (kept.mode == Mode.ASKED and _asked_instead(connection, row)):
-        yield f"row {row.seq}: {row.subject} is {kept.mode}, but the policy said {told['mode']}"
+        yield _wrong(ProblemCode.MODE, row=row.seq, proposal=row.subject, kept=kept.mode, told=told["mode"])
 
 
 def _asked_instead(connection: Connection, row: Row[Any]) -> bool:
@@ -225,7 +261,7 @@ def _asked_instead(connection: Connection, row: Row[Any]) -> bool:
 
 
 _REVISIONS = ("proposed", "edited", "restated")
-_Check = Callable[[Connection, Row[Any], _Body], Iterator[str]]
+_Check = Callable[[Connection, Row[Any], _Body], Iterator[Problem]]
 _CHECKS: Mapping[str, _Check] = dict.fromkeys(_REVISIONS, _planned) | {
     "proposed": _proposed,
     "request": _request,
@@ -246,8 +282,8 @@ def _bodies(connection: Connection, row: Row[Any], kind: str) -> Iterator[_Body]
         yield read_row(later.kind, later.body)[1]
 
 
-def altered(connection: Connection) -> Iterator[str]:
-    """Everything that is not as the newest row about it says, in words."""
+def altered(connection: Connection) -> Iterator[Problem]:
+    """Everything that is not as the newest row about it says."""
     for check in (_states, _trust, _outcomes, _pause):
         yield from check(connection)
 
@@ -260,7 +296,7 @@ def _with_newest(query: Select[Any], key: ColumnElement[str], kind: str) -> Sele
     return stream_rows(joined.outerjoin(audit_log, _LOG.seq == newest.c.seq))
 
 
-def _states(connection: Connection) -> Iterator[str]:
+def _states(connection: Connection) -> Iterator[Problem]:
     """The state of every proposal that the log knows from its beginning."""
     proposed = audit_log.alias().c
     own = (proposed.subject == proposals.c.id, proposed.kind.in_(kinds_of("proposed")))
@@ -270,25 +306,22 @@ def _states(connection: Connection) -> Iterator[str]:
     for row in connection.execute(_with_newest(born, proposals.c.id, "transition")):
         told = _told("transition", row.body).get("to", ProposalState.PENDING)
         if row.state != told:
-            yield f"{row.id} is {row.state}, but the log says {told}"
+            yield _wrong(ProblemCode.STATE, proposal=row.id, kept=row.state, told=told)
 
 
-def _trust(connection: Connection) -> Iterator[str]:
+def _trust(connection: Connection) -> Iterator[Problem]:
     """The trust in every kind of case."""
     rows = _with_newest(select(case_kinds, _LOG.body), case_kinds.c.hash, "case_kind")
     for row in connection.execute(rows):
         body = _told("case_kind", row.body)
-        known = (body.get("to", CaseKindState.ASKING), body.get("generation", 0), body.get("manual_override"))
-        kept, told = _standing(row.state, row.generation, row.manual_override), _standing(*known)
+        override = bool(body.get("manual_override"))
+        told = (body.get("to", CaseKindState.ASKING), body.get("generation", 0), override)
+        kept = (row.state, row.generation, bool(row.manual_override))
         if kept != told:
-            yield f"the kind of case {row.hash[:12]} is {kept}, but the log says {told}"
+            yield _wrong(ProblemCode.CASE_KIND, hash=row.hash, kept=kept, told=told)
 
 
-def _standing(state: str, generation: int, manual_override: Any) -> str:
-    return f"{state} in generation {generation}{' by manual override' if manual_override else ''}"
-
-
-def _outcomes(connection: Connection) -> Iterator[str]:
+def _outcomes(connection: Connection) -> Iterator[Problem]:
     """Outcomes that somebody wrote into the database past the log."""
     in_log = select(_LOG.seq).where(
         _LOG.subject == outcomes.c.proposal_id,
@@ -297,16 +330,16 @@ def _outcomes(connection: Connection) -> Iterator[str]:
     )
     rows = connection.execute(select(outcomes.c.kind, outcomes.c.proposal_id).where(~in_log.exists()))
     for row in rows:
-        yield f"that {row.proposal_id} was {row.kind} is in no row of the log"
+        yield _wrong(ProblemCode.UNLOGGED_OUTCOME, proposal=row.proposal_id, outcome=row.kind)
 
 
-def _pause(connection: Connection) -> Iterator[str]:
+def _pause(connection: Connection) -> Iterator[Problem]:
     """The pause of everything."""
     newest = select(_LOG.kind).where(_LOG.kind.in_(kinds_of("pause", "resume")))
     told = connection.execute(newest.order_by(_LOG.seq.desc()).limit(1)).scalar() == "pause"
     kept = paused(connection) is not None
     if told != kept:
-        yield f"it is {'' if kept else 'not '}paused, but the log says otherwise"
+        yield _wrong(ProblemCode.PAUSE, kept=kept)
 
 
 def _told(kind: str, body: str | None) -> dict[str, Any]:

@@ -14,13 +14,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot.__main__ import main
+from bot.cli.verify_log import sentence
 from bot.demo.polar import stock
 from bot.demo.polar.orders import tell_order
 from bot.explain.document import explanation
 from bot.explain.verify import check
 from store import open_store
 from store.audit_log.log import head
-from store.audit_log.verify import Verified, verify
+from store.audit_log.verify import ProblemCode, Verified, verify
 from store.models import Decision, Mode, ProposalState, Verdict
 from store.proposals.decisions import decide
 from store.proposals.details import explained
@@ -80,7 +81,7 @@ def _after(tamper: Callable[[sqlite3.Connection, list[str]], Any]) -> tuple[str,
         with sqlite3.connect(path) as connection:
             tamper(connection, ids)
         connection.close()
-        return _verified(path).problems
+        return tuple(map(sentence, _verified(path).problems))
 
 
 def test_a_log_that_nobody_touched_has_nothing_wrong() -> None:
@@ -201,7 +202,7 @@ async def test_a_call_changed_before_it_is_decided_is_found(tmp_path: Path) -> N
             connection.execute("""UPDATE calls SET path = '{"id": "another"}'""")
         connection.close()
         (problem,) = (await shop.store.do(verify)).problems
-    assert "is not what it says" in problem
+    assert problem.code == ProblemCode.CALLS
 
 
 def _row(connection: sqlite3.Connection, place: int) -> int:

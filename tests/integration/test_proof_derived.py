@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from bot.cli.verify_log import sentence
 from bot.explain.document import explanation
 from bot.explain.verify import check
 from bot.graduation import score
@@ -84,7 +85,7 @@ def _problems(lived: tuple[bytes, str, Any], folder: Path, *changes: str) -> tup
 
     async def look() -> tuple[str, ...]:
         async with open_store(f"sqlite+aiosqlite:///{path}") as store:
-            return (await store.do(verify)).problems
+            return tuple(map(sentence, (await store.do(verify)).problems))
 
     return asyncio.run(look())
 
