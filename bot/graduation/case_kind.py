@@ -127,8 +127,8 @@ def _labelled(fields: Mapping[str, Any], proposal: NewProposal, data: Mapping[st
     titles = dict.fromkeys(
         operations()[call.operation].describe(Call.of(call)).title for call in proposal.calls
     )
-    kind, *why = fields["trigger"]
-    said = [kind.replace(".", " ").replace("_", " "), *(one.replace("_", " ") for one in why)]
+    kind, *more = fields["trigger"]
+    said = [kind.replace(".", " ").replace("_", " "), *(one.replace("_", " ") for one in more)]
     product = _text(_part(data, "product").get("name")) or fields["product"]
     interval = fields["interval"]
     how_often = _OFTEN.get(interval, f"every {interval}s")
