@@ -6,6 +6,8 @@ from enum import StrEnum
 
 from store.models import Proposal
 
+LATE = "late"  # in an answer to Slack: what is shown when it comes after the acknowledgement
+
 
 class Purpose(StrEnum):
     """The thing that somebody wants to do."""

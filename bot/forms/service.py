@@ -1,6 +1,5 @@
 """Propose by hand: open the form, follow what is chosen in it, and make a proposal of it."""
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
@@ -27,7 +26,7 @@ from bot.forms.names import proposable, search
 from bot.forms.values import Composed, card_facts, card_title, check, compose, currencies, entry, split_facts
 from bot.proposals.build import money_of, with_hash
 from bot.proposals.reads import Fact, Reads, money_facts, with_money
-from bot.results import ActionResult, Purpose
+from bot.results import LATE, ActionResult, Purpose
 from bot.services import Queue, Services
 from bot.slack.client import SlackError, SlackUser
 from bot.ui import ephemeral
@@ -45,8 +44,6 @@ Payload = Mapping[str, Any]
 ViewAnswer = dict[str, Any]  # what an acknowledgement says of a modal
 
 _PROPOSE, _EDIT = "Propose", "Edit"  # titles
-# Seconds for a form; it is acknowledged after 2.5 at the latest, and a write under way is not cancelled.
-WITHIN = 2.4
 _SUM_WITHIN = 1.0  # seconds for reading what a refund comes to
 
 
@@ -120,17 +117,19 @@ class Proposing:
     async def submit(
         self, user: SlackUser, view: Payload, stored: Callable[[], None] = lambda: None
     ) -> ViewAnswer:
-        """Next or Propose was clicked: what the acknowledgement says. `stored`: a proposal is on disk."""
-        try:
-            async with asyncio.timeout(WITHIN) as limit:
-                draft = await self._draft(user, view)
-                if isinstance(draft, str):
-                    return _update(_no_form(view, draft))
-                async with draft.lock:
-                    return await self._submit(draft, user, view, limit, stored)
-        except TimeoutError:
-            log.warning("a form of %s is not taken: no answer within %s s", user.id, WITHIN)
-            return _too_slow(view)
+        """Next or Propose was clicked: what the acknowledgement says. `stored`: a proposal is on disk.
+
+        Errors stand under their fields. After the acknowledgement these are no longer shown: `LATE` is the
+        form with the errors on it.
+        """
+        draft = await self._draft(user, view)
+        if isinstance(draft, str):
+            return _update(_no_form(view, draft))
+        async with draft.lock:
+            answer = await self._submit(draft, user, view, stored)
+            if "errors" not in answer:
+                return answer
+            return answer | {LATE: _with_errors(draft, answer["errors"])}
 
     # --- Who, and which form --------------------------------------------------------------------------
 
@@ -207,12 +206,7 @@ class Proposing:
     # --- Next and Propose -----------------------------------------------------------------------------
 
     async def _submit(
-        self,
-        draft: FormDraft,
-        user: SlackUser,
-        view: Payload,
-        limit: asyncio.Timeout,
-        stored: Callable[[], None],
+        self, draft: FormDraft, user: SlackUser, view: Payload, stored: Callable[[], None]
     ) -> ViewAnswer:
         if draft.title:
             return _update(_already(draft))
@@ -240,7 +234,6 @@ class Proposing:
             edited = await self._edit_form.finish(draft, user, form, composed.call, money)
             return _update(notice(_EDIT, ephemeral.action(edited).plain))
         proposal = await self._proposal(draft, user, form, composed.call, currency)
-        limit.reschedule(None)  # a write to the database is not cancelled: its result would be unknown
         return await self._propose(draft, proposal, stored)
 
     def _send_back(self, draft: FormDraft, found: Sequence[Sequence[Item]], composed: Composed) -> ViewAnswer:
@@ -248,13 +241,10 @@ class Proposing:
         here = {item.path for item in found[draft.page] if isinstance(item, Leaf)}
         if under := {path: text for path, text in composed.errors.items() if path in here}:
             return _errors(under)
-        labels: dict[str, str] = {}
         for number, items in enumerate(found):
-            wrong = [one for one in items if isinstance(one, Leaf) and one.path in composed.errors]
-            labels |= {one.path: one.label for one in wrong}
+            wrong = any(isinstance(one, Leaf) and one.path in composed.errors for one in items)
             draft.page = number if wrong else draft.page
-        said = {path: f"{labels.get(path, 'Form')}: {text}" for path, text in composed.errors.items()}
-        return _update(page_view(draft, said))
+        return _update(_with_errors(draft, composed.errors))
 
     async def _propose(
         self, draft: FormDraft, proposal: NewProposal, stored: Callable[[], None]
@@ -330,12 +320,13 @@ def _errors(found: Mapping[str, str]) -> ViewAnswer:
     return {"response_action": "errors", "errors": dict(found)}
 
 
-def _too_slow(view: Payload) -> ViewAnswer:
-    """An error under the last input: next to the button that is to be pressed again."""
-    asked = [block["block_id"] for block in view.get("blocks") or () if block.get("type") == "input"]
-    if asked:
-        return _errors({asked[-1]: ephemeral.FORM_NOT_TAKEN})
-    return _update(notice(_PROPOSE, ephemeral.FORM_FAILED))
+def _with_errors(draft: FormDraft, errors: Mapping[str, str]) -> ViewAnswer:
+    """The form with errors on top, each with the label of its field."""
+    if draft.operation is None:
+        return opening(draft.id, None, "")
+    _, found = draft.page_items()
+    labels = {one.path: one.label for items in found for one in items if isinstance(one, Leaf)}
+    return page_view(draft, {path: f"{labels.get(path, 'Form')}: {text}" for path, text in errors.items()})
 
 
 def _values(view: Payload) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncBoltContext, AsyncRespond
 
+from bot.results import LATE
 from bot.services import Services
 from bot.slack.client import Slack, SlackError, SlackUser, acting_user
 from bot.ui.elements import ButtonValue, Message
@@ -17,7 +18,7 @@ from bot.ui.ephemeral import FAILED
 log = logging.getLogger(__name__)
 
 Payload = Mapping[str, Any]
-Answer = dict[str, Any]  # what an acknowledgement, or a message after it, holds
+Answer = dict[str, Any]  # what an acknowledgement, or a message after it (`LATE`), holds
 # A listener's work. It sets `stored` once what was clicked or submitted is on disk.
 Work = Callable[[asyncio.Event], Awaitable[Answer | None]]
 
@@ -96,9 +97,9 @@ class Interaction:
         """Tell whoever did it something, where they are or else in the channel of the cards."""
         await post_ephemeral(self.services.slack, self.place, text, self.services.channel)
 
-    async def show(self, view: Payload) -> None:
-        """Fill the modal in which it happened."""
-        await show(self.services.slack, str(self.view["id"]), view)
+    async def show(self, view: Payload) -> bool:
+        """Fill the modal in which it happened; False when it is closed."""
+        return await show(self.services.slack, str(self.view["id"]), view)
 
     async def show_answer(self, answer: Answer) -> None:
         """Show in the modal what the acknowledgement did not say in time."""
@@ -164,7 +165,8 @@ async def acknowledge(
     await asyncio.wait({working, waiting}, timeout=ACK_WITHIN, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
     result = await _result(working, failed) if working.done() else None
-    await ack(**((meanwhile if result is None else result[0]) or {}))
+    said = (meanwhile if result is None else result[0]) or {}
+    await ack(**{name: value for name, value in said.items() if name != LATE})
     if result is not None and result[1]:
         return
 

@@ -10,12 +10,12 @@ from bot.approvals.service import ApprovalService, Click
 from bot.forms.modal import CALLBACK
 from bot.forms.service import Proposing
 from bot.listeners.acknowledge import Answer, Interaction, Listener, Registrar, listen
-from bot.results import DecisionResult, DecisionStatus, FollowupResult, FollowupStatus
+from bot.results import LATE, DecisionResult, DecisionStatus, FollowupResult, FollowupStatus
 from bot.services import Services
 from bot.slack.client import SlackError, SlackUser
 from bot.ui import ephemeral
 from bot.ui.card import APPROVE, CHECK, DECLINE, MARK_DONE, MARK_NOT_DONE, RETRY, UNDO, copy_of
-from bot.ui.elements import NO_REVISION, notice
+from bot.ui.elements import NO_REVISION, escape, notice
 from store.engine.errors import StoreError
 from store.models import Proposal, Verdict
 
@@ -63,8 +63,17 @@ def _listen_to_forms(app: AsyncApp, services: Services, proposing: Proposing) ->
         lambda on: proposing.submit(on.user, on.view, on.stored),
         meanwhile={"response_action": "update", "view": notice("Propose", ephemeral.FORM_SLOW)},
         failed={"response_action": "update", "view": notice("Propose", ephemeral.FORM_FAILED)},
-        later=Interaction.show_answer,
+        later=_show_form_late,
     )
+
+
+async def _show_form_late(on: Interaction, answer: Answer) -> None:
+    """Show the result of a slow form in its modal, or tell it when the modal is closed."""
+    view = answer.get(LATE) or answer["view"]
+    if await on.show(view) or ("submit" in view and LATE not in answer):  # closed before its next page
+        return
+    said = [block["text"]["text"] for block in view["blocks"] if block["type"] == "section"]
+    await on.tell(escape(" ".join(said)))
 
 
 class Buttons:

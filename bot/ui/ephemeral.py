@@ -71,14 +71,13 @@ SLOW = "This takes longer than Slack waits. The result is shown here in a moment
 FORM_WAS_SLOW = "Your form was slow, and nothing was done."
 # The form of /polar propose and of Edit. Some have {places}.
 FORM_FAILED = "Something failed here, and nothing was proposed. Close this and type /polar propose again."
-FORM_SLOW = "Your proposal is being stored. This takes longer than Slack waits; the result is shown here."
+FORM_SLOW = "The program is still working on this, longer than Slack waits. The result is shown here."
 FORM_LOST = (
     "This form is no longer known here: it was open for too long, or the program was restarted. "
     "Nothing was proposed. Close it and type /polar propose again."
 )
 FORM_NOT_OPENED = "The form could not be opened ({why}). Nothing was proposed. Type /polar propose again."
 FORM_NOT_STORED = "It could not be stored, so nothing was proposed. Try again."
-FORM_NOT_TAKEN = "Slack or Polar was too slow to answer, so nothing was proposed. Submit again."
 PROPOSED = "Proposed: {title}. Its card is in the channel. Nothing is done until somebody approves it there."
 ALREADY_PROPOSED = "Already proposed: {title}. Its card is in the channel. Type /polar propose for another."
 ALREADY_EDITED = "Already saved: “{title}”. Its card shows what changed."

@@ -354,6 +354,21 @@ async def test_an_edit_that_comes_after_another_one_is_refused(line: World) -> N
         assert found.proposal.calls[0].body["amount"] == 700
 
 
+async def test_a_slow_edit_is_stored_and_its_modal_says_so(
+    line: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(acknowledge, "ACK_WITHIN", 0.05)
+    async with line.app() as app:
+        card = await line.ask("order.created.twice")
+        view = await choose(line, card, "edit")
+        app.services.authority.forget(MAYA)
+        line.slack.fail_next("users.info", "slow", seconds=2.6)  # at 2.4 s it once was given up
+        await send(line, view, **{"body.amount": {"value": "5.00"}})
+        assert "still working on this" in words_in(line.slack.modals(MAYA)[-1])
+        await line.slack.wait_until(lambda: "Saved" in words_in(line.slack.modals(MAYA)[-1]), 10)
+        assert (await everything(app, card)).proposal.revision == 2
+
+
 async def test_an_edit_that_changes_nothing_changes_nothing(line: World) -> None:
     async with line.app() as app:
         card = await line.ask("order.created.twice")

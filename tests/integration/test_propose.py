@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from bot.app import Running
 from bot.cli import export
+from bot.demo.slack.state import View
 from bot.forms.modal import ADD, BACK, FIND, OPERATION, PICK
 from store.proposals.proposals import all_proposals
 from tests.fixtures.forms import ANY_ID
@@ -84,32 +86,45 @@ async def test_an_amount_whose_currency_polar_does_not_say_is_not_guessed(here: 
         assert "currency is not known" in (here.view().errors or {})["body.amount"]
 
 
-async def test_one_limit_covers_everything_asked_before_the_answer_and_the_form_is_kept(
-    here: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("bot.forms.service.WITHIN", 0.2)  # Slack's three seconds, without waiting for them
+async def slowly(here: World, app: Running, view: View, values: dict[str, object]) -> None:
+    """Submit while Slack takes so long to say who it is that the form once was given up."""
+    app.services.authority.forget(MAYA)
+    here.slack.fail_next("users.info", "slow", seconds=2.6)
+    assert (await here.slack.submit(MAYA, view.id, values)).acked
+    assert "still working on this" in here.shown()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slack's three seconds, without waiting for them."""
+    monkeypatch.setattr("bot.listeners.acknowledge.ACK_WITHIN", 0.2)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_slow_form_is_acknowledged_in_time_and_its_modal_shows_what_came_of_it(here: World) -> None:
+    async with here.app() as app:
+        view = await here.begin("refunds:create")
+        values = await here.values(view, body__amount={"value": "9.999"})
+        await slowly(here, app, view, values)
+        await here.slack.wait_until(lambda: "still working" not in here.shown(), 10)
+        assert "Amount before tax: EUR has two digits" in here.shown()
+        assert "9.999" in json.dumps(here.view().content)  # what was typed is not lost
+        assert await app.services.store.do(lambda connection: list(all_proposals(connection))) == []
+
+        values = await here.values(here.view(), body__amount={"value": "9"})
+        await slowly(here, app, here.view(), values)
+        await here.slack.wait_until(lambda: "Proposed: Refund an order: €9.00" in here.shown(), 10)
+        assert len(await app.services.store.do(lambda connection: list(all_proposals(connection)))) == 1
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_whoever_closes_a_slow_form_is_told_what_came_of_it(here: World) -> None:
     async with here.app() as app:
         view = await here.begin("refunds:create")
         values = await here.values(view, body__amount={"value": "9"})
-        here.polar.slow = 10
-        await here.slack.submit(MAYA, view.id, values)
-        [said] = (here.view().errors or {}).values()
-        assert "Submit again" in said
-        assert await app.services.store.do(lambda connection: list(all_proposals(connection))) == []
-        here.polar.slow = 0
-
-        held = asyncio.Event()
-        user = app.services.slack.user
-        app.services.authority.forget(MAYA)
-        with monkeypatch.context() as slack:
-            slack.setattr(type(app.services.slack), "user", lambda *_: held.wait())
-            await here.slack.submit(MAYA, view.id, values)
-            [said] = (here.view().errors or {}).values()
-            assert "Submit again" in said
-        assert app.services.slack.user == user
-
-        await here.slack.submit(MAYA, view.id, values)
-        assert "Proposed: Refund an order: €9.00" in here.shown()
+        await slowly(here, app, view, values)
+        here.slack.fail_next("views.update", "not_found")  # what Slack says of a closed one
+        assert (await here.told(MAYA)).startswith("Proposed: Refund an order: €9.00")
 
 
 # --- who --------------------------------------------------------------------------------------------------
