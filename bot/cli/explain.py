@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.cli.command import CommandError, from_database, parser, tells
+from bot.cli.explain_words import sentence
 from bot.explain.document import explanation
 from bot.explain.verify import NoExplanation, check
 from bot.ui.graduation_words import reason_words
@@ -62,7 +63,7 @@ def _check(file: Path) -> int:
     except (ValueError, RecursionError, NoExplanation) as error:
         raise CommandError(f"{file} is no explanation as `polar-approvals explain ID` prints it.") from error
     for finding in findings:
-        print(f"{_SIGNS[finding.fits]}{clean(finding.words, 200)}")
+        print(f"{_SIGNS[finding.fits]}{clean(sentence(finding), 200)}")
     wrong = sum(finding.fits is False for finding in findings)
     total = len(findings)
     print(f"{wrong} of {total} checks failed." if wrong else f"All {total} checks passed.")

@@ -7,9 +7,10 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
-from bot.explain.document import FORMAT, WITHHELD
+from bot.explain.document import FORMAT
 from bot.graduation import score
 from bot.graduation.gate import BLIND, RUN, SPOT_CHECK, probability
 from bot.graduation.score import STANDARDS
@@ -23,12 +24,67 @@ from store.models.reasons import canonical_json, sha256
 _CLOSE = 1e-5
 
 
+class Fact(StrEnum):
+    """What is checked. The arguments are named beside each fact; `row` is a number in the log."""
+
+    LOGGED = "logged"  # the log has a row about this proposal
+    ROW_HASH = "row_hash"  # row, kind
+    ROW_FOLLOWS = "row_follows"  # row, kind: it follows the row before it
+    ROW_BEFORE_HEAD = "row_before_head"  # row, kind, head
+    ROW_OPEN = "row_open"  # row, kind, hash: its hash also covers rows that are not here
+    ROWS_IN_ORDER = "rows_in_order"
+    ASKED = "asked"  # other: names of fields that are not as in the log
+    MODE = "mode"  # mode
+    NO_EVENT = "no_event"
+    EVENT_READABLE = "event_readable"
+    EVENT_HASH = "event_hash"
+    EVENT_TYPE = "event_type"  # type
+    EVENT_ID = "event_id"
+    RULE_HASH = "rule_hash"
+    RULE_LOGGED = "rule_logged"
+    NO_CASE_KIND = "no_case_kind"
+    CASE_KIND_HASH = "case_kind_hash"
+    FAMILY = "family"
+    CASE_KIND_RULE = "case_kind_rule"
+    LABEL = "label"
+    WITHHELD = "withheld"
+    NO_GATE = "no_gate"
+    GATE_LOGGED = "gate_logged"
+    SCORE = "score"  # cases, rejections, generation, score
+    MAY_RUN = "may_run"
+    OVERRIDE_RISK = "override_risk"
+    THRESHOLD = "threshold"  # target
+    WOULD_RUN = "would_run"
+    PERSON_LATELY = "person_lately"
+    KIND_RAN = "kind_ran"
+    SPOT_CHECKS = "spot_checks"  # agreed, probability
+    DRAW_OPEN = "draw_open"
+    CAPS = "caps"
+    RAN_LOGGED = "ran_logged"  # verdict, actor
+    DECISION = "decision"  # verdict, actor
+    DECISIONS_SHOWN = "decisions_shown"  # missing: their number
+    NOT_SENT = "not_sent"  # number, operation
+    REQUEST_OPEN = "request_open"  # number, operation
+    REQUEST_SENT = "request_sent"  # number, operation
+    REQUEST_ASKED = "request_asked"  # number, operation
+    NO_ANSWER = "no_answer"  # number
+    ANSWER = "answer"  # number
+    STEPS = "steps"  # count
+    OUTCOMES = "outcomes"  # count
+    STATE = "state"  # state
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One checked fact. `fits` is None if it cannot be checked here, and the words give the reason."""
+    """One checked fact. `fits` is None if it cannot be checked here."""
 
     fits: bool | None
-    words: str
+    fact: Fact
+    args: Mapping[str, Any]
+
+
+def _found(fits: bool | None, fact: Fact, **args: Any) -> Finding:
+    return Finding(fits, fact, args)
 
 
 class NoExplanation(Exception):
@@ -59,25 +115,24 @@ def _asked(document: Mapping[str, Any]) -> dict[str, Any]:
 def _log(document: Mapping[str, Any]) -> Iterator[Finding]:
     rows = document["log"]["rows"]
     if not rows:
-        yield Finding(False, "the log has no row about this proposal")
+        yield _found(False, Fact.LOGGED)
     by_number = {row["seq"]: row["hash"] for row in [*rows, *document["log"]["trust"]]}
     head = document["log"]["head"]
     by_number.setdefault(head["seq"], head["hash"])
     for row in sorted([*rows, *document["log"]["trust"]], key=lambda row: row["seq"]):
-        at, name = datetime.fromisoformat(row["at"]), f"row {row['seq']} of the log ({row['kind']})"
+        at, named = datetime.fromisoformat(row["at"]), {"row": row["seq"], "kind": row["kind"]}
         made = row_hash(
             row["previous"], seq=row["seq"], at=at, kind=row["kind"], subject=row["subject"], body=row["body"]
         )
-        yield Finding(made == row["hash"], f"{name} has the hash of what it says")
+        yield _found(made == row["hash"], Fact.ROW_HASH, **named)
         if by_number.get(row["seq"] - 1, row["previous"]) != row["previous"]:
-            yield Finding(False, f"{name} follows the row before it")
+            yield _found(False, Fact.ROW_FOLLOWS, **named)
         if row["seq"] > head["seq"]:
-            yield Finding(False, f"{name} lies before the newest row, {head['seq']}")
+            yield _found(False, Fact.ROW_BEFORE_HEAD, **named, head=head["seq"])
         if row["seq"] + 1 not in by_number:  # its hash also covers the rows right before it
-            where = "compare its hash with a daily digest or run `verify-log --head`"
-            yield Finding(None, f"{name} cannot be checked here: {where} {row['hash']}")
+            yield _found(None, Fact.ROW_OPEN, **named, hash=row["hash"])
     if [row["seq"] for row in rows] != sorted({row["seq"] for row in rows}):
-        yield Finding(False, "the rows of the log are in their order")
+        yield _found(False, Fact.ROWS_IN_ORDER)
 
 
 def _withheld(document: Mapping[str, Any]) -> bool:
@@ -95,31 +150,30 @@ def _shown(document: Mapping[str, Any]) -> Iterator[Finding]:
     )  # fmt: skip
     shown = document["proposal"]
     other = [name for name in names if name in told and readable(told[name]) != shown[name]]
-    words = f"what is asked is what the log says{': not ' + ', '.join(other) if other else ''}"
-    yield Finding(bool(told) and not other, words)
+    yield _found(bool(told) and not other, Fact.ASKED, other=other)
     if _withheld(document):
         return
     steps = [(body["actor"], body["to"]) for _, body in _rows(document, "transition")]
     instead = (Actor.POLICY, "pending") in steps
     judged = next((body["mode"] for _, body in _rows(document, "policy")), Mode.ASKED)
     fits = shown["mode"] == (Mode.ASKED if instead else judged)
-    yield Finding(fits, f"it is {shown['mode']}, as the policy said")
+    yield _found(fits, Fact.MODE, mode=shown["mode"])
 
 
 def _webhook(document: Mapping[str, Any]) -> Iterator[Finding]:
     told, asked = document["webhook"], _asked(document)
     if told is None:
-        yield Finding(asked.get("event_id") is None, "no webhook is behind it")
+        yield _found(asked.get("event_id") is None, Fact.NO_EVENT)
         return
     try:
         body = base64.b64decode(told["body_base64"], validate=True)
     except binascii.Error:
-        yield Finding(False, "the webhook's bytes can be read")
+        yield _found(False, Fact.EVENT_READABLE)
         return
     fits = hashlib.sha256(body).hexdigest() == told["body_sha256"] == asked.get("body_sha256")
-    yield Finding(fits, "the webhook's bytes have their hash")
-    yield Finding(json.loads(body).get("type") == told["type"], f"the webhook says {told['type']}")
-    yield Finding(told["id"] == asked.get("event_id"), "it is the webhook that the log names")
+    yield _found(fits, Fact.EVENT_HASH)
+    yield _found(json.loads(body).get("type") == told["type"], Fact.EVENT_TYPE, type=told["type"])
+    yield _found(told["id"] == asked.get("event_id"), Fact.EVENT_ID)
 
 
 def _rule(document: Mapping[str, Any]) -> Iterator[Finding]:
@@ -127,28 +181,28 @@ def _rule(document: Mapping[str, Any]) -> Iterator[Finding]:
     if rule["version"] is None:
         return
     made = version_of(rule["source"])
-    yield Finding(made == rule["version"], "the rule's version is the hash of its source")
+    yield _found(made == rule["version"], Fact.RULE_HASH)
     same = (rule["name"], rule["version"]) == (asked.get("rule"), asked.get("rule_version"))
-    yield Finding(same, "it is the rule and the version that the log names")
+    yield _found(same, Fact.RULE_LOGGED)
 
 
 def _case_kind(document: Mapping[str, Any]) -> Iterator[Finding]:
     case_kind, asked = document["case_kind"], _asked(document)
     if case_kind is None:
-        yield Finding(asked.get("case_kind") is None, "it is of no kind of case")
+        yield _found(asked.get("case_kind") is None, Fact.NO_CASE_KIND)
         return
     fields = case_kind["fields"]
     made = sha256(canonical_json(fields))
     fits = made == case_kind["hash"] == asked.get("case_kind")
-    yield Finding(fits, "the kind's hash is that of its fields")
+    yield _found(fits, Fact.CASE_KIND_HASH)
     family = sha256(canonical_json({name: fields[name] for name in ("action", "trigger")}))
-    yield Finding(family == case_kind["family"], "its family is made of action and trigger")
+    yield _found(family == case_kind["family"], Fact.FAMILY)
     fits = (fields["rule"], fields["risk"]) == (document["rule"]["version"], case_kind["risk"])
-    yield Finding(fits, "the kind is of this rule's version and this risk class")
+    yield _found(fits, Fact.CASE_KIND_RULE)
     changes = [row for row in document["log"]["trust"] if row["kind"] in kinds_of("case_kind")]
     labels = {read_row(row["kind"], row["body"])[1]["label"] for row in changes}
     if labels:
-        yield Finding(case_kind["label"] in labels, "its label is that of the log")
+        yield _found(case_kind["label"] in labels, Fact.LABEL)
 
 
 def _policy(document: Mapping[str, Any]) -> Iterator[Finding]:
@@ -156,16 +210,16 @@ def _policy(document: Mapping[str, Any]) -> Iterator[Finding]:
     told = [body for _, body in _rows(document, "policy")]
     if gate is None:
         withheld = _withheld(document) and not told
-        yield Finding(None if withheld else not told, WITHHELD if withheld else "the policy was not asked")
+        yield _found(None, Fact.WITHHELD) if withheld else _found(not told, Fact.NO_GATE)
         return
-    yield Finding(bool(told) and told[0]["gate"] == gate, "what the policy said is what the log says it said")
+    yield _found(bool(told) and told[0]["gate"] == gate, Fact.GATE_LOGGED)
     said = document["score"]
     if said is not None:
         same = all(gate[name] == value for name, value in said.items())
         made = score.score(said["cases"], said["rejections"], said["generation"])
         fits = same and abs(made - said["score"]) < _CLOSE
-        given = f"{said['cases']} cases, {said['rejections']} rejections, generation {said['generation']}"
-        yield Finding(fits, f"{given} give the score {said['score']}")
+        names = ("cases", "rejections", "generation", "score")
+        yield _found(fits, Fact.SCORE, **{name: said[name] for name in names})
     if gate["verdict"] in (RUN, SPOT_CHECK):
         yield from _ran(document, gate)
 
@@ -174,25 +228,25 @@ def _ran(document: Mapping[str, Any], gate: Mapping[str, Any]) -> Iterator[Findi
     """Check the requirements of a case for a run or a spot check."""
     standard = STANDARDS.get(Risk(document["case_kind"]["risk"]))
     if standard is None or gate["target"] is None:
-        yield Finding(False, "its risk class may run on its own")
+        yield _found(False, Fact.MAY_RUN)
         return
     limit = (100 - gate["target"]) / 100
     if gate["manual_override"]:
         low = document["case_kind"]["risk"] == Risk.R1
-        yield Finding(low, "by manual override, below its threshold: class R1 only")
+        yield _found(low, Fact.OVERRIDE_RISK)
     else:
         met = score.reached(gate["cases"], gate["rejections"], gate["generation"], limit)
-        yield Finding(met, f"the score meets the threshold {gate['target']:g}")
-    yield Finding(gate["would_run"] is True, "nothing of the case itself spoke against it")
-    yield Finding(_was_there(gate), "a person had decided something lately enough")
+        yield _found(met, Fact.THRESHOLD, target=gate["target"])
+    yield _found(gate["would_run"] is True, Fact.WOULD_RUN)
+    yield _found(_was_there(gate), Fact.PERSON_LATELY)
     running = gate["state"] == CaseKindState.GRADUATED and gate["paused_by"] is None
-    yield Finding(running, "its kind ran on its own, unpaused")
+    yield _found(running, Fact.KIND_RAN)
     agreed = gate["spot_checks"][0]
     chance = probability(agreed, standard.spot_check_floor)
     same = chance == gate["spot_check_probability"] == document["spot_check"]["probability"]
-    yield Finding(same, f"{agreed} agreed spot checks make {chance:g} the chance of another")
-    yield Finding(None, "the draw cannot be checked here: only the program has its secret")
-    yield Finding(_under_caps(gate), "it stayed under every cap of that moment")
+    yield _found(same, Fact.SPOT_CHECKS, agreed=agreed, probability=chance)
+    yield _found(None, Fact.DRAW_OPEN)
+    yield _found(_under_caps(gate), Fact.CAPS)
 
 
 def _was_there(gate: Mapping[str, Any]) -> bool:
@@ -216,17 +270,17 @@ def _under_caps(gate: Mapping[str, Any]) -> bool:
 def _decisions(document: Mapping[str, Any]) -> Iterator[Finding]:
     rows = {(row["at"], body["actor"]): body for row, body in _rows(document, "decision")}
     for one in document["decisions"]:
-        what = f"{one['verdict']} by {one['actor']}"
+        what = {"verdict": one["verdict"], "actor": one["actor"]}
         if one["actor"] == Actor.POLICY:
             ran = any(body["mode"] == Mode.AUTO for _, body in _rows(document, "policy"))
-            yield Finding(ran, f"{what}: the log says that it ran on its own")
+            yield _found(ran, Fact.RAN_LOGGED, **what)
             continue
         told = rows.pop((one["at"], one["actor"]), None)
         names = ("verdict", "via", "revision", "interaction_id", "reason")
         fits = told is not None and all(told[name] == one[name] for name in names)
-        yield Finding(fits, f"{what} is in the log")
+        yield _found(fits, Fact.DECISION, **what)
     if rows:
-        yield Finding(False, f"{len(rows)} decisions of the log are missing here")
+        yield _found(False, Fact.DECISIONS_SHOWN, missing=len(rows))
 
 
 def _requests(document: Mapping[str, Any]) -> Iterator[Finding]:
@@ -234,44 +288,43 @@ def _requests(document: Mapping[str, Any]) -> Iterator[Finding]:
     asked = _rows(document, "proposed", "edited", "restated")
     planned = [body["calls"] for _, body in asked if "calls" in body]
     for call in document["calls"]:
-        number, name = call["number"], f"request {call['number']} ({call['operation']})"
+        number, named = call["number"], {"number": call["number"], "operation": call["operation"]}
         told = rows.get(number)
         if told is None:
-            yield Finding(number not in document["requests"], f"{name} was not sent")
+            yield _found(number not in document["requests"], Fact.NOT_SENT, **named)
             continue
         made = fingerprint(call["operation"], call["path"], call["query"], call["body"])
         if not call["whole"]:
-            why = "holds what opens something and is kept out: its fingerprint is not checked"
-            yield Finding(None, f"{name} {why}")
+            yield _found(None, Fact.REQUEST_OPEN, **named)
         else:
-            yield Finding(made == told, f"{name} is what the log says was sent")
+            yield _found(made == told, Fact.REQUEST_SENT, **named)
         if planned and number < len(planned[-1]) and "${" not in canonical_json(planned[-1][number]):
-            yield Finding(planned[-1][number] == told, f"{name} is what was asked")
+            yield _found(planned[-1][number] == told, Fact.REQUEST_ASKED, **named)
 
 
 def _answers(document: Mapping[str, Any]) -> Iterator[Finding]:
     rows = {body["number"]: body for _, body in _rows(document, "answer")}
     for one in document["answers"]:
         told = rows.get(one["number"])
-        name = f"the answer to request {one['number']}"
         shown = normalize("answer", one)  # a document of an earlier version also holds sentences
         if told is None:
-            yield Finding(one["finished_at"] is None, f"{name} is not there yet")
+            yield _found(one["finished_at"] is None, Fact.NO_ANSWER, number=one["number"])
             continue
         names = ("state", "status", "answer", "reason_code", "reason_args")
-        yield Finding(all(told[each] == shown[each] for each in names), f"{name} is in the log")
+        fits = all(told[each] == shown[each] for each in names)
+        yield _found(fits, Fact.ANSWER, number=one["number"])
 
 
 def _steps(document: Mapping[str, Any]) -> Iterator[Finding]:
     rows, trail = _rows(document, "transition"), document["trail"]
     told = {body["row_version"]: (body["from"], body["to"], body["actor"]) for _, body in rows}
     steps = {step["row_version"]: (step["from_"], step["to"], step["actor"]) for step in trail[1:]}
-    yield Finding(told == steps, f"its {len(steps)} changes of state are those of the log")
+    yield _found(told == steps, Fact.STEPS, count=len(steps))
     came = [(body["at"], body["kind"], body["source"]) for _, body in _rows(document, "outcome")]
     listed = [(one["at"], one["kind"], one["source"]) for one in document["outcomes"]]
-    yield Finding(sorted(came) == sorted(listed), f"what came of it later ({len(listed)}) is in the log")
+    yield _found(sorted(came) == sorted(listed), Fact.OUTCOMES, count=len(listed))
     last = trail[-1]["to"] if trail else "pending"
-    yield Finding(last == document["proposal"]["state"], f"it is {document['proposal']['state']}")
+    yield _found(last == document["proposal"]["state"], Fact.STATE, state=document["proposal"]["state"])
 
 
 _LOOKS: tuple[Callable[[Mapping[str, Any]], Iterator[Finding]], ...] = (

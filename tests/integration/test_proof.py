@@ -14,6 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot.__main__ import main
+from bot.cli import explain_words
 from bot.cli.verify_log import sentence
 from bot.demo.polar import stock
 from bot.demo.polar.orders import tell_order
@@ -312,7 +313,7 @@ def test_an_automatic_run_is_explained_down_to_its_score_caps_and_draw(automatic
     findings = check(automatic)
     assert [finding for finding in findings if finding.fits is False] == []
     assert "17" * 32 not in json.dumps(automatic)
-    words = [finding.words for finding in findings]
+    words = [explain_words.sentence(finding) for finding in findings]
     assert "the score meets the threshold 90" in words
     assert "it stayed under every cap of that moment" in words
 

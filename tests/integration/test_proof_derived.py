@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from bot.cli import explain_words
 from bot.cli.verify_log import sentence
 from bot.explain.document import explanation
 from bot.explain.verify import check
@@ -52,7 +53,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, str, dict[st
             later = await made.store.do(explained, id_)
             assert later is not None
             findings = check(json.loads(json.dumps(explanation(later, made.now))))
-            assert [one.words for one in findings if one.fits is False] == []
+            assert [explain_words.sentence(one) for one in findings if one.fits is False] == []
             await made.store.do(pause, by=MAYA, why="a look", at=made.now)
             return id_, told
 
@@ -135,8 +136,8 @@ def test_what_is_derived_from_the_log_and_altered_is_found(
 
 def test_an_explanation_says_what_it_cannot_show(lived: tuple[bytes, str, dict[str, Any]]) -> None:
     findings = check(lived[2])
-    assert [one.words for one in findings if one.fits is False] == []
-    open_ = [one.words for one in findings if one.fits is None]
+    assert [explain_words.sentence(one) for one in findings if one.fits is False] == []
+    open_ = [explain_words.sentence(one) for one in findings if one.fits is None]
     newest = lived[2]["log"]["rows"][-1]["hash"]
     assert any("`verify-log --head`" in one and newest in one for one in open_), open_
 
@@ -178,7 +179,7 @@ def _forged(told: dict[str, Any], alter: Callable[[dict[str, Any]], Any]) -> lis
         row["hash"] = made[row["seq"]] = row_hash(row["previous"], at=at, **said)
     head = told["log"]["head"]
     head["hash"] = made.get(head["seq"], head["hash"])
-    return [one.words for one in check(told) if one.fits is False]
+    return [explain_words.sentence(one) for one in check(told) if one.fits is False]
 
 
 @pytest.mark.parametrize(
