@@ -35,7 +35,7 @@ from bot.ui.elements import (
     when,
     words,
 )
-from bot.ui.states import does, phrase, risk_words
+from bot.ui.states import DECIDING, does, phrase, risk_words
 from polar.text.words import format_money
 from store.models import Proposal, ProposalState
 from store.models.details import Bundle
@@ -55,7 +55,6 @@ _COUNTED = (
     *(_S.SUCCEEDED, _S.FAILED, _S.UNKNOWN, _S.EXECUTING, _S.APPROVED),
     *(_S.DECLINED, _S.EXPIRED, _S.WITHDRAWN, _S.PENDING),
 )
-_BEING_DECIDED = "being decided"
 _UNDER_WAY = frozenset({_S.PENDING, _S.APPROVED, _S.EXECUTING, _S.UNKNOWN})
 # "Generate the invoice of an order" gives "12 invoices to generate": the verb and the first noun only.
 _ORDER = re.compile(
@@ -121,10 +120,10 @@ def _named(members: Sequence[Proposal]) -> list[str]:
 
 def progress(members: Iterable[Proposal]) -> str | None:
     """The progress: "8 done, 1 failed, 3 waiting"; None while all proposals wait."""
-    counts = Counter(_BEING_DECIDED if _deciding(p) else phrase(p.state) for p in members)
+    counts = Counter(DECIDING.phrase if _deciding(p) else phrase(p.state) for p in members)
     if set(counts) <= {phrase(_S.PENDING)}:
         return None
-    ordered = [*map(phrase, _COUNTED), _BEING_DECIDED]
+    ordered = [*map(phrase, _COUNTED), DECIDING.phrase]
     return ", ".join(f"{counts[word]} {word}" for word in ordered if counts[word])
 
 

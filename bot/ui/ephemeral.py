@@ -21,8 +21,8 @@ from bot.results import (
 )
 from bot.ui.elements import MESSAGE_TEXT, Element, escape, filled, fitted, glue, is_user, person, words
 from bot.ui.reasons import sentence
-from bot.ui.states import approver_line, phrase
-from store.models import Proposal
+from bot.ui.states import approver_line, phrase, title
+from store.models import Proposal, ProposalState
 
 _R, _D, _F, _A = RefusalCode, DecisionStatus, FollowupStatus, ActionStatus
 _REASON, _ERROR, _TITLE = 600, 300, 150  # characters
@@ -358,7 +358,7 @@ def several(
 
 def all_approved(count: int) -> Text:
     """The number of approved proposals. The card shows the others."""
-    return text(f"Approved: {count}. The card shows the results.")
+    return text(f"{title(ProposalState.APPROVED)}{count}. The card shows the results.")
 
 
 def _named(titles: Sequence[str]) -> Text:

@@ -25,7 +25,7 @@ from bot.ui.elements import (
     words,
 )
 from bot.ui.reasons import because
-from bot.ui.states import open_problems, phrase
+from bot.ui.states import open_problems, phrase, title
 from polar.catalog import event_types
 from polar.text.words import clean, format_money
 from store.models import Proposal, ProposalState, RuleMatchState, Transition
@@ -70,8 +70,8 @@ _QUEUES: Mapping[str, tuple[str, str]] = {
     "urgent": ("{total:,} due within two days", "Nothing is due within two days"),
     "mine": ("{total:,} assigned to you", "Nothing that waits is assigned to you"),
     "snoozed": ("{total:,} snoozed", "Nothing is snoozed"),
-    "unknown": ("No answer: {total:,}", "Polar has answered everything"),
-    "failed": ("Failed: {total:,}", "Nothing has failed"),
+    "unknown": (title(ProposalState.UNKNOWN) + "{total:,}", "Polar has answered everything"),
+    "failed": (title(ProposalState.FAILED) + "{total:,}", "Nothing has failed"),
 }
 QUEUES = tuple(name for name in _QUEUES if name)
 _FILTERS = f"/polar queue {', '.join(QUEUES)} shows these alone; /polar show ID shows one."

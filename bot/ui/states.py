@@ -65,6 +65,7 @@ STATES: Mapping[ProposalState, _StateWords] = {
     _S.EXPIRED: _StateWords("Expired: ", "expired", "hourglass", _EXPIRED, otherwise=_LATE),
     _S.WITHDRAWN: _StateWords("Withdrawn: ", "withdrawn", _BACK, _WITHDRAWN, otherwise=_GONE),
 }
+DECIDING = _StateWords("Deciding: ", "being decided")  # pending, with an approval that is still checked
 # The words of a question about a kind of case, where they differ.
 _OF_GRADUATION: Mapping[ProposalState, _StateWords] = {
     _S.SUCCEEDED: replace(
@@ -206,7 +207,7 @@ def prefix(p: Proposal, view: CardView) -> str:
     """The beginning of the line for a notification."""
     if p.state == ProposalState.PENDING:
         causes = (
-            (p.approval_checking_by, "Deciding: "),
+            (p.approval_checking_by, DECIDING.title),
             (p.held_by, "On hold: "),
             (view.needs_two and view.approvals, "One more yes: "),
             (p.changes, "Changed: "),

@@ -10,13 +10,12 @@ from hypothesis import strategies as st
 import polar.errors
 from bot.demo.blockkit import lint_message
 from bot.proposals.call_results import reason_of
-from bot.ui import reasons, states
+from bot.ui import reasons
 from bot.ui.card import outbox_message
 from bot.ui.elements import Message, line, rich
 from polar.errors import CODES, problem
 from store.audit_log.log import normalize
 from store.audit_log.old_sentences import read_sentence, read_transition
-from store.models import CallState, ProposalState
 from store.models.details import OutboxCode
 from store.models.reasons import Reason, ReasonCode, columns_of, read_reason
 from tests.fixtures.card_strategies import assert_harmless, payload
@@ -149,60 +148,6 @@ def test_a_message_that_was_made_before_goes_out_as_it_is() -> None:
     block = rich("b", line({"type": "text", "text": "x"}))
 
     assert outbox_message({"text": "x", "blocks": [block]}) == Message("x", (block,))
-
-
-# --- One wording for each state ---------------------------------------------------------------------------
-
-
-def test_every_state_has_one_wording() -> None:
-    assert set(states.STATES) == set(ProposalState)
-    assert set(states.CALLS) == set(CallState)
-    assert (
-        states.counted({ProposalState.UNKNOWN: 2, "pending": 1_000, "failed": 0})
-        == "1,000 waiting, 2 no answer"
-    )
-
-
-def _tables_of_state_words(source: str) -> list[int]:
-    """The lines on which a table from states to texts begins."""
-    found = []
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Dict):
-            of_states = sum(
-                isinstance(key, ast.Attribute) and key.attr in ProposalState.__members__ for key in node.keys
-            )
-            said = sum(isinstance(one, ast.Constant) and isinstance(one.value, str) for one in node.values)
-            found += [node.lineno] if of_states > 3 and said > 3 else []
-    return found
-
-
-@pytest.mark.parametrize(
-    "path", sorted((ROOT / "bot").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT))
-)
-def test_there_is_no_other_table_of_state_words(path: Path) -> None:
-    assert _tables_of_state_words(path.read_text()) == []
-
-
-def test_another_table_of_state_words_is_found() -> None:
-    planted = "\n\nX = {S.PENDING: 'a', S.FAILED: 'b', S.UNKNOWN: 'c', S.EXPIRED: 'd'}"
-
-    assert _tables_of_state_words(planted) == [3]
-
-
-# --- The store knows no Slack -----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "path", sorted((ROOT / "store").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT))
-)
-def test_the_store_builds_no_message(path: Path) -> None:
-    texts = [
-        node.value for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    ]  # fmt: skip
-    assert [
-        text for text in texts if "<@" in text or text in ("rich_text", "rich_text_section", "mrkdwn")
-    ] == []
 
 
 # --- What earlier versions stored -------------------------------------------------------------------------
