@@ -18,7 +18,6 @@ from bot.slack.client import SlackError
 from bot.ui import bundle as on_card
 from bot.ui import ephemeral
 from bot.ui.bundle import ALONE, BACK, NEXT, PAGE, REVIEWED, TICKED, TITLE, Review, loaded, review_view
-from bot.ui.bundling import one_by_one
 from bot.ui.card_modals import REASON_ALL
 from bot.ui.elements import notice
 from bot.ui.ephemeral import Text, text
@@ -81,7 +80,7 @@ class Bundles:
 
     async def _approved(self, on: Interaction, bundle: Bundle) -> Texts:
         """Approve all was clicked: Slack is answered once every approval is on disk."""
-        if one_by_one(bundle.key):  # a forged button: the card has none
+        if bundle.one_by_one:  # a forged button: the card has none
             return (text(ephemeral.ONE_BY_ONE),)
         seen = on.value.number
         return await self._approve(on, bundle, _shown(bundle, seen), seen=seen, interaction_id=_name_of(on))
@@ -143,7 +142,7 @@ class Bundles:
         elif bundle is None:
             view = _said(*_NOT_FOUND)
         else:
-            view = _view(Review(bundle.id, on.value.number, ticked=not one_by_one(bundle.key)), bundle)
+            view = _view(Review(bundle.id, on.value.number, ticked=not bundle.one_by_one), bundle)
         try:
             await self._services.slack.open_view(on.trigger_id, view)
         except SlackError as error:

@@ -99,8 +99,10 @@ async def gather(services: Services) -> None:
     for put in plan(found.waiting, found.open, known=found.known, policy=services.rules.policy, now=now):
         bundle_id = put.bundle_id or f"b{secrets.token_hex(6)}"
         ids = [proposal.id for proposal in put.proposals]
-        joined = await services.store.do(put_in_bundle, bundle_id, put.key, ids, now)
-        log.info("put %d proposals into bundle %s (%s)", joined, bundle_id, put.key.split("|")[1])
+        joined = await services.store.do(
+            put_in_bundle, bundle_id, put.key, ids, now, one_by_one=put.one_by_one
+        )
+        log.info("put %d proposals into bundle %s (%s)", joined, bundle_id, put.rule)
 
 
 async def announce(services: Services, claimed: ClaimedCard) -> None:

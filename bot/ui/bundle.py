@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from bot.ui.bundling import one_by_one
 from bot.ui.card_modals import reasons_select
 from bot.ui.elements import (
     Block,
@@ -152,7 +151,7 @@ def _status(bundle: Bundle, stands: str, reasons: Sequence[str]) -> list[Element
 def _small_print(bundle: Bundle, deciders: str) -> list[str]:
     rule = bundle.members[0].rule
     small = [bundle.id, f"rule {rule}"] if rule else [bundle.id]
-    if one_by_one(bundle.key):
+    if bundle.one_by_one:
         small.append("gone through one by one: none is approved unseen")
     waits = any(p.state == _S.PENDING for p in bundle.members)
     return [*small, deciders] if waits else small
@@ -164,7 +163,7 @@ def _buttons(bundle: Bundle, now: datetime, reasons: Sequence[str]) -> Block | N
         p.state == _S.APPROVED and p.cancellable_until and now < p.cancellable_until for p in bundle.members
     )
     offered = (
-        (waits and not one_by_one(bundle.key), APPROVE_ALL, "Approve all", "primary"),
+        (waits and not bundle.one_by_one, APPROVE_ALL, "Approve all", "primary"),
         (waits and not held, DECLINE_ALL, "Decline all", "danger"),
         (True, REVIEW, "Review", None),  # the result of each proposal, and cards of their own
         (held, UNDO_ALL, "Undo", None),  # replaces Decline all: a card has at most three buttons

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import inf
 from statistics import median
@@ -16,16 +16,20 @@ MOST, LEAST = 100, 5  # proposals in a bundle: nobody reviews more, and fewer ne
 SINGLES = 10  # the most odd ones of a kind with own cards; more share a card that only opens Review
 _UNUSUAL = 3.0  # times the median of its kind
 _SOON = timedelta(hours=24)
-_EACH, _ALL = "each", "all"
 
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Proposals to put into one bundle: an existing one (`bundle_id`) or a new one."""
+    """Proposals to put into one bundle: an existing one (`bundle_id`) or a new one.
+
+    They are of the kind `key`, and so of one `rule`. `one_by_one` is as of a bundle.
+    """
 
     key: str
-    bundle_id: str | None
-    proposals: tuple[Proposal, ...]
+    rule: str
+    one_by_one: bool
+    bundle_id: str | None = None
+    proposals: tuple[Proposal, ...] = ()
 
 
 def kind_of(proposal: Proposal) -> str:
@@ -33,11 +37,6 @@ def kind_of(proposal: Proposal) -> str:
     called = ",".join(dict.fromkeys(call.operation for call in proposal.calls))
     rule, version = proposal.rule or "", proposal.rule_version or ""
     return "|".join((rule, version, called, proposal.currency or "", proposal.risk))
-
-
-def one_by_one(key: str) -> bool:
-    """Tell whether a bundle of this key is reviewed one by one. Such a bundle has no Approve all."""
-    return key.startswith(f"{_EACH}|")
 
 
 def plan(
@@ -57,13 +56,15 @@ def plan(
         kinds[kind_of(proposal)].append(proposal)
     made: list[Put] = []
     for kind, group in kinds.items():
-        together, apart = f"{_ALL}|{kind}", f"{_EACH}|{kind}"
-        joined = [bundle for bundle in open_ if bundle.key == together]
+        own = [bundle for bundle in open_ if bundle.key == kind]
+        joined = [bundle for bundle in own if not bundle.one_by_one]
+        apart = [bundle for bundle in own if bundle.one_by_one]
         odd = carve(group, [p for bundle in joined for p in bundle.members], known, policy, now)
         apart_ids = {proposal.id for proposal in odd}
         alike = [proposal for proposal in group if proposal.id not in apart_ids]
+        together = Put(kind, group[0].rule or "", one_by_one=False)
         made += _fill(together, alike, joined, LEAST)
-        made += _fill(apart, odd, [bundle for bundle in open_ if bundle.key == apart], SINGLES + 1)
+        made += _fill(replace(together, one_by_one=True), odd, apart, SINGLES + 1)
     return made
 
 
@@ -101,15 +102,15 @@ def needs_a_look(proposal: Proposal, policy: Policy, now: datetime) -> bool:
     )
 
 
-def _fill(key: str, waiting: list[Proposal], open_: Sequence[Bundle], least: int) -> list[Put]:
+def _fill(put: Put, waiting: list[Proposal], open_: Sequence[Bundle], least: int) -> list[Put]:
     """Fill the open bundles first, then new bundles while at least `least` proposals are left."""
     made: list[Put] = []
     for bundle in open_:
         room = MOST - len(bundle.members)
         if room > 0 and waiting:
-            made.append(Put(key, bundle.id, tuple(waiting[:room])))
+            made.append(replace(put, bundle_id=bundle.id, proposals=tuple(waiting[:room])))
             waiting = waiting[room:]
     while len(waiting) >= least:
-        made.append(Put(key, None, tuple(waiting[:MOST])))
+        made.append(replace(put, proposals=tuple(waiting[:MOST])))
         waiting = waiting[MOST:]
     return made

@@ -66,7 +66,13 @@ def _known(connection: Connection, customers: Collection[str]) -> frozenset[str]
 
 
 def put_in_bundle(
-    connection: Connection, bundle_id: str, key: str, proposal_ids: Sequence[str], now: datetime
+    connection: Connection,
+    bundle_id: str,
+    key: str,
+    proposal_ids: Sequence[str],
+    now: datetime,
+    *,
+    one_by_one: bool = False,
 ) -> int:
     """Put what still waits for a first card into a bundle, new or still open; the number of proposals put."""
     row = connection.execute(select(bundles.c.closed_at).where(bundles.c.id == bundle_id)).first()
@@ -78,7 +84,13 @@ def put_in_bundle(
         .values(bundle_id=bundle_id, rendered_version=proposals.c.row_version)
     ).rowcount
     if joined and row is None:
-        made = {"id": bundle_id, "key": key, "created_at": now, "card_due_at": now}
+        made = {
+            "id": bundle_id,
+            "key": key,
+            "one_by_one": int(one_by_one),
+            "created_at": now,
+            "card_due_at": now,
+        }
         connection.execute(insert(bundles), [made | {"row_version": 1, "rendered_version": 0}])
     elif joined:
         redraw_bundles(connection, [bundle_id])

@@ -110,6 +110,7 @@ class Today:
 class Bundle:
     """Many proposals of one kind on one card. `key` says of what kind; `members` are the oldest first.
 
+    One that is reviewed `one_by_one` holds odd proposals and has no Approve all.
     Since `closed_at` nothing joins it. `row_version` and `card_sent_at` are as of a proposal.
     """
 
@@ -123,6 +124,7 @@ class Bundle:
     first_shown_at: datetime | None
     card_sent_at: datetime | None
     members: tuple[Proposal, ...] = ()
+    one_by_one: bool = False
 
 
 @dataclass(frozen=True, slots=True)

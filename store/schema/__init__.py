@@ -356,6 +356,7 @@ bundles = Table(
     Column("card_sent_at", UtcDateTime),
     Column("card_lease_token", Text),
     Column("card_lease_expires_at", UtcDateTime),
+    Column("one_by_one", Integer, nullable=False, server_default="0"),  # 1: there is no Approve all
 )
 _BUNDLE_BEHIND = bundles.c.rendered_version < bundles.c.row_version
 partial_index("ix_bundles_undrawn", bundles.c.card_due_at, where=_BUNDLE_BEHIND)

@@ -86,7 +86,7 @@ async def outgoing(store: Store, at: datetime, redraws: int = 9, posts: int = 9)
 
 async def five_together(store: Store, store_proposal: Make, now: datetime) -> list[str]:
     ids = [(await store.do(store_proposal)).id for _ in range(5)]
-    assert await store.do(put_in_bundle, "b1", "all|x", ids, now) == 5
+    assert await store.do(put_in_bundle, "b1", "x", ids, now) == 5
     return ids
 
 
@@ -126,7 +126,7 @@ async def test_a_change_of_one_redraws_and_closes_the_bundle(
     assert ([each.id for each in found.bundles], found.cards) == (["b1"], [])
     assert found.bundles[0].closed_at == later
     one_more = await store.do(store_proposal)
-    assert await store.do(put_in_bundle, "b1", "all|x", [one_more.id], later) == 0
+    assert await store.do(put_in_bundle, "b1", "x", [one_more.id], later) == 0
 
 
 async def test_what_fails_or_asks_anew_gets_a_card_of_its_own(
@@ -149,7 +149,7 @@ async def test_one_can_be_taken_out_and_never_comes_back(
     await drawn(store, now)
     assert await store.do(give_own_card, "b1", ids[2], now)
     assert not await store.do(give_own_card, "b1", ids[2], now)
-    assert await store.do(put_in_bundle, "b2", "all|x", [ids[2]], now) == 0
+    assert await store.do(put_in_bundle, "b2", "x", [ids[2]], now) == 0
     found = await outgoing(store, now + MINUTE)
     assert [each.id for each in found.cards] == [ids[2]]
     bundle = await store.do(get_bundle, "b1")

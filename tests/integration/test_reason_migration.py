@@ -16,6 +16,7 @@ from bot.ui.reasons import plain
 from store import open_store
 from store.engine.dialects import make_engine
 from store.events.events import claim_rule_matches, get_event
+from store.messages.cards import get_bundle
 from store.models.reasons import Reason, ReasonCode
 from store.proposals.proposals import get_proposal, trail
 from store.schema.graduation import metadata
@@ -32,6 +33,10 @@ PAST: dict[str, tuple[str, list[tuple[str, str, str | None]], str | None]] = {
     "podd": ("failed", [("executing", "failed", "A sentence \U0001f600 of yore")], None),
     "pplain": ("pending", [], None),
 }  # fmt: skip
+BUNDLES = {
+    "ball": "all|a|v1|orders:generate_invoice|usd|R1",
+    "beach": "each|a|v1|orders:generate_invoice|usd|R1",
+}
 
 
 def _third(connection: Connection) -> None:
@@ -53,6 +58,10 @@ def _third(connection: Connection) -> None:
         connection, "firings", fact_key="f", rule="a", rule_version="v1", event_id="msg_1", state="waiting",
         attempts=0, due_at=1, note="waits until 21 Nov 09:30 UTC",
     )  # fmt: skip
+    for name, key in BUNDLES.items():
+        _insert(
+            connection, "bundles", id=name, key=key, created_at=0, version=1, drawn=1, card_due_at=0
+        )  # fmt: skip
     for name, (state, steps, error) in PAST.items():
         last = next((said for _, _, said in reversed(steps)), None)
         _insert(
@@ -80,6 +89,7 @@ def _insert(connection: Connection, table: str, **row: Any) -> None:
 def _look(connection: Connection) -> dict[str, Any]:
     return {
         "difference": compare_metadata(MigrationContext.configure(connection), metadata),
+        "bundles": [get_bundle(connection, name) for name in BUNDLES],
         "found": {name: get_proposal(connection, name) for name in PAST},
         "event": get_event(connection, "msg_1"),
         "matches": claim_rule_matches(
@@ -119,6 +129,11 @@ async def test_sentences_become_reasons_and_none_is_lost(migrated: dict[str, Any
         Reason(_C.TEXT, {"text": "waits until 21 Nov 09:30 UTC"})
     ]
     assert (found["pplain"].status_reason, found["pplain"].calls[0].reason) == (None, None)
+
+
+async def test_what_is_gone_through_one_by_one_is_said_in_a_column(migrated: dict[str, Any]) -> None:
+    kind = "a|v1|orders:generate_invoice|usd|R1"
+    assert [(one.key, one.one_by_one) for one in migrated["bundles"]] == [(kind, False), (kind, True)]
 
 
 async def test_what_was_read_before_is_read_now(migrated: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.config.policy import Policy
-from bot.ui.bundling import LEAST, MOST, SINGLES, Put, carve, kind_of, one_by_one, plan
+from bot.ui.bundling import LEAST, MOST, SINGLES, Put, carve, kind_of, plan
 from store.models import Proposal, ProposalCall, ProposalState
 from store.models.details import Bundle
 
@@ -50,8 +50,9 @@ def make(**fields: Any) -> Proposal:
     return Proposal(**(defaults | fields))
 
 
-def bundle(key: str, members: list[Proposal]) -> Bundle:
-    return Bundle(f"b{next(NUMBERS)}", key, NOW, None, 1, None, None, None, None, tuple(members))
+def bundle(key: str, members: list[Proposal], *, one_by_one: bool = False) -> Bundle:
+    none = (None,) * 4
+    return Bundle(f"b{next(NUMBERS)}", key, NOW, None, 1, *none, tuple(members), one_by_one)
 
 
 def planned(waiting: list[Proposal], *open_: Bundle, known: frozenset[str] = frozenset()) -> list[Put]:
@@ -66,7 +67,7 @@ def test_five_of_a_kind_share_a_card_and_four_do_not() -> None:
     five = [make() for _ in range(5)]
     (put,) = planned(five)
     assert (put.bundle_id, put.proposals) == (None, tuple(five))
-    assert not one_by_one(put.key)
+    assert (put.rule, put.one_by_one) == ("generate-invoice", False)
     assert planned(five[:4]) == []
 
 
@@ -122,7 +123,7 @@ def test_too_many_odd_ones_share_a_card_that_is_gone_through_one_by_one() -> Non
     odd = [make(risk="R3") for _ in range(SINGLES)]
     assert planned(odd) == []
     (put,) = planned([*odd, make(risk="R3")])
-    assert one_by_one(put.key)
+    assert put.one_by_one
     assert len(put.proposals) == SINGLES + 1
 
 
@@ -132,6 +133,14 @@ def test_later_ones_join_what_is_open_until_it_is_full() -> None:
     later = [make() for _ in range(4)]
     (put,) = planned(later, open_)
     assert (put.bundle_id, len(put.proposals)) == (open_.id, 2)
+
+
+def test_odd_ones_join_only_what_is_gone_through_one_by_one() -> None:
+    odd = [make(risk="R3") for _ in range(3)]
+    key = kind_of(odd[0])
+    together, apart = bundle(key, []), bundle(key, [], one_by_one=True)
+    (put,) = planned(odd, together, apart)
+    assert (put.bundle_id, put.one_by_one, put.proposals) == (apart.id, True, tuple(odd))
 
 
 made = st.builds(
@@ -159,6 +168,6 @@ def test_nothing_is_lost_doubled_or_hidden_and_few_are_left_alone(
     for put in puts:
         assert LEAST <= len(put.proposals) <= MOST
         assert len({kind_of(proposal) for proposal in put.proposals}) == 1
-        if not one_by_one(put.key):
+        if not put.one_by_one:
             assert all(p.risk < "R3" and p.always_asks is None for p in put.proposals)
             assert all((p.amount or 0) < 50_000 or p.currency != "usd" for p in put.proposals)

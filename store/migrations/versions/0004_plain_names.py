@@ -123,6 +123,7 @@ def upgrade() -> None:
     _carry_marks()
     _carry_has_card()
     _carry_deleted()
+    _carry_one_by_one()
     _carry_reasons(op.get_bind())
     _carry_graduation(op.get_bind())
 
@@ -244,6 +245,13 @@ def _carry_deleted() -> None:
     text = sa.func.substr(own.c.text, len(DELETED) + 1)
     marked = (own.c.kind == "thread", own.c.text.startswith(DELETED, autoescape=True))
     op.execute(sa.update(own).where(*marked).values(deleted=1, text=text))
+
+
+def _carry_one_by_one() -> None:
+    """Say in a column which bundles are reviewed one by one: their key began with "each|", others with "all|"."""
+    op.add_column("bundles", sa.Column("one_by_one", sa.Integer(), server_default="0", nullable=False))
+    op.execute("UPDATE bundles SET one_by_one = 1, key = substr(key, 6) WHERE key LIKE 'each|%'")
+    op.execute("UPDATE bundles SET key = substr(key, 5) WHERE key LIKE 'all|%' AND one_by_one = 0")
 
 
 def _carry_reasons(connection: sa.Connection) -> None:
