@@ -43,11 +43,13 @@ class Followups:
 
     # --- Undo -----------------------------------------------------------------------------------------
 
-    async def undo(self, user: SlackUser, proposal: Proposal) -> DecisionStatus:
+    async def undo(
+        self, user: SlackUser, proposal: Proposal, stored: Callable[[], None] = lambda: None
+    ) -> DecisionStatus:
         """Undo a proposal with the calls that restore the former state.
 
         A call that needed two approvals needs two for its undo: then the undo waits. The caller has checked
-        whether this person may. Raises StoreError.
+        whether this person may. `stored` is called once the undo is on disk. Raises StoreError.
         """
         back = inverses(proposal)
         over = proposal.state != ProposalState.SUCCEEDED or proposal.undone_at is not None
@@ -62,6 +64,7 @@ class Followups:
             made, expires_at=ends(act.at, self._services.rules.policy.schedule.expires_after, None)
         )
         won, found = await self._services.store.do(actions.undo, act, made, people)
+        stored()
         if won:
             DECISIONS.labels(Verdict.APPROVE, "undo").inc()
         if not won:

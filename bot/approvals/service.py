@@ -50,7 +50,11 @@ class ApprovalService:
         named = (click.user, click.proposal_id)
         if verdict == Verdict.DECLINE:
             return await self.decline(
-                *named, via="button", revision=click.revision, interaction_id=click.interaction_id
+                *named,
+                via="button",
+                revision=click.revision,
+                interaction_id=click.interaction_id,
+                stored=stored,
             )
         return await self.approve(
             *named,
@@ -125,6 +129,7 @@ class ApprovalService:
         revision: int | None = None,
         reason: str | None = None,
         interaction_id: str | None = None,
+        stored: Callable[[], None] = lambda: None,
     ) -> DecisionResult:
         """Decline a proposal; the arguments are those of `approve`."""
 
@@ -132,6 +137,7 @@ class ApprovalService:
             seen, at = proposal.revision if revision is None else revision, self._services.clock()
             decision = Decision(proposal_id, user.id, Verdict.DECLINE, via, at, reason, seen, interaction_id)
             won, now = await self._services.store.do(decide, decision)
+            stored()
             if won:
                 DECISIONS.labels(decision.verdict, decision.via).inc()
             if now is None:
@@ -143,18 +149,24 @@ class ApprovalService:
 
         return await self._done("decline", declined, user, proposal_id, via=via)
 
-    async def undo(self, user: SlackUser, proposal_id: str, *, via: str) -> DecisionResult:
-        """Undo what was approved: cancel it while nothing of it was sent, or take back what was done."""
+    async def undo(
+        self, user: SlackUser, proposal_id: str, *, via: str, stored: Callable[[], None] = lambda: None
+    ) -> DecisionResult:
+        """Undo what was approved: cancel it while nothing of it was sent, or take back what was done.
+
+        `stored` as in `approve`.
+        """
 
         async def undone(proposal: Proposal) -> DecisionResult:
             if proposal.state != ProposalState.SUCCEEDED:
                 at = self._services.clock()
                 in_time, found = await self._services.store.do(take_back, proposal_id, actor=user.id, at=at)
                 if in_time:
+                    stored()
                     return DecisionResult(DecisionStatus.UNDONE, found)
                 proposal = proposal if found is None else found
             if proposal.state == ProposalState.SUCCEEDED:
-                return DecisionResult(await self.followups.undo(user, proposal), proposal)
+                return DecisionResult(await self.followups.undo(user, proposal, stored), proposal)
             sent = proposal.state in _BEING_SENT
             return DecisionResult(
                 DecisionStatus.TOO_LATE_TO_UNDO if sent else DecisionStatus.NOTHING_TO_UNDO, proposal

@@ -103,6 +103,7 @@ class Bundles:
                 on.user, proposal.id, via=VIA, revision=1, interaction_id=_name_of(on)
             ),
         )
+        on.stored()  # each of them
         return ephemeral.several(DecisionStatus.DECLINED, results, _later(bundle, on.value.number))
 
     async def _undone(self, on: Interaction, bundle: Bundle) -> Texts:
@@ -112,6 +113,7 @@ class Bundles:
             p for p in bundle.members if p.state == ProposalState.APPROVED and p.cancellable_until is not None
         ]
         results = await _each(held, lambda proposal: self._approvals.undo(on.user, proposal.id, via=VIA))
+        on.stored()
         return ephemeral.several(DecisionStatus.UNDONE, results, _later(bundle, on.value.number))
 
     async def _reasoned(self, on: Interaction, bundle: Bundle) -> Texts:

@@ -115,7 +115,8 @@ class Buttons:
     async def _undo(self, on: Interaction) -> None:
         """Undo was clicked: in time, or after it was done."""
         click = click_of(on)
-        await self._tell(on, click, await self._approvals.undo(click.user, click.proposal_id, via="button"))
+        undone = await self._approvals.undo(click.user, click.proposal_id, via="button", stored=on.stored)
+        await self._tell(on, click, undone)
 
     async def _follow_up(self, on: Interaction) -> None:
         """Retry, Check again, Was done or Not done was clicked."""

@@ -118,6 +118,15 @@ async def test_decline_all_does_nothing_at_polar(line: World) -> None:
     assert line.writes == []
 
 
+async def test_decline_all_is_acknowledged_before_anybody_is_told(line: World) -> None:
+    async with line.app(PolarUnhurried) as app:
+        card = await bundled(line, app)
+        line.slack.fail_next("chat.postEphemeral", "slow", seconds=1)
+        await line.tap(card, "decline_all", GUS)
+        assert line.slack.ephemerals(GUS) == []
+        assert (await line.ephemeral_text(GUS)).startswith("0 of ")
+
+
 async def test_who_may_not_decide_is_told_once_and_nothing_happens(line: World) -> None:
     async with line.app(PolarUnhurried) as app:
         card = await bundled(line, app)

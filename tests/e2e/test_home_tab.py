@@ -104,6 +104,18 @@ async def test_the_next_card_is_approved_from_the_home_tab_and_the_tab_says_what
     assert here.slack.ephemerals(MAYA) == []
 
 
+async def test_a_decline_on_the_home_tab_is_acknowledged_once_it_is_on_disk(here, app):
+    await here.ask(CASE)
+    await home(here)
+    here.slack.fail_next("views.publish", "slow", times=4, seconds=1)
+
+    assert (await here.slack.view_click(MAYA, here.slack.home(MAYA).id, "decline")).acked
+
+    assert "1 declined" not in shown(here)
+    assert [each.state for each in await proposals(app)] == [ProposalState.DECLINED]
+    await shows(here, "1 declined")
+
+
 async def test_whoever_may_not_decide_is_told_so_on_the_home_tab(here, app):
     await here.ask(CASE)
     await home(here, LENA)

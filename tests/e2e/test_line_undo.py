@@ -85,7 +85,10 @@ async def test_what_took_two_people_takes_two_to_take_back(line: World, tmp_path
     policy(line, tmp_path, TWO)
     async with line.app() as app:
         card = await done_by_two(line)
+        await line.slack.wait_until(lambda: len(line.slack.ephemerals(MAYA)) == 1, 10)
+        line.slack.fail_next("chat.postEphemeral", "slow", seconds=1)
         await line.tap(card, "undo", MAYA)
+        assert len(line.slack.ephemerals(MAYA)) == 1  # Slack is answered once the undo is on disk
         await line.slack.wait_until(lambda: len(line.slack.ephemerals(MAYA)) == 2, 10)
         assert (
             line.slack.ephemerals(MAYA)[-1].text
