@@ -120,10 +120,13 @@ def listen(
     work: Listener,
     *,
     meanwhile: Answer | None = None,
-    failed: Answer | None = None,
+    failed: Answer | Callable[[Interaction], Answer | None] | None = None,
     later: Callable[[Interaction, Answer], Awaitable[None]] | None = None,
 ) -> None:
-    """Do the work for each interaction that Bolt matches (`to`); the others are as in `acknowledge`."""
+    """Do the work for each interaction that Bolt matches (`to`); the others are as in `acknowledge`.
+
+    `failed` may depend on the interaction.
+    """
 
     async def listener(
         ack: AsyncAck, body: Payload, payload: Payload, respond: AsyncRespond, context: AsyncBoltContext
@@ -135,11 +138,15 @@ def listen(
             body,
             lambda stored: work(replace(on, stored=stored.set)),
             meanwhile=meanwhile,
-            failed=failed,
+            failed=failed(on) if callable(failed) else failed,
             later=None if later is None else partial(later, on),
         )
 
     to(listener)
+
+
+async def nothing(_: Interaction) -> None:
+    """Only acknowledge it: there is nothing to do."""
 
 
 async def acknowledge(

@@ -7,11 +7,11 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from slack_bolt.async_app import AsyncAck, AsyncApp
+from slack_bolt.async_app import AsyncApp
 
 from bot.approvals.actions import Actions
 from bot.approvals.service import ApprovalService
-from bot.listeners.acknowledge import Answer, Interaction, listen
+from bot.listeners.acknowledge import Answer, Interaction, listen, nothing
 from bot.results import DecisionResult, DecisionStatus, Purpose
 from bot.services import Queue, Services
 from bot.slack.client import SlackError
@@ -59,7 +59,7 @@ class Bundles:
         for way in (BACK, NEXT):
             listen(services, app.action(f"{PAGE}.{way}"), self._turn)
         listen(services, app.action(ALONE), self._own_card)
-        app.action(TICKED)(self.ticked)
+        listen(services, app.action(TICKED), nothing)  # the modal tells when it is turned or submitted
         listen(
             services,
             app.view(REVIEWED),
@@ -155,10 +155,6 @@ class Bundles:
         """Back or Next: what is ticked on this page is kept."""
         step = 1 if on.payload.get("value") == NEXT else -1
         await self._redrawn(on, step)
-
-    async def ticked(self, ack: AsyncAck) -> None:
-        """A box was ticked: the modal tells when it is turned or submitted."""
-        await ack()
 
     async def _own_card(self, on: Interaction) -> None:
         """One of them is to have a card of its own."""

@@ -5,24 +5,16 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from slack_bolt.async_app import AsyncAck, AsyncApp
+from slack_bolt.async_app import AsyncApp
 
 from bot.approvals.actions import Actions, ending
 from bot.forms.service import Proposing
 from bot.forms.values import entry
-from bot.listeners.acknowledge import (
-    Answer,
-    Interaction,
-    acknowledge,
-    listen,
-    place_of,
-    post_ephemeral,
-    show,
-)
+from bot.listeners.acknowledge import Answer, Interaction, listen, show
 from bot.listeners.threads import OFFERED
-from bot.results import ActionResult, ActionStatus, Purpose
+from bot.results import LATE, ActionResult, ActionStatus, Purpose
 from bot.services import Services
-from bot.slack.client import SlackError, SlackUser, acting_user
+from bot.slack.client import SlackError, SlackUser
 from bot.slack.permalinks import Links
 from bot.ui import card_modals, details, ephemeral
 from bot.ui.card import ASK, ASSIGN, DETAILS, EDIT, SNOOZE, WHY
@@ -74,7 +66,14 @@ class CardMenu:
         for action_id, work in works.items():
             listen(self._services, app.action(action_id), work)
         for callback in self._submits:
-            app.view(callback)(self.submitted)
+            listen(
+                self._services,
+                app.view(callback),
+                self._submitted,
+                meanwhile=_updated(notice(card_modals.WAIT, ephemeral.SLOW)),
+                failed=_updated(notice(card_modals.NOT_DONE, ephemeral.FAILED)),
+                later=_answer_late,
+            )
 
     # --- Clicks -----------------------------------------------------------------------------------------
 
@@ -91,43 +90,12 @@ class CardMenu:
         if not result.done:
             await on.tell(ephemeral.action(result).mrkdwn)
 
-    async def submitted(self, ack: AsyncAck, body: Payload, view: Payload) -> None:
+    async def _submitted(self, on: Interaction) -> Answer:
         """A form was sent: the acknowledgement closes it, or says what is wrong."""
-        results: list[ActionResult | Errors] = []
-
-        async def work() -> Answer:
-            value = ButtonValue.parse(view.get("private_metadata"))
-            values = (view.get("state") or {}).get("values") or {}
-            submit = self._submits[str(view.get("callback_id"))]
-            results.append(await submit(acting_user(body), value, values))
-            return _answer(results[0])
-
-        async def later(answer: Answer) -> None:
-            await self._answer_late(body, str(view["id"]), answer, *results)
-
-        await acknowledge(
-            self._services.slack,
-            ack,
-            body,
-            lambda _: work(),
-            meanwhile=_updated(notice(card_modals.WAIT, ephemeral.SLOW)),
-            failed=_updated(notice(card_modals.NOT_DONE, ephemeral.FAILED)),
-            later=later,
-        )
-
-    async def _answer_late(
-        self, body: Payload, view_id: str, answer: Answer, *results: ActionResult | Errors
-    ) -> None:
-        """The result of a slow form: in its modal, or as an ephemeral message when that is closed."""
-        for result in results:
-            text = _text(result)  # of errors too: their fields are shown no longer
-            done = isinstance(result, ActionResult) and result.done
-            title = card_modals.DONE if done else card_modals.NOT_DONE
-            if not await show(self._services.slack, view_id, notice(title, text.plain)) and not done:
-                slow = (ephemeral.text(ephemeral.FORM_WAS_SLOW) + text).mrkdwn
-                await post_ephemeral(self._services.slack, place_of(body), slow, self._services.channel)
-        if not results:
-            await show(self._services.slack, view_id, answer["view"])
+        value = ButtonValue.parse(on.view.get("private_metadata"))
+        values = (on.view.get("state") or {}).get("values") or {}
+        result = await self._submits[str(on.view.get("callback_id"))](on.user, value, values)
+        return _answer(result) | {LATE: result}
 
     # --- Opening ----------------------------------------------------------------------------------------
 
@@ -244,3 +212,16 @@ def _answer(result: ActionResult | Errors) -> Answer:
 
 def _updated(view: View) -> Answer:
     return {"response_action": "update", "view": view}
+
+
+async def _answer_late(on: Interaction, answer: Answer) -> None:
+    """The result of a slow form: in its modal, or as an ephemeral message when that is closed."""
+    result: ActionResult | Errors | None = answer.get(LATE)
+    if result is None:  # it failed
+        await on.show(answer["view"])
+        return
+    text = _text(result)  # of errors too: their fields are shown no longer
+    done = isinstance(result, ActionResult) and result.done
+    title = card_modals.DONE if done else card_modals.NOT_DONE
+    if not await on.show(notice(title, text.plain)) and not done:
+        await on.tell((ephemeral.text(ephemeral.FORM_WAS_SLOW) + text).mrkdwn)

@@ -9,11 +9,11 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from slack_bolt.async_app import AsyncAck, AsyncApp
+from slack_bolt.async_app import AsyncApp
 
 from bot.approvals.service import ApprovalService
 from bot.checks.checklist import SetUp
-from bot.listeners.acknowledge import Interaction, listen
+from bot.listeners.acknowledge import Interaction, listen, nothing
 from bot.listeners.buttons import VERDICTS, click_of
 from bot.listeners.workspace import HealthSource
 from bot.pipeline.announce import view_of
@@ -76,8 +76,8 @@ class HomeTab:
         on_home: dict[str, str | re.Pattern[str]] = {"type": "block_actions", "block_id": _ON_HOME}
         for action_id in VERDICTS:
             listen(services, app.action(on_home | {"action_id": action_id}), self._decide)
-        app.action(HOME_OPEN)(self.followed)
-        app.action(HOME_LOOK)(self.look_again)
+        listen(services, app.action(HOME_OPEN), nothing)  # a link to a card: Slack tells of it too
+        listen(services, app.action(HOME_LOOK), self._look_again)
 
     def queue_worker(self) -> QueueWorker[tuple[str, Home | None]]:
         """The worker of the queue `home`: draws again what is open and has changed."""
@@ -112,13 +112,8 @@ class HomeTab:
         except StoreError as error:
             log.error("the Home tab of %s is not drawn: %s", user, error)
 
-    async def followed(self, ack: AsyncAck) -> None:
-        """The link to a card was followed: Slack tells us too, and there is nothing to do."""
-        await ack()
-
-    async def look_again(self, ack: AsyncAck) -> None:
+    async def _look_again(self, _: Interaction) -> None:
         """The button that runs the set-up checks now was clicked."""
-        await ack()
         self._set_up.forget()
         self._services.notify(Queue.HOME)
 

@@ -10,11 +10,11 @@ from html import unescape
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncBoltContext
+from slack_bolt.async_app import AsyncApp
 
 from bot.approvals.actions import Actions
 from bot.approvals.service import ApprovalService
-from bot.listeners.acknowledge import Answer, Place, acknowledge, place_of, post_ephemeral
+from bot.listeners.acknowledge import Answer, Interaction, Place, listen, post_ephemeral
 from bot.results import ActionResult, DecisionResult
 from bot.services import Queue, Services
 from bot.slack.client import SlackUser, acting_user
@@ -82,17 +82,10 @@ class Threads:
     def register(self, app: AsyncApp) -> None:
         """Attach its listeners."""
         for event in ("message", "app_mention"):
-            app.event(event)(self.written)
+            listen(self._services, app.event(event), self._written, failed=_failed)
 
-    async def written(self, ack: AsyncAck, body: Payload, event: Payload, context: AsyncBoltContext) -> None:
-        """Handle a message in a thread. One that does not mention us gets no answer, even on a failure."""
-        bot = str(context.bot_user_id or "")
-        failed: Answer | None = None if is_addressed(str(event.get("text") or ""), bot) else {}
-        await acknowledge(
-            self._services.slack, ack, body, lambda _: self._written(body, event, bot), failed=failed
-        )
-
-    async def _written(self, body: Payload, event: Payload, bot: str) -> None:
+    async def _written(self, on: Interaction) -> None:
+        event, bot = on.payload, on.bot
         if event.get("subtype") in _EDITED:
             await self._edited(event)
             return
@@ -104,7 +97,7 @@ class Threads:
         thread = await self._services.store.do(in_thread, channel, str(root)) if root and root != ts else None
         if thread is None:
             if addressed and event.get("type") == "app_mention":
-                await post_ephemeral(self._services.slack, place_of(body), thread_lines.NO_CARD)
+                await post_ephemeral(self._services.slack, on.place, thread_lines.NO_CARD)
             return
         new = await self._services.store.do(
             keep_message,
@@ -115,10 +108,11 @@ class Threads:
             channel=channel,
             ts=ts,
         )
+        on.stored()
         if new and addressed:
             command = read(typed, bot)
             message = ThreadMessage(acting_user(event), channel, ts, str(root), command, thread)
-            await self._answer(place_of(body), message)
+            await self._answer(on.place, message)
 
     async def _edited(self, event: Payload) -> None:
         """A message that is stored was edited or deleted: what it asked for stays done.
@@ -258,6 +252,11 @@ WORDS: Mapping[str, re.Pattern[str]] = {
     "who": _rest(r"[?]*(?P<rest>)"),
     "help": _rest(r"[?.!]*(?P<rest>)"),
 }
+
+
+def _failed(on: Interaction) -> Answer | None:
+    """A message that does not mention us gets no answer, even on a failure."""
+    return None if is_addressed(str(on.payload.get("text") or ""), on.bot) else {}
 
 
 def is_addressed(text: str, bot: str) -> bool:

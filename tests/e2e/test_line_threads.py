@@ -57,6 +57,17 @@ async def test_an_event_that_slack_repeats_counts_once(line: World) -> None:
         assert len((await everything(app, card)).comments) == 1
 
 
+async def test_a_message_is_acknowledged_once_it_is_on_disk(line: World) -> None:
+    async with line.app() as app:
+        card = await line.ask("order.paid")
+        line.slack.fail_next("chat.postEphemeral", "slow", seconds=1)
+        say(line, card, f"{BOT} help")
+        await line.slack.drain_events()
+        assert line.slack.ephemerals(MAYA) == []
+        assert len((await everything(app, card)).comments) == 1
+        assert "help" in await line.ephemeral_text(MAYA)
+
+
 async def test_approve_in_a_thread_runs_it(line: World) -> None:
     async with line.app() as app:
         card = await line.ask("order.paid")

@@ -1,15 +1,19 @@
 """When Slack is answered, with what, and who is told when the work fails."""
 
 import asyncio
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import bot as bot_package
 from bot.listeners import acknowledge as module
 from bot.listeners.acknowledge import Place, acknowledge, place_of
 from bot.slack.client import SlackNoAnswer, SlackUser
 from bot.ui.ephemeral import FAILED
 
+_ANSWERS = re.compile(r"\bAsyncAck\b|\back\(|\backnowledge\(")
 IN_A_CHANNEL = {"user": {"id": "U1", "team_id": "T1"}, "container": {"channel_id": "C1", "message_ts": "1.2"}}
 IN_A_MODAL = {"user": {"id": "U1", "team_id": "T1"}, "container": {"type": "view", "view_id": "V1"}}
 
@@ -178,3 +182,11 @@ async def test_a_failure_that_slack_does_not_take_is_no_second_one(slack: Slack)
 )
 def test_where_somebody_acts(body: dict[str, Any], place: Place) -> None:
     assert place == place_of(body)
+
+
+def test_nothing_else_answers_slack() -> None:
+    """A listener that acknowledges by itself has no time limit, and tells nobody of its failure."""
+    bot = Path(bot_package.__file__).parent
+    own = [str(each.relative_to(bot)) for each in bot.rglob("*.py") if _ANSWERS.search(each.read_text())]
+
+    assert own == ["listeners/acknowledge.py"]
