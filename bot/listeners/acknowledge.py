@@ -12,7 +12,7 @@ from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncBoltContext, AsyncResp
 from bot.results import LATE
 from bot.services import Services
 from bot.slack.client import Slack, SlackError, SlackUser, acting_user
-from bot.ui.elements import ButtonValue, Message
+from bot.ui.elements import ButtonValue, Message, notice
 from bot.ui.ephemeral import FAILED
 
 log = logging.getLogger(__name__)
@@ -164,7 +164,7 @@ async def acknowledge(
     Returns then, as Bolt sends the answer when the listener returns (`process_before_response`; in its other
     way Bolt looks every 10 ms for an answer, for each click). The work goes on. What it returns goes into the
     acknowledgement; when that was `meanwhile`, it is given to `later`. A failure is logged, and the person is
-    told: by `failed` in the place of what the work returns, else in the channel where they are.
+    told: by `failed` in the place of what the work returns, else in the channel or the modal where they are.
     """
     stored = asyncio.Event()
     working = asyncio.ensure_future(work(stored))
@@ -185,15 +185,23 @@ async def acknowledge(
             _, succeeded = await _result(show_later(answer), failed)
         if succeeded:
             return
-        place = place_of(body)
-        if failed is None and place.channel is not None:
-            await post_ephemeral(slack, place, FAILED)
-        elif failed is not None and show_later is not None:
+        if failed is None:
+            await _tell_failure(slack, body)
+        elif show_later is not None:
             await _result(show_later(failed), failed)
 
     task = asyncio.create_task(end())
     _WORKING.add(task)
     task.add_done_callback(_WORKING.discard)
+
+
+async def _tell_failure(slack: Slack, body: Payload) -> None:
+    """Say where somebody acted that it failed. On the Home tab nothing is said."""
+    place, view = place_of(body), body.get("view") or {}
+    if place.channel is not None:
+        await post_ephemeral(slack, place, FAILED)
+    elif view.get("type") == "modal":
+        await show(slack, str(view["id"]), notice(str(view["title"]["text"]), FAILED))
 
 
 async def _result(working: Awaitable[Any], failed: Answer | None) -> tuple[Answer | None, bool]:

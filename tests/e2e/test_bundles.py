@@ -12,6 +12,7 @@ from bot.app import Running
 from bot.demo.polar.errors import rule
 from bot.demo.polar.standin import HANDLERS
 from bot.demo.slack.state import Message, View
+from bot.ui.ephemeral import FAILED
 from store.models import Decision, Proposal, ProposalState
 from store.proposals.decisions import all_decisions
 from store.proposals.proposals import all_proposals
@@ -238,6 +239,18 @@ async def test_one_of_them_can_be_given_a_card_of_its_own(line: World) -> None:
     assert posted is not None
     assert posted.action_ids[:2] == ["approve", "decline"]
     assert still.state == ProposalState.PENDING
+
+
+@pytest.mark.parametrize("action", ["bundle_alone", "bundle_page.next"])
+async def test_what_fails_in_the_modal_is_told_in_it(line: World, action: str) -> None:
+    async with line.app(PolarUnhurried) as app:
+        card = await bundled(line, app, 20)
+        await line.tap(card, "review")
+        view = await modal(line)
+        view.content["private_metadata"] = "of another version"
+        chosen = {"selected_option": {"value": boxes(view)[1][0]}} if action == "bundle_alone" else {}
+        assert (await line.slack.view_click(MAYA, view.id, action, **chosen)).acked
+        assert words_of_view(await redrawn(line, view)) == FAILED
 
 
 async def test_a_tap_decides_only_what_the_card_showed_when_it_was_drawn(line: World) -> None:

@@ -11,11 +11,16 @@ import bot as bot_package
 from bot.listeners import acknowledge as module
 from bot.listeners.acknowledge import Place, acknowledge, place_of
 from bot.slack.client import SlackNoAnswer, SlackUser
+from bot.ui.elements import notice
 from bot.ui.ephemeral import FAILED
 
 _ANSWERS = re.compile(r"\bAsyncAck\b|\back\(|\backnowledge\(")
 IN_A_CHANNEL = {"user": {"id": "U1", "team_id": "T1"}, "container": {"channel_id": "C1", "message_ts": "1.2"}}
-IN_A_MODAL = {"user": {"id": "U1", "team_id": "T1"}, "container": {"type": "view", "view_id": "V1"}}
+IN_A_MODAL = {
+    "user": {"id": "U1", "team_id": "T1"},
+    "container": {"type": "view", "view_id": "V1"},
+    "view": {"id": "V1", "type": "modal", "title": {"type": "plain_text", "text": "Review"}},
+}
 
 
 class Slack:
@@ -35,6 +40,9 @@ class Slack:
         if self.down:
             raise SlackNoAnswer("Slack did not answer.")
         self.said.append((channel, user, text))
+
+    async def update_view(self, view_id: str, view: dict[str, Any]) -> None:
+        self.said.append((view_id, view))
 
 
 @pytest.fixture
@@ -105,10 +113,17 @@ async def test_a_failure_is_logged_acknowledged_and_told_once(
     assert "a listener failed" in caplog.text
 
 
-async def test_where_there_is_no_channel_a_failure_is_only_logged(
+async def test_a_failure_in_a_modal_is_told_in_it(slack: Slack, caplog: pytest.LogCaptureFixture) -> None:
+    await run(slack, fails, IN_A_MODAL)
+
+    assert slack.said == [("ack", {}), ("V1", notice("Review", FAILED))]
+    assert "a listener failed" in caplog.text
+
+
+async def test_a_failure_on_the_home_tab_is_only_logged(
     slack: Slack, caplog: pytest.LogCaptureFixture
 ) -> None:
-    await run(slack, fails, IN_A_MODAL)
+    await run(slack, fails, IN_A_MODAL | {"view": {"id": "V1", "type": "home"}})
 
     assert slack.said == [("ack", {})]
     assert "a listener failed" in caplog.text
