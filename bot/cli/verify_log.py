@@ -81,7 +81,7 @@ def _about_head(head: str | None, noted: int | None) -> list[str]:
 
 
 def sentence(problem: Problem) -> str:
-    """What is wrong, in words."""
+    """The problem, in words."""
     args = dict(problem.args)
     match problem.code:
         case ProblemCode.ALTERED:

@@ -52,8 +52,8 @@ _KINDS: Final = {
     "polar_whs_": "a webhook secret; it belongs in POLAR_WEBHOOK_SECRET",
     "whsec_": "a webhook secret; it belongs in POLAR_WEBHOOK_SECRET",
 }
-"""The kind of value for each prefix. Polar's: server/polar/kit/crypto.py and its callers; Slack's:
-https://docs.slack.dev/authentication/tokens."""
+"""The kind of value for each prefix. Polar's: polarsource/polar:server/polar/kit/crypto.py and its callers;
+Slack's: https://docs.slack.dev/authentication/tokens."""
 
 _DRIVERS: Final = {
     "sqlite": "sqlite+aiosqlite",

@@ -25,7 +25,7 @@ _CLOSE = 1e-5
 
 
 class Fact(StrEnum):
-    """What is checked. The arguments are named beside each fact; `row` is a number in the log."""
+    """The facts that are checked. The arguments are named beside each fact; `row` is a number in the log."""
 
     LOGGED = "logged"  # the log has a row about this proposal
     ROW_HASH = "row_hash"  # row, kind

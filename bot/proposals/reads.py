@@ -138,7 +138,7 @@ def refund_sum(order: Mapping[str, Any], amount: int) -> RefundSum:
 def _tax(order: Mapping[str, Any], amount: int) -> int:
     """The tax that Polar gives back with `amount`: all that is left with the last of it, else in proportion.
 
-    As in Polar's own `Order.calculate_refunded_tax_from_subtotal` (server/polar/models/order.py), floating
+    As in `calculate_refunded_tax_from_subtotal` of polarsource/polar:server/polar/models/order.py, floating
     point and rounding included.
     """
     net: int = order["net_amount"]

@@ -24,7 +24,7 @@ _Body = Mapping[str, Any]
 
 
 class ProblemCode(StrEnum):
-    """What can be wrong with a row, or with what it speaks of. The arguments are named beside each code."""
+    """The problems of a row, or of what it speaks of. The arguments are named beside each code."""
 
     ALTERED = "altered"  # row, kind, subject: it, or the row before it
     BEFORE_FIRST = "before_first"  # row: the numbers begin at 1

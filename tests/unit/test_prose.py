@@ -1,4 +1,4 @@
-"""Rules for prose that a program can hold: how docstrings begin, and that files named in code exist."""
+"""Rules for prose that a program can hold: how docstrings begin, and that what code names exists."""
 
 import ast
 import io
@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.fixtures.named_files import missing_files, missing_names
+
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("bot", "polar", "store")
 MODULES = sorted(
@@ -17,6 +19,7 @@ MODULES = sorted(
     for path in (ROOT / folder).rglob("*.py")
     if "versions" not in path.parts  # a migration stays as it was written
 )
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
 # A docstring begins with a verb or a noun phrase.
 _QUESTION = re.compile(r"\s*(?:What|Whether|Where|Who|Whose|Why|How|Which)\b")
 _DOCUMENT = re.compile(r"[\w./-]+\.md\b")
@@ -36,6 +39,14 @@ def prose(source: str) -> Iterator[tuple[int, str]]:
     """Every comment and string of a module with its line."""
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type in (tokenize.COMMENT, tokenize.STRING):
+            yield token.start[0], token.string
+
+
+def notes(source: str) -> Iterator[tuple[int, str]]:
+    """Every docstring and comment of a module with its line."""
+    yield from docstrings(source)
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
             yield token.start[0], token.string
 
 
@@ -66,6 +77,30 @@ def test_documents_named_in_code_are_in_the_repository(module: Path):
     ]
 
     assert found == []
+
+
+@pytest.mark.parametrize("module", [*MODULES, *TESTS], ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_named_in_docstrings_and_comments_are_in_the_repository(module: Path):
+    """A file of Polar's own is named with its repository: polarsource/polar:server/polar/app.py."""
+    told = list(notes(module.read_text("utf-8")))
+
+    assert [(line, names) for line, text in told if (names := missing_files(text, module.parent))] == []
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_modules_and_names_in_docstrings_and_comments_are_in_the_repository(module: Path):
+    told = list(notes(module.read_text("utf-8")))
+
+    assert [(line, names) for line, text in told if (names := missing_names(text))] == []
+
+
+def test_a_file_or_a_name_that_does_not_exist_is_found():
+    files = "See bot/nowhere.py, nowhere.py and store/no.toml, but bot/app.py, and polarsource/polar:server/no.py."
+    names = "See bot.nowhere.x, bot.config.policy.Nowhere and store.no, but bot.config.policy.Policy and polar.errors."
+
+    assert missing_files(files, ROOT / "bot") == ["bot/nowhere.py", "nowhere.py", "store/no.toml"]
+    assert missing_names(names) == ["bot.nowhere.x", "bot.config.policy.Nowhere", "store.no"]
+    assert [*notes("# one\nX = 'no'\n'two'\n")] == [(3, "two"), (1, "# one")]
 
 
 def test_the_rules_catch_what_they_are_for():

@@ -13,6 +13,7 @@ from bot.listeners.threads import WORDS, read
 from bot.rules import load_rules
 from bot.rules.rule import ALWAYS_ASK_EVENTS
 from polar.catalog import Risk
+from tests.fixtures.named_files import missing_files
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -23,7 +24,7 @@ RULES = (ROOT / "bot/rules/README.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
 DOCUMENTS = sorted(
     path.relative_to(ROOT)
-    for folder in ("", ".github", "bot", "polar", "store")
+    for folder in ("", ".github", "bot", "polar", "store", "tests")
     for path in (ROOT / folder).glob("*.md" if not folder else "**/*.md")
 )
 MOST_WORDS = 1_200
@@ -111,6 +112,23 @@ def test_files_that_a_document_shows_or_links_to_exist(document: Path):
     named = re.findall(r'src="([^"]+)"', text) + re.findall(r"\]\(([^)#:]+)(?:#[\w-]+)?\)", text)
 
     assert all((ROOT / document.parent / name).exists() for name in named), named
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_files_that_a_document_names_exist(document: Path):
+    assert missing_files((ROOT / document).read_text(encoding="utf-8"), (ROOT / document).parent) == []
+
+
+def test_a_file_that_does_not_exist_is_found():
+    text = (
+        "`make test T=tests/unit/test_score.py::test_a`, `bot/nowhere/`, (store/engine/no), `.ci/no`, `no.py`"
+    )
+    there = "https://no.test/store/no, `ui/states.py`, `store/engine/leases`, `bot/ui/`, `score.py`, versions/000N_NAME.py"
+
+    assert missing_files(text, ROOT) == [
+        *("tests/unit/test_score.py", "bot/nowhere/", "store/engine/no", ".ci/no", "no.py")
+    ]
+    assert missing_files(there, ROOT / "bot") == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=str)

@@ -29,7 +29,7 @@ def order(net=10_000, tax=1_900, *, balance=0, refunded=0, refunded_tax=0, fee=0
 @pytest.mark.parametrize(
     ("about", "amount", "tax"),
     [
-        # As Polar's own tests have it: tests/models/test_order.py, "…_refunded_tax_from_subtotal".
+        # As Polar's own tests have it: polarsource/polar:server/tests/models/test_order.py, "…_refunded_tax_from_subtotal".
         (order(1_000, 250), 1_000, 250),
         (order(1_000, 250, balance=1_000), 2_000, 250),
         (order(1_000, 250, balance=1_000), 500, 125),
