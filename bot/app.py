@@ -19,6 +19,7 @@ from bot.approvals.service import ApprovalService
 from bot.checks.checklist import SetUp
 from bot.config.settings import Settings
 from bot.forms.service import Proposing
+from bot.listeners.acknowledge import finish
 from bot.listeners.bundles import Bundles
 from bot.listeners.buttons import register
 from bot.listeners.card_menu import CardMenu
@@ -126,6 +127,7 @@ async def running(
         )
         slack_probe = _slack_probe(services.slack, supervisor, health_source)
         probes = {"store": _store_probe(store), "slack": slack_probe}
+        stack.push_async_callback(finish)
         url = await stack.enter_async_context(_http(settings, services, slack_app, probes))
         background = asyncio.create_task(_work(services, worker, supervisor, speed), name="work")
         stack.push_async_callback(_stop, background)

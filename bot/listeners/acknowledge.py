@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol
@@ -23,7 +24,8 @@ Answer = dict[str, Any]  # what an acknowledgement, or a message after it (`LATE
 Work = Callable[[asyncio.Event], Awaitable[Answer | None]]
 
 ACK_WITHIN = 2.5  # seconds, for Slack waits three
-_WORKING: set[asyncio.Task[None]] = set()  # goes on after the answer; asyncio itself holds no task
+STOP_WITHIN = 3.0  # seconds that a stop waits for work under way
+_WORKING: set[asyncio.Future[Any]] = set()  # also goes on after the answer; asyncio itself holds no task
 
 
 class Registrar(Protocol):
@@ -167,7 +169,7 @@ async def acknowledge(
     told: by `failed` in the place of what the work returns, else in the channel or the modal where they are.
     """
     stored = asyncio.Event()
-    working = asyncio.ensure_future(work(stored))
+    working = _kept(asyncio.ensure_future(work(stored)))
     waiting = asyncio.ensure_future(stored.wait())
     await asyncio.wait({working, waiting}, timeout=ACK_WITHIN, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
@@ -190,9 +192,23 @@ async def acknowledge(
         elif show_later is not None:
             await _result(show_later(failed), failed)
 
-    task = asyncio.create_task(end())
-    _WORKING.add(task)
-    task.add_done_callback(_WORKING.discard)
+    _kept(asyncio.ensure_future(end()))
+
+
+def _kept(working: asyncio.Future[Any]) -> asyncio.Future[Any]:
+    _WORKING.add(working)
+    working.add_done_callback(_WORKING.discard)
+    return working
+
+
+async def finish() -> None:
+    """Wait for what people have done and is still under way, before the store closes."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(STOP_WITHIN):
+            while _WORKING:
+                await asyncio.wait(_WORKING)
+    if _WORKING:
+        log.warning("the stop does not wait for %s listeners that are slow", len(_WORKING))
 
 
 async def _tell_failure(slack: Slack, body: Payload) -> None:

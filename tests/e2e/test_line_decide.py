@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.listeners import acknowledge
 from bot.results import RefusalCode
 from tests.e2e.app_harness import DORA, GUS, JONAS, LENA, MAYA, OMAR, World, eventually, proposals, world
 from tests.fixtures.slack import change_group, change_role
@@ -134,6 +135,20 @@ async def test_when_slack_does_not_say_who_it_is_nobody_decides(line: World) -> 
         await line.says(card, "Done: ")
 
     assert "Try again in a moment" in told
+
+
+async def test_a_stop_waits_for_a_decline_that_slack_has_the_answer_to(
+    line: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(acknowledge, "ACK_WITHIN", 0.05)
+    async with line.app() as app:
+        card = await line.ask("order.paid")
+        app.services.authority.forget(MAYA)
+        line.slack.fail_next("users.info", "slow", seconds=1)
+        await line.tap(card, "decline")
+        assert [each.state for each in await proposals(app)] == ["pending"]
+    async with line.app() as app:
+        assert [each.state for each in await proposals(app)] == ["declined"]
 
 
 @pytest.mark.parametrize(

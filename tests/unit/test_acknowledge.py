@@ -52,7 +52,7 @@ def slack() -> Slack:
 
 async def run(slack: Slack, work: Any, body: dict[str, Any], **how: Any) -> None:
     await acknowledge(slack, slack.ack, body, work, **how)  # type: ignore[arg-type] - as much of Slack as it needs
-    await asyncio.gather(*module._WORKING)
+    await module.finish()
 
 
 async def test_what_the_work_returns_goes_into_the_acknowledgement(slack: Slack) -> None:
@@ -79,7 +79,7 @@ async def test_slack_is_answered_once_it_is_stored_and_the_work_goes_on(slack: S
 
     await acknowledge(slack, ack, IN_A_CHANNEL, work)  # type: ignore[arg-type] - as much of Slack as it needs
     said_when_slack_is_answered = list(slack.said)
-    await asyncio.gather(*module._WORKING)
+    await module.finish()
 
     assert said_when_slack_is_answered == ["stored", "ack"]
     assert slack.said == ["stored", "ack", "decided"]
@@ -197,6 +197,21 @@ async def test_a_failure_that_slack_does_not_take_is_no_second_one(slack: Slack)
 )
 def test_where_somebody_acts(body: dict[str, Any], place: Place) -> None:
     assert place == place_of(body)
+
+
+async def test_a_stop_does_not_wait_for_ever(
+    slack: Slack, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "ACK_WITHIN", 0.01)
+    monkeypatch.setattr(module, "STOP_WITHIN", 0.01)
+    released = asyncio.Event()
+
+    await acknowledge(slack, slack.ack, IN_A_CHANNEL, lambda _: released.wait())  # type: ignore[arg-type]
+    await module.finish()
+
+    assert "does not wait for 2 listeners" in caplog.text
+    released.set()
+    await module.finish()
 
 
 def test_nothing_else_answers_slack() -> None:
