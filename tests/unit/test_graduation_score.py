@@ -188,7 +188,7 @@ def test_a_generation_before_the_first_is_refused():
 
 
 @pytest.mark.timed
-def test_a_score_never_asked_for_before_costs_under_a_hundred_microseconds():
+def test_a_score_never_asked_for_before_costs_under_fifty_microseconds():
     tallies = [(n, k) for n in range(5, 405, 4) for k in (0, 1, 2)] + [
         (10**6, k) for k in (0, 1_000, 500_000)
     ]
@@ -199,7 +199,8 @@ def test_a_score_never_asked_for_before_costs_under_a_hundred_microseconds():
         score(n, k)
         return (time.thread_time_ns() - begun) / 1_000
 
-    fastest = [min(cold(n, k) for _ in range(5)) for n, k in tallies]
-    # Processor time of this thread, so that tests beside it do not count. The bound was 50; the unchanged
-    # code took 64 to 68 on an idle machine of two cores (2026-11-30), at ee7edf9 as well.
-    assert statistics.quantiles(fastest, n=100)[98] < 100
+    # Processor time of this thread. A processor that others use too is slower for a while, so the runs of one
+    # score lie apart: 33 microseconds on two cores with six other processes, where five in a row gave up to 71.
+    rounds = [[cold(n, k) for n, k in tallies] for _ in range(20)]
+    fastest = [min(times) for times in zip(*rounds, strict=True)]
+    assert statistics.quantiles(fastest, n=100)[98] < 50
