@@ -1,7 +1,10 @@
 """The documents are true: their tables name what there is, examples load, pictures and links exist."""
 
 import re
+import tomllib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -100,6 +103,29 @@ def test_the_example_of_the_readme_loads(tmp_path: Path):
     path.write_text(example, encoding="utf-8")
 
     load_rules(path)
+
+
+def contract(name: str) -> Mapping[str, Any]:
+    held = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    [found] = [one for one in held if one["name"].startswith(name)]
+    return found
+
+
+def test_the_layers_of_bot_are_told_from_the_top_as_they_are_held():
+    rows = table("## The layers of bot", (ROOT / "bot/README.md").read_text("utf-8"))
+    told = [" | ".join(name.rstrip("/") for name in code(row[:1])) for row in rows]
+
+    assert told == contract("Layers of bot")["layers"]
+
+
+def test_every_module_but_four_may_not_speak_bolt():
+    bolt = contract("Only listeners, slack, web and app speak Bolt")
+    layers = {name for layer in contract("Layers of bot")["layers"] for name in layer.split(" | ")}
+
+    assert bolt["forbidden_modules"] == ["slack_bolt"]
+    assert {*bolt["source_modules"], "bot.listeners", "bot.slack", "bot.web", "bot.app"} == {
+        *(f"bot.{name}" for name in layers), "polar", "store",
+    }  # fmt: skip
 
 
 def test_the_readme_is_short():
