@@ -255,7 +255,7 @@ def _checked(call: Call) -> Operation:
     if operation.refused:
         raise InvalidCall([f"{operation.id}: {operation.refused}"])
     if problems := check_call(operation, call.path, call.query, call.body):
-        raise InvalidCall(problems)
+        raise InvalidCall([str(one) for one in problems])
     return operation
 
 

@@ -146,8 +146,10 @@ async def _check_channel(client: AsyncWebClient, settings: Settings, bot: str) -
     try:
         answer = await send(client.conversations_info, channel=settings.slack_channel)
     except SlackError as refusal:
-        subject = f"SLACK_CHANNEL {settings.slack_channel}"
-        return [_explain(refusal, subject, "conversations.info", settings, invite)]
+        entry = settings.slack_channel
+        return [
+            _explain(refusal, "SLACK_CHANNEL", "conversations.info", settings, entry=entry, invite=invite)
+        ]
     channel: dict[str, Any] = answer.get("channel", {})
     name = f"SLACK_CHANNEL #{channel.get('name', settings.slack_channel)}"
     findings = []
@@ -167,13 +169,15 @@ async def _check_channel(client: AsyncWebClient, settings: Settings, bot: str) -
     return findings
 
 
-def _explain(refusal: SlackError, subject: str, method: str, settings: Settings, invite: str = "") -> Finding:
-    """A refusal as a finding about `subject`, which begins with the name of its variable.
+def _explain(
+    refusal: SlackError, variable: str, method: str, settings: Settings, *, entry: str = "", invite: str = ""
+) -> Finding:
+    """A refusal as a finding about a variable, or about one `entry` of it.
 
     A token that does not work is explained once, where it is checked, and makes the rest a warning that it
     could not be checked.
     """
-    variable = subject.split(" ", 1)[0]
+    subject = f"{variable} {entry}".rstrip()
     words = {"where": WHERE[variable], "url": settings.slack_api_url, "invite": invite}
     known = _TOKEN_ERRORS if variable in {"SLACK_BOT_TOKEN", "SLACK_APP_TOKEN"} else _SUBJECT_ERRORS
     if found := known.get(refusal.code):
@@ -220,7 +224,7 @@ async def _check_user(
     try:
         answer = await send(client.users_info, user=user_id)
     except SlackError as refusal:
-        finding = _explain(refusal, subject, "users.info", settings)
+        finding = _explain(refusal, "APPROVERS", "users.info", settings, entry=user_id)
         return finding, refusal.code not in _SUBJECT_ERRORS
     user: dict[str, Any] = answer.get("user", {})
     named = f"{subject} (@{user.get('name')})"
@@ -236,7 +240,7 @@ async def _check_group(client: AsyncWebClient, settings: Settings, group_id: str
     try:
         answer = await send(client.usergroups_users_list, usergroup=group_id)
     except SlackError as refusal:
-        finding = _explain(refusal, subject, "usergroups.users.list", settings)
+        finding = _explain(refusal, "APPROVERS", "usergroups.users.list", settings, entry=group_id)
         return finding, refusal.code not in _SUBJECT_ERRORS
     members = len(answer.get("users", ()))
     if not members:

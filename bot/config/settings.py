@@ -113,15 +113,16 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | Non
     """
     environ = os.environ if environ is None else environ
     given = _given(environ, env_file)
-    values, problems = _with_files(given)
+    values, of_files = _with_files(given)
+    problems = [line for _, line in of_files]
     warnings = tuple(_warnings(environ, values))
     settings = None
     try:
         fields: dict[str, Any] = {name.lower(): value for name, value in values.items()}
         settings = Settings(**fields, warnings=warnings)
     except ValidationError as error:
-        named = {problem.split(" ", 1)[0].removesuffix("_FILE") for problem in problems}
-        problems += [line for line in _lines(error) if line.split(" ", 1)[0] not in named]
+        named = {name for name, _ in of_files}
+        problems += [line for name, line in _lines(error) if name not in named]
     problems += _no_way_to_slack(given)
     if settings is None or problems:
         raise SettingsError(tuple(problems))
@@ -166,8 +167,8 @@ def _is_set(name: str, text: str | None) -> bool:
     return bool(text) or (name == "APPROVERS" and text is not None)
 
 
-def _with_files(given: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """Values by variable, those of NAME_FILE included, and the problems with these files."""
+def _with_files(given: Mapping[str, str]) -> tuple[dict[str, str], list[tuple[str, str]]]:
+    """Values by variable, those of NAME_FILE included, and each problem with such a file by its variable."""
     values = {name: given[name] for name in (*SECRETS, *PLAIN) if name in given}
     problems = []
     for name in SECRETS:
@@ -175,12 +176,12 @@ def _with_files(given: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
         if path is None:
             continue
         if name in given:
-            problems.append(f"{name} and {name}_FILE are both set. Remove one of them.")
+            problems.append((name, f"{name} and {name}_FILE are both set. Remove one of them."))
             continue
         try:
             values[name] = _read_secret(path)
         except ValueError as error:
-            problems.append(f"{name}_FILE {error}")
+            problems.append((name, f"{name}_FILE {error}"))
     return values, problems
 
 
@@ -200,13 +201,14 @@ def _read_secret(path: str) -> str:
     return value
 
 
-def _lines(error: ValidationError) -> Iterator[str]:
+def _lines(error: ValidationError) -> Iterator[tuple[str, str]]:
+    """The problems by variable."""
     for each in error.errors(include_url=False, include_input=False):
         name = str(each["loc"][0]).upper()
         message = "is missing." if each["type"] == "missing" else each["msg"].removeprefix("Value error, ")
         if each["type"] not in {"missing", "value_error"}:
             message = "is not valid."
-        yield f"{name} {message} {WHERE.get(name, '')}".rstrip()
+        yield name, f"{name} {message} {WHERE.get(name, '')}".rstrip()
 
 
 def _warnings(environ: Mapping[str, str], values: Mapping[str, str]) -> Iterator[str]:

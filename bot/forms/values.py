@@ -12,7 +12,7 @@ from bot.forms import names
 from bot.forms.fields import Form, Group, Kind, Leaf, Node, Series, all_leaves, leaves
 from polar import redaction
 from polar.catalog import Call, check_call
-from polar.catalog.schema import problems
+from polar.catalog.schema import Problem, problems
 from polar.text.words import ZERO_DECIMAL, format_money, plain
 
 Answers = Mapping[str, Mapping[str, Any]]  # Slack's state of each element, by the question's path
@@ -20,7 +20,6 @@ Answers = Mapping[str, Mapping[str, Any]]  # Slack's state of each element, by t
 _NUMBER = re.compile(r"-?\d{1,15}(\.\d{1,15})?")
 # Of the contract's: at most five digits and twelve behind the point, in the smallest unit.
 _UNIT_PRICE = re.compile(r"0*\d{0,5}(\.\d{0,12}0*)?")
-_QUOTED = re.compile(r"`(?:a name in )?((?:body|path|query)[^`]*)`")
 
 _TITLE = 200
 _VALUE = 400
@@ -78,7 +77,7 @@ def check(shown: Sequence[Leaf], answers: Answers, object_currency: str | None) 
     reader = _Reader(answers, object_currency)
     for leaf in shown:
         value = reader.value(leaf)  # NOTHING where it cannot be read
-        if value is not NOTHING and (found := problems(leaf.shape, value, leaf.path)):
+        if value is not NOTHING and (found := problems(leaf.shape, value, (leaf.path,))):
             reader.errors[leaf.path] = plainly(found[0])
     return reader.errors
 
@@ -87,23 +86,21 @@ def _given(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not NOTHING}
 
 
-def _by_question(form: Form, found: list[str]) -> dict[str, str]:
-    """Each problem under the question it is about: the one whose path its own begins with."""
+def _by_question(form: Form, found: list[Problem]) -> dict[str, str]:
+    """Each problem under the question it is about: the one whose path its place begins with."""
     paths = sorted((leaf.path for leaf in all_leaves(form)), key=len, reverse=True)
     errors: dict[str, str] = {}
-    for sentence in found:
-        quoted = _QUOTED.search(sentence)
-        where = re.sub(r"\[(\d+)\]", r".\1", quoted[1]) if quoted else ""
+    for problem in found:
+        where = ".".join(map(str, problem.place))
         path = next((one for one in paths if where == one or where.startswith(f"{one}.")), None)
         path = path or next((one for one in reversed(paths) if where and one.startswith(f"{where}.")), "")
-        errors.setdefault(path, plainly(sentence) if path else sentence.replace("`", ""))
+        errors.setdefault(path, plainly(problem) if path else str(problem).replace("`", ""))
     return errors
 
 
-def plainly(sentence: str) -> str:
-    """A sentence about a parameter as one about the input it stands under."""
-    said = _QUOTED.sub("this", sentence, count=1).replace("`", "")
-    return said[:1].upper() + said[1:] + "."
+def plainly(problem: Problem) -> str:
+    """The problem of a parameter in words for the input it stands under."""
+    return f"This {problem.words.replace('`', '')}."
 
 
 class _Reader:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
 from polar.catalog.effects import Effect, Repeat, Risk, Row, effect_of, table
-from polar.catalog.schema import UNKNOWN, Schema, closest, contract, problems
+from polar.catalog.schema import UNKNOWN, Place, Problem, Schema, closest, contract, problems
 
 ACRONYMS = frozenset({"ID", "Id", "CSV"})
 # The first of these that may call gives the reason why an organization token may not.
@@ -258,8 +258,8 @@ def check_call(
     path: Mapping[str, Any],
     query: Mapping[str, Any],
     body: Mapping[str, Any] | None,
-) -> list[str]:
-    """The problems of a call before it is sent, each a sentence naming its parameter; none when it fits.
+) -> list[Problem]:
+    """The problems of a call before it is sent; none when it fits.
 
     A value that is not known yet may be UNKNOWN: it fits anything. Says nothing of who may call
     (`Operation.refused`). Raises UnknownOperation.
@@ -267,35 +267,38 @@ def check_call(
     known = operations()[operation] if isinstance(operation, str) else operation
     found = _check_parameters(known, "path", path) + _check_parameters(known, "query", query)
     if known.body is None:
-        return found if body is None else [*found, f"`{known.id}` takes no body"]
+        return found if body is None else [*found, Problem((), "takes no body", known.id)]
     if body is None:
-        return [*found, "`body` is missing"] if known.body.required else found
-    return found + problems(known.body.shape, body, "body")
+        return [*found, Problem(("body",), "is missing")] if known.body.required else found
+    return found + problems(known.body.shape, body, ("body",))
 
 
-def _check_parameters(operation: Operation, where: str, given: Mapping[str, Any]) -> list[str]:
+def _check_parameters(operation: Operation, where: str, given: Mapping[str, Any]) -> list[Problem]:
     known = {one.name: one for one in operation.parameters if one.where == where}
     found = [
-        f"`{where}.{one.name}` is missing" for one in known.values() if one.required and one.name not in given
+        Problem((where, one.name), "is missing")
+        for one in known.values()
+        if one.required and one.name not in given
     ]
     for name, value in given.items():
-        place = f"{where}.{name}"
+        place = (where, name)
         if name not in known:
-            found.append(f"`{operation.id}` has no {where} parameter `{name}`{closest(name, known)}")
+            words = f"has no {where} parameter `{name}`{closest(name, known)}"
+            found.append(Problem((), words, operation.id))
         elif known[name].multiple and isinstance(value, list | tuple):
             for position, one in enumerate(value):
-                found += _check_value(known[name], one, f"{place}[{position}]")
+                found += _check_value(known[name], one, (*place, position))
         else:
             found += _check_value(known[name], value, place)
     return found
 
 
-def _check_value(parameter: Parameter, value: Any, where: str) -> list[str]:
+def _check_value(parameter: Parameter, value: Any, where: Place) -> list[Problem]:
     if value is None:
-        return [f"`{where}` must not be null; leave it out instead"]
+        return [Problem(where, "must not be null; leave it out instead")]
     # A dot segment would be resolved away and the call would reach another path, without the id.
     if parameter.where == "path" and value in ("", ".", ".."):
-        return [f"`{where}` must name something"]
+        return [Problem(where, "must name something")]
     return problems(parameter.shape, value, where)
 
 
@@ -304,7 +307,7 @@ def check_names(
     path: Collection[str] = (),
     query: Collection[str] = (),
     body: Collection[str] | None = None,
-) -> list[str]:
+) -> list[Problem]:
     """As `check_call`, for a template whose values are not known yet: wrong names and missing ones.
 
     `body=None` means no body at all. Raises UnknownOperation.

@@ -1,11 +1,11 @@
-"""The JSON schema of a value in a request, and what is wrong with a value: each problem is one sentence."""
+"""The JSON schema of a value in a request, and what is wrong with a value: each problem with its place."""
 
 import difflib
 import json
 import math
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from enum import Enum
 from functools import cache
@@ -187,6 +187,27 @@ def _show(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+Place = tuple[str | int, ...]
+"""Where a value stands in a call, such as ("body", "prices", 0, "amount")."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with the value at `place`: its `words` go on from "`body.seats`", or from `about`."""
+
+    place: Place
+    words: str
+    about: str = ""
+
+    def __str__(self) -> str:
+        return f"`{self.about or _named(self.place)}` {self.words}"
+
+
+def _named(place: Place) -> str:
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)
+    return "".join(parts).removeprefix(".")
+
+
 def closest(name: str, known: Collection[str]) -> str:
     """The hint after an unknown name: "; did you mean `status`?", or the few names there are, or nothing."""
     if near := difflib.get_close_matches(name, sorted(known), 1):
@@ -196,27 +217,27 @@ def closest(name: str, known: Collection[str]) -> str:
     return ""
 
 
-def problems(shape: Schema, value: Any, where: str) -> list[str]:
-    """The problems of a value, one sentence each; none when it fits.
+def problems(shape: Schema, value: Any, where: Place) -> list[Problem]:
+    """The problems of a value; none when it fits.
 
-    `where` names it ("body.seats"). The value itself is never repeated: it may be a customer's.
+    The value itself is never repeated: it may be a customer's.
     """
     if value is UNKNOWN or (value is None and shape.nullable):
         return []
     if value is None:
-        return [f"`{where}` must not be null"]
+        return [Problem(where, "must not be null")]
     if shape.type == "union":
         return _union(shape, value, where)
     if not _fits(shape, value):
-        return [f"`{where}` must be {expected(shape)}"]
+        return [Problem(where, f"must be {expected(shape)}")]
     found = [
-        f"`{where}` {words.format(shape.facts[fact])}"
+        Problem(where, words.format(shape.facts[fact]))
         for fact, keeps, words in BOUNDS
         if fact in shape.facts and not keeps(value, shape.facts[fact])
     ]
     if shape.type == "array":
         for position, item in enumerate(value):
-            found += problems(shape.items, item, f"{where}[{position}]")
+            found += problems(shape.items, item, (*where, position))
     if shape.type == "object":
         found += object_problems(shape, value, where)
     return found
@@ -232,19 +253,20 @@ def _fits(shape: Schema, value: Any) -> bool:
 
 
 def object_problems(
-    shape: Schema, value: Mapping[Any, Any], where: str, elsewhere: Collection[str] = ()
-) -> list[str]:
+    shape: Schema, value: Mapping[Any, Any], where: Place, elsewhere: Collection[str] = ()
+) -> list[Problem]:
     """As `problems`, for the members of an object; `elsewhere` are the names that other variants have."""
-    fields, found = shape.fields, []
-    found += [f"`{where}.{name}` is missing" for name in sorted(shape.required - value.keys())]
+    fields = shape.fields
+    found = [Problem((*where, name), "is missing") for name in sorted(shape.required - value.keys())]
     for name, member in value.items():
-        place = f"{where}.{_shown(name)}"
+        place = (*where, _shown(name))
         if name in fields:
             found += _member(shape, fields[name], name, member, place)
         elif shape.values is None:
             found.append(_unknown(shape, _shown(name), value, where, elsewhere))
         else:
-            found += problems(shape.keys, name, f"a name in {where}") if shape.keys else []
+            wrong = problems(shape.keys, name, where) if shape.keys else []
+            found += [replace(one, about=f"a name in {_named(where)}") for one in wrong]
             found += problems(shape.values, member, place)
     return found
 
@@ -255,44 +277,41 @@ def _shown(name: Any) -> str:
     return text if text == str(name) else f"{text}..."
 
 
-def _member(shape: Schema, member: Schema, name: str, value: Any, where: str) -> list[str]:
+def _member(shape: Schema, member: Schema, name: str, value: Any, where: Place) -> list[Problem]:
     # With an organization token Polar answers 422 to an optional organization_id
     if name == "organization_id" and name not in shape.required:
-        return [f"`{where}` must be left out: the token already says which organization"]
+        return [Problem(where, "must be left out: the token already says which organization")]
     return problems(member, value, where)
 
 
 def _unknown(
-    shape: Schema, name: str, value: Mapping[Any, Any], where: str, elsewhere: Collection[str]
-) -> str:
+    shape: Schema, name: str, value: Mapping[Any, Any], where: Place, elsewhere: Collection[str]
+) -> Problem:
     if name in elsewhere:
         others = ", ".join(f"`{other}`" for other in value if other in shape.fields and other != name)
-        return (
-            f"`{where}.{name}` cannot be sent together with {others}"
-            if others
-            else f"`{where}.{name}` does not fit"
-        )
-    return f"`{where}` has no `{name}`{closest(name, shape.fields.keys() | set(elsewhere))}"
+        words = f"cannot be sent together with {others}" if others else "does not fit"
+        return Problem((*where, name), words)
+    return Problem(where, f"has no `{name}`{closest(name, shape.fields.keys() | set(elsewhere))}")
 
 
-def _union(shape: Schema, value: Any, where: str) -> list[str]:
+def _union(shape: Schema, value: Any, where: Place) -> list[Problem]:
     """None of the alternatives fits: the problems of the one that was probably meant."""
     fitting = [option for option in shape.options if TYPES[option.type][0](value)]
     if not fitting:
-        return [f"`{where}` must be {expected(shape)}"]
+        return [Problem(where, f"must be {expected(shape)}")]
     if isinstance(value, Mapping):
         return _objects(shape, fitting, value, where)
     tried = [problems(option, value, where) for option in fitting]
     if all(tried) and len(tried) > 1 and not isinstance(value, list | tuple):
-        return [f"`{where}` must be {expected(shape)}"]
+        return [Problem(where, f"must be {expected(shape)}")]
     return min(tried, key=len)
 
 
-def _objects(shape: Schema, options: list[Schema], value: Mapping[Any, Any], where: str) -> list[str]:
+def _objects(shape: Schema, options: list[Schema], value: Mapping[Any, Any], where: Place) -> list[Problem]:
     named = shape.discriminator
     if named and named in value and not any(_agrees(option, value, named) for option in options):
         choice = sorted({_show(one) for option in options for one in option.fields[named].enum})
-        return [f"`{where}.{named}` must be one of {', '.join(choice)}"]
+        return [Problem((*where, named), f"must be one of {', '.join(choice)}")]
     meant = [option for option in options if all(_agrees(option, value, name) for name in option.fields)]
     elsewhere = {name for option in options for name in option.fields}
     tried = [(option, object_problems(option, value, where, elsewhere)) for option in meant or options]

@@ -10,22 +10,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from polar.catalog import (
-    UNKNOWN,
-    Call,
-    Operation,
-    Schema,
-    UnknownOperation,
-    check_call,
-    check_names,
-    operations,
-)
+from polar import catalog
+from polar.catalog import UNKNOWN, Call, Operation, Schema, UnknownOperation, operations
 
 DOCUMENT = Path(__file__).parents[3] / "shared" / "polar" / "openapi-2026-10.json"
 RESPONSES = Path(__file__).parents[1] / "payloads" / "responses.jsonl"
 UUID = "1dbfc517-0bbf-4301-9ba8-555ca42b9737"
 WRITES = [one.id for one in operations().values() if one.is_write and "organization" in one.callers]
 WITH_BODY = [identity for identity in WRITES if operations()[identity].body]
+
+
+def check_call(*call: Any) -> list[str]:
+    """The problems of a call as sentences."""
+    return [str(problem) for problem in catalog.check_call(*call)]
+
+
+def check_names(*call: Any) -> list[str]:
+    """The problems of a template as sentences."""
+    return [str(problem) for problem in catalog.check_names(*call)]
 
 
 @st.composite
@@ -283,6 +285,21 @@ def test_what_polar_accepted_we_accept_but_for_two_things_it_lets_pass_unsaid():
 )
 def test_the_problem_is_said_in_plain_words_and_names_its_parameter(call, told):
     assert any(told in one for one in check_call(call.operation, call.path, call.query, call.body))
+
+
+def test_a_problem_has_its_place_beside_its_words():
+    body = {
+        "name": "Pro",
+        "prices": [{"amount_type": "fixed", "price_amount": "much"}],
+        "metadata": {"x" * 41: 1},
+    }
+    body |= {"recurring_interval": None}
+    found = catalog.check_call("products:create", {}, {"page": 1}, body)
+    assert {problem.place: str(problem) for problem in found} == {
+        (): "`products:create` has no query parameter `page`",
+        ("body", "metadata"): "`a name in body.metadata` must have at most 40 characters",
+        ("body", "prices", 0, "price_amount"): "`body.prices[0].price_amount` must be a whole number",
+    }
 
 
 def test_a_value_that_is_not_known_yet_fits_while_the_rest_is_still_checked():

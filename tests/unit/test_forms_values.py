@@ -20,6 +20,7 @@ from bot.forms.values import (
     split_facts,
 )
 from polar.catalog import operations
+from polar.catalog.schema import Problem
 from polar.text.words import ZERO_DECIMAL
 from tests.fixtures.forms import ANY_ID, OPTION
 
@@ -233,14 +234,18 @@ def test_a_title_says_what_how_much_and_whom() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sentence", "said"),
+    ("problem", "said"),
     [
-        ("`body.seats` must be at most 10000", "This must be at most 10000."),
-        ("`body.metadata.plan` must be text", "This must be text."),
+        (Problem(("body", "seats"), "must be at most 10000"), "This must be at most 10000."),
+        (Problem(("body", "metadata", "plan"), "must be text"), "This must be text."),
+        (
+            Problem(("body", "amount"), "cannot be sent together with `percent`"),
+            "This cannot be sent together with percent.",
+        ),
     ],
 )
-def test_a_sentence_about_a_parameter_reads_as_one_about_an_input(sentence: str, said: str) -> None:
-    assert plainly(sentence) == said
+def test_a_problem_of_a_parameter_reads_as_one_of_an_input(problem: Problem, said: str) -> None:
+    assert plainly(problem) == said
 
 
 def test_every_kind_of_question_is_used_or_is_a_fallback() -> None:
@@ -254,3 +259,17 @@ def test_every_kind_of_question_is_used_or_is_a_fallback() -> None:
             whole = form_of(one, {"body": str(way)}, frozenset(first.more))
             used |= {each.kind for each in all_leaves(whole)}
     assert set(Kind) - used <= {Kind.DAY, Kind.DECIMAL, Kind.UNIT_PRICE}
+
+
+def test_a_problem_stands_under_the_question_whose_path_its_place_begins_with() -> None:
+    picks, added = {"body": "1", "body.prices.0": "0"}, frozenset({"body.metadata"})
+    operation = form_of(operations()["products:create"], picks, added)
+    given = {
+        "body.name": typed("Pro"),
+        "body.prices.0.price_currency": picked("usd"),
+        "body.metadata": typed(f"{'x' * 41} = 1"),
+    }
+    assert compose(operation, given, None).errors == {
+        "body.prices.0.price_amount": "This is missing.",
+        "body.metadata": "This must have at most 40 characters.",
+    }
