@@ -12,6 +12,8 @@ SOURCES = [path for room in ("bot", "polar", "store") for path in sorted((ROOT /
 MAY_MATCH: dict[str, str] = {
     "bot/slack/socket_mode.py": "if code in FATAL:",  # an error code of Slack's
     "bot/demo/slack/web_api.py": 'get(answer.get("error", ""), 200)',  # the same, of the stand-in
+    "bot/demo/slack/delivery.py": 'reason != "warning"',  # why Slack closes a socket, a code of Slack's
+    "polar/text/words.py": 'reason == "other"',  # the reason of a cancellation, a code of Polar's
     "bot/ui/reasons.py": "last[-1:] in _ENDS",  # whether the words that it made need a full stop
 }
 
@@ -25,7 +27,7 @@ _TELLS = frozenset({"in_", "not_in", "is_", "is_not"})  # of a column; the answe
 _OF_TEXTS = frozenset(
     "startswith endswith replace split rsplit partition rpartition removeprefix removesuffix find rfind index "
     "rindex count lower upper casefold like ilike not_like not_ilike contains icontains istartswith iendswith "
-    "regexp_match regexp_replace match".split()
+    "regexp_match regexp_replace match op".split()
 )
 _OF_PATTERNS = frozenset(
     "match search fullmatch sub subn findall finditer split fnmatch fnmatchcase instr substr lower upper".split()
@@ -81,9 +83,8 @@ def _compares(left: ast.AST, op: ast.cmpop, right: ast.AST, names: frozenset[str
         return not keys and not _of_codes(right) and (_is_stored(left, names) or _is_stored(right, names))
     if isinstance(op, ast.Eq | ast.NotEq):
         for one, other in ((left, right), (right, left)):
-            part = isinstance(one, ast.Subscript) and not isinstance(one.slice, ast.Constant)
             text = other.value if isinstance(other, ast.Constant) else None
-            if isinstance(text, str) and (" " in text or part) and _is_stored(one, names):
+            if isinstance(text, str) and text and _is_stored(one, names):
                 return True
     return False
 
@@ -133,6 +134,7 @@ def _bound(scope: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
             case (
                 ast.NamedExpr(target=target, value=value)
                 | ast.For(target=target, iter=value)
+                | ast.AsyncFor(target=target, iter=value)
                 | ast.comprehension(target=target, iter=value)
             ):
                 yield target, value
@@ -202,6 +204,11 @@ def test_nothing_matches_a_pattern_on_a_stored_reason(path: Path) -> None:
         "def f(reason_code):\n    return reason_code.split('|')",
         "def f(row):\n    return re.match('Undone', string=row.reason_code)",
         "def f(reason):\n    return reason.args['text'].upper()",
+        "def f(p):\n    return p.reason.args['text'] == 'Undone'",
+        "def f(p):\n    return 'Undone' != p.note",
+        "def f():\n    return proposals.c.status_reason.op('~')('Undone')",
+        "async def f(p):\n    async for text in p.reasons:\n        print(text.find('Undone'))",
+        "def f(p):\n    for text in p.reason.args.values():\n        print(text.startswith('Undone'))",
     ],
 )
 def test_a_planted_pattern_is_found(planted: str) -> None:
