@@ -8,8 +8,8 @@ WEBHOOKS = Counter(
 )
 DECISIONS = Counter(
     "polar_approvals_decisions",
-    "Decisions by verdict and by the way they came: button, command, cli, thread, undo; policy for what runs "
-    "on its own, counted when it begins",
+    "Decisions by verdict and by the way they came: button, bundle, thread, undo; policy for automatic runs, "
+    "counted when they begin",
     ["verdict", "via"],
     registry=REGISTRY,
 )

@@ -139,7 +139,7 @@ async def _settled(
 async def _no_longer(
     authority: Authority, proposal: Proposal, pending: PendingApproval, earlier: Sequence[str]
 ) -> frozenset[str] | DecisionResult:
-    """Of those who approved it before, who may no longer decide it: their approval does not count."""
+    """The earlier approvers who may no longer decide it. Their approvals do not count."""
     removed = set()
     for actor in earlier:
         if actor == pending.actor:  # was looked at just now

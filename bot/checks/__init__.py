@@ -15,7 +15,7 @@ __all__ = ["Finding", "Level", "run_checks"]
 
 
 _NOT_COMPARED = warning(
-    "Polar's scopes and events were not compared with the rules: these cannot be used.",
+    "Polar's scopes and events were not compared with the rules, because the rules have errors.",
     "Fix the rules first.",
 )
 

@@ -152,7 +152,7 @@ def _name_write_scopes(needed: Collection[tuple[str, ...]]) -> Iterator[Finding]
     untried = [" or ".join(scopes) for scopes in needed if _probe(scopes) is None]
     if untried:
         yield warning(
-            f"Not testable without writing; the rules also need: {', '.join(untried)}.",
+            f"The rules also need scopes that cannot be tested without a write: {', '.join(untried)}.",
             "Compare them with the access token in the organization's settings of Polar's dashboard.",
         )
 

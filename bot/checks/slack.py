@@ -69,7 +69,7 @@ _SUBJECT_ERRORS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "no_such_subteam": ("is no user group of this workspace", "Correct the entry. {where}"),
     "channel_not_found": (
-        "is not there for the bot: another workspace's, a wrong id, or a private channel without the bot",
+        "cannot be seen by the bot: a wrong id, of another workspace, or a private channel without the bot",
         "In a private channel write {invite}; else correct the id. {where}",
     ),
 }
@@ -185,7 +185,7 @@ def _explain(
         return problem(f"{subject} {said}.", remedy)
     if refusal.code == "missing_scope":
         needed = refusal.needed if isinstance(refusal, SlackRefused) else ""
-        scope = needed or "it names in its documentation"
+        scope = needed or "that Slack's documentation of this method names"
         if variable == "SLACK_APP_TOKEN":
             return problem(f"{subject} lacks the scope {scope}.", WHERE[variable])
         return problem(

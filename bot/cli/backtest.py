@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         "--since",
         type=_length,
         metavar="90d",
-        help="count only the cases since then; what came before still teaches (default: all)",
+        help="count only the cases since then; earlier cases still change the scores (default: all)",
     )
     arguments.add_argument("--json", action="store_true", help="print JSON instead of a table")
     return arguments
@@ -82,7 +82,7 @@ def _table(found: Report, since: datetime | None, drawn: bool) -> str:
     period = "all of the log" if since is None else f"since {since:%d %b %Y}"
     lines = [
         f"Back-test over {period}: {total.cases:,} cases.",
-        f"  Would have run on their own: {total.ran:,} ({_share(total)} of all)",
+        f"  Would have run automatically: {total.ran:,} ({_share(total)} of all)",
         f"  Of these: {_results(total)}",
         f"  Money moved: {_moneys(total.moved)}; of that in such cases: {_moneys(total.rejected_money)}",
         f"  Worst: {_worst(total)}",
@@ -174,9 +174,10 @@ def _small_print(drawn: bool) -> str:
     if not drawn:
         how = "a made-up secret: the program has drawn none so far"
     return (
-        "Assumed: each offer is accepted at once, and a kind whose breaker opened is turned on again a day\n"
+        "Assumed: each offer is accepted at once, and a paused kind is turned on again a day\n"
         f"later. Spot checks are drawn with {how}.\n"
-        "What ran here and was declined in the past counts above and takes no trust back: nobody saw it.\n"
+        "A case that runs here and was declined in the past is counted above. It demotes no kind:\n"
+        "nobody saw it.\n"
         "Saved is 20 s for each case that was not asked about."
     )
 

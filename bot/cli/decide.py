@@ -23,7 +23,7 @@ def run(argv: Sequence[str]) -> int:
     arguments = parser(
         "decide",
         "Decide a proposal from this machine: the same rules and the same audit log as in Slack. While Slack "
-        "answers, it is asked whether the person is a guest or deactivated.",
+        "answers, the program asks Slack whether the person is a guest or deactivated.",
     )
     arguments.add_argument("id", help="the proposal's id, as on its card or in `export proposals`")
     arguments.add_argument("verdict", choices=["approve", "decline"])

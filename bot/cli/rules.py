@@ -129,7 +129,10 @@ def _own_file() -> Path | None:
     try:
         return load_settings().rules_file
     except SettingsError:
-        print("Without RULES_FILE: the settings are not complete (polar-approvals check).", file=sys.stderr)
+        print(
+            "RULES_FILE was not read: the settings are not complete. Run `polar-approvals check`.",
+            file=sys.stderr,
+        )
         return None
 
 
@@ -223,7 +226,7 @@ async def _asked(rule: Rule, given: TriedEvent, answers: Reader) -> TriedRule:
         found = await evaluate(rule, scope, answers)
     except NotGiven as error:
         if rule.needs_reads() or not rule.skip_precondition_for:
-            why = "it cannot be told what it would do without what Polar answers to its reads"
+            why = "it needs Polar's answers to its reads, and these answers are missing"
             return TriedRule(rule, why, change=change, missing=error.missing, failed=True)
         notes += ("`precondition` was not asked: see `skip_precondition_for`. --reads asks it too",)
         found = await evaluate(rule, scope, answers, skip_precondition=True)

@@ -46,7 +46,7 @@ class Source:
 
 
 class Lookup:
-    """Searches Polar for what a question may name. A Polar that does not answer offers nothing."""
+    """Searches Polar for what a question may name. If Polar does not answer, nothing is offered."""
 
     def __init__(self, polar: PolarClient) -> None:
         self._polar = polar

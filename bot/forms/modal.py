@@ -124,7 +124,9 @@ def _choice_block(item: Pick | Adder | More) -> Block:
     if chosen := [one for one in further if one["value"] in item.chosen]:
         element["initial_options"] = chosen
     label = "What should change?" if item.needed else "More"
-    hint = "Asked next. Left empty there, what can be cleared is cleared."
+    hint = (
+        "The next page asks for these values. One that you leave empty is cleared, where Polar allows that."
+    )
     return input_block(ADDED, label, element, optional=not item.needed, hint=hint)
 
 

@@ -145,7 +145,7 @@ class HomeTab:
     async def _publish(self, user: str, home: Home) -> None:
         """Draw one tab; somebody who has none is not drawn again."""
         _, hash_ = self._shown.get(user, ("", None))
-        # Everything on it is customers' names and sums: nothing for guests and other workspaces.
+        # The tab shows customers' names and amounts. Guests and members of other workspaces may not see it.
         refusal = await self._services.authority.outsider(user, None, Purpose.VIEW)
         view = home_view(home) if refusal is None else outside_view(refused(refusal).plain)
         try:

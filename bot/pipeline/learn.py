@@ -39,7 +39,7 @@ class Assessor:
         self, case_kind: CaseKind, past: Sequence[PastCase], secret: bytes, now: datetime
     ) -> BacktestSummary:
         """The replay of `polar-approvals backtest`, with the kind on from its first case on."""
-        # Of the other kinds nothing is known here: that nobody was there for days cannot be told.
+        # Only the cases of this kind are known here, so it is not known whether anybody decided other cases.
         trust = self.policy.graduation.model_copy(update={"max_idle": timedelta.max})
         policy = self.policy.model_copy(update={"graduation": trust})
         kind = NewCaseKind(**{name: getattr(case_kind, name) for name in NewCaseKind.__slots__})
@@ -52,7 +52,7 @@ class Assessor:
         return lacks(case_kind, self.policy.graduation, now)
 
     def wants_offer(self, case_kind: CaseKind, last: ProposalState | None) -> bool:
-        """Once for each generation; after "keep asking" only when twenty more cases have counted."""
+        """True once for each generation; after "Keep asking", True when twenty more cases have counted."""
         if last is None or case_kind.offered_generation != case_kind.generation:
             return True
         return last not in _OPEN and case_kind.cases >= (case_kind.offered_cases or 0) + ASK_AGAIN_AFTER

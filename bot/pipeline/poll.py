@@ -68,7 +68,7 @@ async def _disputes(services: Services, now: datetime) -> bool:
 
 
 async def _failed_deliveries(services: Services, now: datetime) -> bool:
-    """One event for each other endpoint and hour in which it did not take something."""
+    """Store one event for each other endpoint and each hour in which that endpoint did not take a webhook."""
     known = await services.store.do(polled_until, "deliveries")
     start = max(known or now - _ATTEMPTS_TAKE - _WINDOW, now - _LOOKS_BACK)
     end = start + _WINDOW
@@ -103,7 +103,7 @@ async def _one_endpoint(
 
 
 async def _record(services: Services, id_: str, type_: str, data: Mapping[str, Any], now: datetime) -> None:
-    """Store what was found as an event; found before, it changes nothing. It holds true of when we looked."""
+    """Store a finding as an event. A finding that is stored already changes nothing. Its time is `now`."""
     body = json.dumps({"type": type_, "timestamp": now.isoformat(), "data": data}, ensure_ascii=False)
     event = NewEvent(id_, type_, body.encode(errors="replace"), "", sent_at=now, received_at=now)
     await services.store.record(event)

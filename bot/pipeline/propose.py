@@ -41,7 +41,7 @@ from store.proposals.proposals import calls_sent_since
 log = logging.getLogger(__name__)
 
 _WHILE_SENDING = timedelta(milliseconds=500)
-# Whoever has these may act: they stay in the signed body and are copied nowhere.
+# Whoever knows these values can act with them. They stay in the signed body and are not copied.
 _BEARER = {"checkout": frozenset({"client_secret", "url"})}
 _LONGEST = 1_000  # characters of an error
 _LATEST = timedelta(days=1)  # Polar's own attempts end within the hour; a person may ask for one more

@@ -176,7 +176,7 @@ def _holds(sent: Mapping[str, Any], seat: Mapping[str, Any]) -> bool:
 
 
 def _created(sent: Mapping[str, Any], found: Any) -> bool:
-    """Something with exactly what was asked for is there: ours, or as good as ours."""
+    """True if an object with all the sent values exists, whoever created it."""
     return any(
         all(name in one and one[name] == value for name, value in sent.items())
         for one in _items(found, "items")

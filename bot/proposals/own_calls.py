@@ -209,7 +209,7 @@ async def changed_since(reads: Reads, proposal: Proposal) -> bool:
             log.info("what %s wrote cannot be read before undoing it: %s", call.operation, error.plain)
             continue
         wrote, wanted = sent.body or {}, (back and back.body) or {}
-        # As it was before us it may be too: Polar makes some changes at the end of a period only.
+        # The value from before our call counts as unchanged: Polar makes some changes at the end of a period.
         known = {name: (wrote[name], wanted.get(name, wrote[name])) for name in wrote if name in found}
         if any(all(_differs(one, found[name]) for one in ways) for name, ways in known.items()):
             return True

@@ -53,7 +53,7 @@ def _operations(rule: Rule) -> Iterator[str]:
 def _combinations(rule: Rule) -> Iterator[str]:
     """Fields that exclude each other."""
     if rule.for_each is not None and rule.then:
-        yield "`then`: does not go with `for_each`: one of the items may fail, and nothing could follow it"
+        yield "`then`: cannot be used with `for_each`: if the call for one item fails, no call can follow"
     if rule.for_each is not None and rule.private_message is not None:
         yield "`private_message`: does not go with `for_each`: it is made of one answer"
     for field, expression in rule.expressions():

@@ -180,7 +180,7 @@ _BACK = "Back from snooze: it waits for a decision again."
 _LINES: Mapping[OutboxCode, str] = {
     OutboxCode.UNDONE: "Undone by {actor}: what it was before is back.",
     OutboxCode.NOT_UNDONE: "Not undone: nothing was changed. Its own card says why.",
-    OutboxCode.PERHAPS_UNDONE: "Not certainly undone. Its own card says why.",
+    OutboxCode.PERHAPS_UNDONE: "The undo may or may not be complete. Its own card says why.",
 }
 
 

@@ -243,7 +243,7 @@ _SECTIONS: tuple[tuple[str, Callable[[ProposalDetails], list[Element]]], ...] = 
     ("Because", lambda found: [bullets(found.proposal.reasons)]),
     ("Facts", lambda found: [labelled(found.proposal.facts, 400)]),
     ("What is sent to Polar", _sent),
-    ("What was said and done", _comments),
+    ("Comments and actions", _comments),
     ("Decisions", _decisions),
     ("Trail", _trail),
     ("This customer", _customer),
@@ -251,7 +251,7 @@ _SECTIONS: tuple[tuple[str, Callable[[ProposalDetails], list[Element]]], ...] = 
     ("Rule", _rule),
     ("What was read of Polar", _reads),
     ("Earlier revisions", lambda found: [part for one in found.revisions for part in _revision(one)]),
-    ("What Polar last told of it", _latest),
+    ("Newest data from Polar", _latest),
     ("The webhook", _payload),
 )
 _PIECE = 2_400  # characters of one preformatted block

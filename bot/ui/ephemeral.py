@@ -65,10 +65,10 @@ FAILED = (
 )
 COMMAND_FAILED = "Something failed here, so there is no answer. The log of the program says more."
 NOT_FOUND = (
-    "This card is out of date: it names nothing that is stored here. Nothing was changed. Type /polar."
+    "The proposal of this card is not in the database. Nothing was changed. Type /polar to see what waits."
 )
 SLOW = "This takes longer than Slack waits. The result is shown here in a moment."
-FORM_WAS_SLOW = "Your form was slow, and nothing was done."
+FORM_WAS_SLOW = "The program took too long to handle your form. Nothing was done."
 # The form of /polar propose and of Edit. Some have {places}.
 FORM_FAILED = "Something failed here, and nothing was proposed. Close this and type /polar propose again."
 FORM_SLOW = "The program is still working on this, longer than Slack waits. The result is shown here."
@@ -166,7 +166,10 @@ _DECISIONS: Mapping[DecisionStatus, str] = {
         "Once it is done, its card offers Undo if that is possible."
     ),
     _D.NOTHING_TO_UNDO: "There is nothing to undo here. Nothing was changed. {state}",
-    _D.CHANGED_SINCE: ("It was changed since, so nothing was undone. Use /polar propose for what you want."),
+    _D.CHANGED_SINCE: (
+        "Somebody changed it in Polar after this call, so nothing was undone. "
+        "Use /polar propose for another change."
+    ),
     _D.UNDO_UNDER_WAY: "Somebody is undoing this already. Nothing was changed.",
     _D.NOT_FOUND: NOT_FOUND,
     _D.REPEATED: "This was received already.",
@@ -179,9 +182,9 @@ _STALE = (
     "This changed since the card you saw, so your decision was not counted. "
     "Its card shows what it asks now. Look at it and decide again."
 )
-_ONE_MORE = "It takes two people: somebody else must approve it before anything is done."
+_ONE_MORE = "Two approvers are needed. Nothing is done until somebody else approves it too."
 _NOBODY_LEFT = (
-    "It takes two people and nobody else may decide this, so it can never be approved. "
+    "Two approvers are needed, and nobody else may decide this. It cannot be approved. "
     "Add an approver, or decline it."
 )
 
@@ -290,13 +293,13 @@ _ACTIONS: Mapping[ActionStatus, str] = {
     ),
     _A.ALREADY_HELD: "It is on hold already.",
     _A.NOT_HELD: "It is not on hold.",
-    _A.NOTHING_TO_HOLD: "It neither waits nor is about to run, so there is nothing to hold.",
-    _A.NOT_DECLINED: "Only what was declined takes a reason, so nothing was stored. Look at its card.",
+    _A.NOTHING_TO_HOLD: "It waits neither for a decision nor for its run, so it was not put on hold.",
+    _A.NOT_DECLINED: "Only a declined proposal can have a reason, so nothing was stored. Look at its card.",
     _A.NO_REASON: "No reason was given, so nothing was stored.",
     _A.BEING_APPROVED: "Somebody is approving it just now, so it cannot be edited. Look at its card.",
     _A.NOT_ONE_CALL: f"It makes {{count}} calls, and only a proposal of one call can be edited. {_INSTEAD}",
     _A.NOT_BY_FORM: f"Its values do not fit the form, or one of them is secret. {_INSTEAD}",
-    _A.NOTHING_TO_EDIT: f"It only names what it is about, so nothing in it can be edited. {_INSTEAD}",
+    _A.NOTHING_TO_EDIT: f"Its call has no value that can be edited. {_INSTEAD}",
     _A.FORM_LOST: (
         "The program was restarted while this form was open, so your input is lost. Nothing was changed. "
         "Close this and choose Edit again."

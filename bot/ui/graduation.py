@@ -100,7 +100,7 @@ def _demoted(kind: KindStanding, start: str) -> list[Element]:
 
 
 def _stands(kind: CaseKind) -> list[Element]:
-    how = ", by manual override, no bound" if kind.manual_override else ""
+    how = " by manual override, below its threshold" if kind.manual_override else ""
     said = {
         CaseKindState.ASKING: "Asks each time",
         CaseKindState.PAUSED: "Paused, asks until it is turned on again",
@@ -303,7 +303,10 @@ def offer_facts(case_kind: CaseKind, policy: Policy) -> list[tuple[str, str]]:
         said = f"{said}; where money moves {one} a case, {day} a day"
     return [
         ("Said", f"{n - k} yes, {k} no{since}, {case_kind.customers} customers"),
-        ("Score", f"{found:.1f}: at least 95 % sure that at least {found:.1f} % would get a yes"),
+        (
+            "Score",
+            f"{found:.1f}: with 95 % confidence, people would approve at least {found:.1f} % of such cases",
+        ),
         ("Caps", said),
     ]
 
@@ -328,5 +331,5 @@ def offer_reasons(case_kind: CaseKind, past: BacktestSummary, policy: Policy) ->
     return [
         *said,
         f"One in two is still asked at first, later one in {later}, at random",
-        "One no to those, an undo, a dispute or an error, and all of this kind asks again",
+        "One declined spot check, undo, dispute or error ends the automatic runs of this kind",
     ]

@@ -163,10 +163,12 @@ _REASONS: Mapping[PolicyCode, _Words] = {
     PolicyCode.UNUSUAL_VOLUME: _VOLUME,
     PolicyCode.FIRST_NUMBER: _value("{value}, and no number was approved here before"),
     PolicyCode.OUT_OF_RANGE: _value("{value}, outside what was approved so far ({low} to {high})"),
-    PolicyCode.RARE_NUMBER: _value("{value}, as much as only {as_large} of the last {approved} approved"),
+    PolicyCode.RARE_NUMBER: _value(
+        "{value}; only {as_large} of the last {approved} approved values were as large"
+    ),
     PolicyCode.NEW_CHOICE: _choice,
     PolicyCode.FIRST_OF_WEEK: "new: the first case of this kind for this customer this week",
-    PolicyCode.UNKNOWN_CUSTOMER: "its customer is not known, so no cap of theirs can hold",
+    PolicyCode.UNKNOWN_CUSTOMER: "its customer is not known, so the cap of one customer cannot be checked",
     PolicyCode.UNKNOWN_AMOUNT: "the money it moves is not known",
     PolicyCode.OVER_CAP: _over,
     PolicyCode.UNKNOWN_KIND: "of no known kind",

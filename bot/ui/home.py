@@ -42,10 +42,10 @@ COMMANDS: Mapping[str, str] = {
     "propose": "a form for anything that can be done at Polar; “propose refund” begins with what these words "
     "find. What you propose becomes a card that somebody else approves",
     "rules": "every rule, whether it is on and what it has done, and why some events have none",
-    "trust": "how far each kind of case is trusted, and what runs on its own; trust refund looks for a kind. "
+    "trust": "how far each kind of case is trusted, and what runs automatically; trust refund finds a kind. "
     "For approvers: turn one on or off",
-    "pause": "nothing runs on its own until somebody resumes it; “pause because …” says why. For approvers",
-    "resume": "what is trusted runs on its own again. For approvers",
+    "pause": "stop automatic runs until somebody resumes them; “pause because …” says why. For approvers",
+    "resume": "trusted kinds run automatically again. For approvers",
     "status": "whether webhooks arrive and all is well, and the last errors",
     "help": "this list",
 }
@@ -99,7 +99,7 @@ def home_view(home: Home) -> dict[str, Any]:
         header("home.count", "Proposals"),
         rich("home.counts", line(words(counted(home.counts) or "none yet", 400))),
         *([rich("home.waiting", _THEN, bullet_list(rows))] if rows else []),
-        header("home.ran.head", "Today on its own"),
+        header("home.ran.head", "Automatic runs today"),
         rich("home.ran", line(*_ran(home))),
         *home.panels,
         {"type": "divider", "block_id": "home.end"},
@@ -177,8 +177,8 @@ def help_message(commands: Mapping[str, str], unknown: str = "", closest: str = 
 def greeting(deciders: str, *, here: bool) -> Message:
     """The message at the first invitation into a channel. `here`: the cards come to this channel."""
     what = (
-        "Hello. For each Polar event that something could be done about, a card is posted here. "
-        "Approve does it, once; Decline does nothing."
+        "Hello. When a rule proposes something after a Polar event, I post a card here. "
+        "Approve sends the proposed calls to Polar, each at most once. Decline sends nothing."
         if here
         else "Hello. The cards about Polar events are posted in another channel: the one in SLACK_CHANNEL. "
         "Set it to this channel's id to have them here."

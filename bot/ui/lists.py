@@ -82,7 +82,7 @@ def mine_message(
 ) -> Message:
     """The unfinished proposals of the person who asked: (heading, proposals) for each relation to them."""
     there = [group for group in groups if group[1]]
-    head = "What is yours and not finished" if there else "Nothing that is not finished is yours"
+    head = "Your unfinished proposals" if there else "You have no unfinished proposals"
     return _list_message(head, there, links=links, pages=pages, now=now)
 
 
@@ -193,7 +193,7 @@ def show_message(proposal: Proposal, card: Message, trail: Sequence[Transition],
     stands += opens(link, "Open the card")
     controls: list[Block] = []
     if proposal.card_ts is None:
-        stands += [glue("  It has no card of its own; what can be done stands below.")]
+        stands += [glue("  It has no card of its own. Its buttons are below.")]
         controls = [block for block in card.blocks if block["type"] == "actions"]
     told = [rich("show.trail", bullet_list(steps))] if steps else []
     shown = content(card.blocks, "show.card")
@@ -251,7 +251,7 @@ def _rule(one: RuleLine) -> list[Element]:
     heading = [words(one.name, 80, bold=True), glue(" – "), words(about, 400)]
     fired, counts, at = one.activity.matched, one.activity.counts, one.activity.last_matched_at
     if not fired:
-        return [*heading, glue("\nHas not fired yet.")]
+        return [*heading, glue("\nHas matched no event yet.")]
     came = [f"{counts[result]} {said}" for result, said in _RESULTS.items() if counts.get(result)]
     last = [glue("; last "), when(at)] if at else []
     times = "once" if fired == 1 else f"{fired} times"

@@ -132,14 +132,18 @@ def _refusals(reason: Reason) -> Sequence[Part]:
 
 def _already_so(reason: Reason) -> Sequence[Part]:
     count, of = reason.args.get("count"), reason.args.get("of")
-    return ("It was already so." if count == of else f"Of {of} calls, {count} found it already so.",)
+    return (
+        "Polar already had this state."
+        if count == of
+        else f"For {count} of {of} calls, Polar already had this state.",
+    )
 
 
 def _missing(reason: Reason) -> Sequence[Part]:
     # An earlier version stored the words instead of a code.
     lacks = reason.args.get("missing", ())
     missing = "; ".join(one if isinstance(one, str) else lack_words(read_lack(one)) for one in lacks)
-    return (f"It no longer meets its threshold: {missing}. It goes on asking.",)
+    return (f"The kind no longer meets its threshold: {missing}. Its cases still ask a person.",)
 
 
 def _until(reason: Reason) -> Sequence[Part]:
@@ -172,9 +176,9 @@ _WORDS: Mapping[ReasonCode, str | Say] = {
     _C.EXPIRED: "Nobody has decided it for too long.",
     _C.THRESHOLD_NOT_MET: _missing,
     _C.TRUST_LOST: "Automatic run cancelled: the kind was demoted or paused, or the approval expired.",
-    _C.CANNOT_TELL: "Not sent: whether it still applies cannot be told ({problem}).",
+    _C.CANNOT_TELL: "Not sent: the program could not check whether it still applies ({problem}).",
     _C.NOT_SENT: "Not sent: {causes}",
-    _C.CHECK_FAILED: "Checking whether it still applies: {causes}",
+    _C.CHECK_FAILED: "The program could not check whether it still applies: {causes}",
     _C.GAVE_UP: "Given up after a day. {causes}",
     _C.TOOK_TOO_LONG: "It took too long.",
     _C.PARTLY_DONE: "Done in part; the next call was not sent ({problem}).",
@@ -182,9 +186,9 @@ _WORDS: Mapping[ReasonCode, str | Say] = {
     _C.STRANDED: "The program stopped while Polar was being called.",
     _C.ALREADY_SO: _already_so,
     _C.LINK_NOT_SHOWN: "Done, but the link could not be shown to whoever approved, and it is not kept.",
-    _C.CANNOT_BE_UNDONE: "There is no Undo: what it was before could not be read.",
+    _C.CANNOT_BE_UNDONE: "There is no Undo: the values from before the call could not be read.",
     _C.TURNED_ON: (
-        "Turned on. Cases of this kind run on their own from now on, under the caps and with audits."
+        "Turned on. Cases of this kind now run automatically, within the caps and with spot checks."
     ),
     _C.FOUND_DONE: "There was no answer, but Polar shows that it was done.",
     _C.DONE_BY_HAND: "{actor} says that it was done.",

@@ -94,10 +94,10 @@ def status_message(health: Health) -> Message:
         ("Slack", _slack(health)),
         ("Polar", [words(_polar(health))]),
         ("Proposals", [words(stuck or "none is stuck")]),
-        ("On its own", automatic(health.paused)),
+        ("Automatic runs", automatic(health.paused)),
     ]
     items = [line(words(label, bold=True), glue("  "), *said) for label, said in rows]
-    summary = "All is well" if is_well(health) else "Something needs a look"
+    summary = "All is well" if is_well(health) else "Needs attention"
     blocks = [
         rich("status.head", line(words(summary, bold=True))),
         rich("status.rows", bullet_list(items)),
@@ -211,21 +211,24 @@ def _errors(errors: Sequence[tuple[datetime, str, str]]) -> list[dict[str, objec
 def paused_message(pause: Paused, *, already: bool = False) -> Message:
     """The message to the channel, and to the person who paused, that nothing runs on its own."""
     head = "Paused already" if already else "Paused"
-    what = ". Nothing runs on its own; what would have becomes a card. /polar resume ends this."
+    what = (
+        ". Nothing runs automatically. A case that would have run becomes a card. "
+        "/polar resume ends the pause."
+    )
     shown = rich("paused", line(*automatic(pause), glue(what)))
-    return Message(f"{head}: nothing runs on its own until somebody resumes it", (shown,))
+    return Message(f"{head}: nothing runs automatically until somebody resumes it", (shown,))
 
 
 def resumed_message(by: str, before: Paused) -> Message:
     """The message to the channel, and to the person who resumed, that trusted cases run again."""
-    said = "{who} resumed what runs on its own. It was paused by {before} since {at}."
+    said = "{who} resumed the automatic runs. It was paused by {before} since {at}."
     shown = line(*filled(said, who=person(by), before=person(before.by), at=when(before.at)))
-    return Message("Resumed: trusted cases run on their own again", (rich("resumed", shown),))
+    return Message("Resumed: trusted cases run automatically again", (rich("resumed", shown),))
 
 
 def nothing_to_resume() -> Message:
     """The answer to a resume without a pause."""
-    said = "Nothing is paused. Trusted cases run on their own; /polar pause stops that."
+    said = "Nothing is paused. Trusted cases run automatically; /polar pause stops that."
     return Message(said, (rich("resumed", line(glue(said))),))
 
 
@@ -301,7 +304,7 @@ def _numbers(of_day: DailyStats) -> list[Element]:
     for actor, count in sorted(decided.items(), key=lambda one: (-one[1], one[0]))[:5]:
         found += [glue("\n"), person(actor), glue(f" decided {count}")]
     if alone := of_day.people.get(Actor.POLICY, 0):
-        found.append(glue(f"\n{alone} ran on their own"))
+        found.append(glue(f"\n{alone} ran automatically"))
     return found
 
 

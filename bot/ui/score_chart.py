@@ -186,7 +186,7 @@ def _y(score: float) -> float:
 
 @cache
 def _font(size: int) -> FreeTypeFont | ImageFont:
-    from PIL.ImageFont import load_default  # noqa: PLC0415 - as in trust_plot
+    from PIL.ImageFont import load_default  # noqa: PLC0415 - as in score_chart
 
     return load_default(size * _SCALE)
 

@@ -30,14 +30,15 @@ class _StateWords:
     phrase: str
     mark: str = ""
     status: str = ""
-    undoing: str = "It was to be undone, but that was not done."
+    undoing: str = "An undo was proposed, but it was not carried out."
     verb: str = "Approved"
     otherwise: str = ""
 
 
 _UNKNOWN = (
-    " Polar gave no answer: it may or may not have been done. Nothing is sent twice. "
-    "Check again reads it from Polar; if you have looked yourself, say which it is. {why}\n{by}{progress}"
+    " Polar gave no answer: the call may or may not have been carried out. It is not sent again. "
+    "Tap Check again to read Polar. If you have looked in Polar, tap Was done or Not done. {why}\n"
+    "{by}{progress}"
 )
 _UNKNOWN_UNDO = "Polar gave no answer to the undoing: it may or may not be undone."
 _REFUSED = "Polar refused."  # for a refusal that an earlier version stored without a reason
@@ -51,7 +52,7 @@ _WORKS, _BACK = "hourglass_flowing_sand", "leftwards_arrow_with_hook"
 _UNDER_WAY = "Being undone{by}…"
 # In the order of a proposal's states, which is the order of every list.
 STATES: Mapping[ProposalState, _StateWords] = {
-    _S.PENDING: _StateWords("", "waiting", undoing="Undoing it waits for a yes on a card of its own."),
+    _S.PENDING: _StateWords("", "waiting", undoing="The undo waits for an approval on its own card."),
     _S.APPROVED: _StateWords("Approved: ", "approved", _WORKS, " {by}{then}", _UNDER_WAY),
     _S.EXECUTING: _StateWords("Running: ", "running", _WORKS, " Running now. {by}", _UNDER_WAY),
     _S.UNKNOWN: _StateWords("No answer: ", "no answer", "grey_question", _UNKNOWN, _UNKNOWN_UNDO),
@@ -159,7 +160,11 @@ def approver_line(found: ApproverNames, *, too_few: bool = False) -> str:
     if not found.names:
         return f"Nobody may decide: {found.source} is empty"
     more = f" and {len(found.names) - 5} more" if len(found.names) > 5 else ""
-    never = ", so it can never be approved: two have to, add somebody or decline it" if too_few else ""
+    never = (
+        ". Two approvers are needed, so it cannot be approved: add an approver, or decline it"
+        if too_few
+        else ""
+    )
     return f"{', '.join(found.names[:5])}{more} may decide{never}"
 
 
@@ -193,12 +198,12 @@ _REASON = 500  # characters of one call's reason in the thread
 # The next step after a refusal, by Polar's status. It follows Polar's own reason.
 _NEXT: Mapping[int | None, str] = {
     401: "Then Retry.",
-    404: "Look whether Polar still has it; Retry asks once more.",
+    404: "Check in Polar whether the object still exists. Retry sends the call once more.",
     409: "Look at it in Polar, and Retry once its state allows this.",
-    410: "It is over in Polar; what is still wanted can be proposed anew with /polar propose.",
+    410: "The object is closed in Polar. If you still want a change, use /polar propose.",
     412: "Look at it in Polar, and Retry once its state allows this.",
-    422: "As it stands it would be refused again: propose it differently with /polar propose.",
-    None: "Mend that, then Retry.",
+    422: "Polar would refuse the same call again. Propose a different call with /polar propose.",
+    None: "Correct the cause, then tap Retry.",
 }
 _NEXT_OTHERWISE = "Retry once that has changed, or propose it differently with /polar propose."
 
@@ -280,7 +285,7 @@ def _by(p: Proposal, view: CardView, verb: str) -> list[Element]:
     if p.decided_by is None or p.decided_at is None:
         return []
     if p.decided_by == Actor.POLICY:
-        return filled("It ran on its own: such cases need no yes, {at}.", at=when(p.decided_at))
+        return filled("Approved automatically, {at}: this kind of case is turned on.", at=when(p.decided_at))
     everybody = view.approvals if p.decided_by in view.approvals else (p.decided_by,)
     edited = [glue(", as edited by "), person(p.edited_by)] if p.edited_by else []
     at = when(p.decided_at)

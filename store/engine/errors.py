@@ -17,7 +17,7 @@ class StoreClosed(StoreError):
 
 
 class StoreFailed(StoreError):
-    """The database refused: nothing of this was written. The log says why; is the disk full?"""
+    """The database refused the write, and nothing was written. The log says why. Is the disk full?"""
 
 
 class StoreLocked(StoreError):

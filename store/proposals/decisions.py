@@ -206,7 +206,7 @@ def claim_pending_approvals(
 def postpone_pending_approval(
     connection: Connection, approval_id: str, *, token: str, due_at: datetime
 ) -> bool:
-    """Have an Approve seen to again at `due_at`. False: the lease was lost."""
+    """Let an Approve be handled again at `due_at`. False: the lease was lost."""
     return PENDING_APPROVALS.extend(connection, token, approval_id, until=due_at)
 
 

@@ -164,7 +164,7 @@ def _settle_undo(connection: Connection, proposal_id: str, to: ProposalState, ro
 
 
 def _done_in_part(connection: Connection, proposal_id: str) -> bool:
-    """Then a second undo would do that part again: what is left is for a retry of this one."""
+    """True if a call of this undo is done. A new undo would repeat that call; a retry does not."""
     done = (calls.c.proposal_id == proposal_id, calls.c.state == CallState.DONE)
     return connection.execute(select(calls.c.number).where(*done).limit(1)).first() is not None
 

@@ -253,7 +253,9 @@ async def test_a_slow_form_that_is_refused_is_told_when_its_modal_is_gone(
         app.services.authority.forget(LENA)
         await send(line, view, whom={"selected_user": LENA})
         told = await line.ephemeral_text(MAYA)
-    assert told.startswith("Your form was slow, and nothing was done. They may not decide this")
+    assert told.startswith(
+        "The program took too long to handle your form. Nothing was done. They may not decide this"
+    )
 
 
 # --- Reasons ------------------------------------------------------------------------------------------------

@@ -173,7 +173,7 @@ async def test_below_its_threshold_it_is_turned_on_by_override_after_a_question_
         assert button["confirm"]["text"]["text"].startswith("By manual override, no bound: score ")
         page = await _press(house, page, "trust.turn_on")
         assert "It is below its threshold" in _said(page)
-        assert "Runs on its own, by manual override, no bound since" in _said(page)
+        assert "Runs on its own by manual override, below its threshold since" in _said(page)
         assert (await _case_kinds(app))["invoice"].manual_override
 
 

@@ -140,7 +140,7 @@ async def test_rules_are_shown_with_state_count_and_last_rule_match_to_whoever_a
         "disable-keys-of-lapsed-subscription – on – subscription.revoked\nFired once: 1 waiting; last"
         in shown
     )
-    assert "restore-license-key – on – benefit_grant.revoked\nHas not fired yet." in shown
+    assert "restore-license-key – on – benefit_grant.revoked\nHas matched no event yet." in shown
     assert house.slack.ephemerals(OMAR) == []
     assert house.slack.messages() == []
 

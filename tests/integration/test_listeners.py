@@ -256,7 +256,7 @@ async def test_a_failure_after_the_acknowledgement_is_no_second_answer(
 async def test_a_button_of_another_version_is_told_to_be_out_of_date(slack: Slack) -> None:
     assert (await slack.post(tapped("snooze"))).status == 200
     assert slack.told.texts == [
-        "This card is out of date: it names nothing that is stored here. Nothing was changed. Type /polar."
+        "The proposal of this card is not in the database. Nothing was changed. Type /polar to see what waits."
     ]
 
 

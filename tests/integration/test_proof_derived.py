@@ -185,8 +185,8 @@ def _forged(told: dict[str, Any], alter: Callable[[dict[str, Any]], Any]) -> lis
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"human_at": "2020-01-01T00:00:00+00:00"}, "a person had decided something lately enough"),
-        ({"human_at": None}, "a person had decided something lately enough"),
+        ({"human_at": "2020-01-01T00:00:00+00:00"}, "a person had decided something within `max_idle`"),
+        ({"human_at": None}, "a person had decided something within `max_idle`"),
         ({"would_run": False}, "nothing of the case itself spoke against it"),
         ({"cases": 3, "score": round(score.score(3, 0, 0), 6)}, "the score meets the threshold 90"),
     ],
