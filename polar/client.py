@@ -301,7 +301,7 @@ def _body(response: httpx.Response) -> Any:
     except (ValueError, RecursionError) as error:
         raise NoAnswer(
             f"Polar's address answered {response.status_code} with something that is not JSON. "
-            "The call may or may not be done: look in Polar first, and check POLAR_API_URL.",
+            "Nobody knows whether it was done: look before trying again, and check POLAR_API_URL.",
             status=response.status_code,
         ) from error
 

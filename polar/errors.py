@@ -171,7 +171,7 @@ class Conflict(Refused):
 
 
 class NoAnswer(PolarError):
-    """Polar gave no clear answer. The call may or may not be done: look in Polar before you try again."""
+    """Polar gave no clear answer. Nobody knows whether it was done: look before trying again."""
 
     def __init__(self, message: str = "", *, status: int | None = None) -> None:
         self.status = status
@@ -181,7 +181,7 @@ class NoAnswer(PolarError):
 # -- The error as a sentence --------------------------------------------------------------------------------
 
 NOTHING_DONE = "Nothing was done."
-_LOOK_FIRST = "The call may or may not be done: look in Polar before you try again."
+_LOOK_FIRST = "Nobody knows whether it was done: look before trying again."
 
 # By code: one sentence, or a fact, the sentence when it is known, and the sentence when it is not.
 # {nothing} is said of this call alone; the words before it are ours, not Polar's.

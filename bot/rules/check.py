@@ -55,7 +55,7 @@ def _combinations(rule: Rule) -> Iterator[str]:
     if rule.for_each is not None and rule.then:
         yield "`then`: cannot be used with `for_each`: if the call for one item fails, no call can follow"
     if rule.for_each is not None and rule.private_message is not None:
-        yield "`private_message`: does not go with `for_each`: it is made of one answer"
+        yield "`private_message`: cannot be used with `for_each`: it is made of one answer"
     for field, expression in rule.expressions():
         if field.startswith("then[") and ANSWERS in expression.names and expression.names != {ANSWERS}:
             yield f"`{field}`: an expression that uses `{ANSWERS}` can use nothing else"

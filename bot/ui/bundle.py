@@ -152,7 +152,7 @@ def _small_print(bundle: Bundle, deciders: str) -> list[str]:
     rule = bundle.members[0].rule
     small = [bundle.id, f"rule {rule}"] if rule else [bundle.id]
     if bundle.one_by_one:
-        small.append("gone through one by one: none is approved unseen")
+        small.append("decided one by one in Review, without Approve all")
     waits = any(p.state == _S.PENDING for p in bundle.members)
     return [*small, deciders] if waits else small
 

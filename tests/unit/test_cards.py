@@ -129,7 +129,7 @@ def test_each_state_offers_what_can_be_done_in_it(name, buttons):
         ("being undone", "Done: ", "Being undone by @U0BEN…"),
         ("undone", "Undone: ", "Undone by @U0BEN, (then)."),
         ("refused", "Failed: ", "Look at it in Polar, and Retry once its state allows this."),
-        ("no answer", "No answer: ", "it may or may not have been done. Nothing is sent twice."),
+        ("no answer", "No answer: ", "the call may or may not have been carried out. It is not sent again."),
         ("declined", "Declined: ", "Nothing was done. Declined by @U0ANNA, (then)."),
         ("declined, why", "Declined: ", "Why: Settled another way"),
         (
@@ -143,7 +143,7 @@ def test_each_state_offers_what_can_be_done_in_it(name, buttons):
             "Nothing was done. Checked just before the call: it no longer applies. Approved",
         ),
         ("undone in time", "Undone: ", "Undone by @U0ANNA in time. Nothing was done."),
-        ("failed on its own", "Failed: ", "It ran on its own: such cases need no yes, (then)."),
+        ("failed on its own", "Failed: ", "Approved automatically, (then): this kind of case is turned on."),
         ("failed on its own", "Failed: ", "Of 2 calls: 1 done, 1 refused."),
         ("turned on", "Turned on: ", "Such cases now run on their own. Turned on by @U0ANNA, (then)."),
     ],

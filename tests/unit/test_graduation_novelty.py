@@ -28,7 +28,7 @@ AMOUNTS = learned(*({"amount": amount} for amount in range(100, 300)))
     [
         ({"amount": 99}, "new: amount is 99, outside what was approved so far (100 to 299)"),
         ({"amount": 4_500}, "new: amount is 4,500, outside what was approved so far (100 to 299)"),
-        ({"amount": 295}, "new: amount is 295, as much as only 5 of the last 200 approved"),
+        ({"amount": 295}, "new: amount is 295; only 5 of the last 200 approved values were as large"),
         ({"amount": math.nan}, "new: amount is nan, outside what was approved so far (100 to 299)"),
         ({"seats": 3}, "new: seats is 3, and no number was approved here before"),
         ({"amount": True}, "new: amount is true, which was not approved before"),

@@ -55,7 +55,10 @@ PLAIN = (
     ("by decree, below its bar", "by manual override, below its threshold"),
     ("below the bar now", "below the threshold now"),
     ("paused: by ", "paused by "),
-    ("nobody knows its customer", "its customer is not known"),
+    (
+        "nobody knows its customer, so no cap of theirs can hold",
+        "its customer is not known, so the cap of one customer cannot be checked",
+    ),
     ("not seen for half a year", "no case for half a year"),
     ("lost their trust", "were demoted"),
 )
