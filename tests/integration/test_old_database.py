@@ -43,6 +43,25 @@ async def test_exports_before_and_after_differ_in_names_and_codes_alone(database
     assert list(_all(old_export("decisions"), decisions)) == []
 
 
+async def test_an_argument_that_is_lost_or_a_code_that_says_something_else_is_a_difference(database_url: str):
+    await load_old_database(database_url)
+    async with open_store(database_url) as store:
+        proposals = await exported(store, "proposals")
+
+    unseen: set[tuple[str, str]] = set()
+    for before, after in zip(old_export("proposals"), proposals, strict=True):
+        for told in (one for one in [after, *after["trail"], *after["calls"]] if one["reason_code"]):
+            code, args = told["reason_code"], told["reason_args"]
+            for name in args:
+                told["reason_args"] = {other: args[other] for other in args if other != name}
+                unseen |= set() if any(differences(before, after)) else {(code, name)}
+            told["reason_code"], told["reason_args"] = ReasonCode.ECHO, args
+            unseen |= set() if any(differences(before, after)) else {(code, "")}
+            told["reason_code"] = code
+    # The code says it already: there is one status of each.
+    assert unseen == {("polar_rate_limited", "status"), ("polar_scope_missing", "status")}
+
+
 async def test_most_sentences_became_codes(database_url: str):
     await load_old_database(database_url)
     async with open_store(database_url) as store:
