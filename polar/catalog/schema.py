@@ -188,12 +188,12 @@ def _show(value: Any) -> str:
 
 
 Place = tuple[str | int, ...]
-"""Where a value stands in a call, such as ("body", "prices", 0, "amount")."""
+"""The place of a value in a call, such as ("body", "prices", 0, "amount")."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong with the value at `place`: its `words` go on from "`body.seats`", or from `about`."""
+    """A fault of the value at `place`: its `words` go on from "`body.seats`", or from `about`."""
 
     place: Place
     words: str
