@@ -10,7 +10,7 @@ from bot.services import Queue, Services
 from bot.slack.client import SlackUser
 from polar.catalog import Risk
 from store.engine.errors import StoreError
-from store.graduation.case_kinds import all_case_kinds, change, find_case_kind, graduate
+from store.graduation.case_kinds import change, find_case_kind, graduate
 from store.graduation.gate import note_human
 from store.graduation.pages import automatic_runs
 from store.graduation.reducer import TrustChange
@@ -26,10 +26,6 @@ class GraduationService:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-
-    async def case_kinds(self) -> list[CaseKind]:
-        """Every kind of case, those that run on their own first."""
-        return await self._services.store.do(all_case_kinds)
 
     async def manual_override(self, user: SlackUser, start: str) -> Switched | Refusal:
         """Turn on a kind of class R1 below its threshold, marked as an override. `start` begins its hash."""

@@ -145,7 +145,7 @@ class Buttons:
             return
         try:
             link = await self._services.slack.permalink(proposal.channel or self._services.channel, card)
-            await self._services.slack.update(click.channel, copy, copy_of(proposal, link))
+            await self._services.slack.update(click.channel, copy, copy_of(proposal, link).content)
         except SlackError as error:
             log.warning("a copy of the card of %s is not redrawn: %s", proposal.id, error)
 

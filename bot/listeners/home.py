@@ -1,7 +1,5 @@
 """The Home tab: drawn when it is opened, after a click on it, and while it is open when something changes."""
 
-import hashlib
-import json
 import logging
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -31,6 +29,7 @@ from bot.ui.states import approver_line
 from store.engine.errors import StoreError
 from store.messages.outbox import claim_drawing, forget_viewer, home_viewers, opened_home
 from store.models import Proposal
+from store.models.reasons import canonical_json, sha256
 from store.proposals.lists import candidates, count_proposals, queue, today, worth
 from store.proposals.proposals import get_proposal
 
@@ -201,7 +200,7 @@ def _digest(home: Home) -> str:
     still = replace(home.health, now=last.received_at if last else home.now, polar_left=0)
     view = home_view(replace(home, health=still, result=(), links={}))
     kept = [block for block in view["blocks"] if block["block_id"] not in ("home.as_of", "home.result")]
-    return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()
+    return sha256(canonical_json(kept))
 
 
 # --- Which card to decide next ------------------------------------------------------------------------------

@@ -94,9 +94,8 @@ class Workspace:
     async def _greet(self, channel: str) -> None:
         approvers = approver_line(await self._services.authority.describe())
         try:
-            await self._services.slack.post(
-                channel, greeting(approvers, here=channel == self._services.channel)
-            )
+            hello = greeting(approvers, here=channel == self._services.channel)
+            await self._services.slack.post(channel, hello.content)
         except (SlackNotSent, SlackRefused) as error:
             log.warning("channel %s is not greeted: %s", channel, error)
             await self._services.store.do(forget_welcome, channel)  # at the next invitation, then

@@ -254,13 +254,13 @@ async def _upsert(services: Services, claimed: ClaimedCard, message: Message) ->
         ts = await _find(services, one, one.card_sent_at)
     if ts is not None:
         try:
-            await slack.update(channel, ts, message, room=claimed.room == UPDATE)
+            await slack.update(channel, ts, message.content, room=claimed.room == UPDATE)
         except SlackRefused as error:
             if error.code not in _CARD_LOST:
                 raise
         else:
             return channel, ts
-    ts = await slack.post(home, message, room=claimed.room == POST)
+    ts = await slack.post(home, message.content, room=claimed.room == POST)
     log.info("posted the card of %s", one.id)
     return home, ts
 
@@ -314,7 +314,7 @@ async def send(services: Services, claimed: ClaimedNotice) -> None:
     message, thread_ts = outbox_message(notice.message), notice.message.get("thread_ts") or notice.card_ts
     channel = notice.channel or services.channel
     try:
-        ts = await services.slack.post(channel, message, thread_ts, room=claimed.room)
+        ts = await services.slack.post(channel, message.content, thread_ts, room=claimed.room)
     except SlackError as error:
         limited, said, now = isinstance(error, SlackRateLimited), str(error), services.clock()
         if isinstance(error, SlackRefused) and not limited and notice.attempts >= _MOST_ATTEMPTS:

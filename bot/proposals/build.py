@@ -281,4 +281,5 @@ def digest_of(
     """One value for everything the card shows and the calls behind it: another digest is another question."""
     asked = [[call.operation, dict(call.path), dict(call.query), call.body] for call in calls]
     shown = [title, list(reasons), [list(fact) for fact in facts], asked]
+    # Not canonical_json: the digests of proposals that are stored were made so.
     return hashlib.sha256(json.dumps(shown, sort_keys=True, default=str).encode()).hexdigest()[:16]

@@ -1,6 +1,5 @@
 """The reads of a proposal at Polar: the answers its rule asks for, and the true sum of its money."""
 
-import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +13,7 @@ from polar.client import READ_WITHIN, PolarClient
 from polar.errors import MissingScope, NoAnswer, NotSent, PolarError, RateLimited
 from polar.text.words import format_money
 from store.models import Proposal
+from store.models.reasons import canonical_json
 from store.proposals.lists import refunds_since
 
 # A customer with more of anything than this is no routine case.
@@ -77,7 +77,7 @@ class Reads:
 
 
 def _key(call: Call) -> str:
-    return json.dumps([call.operation, call.path, call.query], sort_keys=True)
+    return canonical_json([call.operation, call.path, call.query])
 
 
 def _cut(answer: Any) -> Any:

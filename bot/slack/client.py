@@ -12,7 +12,6 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.config.rate_limits import POST, SLACK, Tier
 from bot.metrics import SLACK_SECONDS
-from bot.ui.elements import Message
 from polar.rate_limit import TokenBucket
 
 # Slack answers within a second; past this a card is better tried again.
@@ -170,11 +169,12 @@ class Slack:
         return answer
 
     async def post(
-        self, channel: str, message: Message, thread_ts: str | None = None, *, room: bool = False
+        self, channel: str, content: Mapping[str, Any], thread_ts: str | None = None, *, room: bool = False
     ) -> str:
         """Post a message; its `ts`. Links and pictures are not unfolded, names do not become mentions.
 
-        `room`: the caller has taken room for the call; else it is taken here.
+        `content` is its text, blocks and metadata, as the Web API takes them. `room`: the caller has taken
+        room for the call; else it is taken here.
         """
         answer = await self._call(
             self._client.chat_postMessage,
@@ -183,13 +183,13 @@ class Slack:
             thread_ts=thread_ts,
             unfurl_links=False,
             unfurl_media=False,
-            **message.content,
+            **content,
         )
         return str(answer["ts"])
 
-    async def update(self, channel: str, ts: str, message: Message, *, room: bool = False) -> None:
+    async def update(self, channel: str, ts: str, content: Mapping[str, Any], *, room: bool = False) -> None:
         """Replace one of our messages. `room` as in `post`."""
-        await self._call(self._client.chat_update, room=room, channel=channel, ts=ts, **message.content)
+        await self._call(self._client.chat_update, room=room, channel=channel, ts=ts, **content)
 
     async def _call(
         self, method: Callable[..., Awaitable[Any]], *, room: bool = False, **arguments: Any

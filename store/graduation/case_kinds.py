@@ -49,12 +49,6 @@ def get_case_kind(connection: Connection, case_kind: str) -> CaseKind | None:
     return None if row is None else value_of(CaseKind, row)
 
 
-def all_case_kinds(connection: Connection, limit: int = 1_000) -> list[CaseKind]:
-    """The kinds of case seen last, those that run on their own first."""
-    order = (case_kinds.c.state == CaseKindState.ASKING, case_kinds.c.last_case_at.desc())
-    return values_of(connection, select(case_kinds).order_by(*order).limit(limit), CaseKind)
-
-
 def find_case_kind(connection: Connection, start: str) -> CaseKind | None:
     """The one kind of case whose hash begins so; None when there is none or more than one."""
     own = select(case_kinds).where(case_kinds.c.hash.startswith(start, autoescape=True))

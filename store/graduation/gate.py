@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -24,7 +24,16 @@ from store.audit_log.log import append
 from store.engine.dialects import UtcDateTime, insert_new, readable, row_of, upsert_increment
 from store.engine.leases import Setting, hold_or_set, read, write
 from store.graduation.case_kinds import change, demote, get_case_kind, hold_trust, note_case_kind
-from store.graduation.reducer import Counter, Since, TrustChange, Usage, Wanted, cause_of_decision, counted
+from store.graduation.reducer import (
+    WEEK,
+    Counter,
+    Since,
+    TrustChange,
+    Usage,
+    Wanted,
+    cause_of_decision,
+    counted,
+)
 from store.messages.outbox import add_to_outbox
 from store.models import (
     Actor,
@@ -47,7 +56,6 @@ from store.schema.graduation import pause as table
 
 # Built once: every case that comes needs them.
 _DECIDED = insert(decisions)
-_WEEK = timedelta(days=7)
 _ENOUGH = 2  # first or returning; none, one, or two and more refunds
 _PAID = ("paid", "partially_refunded", "refunded")
 _REFUND = ("succeeded", "pending")
@@ -219,7 +227,7 @@ def seen_this_week(connection: Connection, proposal: NewProposal, case_kind: str
     """Tell whether this customer had a case of this kind in the last seven days."""
     if proposal.customer_id is None:
         return False
-    known = {"customer": proposal.customer_id, "since": now - _WEEK, "kind": case_kind, "own": proposal.id}
+    known = {"customer": proposal.customer_id, "since": now - WEEK, "kind": case_kind, "own": proposal.id}
     return connection.execute(_SEEN, known).first() is not None
 
 

@@ -12,10 +12,10 @@ from bot.app import Running
 from bot.demo.app_process import free_port
 from bot.demo.polar.webhooks import ENDPOINTS, WebhookEvent
 from store.audit_log.verify import verify
-from store.graduation.case_kinds import all_case_kinds
 from store.models import ProposalState, Verdict
 from store.proposals.decisions import all_decisions
 from tests.e2e.app_harness import CASES, JONAS, MAYA, World, eventually, proposals, world
+from tests.fixtures.case_kinds import all_case_kinds
 from tests.fixtures.databases import postgres_database
 
 MANY = 12

@@ -18,7 +18,7 @@ from bot.permissions import Authority
 from bot.pipeline.learn import Assessor
 from bot.slack.client import SlackUser
 from bot.ui.graduation_words import score_words, switch_words
-from store.graduation.case_kinds import all_case_kinds, change, demote
+from store.graduation.case_kinds import change, demote
 from store.graduation.reducer import TrustChange
 from store.models import CaseKind, CaseKindState, Mode, Proposal, Verdict
 from store.models.graduation import BacktestSummary
@@ -28,6 +28,7 @@ from store.schema import events, outbox, proposals
 from store.schema.graduation import case_kinds
 from tests.e2e.app_harness import GUS, LENA, MAYA, World, words_of, world
 from tests.e2e.deciding import policy
+from tests.fixtures.case_kinds import all_case_kinds
 from tests.fixtures.past_cases import Past, past
 from tests.fixtures.slack_http import forged_click
 from tests.fixtures.store_beside import beside

@@ -16,7 +16,6 @@ from bot.metrics import DECISIONS
 from bot.pipeline import execute
 from bot.pipeline.learn import Assessor
 from store.engine.leases import Setting, hold_or_set
-from store.graduation.case_kinds import all_case_kinds
 from store.graduation.gate import pause, resume
 from store.graduation.pages import automatic_runs, kinds_page
 from store.models import (
@@ -33,6 +32,7 @@ from store.models.reasons import ChangeCause, ChangeCode, PolicyCode
 from store.proposals.decisions import decide
 from store.proposals.proposals import get_proposal
 from store.schema.graduation import audit_log, case_kinds, case_labels
+from tests.fixtures.case_kinds import all_case_kinds
 from tests.fixtures.graduation import recompute
 from tests.fixtures.line import MAYA, Line, line
 

@@ -31,7 +31,7 @@ from bot.pipeline.learn import Assessor
 from store import Store, open_store
 from store.engine.leases import expire_all_leases
 from store.events.events import insert_events, keep_rules
-from store.graduation.case_kinds import add_outcome, all_case_kinds, change, get_case_kind
+from store.graduation.case_kinds import add_outcome, change, get_case_kind
 from store.graduation.gate import insert_with_policy, note_human, pause, paused, resume
 from store.graduation.learn import assess
 from store.graduation.reducer import TrustChange
@@ -52,6 +52,7 @@ from store.proposals.actions import Act, NewRevision, edit, restate
 from store.proposals.decisions import decide
 from store.proposals.execution import begin_call, claim_approved, end_call, finish_execution, recover_stranded
 from store.proposals.proposals import get_proposal
+from tests.fixtures.case_kinds import all_case_kinds
 from tests.fixtures.graduation import (
     AMOUNTS,
     CAPS,
