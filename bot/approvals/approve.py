@@ -36,7 +36,7 @@ SHOWN_AFTER = 0.7
 # waited, and given up when nobody expects it any more.
 _SOONEST, _LATEST, _GIVE_UP_AFTER = timedelta(seconds=2), timedelta(seconds=15), timedelta(hours=24)
 CLI = "cli"
-_BARRED = {
+_DECISION_ERRORS = {
     DecisionError.CHANGED: DecisionStatus.STALE,
     DecisionError.ON_HOLD: DecisionStatus.ON_HOLD,
     DecisionError.SETTLED: DecisionStatus.ALREADY_DECIDED,
@@ -114,8 +114,8 @@ async def _settled(
     refused = refused or await _own(services.authority, proposal, pending.actor)
     if refused is not None:
         return refused
-    if (bar := decision_error(proposal, Verdict.APPROVE, pending.revision)) is not None:
-        return await lost(services, proposal, bar, pending.actor)
+    if (error := decision_error(proposal, Verdict.APPROVE, pending.revision)) is not None:
+        return await lost(services, proposal, error, pending.actor)
     earlier = await services.store.do(approvals, proposal.id, pending.revision)
     removed = await _no_longer(services.authority, proposal, pending, earlier)
     if isinstance(removed, DecisionResult):
@@ -185,14 +185,14 @@ async def _refused(authority: Authority, proposal: Proposal, found: Refusal) -> 
 
 
 async def lost(
-    services: Services, proposal: Proposal, bar: DecisionError | None, actor: str
+    services: Services, proposal: Proposal, error: DecisionError | None, actor: str
 ) -> DecisionResult:
     """The reason why a decision does not count; None if they approved already. A stale card is redrawn."""
-    if bar is None:
+    if error is None:
         return DecisionResult(DecisionStatus.ALREADY_APPROVED, proposal)
-    if bar == DecisionError.CHANGED:
+    if error == DecisionError.CHANGED:
         await services.store.do(touch, proposal.id, services.clock())
-    return DecisionResult(_BARRED[bar], proposal, actor)
+    return DecisionResult(_DECISION_ERRORS[error], proposal, actor)
 
 
 async def _looked(services: Services, pending: PendingApproval, proposal: Proposal) -> Found:

@@ -13,7 +13,7 @@ from bot.slack.client import SlackUser
 from bot.ui.elements import NO_REVISION
 from store.engine.errors import StoreError
 from store.models import Decision, Proposal, ProposalState, Verdict
-from store.proposals.decisions import PendingApproval, decide, decision_error, take_back
+from store.proposals.decisions import PendingApproval, cancel_approved, decide, decision_error
 from store.proposals.proposals import get_proposal
 
 log = logging.getLogger(__name__)
@@ -144,8 +144,8 @@ class ApprovalService:
                 return DecisionResult(DecisionStatus.NOT_FOUND)
             if won:
                 return DecisionResult(DecisionStatus.DECLINED, now)
-            bar = decision_error(now, Verdict.DECLINE, seen)
-            return await approve.lost(self._services, now, bar, user.id)
+            error = decision_error(now, Verdict.DECLINE, seen)
+            return await approve.lost(self._services, now, error, user.id)
 
         return await self._done("decline", declined, user, proposal_id, via=via)
 
@@ -160,7 +160,9 @@ class ApprovalService:
         async def undone(proposal: Proposal) -> DecisionResult:
             if proposal.state != ProposalState.SUCCEEDED:
                 at = self._services.clock()
-                in_time, found = await self._services.store.do(take_back, proposal_id, actor=user.id, at=at)
+                in_time, found = await self._services.store.do(
+                    cancel_approved, proposal_id, actor=user.id, at=at
+                )
                 if in_time:
                     stored()
                     return DecisionResult(DecisionStatus.UNDONE, found)

@@ -33,14 +33,14 @@ def tells(*errors: type[Exception]) -> Callable[[Command], Command]:
 
     def decorate(run: Command) -> Command:
         @wraps(run)
-        def told(argv: Sequence[str]) -> int:
+        def checked(argv: Sequence[str]) -> int:
             try:
                 return run(argv)
             except known as error:
                 print(error, file=sys.stderr)
                 return 1
 
-        return told
+        return checked
 
     return decorate
 

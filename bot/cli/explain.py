@@ -74,8 +74,8 @@ def _text(made: Mapping[str, Any]) -> Iterator[str]:
     """The same for somebody who reads it; shorter."""
     proposal, webhook, gate = made["proposal"], made["webhook"], made["policy"] or {}
     yield f"{proposal['id']}  {clean(proposal['title'], 200)}"
-    told = [proposal[name] for name in ("state", "mode", "risk") if proposal[name]]
-    yield f"  {', '.join(told)}, made {proposal['created_at']}"
+    shown = [proposal[name] for name in ("state", "mode", "risk") if proposal[name]]
+    yield f"  {', '.join(shown)}, made {proposal['created_at']}"
     if webhook is not None:
         yield f"Webhook   {webhook['type']} {webhook['id']}, {webhook['sent_at']}"
         yield f"          sha256 {webhook['body_sha256']}"

@@ -139,8 +139,8 @@ def _own_file() -> Path | None:
 def _check(options: argparse.Namespace) -> int:
     rules = load_rules(options.file)
     own = {Origin.OWN: "new", Origin.REPLACED: "in place of the default", Origin.OFF: "switched off"}
-    told = [f"  {name}: {own[origin]}" for name, origin in rules.origins.items() if origin in own]
-    print("\n".join([f"{options.file}: nothing is wrong.", *(told or ["  It has no rules."])]))
+    lines = [f"  {name}: {own[origin]}" for name, origin in rules.origins.items() if origin in own]
+    print("\n".join([f"{options.file}: nothing is wrong.", *(lines or ["  It has no rules."])]))
     return 0
 
 

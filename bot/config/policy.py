@@ -163,8 +163,8 @@ class Policy(_Table):
         """
         if risk in self.undo_window:
             return self.undo_window[risk]
-        calm = risk <= Risk.R1 or reversible
-        return _NO_WAIT if calm and not money else _MONEY_WAIT
+        low_risk = risk <= Risk.R1 or reversible
+        return _NO_WAIT if low_risk and not money else _MONEY_WAIT
 
     def takes_two(self, risk: Risk, amount: int | None, currency: str | None) -> bool:
         """True if two different people have to approve; `amount` in minor units."""

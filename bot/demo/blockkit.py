@@ -48,8 +48,8 @@ def _model(needs: str = "", *rules: Any, **keys: Any) -> Any:
 def _union(**models: Any) -> Any:
     """One of these objects: its `type` says which."""
     tagged = tuple(Annotated[made, Tag(TAG + kind)] for kind, made in models.items())
-    told = Discriminator(lambda value: f"{TAG}{value.get('type')}" if isinstance(value, dict) else None)
-    return Annotated[Union[tagged], told]  # noqa: UP007 - the members are known at run time only
+    by_type = Discriminator(lambda value: f"{TAG}{value.get('type')}" if isinstance(value, dict) else None)
+    return Annotated[Union[tagged], by_type]  # noqa: UP007 - the members are known at run time only
 
 
 def _chars(most: int = 3000, least: int = 1) -> Any:

@@ -50,14 +50,14 @@ class Demo:
         port: int = 0,
         opening: bool = True,
         say: Callable[[str], None] = log.info,
-        told_where: Callable[[str], None] = log.info,
+        say_where: Callable[[str], None] = log.info,
         command: Sequence[str] = DEMO_APP,
         slack: SlackStandIn | None = None,
         polar: PolarStandIn | None = None,
     ) -> AsyncIterator["Demo"]:
         """Serve on loopback (`port` 0: any), start the app, wait for its health, play the opening.
 
-        `say` gets the app's log line by line, `told_where` the page's address as soon as there is one.
+        `say` gets the app's log line by line, `say_where` the page's address as soon as there is one.
         `command` starts the app. Stand-ins given here keep their own clocks: then no month can be played.
         Raises AppDied if the app does not come up, OSError if the port is taken.
         """
@@ -68,7 +68,7 @@ class Demo:
             demo = cls(slack, polar or PolarStandIn(clock=clock.now), clock)
             async with serving(demo.web_app(), port) as demo.slack.origin:
                 demo.url = demo.slack.origin
-                told_where(demo.url)
+                say_where(demo.url)
                 demo.app = App(demo.settings(path), path, say=say, command=command)
                 demo.polar.connect(f"{demo.app.url}/polar/webhooks")  # before the app looks for it
                 await demo.app.start()
@@ -150,7 +150,7 @@ async def _serve(port: int, command: Sequence[str], *, open_browser: bool) -> in
         port=port,
         opening=False,
         say=lambda line: _say(f"app | {line}"),
-        told_where=lambda url: _say(f"The demo is at {url}/ and starts the app now: its log follows."),
+        say_where=lambda url: _say(f"The demo is at {url}/ and starts the app now: its log follows."),
         command=command,
     ) as demo:
         if open_browser and _has_display():

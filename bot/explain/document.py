@@ -24,7 +24,7 @@ _DRAW = (
 
 def explanation(found: Explained, now: datetime) -> dict[str, Any]:
     """The explanation as plain JSON: all stored data without values that give access (`polar.redaction`)."""
-    dossier, proposal = found.details, found.details.proposal
+    details, proposal = found.details, found.details.proposal
     sent = [call for call in proposal.calls if call.started_at is not None]
     blind = proposal.state in BLIND
     rows = [row for row in found.rows if not (blind and row.kind == "policy")]
@@ -33,19 +33,19 @@ def explanation(found: Explained, now: datetime) -> dict[str, Any]:
         "made_at": now.isoformat(),
         "withheld": WITHHELD if blind else None,
         "proposal": _proposal(proposal) | ({"mode": None} if blind else {}),
-        "webhook": _webhook(dossier.event),
-        "rule": {"name": proposal.rule, "version": proposal.rule_version, "source": dossier.rule_source},
+        "webhook": _webhook(details.event),
+        "rule": {"name": proposal.rule, "version": proposal.rule_version, "source": details.rule_source},
         "case_kind": _case_kind(found.case_kind),
         "score": _score(proposal.gate or {}),
         "spot_check": None if blind else _spot_check(proposal),
         "policy": None if blind else proposal.gate,
-        "decisions": [_plain(asdict(one)) for one in dossier.decisions],
-        "revisions": [_revision(one) for one in dossier.revisions],
+        "decisions": [_plain(asdict(one)) for one in details.decisions],
+        "revisions": [_revision(one) for one in details.revisions],
         "calls": [_request(call) for call in proposal.calls],
         "requests": [call.number for call in sent],
         "answers": [_answer(call) for call in sent],
-        "trail": [_step(one) for one in dossier.trail],
-        "comments": [_plain(asdict(one)) for one in dossier.comments],
+        "trail": [_step(one) for one in details.trail],
+        "comments": [_plain(asdict(one)) for one in details.comments],
         "outcomes": [_plain(asdict(one)) for one in found.outcomes],
         "log": {
             "head": {"seq": found.head[0], "hash": found.head[1]},

@@ -141,16 +141,16 @@ def _withheld(document: Mapping[str, Any]) -> bool:
 
 def _shown(document: Mapping[str, Any]) -> Iterator[Finding]:
     """Compare the proposal with the rows of the log in which it was proposed, edited and restated."""
-    told: dict[str, Any] = {}
+    logged: dict[str, Any] = {}
     for _, body in _rows(document, "proposed", "edited", "restated"):
-        told |= body
+        logged |= body
     names = (
         "kind", "title", "risk", "always_asks", "subject", "amount", "currency", "customer_id",
         "content_hash",
     )  # fmt: skip
     shown = document["proposal"]
-    other = [name for name in names if name in told and readable(told[name]) != shown[name]]
-    yield _found(bool(told) and not other, Fact.ASKED, other=other)
+    other = [name for name in names if name in logged and readable(logged[name]) != shown[name]]
+    yield _found(bool(logged) and not other, Fact.ASKED, other=other)
     if _withheld(document):
         return
     steps = [(body["actor"], body["to"]) for _, body in _rows(document, "transition")]
@@ -161,19 +161,19 @@ def _shown(document: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _webhook(document: Mapping[str, Any]) -> Iterator[Finding]:
-    told, asked = document["webhook"], _asked(document)
-    if told is None:
+    logged, asked = document["webhook"], _asked(document)
+    if logged is None:
         yield _found(asked.get("event_id") is None, Fact.NO_EVENT)
         return
     try:
-        body = base64.b64decode(told["body_base64"], validate=True)
+        body = base64.b64decode(logged["body_base64"], validate=True)
     except binascii.Error:
         yield _found(False, Fact.EVENT_READABLE)
         return
-    fits = hashlib.sha256(body).hexdigest() == told["body_sha256"] == asked.get("body_sha256")
+    fits = hashlib.sha256(body).hexdigest() == logged["body_sha256"] == asked.get("body_sha256")
     yield _found(fits, Fact.EVENT_HASH)
-    yield _found(json.loads(body).get("type") == told["type"], Fact.EVENT_TYPE, type=told["type"])
-    yield _found(told["id"] == asked.get("event_id"), Fact.EVENT_ID)
+    yield _found(json.loads(body).get("type") == logged["type"], Fact.EVENT_TYPE, type=logged["type"])
+    yield _found(logged["id"] == asked.get("event_id"), Fact.EVENT_ID)
 
 
 def _rule(document: Mapping[str, Any]) -> Iterator[Finding]:
@@ -207,12 +207,12 @@ def _case_kind(document: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _policy(document: Mapping[str, Any]) -> Iterator[Finding]:
     gate = document["policy"]
-    told = [body for _, body in _rows(document, "policy")]
+    logged = [body for _, body in _rows(document, "policy")]
     if gate is None:
-        withheld = _withheld(document) and not told
-        yield _found(None, Fact.WITHHELD) if withheld else _found(not told, Fact.NO_GATE)
+        withheld = _withheld(document) and not logged
+        yield _found(None, Fact.WITHHELD) if withheld else _found(not logged, Fact.NO_GATE)
         return
-    yield _found(bool(told) and told[0]["gate"] == gate, Fact.GATE_LOGGED)
+    yield _found(bool(logged) and logged[0]["gate"] == gate, Fact.GATE_LOGGED)
     said = document["score"]
     if said is not None:
         same = all(gate[name] == value for name, value in said.items())
@@ -275,9 +275,9 @@ def _decisions(document: Mapping[str, Any]) -> Iterator[Finding]:
             ran = any(body["mode"] == Mode.AUTO for _, body in _rows(document, "policy"))
             yield _found(ran, Fact.RAN_LOGGED, **what)
             continue
-        told = rows.pop((one["at"], one["actor"]), None)
+        logged = rows.pop((one["at"], one["actor"]), None)
         names = ("verdict", "via", "revision", "interaction_id", "reason")
-        fits = told is not None and all(told[name] == one[name] for name in names)
+        fits = logged is not None and all(logged[name] == one[name] for name in names)
         yield _found(fits, Fact.DECISION, **what)
     if rows:
         yield _found(False, Fact.DECISIONS_SHOWN, missing=len(rows))
@@ -289,40 +289,40 @@ def _requests(document: Mapping[str, Any]) -> Iterator[Finding]:
     planned = [body["calls"] for _, body in asked if "calls" in body]
     for call in document["calls"]:
         number, named = call["number"], {"number": call["number"], "operation": call["operation"]}
-        told = rows.get(number)
-        if told is None:
+        logged = rows.get(number)
+        if logged is None:
             yield _found(number not in document["requests"], Fact.NOT_SENT, **named)
             continue
         made = fingerprint(call["operation"], call["path"], call["query"], call["body"])
         if not call["whole"]:
             yield _found(None, Fact.REQUEST_OPEN, **named)
         else:
-            yield _found(made == told, Fact.REQUEST_SENT, **named)
+            yield _found(made == logged, Fact.REQUEST_SENT, **named)
         if planned and number < len(planned[-1]) and "${" not in canonical_json(planned[-1][number]):
-            yield _found(planned[-1][number] == told, Fact.REQUEST_ASKED, **named)
+            yield _found(planned[-1][number] == logged, Fact.REQUEST_ASKED, **named)
 
 
 def _answers(document: Mapping[str, Any]) -> Iterator[Finding]:
     rows = {body["number"]: body for _, body in _rows(document, "answer")}
     for one in document["answers"]:
-        told = rows.get(one["number"])
+        logged = rows.get(one["number"])
         shown = normalize("answer", one)  # a document of an earlier version also holds sentences
-        if told is None:
+        if logged is None:
             yield _found(one["finished_at"] is None, Fact.NO_ANSWER, number=one["number"])
             continue
         names = ("state", "status", "answer", "reason_code", "reason_args")
-        fits = all(told[each] == shown[each] for each in names)
+        fits = all(logged[each] == shown[each] for each in names)
         yield _found(fits, Fact.ANSWER, number=one["number"])
 
 
 def _steps(document: Mapping[str, Any]) -> Iterator[Finding]:
     rows, trail = _rows(document, "transition"), document["trail"]
-    told = {body["row_version"]: (body["from"], body["to"], body["actor"]) for _, body in rows}
+    logged = {body["row_version"]: (body["from"], body["to"], body["actor"]) for _, body in rows}
     steps = {step["row_version"]: (step["from_"], step["to"], step["actor"]) for step in trail[1:]}
-    yield _found(told == steps, Fact.STEPS, count=len(steps))
-    came = [(body["at"], body["kind"], body["source"]) for _, body in _rows(document, "outcome")]
+    yield _found(logged == steps, Fact.STEPS, count=len(steps))
+    outcomes = [(body["at"], body["kind"], body["source"]) for _, body in _rows(document, "outcome")]
     listed = [(one["at"], one["kind"], one["source"]) for one in document["outcomes"]]
-    yield _found(sorted(came) == sorted(listed), Fact.OUTCOMES, count=len(listed))
+    yield _found(sorted(outcomes) == sorted(listed), Fact.OUTCOMES, count=len(listed))
     last = trail[-1]["to"] if trail else "pending"
     yield _found(last == document["proposal"]["state"], Fact.STATE, state=document["proposal"]["state"])
 

@@ -194,22 +194,22 @@ def _price(row: Row) -> str:
     return _joined(row.get("product_name"), cost or words(row.get("amount_type")))
 
 
-def _told(*parts: str | Callable[[Row], Any]) -> Callable[[Row], str]:
+def _label(*parts: str | Callable[[Row], Any]) -> Callable[[Row], str]:
     """The words of these parts for an object: fields, or made of it; its id where they say nothing."""
 
-    def told(row: Row) -> str:
+    def label(row: Row) -> str:
         return _joined(*(row.get(part) if isinstance(part, str) else part(row) for part in parts)) or str(
             row.get("id")
         )
 
-    return told
+    return label
 
 
 def _joined(*parts: Any) -> str:
     return " · ".join(plain(str(part), 40) for part in parts if part)
 
 
-_seat = _told(lambda row: row.get("email") or row.get("customer_email"), _status)
+_seat = _label(lambda row: row.get("email") or row.get("customer_email"), _status)
 
 
 def _prices(row: Row) -> Iterable[Row]:
@@ -222,43 +222,45 @@ def _delivered(row: Row) -> Iterable[Row]:
 
 
 SOURCES: Mapping[str, Source] = {
-    "benefits": Source("benefits:list", _told("description", "type"), query=True, get="benefits:get"),
+    "benefits": Source("benefits:list", _label("description", "type"), query=True, get="benefits:get"),
     "checkout links": Source("checkout-links:list", _link, get="checkout-links:get"),
     "checkouts": Source(
-        "checkouts:list", _told("customer_email", _amount, _status), query=True, get="checkouts:get"
+        "checkouts:list", _label("customer_email", _amount, _status), query=True, get="checkouts:get"
     ),
-    "custom fields": Source("custom-fields:list", _told("name", "slug"), query=True, get="custom-fields:get"),
+    "custom fields": Source(
+        "custom-fields:list", _label("name", "slug"), query=True, get="custom-fields:get"
+    ),
     "customers": Source("customers:list", _person, query=True, get="customers:get"),
-    "dashboards": Source("metrics:list_dashboards", _told("name"), get="metrics:get_dashboard"),
-    "discounts": Source("discounts:list", _told("name", "code"), query=True, get="discounts:get"),
+    "dashboards": Source("metrics:list_dashboards", _label("name"), get="metrics:get_dashboard"),
+    "discounts": Source("discounts:list", _label("name", "code"), query=True, get="discounts:get"),
     "disputes": Source(
-        "disputes:list", _told(lambda row: _amount(row, "amount"), _who, _status), get="disputes:get"
+        "disputes:list", _label(lambda row: _amount(row, "amount"), _who, _status), get="disputes:get"
     ),
     "endpoints": Source(
         "webhooks:list_webhook_endpoints",
-        _told("name", lambda row: redaction.host(str(row.get("url") or ""))),
+        _label("name", lambda row: redaction.host(str(row.get("url") or ""))),
         get="webhooks:get_webhook_endpoint",
     ),
-    "event types": Source("event-types:list", _told("label", "name"), query=True),
-    "files": Source("files:list", _told("name", "version")),
-    "license keys": Source("license_keys:list", _told("display_key", _who, _status), get="license_keys:get"),
+    "event types": Source("event-types:list", _label("label", "name"), query=True),
+    "files": Source("files:list", _label("name", "version")),
+    "license keys": Source("license_keys:list", _label("display_key", _who, _status), get="license_keys:get"),
     "members": Source("members:list_members", _person),
-    "meters": Source("meters:list", _told("name"), query=True, get="meters:get"),
+    "meters": Source("meters:list", _label("name"), query=True, get="meters:get"),
     "orders": Source(
-        "orders:list", _told("invoice_number", _amount, _who, _status), by_customer=True, get="orders:get"
+        "orders:list", _label("invoice_number", _amount, _who, _status), by_customer=True, get="orders:get"
     ),
-    "organizations": Source("organizations:list", _told("name", "slug"), get="organizations:get"),
+    "organizations": Source("organizations:list", _label("name", "slug"), get="organizations:get"),
     "prices": Source("products:list", _price, query=True, parts=_prices),
     "products": Source("products:list", _product, query=True, get="products:get"),
     "subscriptions": Source(
         "subscriptions:list",
-        _told(lambda row: (row.get("product") or {}).get("name"), _who, _status),
+        _label(lambda row: (row.get("product") or {}).get("name"), _who, _status),
         by_customer=True,
         get="subscriptions:get",
     ),
     "webhook events": Source(
         "webhooks:list_webhook_deliveries",
-        _told("type", lambda row: str(row.get("created_at") or "")[:16].replace("T", " ")),
+        _label("type", lambda row: str(row.get("created_at") or "")[:16].replace("T", " ")),
         parts=_delivered,
     ),
     "your customers": Source("customers:list", _person, query=True, value="external_id"),

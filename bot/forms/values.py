@@ -297,10 +297,10 @@ _READERS: Mapping[Kind, Callable[[Any, str | None], Any]] = {
 
 def card_title(form: Form, call: Call, answers: Answers, currencies: Mapping[str, str]) -> str:
     """The title with action, amount and customer: "Refund an order: $9.00, INV-7 · Jane Doe"."""
-    told = [(leaf, shown(leaf, answers, currencies.get(leaf.path))) for leaf in all_leaves(form)]
-    amounts = [text for leaf, text in told if leaf.kind == Kind.MONEY and text][:1]
-    subjects = [text for leaf, text in told if leaf.kind == Kind.ONE and text]
-    subjects += [text for leaf, text in told if leaf.name in _SUBJECTS and leaf.kind == Kind.TEXT and text]
+    texts = [(leaf, shown(leaf, answers, currencies.get(leaf.path))) for leaf in all_leaves(form)]
+    amounts = [text for leaf, text in texts if leaf.kind == Kind.MONEY and text][:1]
+    subjects = [text for leaf, text in texts if leaf.kind == Kind.ONE and text]
+    subjects += [text for leaf, text in texts if leaf.name in _SUBJECTS and leaf.kind == Kind.TEXT and text]
     about = ", ".join([*amounts, *subjects[:1]])
     said = form.operation.describe(call).title
     return plain(f"{said}: {about}" if about else said, _TITLE)

@@ -30,8 +30,8 @@ from store.graduation.reducer import (
     IDLE,
     LEARNT_FROM,
     WEEK,
+    CaseTotals,
     LabelSum,
-    Tally,
     TrustChange,
     Usage,
     Wanted,
@@ -67,7 +67,7 @@ class ReplayedKind:
     trust: Trust
     standard: Standard | None
     always: str | None
-    tally: Tally = field(default_factory=Tally)
+    tally: CaseTotals = field(default_factory=CaseTotals)
     history: list[tuple[datetime, CaseKindState, ChangeCause]] = field(default_factory=list)
     _last_case_at: datetime | None = None
     _since_rejection: list[datetime] = field(default_factory=list)  # counted approvals, mature or not
@@ -94,7 +94,7 @@ class ReplayedKind:
         self.kind = changed(self.kind, change, at, begins=at)
         self.history.append((at, change.to, change.cause))
         if change.new_generation:
-            self.tally, self._since_rejection = Tally(), []
+            self.tally, self._since_rejection = CaseTotals(), []
 
     def graduate(self, at: datetime) -> bool:
         """Let the kind run on its own if it meets every requirement. Return True if it does."""
@@ -127,7 +127,7 @@ class ReplayedKind:
         if not self._is_of_now(made):
             return
         if before is not None and before.is_counted:
-            self.tally.take_back(_sum(before, customer))
+            self.tally.subtract(_sum(before, customer))
         if not made.is_counted:
             return
         self.tally.add(_sum(made, customer))
@@ -139,7 +139,7 @@ class ReplayedKind:
     def mature(self, label: Label, customer: str | None) -> None:
         """Count an approval whose window has passed."""
         if self._is_of_now(label):
-            self.tally.take_back(_sum(label, customer))
+            self.tally.subtract(_sum(label, customer))
             self.tally.add(_sum(label, customer, mature=True))
 
     def _is_of_now(self, label: Label) -> bool:

@@ -54,7 +54,7 @@ class Bundles:
             REASON_ALL: self._reasoned,
         }
         for action_id, work in deciding.items():
-            listen(services, app.action(action_id), partial(self._told, work))
+            listen(services, app.action(action_id), partial(self._carry_out, work))
         listen(services, app.action(on_card.REVIEW), self._open)
         for way in (BACK, NEXT):
             listen(services, app.action(f"{PAGE}.{way}"), self._turn)
@@ -71,7 +71,7 @@ class Bundles:
 
     # --- The card -----------------------------------------------------------------------------------------
 
-    async def _told(self, work: Work, on: Interaction) -> None:
+    async def _carry_out(self, work: Work, on: Interaction) -> None:
         """Do the work of a button, and tell whoever clicked what the card does not show."""
         decides = on.payload["action_id"] in (on_card.APPROVE_ALL, on_card.DECLINE_ALL)
         bundle = await (self._closed if decides else self._found)(on.value.id)

@@ -289,7 +289,7 @@ def pause_after(error: SlackError) -> timedelta:
 
 
 @dataclass(frozen=True, slots=True)
-class ClaimedNotice:
+class ClaimedMessage:
     """A message under our claim. `room`: Slack's rate limit has room for it."""
 
     notice: OutboxMessage
@@ -297,7 +297,7 @@ class ClaimedNotice:
     room: bool
 
 
-async def claim_notices(services: Services, limit: int) -> list[ClaimedNotice]:
+async def claim_messages(services: Services, limit: int) -> list[ClaimedMessage]:
     """Take messages whose time has come; none while a question waits for its card, which goes first."""
     limits, now, store = services.slack.limits, services.clock(), services.store
     room = min(limit, limits.free(POST, services.channel))
@@ -305,10 +305,10 @@ async def claim_notices(services: Services, limit: int) -> list[ClaimedNotice]:
         return []
     token = new_token()
     found = await store.do(claim_outbox, token=token, now=now, until=now + LEASE, limit=room)
-    return [ClaimedNotice(one, token, limits.take(POST, services.channel)) for one in found]
+    return [ClaimedMessage(one, token, limits.take(POST, services.channel)) for one in found]
 
 
-async def send(services: Services, claimed: ClaimedNotice) -> None:
+async def send(services: Services, claimed: ClaimedMessage) -> None:
     """Post one message: in the thread of the card it belongs to, else in the channel."""
     notice, token, store = claimed.notice, claimed.token, services.store
     message, thread_ts = outbox_message(notice.message), notice.message.get("thread_ts") or notice.card_ts

@@ -61,7 +61,7 @@ class _Made:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ExecutionResult:
     """The state after `executing`, and the reason; `again` asks for another try."""
 
     to: ProposalState
@@ -95,7 +95,7 @@ async def execute(services: Services, claimed: Claimed[Proposal]) -> None:
     services.notify(Queue.ANNOUNCE)
 
 
-async def _checked(services: Services, claimed: Claimed[Proposal]) -> Outcome:
+async def _checked(services: Services, claimed: Claimed[Proposal]) -> ExecutionResult:
     """Read everything anew, then call; or say why not. Nothing has been sent when this refuses."""
     calls = claimed.row.calls
     if not any(call.state == CallState.PLANNED for call in calls):
@@ -107,18 +107,18 @@ async def _checked(services: Services, claimed: Claimed[Proposal]) -> Outcome:
     except NotFound as error:
         plan = gone(error, CALL)
     except (EvaluationError, InvalidCall) as error:
-        return Outcome(ProposalState.FAILED, Reason.of(ReasonCode.CANNOT_TELL, problem=str(error)))
+        return ExecutionResult(ProposalState.FAILED, Reason.of(ReasonCode.CANNOT_TELL, problem=str(error)))
     except PolarError as error:
         if classify(error) is CallResult.CONFIGURATION:
-            return Outcome(ProposalState.FAILED, Reason.of(ReasonCode.NOT_SENT, reason_of(error)))
+            return ExecutionResult(ProposalState.FAILED, Reason.of(ReasonCode.NOT_SENT, reason_of(error)))
         why = Reason.of(ReasonCode.CHECK_FAILED, reason_of(error))
         return _not_now(services.clock(), claimed.row, why)
     if isinstance(plan, Plan):
         return await _call_all(services, claimed, plan)
     if all(call.state == CallState.PLANNED for call in calls):
-        return Outcome(ProposalState.WITHDRAWN, plan.why)
+        return ExecutionResult(ProposalState.WITHDRAWN, plan.why)
     if claimed.row.undo_of_id is not None:  # what it takes back is undone in part only
-        return Outcome(ProposalState.FAILED, plan.why)
+        return ExecutionResult(ProposalState.FAILED, plan.why)
     # Some calls already ran, so it is not withdrawn: its outcome is theirs.
     return await _call_all(services, claimed, Plan([]))
 
@@ -159,7 +159,7 @@ async def _overwrites(services: Services, proposal: Proposal) -> bool:
     return original is not None and await changed_since(Reads(services.polar, within=_CHECK_WITHIN), original)
 
 
-async def _call_all(services: Services, claimed: Claimed[Proposal], plan: Plan) -> Outcome:
+async def _call_all(services: Services, claimed: Claimed[Proposal], plan: Plan) -> ExecutionResult:
     """Make the calls that were approved and that the rule would still make; what is new since is not made."""
     proposal = claimed.row
     # Those of an earlier try stand.
@@ -174,7 +174,9 @@ async def _call_all(services: Services, claimed: Claimed[Proposal], plan: Plan) 
             ready = await bound(services.store, plan, call, answers, claimed=claimed)
             done = await _call(services, claimed, ready)
         except EvaluationError as error:
-            return Outcome(ProposalState.FAILED, Reason.of(ReasonCode.PARTLY_DONE, problem=str(error)))
+            return ExecutionResult(
+                ProposalState.FAILED, Reason.of(ReasonCode.PARTLY_DONE, problem=str(error))
+            )
         except PolarError as error:
             why = reason_of(error, partly=bool(answers))
             outcome = _stops(services, proposal, error, why)
@@ -183,13 +185,13 @@ async def _call_all(services: Services, claimed: Claimed[Proposal], plan: Plan) 
             refusals.append(reason_of(error))
             continue
         if done is None:
-            return Outcome(ProposalState.APPROVED, Reason(ReasonCode.TOOK_TOO_LONG), again=True)
+            return ExecutionResult(ProposalState.APPROVED, Reason(ReasonCode.TOOK_TOO_LONG), again=True)
         made.append(done)
         answers.append(excerpt(done.answer))
     if refusals:
-        return Outcome(ProposalState.FAILED, Reason.of(ReasonCode.CALLS_REFUSED, *refusals))
+        return ExecutionResult(ProposalState.FAILED, Reason.of(ReasonCode.CALLS_REFUSED, *refusals))
     if not answers:
-        return Outcome(ProposalState.WITHDRAWN, Reason.of(ReasonCode.NOTHING_LEFT, checked=CALL))
+        return ExecutionResult(ProposalState.WITHDRAWN, Reason.of(ReasonCode.NOTHING_LEFT, checked=CALL))
     earlier = sum(call.was_so for call in proposal.calls)
     so = earlier + sum(one.result is CallResult.ALREADY_DONE for one in made)
     notes = [
@@ -197,7 +199,7 @@ async def _call_all(services: Services, claimed: Claimed[Proposal], plan: Plan) 
         await hand_over(services, proposal, plan, made[-1].answer if made else None),
         None if all(one.kept for one in made) else Reason(ReasonCode.CANNOT_BE_UNDONE),
     ]
-    return Outcome(ProposalState.SUCCEEDED, _together([one for one in notes if one is not None]))
+    return ExecutionResult(ProposalState.SUCCEEDED, _together([one for one in notes if one is not None]))
 
 
 def _together(reasons: Sequence[Reason]) -> Reason | None:
@@ -220,15 +222,15 @@ async def _wanted(services: Services, claimed: Claimed[Proposal], plan: Plan) ->
     return wanted
 
 
-def _stops(services: Services, proposal: Proposal, error: PolarError, why: Reason) -> Outcome | None:
+def _stops(services: Services, proposal: Proposal, error: PolarError, why: Reason) -> ExecutionResult | None:
     """The outcome of the whole proposal after a failed call; None when its other calls may go on."""
     match classify(error):
         case CallResult.NOT_SENT:
             return _not_now(services.clock(), proposal, why)
         case CallResult.UNKNOWN:
-            return Outcome(ProposalState.UNKNOWN, why)
+            return ExecutionResult(ProposalState.UNKNOWN, why)
         case CallResult.CONFIGURATION:
-            return Outcome(ProposalState.FAILED, why)
+            return ExecutionResult(ProposalState.FAILED, why)
     return None
 
 
@@ -304,9 +306,9 @@ async def _end(
         POLAR_WRITES.labels("not_sent" if state == CallState.PLANNED else state).inc()
 
 
-def _not_now(now: datetime, proposal: Proposal, why: Reason) -> Outcome:
+def _not_now(now: datetime, proposal: Proposal, why: Reason) -> ExecutionResult:
     """Try again after a pause, a limited number of times: nothing was sent."""
     since = proposal.cancellable_until or proposal.decided_at  # a retry sets the former: it may start now
     if since is not None and now - since > _GIVE_UP_AFTER:
-        return Outcome(ProposalState.FAILED, Reason.of(ReasonCode.GAVE_UP, why))
-    return Outcome(ProposalState.APPROVED, why, again=True)
+        return ExecutionResult(ProposalState.FAILED, Reason.of(ReasonCode.GAVE_UP, why))
+    return ExecutionResult(ProposalState.APPROVED, why, again=True)

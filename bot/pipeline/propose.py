@@ -18,7 +18,7 @@ from bot.proposals.build import (
     subject_of,
 )
 from bot.proposals.call_results import CallResult, classify, reason_of
-from bot.proposals.own_calls import WINDOW, done_before, judge, notice_outcomes
+from bot.proposals.own_calls import WINDOW, done_before, match_own_call, notice_outcomes
 from bot.proposals.reads import Reads
 from bot.rules import EvaluationError, Rule
 from bot.services import LEASE, Claimed, Queue, Services, claim_rows
@@ -64,12 +64,12 @@ async def propose(services: Services, claimed: Claimed[StoredEvent]) -> None:
         at = max(event.timestamp or stored.received_at, stored.received_at - _LATEST)
         since = min(at, stored.received_at) - WINDOW - LEASE
         sent = await services.store.do(calls_sent_since, since)
-        verdict = judge(event, stored.received_at, sent)
-        if verdict.proposal_id is not None:
-            why = Reason.of(ReasonCode.ECHO, proposal=verdict.proposal_id)
+        match = match_own_call(event, stored.received_at, sent)
+        if match.proposal_id is not None:
+            why = Reason.of(ReasonCode.ECHO, proposal=match.proposal_id)
             await _conclude(services, claimed, event, EventState.DONE, why)
             return
-        if verdict.wait:
+        if match.wait:
             due = services.clock() + _WHILE_SENDING
             why = Reason(ReasonCode.CALL_UNDER_WAY)
             await services.store.do(postpone_event, stored.id, token=claimed.token, due_at=due, reason=why)
@@ -111,7 +111,9 @@ async def _apply(
     else:
         given_up = ((rule, Reason.of(ReasonCode.RULE_GIVEN_UP, reason_of(error))) for rule, error in unread)
         failures += [_of_rule(*one) for one in given_up]
-        why = Reason.of(ReasonCode.OF_RULES, *failures) if failures else _came_of(spoken, event)
+        why = (
+            Reason.of(ReasonCode.OF_RULES, *failures) if failures else _reason_without_proposal(spoken, event)
+        )
         if failures:
             log.error("rules failed on event %s: %s", stored.id, plain(why, _LONGEST))
         state = EventState.FAILED if failures else EventState.DONE
@@ -120,7 +122,7 @@ async def _apply(
         services.notify(Queue.ANNOUNCE, Queue.EXECUTE)
 
 
-def sighting(event: Event) -> SubjectState | None:
+def subject_state(event: Event) -> SubjectState | None:
     """The state of its subject that an event tells, with its order; None without subject or time."""
     if event.subject is None or event.timestamp is None:
         return None
@@ -130,7 +132,7 @@ def sighting(event: Event) -> SubjectState | None:
     return SubjectState(subject, key.terminal, key.timestamp, key.rank, known, customer_id)
 
 
-def _came_of(spoken: list[RuleResult], event: Event) -> Reason:
+def _reason_without_proposal(spoken: list[RuleResult], event: Event) -> Reason:
     """The results of the rules for an event."""
     said = []
     for match in (one.rule_match for one in spoken):
@@ -174,7 +176,7 @@ async def _later(
         token=claimed.token,
         due_at=due_at,
         reason=why,
-        judge=_gate(services, event),
+        evaluator=_gate(services, event),
     )
 
 
@@ -188,8 +190,8 @@ async def _conclude(
     spoken: list[RuleResult] | None = None,
 ) -> None:
     compared = services.rules.compares(event.type)
-    judge = None if spoken is None else _gate(services, event)
-    conclusion = Conclusion(state, why, spoken or [], sighting(event), compared, judge)
+    evaluator = None if spoken is None else _gate(services, event)
+    conclusion = Conclusion(state, why, spoken or [], subject_state(event), compared, evaluator)
     await services.store.do(
         conclude_event, claimed.row.id, conclusion, token=claimed.token, now=services.clock()
     )
@@ -209,9 +211,9 @@ async def ask_again(services: Services, claimed: Claimed[RuleMatch]) -> None:
     recalled = await recall(services, asked)
     if recalled is None:
         gone = replace(asked, state=RuleMatchState.SILENT, reason=Reason(ReasonCode.RULE_GONE))
-        result, judge = RuleResult(gone), None
+        result, evaluator = RuleResult(gone), None
     else:
-        result, judge = await _after_delay(services, asked, recalled), _gate(services, recalled.event)
+        result, evaluator = await _after_delay(services, asked, recalled), _gate(services, recalled.event)
     match = result.rule_match
     await services.store.do(
         conclude_rule_match,
@@ -221,7 +223,7 @@ async def ask_again(services: Services, claimed: Claimed[RuleMatch]) -> None:
         reason=match.reason,
         due_at=match.due_at,
         proposal=result.proposal,
-        judge=judge,
+        evaluator=evaluator,
     )
     if result.proposal is not None:
         services.notify(Queue.ANNOUNCE, Queue.EXECUTE)

@@ -144,10 +144,10 @@ def _workers(services: Services) -> list[QueueWorker[Any]]:
         of(Queue.DELAYED, propose.claim_delayed, propose.ask_again, 4, 5.0),
         of(Queue.CONFIRM, claim_approvals, confirm, 16),
         of(Queue.ANNOUNCE, announce.claim, announce.announce, 32, _SOON),
-        of(Queue.OUTBOX, announce.claim_notices, announce.send, 8, _SOON),
+        of(Queue.OUTBOX, announce.claim_messages, announce.send, 8, _SOON),
         of(Queue.EXECUTE, execute.claim, execute.execute, 16),
         of(Queue.LEARN, learn.claim, _nothing, 1, 2.0),
-        of(Queue.VERIFY, claim_doubts, examine, 4, 5.0),
+        of(Queue.VERIFY, claim_unknown_results, examine, 4, 5.0),
         of(Queue.POLL, poll.claim, poll.poll, 2, 60.0),
         of(Queue.RECOVER, recover, _nothing, 1, 15.0),
     ]
@@ -186,7 +186,7 @@ def _was_theirs(result: DecisionResult, pending: PendingApproval) -> bool:
     return result.status is DecisionStatus.ALREADY_DECIDED and decided_by == pending.actor
 
 
-async def claim_doubts(services: Services, limit: int) -> list[Claimed[Proposal]]:
+async def claim_unknown_results(services: Services, limit: int) -> list[Claimed[Proposal]]:
     """Take proposals in doubt whose next look at Polar is due."""
     return await claim_rows(services, claim_unknown, limit, most_attempts=len(LOOK_AFTER) + 1)
 

@@ -214,7 +214,7 @@ def new_proposal(
     risks = [operations()[call.operation].describe(call).risk.value for call in draft.calls]
     amount, currency = money_of(draft.calls, event.data)
     customer_id, customer = customer_of(event)
-    told = [(fact.label, fact.value) for fact in facts(event)]
+    shown = [(fact.label, fact.value) for fact in facts(event)]
     proposal = NewProposal(
         id=proposal_id(f"{fact_key}|{rule.name}"),
         fact_key=fact_key,
@@ -224,7 +224,7 @@ def new_proposal(
         subject=None if event.subject is None else subject_of(event.subject),
         title=draft.title,
         reasons=draft.reasons or (summarise(event),),
-        facts=with_money(of_order(told, event.type, draft.money), draft.money),
+        facts=with_money(of_order(shown, event.type, draft.money), draft.money),
         risk=max(risks),
         always_asks=always_asks(event.type, risks, private=draft.private),
         calls=tuple(PlannedCall.of(call) for call in draft.calls),

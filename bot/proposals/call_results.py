@@ -310,7 +310,7 @@ async def hand_over(services: Services, proposal: Proposal, plan: Plan, answer: 
     if answer is None or proposal.decided_by is None:
         return _NOT_SHOWN
     try:
-        text = handed(_told(plan, answer))
+        text = handed(_message_to_approver(plan, answer))
         await services.slack.post_ephemeral(proposal.channel or services.channel, proposal.decided_by, text)
     except (EvaluationError, SlackError) as error:
         log.warning("what Polar answered to %s was not handed over: %s", proposal.id, error)
@@ -324,7 +324,7 @@ def _hands_over(plan: Plan) -> bool:
     return plan.names is not None and plan.rule.private_message is not None
 
 
-def _told(plan: Plan, answer: Any) -> str:
+def _message_to_approver(plan: Plan, answer: Any) -> str:
     if plan.rule is not None and plan.names is not None:
         return plan.rule.private_text(plan.names, answer) or ""
     about, field = _LINKS[plan.calls[-1].operation]

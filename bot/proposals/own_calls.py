@@ -45,14 +45,14 @@ _REFUNDS = ("refund.created", "order.refunded")
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class EchoMatch:
     """`proposal_id` whose write caused it; `wait`: a write under way may have, ask again when it is done."""
 
     proposal_id: str | None = None
     wait: bool = False
 
 
-def judge(event: Event, received_at: datetime, sent: Sequence[SentCall]) -> Verdict:
+def match_own_call(event: Event, received_at: datetime, sent: Sequence[SentCall]) -> EchoMatch:
     """Compare an event with the writes of the last minutes."""
     at = event.timestamp or received_at
     wait = False
@@ -60,9 +60,9 @@ def judge(event: Event, received_at: datetime, sent: Sequence[SentCall]) -> Verd
         if one.call.was_so or not _in_time(at, one.call) or event.type not in _echo_of(one.call):
             continue
         if _anchors(event, one.call) & event.related_ids:
-            return Verdict(one.proposal_id)
+            return EchoMatch(one.proposal_id)
         wait = wait or one.call.state == CallState.SENDING
-    return Verdict(wait=wait)
+    return EchoMatch(wait=wait)
 
 
 def _echo_of(call: ProposalCall) -> frozenset[str]:

@@ -59,7 +59,7 @@ def plan(
         own = [bundle for bundle in open_ if bundle.key == kind]
         joined = [bundle for bundle in own if not bundle.one_by_one]
         apart = [bundle for bundle in own if bundle.one_by_one]
-        odd = carve(group, [p for bundle in joined for p in bundle.members], known, policy, now)
+        odd = set_apart(group, [p for bundle in joined for p in bundle.members], known, policy, now)
         apart_ids = {proposal.id for proposal in odd}
         alike = [proposal for proposal in group if proposal.id not in apart_ids]
         together = Put(kind, group[0].rule or "", one_by_one=False)
@@ -68,7 +68,7 @@ def plan(
     return made
 
 
-def carve(
+def set_apart(
     group: Sequence[Proposal],
     members: Sequence[Proposal],
     known: Collection[str],

@@ -232,9 +232,9 @@ def option(text: str, value: str | ButtonValue, description: str = "") -> Elemen
     return found | ({"description": plain(description, 75)} if description else {})
 
 
-def options(told: Iterable[tuple[str, str]]) -> list[Element]:
+def options(choices: Iterable[tuple[str, str]]) -> list[Element]:
     """Options for (text, value), with the value below the text. A value too long for Slack is left out."""
-    return [option(text, value, value) for text, value in told if len(value) <= _OPTION_VALUE]
+    return [option(text, value, value) for text, value in choices if len(value) <= _OPTION_VALUE]
 
 
 def button(

@@ -133,17 +133,17 @@ def _list_message(
 def row(p: Proposal, link: str | None, now: datetime) -> list[Element]:
     """One proposal in a list: its question, and below it the state and a link."""
     money = [words(format_money(p.amount, p.currency), 40)] if p.amount and p.currency else []
-    stands = _open_for(p, now) if p.state == ProposalState.PENDING else _came_of(p)
+    stands = _open_for(p, now) if p.state == ProposalState.PENDING else _how_it_ended(p)
     where = [link_to(link) if link else words(p.id, 40)]
     details = [part for part in (money, stands, where) if part]
     return [words(p.title, _TITLE, bold=True), glue("\n"), *joined(details, " · ")]
 
 
-def _came_of(p: Proposal) -> list[Element]:
+def _how_it_ended(p: Proposal) -> list[Element]:
     by = [glue(", decided by "), person(p.decided_by)] if p.decided_by else []
     at = [glue(", "), when(p.decided_at)] if p.decided_at else []
-    told = p.state in (ProposalState.FAILED, ProposalState.WITHDRAWN)
-    return [words(phrase(p.state)), *by, *at, *(because(p.status_reason, 120) if told else [])]
+    explained = p.state in (ProposalState.FAILED, ProposalState.WITHDRAWN)
+    return [words(phrase(p.state)), *by, *at, *(because(p.status_reason, 120) if explained else [])]
 
 
 def _open_for(p: Proposal, now: datetime) -> list[Element]:
@@ -195,9 +195,9 @@ def show_message(proposal: Proposal, card: Message, trail: Sequence[Transition],
     if proposal.card_ts is None:
         stands += [glue("  It has no card of its own. Its buttons are below.")]
         controls = [block for block in card.blocks if block["type"] == "actions"]
-    told = [rich("show.trail", bullet_list(steps))] if steps else []
+    shown_trail = [rich("show.trail", bullet_list(steps))] if steps else []
     shown = content(card.blocks, "show.card")
-    return Message(card.text, (rich("show.stands", line(*stands)), *shown, *controls, *told))
+    return Message(card.text, (rich("show.stands", line(*stands)), *shown, *controls, *shown_trail))
 
 
 def not_found_message(typed: str, alike: Sequence[str]) -> Message:
@@ -252,10 +252,10 @@ def _rule(one: RuleLine) -> list[Element]:
     fired, counts, at = one.activity.matched, one.activity.counts, one.activity.last_matched_at
     if not fired:
         return [*heading, glue("\nHas matched no event yet.")]
-    came = [f"{counts[result]} {said}" for result, said in _RESULTS.items() if counts.get(result)]
+    results = [f"{counts[result]} {said}" for result, said in _RESULTS.items() if counts.get(result)]
     last = [glue("; last "), when(at)] if at else []
     times = "once" if fired == 1 else f"{fired} times"
-    return [*heading, glue(f"\nFired {times}: {', '.join(came)}"), *last, glue(".")]
+    return [*heading, glue(f"\nFired {times}: {', '.join(results)}"), *last, glue(".")]
 
 
 _NOTHING = RuleActivity({}, None)

@@ -21,13 +21,13 @@ _NOT_THIS_ONE = "This call was not made."
 
 
 @dataclass(frozen=True, slots=True)
-class Actor:
+class ActorPart:
     """A person in a sentence: a mention where Slack shows elements."""
 
     id: str
 
 
-Part = str | Actor
+Part = str | ActorPart
 Say = Callable[[Reason], Sequence[Part]]
 
 
@@ -36,7 +36,7 @@ def elements(reason: Reason, limit: int) -> list[Element]:
     shown: list[Element] = []
     left = limit
     for part in _joined(_parts(reason)):
-        if isinstance(part, Actor):
+        if isinstance(part, ActorPart):
             shown.append(person(part.id))
             continue
         text = words(part, max(left, 1))["text"]
@@ -98,7 +98,7 @@ def _filled(sentences: str, reason: Reason) -> Sequence[Part]:
     for literal, name, _, _ in Formatter().parse(sentences):
         found += [literal] if literal else []
         if name == "actor":
-            found.append(Actor(str(reason.args.get(name) or "Somebody")))
+            found.append(ActorPart(str(reason.args.get(name) or "Somebody")))
         elif name == "causes":
             found += _causes(reason)
         elif name is not None:

@@ -84,7 +84,7 @@ class Health:
 def status_message(health: Health) -> Message:
     """The answer to `/polar status`."""
     last = health.backlog.last
-    came = f"last webhook {ago(health.now - last.received_at)}" if last else "no webhook has come yet"
+    newest = f"last webhook {ago(health.now - last.received_at)}" if last else "no webhook has come yet"
     problems = open_problems(health.counts)
     stuck = ", ".join(f"{there} (/polar queue {state})" for state, there in problems)
     rows = [
@@ -104,7 +104,7 @@ def status_message(health: Health) -> Message:
         *_errors(health.errors),
         context("status.version", f"Version {health.version}, as of {health.now:%d %b %Y %H:%M:%S} UTC"),
     ]
-    text = f"{summary}: {came}; {_backlog(health)}"
+    text = f"{summary}: {newest}; {_backlog(health)}"
     return Message(escape(clean(text, 300)), tuple(blocks))
 
 

@@ -233,7 +233,7 @@ def status(p: Proposal, view: CardView, limit: int) -> list[Element]:
     by, reason = _by(p, view, said.verb), p.status_reason
     why = sentence(reason, limit) if reason else [words(said.otherwise)] if said.otherwise else []
     reasons = view.decline_reasons
-    told = filled(
+    elements = filled(
         _UNDONE_IN_TIME if back else said.status,
         by=by,
         approved=[glue(" "), *by] if p.decided_by else [],
@@ -247,7 +247,7 @@ def status(p: Proposal, view: CardView, limit: int) -> list[Element]:
         expired=[glue(", "), when(p.expires_at)] if p.expires_at else [],
         back=person(back or ""),
     )
-    return [line(emoji(said.mark), *told)]
+    return [line(emoji(said.mark), *elements)]
 
 
 def _words_of(p: Proposal) -> _StateWords:

@@ -180,21 +180,21 @@ def _proposed(connection: Connection, row: Row[Any], body: _Body) -> Iterator[Pr
 
 def _planned(connection: Connection, row: Row[Any], body: _Body) -> Iterator[Problem]:
     """The calls of the newest revision, while nothing of it has been sent."""
-    told = body.get("calls")
+    logged = body.get("calls")
     untouched = select(proposals.c.id).where(
         proposals.c.id == row.subject,
         proposals.c.state.in_([ProposalState.PENDING, ProposalState.APPROVED]),
         proposals.c.attempts == 0,
         ~_later(row, *_REVISIONS).exists(),
     )
-    if told is None or connection.execute(untouched).first() is None:
+    if logged is None or connection.execute(untouched).first() is None:
         return
     kept = connection.execute(
         select(calls.c.operation, calls.c.path, calls.c.query, calls.c.body)
         .where(calls.c.proposal_id == row.subject, calls.c.state == CallState.PLANNED)
         .order_by(calls.c.number)
     )
-    if [fingerprint(*call) for call in kept] != told:
+    if [fingerprint(*call) for call in kept] != logged:
         yield _wrong(ProblemCode.CALLS, row=row.seq, proposal=row.subject)
 
 
@@ -212,47 +212,49 @@ def _event(connection: Connection, row: Row[Any], body: _Body) -> Iterator[Probl
 
 def _request(connection: Connection, row: Row[Any], body: _Body) -> Iterator[Problem]:
     """The call as it was sent; one that was sent again is held against the later row."""
-    told = dict(body)
-    number = told.pop("number")
+    logged = dict(body)
+    number = logged.pop("number")
     where = [calls.c.proposal_id == row.subject, calls.c.number == number]
     kept = select(calls.c.operation, calls.c.path, calls.c.query, calls.c.body).where(*where)
     found = connection.execute(kept).first()
-    if found is not None and fingerprint(*found) == told:
+    if found is not None and fingerprint(*found) == logged:
         return
     if not any(later["number"] == number for later in _bodies(connection, row, "request")):
         yield _wrong(ProblemCode.REQUEST, row=row.seq, proposal=row.subject)
 
 
-def _decision(connection: Connection, row: Row[Any], told: _Body) -> Iterator[Problem]:
+def _decision(connection: Connection, row: Row[Any], logged: _Body) -> Iterator[Problem]:
     """The decision as the score counts it."""
     names = ("actor", "verdict", "via", "revision", "interaction_id", "reason")
-    where = [decisions.c[name] == told[name] for name in names]
-    pressed = told.get("clicked_at")
+    where = [decisions.c[name] == logged[name] for name in names]
+    pressed = logged.get("clicked_at")
     where.append(decisions.c.clicked_at == (None if pressed is None else datetime.fromisoformat(pressed)))
     at = _EPOCH + timedelta(microseconds=row.at)
     kept = select(decisions.c.id).where(decisions.c.proposal_id == row.subject, decisions.c.at == at, *where)
     if connection.execute(kept).first() is None:
-        yield _wrong(ProblemCode.DECISION, row=row.seq, proposal=row.subject, actor=told["actor"])
+        yield _wrong(ProblemCode.DECISION, row=row.seq, proposal=row.subject, actor=logged["actor"])
 
 
-def _outcome(connection: Connection, row: Row[Any], told: _Body) -> Iterator[Problem]:
+def _outcome(connection: Connection, row: Row[Any], logged: _Body) -> Iterator[Problem]:
     """The later fate of a proposal, as the score counts it."""
-    at = datetime.fromisoformat(told["at"])  # when it happened; the row is of when it was told
-    where = (outcomes.c.kind == told["kind"], outcomes.c.source == told["source"], outcomes.c.at == at)
+    at = datetime.fromisoformat(logged["at"])  # when it happened; the row is of when it was told
+    where = (outcomes.c.kind == logged["kind"], outcomes.c.source == logged["source"], outcomes.c.at == at)
     kept = select(outcomes.c.id).where(outcomes.c.proposal_id == row.subject, *where)
     if connection.execute(kept).first() is None:
-        yield _wrong(ProblemCode.OUTCOME, row=row.seq, proposal=row.subject, outcome=told["kind"])
+        yield _wrong(ProblemCode.OUTCOME, row=row.seq, proposal=row.subject, outcome=logged["kind"])
 
 
-def _policy(connection: Connection, row: Row[Any], told: _Body) -> Iterator[Problem]:
+def _policy(connection: Connection, row: Row[Any], logged: _Body) -> Iterator[Problem]:
     """The policy's judgement of a case; that it asked instead of running is told by a later row."""
     kept = connection.execute(
         select(proposals.c.case_kind, proposals.c.mode, proposals.c.gate).where(proposals.c.id == row.subject)
     ).first()
-    if kept is None or (kept.case_kind, kept.gate) != (told["case_kind"], readable(told["gate"])):
+    if kept is None or (kept.case_kind, kept.gate) != (logged["case_kind"], readable(logged["gate"])):
         yield _wrong(ProblemCode.GATE, row=row.seq, proposal=row.subject)
-    elif kept.mode != told["mode"] and not (kept.mode == Mode.ASKED and _asked_instead(connection, row)):
-        yield _wrong(ProblemCode.MODE, row=row.seq, proposal=row.subject, kept=kept.mode, told=told["mode"])
+    elif kept.mode != logged["mode"] and not (kept.mode == Mode.ASKED and _asked_instead(connection, row)):
+        yield _wrong(
+            ProblemCode.MODE, row=row.seq, proposal=row.subject, kept=kept.mode, logged=logged["mode"]
+        )
 
 
 def _asked_instead(connection: Connection, row: Row[Any]) -> bool:
@@ -304,21 +306,21 @@ def _states(connection: Connection) -> Iterator[Problem]:
         select(proposed.seq).where(*own).exists()
     )
     for row in connection.execute(_with_newest(born, proposals.c.id, "transition")):
-        told = _told("transition", row.body).get("to", ProposalState.PENDING)
-        if row.state != told:
-            yield _wrong(ProblemCode.STATE, proposal=row.id, kept=row.state, told=told)
+        logged = _read_body("transition", row.body).get("to", ProposalState.PENDING)
+        if row.state != logged:
+            yield _wrong(ProblemCode.STATE, proposal=row.id, kept=row.state, logged=logged)
 
 
 def _trust(connection: Connection) -> Iterator[Problem]:
     """The trust in every kind of case."""
     rows = _with_newest(select(case_kinds, _LOG.body), case_kinds.c.hash, "case_kind")
     for row in connection.execute(rows):
-        body = _told("case_kind", row.body)
+        body = _read_body("case_kind", row.body)
         override = bool(body.get("manual_override"))
-        told = (body.get("to", CaseKindState.ASKING), body.get("generation", 0), override)
+        logged = (body.get("to", CaseKindState.ASKING), body.get("generation", 0), override)
         kept = (row.state, row.generation, bool(row.manual_override))
-        if kept != told:
-            yield _wrong(ProblemCode.CASE_KIND, hash=row.hash, kept=kept, told=told)
+        if kept != logged:
+            yield _wrong(ProblemCode.CASE_KIND, hash=row.hash, kept=kept, logged=logged)
 
 
 def _outcomes(connection: Connection) -> Iterator[Problem]:
@@ -336,13 +338,13 @@ def _outcomes(connection: Connection) -> Iterator[Problem]:
 def _pause(connection: Connection) -> Iterator[Problem]:
     """The pause of everything."""
     newest = select(_LOG.kind).where(_LOG.kind.in_(kinds_of("pause", "resume")))
-    told = connection.execute(newest.order_by(_LOG.seq.desc()).limit(1)).scalar() == "pause"
+    logged = connection.execute(newest.order_by(_LOG.seq.desc()).limit(1)).scalar() == "pause"
     kept = paused(connection) is not None
-    if told != kept:
+    if logged != kept:
         yield _wrong(ProblemCode.PAUSE, kept=kept)
 
 
-def _told(kind: str, body: str | None) -> dict[str, Any]:
+def _read_body(kind: str, body: str | None) -> dict[str, Any]:
     """A row's body; nothing of one that cannot be read, which has been found altered already."""
     try:
         return read_row(kind, body or "{}")[1]

@@ -51,21 +51,21 @@ def finish_event(
     return EVENTS.release(connection, token, event_id, state=state, **columns_of(reason))
 
 
-def keep_subject_state(connection: Connection, event_id: str, told: SubjectState) -> bool:
+def keep_subject_state(connection: Connection, event_id: str, state: SubjectState) -> bool:
     """Keep what an event told of its subject unless something newer is known; True the first time."""
     first = connection.execute(
         update(events)
         .where(events.c.id == event_id, events.c.subject.is_(None))
-        .values(subject=told.subject, occurred_at=told.occurred_at)
+        .values(subject=state.subject, occurred_at=state.occurred_at)
     )
-    row = row_of(told) | {"event_id": event_id}
+    row = row_of(state) | {"event_id": event_id}
     if insert_new(connection, subjects, [row]).rowcount != 1:
         known = tuple_(subjects.c.terminal, subjects.c.occurred_at, subjects.c.rank)
         connection.execute(
             update(subjects)
             .where(
-                subjects.c.subject == told.subject,
-                known < tuple_(row["terminal"], literal(told.occurred_at, UtcDateTime), told.rank),
+                subjects.c.subject == state.subject,
+                known < tuple_(row["terminal"], literal(state.occurred_at, UtcDateTime), state.rank),
             )
             .values(row)
         )
@@ -171,7 +171,7 @@ def claim_rule_matches(
 @dataclass(frozen=True, slots=True)
 class Conclusion:
     """The results of an event. `compared`: a rule compares it with its predecessor, so its successor, which
-    may have come first, is asked again. `judge`: the policy over the proposals; without it everything asks.
+    may have come first, is asked again. `evaluator` is the policy; without it everything asks.
     """
 
     state: EventState
@@ -179,7 +179,7 @@ class Conclusion:
     results: Sequence[RuleResult] = ()
     subject_state: SubjectState | None = None
     compared: bool = False
-    judge: Evaluator | None = None
+    evaluator: Evaluator | None = None
 
 
 def conclude_event(
@@ -188,10 +188,10 @@ def conclude_event(
     """In one transaction: close a claimed event and keep what came of it; nothing if the lease was lost."""
     if not finish_event(connection, event_id, token=token, state=conclusion.state, reason=conclusion.reason):
         return
-    _keep(connection, conclusion.results, conclusion.judge)
-    told = conclusion.subject_state
-    if told is not None and keep_subject_state(connection, event_id, told) and conclusion.compared:
-        ask_successor_again(connection, told.subject, told.occurred_at, now)
+    _keep(connection, conclusion.results, conclusion.evaluator)
+    state = conclusion.subject_state
+    if state is not None and keep_subject_state(connection, event_id, state) and conclusion.compared:
+        ask_successor_again(connection, state.subject, state.occurred_at, now)
 
 
 def conclude_for_now(
@@ -202,20 +202,20 @@ def conclude_for_now(
     token: str,
     due_at: datetime,
     reason: Reason,
-    judge: Evaluator | None = None,
+    evaluator: Evaluator | None = None,
 ) -> None:
     """Keep what the rules that could be asked have said; the event is tried again at `due_at`."""
     if postpone_event(connection, event_id, token=token, due_at=due_at, reason=reason):
-        _keep(connection, results, judge)
+        _keep(connection, results, evaluator)
 
 
-def _keep(connection: Connection, results: Sequence[RuleResult], judge: Evaluator | None) -> None:
+def _keep(connection: Connection, results: Sequence[RuleResult], evaluator: Evaluator | None) -> None:
     for one in results:
-        add_proposal(connection, one.rule_match, one.proposal, _way_in(judge))
+        add_proposal(connection, one.rule_match, one.proposal, _way_in(evaluator))
 
 
-def _way_in(judge: Evaluator | None) -> Callable[[Connection, NewProposal], None]:
-    return insert_proposal if judge is None else partial(insert_with_policy, evaluator=judge)
+def _way_in(evaluator: Evaluator | None) -> Callable[[Connection, NewProposal], None]:
+    return insert_proposal if evaluator is None else partial(insert_with_policy, evaluator=evaluator)
 
 
 def conclude_rule_match(
@@ -227,13 +227,13 @@ def conclude_rule_match(
     reason: Reason | None,
     due_at: datetime | None,
     proposal: NewProposal | None,
-    judge: Evaluator | None = None,
+    evaluator: Evaluator | None = None,
 ) -> bool:
     """Close a claimed rule match, with any proposal, or (WAITING) have it tried again. False: lease lost."""
     key = (rule_match.fact_key, rule_match.rule)
     closed = RULE_MATCHES.release(connection, token, *key, state=state, **columns_of(reason), due_at=due_at)
     if closed and proposal is not None:
-        _way_in(judge)(connection, proposal)
+        _way_in(evaluator)(connection, proposal)
     return closed
 
 

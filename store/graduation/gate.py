@@ -70,8 +70,8 @@ def insert_with_policy(connection: Connection, proposal: NewProposal, evaluator:
     case = replace(proposal, case_kind=None if kind is None else kind.hash)
     has_card = int(found.mode != Mode.AUTO)
     insert_proposal(connection, case, mode=found.mode, gate=dict(found.gate), has_card=has_card)
-    told = {"case_kind": case.case_kind, "mode": found.mode, "gate": dict(found.gate)}
-    append(connection, "policy", proposal.id, told, proposal.created_at)
+    logged = {"case_kind": case.case_kind, "mode": found.mode, "gate": dict(found.gate)}
+    append(connection, "policy", proposal.id, logged, proposal.created_at)
     if kind is not None:
         spend(connection, counted(case, kind.hash, found))
         if found.pause is not None:

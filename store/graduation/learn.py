@@ -12,7 +12,7 @@ from store.engine.dialects import row_of
 from store.engine.leases import Setting, hold_or_set, write
 from store.graduation.case_kinds import get_case_kind, graduate
 from store.graduation.past_cases import draw_secret, evidence, past_cases, planned_calls
-from store.graduation.reducer import LEARNT_FROM, Generation, LabelSum, Tally, generation_of, is_unusual
+from store.graduation.reducer import LEARNT_FROM, CaseTotals, Generation, LabelSum, generation_of, is_unusual
 from store.messages.outbox import add_to_outbox
 from store.models import Actor, CaseKindState, Mode, PlannedCall, ProposalKind, ProposalState
 from store.models.graduation import Assessor, CaseHistory, Label
@@ -52,11 +52,11 @@ def assess(connection: Connection, assessor: Assessor, now: datetime) -> Assesse
         tally(connection, case_kind, assessor.learn, now)
     offered = [case_kind for case_kind in sorted(touched) if _offer(connection, case_kind, assessor, now)]
     changes = [row for row in rows if row.kind in kinds_of("case_kind")]
-    told = [row for row in changes if _tell(connection, row, assessor, now)]
+    announced = [row for row in changes if _tell(connection, row, assessor, now)]
     decided = _turn_on(connection, assessor, now)
     if rows:
         write(connection, Setting.LEARNED_ROW, str(rows[-1].seq))
-    return Assessed(len(rows) == _CHUNK, bool(offered or decided), bool(told))
+    return Assessed(len(rows) == _CHUNK, bool(offered or decided), bool(announced))
 
 
 def _ripened(connection: Connection, now: datetime) -> set[str]:
@@ -204,7 +204,7 @@ def tally(connection: Connection, case_kind: str, learn: Learner, now: datetime)
         return
     c = case_labels.c
     own = (c.case_kind == case_kind, c.generation == found.generation, c.is_counted == 1)
-    made = Tally()
+    made = CaseTotals()
     for one in _sums(connection, now, *own):
         made.add(one)
     last = made.last_rejection_at

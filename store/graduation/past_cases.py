@@ -147,8 +147,10 @@ class Evidence:
 
 def evidence(connection: Connection, own: Any) -> Evidence:
     """Of these proposals: ids, or a query for many."""
-    said, came = _decisions(connection, own), _outcomes(connection, own)
-    return Evidence(said, came, *_revisions(connection, own), _bulk(connection, own), hasty(connection, own))
+    said, outcomes = _decisions(connection, own), _outcomes(connection, own)
+    return Evidence(
+        said, outcomes, *_revisions(connection, own), _bulk(connection, own), hasty(connection, own)
+    )
 
 
 def _decisions(connection: Connection, own: Any) -> Mapping[str, Sequence[Decision]]:

@@ -75,7 +75,7 @@ def changed(kind: CaseKind, change: TrustChange, at: datetime, *, begins: dateti
     )
     if not change.new_generation:
         return after
-    return replace(after, generation=kind.generation + 1, generation_at=begins, **Tally().counts(0))
+    return replace(after, generation=kind.generation + 1, generation_at=begins, **CaseTotals().counts(0))
 
 
 def demotions(
@@ -158,7 +158,7 @@ class LabelSum:
 
 
 @dataclass(slots=True)
-class Tally:
+class CaseTotals:
     """The counted labels of one generation, added up.
 
     A rejection counts at once, an approval once it is mature. A spot check is answered when it is decided:
@@ -188,7 +188,7 @@ class Tally:
             self.rejections += one.count
             self.last_rejection_at = max(self.last_rejection_at or one.last_at, one.last_at)
 
-    def take_back(self, one: LabelSum) -> None:
+    def subtract(self, one: LabelSum) -> None:
         """Count these approvals no longer, which were not mature: they are, or were rejections after all."""
         if one.is_spot_check:
             self.spot_checks -= one.count

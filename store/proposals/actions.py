@@ -26,7 +26,7 @@ from store.models.details import OutboxCode
 from store.models.reasons import Reason, ReasonCode, columns_of, proposal_id
 from store.proposals.decisions import ApprovalRequirements, decide
 from store.proposals.details import add_comment
-from store.proposals.execution import after_doubt, claim_doubt
+from store.proposals.execution import claim_one_unknown, state_after_unknown
 from store.proposals.proposals import (
     advance,
     get_proposal,
@@ -321,10 +321,10 @@ def _mark(connection: Connection, act: Act, state: CallState, reason: Reason) ->
         update(calls).where(*own).values(state=state, **why).returning(calls.c.number)
     ).scalars()
     for number in sorted(marked.all()):
-        told = {"number": number, "state": state.value, "status": None, "answer": None, "actor": act.actor}
-        append(connection, "answer", found.id, told | why, act.at)
+        logged = {"number": number, "state": state.value, "status": None, "answer": None, "actor": act.actor}
+        append(connection, "answer", found.id, logged | why, act.at)
     # With calls that were never sent, "done" lets those go on, just as finding it out by a look does.
-    to = after_doubt(connection, found.id)
+    to = state_after_unknown(connection, found.id)
     assert to is not None  # noqa: S101 - no call is in doubt any more
     _move(connection, found, to, act, reason=reason)
     return True, get_proposal(connection, found.id)
@@ -350,7 +350,7 @@ def _keep(connection: Connection, act: Act) -> None:
 
 def check(connection: Connection, act: Act, *, token: str, until: datetime) -> Proposal | None:
     """Take a proposal in doubt for a look at once; None: somebody is looking just now, or it is closed."""
-    found = claim_doubt(connection, act.proposal_id, token=token, now=act.at, until=until)
+    found = claim_one_unknown(connection, act.proposal_id, token=token, now=act.at, until=until)
     if found is not None:
         _keep(connection, act)
     return found

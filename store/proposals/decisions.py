@@ -125,7 +125,7 @@ def approvals(connection: Connection, proposal_id: str, revision: int) -> list[s
     return list(dict.fromkeys(connection.execute(found).scalars()))
 
 
-def take_back(
+def cancel_approved(
     connection: Connection, proposal_id: str, *, actor: str, at: datetime
 ) -> tuple[bool, Proposal | None]:
     """Withdraw what is approved while nothing of it was sent: True when in time, and how it is now.

@@ -197,11 +197,11 @@ def explained(connection: Connection, proposal_id: str) -> Explained | None:
     if found is None:
         return None
     case_kind = found.proposal.case_kind
-    came = select(outcomes).where(outcomes.c.proposal_id == proposal_id)
+    outcome_rows = select(outcomes).where(outcomes.c.proposal_id == proposal_id)
     return Explained(
         found,
         None if case_kind is None else get_case_kind(connection, case_kind),
-        tuple(values_of(connection, came.order_by(outcomes.c.at, outcomes.c.id), Outcome)),
+        tuple(values_of(connection, outcome_rows.order_by(outcomes.c.at, outcomes.c.id), Outcome)),
         tuple(_rows(connection, proposal_id)),
         () if case_kind is None else tuple(_rows(connection, case_kind)),
         head(connection),

@@ -108,8 +108,8 @@ def end_call(
     )
     if result.rowcount != 1:
         return False
-    told = {"number": number, "state": state, "status": status, "answer": answer}
-    append(connection, "answer", proposal_id, told | columns_of(reason), now)
+    logged = {"number": number, "state": state, "status": status, "answer": answer}
+    append(connection, "answer", proposal_id, logged | columns_of(reason), now)
     return True
 
 
@@ -188,7 +188,7 @@ def claim_unknown(
     return with_calls(connection, [value_of(Proposal, row, calls=()) for row in taken])
 
 
-def claim_doubt(
+def claim_one_unknown(
     connection: Connection, proposal_id: str, *, token: str, now: datetime, until: datetime
 ) -> Proposal | None:
     """Take one in `unknown` for a person's look, and count its attempts anew. None: one is under way."""
@@ -207,14 +207,14 @@ def find_done(connection: Connection, proposal_id: str, *, token: str, now: date
 
     All done: `succeeded`. Some never sent: back to `approved`, to go on with those. Some refused: `failed`.
     """
-    to, found = after_doubt(connection, proposal_id), Reason(ReasonCode.FOUND_DONE)
+    to, found = state_after_unknown(connection, proposal_id), Reason(ReasonCode.FOUND_DONE)
     if to is None:
         return False
     move: dict[str, Any] = {"at": now, "reason": found, "token": token, "due_at": now}
     return advance(connection, proposal_id, ProposalState.UNKNOWN, to, **move) is not None
 
 
-def after_doubt(connection: Connection, proposal_id: str) -> ProposalState | None:
+def state_after_unknown(connection: Connection, proposal_id: str) -> ProposalState | None:
     """The state that follows `unknown` as its calls stand; None while one of them is still in doubt."""
     own = calls.c.proposal_id == proposal_id
     states = set(connection.execute(select(calls.c.state).where(own)).scalars())

@@ -33,7 +33,7 @@ from bot.ui.states import CardView
 from polar.catalog import Call
 from store.models import CallState, CommentKind, NewProposal, PlannedCall, Proposal, ProposalState, Transition
 from store.models.reasons import Reason, ReasonCode
-from store.proposals.decisions import take_back
+from store.proposals.decisions import cancel_approved
 from store.proposals.details import comments_of
 from store.proposals.proposals import get_proposal, insert_proposal, trail
 from store.schema import outbox
@@ -456,7 +456,7 @@ async def test_check_again_finds_no_trace_and_says_what_to_do(after):
 async def test_while_somebody_looks_a_second_press_is_told_so(after):
     doubt = await in_doubt(after, "drop-after")
     after.clock.advance(minutes=1)
-    [_] = await worker.claim_doubts(after.services, 1)
+    [_] = await worker.claim_unknown_results(after.services, 1)
 
     assert await after.followups.check(ADA, doubt.id) == FollowupResult(FollowupStatus.BEING_CHECKED)
 
@@ -479,7 +479,7 @@ async def test_marked_done_it_is_done_by_that_persons_word(after):
 async def test_marked_not_done_it_may_be_retried_and_is_then_sent_once_more(after):
     doubt = await in_doubt(after, "drop-before")
     after.clock.advance(minutes=1)
-    [looking] = await worker.claim_doubts(after.services, 1)
+    [looking] = await worker.claim_unknown_results(after.services, 1)
 
     assert await after.followups.mark_not_done(ADA, doubt.id) == FollowupResult(FollowupStatus.MARKED)
     await examine(after.services, looking)  # its claim is gone: it changes nothing
@@ -583,5 +583,5 @@ async def test_a_retry_of_money_waits_like_an_approval_and_can_be_undone_meanwhi
     assert can_be_taken_back(waits, CardView(deciders="", now=asked))
     assert await execute.claim(after.services, 5) == []
     back = {"actor": "U0ADA", "at": asked}
-    in_time, found = await after.services.store.do(take_back, failed.id, **back)
+    in_time, found = await after.services.store.do(cancel_approved, failed.id, **back)
     assert (in_time, found.state) == (True, ProposalState.WITHDRAWN)

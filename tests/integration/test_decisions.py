@@ -28,12 +28,12 @@ from store.proposals.decisions import (
     add_pending_approvals,
     all_decisions,
     approvals,
+    cancel_approved,
     claim_pending_approvals,
     close_pending_approval,
     decide,
     decision_error,
     postpone_pending_approval,
-    take_back,
 )
 from store.proposals.details import decisions_of, revision_at
 from store.proposals.execution import begin_call, claim_approved, end_call, finish_execution
@@ -123,7 +123,7 @@ def _other(
         case "hold" | "release":
             touch(connection, made.id, now, held_by="U9" if name == "hold" else None)
         case "undo":
-            take_back(connection, made.id, actor="U1", at=now)
+            cancel_approved(connection, made.id, actor="U1", at=now)
         case "withdraw":
             withdraw(connection, made.id, found.revision, reason=Reason(ReasonCode.RULE_GONE), at=now)
         case "wait":
@@ -365,7 +365,7 @@ async def test_what_is_partly_done_is_not_taken_back(store: Store, pending: NewP
     await store.do(end_call, pending.id, 0, token="a", state=CallState.DONE, now=NOW)
     back = {"token": "a", "now": NOW, "reason": None, "due_at": NOW + HOUR}
     await store.do(finish_execution, pending.id, ProposalState.APPROVED, **back)
-    in_time, found = await store.do(take_back, pending.id, actor="U1", at=NOW)
+    in_time, found = await store.do(cancel_approved, pending.id, actor="U1", at=NOW)
 
     assert not in_time
     assert found is not None
@@ -377,7 +377,7 @@ async def test_what_is_being_checked_is_taken_back_and_then_not_sent(
 ) -> None:
     await store.do(decide, approval(pending))
     await store.do(claim_approved, token="a", now=NOW, until=NOW + HOUR, limit=1)
-    in_time, found = await store.do(take_back, pending.id, actor="U1", at=NOW)
+    in_time, found = await store.do(cancel_approved, pending.id, actor="U1", at=NOW)
 
     assert in_time
     assert found is not None
@@ -392,7 +392,7 @@ async def test_what_is_being_sent_is_not_taken_back(store: Store, pending: NewPr
     await store.do(decide, approval(pending))
     await store.do(claim_approved, token="a", now=NOW, until=NOW + HOUR, limit=1)
     await store.do(begin_call, pending.id, 0, token="a", now=NOW)
-    in_time, found = await store.do(take_back, pending.id, actor="U1", at=NOW)
+    in_time, found = await store.do(cancel_approved, pending.id, actor="U1", at=NOW)
 
     assert not in_time
     assert found is not None

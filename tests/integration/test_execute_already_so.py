@@ -11,7 +11,7 @@ import pytest
 
 from bot.demo.polar import stock
 from bot.pipeline.execute import claim, execute
-from bot.proposals.own_calls import judge
+from bot.proposals.own_calls import match_own_call
 from bot.rules import RuleSet
 from bot.services import Services
 from polar.client import PolarClient
@@ -177,4 +177,4 @@ def test_event_after_a_call_that_found_it_so_is_news(status, ours):
         finished_at=at,
     )
 
-    assert judge(event, at, [SentCall("p1", call)]).proposal_id == ours
+    assert match_own_call(event, at, [SentCall("p1", call)]).proposal_id == ours

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.config.policy import Policy
-from bot.ui.bundling import LEAST, MOST, SINGLES, Put, carve, kind_of, plan
+from bot.ui.bundling import LEAST, MOST, SINGLES, Put, kind_of, plan, set_apart
 from store.models import Proposal, ProposalCall, ProposalState
 from store.models.details import Bundle
 
@@ -86,26 +86,26 @@ def test_kinds_differ_by_rule_version_operation_and_currency() -> None:
 def test_an_unusual_amount_among_usual_ones_is_carved_out() -> None:
     usual, large = [make() for _ in range(12)], make(amount=8_701)
     group = [*usual, large]
-    assert carve(group, [], known_of(group), POLICY, NOW) == [large]
+    assert set_apart(group, [], known_of(group), POLICY, NOW) == [large]
     (put,) = planned(group, known=known_of(group))
     assert large not in put.proposals
 
 
 def test_amounts_that_are_all_over_the_place_are_nothing_unusual() -> None:
     group = [make(amount=amount) for amount in (100, 100, 100, 100, 100, 900, 900, 900, 900)]
-    assert carve(group, [], known_of(group), POLICY, NOW) == []
+    assert set_apart(group, [], known_of(group), POLICY, NOW) == []
 
 
 def test_the_first_time_customer_among_known_ones_is_carved_out() -> None:
     known, new = [make() for _ in range(12)], make()
-    assert carve([*known, new], [], known_of(known), POLICY, NOW) == [new]
+    assert set_apart([*known, new], [], known_of(known), POLICY, NOW) == [new]
 
 
 def test_a_flood_of_new_customers_is_nothing_odd() -> None:
     group = [make() for _ in range(200)]
-    assert carve(group, [], frozenset(), POLICY, NOW) == []
+    assert set_apart(group, [], frozenset(), POLICY, NOW) == []
     first, later = group[:150], group[150:152]
-    assert carve(later, first, frozenset(), POLICY, NOW) == []
+    assert set_apart(later, first, frozenset(), POLICY, NOW) == []
 
 
 def test_what_is_risky_always_asks_takes_two_or_is_soon_due_is_never_in_a_crowd() -> None:
@@ -116,7 +116,7 @@ def test_what_is_risky_always_asks_takes_two_or_is_soon_due_is_never_in_a_crowd(
         make(deadline=NOW + timedelta(hours=3)),
     ]
     usual = [make() for _ in range(20)]
-    assert carve([*usual, *odd], [], known_of(usual, odd), POLICY, NOW) == odd
+    assert set_apart([*usual, *odd], [], known_of(usual, odd), POLICY, NOW) == odd
 
 
 def test_too_many_odd_ones_share_a_card_that_is_gone_through_one_by_one() -> None:

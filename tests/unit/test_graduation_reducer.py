@@ -7,9 +7,9 @@ import pytest
 
 from store.graduation.reducer import (
     IDLE_AFTER,
+    CaseTotals,
     Generation,
     LabelSum,
-    Tally,
     TrustChange,
     cause_of_decision,
     cause_of_outcome,
@@ -106,10 +106,10 @@ def test_whose_decision_and_what_outcome_cost_trust() -> None:
 
 def test_an_approval_counts_when_it_is_mature_a_rejection_and_a_spot_check_at_once() -> None:
     fresh = LabelSum(False, True, False, "c1", 1, NOW, NOW)
-    made = Tally()
+    made = CaseTotals()
     made.add(fresh)
-    assert made.counts(1) == Tally(spot_checks=1, spot_checks_agreed=1).counts(1)
-    made.take_back(fresh)
+    assert made.counts(1) == CaseTotals(spot_checks=1, spot_checks_agreed=1).counts(1)
+    made.subtract(fresh)
     made.add(replace(fresh, is_mature=True))
     assert (made.cases, made.customers, made.first_at) == (1, {"c1"}, NOW)
     assert (made.spot_checks, made.spot_checks_agreed) == (1, 1)
