@@ -22,7 +22,7 @@ from store import Store
 from store.engine.errors import StoreError
 from store.events.events import count_events
 from store.models import EventState, NewEvent, ProposalState
-from store.proposals.lists import count_proposals
+from store.proposals.stats import count_proposals
 
 log = logging.getLogger(__name__)
 

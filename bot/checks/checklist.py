@@ -10,7 +10,7 @@ from bot.checks.slack import check_slack
 from bot.config.settings import Settings
 from bot.services import Services
 from bot.ui.home import SetUpStep
-from store.proposals.lists import backlog
+from store.proposals.stats import backlog
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from polar.catalog import Risk
 from store.audit_log.log import fingerprint, kinds_of, normalize, read_row, row_hash
 from store.engine.dialects import readable
 from store.models import Actor, CaseKindState, Mode
-from store.models.reasons import canonical_json, sha256
+from store.models.hashes import canonical_json, sha256
 
 _CLOSE = 1e-5
 

@@ -35,7 +35,8 @@ from polar.catalog import Call
 from polar.errors import PolarError
 from store.engine.errors import StoreError
 from store.models import NewProposal, PlannedCall, Proposal
-from store.models.reasons import AlwaysAsk, proposal_id
+from store.models.hashes import proposal_id
+from store.models.reasons import AlwaysAsk
 from store.proposals.proposals import propose_by_hand
 
 log = logging.getLogger(__name__)

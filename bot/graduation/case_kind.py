@@ -10,7 +10,8 @@ from polar.events import Event
 from polar.text.words import clean, format_money
 from store.models import Decision, Mode, NewCaseKind, NewProposal, PlannedCall, ProposalState, Verdict
 from store.models.graduation import CaseHistory, Label, Past
-from store.models.reasons import LabelReason, PolicyCode, PolicyReason, canonical_json, sha256
+from store.models.hashes import canonical_json, sha256
+from store.models.reasons import LabelReason, PolicyCode, PolicyReason
 
 # The fields that give the reason of an event. The first field that is present counts.
 _SUB_REASONS = ("billing_reason", "customer_cancellation_reason", "reason")

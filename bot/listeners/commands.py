@@ -28,7 +28,8 @@ from store.engine.errors import StoreError
 from store.events.events import rule_activity
 from store.graduation.gate import pause, paused, resume
 from store.models.graduation import Paused
-from store.proposals.lists import beginning, count_proposals, history, mine, queue, whole
+from store.proposals.lists import beginning, history, mine, queue, whole
+from store.proposals.stats import count_proposals
 
 log = logging.getLogger(__name__)
 

@@ -27,11 +27,12 @@ from bot.ui.ephemeral import Text, about, decision, refused
 from bot.ui.home import HOME_LOOK, HOME_OPEN, Home, home_view, outside_view
 from bot.ui.states import approver_line
 from store.engine.errors import StoreError
-from store.messages.outbox import claim_drawing, forget_viewer, home_viewers, opened_home
+from store.messages.home_tab_viewers import claim_drawing, forget_viewer, home_viewers, opened_home
 from store.models import Proposal
-from store.models.reasons import canonical_json, sha256
-from store.proposals.lists import candidates, count_proposals, queue, today, worth
+from store.models.hashes import canonical_json, sha256
+from store.proposals.lists import candidates, queue
 from store.proposals.proposals import get_proposal
+from store.proposals.stats import count_proposals, today, worth
 
 log = logging.getLogger(__name__)
 

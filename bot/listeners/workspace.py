@@ -17,8 +17,8 @@ from bot.ui.states import approver_line
 from polar.client import VERSION
 from store.engine.errors import StoreError
 from store.graduation.gate import paused
-from store.messages.outbox import claim_welcome, forget_welcome
-from store.proposals.lists import backlog, count_proposals
+from store.messages.home_tab_viewers import claim_welcome, forget_welcome
+from store.proposals.stats import backlog, count_proposals
 
 log = logging.getLogger(__name__)
 

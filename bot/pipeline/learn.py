@@ -15,7 +15,8 @@ from bot.ui.graduation import change_notice, offer_facts, offer_reasons, offer_t
 from store.graduation.learn import assess as read_on
 from store.models import Actor, CaseKind, NewCaseKind, NewProposal, PlannedCall, ProposalKind, ProposalState
 from store.models.graduation import BacktestSummary, CaseHistory, Label, PastCase
-from store.models.reasons import AlwaysAsk, Lack, proposal_id, sha256
+from store.models.hashes import proposal_id, sha256
+from store.models.reasons import AlwaysAsk, Lack
 
 BACK = timedelta(days=90)
 _MANY = 2_000  # cases from which on a back-test may not reach ninety days back

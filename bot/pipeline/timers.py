@@ -20,7 +20,7 @@ from bot.ui.reports import digest, escalation, reminder
 from store.audit_log.log import head
 from store.messages.outbox import add_to_outbox, is_in_outbox
 from store.models import Proposal
-from store.proposals.lists import daily_stats, decided_between, waiting_since
+from store.proposals.stats import daily_stats, decided_between, waiting_since
 from store.proposals.timers import call_people, expire, to_escalate, to_remind
 
 log = logging.getLogger(__name__)

@@ -28,7 +28,8 @@ from store.models import (
     RuleResult,
     StoredEvent,
 )
-from store.models.reasons import Reason, ReasonCode, proposal_id
+from store.models.hashes import proposal_id
+from store.models.reasons import Reason, ReasonCode
 
 _SET_UP_AGAIN = timedelta(hours=1)
 # An event that could not be looked at for so long is shown as failed instead of asking Polar for ever.

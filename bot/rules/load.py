@@ -16,7 +16,7 @@ from bot.rules.expression import Expression, Tree, template, tree
 from bot.rules.old_keys import OLD_LIST_NAME, has_old_keys, in_new_keys, in_old_keys, renamed_keys
 from bot.rules.rule import Origin, Read, Rule, RulesError, RuleSet, Step
 from polar.catalog.schema import closest
-from store.models.reasons import canonical_json, sha256
+from store.models.hashes import canonical_json, sha256
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, bindparam, func, select, update
 
 from store.audit_log.log import append
 from store.engine.dialects import insert_new, row_of, value_of, values_of
-from store.engine.leases import Setting, hold, hold_or_set
+from store.engine.settings_kv import Setting, hold, hold_or_set
 from store.graduation import reducer
 from store.graduation.reducer import TrustChange, cause_of_outcome
 from store.models import (

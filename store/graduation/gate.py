@@ -22,7 +22,7 @@ from sqlalchemy import (
 
 from store.audit_log.log import append
 from store.engine.dialects import UtcDateTime, insert_new, readable, row_of, upsert_increment
-from store.engine.leases import Setting, hold_or_set, read, write
+from store.engine.settings_kv import Setting, hold_or_set, read, write
 from store.graduation.case_kinds import change, demote, get_case_kind, hold_trust, note_case_kind
 from store.graduation.reducer import (
     WEEK,

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from store.audit_log.log import kinds_of, read_row
 from store.engine.dialects import row_of
-from store.engine.leases import Setting, hold_or_set, write
+from store.engine.settings_kv import Setting, hold_or_set, write
 from store.graduation.case_kinds import get_case_kind, graduate
 from store.graduation.past_cases import draw_secret, evidence, past_cases, planned_calls
 from store.graduation.reducer import LEARNT_FROM, CaseTotals, Generation, LabelSum, generation_of, is_unusual

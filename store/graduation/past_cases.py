@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Connection, and_, func, or_, select, type_coerce
 
 from store.engine.dialects import value_of
-from store.engine.leases import Setting, read
+from store.engine.settings_kv import Setting, read
 from store.models import (
     Actor,
     Decision,

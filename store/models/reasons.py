@@ -1,8 +1,5 @@
-"""Codes with arguments, of states and trust; canonical JSON, hashes, ids. Words are made in bot/ui. Pure."""
+"""Codes with arguments, of states and trust. Words are made in bot/ui. Pure."""
 
-import base64
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -312,18 +309,3 @@ def read_lack(stored: Mapping[str, Any]) -> Lack:
 def read_cause(code: str | None, args: Mapping[str, Any] | None) -> ChangeCause | None:
     """The cause in the columns `cause_code` and `cause_args`; in the audit log the same names."""
     return None if code is None else ChangeCause(ChangeCode(code), args or {})
-
-
-def canonical_json(value: Any, *, ascii_only: bool = True) -> str:
-    """JSON with sorted names and nothing between: the same content is the same text."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=ascii_only)
-
-
-def sha256(text: str) -> str:
-    """The SHA-256 of a text, in hexadecimal."""
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def proposal_id(seed: str) -> str:
-    """The id that follows from what a proposal is about: made twice, it is the same proposal."""
-    return "p" + base64.b32encode(hashlib.sha256(seed.encode()).digest()).decode().lower()[:12]

@@ -23,7 +23,8 @@ from store.models import (
     Verdict,
 )
 from store.models.details import OutboxCode
-from store.models.reasons import Reason, ReasonCode, columns_of, proposal_id
+from store.models.hashes import proposal_id
+from store.models.reasons import Reason, ReasonCode, columns_of
 from store.proposals.decisions import ApprovalRequirements, decide
 from store.proposals.details import add_comment
 from store.proposals.execution import claim_one_unknown, state_after_unknown

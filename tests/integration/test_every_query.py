@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 import store
 from store.audit_log.log import head
 from store.engine.dialects import make_engine
-from store.engine.leases import Setting
+from store.engine.settings_kv import Setting
 from store.events.events import Conclusion
 from store.graduation.reducer import Counter, Since, TrustChange, Usage
 from store.models import (

@@ -19,24 +19,14 @@ from bot.slack.client import RateLimits, SlackNotSent, SlackUser
 from bot.slack.permalinks import Links
 from store import Store
 from store.graduation.gate import pause, paused, resume
-from store.messages.outbox import claim_drawing, forget_viewer, home_viewers, opened_home
+from store.messages.home_tab_viewers import claim_drawing, forget_viewer, home_viewers, opened_home
 from store.models import Decision, Mode, NewProposal, Proposal, ProposalState, Verdict
 from store.models.graduation import Paused
 from store.models.reasons import Reason, ReasonCode, columns_of
 from store.proposals.decisions import decide
-from store.proposals.lists import (
-    PAGE,
-    backlog,
-    beginning,
-    candidates,
-    card_places,
-    count_proposals,
-    history,
-    mine,
-    queue,
-    today,
-)
+from store.proposals.lists import PAGE, beginning, candidates, card_places, history, mine, queue
 from store.proposals.proposals import get_proposal
+from store.proposals.stats import backlog, count_proposals, today
 from store.schema import bundles, events
 
 MAYA, JONAS = "U0MAYA00001", "U0JONAS0001"

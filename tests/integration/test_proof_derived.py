@@ -22,7 +22,7 @@ from store.graduation.case_kinds import add_outcome
 from store.graduation.gate import pause, revert_to_manual
 from store.models import Mode, OutcomeKind, ProposalState
 from store.models.graduation import Outcome
-from store.models.reasons import canonical_json
+from store.models.hashes import canonical_json
 from store.proposals.details import explained
 from store.proposals.execution import begin_call, claim_approved, finish_execution
 from tests.fixtures.past_cases import MAYA, Past, past

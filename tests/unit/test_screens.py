@@ -25,18 +25,11 @@ from bot.ui.lists import (
     queue_message,
     show_message,
 )
-from bot.ui.reports import (
-    Health,
-    Removal,
-    ago,
-    paused_message,
-    resumed_message,
-    status_message,
-)
+from bot.ui.reports import Health, Removal, ago, paused_message, resumed_message, status_message
 from store.models import ProposalState, Transition
 from store.models.details import Arrival, Backlog, Today
 from store.models.graduation import Paused
-from store.proposals.lists import worth
+from store.proposals.stats import worth
 from tests.fixtures.card_strategies import (
     NOW,
     PEOPLE,

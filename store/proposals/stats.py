@@ -1,0 +1,135 @@
+"""Counts and sums: of a day, of the backlog, of refunds, and an amount's worth in dollars."""
+
+from collections import Counter
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Float, Table, case, cast, func, select
+
+from store.models import CallState, EventState, Mode, ProposalKind, ProposalState
+from store.models.details import Arrival, Backlog, DailyStats, Today
+from store.models.reasons import read_reason
+from store.schema import calls, events, outbox, proposals
+
+_P = proposals.c
+# Minor units, as Polar counts them, that make about one US dollar: one digit of the rates of autumn 2026 is
+# enough to tell ¥5,000 from $5,000. What is not listed counts like hundredths of a dollar.
+PER_DOLLAR = {
+    "aud": 150.0, "brl": 550.0, "cad": 140.0, "chf": 80.0, "clp": 950.0, "cny": 710.0,
+    "cop": 400_000.0, "czk": 2_100.0, "dkk": 640.0, "eur": 86.0, "gbp": 75.0, "hkd": 780.0,
+    "huf": 34_000.0, "idr": 1_650_000.0, "ils": 330.0, "inr": 8_800.0, "jpy": 150.0, "krw": 1_400.0,
+    "mxn": 1_850.0, "myr": 420.0, "ngn": 145_000.0, "nok": 1_000.0, "nzd": 175.0, "php": 5_800.0,
+    "pln": 365.0, "sek": 940.0, "sgd": 130.0, "thb": 3_250.0, "try": 4_200.0, "twd": 3_050.0,
+    "usd": 100.0, "vnd": 26_000.0, "zar": 1_750.0,
+}  # fmt: skip
+
+OTHERWISE = 100.0
+
+
+def worth(amount: int | None, currency: str | None) -> float:
+    """About how many US dollars: 0 for nothing, never negative. `amount` in minor units of `currency`."""
+    return abs(amount or 0) / PER_DOLLAR.get((currency or "").lower(), OTHERWISE)
+
+
+def worth_in_sql() -> ColumnElement[Any]:
+    """The same of a row of `proposals`."""
+    currency, amount = func.lower(proposals.c.currency), func.abs(func.coalesce(proposals.c.amount, 0))
+    rate = case(PER_DOLLAR, value=currency, else_=OTHERWISE)
+    return cast(amount, Float) / rate
+
+
+def daily_stats(connection: Connection, since: datetime, until: datetime) -> DailyStats:
+    """The proposals and decisions from `since` until `until`."""
+    asked = _count(connection, proposals, _P.created_at >= since, _P.created_at < until)
+    decided = [_P.decided_at >= since, _P.decided_at < until, _P.kind == ProposalKind.CALLS]
+    columns = select(_P.state, _P.decided_by, _P.created_at, _P.decided_at)
+    rows = connection.execute(columns.where(*decided)).all()
+    seconds = sorted((row.decided_at - row.created_at).total_seconds() for row in rows)
+    states = Counter(ProposalState(row.state) for row in rows)
+    ended = (_P.state == ProposalState.EXPIRED, _P.expires_at >= since, _P.expires_at < until)
+    expired = _count(connection, proposals, *ended)
+    if expired:
+        states[ProposalState.EXPIRED] = expired
+    return DailyStats(asked, states, Counter(row.decided_by for row in rows), tuple(seconds))
+
+
+def decided_between(connection: Connection, since: datetime, until: datetime) -> int:
+    """The number of proposals decided in a span of time."""
+    return _count(connection, proposals, _P.decided_at >= since, _P.decided_at < until)
+
+
+def waiting_since(connection: Connection, moment: datetime) -> int:
+    """The number of pending proposals that were there at `moment`."""
+    return _count(connection, proposals, _P.state == ProposalState.PENDING, _P.created_at < moment)
+
+
+def count_proposals(connection: Connection) -> dict[str, int]:
+    """The number of proposals in each state."""
+    rows = connection.execute(select(_P.state, func.count()).group_by(_P.state))
+    return dict(tuple(row) for row in rows)
+
+
+def today(connection: Connection, since: datetime) -> Today:
+    """The decisions since `since`."""
+    rows = connection.execute(
+        select(_P.mode, _P.state, _P.currency, func.count(), func.coalesce(func.sum(_P.amount), 0))
+        .where(_P.decided_at >= since)
+        .group_by(_P.mode, _P.state, _P.currency)
+    ).all()
+    ran = [row for row in rows if row[0] == Mode.AUTO]
+    asked = [row for row in rows if row[0] != Mode.AUTO]
+    money: dict[str, int] = {}
+    for _, _, currency, _, amount in ran:
+        if currency:
+            money[currency] = money.get(currency, 0) + int(amount)
+    declined = sum(count for _, state, _, count, _ in asked if state == ProposalState.DECLINED)
+    return Today(
+        approved=sum(count for _, _, _, count, _ in asked) - declined,
+        declined=declined,
+        ran=sum(count for _, _, _, count, _ in ran),
+        money=tuple(sorted(money.items())),
+    )
+
+
+def refunds_since(connection: Connection, since: datetime) -> dict[str, int]:
+    """Our refunds since then before tax, in minor units by currency; unanswered ones too, none refused."""
+    sent = (CallState.DONE, CallState.UNKNOWN, CallState.SENDING)
+    rows = connection.execute(
+        select(calls.c.body, calls.c.status, calls.c.answer, _P.currency)
+        .join(proposals, _P.id == calls.c.proposal_id)
+        .where(calls.c.started_at >= since, calls.c.operation == "refunds:create", calls.c.state.in_(sent))
+    )
+    totals: dict[str, int] = {}
+    for row in rows:
+        currency = (row.answer or {}).get("currency") or row.currency
+        amount = (row.body or {}).get("amount")
+        was_so = row.status is not None and row.status >= 400
+        if isinstance(amount, int) and isinstance(currency, str) and not was_so:
+            totals[currency.lower()] = totals.get(currency.lower(), 0) + amount
+    return totals
+
+
+def backlog(connection: Connection) -> Backlog:
+    """The last webhook, the newest failure and the backlog; each number from an index of its own."""
+    failed = events.c.state == EventState.FAILED
+    names = (events.c.id, events.c.type, events.c.received_at, events.c.reason_code, events.c.reason_args)
+    newest = select(*names).order_by(events.c.received_at.desc())
+    return Backlog(
+        last=_arrival(connection.execute(newest.limit(1)).first()),
+        failed=_count(connection, events, failed),
+        newest_failure=_arrival(connection.execute(newest.where(failed).limit(1)).first()),
+        unread=_count(connection, events, events.c.state == EventState.NEW),
+        cards=_count(connection, proposals, _P.rendered_version < _P.row_version),
+        outbox=_count(connection, outbox, outbox.c.sent_at.is_(None)),
+        runs=_count(connection, proposals, _P.state.in_([ProposalState.APPROVED, ProposalState.EXECUTING])),
+    )
+
+
+def _arrival(row: Any) -> Arrival | None:
+    if row is None:
+        return None
+    return Arrival(row.id, row.type, row.received_at, read_reason(row.reason_code, row.reason_args))
+
+
+def _count(connection: Connection, table: Table, *where: ColumnElement[bool]) -> int:
+    return connection.execute(select(func.count()).select_from(table).where(*where)).scalar_one()
