@@ -255,7 +255,7 @@ def _rule(one: RuleLine) -> list[Element]:
     results = [f"{counts[result]} {said}" for result, said in _RESULTS.items() if counts.get(result)]
     last = [glue("; last "), when(at)] if at else []
     times = "once" if fired == 1 else f"{fired} times"
-    return [*heading, glue(f"\nFired {times}: {', '.join(results)}"), *last, glue(".")]
+    return [*heading, glue(f"\nMatched {times}: {', '.join(results)}"), *last, glue(".")]
 
 
 _NOTHING = RuleActivity({}, None)

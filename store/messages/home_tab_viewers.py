@@ -1,4 +1,4 @@
-"""Who has opened the Home tab and when it was drawn for them; which channels were welcomed."""
+"""The viewers of the Home tab, when it was drawn for each, and the channels that were welcomed."""
 
 from datetime import datetime
 

@@ -86,7 +86,7 @@ poll_cursors = Table(
     Column("read_until", UtcDateTime),
 )
 
-# Single values of the program itself, each written by one module: `store.engine.leases.Setting` names them.
+# Single values of the program, each written by one module: `store.engine.settings_kv.Setting` names them.
 settings_kv = Table(
     "settings_kv", metadata, Column("name", Text, primary_key=True), Column("value", Text, nullable=False)
 )

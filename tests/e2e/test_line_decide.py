@@ -159,18 +159,18 @@ async def test_a_forged_button_decides_nothing(line: World, value: str | None) -
         card = await line.ask("order.paid")
         clicked = await forged_click(line.slack, MAYA, card.channel, card.ts, "approve", value=value)
         assert clicked.acked
-        assert "out of date" in await line.ephemeral_text(MAYA)
+        assert "is not in the database" in await line.ephemeral_text(MAYA)
         [proposal] = await proposals(app)
 
     assert proposal.state == "pending"
     assert await nothing_changed(line)
 
 
-async def test_an_unknown_button_is_told_to_be_out_of_date(line: World) -> None:
+async def test_whoever_taps_an_unknown_button_is_told_that_its_proposal_is_not_there(line: World) -> None:
     async with line.app():
         card = await line.ask("order.paid")
         await forged_click(line.slack, MAYA, card.channel, card.ts, "snooze", value="x")
-        assert "out of date" in await line.ephemeral_text(MAYA)
+        assert "is not in the database" in await line.ephemeral_text(MAYA)
 
 
 async def test_the_second_decider_is_told_who_was_first(line: World) -> None:

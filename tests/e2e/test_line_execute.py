@@ -131,7 +131,7 @@ async def test_a_lost_answer_is_unknown_and_then_found_done_by_looking(line: Wor
         await line.tap(card)
         unknown = await line.says(card, "No answer: ")
         assert unknown.action_ids == ["check", "mark_done", "mark_not_done", "menu"]
-        assert "Nothing is sent twice" in words_of(unknown)
+        assert "It is not sent again" in words_of(unknown)
         app.services.notify(Queue.VERIFY)
         await line.says(card, "Done: ")
         told = await line.replied(card, 2)

@@ -44,7 +44,7 @@ async def test_two_different_people_are_needed_where_the_policy_says_so(line: Wo
         await line.says(card, "Done: ")
         counted = await decisions(app)
 
-    assert first.startswith("Your approval counts. It takes two people")
+    assert first.startswith("Your approval counts. Two approvers are needed. ")
     assert again.startswith("Your approval counts already.")
     assert (waiting.state, nothing_yet) == ("pending", [])
     assert [each.actor for each in counted] == [MAYA, JONAS]
@@ -65,7 +65,7 @@ async def test_the_yes_of_somebody_deactivated_since_no_longer_counts(line: Worl
     assert said.startswith(
         f"<@{MAYA}> approved this earlier but is no longer an approver, so that approval was removed."
     )
-    assert "nobody else may decide this, so it can never be approved" in said
+    assert "nobody else may decide this. It cannot be approved" in said
     assert (found.state, line.writes) == ("pending", [])
     assert [each.actor for each in counted] == [MAYA, JONAS]
 
@@ -77,8 +77,8 @@ async def test_where_two_are_wanted_and_one_may_decide_the_card_says_so(line: Wo
         await line.tap(card, "approve", MAYA)
         said = await told(line, MAYA)
 
-    assert "may decide, so it can never be approved: two have to" in words_of(card)
-    assert said.startswith("Your approval counts. It takes two people and nobody else may decide this")
+    assert "may decide. Two approvers are needed, so it cannot be approved" in words_of(card)
+    assert said.startswith("Your approval counts. Two approvers are needed, and nobody else may decide this")
 
 
 async def test_of_two_people_one_no_is_enough(line: World, tmp_path: Path) -> None:

@@ -133,11 +133,11 @@ async def test_rules_are_shown_with_state_count_and_last_rule_match_to_whoever_a
     shown = said(await house.ask(MAYA, "rules"))
 
     assert (
-        "generate-invoice – on – order.paid\nFired 3 times: 2 with a card, 1 with nothing left to do; last 21 Nov 2026 14:00 UTC."
+        "generate-invoice – on – order.paid\nMatched 3 times: 2 with a card, 1 with nothing left to do; last 21 Nov 2026 14:00 UTC."
         in shown
     )
     assert (
-        "disable-keys-of-lapsed-subscription – on – subscription.revoked\nFired once: 1 waiting; last"
+        "disable-keys-of-lapsed-subscription – on – subscription.revoked\nMatched once: 1 waiting; last"
         in shown
     )
     assert "restore-license-key – on – benefit_grant.revoked\nHas matched no event yet." in shown
@@ -210,7 +210,7 @@ async def test_rules_answer_in_time_when_they_have_fired_a_hundred_thousand_time
     began = time.monotonic()
     shown = said(await house.ask(MAYA, "rules"))
 
-    assert "Fired 100001 times: 1 with a card, 100000 with nothing left to do" in shown
+    assert "Matched 100001 times: 1 with a card, 100000 with nothing left to do" in shown
     assert time.monotonic() - began < 3
 
 

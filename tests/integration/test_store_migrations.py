@@ -1,4 +1,4 @@
-"""The schema: migrations make what tables.py says, once, and never on a database from the future."""
+"""The schema: migrations make what store/schema says, once, and never on a database from the future."""
 
 import asyncio
 import subprocess

@@ -41,14 +41,14 @@ _SAID: list[tuple[ProblemCode, dict[str, Any], str]] = [
     (
         _P.UNLOGGED_OUTCOME,
         {"proposal": "p1", "outcome": "undone"},
-        "that p1 was undone is in no row of the log",
+        "the outcome “undone” of p1 is in no row of the log",
     ),
-    (_P.CALLS, _ROW, "row 5: what p1 would do is not what it says"),
+    (_P.CALLS, _ROW, "row 5: the planned calls of p1 are not those of this row"),
     (_P.EVENT_GONE, {"row": 5, "event": "{w}"}, "row 5: webhook {w} is gone"),
     (_P.EVENT, _ROW | {"event": "w"}, "row 5: webhook w was altered after p1 was proposed"),
     (_P.REQUEST, _ROW, "row 5: a call of p1 is not what was sent"),
     (_P.DECISION, _ROW | {"actor": "U0EVE"}, "row 5: the decision of U0EVE on p1 was altered or removed"),
-    (_P.OUTCOME, _ROW | {"outcome": "undone"}, "row 5: that p1 was undone was altered or removed"),
+    (_P.OUTCOME, _ROW | {"outcome": "undone"}, "row 5: the outcome “undone” of p1 was altered or removed"),
     (_P.GATE, _ROW, "row 5: what the policy said of p1 was altered or removed"),
     (_P.MODE, _ROW | {"kept": "asked", "told": "auto"}, "row 5: p1 is asked, but the policy said auto"),
     (

@@ -115,7 +115,7 @@ async def test_an_archived_channel_is_a_problem(check: Any, slack: SlackStandIn)
 async def test_an_unknown_channel_may_be_a_private_one(check: Any) -> None:
     (finding,) = (await check(SLACK_CHANNEL="C0NOWHERE")).worse()
 
-    assert finding.found.startswith("SLACK_CHANNEL C0NOWHERE is not there for the bot")
+    assert finding.found.startswith("SLACK_CHANNEL C0NOWHERE cannot be seen by the bot")
     assert "/invite @polar-approvals" in finding.remedy
 
 
