@@ -27,9 +27,9 @@ _SENTENCES: Mapping[ProblemCode, str] = {
     _P.DECISION: "row {row}: the decision of {actor} on {proposal} was altered or removed",
     _P.OUTCOME: "row {row}: the outcome “{outcome}” of {proposal} was altered or removed",
     _P.GATE: "row {row}: what the policy said of {proposal} was altered or removed",
-    _P.MODE: "row {row}: {proposal} is {kept}, but the policy said {told}",
-    _P.STATE: "{proposal} is {kept}, but the log says {told}",
-    _P.CASE_KIND: "the kind of case {hash:.12} is {kept}, but the log says {told}",
+    _P.MODE: "row {row}: {proposal} is {kept}, but the policy said {logged}",
+    _P.STATE: "{proposal} is {kept}, but the log says {logged}",
+    _P.CASE_KIND: "the kind of case {hash:.12} is {kept}, but the log says {logged}",
     _P.PAUSE: "it is {not_}paused, but the log says otherwise",
 }
 
@@ -90,7 +90,7 @@ def sentence(problem: Problem) -> str:
             first, last = args["first"], args["last"]
             args["rows"] = f"row {first} is" if first == last else f"rows {first} to {last} are"
         case ProblemCode.CASE_KIND:
-            args |= {name: _standing(*args[name]) for name in ("kept", "told")}
+            args |= {name: _standing(*args[name]) for name in ("kept", "logged")}
         case ProblemCode.PAUSE:
             args["not_"] = "" if args["kept"] else "not "
     return _SENTENCES[problem.code].format_map(args)

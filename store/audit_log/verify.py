@@ -42,9 +42,9 @@ class ProblemCode(StrEnum):
     DECISION = "decision"  # row, proposal, actor
     OUTCOME = "outcome"  # row, proposal, outcome
     GATE = "gate"  # row, proposal
-    MODE = "mode"  # row, proposal, kept, told
-    STATE = "state"  # proposal, kept, told
-    CASE_KIND = "case_kind"  # hash; kept and told: state, generation, manual override
+    MODE = "mode"  # row, proposal, kept, logged
+    STATE = "state"  # proposal, kept, logged
+    CASE_KIND = "case_kind"  # hash; kept and logged: state, generation, manual override
     PAUSE = "pause"  # kept: whether it is paused
 
 

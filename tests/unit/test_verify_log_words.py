@@ -50,15 +50,15 @@ _SAID: list[tuple[ProblemCode, dict[str, Any], str]] = [
     (_P.DECISION, _ROW | {"actor": "U0EVE"}, "row 5: the decision of U0EVE on p1 was altered or removed"),
     (_P.OUTCOME, _ROW | {"outcome": "undone"}, "row 5: the outcome “undone” of p1 was altered or removed"),
     (_P.GATE, _ROW, "row 5: what the policy said of p1 was altered or removed"),
-    (_P.MODE, _ROW | {"kept": "asked", "told": "auto"}, "row 5: p1 is asked, but the policy said auto"),
+    (_P.MODE, _ROW | {"kept": "asked", "logged": "auto"}, "row 5: p1 is asked, but the policy said auto"),
     (
         _P.STATE,
-        {"proposal": "p1", "kept": "declined", "told": "pending"},
+        {"proposal": "p1", "kept": "declined", "logged": "pending"},
         "p1 is declined, but the log says pending",
     ),
     (
         _P.CASE_KIND,
-        {"hash": "0123456789abcdef", "kept": _KEPT, "told": _TOLD},
+        {"hash": "0123456789abcdef", "kept": _KEPT, "logged": _TOLD},
         f"{_GRADUATED}, but the log says asking in generation 1",
     ),
     (_P.PAUSE, {"kept": True}, "it is paused, but the log says otherwise"),
