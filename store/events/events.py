@@ -51,21 +51,21 @@ def finish_event(
     return EVENTS.release(connection, token, event_id, state=state, **columns_of(reason))
 
 
-def keep_subject_state(connection: Connection, event_id: str, state: SubjectState) -> bool:
+def keep_subject_state(connection: Connection, event_id: str, newest: SubjectState) -> bool:
     """Keep what an event told of its subject unless something newer is known; True the first time."""
     first = connection.execute(
         update(events)
         .where(events.c.id == event_id, events.c.subject.is_(None))
-        .values(subject=state.subject, occurred_at=state.occurred_at)
+        .values(subject=newest.subject, occurred_at=newest.occurred_at)
     )
-    row = row_of(state) | {"event_id": event_id}
+    row = row_of(newest) | {"event_id": event_id}
     if insert_new(connection, subjects, [row]).rowcount != 1:
         known = tuple_(subjects.c.terminal, subjects.c.occurred_at, subjects.c.rank)
         connection.execute(
             update(subjects)
             .where(
-                subjects.c.subject == state.subject,
-                known < tuple_(row["terminal"], literal(state.occurred_at, UtcDateTime), state.rank),
+                subjects.c.subject == newest.subject,
+                known < tuple_(row["terminal"], literal(newest.occurred_at, UtcDateTime), newest.rank),
             )
             .values(row)
         )

@@ -150,7 +150,7 @@ GIVEN: Mapping[str, Sequence[Any]] = {
     "setting": list(Setting),
     "case_kind": [KIND.hash, "none"],
     "shown": [list(NAMES)],
-    "told": [SIGHTING],
+    "newest": [SIGHTING],
     "since": [NOW],
     "size": [1],
     "soon": [LATER],
