@@ -15,6 +15,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -360,6 +361,7 @@ class Trusting(RuleBasedStateMachine):
         return [one for one in self._do(everything) if one.state is state and one.id in self.kinds]
 
 
+@pytest.mark.timeout(900)  # many runs of the whole machine: minutes, when other tests run beside it
 def test_whatever_happens_trust_is_never_exceeded(sqlite_url: str, tmp_path: Path, now: datetime) -> None:
     class Started(Trusting):
         template = tmp_path / "approvals.db"
