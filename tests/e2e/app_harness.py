@@ -12,7 +12,6 @@ import pytest
 from bot.app import Running, running
 from bot.config.rate_limits import Tier
 from bot.config.settings import Settings, load_settings
-from bot.demo.app_process import free_port
 from bot.demo.polar import PolarStandIn, Received
 from bot.demo.polar.webhooks import WebhookEvent
 from bot.demo.slack import PEOPLE, SlackStandIn
@@ -22,6 +21,7 @@ from store.events.events import get_event
 from store.models import EventState, Proposal, StoredEvent
 from store.proposals.proposals import all_proposals
 from tests.fixtures.databases import database
+from tests.fixtures.ports import free_port
 from tests.fixtures.slack_http import use_http
 
 MAYA, JONAS, LENA, GUS, OMAR, DORA = (user.id for user in PEOPLE)

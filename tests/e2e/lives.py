@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -41,8 +42,9 @@ class Killable:
         return code
 
     async def kill(self, number: signal.Signals = signal.SIGKILL) -> int:
-        """Send the program a signal; its exit code."""
-        os.kill(self.pid, number)
+        """Send the program a signal; its exit code. One that has ended by itself has its own."""
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, number)
         return await self.ended()
 
     def _line(self) -> str:

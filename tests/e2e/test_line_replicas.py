@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from bot.app import Running
-from bot.demo.app_process import free_port
 from bot.demo.polar.webhooks import ENDPOINTS, WebhookEvent
 from store.audit_log.verify import verify
 from store.models import ProposalState, Verdict
@@ -17,6 +16,7 @@ from store.proposals.decisions import all_decisions
 from tests.e2e.app_harness import CASES, JONAS, MAYA, World, eventually, proposals, world
 from tests.fixtures.case_kinds import all_case_kinds
 from tests.fixtures.databases import postgres_database
+from tests.fixtures.ports import free_port
 
 MANY = 12
 _KINDS = ("order.paid", "benefit_grant.revoked", "order.refunded")
