@@ -39,7 +39,6 @@ REWORDED: Mapping[str, str] = {
     r"Checking whether it still applies: ": "The program could not check whether it still applies: ",
     r"what it was before could not be read\.$": "the values from before the call could not be read.",
     r"run on their own from now on, under the caps and with audits\.$": "now run automatically, within the caps and with spot checks.",
-    r"Nobody knows whether it was done: look before trying again\.": "The call may or may not be done: look in Polar before you try again.",
     r"^it is about trust itself$": "it is about automatic runs themselves",
     r"^drawn for an audit$": "drawn for a spot check",
     r"^everything is paused: (?=by )": "everything is paused ",
