@@ -206,7 +206,7 @@ OTHERWISE: Mapping[str, Mapping[str, Sequence[Any]]] = {
     "details.add_comment": {"kind": list(CommentKind)},
     "case_kinds.change": {"trust_change": [TrustChange(state, CAUSE) for state in CaseKindState]},
     "case_kinds.note_case_kind": {"new": [KIND, replace(KIND, hash="other", label="A\0")]},
-    "leases.hold_or_set": {"first": ["1"]},
+    "settings_kv.hold_or_set": {"first": ["1"]},
     "gate.spent": {"wanted": [Since("all", "2026-11-21")]},
     "timers.call_people": {"kind": ["reminder", "escalation"], "say": [lambda _: MESSAGE], "window": [HOUR]},
     "timers.expire": {"limit": [200]},
@@ -312,6 +312,10 @@ async def _asked(url: str) -> dict[str, Any]:
         await connection.rollback()
     await engine.dispose()
     return answers
+
+
+def test_arguments_are_given_to_queries_that_there_are() -> None:
+    assert OTHERWISE.keys() - {name for name, _ in _queries()} == set()
 
 
 async def test_every_query_can_be_asked_and_most_have_an_answer(sqlite_url: str) -> None:
