@@ -50,7 +50,7 @@ DELAY = "delay"  # when it was checked: after the rule's delay
 
 async def claim(services: Services, limit: int) -> list[Claimed[StoredEvent]]:
     """Take events that wait for the rules; in a flood of webhooks a little later."""
-    await services.store.backpressure()
+    await services.store.give_way()
     return await claim_rows(services, claim_events, limit)
 
 

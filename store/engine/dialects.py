@@ -35,7 +35,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.types import TypeEngine
 
-from store.engine.errors import StoreLocked, StoreUnreachable
+from store.engine.errors import StoreFailed, StoreLocked, StoreUnreachable
 from store.models.reasons import ChangeCause, Reason, read_cause, read_reason
 
 Row = TypeVarTuple("Row")
@@ -88,9 +88,10 @@ def _sqlite_engine(url: URL, *, read_only: bool) -> AsyncEngine:
         msg = f"There is no database at {path} yet. Start the program once, or check DATABASE_URL."
         raise StoreUnreachable(msg)
     options = {"hide_parameters": True, "execution_options": {"read_only": read_only}}
-    # One connection: SQLite has one writer, and a pool of several only makes them wait for each other
-    # (measured: a p99 of 0.4 s with the default pool).
-    engine = create_async_engine(url, pool_size=1, max_overflow=0, pool_timeout=None, **options)
+    # One connection that writes: SQLite has one writer, and a pool of several only makes them wait for each
+    # other (measured: a p99 of 0.4 s with the default pool). Readers wait for nobody.
+    size = 4 if read_only else 1
+    engine = create_async_engine(url, pool_size=size, max_overflow=0, pool_timeout=None, **options)
     _set_up_sqlite(engine.sync_engine)
     return engine
 
@@ -128,6 +129,38 @@ def _pragma(connection: Any, pragma: str) -> None:
 def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> CursorResult[Any]:
     """INSERT … ON CONFLICT DO NOTHING: rows whose key is already there are left as they are."""
     return connection.execute(_insert_new(connection.dialect.name, table), list(rows))
+
+
+def insert_new_by_driver(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """As `insert_new`, through the driver's own `executemany`: half the time for many rows. Each row has the
+    same columns. Raises StoreFailed for a value that its column cannot hold.
+    """
+    statement, columns = _for_driver(connection.dialect, table, tuple(rows[0]))
+    try:
+        given = [tuple(bind(row.get(name, default)) for name, bind, default in columns) for row in rows]
+    except ValueError as error:
+        raise StoreFailed from error
+    connection.exec_driver_sql(statement, given)
+
+
+@cache
+def _for_driver(
+    dialect: Dialect, table: Table, names: tuple[str, ...]
+) -> tuple[str, Sequence[tuple[str, Callable[[Any], Any], Any]]]:
+    """The text of the statement, and for each of its parameters the column, what makes its value, and its
+    default.
+    """
+    statement: Any = _insert_new(dialect.name, table)
+    compiled = statement.compile(dialect=dialect, column_keys=list(names))
+    columns = [table.c[name] for name in compiled.positiontup]
+    return str(compiled), [
+        (one.name, one.type.bind_processor(dialect) or _as_it_is, getattr(one.default, "arg", None))
+        for one in columns
+    ]
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 @cache  # a gate decision needs several of these, and building one costs more than the database's part

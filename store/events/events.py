@@ -5,11 +5,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 from sqlalchemy import Connection, func, literal, select, tuple_, update
 
-from store.engine.dialects import UtcDateTime, insert_new, row_of, stream_rows, value_of, values_of
+from store.engine.dialects import (
+    UtcDateTime,
+    insert_new,
+    insert_new_by_driver,
+    row_of,
+    stream_rows,
+    value_of,
+    values_of,
+)
 from store.engine.leases import EVENTS, RULE_MATCHES, Lease
 from store.graduation.gate import insert_with_policy
 from store.models import (
@@ -29,9 +38,11 @@ from store.proposals.proposals import add_proposal, insert_proposal
 from store.schema import events, poll_cursors, rule_matches, rule_versions, subjects
 
 
-def insert_events(connection: Connection, arrivals: Sequence[NewEvent]) -> None:
+def insert_events(connection: Connection, arrivals: Sequence[NewEvent]) -> Sequence[None]:
     """Store webhooks; an id that is already there changes nothing."""
-    insert_new(connection, events, [row_of(event) | {"due_at": event.received_at} for event in arrivals])
+    rows = [row_of(event) | {"due_at": event.received_at} for event in sorted(arrivals, key=attrgetter("id"))]
+    insert_new_by_driver(connection, events, rows)
+    return [None] * len(arrivals)
 
 
 def claim_events(

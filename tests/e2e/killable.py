@@ -15,7 +15,7 @@ from typing import Any
 import bot.app  # noqa: F401 - the point of this process: what takes a second to load is loaded once
 from bot.cli.run import run
 from store import Store
-from store.engine.store import Writer
+from store.engine.writer import Writer
 from store.messages.cards import Outgoing
 
 
@@ -64,7 +64,7 @@ def _crash_at(step: Sequence[Any]) -> None:
 
     Store.do = watching(Store.do)  # type: ignore[method-assign] - a power cut has no interface
     Store.do_for_person = watching(Store.do_for_person)  # type: ignore[method-assign] - as above
-    Writer.add = watching(Writer.add)  # type: ignore[method-assign] - as above
+    Writer.together = watching(Writer.together)  # type: ignore[method-assign] - as above
 
 
 def _nothing(answer: Any) -> bool:

@@ -2,9 +2,10 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import count
 
 import pytest
@@ -15,7 +16,7 @@ from sqlalchemy.util import await_only
 from store import Store, open_store
 from store.engine.dialects import make_engine
 from store.engine.errors import StoreBusy, StoreClosed, StoreFailed
-from store.engine.store import Writer
+from store.engine.writer import Writer
 from store.events.events import count_events, get_event, insert_events
 from store.models import NewEvent
 
@@ -139,11 +140,11 @@ async def test_a_full_queue_refuses_the_next_and_keeps_what_it_took(
     engine: AsyncEngine, new_event: EventFactory
 ) -> None:
     writer = Writer(engine, queue_size=3)
-    taken = [asyncio.ensure_future(writer.add(insert_events, new_event())) for _ in range(3)]
+    taken = [asyncio.ensure_future(writer.together(insert_events, new_event())) for _ in range(3)]
     await asyncio.sleep(0)
     assert writer.waiting == 3
     with pytest.raises(StoreBusy):
-        await writer.add(insert_events, new_event())
+        await writer.together(insert_events, new_event())
     running = asyncio.ensure_future(writer.run())
     await asyncio.gather(*taken)
     assert await writer.do(count_events) == {"new": 3}
@@ -274,3 +275,71 @@ async def test_a_locked_database_fails_the_write_and_is_used_again_when_it_is_fr
         await store.record(new_event())
         assert await store.do(count_events) == {"new": 1}
     await rival.dispose()
+
+
+async def test_those_who_wait_with_one_query_share_one_run_of_it(store: Store) -> None:
+    runs: list[list[int]] = []
+
+    def doubled(_connection: Connection, items: Sequence[int]) -> list[int]:
+        runs.append(list(items))
+        return [2 * item for item in items]
+
+    found = await asyncio.gather(*(store.do_together(doubled, number) for number in range(5)))
+
+    assert found == [0, 2, 4, 6, 8]
+    assert runs == [[0, 1, 2, 3, 4]]
+
+
+async def test_an_item_that_fails_a_shared_run_fails_alone(store: Store) -> None:
+    def inverted(_connection: Connection, items: Sequence[int]) -> list[float]:
+        return [1 / item for item in items]
+
+    found = await asyncio.gather(
+        *map(partial(store.do_together, inverted), (1, 0, 4)), return_exceptions=True
+    )
+
+    assert (found[0], found[2]) == (1, 0.25)
+    assert isinstance(found[1], ZeroDivisionError)
+
+
+async def test_a_reader_does_not_wait_for_the_writer_and_sees_what_was_written(
+    store: Store, new_event: EventFactory
+) -> None:
+    await store.record(new_event())
+    gate = Gate()
+    writing = asyncio.ensure_future(store.do(gate))
+    await gate.entered.wait()
+
+    assert await asyncio.wait_for(store.read(count_events), 5) == {"new": 1}
+
+    gate.open()
+    await writing
+
+
+async def test_a_reader_cannot_write(store: Store, new_event: EventFactory) -> None:
+    with pytest.raises(StoreFailed):
+        await store.read(insert_events, [new_event()])
+    assert await store.read(count_events) == {}
+
+
+async def test_work_gives_way_to_a_flood_for_a_second_and_then_goes_on(
+    store: Store, new_event: EventFactory
+) -> None:
+    loop = asyncio.get_running_loop()
+    begun, stop = loop.time(), False
+
+    async def flood() -> None:
+        while not stop:
+            await asyncio.gather(*(store.record(new_event()) for _ in range(32)))
+
+    flooding = asyncio.ensure_future(flood())
+    while not store._writer._is_flooded(loop.time()):  # noqa: ASYNC110 - the flood makes it true
+        await asyncio.sleep(0)
+    await store.give_way()
+    first, again = loop.time() - begun, loop.time()
+    await store.give_way()
+    second, stop = loop.time() - again, True
+    await flooding
+
+    assert 0.9 < first < 2
+    assert second < 0.5

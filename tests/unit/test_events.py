@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polar import grants, models
-from polar.events import RESOURCES, Event, NotAnEvent, Subject, parse
+from polar.events import RESOURCES, Event, NotAnEvent, Subject, parse, read_type
 
 DELIVERIES = Path(__file__).parent.parent / "payloads" / "deliveries.jsonl"
 BODIES = {
@@ -322,3 +322,29 @@ def test_one_value_gone_wrong_never_loses_the_event(event_type: str, data: st.Da
     assert (read.problem is None) == (read.resource is not None)
     assert isinstance(read.related_ids, frozenset)
     assert read.order_key <= read.order_key
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "1e308",
+        "1e309",
+        "17e307",
+        "18e307",
+        "1E+0309",
+        "0.1e310",
+        "0.01e310",
+        "9" * 308,
+        "9" * 309,
+        "1" * 309 + ".5",
+        "9" * 400 + "e-100",
+    ],
+)
+def test_number_is_refused_when_no_float_holds_it(form: str) -> None:
+    body = f'{{"type": "x", "a": {{"b": [{form}]}}}}'.encode()
+
+    if float(form) == float("inf") and not form.isdigit():
+        with pytest.raises(NotAnEvent, match="too large"):
+            read_type(body)
+    else:
+        assert read_type(body) == "x"
