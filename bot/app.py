@@ -18,6 +18,7 @@ from bot.approvals.actions import wake_snoozed
 from bot.approvals.service import ApprovalService
 from bot.checks.checklist import SetUp
 from bot.config.settings import Settings
+from bot.counts import Counts
 from bot.forms.service import Proposing
 from bot.listeners.acknowledge import finish
 from bot.listeners.bundles import Bundles
@@ -107,6 +108,7 @@ async def running(
         approvals, proposing, token = ApprovalService(services), Proposing(services), settings.slack_app_token
         supervisor = None if token is None else Supervisor(slack_app, token.get_secret_value(), clock)
         health_source = HealthSource(services, stack.enter_context(remembered(settings.secrets)), supervisor)
+        stack.push_async_callback(health_source.counts.close)
         links = Links(store, services.slack)
         set_up, graduation = SetUp(services, settings), GraduationScreen(services)
         panels = (graduation.panel,)
@@ -128,7 +130,9 @@ async def running(
         slack_probe = _slack_probe(services.slack, supervisor, health_source)
         probes = {"store": _store_probe(store), "slack": slack_probe}
         stack.push_async_callback(finish)
-        url = await stack.enter_async_context(_http(settings, services, slack_app, probes))
+        url = await stack.enter_async_context(
+            _http(settings, services, slack_app, probes, health_source.counts)
+        )
         background = asyncio.create_task(_work(services, worker, supervisor, speed), name="work")
         stack.push_async_callback(_stop, background)
         yield Running(url, services, approvals), background
@@ -187,7 +191,7 @@ async def _stop(background: asyncio.Task[None]) -> None:
 
 @asynccontextmanager
 async def _http(
-    settings: Settings, services: Services, slack_app: AsyncApp, probes: dict[str, Probe]
+    settings: Settings, services: Services, slack_app: AsyncApp, probes: dict[str, Probe], counts: Counts
 ) -> AsyncIterator[str]:
     """Our routes on HOST and PORT; the address."""
     app = web.Application(client_max_size=MOST_BYTES)
@@ -196,7 +200,7 @@ async def _http(
         [
             web.post("/polar/webhooks", webhook(verifier, services.store, services.clock, services.notify)),
             web.get("/healthz", health(probes)),
-            web.get("/metrics", metrics(services.store)),
+            web.get("/metrics", metrics(services.store, counts)),
         ]
     )
     if not settings.socket_mode and settings.slack_signing_secret is not None:

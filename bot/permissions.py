@@ -63,7 +63,7 @@ class ByRuleAndClass:
         Without either, those who decide when nothing else is said. Raises StoreError.
         """
         if proposal is not None and proposal.undo_of_id is not None:  # whoever may decide it may take it back
-            proposal = await self._store.do(get_proposal, proposal.undo_of_id)
+            proposal = await self._store.read(get_proposal, proposal.undo_of_id)
         if proposal is not None:
             if proposal.rule_version is not None and (own := await self._rule(proposal.rule_version)):
                 return Named(_split(own), f"approvers of rule {proposal.rule}")
@@ -74,7 +74,7 @@ class ByRuleAndClass:
 
     async def _rule(self, version: str) -> tuple[str, ...]:
         if version not in self._of_rule:
-            source = await self._store.do(rule_source, version) or {}
+            source = await self._store.read(rule_source, version) or {}
             self._of_rule[version] = people(source.get("approvers") or [])
         return self._of_rule[version]
 
@@ -232,7 +232,7 @@ def _not_said(error: SlackError, purpose: Purpose) -> Refusal:
 async def requirements_of(store: Store, policy: Policy, proposal: Proposal) -> ApprovalRequirements:
     """The requirements of its approval. An undo needs as many people as the call did. Raises StoreError."""
     own = requirements(policy, proposal)
-    original = await store.do(get_proposal, proposal.undo_of_id) if proposal.undo_of_id else None
+    original = await store.read(get_proposal, proposal.undo_of_id) if proposal.undo_of_id else None
     if original is None:
         return own
     return replace(own, people=max(own.people, requirements(policy, original).people))

@@ -14,15 +14,14 @@ from slack_bolt.adapter.aiohttp import to_aiohttp_response, to_bolt_request
 from slack_bolt.app.async_app import AsyncApp
 from slack_sdk.signature import SignatureVerifier
 
+from bot.counts import Counts
 from bot.metrics import BACKLOG, EVENTS, PROPOSALS, REGISTRY, WEBHOOKS
 from bot.services import Notify, Queue
 from polar.events import NotAnEvent, read_type
 from polar.webhooks import MalformedDelivery, UntrustedDelivery, Verifier
 from store import Store
 from store.engine.errors import StoreError
-from store.events.events import count_events
 from store.models import EventState, NewEvent, ProposalState
-from store.proposals.stats import count_proposals
 
 log = logging.getLogger(__name__)
 
@@ -107,20 +106,20 @@ def health(probes: dict[str, Probe]) -> Handler:
     return answer
 
 
-def metrics(store: Store) -> Handler:
-    """`GET /metrics`: Prometheus text; 503 when the database does not answer."""
+def metrics(store: Store, counts: Counts) -> Handler:
+    """`GET /metrics`: Prometheus text; 503 when the database does not answer. `Counts` says how old a number
+    of done events and proposals may be.
+    """
 
     async def answer(_request: web.Request) -> web.Response:
         try:
-            counts = (
-                (PROPOSALS, ProposalState, await store.do(count_proposals)),
-                (EVENTS, EventState, await store.do(count_events)),
-            )
+            found = await counts.now()
         except StoreError as error:
             return web.Response(status=503, text=f"The database does not answer: {error}")
-        for gauge, states, found in counts:
+        shown = ((PROPOSALS, ProposalState, found.proposals), (EVENTS, EventState, found.events))
+        for gauge, states, numbers in shown:
             for state in states:  # all of them: a gauge keeps its value when a state has emptied
-                gauge.labels(state=state).set(found.get(state, 0))
+                gauge.labels(state=state).set(numbers.get(state, 0))
         BACKLOG.set(store.backlog)
         return web.Response(
             body=generate_latest(REGISTRY), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4}

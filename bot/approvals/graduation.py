@@ -68,11 +68,11 @@ class GraduationService:
 
     async def ran(self, since: datetime) -> list[AutomaticRuns]:
         """The automatic runs since then."""
-        return await self._services.store.do(automatic_runs, since, self._services.clock())
+        return await self._services.store.read(automatic_runs, since, self._services.clock())
 
     async def _find(self, user: SlackUser, start: str, *, off: bool = False) -> CaseKind | Switched | Refusal:
         """The kind, if this person may change it: those named for its class; `off`, every approver."""
-        found = await self._services.store.do(find_case_kind, start) if start else None
+        found = await self._services.store.read(find_case_kind, start) if start else None
         refusal = self._services.authority.refusal
         risk = None if found is None else found.risk
         refused = await refusal(user.id, user.team_id, risk=risk)

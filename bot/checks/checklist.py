@@ -61,7 +61,7 @@ class SetUp:
             for each in self._findings
             if each.level is not Level.WARNING
         ]
-        arrived = (await self._services.store.do(backlog)).last is not None
+        arrived = (await self._services.store.read(backlog)).last is not None
         return [*found, _WEBHOOK_CAME if arrived else _NO_WEBHOOK]
 
 

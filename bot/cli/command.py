@@ -55,7 +55,7 @@ def from_database(query: "Callable[[Connection], T]") -> T:
 
     async def ask(url: str) -> T:
         async with open_store(url, exclusive=False) as store:
-            return await store.do(query)
+            return await store.read(query)
 
     url = load_settings().database_url.get_secret_value()
     try:

@@ -74,7 +74,7 @@ async def _decide(settings: Settings, options: argparse.Namespace) -> tuple[bool
         approvals, user = ApprovalService(services), SlackUser(options.user, None)
         act = approvals.approve if options.verdict == "approve" else approvals.decline
         result = await act(user, options.id, via=VIA, reason=options.reason)
-        known = result.proposal is not None or await store.do(get_proposal, options.id) is not None
+        known = result.proposal is not None or await store.read(get_proposal, options.id) is not None
     if not known:
         return False, _UNKNOWN.format(id=options.id)
     about = "" if result.proposal is None else f"“{clean(result.proposal.title, _LONGEST)}”: "

@@ -131,7 +131,7 @@ class Bundles:
         return await self._found(bundle_id)
 
     async def _found(self, bundle_id: str) -> Bundle | None:
-        return await self._services.store.do(get_bundle, bundle_id)
+        return await self._services.store.read(get_bundle, bundle_id)
 
     # --- The modal ----------------------------------------------------------------------------------------
 
@@ -160,7 +160,7 @@ class Bundles:
         """One of them is to have a card of its own."""
         user, chosen = on.user, on.value.id
         review = loaded(str(on.view.get("private_metadata", "")))
-        member = await self._services.store.do(get_proposal, chosen)
+        member = await self._services.store.read(get_proposal, chosen)
         refused = await self._services.authority.refusal(user.id, user.team_id, member)
         if refused is not None:
             await on.show(_said(ephemeral.refused(refused)))

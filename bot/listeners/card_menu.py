@@ -133,13 +133,13 @@ class CardMenu:
         refused = await self._services.authority.outsider(user.id, user.team_id, Purpose.ASK)
         if refused is not None:
             return ActionResult(ActionStatus.REFUSED, refused)
-        found = await self._services.store.do(get_proposal, value.id)
+        found = await self._services.store.read(get_proposal, value.id)
         return ActionResult(ActionStatus.NOT_FOUND) if found is None else found
 
     async def _show_details(self, user: SlackUser, view_id: str, proposal_id: str, page: int) -> None:
         slack, authority = self._services.slack, self._services.authority
         refused = await authority.outsider(user.id, user.team_id, Purpose.VIEW)
-        found = None if refused else await self._services.store.do(proposal_details, proposal_id)
+        found = None if refused else await self._services.store.read(proposal_details, proposal_id)
         if found is None:
             why = ephemeral.NOT_FOUND if refused is None else ephemeral.refused(refused).plain
             await show(slack, view_id, notice(card_modals.TITLES[DETAILS], why))

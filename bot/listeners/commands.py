@@ -29,7 +29,6 @@ from store.events.events import rule_activity
 from store.graduation.gate import pause, paused, resume
 from store.models.graduation import Paused
 from store.proposals.lists import beginning, history, mine, queue, whole
-from store.proposals.stats import count_proposals
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +130,7 @@ class SlashCommand:
         """The open proposals, or those of a filter in lists.QUEUES; an unknown filter shows all."""
         now, store, which = self._services.clock(), self._services.store, call.about.lower()
         which = which if which in lists.QUEUES else ""
-        found = await store.do(
+        found = await store.read(
             queue, which=which, person=call.user.id, now=now, soon=now + SOON, page=call.page
         )
         return lists.queue_message(
@@ -139,14 +138,14 @@ class SlashCommand:
             await self._links.of(found.found),
             pages=lists.Pages("queue", which, found.number, found.more),
             total=found.total or 0,
-            counts=await store.do(count_proposals),
+            counts=(await self._health.counts.now()).proposals,
             now=now,
         )
 
     async def mine(self, call: CommandCall) -> Message:
         """The unfinished proposals that are assigned to somebody, or that they proposed or approved."""
         now = self._services.clock()
-        found = await self._services.store.do(mine, person=call.user.id, soon=now + SOON, page=call.page)
+        found = await self._services.store.read(mine, person=call.user.id, soon=now + SOON, page=call.page)
         groups = (
             ("Assigned to you", found.assigned),
             ("Proposed by you", found.proposed),
@@ -163,8 +162,8 @@ class SlashCommand:
     async def show(self, call: CommandCall) -> Message:
         """One proposal by its id or the start of it: what its card says, and every step since."""
         start = call.rest.strip().strip("`").casefold()[:_SOUGHT]
-        ids = await self._services.store.do(beginning, start) if start else []
-        found = await self._services.store.do(whole, ids[0]) if len(ids) == 1 else None
+        ids = await self._services.store.read(beginning, start) if start else []
+        found = await self._services.store.read(whole, ids[0]) if len(ids) == 1 else None
         if found is None:
             return lists.not_found_message(call.rest, ids)
         proposal, steps = found
@@ -174,7 +173,7 @@ class SlashCommand:
     async def history(self, call: CommandCall) -> Message:
         """The last decisions; of one customer, rule or person if `about` names one."""
         by, value = read_history(call.about, self._services.rules.origins)
-        found = await self._services.store.do(history, by=by, value=value, page=call.page)
+        found = await self._services.store.read(history, by=by, value=value, page=call.page)
         named = await self._services.authority.name(value) if by == "person" else value
         return lists.history_message(
             lists.history_heading(by, named),
@@ -186,7 +185,7 @@ class SlashCommand:
 
     async def rules(self, call: CommandCall) -> Message:
         """One page of the rules, with what they have done."""
-        activity = await self._services.store.do(rule_activity)
+        activity = await self._services.store.read(rule_activity)
         return lists.rules_message(
             lists.rule_lines(self._services.rules, activity),
             lists.events_without_rule(self._services.rules),
@@ -210,7 +209,7 @@ class SlashCommand:
         store, notice = self._services.store, reports.paused_message(wanted).content
         made = await store.do(pause, by=wanted.by, why=wanted.why, at=wanted.at, notice=notice)
         self._wake()
-        before = await store.do(paused)
+        before = await store.read(paused)
         return reports.paused_message(before or wanted, already=not made)
 
     async def resume(self, call: CommandCall) -> Message:

@@ -56,7 +56,7 @@ class GraduationScreen:
 
     async def _page(self, words: Sequence[str], page: int) -> KindsPage:
         now = self._services.clock()
-        return await self._services.store.do(kinds_page, words, page=page, size=trust_page.PAGE, now=now)
+        return await self._services.store.read(kinds_page, words, page=page, size=trust_page.PAGE, now=now)
 
     async def _clicked(self, on: Interaction) -> None:
         """A button of a kind was clicked: the result stands on top of the page it was clicked on."""
@@ -82,7 +82,7 @@ class GraduationScreen:
         try:
             if action_id == trust_page.TURN_OFF:
                 return await self._graduation.turn_off(user, start)
-            found = await self._services.store.do(find_case_kind, start) if start else None
+            found = await self._services.store.read(find_case_kind, start) if start else None
             paused = found is not None and found.state == CaseKindState.PAUSED
             turn_on = self._graduation.turn_on_again if paused else self._graduation.manual_override
             return await turn_on(user, start)
@@ -91,10 +91,10 @@ class GraduationScreen:
 
     async def plot(self, user: SlackUser, start: str) -> str:
         """Put a kind's chart into the channel of the cards; the result for whoever asked."""
-        case_kind = await self._services.store.do(find_case_kind, start) if start else None
+        case_kind = await self._services.store.read(find_case_kind, start) if start else None
         if case_kind is None:
             return switch_words(Switched(SwitchCode.NO_SUCH_KIND))
-        past = await self._services.store.do(history, case_kind.hash, self._services.clock())
+        past = await self._services.store.read(history, case_kind.hash, self._services.clock())
         found = await asyncio.to_thread(points, past)
         standard = standard_of(case_kind, self._services.rules.policy.graduation)
         target = 100.0 if standard is None else standard.target

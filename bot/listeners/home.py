@@ -1,5 +1,6 @@
 """The Home tab: drawn when it is opened, after a click on it, and while it is open when something changes."""
 
+import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -32,7 +33,7 @@ from store.models import Proposal
 from store.models.hashes import canonical_json, sha256
 from store.proposals.lists import candidates, queue
 from store.proposals.proposals import get_proposal
-from store.proposals.stats import count_proposals, today, worth
+from store.proposals.stats import today, worth
 
 log = logging.getLogger(__name__)
 
@@ -91,31 +92,33 @@ class HomeTab:
         """Somebody opened the app's home."""
         if event.get("tab", "home") != "home" or not event.get("user"):
             return
-        user = str(event["user"])
-        try:
-            await self._services.store.do(opened_home, user, self._services.clock())
-            await self._publish(user, await self.gather())
-        except StoreError as error:
-            log.error("the Home tab of %s is not drawn: %s", user, error)
+        await self._draw(str(event["user"]))
         self._services.notify(Queue.HOME)
 
     async def _decide(self, on: Interaction) -> None:
         """Approve or Decline was clicked on the Home tab: the result is said on top of it."""
         click = click_of(on)
         result = await self._approvals.decide(click, VERDICTS[on.payload["action_id"]], on.stored)
-        store, user = self._services.store, click.user.id
-        try:
-            found = await store.do(get_proposal, click.proposal_id)
-            text = decision(result) if found is None else about(found, decision(result))
-            await store.do(opened_home, user, self._services.clock())
-            await self._publish(user, await self.gather(text))
-        except StoreError as error:
-            log.error("the Home tab of %s is not drawn: %s", user, error)
+        await self._draw(click.user.id, click.proposal_id, decision(result))
 
     async def _look_again(self, _: Interaction) -> None:
         """The button that runs the set-up checks now was clicked."""
         self._set_up.forget()
         self._services.notify(Queue.HOME)
+
+    async def _draw(self, user: str, decided: str | None = None, result: Text | None = None) -> None:
+        """Draw a tab that was opened or clicked on, with the result of the click. It does not wait until the
+        viewer is noted.
+        """
+        store = self._services.store
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(store.do(opened_home, user, self._services.clock()))
+                found = None if decided is None else await store.read(get_proposal, decided)
+                said = about(found, result) if found is not None and result is not None else result
+                await self._publish(user, await self.gather(said))
+        except* StoreError as errors:
+            log.error("the Home tab of %s is not drawn: %s", user, errors.exceptions[0])
 
     # --- Content ------------------------------------------------------------------------------------
 
@@ -123,20 +126,21 @@ class HomeTab:
         """Everything the tab shows, the same for everybody. Raises StoreError."""
         store, now = self._services.store, self._services.clock()
         since = midnight(now, self._services.rules.policy)
-        up = next_card(await store.do(candidates, now), now)
-        waits = await store.do(queue, which="", person="", now=now, soon=now + SOON)
-        whole = None if up is None else await store.do(get_proposal, up.id)
+        up = next_card(await store.read(candidates, now), now)
+        health = await self._health.health()
+        waits = await store.read(queue, which="", person="", now=now, soon=now + SOON)
+        whole = None if up is None else await store.read(get_proposal, up.id)
         shown = [*waits.found, *([whole] if whole is not None else [])]
         return Home(
             now=now,
-            health=await self._health.health(),
-            counts=await store.do(count_proposals),
+            health=health,
+            counts=health.counts,
             deciders=approver_line(await self._services.authority.describe(whole)),
             next_up=whole,
             next_card=None if whole is None else card(whole, await view_of(self._services, whole)),
             waiting=waits.found,
             links=await self._links.of(shown),
-            today=await store.do(today, since),
+            today=await store.read(today, since),
             panels=[block for panel in self._panels for block in await panel(since)],
             steps=await self._set_up.steps(),
             result=() if result is None else result.elements,
@@ -167,7 +171,7 @@ class HomeTab:
     async def _claim(self, room: int) -> Sequence[tuple[str, Home | None]]:
         """The users whose open tab was not rendered lately and is out of date."""
         now = self._services.clock()
-        open_ = await self._services.store.do(
+        open_ = await self._services.store.read(
             home_viewers, opened_since=now - _OPEN_FOR, drawn_before=now, limit=_AT_ONCE
         )
         if not open_:
@@ -175,7 +179,7 @@ class HomeTab:
             return ()
         if self._set_up.due:
             return ((_LOOK, None),)
-        ready = await self._services.store.do(
+        ready = await self._services.store.read(
             home_viewers, opened_since=now - _OPEN_FOR, drawn_before=now - self._every, limit=_AT_ONCE
         )
         if not ready:

@@ -94,7 +94,9 @@ class Threads:
             return
         channel, ts, root = str(event.get("channel")), str(event.get("ts")), event.get("thread_ts")
         addressed = is_addressed(typed, bot)
-        thread = await self._services.store.do(in_thread, channel, str(root)) if root and root != ts else None
+        thread = (
+            await self._services.store.read(in_thread, channel, str(root)) if root and root != ts else None
+        )
         if thread is None:
             if addressed and event.get("type") == "app_mention":
                 await post_ephemeral(self._services.slack, on.place, thread_lines.NO_CARD)
@@ -131,7 +133,7 @@ class Threads:
             help_ = thread_lines.help_line(WORDS) if word == "help" else thread_lines.IN_A_BUNDLE
             reply: Reply = text(help_)
         else:
-            found = await self._services.store.do(get_proposal, message.thread.ids[0])
+            found = await self._services.store.read(get_proposal, message.thread.ids[0])
             if found is None:
                 return
             reply = await self._does[word](message, found)
@@ -165,7 +167,7 @@ class Threads:
         return thread_lines.details_answer(found)
 
     async def _approve(self, message: ThreadMessage, found: Proposal) -> Reply:
-        revision = await self._services.store.do(revision_at, found.id, message.at)
+        revision = await self._services.store.read(revision_at, found.id, message.at)
         result = await self._approvals.approve(
             message.user,
             found.id,
@@ -177,7 +179,7 @@ class Threads:
         return _unless_on_the_card(result)
 
     async def _decline(self, message: ThreadMessage, found: Proposal) -> Reply:
-        revision = await self._services.store.do(revision_at, found.id, message.at)
+        revision = await self._services.store.read(revision_at, found.id, message.at)
         reason = message.command.rest or None
         result = await self._approvals.decline(
             message.user,

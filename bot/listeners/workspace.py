@@ -6,6 +6,7 @@ from typing import Any
 
 from slack_bolt.async_app import AsyncApp
 
+from bot.counts import Counts
 from bot.listeners.acknowledge import Interaction, listen
 from bot.logs import LastErrors
 from bot.services import Queue, Services
@@ -18,7 +19,7 @@ from polar.client import VERSION
 from store.engine.errors import StoreError
 from store.graduation.gate import paused
 from store.messages.home_tab_viewers import claim_welcome, forget_welcome
-from store.proposals.stats import backlog, count_proposals
+from store.proposals.stats import backlog
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ class HealthSource:
 
     def __init__(self, services: Services, errors: LastErrors, supervisor: Supervisor | None = None) -> None:
         self._services, self._errors, self._supervisor = services, errors, supervisor
+        self.counts = Counts(services.store)
         self.removed: Removal | None = None
 
     async def health(self) -> Health:
@@ -40,8 +42,8 @@ class HealthSource:
         return Health(
             version=VERSION,
             now=self._services.clock(),
-            backlog=await store.do(backlog),
-            counts=await store.do(count_proposals),
+            backlog=await store.read(backlog),
+            counts=(await self.counts.now()).proposals,
             writes=store.backlog,
             socket=None if socket is None else socket.connected,
             heard_at=None if socket is None else socket.last_envelope_at,
@@ -50,7 +52,7 @@ class HealthSource:
             polar_left=left,
             polar_limit=limit,
             polar_paused=pause,
-            paused=await store.do(paused),
+            paused=await store.read(paused),
             errors=[(one.at, one.level, one.said) for one in self._errors.lines],
         )
 

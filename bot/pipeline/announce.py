@@ -215,15 +215,15 @@ async def view_of(services: Services, proposal: Proposal) -> CardView:
     store, policy, now = services.store, services.rules.policy, services.clock()
     is_case, undo_id = proposal.kind == ProposalKind.CALLS, proposal.undo_id
     two = is_case and (await requirements_of(store, policy, proposal)).people > 1
-    case_kind = await store.do(get_case_kind, proposal.case_kind) if proposal.case_kind else None
+    case_kind = await store.read(get_case_kind, proposal.case_kind) if proposal.case_kind else None
     declined = proposal.state == ProposalState.DECLINED
     return CardView(
         deciders=await _deciders(services.authority, proposal, two=two),
-        approvals=tuple(await store.do(approvals, proposal.id, proposal.revision) if two else ()),
+        approvals=tuple(await store.read(approvals, proposal.id, proposal.revision) if two else ()),
         needs_two=two,
-        decline_reasons=await store.do(reasons_of, proposal.id) if declined else (),
+        decline_reasons=await store.read(reasons_of, proposal.id) if declined else (),
         undo=can_undo(proposal),
-        undone=await store.do(get_proposal, undo_id) if undo_id else None,
+        undone=await store.read(get_proposal, undo_id) if undo_id else None,
         today=await today(services, proposal) if proposal.state in _MONEY_AT_STAKE else (),
         score=score_line(proposal, case_kind, policy.graduation, now) if is_case else None,
         spot_check=spot_check_line(proposal, case_kind) if is_case else None,

@@ -77,7 +77,7 @@ async def remind(services: Services) -> None:
     schedule, now = services.rules.policy.schedule, services.clock()
     if quiet_until(schedule, now) is not None:
         return
-    waiting = await services.store.do(
+    waiting = await services.store.read(
         to_remind,
         older_than=now - schedule.remind_after,
         reminded_before=now - schedule.remind_every,
@@ -95,7 +95,7 @@ async def escalate(services: Services) -> None:
         return
     over = quiet_until(schedule, now)
     older_than = now - schedule.escalate_after
-    waiting = await services.store.do(to_escalate, older_than=older_than, deadline_before=over, now=now)
+    waiting = await services.store.read(to_escalate, older_than=older_than, deadline_before=over, now=now)
     if over is not None:  # quiet: only what cannot wait for the morning
         waiting = [one for one in waiting if one.deadline is not None and one.deadline <= over]
     if waiting:
@@ -132,7 +132,7 @@ async def morning(services: Services) -> None:
     local = now.astimezone(schedule.timezone)
     due = datetime.combine(local.date(), schedule.digest, schedule.timezone)
     name = f"digest:{local.date().isoformat()}"
-    if not due <= local < due + _DIGEST_UNTIL or await services.store.do(is_in_outbox, name):
+    if not due <= local < due + _DIGEST_UNTIL or await services.store.read(is_in_outbox, name):
         return
     message = await _digest(services, local.date() - timedelta(days=1))
     if message is not None:
@@ -144,8 +144,8 @@ async def _digest(services: Services, day: date) -> Message | None:
     """The digest of a day; None when nothing happened and nothing is left over."""
     zone = services.rules.policy.schedule.timezone
     start, end = _bounds(day, zone)
-    of_day = await services.store.do(daily_stats, start, end)
-    waiting = await services.store.do(waiting_since, end)
+    of_day = await services.store.read(daily_stats, start, end)
+    waiting = await services.store.read(waiting_since, end)
     since = services.clock() - _DAY
     ran = runs_block(await GraduationService(services).ran(since), services.rules.policy.caps, "digest")
     if not (of_day.asked or of_day.decided or waiting or ran):
@@ -153,8 +153,8 @@ async def _digest(services: Services, day: date) -> Message | None:
     chart = []
     for back in reversed(range(_CHART_DAYS)):
         one = day - timedelta(days=back)
-        chart.append((one, await services.store.do(decided_between, *_bounds(one, zone))))
-    seq, digest_of_log = await services.store.do(head)
+        chart.append((one, await services.store.read(decided_between, *_bounds(one, zone))))
+    seq, digest_of_log = await services.store.read(head)
     more = [] if ran is None else [ran]
     return digest(day, of_day, waiting, chart, more=more, seal=f"{seq} rows, {digest_of_log[:16]}")
 

@@ -248,7 +248,7 @@ async def today(services: Services, proposal: Proposal) -> tuple[Fact, ...]:
     if proposal.currency is None or all(call.operation != _REFUND for call in proposal.calls):
         return ()
     policy = services.rules.policy
-    spent = await services.store.do(refunds_since, midnight(services.clock(), policy))
+    spent = await services.store.read(refunds_since, midnight(services.clock(), policy))
     return today_lines(spent, proposal.currency, policy)
 
 

@@ -26,7 +26,7 @@ class Links:
 
     async def of(self, found: Sequence[Proposal]) -> Mapping[str, str]:
         """Links by proposal id, as many as Slack gives in time. Raises StoreError."""
-        places = await self._store.do(card_places, list(found))
+        places = await self._store.read(card_places, list(found))
         missing = {place for place in places.values() if place not in self._known}
         if missing:
             await self._ask(missing)

@@ -6,7 +6,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Float, Table, case, cast, func, select
 
-from store.models import CallState, EventState, Mode, ProposalKind, ProposalState
+from store.events.events import count_events
+from store.models import TRANSITIONS, CallState, EventState, Mode, ProposalKind, ProposalState
 from store.models.details import Arrival, Backlog, DailyStats, Today
 from store.models.reasons import read_reason
 from store.schema import calls, events, outbox, proposals
@@ -67,6 +68,28 @@ def count_proposals(connection: Connection) -> dict[str, int]:
     """The number of proposals in each state."""
     rows = connection.execute(select(_P.state, func.count()).group_by(_P.state))
     return dict(tuple(row) for row in rows)
+
+
+def count_all(connection: Connection) -> tuple[dict[str, int], dict[str, int]]:
+    """The number of webhooks and of proposals in each state; it grows with history."""
+    return count_events(connection), count_proposals(connection)
+
+
+def count_open(connection: Connection) -> tuple[dict[str, int], dict[str, int]]:
+    """The number of webhooks and of proposals in each state that somebody or something still has to see to,
+    0 included; from the part of an index that holds no others.
+    """
+    waiting: dict[str, int] = {
+        state: _count(connection, events, events.c.state == state) for state in _OPEN_EVENTS
+    }
+    open_: dict[str, int] = {
+        state: _count(connection, proposals, _P.state == state) for state in _OPEN_PROPOSALS
+    }
+    return waiting, open_
+
+
+_OPEN_EVENTS = (EventState.NEW, EventState.FAILED)
+_OPEN_PROPOSALS = tuple(state for state, next_ in TRANSITIONS.items() if next_)
 
 
 def today(connection: Connection, since: datetime) -> Today:

@@ -1,7 +1,6 @@
 """The group commit under stress: bad neighbours, a full queue, callers that leave, and the end."""
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -11,7 +10,6 @@ from itertools import count
 import pytest
 from sqlalchemy import Connection, event
 from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlalchemy.util import await_only
 
 from store import Store, open_store
 from store.engine.dialects import make_engine
@@ -19,32 +17,13 @@ from store.engine.errors import StoreBusy, StoreClosed, StoreFailed
 from store.engine.writer import Writer
 from store.events.events import count_events, get_event, insert_events
 from store.models import NewEvent
+from tests.fixtures.gate import Gate
 
 EventFactory = Callable[..., NewEvent]
 
 
 class Boom(Exception):
     """What a broken query raises."""
-
-
-class Gate:
-    """A piece of work that stands in its transaction until it is let go."""
-
-    def __init__(self) -> None:
-        self.entered = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-        self._open, self._open_to_threads = asyncio.Event(), threading.Event()
-
-    def open(self) -> None:
-        self._open.set()
-        self._open_to_threads.set()
-
-    def __call__(self, connection: Connection) -> None:
-        self._loop.call_soon_threadsafe(self.entered.set)
-        if connection.dialect.name == "sqlite":  # works on a thread of its own
-            self._open_to_threads.wait(10)
-        else:
-            await_only(self._open.wait())
 
 
 @pytest.fixture
