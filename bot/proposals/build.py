@@ -34,6 +34,8 @@ from store.models.reasons import Reason, ReasonCode
 _SET_UP_AGAIN = timedelta(hours=1)
 # An event that could not be looked at for so long is shown as failed instead of asking Polar for ever.
 GIVE_UP_AFTER = timedelta(days=2)
+# What a person can oversee, and what Polar's rate limit allows in a minute beside everything else.
+MOST_CALLS = 50
 _TOTALS = ("total_amount", "amount", "refundable_amount")
 
 
@@ -51,6 +53,7 @@ class Reader(Protocol):
 class Evaluated:
     """A rule with the names its question may use.
 
+    `items` is the list of its `for_each`, at most MOST_CALLS; `left_out` is the number of those beyond.
     `untrue` is the part of its precondition that is not true; None: it holds, or was not asked.
     `was_read`: the reads were made.
     """
@@ -58,6 +61,7 @@ class Evaluated:
     rule: Rule
     scope: Scope
     items: list[Any] | None = None
+    left_out: int = 0
     untrue: str | None = None
     was_read: bool = False
 
@@ -67,7 +71,8 @@ class Evaluated:
 
     def draft(self, *, now: datetime | None = None) -> Draft:
         """The question and its calls, as of now or of another time. Raises EvaluationError."""
-        return self.rule.draft(self.scope if now is None else self.scope.plus(now=now), self.items)
+        scope = self.scope if now is None else self.scope.plus(now=now)
+        return replace(self.rule.draft(scope, self.items), left_out=self.left_out)
 
 
 async def evaluate(rule: Rule, scope: Scope, reads: Reader, *, skip_precondition: bool = False) -> Evaluated:
@@ -78,13 +83,14 @@ async def evaluate(rule: Rule, scope: Scope, reads: Reader, *, skip_precondition
     if skip_precondition and not rule.needs_reads():
         return Evaluated(rule, scope)
     scope = await reads.fill(rule, scope)
-    items = rule.items(scope)
+    found = rule.items(scope)
+    items = None if found is None else found[:MOST_CALLS]
     if items is not None:
         scope = scope.plus(**{rule.list_name: items})
     untrue = None
     if rule.precondition is not None and not rule.holds(scope):
         untrue = false_part(rule.precondition, scope)
-    return Evaluated(rule, scope, items, untrue, was_read=True)
+    return Evaluated(rule, scope, items, len(found or ()) - len(items or ()), untrue, was_read=True)
 
 
 async def before(store: Store, event: Event) -> dict[str, Any] | None:
@@ -216,6 +222,8 @@ def new_proposal(
     amount, currency = money_of(draft.calls, event.data)
     customer_id, customer = customer_of(event)
     shown = [(fact.label, fact.value) for fact in facts(event)]
+    if draft.left_out:
+        shown.append(("Left out", f"{draft.left_out} more. A card makes {MOST_CALLS} calls at most"))
     proposal = NewProposal(
         id=proposal_id(f"{fact_key}|{rule.name}"),
         fact_key=fact_key,

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from itertools import takewhile
 
-from bot.rules.expression import ANSWERS, FUNCTIONS, STANDARD_FUNCTIONS, Tree
+from bot.rules.expression import FUNCTIONS, STANDARD_FUNCTIONS
 from bot.rules.old_keys import new_name
 from bot.rules.rule import Rule
+from bot.rules.template import ANSWERS, Tree
 from polar.catalog import FieldTree, check_names, event_fields, event_types, operations
 from polar.catalog.schema import closest
 from polar.polled import POLLED

@@ -1,13 +1,18 @@
-"""CEL expressions and the `${…}` templates around them: compiled once, checked for unknown names."""
+"""CEL expressions: compiled once, checked for unknown names."""
 
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
+from itertools import count
 from typing import Any
+from weakref import WeakValueDictionary
 
 import cel
 
+from bot.rules.loops import LOOP, PART, Loop, take_out, whole
 from polar.text.words import format_money
 
 # The functions of the CEL library. Its `functions()` also lists operators, which start with `_` or `@`, or
@@ -22,10 +27,8 @@ _QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
 _PATH = re.compile(r"(?<![\w.])data((?:\.[A-Za-z_]\w*)+)(\s*\()?")
 
 
-# A value from Polar's answer to an earlier call of the same proposal. It is kept as {LATE: template} until
-# that call was made, so that the whole plan can be stored before the first call.
-LATE = "$late"
-ANSWERS = "answers"
+LONGEST = 2.0  # seconds that a `filter` or `map` may take
+_PART = 50  # items that CEL is handed at a time
 
 
 # -- Our own functions, which never raise: the library would print the failure to standard output. -----------
@@ -72,25 +75,152 @@ class Scope:
 
     `data`, `type`, `timestamp`, `now`, `before` (the subject's data one event earlier, or null), the names of
     the reads, `for_each` (the list), `item`; in `then`, `answers`.
-    The values are handed to CEL once and reused by every expression until a name is added.
+    An expression is handed only the names that it uses. CEL converts them once for all expressions that use
+    the same ones, here and in the scopes made from this one.
     """
 
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self._values = dict(values)
-        self._context = cel.Context(variables=self._values, functions=dict(FUNCTIONS))
+    def __init__(self, values: Mapping[str, Any], _below: "tuple[_Layer, ...]" = ()) -> None:
+        known = _below[-1].values if _below else {}
+        self._layers = (*_below, _Layer(self, {**known, **values}, frozenset(values)))
 
     def plus(self, **values: Any) -> "Scope":
         """A scope with more names."""
-        return Scope(self._values | values)
+        return Scope(values, self._layers)
 
-    def evaluate(self, program: cel.Program) -> Any:
-        """The value of the program with these names. Raises ValueError in words when it has none."""
+    def each(self, name: str, items: Sequence[Any]) -> Iterator["Scope"]:
+        """The scope with `name` as each of the items, in turn: it is the same one, so use it at once."""
+        one = _Items(name, self._layers)
+        for one.item in items:
+            yield one
+
+    def evaluate(self, program: cel.Program, names: frozenset[str], inner: frozenset[str]) -> Any:
+        """The value of a program that uses these names, and `inner` ones in macros that were taken out.
+
+        Raises ValueError in words when it has none.
+        """
+        newest = self._newest(names | inner)
         try:
-            return program.execute(self._context)
+            found = program.execute(newest.context(names.intersection(newest.values)))
         except KeyError as error:
             raise ValueError(f"there is no field {error} here") from error
         except (TypeError, RuntimeError, ArithmeticError, IndexError) as error:
-            raise ValueError(str(error)) from error
+            raise newest.failed() or ValueError(str(error)) from error
+        if (failure := newest.failed()) is not None:
+            raise failure
+        return found
+
+    def _newest(self, names: frozenset[str]) -> "_Layer":
+        """The first layer that has all of these names as they are here."""
+        *_, newest = (layer for layer in self._layers if layer is self._layers[0] or names & layer.new)
+        return newest
+
+    def at(self, path: Sequence[str]) -> Any:
+        """The value at a path such as ("grants", "items"). Raises ValueError."""
+        found = self.value(path[0])
+        for name in path[1:]:
+            if not isinstance(found, Mapping) or name not in found:
+                raise ValueError(f"there is no field {name!r} here")
+            found = found[name]
+        return found
+
+    def value(self, name: str) -> Any:
+        """The value of a name. Raises ValueError."""
+        for layer in reversed(self._layers):
+            if name in layer.new:
+                return layer.own(name)
+        raise ValueError(f"there is no {name!r} here")
+
+
+class _Items(Scope):
+    """A scope in which one name is each item of a list, in turn. CEL asks for it each time."""
+
+    def __init__(self, name: str, below: "tuple[_Layer, ...]") -> None:
+        super().__init__({name: None}, below)
+        self._name, self.item = name, None
+
+    def resolve(self, name: str) -> Any:
+        """What CEL is told first when it asks for a name. None: it looks among its variables."""
+        return self.item if name == self._name else None
+
+
+class _Layer:
+    """The names that a scope adds to the one it was made from, with `values` of all."""
+
+    def __init__(self, scope: Scope, values: Mapping[str, Any], new: frozenset[str]) -> None:
+        self._scope, self.values, self.new = scope, values, new
+        self._contexts: dict[frozenset[str], cel.Context] = {}
+        self._failure: ValueError | None = None
+
+    def context(self, names: frozenset[str]) -> cel.Context:
+        """The names and functions for programs that use these names."""
+        context = self._contexts.get(names)
+        if context is None:
+            variables = {name: self._scope.value(name) for name in names}
+            context = cel.Context(variables=variables, functions={**FUNCTIONS, LOOP: self._loop})
+            if isinstance(self._scope, _Items):
+                context.set_variable_resolver(self._scope.resolve)
+            self._contexts[names] = context
+        return context
+
+    def own(self, name: str) -> Any:
+        """The value of a name that this layer adds."""
+        return self._scope.item if isinstance(self._scope, _Items) else self.values[name]
+
+    def _loop(self, number: int, items: Any, *bound: Any) -> Any:
+        """Run a macro that was taken out. It must not raise (see FUNCTIONS): the failure is kept."""
+        try:
+            return _LOOPS[number].run(self._scope, items, bound)
+        except ValueError as error:
+            self._failure = error
+            return None
+
+    def failed(self) -> ValueError | None:
+        """The failure of a macro since the last call of this, if any."""
+        failure, self._failure = self._failure, None
+        return failure
+
+
+@dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)
+class _Running:
+    """A macro that was taken out of an expression, compiled."""
+
+    loop: Loop
+    body: "Expression"
+
+    @classmethod
+    def of(cls, loop: Loop) -> "_Running":
+        """The macro, to be found by its number."""
+        made = _LOOPS[loop.number] = cls(loop, Expression(loop.body))
+        return made
+
+    def run(self, scope: Scope, items: Any = None, bound: Sequence[Any] = ()) -> list[Any]:
+        """What comes of the items. Raises ValueError."""
+        if isinstance(self.loop.over, int):
+            items = _LOOPS[self.loop.over].run(scope)
+        elif self.loop.over is not None:
+            items = scope.at(self.loop.over)
+        if not isinstance(items, list | dict):
+            raise ValueError(f"`filter` and `map` need a list, not {type(items).__name__}")
+        scope = scope.plus(**dict(zip(self.loop.bound, bound, strict=True))) if bound else scope
+        given, found, until = list(items), list[Any](), time.monotonic() + LONGEST
+        for start in range(0, len(given), _PART):
+            if time.monotonic() > until:
+                raise ValueError(f"takes longer than {LONGEST:g} s")
+            part = given[start : start + _PART]
+            made = self.body.value(scope.plus(**{PART: part}))
+            found += _kept(part, made) if self.loop.keeps else made
+        return found
+
+
+def _kept(items: Sequence[Any], tests: Sequence[Any]) -> list[Any]:
+    if not all(isinstance(test, bool) for test in tests):
+        raise ValueError("the test of a `filter` is neither true nor false")
+    return [item for item, test in zip(items, tests, strict=True) if test]
+
+
+# By number, as long as their expressions live: CEL functions get values, so a macro is named by its number.
+_LOOPS: "WeakValueDictionary[int, _Running]" = WeakValueDictionary()
+_NUMBERS = count()
 
 
 class Expression:
@@ -98,21 +228,29 @@ class Expression:
 
     def __init__(self, source: str) -> None:
         self.source = source
-        self._program = cel.compile(source)
+        self._original = cel.compile(source)
+        self._used = frozenset(self._original.variables())
+        text, loops = take_out(source, _NUMBERS)
+        self._program = cel.compile(text) if loops else self._original
+        self._given = frozenset(self._program.variables())
+        self._loops = [_Running.of(loop) for loop in loops]  # they live as long as this expression
+        self._whole = self._loops[-1] if whole(text, loops) else None
 
     def value(self, scope: Scope) -> Any:
         """The value of the expression. Raises ValueError."""
-        return scope.evaluate(self._program)
+        if self._whole is not None:
+            return self._whole.run(scope)
+        return scope.evaluate(self._program, self._given, self._used)
 
-    @property
+    @cached_property
     def names(self) -> frozenset[str]:
         """The names it reads from the scope, without those that macros such as `filter(g, …)` bind."""
-        return frozenset(self._program.variables()) - set(_BINDING.findall(self._bare))
+        return self._used - set(_BINDING.findall(self._bare))
 
     @property
     def functions(self) -> frozenset[str]:
         """The functions it calls, without operators."""
-        called = (name for name in self._program.functions() if name[0] not in "_@" and name[-1] != "_")
+        called = (name for name in self._original.functions() if name[0] not in "_@" and name[-1] != "_")
         return frozenset(called)
 
     @property
@@ -140,7 +278,7 @@ def false_part(condition: Expression, scope: Scope) -> str:
 def parts(condition: str) -> tuple[str, ...]:
     """The parts between the outermost `&&`; the whole when it is an alternative (`||`, `?`)."""
     depth, cut, found = 0, 0, []
-    for at, char in _unquoted(condition):
+    for at, char in unquoted(condition):
         depth += (char in "([{") - (char in ")]}")
         if depth or at < cut:
             continue
@@ -152,7 +290,7 @@ def parts(condition: str) -> tuple[str, ...]:
     return tuple(_on_one_line(part) for part in (*found, condition[cut:]))
 
 
-def _unquoted(source: str, start: int = 0) -> Iterator[tuple[int, str]]:
+def unquoted(source: str, start: int = 0) -> Iterator[tuple[int, str]]:
     """The characters outside quotes, each with its place."""
     quote, at = "", start
     while at < len(source):
@@ -169,140 +307,3 @@ def _unquoted(source: str, start: int = 0) -> Iterator[tuple[int, str]]:
 
 def _on_one_line(source: str) -> str:
     return " ".join(source.split())
-
-
-# -- Templates ----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Template:
-    """A string with `${expr}` in it. Alone it gives the value itself; with text around it, it gives text."""
-
-    parts: tuple[str | Expression, ...]
-
-    def value(self, scope: Scope) -> Any:
-        """The rendered value. Raises ValueError."""
-        if len(self.parts) == 1 and isinstance(self.parts[0], Expression):
-            return self.parts[0].value(scope)
-        return "".join(part if isinstance(part, str) else _text(part.value(scope)) for part in self.parts)
-
-    @property
-    def expressions(self) -> tuple[Expression, ...]:
-        """The expressions in it."""
-        return tuple(part for part in self.parts if isinstance(part, Expression))
-
-    @property
-    def source(self) -> str:
-        """The source text, for `template`."""
-        return "".join(part if isinstance(part, str) else f"${{{part.source}}}" for part in self.parts)
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def template(source: Any) -> Template:
-    """Read a string with `${…}`. Raises ValueError for an unreadable string, TypeError for another type."""
-    if not isinstance(source, str):
-        raise TypeError(f"must be a text, not {source!r}")
-    parts: list[str | Expression] = []
-    rest = source
-    while (start := rest.find("${")) >= 0:
-        end = _closing_brace(rest, start + 2)
-        if rest[:start]:
-            parts.append(rest[:start])
-        parts.append(Expression(rest[start + 2 : end].strip()))
-        rest = rest[end + 1 :]
-    if rest or not parts:
-        parts.append(rest)
-    return Template(tuple(parts))
-
-
-def _closing_brace(source: str, start: int) -> int:
-    """The place of the `}` of `${`, past quotes and inner braces (a CEL map)."""
-    depth = 1
-    for at, char in _unquoted(source, start):
-        depth += (char == "{") - (char == "}")
-        if depth == 0:
-            return at
-    raise ValueError(f"`${{` without its `}}` in {source!r}")
-
-
-@dataclass(frozen=True, slots=True)
-class Tree:
-    """A TOML value (table, array, string, number) whose strings are templates."""
-
-    node: Any
-
-    def value(self, scope: Scope) -> Any:
-        """The same shape with every template rendered. Raises ValueError."""
-        return _render(self.node, scope)
-
-    @property
-    def expressions(self) -> tuple[Expression, ...]:
-        """Every expression in it."""
-        return tuple(_expressions(self.node))
-
-    def keys(self) -> frozenset[str]:
-        """The names at the top level, when it is a table."""
-        return frozenset(self.node) if isinstance(self.node, Mapping) else frozenset()
-
-
-def tree(node: Any) -> Tree:
-    """Read the templates in a TOML value. Raises ValueError."""
-    return Tree(_read(node))
-
-
-def _read(node: Any) -> Any:
-    if isinstance(node, str):
-        return template(node)
-    if isinstance(node, Mapping):
-        return {name: _read(child) for name, child in node.items()}
-    return [_read(child) for child in node] if isinstance(node, Sequence) else node
-
-
-def _render(node: Any, scope: Scope) -> Any:
-    if isinstance(node, Template):
-        if any(ANSWERS in expression.names for expression in node.expressions):
-            return {LATE: node.source}
-        value = node.value(scope)
-        _refuse_late(value)
-        return value
-    if isinstance(node, Mapping):
-        return {name: _render(child, scope) for name, child in node.items()}
-    return [_render(child, scope) for child in node] if isinstance(node, list) else node
-
-
-def _refuse_late(value: Any) -> None:
-    """Refuse a value that looks like an expression of ours, because a customer may have typed it."""
-    if isinstance(value, Mapping):
-        if LATE in value:
-            raise ValueError(f"the value has a field `{LATE}`, which is reserved")
-        value = list(value.values())
-    if isinstance(value, list):
-        for child in value:
-            _refuse_late(child)
-
-
-def _expressions(node: Any) -> list[Expression]:
-    if isinstance(node, Template):
-        return list(node.expressions)
-    children = node.values() if isinstance(node, Mapping) else node if isinstance(node, list) else ()
-    return [expression for child in children for expression in _expressions(child)]
-
-
-def resolve(node: Any, answers: Sequence[Any]) -> Any:
-    """A stored value with its late parts filled in from the kept answers so far.
-
-    Raises ValueError when an answer does not have the needed value.
-    """
-    if isinstance(node, Mapping):
-        if node.keys() == {LATE}:
-            found = template(node[LATE]).value(Scope({ANSWERS: list(answers)}))
-            if found is None:
-                raise ValueError(f"Polar's answer does not have `{node[LATE]}`")
-            return found
-        return {name: resolve(child, answers) for name, child in node.items()}
-    return [resolve(child, answers) for child in node] if isinstance(node, list) else node

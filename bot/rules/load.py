@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 
 from bot.config.policy import TABLES, Policy, duration, people, read_policy, unknown_tables
 from bot.rules.check import problems
-from bot.rules.expression import Expression, Tree, template, tree
+from bot.rules.expression import Expression
 from bot.rules.old_keys import OLD_LIST_NAME, has_old_keys, in_new_keys, in_old_keys, renamed_keys
 from bot.rules.rule import Origin, Read, Rule, RulesError, RuleSet, Step
+from bot.rules.template import Tree, template, tree
 from polar.catalog.schema import closest
 from store.models.hashes import canonical_json, sha256
 

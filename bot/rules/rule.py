@@ -8,7 +8,8 @@ from functools import cached_property
 from typing import Any
 
 from bot.config.policy import Policy
-from bot.rules.expression import Expression, Scope, Template, Tree
+from bot.rules.expression import Expression, Scope
+from bot.rules.template import Template, Tree
 from polar.catalog import Call
 from polar.events import noun
 from polar.polled import POLLED
@@ -63,6 +64,7 @@ class Draft:
 
     With `private`, the approver gets a private message, so a person has to approve. `money` are (label,
     value) of the sums of the calls, once they were read. `reads` are the kept parts of the answers, by read.
+    `left_out` is the number of items of `for_each` that it makes no call for.
     """
 
     title: str
@@ -72,6 +74,7 @@ class Draft:
     deadline: datetime | None = None
     money: tuple[tuple[str, str], ...] = ()
     reads: Mapping[str, Any] | None = None
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +190,7 @@ class Rule:
 
     def calls(self, scope: Scope, items: list[Any] | None) -> tuple[Call, ...]:
         """The calls it makes now: one and those of `then`, or one for each item. Raises EvaluationError."""
-        scopes = [scope] if items is None else [scope.plus(item=item) for item in items]
+        scopes = [scope] if items is None else scope.each("item", items)
         following = [
             self._call(step, scope, f"then[{number}].") for number, step in enumerate(self.then, start=1)
         ]

@@ -112,6 +112,20 @@ async def test_the_keys_of_a_refunded_order_are_disabled_together(shop_line: Lin
     assert [each["status"] for each in keys] == ["disabled", "disabled"]
 
 
+async def test_more_keys_than_one_card_takes_are_left_out_and_said(shop_line: Line) -> None:
+    order = shop_line.polar.order()
+    for _ in range(60):
+        stock.add_grant(shop_line.shop, order, shop_line.polar.benefit)
+    shop_line.shop.change(order, status="refunded", refunded_amount=2_900)
+    tell_order(shop_line.shop, "order.refunded", order)
+    await shop_line.deliver()
+
+    proposal = await shop_line.only("disable-keys-of-refunded-order")
+    assert len(proposal.calls) == 50
+    assert ("Left out", "10 more. A card makes 50 calls at most") in proposal.facts
+    assert "50 license keys" in proposal.title
+
+
 async def test_a_revoked_key_is_granted_again_while_it_is_paid_for(shop_line: Line) -> None:
     order = shop_line.polar.order()
     grant, key = stock.add_grant(shop_line.shop, order, shop_line.polar.benefit)

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.rules.expression import FUNCTIONS, STANDARD_FUNCTIONS, Expression, Scope, template, tree
+from bot.rules.expression import FUNCTIONS, STANDARD_FUNCTIONS, Expression, Scope
+from bot.rules.template import template, tree
 
 SCOPE = Scope(
     {"data": {"id": "o1", "amount": 2900, "currency": "usd", "customer": None, "items": [{"n": 1}, {"n": 2}]}}
