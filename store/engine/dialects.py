@@ -1,4 +1,4 @@
-"""SQLite and PostgreSQL: engines, locks, upserts, column types, rows as values. Only this knows dialects."""
+"""SQLite and PostgreSQL: engines, upserts, column types, rows as values. Only this and `locks` know them."""
 
 import fcntl
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -59,9 +59,25 @@ def make_engine(url: str, *, read_only: bool = False) -> AsyncEngine:
     level = "REPEATABLE READ" if read_only else "READ COMMITTED"
     pool = {"pool_size": 4, "max_overflow": 0, "pool_pre_ping": True}
     rights = {"read_only": read_only, "postgresql_readonly": read_only}
-    return create_async_engine(
+    engine = create_async_engine(
         parsed, hide_parameters=True, isolation_level=level, execution_options=rights, **pool
     )
+    if not read_only:
+        _end_vanished(engine.sync_engine)
+    return engine
+
+
+def _end_vanished(engine: Engine) -> None:
+    """Let a client that vanishes in the middle of a transaction lose its locks: by itself the server would
+    wait for two hours.
+    """
+
+    @event.listens_for(engine, "connect")
+    def _set_up(connection: Any, _record: Any) -> None:
+        cursor = connection.cursor()
+        cursor.execute(f"SET idle_in_transaction_session_timeout = '{VANISHED}'")
+        cursor.close()
+        connection.commit()
 
 
 def _parsed(url: str) -> URL:
@@ -240,25 +256,6 @@ def foreign_keys_off(connection: Connection) -> Iterator[None]:
         yield
     finally:
         _pragma(driver, "foreign_keys=ON")
-
-
-def take_migration_lock(connection: Connection) -> None:
-    """One replica migrates PostgreSQL at a time; SQLite has its lock file."""
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7265127)")
-
-
-def advisory_lock(connection: Connection) -> None:
-    """Let one replica write PostgreSQL at a time, as one process writes SQLite, until the transaction ends.
-
-    A transaction holds what several callers asked for, so the order of its row locks is nobody's choice:
-    without this lock two busy replicas ran into a deadlock every other second, and each costs both a second.
-    What a transaction reads is then true until it ends. A client that vanishes in the middle of one loses the
-    lock after VANISHED: by itself the server would wait for two hours.
-    """
-    if not connection.get_execution_options().get("read_only"):
-        vanished = f"set_config('idle_in_transaction_session_timeout', '{VANISHED}', true)"
-        connection.exec_driver_sql(f"SELECT {vanished}, pg_advisory_xact_lock(7265128)")
 
 
 T = TypeVar("T")

@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Table, Update, and_, or_, select, tuple_, update
 
+from store.engine.locks import skip_locked
 from store.models import EventState, ProposalState, RuleMatchState
 from store.schema import bundles, events, outbox, pending_approvals, proposals, rule_matches
 
@@ -60,9 +61,13 @@ class Leases:
         limit: int,
         **values: Any,
     ) -> Sequence[Row[Any]]:
-        """Take up to `limit` rows that wait, are `due` and free, in this order; the rows as they now are."""
+        """Take up to `limit` rows that wait, are `due` and free, in this order; the rows as they now are. One
+        that a rival writes at the moment is left out: it waits for nobody.
+        """
         where = (self.waits, *due, self.free(lease.now))
-        picked = select(*self.table.primary_key).where(*where).order_by(*order).limit(limit)
+        # A CTE: PostgreSQL may run a subquery several times, and lock more rows each time.
+        found = select(*self.table.primary_key).where(*where).order_by(*order).limit(limit)
+        picked = select(*skip_locked(found).cte("picked").c)
         return self.take_those(connection, lease, self.key.in_(picked), *due, **values)
 
     def take_those(

@@ -36,7 +36,7 @@ class Store:
         Query functions take a `Connection` and cannot await, so no network call fits into a transaction.
         Raises what the query raises, or a StoreError when the database does not take it.
         """
-        return await self._writer.do(lambda connection: query(connection, *args, **kwargs))
+        return await self._writer.do(lambda connection: query(connection, *args, **kwargs), query=query)
 
     async def do_for_person(
         self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs

@@ -1,8 +1,21 @@
-"""The one writer of a database: whatever waits to be written goes into one transaction (group commit)."""
+"""The one writer of a database: whatever waits to be written goes into one transaction (group commit).
+
+On PostgreSQL it has three lanes, each with a connection of its own, and replicas write beside each other:
+
+- Arrivals insert webhooks. They wait for nobody but rivals that insert the same webhook, and all insert in
+  the order of ids, so never in a circle.
+- Claims (`without_turn`) take rows with FOR UPDATE SKIP LOCKED. They wait for nobody.
+- Every other write appends to the audit log or spends a place under a cap. It takes the turn
+  (`advisory_lock`) first and its rows afterwards.
+
+So there is no deadlock: who has the turn may wait for the rows of an arrival or a claim, and neither of these
+waits for the turn or for a row that its holder has. The turn is taken once for all that waited together.
+SQLite has one writer: there the three are one lane.
+"""
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -15,8 +28,9 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from store.engine.dialects import advisory_lock, in_process_engine
+from store.engine.dialects import in_process_engine
 from store.engine.errors import StoreBusy, StoreClosed, StoreFailed
+from store.engine.locks import advisory_lock
 
 T = TypeVar("T")
 Item = TypeVar("Item")
@@ -54,81 +68,23 @@ class _Write:
     shared: bool = field(default=False, compare=False)
 
 
-class Writer:
-    """Drains its queue without a timer: alone, a write commits at once; many commit together."""
+class _Lane:
+    """Writes that wait for one connection. Those that wait together go into one transaction."""
 
-    def __init__(self, engine: AsyncEngine, queue_size: int = QUEUE_SIZE) -> None:
-        self._engine = _OneThread(engine) if engine.dialect.name == "sqlite" else _Awaited(engine)
-        self._size = queue_size
+    def __init__(self, transaction: Callable[[Callable[[Connection], Any]], Awaitable[Any]]) -> None:
+        self._transaction = transaction
         self._queue: list[_Write] = []  # a heap
-        self._numbers = count()
         self._news = asyncio.Event()
         self._closed = False
-        self._arrived: deque[float] = deque(maxlen=_FLOOD)  # the loop's time of the newest webhooks
-        self._calm_at = 0.0  # the loop's time of the newest webhook that came in no flood
 
-    @property
-    def waiting(self) -> int:
-        """The number of writes that wait for their turn."""
+    def __len__(self) -> int:
         return len(self._queue)
 
-    async def do(self, work: Callable[[Connection], T], turn: Turn = Turn.PROGRAM) -> T:
-        """Run `work` in a transaction when it is its turn; its value once that is committed.
-
-        `work` may run twice (when a neighbour fails, each is tried again alone), so it only touches the
-        database. Raises what `work` raises, StoreBusy when the queue is full, StoreClosed when stopping,
-        StoreFailed when the database does not take it.
-        """
-        result: T = await self._enqueue(turn, work)
-        return result
-
-    async def together(
-        self,
-        work: Callable[[Connection, Sequence[Item]], Sequence[T]],
-        item: Item,
-        turn: Turn = Turn.PROGRAM,
-    ) -> T:
-        """Run `work` once for the items of all callers that wait with it; what it returns for this item.
-
-        `work` gives one result for each item, in their order. Raises as `do` does; when `work` fails with
-        several items, each is tried again alone.
-        """
-        if turn is Turn.ARRIVAL:
-            now = asyncio.get_running_loop().time()
-            self._arrived.append(now)
-            self._calm_at = self._calm_at if self._is_flooded(now) else now
-        result: T = await self._enqueue(turn, work, item, shared=True)
-        return result
-
-    async def give_way(self) -> None:
-        """Wait while webhooks arrive in a flood, until it is a second old; in an older one, a moment only, so
-        that both go on.
-        """
-        loop = asyncio.get_running_loop()
-        until = max(self._calm_at + _PATIENCE, loop.time() + _FLOOD_SECONDS)
-        while self._is_flooded(now := loop.time()) and now < until:  # noqa: ASYNC110 - time ends it
-            await asyncio.sleep(_FLOOD_SECONDS / 5)
-
-    def _is_flooded(self, now: float) -> bool:
-        return len(self._arrived) == _FLOOD and now - self._arrived[0] < _FLOOD_SECONDS
-
-    async def _enqueue(
-        self, turn: Turn, work: Callable[..., Any], item: Any = None, *, shared: bool = False
-    ) -> Any:
-        if self._closed:
-            raise StoreClosed
-        if len(self._queue) >= self._size:
-            raise StoreBusy
-        done = asyncio.get_running_loop().create_future()
-        heappush(self._queue, _Write(turn, next(self._numbers), work, done, item, shared))
+    def add(self, write: _Write) -> None:
+        heappush(self._queue, write)
         self._news.set()
-        try:
-            return await done
-        except SQLAlchemyError as error:
-            raise StoreFailed from error
 
     def close(self) -> None:
-        """Take no more writes; those that wait are told that nothing was stored, those begun are finished."""
         self._closed = True
         while self._queue:
             _fail(self._queue.pop(), StoreClosed())
@@ -136,15 +92,11 @@ class Writer:
 
     async def run(self) -> None:
         """Commit what comes until closed."""
-        try:
-            while not self._closed:
-                await self._news.wait()
-                self._news.clear()
-                while batch := self._next_batch():
-                    await self._commit(batch)
-        finally:
-            self.close()
-            await self._engine.dispose()
+        while not self._closed:
+            await self._news.wait()
+            self._news.clear()
+            while batch := self._next_batch():
+                await self._commit(batch)
 
     def _next_batch(self) -> list[_Write]:
         """The waiting writes, without those whose caller has gone away (Polar hung up)."""
@@ -162,7 +114,7 @@ class Writer:
 
     async def _commit(self, batch: list[_Write]) -> None:
         try:
-            results = await self._engine.run(partial(_run, batch))
+            results = await self._transaction(partial(_run, batch))
         except Exception as error:  # noqa: BLE001 - handed to whoever asked for the write
             if len(batch) == 1:
                 _fail(batch[0], error)
@@ -174,6 +126,122 @@ class Writer:
         for write, result in zip(batch, results, strict=True):
             if not write.done.done():
                 write.done.set_result(result)
+
+
+_WITHOUT_TURN = set[Any]()
+Query = TypeVar("Query", bound=Callable[..., Any])
+
+
+def without_turn(query: Query) -> Query:
+    """Mark a query that needs no turn: it waits for no row (`Leases` skips those that a rival has), appends
+    nothing to the audit log and spends nothing.
+    """
+    _WITHOUT_TURN.add(query)
+    return query
+
+
+class Writer:
+    """Drains its queues without a timer: alone, a write commits at once; many commit together."""
+
+    def __init__(self, engine: AsyncEngine, queue_size: int = QUEUE_SIZE) -> None:
+        if engine.dialect.name == "sqlite":
+            self._engine: _OneThread | _Awaited = _OneThread(engine)
+            self._turns = self._claims = self._arrivals = _Lane(self._engine.run)
+        else:
+            self._engine = _Awaited(engine)
+            self._turns = _Lane(partial(self._engine.run, in_turn=True))
+            self._claims, self._arrivals = _Lane(self._engine.run), _Lane(self._engine.run)
+        self._lanes = {self._turns, self._claims, self._arrivals}
+        self._size = queue_size
+        self._numbers = count()
+        self._closed = False
+        self._arrived: deque[float] = deque(maxlen=_FLOOD)  # the loop's time of the newest webhooks
+        self._calm_at = 0.0  # the loop's time of the newest webhook that came in no flood
+
+    @property
+    def waiting(self) -> int:
+        """The number of writes that wait for their turn."""
+        return sum(map(len, self._lanes))
+
+    async def do(
+        self,
+        work: Callable[[Connection], T],
+        turn: Turn = Turn.PROGRAM,
+        *,
+        query: Callable[..., Any] | None = None,
+    ) -> T:
+        """Run `work` in a transaction when it is its turn; its value once that is committed. `query` is what
+        `work` calls, if it may be one `without_turn`.
+
+        `work` may run twice (when a neighbour fails, each is tried again alone), so it only touches the
+        database. Raises what `work` raises, StoreBusy when the queue is full, StoreClosed when stopping,
+        StoreFailed when the database does not take it.
+        """
+        lane = self._claims if query in _WITHOUT_TURN else self._turns
+        result: T = await self._enqueue(lane, turn, work)
+        return result
+
+    async def together(
+        self,
+        work: Callable[[Connection, Sequence[Item]], Sequence[T]],
+        item: Item,
+        turn: Turn = Turn.PROGRAM,
+    ) -> T:
+        """Run `work` once for the items of all callers that wait with it; what it returns for this item.
+
+        `work` gives one result for each item, in their order. Raises as `do` does; when `work` fails with
+        several items, each is tried again alone.
+        """
+        lane = self._turns
+        if turn is Turn.ARRIVAL:
+            lane = self._arrivals
+            now = asyncio.get_running_loop().time()
+            self._arrived.append(now)
+            self._calm_at = self._calm_at if self._is_flooded(now) else now
+        result: T = await self._enqueue(lane, turn, work, item, shared=True)
+        return result
+
+    async def give_way(self) -> None:
+        """Wait while webhooks arrive in a flood, until it is a second old; in an older one, a moment only, so
+        that both go on.
+        """
+        loop = asyncio.get_running_loop()
+        until = max(self._calm_at + _PATIENCE, loop.time() + _FLOOD_SECONDS)
+        while self._is_flooded(now := loop.time()) and now < until:  # noqa: ASYNC110 - time ends it
+            await asyncio.sleep(_FLOOD_SECONDS / 5)
+
+    def _is_flooded(self, now: float) -> bool:
+        return len(self._arrived) == _FLOOD and now - self._arrived[0] < _FLOOD_SECONDS
+
+    async def _enqueue(
+        self, lane: _Lane, turn: Turn, work: Callable[..., Any], item: Any = None, *, shared: bool = False
+    ) -> Any:
+        if self._closed:
+            raise StoreClosed
+        if self.waiting >= self._size:
+            raise StoreBusy
+        done = asyncio.get_running_loop().create_future()
+        lane.add(_Write(turn, next(self._numbers), work, done, item, shared))
+        try:
+            return await done
+        except SQLAlchemyError as error:
+            raise StoreFailed from error
+
+    def close(self) -> None:
+        """Take no more writes; those that wait are told that nothing was stored, those begun are finished."""
+        self._closed = True
+        for lane in self._lanes:
+            lane.close()
+
+    async def run(self) -> None:
+        """Commit what comes until closed."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for lane in self._lanes:
+                    group.create_task(lane.run())
+        finally:
+            self.close()
+            await self._engine.dispose()
 
 
 def _run(batch: list[_Write], connection: Connection) -> list[Any]:
@@ -228,9 +296,11 @@ class _Awaited:
         self._engine = engine
         self.sync_engine = engine.sync_engine
 
-    async def run(self, work: Callable[[Connection], T]) -> T:
+    async def run(self, work: Callable[[Connection], T], *, in_turn: bool = False) -> T:
+        """The result of `work`, once its transaction is committed. Raises what it raises, rolled back."""
         async with self._engine.begin() as connection:
-            await connection.run_sync(advisory_lock)
+            if in_turn:
+                await connection.run_sync(advisory_lock)
             return await connection.run_sync(work)
 
     async def dispose(self) -> None:

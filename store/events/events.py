@@ -20,6 +20,7 @@ from store.engine.dialects import (
     values_of,
 )
 from store.engine.leases import EVENTS, RULE_MATCHES, Lease
+from store.engine.writer import without_turn
 from store.graduation.gate import insert_with_policy
 from store.models import (
     EventState,
@@ -45,6 +46,7 @@ def insert_events(connection: Connection, arrivals: Sequence[NewEvent]) -> Seque
     return [None] * len(arrivals)
 
 
+@without_turn
 def claim_events(
     connection: Connection, *, token: str, now: datetime, until: datetime, limit: int
 ) -> list[StoredEvent]:
@@ -169,6 +171,7 @@ def rule_source(connection: Connection, version: str | None) -> dict[str, Any] |
     return found
 
 
+@without_turn
 def claim_rule_matches(
     connection: Connection, *, token: str, now: datetime, until: datetime, limit: int
 ) -> list[RuleMatch]:

@@ -75,7 +75,9 @@ def put_in_bundle(
     one_by_one: bool = False,
 ) -> int:
     """Put what still waits for a first card into a bundle, new or still open; the number of proposals put."""
-    row = connection.execute(select(bundles.c.closed_at).where(bundles.c.id == bundle_id)).first()
+    # Locked: a claim that runs beside could close it in between.
+    own = select(bundles.c.closed_at).where(bundles.c.id == bundle_id).with_for_update(key_share=True)
+    row = connection.execute(own).first()
     if row is not None and row.closed_at is not None:
         return 0
     joined = connection.execute(

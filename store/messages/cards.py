@@ -33,6 +33,8 @@ from sqlalchemy import (
 
 from store.engine.dialects import UtcDateTime, value_of, values_of
 from store.engine.leases import BUNDLE_CARDS, CARDS, Lease, Leases
+from store.engine.locks import skip_locked
+from store.engine.writer import without_turn
 from store.events.events import received_at
 from store.messages.outbox import LINE, add_to_outbox
 from store.models import Proposal, ProposalState, Transition
@@ -43,6 +45,7 @@ from store.schema import bundles, proposals, transitions
 # A bundle, while its proposals run: one card must not use up all redraws.
 _REDRAWN_EVERY = timedelta(seconds=3)
 JOINABLE_FOR = timedelta(hours=1)  # nothing joins a bundle that is older
+_FOLLOWED = 1_000  # changes of a bundle's members at a time; the next claim goes on
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -82,7 +85,7 @@ class CardColumns:
         for which, room in ((self.has_one, redraws), (not_(self.has_one), posts)):
             if room > 0:
                 picked = select(key, self._c.card_sent_at).where(self.free(lease.now), which)
-                found = connection.execute(picked.order_by(*order).limit(room))
+                found = connection.execute(skip_locked(picked.order_by(*order).limit(room)))
                 earlier |= {row.id: row.card_sent_at for row in found}
         if not earlier:
             return []
@@ -255,6 +258,7 @@ class Outgoing:
     joinable: bool = False
 
 
+@without_turn
 def claim_outgoing(
     connection: Connection,
     *,
@@ -312,13 +316,18 @@ def _follow_members(connection: Connection, now: datetime) -> None:
     """Count as drawn what has no card of its own: its bundle shows the change, or nothing does. A bundle of
     which something has changed is closed: nothing joins it any more.
     """
+    # Rows are locked before any is written, so that nobody is waited for.
+    unseen = select(proposals.c.id, proposals.c.bundle_id).where(_BEHIND, proposals.c.has_card == 0)
+    changed = select(proposals.c.id, proposals.c.bundle_id).where(_BEHIND, IN_BUNDLE_ONLY)
+    members = connection.execute(skip_locked(changed.limit(_FOLLOWED))).all()
+    theirs = select(bundles.c.id).where(bundles.c.id.in_({row.bundle_id for row in members}))
+    closing = set(connection.execute(skip_locked(theirs)).scalars()) if members else set[str]()
+    free = [row for row in members if row.bundle_id in closing]
+    free += connection.execute(skip_locked(unseen.limit(_FOLLOWED))).all()
     drawn = {"rendered_version": proposals.c.row_version}
-    connection.execute(update(proposals).where(_BEHIND, proposals.c.has_card == 0).values(drawn))
-    changed = connection.execute(
-        update(proposals).where(_BEHIND, IN_BUNDLE_ONLY).values(drawn).returning(proposals.c.bundle_id)
-    ).scalars()
+    connection.execute(update(proposals).where(proposals.c.id.in_([row.id for row in free])).values(drawn))
     closed_at = func.coalesce(bundles.c.closed_at, literal(now, UtcDateTime))
-    redraw_bundles(connection, sorted({each for each in changed if each}), closed_at=closed_at)
+    redraw_bundles(connection, sorted(closing), closed_at=closed_at)
 
 
 def _claim_bundles(connection: Connection, lease: Lease, *, redraws: int, posts: int) -> list[Bundle]:

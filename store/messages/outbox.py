@@ -9,6 +9,7 @@ from sqlalchemy import Connection, and_, case, exists, func, select
 
 from store.engine.dialects import insert_new, value_of
 from store.engine.leases import OUTBOX, Lease
+from store.engine.writer import without_turn
 from store.models.details import OutboxCode
 from store.schema import bundles, outbox, proposals
 
@@ -71,6 +72,7 @@ def is_in_outbox(connection: Connection, message_id: str) -> bool:
     return connection.execute(select(outbox.c.id).where(outbox.c.id == message_id)).first() is not None
 
 
+@without_turn
 def claim_outbox(
     connection: Connection, *, token: str, now: datetime, until: datetime, limit: int
 ) -> list[OutboxMessage]:

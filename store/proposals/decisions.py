@@ -11,6 +11,7 @@ from sqlalchemy import Connection, insert, select
 from store.audit_log.log import append
 from store.engine.dialects import insert_new, row_of, stream_rows, value_of
 from store.engine.leases import PENDING_APPROVALS, Lease
+from store.engine.writer import without_turn
 from store.graduation.gate import record_human_activity
 from store.models import Actor, CallState, Decision, Proposal, ProposalState, Verdict
 from store.models.reasons import Reason, ReasonCode
@@ -194,6 +195,7 @@ def add_pending_approvals(
     return results
 
 
+@without_turn
 def claim_pending_approvals(
     connection: Connection, *, token: str, now: datetime, until: datetime, limit: int
 ) -> list[PendingApproval]:

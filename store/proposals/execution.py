@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
 from store.audit_log.log import append, fingerprint
 from store.engine.dialects import row_of, value_of
 from store.engine.leases import EXECUTION, UNKNOWN, Lease
+from store.engine.writer import without_turn
 from store.graduation.gate import may_still_run, revert_to_manual
 from store.models import CallState, PlannedCall, Proposal, ProposalKind, ProposalState
 from store.models.graduation import ExecutionGuard
@@ -178,6 +179,7 @@ def bind_call(connection: Connection, proposal_id: str, number: int, *, token: s
     )
 
 
+@without_turn
 def claim_unknown(
     connection: Connection, *, token: str, now: datetime, until: datetime, limit: int, most_attempts: int
 ) -> list[Proposal]:

@@ -58,7 +58,7 @@ from tests.fixtures.full_database import (
     prepare,
 )
 
-FREE = {"dialects", "migrate"}  # modules of tools: no queries, but what queries are made of
+FREE = {"dialects", "locks", "migrate"}  # modules of tools: no queries, but what queries are made of
 UNORDERED = {"learn.histories"}
 
 # What a parameter of this name is given; each of several values in turn.

@@ -14,7 +14,8 @@ from store import Store, open_store
 from store.audit_log.log import append
 from store.audit_log.verify import verify
 from store.engine import dialects
-from store.engine.dialects import advisory_lock, make_engine
+from store.engine.dialects import make_engine
+from store.engine.locks import advisory_lock
 from store.graduation.case_kinds import change, note_case_kind
 from store.graduation.gate import insert_with_policy, note_human, spent
 from store.graduation.learn import assess

@@ -1,0 +1,127 @@
+"""PostgreSQL: what needs no turn waits neither for the program that has it nor for the rows it has locked."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Table, select, update
+
+from store import Store, open_store
+from store.engine.dialects import make_engine
+from store.engine.locks import advisory_lock
+from store.engine.writer import _WITHOUT_TURN
+from store.events.events import claim_events, count_events
+from store.messages.cards import Outgoing, claim_outgoing
+from store.models import NewEvent
+from store.proposals.proposals import touch
+from store.schema import bundles, events, outbox, pending_approvals, proposals, rule_matches
+from tests.fixtures.full_database import HOUR, SOON, prepare
+from tests.fixtures.store_beside import beside
+
+pytestmark = pytest.mark.postgres
+LATER = SOON + 40 * HOUR
+ARGUMENTS: dict[str, Any] = {"now": LATER, "until": LATER + HOUR, "limit": 40}
+MORE: dict[str, dict[str, Any]] = {"claim_unknown": {"most_attempts": 9}}
+OF_CARDS: dict[str, Any] = {"now": LATER, "until": LATER + HOUR, "redraws": 40, "posts": 40}
+TABLES = (events, rule_matches, pending_approvals, outbox, proposals, bundles)
+
+
+@pytest.fixture
+async def store(postgres_url: str) -> AsyncIterator[Store]:
+    async with open_store(postgres_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def rival(postgres_url: str) -> AsyncIterator[Callable[..., Any]]:
+    """Another program's open transaction: runs what it is given."""
+    engine = make_engine(postgres_url)
+    async with engine.connect() as connection:
+        yield connection.run_sync
+        await connection.rollback()
+    await engine.dispose()
+
+
+@pytest.fixture
+async def rivals_on_postgres(postgres_url: str) -> AsyncIterator[list[Store]]:
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(beside(postgres_url)) for _ in range(4)]
+
+
+def _lock(connection: Connection, table: Table) -> None:
+    connection.execute(select(table).with_for_update())
+
+
+def _arguments(query: Callable[..., Any]) -> dict[str, Any]:
+    given = OF_CARDS if query is claim_outgoing else ARGUMENTS | MORE.get(query.__name__, {})
+    return {"token": query.__name__, **given}
+
+
+async def test_webhooks_are_stored_and_claimed_while_another_program_has_the_turn(
+    store: Store, rival: Callable[..., Any], new_event: Callable[..., NewEvent]
+) -> None:
+    known = [new_event() for _ in range(4)]
+    await rival(advisory_lock)
+
+    async with asyncio.timeout(5):
+        await asyncio.gather(*map(store.record, known))
+        taken = await store.do(claim_events, token="t", **ARGUMENTS)
+
+    assert {one.id for one in taken} == {one.id for one in known}
+
+
+@pytest.mark.parametrize("query", sorted(_WITHOUT_TURN, key=lambda one: one.__name__))
+async def test_a_claim_waits_for_no_row(
+    store: Store, rival: Callable[..., Any], query: Callable[..., Any]
+) -> None:
+    """And takes, once they are free, the rows that it had to leave."""
+    await store.do(prepare)
+    await store.do(touch, "bundled", SOON, assignee="U1")
+    await rival(advisory_lock)
+    for table in TABLES:
+        await rival(_lock, table)
+
+    async with asyncio.timeout(5):
+        left = await store.do(query, **_arguments(query))
+        await rival(Connection.rollback)
+        taken = await store.do(query, **_arguments(query))
+
+    assert _rows(left) == []
+    assert len(_rows(taken)) > 0 or query.__name__ == "claim_rule_matches"
+
+
+def _rows(found: Any) -> list[Any]:
+    return [*found.cards, *found.bundles] if isinstance(found, Outgoing) else list(found)
+
+
+async def test_a_claim_takes_what_a_rival_has_not_locked(
+    store: Store, rival: Callable[..., Any], new_event: Callable[..., NewEvent]
+) -> None:
+    for id_ in ("evt_a", "evt_b", "evt_c"):
+        await store.record(new_event(id=id_))
+    await rival(lambda c: c.execute(update(events).where(events.c.id == "evt_a").values(attempts=1)))
+
+    async with asyncio.timeout(5):
+        taken = await store.do(claim_events, token="t", now=LATER, until=LATER + HOUR, limit=2)
+
+    assert [one.id for one in taken] == ["evt_b", "evt_c"]
+
+
+async def test_two_programs_that_are_sent_the_same_webhooks_in_any_order_store_each_once(
+    rivals_on_postgres: list[Store], new_event: Callable[..., NewEvent]
+) -> None:
+    known = [new_event() for _ in range(60)]
+
+    for _ in range(5):
+        orders = (known, known[::-1], known[30:] + known[:30], known)
+        await asyncio.gather(
+            *(
+                one.record(event)
+                for one, order in zip(rivals_on_postgres, orders, strict=True)
+                for event in order
+            )
+        )
+
+    assert await rivals_on_postgres[0].read(count_events) == {"new": 60}
