@@ -30,7 +30,7 @@ from bot.listeners.home import HomeTab
 from bot.listeners.threads import Threads
 from bot.listeners.workspace import HealthSource, Workspace
 from bot.logs import remembered
-from bot.metrics import POLAR_SECONDS
+from bot.metrics import POLAR_SECONDS, STORE_RETRIES
 from bot.permissions import Authority, ByRuleAndClass
 from bot.pipeline.timers import timers
 from bot.pipeline.worker import Worker
@@ -100,7 +100,8 @@ async def running(
     if not (settings.approvers.users or settings.approvers.groups):
         log.warning("APPROVERS is empty: cards will be posted, and nobody may decide")
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(open_store(settings.database_url.get_secret_value()))
+        url = settings.database_url.get_secret_value()
+        store = await stack.enter_async_context(open_store(url, on_retry=STORE_RETRIES.inc))
         await _take_over(store, rules, clock())
         worker = Worker(speed)
         services, client = await assemble(stack, settings, store, rules, clock=clock, notify=worker.notify)

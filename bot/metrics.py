@@ -44,3 +44,8 @@ EVENTS = Gauge("polar_approvals_events", "Stored webhooks by state", ["state"], 
 BACKLOG = Gauge(
     "polar_approvals_writes_waiting", "Database writes that wait for their turn", registry=REGISTRY
 )
+STORE_RETRIES = Counter(
+    "polar_approvals_store_retries",
+    "Transactions of PostgreSQL that were tried again after a deadlock or a serialization failure",
+    registry=REGISTRY,
+)

@@ -1,8 +1,12 @@
 """The locks of PostgreSQL: one replica migrates, one has the turn, and claims leave what a rival has."""
 
 from sqlalchemy import Connection, Select
+from sqlalchemy.exc import DBAPIError
 
 from store.engine.dialects import Row
+
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+_LOST = frozenset({"40001", "40P01"})
 
 
 def take_migration_lock(connection: Connection) -> None:
@@ -20,6 +24,11 @@ def advisory_lock(connection: Connection) -> None:
     """
     if not connection.get_execution_options().get("read_only"):
         connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7265128)")
+
+
+def lost_to_rival(error: DBAPIError) -> bool:
+    """True for a deadlock or a serialization failure: nothing was written, and the same may succeed now."""
+    return getattr(error.orig, "sqlstate", None) in _LOST
 
 
 def skip_locked(query: Select[*Row]) -> Select[*Row]:

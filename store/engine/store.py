@@ -81,11 +81,14 @@ class Store:
 
 
 @asynccontextmanager
-async def open_store(url: str, *, exclusive: bool = True) -> AsyncIterator[Store]:
+async def open_store(
+    url: str, *, exclusive: bool = True, on_retry: Callable[[], None] = lambda: None
+) -> AsyncIterator[Store]:
     """Open, migrate and serve the database until the block ends.
 
     `exclusive=False` is for commands that only look, also while the program runs: nothing is locked,
-    migrated or written. Raises StoreLocked, StoreTooNew, StoreUnreachable.
+    migrated or written. `on_retry` is called when PostgreSQL has a transaction tried again. Raises
+    StoreLocked, StoreTooNew, StoreUnreachable.
     """
     if not exclusive:
         looking = make_engine(url, read_only=True)
@@ -97,7 +100,7 @@ async def open_store(url: str, *, exclusive: bool = True) -> AsyncIterator[Store
         try:
             await _migrated(engine)
             reader = make_engine(url, read_only=True)
-            async with _serving(engine, reader, sole_owner=is_file(url)) as store:
+            async with _serving(engine, reader, sole_owner=is_file(url), on_retry=on_retry) as store:
                 yield store
         finally:
             await engine.dispose()
@@ -131,8 +134,14 @@ async def _migrated(engine: AsyncEngine) -> None:
 
 
 @asynccontextmanager
-async def _serving(engine: AsyncEngine, reader: AsyncEngine, *, sole_owner: bool) -> AsyncIterator[Store]:
-    writer = Writer(engine)
+async def _serving(
+    engine: AsyncEngine,
+    reader: AsyncEngine,
+    *,
+    sole_owner: bool,
+    on_retry: Callable[[], None] = lambda: None,
+) -> AsyncIterator[Store]:
+    writer = Writer(engine, on_retry=on_retry)
     running = asyncio.create_task(writer.run(), name="store writer")
     try:
         yield Store(writer, reader, sole_owner=sole_owner)

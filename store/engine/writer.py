@@ -22,15 +22,16 @@ from enum import IntEnum
 from functools import partial
 from heapq import heappop, heappush
 from itertools import count
+from random import uniform
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from store.engine.dialects import in_process_engine
 from store.engine.errors import StoreBusy, StoreClosed, StoreFailed
-from store.engine.locks import advisory_lock
+from store.engine.locks import advisory_lock, lost_to_rival
 
 T = TypeVar("T")
 Item = TypeVar("Item")
@@ -44,6 +45,9 @@ _MOST_AT_ONCE = 256
 _BESIDE_ARRIVALS = 4
 # So many webhooks in so many seconds are a flood: 400 a second, far above what a shop sells.
 _FLOOD, _FLOOD_SECONDS = 20, 0.05
+# The longest pause in seconds before each further try of what was lost to a rival. At random within it, so
+# that two who met do not meet again.
+_PAUSES = (0.01, 0.02, 0.04, 0.08)
 # How long the program's own work gives way to a flood. After it, work and webhooks take turns.
 _PATIENCE = 1.0
 
@@ -143,12 +147,15 @@ def without_turn(query: Query) -> Query:
 class Writer:
     """Drains its queues without a timer: alone, a write commits at once; many commit together."""
 
-    def __init__(self, engine: AsyncEngine, queue_size: int = QUEUE_SIZE) -> None:
+    def __init__(
+        self, engine: AsyncEngine, queue_size: int = QUEUE_SIZE, on_retry: Callable[[], None] = lambda: None
+    ) -> None:
+        """`on_retry` is called each time that PostgreSQL has a transaction tried again."""
         if engine.dialect.name == "sqlite":
             self._engine: _OneThread | _Awaited = _OneThread(engine)
             self._turns = self._claims = self._arrivals = _Lane(self._engine.run)
         else:
-            self._engine = _Awaited(engine)
+            self._engine = _Awaited(engine, on_retry)
             self._turns = _Lane(partial(self._engine.run, in_turn=True))
             self._claims, self._arrivals = _Lane(self._engine.run), _Lane(self._engine.run)
         self._lanes = {self._turns, self._claims, self._arrivals}
@@ -292,12 +299,27 @@ class _OneThread:
 class _Awaited:
     """PostgreSQL over its async driver."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    def __init__(self, engine: AsyncEngine, on_retry: Callable[[], None]) -> None:
+        self._engine, self._on_retry = engine, on_retry
         self.sync_engine = engine.sync_engine
 
     async def run(self, work: Callable[[Connection], T], *, in_turn: bool = False) -> T:
-        """The result of `work`, once its transaction is committed. Raises what it raises, rolled back."""
+        """The result of `work`, once its transaction is committed. Raises what it raises, rolled back.
+
+        A deadlock or a serialization failure is tried again, a few times: here we cause none, but a person's
+        or another program's transaction may.
+        """
+        for pause in _PAUSES:
+            try:
+                return await self._once(work, in_turn=in_turn)
+            except DBAPIError as error:
+                if not lost_to_rival(error):
+                    raise
+            self._on_retry()
+            await asyncio.sleep(uniform(0, pause))  # noqa: S311 - no secret
+        return await self._once(work, in_turn=in_turn)
+
+    async def _once(self, work: Callable[[Connection], T], *, in_turn: bool) -> T:
         async with self._engine.begin() as connection:
             if in_turn:
                 await connection.run_sync(advisory_lock)

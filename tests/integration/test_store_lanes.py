@@ -1,4 +1,4 @@
-"""PostgreSQL: what needs no turn waits neither for the program that has it nor for the rows it has locked."""
+"""PostgreSQL: what needs no turn waits neither for the program that has it nor for its rows; a deadlock is retried."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -6,13 +6,14 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Table, select, update
+from sqlalchemy import Connection, Table, select, text, update
 
 from store import Store, open_store
 from store.engine.dialects import make_engine
+from store.engine.errors import StoreFailed
 from store.engine.locks import advisory_lock
 from store.engine.writer import _WITHOUT_TURN
-from store.events.events import claim_events, count_events
+from store.events.events import claim_events, count_events, get_event
 from store.messages.cards import Outgoing, claim_outgoing
 from store.models import NewEvent
 from store.proposals.proposals import touch
@@ -125,3 +126,74 @@ async def test_two_programs_that_are_sent_the_same_webhooks_in_any_order_store_e
         )
 
     assert await rivals_on_postgres[0].read(count_events) == {"new": 60}
+
+
+class Crossing:
+    """Two writes that lock the same two webhooks, each in its own order."""
+
+    def __init__(self) -> None:
+        self.tries = 0
+        self.met = asyncio.Event()
+
+    def __call__(self, connection: Connection) -> None:
+        self.tries += 1
+        connection.exec_driver_sql("SET LOCAL deadlock_timeout = '10ms'")  # this side is the victim
+        _touch(connection, "evt_b")
+        self.met.set()
+        if self.tries == 1:
+            waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+            while not connection.execute(waiting).scalar():
+                pass
+        _touch(connection, "evt_a")
+
+
+def _touch(connection: Connection, id_: str) -> None:
+    grown = update(events).where(events.c.id == id_).values(attempts=events.c.attempts + 1)
+    connection.execute(grown)
+
+
+async def test_a_deadlock_is_tried_again_and_counted(
+    postgres_url: str, rival: Callable[..., Any], new_event: Callable[..., NewEvent]
+) -> None:
+    retries: list[None] = []
+    async with open_store(postgres_url, on_retry=lambda: retries.append(None)) as store:
+        for id_ in ("evt_a", "evt_b"):
+            await store.record(new_event(id=id_))
+        await rival(lambda connection: connection.exec_driver_sql("SET deadlock_timeout = '1min'"))
+        await rival(_touch, "evt_a")
+        crossing = Crossing()
+
+        async with asyncio.timeout(20):
+            ours = asyncio.create_task(store.do(crossing))
+            await crossing.met.wait()
+            await rival(_touch, "evt_b")
+            await rival(Connection.commit)
+            await ours
+
+        found = [await store.read(get_event, id_) for id_ in ("evt_a", "evt_b")]
+    assert (crossing.tries, len(retries)) == (2, 1)
+    assert [one.attempts for one in found if one] == [2, 2]
+
+
+async def test_what_is_lost_to_rivals_again_and_again_fails_after_five_tries(store: Store) -> None:
+    tries: list[None] = []
+
+    def unlucky(connection: Connection) -> None:
+        tries.append(None)
+        connection.exec_driver_sql("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '40001'; END $$")
+
+    with pytest.raises(StoreFailed):
+        await store.do(unlucky)
+    assert len(tries) == 5
+
+
+async def test_another_failure_is_not_tried_again(store: Store) -> None:
+    tries: list[None] = []
+
+    def wrong(connection: Connection) -> None:
+        tries.append(None)
+        connection.exec_driver_sql("SELECT 1 / 0")
+
+    with pytest.raises(StoreFailed):
+        await store.do(wrong)
+    assert len(tries) == 1
