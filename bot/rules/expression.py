@@ -139,7 +139,7 @@ class _Items(Scope):
         self._name, self.item = name, None
 
     def resolve(self, name: str) -> Any:
-        """What CEL is told first when it asks for a name. None: it looks among its variables."""
+        """The first answer to CEL when it asks for a name. None: it looks among its variables."""
         return self.item if name == self._name else None
 
 
@@ -194,7 +194,7 @@ class _Running:
         return made
 
     def run(self, scope: Scope, items: Any = None, bound: Sequence[Any] = ()) -> list[Any]:
-        """What comes of the items. Raises ValueError."""
+        """The results for the items. Raises ValueError."""
         if isinstance(self.loop.over, int):
             items = _LOOPS[self.loop.over].run(scope)
         elif self.loop.over is not None:
