@@ -40,7 +40,8 @@ from bot.slack.client import TIMEOUT, RateLimits, Slack, SlackError
 from bot.slack.permalinks import Links
 from bot.slack.socket_mode import SocketModeFailed, Supervisor
 from bot.ui.reports import removal_text
-from bot.web import MOST_BYTES, Probe, health, metrics, slack_events, webhook
+from bot.web.routes import Probe, health, metrics, slack_events, webhook
+from bot.web.server import MOST_BYTES, Bodies, Connections, listening
 from polar.client import PolarClient
 from polar.webhooks import Verifier
 from store import Store, open_store
@@ -77,7 +78,7 @@ async def serve(settings: Settings, *, clock: Callable[[], datetime] = utc_now, 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(name, stop.set)
+        loop.add_signal_handler(name, _stop_or_end, stop)
     async with running(settings, clock=clock, speed=speed) as (app, background):
         log.info("listening on %s", app.url)
         stopping = asyncio.create_task(stop.wait(), name="wait for a signal")
@@ -86,6 +87,14 @@ async def serve(settings: Settings, *, clock: Callable[[], datetime] = utc_now, 
         if background in done:
             background.result()
         log.info("stopping")
+
+
+def _stop_or_end(stop: asyncio.Event) -> None:
+    """Stop in order; at once when asked a second time. Every step is safe from that: see `kill -9`."""
+    if stop.is_set():
+        log.warning("ended at once: what was under way is taken up at the next start")
+        os._exit(1)
+    stop.set()
 
 
 @asynccontextmanager
@@ -195,27 +204,22 @@ async def _http(
     settings: Settings, services: Services, slack_app: AsyncApp, probes: dict[str, Probe], counts: Counts
 ) -> AsyncIterator[str]:
     """Our routes on HOST and PORT; the address."""
-    app = web.Application(client_max_size=MOST_BYTES)
+    connections, bodies = Connections(), Bodies()
+    app = web.Application(client_max_size=MOST_BYTES, middlewares=[connections.busy])
     verifier = Verifier(settings.polar_webhook_secret.get_secret_value())
+    store, clock = services.store, services.clock
     app.add_routes(
         [
-            web.post("/polar/webhooks", webhook(verifier, services.store, services.clock, services.notify)),
+            web.post("/polar/webhooks", webhook(verifier, store, clock, services.notify, bodies)),
             web.get("/healthz", health(probes)),
-            web.get("/metrics", metrics(services.store, counts)),
+            web.get("/metrics", metrics(store, counts)),
         ]
     )
     if not settings.socket_mode and settings.slack_signing_secret is not None:
         secret = settings.slack_signing_secret.get_secret_value()
-        app.add_routes([web.post("/slack/events", slack_events(slack_app, secret))])
-    runner = web.AppRunner(app, access_log=None, handle_signals=False)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, settings.host, settings.port)
-        await site.start()
-        port = runner.addresses[0][1]
+        app.add_routes([web.post("/slack/events", slack_events(slack_app, secret, bodies))])
+    async with listening(app, connections, settings.host, settings.port) as port:
         yield f"http://{settings.host}:{port}"
-    finally:
-        await runner.cleanup()
 
 
 def _store_probe(store: Store) -> Probe:

@@ -3,13 +3,14 @@
 import logging
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 MOST = 20
 _LONGEST = 300
+_EVERY = 10.0  # seconds between two lines that anybody can cause
 _MASK = "[secret]"
 # Tokens of Slack and Polar, passwords in addresses, and signatures are hidden, whoever logs them by mistake.
 _SECRET = re.compile(
@@ -22,8 +23,33 @@ def set_up_logging(level: int = logging.INFO) -> None:
     """Log at `level`; call once, at the start of a command."""
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # httpx logs every URL, and a query can hold an e-mail address; Bolt and the SDK log payloads at debug.
-    for name in ("httpx", "httpcore", "slack_bolt", "slack_sdk", "aiohttp.access", "alembic", "websockets"):
+    # The scheduler tells of each job, four lines every 15 s.
+    for name in (
+        "httpx", "httpcore", "slack_bolt", "slack_sdk", "aiohttp.access", "alembic", "websockets", "apscheduler",
+    ):  # fmt: skip
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
+
+
+class Seldom(logging.Filter):
+    """Lets a line through at most every ten seconds if `of_strangers` says that anybody can cause it.
+
+    Such lines are marked, so that `LastErrors` does not keep them.
+    """
+
+    def __init__(self, of_strangers: Callable[[logging.LogRecord], bool] = lambda _: True) -> None:
+        super().__init__()
+        self._of_strangers = of_strangers
+        self._next = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """False for a line that comes too soon after the last one."""
+        if not self._of_strangers(record):
+            return True
+        record.of_strangers = True
+        if record.created < self._next <= record.created + _EVERY:  # a clock that was set back is no reason
+            return False
+        self._next = record.created + _EVERY
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +62,10 @@ class Line:
 
 
 class LastErrors(logging.Handler):
-    """Remembers the last lines from WARNING on; `lines` is newest first. `secrets` are never shown."""
+    """Remembers the last lines from WARNING on; `lines` is newest first. `secrets` are never shown.
+
+    What anybody can cause (`Seldom`) is left out: it would drive out what matters.
+    """
 
     def __init__(self, secrets: Iterable[str] = (), most: int = MOST) -> None:
         super().__init__(logging.WARNING)
@@ -50,6 +79,8 @@ class LastErrors(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep one line; of an exception its kind only, for its words may hold what a customer wrote."""
+        if getattr(record, "of_strangers", False):
+            return
         try:
             said = record.getMessage()
         except (TypeError, ValueError):  # arguments that do not fit the text

@@ -79,7 +79,7 @@ class BadSignature(UntrustedDelivery):
 
 
 class StaleDelivery(UntrustedDelivery):
-    """The signature fits, but the time in webhook-timestamp is more than five minutes from ours.
+    """The time in webhook-timestamp is more than five minutes from ours.
     If this is Polar, set this machine's clock right.
     """
 
@@ -117,12 +117,7 @@ class Verifier:
         `headers` is pairs, or a mapping whose items() gives every occurrence. The body is the raw bytes.
         Raises MalformedDelivery or UntrustedDelivery.
         """
-        id_, seconds, signature = _headers(headers)
-        if not re.fullmatch(r"[A-Za-z0-9_-]{1,255}", id_):  # a dot could move text between id and body
-            raise BadId
-        if not re.fullmatch(r"[1-9][0-9]{0,10}", seconds):  # what is signed is the text: one form a number
-            raise BadTimestamp
-        timestamp = datetime.fromtimestamp(int(seconds), UTC)
+        id_, timestamp, signature = self._checked(headers)
         try:
             text = body.decode()
         except UnicodeDecodeError as error:
@@ -133,6 +128,21 @@ class Verifier:
         if abs(now - timestamp) > TOLERANCE:
             raise StaleDelivery
         return Delivery(id_, timestamp, body, signature)
+
+    def check_headers(self, headers: Headers, now: datetime) -> None:
+        """Refuse what its headers alone give away, before a body is read. Raises as `verify` does."""
+        _, timestamp, _ = self._checked(headers)
+        if abs(now - timestamp) > TOLERANCE:
+            raise StaleDelivery
+
+    @staticmethod
+    def _checked(headers: Headers) -> tuple[str, datetime, str]:
+        id_, seconds, signature = _headers(headers)
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,255}", id_):  # a dot could move text between id and body
+            raise BadId
+        if not re.fullmatch(r"[1-9][0-9]{0,10}", seconds):  # what is signed is the text: one form a number
+            raise BadTimestamp
+        return id_, datetime.fromtimestamp(int(seconds), UTC), signature
 
 
 def derive_key(secret: str, scheme: Scheme) -> bytes:

@@ -29,7 +29,7 @@ Handle = Callable[[Services, Any], Awaitable[Any]]
 # Cards that wait for Slack's rate limit are looked at often: there is room about once a second.
 _SOON = 0.25
 # The time that a stopping program gives running rows: a Polar call that was sent should get its answer.
-_DRAIN_SECONDS = 20.0
+_DRAIN_SECONDS = 6.0
 
 
 @dataclass(eq=False)

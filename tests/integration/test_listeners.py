@@ -22,7 +22,8 @@ from bot.results import DecisionResult, DecisionStatus
 from bot.services import Services
 from bot.slack.client import SlackUser
 from bot.ui import ephemeral
-from bot.web import slack_events
+from bot.web.routes import slack_events
+from bot.web.server import Bodies
 from store.engine.errors import StoreFailed
 from store.models import Verdict
 
@@ -109,7 +110,7 @@ async def slack() -> AsyncIterator[Slack]:
             client=AsyncWebClient("xoxb-1", base_url=str(api_server.make_url("/"))), signing_secret=SECRET
         )
         register(app, services, approvals, QuietProposing())
-        ours.router.add_post(PATH, slack_events(app, SECRET))
+        ours.router.add_post(PATH, slack_events(app, SECRET, Bodies()))
         async with TestClient(TestServer(ours)) as client:
             yield Slack(client, approvals, told)
 

@@ -17,7 +17,8 @@ from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from bot.app import utc_now
-from bot.web import MOST_BYTES, webhook
+from bot.web.routes import webhook
+from bot.web.server import MOST_BYTES, Bodies
 from polar.webhooks import Scheme, Verifier
 from store import Store, open_store
 from store.engine.errors import StoreFailed
@@ -66,7 +67,7 @@ async def route(sqlite_url: str, secret: str) -> AsyncIterator[Route]:
     async with open_store(sqlite_url) as store:
         made = Route(store)
         app = web.Application(client_max_size=MOST_BYTES)
-        handler = webhook(Verifier(secret), store, lambda: made.now, made.woken.append)
+        handler = webhook(Verifier(secret), store, lambda: made.now, made.woken.append, Bodies())
         app.router.add_post(PATH, handler)
         async with TestClient(TestServer(app)) as made.client:
             yield made
@@ -282,7 +283,7 @@ async def test_a_store_that_has_closed_answers_503(sqlite_url: str) -> None:
     async with open_store(sqlite_url) as store:
         pass
     app = web.Application()
-    app.router.add_post(PATH, webhook(Verifier(SECRET), store, lambda: NOW, lambda *_queues: None))
+    app.router.add_post(PATH, webhook(Verifier(SECRET), store, lambda: NOW, lambda *_queues: None, Bodies()))
     async with TestClient(TestServer(app)) as client:
         answer = await client.post(PATH, data=BODY, headers=signed())
     assert (answer.status, answer.headers["Retry-After"]) == (503, "5")

@@ -4,7 +4,7 @@ import json
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -15,19 +15,21 @@ from slack_bolt.app.async_app import AsyncApp
 from slack_sdk.signature import SignatureVerifier
 
 from bot.counts import Counts
+from bot.logs import Seldom
 from bot.metrics import BACKLOG, EVENTS, PROPOSALS, REGISTRY, WEBHOOKS
 from bot.services import Notify, Queue
+from bot.web.server import Bodies
 from polar.events import NotAnEvent, read_type
-from polar.webhooks import MalformedDelivery, UntrustedDelivery, Verifier
+from polar.webhooks import MalformedDelivery, UntrustedDelivery, Verifier, WebhookError
 from store import Store
 from store.engine.errors import StoreError
 from store.models import EventState, NewEvent, ProposalState
 
 log = logging.getLogger(__name__)
+_strangers = logging.getLogger(f"{__name__}.refused")
+_strangers.addFilter(Seldom())  # anybody can post to the routes
 
-MOST_BYTES = 1 << 20
 _JSON = "application/json"
-_COMPLAIN_EVERY = timedelta(seconds=10)
 # Polar repeats after 4 s at the earliest; its client ignores the header, other senders do not.
 _RETRY_AFTER = {"Retry-After": "5"}
 
@@ -36,31 +38,36 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Probe = Callable[[], Awaitable[str | None]]
 
 
-def webhook(verifier: Verifier, store: Store, clock: Callable[[], datetime], notify: Notify) -> Handler:
+def webhook(
+    verifier: Verifier, store: Store, clock: Callable[[], datetime], notify: Notify, bodies: Bodies
+) -> Handler:
     """`POST /polar/webhooks`: verified on the raw bytes, answered once the event is on disk.
 
-    202 stored (also for a repeat); 400 malformed; 403 signature wrong or old; 413 over 1 MiB; 415 not JSON;
-    503 not stored, send again. Polar keeps what we answer, so nothing internal is said.
+    202 stored (also for a repeat); 400 malformed; 403 signature wrong or old; 408 too slow; 413 over 1 MiB;
+    415 not JSON; 503 not stored, send again. Polar keeps what we answer, so nothing internal is said. Headers
+    are looked at before a body is read.
     """
-    complain = _Complaint()
 
     async def receive(request: web.Request) -> web.Response:
+        if "Content-Type" in request.headers and request.content_type != _JSON:
+            return _answer(415, f"The content type must be {_JSON}. Nothing was stored.")
         try:
-            body = await request.read()
+            verifier.check_headers(request.headers, clock())
+            body = await bodies.read(request)
+        except (UntrustedDelivery, MalformedDelivery) as error:
+            return refuse(error)
         except web.HTTPRequestEntityTooLarge:
             return _answer(413, "The body is larger than 1 MiB. Nothing was stored.")
         except web.RequestPayloadError:
             return _answer(400, "The body cannot be read as its headers say. Nothing was stored.")
-        if "Content-Type" in request.headers and request.content_type != _JSON:
-            return _answer(415, f"The content type must be {_JSON}. Nothing was stored.")
+        except TimeoutError:
+            return _cut_off(_answer(408, "The body did not arrive in time. Nothing was stored."))
         now = clock()
         try:
             delivery = verifier.verify(request.headers, body, now)
             type_ = read_type(body)
         except (UntrustedDelivery, MalformedDelivery, NotAnEvent) as error:
-            said = getattr(error, "plain", None) or str(error)
-            complain(f"a webhook was refused: {said}", now)
-            return _answer(403 if isinstance(error, UntrustedDelivery) else 400, said)
+            return refuse(error)
         # The header may hold other signatures whose bytes are no text: no database stores them.
         signature = delivery.signature.encode("ascii", "backslashreplace").decode()
         event = NewEvent(delivery.id, type_, body, signature, delivery.timestamp, now)
@@ -72,19 +79,18 @@ def webhook(verifier: Verifier, store: Store, clock: Callable[[], datetime], not
         notify(Queue.PROPOSE)
         return _answer(202, "Stored.")
 
+    def refuse(error: WebhookError | NotAnEvent) -> web.Response:
+        said = error.plain if isinstance(error, WebhookError) else str(error)
+        _strangers.warning("a webhook was refused: %s", said)
+        return _answer(403 if isinstance(error, UntrustedDelivery) else 400, said)
+
     return receive
 
 
-class _Complaint:
-    """Logs a warning, at most one in ten seconds: anybody can post to the route."""
-
-    def __init__(self) -> None:
-        self._next: datetime | None = None
-
-    def __call__(self, said: str, now: datetime) -> None:
-        if self._next is None or now >= self._next:
-            log.warning("%s", said)
-            self._next = now + _COMPLAIN_EVERY
+def _cut_off(response: web.Response) -> web.Response:
+    """The last answer on a connection."""
+    response.force_close()
+    return response
 
 
 def _answer(status: int, text: str, headers: dict[str, str] | None = None) -> web.Response:
@@ -129,10 +135,12 @@ def metrics(store: Store, counts: Counts) -> Handler:
 
 
 # Keys that Bolt takes for an object or null wherever they are present.
+_UNSIGNED = "The signature is missing, wrong or old."
+_SLACK_TOLERANCE = 300  # seconds, as Slack's own library has it
 _OBJECTS = ("user", "team", "container", "channel", "event", "view", "message")
 
 
-def slack_events(app: AsyncApp, signing_secret: str) -> Handler:
+def slack_events(app: AsyncApp, signing_secret: str, bodies: Bodies) -> Handler:
     """One path for events, taps, commands and `url_verification`.
 
     401 for a signature that is wrong or older than five minutes, 400 for what is not one of Slack's payloads:
@@ -142,17 +150,29 @@ def slack_events(app: AsyncApp, signing_secret: str) -> Handler:
 
     async def receive(request: web.Request) -> web.StreamResponse:
         try:
-            body = await request.read()
+            if not _is_recent(verifier, request.headers):
+                return web.Response(status=401, text=_UNSIGNED)
+            body = await bodies.read(request)
             if not _is_signed(verifier, request.headers, body):
-                return web.Response(status=401, text="The signature is missing, wrong or old.")
+                return web.Response(status=401, text=_UNSIGNED)
             if not _is_payload(request.content_type, body.decode()):
                 return web.Response(status=400, text="This is not one of Slack's payloads.")
             bolt_request = await to_bolt_request(request)
         except (web.RequestPayloadError, ValueError, LookupError, RecursionError):
             return web.Response(status=400, text="The body cannot be read.")
+        except TimeoutError:
+            return _cut_off(web.Response(status=408, text="The body did not arrive in time."))
         return await to_aiohttp_response(await app.async_dispatch(bolt_request))
 
     return receive
+
+
+def _is_recent(verifier: SignatureVerifier, headers: Mapping[str, str]) -> bool:
+    """Tell by its headers alone whether Slack may have sent this within five minutes."""
+    timestamp = headers.get("X-Slack-Request-Timestamp", "")
+    if re.fullmatch(r"[0-9]{1,20}", timestamp) is None or not headers.get("X-Slack-Signature"):
+        return False
+    return abs(verifier.clock.now() - int(timestamp)) <= _SLACK_TOLERANCE
 
 
 def _is_signed(verifier: SignatureVerifier, headers: Mapping[str, str], body: bytes) -> bool:
