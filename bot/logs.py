@@ -24,9 +24,8 @@ def set_up_logging(level: int = logging.INFO) -> None:
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # httpx logs every URL, and a query can hold an e-mail address; Bolt and the SDK log payloads at debug.
     # The scheduler tells of each job, four lines every 15 s.
-    for name in (
-        "httpx", "httpcore", "slack_bolt", "slack_sdk", "aiohttp.access", "alembic", "websockets", "apscheduler",
-    ):  # fmt: skip
+    quieter = ("httpx", "httpcore", "slack_bolt", "slack_sdk", "aiohttp.access", "alembic", "websockets")
+    for name in (*quieter, "apscheduler"):
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
 
 
