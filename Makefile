@@ -74,8 +74,9 @@ format: install-dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# What tests/bench/README.md shows; with QUICK=1 less than a minute of it, which fails below its floors.
 bench: install-dev
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench $(if $(QUICK),--quick) $(ARGS)
 
 # What graduation does to ten thousand kinds of case of known rate; --plot FILE draws the README's picture.
 simulate: install-dev

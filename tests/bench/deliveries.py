@@ -22,20 +22,24 @@ def customer(number: int) -> str:
 class Deliveries:
     """Requests for one address; each is another order of another customer, under a webhook-id of its own."""
 
-    def __init__(self, host: str, port: int, secret: str, event_type: str, first: int = 0) -> None:
+    def __init__(self, address: str, secret: str, event_type: str, first: int = 0) -> None:
         """`first` is the number of the first delivery."""
-        self._address, self._secret, self._type, self._next = f"{host}:{port}", secret, event_type, first
+        self._address, self._secret, self._type, self._next = address, secret, event_type, first
         self._template = _recorded_order()
 
     def requests(self, count: int) -> Iterator[bytes]:
         """`count` requests, signed now."""
-        for _ in range(count):
-            yield self._request(self._next)
-            self._next += 1
+        for body in self.bodies(count):
+            yield self._request(body)
 
-    def _request(self, number: int) -> bytes:
+    def bodies(self, count: int) -> Iterator[bytes]:
+        """`count` bodies, as if sent now."""
+        for number in range(self._next, self._next + count):
+            yield self._body(number, datetime.now(UTC))
+        self._next += count
+
+    def _request(self, body: bytes) -> bytes:
         now = datetime.now(UTC)
-        body = self._body(number, now)
         headers = {
             "host": self._address,
             "content-type": "application/json",

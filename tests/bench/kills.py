@@ -2,11 +2,13 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncGenerator
 
 from bot.demo.server import Demo
-from tests.bench.report import Row
+from tests.bench.report import Row, none_of
 from tests.bench.stage import Stage, on_stage, until
 from tests.bench.taps import CALL, card_of, order
+from tests.bench.yardstick import Yardstick
 
 _EVENTS, _PACE = 150, 30  # a second; at the webhook the stand-in repeats as Polar does
 _KILLS_AT = (1.2, 3.0, 4.6)  # seconds after the first event
@@ -14,10 +16,10 @@ _TAP_EVERY = 8  # of the cards: what Polar's rate limit lets through in good tim
 _SETTLE = 40.0  # seconds; a call in doubt is looked at after five
 
 
-async def kills(rounds: int) -> list[Row]:
+async def kills(yardstick: Yardstick, rounds: int) -> AsyncGenerator[Row]:
     """One run: 150 events at 30 a second, every eighth card approved, three kills."""
-    del rounds  # a single loss counts, so no run is picked
-    async with on_stage(unhurried=True) as stage:
+    del yardstick, rounds  # a single loss counts, so no run is picked
+    async with on_stage() as stage:
         demo = stage.demo
         names = [f"Kill {number:03d}." for number in range(_EVENTS)]
         orders: dict[str, str] = {}
@@ -33,24 +35,19 @@ async def kills(rounds: int) -> list[Row]:
         sent = demo.polar.webhooks.events
         await until(lambda: all(event.succeeded for event in sent.values()), _SETTLE)
         lost = {event.id for event in sent.values() if event.succeeded} - stage.stored()
-        states = await stage.counts("proposals")
+        in_doubt = stage.ask("SELECT count(*) FROM proposals WHERE state = 'unknown'")
     calls = _called(demo)
     wanted = {orders[name] for name in chosen}
-    return [
-        _none("events acknowledged, not stored", len(lost)),
-        _none("events never acknowledged", sum(not event.succeeded for event in sent.values())),
-        _none("events without a card", sum(card_of(demo, name) is None for name in names)),
-        _none("approved actions not carried out", sum(calls[each] == 0 for each in wanted)),
-        _none("actions carried out twice", sum(count > 1 for count in calls.values())),
-        _none("cards of approved actions that show no end", sum(not _shows_an_end(demo, n) for n in chosen)),
-        Row(f"of {_EVENTS} events, {len(chosen)} approved: cards posted twice", _twice(demo, names), ""),
-        Row("taps that had to be repeated", repeated, ""),
-        Row("proposals in doubt at the end", states.get("unknown", 0), ""),
-    ]
-
-
-def _none(name: str, value: int) -> Row:
-    return Row(name, value, "", "0", value == 0)
+    yield none_of("events acknowledged, not stored", len(lost))
+    yield none_of("events never acknowledged", sum(not event.succeeded for event in sent.values()))
+    yield none_of("events without a card", sum(card_of(demo, name) is None for name in names))
+    yield none_of("approved actions not carried out", sum(calls[each] == 0 for each in wanted))
+    yield none_of("actions carried out twice", sum(count > 1 for count in calls.values()))
+    unfinished = sum(not _shows_an_end(demo, name) for name in chosen)
+    yield none_of("cards of approved actions that show no end", unfinished)
+    yield Row(f"of {_EVENTS} events, {len(chosen)} approved: cards posted twice", _twice(demo, names), "")
+    yield Row("taps that had to be repeated", repeated, "")
+    yield Row("proposals in doubt at the end", in_doubt, "")
 
 
 async def _sell(demo: Demo, names: list[str], orders: dict[str, str]) -> None:
@@ -64,8 +61,8 @@ async def _kill(stage: Stage) -> None:
     for at in _KILLS_AT:
         await asyncio.sleep(at - passed)
         passed = at
-        await stage.demo.app.kill()
-        await stage.started()
+        await stage.kill()
+        await stage.start()
 
 
 async def _approve(demo: Demo, name: str) -> int:

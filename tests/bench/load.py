@@ -9,24 +9,27 @@ import resource
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, cast
 
 import uvloop
 
+from tests.bench.child import child
 from tests.bench.deliveries import Deliveries
 
-_ROOT = Path(__file__).parents[2]
+_HOST = "127.0.0.1"
 _PACED_CONNECTIONS = 32
 
 
 @dataclass(frozen=True)
 class Job:
-    """What to send where. `rate` None floods for `seconds` or until `most` are sent; else events a second."""
+    """What to send where. `rate` None floods for `seconds` or until `most` are sent; else events a second.
 
-    port: int
+    The connections go to the ports in turn.
+    """
+
+    ports: Sequence[int]
     secret: str
     event_type: str
     connections: int
@@ -34,13 +37,15 @@ class Job:
     seconds: float = 60.0
     rate: float | None = None
     first: int = 0
-    host: str = "127.0.0.1"
 
 
 @dataclass
 class Result:
-    """`sent_at` in seconds since 1970, in the order of the numbers; latencies in seconds; `busy` 0 to 1."""
+    """`begun_at` and `sent_at` in seconds since 1970, the latter in the order of the numbers and for a pace
+    only; latencies in seconds; `busy` 0 to 1.
+    """
 
+    begun_at: float = 0.0
     seconds: float = 0.0
     busy: float = 0.0
     statuses: Counter[int] = field(default_factory=Counter)
@@ -52,14 +57,16 @@ class Result:
         """How many were answered 202."""
         return self.statuses[202]
 
+    @property
+    def rate(self) -> float:
+        """Accepted per second."""
+        return self.accepted / self.seconds
+
 
 async def send(job: Job) -> Result:
     """Run the job in a process of its own."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.bench.load",
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, cwd=_ROOT,
-    )  # fmt: skip
-    out, _ = await process.communicate(json.dumps(asdict(job)).encode())
+    async with child("tests.bench.load") as process:
+        out, _ = await process.communicate(json.dumps(asdict(job)).encode())
     if process.returncode:
         raise RuntimeError("The load generator failed; its error is above.")
     found: dict[str, Any] = json.loads(out)
@@ -102,14 +109,14 @@ class _Connection(asyncio.Protocol):
 
 
 async def _run(job: Job) -> Result:
-    deliveries = Deliveries(job.host, job.port, job.secret, job.event_type, job.first)
+    deliveries = Deliveries(f"{_HOST}:{job.ports[0]}", job.secret, job.event_type, job.first)
     requests = list(deliveries.requests(job.most))
     loop = asyncio.get_running_loop()
     connections = [
-        (await loop.create_connection(_Connection, job.host, job.port))[1]
-        for _ in range(job.connections if job.rate is None else _PACED_CONNECTIONS)
+        (await loop.create_connection(_Connection, _HOST, job.ports[number % len(job.ports)]))[1]
+        for number in range(job.connections if job.rate is None else _PACED_CONNECTIONS)
     ]
-    result = Result()
+    result = Result(begun_at=time.time())
     begun, worked = time.perf_counter(), _worked()
     if job.rate is None:
         waiting = iter(requests)

@@ -1,29 +1,40 @@
-"""What was measured beside what was aimed at: rows, a table to read, and JSON."""
+"""What was measured beside its yardstick and its aim: rows, lines to read, Markdown and JSON."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+_MARKS = {True: "met", False: "MISSED", None: ""}
+_HEAD = ("", "measured", "beside it, in the same run", "aim", "")
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One measured value. `aim` says in words what was hoped for; `met` is None where there is no aim."""
+    """One measured value. `reference` says in words what stood beside it, `aim` what was hoped for; `met` is
+    None where there is no aim.
+    """
 
     name: str
     value: float
     unit: str
+    reference: str = ""
     aim: str = ""
     met: bool | None = None
 
 
-def at_most(name: str, value: float, unit: str, aim: float) -> Row:
-    """A value that should be below `aim`."""
-    return Row(name, value, unit, f"< {aim:g}", value < aim)
+def at_most(name: str, value: float, unit: str, aim: float, reference: str = "") -> Row:
+    """A value that should not exceed `aim`."""
+    return Row(name, value, unit, reference, f"≤ {aim:,g}", value <= aim)
 
 
-def at_least(name: str, value: float, unit: str, aim: float) -> Row:
+def at_least(name: str, value: float, unit: str, aim: float, reference: str = "") -> Row:
     """A value that should reach `aim`."""
-    return Row(name, value, unit, f"≥ {aim:g}", value >= aim)
+    return Row(name, value, unit, reference, f"≥ {aim:,g}", value >= aim)
+
+
+def none_of(name: str, value: int) -> Row:
+    """A count that must be zero."""
+    return Row(name, value, "", aim="0", met=value == 0)
 
 
 def percentile(values: Iterable[float], share: float) -> float:
@@ -39,21 +50,32 @@ def milliseconds(values: Iterable[float], share: float) -> float:
     return percentile(values, share) * 1_000
 
 
-def table(sections: Sequence[tuple[str, Sequence[Row]]]) -> str:
-    """The whole report as text."""
-    lines = []
+def amount(value: float, unit: str) -> str:
+    """A value with its unit, with no more digits than it is worth."""
+    whole = value >= 100 or value == int(value)
+    digits = 0 if whole else 1 if value >= 1 else 2
+    return f"{value:,.{digits}f} {unit}".rstrip()
+
+
+def line(row: Row) -> str:
+    """A row as text, as it is printed when it is measured."""
+    measured = amount(row.value, row.unit)
+    return f"  {row.name:<58}{measured:>12}  {row.reference:<34}{row.aim:<9}{_MARKS[row.met]}".rstrip()
+
+
+def markdown(sections: Sequence[tuple[str, Sequence[Row]]]) -> str:
+    """The whole report as tables for a README."""
+    parts = []
     for title, rows in sections:
-        lines.append(f"\n{title}")
-        for row in rows:
-            mark = {True: "met", False: "MISSED", None: ""}[row.met]
-            lines.append(f"  {row.name:<58}{_number(row.value):>10} {row.unit:<9}{row.aim:<9}{mark}".rstrip())
-    return "\n".join(lines)
+        cells = [_HEAD, ("---", "---:", "---", "---", "---"), *map(_cells, rows)]
+        parts.append("\n".join([f"**{title}**", "", *(f"| {' | '.join(each)} |" for each in cells)]))
+    return "\n\n".join(parts)
+
+
+def _cells(row: Row) -> Sequence[str]:
+    return row.name, amount(row.value, row.unit), row.reference, row.aim, _MARKS[row.met]
 
 
 def as_json(sections: Sequence[tuple[str, Sequence[Row]]]) -> list[dict[str, Any]]:
     """The same for machines."""
     return [{"section": title, **asdict(row)} for title, rows in sections for row in rows]
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:,.1f}"
