@@ -1,5 +1,6 @@
 """The command line, as `polar-approvals` and as `python -m bot`: find the command and load nothing else."""
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -32,6 +33,7 @@ def main(argv: Sequence[str]) -> int:
 
 def script() -> int:
     """Run the command of this process; its exit code."""
+    os.umask(0o077)  # the database and what is written beside it hold customers' data
     try:
         return main(sys.argv[1:])
     except KeyboardInterrupt:

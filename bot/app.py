@@ -206,7 +206,7 @@ async def _http(
     """Our routes on HOST and PORT; the address."""
     connections, bodies = Connections(), Bodies()
     app = web.Application(client_max_size=MOST_BYTES, middlewares=[connections.busy])
-    verifier = Verifier(settings.polar_webhook_secret.get_secret_value())
+    verifier = Verifier(*settings.polar_webhook_secrets)
     store, clock = services.store, services.clock
     app.add_routes(
         [

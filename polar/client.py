@@ -219,8 +219,15 @@ class PolarClient:
         except (httpx.RequestError, TimeoutError) as error:
             raise NoAnswer from error
         finished_at = self._clock()
-        scopes = operations()[call.operation].scopes
-        error_found = error_in(response.status_code, response.headers, response.content, finished_at, scopes)
+        operation = operations()[call.operation]
+        error_found = error_in(
+            response.status_code,
+            response.headers,
+            response.content,
+            finished_at,
+            operation.scopes,
+            is_write=operation.is_write,
+        )
         if isinstance(error_found, RateLimited):
             self._limiter.pause(error_found.retry_after)
         if error_found is not None:

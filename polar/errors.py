@@ -260,17 +260,30 @@ OWN_WORDS = (Unauthorized, UnsupportedVersionOrRoute)
 EMPTY_WORDS = ("", "not found", "bad request")
 
 
+# Answers of a proxy that gave up waiting: the call may have gone on to Polar before (RFC 9110; nginx's 499).
+_GAVE_UP = frozenset({408, 425, 499})
+
+
 def error_in(
-    status: int, headers: Mapping[str, str], body: bytes, now: datetime, scopes: Sequence[str] = ()
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    now: datetime,
+    scopes: Sequence[str] = (),
+    *,
+    is_write: bool = False,
 ) -> PolarError | None:
     """The error in an answer of Polar; None when the answer is a 2xx.
 
     `headers` has lower-case names or ignores case. `now` (UTC) dates a Retry-After given as a date.
-    `scopes` are the operation's own, for a 403 that does not name them.
+    `scopes` are the operation's own, for a 403 that does not name them. `is_write`: a refusal that is not in
+    Polar's form is somebody else's, and says nothing about what Polar did.
     """
     if 200 <= status < 300:
         return None
-    if not 300 <= status < 500:
+    if not 300 <= status < 500 or status in _GAVE_UP:
+        return NoAnswer(status=status)
+    if is_write and 400 <= status != 429 and read_error(body) == ("", ""):
         return NoAnswer(status=status)
     if status < 400:
         return Redirected(status, headers.get("location", ""))

@@ -102,14 +102,14 @@ class Delivery:
 
 
 class Verifier:
-    """Verifies the deliveries of one endpoint. Raises ValueError for an empty secret."""
+    """Verifies the deliveries of one endpoint, with any of its secrets. Raises ValueError without one."""
 
-    def __init__(self, secret: str) -> None:
-        if not secret:
+    def __init__(self, *secrets: str) -> None:
+        if not secrets or not all(secrets):
             raise ValueError("The webhook secret is empty.")
-        # Only a secret for BASE64 can have padding: then its key is the likelier one.
-        schemes = reversed(Scheme) if secret.endswith("=") else iter(Scheme)
-        self._signers = tuple(Webhook(key) for scheme in schemes if (key := derive_key(secret, scheme)))
+        self._signers = tuple(
+            Webhook(key) for one in secrets for scheme in _schemes(one) if (key := derive_key(one, scheme))
+        )
 
     def verify(self, headers: Headers, body: bytes, now: datetime) -> Delivery:
         """The delivery, if the signature fits and it was sent within five minutes of `now` (UTC).
@@ -143,6 +143,11 @@ class Verifier:
         if not re.fullmatch(r"[1-9][0-9]{0,10}", seconds):  # what is signed is the text: one form a number
             raise BadTimestamp
         return id_, datetime.fromtimestamp(int(seconds), UTC), signature
+
+
+def _schemes(secret: str) -> Iterable[Scheme]:
+    """Both; of a secret with padding, which only BASE64 gives, that one first."""
+    return reversed(Scheme) if secret.endswith("=") else iter(Scheme)
 
 
 def derive_key(secret: str, scheme: Scheme) -> bytes:

@@ -186,7 +186,7 @@ def _check_endpoints(answer: Any, events: Collection[str], settings: Settings) -
 def _wrong(
     endpoint: Mapping[str, Any], name: str, events: Collection[str], settings: Settings
 ) -> Iterator[Finding]:
-    secret = settings.polar_webhook_secret.get_secret_value()
+    secrets = settings.polar_webhook_secrets
     if not endpoint["enabled"]:
         yield problem(
             f"{name} is disabled: Polar does that after ten failed events in a row.",
@@ -199,7 +199,7 @@ def _wrong(
         yield problem(
             f"{name} does not send what the rules wait for: {missing}.", f"Subscribe it to them {_WHERE}."
         )
-    if not hmac.compare_digest(endpoint["secret"].encode(), secret.encode()):
+    if not any(hmac.compare_digest(endpoint["secret"].encode(), one.encode()) for one in secrets):
         yield problem(
             f"POLAR_WEBHOOK_SECRET is not the secret of {name[0].lower()}{name[1:]}.",
             WHERE["POLAR_WEBHOOK_SECRET"],

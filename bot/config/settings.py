@@ -36,14 +36,17 @@ class Settings(BaseSettings):
 
     slack_bot_token: Annotated[SecretStr, AfterValidator(validators.token("xoxb-"))]
     slack_app_token: Annotated[SecretStr, AfterValidator(validators.token("xapp-"))] | None = None
-    slack_signing_secret: Annotated[SecretStr, AfterValidator(validators.token())] | None = None
+    slack_signing_secret: (
+        Annotated[SecretStr, AfterValidator(validators.token()), AfterValidator(validators.long_enough)]
+        | None
+    ) = None
     slack_channel: Annotated[str, AfterValidator(validators.channel)]
     slack_api_url: Annotated[str, AfterValidator(validators.slack_api_url)] = "https://slack.com/api/"
     approvers: Annotated[Approvers, BeforeValidator(validators.approvers)] = Approvers(
         frozenset(), frozenset()
     )
     polar_access_token: Annotated[SecretStr, AfterValidator(validators.token("polar_oat_", strict=False))]
-    polar_webhook_secret: Annotated[SecretStr, Field(min_length=1)]
+    polar_webhook_secret: Annotated[SecretStr, Field(min_length=1), AfterValidator(validators.long_enough)]
     polar_server: Literal["production", "sandbox"] = "production"
     polar_api_url: Annotated[str, AfterValidator(validators.polar_api_url)] | None = None
     database_url: Annotated[SecretStr, AfterValidator(validators.database_url)] = SecretStr(
@@ -64,7 +67,13 @@ class Settings(BaseSettings):
     def secrets(self) -> tuple[str, ...]:
         """Every secret value that is set, so that it can be removed from text for people."""
         given = (getattr(self, name.lower()) for name in SECRETS)
-        return tuple(value.get_secret_value() for value in given if value is not None)
+        values = (value.get_secret_value() for value in given if value is not None)
+        return (*dict.fromkeys((*values, *self.polar_webhook_secrets)),)
+
+    @property
+    def polar_webhook_secrets(self) -> tuple[str, ...]:
+        """The webhook secrets that are accepted: several while one is replaced."""
+        return validators.several(self.polar_webhook_secret.get_secret_value())
 
     @property
     def polar_base_url(self) -> str:

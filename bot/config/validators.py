@@ -3,10 +3,13 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from pydantic import SecretStr
+
+SHORTEST: Final = 16  # characters of a secret
 
 WHERE: Final[Mapping[str, str]] = {
     "SLACK_BOT_TOKEN": "Copy the Bot User OAuth Token (xoxb-…) from https://api.slack.com/apps, your app, "
@@ -22,7 +25,7 @@ WHERE: Final[Mapping[str, str]] = {
     "POLAR_ACCESS_TOKEN": "Create an organization access token (polar_oat_…) in the organization's settings "
     "of Polar's dashboard.",
     "POLAR_WEBHOOK_SECRET": "Copy the secret of the webhook endpoint from the organization's settings "
-    "of Polar's dashboard, exactly as shown.",
+    "of Polar's dashboard, exactly as shown. While you change it, write NEW,OLD.",
     "POLAR_SERVER": "Write production or sandbox.",
     "DATABASE_URL": "Write sqlite:///path or postgresql://user:password@host/name, with %XX for special "
     "characters in the password.",
@@ -115,6 +118,24 @@ def token(own: str = "", *, strict: bool = True) -> Callable[[SecretStr], Secret
     return check
 
 
+def long_enough(secret: SecretStr) -> SecretStr:
+    """Raise ValueError for a secret that can be guessed, and for one of several that can."""
+    if any(len(one) < SHORTEST for one in several(secret.get_secret_value())):
+        raise ValueError(f"is shorter than {SHORTEST} characters, so it can be guessed.")
+    return secret
+
+
+def long_token(secret: SecretStr) -> SecretStr:
+    """A check of a secret for an HTTP header that cannot be guessed. Raises ValueError."""
+    return long_enough(token()(secret))
+
+
+def several(value: str) -> tuple[str, ...]:
+    """The secrets in `NEW,OLD`: the parts, and the whole, which may have a comma of its own."""
+    parts = tuple(part for each in value.split(",") if (part := each.strip()))
+    return parts if len(parts) < 2 else (*parts, value)
+
+
 def channel(value: str) -> str:
     """A channel's id. Raises ValueError for a name or a direct message."""
     refuse_wrapping(value)
@@ -157,7 +178,16 @@ def _web_address(value: str) -> str:
         raise ValueError("is not a web address. Write https://host/path.")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError("contains a user, a query or a fragment. Write https://host/path.")
+    if parts.scheme == "http" and not _is_this_machine(parts.hostname or ""):
+        raise ValueError("begins with http://, so anybody on the way could read the token. Write https://.")
     return value
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def slack_api_url(value: str) -> str:

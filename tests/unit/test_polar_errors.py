@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from polar.errors import Refused, error_in
+from polar.errors import NoAnswer, Refused, error_in
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 ANSWERS = Path(__file__).parent.parent / "payloads/responses.jsonl"
@@ -73,6 +73,24 @@ def test_odd_refusals_have_short_printable_words(status, body):
     assert 0 < len(refused.plain) <= 300
     assert (refused.plain + refused.kind + refused.detail).isprintable()
     assert "secret" not in refused.plain
+
+
+@pytest.mark.parametrize("status", [408, 425, 499, 500, 504])
+@pytest.mark.parametrize("body", [b"", b'{"error": "ResourceNotFound", "detail": "x"}'])
+def test_who_gave_up_waiting_does_not_know_what_was_done(status, body):
+    assert isinstance(error_in(status, {}, body, NOW), NoAnswer)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 418, 422])
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b'"no"'])
+def test_refusal_of_a_write_that_is_not_polars_is_no_answer(status, body):
+    assert isinstance(error_in(status, {}, body, NOW, is_write=True), NoAnswer)
+    assert isinstance(error_in(status, {}, body, NOW), Refused)
+
+
+@pytest.mark.parametrize("body", [b'{"detail": "Not Found"}', b'{"error": "NotPermitted"}'])
+def test_refusal_of_a_write_by_polar_is_a_refusal(body):
+    assert isinstance(error_in(404, {}, body, NOW, is_write=True), Refused)
 
 
 @pytest.mark.parametrize(

@@ -203,3 +203,11 @@ def test_body_that_is_no_text_is_malformed():
 def test_anything_else_is_malformed_or_untrusted(headers, body):
     with pytest.raises((MalformedDelivery, UntrustedDelivery)):
         verify(headers, body, OLD_SECRET, NOW)
+
+
+def test_deliveries_signed_with_the_new_and_with_the_old_secret_are_accepted() -> None:
+    verifier = Verifier(NEW_SECRET, OLD_SECRET)
+    for secret in (NEW_SECRET, OLD_SECRET):
+        assert verifier.verify(sign(secret, "evt_1", NOW, b"{}"), b"{}", NOW).id == "evt_1"
+    with pytest.raises(BadSignature):
+        verifier.verify(sign(RECORDED_SECRET, "evt_1", NOW, b"{}"), b"{}", NOW)

@@ -16,7 +16,7 @@ COMPLETE = {
     "SLACK_APP_TOKEN": "xapp-test",
     "SLACK_CHANNEL": "C0APPROVALS",
     "POLAR_ACCESS_TOKEN": "polar_oat_test",
-    "POLAR_WEBHOOK_SECRET": "test",
+    "POLAR_WEBHOOK_SECRET": "a secret of Polar's",
 }
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
 
@@ -66,7 +66,7 @@ def test_polar_api_url_replaces_the_servers_address_and_loses_its_last_slash() -
 
 
 def test_a_signing_secret_instead_of_an_app_token_means_http() -> None:
-    assert not load(SLACK_APP_TOKEN="", SLACK_SIGNING_SECRET="0123abcd").socket_mode
+    assert not load(SLACK_APP_TOKEN="", SLACK_SIGNING_SECRET="0123456789abcdef").socket_mode
 
 
 def test_settings_cannot_be_changed() -> None:
@@ -131,6 +131,11 @@ def test_a_database_url_gets_the_driver_we_have(given_url: str, used: str) -> No
         ("POLAR_ACCESS_TOKEN", "polar_pat_1", "begins with polar_pat_: that is a personal access token"),
         ("POLAR_ACCESS_TOKEN", "polar_cst_1", "begins with polar_cst_: that is a customer's session"),
         ("POLAR_ACCESS_TOKEN", "whsec_1", "that is a webhook secret; it belongs in POLAR_WEBHOOK_SECRET"),
+        ("POLAR_WEBHOOK_SECRET", "whsec_012345678", "is shorter than 16 characters"),
+        ("POLAR_WEBHOOK_SECRET", "whsec_0123456789,short", "is shorter than 16 characters"),
+        ("SLACK_SIGNING_SECRET", "0123456789abcde", "is shorter than 16 characters"),
+        ("POLAR_API_URL", "http://api.polar.sh", "begins with http://"),
+        ("SLACK_API_URL", "http://10.0.0.1/api/", "begins with http://"),
         ("POLAR_WEBHOOK_SECRET", "", "is missing. Copy the secret of the webhook endpoint"),
         ("POLAR_SERVER", "staging", "Write production or sandbox."),
         ("POLAR_API_URL", "https://api.polar.sh/v1/", "ends with /v1"),
@@ -258,7 +263,13 @@ def test_oauth_variables_that_would_turn_bolt_are_warned_about(caplog: pytest.Lo
 
 
 @pytest.mark.parametrize(
-    "secret", ['"whsec_x"', " whsec_x", "polar_oat_x", "https://example.com/polar/webhooks"]
+    "secret",
+    [
+        '"whsec_0123456789"',
+        " whsec_0123456789",
+        "polar_oat_0123456789",
+        "https://example.com/polar/webhooks",
+    ],
 )
 def test_an_odd_webhook_secret_is_kept_as_it_is_with_a_warning(secret: str) -> None:
     settings = load(POLAR_WEBHOOK_SECRET=secret)
@@ -315,3 +326,10 @@ def outcome(changes: dict[str, str]) -> str:
     except SettingsError as error:
         return f"{error}{error!r}{error.__cause__!r}{error.problems}"
     return f"{settings}{settings!r}".replace(f"host={settings.host!r}", "")  # a host is shown as it is
+
+
+def test_several_webhook_secrets_are_accepted_while_one_is_replaced() -> None:
+    settings = load(POLAR_WEBHOOK_SECRET="whsec_new_0123456, whsec_old_0123456")
+
+    assert settings.polar_webhook_secrets[:2] == ("whsec_new_0123456", "whsec_old_0123456")
+    assert {"whsec_new_0123456", "whsec_old_0123456"} < set(settings.secrets)

@@ -114,7 +114,7 @@ async def test_no_secret_is_printed(
     await command.main(configure())
     polar.connect(f"{ENDPOINT}?key=hidden")["secret"] = "whsec_hidden"
     await command.main(configure(POLAR_ACCESS_TOKEN="polar_oat_hidden", SLACK_BOT_TOKEN="xoxb-hidden"))
-    await command.main(configure(POLAR_WEBHOOK_SECRET="hidden"))
+    await command.main(configure(POLAR_WEBHOOK_SECRET="hidden" * 3))
 
     shown = capsys.readouterr().out + caplog.text
     assert not [secret for secret in (*SECRETS, polar.webhook_secret, "hidden") if secret in shown]

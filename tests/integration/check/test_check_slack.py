@@ -65,7 +65,7 @@ async def test_the_app_token_is_told_apart_from_the_bot_token(check: Any, slack:
 
 
 async def test_in_http_mode_no_socket_is_asked_for(check: Any, slack: SlackStandIn) -> None:
-    findings = await check(SLACK_APP_TOKEN="", SLACK_SIGNING_SECRET="0123")
+    findings = await check(SLACK_APP_TOKEN="", SLACK_SIGNING_SECRET="0123456789abcdef")
 
     assert findings.only("SLACK_SIGNING_SECRET").level is Level.WARNING
     assert slack.workspace.counts["apps.connections.open"] == 0
