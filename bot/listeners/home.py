@@ -193,6 +193,7 @@ class HomeTab:
         user, home = row
         if home is None:
             await self._set_up.look()
+            self._services.notify(Queue.HOME)  # now the tabs
             return
         now = self._services.clock()
         if await self._services.store.do(claim_drawing, user, drawn_before=now - self._every, at=now):

@@ -56,6 +56,8 @@ async def poll(services: Services, source: PollSource) -> None:
         log.warning("%s could not be looked up: %s", source.name, error)
         more = False
     await services.store.do(poll_again, source.name, started_at if more else started_at + source.every)
+    if more:
+        services.notify(Queue.POLL)
 
 
 async def _disputes(services: Services, now: datetime) -> bool:

@@ -36,7 +36,8 @@ _DRAIN_SECONDS = 6.0
 class QueueWorker(Generic[Row]):
     """Claims rows of one queue and handles up to `width` of them at once.
 
-    Without rows it looks again when it is notified, and after `idle` seconds.
+    It looks again when it is notified, after `idle` seconds, and when a row is finished after a claim that
+    took all there was room for: only then may more rows be waiting.
     """
 
     queue: Queue
@@ -46,6 +47,7 @@ class QueueWorker(Generic[Row]):
     idle: float = 1.0
     _running: set[asyncio.Task[None]] = field(default_factory=set)
     _notified: asyncio.Event = field(default_factory=asyncio.Event)
+    _took_all: bool = False  # the last claim found as many rows as there was room for
 
     def notify(self) -> None:
         """There is work, or there may be."""
@@ -61,30 +63,30 @@ class QueueWorker(Generic[Row]):
 
     async def _turn(self) -> None:
         self._notified.clear()
-        if not await self._start_rows():
-            # Not wait_for: on Python 3.11 it swallows a cancellation that comes together with a notification,
-            # and the program would never stop.
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self.idle):
-                    await self._notified.wait()
+        await self._start_rows()
+        # Not wait_for: on Python 3.11 it swallows a cancellation that comes together with a notification,
+        # and the program would never stop.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.idle):
+                await self._notified.wait()
 
-    async def _start_rows(self) -> bool:
-        """Claim as many rows as there is room for; True if there were any."""
+    async def _start_rows(self) -> None:
+        """Claim as many rows as there is room for."""
         room = self.width - len(self._running)
         if room <= 0:
-            return False
+            return
         try:
             rows = await self.claim(room)
         except StoreClosed:
             raise
         except Exception:
             log.exception("queue %s: fetching work failed; retrying", self.queue)
-            return False
+            return
+        self._took_all = len(rows) >= room
         for row in rows:
             task = asyncio.create_task(self._one(row), name=f"{self.queue} {row!r:.60}")
             self._running.add(task)
             task.add_done_callback(self._finished)
-        return bool(rows)
 
     async def _one(self, row: Row) -> None:
         try:
@@ -95,7 +97,8 @@ class QueueWorker(Generic[Row]):
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
-        self._notified.set()
+        if self._took_all:
+            self._notified.set()
 
     async def _drain(self) -> None:
         if not self._running:
