@@ -23,23 +23,18 @@ from bot.ui.card import card, outbox_message, thread_line
 from bot.ui.elements import Message
 from bot.ui.graduation_words import score_line, spot_check_line
 from bot.ui.states import CardView, approver_line
-from store.graduation.case_kinds import get_case_kind
 from store.messages.bundles import gathering, put_in_bundle
 from store.messages.cards import (
     anything_waits,
     bundle_drawn,
     bundle_not_drawn,
-    card_drawn,
-    card_not_drawn,
     claim_outgoing,
-    unannounced,
 )
+from store.messages.drawing import Beside, CardDrawn, Drawing, card_not_drawn, cards_drawn, read_beside
 from store.messages.outbox import OutboxMessage, claim_outbox, outbox_is_due, outbox_sent, postpone_outbox
-from store.models import Proposal, ProposalKind, ProposalState
+from store.models import Proposal, ProposalKind, ProposalState, Transition
 from store.models.details import Bundle
-from store.proposals.decisions import approvals
-from store.proposals.details import reasons_among, reasons_of
-from store.proposals.proposals import get_proposal
+from store.proposals.details import reasons_among
 
 log = logging.getLogger(__name__)
 
@@ -109,12 +104,14 @@ async def announce(services: Services, claimed: ClaimedCard) -> None:
     """Post or update one card, and queue the messages about its results for its thread."""
     one, now = claimed.shown, services.clock()
     of_bundle = isinstance(one, Bundle)
+    news: Sequence[Transition] = ()
     try:
-        message = (
-            await _bundle(services, one, now)
-            if isinstance(one, Bundle)
-            else card(one, await view_of(services, one))
-        )
+        if isinstance(one, Bundle):
+            message = await _bundle(services, one, now)
+        else:
+            drawing = await _drawing(services, one)
+            beside = await services.store.do_together(read_beside, drawing)
+            message, news = card(one, await _view(services, drawing, beside)), beside.news
         channel, ts = await _upsert(services, claimed, message)
     except SlackError as error:
         log.warning("the card of %s%s is not drawn: %s", "bundle " if of_bundle else "", one.id, error)
@@ -130,7 +127,7 @@ async def announce(services: Services, claimed: ClaimedCard) -> None:
     if isinstance(one, Bundle):
         await _bundle_drawn(services, claimed.token, one, channel, ts, now=now)
     else:
-        await _card_drawn(services, claimed.token, one, channel, ts)
+        await _card_drawn(services, claimed.token, one, channel, ts, news=news)
 
 
 async def _bundle(services: Services, bundle: Bundle, now: datetime) -> Message:
@@ -140,31 +137,35 @@ async def _bundle(services: Services, bundle: Bundle, now: datetime) -> Message:
     return bundle_card(bundle, deciders=deciders, now=now, reasons=reasons)
 
 
-async def _card_drawn(services: Services, token: str, proposal: Proposal, channel: str, ts: str) -> None:
-    version = proposal.row_version
-    news = [] if version == 1 else await services.store.do(unannounced, proposal.id, version)
+async def _card_drawn(
+    services: Services, token: str, proposal: Proposal, channel: str, ts: str, *, news: Sequence[Transition]
+) -> None:
     lines = {
         change.row_version: line.content
         for change in news
         if (line := thread_line(proposal, change)) is not None
     }
     first, at = _first_shown([proposal]), services.clock()
-    arrivals = await services.store.do(
-        card_drawn,
+    drawn = CardDrawn(
         proposal.id,
-        token=token,
-        version=version,
+        token,
+        version=proposal.row_version,
         revision=proposal.revision,
         channel=channel,
         ts=ts,
         at=at,
         announced=[change.row_version for change in news],
         lines=lines,
-        arrivals=[str(one.event_id) for one in first],
+        arrival=proposal.event_id if first else None,
     )
-    _time(services, first, arrivals, at)
+    noted = await services.store.do_together(cards_drawn, drawn)
+    if noted is None:  # the lease was lost: another has drawn it, or will
+        return
+    _time(services, first, {} if noted.arrived_at is None else {str(drawn.arrival): noted.arrived_at}, at)
     if lines:
         services.notify(Queue.OUTBOX)
+    if noted.behind:
+        services.notify(Queue.ANNOUNCE)
 
 
 async def _bundle_drawn(
@@ -211,22 +212,32 @@ def _time(
 
 
 async def view_of(services: Services, proposal: Proposal) -> CardView:
-    """Asks the store only what this proposal, as it stands, can show."""
-    store, policy, now = services.store, services.rules.policy, services.clock()
-    is_case, undo_id = proposal.kind == ProposalKind.CALLS, proposal.undo_id
-    two = is_case and (await requirements_of(store, policy, proposal)).people > 1
-    case_kind = await store.read(get_case_kind, proposal.case_kind) if proposal.case_kind else None
-    declined = proposal.state == ProposalState.DECLINED
+    """Everything that the card of a proposal shows beside it, as the proposal stands."""
+    drawing = await _drawing(services, proposal)
+    [beside] = await services.store.read(read_beside, [drawing])
+    return await _view(services, drawing, beside)
+
+
+async def _drawing(services: Services, proposal: Proposal) -> Drawing:
+    if proposal.kind != ProposalKind.CALLS:
+        return Drawing(proposal)
+    required = await requirements_of(services.store, services.rules.policy, proposal)
+    return Drawing(proposal, needs_two=required.people > 1)
+
+
+async def _view(services: Services, drawing: Drawing, beside: Beside) -> CardView:
+    proposal, two, policy, now = drawing.proposal, drawing.needs_two, services.rules.policy, services.clock()
+    is_case = proposal.kind == ProposalKind.CALLS
     return CardView(
         deciders=await _deciders(services.authority, proposal, two=two),
-        approvals=tuple(await store.read(approvals, proposal.id, proposal.revision) if two else ()),
+        approvals=beside.approvals,
         needs_two=two,
-        decline_reasons=await store.read(reasons_of, proposal.id) if declined else (),
+        decline_reasons=beside.decline_reasons,
         undo=can_undo(proposal),
-        undone=await store.read(get_proposal, undo_id) if undo_id else None,
+        undone=beside.undo,
         today=await today(services, proposal) if proposal.state in _MONEY_AT_STAKE else (),
-        score=score_line(proposal, case_kind, policy.graduation, now) if is_case else None,
-        spot_check=spot_check_line(proposal, case_kind) if is_case else None,
+        score=score_line(proposal, beside.case_kind, policy.graduation, now) if is_case else None,
+        spot_check=spot_check_line(proposal, beside.case_kind) if is_case else None,
         now=now,
     )
 

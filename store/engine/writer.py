@@ -199,7 +199,7 @@ class Writer:
         `work` gives one result for each item, in their order. Raises as `do` does; when `work` fails with
         several items, each is tried again alone.
         """
-        lane = self._turns
+        lane = self._claims if work in _WITHOUT_TURN else self._turns
         if turn is Turn.ARRIVAL:
             lane = self._arrivals
             now = asyncio.get_running_loop().time()

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Integer, bindparam, func, insert, select, update
 
+from store.engine.dialects import value_of
 from store.messages.cards import JOINABLE_FOR, OF_PROPOSAL, OPEN, open_bundles, redraw_bundles
 from store.models import Proposal, ProposalKind, ProposalState
 from store.models.details import Bundle
-from store.proposals.proposals import read_proposals, with_calls
+from store.proposals.proposals import with_calls
 from store.schema import bundles, proposals
 
 MOST = 100  # proposals in one bundle: the most that a person goes through
@@ -31,8 +32,8 @@ def gathering(connection: Connection, now: datetime, limit: int) -> Gathering:
     """The oldest proposals without a card, the open bundles (without calls), and who is known."""
     old = bundles.c.created_at <= now - JOINABLE_FOR
     connection.execute(update(bundles).where(OPEN, old).values(closed_at=now))
-    free = [OF_PROPOSAL.free(now), *_may_be_bundled()]
-    waiting = with_calls(connection, read_proposals(connection, free, limit=limit))
+    rows = connection.execute(_FREE, {"now": now, "most": limit})
+    waiting = with_calls(connection, [value_of(Proposal, row, calls=()) for row in rows])
     if not waiting:
         return Gathering([], [], frozenset())
     joinable = open_bundles(connection)
@@ -54,6 +55,23 @@ def _may_be_bundled() -> list[ColumnElement[bool]]:
         proposals.c.revision == 1,
         *(func.coalesce(*(proposals.c[name] for name in names)).is_(None) for names in (texts, times)),
     ]
+
+
+_FREE = (
+    select(proposals)
+    .where(OF_PROPOSAL.free, *_may_be_bundled())
+    .order_by(proposals.c.created_at, proposals.c.id)
+    .limit(bindparam("most", type_=Integer))
+)
+_JOINS = (
+    update(proposals)
+    .where(
+        proposals.c.id.in_(bindparam("ids", expanding=True)),
+        OF_PROPOSAL.free,
+        *_may_be_bundled(),
+    )
+    .values(bundle_id=bindparam("bundle"), rendered_version=proposals.c.row_version)
+)
 
 
 def _known(connection: Connection, customers: Collection[str]) -> frozenset[str]:
@@ -80,11 +98,7 @@ def put_in_bundle(
     row = connection.execute(own).first()
     if row is not None and row.closed_at is not None:
         return 0
-    joined = connection.execute(
-        update(proposals)
-        .where(proposals.c.id.in_(proposal_ids), OF_PROPOSAL.free(now), *_may_be_bundled())
-        .values(bundle_id=bundle_id, rendered_version=proposals.c.row_version)
-    ).rowcount
+    joined = connection.execute(_JOINS, {"ids": list(proposal_ids), "now": now, "bundle": bundle_id}).rowcount
     if joined and row is None:
         made = {
             "id": bundle_id,

@@ -10,16 +10,19 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
     ColumnCollection,
     ColumnElement,
     Connection,
+    Integer,
     Row,
+    Select,
     Update,
     and_,
+    bindparam,
     case,
     exists,
     func,
@@ -30,6 +33,7 @@ from sqlalchemy import (
     true,
     update,
 )
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from store.engine.dialects import UtcDateTime, value_of, values_of
 from store.engine.leases import BUNDLE_CARDS, CARDS, Lease, Leases
@@ -37,24 +41,29 @@ from store.engine.locks import skip_locked
 from store.engine.writer import without_turn
 from store.events.events import received_at
 from store.messages.outbox import LINE, add_to_outbox
-from store.models import Proposal, ProposalState, Transition
+from store.models import Proposal, ProposalState
 from store.models.details import Bundle
-from store.proposals.proposals import read_proposals, trail, with_calls
-from store.schema import bundles, proposals, transitions
+from store.proposals.proposals import read_proposals, with_calls
+from store.schema import bundles, proposals
 
 # A bundle, while its proposals run: one card must not use up all redraws.
 _REDRAWN_EVERY = timedelta(seconds=3)
 JOINABLE_FOR = timedelta(hours=1)  # nothing joins a bundle that is older
 _FOLLOWED = 1_000  # changes of a bundle's members at a time; the next claim goes on
+# The moment of a claim, in statements that are built once.
+NOW: Any = bindparam("now", type_=UtcDateTime)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class CardColumns:
-    """The card columns of `proposals` or of `bundles`. `drawable` are the rows that get a card at all."""
+    """The card columns of `proposals` or of `bundles`. `drawable` are the rows that get a card at all, which
+    are drawn in this `order`.
+    """
 
     leases: Leases
     drawable: ColumnElement[bool]
     has_one: ColumnElement[bool]
+    order: tuple[ColumnElement[Any], ...]
 
     @property
     def _c(self) -> ColumnCollection[str, Any]:
@@ -65,36 +74,40 @@ class CardColumns:
         """The row has changed since its card was drawn, or it has no card yet."""
         return self.leases.waits
 
-    def due(self, now: datetime) -> ColumnElement[bool]:
-        """The card is to be drawn now."""
-        return and_(self.drawable, self._c.card_due_at <= now)
+    @property
+    def due(self) -> ColumnElement[bool]:
+        """The card is to be drawn at `NOW`."""
+        return and_(self.drawable, self._c.card_due_at <= NOW)
 
-    def free(self, now: datetime) -> ColumnElement[bool]:
-        """The card is behind, is to be drawn now, and nobody is drawing it."""
-        return and_(self.behind, self.due(now), self.leases.free(now))
+    @property
+    def free(self) -> ColumnElement[bool]:
+        """The card is behind, is to be drawn at `NOW`, and nobody is drawing it."""
+        return and_(self.behind, self.due, self.leases.free(NOW))
+
+    def pick(
+        self, connection: Connection, now: datetime, *, posted: bool, limit: int
+    ) -> dict[str, datetime | None]:
+        """Up to `limit` of the cards that are to be drawn and that are there (`posted`) or are not, by their
+        keys, each with the note of an earlier try (`card_sent_at`).
+        """
+        if limit <= 0:
+            return {}
+        found = connection.execute(_picking(self, posted), {"now": now, "most": limit})
+        return {row.id: row.card_sent_at for row in found}
 
     def take(
-        self, connection: Connection, lease: Lease, *, redraws: int, posts: int, order: Sequence[Any]
+        self, connection: Connection, lease: Lease, picked: Mapping[str, datetime | None]
     ) -> list[tuple[Row[Any], datetime | None]]:
-        """Take up to `redraws` cards that are there and `posts` that are not, in this order.
+        """Take those of the cards picked that are still to be drawn.
 
         For one never posted it is noted that it is about to be (`card_sent_at`). Each row comes with the note
         of an earlier try: set, that try may have posted.
         """
-        key, earlier = self._c.id, dict[str, datetime | None]()
-        for which, room in ((self.has_one, redraws), (not_(self.has_one), posts)):
-            if room > 0:
-                picked = select(key, self._c.card_sent_at).where(self.free(lease.now), which)
-                found = connection.execute(skip_locked(picked.order_by(*order).limit(room)))
-                earlier |= {row.id: row.card_sent_at for row in found}
-        if not earlier:
+        if not picked:
             return []
-        noted = func.coalesce(self._c.card_sent_at, literal(lease.now, UtcDateTime))
-        sent_at = case((self._c.card_ts.is_(None), noted))
-        taken = self.leases.take_those(
-            connection, lease, key.in_(list(earlier)), self.due(lease.now), card_sent_at=sent_at
-        )
-        return [(row, earlier[row.id]) for row in taken]
+        # The condition stands here too: on PostgreSQL a rival may have taken a row that was picked.
+        given = {"ids": list(picked), "now": lease.now, "until": lease.until, "token": lease.token}
+        return [(row, picked[row.id]) for row in connection.execute(_taking(self), given)]
 
     def drawn(self, token: str, id_: str, *, version: int, place: tuple[str, str], **more: Any) -> Update:
         """The statement that notes that the card shows `version` and is at `place` (channel, ts)."""
@@ -110,6 +123,24 @@ class CardColumns:
         return self.leases.release(connection, token, id_, card_due_at=due_at, **forget)
 
 
+@cache
+def _picking(cards: CardColumns, posted: bool) -> Select[Any]:
+    own = cards.leases.table.c
+    which = cards.has_one if posted else not_(cards.has_one)
+    picked = select(own.id, own.card_sent_at).where(cards.free, which)
+    return skip_locked(picked.order_by(*cards.order).limit(bindparam("most", type_=Integer)))
+
+
+@cache
+def _taking(cards: CardColumns) -> ReturningUpdate[Any]:
+    own, leases = cards.leases.table.c, cards.leases
+    sent_at = case((own.card_ts.is_(None), func.coalesce(own.card_sent_at, NOW)))
+    taken = {leases.token: bindparam("token"), leases.expires_at: bindparam("until", type_=UtcDateTime)}
+    which = own.id.in_(bindparam("ids", expanding=True))
+    changed = update(leases.table).where(which, cards.free).values(taken | {"card_sent_at": sent_at})
+    return changed.returning(leases.table)
+
+
 # Not IS NULL: SQLite would look in the index of card_ts, where every proposal without a card stands, and not
 # in the short index of those that are behind.
 NO_CARD = func.coalesce(proposals.c.card_ts, "") == ""
@@ -120,73 +151,32 @@ IN_BUNDLE_ONLY = (
     & proposals.c.state.not_in([ProposalState.FAILED, ProposalState.UNKNOWN])
     & (proposals.c.revision == 1)
 )
-OF_PROPOSAL = CardColumns(CARDS, (proposals.c.has_card == 1) & ~IN_BUNDLE_ONLY, ~NO_CARD)
-OF_BUNDLE = CardColumns(BUNDLE_CARDS, true(), bundles.c.card_ts.is_not(None))
 # A card of something just decided goes before one that is merely changed: somebody is looking at it.
 _DECIDED_FIRST = case((proposals.c.decided_at.is_not(None), 0), else_=1)
+OF_PROPOSAL = CardColumns(
+    CARDS,
+    (proposals.c.has_card == 1) & ~IN_BUNDLE_ONLY,
+    ~NO_CARD,
+    (_DECIDED_FIRST, proposals.c.card_due_at),
+)
+OF_BUNDLE = CardColumns(BUNDLE_CARDS, true(), bundles.c.card_ts.is_not(None), (bundles.c.card_due_at,))
 
 
 def claim_cards(
     connection: Connection, *, token: str, now: datetime, until: datetime, redraws: int, posts: int
 ) -> list[Proposal]:
     """Take up to `redraws` cards that are behind, and up to `posts` yet to post: see `CardColumns.take`."""
-    order = (_DECIDED_FIRST, proposals.c.card_due_at)
-    lease = Lease(token, now, until)
-    taken = OF_PROPOSAL.take(connection, lease, redraws=redraws, posts=posts, order=order)
+    picked = OF_PROPOSAL.pick(connection, now, posted=True, limit=redraws)
+    picked |= OF_PROPOSAL.pick(connection, now, posted=False, limit=posts)
+    return _take_cards(connection, Lease(token, now, until), picked)
+
+
+def _take_cards(
+    connection: Connection, lease: Lease, picked: Mapping[str, datetime | None]
+) -> list[Proposal]:
+    taken = OF_PROPOSAL.take(connection, lease, picked)
     found = [value_of(Proposal, row, calls=(), card_sent_at=earlier) for row, earlier in taken]
     return with_calls(connection, sorted(found, key=lambda p: (p.decided_at is None, p.created_at, p.id)))
-
-
-def card_drawn(
-    connection: Connection,
-    proposal_id: str,
-    *,
-    token: str,
-    version: int,
-    revision: int,
-    channel: str,
-    ts: str,
-    at: datetime,
-    announced: Sequence[int] = (),
-    lines: Mapping[int, Mapping[str, Any]] | None = None,
-    arrivals: Sequence[str] = (),
-) -> dict[str, datetime] | None:
-    """Note that the card shows `version`, and put lines for its thread into the outbox. None: lease lost.
-
-    `revision` is the one drawn; `first_shown_at` is when the one that is current was first shown. `announced`
-    are the versions that need no more announcing; `lines` are the messages about some of them. The bundle it
-    belongs to is drawn again. Returns the times at which the events `arrivals` arrived, by their ids.
-    """
-    own = proposals.c
-    first_shown = own.first_shown_at.is_(None) & (own.revision == revision)
-    shown_at = case((first_shown, literal(at, UtcDateTime)), else_=own.first_shown_at)
-    drawn = OF_PROPOSAL.drawn(
-        token, proposal_id, version=version, place=(channel, ts), first_shown_at=shown_at
-    )
-    found = connection.execute(drawn.returning(own.bundle_id)).first()
-    if found is None:
-        return None
-    if announced:
-        connection.execute(
-            update(transitions)
-            .where(transitions.c.proposal_id == proposal_id, transitions.c.row_version.in_(announced))
-            .values(announced=1)
-        )
-    for number, line in (lines or {}).items():
-        name = f"{LINE}:{proposal_id}:{number}"
-        add_to_outbox(connection, name, kind=LINE, message=line, at=at, proposal_id=proposal_id)
-    if found.bundle_id is not None:
-        redraw_bundles(connection, [found.bundle_id])
-    return received_at(connection, arrivals)
-
-
-def card_not_drawn(
-    connection: Connection, proposal_id: str, *, token: str, due_at: datetime, certainly_not_posted: bool
-) -> bool:
-    """Let the card be tried again at `due_at`. False: the lease was lost."""
-    return OF_PROPOSAL.not_drawn(
-        connection, proposal_id, token=token, due_at=due_at, certainly_not_posted=certainly_not_posted
-    )
 
 
 def bundle_drawn(
@@ -236,14 +226,23 @@ def redraw_bundles(connection: Connection, bundle_ids: Sequence[str], **values: 
         connection.execute(update(bundles).where(bundles.c.id.in_(bundle_ids)).values(changed))
 
 
-def unannounced(connection: Connection, proposal_id: str, version: int) -> list[Transition]:
-    """The changes of a proposal up to `version` that its card's thread does not know of, oldest first."""
-    unknown = (transitions.c.announced == 0, transitions.c.row_version <= version)
-    return trail(connection, proposal_id, unknown)
-
-
 _BEHIND = OF_PROPOSAL.behind
 OPEN = bundles.c.closed_at.is_(None)
+_NEW_CARD = select(proposals.c.id).where(OF_PROPOSAL.free, NO_CARD)
+_NEW_BUNDLE = select(bundles.c.id).where(OF_BUNDLE.free, bundles.c.card_ts.is_(None))
+_WAITS = select(or_(exists(_NEW_CARD), exists(_NEW_BUNDLE)))
+# One query for everything that might be to do: mostly there is nothing, or one thing.
+_TO_DO = {
+    "unseen": select(proposals.c.id).where(_BEHIND, proposals.c.has_card == 0),
+    "changed": select(proposals.c.id).where(_BEHIND, IN_BUNDLE_ONLY),
+    "redraw": select(proposals.c.id).where(OF_PROPOSAL.free, OF_PROPOSAL.has_one),
+    "card": _NEW_CARD,
+    "bundle": select(bundles.c.id).where(OF_BUNDLE.free),
+    "open": select(bundles.c.id).where(
+        OPEN, bundles.c.created_at > bindparam("joinable_since", type_=UtcDateTime)
+    ),
+}
+_WHAT_IS_BEHIND = select(*(exists(each).label(name) for name, each in _TO_DO.items()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,42 +273,29 @@ def claim_outgoing(
     Cards go before bundles among the redraws, bundles (they hold many questions) among the new ones.
     `joined`: what may join an open bundle has done so.
     """
-    behind = _what_is_behind(connection, now)
+    lease = Lease(token, now, until)
+    behind = connection.execute(_WHAT_IS_BEHIND, {"now": now, "joinable_since": now - JOINABLE_FOR}).one()
     if behind.unseen or behind.changed:
         _follow_members(connection, now)
     joinable = bool(behind.card and behind.open and not joined)
     room = 0 if joinable else posts
-    claim = partial(claim_cards, connection, token=token, now=now, until=until)
-    redrawn = claim(redraws=redraws, posts=0) if behind.redraw else []
-    left = redraws - len(redrawn)
+    picked = OF_PROPOSAL.pick(connection, now, posted=True, limit=redraws) if behind.redraw else {}
     found: list[Bundle] = []
     if behind.bundle or behind.changed:
-        found = _claim_bundles(connection, Lease(token, now, until), redraws=left, posts=room)
+        found = _claim_bundles(connection, lease, redraws=redraws - len(picked), posts=room)
     room -= sum(bundle.card_ts is None for bundle in found)
-    new = claim(redraws=0, posts=room) if behind.card else []
-    waiting = bool((behind.card or behind.bundle) and anything_waits(connection, now))
-    return Outgoing(found, redrawn + new, waiting, joinable)
-
-
-def _what_is_behind(connection: Connection, now: datetime) -> Any:
-    """One query for everything that might be to do: mostly there is nothing, or one thing."""
-    in_time = bundles.c.created_at > now - JOINABLE_FOR
-    asked = {
-        "unseen": select(proposals.c.id).where(_BEHIND, proposals.c.has_card == 0),
-        "changed": select(proposals.c.id).where(_BEHIND, IN_BUNDLE_ONLY),
-        "redraw": select(proposals.c.id).where(OF_PROPOSAL.free(now), OF_PROPOSAL.has_one),
-        "card": select(proposals.c.id).where(OF_PROPOSAL.free(now), NO_CARD),
-        "bundle": select(bundles.c.id).where(OF_BUNDLE.free(now)),
-        "open": select(bundles.c.id).where(OPEN, in_time),
-    }
-    return connection.execute(select(*(exists(each).label(name) for name, each in asked.items()))).one()
+    if behind.card:
+        picked |= OF_PROPOSAL.pick(connection, now, posted=False, limit=room)
+    cards = _take_cards(connection, lease, picked)
+    room -= sum(card.card_ts is None for card in cards)
+    # What is not taken although there is room waits for something else.
+    waiting = room <= 0 and (behind.card or behind.bundle) and anything_waits(connection, now)
+    return Outgoing(found, cards, bool(waiting), joinable)
 
 
 def anything_waits(connection: Connection, now: datetime) -> bool:
     """Tell if a proposal or a bundle waits for its first card."""
-    unposted = select(bundles.c.id).where(OF_BUNDLE.free(now), bundles.c.card_ts.is_(None))
-    cards = select(proposals.c.id).where(OF_PROPOSAL.free(now), NO_CARD)
-    return bool(connection.execute(select(or_(exists(cards), exists(unposted)))).scalar())
+    return bool(connection.execute(_WAITS, {"now": now}).scalar())
 
 
 def _follow_members(connection: Connection, now: datetime) -> None:
@@ -331,8 +317,9 @@ def _follow_members(connection: Connection, now: datetime) -> None:
 
 
 def _claim_bundles(connection: Connection, lease: Lease, *, redraws: int, posts: int) -> list[Bundle]:
-    order = (bundles.c.card_due_at,)
-    taken = OF_BUNDLE.take(connection, lease, redraws=redraws, posts=posts, order=order)
+    picked = OF_BUNDLE.pick(connection, lease.now, posted=True, limit=redraws)
+    picked |= OF_BUNDLE.pick(connection, lease.now, posted=False, limit=posts)
+    taken = OF_BUNDLE.take(connection, lease, picked)
     found = [value_of(Bundle, row, members=(), card_sent_at=earlier) for row, earlier in taken]
     return _with_members(connection, sorted(found, key=lambda bundle: (bundle.created_at, bundle.id)))
 

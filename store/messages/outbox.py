@@ -62,9 +62,22 @@ def add_to_outbox(
     same thing is asked for. `message` is {"text": …, "blocks": […]}, or `coded`. With `proposal_id` it
     goes into the thread of that proposal's card. Wake the outbox's queue afterwards.
     """
-    row: dict[str, Any] = {"id": message_id, "kind": kind, "proposal_id": proposal_id}
-    row |= {"message": dict(message), "attempts": 0, "created_at": at, "due_at": due_at or at}
+    row = outbox_row(message_id, kind=kind, message=message, at=at, due_at=due_at, proposal_id=proposal_id)
     return insert_new(connection, outbox, [row]).rowcount == 1
+
+
+def outbox_row(
+    message_id: str,
+    *,
+    kind: str,
+    message: Mapping[str, Any],
+    at: datetime,
+    due_at: datetime | None = None,
+    proposal_id: str | None = None,
+) -> dict[str, Any]:
+    """The row of a message to be sent; the arguments are those of `add_to_outbox`."""
+    row: dict[str, Any] = {"id": message_id, "kind": kind, "proposal_id": proposal_id}
+    return row | {"message": dict(message), "attempts": 0, "created_at": at, "due_at": due_at or at}
 
 
 def is_in_outbox(connection: Connection, message_id: str) -> bool:

@@ -1,12 +1,12 @@
 """Decisions: an Approve is kept before Slack is told that we have it, and exactly one decision wins."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, bindparam, insert, select
 
 from store.audit_log.log import append
 from store.engine.dialects import insert_new, row_of, stream_rows, value_of
@@ -18,6 +18,16 @@ from store.models.reasons import Reason, ReasonCode
 from store.proposals.proposals import advance, get_proposal, lock_proposal, touch
 from store.schema import decisions, pending_approvals, proposals
 
+# Built once: every tap and every card that takes two needs it.
+_APPROVALS = (
+    select(decisions.c.proposal_id, decisions.c.revision, decisions.c.actor)
+    .where(
+        decisions.c.proposal_id.in_(bindparam("ids", expanding=True)),
+        decisions.c.verdict == Verdict.APPROVE,
+        decisions.c.actor != Actor.POLICY,
+    )
+    .order_by(decisions.c.id)
+)
 _BECOMES = {Verdict.APPROVE: ProposalState.APPROVED, Verdict.DECLINE: ProposalState.DECLINED}
 
 
@@ -120,10 +130,18 @@ def _record(connection: Connection, decision: Decision, content_hash: str | None
 
 def approvals(connection: Connection, proposal_id: str, revision: int) -> list[str]:
     """The people who have approved this revision, in order. The policy is none: never the first of two."""
-    own = (decisions.c.proposal_id == proposal_id, decisions.c.revision == revision)
-    approved = (decisions.c.verdict == Verdict.APPROVE, decisions.c.actor != Actor.POLICY)
-    found = select(decisions.c.actor).where(*own, *approved).order_by(decisions.c.id)
-    return list(dict.fromkeys(connection.execute(found).scalars()))
+    return approvals_among(connection, {proposal_id: revision})[proposal_id]
+
+
+def approvals_among(connection: Connection, revisions: Mapping[str, int]) -> dict[str, list[str]]:
+    """The people who have approved each of these proposals in this revision, as `approvals` says."""
+    if not revisions:
+        return {}
+    found: dict[str, dict[str, None]] = {proposal_id: {} for proposal_id in revisions}
+    for row in connection.execute(_APPROVALS, {"ids": list(revisions)}):
+        if row.revision == revisions[row.proposal_id]:
+            found[row.proposal_id][row.actor] = None
+    return {proposal_id: list(people) for proposal_id, people in found.items()}
 
 
 def cancel_approved(

@@ -1,11 +1,12 @@
 """One proposal in detail: comments, revisions, its rows of the log, and what a Slack thread is about."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table, func, select, update
+from sqlalchemy import Connection, Table, bindparam, func, select, update
 
 from store.audit_log.log import START, append, head
 from store.engine.dialects import insert_new, value_of, values_of
@@ -22,6 +23,11 @@ LONGEST = 4_000  # characters kept of one message: Slack's own advice for a mess
 _EARLIER = 10  # proposals of the same customer that are shown
 _MOST_IN_A_THREAD = 200  # proposals of one bundle that keep what is said in its thread
 _COMMENT = proposal_comments.c
+_REASONS = (
+    select(_COMMENT.proposal_id, _COMMENT.text)
+    .where(_COMMENT.proposal_id.in_(bindparam("ids", expanding=True)), _COMMENT.kind == CommentKind.REASON)
+    .order_by(_COMMENT.at, _COMMENT.id)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +160,14 @@ def comments_of(
     return values_of(connection, own.order_by(_COMMENT.at, _COMMENT.id), Comment)
 
 
-def reasons_of(connection: Connection, proposal_id: str) -> tuple[str, ...]:
-    """The reasons that people gave for declining it, oldest first."""
-    return tuple(comment.text for comment in comments_of(connection, proposal_id, (CommentKind.REASON,)))
+def reasons_by_proposal(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The reasons that people gave for declining each of these, oldest first."""
+    if not ids:
+        return {}
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for row in connection.execute(_REASONS, {"ids": list(ids)}):
+        found[row.proposal_id].append(row.text)
+    return {proposal_id: tuple(texts) for proposal_id, texts in found.items()}
 
 
 def reasons_among(connection: Connection, ids: Sequence[str]) -> tuple[str, ...]:

@@ -206,20 +206,16 @@ def _trace(connection: Connection, change: Transition) -> None:
     connection.execute(_MOVED, [row])
 
 
-def trail(
-    connection: Connection, proposal_id: str, where: Sequence[ColumnElement[bool]] = ()
-) -> list[Transition]:
-    """The changes of a proposal, oldest first; all of them, or those that meet `where`."""
-    own = select(transitions).where(transitions.c.proposal_id == proposal_id, *where)
-    return [
-        value_of(
-            Transition,
-            row,
-            from_=None if row.from_state is None else ProposalState(row.from_state),
-            to=ProposalState(row.to_state),
-        )
-        for row in connection.execute(own.order_by(transitions.c.row_version))
-    ]
+def trail(connection: Connection, proposal_id: str) -> list[Transition]:
+    """The changes of a proposal, oldest first."""
+    own = select(transitions).where(transitions.c.proposal_id == proposal_id)
+    return [transition_of(row) for row in connection.execute(own.order_by(transitions.c.row_version))]
+
+
+def transition_of(row: Any) -> Transition:
+    """The change of a proposal that is in a row."""
+    from_ = None if row.from_state is None else ProposalState(row.from_state)
+    return value_of(Transition, row, from_=from_, to=ProposalState(row.to_state))
 
 
 def get_proposal(connection: Connection, proposal_id: str) -> Proposal | None:

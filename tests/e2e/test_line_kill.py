@@ -75,8 +75,8 @@ BEFORE_THE_CARD = [
     ("before", "conclude_event", 1),
     ("after", "conclude_event", 1),
     ("after", "claim_outgoing", 1),
-    ("before", "card_drawn", 1),
-    ("after", "card_drawn", 1),
+    ("before", "cards_drawn", 1),
+    ("after", "cards_drawn", 1),
 ]
 AFTER_THE_TAP = [
     ("before", "add_pending_approvals", 1),
@@ -92,9 +92,9 @@ AFTER_THE_TAP = [
     ("after", "end_call", 1),
     ("before", "finish_execution", 1),
     ("after", "finish_execution", 1),
-    ("before", "card_drawn", 2),
-    ("after", "card_drawn", 2),
-    ("before", "card_drawn", 3),
+    ("before", "cards_drawn", 2),
+    ("after", "cards_drawn", 2),
+    ("before", "cards_drawn", 3),
     ("after", "claim_outbox", 1),
     ("before", "outbox_sent", 1),
 ]
@@ -133,7 +133,7 @@ async def test_killed_after_the_tap(line: World, program: Killable, step: Sequen
         truth_is_told(line, card, order_id)
         # Between noting that a call is sent and sending it nobody can tell; everywhere else it is done. (The
         # card is redrawn beside the call, so it may be at any point then.)
-        if step[1] != "card_drawn":
+        if step[1] != "cards_drawn":
             assert card.text.startswith("No answer: " if step == ("after", "begin_call", 1) else "Done: ")
 
 

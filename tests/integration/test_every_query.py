@@ -21,6 +21,7 @@ from store.engine.dialects import make_engine
 from store.engine.settings_kv import Setting
 from store.events.events import Conclusion
 from store.graduation.reducer import Counter, Since, TrustChange, Usage
+from store.messages.drawing import CardDrawn, Drawing
 from store.models import (
     CallState,
     CaseKindState,
@@ -96,9 +97,15 @@ GIVEN: Mapping[str, Sequence[Any]] = {
     "decision": [Decision("PROPOSAL", "U3", verdict, "button", SOON, "No\0") for verdict in Verdict],
     "detail": ["more\0"],
     "digest": ["", "0"],
+    "drawings": ["[DRAWING OF PROPOSAL]"],
+    "drawn": [
+        [CardDrawn(name, token, 2, 1, "C1", "2", SOON, [2], {2: MESSAGE}, "evt_1") for name in NAMES]
+        for token in ("d", "t")
+    ],
     "drawn_before": [SOON],
     "due_at": [LATER],
     "revision": [1],
+    "revisions": [dict.fromkeys(NAMES, 1), {}],
     "superseded_by": ["U1"],
     "event_id": ["evt_1", "evt_9"],
     "event_ids": [["evt_1", "evt_9"]],
@@ -187,10 +194,8 @@ OTHERWISE: Mapping[str, Mapping[str, Sequence[Any]]] = {
     "execution.finish_execution": {"to": [ProposalState.SUCCEEDED, ProposalState.WITHDRAWN]},
     "events.conclude_rule_match": {"state": [RuleMatchState.SILENT], "proposal": [None, new("new")]},
     "events.rule_source": {"version": ["v1", "v2"]},
-    "cards.unannounced": {"version": [9]},
     "cards.redraw_bundles": {"bundle_ids": [["b1"]], "values": [{}]},
     "cards.bundle_drawn": {"version": [2]},
-    "cards.card_drawn": {"version": [2]},
     "events.finish_event": {"state": [EventState.DONE]},
     "gate.evaluate": {"proposal": [new("new")]},
     "gate.insert_with_policy": {"proposal": [new("new")]},
@@ -256,6 +261,8 @@ def _placed(value: Any, found: Proposal | None, name: str) -> Any:
         return ProposalState.PENDING if found is None else found.state
     if value == "[PROPOSAL]":
         return [] if found is None else [found]
+    if value == "[DRAWING OF PROPOSAL]":
+        return [] if found is None else [Drawing(found, needs_two=True)]
     if isinstance(value, Act | Decision | Outcome | PendingApproval):
         return replace(value, proposal_id=name)
     if isinstance(value, NewProposal) and value.id == "PROPOSAL":

@@ -7,7 +7,8 @@ from typing import Any
 
 from store import Store
 from store.messages.bundles import give_own_card, put_in_bundle
-from store.messages.cards import bundle_drawn, card_drawn, claim_cards, claim_outgoing, get_bundle
+from store.messages.cards import bundle_drawn, claim_cards, claim_outgoing, get_bundle
+from store.messages.drawing import CardDrawn, cards_drawn
 from store.messages.outbox import (
     LINE,
     add_to_outbox,
@@ -70,7 +71,7 @@ async def test_a_line_goes_into_the_thread_of_the_card_once_there_is_one(
     assert await claimed(store, now) == []
     assert not await store.do(outbox_is_due, now)
     (card,) = await store.do(claim_cards, token="c", now=now, until=now + MINUTE, redraws=1, posts=1)
-    await store.do(card_drawn, card.id, token="c", version=1, revision=1, channel="C1", ts="7.7", at=now)
+    await store.do(cards_drawn, [CardDrawn(card.id, "c", 1, 1, "C1", "7.7", now)])
     (late,) = await claimed(store, now)
     assert (late.attempts, late.channel, late.card_ts) == (1, "C1", "7.7")
 
@@ -174,7 +175,7 @@ async def test_decided_cards_go_first_and_new_ones_take_no_more_than_there_is_ro
     for ts in ("1.1", "1.2"):
         await store.do(store_proposal)
         (card,) = (await outgoing(store, now)).cards
-        await store.do(card_drawn, card.id, token="o", version=1, revision=1, channel="C1", ts=ts, at=now)
+        await store.do(cards_drawn, [CardDrawn(card.id, "o", 1, 1, "C1", ts, now)])
         asked.append(card.id)
     for _ in range(4):
         await store.do(store_proposal)

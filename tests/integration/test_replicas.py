@@ -20,7 +20,8 @@ from store.graduation.case_kinds import change, note_case_kind
 from store.graduation.gate import insert_with_policy, note_human, spent
 from store.graduation.learn import assess
 from store.graduation.reducer import ALL, Since, TrustChange, day
-from store.messages.cards import card_drawn, claim_outgoing
+from store.messages.cards import claim_outgoing
+from store.messages.drawing import CardDrawn, cards_drawn
 from store.models import (
     CallState,
     CaseKindState,
@@ -269,9 +270,9 @@ class Busy:
     async def draws(self) -> None:
         out = await self.store.do(claim_outgoing, redraws=5, posts=5, **self.until)
         for one in out.cards:
-            where: Any = {"version": one.row_version, "revision": one.revision, "channel": "C1"}
-            where |= {"ts": one.id, "at": NOW}
-            await self.store.do(card_drawn, one.id, token=self.until["token"], **where)
+            token: Any = self.until["token"]
+            drawn = CardDrawn(one.id, token, one.row_version, one.revision, "C1", one.id, NOW)
+            await self.store.do_together(cards_drawn, drawn)
 
     async def learns(self) -> None:
         nothing: Any = Taught()

@@ -20,7 +20,8 @@ from store.events.events import (
     keep_rules,
     postpone_event,
 )
-from store.messages.cards import card_drawn, card_not_drawn, claim_cards, unannounced
+from store.messages.cards import claim_cards
+from store.messages.drawing import CardDrawn, Drawing, card_not_drawn, cards_drawn, read_beside
 from store.models import (
     CallState,
     Decision,
@@ -273,19 +274,26 @@ async def test_a_card_is_drawn_again_when_something_changed_while_it_was_drawn(
     await store.do(decide, Decision(made.id, "U1", Verdict.APPROVE, "button", now))
     shown = {"version": card.row_version, "revision": 1, "channel": "C1", "ts": "1.1", "at": now}
     shown |= {"announced": [1]}
-    assert await store.do(card_drawn, made.id, token="a", **shown) is not None
-    assert [change.row_version for change in await store.do(unannounced, made.id, 2)] == [2]
+    [noted] = await store.do(cards_drawn, [CardDrawn(made.id, "a", **shown)])
+    assert noted is not None
+    assert noted.behind
     (again,) = await store.do(claim_cards, token="b", now=now, until=now + MINUTE, **ROOM)
+    [beside] = await store.do(read_beside, [Drawing(again)])
+    assert [change.row_version for change in beside.news] == [2]
     assert (again.row_version, again.rendered_version, again.card_ts, again.card_sent_at) == (
         2,
         1,
         "1.1",
         None,
     )
-    assert await store.do(card_drawn, made.id, token="a", **shown) is None
-    assert await store.do(card_drawn, made.id, token="b", **(shown | {"version": 2, "announced": [2]})) == {}
+    assert await store.do(cards_drawn, [CardDrawn(made.id, "a", **shown)]) == [None]
+    shown |= {"version": 2, "announced": [2]}
+    [noted] = await store.do(cards_drawn, [CardDrawn(made.id, "b", **shown)])
+    assert noted is not None
+    assert not noted.behind
     assert await store.do(claim_cards, token="c", now=now, until=now + MINUTE, **ROOM) == []
-    assert await store.do(unannounced, made.id, 2) == []
+    [beside] = await store.do(read_beside, [Drawing(again)])
+    assert beside.news == ()
 
 
 async def test_a_decided_card_is_drawn_before_new_ones(

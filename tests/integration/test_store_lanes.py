@@ -15,8 +15,9 @@ from store.engine.locks import advisory_lock
 from store.engine.writer import _WITHOUT_TURN
 from store.events.events import claim_events, count_events, get_event
 from store.messages.cards import Outgoing, claim_outgoing
+from store.messages.drawing import Drawing, read_beside
 from store.models import NewEvent
-from store.proposals.proposals import touch
+from store.proposals.proposals import get_proposal, touch
 from store.schema import bundles, events, outbox, pending_approvals, proposals, rule_matches
 from tests.fixtures.full_database import HOUR, SOON, prepare
 from tests.fixtures.store_beside import beside
@@ -73,7 +74,7 @@ async def test_webhooks_are_stored_and_claimed_while_another_program_has_the_tur
     assert {one.id for one in taken} == {one.id for one in known}
 
 
-@pytest.mark.parametrize("query", sorted(_WITHOUT_TURN, key=lambda one: one.__name__))
+@pytest.mark.parametrize("query", sorted(_WITHOUT_TURN - {read_beside}, key=lambda one: one.__name__))
 async def test_a_claim_waits_for_no_row(
     store: Store, rival: Callable[..., Any], query: Callable[..., Any]
 ) -> None:
@@ -91,6 +92,22 @@ async def test_a_claim_waits_for_no_row(
 
     assert _rows(left) == []
     assert len(_rows(taken)) > 0 or query.__name__ == "claim_rule_matches"
+
+
+async def test_what_a_card_shows_is_read_while_another_program_has_the_turn_and_the_rows(
+    store: Store, rival: Callable[..., Any]
+) -> None:
+    await store.do(prepare)
+    declined = await store.do(get_proposal, "declined")
+    assert declined is not None
+    await rival(advisory_lock)
+    for table in TABLES:
+        await rival(_lock, table)
+
+    async with asyncio.timeout(5):
+        beside = await store.do_together(read_beside, Drawing(declined, needs_two=True))
+
+    assert beside.case_kind is not None
 
 
 def _rows(found: Any) -> list[Any]:

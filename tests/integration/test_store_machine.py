@@ -29,7 +29,8 @@ from sqlalchemy import Connection
 
 from store import Store, open_store
 from store.engine.leases import expire_all_leases
-from store.messages.cards import card_drawn, claim_cards
+from store.messages.cards import claim_cards
+from store.messages.drawing import CardDrawn, cards_drawn
 from store.models import (
     CallState,
     Decision,
@@ -309,9 +310,9 @@ class Life(RuleBasedStateMachine):
     def draw(self) -> None:
         token, until = next(self.tokens), self.now + LEASE
         for card in self._do(claim_cards, token=token, now=self.now, until=until, redraws=2, posts=2):
-            shown = {"version": card.row_version, "revision": card.revision, "channel": "C1", "ts": "1.1"}
-            shown |= {"at": self.now, "announced": [card.row_version]}
-            assert self._do(card_drawn, card.id, token=token, **shown) is not None
+            shown = {"channel": "C1", "ts": "1.1", "at": self.now, "announced": [card.row_version]}
+            drawn = CardDrawn(card.id, token, card.row_version, card.revision, **shown)
+            assert self._do(cards_drawn, [drawn]) != [None]
 
     # what must always be true
 
