@@ -48,6 +48,7 @@ from store import Store, open_store
 from store.engine.errors import StoreError
 from store.engine.leases import expire_all_leases
 from store.events.events import keep_rules
+from store.graduation.set_aside import retry_all
 from store.proposals.execution import recover_stranded
 
 log = logging.getLogger(__name__)
@@ -155,6 +156,7 @@ async def _take_over(store: Store, rules: RuleSet, now: datetime) -> None:
     await store.do(recover_stranded, now=now)
     sources = {rule.version: (rule.name, rule.source) for rule in rules.rules}
     await store.do(keep_rules, sources, now)
+    await store.do(retry_all, now)
 
 
 def _bolt(settings: Settings, client: AsyncWebClient) -> AsyncApp:

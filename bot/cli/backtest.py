@@ -102,6 +102,7 @@ _WHY: Mapping[PolicyCode, str] = {
     PolicyCode.SPOT_CHECK: "drawn for a spot check",
     PolicyCode.KIND_ASKS: "this kind asks",
     PolicyCode.KIND_PAUSED: "this kind is paused",
+    PolicyCode.KIND_SET_ASIDE: "this kind is set aside",
     PolicyCode.NOBODY_DECIDES: "nobody has decided anything for too long",
     PolicyCode.BELOW_THRESHOLD: "its score is below the threshold now",
     PolicyCode.UNUSUAL_VOLUME: "far more cases than usual",

@@ -186,6 +186,8 @@ def _not_trusted(inputs: GateInputs, max_idle: timedelta, standard: Standard | N
     kind = inputs.case_kind
     if kind.state != CaseKindState.GRADUATED:
         return asks_because(kind)
+    if kind.set_aside is not None:
+        return PolicyReason(PolicyCode.KIND_SET_ASIDE)
     if standard is None:
         return PolicyReason(PolicyCode.KIND_ASKS)
     if inputs.paused_by is not None:

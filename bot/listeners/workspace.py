@@ -17,7 +17,9 @@ from bot.ui.reports import Health, Removal
 from bot.ui.states import approver_line
 from polar.client import VERSION
 from store.engine.errors import StoreError
+from store.graduation.count_check import last_check
 from store.graduation.gate import paused
+from store.graduation.set_aside import set_aside_kinds
 from store.messages.home_tab_viewers import claim_welcome, forget_welcome
 from store.proposals.stats import backlog
 
@@ -53,6 +55,8 @@ class HealthSource:
             polar_limit=limit,
             polar_paused=pause,
             paused=await store.read(paused),
+            set_aside=await store.read(set_aside_kinds),
+            count_check=await store.read(last_check),
             errors=[(one.at, one.level, one.said) for one in self._errors.lines],
         )
 

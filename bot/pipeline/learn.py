@@ -1,5 +1,7 @@
 """The step that learns from decided cases, and asks whether a kind of case may run on its own."""
 
+import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,11 +14,16 @@ from bot.graduation.replay import replay
 from bot.graduation.score import lacks
 from bot.services import Queue, Services
 from bot.ui.graduation import change_notice, offer_facts, offer_reasons, offer_title
+from store.engine.errors import StoreError
 from store.graduation.learn import assess as read_on
+from store.graduation.offers import add_offer, offer_basis
+from store.graduation.set_aside import Step, reason_of, set_aside
 from store.models import Actor, CaseKind, NewCaseKind, NewProposal, PlannedCall, ProposalKind, ProposalState
 from store.models.graduation import BacktestSummary, CaseHistory, Label, PastCase
 from store.models.hashes import proposal_id, sha256
-from store.models.reasons import AlwaysAsk, Lack
+from store.models.reasons import AlwaysAsk, Lack, Reason
+
+log = logging.getLogger(__name__)
 
 BACK = timedelta(days=90)
 _MANY = 2_000  # cases from which on a back-test may not reach ninety days back
@@ -87,12 +94,43 @@ class Assessor:
 
 async def claim(services: Services, _limit: int) -> Sequence[None]:
     """Learn from what the log says since the last look; there are no rows to hand on."""
-    more = True
+    more, assessor = True, Assessor(services.rules.policy)
     while more:
-        found = await services.store.do(read_on, Assessor(services.rules.policy), services.clock())
+        found = await services.store.do(read_on, assessor, services.clock())
         more = found.more
+        for one in found.failed:
+            where = place_of(one.reason)
+            log.error("case kind %s is set aside: its assessment failed (%s)", one.case_kind[:12], where)
+        for case_kind in found.offers:
+            await offer(services, assessor, case_kind)
         if found.cards:
             services.notify(Queue.ANNOUNCE)
         if found.notices:
             services.notify(Queue.OUTBOX)
     return ()
+
+
+async def offer(services: Services, assessor: Assessor, case_kind: str) -> None:
+    """Ask a person to let a kind run on its own if its threshold is reached. The back-test runs beside the
+    writer, and the question is dropped when the kind has changed meanwhile.
+    """
+    now = services.clock()
+    try:
+        basis = await services.store.read(offer_basis, case_kind, assessor, now)
+        if basis is None:
+            return
+        tried = await asyncio.to_thread(assessor.backtest, basis.case_kind, basis.past, basis.secret, now)
+        question = assessor.offer(basis.case_kind, tried, now)
+    except StoreError:
+        raise
+    except Exception as error:
+        log.exception("case kind %s is set aside: its back-test failed", case_kind[:12])
+        await services.store.do(set_aside, case_kind, reason_of(Step.OFFER, error), now)
+        return
+    if await services.store.do(add_offer, basis.case_kind, question, now):
+        services.notify(Queue.ANNOUNCE)
+
+
+def place_of(reason: Reason) -> str:
+    """What failed and where, for the log."""
+    return ", ".join(str(reason.args.get(name, "")) for name in ("step", "error", "place"))

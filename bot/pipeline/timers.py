@@ -12,6 +12,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from bot.approvals.graduation import GraduationService
 from bot.config.policy import Schedule
+from bot.pipeline.count_check import check_counts_nightly
 from bot.services import Queue, Services
 from bot.slack.client import Slack, SlackError
 from bot.ui.elements import Message
@@ -187,4 +188,5 @@ _STEPS: Mapping[str, tuple[Step, float]] = {
     "remind": (remind, 60),
     "escalate": (escalate, 60),
     "morning": (morning, 60),
+    "check counts": (check_counts_nightly, 600),
 }

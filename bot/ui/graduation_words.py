@@ -157,6 +157,7 @@ _REASONS: Mapping[PolicyCode, _Words] = {
     PolicyCode.ALWAYS_ASKS: lambda args: always_words(args["because"]),
     PolicyCode.KIND_ASKS: "this kind asks",
     PolicyCode.KIND_PAUSED: _paused,
+    PolicyCode.KIND_SET_ASIDE: "this kind is set aside: its cases could not be counted (/polar status)",
     PolicyCode.ALL_PAUSED: "everything is paused by {by}",
     PolicyCode.NOBODY_DECIDES: "nobody has decided anything for too long",
     PolicyCode.BELOW_THRESHOLD: "its score is below the threshold now",
@@ -239,6 +240,7 @@ _LACKS: Mapping[LackCode, _Words] = {
         "not opted in: cases of this risk class run on their own only for operations named in `opt_in`"
     ),
     LackCode.UNKNOWN_KIND: "this kind of case is no longer known",
+    LackCode.SET_ASIDE: "it is set aside: its cases could not be counted (/polar status)",
     LackCode.CHANGED_MEANWHILE: "meanwhile it has changed, and it is {state} now: look again",
 }
 

@@ -203,5 +203,6 @@ _WORDS: Mapping[ReasonCode, str | Say] = {
     _C.RULE_FAILED: "{problem}",
     _C.RULE_GIVEN_UP: "given up: {causes}",
     _C.DELAYED: _until,
+    _C.ASSESSMENT_FAILED: "{error} in {place} ({step})",
     **dict.fromkeys((code for code in ReasonCode if code.startswith("polar_")), _polar),
 }

@@ -29,7 +29,7 @@ from bot.ui.states import counted, open_problems
 from polar.text.words import clean
 from store.models import Actor, Proposal, ProposalState
 from store.models.details import Backlog, DailyStats
-from store.models.graduation import Paused
+from store.models.graduation import CountCheck, Paused, SetAside
 
 _SILENT = timedelta(days=1)
 _ERRORS_SHOWN = 20
@@ -79,6 +79,8 @@ class Health:
     polar_paused: float = 0.0
     paused: Paused | None = None
     errors: Sequence[tuple[datetime, str, str]] = ()
+    set_aside: Sequence[SetAside] = ()
+    count_check: CountCheck | None = None
 
 
 def status_message(health: Health) -> Message:
@@ -95,6 +97,7 @@ def status_message(health: Health) -> Message:
         ("Polar", [words(_polar(health))]),
         ("Proposals", [words(stuck or "none is stuck")]),
         ("Automatic runs", automatic(health.paused)),
+        ("Learning", _learning(health)),
     ]
     items = [line(words(label, bold=True), glue("  "), *said) for label, said in rows]
     summary = "All is well" if is_well(health) else "Needs attention"
@@ -111,7 +114,7 @@ def status_message(health: Health) -> Message:
 def is_well(health: Health) -> bool:
     """Tell whether no problem needs a person."""
     unknown, polar = health.counts.get(ProposalState.UNKNOWN), health.polar_paused
-    ill = (health.backlog.failed, unknown, health.removed, health.slack_paused, polar)
+    ill = (health.backlog.failed, unknown, health.removed, health.slack_paused, polar, health.set_aside)
     return not any(ill) and health.socket is not False and health.backlog.last is not None
 
 
@@ -195,6 +198,31 @@ def automatic(paused: Paused | None) -> list[Element]:
         return [glue("not paused")]
     why = [glue(": "), words(paused.why, 300)] if paused.why else []
     return [glue("Paused by "), person(paused.by), glue(" since "), when(paused.at), *why]
+
+
+def _learning(health: Health) -> list[Element]:
+    """The kinds of case that are set aside with what to do about them, and the newest check of the counts."""
+    said: list[Element] = []
+    for one in health.set_aside[:_LISTED]:
+        said += [words(one.label, 80), glue(f" ({one.case_kind[:8]}) asks since "), when(one.at)]
+        said += [glue(", its cases could not be counted"), *because(one.reason, 100), glue("; next try ")]
+        said += [when(one.retry_at), glue(". ")]
+    if more := len(health.set_aside) - _LISTED:
+        said += [glue(f"And {more:,} more. ")] if more > 0 else []
+    if health.set_aside:
+        said += [glue("A restart tries at once. If it fails again, report this line: the rest goes on. ")]
+    return [*said, *_count_check(health)]
+
+
+def _count_check(health: Health) -> list[Element]:
+    check = health.count_check
+    if check is None:
+        return [glue("The counts have not been checked yet.")]
+    said = [glue(f"The counts of {check.kinds:,} kinds were checked {ago(health.now - check.at)}: ")]
+    for one in check.wrong[:_LISTED]:
+        state = "corrected" if one.mended else "wrong, and corrected in the next check"
+        said += [words(one.label, 80), glue(f" ({one.case_kind[:8]}) was {state}. ")]
+    return [*said, glue(f"{len(check.wrong):,} were wrong." if check.wrong else "all are right.")]
 
 
 def _errors(errors: Sequence[tuple[datetime, str, str]]) -> list[dict[str, object]]:

@@ -15,7 +15,8 @@ class Setting(StrEnum):
     DRAW_SECRET = "draw_secret"  # noqa: S105 - store.graduation.case_kinds: what spot checks are drawn with
     LAST_HUMAN_AT = "last_human_at"  # store.graduation.gate: when a person last decided anything
     LEARNED_ROW = "learned_row"  # store.graduation.learn: how far the audit log is read
-    LEARNED_AT = "learned_at"  # store.graduation.learn: until when labels are counted
+    LEARNED_AT = "learned_at"  # store.graduation.labels: until when approvals are mature
+    COUNTS_CHECKED = "counts_checked"  # store.graduation.count_check: the newest check, as JSON
 
 
 # Built once: some of these run several times for every proposal.

@@ -134,6 +134,8 @@ def graduate(
     found = get_case_kind(connection, case_kind)
     if found is None:
         return [Lack(LackCode.UNKNOWN_KIND)]
+    if found.set_aside is not None:
+        return [Lack(LackCode.SET_ASIDE)]
     missing = list(lacks(found))
     if not missing and found.state != CaseKindState.GRADUATED:
         on = TrustChange(CaseKindState.GRADUATED, cause, manual_override=manual_override)

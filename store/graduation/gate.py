@@ -152,8 +152,9 @@ def last_human(connection: Connection, now: datetime) -> datetime | None:
 def may_still_run(connection: Connection, proposal_id: str, now: datetime, guard: ExecutionGuard) -> bool:
     """Tell whether what the policy approved may still be sent; what a person approved always may.
 
-    It may not when its kind was demoted since, everything was paused, nobody has decided anything for too
-    long, it waited too long, or the policy has become another one. What was begun is finished.
+    It may not when its kind was demoted or set aside since, everything was paused, nobody has decided
+    anything for too long, it waited too long, or the policy has become another one. What was begun is
+    finished.
     """
     proposal = get_proposal(connection, proposal_id)
     if proposal is None or proposal.mode != Mode.AUTO or proposal.decided_by != Actor.POLICY:
@@ -163,6 +164,8 @@ def may_still_run(connection: Connection, proposal_id: str, now: datetime, guard
     case_kind = None if proposal.case_kind is None else get_case_kind(connection, proposal.case_kind)
     generation = (proposal.gate or {}).get("generation")
     if case_kind is None or case_kind.state != CaseKindState.GRADUATED or case_kind.generation != generation:
+        return False
+    if case_kind.set_aside is not None:
         return False
     human, decided = last_human(connection, now), proposal.decided_at
     lately = human is not None and now - human <= guard.max_idle

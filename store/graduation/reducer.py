@@ -1,7 +1,7 @@
 """The reducer of trust: how a kind of case gains and loses it, and what its caps count. Pure.
 
-The live line and the back-test hold the same values and call the same functions; the former reads sums of
-labels from the database, the latter adds labels one by one.
+The live line and the back-test hold the same values and call the same functions; the former adds up what
+changed and moves what it keeps by the difference, the latter adds labels one by one.
 """
 
 from collections import defaultdict
@@ -205,6 +205,7 @@ class CaseTotals:
             "rejections": self.rejections,
             "customers": len(self.customers),
             "first_at": self.first_at,
+            "last_rejection_at": self.last_rejection_at,
             "approvals_since_rejection": approvals_since_rejection,
             "spot_checks": self.spot_checks,
             "spot_checks_agreed": self.spot_checks_agreed,

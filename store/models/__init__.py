@@ -353,6 +353,7 @@ class CaseKind(NewCaseKind):
     rejections: int = 0
     customers: int = 0
     first_at: datetime | None = None
+    last_rejection_at: datetime | None = None
     approvals_since_rejection: int = 0
     spot_checks: int = 0
     spot_checks_agreed: int = 0
@@ -362,6 +363,9 @@ class CaseKind(NewCaseKind):
     offered_cases: int | None = None
     changed_at: datetime | None = None
     cause: ChangeCause | None = None
+    set_aside: Reason | None = None  # its counts may be wrong: it asks
+    set_aside_at: datetime | None = None
+    retry_at: datetime | None = None
 
     @property
     def counts(self) -> CaseCounts:

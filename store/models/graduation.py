@@ -17,7 +17,7 @@ from store.models import (
     Proposal,
     ProposalState,
 )
-from store.models.reasons import CaseResult, ChangeCause, LabelReason, Lack
+from store.models.reasons import CaseResult, ChangeCause, LabelReason, Lack, Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +132,7 @@ class CaseHistory(CaseEvidence):
     case_kind: str
     mode: Mode
     unusual: bool
+    customer_id: str | None = None  # for whom it counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +248,38 @@ class KindStanding:
     today: Spent
     spot_checks: tuple[int, int] = (0, 0)
     demotion: Change | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A kind of case that is set aside: its hash and label, why, since when, and when it is tried again."""
+
+    case_kind: str
+    label: str
+    reason: Reason
+    at: datetime
+    retry_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Miscount:
+    """A difference as it is shown: the kind's hash and label, the names of the wrong counts, and whether they
+    are mended; counts that changed meanwhile are looked at again in the next check.
+    """
+
+    case_kind: str
+    label: str
+    counts: Sequence[str]
+    mended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CountCheck:
+    """The newest check of all kinds: when, of how many, and what was wrong."""
+
+    at: datetime
+    kinds: int
+    wrong: Sequence[Miscount] = ()
 
 
 @dataclass(frozen=True, slots=True)

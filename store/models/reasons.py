@@ -76,6 +76,9 @@ class ReasonCode(StrEnum):
     RULE_GIVEN_UP = "rule_given_up"  # causes
     DELAYED = "delayed"  # until: an ISO date and time in UTC
 
+    # Why a kind of case is set aside. `step`: what was done; `error`: its type; `place`: module and line.
+    ASSESSMENT_FAILED = "assessment_failed"
+
     # What a call of Polar's API ran into: see polar.errors. `partly`: earlier calls were made.
     POLAR_UNREACHABLE = "polar_unreachable"  # why
     POLAR_BUDGET = "polar_budget"
@@ -130,6 +133,7 @@ class PolicyCode(StrEnum):
     # Why the kind of case does not run on its own at the moment.
     KIND_ASKS = "kind_asks"
     KIND_PAUSED = "kind_paused"  # cause: a ChangeCause
+    KIND_SET_ASIDE = "kind_set_aside"
     ALL_PAUSED = "all_paused"  # by
     NOBODY_DECIDES = "nobody_decides"
     BELOW_THRESHOLD = "below_threshold"
@@ -191,6 +195,7 @@ class LackCode(StrEnum):
     NOT_OPTED_IN = "not_opted_in"
     UNKNOWN_KIND = "unknown_kind"
     CHANGED_MEANWHILE = "changed_meanwhile"  # state
+    SET_ASIDE = "set_aside"
 
 
 class ChangeCode(StrEnum):

@@ -226,6 +226,12 @@ Index("ix_proposals_decided_by", proposals.c.decided_by, proposals.c.decided_at)
 Index("ix_proposals_decided_at", proposals.c.decided_at)
 Index("ix_proposals_bundle_id", proposals.c.bundle_id)
 Index("ix_proposals_case_kind", proposals.c.case_kind, proposals.c.decided_at)
+partial_index(
+    "ix_proposals_offers",
+    proposals.c.case_kind,
+    proposals.c.created_at,
+    where=proposals.c.kind == "graduation",
+)
 Index("ix_proposals_undo_of_id", proposals.c.undo_of_id)
 Index("ix_proposals_card_ts", proposals.c.card_ts)
 

@@ -13,14 +13,23 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from store.engine.dialects import SafeJson, SafeText, UtcDateTime, one_of
+from store.engine.dialects import SafeJson, SafeText, UtcDateTime, one_of, partial_index
 from store.models import CaseKindState, OutcomeKind
 from store.schema import metadata
 
-__all__ = ["audit_log", "cap_usage", "case_kinds", "case_labels", "metadata", "outcomes", "pause"]
+__all__ = [
+    "audit_log",
+    "cap_usage",
+    "case_kinds",
+    "case_labels",
+    "metadata",
+    "outcomes",
+    "pause",
+    "unlearned_cases",
+]
 
 # One kind of case, as far as trust goes. The counts are sums of `case_labels`, kept here for the gate's one
-# read.
+# read, and moved by the difference whenever a label changes.
 case_kinds = Table(
     "case_kinds",
     metadata,
@@ -37,6 +46,7 @@ case_kinds = Table(
     Column("rejections", Integer, nullable=False, default=0),  # among them
     Column("customers", Integer, nullable=False, default=0),
     Column("first_at", UtcDateTime),  # the first counted case of this generation
+    Column("last_rejection_at", UtcDateTime),  # decided, of this generation
     Column("approvals_since_rejection", Integer, nullable=False, default=0),
     Column("spot_checks_agreed", Integer, nullable=False, default=0),
     Column("spot_checks", Integer, nullable=False, default=0),
@@ -50,10 +60,16 @@ case_kinds = Table(
     Column("changed_at", UtcDateTime),
     Column("cause_code", Text),
     Column("cause_args", SafeJson(none_as_null=True)),
+    # its assessment failed, so it asks: why, since when, and when it is assessed again
+    Column("set_aside_code", Text),
+    Column("set_aside_args", SafeJson(none_as_null=True)),
+    Column("set_aside_at", UtcDateTime),
+    Column("retry_at", UtcDateTime),
     one_of("state", CaseKindState),
 )
 Index("ix_case_kinds_family", case_kinds.c.family)
 Index("ix_case_kinds_state", case_kinds.c.state, case_kinds.c.last_case_at)
+partial_index("ix_case_kinds_retry_at", case_kinds.c.retry_at, where=case_kinds.c.retry_at.is_not(None))
 
 # What one decided case says for or against its kind of case. Derived: made again from the log at any time.
 case_labels = Table(
@@ -68,9 +84,41 @@ case_labels = Table(
     Column("is_spot_check", Integer, nullable=False, default=0),
     Column("decided_at", UtcDateTime, nullable=False),
     Column("matures_at", UtcDateTime, nullable=False),
+    Column("customer_id", SafeText),  # the proposal's, for whom it counts
+    Column(
+        "in_score", Integer, nullable=False, server_default="0"
+    ),  # counts by now: a rejection, a mature approval
+    Column("is_learnt", Integer, nullable=False, server_default="0"),  # its values are approved values
 )
-Index("ix_case_labels_case_kind", case_labels.c.case_kind, case_labels.c.generation, case_labels.c.decided_at)
+# Each answers one question about a kind by key: how much has counted since a moment; does this customer count
+# already; which values are the newest; what was asked until a moment.
+_OWN = (case_labels.c.case_kind, case_labels.c.generation)
+Index(
+    "ix_case_labels_counted",
+    *_OWN,
+    case_labels.c.is_counted,
+    case_labels.c.is_rejection,
+    case_labels.c.decided_at,
+)
+Index("ix_case_labels_customer_id", *_OWN, case_labels.c.in_score, case_labels.c.customer_id)
+Index(
+    "ix_case_labels_learnt",
+    case_labels.c.case_kind,
+    case_labels.c.is_learnt,
+    case_labels.c.decided_at,
+    case_labels.c.proposal_id,
+)
+Index("ix_case_labels_case_kind", case_labels.c.case_kind, case_labels.c.matures_at)
 Index("ix_case_labels_matures_at", case_labels.c.matures_at)
+
+# Cases of the kinds that are set aside, to be learnt from when their kind is assessed again.
+unlearned_cases = Table(
+    "unlearned_cases",
+    metadata,
+    Column("proposal_id", Text, ForeignKey("proposals.id"), primary_key=True),
+    Column("case_kind", Text, ForeignKey("case_kinds.hash"), nullable=False),
+)
+Index("ix_unlearned_cases_case_kind", unlearned_cases.c.case_kind, unlearned_cases.c.proposal_id)
 
 # What later happened to something that was done: undone, reversed, disputed.
 outcomes = Table(

@@ -195,6 +195,7 @@ def _first_case(connection: Connection, case_kind: str) -> None:
         )
     )
     counted = {"generation": 0, "is_rejection": 0, "is_counted": 1, "reason_code": LabelReason.APPROVED}
+    counted |= {"customer_id": _customer(0), "in_score": 1, "is_learnt": 1}
     times = {"decided_at": at, "matures_at": at + timedelta(days=7)}
     connection.execute(
         insert(case_labels).values(proposal_id=case.id, case_kind=case_kind, **counted, **times)
@@ -237,7 +238,7 @@ def _past(database: Filling) -> None:
     database.copies("calls", count, proposal_id="'p' || n")
     database.copies("decisions", count, id="NULL", proposal_id="'p' || n", at=f"at {later}")
     times = {"decided_at": f"decided_at {later}", "matures_at": f"matures_at {later}"}
-    database.copies("case_labels", count, proposal_id="'p' || n", **times)
+    database.copies("case_labels", count, proposal_id="'p' || n", customer_id=customer, **times)
     moment = f"occurred_at {later}"
     database.copies("subjects", _SUBJECTS, subject="'order:' || n", customer_id=customer, occurred_at=moment)
 

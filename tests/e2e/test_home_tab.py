@@ -16,7 +16,9 @@ from bot.listeners.workspace import HealthSource
 from bot.logs import LastErrors
 from bot.slack.permalinks import Links
 from store.graduation.gate import paused
+from store.graduation.set_aside import set_aside
 from store.models import ProposalState
+from store.models.reasons import Reason, ReasonCode
 from tests.e2e.app_harness import DORA, JONAS, LENA, MAYA, World, eventually, proposals, words_of, world
 from tests.fixtures.slack import invite
 
@@ -215,6 +217,18 @@ async def test_status_says_how_it_all_flows(here, app):
     assert "Last webhook" in said
     assert "calls left in this minute" in said
     assert "socket open" in said
+
+
+async def test_status_names_a_kind_that_is_set_aside_and_what_to_do(here, app):
+    await here.ask(CASE)
+    [proposal] = await proposals(app)
+    reason = Reason.of(ReasonCode.ASSESSMENT_FAILED, step="learn", error="ValueError", place="a.py:1")
+    await app.services.store.do(set_aside, proposal.case_kind, reason, app.services.clock())
+    said = words_of(await typed(here, "status"))
+
+    assert "Needs attention" in said
+    assert proposal.case_kind[:8] in said
+    assert "A restart tries at once" in said
 
 
 async def test_pause_and_resume_are_for_who_may_decide_and_the_channel_is_told(here, app):

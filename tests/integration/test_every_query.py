@@ -7,7 +7,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -20,10 +20,14 @@ from store.audit_log.log import head
 from store.engine.dialects import make_engine
 from store.engine.settings_kv import Setting
 from store.events.events import Conclusion
-from store.graduation.reducer import Counter, Since, TrustChange, Usage
+from store.graduation.count_check import Difference
+from store.graduation.labels import Relabelled
+from store.graduation.reducer import CaseTotals, Counter, Since, TrustChange, Usage
+from store.graduation.set_aside import Step
 from store.messages.drawing import CardDrawn, Drawing
 from store.models import (
     CallState,
+    CaseKind,
     CaseKindState,
     CommentKind,
     Decision,
@@ -33,6 +37,7 @@ from store.models import (
     OutcomeKind,
     PlannedCall,
     Proposal,
+    ProposalKind,
     ProposalState,
     RuleMatch,
     RuleMatchState,
@@ -40,7 +45,7 @@ from store.models import (
     SubjectState,
     Verdict,
 )
-from store.models.graduation import ExecutionGuard, Outcome
+from store.models.graduation import CountCheck, ExecutionGuard, Miscount, Outcome
 from store.models.reasons import ChangeCause, ChangeCode, Lack, LackCode, Reason, ReasonCode
 from store.proposals.actions import Act
 from store.proposals.decisions import PendingApproval
@@ -60,7 +65,6 @@ from tests.fixtures.full_database import (
 )
 
 FREE = {"dialects", "locks", "migrate"}  # modules of tools: no queries, but what queries are made of
-UNORDERED = {"learn.histories"}
 
 # What a parameter of this name is given; each of several values in turn.
 LATER = SOON + 30 * HOUR
@@ -68,6 +72,21 @@ WHY = Reason(ReasonCode.TEXT, {"text": "why\0"})
 SIGHTING = SubjectState("order:pending", True, SOON, 1, {"status": "paid", "note": "\0\ud800"}, "c1")
 CAUSE = ChangeCause.of(ChangeCode.TEXT, text="because\0")
 LACK = Lack.of(LackCode.CUSTOMERS, have=1, need=10)
+OFFERED = CaseKind(
+    **asdict(KIND),
+    state=CaseKindState.ASKING,
+    manual_override=False,
+    generation=0,
+    generation_at=NOW,
+    last_case_at=NOW,
+)
+LABEL_ROW = {
+    "proposal_id": "done", "generation": 0, "is_rejection": 1, "is_counted": 1, "is_spot_check": 1, "in_score": 1,
+    "customer_id": "c9", "decided_at": NOW,
+}  # fmt: skip
+CHANGED = Relabelled([], [LABEL_ROW])
+COUNTS = CaseTotals().counts(0)
+MISCOUNTED = Difference(KIND.hash, "A kind", 0, COUNTS, COUNTS | {"cases": 7})
 RULE_MATCH = RuleMatch("fact new", "a-rule", "v1", "evt_1", RuleMatchState.PROPOSED)
 LEFT = [PendingApproval(f"tap_{number}", name, 1, "U1", "button", SOON) for number, name in enumerate(NAMES)]
 GIVEN: Mapping[str, Sequence[Any]] = {
@@ -85,6 +104,8 @@ GIVEN: Mapping[str, Sequence[Any]] = {
     "bundle_id": ["b1", "b2"],
     "by": ["U1"],
     "cause": [CAUSE],
+    "changed": [Relabelled([], []), CHANGED],
+    "check": [CountCheck(SOON, 2, [Miscount(KIND.hash, "A kind", ["cases"], True)])],
     "certainly_not_posted": [True],
     "changes": [(("Question", "a", "b"),)],
     "channel": ["C1"],
@@ -96,6 +117,7 @@ GIVEN: Mapping[str, Sequence[Any]] = {
     "deadline_before": [None, LATER],
     "decision": [Decision("PROPOSAL", "U3", verdict, "button", SOON, "No\0") for verdict in Verdict],
     "detail": ["more\0"],
+    "difference": [MISCOUNTED],
     "digest": ["", "0"],
     "drawings": ["[DRAWING OF PROPOSAL]"],
     "drawn": [
@@ -112,6 +134,7 @@ GIVEN: Mapping[str, Sequence[Any]] = {
     "rule_match": [RULE_MATCH],
     "first": [NOW],
     "found": ["[PROPOSAL]"],
+    "generation": [0, 1],
     "from_": [ProposalState.PENDING],
     "ids": [list(NAMES[:-1])],
     "inverse": [new("inverse", case_kind=None)],
@@ -183,7 +206,9 @@ GIVEN: Mapping[str, Sequence[Any]] = {
     "waiting": ["[PROPOSAL]"],
     "wanted": [[Since("all", "2026-11-21")]],
     "counters": [[Counter("all", "2026-11-21"), Counter("case_kind:\0", "2026-11-21")]],
+    "step": list(Step),
     "which": ["", "urgent", "mine", "snoozed", "unknown", "failed"],
+    "work": [lambda: 1, lambda: 1 // 0],
     "why": ["why\0"],
     "words": [["invoice"], ["5A"], ["an", "%"], []],
 }
@@ -213,6 +238,8 @@ OTHERWISE: Mapping[str, Mapping[str, Sequence[Any]]] = {
     "case_kinds.note_case_kind": {"new": [KIND, replace(KIND, hash="other", label="A\0")]},
     "settings_kv.hold_or_set": {"first": ["1"]},
     "gate.spent": {"wanted": [Since("all", "2026-11-21")]},
+    "offers.add_offer": {"question": [new("offer", kind=ProposalKind.GRADUATION)], "case_kind": [OFFERED]},
+    "set_aside.set_aside": {"reason": [WHY]},
     "timers.call_people": {"kind": ["reminder", "escalation"], "say": [lambda _: MESSAGE], "window": [HOUR]},
     "timers.expire": {"limit": [200]},
 }
@@ -286,7 +313,7 @@ def _ask(connection: Connection, question: Question, name: str) -> Any:
         answer = question.query(connection, **arguments)
         came = list(answer) if isinstance(answer, Iterator) else answer
         came = vars(came) if isinstance(came, Usage) else came
-        return sorted(came, key=repr) if question.name in UNORDERED else came, head(connection)
+        return came, head(connection)
     except (SQLAlchemyError, ValueError, AssertionError) as error:
         return type(error).__name__
     finally:

@@ -16,7 +16,7 @@ from store.audit_log.log import row_hash
 from store.audit_log.verify import ProblemCode, verify
 from store.engine.dialects import make_engine
 from store.graduation.case_kinds import get_case_kind
-from store.graduation.learn import generations_of
+from store.graduation.labels import generations_of
 from store.graduation.pages import changes_of
 from store.graduation.reducer import Generation
 from store.models import CaseCounts, CaseKindState, Mode
