@@ -20,7 +20,6 @@ _GIVE_UP = 60.0
 class Burst:
     """One burst: seconds from its first webhook on, and statements an event until all cards were drawn."""
 
-    events: int
     accepted: float
     concluded: float
     carded: float
@@ -39,7 +38,7 @@ async def burst(stage: Stage, events: int, first: int) -> Burst:
         raise RuntimeError(f"A burst of {events} has no cards after {_GIVE_UP:.0f} s")
     carded = time() - sent.begun_at
     statements = (await stage.statements() - before) / events
-    return Burst(events, sent.seconds, concluded, carded, statements)
+    return Burst(sent.seconds, concluded, carded, statements)
 
 
 async def bursts(yardstick: Yardstick, rounds: int) -> AsyncGenerator[Row]:

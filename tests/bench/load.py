@@ -5,7 +5,6 @@ Reads one job as JSON from standard input and prints one result as JSON. Request
 
 import asyncio
 import json
-import resource
 import sys
 import time
 from collections import Counter
@@ -42,12 +41,11 @@ class Job:
 @dataclass
 class Result:
     """`begun_at` and `sent_at` in seconds since 1970, the latter in the order of the numbers and for a pace
-    only; latencies in seconds; `busy` 0 to 1.
+    only; latencies in seconds.
     """
 
     begun_at: float = 0.0
     seconds: float = 0.0
-    busy: float = 0.0
     statuses: Counter[int] = field(default_factory=Counter)
     latencies: list[float] = field(default_factory=list)
     sent_at: list[float] = field(default_factory=list)
@@ -117,14 +115,13 @@ async def _run(job: Job) -> Result:
         for number in range(job.connections if job.rate is None else _PACED_CONNECTIONS)
     ]
     result = Result(begun_at=time.time())
-    begun, worked = time.perf_counter(), _worked()
+    begun = time.perf_counter()
     if job.rate is None:
         waiting = iter(requests)
         await asyncio.gather(*(_flood(each, waiting, begun + job.seconds, result) for each in connections))
     else:
         await _pace(connections, requests, job.rate, result)
     result.seconds = time.perf_counter() - begun
-    result.busy = (_worked() - worked) / result.seconds
     return result
 
 
@@ -158,11 +155,6 @@ async def _pace(connections: list[_Connection], requests: list[bytes], rate: flo
             await asyncio.sleep(max(0.0, due - time.time()))
             result.sent_at.append(due)
             group.create_task(one(request, due))
-
-
-def _worked() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from operator import itemgetter
 from typing import Any
 
 _MARKS = {True: "met", False: "MISSED", None: ""}
@@ -64,9 +65,9 @@ def line(row: Row) -> str:
 
 
 def markdown(sections: Sequence[tuple[str, Sequence[Row]]]) -> str:
-    """The whole report as tables for a README."""
+    """The whole report as tables for a README, without sections that measured nothing."""
     parts = []
-    for title, rows in sections:
+    for title, rows in filter(itemgetter(1), sections):
         cells = [_HEAD, ("---", "---:", "---", "---", "---"), *map(_cells, rows)]
         parts.append("\n".join([f"**{title}**", "", *(f"| {' | '.join(each)} |" for each in cells)]))
     return "\n\n".join(parts)
