@@ -35,7 +35,7 @@ from bot.permissions import Authority, ByRuleAndClass
 from bot.pipeline.timers import timers
 from bot.pipeline.worker import Worker
 from bot.rules import RulesError, RuleSet, load_rules
-from bot.services import Notify, Services
+from bot.services import Notify, Services, renewing
 from bot.slack.client import TIMEOUT, RateLimits, Slack, SlackError
 from bot.slack.permalinks import Links
 from bot.slack.socket_mode import SocketModeFailed, Supervisor
@@ -45,6 +45,7 @@ from bot.web.server import MOST_BYTES, Bodies, Connections, listening
 from polar.client import PolarClient
 from polar.webhooks import Verifier
 from store import Store, open_store
+from store.engine.clock import DatabaseClock, clock_of
 from store.engine.errors import StoreError
 from store.engine.leases import expire_all_leases
 from store.events.events import keep_rules
@@ -61,7 +62,7 @@ CANNOT_RUN = (StoreError, RulesError, SocketModeFailed, OSError)
 
 
 def utc_now() -> datetime:
-    """The clock of the running program; tests hand in their own."""
+    """The clock of this machine."""
     return datetime.now(UTC)
 
 
@@ -74,7 +75,9 @@ class Running:
     approvals: ApprovalService
 
 
-async def serve(settings: Settings, *, clock: Callable[[], datetime] = utc_now, speed: float = 1.0) -> None:
+async def serve(
+    settings: Settings, *, clock: Callable[[], datetime] | None = None, speed: float = 1.0
+) -> None:
     """Run until SIGINT or SIGTERM. Raises what keeps it from starting or going on, in words."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -100,11 +103,12 @@ def _stop_or_end(stop: asyncio.Event) -> None:
 
 @asynccontextmanager
 async def running(
-    settings: Settings, *, clock: Callable[[], datetime] = utc_now, speed: float = 1.0
+    settings: Settings, *, clock: Callable[[], datetime] | None = None, speed: float = 1.0
 ) -> AsyncIterator[tuple[Running, asyncio.Task[None]]]:
     """The whole program, listening; the task does the work in the background and ends only by failing.
 
-    `speed` is how much faster than real time `clock` runs, for what is done every so often.
+    Without a `clock` it goes by the database's where replicas share it, else by this machine's. `speed` is
+    how much faster than real time `clock` runs, for what is done every so often.
     """
     rules = load_rules(settings.rules_file)
     if not (settings.approvers.users or settings.approvers.groups):
@@ -112,9 +116,11 @@ async def running(
     async with AsyncExitStack() as stack:
         url = settings.database_url.get_secret_value()
         store = await stack.enter_async_context(open_store(url, on_retry=STORE_RETRIES.inc))
+        clock = clock or await clock_of(store, utc_now)
         await _take_over(store, rules, clock())
         worker = Worker(speed)
         services, client = await assemble(stack, settings, store, rules, clock=clock, notify=worker.notify)
+        await stack.enter_async_context(renewing(services))
         slack_app = _bolt(settings, client)
         approvals, proposing, token = ApprovalService(services), Proposing(services), settings.slack_app_token
         supervisor = None if token is None else Supervisor(slack_app, token.get_secret_value(), clock)
@@ -176,11 +182,18 @@ def _bolt(settings: Settings, client: AsyncWebClient) -> AsyncApp:
 
 
 async def _work(services: Services, worker: Worker, supervisor: Supervisor | None, speed: float) -> None:
-    async with timers(services, {"snoozes": (wake_snoozed, 15)}, speed=speed), asyncio.TaskGroup() as group:
+    more = {"snoozes": (wake_snoozed, 15), "clock": (_set_clock, 15)}
+    async with timers(services, more, speed=speed), asyncio.TaskGroup() as group:
         group.create_task(_introduce(services), name="auth.test")
         group.create_task(worker.run(services), name="worker")
         if supervisor is not None:
             group.create_task(supervisor.run(), name="socket mode")
+
+
+async def _set_clock(services: Services) -> None:
+    """Look at the database's clock again, where the program goes by it."""
+    if isinstance(services.clock, DatabaseClock):
+        await services.clock.look(services.store)
 
 
 async def _introduce(services: Services) -> None:

@@ -1,10 +1,13 @@
 """The bundle that a step gets (store, clients, rules, clock), and the queues it may notify."""
 
 import asyncio
+import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -13,12 +16,34 @@ from bot.rules import RuleSet
 from bot.slack.client import Slack
 from polar.client import PolarClient
 from store import Store
+from store.engine.errors import StoreError
+from store.engine.leases import (
+    EVENTS,
+    EXECUTION,
+    OUTBOX,
+    PENDING_APPROVALS,
+    RULE_MATCHES,
+    HeldRow,
+    renew_leases,
+)
+from store.messages.outbox import OutboxMessage
+from store.models import Proposal, RuleMatch, StoredEvent
+from store.proposals.decisions import PendingApproval
+
+log = logging.getLogger(__name__)
 
 Row = TypeVar("Row")
 
-# Longer than any step can take (a rate-limited read sits out a minute, twice): a lease ends only under a dead
-# worker.
-LEASE = timedelta(minutes=5)
+# What a killed program held is free after so long. A living one renews its leases long before.
+LEASE = timedelta(seconds=20)
+_RENEWED_EVERY = timedelta(seconds=5)
+_LEASES = {
+    StoredEvent: EVENTS,
+    RuleMatch: RULE_MATCHES,
+    PendingApproval: PENDING_APPROVALS,
+    Proposal: EXECUTION,
+    OutboxMessage: OUTBOX,
+}
 _BACKOFF_MOST = timedelta(minutes=5)
 # Approvals that are settled at a time: in a burst of clicks all are stored and Slack is answered first.
 _SETTLED_AT_ONCE = 16
@@ -47,6 +72,28 @@ class Notify(Protocol):
         """Return at once; a queue that is not told looks by itself a little later."""
 
 
+class Held:
+    """The rows that this process works on at the moment."""
+
+    def __init__(self) -> None:
+        self._rows: Counter[HeldRow] = Counter()
+        self.renewed_at = datetime.min.replace(tzinfo=UTC)
+
+    @contextmanager
+    def working(self, row: HeldRow) -> Iterator[None]:
+        """Somebody works on the row until the block ends: its lease is renewed."""
+        self._rows[row] += 1
+        try:
+            yield
+        finally:
+            self._rows[row] -= 1
+            self._rows = +self._rows
+
+    def rows(self) -> list[HeldRow]:
+        """All of them."""
+        return list(self._rows)
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """The store, both clients, the rules, the permissions and the clock. `notify` tells queues of work."""
@@ -60,6 +107,7 @@ class Services:
     clock: Callable[[], datetime]
     notify: Notify
     settling: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_SETTLED_AT_ONCE))
+    held: Held = field(default_factory=Held)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +117,11 @@ class Claimed(Generic[Row]):
     row: Row
     token: str
 
+    @property
+    def held(self) -> HeldRow:
+        """The row as one that is worked on."""
+        return HeldRow.of(_LEASES[type(self.row)], self.token, self.row)
+
 
 async def claim_rows(
     services: Services, due: Callable[..., Sequence[Row]], limit: int, **more: Any
@@ -77,6 +130,41 @@ async def claim_rows(
     token, now = new_token(), services.clock()
     found = await services.store.do(due, token=token, now=now, until=now + LEASE, limit=limit, **more)
     return [Claimed(row, token) for row in found]
+
+
+async def keep_held(services: Services) -> None:
+    """Renew the leases on what this process works on, unless that was done a moment ago. Before rows are
+    claimed: however the clock jumps, no process takes from itself what it works on.
+    """
+    if abs(services.clock() - services.held.renewed_at) >= _RENEWED_EVERY:
+        await _renew_held(services)
+
+
+async def _renew_held(services: Services) -> None:
+    now, held = services.clock(), services.held
+    if rows := held.rows():
+        await services.store.do(renew_leases, rows, now + LEASE)
+    held.renewed_at = now
+
+
+@asynccontextmanager
+async def renewing(services: Services) -> AsyncIterator[None]:
+    """Renew the leases on what this process works on every few seconds until the block ends."""
+    task = asyncio.create_task(_again_and_again(services), name="leases")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _again_and_again(services: Services) -> None:
+    while True:
+        await asyncio.sleep(_RENEWED_EVERY.total_seconds())
+        try:
+            await _renew_held(services)
+        except StoreError as error:
+            log.warning("leases could not be renewed: %s", error)
 
 
 def new_token() -> str:

@@ -65,8 +65,10 @@ async def approve_all(
             known = await services.store.do(get_proposal, pending.proposal_id)
             return DecisionResult(DecisionStatus.REPEATED, known)
         try:
-            async with services.settling:
-                return await settle(services, Claimed(pending, token), team_id)
+            claimed = Claimed(pending, token)
+            with services.held.working(claimed.held):
+                async with services.settling:
+                    return await settle(services, claimed, team_id)
         except StoreError as error:
             log.error("an approval of %s is tried again later: %s", pending.proposal_id, error)
             return DecisionResult(DecisionStatus.POSTPONED)

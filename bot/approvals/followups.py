@@ -105,7 +105,9 @@ class Followups:
         claimed = await self._services.store.do(actions.check, act, token=token, until=until)
         if claimed is None:
             return FollowupResult(FollowupStatus.BEING_CHECKED)
-        return FollowupResult(_SEEN[await examine(self._services, Claimed(claimed, token))])
+        mine = Claimed(claimed, token)
+        with self._services.held.working(mine.held):
+            return FollowupResult(_SEEN[await examine(self._services, mine)])
 
     async def mark_done(self, user: SlackUser, proposal_id: str) -> FollowupResult:
         """Take this person's word that it was done. Raises StoreError."""

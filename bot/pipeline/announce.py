@@ -23,6 +23,7 @@ from bot.ui.card import card, outbox_message, thread_line
 from bot.ui.elements import Message
 from bot.ui.graduation_words import score_line, spot_check_line
 from bot.ui.states import CardView, approver_line
+from store.engine.leases import BUNDLE_CARDS, CARDS, OUTBOX, HeldRow
 from store.messages.bundles import gathering, put_in_bundle
 from store.messages.cards import (
     anything_waits,
@@ -59,6 +60,12 @@ class ClaimedCard:
     shown: Proposal | Bundle
     token: str
     room: str | None
+
+    @property
+    def held(self) -> HeldRow:
+        """The card as a row that is worked on."""
+        leases = CARDS if isinstance(self.shown, Proposal) else BUNDLE_CARDS
+        return HeldRow.of(leases, self.token, self.shown)
 
 
 async def claim(services: Services, limit: int) -> list[ClaimedCard]:
@@ -306,6 +313,11 @@ class ClaimedMessage:
     notice: OutboxMessage
     token: str
     room: bool
+
+    @property
+    def held(self) -> HeldRow:
+        """The message as a row that is worked on."""
+        return HeldRow.of(OUTBOX, self.token, self.notice)
 
 
 async def claim_messages(services: Services, limit: int) -> list[ClaimedMessage]:

@@ -23,7 +23,7 @@ from bot.proposals.own_calls import changed_since, read_before
 from bot.proposals.reads import Reads, excerpt
 from bot.proposals.recheck import CALL, NoLonger, gone, look_again, no_longer
 from bot.rules import EvaluationError
-from bot.services import Claimed, Queue, Services, backoff, claim_rows
+from bot.services import Claimed, Queue, Services, backoff, claim_rows, keep_held
 from polar.catalog import Call
 from polar.client import PolarClient
 from polar.errors import InvalidCall, NotFound, PolarError
@@ -242,6 +242,7 @@ async def _call(services: Services, claimed: Claimed[Proposal], call: ProposalCa
     before: dict[str, Any] | None = {}  # an undo needs none
     if claimed.row.undo_of_id is None:
         before = await read_before(Reads(services.polar, within=_CHECK_WITHIN), Call.of(call))
+    await keep_held(services)
     begun = await services.store.do(
         begin_call,
         claimed.row.id,

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
-from bot.services import LEASE, Queue, Services
+from bot.services import Queue, Services
 from polar.catalog import Call
 from polar.errors import PolarError
 from store.events.events import claim_poll, keep_polled_until, poll_again, polled_until
@@ -21,6 +21,7 @@ _OURS = "/polar/webhooks"  # an endpoint with our route is this program's own
 _ATTEMPTS_TAKE = timedelta(hours=1)
 _WINDOW = timedelta(hours=1)
 _FIRST_ATTEMPT_WITHIN = timedelta(minutes=5)
+_LONGEST = timedelta(minutes=5)  # of one look: after it another replica may look
 _AFTER_START = timedelta(minutes=1)  # a new program has its webhooks to see to first
 _LOOKS_BACK = timedelta(hours=24)  # after a long stop: older failures are history
 
@@ -42,7 +43,7 @@ async def claim(services: Services, limit: int) -> list[PollSource]:
     """Take the sources that are due and that some rule asks for."""
     now = services.clock()
     wanted = [source for source in SOURCES if any(services.rules.for_event(type_) for type_ in source.types)]
-    times = {"now": now, "until": now + LEASE, "first": now + _AFTER_START}
+    times = {"now": now, "until": now + _LONGEST, "first": now + _AFTER_START}
     due = [await services.store.do(claim_poll, source.name, **times) for source in wanted[:limit]]
     return [source for source, is_due in zip(wanted, due, strict=False) if is_due]
 

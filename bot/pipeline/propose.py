@@ -21,7 +21,7 @@ from bot.proposals.call_results import CallResult, classify, reason_of
 from bot.proposals.own_calls import WINDOW, done_before, match_own_call, notice_outcomes
 from bot.proposals.reads import Reads
 from bot.rules import EvaluationError, Rule
-from bot.services import LEASE, Claimed, Queue, Services, claim_rows
+from bot.services import Claimed, Queue, Services, claim_rows
 from bot.ui.reasons import plain
 from polar.errors import InvalidCall, PolarError
 from polar.events import Event, parse
@@ -44,6 +44,7 @@ _WHILE_SENDING = timedelta(milliseconds=500)
 # Whoever knows these values can act with them. They stay in the signed body and are not copied.
 _BEARER = {"checkout": frozenset({"client_secret", "url"})}
 _LONGEST = 1_000  # characters of an error
+_LONGEST_CALL = timedelta(minutes=5)  # until a call that was sent has its answer noted
 _LATEST = timedelta(days=1)  # Polar's own attempts end within the hour; a person may ask for one more
 DELAY = "delay"  # when it was checked: after the rule's delay
 
@@ -62,7 +63,7 @@ async def propose(services: Services, claimed: Claimed[StoredEvent]) -> None:
     if rules or made:
         # By the time of the event: it may come hours late, or be put before the rules once more.
         at = max(event.timestamp or stored.received_at, stored.received_at - _LATEST)
-        since = min(at, stored.received_at) - WINDOW - LEASE
+        since = min(at, stored.received_at) - WINDOW - _LONGEST_CALL
         sent = await services.store.do(calls_sent_since, since)
         match = match_own_call(event, stored.received_at, sent)
         if match.proposal_id is not None:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -12,10 +12,11 @@ from bot.approvals.approve import CLI, settle
 from bot.pipeline import announce, execute, learn, poll, propose
 from bot.proposals.call_results import LOOK_AFTER, examine
 from bot.results import DecisionResult, DecisionStatus
-from bot.services import Claimed, Queue, Services, claim_rows
+from bot.services import Claimed, Queue, Services, claim_rows, keep_held
 from bot.slack.client import SlackError
 from bot.ui.ephemeral import decision
 from store.engine.errors import StoreClosed
+from store.engine.leases import HeldRow
 from store.models import Proposal
 from store.proposals.decisions import PendingApproval, claim_pending_approvals
 from store.proposals.execution import claim_unknown, recover_stranded
@@ -140,7 +141,8 @@ class Worker:
 
 def _workers(services: Services) -> list[QueueWorker[Any]]:
     def of(queue: Queue, claim: Claim, handle: Handle, width: int, idle: float = 1.0) -> QueueWorker[Any]:
-        return QueueWorker(queue, partial(claim, services), partial(handle, services), width, idle)
+        work = partial(_work, services, handle)
+        return QueueWorker(queue, partial(_claim, services, claim), work, width, idle)
 
     return [
         of(Queue.PROPOSE, propose.claim, propose.propose, 32),
@@ -152,8 +154,21 @@ def _workers(services: Services) -> list[QueueWorker[Any]]:
         of(Queue.LEARN, learn.claim, _nothing, 1, 2.0),
         of(Queue.VERIFY, claim_unknown_results, examine, 4, 5.0),
         of(Queue.POLL, poll.claim, poll.poll, 2, 60.0),
-        of(Queue.RECOVER, recover, _nothing, 1, 15.0),
+        of(Queue.RECOVER, recover, _nothing, 1, 5.0),
     ]
+
+
+async def _claim(services: Services, claim: Claim, limit: int) -> Sequence[Any]:
+    """Claim, with the leases renewed on what is already worked on."""
+    await keep_held(services)
+    return await claim(services, limit)
+
+
+async def _work(services: Services, handle: Handle, row: Any) -> None:
+    """Handle a row. Its lease, if it has one, is renewed meanwhile."""
+    held: HeldRow | None = getattr(row, "held", None)
+    with nullcontext() if held is None else services.held.working(held):
+        await handle(services, row)
 
 
 async def _nothing(_services: Services, _row: None) -> None:

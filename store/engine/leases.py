@@ -6,6 +6,7 @@ nothing. The token stays where only the time is taken away (`expire`): a holder 
 still finish, as long as nobody else has taken the row.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +15,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Table, Update, and_, or_, select, tuple_, update
 
 from store.engine.locks import skip_locked
+from store.engine.writer import without_turn
 from store.models import EventState, ProposalState, RuleMatchState
 from store.schema import bundles, events, outbox, pending_approvals, proposals, rule_matches
 
@@ -94,11 +96,34 @@ class Leases:
         own = update(self.table).where(self.held(token, *key)).values({self.expires_at: until})
         return connection.execute(own).rowcount == 1
 
+    def renew(self, connection: Connection, held: Sequence["HeldRow"], until: datetime) -> None:
+        """Let the leases on these rows expire no sooner than `until`. Those that were lost stay lost."""
+        keys = [one.key if len(one.key) > 1 else one.key[0] for one in held]
+        token, expires_at = self.table.c[self.token], self.table.c[self.expires_at]
+        own = (self.key.in_(keys), token.in_({one.token for one in held}), expires_at < until)
+        mine = select(*skip_locked(select(*self.table.primary_key).where(*own)).cte("mine").c)
+        renewed = update(self.table).where(self.key.in_(mine), *own[1:])
+        connection.execute(renewed.values({self.expires_at: until}))
+
     def expire(self, connection: Connection) -> None:
         """Let every lease on what waits expire: whoever held one is dead."""
         expires_at = self.table.c[self.expires_at]
         held = (self.waits, expires_at.is_not(None))
         connection.execute(update(self.table).where(*held).values({self.expires_at: None}))
+
+
+@dataclass(frozen=True, slots=True)
+class HeldRow:
+    """A row that somebody works on: whose lease it is, and its primary key."""
+
+    leases: Leases
+    token: str
+    key: tuple[Any, ...]
+
+    @classmethod
+    def of(cls, leases: Leases, token: str, row: Any) -> "HeldRow":
+        """From a row as a value, which has the columns of the key."""
+        return cls(leases, token, tuple(getattr(row, column.name) for column in leases.table.primary_key))
 
 
 # Every lease that the program takes.
@@ -119,3 +144,16 @@ def expire_all_leases(connection: Connection) -> None:
     """At the start of the only process: whoever held a lease is dead, so nobody waits for it to expire."""
     for leases in (EVENTS, RULE_MATCHES, PENDING_APPROVALS, EXECUTION, CARDS, BUNDLE_CARDS, OUTBOX):
         leases.expire(connection)
+
+
+@without_turn
+def renew_leases(connection: Connection, held: Sequence[HeldRow], until: datetime) -> None:
+    """Let the leases on these rows expire no sooner than `until`, for as long as nobody else has taken them.
+
+    A row that a rival writes at the moment is left for the next time: this waits for nobody.
+    """
+    of: defaultdict[Leases, list[HeldRow]] = defaultdict(list)
+    for one in held:
+        of[one.leases].append(one)
+    for leases, rows in of.items():
+        leases.renew(connection, rows, until)

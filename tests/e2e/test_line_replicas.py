@@ -11,6 +11,7 @@ import pytest
 from bot.app import Running
 from bot.demo.polar.webhooks import ENDPOINTS, WebhookEvent
 from store.audit_log.verify import verify
+from store.engine.clock import DatabaseClock
 from store.models import ProposalState, Verdict
 from store.proposals.decisions import all_decisions
 from tests.e2e.app_harness import CASES, JONAS, MAYA, World, eventually, proposals, world
@@ -90,5 +91,6 @@ async def test_two_programs_post_one_card_and_make_one_call_for_each_case(pair: 
     assert Counter((each.method, each.path) for each in line.writes).most_common(1)[0][1] == 1
     assert len(line.writes) == sum(len(each.calls) for each in done)
     assert checked.problems == ()
+    assert all(isinstance(app.services.clock, DatabaseClock) for app in pair.apps)
     assert checked.rows > MANY * 5
     assert await store.do(all_case_kinds) == await pair.apps[1].services.store.do(all_case_kinds)

@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 import store
 from store.audit_log.log import head
 from store.engine.dialects import make_engine
+from store.engine.leases import OUTBOX, RULE_MATCHES, HeldRow
 from store.engine.settings_kv import Setting
 from store.events.events import Conclusion
 from store.graduation.count_check import Difference
@@ -136,6 +137,7 @@ GIVEN: Mapping[str, Sequence[Any]] = {
     "found": ["[PROPOSAL]"],
     "generation": [0, 1],
     "from_": [ProposalState.PENDING],
+    "held": [[HeldRow(OUTBOX, "t", ("note",)), HeldRow(RULE_MATCHES, "t", ("fact new", "a-rule"))]],
     "ids": [list(NAMES[:-1])],
     "inverse": [new("inverse", case_kind=None)],
     "evaluator": [WILLING],

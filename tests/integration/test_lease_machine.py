@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from sqlalchemy import Connection, Engine, create_engine, select
 
-from store.engine.leases import OUTBOX, Lease
+from store.engine.leases import OUTBOX, HeldRow, Lease, renew_leases
 from store.messages.outbox import add_to_outbox
 from store.schema import outbox
 from store.schema.graduation import metadata
@@ -115,6 +115,19 @@ class LeaseMachine(RuleBasedStateMachine):
             assert OUTBOX.extend(connection, token, id_, until=until) == (row.token == token)
         if row.token == token:
             row.until = until
+
+    @precondition(lambda self: self.tokens)
+    @rule(picks=st.lists(_PICK, min_size=1, max_size=4), seconds=_SECONDS)
+    def renew(self, picks: list[int], seconds: int) -> None:
+        """Of several leases, lost ones among them, those still held end no sooner than then."""
+        held = [self.tokens[pick % len(self.tokens)] for pick in picks]
+        until = self.now + timedelta(seconds=seconds)
+        with self.engine.begin() as connection:
+            renew_leases(connection, [HeldRow(OUTBOX, token, (id_,)) for token, id_ in held], until)
+        for token, id_ in held:
+            row = self.rows[id_]
+            if row.token == token and row.until is not None:
+                row.until = max(row.until, until)
 
     @rule()
     def restart(self) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Table, select, text, update
 from store import Store, open_store
 from store.engine.dialects import make_engine
 from store.engine.errors import StoreFailed
+from store.engine.leases import EVENTS, OUTBOX, HeldRow, renew_leases
 from store.engine.locks import advisory_lock
 from store.engine.writer import _WITHOUT_TURN
 from store.events.events import claim_events, count_events, get_event
@@ -74,7 +75,9 @@ async def test_webhooks_are_stored_and_claimed_while_another_program_has_the_tur
     assert {one.id for one in taken} == {one.id for one in known}
 
 
-@pytest.mark.parametrize("query", sorted(_WITHOUT_TURN - {read_beside}, key=lambda one: one.__name__))
+@pytest.mark.parametrize(
+    "query", sorted(_WITHOUT_TURN - {read_beside, renew_leases}, key=lambda one: one.__name__)
+)
 async def test_a_claim_waits_for_no_row(
     store: Store, rival: Callable[..., Any], query: Callable[..., Any]
 ) -> None:
@@ -214,3 +217,20 @@ async def test_another_failure_is_not_tried_again(store: Store) -> None:
     with pytest.raises(StoreFailed):
         await store.do(wrong)
     assert len(tries) == 1
+
+
+async def test_leases_are_renewed_without_waiting_for_a_row(
+    store: Store, rival: Callable[..., Any], new_event: Callable[..., NewEvent]
+) -> None:
+    for id_ in ("evt_a", "evt_b"):
+        await store.record(new_event(id=id_))
+    await store.do(claim_events, token="t", **ARGUMENTS)
+    await rival(_touch, "evt_a")
+    held = [*(HeldRow(EVENTS, "t", (id_,)) for id_ in ("evt_a", "evt_b")), HeldRow(OUTBOX, "t", ("none",))]
+
+    async with asyncio.timeout(5):
+        await store.do(renew_leases, held, LATER + 2 * HOUR)
+
+    kept = select(events.c.id, events.c.lease_expires_at)
+    found = await store.read(lambda connection: {row.id: row[1] for row in connection.execute(kept)})
+    assert found == {"evt_a": LATER + HOUR, "evt_b": LATER + 2 * HOUR}

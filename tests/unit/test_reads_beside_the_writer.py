@@ -39,7 +39,7 @@ WRITE = (
     dialects.insert_new_by_driver,
     dialects.upsert_increment,
 )
-ON_LEASES = {"take", "take_those", "release", "releasing", "extend", "expire"}
+ON_LEASES = {"take", "take_those", "release", "releasing", "extend", "renew", "expire"}
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:

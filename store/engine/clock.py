@@ -1,0 +1,35 @@
+"""The database's clock: replicas agree on when a lease ends, however the clocks of their machines are set."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from time import monotonic
+
+from sqlalchemy import Connection, text
+
+from store.engine.store import Store
+
+
+class DatabaseClock:
+    """The database's time. Between two looks it goes on with a clock of this machine that nobody can set."""
+
+    def __init__(self, at: datetime, seconds: float) -> None:
+        self._at, self._seconds = at, seconds
+
+    def __call__(self) -> datetime:
+        return self._at + timedelta(seconds=monotonic() - self._seconds)
+
+    async def look(self, store: Store) -> None:
+        """Set it anew: what this machine counts as a second may differ a little."""
+        self._at, self._seconds = await store.read(_look)
+
+
+async def clock_of(store: Store, own: Callable[[], datetime]) -> Callable[[], datetime]:
+    """The clock to go by: `own` where no other process writes, else the database's."""
+    return own if store.sole_owner else DatabaseClock(*await store.read(_look))
+
+
+def _look(connection: Connection) -> tuple[datetime, float]:
+    """The database's time, and the seconds on this machine at that moment."""
+    asked = monotonic()
+    at: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+    return at, (asked + monotonic()) / 2
