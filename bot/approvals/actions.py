@@ -200,8 +200,7 @@ class Actions:
 
 async def wake_snoozed(services: Services) -> None:
     """Bring back the proposals whose snooze is over, with a line in the thread."""
-    woken = await services.store.do(due_snoozes, services.clock(), thread_lines.BACK)
-    if woken:
+    while woken := await services.store.do(due_snoozes, services.clock(), thread_lines.BACK):
         log.info("%s proposals are back from snooze", len(woken))
         services.notify(Queue.ANNOUNCE, Queue.OUTBOX, Queue.HOME)
 

@@ -31,9 +31,10 @@ from store.engine.errors import StoreError
 from store.messages.home_tab_viewers import claim_drawing, forget_viewer, home_viewers, opened_home
 from store.models import Proposal
 from store.models.hashes import canonical_json, sha256
+from store.models.worth import worth
 from store.proposals.lists import candidates, queue
 from store.proposals.proposals import get_proposal
-from store.proposals.stats import today, worth
+from store.proposals.stats import today
 
 log = logging.getLogger(__name__)
 

@@ -67,8 +67,7 @@ async def _until_stopped(step: Step, services: Services) -> None:
 
 async def close_late(services: Services) -> None:
     """Close the proposals that nobody decided in time. It is no decision: the card and the thread say so."""
-    closed = await services.store.do(expire, now=services.clock())
-    if closed:
+    while closed := await services.store.do(expire, now=services.clock()):
         log.info("%s proposals expired undecided", len(closed))
         services.notify(Queue.ANNOUNCE)
 

@@ -26,8 +26,10 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    UnaryExpression,
     create_engine,
     event,
+    literal,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
@@ -200,6 +202,11 @@ def _upsert_increment(name: str, table: Table, sums: tuple[str, ...]) -> Executa
     return made
 
 
+def spelled(column: Column[Any], state: StrEnum) -> ColumnElement[bool]:
+    """The column holds this state, spelled out: the index of that state then answers without the rows."""
+    return column == literal(state.value, literal_execute=True)
+
+
 def stream_rows(query: Select[*Row]) -> Select[*Row]:
     """The query with its rows fetched as they are needed: PostgreSQL's driver would load all of them."""
     return query.execution_options(yield_per=500)
@@ -333,7 +340,9 @@ def one_of(column: str, states: type[StrEnum]) -> CheckConstraint:
     return CheckConstraint(f"{column} IN ({allowed})", name=f"{column}_known")
 
 
-def partial_index(name: str, *columns: Column[Any], where: ColumnElement[bool]) -> Index:
+def partial_index(
+    name: str, *columns: Column[Any] | UnaryExpression[Any], where: ColumnElement[bool]
+) -> Index:
     """An index of the rows that meet `where` alone."""
     return Index(name, *columns, sqlite_where=where, postgresql_where=where)
 

@@ -15,6 +15,7 @@ from store.engine.dialects import (
     insert_new,
     insert_new_by_driver,
     row_of,
+    spelled,
     stream_rows,
     value_of,
     values_of,
@@ -143,7 +144,7 @@ def all_events(connection: Connection) -> Iterator[StoredEvent]:
 def count_events(connection: Connection) -> dict[str, int]:
     """The number of webhooks in each state; from indexes alone, for rows are as large as their bodies."""
     counts: dict[str, int] = {
-        state: connection.execute(select(func.count()).where(events.c.state == state)).scalar_one()
+        state: connection.execute(select(func.count()).where(spelled(events.c.state, state))).scalar_one()
         for state in (EventState.NEW, EventState.FAILED)
     }
     total = connection.execute(select(func.count()).select_from(events)).scalar_one()

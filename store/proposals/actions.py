@@ -80,12 +80,15 @@ def snooze(connection: Connection, act: Act, until: datetime) -> ActionOutcome:
     return _done(connection, act, snoozed_until=until, snoozed_by=act.actor)
 
 
-def due_snoozes(connection: Connection, now: datetime, said: str) -> list[str]:
-    """Wake what was snoozed until now, and tell its thread; the ids. `said` is for the record: see `Act`."""
+def due_snoozes(connection: Connection, now: datetime, said: str, *, limit: int = 20) -> list[str]:
+    """Wake up to `limit` that were snoozed until now, and tell their threads; the ids. `said` is for the
+    record: see `Act`.
+    """
     rows = connection.execute(
-        select(proposals.c.id, proposals.c.snoozed_by).where(
-            proposals.c.state == ProposalState.PENDING, proposals.c.snoozed_until <= now
-        )
+        select(proposals.c.id, proposals.c.snoozed_by)
+        .where(proposals.c.state == ProposalState.PENDING, proposals.c.snoozed_until <= now)
+        .order_by(proposals.c.snoozed_until)
+        .limit(limit)
     ).all()
     for row in rows:
         line = coded(OutboxCode.BACK_FROM_SNOOZE, actor=row.snoozed_by)

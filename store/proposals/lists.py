@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, not_, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, not_, or_, select, tuple_
 
 from store.models import Proposal, ProposalState, Transition, Verdict
 from store.proposals.proposals import get_proposal, read_proposals, trail
-from store.proposals.stats import worth_in_sql
 from store.schema import bundles, decisions, proposals
 
 PAGE = 8  # proposals on one page
@@ -20,6 +19,7 @@ _P = proposals.c
 _PENDING = _P.state == ProposalState.PENDING
 # Down to the id: the pages of one list must not overlap, and PostgreSQL promises no order among equals.
 _NEWEST = (_P.created_at.desc(), _P.id)
+_BY_WORTH = (_P.worth.desc(), _P.created_at, _P.id)
 _UNFINISHED = (ProposalState.APPROVED, ProposalState.EXECUTING, ProposalState.UNKNOWN)
 _MOST_SAME = 6  # ids that begin alike: enough to say that there are several
 
@@ -43,11 +43,6 @@ class Mine:
     approved: Page
 
 
-def due() -> ColumnElement[datetime | None]:
-    """The end of a proposal: the business's deadline, else its own expiry."""
-    return func.coalesce(_P.deadline, _P.expires_at)
-
-
 def queue(
     connection: Connection, *, which: str, person: str, now: datetime, soon: datetime, page: int = 1
 ) -> Page:
@@ -59,43 +54,64 @@ def queue(
     if which in (ProposalState.UNKNOWN, ProposalState.FAILED):
         # Through the state's index alone: a row is as wide as its card.
         where: ColumnElement[bool] = _P.state == ProposalState(which)
-        order: tuple[Any, ...] = _NEWEST
-    else:
-        snoozed = and_(_P.snoozed_until.is_not(None), _P.snoozed_until > now)
-        kinds: dict[str, ColumnElement[bool]] = {
-            "urgent": and_(not_(snoozed), due() <= soon),
-            "mine": _P.assignee == person,
-            "snoozed": snoozed,
-        }
-        where = and_(_PENDING, kinds.get(which, or_(_P.snoozed_until.is_(None), _P.snoozed_until <= now)))
-        order = _by_urgency(soon)
-    total = connection.execute(select(func.count()).select_from(proposals).where(where)).scalar_one()
-    last = max(-(-total // PAGE), 1)
-    return _page(connection, select(_P.id).where(where).order_by(*order), min(page, last), total)
+        total = _count(connection, where)
+        return _page(connection, select(_P.id).where(where).order_by(*_NEWEST), _within(page, total), total)
+    snoozed = and_(_P.snoozed_until.is_not(None), _P.snoozed_until > now)
+    kinds: dict[str, ColumnElement[bool]] = {
+        "urgent": and_(not_(snoozed), _P.ends_at <= soon),
+        "mine": _P.assignee == person,
+        "snoozed": snoozed,
+    }
+    where = and_(_PENDING, kinds.get(which, or_(_P.snoozed_until.is_(None), _P.snoozed_until <= now)))
+    total = _count(connection, where)
+    if which == "urgent":
+        hurried = select(_P.id).where(where).order_by(_P.ends_at, *_BY_WORTH)
+        return _page(connection, hurried, _within(page, total), total)
+    return _by_urgency(connection, where, soon, _within(page, total), total)
 
 
-def _by_urgency(soon: datetime) -> tuple[Any, ...]:
-    hurry = due() <= soon
-    return (case((hurry, 0), else_=1), case((hurry, due())), worth_in_sql().desc(), _P.created_at, _P.id)
+def _count(connection: Connection, where: ColumnElement[bool]) -> int:
+    return connection.execute(select(func.count()).select_from(proposals).where(where)).scalar_one()
+
+
+def _within(page: int, total: int) -> int:
+    """The page, or the last one there is."""
+    return min(page, max(-(-total // PAGE), 1))
+
+
+def _by_urgency(
+    connection: Connection, where: ColumnElement[bool], soon: datetime, page: int, total: int | None = None
+) -> Page:
+    """A page of pending proposals: due before `soon` first, then the most money, then the oldest. Each of the
+    two parts stands in an index in its order, so that what is on other pages is not sorted.
+    """
+    first, skip = and_(where, _P.ends_at <= soon), (max(page, 1) - 1) * PAGE
+    hurried, ids = _count(connection, first), list[str]()
+    if skip < hurried:
+        ids += _ids(connection, select(_P.id).where(first).order_by(_P.ends_at, *_BY_WORTH), skip)
+    if len(ids) <= PAGE:
+        others = select(_P.id).where(where, or_(_P.ends_at.is_(None), _P.ends_at > soon))
+        ids += _ids(connection, others.order_by(*_BY_WORTH), max(skip - hurried, 0))
+    return _page_of(connection, ids, page, total)
 
 
 def mine(connection: Connection, *, person: str, soon: datetime, page: int = 1) -> Mine:
     """Proposals assigned to, proposed by and approved by somebody, as far as they are not finished."""
     ids = select(_P.id)
     open_ = _P.state.in_([ProposalState.PENDING, *_UNFINISHED])
+    # Nobody has approved what is pending before the oldest of it was made.
+    oldest = select(func.min(_P.created_at)).where(_PENDING).scalar_subquery()
     first_yes = (
         select(decisions.c.proposal_id)
         .join(proposals, _P.id == decisions.c.proposal_id)
-        .where(decisions.c.actor == person, decisions.c.verdict == Verdict.APPROVE, _PENDING)
-        .where(decisions.c.revision == _P.revision)
+        .where(decisions.c.actor == person, decisions.c.at >= oldest)
+        .where(decisions.c.verdict == Verdict.APPROVE, _PENDING, decisions.c.revision == _P.revision)
     )
     # Not by the index of who decided, which holds years; what is not finished is little.
     said_yes = and_(_P.state.in_(_UNFINISHED), func.coalesce(_P.decided_by, "") == person)
-    approved = ids.where(or_(said_yes, and_(_PENDING, _P.id.in_(first_yes))))
+    approved = ids.where(or_(said_yes, _P.id.in_(first_yes)))
     return Mine(
-        assigned=_page(
-            connection, ids.where(_PENDING, _P.assignee == person).order_by(*_by_urgency(soon)), page
-        ),
+        assigned=_by_urgency(connection, and_(_PENDING, _P.assignee == person), soon, page),
         proposed=_page(connection, ids.where(_P.proposer == person, open_).order_by(*_NEWEST), page),
         approved=_page(connection, approved.order_by(*_NEWEST), page),
     )
@@ -107,11 +123,16 @@ def history(connection: Connection, *, by: str, value: str, page: int = 1) -> Pa
     `by`: "" everything, "customer" (an e-mail address in lower case), "customer_id", "rule", "person".
     """
     if by == "person":
+        later = decisions.alias()
+        repeated = select(later.c.id).where(
+            later.c.proposal_id == decisions.c.proposal_id,
+            func.coalesce(later.c.actor, "") == value,  # by the proposal, not by all that they decided
+            tuple_(later.c.at, later.c.id) > tuple_(decisions.c.at, decisions.c.id),
+        )
         acts = (
             select(decisions.c.proposal_id)
-            .where(decisions.c.actor == value)
-            .group_by(decisions.c.proposal_id)
-            .order_by(func.max(decisions.c.at).desc(), decisions.c.proposal_id)
+            .where(decisions.c.actor == value, ~repeated.exists())
+            .order_by(decisions.c.at.desc(), decisions.c.proposal_id)
         )
         return _page(connection, acts, page)
     column = {"customer": _P.customer, "customer_id": _P.customer_id, "rule": _P.rule}.get(by)
@@ -123,10 +144,17 @@ def history(connection: Connection, *, by: str, value: str, page: int = 1) -> Pa
 
 
 def _page(connection: Connection, ids: Select[Any], number: int, total: int | None = None) -> Page:
-    """One page of a query of ids, one row more to know whether there is another."""
-    number = max(number, 1)
-    rows = connection.execute(ids.limit(PAGE + 1).offset((number - 1) * PAGE)).scalars().all()
-    return Page(tuple(_read(connection, rows[:PAGE])), number, len(rows) > PAGE, total)
+    """One page of a query of ids."""
+    return _page_of(connection, _ids(connection, ids, (max(number, 1) - 1) * PAGE), number, total)
+
+
+def _ids(connection: Connection, ids: Select[Any], skip: int) -> Sequence[str]:
+    """The ids on the page that begins so many on; one more to know whether there is another page."""
+    return connection.execute(ids.limit(PAGE + 1).offset(skip)).scalars().all()
+
+
+def _page_of(connection: Connection, ids: Sequence[str], number: int, total: int | None) -> Page:
+    return Page(tuple(_read(connection, ids[:PAGE])), max(number, 1), len(ids) > PAGE, total)
 
 
 def _read(connection: Connection, ids: Sequence[str]) -> list[Proposal]:
@@ -153,15 +181,14 @@ def beginning(connection: Connection, start: str) -> list[str]:
 def candidates(connection: Connection, now: datetime, limit: int = 40) -> list[Proposal]:
     """Those that could be the next to decide: due soonest, most money, oldest; up to `limit` of each."""
     free = (_PENDING, or_(_P.snoozed_until.is_(None), _P.snoozed_until <= now))
-    orders: tuple[tuple[Any, ...], ...] = (
-        (case((due().is_(None), 1), else_=0), due()),
-        (worth_in_sql().desc(), _P.created_at),
-        (_P.created_at,),
-    )
+    some = select(_P.id).where(*free).limit(limit)
     ids: dict[str, None] = {}
-    for order in orders:
-        some = select(_P.id).where(*free).order_by(*order).limit(limit)
-        ids |= dict.fromkeys(connection.execute(some).scalars())
+    for one in (
+        some.where(_P.ends_at.is_not(None)).order_by(_P.ends_at),
+        some.order_by(_P.worth.desc(), _P.created_at),
+        some.order_by(_P.created_at),
+    ):
+        ids |= dict.fromkeys(connection.execute(one).scalars())
     found = _read(connection, list(ids))
     return [each for each in found if each.held_by is None and each.approval_checking_by is None]
 

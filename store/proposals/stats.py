@@ -1,11 +1,12 @@
-"""Counts and sums: of a day, of the backlog, of refunds, and an amount's worth in dollars."""
+"""Counts and sums: of a day, of the backlog, of refunds."""
 
 from collections import Counter
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Float, Table, case, cast, func, select
+from sqlalchemy import ColumnElement, Connection, Table, func, select
 
+from store.engine.dialects import spelled
 from store.events.events import count_events
 from store.models import TRANSITIONS, CallState, EventState, Mode, ProposalKind, ProposalState
 from store.models.details import Arrival, Backlog, DailyStats, Today
@@ -13,35 +14,13 @@ from store.models.reasons import read_reason
 from store.schema import calls, events, outbox, proposals
 
 _P = proposals.c
-# Minor units, as Polar counts them, that make about one US dollar: one digit of the rates of autumn 2026 is
-# enough to tell ¥5,000 from $5,000. What is not listed counts like hundredths of a dollar.
-PER_DOLLAR = {
-    "aud": 150.0, "brl": 550.0, "cad": 140.0, "chf": 80.0, "clp": 950.0, "cny": 710.0,
-    "cop": 400_000.0, "czk": 2_100.0, "dkk": 640.0, "eur": 86.0, "gbp": 75.0, "hkd": 780.0,
-    "huf": 34_000.0, "idr": 1_650_000.0, "ils": 330.0, "inr": 8_800.0, "jpy": 150.0, "krw": 1_400.0,
-    "mxn": 1_850.0, "myr": 420.0, "ngn": 145_000.0, "nok": 1_000.0, "nzd": 175.0, "php": 5_800.0,
-    "pln": 365.0, "sek": 940.0, "sgd": 130.0, "thb": 3_250.0, "try": 4_200.0, "twd": 3_050.0,
-    "usd": 100.0, "vnd": 26_000.0, "zar": 1_750.0,
-}  # fmt: skip
-
-OTHERWISE = 100.0
-
-
-def worth(amount: int | None, currency: str | None) -> float:
-    """About how many US dollars: 0 for nothing, never negative. `amount` in minor units of `currency`."""
-    return abs(amount or 0) / PER_DOLLAR.get((currency or "").lower(), OTHERWISE)
-
-
-def worth_in_sql() -> ColumnElement[Any]:
-    """The same of a row of `proposals`."""
-    currency, amount = func.lower(proposals.c.currency), func.abs(func.coalesce(proposals.c.amount, 0))
-    rate = case(PER_DOLLAR, value=currency, else_=OTHERWISE)
-    return cast(amount, Float) / rate
 
 
 def daily_stats(connection: Connection, since: datetime, until: datetime) -> DailyStats:
     """The proposals and decisions from `since` until `until`."""
-    asked = _count(connection, proposals, _P.created_at >= since, _P.created_at < until)
+    # In every state: the index of creation begins with the state.
+    made = (_P.state.in_(list(ProposalState)), _P.created_at >= since, _P.created_at < until)
+    asked = _count(connection, proposals, *made)
     decided = [_P.decided_at >= since, _P.decided_at < until, _P.kind == ProposalKind.CALLS]
     columns = select(_P.state, _P.decided_by, _P.created_at, _P.decided_at)
     rows = connection.execute(columns.where(*decided)).all()
@@ -80,10 +59,10 @@ def count_open(connection: Connection) -> tuple[dict[str, int], dict[str, int]]:
     0 included; from the part of an index that holds no others.
     """
     waiting: dict[str, int] = {
-        state: _count(connection, events, events.c.state == state) for state in _OPEN_EVENTS
+        state: _count(connection, events, spelled(events.c.state, state)) for state in _OPEN_EVENTS
     }
     open_: dict[str, int] = {
-        state: _count(connection, proposals, _P.state == state) for state in _OPEN_PROPOSALS
+        state: _count(connection, proposals, spelled(_P.state, state)) for state in _OPEN_PROPOSALS
     }
     return waiting, open_
 
@@ -134,14 +113,14 @@ def refunds_since(connection: Connection, since: datetime) -> dict[str, int]:
 
 def backlog(connection: Connection) -> Backlog:
     """The last webhook, the newest failure and the backlog; each number from an index of its own."""
-    failed = events.c.state == EventState.FAILED
+    failed = spelled(events.c.state, EventState.FAILED)
     names = (events.c.id, events.c.type, events.c.received_at, events.c.reason_code, events.c.reason_args)
     newest = select(*names).order_by(events.c.received_at.desc())
     return Backlog(
         last=_arrival(connection.execute(newest.limit(1)).first()),
         failed=_count(connection, events, failed),
         newest_failure=_arrival(connection.execute(newest.where(failed).limit(1)).first()),
-        unread=_count(connection, events, events.c.state == EventState.NEW),
+        unread=_count(connection, events, spelled(events.c.state, EventState.NEW)),
         cards=_count(connection, proposals, _P.rendered_version < _P.row_version),
         outbox=_count(connection, outbox, outbox.c.sent_at.is_(None)),
         runs=_count(connection, proposals, _P.state.in_([ProposalState.APPROVED, ProposalState.EXECUTING])),

@@ -21,7 +21,7 @@ _UNCHECKED = ~(
 )
 
 
-def expire(connection: Connection, *, now: datetime, limit: int = 200) -> list[str]:
+def expire(connection: Connection, *, now: datetime, limit: int = 20) -> list[str]:
     """Close what nobody has decided in time; their ids. One whose Approve is being checked waits for that."""
     late = (
         select(proposals.c.id, proposals.c.deadline, proposals.c.expires_at)

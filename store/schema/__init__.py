@@ -1,9 +1,13 @@
-"""The tables, for SQLite and PostgreSQL alike; those of graduation are in `store.schema.graduation`."""
+"""The tables, for SQLite and PostgreSQL alike; those of graduation are in `store.schema.graduation`, and the
+indexes of proposals in `store.schema.proposal_indexes`.
+"""
 
 from sqlalchemy import (
     JSON,
     BigInteger,
     Column,
+    Computed,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -25,6 +29,7 @@ from store.models import (
     RuleMatchState,
     Verdict,
 )
+from store.models.worth import OTHERWISE, PER_DOLLAR
 
 metadata = MetaData(
     naming_convention={
@@ -121,6 +126,8 @@ rule_matches = Table(
 Index("ix_rule_matches_rule", rule_matches.c.rule, rule_matches.c.state, rule_matches.c.matched_at)
 partial_index("ix_rule_matches_waiting", rule_matches.c.due_at, where=rule_matches.c.state == "waiting")
 
+_RATES = " ".join(f"WHEN '{code}' THEN {rate}" for code, rate in PER_DOLLAR.items())
+_WORTH = f"abs(coalesce(amount, 0)) / (CASE lower(currency) {_RATES} ELSE {OTHERWISE} END)"
 proposals = Table(
     "proposals",
     metadata,
@@ -191,49 +198,13 @@ proposals = Table(
     Column("case_kind", Text),
     Column("gate", SafeJson(none_as_null=True)),  # what the policy said of it, and why
     Column("reads", SafeJson(none_as_null=True)),  # of Polar, when it was made: by name, cut short
+    # What lists are ordered by, computed by the database: when it ends, and how many dollars it is about.
+    Column("ends_at", UtcDateTime, Computed("coalesce(deadline, expires_at)", persisted=True)),
+    Column("worth", Float, Computed(_WORTH, persisted=True)),
     UniqueConstraint("fact_key", "rule"),
     one_of("state", ProposalState),
     # SQLite adds no constraint to a table that exists: `kind` and `mode` are checked where rows are read.
 )
-_BUSY = proposals.c.state.in_(["approved", "executing", "unknown"])
-partial_index("ix_proposals_busy", proposals.c.due_at, where=_BUSY)
-_BEHIND = proposals.c.rendered_version < proposals.c.row_version
-partial_index("ix_proposals_undrawn", proposals.c.card_due_at, where=_BEHIND)
-Index("ix_proposals_state", proposals.c.state, proposals.c.created_at)
-Index("ix_proposals_event_id", proposals.c.event_id)
-_PENDING = proposals.c.state == "pending"
-partial_index("ix_proposals_expires_at", proposals.c.expires_at, where=_PENDING)
-partial_index("ix_proposals_assignee", proposals.c.assignee, where=_PENDING)
-# Holds all that the queue is ordered by, so that its order is found without reading a hundred thousand rows.
-partial_index(
-    "ix_proposals_waiting",
-    proposals.c.state,
-    proposals.c.created_at,
-    proposals.c.deadline,
-    proposals.c.expires_at,
-    proposals.c.amount,
-    proposals.c.currency,
-    proposals.c.snoozed_until,
-    proposals.c.id,
-    where=_PENDING,
-)
-_BY_HAND = proposals.c.proposer.is_not(None)
-partial_index("ix_proposals_proposer", proposals.c.proposer, proposals.c.created_at, where=_BY_HAND)
-Index("ix_proposals_customer_id", proposals.c.customer_id, proposals.c.created_at)
-Index("ix_proposals_customer", proposals.c.customer, proposals.c.created_at)
-Index("ix_proposals_rule", proposals.c.rule, proposals.c.created_at)
-Index("ix_proposals_decided_by", proposals.c.decided_by, proposals.c.decided_at)
-Index("ix_proposals_decided_at", proposals.c.decided_at)
-Index("ix_proposals_bundle_id", proposals.c.bundle_id)
-Index("ix_proposals_case_kind", proposals.c.case_kind, proposals.c.decided_at)
-partial_index(
-    "ix_proposals_offers",
-    proposals.c.case_kind,
-    proposals.c.created_at,
-    where=proposals.c.kind == "graduation",
-)
-Index("ix_proposals_undo_of_id", proposals.c.undo_of_id)
-Index("ix_proposals_card_ts", proposals.c.card_ts)
 
 calls = Table(
     "calls",

@@ -15,8 +15,9 @@ from sqlalchemy import (
 
 from store.engine.dialects import SafeJson, SafeText, UtcDateTime, one_of, partial_index
 from store.models import CaseKindState, OutcomeKind
-from store.schema import metadata
+from store.schema import metadata, proposal_indexes
 
+# `metadata` as this module hands it on has every table and index.
 __all__ = [
     "audit_log",
     "cap_usage",
@@ -25,6 +26,7 @@ __all__ = [
     "metadata",
     "outcomes",
     "pause",
+    "proposal_indexes",
     "unlearned_cases",
 ]
 
@@ -132,6 +134,7 @@ outcomes = Table(
     UniqueConstraint("proposal_id", "kind", "source"),
     one_of("kind", OutcomeKind),
 )
+Index("ix_outcomes_at", outcomes.c.at)
 
 # How much ran, by what and day: the caps are held against these.
 cap_usage = Table(

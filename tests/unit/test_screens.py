@@ -29,7 +29,7 @@ from bot.ui.reports import Health, Removal, ago, paused_message, resumed_message
 from store.models import ProposalState, Transition
 from store.models.details import Arrival, Backlog, Today
 from store.models.graduation import Paused
-from store.proposals.stats import worth
+from store.models.worth import worth
 from tests.fixtures.card_strategies import (
     NOW,
     PEOPLE,
