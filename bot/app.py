@@ -125,7 +125,6 @@ async def running(
         approvals, proposing, token = ApprovalService(services), Proposing(services), settings.slack_app_token
         supervisor = None if token is None else Supervisor(slack_app, token.get_secret_value(), clock)
         health_source = HealthSource(services, stack.enter_context(remembered(settings.secrets)), supervisor)
-        stack.push_async_callback(health_source.counts.close)
         links = Links(store, services.slack)
         set_up, graduation = SetUp(services, settings), GraduationScreen(services)
         panels = (graduation.panel,)
@@ -150,7 +149,9 @@ async def running(
         url = await stack.enter_async_context(
             _http(settings, services, slack_app, probes, health_source.counts)
         )
-        background = asyncio.create_task(_work(services, worker, supervisor, speed), name="work")
+        background = asyncio.create_task(
+            _work(services, worker, health_source.counts, supervisor, speed), name="work"
+        )
         stack.push_async_callback(_stop, background)
         yield Running(url, services, approvals), background
 
@@ -181,11 +182,14 @@ def _bolt(settings: Settings, client: AsyncWebClient) -> AsyncApp:
     )
 
 
-async def _work(services: Services, worker: Worker, supervisor: Supervisor | None, speed: float) -> None:
+async def _work(
+    services: Services, worker: Worker, counts: Counts, supervisor: Supervisor | None, speed: float
+) -> None:
     more = {"snoozes": (wake_snoozed, 15), "clock": (_set_clock, 15)}
     async with timers(services, more, speed=speed), asyncio.TaskGroup() as group:
         group.create_task(_introduce(services), name="auth.test")
         group.create_task(worker.run(services), name="worker")
+        group.create_task(counts.run(), name="counts")
         if supervisor is not None:
             group.create_task(supervisor.run(), name="socket mode")
 

@@ -1,4 +1,4 @@
-"""The stored webhooks and proposals by state, for `/metrics`, Home and `/polar`."""
+"""The stored webhooks, proposals and rule matches by state, for `/metrics`, Home and `/polar`."""
 
 import asyncio
 from collections.abc import Mapping
@@ -7,11 +7,13 @@ from typing import NamedTuple
 
 from store import Store
 from store.engine.errors import StoreError
+from store.models.details import RuleActivity
 from store.proposals.stats import count_all, count_open
 
 # Up to so many rows are counted in less than a millisecond, so they are counted at every look.
 _FEW = 10_000
-_EVERY, _OLDEST = 60.0, 600.0  # seconds
+_EVERY = 60.0  # seconds
+_SHARE = 200  # one part of so many of the time goes into counting
 
 
 class ByState(NamedTuple):
@@ -25,39 +27,47 @@ class Counts:
     """Keeps the counts of what is over, and counts the rest at every look.
 
     A webhook that is new or failed, and a proposal that is not over, is always counted as it stands. Done
-    webhooks and proposals in a final state are counted too as long as all are few; past ten thousand they are
-    counted anew beside a look when the figures are a minute old, and before it when they are ten minutes old.
-    They come from the database, so every replica tells the same but for that age.
+    webhooks, proposals in a final state and the activity of rules are counted too while all are few. Past
+    ten thousand rows a look is told what `run` found: up to a minute ago, or two hundred times as long as the
+    count took. Every replica counts what is in the database, so all tell the same but for that age.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._all: ByState | None = None
-        self._taken_at = 0.0
-        self._taking: asyncio.Task[None] | None = None
+        self._all: tuple[ByState, Mapping[str, RuleActivity]] | None = None
 
     async def now(self) -> ByState:
         """The present counts. Raises StoreError."""
-        known, age = self._all, asyncio.get_running_loop().time() - self._taken_at
-        if known is None or age > _OLDEST or sum(map(sum, (one.values() for one in known))) <= _FEW:
-            known = await self._take()
-        elif age > _EVERY and self._taking is None:
-            self._taking = asyncio.create_task(self._take_again(), name="count")
+        known, _ = await self._known()
         events, proposals = await self._store.read(count_open)
         return ByState({**known.events, **events}, {**known.proposals, **proposals})
 
-    async def close(self) -> None:
-        """Count no more."""
-        if self._taking is not None:
-            self._taking.cancel()
-            await asyncio.gather(self._taking, return_exceptions=True)
+    async def rules(self) -> Mapping[str, RuleActivity]:
+        """What each rule has done. Raises StoreError."""
+        _, activity = await self._known()
+        return activity
 
-    async def _take(self) -> ByState:
-        self._all = ByState(*await self._store.read(count_all))
-        self._taken_at = asyncio.get_running_loop().time()
+    async def run(self) -> None:
+        """Count every so often until cancelled, beside the writer: nobody waits for it, the start neither."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            begun = clock()
+            with suppress(StoreError):  # a look that needs the database says so
+                await self._count()
+            await asyncio.sleep(max(_EVERY, _SHARE * (clock() - begun)))
+
+    async def _known(self) -> tuple[ByState, Mapping[str, RuleActivity]]:
+        if self._all is None:
+            return await self._count()
+        by_state, activity = self._all
+        rows = [
+            *by_state.events.values(),
+            *by_state.proposals.values(),
+            *(one.matched for one in activity.values()),
+        ]
+        return self._all if sum(rows) > _FEW else await self._count()
+
+    async def _count(self) -> tuple[ByState, Mapping[str, RuleActivity]]:
+        *by_state, activity = await self._store.read(count_all)
+        self._all = ByState(*by_state), activity
         return self._all
-
-    async def _take_again(self) -> None:
-        with suppress(StoreError):  # the next look tries again, and says so if it fails too
-            await self._take()
-        self._taking = None

@@ -25,7 +25,6 @@ from bot.ui.home import COMMANDS as ABOUT
 from bot.ui.home import help_message
 from store.engine.dialects import readable
 from store.engine.errors import StoreError
-from store.events.events import rule_activity
 from store.graduation.gate import pause, paused, resume
 from store.models.graduation import Paused
 from store.proposals.lists import beginning, history, mine, queue, whole
@@ -185,7 +184,7 @@ class SlashCommand:
 
     async def rules(self, call: CommandCall) -> Message:
         """One page of the rules, with what they have done."""
-        activity = await self._services.store.read(rule_activity)
+        activity = await self._health.counts.rules()
         return lists.rules_message(
             lists.rule_lines(self._services.rules, activity),
             lists.events_without_rule(self._services.rules),

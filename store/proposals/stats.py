@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Table, func, select
 
 from store.engine.dialects import spelled
-from store.events.events import count_events
+from store.events.events import count_events, rule_activity
 from store.models import TRANSITIONS, CallState, EventState, Mode, ProposalKind, ProposalState
-from store.models.details import Arrival, Backlog, DailyStats, Today
+from store.models.details import Arrival, Backlog, DailyStats, RuleActivity, Today
 from store.models.reasons import read_reason
 from store.schema import calls, events, outbox, proposals
 
@@ -49,9 +49,11 @@ def count_proposals(connection: Connection) -> dict[str, int]:
     return dict(tuple(row) for row in rows)
 
 
-def count_all(connection: Connection) -> tuple[dict[str, int], dict[str, int]]:
-    """The number of webhooks and of proposals in each state; it grows with history."""
-    return count_events(connection), count_proposals(connection)
+def count_all(connection: Connection) -> tuple[dict[str, int], dict[str, int], dict[str, RuleActivity]]:
+    """The number of webhooks and of proposals in each state, and what each rule has done. It reads indexes
+    from end to end, so it takes longer with the years.
+    """
+    return count_events(connection), count_proposals(connection), rule_activity(connection)
 
 
 def count_open(connection: Connection) -> tuple[dict[str, int], dict[str, int]]:

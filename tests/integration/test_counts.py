@@ -37,37 +37,30 @@ async def test_few_are_counted_at_every_look(
     assert found.proposals == {"pending": 1, "approved": 0, "executing": 0, "unknown": 0, "failed": 0}
 
 
-async def test_of_many_what_is_over_is_counted_beside_a_later_look_and_the_rest_at_each(
-    store: Store, new_event: Any, monkeypatch: pytest.MonkeyPatch
+async def test_of_many_what_is_over_is_as_of_the_last_count_and_the_rest_as_it_stands(
+    store: Store, new_event: Any, store_proposal: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(counts, "_FEW", 0)
+    monkeypatch.setattr(counts, "_EVERY", 0.0)
+    monkeypatch.setattr(counts, "_SHARE", 0)
     counted, first, second = Counts(store), new_event(), new_event()
     await store.record(first)
     assert (await counted.now()).events["new"] == 1
 
     await _changed(store, first.id, EventState.DONE)
     await store.record(second)
-    assert (await counted.now()).events == {"new": 1, "failed": 0}
+    await store.do(store_proposal)
+    assert (await counted.now()).events == {"new": 2, "failed": 0}
+    assert await counted.rules() == {}
 
-    monkeypatch.setattr(counts, "_EVERY", 0.0)
-    assert (await counted.now()).events == {"new": 1, "failed": 0}
-    assert counted._taking is not None
-    await counted._taking
-    assert (await counted.now()).events == {"new": 1, "done": 1, "failed": 0}
-    await counted.close()
-
-
-async def test_after_a_long_time_without_a_look_all_are_counted_first(
-    store: Store, new_event: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(counts, "_FEW", 0)
-    counted, event = Counts(store), new_event()
-    await counted.now()
-    await store.record(event)
-    await _changed(store, event.id, EventState.DONE)
-
-    monkeypatch.setattr(counts, "_OLDEST", 0.0)
-    assert (await counted.now()).events["done"] == 1
+    counting = asyncio.ensure_future(counted.run())
+    async with asyncio.timeout(5):
+        while not await counted.rules():  # noqa: ASYNC110 - the count goes on beside us
+            await asyncio.sleep(0)
+    counting.cancel()
+    await asyncio.gather(counting, return_exceptions=True)
+    assert (await counted.now()).events == {"new": 2, "done": 1, "failed": 0}
+    assert (await counted.rules())["generate-invoice"].matched == 1
 
 
 async def test_a_look_does_not_wait_for_the_writer(store: Store) -> None:
