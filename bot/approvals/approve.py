@@ -16,12 +16,14 @@ from store.models import Decision, NewProposal, Proposal, ProposalState, Verdict
 from store.proposals.actions import restate, withdraw
 from store.proposals.decisions import (
     Added,
+    Asked,
+    Closing,
     DecisionError,
     PendingApproval,
     add_pending_approvals,
-    approvals,
+    asked,
     close_pending_approval,
-    decide,
+    decide_and_close,
     decision_error,
     postpone_pending_approval,
 )
@@ -36,6 +38,11 @@ SHOWN_AFTER = 0.7
 # waited, and given up when nobody expects it any more.
 _SOONEST, _LATEST, _GIVE_UP_AFTER = timedelta(seconds=2), timedelta(seconds=15), timedelta(hours=24)
 CLI = "cli"
+# The results of a decision that counts, by the state it leads to: pending still needs a second person.
+_CLOSED_AS = {
+    ProposalState.PENDING: DecisionStatus.FIRST_APPROVAL,
+    ProposalState.APPROVED: DecisionStatus.APPROVED,
+}
 _DECISION_ERRORS = {
     DecisionError.CHANGED: DecisionStatus.STALE,
     DecisionError.ON_HOLD: DecisionStatus.ON_HOLD,
@@ -85,11 +92,11 @@ async def settle(
     told to try again. `team_id` is the approver's, known only while they are there.
     """
     pending, now = claimed.row, services.clock()
-    proposal = await services.store.do(get_proposal, pending.proposal_id)
+    found = await services.store.do(asked, pending.proposal_id, pending.revision)
     result = (
         DecisionResult(DecisionStatus.NOT_FOUND)
-        if proposal is None
-        else await _settled(services, pending, team_id, proposal)
+        if found is None
+        else await _settled(services, claimed, team_id, found)
     )
     log.info("approve by %s (%s) on %s: %s", pending.actor, pending.via, pending.proposal_id, result.status)
     if result.status is DecisionStatus.UNCHECKED and not live and now - pending.at < _GIVE_UP_AFTER:
@@ -97,28 +104,29 @@ async def settle(
         await services.store.do(
             postpone_pending_approval, pending.id, token=claimed.token, due_at=services.clock() + pause
         )
-        return DecisionResult(DecisionStatus.POSTPONED, proposal)
-    await services.store.do(
-        close_pending_approval,
-        pending.id,
-        token=claimed.token,
-        result=result.status.value,
-        at=services.clock(),
-    )
+        return DecisionResult(DecisionStatus.POSTPONED, None if found is None else found.proposal)
+    if result.status not in _CLOSED_AS.values():  # then the decision has closed it
+        await services.store.do(
+            close_pending_approval,
+            pending.id,
+            token=claimed.token,
+            result=result.status.value,
+            at=services.clock(),
+        )
     services.notify(Queue.EXECUTE, Queue.ANNOUNCE)
     return result
 
 
 async def _settled(
-    services: Services, pending: PendingApproval, team_id: str | None, proposal: Proposal
+    services: Services, claimed: Claimed[PendingApproval], team_id: str | None, found: Asked
 ) -> DecisionResult:
+    pending, proposal, earlier = claimed.row, found.proposal, found.approvals
     refused = await refusal(services.authority, proposal, pending.actor, team_id, via=pending.via)
     refused = refused or await _own(services.authority, proposal, pending.actor)
     if refused is not None:
         return refused
     if (error := decision_error(proposal, Verdict.APPROVE, pending.revision)) is not None:
         return await lost(services, proposal, error, pending.actor)
-    earlier = await services.store.do(approvals, proposal.id, pending.revision)
     removed = await _no_longer(services.authority, proposal, pending, earlier)
     if isinstance(removed, DecisionResult):
         return removed
@@ -128,9 +136,7 @@ async def _settled(
         and len(counted) < (await requirements_of(services.store, services.rules.policy, proposal)).people
     ):
         return DecisionResult(DecisionStatus.ALREADY_APPROVED, proposal)
-    result = await _concluded(
-        services, pending, proposal, await _looked(services, pending, proposal), removed
-    )
+    result = await _concluded(services, claimed, proposal, await _looked(services, pending, found), removed)
     if result.status is not DecisionStatus.FIRST_APPROVAL:
         return result
     left = await services.authority.everybody(proposal)
@@ -197,9 +203,10 @@ async def lost(
     return DecisionResult(_DECISION_ERRORS[error], proposal, actor)
 
 
-async def _looked(services: Services, pending: PendingApproval, proposal: Proposal) -> Found:
+async def _looked(services: Services, pending: PendingApproval, found: Asked) -> Found:
     """The present state in Polar. When the read takes a while, the card says that it is being decided."""
-    looking = asyncio.ensure_future(as_shown(services, proposal))
+    proposal = found.proposal
+    looking = asyncio.ensure_future(as_shown(services, proposal, found.event))
     try:
         await asyncio.wait({looking}, timeout=SHOWN_AFTER)
         if not looking.done():
@@ -211,10 +218,14 @@ async def _looked(services: Services, pending: PendingApproval, proposal: Propos
 
 
 async def _concluded(
-    services: Services, pending: PendingApproval, proposal: Proposal, found: Found, removed: frozenset[str]
+    services: Services,
+    claimed: Claimed[PendingApproval],
+    proposal: Proposal,
+    found: Found,
+    removed: frozenset[str],
 ) -> DecisionResult:
     """Store the result. The same transaction finds any change made meanwhile."""
-    at, revision = services.clock(), pending.revision
+    pending, at, revision = claimed.row, services.clock(), claimed.row.revision
     if isinstance(found, NoLonger):
         done, now = await services.store.do(withdraw, proposal.id, revision, reason=found.why, at=at)
         result = DecisionResult(DecisionStatus.WITHDRAWN, now)
@@ -226,7 +237,8 @@ async def _concluded(
         given = (pending.actor, Verdict.APPROVE, pending.via, at, pending.reason, revision)
         decision = Decision(proposal.id, *given, pending.interaction_id, clicked_at=pending.at)
         takes = await requirements_of(services.store, services.rules.policy, proposal)
-        done, now = await services.store.do(decide, decision, takes, without=removed)
+        closing = Closing(pending.id, claimed.token, _CLOSED_AS)
+        done, now = await services.store.do(decide_and_close, closing, decision, takes, without=removed)
         if now is None:
             return DecisionResult(DecisionStatus.NOT_FOUND)
         if done:

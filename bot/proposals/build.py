@@ -122,9 +122,13 @@ class Recalled:
     names: Scope
 
 
-async def recall(services: Services, asked: Proposal | RuleMatch) -> Recalled | None:
-    """The rule that asked, as it was, and its event; None when one of them is gone. Raises StoreError."""
-    stored = await services.store.do(get_event, asked.event_id or "")
+async def recall(
+    services: Services, asked: Proposal | RuleMatch, stored: StoredEvent | None = None
+) -> Recalled | None:
+    """The rule that asked, as it was, and its event, which is read unless it is given (`stored`); None when
+    one of them is gone. Raises StoreError.
+    """
+    stored = stored or await services.store.do(get_event, asked.event_id or "")
     rule = await _rule(services.rules, services.store, asked.rule, asked.rule_version or "")
     if stored is None or rule is None:
         return None

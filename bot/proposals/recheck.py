@@ -15,7 +15,7 @@ from polar.catalog import Call, operations
 from polar.client import PolarClient
 from polar.errors import InvalidCall, MissingScope, NotFound, PolarError
 from polar.text.words import format_money
-from store.models import NewProposal, PlannedCall, Proposal, ProposalKind
+from store.models import NewProposal, PlannedCall, Proposal, ProposalKind, StoredEvent
 from store.models.reasons import Reason, ReasonCode
 
 log = logging.getLogger(__name__)
@@ -39,15 +39,16 @@ class NoLonger:
 Found = NewProposal | NoLonger | None
 
 
-async def as_shown(services: Services, proposal: Proposal) -> Found:
-    """The proposal as it would be now; None when that is what its card shows. Raises StoreError.
+async def as_shown(services: Services, proposal: Proposal, event: StoredEvent | None = None) -> Found:
+    """The proposal as it would be now; None when that is what its card shows. `event` is the one it is about,
+    where it is at hand. Raises StoreError.
 
     While Polar is away, or the set-up is wrong, the decision counts: nothing is called without another look.
     """
     if proposal.kind == ProposalKind.GRADUATION:  # it is not about anything at Polar
         return None
     try:
-        return await _look(services, proposal)
+        return await _look(services, proposal, event)
     except NotFound as error:
         return gone(error, TAP)
     except (EvaluationError, InvalidCall, PolarError) as error:
@@ -55,12 +56,12 @@ async def as_shown(services: Services, proposal: Proposal) -> Found:
         return None
 
 
-async def _look(services: Services, proposal: Proposal) -> Found:
+async def _look(services: Services, proposal: Proposal, event: StoredEvent | None) -> Found:
     """The question with everything read anew. Raises PolarError, EvaluationError."""
     if proposal.rule is None:
         await look_again(services.polar, proposal.calls)
         return await _compared(services.polar, proposal, proposal)
-    recalled = await recall(services, proposal)
+    recalled = await recall(services, proposal, event)
     if recalled is None:
         return NoLonger(Reason(ReasonCode.RULE_GONE))
     rule = recalled.rule

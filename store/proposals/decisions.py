@@ -6,14 +6,15 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select
+from sqlalchemy import Connection, Row, bindparam, insert, literal_column, select, union_all, update
 
 from store.audit_log.log import append
 from store.engine.dialects import insert_new, row_of, stream_rows, value_of
 from store.engine.leases import PENDING_APPROVALS, Lease
 from store.engine.writer import without_turn
+from store.events.events import get_event
 from store.graduation.gate import record_human_activity
-from store.models import Actor, CallState, Decision, Proposal, ProposalState, Verdict
+from store.models import Actor, CallState, Decision, Proposal, ProposalState, StoredEvent, Verdict
 from store.models.reasons import Reason, ReasonCode
 from store.proposals.proposals import advance, get_proposal, lock_proposal, touch
 from store.schema import decisions, pending_approvals, proposals
@@ -27,6 +28,21 @@ _APPROVALS = (
         decisions.c.actor != Actor.POLICY,
     )
     .order_by(decisions.c.id)
+)
+_A_PROPOSAL, _AN_APPROVAL = 1, 2
+_THERE = union_all(
+    select(literal_column(str(_A_PROPOSAL)).label("kind"), proposals.c.id).where(
+        proposals.c.id.in_(bindparam("about", expanding=True))
+    ),
+    select(literal_column(str(_AN_APPROVAL)).label("kind"), pending_approvals.c.id).where(
+        pending_approvals.c.id.in_(bindparam("own", expanding=True))
+    ),
+)
+_CLOSED = (
+    update(pending_approvals)
+    .where(pending_approvals.c.id == bindparam("own"), pending_approvals.c.lease_token == bindparam("held"))
+    .values(lease_token=None, lease_expires_at=None)
+    .returning(pending_approvals.c.proposal_id, pending_approvals.c.actor)
 )
 _BECOMES = {Verdict.APPROVE: ProposalState.APPROVED, Verdict.DECLINE: ProposalState.DECLINED}
 
@@ -108,6 +124,32 @@ def decide(
     return True, get_proposal(connection, decision.proposal_id)
 
 
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """A pending approval to close, held under `token`, with its result by the state of its proposal then."""
+
+    approval_id: str
+    token: str
+    results: Mapping[ProposalState, str]
+
+
+def decide_and_close(
+    connection: Connection,
+    closing: Closing,
+    decision: Decision,
+    required: ApprovalRequirements,
+    *,
+    without: Collection[str] = (),
+) -> tuple[bool, Proposal | None]:
+    """Decide as `decide` does, by a pending approval, which is closed when it counts."""
+    counts, proposal = decide(connection, decision, required, without=without)
+    if counts and proposal is not None:
+        # The decision has taken `approval_checking_by` away.
+        result = closing.results[proposal.state]
+        _close(connection, closing.approval_id, token=closing.token, result=result, at=decision.at)
+    return counts, proposal
+
+
 def _settle(connection: Connection, decision: Decision, hold: timedelta) -> None:
     due_at = decision.at + hold
     said = None if decision.reason is None else Reason.of(ReasonCode.GIVEN, text=decision.reason)
@@ -142,6 +184,25 @@ def approvals_among(connection: Connection, revisions: Mapping[str, int]) -> dic
         if row.revision == revisions[row.proposal_id]:
             found[row.proposal_id][row.actor] = None
     return {proposal_id: list(people) for proposal_id, people in found.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A proposal that somebody approves, who has approved it in that revision, and the event it is about."""
+
+    proposal: Proposal
+    approvals: Sequence[str]
+    event: StoredEvent | None
+
+
+@without_turn
+def asked(connection: Connection, proposal_id: str, revision: int) -> Asked | None:
+    """What has to be known to settle an Approve; None when there is no such proposal."""
+    proposal = get_proposal(connection, proposal_id)
+    if proposal is None:
+        return None
+    event = None if proposal.event_id is None else get_event(connection, proposal.event_id)
+    return Asked(proposal, approvals(connection, proposal_id, revision), event)
 
 
 def cancel_approved(
@@ -192,15 +253,14 @@ def add_pending_approvals(
     """Keep several, all of them or (with an error) none; the result for each. With a `token` the caller sees
     to them until `until`; without, the queue "confirm". No proposal is read here: Slack waits for the commit.
     """
-    wanted, own = pending_approvals.c.id, {one.id for one in left}
-    kept = set(connection.execute(select(wanted).where(wanted.in_(own))).scalars())
-    about = {one.proposal_id for one in left}
-    known = set(connection.execute(select(proposals.c.id).where(proposals.c.id.in_(about))).scalars())
+    own, about = {one.id for one in left}, {one.proposal_id for one in left}
+    found = connection.execute(_THERE, {"own": sorted(own), "about": sorted(about)})
+    there = {(row.kind, row.id) for row in found}
 
     def result(one: PendingApproval) -> Added:
-        if one.proposal_id not in known:
+        if (_A_PROPOSAL, one.proposal_id) not in there:
             return Added.NO_PROPOSAL
-        return Added.REPEATED if one.id in kept else Added.NEW
+        return Added.REPEATED if (_AN_APPROVAL, one.id) in there else Added.NEW
 
     results = [result(one) for one in left]
     rows = [
@@ -237,13 +297,17 @@ def close_pending_approval(
 
     The card no longer says that they are deciding: where it did not move, it has its buttons again.
     """
-    closing = PENDING_APPROVALS.releasing(token, approval_id, result=result, closed_at=at)
-    row = connection.execute(
-        closing.returning(pending_approvals.c.proposal_id, pending_approvals.c.actor)
-    ).first()
+    row = _close(connection, approval_id, token=token, result=result, at=at)
     if row is None:
         return False
     own = (proposals.c.id == row.proposal_id, proposals.c.approval_checking_by == row.actor)
     if connection.execute(select(proposals.c.id).where(*own)).first() is not None:
         touch(connection, row.proposal_id, at, approval_checking_by=None)
     return True
+
+
+def _close(
+    connection: Connection, approval_id: str, *, token: str, result: str, at: datetime
+) -> Row[Any] | None:
+    given = {"own": approval_id, "held": token, "result": result, "closed_at": at}
+    return connection.execute(_CLOSED, given).first()

@@ -4,20 +4,56 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Integer, and_, bindparam, or_, select, update
 
 from store.audit_log.log import append, fingerprint
 from store.engine.dialects import row_of, value_of
 from store.engine.leases import EXECUTION, UNKNOWN, Lease
 from store.engine.writer import without_turn
 from store.graduation.gate import may_still_run, revert_to_manual
-from store.models import CallState, PlannedCall, Proposal, ProposalKind, ProposalState
+from store.models import Actor, CallState, Mode, PlannedCall, Proposal, ProposalKind, ProposalState
 from store.models.graduation import ExecutionGuard
 from store.models.reasons import Reason, ReasonCode, columns_of
-from store.proposals.proposals import advance, get_proposal, read_proposals, with_calls
+from store.proposals.proposals import advance, get_proposal, with_calls
 from store.schema import calls, proposals
 
 _UNGUARDED = ExecutionGuard()
+# Built once: every execution needs them.
+_DUE = (
+    select(proposals.c.id, proposals.c.mode, proposals.c.decided_by)
+    .where(
+        proposals.c.state == ProposalState.APPROVED,
+        proposals.c.kind == ProposalKind.CALLS,
+        proposals.c.due_at <= bindparam("now"),
+        proposals.c.held_by.is_(None),
+    )
+    .order_by(proposals.c.due_at)
+    .limit(bindparam("most", type_=Integer))
+)
+_TAKEN = (
+    select(proposals).where(proposals.c.id.in_(bindparam("ids", expanding=True))).order_by(proposals.c.due_at)
+)
+_HELD = (
+    update(proposals)
+    .where(
+        proposals.c.id == bindparam("own"),
+        proposals.c.lease_token == bindparam("held"),
+        proposals.c.state == ProposalState.EXECUTING,
+        proposals.c.lease_expires_at > bindparam("now"),
+    )
+    .values(lease_token=proposals.c.lease_token)
+    .returning(proposals.c.id, proposals.c.mode, proposals.c.decided_by)
+)
+_SENT = (
+    update(calls)
+    .where(
+        calls.c.proposal_id == bindparam("own"),
+        calls.c.number == bindparam("of"),
+        calls.c.state == CallState.PLANNED,
+    )
+    .values(state=CallState.SENDING)
+    .returning(calls.c.operation, calls.c.path, calls.c.query, calls.c.body)
+)
 
 
 def claim_approved(
@@ -30,21 +66,24 @@ def claim_approved(
     guard: ExecutionGuard = _UNGUARDED,
 ) -> list[Proposal]:
     """Take up to `limit` that are due into `executing`; what the `guard` forbids the policy asks a person."""
-    own = (proposals.c.state == ProposalState.APPROVED, proposals.c.kind == ProposalKind.CALLS)
-    free = (proposals.c.due_at <= now, proposals.c.held_by.is_(None))
-    waiting = select(proposals.c.id).where(*own, *free).order_by(proposals.c.due_at).limit(limit)
     taken, states = [], (ProposalState.APPROVED, ProposalState.EXECUTING)
     lease: dict[str, Any] = {"lease_token": token, "lease_expires_at": until}
     lease |= {"attempts": proposals.c.attempts + 1}
-    for proposal_id in connection.execute(waiting).scalars().all():
-        if not may_still_run(connection, proposal_id, now, guard):
-            revert_to_manual(connection, proposal_id, now)
-        elif advance(connection, proposal_id, *states, at=now, **lease) is not None:
-            taken.append(proposal_id)
+    for row in connection.execute(_DUE, {"now": now, "most": limit}).all():
+        if not _may_run(connection, row, now, guard):
+            revert_to_manual(connection, row.id, now)
+        elif advance(connection, row.id, *states, at=now, **lease) is not None:
+            taken.append(row.id)
     if not taken:
         return []
-    mine = [proposals.c.id.in_(taken)]
-    return with_calls(connection, read_proposals(connection, mine, order=[proposals.c.due_at]))
+    rows = connection.execute(_TAKEN, {"ids": taken})
+    return with_calls(connection, [value_of(Proposal, row, calls=()) for row in rows])
+
+
+def _may_run(connection: Connection, row: Any, now: datetime, guard: ExecutionGuard) -> bool:
+    """As `may_still_run`, which need not be asked about what a person approved."""
+    alone = row.mode == Mode.AUTO and row.decided_by == Actor.POLICY
+    return not alone or may_still_run(connection, row.id, now, guard)
 
 
 def _executing(token: str, proposal_id: str) -> ColumnElement[bool]:
@@ -67,20 +106,12 @@ def begin_call(
     still executing under `token` may be sent: this is what makes a write at most once, whatever is killed.
     The proposal's row is written first: a rival who takes it over (`recover_stranded`) comes before or after.
     """
-    held = connection.execute(
-        update(proposals)
-        .where(_executing(token, proposal_id), proposals.c.lease_expires_at > now)
-        .values(lease_token=token)
-    )
-    if held.rowcount != 1 or not may_still_run(connection, proposal_id, now, guard):
+    held = connection.execute(_HELD, {"own": proposal_id, "held": token, "now": now}).first()
+    if held is None or not _may_run(connection, held, now, guard):
         return False
-    own = (calls.c.proposal_id == proposal_id, calls.c.number == number)
-    result = connection.execute(
-        update(calls)
-        .where(*own, calls.c.state == CallState.PLANNED)
-        .values(state=CallState.SENDING, started_at=now, before=None if before is None else dict(before))
-        .returning(calls.c.operation, calls.c.path, calls.c.query, calls.c.body)
-    ).first()
+    own = {"own": proposal_id, "of": number}
+    given = own | {"started_at": now, "before": None if before is None else dict(before)}
+    result = connection.execute(_SENT, given).first()
     if result is None:
         return False
     append(connection, "request", proposal_id, {"number": number} | fingerprint(*result), now)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, insert, or_, select, update
 
 from store.audit_log.log import append, fingerprints
 from store.engine.dialects import insert_new, row_of, value_of, values_of
@@ -33,6 +33,11 @@ from store.schema import calls, events, proposals, rule_matches, transitions
 # Built once: every proposal needs them.
 _PROPOSED, _PLANNED, _MOVED = insert(proposals), insert(calls), insert(transitions)
 _WEBHOOK = select(events.c.body).where(events.c.id == bindparam("event"))
+_PROPOSAL = select(proposals).where(proposals.c.id == bindparam("own"))
+_LOCKED = _PROPOSAL.with_for_update(key_share=True)
+_CALLS = (
+    select(calls).where(calls.c.proposal_id.in_(bindparam("ids", expanding=True))).order_by(calls.c.number)
+)
 _OVER = (ProposalState.FAILED, ProposalState.WITHDRAWN, ProposalState.DECLINED, ProposalState.EXPIRED)
 # Between a proposal and its calls lies a decision, which is seldom later than this.
 _LONGEST = timedelta(days=30)
@@ -220,15 +225,17 @@ def transition_of(row: Any) -> Transition:
 
 def get_proposal(connection: Connection, proposal_id: str) -> Proposal | None:
     """One proposal with its calls."""
-    found = with_calls(connection, read_proposals(connection, [proposals.c.id == proposal_id]))
-    return found[0] if found else None
+    return _one(connection, _PROPOSAL, proposal_id)
 
 
 def lock_proposal(connection: Connection, proposal_id: str) -> Proposal | None:
-    """One proposal, unchanged by rivals until the transaction ends: its row is written before it is read."""
-    own = proposals.c.id == proposal_id
-    connection.execute(update(proposals).where(own).values(row_version=proposals.c.row_version))
-    return get_proposal(connection, proposal_id)
+    """One proposal, unchanged by rivals until the transaction ends: its row is locked as it is read."""
+    return _one(connection, _LOCKED, proposal_id)
+
+
+def _one(connection: Connection, query: Select[Any], proposal_id: str) -> Proposal | None:
+    row = connection.execute(query, {"own": proposal_id}).one_or_none()
+    return None if row is None else with_calls(connection, [value_of(Proposal, row, calls=())])[0]
 
 
 def all_proposals(connection: Connection) -> Iterator[Proposal]:
@@ -241,10 +248,7 @@ def with_calls(connection: Connection, found: list[Proposal]) -> list[Proposal]:
     by_proposal: defaultdict[str, list[ProposalCall]] = defaultdict(list)
     ids = [proposal.id for proposal in found]
     for start in range(0, len(ids), 500):
-        rows = connection.execute(
-            select(calls).where(calls.c.proposal_id.in_(ids[start : start + 500])).order_by(calls.c.number)
-        )
-        for row in rows:
+        for row in connection.execute(_CALLS, {"ids": ids[start : start + 500]}):
             by_proposal[row.proposal_id].append(value_of(ProposalCall, row))
     return [replace(proposal, calls=tuple(by_proposal[proposal.id])) for proposal in found]
 

@@ -81,10 +81,8 @@ BEFORE_THE_CARD = [
 AFTER_THE_TAP = [
     ("before", "add_pending_approvals", 1),
     ("after", "add_pending_approvals", 1),
-    ("before", "close_pending_approval", 1),
-    ("after", "close_pending_approval", 1),
-    ("before", "decide", 1),
-    ("after", "decide", 1),
+    ("before", "decide_and_close", 1),
+    ("after", "decide_and_close", 1),
     ("after", "claim_approved", 1),
     ("before", "begin_call", 1),
     ("after", "begin_call", 1),
@@ -135,6 +133,23 @@ async def test_killed_after_the_tap(line: World, program: Killable, step: Sequen
         # card is redrawn beside the call, so it may be at any point then.)
         if step[1] != "cards_drawn":
             assert card.text.startswith("No answer: " if step == ("after", "begin_call", 1) else "Done: ")
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_killed_while_an_approve_that_decides_nothing_is_closed(
+    line: World, program: Killable, when: str
+) -> None:
+    program.start(line.environment, (when, "close_pending_approval", 1))
+    await line.reachable()
+    card = await line.ask("order.paid")
+    for order in line.polar.shop.tables["orders"].values():
+        order["is_invoice_generated"] = True
+    await line.slack.click(MAYA, card.channel, card.ts, "approve")
+    assert await program.ended() == -signal.SIGKILL
+
+    async with restarted(line, program):
+        await line.says(card, "Withdrawn: ")
+    assert line.writes == []
 
 
 @pytest.mark.parametrize("fault", ["slow", "drop-after", None], ids=["holds it", "has hung up", "answered"])
@@ -230,7 +245,8 @@ async def test_what_was_done_before_the_kill_is_not_called_withdrawn(line: World
 
 
 async def test_one_proposal_survives_a_kill_at_every_step(line: World, program: Killable) -> None:
-    decided = [("before", "decide", 1), ("after", "decide", 1), ("after", "claim_approved", 1)]
+    decided = [(when, "decide_and_close", 1) for when in ("before", "after")]
+    decided += [("after", "claim_approved", 1)]
     called = [("before", "begin_call", 1), ("before", "end_call", 1), ("after", "end_call", 1)]
     for life, step in enumerate([*BEFORE_THE_CARD, *decided, *called]):
         program.start(line.environment, step)

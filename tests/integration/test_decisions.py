@@ -24,6 +24,7 @@ from store.proposals.actions import Act, NewRevision, edit, restate, withdraw
 from store.proposals.decisions import (
     Added,
     ApprovalRequirements,
+    Closing,
     DecisionError,
     PendingApproval,
     add_pending_approvals,
@@ -33,6 +34,7 @@ from store.proposals.decisions import (
     claim_pending_approvals,
     close_pending_approval,
     decide,
+    decide_and_close,
     decision_error,
     postpone_pending_approval,
 )
@@ -262,6 +264,28 @@ async def test_a_tap_is_kept_once_claimed_once_and_closed_by_its_holder(
     assert await store.do(
         lambda c: c.execute(select(pending_approvals.c.id, pending_approvals.c.result)).all()
     ) == [(tap.id, "Approved.")]
+
+
+async def test_a_decision_closes_its_approval_with_it_while_the_lease_is_held(
+    store: Store, store_proposal: Callable[..., NewProposal]
+) -> None:
+    results = {ProposalState.PENDING: "first", ProposalState.APPROVED: "approved"}
+    two, one = ApprovalRequirements(2), ApprovalRequirements(1)
+    made = [(await store.do(store_proposal)).id for _ in range(4)]
+
+    async def approved(id_: str, token: str, required: ApprovalRequirements) -> tuple[bool, Any]:
+        tap = PendingApproval(f"press:{id_}", id_, 1, "U1", "button", NOW)
+        await store.do(add_pending_approvals, [tap], token="t", until=NOW + HOUR)
+        closing, decision = Closing(tap.id, token, results), Decision(id_, "U1", APPROVE, "button", NOW)
+        counts, _ = await store.do(decide_and_close, closing, decision, required)
+        result = select(pending_approvals.c.result).where(pending_approvals.c.id == tap.id)
+        return counts, await store.do(lambda c: c.execute(result).scalar())
+
+    await store.do(decide, Decision(made[3], "U9", DECLINE, "button", NOW))
+    assert await approved(made[0], "t", one) == (True, "approved")
+    assert await approved(made[1], "t", two) == (True, "first")
+    assert await approved(made[2], "lost", one) == (True, None)
+    assert await approved(made[3], "t", one) == (False, None)
 
 
 async def test_a_tap_put_off_is_claimed_again_when_its_time_has_come(

@@ -49,7 +49,7 @@ from store.models import (
 from store.models.graduation import CountCheck, ExecutionGuard, Miscount, Outcome
 from store.models.reasons import ChangeCause, ChangeCode, Lack, LackCode, Reason, ReasonCode
 from store.proposals.actions import Act
-from store.proposals.decisions import PendingApproval
+from store.proposals.decisions import ApprovalRequirements, Closing, PendingApproval
 from store.proposals.proposals import get_proposal
 from tests.fixtures.full_database import (
     HOUR,
@@ -110,6 +110,7 @@ GIVEN: Mapping[str, Sequence[Any]] = {
     "certainly_not_posted": [True],
     "changes": [(("Question", "a", "b"),)],
     "channel": ["C1"],
+    "closing": [Closing("tap_1", "t", dict.fromkeys(ProposalState, "approved"))],
     "conclusion": [
         Conclusion(EventState.DONE, WHY, [RuleResult(RULE_MATCH, new("new"))], SIGHTING, True, WILLING)
     ],
@@ -175,6 +176,7 @@ GIVEN: Mapping[str, Sequence[Any]] = {
     "proposal_ids": [["pending", "first", "tapped"]],
     "reason": [Reason.of(ReasonCode.TEXT, text="why\0"), None],
     "redraws": [9],
+    "required": [ApprovalRequirements()],
     "reminded_before": [NOW],
     "scope": ["all"],
     "said": ["Said\0."],

@@ -18,6 +18,7 @@ from store.events.events import claim_events, count_events, get_event
 from store.messages.cards import Outgoing, claim_outgoing
 from store.messages.drawing import Drawing, read_beside
 from store.models import NewEvent
+from store.proposals.decisions import asked
 from store.proposals.proposals import get_proposal, touch
 from store.schema import bundles, events, outbox, pending_approvals, proposals, rule_matches
 from tests.fixtures.full_database import HOUR, SOON, prepare
@@ -76,7 +77,7 @@ async def test_webhooks_are_stored_and_claimed_while_another_program_has_the_tur
 
 
 @pytest.mark.parametrize(
-    "query", sorted(_WITHOUT_TURN - {read_beside, renew_leases}, key=lambda one: one.__name__)
+    "query", sorted(_WITHOUT_TURN - {read_beside, asked, renew_leases}, key=lambda one: one.__name__)
 )
 async def test_a_claim_waits_for_no_row(
     store: Store, rival: Callable[..., Any], query: Callable[..., Any]
@@ -97,7 +98,7 @@ async def test_a_claim_waits_for_no_row(
     assert len(_rows(taken)) > 0 or query.__name__ == "claim_rule_matches"
 
 
-async def test_what_a_card_shows_is_read_while_another_program_has_the_turn_and_the_rows(
+async def test_what_a_card_or_an_approve_needs_is_read_while_another_program_has_the_turn_and_the_rows(
     store: Store, rival: Callable[..., Any]
 ) -> None:
     await store.do(prepare)
@@ -109,8 +110,11 @@ async def test_what_a_card_shows_is_read_while_another_program_has_the_turn_and_
 
     async with asyncio.timeout(5):
         beside = await store.do_together(read_beside, Drawing(declined, needs_two=True))
+        found = await store.do(asked, "declined", 1)
 
     assert beside.case_kind is not None
+    assert found is not None
+    assert found.proposal == declined
 
 
 def _rows(found: Any) -> list[Any]:
