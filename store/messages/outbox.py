@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, exists, func, select
+from sqlalchemy import Connection, bindparam, case, exists, func, select
 
-from store.engine.dialects import insert_new, value_of
+from store.engine.dialects import UtcDateTime, insert_new, value_of
 from store.engine.leases import OUTBOX, Lease
 from store.engine.writer import without_turn
 from store.models.details import OutboxCode
@@ -23,6 +23,22 @@ _TOO_EARLY = (
     .where(proposals.c.id == outbox.c.proposal_id, _CARD.is_(None), proposals.c.has_card == 1)
     .correlate(outbox)
     .exists()
+)
+# Built once: the outbox is looked at several times a second.
+_NOW: Any = bindparam("now", type_=UtcDateTime)
+_IS_DUE = select(
+    exists(select(outbox.c.id).where(OUTBOX.waits, outbox.c.due_at <= _NOW, OUTBOX.free(_NOW), ~_TOO_EARLY))
+)
+_WITH_PLACES = (
+    select(
+        outbox,
+        func.coalesce(proposals.c.channel, bundles.c.channel).label("channel"),
+        _CARD.label("card_ts"),
+    )
+    .select_from(outbox.outerjoin(proposals, proposals.c.id == outbox.c.proposal_id))
+    .outerjoin(bundles, bundles.c.id == proposals.c.bundle_id)
+    .where(outbox.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(*_ORDER)
 )
 
 
@@ -96,14 +112,7 @@ def claim_outbox(
     )
     if not taken:
         return []
-    channel = func.coalesce(proposals.c.channel, bundles.c.channel)
-    rows = connection.execute(
-        select(outbox, channel.label("channel"), _CARD.label("card_ts"))
-        .select_from(outbox.outerjoin(proposals, proposals.c.id == outbox.c.proposal_id))
-        .outerjoin(bundles, bundles.c.id == proposals.c.bundle_id)
-        .where(outbox.c.id.in_([row.id for row in taken]))
-        .order_by(*_ORDER)
-    )
+    rows = connection.execute(_WITH_PLACES, {"ids": [row.id for row in taken]})
     return [value_of(OutboxMessage, row) for row in rows]
 
 
@@ -129,5 +138,4 @@ def postpone_outbox(
 
 def outbox_is_due(connection: Connection, now: datetime) -> bool:
     """Tell if a message waits whose time has come."""
-    free = and_(OUTBOX.waits, outbox.c.due_at <= now, OUTBOX.free(now), ~_TOO_EARLY)
-    return bool(connection.execute(select(exists(select(outbox.c.id).where(free)))).scalar())
+    return bool(connection.execute(_IS_DUE, {"now": now}).scalar())
