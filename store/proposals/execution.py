@@ -20,7 +20,7 @@ from store.schema import calls, proposals
 _UNGUARDED = ExecutionGuard()
 # Built once: every execution needs them.
 _DUE = (
-    select(proposals.c.id, proposals.c.mode, proposals.c.decided_by)
+    select(proposals.c.id, proposals.c.mode, proposals.c.decided_by, proposals.c.attempts)
     .where(
         proposals.c.state == ProposalState.APPROVED,
         proposals.c.kind == ProposalKind.CALLS,
@@ -68,11 +68,10 @@ def claim_approved(
     """Take up to `limit` that are due into `executing`; what the `guard` forbids the policy asks a person."""
     taken, states = [], (ProposalState.APPROVED, ProposalState.EXECUTING)
     lease: dict[str, Any] = {"lease_token": token, "lease_expires_at": until}
-    lease |= {"attempts": proposals.c.attempts + 1}
     for row in connection.execute(_DUE, {"now": now, "most": limit}).all():
         if not _may_run(connection, row, now, guard):
             revert_to_manual(connection, row.id, now)
-        elif advance(connection, row.id, *states, at=now, **lease) is not None:
+        elif advance(connection, row.id, *states, at=now, attempts=row.attempts + 1, **lease) is not None:
             taken.append(row.id)
     if not taken:
         return []

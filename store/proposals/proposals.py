@@ -38,6 +38,15 @@ _LOCKED = _PROPOSAL.with_for_update(key_share=True)
 _CALLS = (
     select(calls).where(calls.c.proposal_id.in_(bindparam("ids", expanding=True))).order_by(calls.c.number)
 )
+# Parameters that are named like a column are what it is set to.
+_TOUCHED = (
+    update(proposals)
+    .where(proposals.c.id == bindparam("own"))
+    .values(row_version=proposals.c.row_version + 1)
+    .returning(proposals.c.row_version, proposals.c.undo_of_id, proposals.c.decided_by)
+)
+_ADVANCED = _TOUCHED.where(proposals.c.state == bindparam("from_"))
+_ADVANCED_BY_HOLDER = _ADVANCED.where(proposals.c.lease_token == bindparam("held"))
 _OVER = (ProposalState.FAILED, ProposalState.WITHDRAWN, ProposalState.DECLINED, ProposalState.EXPIRED)
 # Between a proposal and its calls lies a decision, which is seldom later than this.
 _LONGEST = timedelta(days=30)
@@ -130,17 +139,12 @@ def advance(
     if to not in TRANSITIONS[from_]:
         msg = f"a proposal cannot go from {from_} to {to}"
         raise ValueError(msg)
-    where: list[ColumnElement[bool]] = [proposals.c.id == proposal_id, proposals.c.state == from_]
-    moved = {"state": to, "row_version": proposals.c.row_version + 1, "card_due_at": at}
-    if token is not None:
-        where.append(proposals.c.lease_token == token)
-        moved |= {"lease_token": None, "lease_expires_at": None}
-    row = connection.execute(
-        update(proposals)
-        .where(*where)
-        .values(moved | columns_of(reason) | values)
-        .returning(proposals.c.row_version, proposals.c.undo_of_id, proposals.c.decided_by)
-    ).first()
+    moved = {"own": proposal_id, "from_": from_, "state": to, "card_due_at": at} | columns_of(reason) | values
+    if token is None:
+        row = connection.execute(_ADVANCED, moved).first()
+    else:
+        given_back = {"lease_token": None, "lease_expires_at": None}
+        row = connection.execute(_ADVANCED_BY_HOLDER, {"held": token} | given_back | moved).first()
     if row is None:
         return None
     version: int = row.row_version
@@ -190,12 +194,7 @@ def touch(connection: Connection, /, proposal_id: str, at: datetime, **values: A
     if "state" in values:
         msg = "only `advance` changes a proposal's state"
         raise ValueError(msg)
-    return connection.execute(
-        update(proposals)
-        .where(proposals.c.id == proposal_id)
-        .values(row_version=proposals.c.row_version + 1, card_due_at=at, **values)
-        .returning(proposals.c.row_version)
-    ).scalar()
+    return connection.execute(_TOUCHED, {"own": proposal_id, "card_due_at": at} | values).scalar()
 
 
 def _log(connection: Connection, change: Transition) -> None:
