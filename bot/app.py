@@ -4,10 +4,11 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import aiohttp
 from aiohttp import web
@@ -35,7 +36,7 @@ from bot.permissions import Authority, ByRuleAndClass
 from bot.pipeline.timers import timers
 from bot.pipeline.worker import Worker
 from bot.rules import RulesError, RuleSet, load_rules
-from bot.services import Notify, Services, renewing
+from bot.services import Notify, Queue, Services, renewing
 from bot.slack.client import TIMEOUT, RateLimits, Slack, SlackError
 from bot.slack.permalinks import Links
 from bot.slack.socket_mode import SocketModeFailed, Supervisor
@@ -48,6 +49,7 @@ from store import Store, open_store
 from store.engine.clock import DatabaseClock, clock_of
 from store.engine.errors import StoreError
 from store.engine.leases import expire_all_leases
+from store.engine.notifications import Notifications, notifications
 from store.events.events import keep_rules
 from store.graduation.set_aside import retry_all
 from store.proposals.execution import recover_stranded
@@ -119,7 +121,9 @@ async def running(
         clock = clock or await clock_of(store, utc_now)
         await _take_over(store, rules, clock())
         worker = Worker(speed)
-        services, client = await assemble(stack, settings, store, rules, clock=clock, notify=worker.notify)
+        others = await stack.enter_async_context(notifications(url, partial(_heard, worker)))
+        notify = worker.notify if others is None else partial(_tell, worker, others)
+        services, client = await assemble(stack, settings, store, rules, clock=clock, notify=notify)
         await stack.enter_async_context(renewing(services))
         slack_app = _bolt(settings, client)
         approvals, proposing, token = ApprovalService(services), Proposing(services), settings.slack_app_token
@@ -154,6 +158,17 @@ async def running(
         )
         stack.push_async_callback(_stop, background)
         yield Running(url, services, approvals), background
+
+
+def _heard(worker: Worker, names: Sequence[str]) -> None:
+    """Wake the queues that another replica has told; a newer one may have queues that this one has not."""
+    worker.notify(*(queue for queue in Queue if queue in names))
+
+
+def _tell(worker: Worker, others: Notifications, *queues: Queue) -> None:
+    """Wake queues, here and in the other replicas."""
+    worker.notify(*queues)
+    others.tell(queues)
 
 
 async def _take_over(store: Store, rules: RuleSet, now: datetime) -> None:

@@ -10,8 +10,10 @@ import pytest
 
 from bot.app import Running
 from bot.demo.polar.webhooks import ENDPOINTS, WebhookEvent
+from bot.services import Queue
 from store.audit_log.verify import verify
 from store.engine.clock import DatabaseClock
+from store.engine.notifications import notifications
 from store.models import ProposalState, Verdict
 from store.proposals.decisions import all_decisions
 from tests.e2e.app_harness import CASES, JONAS, MAYA, World, eventually, proposals, world
@@ -94,3 +96,15 @@ async def test_two_programs_post_one_card_and_make_one_call_for_each_case(pair: 
     assert all(isinstance(app.services.clock, DatabaseClock) for app in pair.apps)
     assert checked.rows > MANY * 5
     assert await store.do(all_case_kinds) == await pair.apps[1].services.store.do(all_case_kinds)
+
+
+@pytest.mark.postgres
+async def test_each_program_wakes_the_queues_of_the_others(pair: Pair) -> None:
+    heard = set[str]()
+    told = (Queue.POLL, Queue.VERIFY)
+
+    async with notifications(pair.line.environment["DATABASE_URL"], heard.update), asyncio.timeout(20):
+        while not heard.issuperset(told):  # what is told before this connection listens is lost
+            for app, queue in zip(pair.apps, told, strict=True):
+                app.services.notify(queue)
+            await asyncio.sleep(0.05)
