@@ -39,7 +39,8 @@ async def accepting(yardstick: Yardstick, rounds: int) -> AsyncGenerator[Row]:
         for event_type, kind in _KINDS.items():
             made = [await flood(yardstick, connections, event_type) for _ in range(rounds)]
             best = max(made, key=lambda one: one.share)
-            yield best.row(f"{connections} connections, {kind}: share", aim)
+            over = f"{connections} connection{'s' if connections > 1 else ''}"
+            yield best.row(f"{over}, {kind}: share", aim)
             yield Row("    accepted", best.app.rate, "/s", f"verify-only {amount(best.bare.rate, '/s')}")
             for share in (0.5, 0.99):
                 beside = f"verify-only {amount(milliseconds(best.bare.latencies, share), 'ms')}"

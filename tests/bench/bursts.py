@@ -13,7 +13,7 @@ from tests.bench.yardstick import Yardstick
 EVENTS = 1_000
 CONNECTIONS = 64
 MOST_STATEMENTS = 10.0  # an event, on average under load
-_GIVE_UP = 60.0
+_GIVE_UP = 120.0
 
 
 @dataclass(frozen=True, slots=True)
