@@ -46,6 +46,6 @@ BACKLOG = Gauge(
 )
 STORE_RETRIES = Counter(
     "polar_approvals_store_retries",
-    "Transactions of PostgreSQL that were tried again after a deadlock or a serialization failure",
+    "Transactions of PostgreSQL that were tried again: after a deadlock or with a lost connection",
     registry=REGISTRY,
 )

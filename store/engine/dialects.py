@@ -59,7 +59,8 @@ def make_engine(url: str, *, read_only: bool = False) -> AsyncEngine:
         return _sqlite_engine(parsed, read_only=read_only)
     # A long query sees one moment, however much is written meanwhile: on SQLite every transaction does.
     level = "REPEATABLE READ" if read_only else "READ COMMITTED"
-    pool = {"pool_size": 4, "max_overflow": 0, "pool_pre_ping": True}
+    # No ping before a write: it is a transaction of its own, and `Writer` tries again.
+    pool = {"pool_size": 4, "max_overflow": 0, "pool_pre_ping": read_only}
     rights = {"read_only": read_only, "postgresql_readonly": read_only}
     engine = create_async_engine(
         parsed, hide_parameters=True, isolation_level=level, execution_options=rights, **pool
@@ -70,9 +71,7 @@ def make_engine(url: str, *, read_only: bool = False) -> AsyncEngine:
 
 
 def _end_vanished(engine: Engine) -> None:
-    """Let a client that vanishes in the middle of a transaction lose its locks: by itself the server would
-    wait for two hours.
-    """
+    """Let a client that vanishes within a transaction lose its locks: the server would wait for two hours."""
 
     @event.listens_for(engine, "connect")
     def _set_up(connection: Any, _record: Any) -> None:

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Connection, Table, select, text, update
 
 from store import Store, open_store
+from store.audit_log.log import append, head
 from store.engine.dialects import make_engine
 from store.engine.errors import StoreFailed
 from store.engine.leases import EVENTS, OUTBOX, HeldRow, renew_leases
@@ -238,3 +239,39 @@ async def test_leases_are_renewed_without_waiting_for_a_row(
     kept = select(events.c.id, events.c.lease_expires_at)
     found = await store.read(lambda connection: {row.id: row[1] for row in connection.execute(kept)})
     assert found == {"evt_a": LATER + HOUR, "evt_b": LATER + 2 * HOUR}
+
+
+async def test_writes_go_on_when_the_server_has_closed_every_connection(
+    postgres_url: str, rival: Callable[..., Any], new_event: Callable[..., NewEvent]
+) -> None:
+    retries: list[None] = []
+    async with open_store(postgres_url, on_retry=lambda: retries.append(None)) as store:
+        await asyncio.gather(store.record(new_event()), store.ping())
+        await rival(_end_the_others)
+        await asyncio.gather(store.record(new_event()), store.do(append, "test", None, {}, LATER))
+        assert await store.read(count_events) == {"new": 2}
+        assert await store.read(head_number) == 1
+
+    assert len(retries) > 0
+
+
+def head_number(connection: Connection) -> int:
+    return head(connection)[0]
+
+
+def _end_the_others(connection: Connection) -> None:
+    others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    connection.exec_driver_sql(f"SELECT pg_terminate_backend(pid, 5000) {others}")
+
+
+async def test_a_write_is_one_transaction_and_no_ping(
+    postgres_url: str, rival: Callable[..., Any], new_event: Callable[..., NewEvent]
+) -> None:
+    async with open_store(postgres_url) as store:
+        for _ in range(50):
+            await store.record(new_event())
+
+    counted = "SELECT xact_commit, xact_rollback FROM pg_stat_database WHERE datname = current_database()"
+    committed, undone = await rival(lambda connection: connection.exec_driver_sql(counted).one())
+    assert committed >= 50
+    assert undone < 25
