@@ -217,7 +217,7 @@ class Replayed:
             self._families.setdefault(one.kind.family, []).append(one)
         # A kind that runs from the start was turned on by a person at that time.
         self._human_at = cases[0].proposal.created_at if on and cases else None
-        self._usage = Usage()
+        self._usage = Usage(forgets=True)  # time only goes on
         self._met: dict[tuple[str, str], datetime] = {}
         # A heap: the steps of the past under every policy, and those that the replay itself causes.
         self._steps = sorted(_known(cases))

@@ -1,15 +1,15 @@
 """Step 3: rules are asked of a stored event, or anew after their `delay`; their proposals are stored."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from bot.graduation.gate import Gate
 from bot.proposals.build import (
     GIVE_UP_AFTER,
     Recalled,
     ask,
-    before,
     consider,
     customer_of,
     pause_after,
@@ -18,25 +18,17 @@ from bot.proposals.build import (
     subject_of,
 )
 from bot.proposals.call_results import CallResult, classify, reason_of
-from bot.proposals.own_calls import WINDOW, done_before, match_own_call, notice_outcomes
+from bot.proposals.own_calls import look_around, match_own_call, notice_outcomes
 from bot.proposals.reads import Reads
 from bot.rules import EvaluationError, Rule
 from bot.services import Claimed, Queue, Services, claim_rows
 from bot.ui.reasons import plain
 from polar.errors import InvalidCall, PolarError
 from polar.events import Event, parse
-from store.events.events import (
-    Conclusion,
-    claim_events,
-    claim_rule_matches,
-    conclude_event,
-    conclude_for_now,
-    conclude_rule_match,
-    postpone_event,
-)
+from store.events.conclusions import Conclusion, conclude_events
+from store.events.events import claim_events, claim_rule_matches, conclude_rule_match
 from store.models import EventState, RuleMatch, RuleMatchState, RuleResult, StoredEvent, SubjectState
 from store.models.reasons import Reason, ReasonCode
-from store.proposals.proposals import calls_sent_since
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +36,6 @@ _WHILE_SENDING = timedelta(milliseconds=500)
 # Whoever knows these values can act with them. They stay in the signed body and are not copied.
 _BEARER = {"checkout": frozenset({"client_secret", "url"})}
 _LONGEST = 1_000  # characters of an error
-_LONGEST_CALL = timedelta(minutes=5)  # until a call that was sent has its answer noted
-_LATEST = timedelta(days=1)  # Polar's own attempts end within the hour; a person may ask for one more
 DELAY = "delay"  # when it was checked: after the rule's delay
 
 
@@ -59,25 +49,21 @@ async def propose(services: Services, claimed: Claimed[StoredEvent]) -> None:
     """Put one event through every rule that listens to it. Raises nothing that a later try could avoid."""
     stored, event = claimed.row, parse(claimed.row.body)
     rules = services.rules.for_event(event.type)
-    made = await done_before(services, event, stored.received_at)
-    if rules or made:
-        # By the time of the event: it may come hours late, or be put before the rules once more.
-        at = max(event.timestamp or stored.received_at, stored.received_at - _LATEST)
-        since = min(at, stored.received_at) - WINDOW - _LONGEST_CALL
-        sent = await services.store.do(calls_sent_since, since)
-        match = match_own_call(event, stored.received_at, sent)
+    looks_back = any(rule.compares() for rule in rules)
+    found = await look_around(services, event, stored.received_at, looks_back=looks_back)
+    if rules or found.done:
+        match = match_own_call(event, stored.received_at, found.sent)
         if match.proposal_id is not None:
             why = Reason.of(ReasonCode.ECHO, proposal=match.proposal_id)
             await _conclude(services, claimed, event, EventState.DONE, why)
             return
         if match.wait:
-            due = services.clock() + _WHILE_SENDING
-            why = Reason(ReasonCode.CALL_UNDER_WAY)
-            await services.store.do(postpone_event, stored.id, token=claimed.token, due_at=due, reason=why)
+            due_at = services.clock() + _WHILE_SENDING
+            await _postpone(services, claimed, event, Reason(ReasonCode.CALL_UNDER_WAY), due_at)
             return
-        await notice_outcomes(services, event, stored, made)
+        await notice_outcomes(services, event, stored, found.done)
     if rules:
-        await _apply(services, claimed, event, rules)
+        await _apply(services, claimed, event, rules, found.before)
     else:
         # What no rule asks about may still be what a later event is compared with.
         why = _unreadable(event) or Reason(ReasonCode.NO_RULE)
@@ -85,11 +71,14 @@ async def propose(services: Services, claimed: Claimed[StoredEvent]) -> None:
 
 
 async def _apply(
-    services: Services, claimed: Claimed[StoredEvent], event: Event, rules: tuple[Rule, ...]
+    services: Services,
+    claimed: Claimed[StoredEvent],
+    event: Event,
+    rules: tuple[Rule, ...],
+    before: StoredEvent | None,
 ) -> None:
     stored, policy = claimed.row, services.rules.policy
-    looks_back = any(rule.compares() for rule in rules)
-    scope = scope_of(event, services.clock(), await before(services.store, event) if looks_back else None)
+    scope = scope_of(event, services.clock(), None if before is None else parse(before.body).data)
     reads = Reads(services.polar)
     spoken: list[RuleResult] = []
     failures: list[Reason] = []
@@ -108,7 +97,11 @@ async def _apply(
         else:
             spoken += [said] if said is not None else []
     if unread and services.clock() - stored.received_at < GIVE_UP_AFTER:
-        await _later(services, claimed, event, spoken, unread)
+        why = Reason.of(ReasonCode.OF_RULES, *(_of_rule(rule, reason_of(error)) for rule, error in unread))
+        log.warning("event %s waits: %s", stored.id, plain(why, _LONGEST))
+        # What the other rules said is kept.
+        due_at = services.clock() + max(pause_after(error, stored.attempts) for _, error in unread)
+        await _postpone(services, claimed, event, why, due_at, spoken=spoken)
     else:
         given_up = ((rule, Reason.of(ReasonCode.RULE_GIVEN_UP, reason_of(error))) for rule, error in unread)
         failures += [_of_rule(*one) for one in given_up]
@@ -159,26 +152,27 @@ def _gate(services: Services, event: Event) -> Gate:
     return Gate(services.rules.policy, event, services.polar.environment)
 
 
-async def _later(
+async def _postpone(
     services: Services,
     claimed: Claimed[StoredEvent],
     event: Event,
-    spoken: list[RuleResult],
-    unread: list[tuple[Rule, PolarError]],
+    why: Reason,
+    due_at: datetime,
+    *,
+    spoken: Sequence[RuleResult] = (),
 ) -> None:
-    """Polar could not be read: keep what the other rules said, and ask again after a pause."""
-    why = Reason.of(ReasonCode.OF_RULES, *(_of_rule(rule, reason_of(error)) for rule, error in unread))
-    log.warning("event %s waits: %s", claimed.row.id, plain(why, _LONGEST))
-    due_at = services.clock() + max(pause_after(error, claimed.row.attempts) for _, error in unread)
-    await services.store.do(
-        conclude_for_now,
-        claimed.row.id,
-        spoken,
+    """Let an event be tried again at `due_at`."""
+    conclusion = Conclusion(
+        event_id=claimed.row.id,
         token=claimed.token,
-        due_at=due_at,
+        now=services.clock(),
+        state=EventState.NEW,
         reason=why,
         evaluator=_gate(services, event),
+        due_at=due_at,
+        results=spoken,
     )
+    await services.store.do_together(conclude_events, conclusion)
 
 
 async def _conclude(
@@ -188,14 +182,22 @@ async def _conclude(
     state: EventState,
     why: Reason,
     *,
-    spoken: list[RuleResult] | None = None,
+    spoken: Sequence[RuleResult] = (),
 ) -> None:
-    compared = services.rules.compares(event.type)
-    evaluator = None if spoken is None else _gate(services, event)
-    conclusion = Conclusion(state, why, spoken or [], subject_state(event), compared, evaluator)
-    await services.store.do(
-        conclude_event, claimed.row.id, conclusion, token=claimed.token, now=services.clock()
+    conclusion = Conclusion(
+        event_id=claimed.row.id,
+        token=claimed.token,
+        now=services.clock(),
+        state=state,
+        reason=why,
+        evaluator=_gate(services, event),
+        results=spoken,
+        subject_state=subject_state(event),
+        compared=services.rules.compares(event.type),
     )
+    concluded = await services.store.do_together(conclude_events, conclusion)
+    if concluded.successor_waits:
+        services.notify(Queue.PROPOSE)
 
 
 # --- A rule whose delay is over ---------------------------------------------------------------------------

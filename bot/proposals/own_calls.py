@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from bot.proposals.build import customer_of
+from bot.proposals.build import customer_of, subject_of
 from bot.proposals.reads import Reads
 from bot.services import Queue, Services
 from polar import redaction
 from polar.catalog import Call, operations
 from polar.errors import MissingScope, NotFound, PolarError
 from polar.events import Event
+from store.events.surroundings import Done, SentCall, Sought, Surroundings, surroundings
 from store.graduation.case_kinds import add_outcome
 from store.models import (
     CallState,
@@ -25,13 +26,14 @@ from store.models import (
     StoredEvent,
 )
 from store.models.graduation import Outcome
-from store.proposals.proposals import Done, SentCall, done_for_customer
 
 log = logging.getLogger(__name__)
 
 # Polar queues the events of a write within seconds, a debounced customer.state_changed within ten; their
 # `timestamp` is that moment, however late they arrive. Longer would take a colleague's change for ours.
 WINDOW = timedelta(seconds=30)
+_LONGEST_CALL = timedelta(minutes=5)  # until a call that was sent has its answer noted
+_LATEST = timedelta(days=1)  # Polar's own attempts end within the hour; a person may ask for one more
 # Polar's clock and ours may differ this much.
 SKEW = timedelta(seconds=5)
 # Ids in a body that name what is acted on; others (product_id, discount_id) are shared by many.
@@ -39,6 +41,30 @@ _ANCHORS = ("order_id", "subscription_id", "license_key_id", "seat_id", "member_
 # A payment can be disputed for months, and no person approved an automatic run.
 _DISPUTED_WITHIN = timedelta(days=180)
 _REFUNDS = ("refund.created", "order.refunded")
+
+
+# --- What is known around an event ------------------------------------------------------------------------
+
+
+async def look_around(
+    services: Services, event: Event, received_at: datetime, *, looks_back: bool
+) -> Surroundings:
+    """The calls that an event may be the echo of, and those for its customer in the outcome window before it
+    (automatic ones for longer); if it `looks_back`, the event before it.
+    """
+    at, window = event.timestamp or received_at, services.rules.policy.graduation.outcome_window
+    # By the time of the event: it may come hours late, or be put before the rules once more.
+    sent_at = min(received_at, max(at, received_at - _LATEST))
+    subject = event.subject if looks_back else None
+    sought = Sought(
+        sent_since=sent_at - WINDOW - _LONGEST_CALL,
+        customer_id=customer_of(event)[0],
+        done_since=at - window,
+        alone_since=at - max(window, _DISPUTED_WITHIN),
+        subject=None if subject is None else subject_of(subject),
+        before=event.timestamp,
+    )
+    return await services.store.do_together(surroundings, sought)
 
 
 # --- An event that our own write caused: no rule is asked about it ----------------------------------------
@@ -92,16 +118,6 @@ def _named(part: Mapping[str, Any] | None, *names: str) -> set[str]:
 
 
 # --- An event which shows that something done was reversed or is disputed ---------------------------------
-
-
-async def done_before(services: Services, event: Event, received_at: datetime) -> Sequence[Done]:
-    """The calls for an event's customer in the outcome window before it; automatic ones for longer."""
-    customer_id, _ = customer_of(event)
-    if customer_id is None:
-        return ()
-    at, window = event.timestamp or received_at, services.rules.policy.graduation.outcome_window
-    alone_since = at - max(window, _DISPUTED_WITHIN)
-    return await services.store.do(done_for_customer, customer_id, at - window, alone_since)
 
 
 async def notice_outcomes(

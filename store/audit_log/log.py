@@ -6,7 +6,8 @@ words.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -72,18 +73,39 @@ _OLD_VALUES: Mapping[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A row to be added. `body` is plain JSON: no bytes, no datetimes."""
+
+    kind: str
+    subject: str | None
+    body: Mapping[str, Any]
+    at: datetime
+
+
 def append(
     connection: Connection, kind: str, subject: str | None, body: Mapping[str, Any], at: datetime
 ) -> str:
-    """Add one row in the caller's transaction; its hash. `body` is plain JSON: no bytes, no datetimes."""
+    """Add one row in the caller's transaction; its hash."""
+    (digest,) = append_all(connection, [Entry(kind, subject, body, at)])
+    return digest
+
+
+def append_all(connection: Connection, entries: Sequence[Entry]) -> list[str]:
+    """Add rows in this order, in the caller's transaction; their hashes."""
+    if not entries:
+        return []
     # The head of the log is written first, so that two replicas add one after the other.
     seq, previous = hold_or_set(connection, Setting.LOG_HEAD, _NOTHING).split()
-    number, text = int(seq) + 1, canonical_json(body)
-    digest = row_hash(previous, seq=number, at=at, kind=kind, subject=subject, body=text)
-    row = {"seq": number, "at": at, "kind": kind, "subject": subject, "body": text, "hash": digest}
-    connection.execute(_ADDED, [row])
-    write(connection, Setting.LOG_HEAD, f"{number} {digest}")
-    return digest
+    rows: list[dict[str, Any]] = []
+    for number, one in enumerate(entries, int(seq) + 1):
+        text = canonical_json(one.body)
+        previous = row_hash(previous, seq=number, at=one.at, kind=one.kind, subject=one.subject, body=text)
+        row = {"seq": number, "at": one.at, "kind": one.kind, "subject": one.subject}
+        rows.append(row | {"body": text, "hash": previous})
+    connection.execute(_ADDED, rows)
+    write(connection, Setting.LOG_HEAD, f"{rows[-1]['seq']} {previous}")
+    return [row["hash"] for row in rows]
 
 
 def head(connection: Connection) -> tuple[int, str]:

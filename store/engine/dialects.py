@@ -143,9 +143,11 @@ def _pragma(connection: Any, pragma: str) -> None:
     cursor.close()
 
 
-def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> CursorResult[Any]:
+def insert_new(
+    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], *returning: Column[Any]
+) -> CursorResult[Any]:
     """INSERT … ON CONFLICT DO NOTHING: rows whose key is already there are left as they are."""
-    return connection.execute(_insert_new(connection.dialect.name, table), list(rows))
+    return connection.execute(_insert_new(connection.dialect.name, table, *returning), list(rows))
 
 
 def insert_new_by_driver(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -181,24 +183,15 @@ def _as_it_is(value: Any) -> Any:
 
 
 @cache  # a gate decision needs several of these, and building one costs more than the database's part
-def _insert_new(name: str, table: Table) -> Executable:
-    made: Executable = (postgresql if name == "postgresql" else sqlite).insert(table).on_conflict_do_nothing()
+def _insert_new(name: str, table: Table, *returning: Column[Any]) -> Executable:
+    statement = insert_into(name, table).on_conflict_do_nothing()
+    made: Executable = statement.returning(*returning) if returning else statement
     return made
 
 
-def upsert_increment(
-    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], *sums: str
-) -> None:
-    """INSERT … ON CONFLICT DO UPDATE: where the key is there, the columns `sums` grow by the new values."""
-    connection.execute(_upsert_increment(connection.dialect.name, table, sums), list(rows))
-
-
-@cache
-def _upsert_increment(name: str, table: Table, sums: tuple[str, ...]) -> Executable:
-    statement = (postgresql if name == "postgresql" else sqlite).insert(table)
-    grown = {column: table.c[column] + statement.excluded[column] for column in sums}
-    made: Executable = statement.on_conflict_do_update(index_elements=list(table.primary_key), set_=grown)
-    return made
+def insert_into(name: str, table: Table) -> Any:
+    """INSERT of the dialect of this name, which knows ON CONFLICT."""
+    return (postgresql if name == "postgresql" else sqlite).insert(table)
 
 
 def spelled(column: Column[Any], state: StrEnum) -> ColumnElement[bool]:

@@ -137,8 +137,8 @@ Query = TypeVar("Query", bound=Callable[..., Any])
 
 
 def without_turn(query: Query) -> Query:
-    """Mark a query that needs no turn: it waits for no row (`Leases` skips those that a rival has), appends
-    nothing to the audit log and spends nothing.
+    """Mark a query that needs no turn: it waits for no row (it writes none, or `Leases` skips those that a
+    rival has), appends nothing to the audit log and spends nothing.
     """
     _WITHOUT_TURN.add(query)
     return query

@@ -1,17 +1,14 @@
-"""Webhooks, rule matches, poll cursors: stored, claimed, finished; and the newest state of their subjects."""
+"""Webhooks, rule matches, poll cursors: stored, claimed, read; the newest state of a subject."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import partial
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, func, literal, select, tuple_, update
+from sqlalchemy import Connection, func, select, update
 
 from store.engine.dialects import (
-    UtcDateTime,
     insert_new,
     insert_new_by_driver,
     row_of,
@@ -22,21 +19,19 @@ from store.engine.dialects import (
 )
 from store.engine.leases import EVENTS, RULE_MATCHES, Lease
 from store.engine.writer import without_turn
-from store.graduation.gate import insert_with_policy
+from store.graduation.admission import insert_with_policy
 from store.models import (
     EventState,
     NewEvent,
     NewProposal,
     RuleMatch,
     RuleMatchState,
-    RuleResult,
     StoredEvent,
-    SubjectState,
 )
 from store.models.details import RuleActivity
 from store.models.graduation import Evaluator
 from store.models.reasons import Reason, columns_of
-from store.proposals.proposals import add_proposal, insert_proposal
+from store.proposals.proposals import insert_proposal
 from store.schema import events, poll_cursors, rule_matches, rule_versions, subjects
 
 
@@ -58,66 +53,12 @@ def claim_events(
     return sorted((value_of(StoredEvent, row) for row in rows), key=lambda event: event.received_at)
 
 
-def finish_event(
-    connection: Connection, event_id: str, *, token: str, state: EventState, reason: Reason | None
-) -> bool:
-    """Close a claimed webhook with what came of it. False: the lease was lost."""
-    return EVENTS.release(connection, token, event_id, state=state, **columns_of(reason))
-
-
-def keep_subject_state(connection: Connection, event_id: str, newest: SubjectState) -> bool:
-    """Keep what an event told of its subject unless something newer is known; True the first time."""
-    first = connection.execute(
-        update(events)
-        .where(events.c.id == event_id, events.c.subject.is_(None))
-        .values(subject=newest.subject, occurred_at=newest.occurred_at)
-    )
-    row = row_of(newest) | {"event_id": event_id}
-    if insert_new(connection, subjects, [row]).rowcount != 1:
-        known = tuple_(subjects.c.terminal, subjects.c.occurred_at, subjects.c.rank)
-        connection.execute(
-            update(subjects)
-            .where(
-                subjects.c.subject == newest.subject,
-                known < tuple_(row["terminal"], literal(newest.occurred_at, UtcDateTime), newest.rank),
-            )
-            .values(row)
-        )
-    return first.rowcount == 1
-
-
 def latest_state(connection: Connection, subject: str) -> dict[str, Any] | None:
     """The newest known state of a subject such as "order:…"."""
     found: dict[str, Any] | None = connection.execute(
         select(subjects.c.state).where(subjects.c.subject == subject)
     ).scalar()
     return found
-
-
-def event_before(connection: Connection, subject: str, at: datetime) -> StoredEvent | None:
-    """The newest event about a subject that happened before `at`."""
-    earlier = select(events).where(events.c.subject == subject, events.c.occurred_at < at)
-    found = values_of(connection, earlier.order_by(events.c.occurred_at.desc()).limit(1), StoredEvent)
-    return found[0] if found else None
-
-
-def ask_successor_again(connection: Connection, subject: str, at: datetime, now: datetime) -> bool:
-    """Put the next event about a subject after `at` before the rules once more: it has a new predecessor."""
-    following = (
-        select(events.c.id)
-        .where(events.c.subject == subject, events.c.occurred_at > at)
-        .order_by(events.c.occurred_at)
-        .limit(1)
-    )
-    again = update(events).where(events.c.id.in_(following), events.c.state == EventState.DONE)
-    return connection.execute(again.values(state=EventState.NEW, due_at=now)).rowcount == 1
-
-
-def postpone_event(
-    connection: Connection, event_id: str, *, token: str, due_at: datetime, reason: Reason
-) -> bool:
-    """Let a claimed webhook be tried again at `due_at`. False: the lease was lost."""
-    return EVENTS.release(connection, token, event_id, due_at=due_at, **columns_of(reason))
 
 
 def get_event(connection: Connection, event_id: str) -> StoredEvent | None:
@@ -183,56 +124,6 @@ def claim_rule_matches(
     return [value_of(RuleMatch, row) for row in rows]
 
 
-@dataclass(frozen=True, slots=True)
-class Conclusion:
-    """The results of an event. `compared`: a rule compares it with its predecessor, so its successor, which
-    may have come first, is asked again. `evaluator` is the policy; without it everything asks.
-    """
-
-    state: EventState
-    reason: Reason
-    results: Sequence[RuleResult] = ()
-    subject_state: SubjectState | None = None
-    compared: bool = False
-    evaluator: Evaluator | None = None
-
-
-def conclude_event(
-    connection: Connection, event_id: str, conclusion: Conclusion, *, token: str, now: datetime
-) -> None:
-    """In one transaction: close a claimed event and keep what came of it; nothing if the lease was lost."""
-    if not finish_event(connection, event_id, token=token, state=conclusion.state, reason=conclusion.reason):
-        return
-    _keep(connection, conclusion.results, conclusion.evaluator)
-    state = conclusion.subject_state
-    if state is not None and keep_subject_state(connection, event_id, state) and conclusion.compared:
-        ask_successor_again(connection, state.subject, state.occurred_at, now)
-
-
-def conclude_for_now(
-    connection: Connection,
-    event_id: str,
-    results: Sequence[RuleResult],
-    *,
-    token: str,
-    due_at: datetime,
-    reason: Reason,
-    evaluator: Evaluator | None = None,
-) -> None:
-    """Keep what the rules that could be asked have said; the event is tried again at `due_at`."""
-    if postpone_event(connection, event_id, token=token, due_at=due_at, reason=reason):
-        _keep(connection, results, evaluator)
-
-
-def _keep(connection: Connection, results: Sequence[RuleResult], evaluator: Evaluator | None) -> None:
-    for one in results:
-        add_proposal(connection, one.rule_match, one.proposal, _way_in(evaluator))
-
-
-def _way_in(evaluator: Evaluator | None) -> Callable[[Connection, NewProposal], None]:
-    return insert_proposal if evaluator is None else partial(insert_with_policy, evaluator=evaluator)
-
-
 def conclude_rule_match(
     connection: Connection,
     rule_match: RuleMatch,
@@ -248,7 +139,10 @@ def conclude_rule_match(
     key = (rule_match.fact_key, rule_match.rule)
     closed = RULE_MATCHES.release(connection, token, *key, state=state, **columns_of(reason), due_at=due_at)
     if closed and proposal is not None:
-        _way_in(evaluator)(connection, proposal)
+        if evaluator is None:
+            insert_proposal(connection, proposal)
+        else:
+            insert_with_policy(connection, proposal, evaluator)
     return closed
 
 

@@ -1,6 +1,6 @@
 """Kinds of case: how far each is trusted, and the outcomes that demote it. `change` alone writes a state."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from secrets import token_hex
 
@@ -31,6 +31,7 @@ _HOUR = timedelta(hours=1)  # when a kind's last case came is not kept more fine
 # Built once: every case that comes needs them.
 _OWN = case_kinds.c.hash == bindparam("case_kind")
 _ONE = select(case_kinds).where(_OWN)
+_THOSE = select(case_kinds).where(case_kinds.c.hash.in_(bindparam("hashes", expanding=True)))
 _CAME = update(case_kinds).where(_OWN).values(last_case_at=bindparam("now"))
 
 
@@ -49,6 +50,12 @@ def get_case_kind(connection: Connection, case_kind: str) -> CaseKind | None:
     return None if row is None else value_of(CaseKind, row)
 
 
+def get_case_kinds(connection: Connection, hashes: Iterable[str]) -> dict[str, CaseKind]:
+    """These kinds of case, by hash, as far as there are such."""
+    rows = connection.execute(_THOSE, {"hashes": sorted(hashes)})
+    return {row.hash: value_of(CaseKind, row) for row in rows}
+
+
 def find_case_kind(connection: Connection, start: str) -> CaseKind | None:
     """The one kind of case whose hash begins so; None when there is none or more than one."""
     own = select(case_kinds).where(case_kinds.c.hash.startswith(start, autoescape=True))
@@ -56,10 +63,15 @@ def find_case_kind(connection: Connection, start: str) -> CaseKind | None:
     return found[0] if len(found) == 1 else None
 
 
+def came_lately(case_kind: CaseKind, at: datetime) -> bool:
+    """Tell whether a kind stays as it is when a case comes now: the last one is noted closely enough."""
+    return at - case_kind.last_case_at < _HOUR
+
+
 def note_case_kind(connection: Connection, new: NewCaseKind, at: datetime) -> CaseKind:
     """A case of this kind came: the kind as it is now; one not seen for half a year begins anew."""
     known = get_case_kind(connection, new.hash)
-    if known is not None and at - known.last_case_at < _HOUR:
+    if known is not None and came_lately(known, at):
         return known
     if known is None:
         insert_new(connection, case_kinds, [row_of(reducer.first_seen(new, at))])

@@ -1,5 +1,6 @@
-"""The gate: a proposal is evaluated, stored and (when the policy says so) approved in one transaction."""
+"""What bounds automatic runs: the caps, the pause, and that a person is there."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -7,32 +8,25 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
-    ScalarSelect,
     Select,
     and_,
     bindparam,
     delete,
-    func,
-    insert,
     or_,
     select,
 )
 
 from store.audit_log.log import append
-from store.engine.dialects import UtcDateTime, insert_new, readable, row_of, upsert_increment
+from store.engine.dialects import insert_new, readable, row_of
 from store.engine.settings_kv import Setting, hold_or_set, read, write
-from store.graduation.case_kinds import change, demote, get_case_kind, hold_trust, note_case_kind
+from store.engine.upserts import upsert_increment
+from store.graduation.case_kinds import demote, get_case_kind
 from store.graduation.reducer import (
-    WEEK,
     Counter,
     Since,
-    TrustChange,
     Usage,
-    Wanted,
     cause_of_decision,
-    counted,
 )
 from store.messages.outbox import add_to_outbox
 from store.models import (
@@ -41,81 +35,16 @@ from store.models import (
     CaseKindState,
     Decision,
     Mode,
-    NewCaseKind,
-    NewProposal,
     Proposal,
     ProposalState,
-    Verdict,
 )
-from store.models.graduation import Evaluation, Evaluator, ExecutionGuard, GateInputs, Past, Paused, Spent
+from store.models.graduation import ExecutionGuard, Paused, Spent
 from store.models.reasons import Reason, ReasonCode
-from store.proposals.proposals import advance, get_proposal, insert_proposal
-from store.schema import decisions, proposals, subjects
+from store.proposals.proposals import advance, get_proposal
 from store.schema.graduation import cap_usage
 from store.schema.graduation import pause as table
 
-# Built once: every case that comes needs them.
-_DECIDED = insert(decisions)
-_ENOUGH = 2  # first or returning; none, one, or two and more refunds
-_PAID = ("paid", "partially_refunded", "refunded")
-_REFUND = ("succeeded", "pending")
-# A dispute of any other status is money in doubt.
-_OVER = ("won", "lost", "prevented")
 _PAUSED = select(table.c.paused_by, table.c.paused_at, table.c.reason)  # built once: every case asks
-
-
-def insert_with_policy(connection: Connection, proposal: NewProposal, evaluator: Evaluator) -> None:
-    """Store a proposal as the policy evaluates it: it asks, or it is approved and due at once."""
-    kind, found = evaluate(connection, proposal, evaluator)
-    case = replace(proposal, case_kind=None if kind is None else kind.hash)
-    has_card = int(found.mode != Mode.AUTO)
-    insert_proposal(connection, case, mode=found.mode, gate=dict(found.gate), has_card=has_card)
-    logged = {"case_kind": case.case_kind, "mode": found.mode, "gate": dict(found.gate)}
-    append(connection, "policy", proposal.id, logged, proposal.created_at)
-    if kind is not None:
-        spend(connection, counted(case, kind.hash, found))
-        if found.pause is not None:
-            paused_kind = TrustChange(CaseKindState.PAUSED, found.pause)
-            change(connection, kind.hash, paused_kind, actor=Actor.POLICY, at=proposal.created_at)
-    if found.mode == Mode.AUTO:
-        _approve(connection, case)
-
-
-def evaluate(
-    connection: Connection, proposal: NewProposal, evaluator: Evaluator
-) -> tuple[NewCaseKind | None, Evaluation]:
-    """The kind of a case and what the policy says of it now; from here on no rival changes either."""
-    kind = evaluator.case_kind(proposal, past_of(connection, proposal))
-    inputs = None if kind is None else _inputs(connection, proposal, kind)
-    return kind, evaluator.evaluate(proposal, inputs)
-
-
-def _inputs(connection: Connection, proposal: NewProposal, new: NewCaseKind) -> GateInputs:
-    """The inputs that the policy asks for about a case: a few reads by key, however long the history."""
-    now = proposal.created_at
-    secret = hold_trust(connection)  # from here on no rival spends, demotes or graduates
-    kind = note_case_kind(connection, new, now)
-    stopped = paused(connection)
-    wanted = Wanted.of(proposal, kind)
-    return wanted.inputs(
-        usage(connection, wanted.all()),
-        proposal,
-        kind,
-        secret=secret,
-        paused_by=None if stopped is None else stopped.by,
-        human_at=last_human(connection, now),
-        first_this_week=not seen_this_week(connection, proposal, kind.hash, now),
-    )
-
-
-def _approve(connection: Connection, proposal: NewProposal) -> None:
-    """Approve it in the transaction that has just counted it against every cap."""
-    at, policy = proposal.created_at, Actor.POLICY
-    states = (ProposalState.PENDING, ProposalState.APPROVED)
-    values: dict[str, Any] = {"decided_by": policy, "decided_at": at, "due_at": at}
-    advance(connection, proposal.id, *states, actor=policy, at=at, **values)
-    row = {"proposal_id": proposal.id, "actor": policy, "verdict": Verdict.APPROVE, "via": policy, "at": at}
-    connection.execute(_DECIDED, [row | {"revision": 1}])
 
 
 def record_human_activity(connection: Connection, decision: Decision, proposal: Proposal) -> None:
@@ -181,84 +110,42 @@ def revert_to_manual(connection: Connection, proposal_id: str, at: datetime) -> 
     return advance(connection, proposal_id, *states, actor=Actor.POLICY, at=at, **values) is not None
 
 
-# --- What is known of the customer ------------------------------------------------------------------------
-
-
-def past_of(connection: Connection, proposal: NewProposal) -> Past:
-    """The past of a proposal's customer; that of a first customer when nobody can tell who it is."""
-    if proposal.customer_id is None:
-        return Past()
-    known = {"customer": proposal.customer_id, "own": proposal.subject or ""}
-    orders, refunded, refunds, disputes, disputed_refunds = connection.execute(_PAST, known).one()
-    return Past(orders, max(refunded, refunds), dispute=bool(disputes or disputed_refunds))
-
-
-def _count(kind: str, *where: ColumnElement[bool]) -> ScalarSelect[int]:
-    # ";" is the character after ":": the range that holds everything of a kind, by the index.
-    of_kind = [subjects.c.subject >= f"{kind}:", subjects.c.subject < f"{kind};"]
-    own = subjects.c.customer_id == bindparam("customer")
-    found = select(subjects.c.subject).where(own, *of_kind, *where).limit(_ENOUGH).subquery()
-    return select(func.count()).select_from(found).scalar_subquery()
-
-
-def _past() -> Select[int, int, int, int, int]:
-    other = subjects.c.subject != bindparam("own")
-    status = subjects.c.state["status"].as_string()
-    disputed = subjects.c.state["dispute"]["status"].as_string()
-    return select(
-        _count("order", other, status.in_(_PAID)),
-        _count("order", other, status.in_(_PAID[1:])),
-        _count("refund", other, status.in_(_REFUND)),
-        # Its own dispute counts too: nothing under dispute runs on its own.
-        _count("dispute", status.not_in(_OVER)),
-        _count("refund", disputed.not_in(_OVER)),
-    )
-
-
-_PAST = _past()  # built once: building it costs ten times what the database takes for it
-
-
-_THIS_WEEK = (
-    proposals.c.customer_id == bindparam("customer"),
-    proposals.c.created_at > bindparam("since", type_=UtcDateTime),
-    proposals.c.case_kind == bindparam("kind"),
-)
-_SEEN = select(proposals.c.id).where(*_THIS_WEEK, proposals.c.id != bindparam("own")).limit(1)
-
-
-def seen_this_week(connection: Connection, proposal: NewProposal, case_kind: str, now: datetime) -> bool:
-    """Tell whether this customer had a case of this kind in the last seven days."""
-    if proposal.customer_id is None:
-        return False
-    known = {"customer": proposal.customer_id, "since": now - WEEK, "kind": case_kind, "own": proposal.id}
-    return connection.execute(_SEEN, known).first() is not None
-
-
 # --- The counters of the caps -----------------------------------------------------------------------------
 
 
 def spend(connection: Connection, counters: Iterable[Counter]) -> None:
     """Add to the counters."""
-    upsert_increment(connection, cap_usage, [row_of(one) for one in counters], "count", "amount")
+    sums: dict[tuple[str, str, str], Counter] = {}
+    for one in counters:
+        key = (one.scope, one.day, one.currency)
+        known = sums.get(key, replace(one, count=0, amount=0))
+        sums[key] = replace(known, count=known.count + one.count, amount=known.amount + one.amount)
+    if sums:
+        rows = [row_of(sums[key]) for key in sorted(sums)]
+        upsert_increment(connection, cap_usage, rows, "count", "amount")
 
 
 def usage(connection: Connection, wanted: Sequence[Since]) -> Usage:
     """The counters of several scopes in one read."""
-    known = {f"scope{n}": one.scope for n, one in enumerate(wanted)}
-    known |= {f"since{n}": one.since for n, one in enumerate(wanted)}
+    scopes: defaultdict[str, set[str]] = defaultdict(set)
+    for one in wanted:
+        scopes[one.since].add(one.scope)
+    known: dict[str, Any] = {}
+    for number, since in enumerate(sorted(scopes)):
+        known |= {f"since{number}": since, f"scopes{number}": sorted(scopes[since])}
     found = Usage()
-    for row in connection.execute(_counters(len(wanted)), known):
+    for row in connection.execute(_counters(len(scopes)), known):
         found.add(Counter(*row))
     return found
 
 
 @cache  # building it costs ten times what the database takes for it
-def _counters(scopes: int) -> Select[str, str, str, int, int]:
-    where = [
-        and_(cap_usage.c.scope == bindparam(f"scope{n}"), cap_usage.c.day >= bindparam(f"since{n}"))
-        for n in range(scopes)
-    ]
+def _counters(moments: int) -> Select[str, str, str, int, int]:
     c = cap_usage.c
+    where = [
+        and_(c.scope.in_(bindparam(f"scopes{n}", expanding=True)), c.day >= bindparam(f"since{n}"))
+        for n in range(moments)
+    ]
     return select(c.scope, c.day, c.currency, c.count, c.amount).where(or_(*where))
 
 

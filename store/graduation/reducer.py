@@ -235,9 +235,10 @@ class Counter:
 
 
 class Usage:
-    """Counters by scope. What lies before the moment that is asked for is forgotten: time only goes on."""
+    """Counters by scope. One that `forgets` forgets what lies before a moment that was asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, forgets: bool = False) -> None:
+        self._forgets = forgets
         self._of: defaultdict[str, dict[tuple[str, str], Spent]] = defaultdict(dict)
 
     def add(self, one: Counter) -> None:
@@ -258,9 +259,10 @@ class Usage:
 
     def _since(self, wanted: Since) -> dict[tuple[str, str], Spent]:
         own = self._of[wanted.scope]
-        for when in [each for each in own if each[0] < wanted.since]:
-            del own[when]
-        return own
+        found = {when: one for when, one in own.items() if when[0] >= wanted.since}
+        if self._forgets:
+            self._of[wanted.scope] = found
+        return found
 
 
 def of_case_kind(case_kind: str) -> str:

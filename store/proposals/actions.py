@@ -246,7 +246,7 @@ def undo(connection: Connection, act: Act, inverse: NewProposal, people: int = 1
     identity = proposal_id(fact_key)
     made = replace(inverse, id=identity, fact_key=fact_key, undo_of_id=original.id, created_at=act.at)
     # As long as it goes well, the card of what is undone shows it; it needs none of its own.
-    insert_proposal(connection, made, has_card=int(people > 1))
+    insert_proposal(connection, made, has_card=people > 1)
     # Whoever undoes approves by it. There is no hold: it can be proposed the other way again.
     approval = Decision(identity, act.actor, Verdict.APPROVE, "undo", act.at)
     decide(connection, approval, ApprovalRequirements(people))

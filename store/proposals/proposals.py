@@ -2,15 +2,15 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, insert, select, update
 
-from store.audit_log.log import append, fingerprints
-from store.engine.dialects import insert_new, row_of, value_of, values_of
+from store.audit_log.log import Entry, append_all, fingerprints
+from store.engine.dialects import row_of, value_of, values_of
 from store.graduation.case_kinds import record_outcome
 from store.messages.outbox import LINE, add_to_outbox, coded
 from store.models import (
@@ -23,16 +23,19 @@ from store.models import (
     Proposal,
     ProposalCall,
     ProposalState,
-    RuleMatch,
     Transition,
 )
 from store.models.details import OutboxCode
 from store.models.reasons import Reason, columns_of
-from store.schema import calls, events, proposals, rule_matches, transitions
+from store.schema import calls, events, proposals, transitions
 
 # Built once: every proposal needs them.
 _PROPOSED, _PLANNED, _MOVED = insert(proposals), insert(calls), insert(transitions)
-_WEBHOOK = select(events.c.body).where(events.c.id == bindparam("event"))
+_WEBHOOKS = select(events.c.id, events.c.body).where(events.c.id.in_(bindparam("ids", expanding=True)))
+_LOGGED = (
+    "kind", "event_id", "rule", "rule_version", "risk", "always_asks", "case_kind", "title",
+    "content_hash", "subject", "amount", "currency", "customer_id",
+)  # fmt: skip
 _PROPOSAL = select(proposals).where(proposals.c.id == bindparam("own"))
 _LOCKED = _PROPOSAL.with_for_update(key_share=True)
 _CALLS = (
@@ -48,25 +51,6 @@ _TOUCHED = (
 _ADVANCED = _TOUCHED.where(proposals.c.state == bindparam("from_"))
 _ADVANCED_BY_HOLDER = _ADVANCED.where(proposals.c.lease_token == bindparam("held"))
 _OVER = (ProposalState.FAILED, ProposalState.WITHDRAWN, ProposalState.DECLINED, ProposalState.EXPIRED)
-# Between a proposal and its calls lies a decision, which is seldom later than this.
-_LONGEST = timedelta(days=30)
-
-
-def add_proposal(
-    connection: Connection,
-    rule_match: RuleMatch,
-    proposal: NewProposal | None,
-    insert_it: Callable[[Connection, NewProposal], None] | None = None,
-) -> bool:
-    """Note that a rule matched a change and, with `proposal`, what it proposes (stored by `insert_it`).
-    False: it has matched before, and nothing is written: one proposal per (change, rule), whatever is
-    repeated.
-    """
-    if insert_new(connection, rule_matches, [row_of(rule_match) | {"attempts": 0}]).rowcount != 1:
-        return False
-    if proposal is not None:
-        (insert_it or insert_proposal)(connection, proposal)
-    return True
 
 
 def propose_by_hand(connection: Connection, proposal: NewProposal) -> bool:
@@ -77,45 +61,89 @@ def propose_by_hand(connection: Connection, proposal: NewProposal) -> bool:
     return True
 
 
-def insert_proposal(connection: Connection, proposal: NewProposal, **columns: Any) -> None:
-    """Store a pending proposal with its calls and its trail's first line; only the gate gives `columns`."""
-    row, at, born = row_of(proposal), proposal.created_at, ProposalState.PENDING
+def insert_proposal(connection: Connection, proposal: NewProposal, *, has_card: bool = True) -> None:
+    """Store a pending proposal with its calls, its trail's first line and its row of the log."""
+    insert_proposals(connection, [Born(proposal, has_card=has_card)])
+    append_all(connection, proposed(connection, [proposal]))
+
+
+@dataclass(frozen=True, slots=True)
+class Born:
+    """A proposal as it is stored first: pending, or (AUTO) approved by the policy at once."""
+
+    proposal: NewProposal
+    mode: Mode = Mode.ASKED
+    gate: Mapping[str, Any] | None = None
+    has_card: bool = True
+
+    @property
+    def asked(self) -> Transition:
+        """The first line of its trail."""
+        one = self.proposal
+        return Transition(one.id, 1, None, ProposalState.PENDING, _proposer(one), None, one.created_at)
+
+    @property
+    def approved(self) -> Transition | None:
+        """The second line of its trail, when the policy approves it."""
+        if self.mode != Mode.AUTO:
+            return None
+        states = (ProposalState.PENDING, ProposalState.APPROVED)
+        return Transition(self.proposal.id, 2, *states, Actor.POLICY, None, self.proposal.created_at)
+
+
+def insert_proposals(connection: Connection, born: Sequence[Born]) -> None:
+    """Store proposals with their calls and the first lines of their trails. What the log says of them,
+    `proposed` and the `transition_entry` of `approved`, is the caller's to add.
+    """
+    connection.execute(_PROPOSED, [_row(one) for one in born])
+    _insert_calls(connection, ((one.proposal.id, one.proposal.calls) for one in born))
+    lines = [line for one in born for line in (one.asked, one.approved)]
+    _trace(connection, [line for line in lines if line is not None])
+
+
+def _row(born: Born) -> dict[str, Any]:
+    row, at, approved = row_of(born.proposal), born.proposal.created_at, born.approved
     del row["calls"]
-    connection.execute(_PROPOSED, [row | {"state": born, "due_at": at, "card_due_at": at} | columns])
-    _insert_calls(connection, proposal.id, proposal.calls)
-    by = proposal.proposer or f"rule {proposal.rule}"
-    append(connection, "proposed", proposal.id, _proposed(connection, proposal, by), at)
-    _trace(connection, Transition(proposal.id, 1, None, born, by, None, at))
+    newest = approved or born.asked
+    row |= {"mode": born.mode, "gate": born.gate, "has_card": int(born.has_card)}
+    row |= {"state": newest.to, "row_version": newest.row_version, "due_at": at, "card_due_at": at}
+    row |= {"decided_by": approved and approved.actor, "decided_at": approved and approved.at}
+    return row
+
+
+def _proposer(proposal: NewProposal) -> str:
+    return proposal.proposer or f"rule {proposal.rule}"
 
 
 def replace_calls(connection: Connection, proposal_id: str, planned: Iterable[PlannedCall]) -> None:
     """Give other calls to a proposal of which none has been sent."""
     connection.execute(delete(calls).where(calls.c.proposal_id == proposal_id))
-    _insert_calls(connection, proposal_id, planned)
+    _insert_calls(connection, [(proposal_id, planned)])
 
 
-def _insert_calls(connection: Connection, proposal_id: str, planned: Iterable[PlannedCall]) -> None:
+def _insert_calls(connection: Connection, planned: Iterable[tuple[str, Iterable[PlannedCall]]]) -> None:
     rows = [
         {"proposal_id": proposal_id, "number": number, "state": CallState.PLANNED}
         | row_of(PlannedCall.of(call))
-        for number, call in enumerate(planned)
+        for proposal_id, own in planned
+        for number, call in enumerate(own)
     ]
     if rows:
         connection.execute(_PLANNED, rows)
 
 
-def _proposed(connection: Connection, proposal: NewProposal, by: str) -> dict[str, Any]:
-    """The log's row of a new proposal: what it asks, and the fingerprint of the webhook behind it."""
-    body = connection.execute(_WEBHOOK, {"event": proposal.event_id}).scalar()
-    names = (
-        "kind", "event_id", "rule", "rule_version", "risk", "always_asks", "case_kind", "title",
-        "content_hash", "subject", "amount", "currency", "customer_id",
-    )  # fmt: skip
-    return {name: getattr(proposal, name) for name in names} | {
-        "by": by,
-        "body_sha256": None if body is None else hashlib.sha256(body).hexdigest(),
-        "calls": fingerprints(proposal.calls),
-    }
+def proposed(connection: Connection, made: Sequence[NewProposal]) -> list[Entry]:
+    """The log's rows of new proposals: what each asks, and the fingerprint of the webhook behind it."""
+    wanted = sorted({one.event_id for one in made if one.event_id is not None})
+    bodies = connection.execute(_WEBHOOKS, {"ids": wanted}) if wanted else ()
+    hashes = {row.id: hashlib.sha256(row.body).hexdigest() for row in bodies}
+    entries = []
+    for one in made:
+        body = {name: getattr(one, name) for name in _LOGGED}
+        body |= {"by": _proposer(one), "calls": fingerprints(one.calls)}
+        body |= {"body_sha256": hashes.get(one.event_id or "")}
+        entries.append(Entry("proposed", one.id, body, one.created_at))
+    return entries
 
 
 def advance(
@@ -198,16 +226,24 @@ def touch(connection: Connection, /, proposal_id: str, at: datetime, **values: A
 
 
 def _log(connection: Connection, change: Transition) -> None:
+    append_all(connection, [transition_entry(change)])
+    _trace(connection, [change])
+
+
+def transition_entry(change: Transition) -> Entry:
+    """The log's row of a change of state."""
     body = {"from": change.from_, "to": change.to, "actor": change.actor, "row_version": change.row_version}
-    append(connection, "transition", change.proposal_id, body | columns_of(change.reason), change.at)
-    _trace(connection, change)
+    return Entry("transition", change.proposal_id, body | columns_of(change.reason), change.at)
 
 
-def _trace(connection: Connection, change: Transition) -> None:
-    row = {name: getattr(change, name) for name in ("proposal_id", "row_version", "actor", "at")}
-    row |= columns_of(change.reason)
-    row |= {"from_state": change.from_, "to_state": change.to, "announced": 0}
-    connection.execute(_MOVED, [row])
+def _trace(connection: Connection, changes: Sequence[Transition]) -> None:
+    rows = [
+        {name: getattr(change, name) for name in ("proposal_id", "row_version", "actor", "at")}
+        | columns_of(change.reason)
+        | {"from_state": change.from_, "to_state": change.to, "announced": 0}
+        for change in changes
+    ]
+    connection.execute(_MOVED, rows)
 
 
 def trail(connection: Connection, proposal_id: str) -> list[Transition]:
@@ -262,55 +298,3 @@ def read_proposals(
     """The proposals that meet all of `where`, oldest first or in this order, without their calls."""
     query = select(proposals).where(*where).order_by(*order).limit(limit)
     return values_of(connection, query, Proposal, calls=())
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """A proposal of which something was done, with the calls that were."""
-
-    proposal_id: str
-    subject: str | None
-    calls: tuple[ProposalCall, ...]
-
-
-def done_for_customer(
-    connection: Connection, customer_id: str, since: datetime, alone_since: datetime
-) -> Sequence[Done]:
-    """The done proposals of rules about a customer since then; automatic runs since `alone_since`."""
-    rows = connection.execute(
-        select(proposals.c.id.label("proposal"), proposals.c.subject, calls)
-        .join_from(proposals, calls, calls.c.proposal_id == proposals.c.id)
-        .where(
-            proposals.c.customer_id == customer_id,
-            proposals.c.created_at >= min(since, alone_since) - _LONGEST,
-            proposals.c.case_kind.is_not(None),
-            or_(
-                calls.c.started_at >= since,
-                (calls.c.started_at >= alone_since) & (proposals.c.mode == Mode.AUTO),
-            ),
-            calls.c.state == CallState.DONE,
-        )
-        .order_by(proposals.c.id, calls.c.number)
-    ).all()
-    made: dict[str, list[ProposalCall]] = {}
-    for row in rows:
-        made.setdefault(row.proposal, []).append(value_of(ProposalCall, row))
-    about = {row.proposal: row.subject for row in rows}
-    return [Done(one, about[one], tuple(done)) for one, done in made.items()]
-
-
-@dataclass(frozen=True, slots=True)
-class SentCall:
-    """A call that reached or may have reached Polar, with its proposal."""
-
-    proposal_id: str
-    call: ProposalCall
-
-
-def calls_sent_since(connection: Connection, since: datetime) -> Sequence[SentCall]:
-    """The calls begun since `since` that were, or may have been, carried out: their echoes are ours."""
-    ours = [CallState.SENDING, CallState.DONE, CallState.UNKNOWN]
-    rows = connection.execute(
-        select(calls).where(calls.c.started_at >= since, calls.c.state.in_(ours)).order_by(calls.c.started_at)
-    )
-    return [SentCall(row.proposal_id, value_of(ProposalCall, row)) for row in rows]

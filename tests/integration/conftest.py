@@ -18,8 +18,8 @@ from sqlalchemy import Connection
 from store import Store, open_store
 from store.events.events import insert_events, keep_rules
 from store.models import NewEvent, NewProposal, PlannedCall, RuleMatch, RuleMatchState
-from store.proposals.proposals import add_proposal
 from tests.fixtures.databases import postgres_database, sqlite_database
+from tests.fixtures.proposals import add_proposal
 from tests.fixtures.store_beside import beside
 
 NOW = datetime(2026, 10, 1, 12, tzinfo=UTC)

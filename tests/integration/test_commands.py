@@ -29,7 +29,7 @@ from store.events.events import keep_rules, rule_activity
 from store.graduation.gate import paused
 from store.models import NewEvent, RuleMatch, RuleMatchState
 from store.models.details import RuleActivity
-from store.proposals.proposals import add_proposal
+from tests.fixtures.proposals import add_proposal
 from tests.fixtures.slack import MAYA, OMAR, no_wait, served, web_client
 from tests.fixtures.slack_http import forged_click, use_http
 

@@ -16,11 +16,13 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 import store
-from store.audit_log.log import head
+from store.audit_log.log import Entry, head
 from store.engine.dialects import make_engine
 from store.engine.leases import OUTBOX, RULE_MATCHES, HeldRow
 from store.engine.settings_kv import Setting
-from store.events.events import Conclusion
+from store.events.conclusions import Conclusion
+from store.events.surroundings import Sought
+from store.graduation.admission import Case
 from store.graduation.count_check import Difference
 from store.graduation.labels import Relabelled
 from store.graduation.reducer import CaseTotals, Counter, Since, TrustChange, Usage
@@ -33,6 +35,7 @@ from store.models import (
     CommentKind,
     Decision,
     EventState,
+    Mode,
     NewEvent,
     NewProposal,
     OutcomeKind,
@@ -46,11 +49,11 @@ from store.models import (
     SubjectState,
     Verdict,
 )
-from store.models.graduation import CountCheck, ExecutionGuard, Miscount, Outcome
+from store.models.graduation import CountCheck, ExecutionGuard, Miscount, Outcome, Past
 from store.models.reasons import ChangeCause, ChangeCode, Lack, LackCode, Reason, ReasonCode
 from store.proposals.actions import Act
 from store.proposals.decisions import ApprovalRequirements, Closing, PendingApproval
-from store.proposals.proposals import get_proposal
+from store.proposals.proposals import Born, get_proposal
 from tests.fixtures.full_database import (
     HOUR,
     KIND,
@@ -65,7 +68,13 @@ from tests.fixtures.full_database import (
     prepare,
 )
 
-FREE = {"dialects", "locks", "migrate"}  # modules of tools: no queries, but what queries are made of
+FREE = {
+    "dialects",
+    "given",
+    "locks",
+    "migrate",
+    "upserts",
+}  # modules of tools: no queries, but what queries are made of
 
 # What a parameter of this name is given; each of several values in turn.
 LATER = SOON + 30 * HOUR
@@ -89,6 +98,28 @@ CHANGED = Relabelled([], [LABEL_ROW])
 COUNTS = CaseTotals().counts(0)
 MISCOUNTED = Difference(KIND.hash, "A kind", 0, COUNTS, COUNTS | {"cases": 7})
 RULE_MATCH = RuleMatch("fact new", "a-rule", "v1", "evt_1", RuleMatchState.PROPOSED)
+CONCLUSION = Conclusion(
+    event_id="evt_1",
+    token="t",
+    now=SOON,
+    state=EventState.DONE,
+    reason=WHY,
+    evaluator=WILLING,
+    results=[RuleResult(RULE_MATCH, new("new"))],
+    subject_state=SIGHTING,
+    compared=True,
+)
+SOUGHT = [
+    Sought(
+        sent_since=NOW,
+        customer_id=who,
+        done_since=NOW,
+        alone_since=NOW,
+        subject="order:pending",
+        before=LATER,
+    )
+    for who in ("c1", "c\0", None)
+]
 LEFT = [PendingApproval(f"tap_{number}", name, 1, "U1", "button", SOON) for number, name in enumerate(NAMES)]
 GIVEN: Mapping[str, Sequence[Any]] = {
     "act": [Act("PROPOSAL", "U3", "Said\0.", SOON, MESSAGE)],
@@ -111,11 +142,16 @@ GIVEN: Mapping[str, Sequence[Any]] = {
     "changes": [(("Question", "a", "b"),)],
     "channel": ["C1"],
     "closing": [Closing("tap_1", "t", dict.fromkeys(ProposalState, "approved"))],
-    "conclusion": [
-        Conclusion(EventState.DONE, WHY, [RuleResult(RULE_MATCH, new("new"))], SIGHTING, True, WILLING)
-    ],
+    "cases": [[Case(new(name, customer_id=f"c\0{name}"), WILLING, Past()) for name in ("new", "newer")]],
+    "conclusions": [[CONCLUSION, replace(CONCLUSION, event_id="evt_2", token="other", results=())]],
     "currency": ["idr"],
     "customer_id": ["c1"],
+    "made": [[new("new"), new("newer", event_id="evt_2")]],
+    "born": [[Born(new("new"), mode) for mode in (Mode.AUTO, Mode.ASKED)][:1]],
+    "entries": [[Entry("test", None, {"note": "\0"}, NOW), Entry("test", "p\0", {}, SOON)]],
+    "hashes": [[KIND.hash, "none"]],
+    "sought": [SOUGHT],
+    "told": [[("evt_1", SIGHTING), ("evt_2", replace(SIGHTING, rank=2))]],
     "deadline_before": [None, LATER],
     "decision": [Decision("PROPOSAL", "U3", verdict, "button", SOON, "No\0") for verdict in Verdict],
     "detail": ["more\0"],
@@ -184,13 +220,11 @@ GIVEN: Mapping[str, Sequence[Any]] = {
     "setting": list(Setting),
     "case_kind": [KIND.hash, "none"],
     "shown": [list(NAMES)],
-    "newest": [SIGHTING],
     "since": [NOW],
     "size": [1],
     "soon": [LATER],
     "sources": [{"v2": ("b-rule", {"note": "\0"})}],
     "result": ["approved"],
-    "results": [[RuleResult(RULE_MATCH, new("new"))]],
     "start": ["p", "pending", "5", "%", "\\"],
     "state": list(ProposalState),
     "guard": [ExecutionGuard()],
@@ -223,17 +257,17 @@ OTHERWISE: Mapping[str, Mapping[str, Sequence[Any]]] = {
     "execution.finish_execution": {"to": [ProposalState.SUCCEEDED, ProposalState.WITHDRAWN]},
     "events.conclude_rule_match": {"state": [RuleMatchState.SILENT], "proposal": [None, new("new")]},
     "events.rule_source": {"version": ["v1", "v2"]},
+    "conclusions.note_rule_matches": {
+        "found": [[RULE_MATCH, RULE_MATCH, replace(RULE_MATCH, fact_key="other\0")]]
+    },
     "cards.redraw_bundles": {"bundle_ids": [["b1"]], "values": [{}]},
     "cards.bundle_drawn": {"version": [2]},
-    "events.finish_event": {"state": [EventState.DONE]},
-    "gate.evaluate": {"proposal": [new("new")]},
-    "gate.insert_with_policy": {"proposal": [new("new")]},
+    "admission.evaluate": {"proposal": [new("new")]},
+    "admission.insert_with_policy": {"proposal": [new("new")]},
     "lists.history": {"by": ["", "customer", "customer_id", "rule", "person"]},
     "case_kinds.record_outcome": {"to": list(ProposalState)},
-    "gate.past_of": {"proposal": [new("new"), new("new", customer_id="c\0")]},
-    "gate.seen_this_week": {"proposal": [new("new")]},
-    "proposals.add_proposal": {"proposal": [None, new("new")]},
-    "proposals.insert_proposal": {"proposal": [new("new")], "columns": [{}]},
+    "pasts.past_of": {"proposal": [new("new"), new("new", customer_id="c\0")]},
+    "proposals.insert_proposal": {"proposal": [new("new")]},
     "proposals.propose_by_hand": {"proposal": [new("done"), new("new")]},
     "proposals.advance": {"from_": ["STATE"], "to": list(ProposalState), "values": [{}]},
     "proposals.touch": {"values": [{"assignee": "U1"}]},

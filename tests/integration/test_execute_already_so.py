@@ -18,6 +18,7 @@ from polar.client import PolarClient
 from polar.events import parse
 from store import Store
 from store.engine.store import open_store
+from store.events.surroundings import SentCall, calls_sent_since
 from store.models import (
     CallState,
     Decision,
@@ -30,7 +31,7 @@ from store.models import (
 )
 from store.models.reasons import Reason, ReasonCode
 from store.proposals.decisions import decide
-from store.proposals.proposals import SentCall, calls_sent_since, get_proposal, insert_proposal
+from store.proposals.proposals import get_proposal, insert_proposal
 from tests.fixtures.polar import Polar, running
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)

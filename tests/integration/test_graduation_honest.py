@@ -22,6 +22,7 @@ from bot.ui.graduation_words import score_line, spot_check_line
 from bot.ui.lists import row, show_message
 from bot.ui.states import CardView
 from store.audit_log.verify import verify
+from store.events.surroundings import Sought, surroundings
 from store.graduation.case_kinds import add_outcome, get_case_kind
 from store.graduation.learn import assess
 from store.graduation.past_cases import past_cases
@@ -42,7 +43,7 @@ from store.proposals.actions import Act, restate, undo
 from store.proposals.decisions import PendingApproval, decide
 from store.proposals.details import decisions_of, explained, proposal_details
 from store.proposals.execution import begin_call, claim_approved, end_call, finish_execution
-from store.proposals.proposals import done_for_customer, get_proposal
+from store.proposals.proposals import get_proposal
 from store.schema import proposals
 from store.schema.graduation import case_kinds, case_labels
 from tests.fixtures.graduation import recompute
@@ -222,9 +223,10 @@ async def test_what_ran_on_its_own_answers_for_half_a_year_and_a_yes_for_the_win
 
         async def answers(days: int) -> set[str]:
             now = made.now + timedelta(days=days)
-            since = (now - timedelta(days=7), now - timedelta(days=180))
-            found = await made.store.do(done_for_customer, "c3", *since)
-            return {one.proposal_id for one in found}
+            since = {"done_since": now - timedelta(days=7), "alone_since": now - timedelta(days=180)}
+            sought = Sought(sent_since=now, customer_id="c3", **since)
+            found = await made.store.do_together(surroundings, sought)
+            return {one.proposal_id for one in found.done}
 
         assert {ran.id, asked.id} <= await answers(0)
         assert ran.id in await answers(170)

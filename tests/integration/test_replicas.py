@@ -16,8 +16,9 @@ from store.audit_log.verify import verify
 from store.engine import dialects
 from store.engine.dialects import make_engine
 from store.engine.locks import advisory_lock
+from store.graduation.admission import insert_with_policy
 from store.graduation.case_kinds import change, note_case_kind
-from store.graduation.gate import insert_with_policy, note_human, spent
+from store.graduation.gate import note_human, spent
 from store.graduation.learn import assess
 from store.graduation.reducer import ALL, Since, TrustChange, day
 from store.messages.cards import claim_outgoing

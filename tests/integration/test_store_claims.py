@@ -10,15 +10,14 @@ import pytest
 
 from store import Store, open_store
 from store.engine.leases import expire_all_leases
+from store.events.conclusions import Conclusion, conclude_events
 from store.events.events import (
     claim_events,
     claim_rule_matches,
     conclude_rule_match,
-    finish_event,
     get_event,
     insert_events,
     keep_rules,
-    postpone_event,
 )
 from store.messages.cards import claim_cards
 from store.messages.drawing import CardDrawn, Drawing, card_not_drawn, cards_drawn, read_beside
@@ -35,7 +34,9 @@ from store.models import (
 )
 from store.models.reasons import Reason, ReasonCode
 from store.proposals.decisions import decide
-from store.proposals.proposals import add_proposal, get_proposal
+from store.proposals.proposals import get_proposal
+from tests.fixtures.full_database import NOW, WILLING
+from tests.fixtures.proposals import add_proposal
 from tests.fixtures.store_beside import beside
 
 MINUTE = timedelta(minutes=1)
@@ -84,6 +85,15 @@ async def test_a_webhook_is_claimed_oldest_first_and_again_once_its_claim_ran_ou
     assert [(e.id, e.attempts) for e in again] == [("e1", 2), ("e2", 2), ("e0", 2)]
 
 
+async def _concluded(
+    store: Store, token: str, state: EventState, reason: Reason, due_at: datetime | None = None
+) -> bool:
+    conclusion = Conclusion(
+        event_id="e", token=token, now=NOW, state=state, reason=reason, evaluator=WILLING, due_at=due_at
+    )
+    return (await store.do_together(conclude_events, conclusion)).held
+
+
 async def test_a_webhook_whose_claim_went_to_another_cannot_be_finished_by_the_first(
     store: Store, new_event: Make, now: datetime
 ) -> None:
@@ -91,10 +101,10 @@ async def test_a_webhook_whose_claim_went_to_another_cannot_be_finished_by_the_f
     await store.do(claim_events, token="slow", now=now, until=now + MINUTE, limit=1)
     later = now + MINUTE * 2
     await store.do(claim_events, token="next", now=later, until=later + MINUTE, limit=1)
-    assert not await store.do(finish_event, "e", token="slow", state=EventState.FAILED, reason=SLOW)
-    assert not await store.do(postpone_event, "e", token="slow", due_at=later, reason=SLOW)
-    assert await store.do(finish_event, "e", token="next", state=EventState.DONE, reason=ECHO)
-    assert not await store.do(finish_event, "e", token="next", state=EventState.FAILED, reason=SLOW)
+    assert not await _concluded(store, "slow", EventState.FAILED, SLOW)
+    assert not await _concluded(store, "slow", EventState.NEW, SLOW, later)
+    assert await _concluded(store, "next", EventState.DONE, ECHO)
+    assert not await _concluded(store, "next", EventState.FAILED, SLOW)
     found = await store.do(get_event, "e")
     assert found is not None
     assert (found.state, found.reason) == (EventState.DONE, ECHO)
@@ -106,7 +116,7 @@ async def test_a_postponed_webhook_waits_until_it_is_due(
     await store.do(insert_events, [new_event(id="e")])
     await store.do(claim_events, token="a", now=now, until=now + MINUTE, limit=1)
     due = now + timedelta(hours=1)
-    assert await store.do(postpone_event, "e", token="a", due_at=due, reason=SLOW)
+    assert await _concluded(store, "a", EventState.NEW, SLOW, due)
     soon = due - timedelta(microseconds=1)
     assert await store.do(claim_events, token="b", now=soon, until=due, limit=1) == []
     assert len(await store.do(claim_events, token="b", now=due, until=due + MINUTE, limit=1)) == 1

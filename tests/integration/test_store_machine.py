@@ -52,7 +52,8 @@ from store.proposals.execution import (
     finish_execution,
     recover_stranded,
 )
-from store.proposals.proposals import add_proposal, advance, all_proposals, get_proposal, trail
+from store.proposals.proposals import advance, all_proposals, get_proposal, trail
+from tests.fixtures.proposals import add_proposal
 
 S = ProposalState
 LEASE = timedelta(seconds=60)
