@@ -1,15 +1,16 @@
 """The counts of a kind of case: moved by the difference when labels change, and counted anew as a check."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import BindParameter, ColumnElement, Connection, Row, Select, bindparam, func, select, update
 
 from store.engine.dialects import UtcDateTime
 from store.graduation.labels import LabelRow, Relabelled
-from store.graduation.past_cases import planned_calls
 from store.graduation.reducer import LEARNT_FROM, CaseTotals, LabelSum
 from store.models import PlannedCall
+from store.schema import calls
 from store.schema.graduation import case_kinds, case_labels
 
 Learner = Callable[[Sequence[Sequence[PlannedCall]]], Mapping[str, Any]]
@@ -34,11 +35,15 @@ _OTHER = (
 )
 _MOVED = update(case_kinds).where(_K.hash == _KIND)
 _NEWEST = (
-    select(_L.proposal_id)
+    select(_L.proposal_id, _L.decided_at)
     .where(_L.case_kind == _KIND, _L.is_learnt == 1)
     .order_by(_L.decided_at.desc(), _L.proposal_id.desc())
     .limit(LEARNT_FROM)
+    .subquery()
 )
+_VALUES = select(
+    _NEWEST.c.decided_at, _NEWEST.c.proposal_id, calls.c.number, calls.c.operation, calls.c.body
+).join(calls, calls.c.proposal_id == _NEWEST.c.proposal_id)
 
 
 def kept_counts(connection: Connection, case_kind: str) -> Row[Any] | None:
@@ -162,7 +167,9 @@ _RECOUNT = _recount()
 
 def learn_values(connection: Connection, case_kind: str, learn: Learner) -> None:
     """Learn the values of the newest cases approved by somebody who can have looked, oldest first."""
-    newest = connection.execute(_NEWEST, {"case_kind": case_kind}).scalars().all()
-    made = planned_calls(connection, newest)
-    values = learn([made.get(one, ()) for one in reversed(newest)])
+    made: dict[str, list[PlannedCall]] = {}
+    rows = connection.execute(_VALUES, {"case_kind": case_kind}).all()
+    for _, proposal_id, _, operation, body in sorted(rows, key=itemgetter(0, 1, 2)):
+        made.setdefault(proposal_id, []).append(PlannedCall(operation, body=body))
+    values = learn(list(made.values()))
     connection.execute(_MOVED, {"case_kind": case_kind, "approved_values": values})

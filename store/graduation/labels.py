@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import BindParameter, Connection, bindparam, delete, insert, select, update
 
 from store.audit_log.log import kinds_of, read_row
-from store.engine.dialects import row_of
+from store.engine.dialects import UtcDateTime, row_of
 from store.engine.settings_kv import Setting, hold_or_set, write
 from store.graduation.past_cases import evidence
 from store.graduation.reducer import Generation, generation_of, is_unusual
@@ -38,6 +38,14 @@ _HISTORIES = (
     .where(_P.id.in_(_THESE), *_CASES)
     .order_by(_P.id)
 )
+_WAITS = (
+    _L.matures_at > bindparam("since", type_=UtcDateTime),
+    _L.matures_at <= bindparam("until", type_=UtcDateTime),
+    _L.is_counted == 1,
+    _L.in_score == 0,
+)
+_RIPE = select(_L.proposal_id, _L.case_kind).where(*_WAITS)
+_LAST_RIPE = select(_L.matures_at).where(*_WAITS).order_by(_L.matures_at).offset(_MOST - 1).limit(1)
 _NOW = select(case_kinds.c.generation, case_kinds.c.generation_at).where(
     case_kinds.c.hash == bindparam("case_kind")
 )
@@ -76,13 +84,11 @@ def ripening(connection: Connection, now: datetime) -> Ripening:
     kept = hold_or_set(connection, Setting.LEARNED_AT, _NEVER.isoformat())
     since = max(datetime.fromisoformat(kept), _FIRST)
     until = max(now, since)
-    waits = (_L.matures_at > since, _L.is_counted == 1, _L.in_score == 0)
-    order = select(_L.matures_at).where(*waits, _L.matures_at <= until).order_by(_L.matures_at)
-    last = connection.execute(order.offset(_MOST - 1).limit(1)).scalar()
+    last = connection.execute(_LAST_RIPE, {"since": since, "until": until}).scalar()
     until = last or until
     found: defaultdict[str, list[str]] = defaultdict(list)
-    rows = select(_L.proposal_id, _L.case_kind).where(*waits, _L.matures_at <= until)
-    for id_, case_kind in sorted(map(tuple, connection.execute(rows))):
+    rows = connection.execute(_RIPE, {"since": since, "until": until}).all()
+    for id_, case_kind in sorted(map(tuple, rows)):
         found[case_kind].append(id_)
     if until.isoformat() != kept:
         write(connection, Setting.LEARNED_AT, until.isoformat())

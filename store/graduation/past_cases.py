@@ -1,12 +1,24 @@
 """Queries on the past as a replay walks it: each case with all that came of it, in a few passes."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from functools import cache
+from typing import Any, TypeVarTuple
 
-from sqlalchemy import BigInteger, Connection, and_, func, or_, select, type_coerce
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    CursorResult,
+    Select,
+    and_,
+    bindparam,
+    func,
+    or_,
+    select,
+    type_coerce,
+)
 
 from store.engine.dialects import value_of
 from store.engine.settings_kv import Setting, read
@@ -24,6 +36,7 @@ from store.models.graduation import Outcome, PastCase
 from store.schema import calls, decisions, proposals, revisions
 from store.schema.graduation import case_kinds, outcomes
 
+Row = TypeVarTuple("Row")
 # What a proposal asked, as far as a replay needs it, and what may have changed since.
 _ASKED = (
     "id", "rule", "rule_version", "event_id", "subject", "title", "risk", "always_asks", "created_at",
@@ -149,43 +162,71 @@ def evidence(connection: Connection, own: Any) -> Evidence:
     """Of these proposals: ids, or a query for many."""
     said, outcomes = _decisions(connection, own), _outcomes(connection, own)
     return Evidence(
-        said, outcomes, *_revisions(connection, own), _bulk(connection, own), hasty(connection, own)
+        said,
+        outcomes,
+        *_revisions(connection, own),
+        set(_ask(connection, _bulk, own).scalars()),
+        hasty(connection, own),
     )
 
 
+def _ask(connection: Connection, build: Callable[[Any], Select[*Row]], own: Any) -> CursorResult[*Row]:
+    """Ask a question about these proposals. That about a list is built once: learning asks it often."""
+    if isinstance(own, Select):
+        return connection.execute(build(own))
+    asked: Select[*Row] = _of_a_list(build)
+    return connection.execute(asked, {"own": list(own)})
+
+
+@cache
+def _of_a_list(build: Callable[[Any], Any]) -> Any:
+    return build(bindparam("own", expanding=True))
+
+
 def _decisions(connection: Connection, own: Any) -> Mapping[str, Sequence[Decision]]:
-    people = (decisions.c.proposal_id.in_(own), decisions.c.actor.not_in(_NOBODY))
     found: defaultdict[str, list[Decision]] = defaultdict(list)
-    for row in connection.execute(select(decisions).where(*people).order_by(decisions.c.id)):
+    for row in _ask(connection, _by_people, own):
         found[row.proposal_id].append(value_of(Decision, row))
     return found
 
 
+def _by_people(own: Any) -> Select[Any]:
+    people = (decisions.c.proposal_id.in_(own), decisions.c.actor.not_in(_NOBODY))
+    return select(decisions).where(*people).order_by(decisions.c.id)
+
+
 def _outcomes(connection: Connection, own: Any) -> Mapping[str, Sequence[Outcome]]:
     found: defaultdict[str, list[Outcome]] = defaultdict(list)
-    wanted = select(outcomes).where(outcomes.c.proposal_id.in_(own))
-    for row in connection.execute(wanted.order_by(outcomes.c.at, outcomes.c.id)):
+    for row in _ask(connection, _what_came, own):
         found[row.proposal_id].append(value_of(Outcome, row))
     return found
+
+
+def _what_came(own: Any) -> Select[Any]:
+    wanted = select(outcomes).where(outcomes.c.proposal_id.in_(own))
+    return wanted.order_by(outcomes.c.at, outcomes.c.id)
 
 
 def _revisions(
     connection: Connection, own: Any
 ) -> tuple[Mapping[str, Sequence[PlannedCall]], Mapping[str, Sequence[str]]]:
-    rows = connection.execute(
-        select(revisions.c.proposal_id, revisions.c.calls, revisions.c.superseded_by)
-        .where(revisions.c.proposal_id.in_(own))
-        .order_by(revisions.c.proposal_id, revisions.c.revision)
-    )
     first: dict[str, Sequence[PlannedCall]] = {}
     editors: defaultdict[str, list[str]] = defaultdict(list)
-    for id_, planned, superseded_by in rows:
+    for id_, planned, superseded_by in _ask(connection, _superseded, own):
         first.setdefault(id_, tuple(PlannedCall(**call) for call in planned))
         editors[id_].append(superseded_by)
     return first, editors
 
 
-def _bulk(connection: Connection, own: Any) -> set[str]:
+def _superseded(own: Any) -> Select[str, Any, str]:
+    return (
+        select(revisions.c.proposal_id, revisions.c.calls, revisions.c.superseded_by)
+        .where(revisions.c.proposal_id.in_(own))
+        .order_by(revisions.c.proposal_id, revisions.c.revision)
+    )
+
+
+def _bulk(own: Any) -> Select[str]:
     """Those that a press approved after another one: one press is at most one approval."""
     mine, other = decisions.alias(), decisions.alias()
     approved = mine.c.verdict == Verdict.APPROVE
@@ -194,13 +235,12 @@ def _bulk(connection: Connection, own: Any) -> set[str]:
         other.c.verdict == Verdict.APPROVE,
         other.c.id < mine.c.id,
     )
-    found = select(mine.c.proposal_id).where(
+    return select(mine.c.proposal_id).where(
         mine.c.proposal_id.in_(own),
         approved,
         mine.c.interaction_id.is_not(None),
         select(other.c.id).where(earlier).exists(),
     )
-    return set(connection.execute(found).scalars())
 
 
 def hasty(connection: Connection, ids: Any) -> set[str]:
@@ -208,6 +248,10 @@ def hasty(connection: Connection, ids: Any) -> set[str]:
 
     The times of the presses are compared. Two proposals approved by one press are no such pair.
     """
+    return set(_ask(connection, _hasty, ids).scalars())
+
+
+def _hasty(ids: Any) -> Select[str]:
     mine, other = decisions.alias(), decisions.alias()
     pressed, before = (
         type_coerce(func.coalesce(one.c.clicked_at, one.c.at), BigInteger) for one in (mine, other)
@@ -227,7 +271,6 @@ def hasty(connection: Connection, ids: Any) -> set[str]:
         other.c.proposal_id != mine.c.proposal_id,
     )
     yes = (mine.c.verdict == Verdict.APPROVE, mine.c.actor.not_in(_NOBODY))
-    found = select(mine.c.proposal_id).where(
+    return select(mine.c.proposal_id).where(
         mine.c.proposal_id.in_(ids), *yes, select(other.c.id).where(earlier).exists()
     )
-    return set(connection.execute(found).scalars())
