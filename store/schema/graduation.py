@@ -11,6 +11,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    and_,
 )
 
 from store.engine.dialects import SafeJson, SafeText, UtcDateTime, one_of, partial_index
@@ -111,6 +112,12 @@ Index(
     case_labels.c.proposal_id,
 )
 Index("ix_case_labels_case_kind", case_labels.c.case_kind, case_labels.c.matures_at)
+partial_index(
+    "ix_case_labels_spot_checks",
+    case_labels.c.case_kind,
+    case_labels.c.is_rejection,
+    where=and_(case_labels.c.is_counted == 1, case_labels.c.is_spot_check == 1),
+)
 Index("ix_case_labels_matures_at", case_labels.c.matures_at)
 
 # Cases of the kinds that are set aside, to be learnt from when their kind is assessed again.

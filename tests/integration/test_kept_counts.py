@@ -21,6 +21,7 @@ from store.graduation.counts import COUNTED, kept_counts, move_counts, recount
 from store.graduation.labels import relabel, ripen, ripening
 from store.graduation.learn import assess
 from store.graduation.offers import last_offer
+from store.graduation.pages import kinds_page
 from store.graduation.reducer import CaseTotals, LabelSum, TrustChange
 from store.graduation.set_aside import MOST_POSTPONED, postpone, set_aside, set_aside_kinds
 from store.models import CaseKindState, Mode, ProposalState, Verdict
@@ -323,6 +324,15 @@ def test_learning_from_one_label_costs_the_same_however_many_there_are() -> None
     for name, (statements, steps) in many.items():
         assert statements == few[name][0], name
         assert steps <= few[name][1] * 1.05, (name, few[name], many[name])
+
+
+def test_a_page_counts_the_spot_checks_of_a_kind_and_no_other_label(connection: Connection) -> None:
+    _history(connection, 400)
+    with Watch(connection) as watch:
+        page = kinds_page(connection, [], page=1, size=6, now=NOW)
+    assert page.found[0].spot_checks == (0, 0)
+    [plan] = [each for each in watch.plans() if "case_labels" in each]
+    assert "USING INDEX ix_case_labels_spot_checks" in plan
 
 
 def test_the_newest_offer_is_found_without_looking_at_the_cases(connection: Connection) -> None:

@@ -39,6 +39,8 @@ def _add_labels() -> None:
     index("ix_case_labels_customer_id", "case_labels", *own, "in_score", "customer_id")
     index("ix_case_labels_learnt", "case_labels", "case_kind", "is_learnt", "decided_at", "proposal_id")
     index("ix_case_labels_case_kind", "case_labels", "case_kind", "matures_at")
+    checks = "is_counted = 1 AND is_spot_check = 1"
+    index("ix_case_labels_spot_checks", "case_labels", "case_kind", "is_rejection", where=checks)
 
 
 def _add_kinds() -> None:
