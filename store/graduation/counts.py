@@ -39,7 +39,7 @@ _NEWEST = (
     .where(_L.case_kind == _KIND, _L.is_learnt == 1)
     .order_by(_L.decided_at.desc(), _L.proposal_id.desc())
     .limit(LEARNT_FROM)
-    .subquery()
+    .subquery("newest")
 )
 _VALUES = select(
     _NEWEST.c.decided_at, _NEWEST.c.proposal_id, calls.c.number, calls.c.operation, calls.c.body
