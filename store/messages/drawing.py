@@ -66,8 +66,8 @@ class Drawing:
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """What a card shows beside its proposal, and the `news`: changes that its thread does not know of, oldest
-    first.
+    """The rows that a card shows beside its proposal, and the `news`: changes that its thread does not know
+    of, oldest first.
     """
 
     case_kind: CaseKind | None = None
@@ -79,7 +79,7 @@ class Beside:
 
 @without_turn
 def read_beside(connection: Connection, drawings: Sequence[Drawing]) -> list[Beside]:
-    """What each card shows beside its proposal; nothing is asked that no card shows."""
+    """Read what each card shows beside its proposal; nothing is asked that no card shows."""
     shown = [one.proposal for one in drawings]
     kinds = _case_kinds(connection, {one.case_kind for one in shown if one.case_kind})
     said = approvals_among(

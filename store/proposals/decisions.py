@@ -197,7 +197,7 @@ class Asked:
 
 @without_turn
 def asked(connection: Connection, proposal_id: str, revision: int) -> Asked | None:
-    """What has to be known to settle an Approve; None when there is no such proposal."""
+    """Read what has to be known to settle an Approve; None when there is no such proposal."""
     proposal = get_proposal(connection, proposal_id)
     if proposal is None:
         return None
