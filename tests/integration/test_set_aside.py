@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,16 @@ from sqlalchemy import Connection, select, text
 
 from bot.demo.polar.orders import tell_order
 from bot.pipeline.count_check import check_counts_nightly
-from bot.pipeline.learn import Assessor
+from bot.pipeline.learn import Assessor, offer
 from bot.ui.graduation_words import lack_words
 from bot.ui.reports import Health, is_well, status_message
 from store.audit_log.verify import verify
-from store.graduation.case_kinds import get_case_kind, graduate
+from store.graduation.case_kinds import change, get_case_kind, graduate
 from store.graduation.count_check import check_counts, last_check
 from store.graduation.gate import may_still_run
 from store.graduation.learn import Assessed, assess
+from store.graduation.offers import add_offer, offer_basis
+from store.graduation.reducer import TrustChange
 from store.graduation.set_aside import retry_all, set_aside, set_aside_kinds
 from store.models import CaseKind, CaseKindState, Decision, Mode, Verdict
 from store.models.graduation import ExecutionGuard
@@ -202,6 +205,43 @@ async def test_nobody_turns_it_on_while_it_is_set_aside(made: Past) -> None:
     assert lacking == [Lack(LackCode.SET_ASIDE)]
     assert "/polar status" in lack_words(lacking[0])
     assert (await _kind(made, await made.case(1))).state == CaseKindState.ASKING
+
+
+# --- Offers are made beside the writer ----------------------------------------------------------------------
+
+
+async def _wanting_an_offer(made: Past) -> CaseKind:
+    """A kind that meets its threshold and was not offered yet."""
+    kind = await _trusted(made)
+    off = TrustChange(CaseKindState.ASKING, ChangeCause.of(ChangeCode.TURNED_OFF, by="Maya"))
+    await made.store.do(change, kind.hash, off, actor=MAYA, at=made.now)
+    await _run(made, "UPDATE case_kinds SET offered_generation = NULL, offered_at = NULL")
+    return kind
+
+
+async def test_an_offer_is_dropped_when_its_kind_changed_during_the_back_test(made: Past) -> None:
+    kind, assessor = await _wanting_an_offer(made), Assessor(made.policy)
+    basis = await made.store.read(offer_basis, kind.hash, assessor, made.now)
+    assert basis is not None
+    tried = assessor.backtest(basis.case_kind, basis.past, basis.secret, made.now)
+    question = replace(assessor.offer(basis.case_kind, tried, made.now), id="poffer", fact_key="another")
+
+    changed = replace(basis.case_kind, cases=basis.case_kind.cases - 1)
+    assert not await made.store.do(add_offer, changed, question, made.now)
+    assert await made.store.do(get_proposal, "poffer") is None
+    later = replace(basis.case_kind, last_case_at=made.now - HOUR)  # another case came, which counts nothing
+    assert await made.store.do(add_offer, later, question, made.now)
+    assert await made.store.do(get_proposal, "poffer") is not None
+
+
+async def test_a_back_test_that_fails_sets_its_kind_aside(made: Past, tmp_path: Path) -> None:
+    kind = await _wanting_an_offer(made)
+    await _run(made, "UPDATE calls SET body = '\"broken\"'")
+    async with line(tmp_path / "line") as shop:
+        services = replace(shop.services, store=made.store, clock=lambda: made.now)
+        await offer(services, Assessor(made.policy), kind.hash)
+    (found,) = [one for one in await made.store.do(set_aside_kinds) if one.case_kind == kind.hash]
+    assert (found.reason.args["step"], found.reason.args["error"]) == ("offer", "ValueError")
 
 
 # --- The nightly check, and what is shown -------------------------------------------------------------------
