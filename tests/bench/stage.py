@@ -79,6 +79,13 @@ class Stage:
         """End every program that was started, at once."""
         await asyncio.gather(*(app.kill() for app in self.apps if hasattr(app, "process")))
 
+    async def become(self, command: Sequence[str]) -> None:
+        """Go on with another way to run the programs."""
+        await self.kill()
+        for app in self.apps:
+            app._command = command
+        await self.start()
+
     async def _healthy(self, app: App) -> bool:
         try:
             async with self._session.get(f"{app.url}/healthz") as answer:

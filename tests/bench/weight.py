@@ -19,23 +19,15 @@ async def weight(yardstick: Yardstick, rounds: int) -> AsyncGenerator[Row]:
     """One program with nothing in its database: started, idle, and after 100,000 webhooks."""
     del rounds  # a start is repeated below, and memory hardly varies
     async with on_stage(command=RUN_APP) as stage:
-        yield at_most(
-            "start to healthy, nothing stored", await started(stage), "s", START, bare(yardstick)[0]
-        )
-        yield at_most("memory idle", await idle(stage), "MB", IDLE, bare(yardstick)[1])
+        start = f"verify-only {amount(await yardstick.start(), 's')}"
+        yield at_most("start to healthy, nothing stored", await started(stage), "s", START, start)
+        memory = f"verify-only {amount(yardstick.memory, 'MB')}"
+        yield at_most("memory idle", await idle(stage), "MB", IDLE, memory)
         before = await _after_webhooks(stage, _GROWN // _STEPS)
         for _ in range(_STEPS):
             after = await _after_webhooks(stage, _GROWN // _STEPS)
         name = f"growth of memory over {_GROWN:,} webhooks"
         yield at_most(name, after - before, "MB", 10, f"from {amount(before, 'MB')}")
-
-
-def bare(yardstick: Yardstick) -> tuple[str, str]:
-    """The start and the memory of the handler that only verifies."""
-    return (
-        f"verify-only {amount(yardstick.started, 's')}",
-        f"verify-only {amount(yardstick.memory, 'MB')}",
-    )
 
 
 async def started(stage: Stage) -> float:
