@@ -22,6 +22,7 @@ _NEWEST = (_P.created_at.desc(), _P.id)
 _BY_WORTH = (_P.worth.desc(), _P.created_at, _P.id)
 _UNFINISHED = (ProposalState.APPROVED, ProposalState.EXECUTING, ProposalState.UNKNOWN)
 _MOST_SAME = 6  # ids that begin alike: enough to say that there are several
+_LONGEST_ID = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,17 +100,15 @@ def mine(connection: Connection, *, person: str, soon: datetime, page: int = 1) 
     """Proposals assigned to, proposed by and approved by somebody, as far as they are not finished."""
     ids = select(_P.id)
     open_ = _P.state.in_([ProposalState.PENDING, *_UNFINISHED])
-    # Nobody has approved what is pending before the oldest of it was made.
-    oldest = select(func.min(_P.created_at)).where(_PENDING).scalar_subquery()
-    first_yes = (
-        select(decisions.c.proposal_id)
-        .join(proposals, _P.id == decisions.c.proposal_id)
-        .where(decisions.c.actor == person, decisions.c.at >= oldest)
-        .where(decisions.c.verdict == Verdict.APPROVE, _PENDING, decisions.c.revision == _P.revision)
+    # By what waits, not by the decisions of a person nor by the index of who decided, which hold years.
+    first_yes = select(decisions.c.id).where(
+        decisions.c.proposal_id == _P.id,
+        func.coalesce(decisions.c.actor, "") == person,
+        decisions.c.verdict == Verdict.APPROVE,
+        decisions.c.revision == _P.revision,
     )
-    # Not by the index of who decided, which holds years; what is not finished is little.
     said_yes = and_(_P.state.in_(_UNFINISHED), func.coalesce(_P.decided_by, "") == person)
-    approved = ids.where(or_(said_yes, _P.id.in_(first_yes)))
+    approved = ids.where(or_(said_yes, and_(_PENDING, first_yes.exists())))
     return Mine(
         assigned=_by_urgency(connection, and_(_PENDING, _P.assignee == person), soon, page),
         proposed=_page(connection, ids.where(_P.proposer == person, open_).order_by(*_NEWEST), page),
@@ -174,8 +173,10 @@ def beginning(connection: Connection, start: str) -> list[str]:
     exact = connection.execute(select(_P.id).where(_P.id == start)).scalars().all()
     if exact:
         return list(exact)
-    alike = select(_P.id).where(_P.id.startswith(start, autoescape=True)).order_by(_P.id).limit(_MOST_SAME)
-    return list(connection.execute(alike).scalars())
+    # Ids are of digits and small letters: all that begin so stand between these two, in any order of letters.
+    near = _P.id.between(start, start + "z" * _LONGEST_ID)
+    alike = select(_P.id).where(near, _P.id.startswith(start, autoescape=True))
+    return list(connection.execute(alike.order_by(_P.id).limit(_MOST_SAME)).scalars())
 
 
 def candidates(connection: Connection, now: datetime, limit: int = 40) -> list[Proposal]:

@@ -40,11 +40,11 @@ def upgrade() -> None:
     _index("worth", "state", most_first, *_REST, where=_PENDING)
     _index("ends_at", "state", "ends_at", most_first, *_REST, where=_PENDING)
     assigned = f"{_PENDING} AND assignee IS NOT NULL"
-    _index("assignee", "state", "assignee", most_first, *_REST, where=assigned)
+    _index("assignee", "state", "assignee", most_first, "created_at", "id", "ends_at", where=assigned)
     _index("expires_at", "state", "expires_at", where=_PENDING)
     for name in ("snoozed_until", "reminded_at"):
         _index(name, "state", name, where=f"{_PENDING} AND {name} IS NOT NULL")
-    _index("proposer", "proposer", "state", "created_at", where="proposer IS NOT NULL")
+    _index("proposer", "proposer", "state", "created_at", "id", where="proposer IS NOT NULL")
     op.create_index("ix_outcomes_at", "outcomes", ["at"])
 
 
