@@ -25,7 +25,7 @@ _HELD = (
     select(events.c.id, events.c.lease_token, events.c.subject)
     .where(events.c.id.in_(bindparam("ids", expanding=True)))
     .order_by(events.c.id)
-    .with_for_update()
+    .with_for_update(key_share=True)
 )
 _CLOSED = (
     update(events)

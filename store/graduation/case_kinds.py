@@ -52,7 +52,8 @@ def get_case_kind(connection: Connection, case_kind: str) -> CaseKind | None:
 
 def get_case_kinds(connection: Connection, hashes: Iterable[str]) -> dict[str, CaseKind]:
     """These kinds of case, by hash, as far as there are such."""
-    rows = connection.execute(_THOSE, {"hashes": sorted(hashes)})
+    wanted = sorted(hashes)
+    rows = connection.execute(_THOSE, {"hashes": wanted}) if wanted else ()
     return {row.hash: value_of(CaseKind, row) for row in rows}
 
 

@@ -11,9 +11,10 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from store.engine.dialects import insert_new, value_of
+from store.engine.dialects import insert_new
 from store.engine.writer import without_turn
 from store.events.events import received_at
+from store.graduation.case_kinds import get_case_kinds
 from store.messages.cards import OF_PROPOSAL, redraw_bundles
 from store.messages.outbox import LINE, outbox_row
 from store.models import CaseKind, Proposal, ProposalState, Transition
@@ -21,10 +22,8 @@ from store.proposals.decisions import approvals_among
 from store.proposals.details import reasons_by_proposal
 from store.proposals.proposals import read_proposals, transition_of, with_calls
 from store.schema import outbox, proposals, transitions
-from store.schema.graduation import case_kinds
 
 # Built once: every card needs them.
-_KINDS = select(case_kinds).where(case_kinds.c.hash.in_(bindparam("hashes", expanding=True)))
 _UNANNOUNCED = (
     select(transitions)
     .where(transitions.c.proposal_id.in_(bindparam("ids", expanding=True)), transitions.c.announced == 0)
@@ -81,7 +80,7 @@ class Beside:
 def read_beside(connection: Connection, drawings: Sequence[Drawing]) -> list[Beside]:
     """Read what each card shows beside its proposal; nothing is asked that no card shows."""
     shown = [one.proposal for one in drawings]
-    kinds = _case_kinds(connection, {one.case_kind for one in shown if one.case_kind})
+    kinds = get_case_kinds(connection, {one.case_kind for one in shown if one.case_kind})
     said = approvals_among(
         connection, {one.proposal.id: one.proposal.revision for one in drawings if one.needs_two}
     )
@@ -99,13 +98,6 @@ def read_beside(connection: Connection, drawings: Sequence[Drawing]) -> list[Bes
         )
         for one in shown
     ]
-
-
-def _case_kinds(connection: Connection, hashes: set[str]) -> dict[str, CaseKind]:
-    if not hashes:
-        return {}
-    rows = connection.execute(_KINDS, {"hashes": sorted(hashes)})
-    return {row.hash: value_of(CaseKind, row) for row in rows}
 
 
 def _proposals(connection: Connection, ids: set[str]) -> dict[str, Proposal]:
