@@ -94,9 +94,7 @@ class Threads:
             return
         channel, ts, root = str(event.get("channel")), str(event.get("ts")), event.get("thread_ts")
         addressed = is_addressed(typed, bot)
-        thread = (
-            await self._services.store.read(in_thread, channel, str(root)) if root and root != ts else None
-        )
+        thread = await self._thread(channel, str(root)) if root and root != ts else None
         if thread is None:
             if addressed and event.get("type") == "app_mention":
                 await post_ephemeral(self._services.slack, on.place, thread_lines.NO_CARD)
@@ -115,6 +113,15 @@ class Threads:
             command = read(typed, bot)
             message = ThreadMessage(acting_user(event), channel, ts, str(root), command, thread)
             await self._answer(on.place, message)
+
+    async def _thread(self, channel: str, root: str) -> Thread | None:
+        store = self._services.store
+        found = await store.read(in_thread, channel, root)
+        if found is None:
+            # Slack shows a card a moment before its place is stored: what is being stored is waited for.
+            await store.ping()
+            found = await store.read(in_thread, channel, root)
+        return found
 
     async def _edited(self, event: Payload) -> None:
         """A message that is stored was edited or deleted: what it asked for stays done.
