@@ -100,7 +100,10 @@ class Leases:
         """Let the leases on these rows expire no sooner than `until`. Those that were lost stay lost."""
         keys = [one.key if len(one.key) > 1 else one.key[0] for one in held]
         token, expires_at = self.table.c[self.token], self.table.c[self.expires_at]
-        own = (self.key.in_(keys), token.in_({one.token for one in held}), expires_at < until)
+        # Key and token together: a row may be lost under one token and held under that of another row. The
+        # keys alone are what an index finds.
+        pairs = tuple_(*self.table.primary_key, token).in_([(*one.key, one.token) for one in held])
+        own = (self.key.in_(keys), pairs, expires_at < until)
         mine = select(*skip_locked(select(*self.table.primary_key).where(*own)).cte("mine").c)
         renewed = update(self.table).where(self.key.in_(mine), *own[1:])
         connection.execute(renewed.values({self.expires_at: until}))
