@@ -134,9 +134,9 @@ def metrics(store: Store, counts: Counts) -> Handler:
     return answer
 
 
-# Keys that Bolt takes for an object or null wherever they are present.
 _UNSIGNED = "The signature is missing, wrong or old."
 _SLACK_TOLERANCE = 300  # seconds, as Slack's own library has it
+# Keys that Bolt takes for an object or null wherever they are present.
 _OBJECTS = ("user", "team", "container", "channel", "event", "view", "message")
 
 
