@@ -36,10 +36,7 @@ class Settings(BaseSettings):
 
     slack_bot_token: Annotated[SecretStr, AfterValidator(validators.token("xoxb-"))]
     slack_app_token: Annotated[SecretStr, AfterValidator(validators.token("xapp-"))] | None = None
-    slack_signing_secret: (
-        Annotated[SecretStr, AfterValidator(validators.token()), AfterValidator(validators.long_enough)]
-        | None
-    ) = None
+    slack_signing_secret: Annotated[SecretStr, AfterValidator(validators.long_token)] | None = None
     slack_channel: Annotated[str, AfterValidator(validators.channel)]
     slack_api_url: Annotated[str, AfterValidator(validators.slack_api_url)] = "https://slack.com/api/"
     approvers: Annotated[Approvers, BeforeValidator(validators.approvers)] = Approvers(

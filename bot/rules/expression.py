@@ -148,11 +148,17 @@ class _Layer:
 
     def __init__(self, scope: Scope, values: Mapping[str, Any], new: frozenset[str]) -> None:
         self._scope, self.values, self.new = scope, values, new
+        self._small = frozenset(
+            name for name, value in values.items() if not isinstance(value, Mapping | list)
+        )
         self._contexts: dict[frozenset[str], cel.Context] = {}
         self._failure: ValueError | None = None
 
     def context(self, names: frozenset[str]) -> cel.Context:
-        """The names and functions for programs that use these names."""
+        """The names and functions for programs that use these names. Small values are always among them, so
+        that few contexts serve many programs.
+        """
+        names |= self._small
         context = self._contexts.get(names)
         if context is None:
             variables = {name: self._scope.value(name) for name in names}

@@ -33,7 +33,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.types import TypeEngine
 
@@ -202,6 +202,13 @@ def spelled(column: Column[Any], state: StrEnum) -> ColumnElement[bool]:
 def stream_rows(query: Select[*Row]) -> Select[*Row]:
     """The query with its rows fetched as they are needed: PostgreSQL's driver would load all of them."""
     return query.execution_options(yield_per=500)
+
+
+def is_of_database(error: Exception) -> bool:
+    """True for an error of the database, of its driver or of the way there, which SQLAlchemy does not wrap
+    while it connects.
+    """
+    return isinstance(error, SQLAlchemyError | OSError) or type(error).__module__.startswith("asyncpg")
 
 
 def is_file(url: str) -> bool:

@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 from typing import Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from store.engine.dialects import is_file, make_engine, sole_owner
+from store.engine.dialects import is_file, is_of_database, make_engine, sole_owner
 from store.engine.errors import StoreFailed, StoreUnreachable
 from store.engine.migrate import migrate, require_current
 from store.engine.writer import Turn, Writer
@@ -59,8 +59,10 @@ class Store:
         try:
             async with self._reader.connect() as connection:
                 return await connection.run_sync(query, *args, **kwargs)
-        except SQLAlchemyError as error:
-            raise StoreFailed from error
+        except Exception as error:
+            if is_of_database(error):
+                raise StoreFailed from error
+            raise
 
     async def record(self, event: NewEvent) -> None:
         """Store one webhook; returns once it is on disk. An id already stored changes nothing."""

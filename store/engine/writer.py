@@ -5,8 +5,8 @@ On PostgreSQL it has three lanes, each with a connection of its own, and replica
 - Arrivals insert webhooks. They wait for nobody but rivals that insert the same webhook, and all insert in
   the order of ids, so never in a circle.
 - Claims (`without_turn`) take rows with FOR UPDATE SKIP LOCKED. They wait for nobody.
-- Every other write appends to the audit log or spends a place under a cap. It takes the turn
-  (`advisory_lock`) first and its rows afterwards.
+- Every other write takes the turn (`advisory_lock`) first and its rows afterwards. Nearly all append to the
+  audit log or spend a place under a cap, which needs the turn.
 
 So there is no deadlock: who has the turn may wait for the rows of an arrival or a claim, and neither of these
 waits for the turn or for a row that its holder has. The turn is taken once for all that waited together.
@@ -26,10 +26,10 @@ from random import uniform
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from store.engine.dialects import in_process_engine
+from store.engine.dialects import in_process_engine, is_of_database
 from store.engine.errors import StoreBusy, StoreClosed, StoreFailed
 from store.engine.locks import advisory_lock, lost_to_rival
 
@@ -77,21 +77,26 @@ class _Lane:
 
     def __init__(self, transaction: Callable[[Callable[[Connection], Any]], Awaitable[Any]]) -> None:
         self._transaction = transaction
-        self._queue: list[_Write] = []  # a heap
+        self._arrivals: deque[_Write] = deque()
+        self._queue: list[_Write] = []  # the others, as a heap
         self._news = asyncio.Event()
         self._closed = False
 
     def __len__(self) -> int:
-        return len(self._queue)
+        return len(self._arrivals) + len(self._queue)
 
     def add(self, write: _Write) -> None:
-        heappush(self._queue, write)
+        if write.turn is Turn.ARRIVAL:
+            self._arrivals.append(write)
+        else:
+            heappush(self._queue, write)
         self._news.set()
 
     def close(self) -> None:
         self._closed = True
-        while self._queue:
-            _fail(self._queue.pop(), StoreClosed())
+        for queue in (self._arrivals, self._queue):
+            while queue:
+                _fail(queue.pop(), StoreClosed())
         self._news.set()
 
     async def run(self) -> None:
@@ -105,31 +110,48 @@ class _Lane:
     def _next_batch(self) -> list[_Write]:
         """The waiting writes, without those whose caller has gone away (Polar hung up)."""
         batch: list[_Write] = []
+        while self._arrivals and len(batch) < _MOST_AT_ONCE - _BESIDE_ARRIVALS:
+            _take(self._arrivals.popleft(), batch)
         others = set[Any]()  # what runs beside webhooks; writes that share their work are one
-        flooded = bool(self._queue) and self._queue[0].turn is Turn.ARRIVAL
-        room = _BESIDE_ARRIVALS if flooded else _MOST_AT_ONCE
+        room = _BESIDE_ARRIVALS if batch else _MOST_AT_ONCE
         while self._queue and len(batch) < _MOST_AT_ONCE and len(others) < room:
             write = heappop(self._queue)
-            if not write.done.done():
-                batch.append(write)
-                if write.turn is not Turn.ARRIVAL:
-                    others.add(write.work if write.shared else write.number)
+            if _take(write, batch):
+                others.add(write.work if write.shared else write.number)
         return batch
 
     async def _commit(self, batch: list[_Write]) -> None:
+        has_run = False
+
+        def work(connection: Connection) -> list[Any]:
+            nonlocal has_run
+            has_run = False
+            found = _run(batch, connection)
+            has_run = True
+            return found
+
         try:
-            results = await self._transaction(partial(_run, batch))
+            results = await self._transaction(work)
         except Exception as error:  # noqa: BLE001 - handed to whoever asked for the write
-            if len(batch) == 1:
-                _fail(batch[0], error)
-                return
-            # A bad write must not fail its neighbours: each is tried by itself.
+            # A bad write must not fail its neighbours: each is tried by itself. When the commit has failed,
+            # nobody can say whether it was done, and a second run would find the traces of the first.
             for write in batch:
-                await self._commit([write])
+                if has_run or len(batch) == 1:
+                    _fail(write, error)
+                else:
+                    await self._commit([write])
             return
         for write, result in zip(batch, results, strict=True):
             if not write.done.done():
                 write.done.set_result(result)
+
+
+def _take(write: _Write, batch: list[_Write]) -> bool:
+    """Add a write whose caller still waits."""
+    waits = not write.done.done()
+    if waits:
+        batch.append(write)
+    return waits
 
 
 _WITHOUT_TURN = set[Any]()
@@ -163,6 +185,7 @@ class Writer:
         self._numbers = count()
         self._closed = False
         self._arrived: deque[float] = deque(maxlen=_FLOOD)  # the loop's time of the newest webhooks
+        self._gave_way_at = 0.0  # the loop's time when work went on last
         self._calm_at = 0.0  # the loop's time of the newest webhook that came in no flood
 
     @property
@@ -209,13 +232,18 @@ class Writer:
         return result
 
     async def give_way(self) -> None:
-        """Wait while webhooks arrive in a flood, until it is a second old; in an older one, a moment only, so
-        that both go on.
+        """Wait while webhooks arrive in a flood, until it is a second old.
+
+        In an older flood, wait twice as long as the work took since the last call, at most a second: webhooks
+        get two thirds, and both go on.
         """
         loop = asyncio.get_running_loop()
-        until = max(self._calm_at + _PATIENCE, loop.time() + _FLOOD_SECONDS)
+        worked = loop.time() - self._gave_way_at
+        share = min(max(2 * worked, _FLOOD_SECONDS), _PATIENCE)
+        until = max(self._calm_at + _PATIENCE, loop.time() + share)
         while self._is_flooded(now := loop.time()) and now < until:  # noqa: ASYNC110 - time ends it
             await asyncio.sleep(_FLOOD_SECONDS / 5)
+        self._gave_way_at = loop.time()
 
     def _is_flooded(self, now: float) -> bool:
         return len(self._arrived) == _FLOOD and now - self._arrived[0] < _FLOOD_SECONDS
@@ -231,8 +259,10 @@ class Writer:
         lane.add(_Write(turn, next(self._numbers), work, done, item, shared))
         try:
             return await done
-        except SQLAlchemyError as error:
-            raise StoreFailed from error
+        except Exception as error:
+            if is_of_database(error):
+                raise StoreFailed from error
+            raise
 
     def close(self) -> None:
         """Take no more writes; those that wait are told that nothing was stored, those begun are finished."""
@@ -331,7 +361,6 @@ class _Awaited:
     async def _once(self, work: Callable[[Connection], T], *, in_turn: bool) -> T:
         # While a transaction holds the turn each of its round trips is everybody's: the server waits for this
         # process to be given the CPU, and so does every other replica. So there are as few as there can be.
-        # Measured with four replicas on two cores: no lock is slow, but its holder is asleep.
         async with self._engine.begin() as connection:
             try:
                 if in_turn:

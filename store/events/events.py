@@ -61,6 +61,7 @@ def latest_state(connection: Connection, subject: str) -> dict[str, Any] | None:
     return found
 
 
+@without_turn
 def get_event(connection: Connection, event_id: str) -> StoredEvent | None:
     """The webhook with this `webhook-id`."""
     found = values_of(connection, select(events).where(events.c.id == event_id), StoredEvent)
@@ -105,6 +106,7 @@ def keep_rules(
         insert_new(connection, rule_versions, rows)
 
 
+@without_turn
 def rule_source(connection: Connection, version: str | None) -> dict[str, Any] | None:
     """A rule as it was in that version."""
     found: dict[str, Any] | None = connection.execute(
@@ -170,6 +172,7 @@ def poll_again(connection: Connection, name: str, due_at: datetime) -> None:
     connection.execute(update(poll_cursors).where(poll_cursors.c.name == name).values(due_at=due_at))
 
 
+@without_turn
 def polled_until(connection: Connection, name: str) -> datetime | None:
     """The moment until which the last complete poll has read, or None before the first."""
     own = select(poll_cursors.c.read_until).where(poll_cursors.c.name == name)

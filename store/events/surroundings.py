@@ -145,6 +145,7 @@ def _newest(number: int) -> Select[Any]:
 # --- The event before -------------------------------------------------------------------------------------
 
 
+@without_turn
 def event_before(connection: Connection, subject: str, at: datetime) -> StoredEvent | None:
     """The newest event about a subject that happened before `at`."""
     return _before(connection, [(subject, at)]).get((readable(subject), at))

@@ -293,6 +293,7 @@ def claim_outgoing(
     return Outgoing(found, cards, bool(waiting), joinable)
 
 
+@without_turn
 def anything_waits(connection: Connection, now: datetime) -> bool:
     """Tell if a proposal or a bundle waits for its first card."""
     return bool(connection.execute(_WAITS, {"now": now}).scalar())

@@ -136,6 +136,7 @@ def postpone_outbox(
     return OUTBOX.release(connection, token, message_id, due_at=due_at, note=note)
 
 
+@without_turn
 def outbox_is_due(connection: Connection, now: datetime) -> bool:
     """Tell if a message waits whose time has come."""
     return bool(connection.execute(_IS_DUE, {"now": now}).scalar())

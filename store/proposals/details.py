@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Table, bindparam, func, select, update
 
 from store.audit_log.log import START, append, head
 from store.engine.dialects import insert_new, value_of, values_of
+from store.engine.writer import without_turn
 from store.events.events import get_event, latest_state, rule_source
 from store.graduation.case_kinds import get_case_kind
 from store.models import CaseKind, CommentKind, Decision, Proposal
@@ -170,6 +171,7 @@ def reasons_by_proposal(connection: Connection, ids: Sequence[str]) -> dict[str,
     return {proposal_id: tuple(texts) for proposal_id, texts in found.items()}
 
 
+@without_turn
 def reasons_among(connection: Connection, ids: Sequence[str]) -> tuple[str, ...]:
     """The reasons for which any of these were declined, each once."""
     why = (_COMMENT.proposal_id.in_(ids), _COMMENT.kind == CommentKind.REASON)

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, ins
 
 from store.audit_log.log import Entry, append_all, fingerprints
 from store.engine.dialects import row_of, value_of, values_of
+from store.engine.writer import without_turn
 from store.graduation.case_kinds import record_outcome
 from store.messages.outbox import LINE, add_to_outbox, coded
 from store.models import (
@@ -258,6 +259,7 @@ def transition_of(row: Any) -> Transition:
     return value_of(Transition, row, from_=from_, to=ProposalState(row.to_state))
 
 
+@without_turn
 def get_proposal(connection: Connection, proposal_id: str) -> Proposal | None:
     """One proposal with its calls."""
     return _one(connection, _PROPOSAL, proposal_id)

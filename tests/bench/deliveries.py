@@ -53,6 +53,7 @@ class Deliveries:
         order = self._template
         order["id"], order["invoice_number"] = str(uuid4()), f"INV-{number:06d}"
         order["customer"]["name"] = customer(number)
+        order["customer_id"] = order["customer"]["id"] = str(uuid4())
         order["metadata"]["padding"] = ""
         event = {"type": self._type, "timestamp": now.isoformat(), "data": order}
         order["metadata"]["padding"] = "x" * (SIZE - len(json.dumps(event).encode()))

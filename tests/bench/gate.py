@@ -183,7 +183,7 @@ def _prepare(connection: Connection) -> None:
 def _first_case(connection: Connection, case_kind: str) -> None:
     """One decided case with all of its rows, which are copied."""
     case, at = _case(0), _at(0)
-    insert_proposal(connection, case, mode=Mode.ASKED, gate={}, has_card=1)
+    insert_proposal(connection, case)
     decided = {"state": ProposalState.SUCCEEDED, "decided_at": at, "decided_by": "U1", "case_kind": case_kind}
     shown = {"rendered_version": 1, "first_shown_at": at - _APART}
     connection.execute(update(proposals).values(decided | shown))

@@ -301,6 +301,7 @@ async def test_a_reader_cannot_write(store: Store, new_event: EventFactory) -> N
     assert await store.read(count_events) == {}
 
 
+@pytest.mark.timed
 async def test_work_gives_way_to_a_flood_for_a_second_and_then_goes_on(
     store: Store, new_event: EventFactory
 ) -> None:
@@ -322,3 +323,50 @@ async def test_work_gives_way_to_a_flood_for_a_second_and_then_goes_on(
 
     assert 0.9 < first < 2
     assert second < 0.5
+
+
+async def test_others_are_written_however_many_webhooks_wait(store: Store, new_event: EventFactory) -> None:
+    stop = False
+
+    async def sender() -> None:
+        while not stop:
+            await store.record(new_event())
+
+    senders = [asyncio.ensure_future(sender()) for _ in range(600)]
+    await asyncio.sleep(0)
+    written = await asyncio.wait_for(store.do_for_person(count_events), 20)
+    stop = True
+    await asyncio.gather(*senders)
+
+    assert written["new"] >= 1
+
+
+async def test_failed_commit_is_told_and_nothing_is_run_again(store: Store) -> None:
+    runs: list[int] = []
+
+    def work(number: int) -> Callable[[Connection], None]:
+        return lambda _connection: runs.append(number)
+
+    def refuse(_connection: Connection) -> None:
+        raise OSError("the disk is full")
+
+    event.listen(store._writer._engine.sync_engine, "commit", refuse)
+    told = await asyncio.gather(*(store.do(work(number)) for number in range(3)), return_exceptions=True)
+    event.remove(store._writer._engine.sync_engine, "commit", refuse)
+
+    assert [type(one) for one in told] == [StoreFailed] * 3
+    assert runs == [0, 1, 2]
+
+
+async def test_database_that_cannot_be_reached_is_an_error_of_the_store(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Unreachable:
+        """A server that is not there."""
+
+        def connect(self) -> None:
+            raise ConnectionRefusedError
+
+    monkeypatch.setattr(store, "_reader", Unreachable())
+    with pytest.raises(StoreFailed):
+        await store.read(count_events)
