@@ -43,7 +43,7 @@ class Counts:
         return ByState({**known.events, **events}, {**known.proposals, **proposals})
 
     async def rules(self) -> Mapping[str, RuleActivity]:
-        """What each rule has done. Raises StoreError."""
+        """The counts of what each rule has done. Raises StoreError."""
         _, activity = await self._known()
         return activity
 

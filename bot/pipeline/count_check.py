@@ -37,7 +37,7 @@ async def check_counts_nightly(services: Services) -> None:
 
 
 async def _check(services: Services, case_kind: str) -> Miscount | None:
-    """What was wrong with a kind, after it was mended."""
+    """The differences of a kind, after they were mended."""
     found = await services.store.read(check_counts, case_kind)
     if found is None:
         return None

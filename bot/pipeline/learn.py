@@ -132,5 +132,5 @@ async def offer(services: Services, assessor: Assessor, case_kind: str) -> None:
 
 
 def place_of(reason: Reason) -> str:
-    """What failed and where, for the log."""
+    """The failure and its place, for the log."""
     return ", ".join(str(reason.args.get(name, "")) for name in ("step", "error", "place"))

@@ -64,7 +64,7 @@ class Notifications:
 
 @asynccontextmanager
 async def notifications(url: str, heard: Heard) -> AsyncIterator[Notifications | None]:
-    """What tells the other replicas until the block ends; None on SQLite, where there are none."""
+    """A way to tell the other replicas until the block ends; None on SQLite, where there are none."""
     if is_file(url):
         yield None
         return

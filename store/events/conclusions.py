@@ -1,4 +1,4 @@
-"""What comes of claimed events: many are concluded in one transaction, each only while its lease is held."""
+"""The ends of claimed events: many are concluded in one transaction, each only while its lease is held."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -66,7 +66,7 @@ class Conclusion:
 
 @dataclass(frozen=True, slots=True)
 class Concluded:
-    """Whether the lease was held, and whether the next event about its subject waits once more."""
+    """Two facts: the lease was held; the next event about its subject waits once more."""
 
     held: bool
     successor_waits: bool = False

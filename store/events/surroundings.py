@@ -1,4 +1,4 @@
-"""What is known around events before the rules are asked: our own calls, and the event before each."""
+"""The facts around events before the rules are asked: our own calls, and the event before each."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -50,7 +50,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sought:
-    """What is sought around one event: the calls sent since `sent_since`; what was done for a customer since
+    """A question about one event: the calls sent since `sent_since`; what was done for a customer since
     `done_since`, automatically since `alone_since`; the event about `subject` before `before`.
     """
 
@@ -64,7 +64,7 @@ class Sought:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What was found around one event."""
+    """The facts around one event."""
 
     sent: Sequence[SentCall]
     done: Sequence[Done]
@@ -73,7 +73,7 @@ class Surroundings:
 
 @without_turn
 def surroundings(connection: Connection, sought: Sequence[Sought]) -> list[Surroundings]:
-    """What is known around each of these events."""
+    """The facts around each of these events."""
     sent = calls_sent_since(connection, min(one.sent_since for one in sought))
     done = _done_for(connection, sought)
     before = _events_before(connection, sought)

@@ -83,7 +83,7 @@ class _Admission:
         self._newest = _newest_cases(connection, known)
 
     def evaluate(self, number: int) -> Evaluation:
-        """What the policy says of a case when those before it are admitted."""
+        """The word of the policy on a case when those before it are admitted."""
         case, new = self._cases[number], self.kinds_of[number]
         inputs = None if new is None else self._inputs(case.proposal, new)
         return case.evaluator.evaluate(case.proposal, inputs)

@@ -1,4 +1,4 @@
-"""What bounds automatic runs: the caps, the pause, and that a person is there."""
+"""The bounds of automatic runs: the caps, the pause, and that a person is there."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence

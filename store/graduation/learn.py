@@ -56,7 +56,7 @@ class Assessed:
 
 @dataclass(slots=True)
 class _Work:
-    """What one kind learns from: cases that the log tells of, and approvals that became mature."""
+    """The sources of one kind: cases that the log tells of, and approvals that became mature."""
 
     cases: set[str] = field(default_factory=set)
     ripe: set[str] = field(default_factory=set)
@@ -91,7 +91,7 @@ def assess(connection: Connection, assessor: Assessor, now: datetime) -> Assesse
 def _work(
     connection: Connection, rows: Sequence[Any], ripe: Ripening, again: Sequence[str]
 ) -> Mapping[str, _Work]:
-    """What there is to learn, by kind of case; `again` are kinds that were set aside."""
+    """The work to learn from, by kind of case; `again` are kinds that were set aside."""
     work: defaultdict[str, _Work] = defaultdict(_Work)
     cases = {row.subject for row in rows if row.kind in _ABOUT_CASES and row.subject is not None}
     if cases:

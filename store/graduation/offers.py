@@ -57,7 +57,7 @@ def wants_offer(connection: Connection, case_kind: str, assessor: Assessor, now:
 def offer_basis(
     connection: Connection, case_kind: str, assessor: Assessor, now: datetime
 ) -> OfferBasis | None:
-    """What the back-test of an offer needs, beside the writer; None when there is no offer to make."""
+    """The inputs of the back-test of an offer, beside the writer; None when there is no offer to make."""
     found = wants_offer(connection, case_kind, assessor, now)
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""What is known of customers when their cases come: their other orders and refunds, and disputes."""
+"""The pasts of customers when their cases come: their other orders and refunds, and disputes."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

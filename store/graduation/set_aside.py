@@ -79,7 +79,7 @@ def attempt(
 
 
 def reason_of(step: Step, error: Exception) -> Reason:
-    """What failed and where; not the words of the error, for they may be a customer's."""
+    """The failure and its place; not the words of the error, for they may be a customer's."""
     frames = extract_tb(error.__traceback__)
     place = f"{frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else ""
     return Reason.of(ReasonCode.ASSESSMENT_FAILED, step=step.value, error=type(error).__name__, place=place)
