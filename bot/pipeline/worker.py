@@ -85,7 +85,7 @@ class QueueWorker(Generic[Row]):
             return
         self._took_all = len(rows) >= room
         for row in rows:
-            task = asyncio.create_task(self._one(row), name=f"{self.queue} {row!r:.60}")
+            task = asyncio.create_task(self._one(row), name=f"queue {self.queue}: one row")
             self._running.add(task)
             task.add_done_callback(self._finished)
 
