@@ -38,11 +38,7 @@ SHOWN_AFTER = 0.7
 # waited, and given up when nobody expects it any more.
 _SOONEST, _LATEST, _GIVE_UP_AFTER = timedelta(seconds=2), timedelta(seconds=15), timedelta(hours=24)
 CLI = "cli"
-# The results of a decision that counts, by the state it leads to: pending still needs a second person.
-_CLOSED_AS = {
-    ProposalState.PENDING: DecisionStatus.FIRST_APPROVAL,
-    ProposalState.APPROVED: DecisionStatus.APPROVED,
-}
+_COUNTS = (DecisionStatus.FIRST_APPROVAL, DecisionStatus.APPROVED)  # the former still needs a second person
 _DECISION_ERRORS = {
     DecisionError.CHANGED: DecisionStatus.STALE,
     DecisionError.ON_HOLD: DecisionStatus.ON_HOLD,
@@ -105,7 +101,7 @@ async def settle(
             postpone_pending_approval, pending.id, token=claimed.token, due_at=services.clock() + pause
         )
         return DecisionResult(DecisionStatus.POSTPONED, None if found is None else found.proposal)
-    if result.status not in _CLOSED_AS.values():  # then the decision has closed it
+    if result.status not in _COUNTS:  # then the decision has closed it
         await services.store.do(
             close_pending_approval,
             pending.id,
@@ -237,7 +233,7 @@ async def _concluded(
         given = (pending.actor, Verdict.APPROVE, pending.via, at, pending.reason, revision)
         decision = Decision(proposal.id, *given, pending.interaction_id, clicked_at=pending.at)
         takes = await requirements_of(services.store, services.rules.policy, proposal)
-        closing = Closing(pending.id, claimed.token, _CLOSED_AS)
+        closing = Closing(pending.id, claimed.token, *_COUNTS)
         done, now = await services.store.do(decide_and_close, closing, decision, takes, without=removed)
         if now is None:
             return DecisionResult(DecisionStatus.NOT_FOUND)

@@ -126,11 +126,12 @@ def decide(
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """A pending approval to close, held under `token`, with its result by the state of its proposal then."""
+    """A pending approval to close, held under `token`, and its result as the first of two or as the last."""
 
     approval_id: str
     token: str
-    results: Mapping[ProposalState, str]
+    as_first: str
+    as_last: str
 
 
 def decide_and_close(
@@ -145,7 +146,7 @@ def decide_and_close(
     counts, proposal = decide(connection, decision, required, without=without)
     if counts and proposal is not None:
         # The decision has taken `approval_checking_by` away.
-        result = closing.results[proposal.state]
+        result = closing.as_first if proposal.state == ProposalState.PENDING else closing.as_last
         _close(connection, closing.approval_id, token=closing.token, result=result, at=decision.at)
     return counts, proposal
 

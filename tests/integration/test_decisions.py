@@ -269,14 +269,14 @@ async def test_a_tap_is_kept_once_claimed_once_and_closed_by_its_holder(
 async def test_a_decision_closes_its_approval_with_it_while_the_lease_is_held(
     store: Store, store_proposal: Callable[..., NewProposal]
 ) -> None:
-    results = {ProposalState.PENDING: "first", ProposalState.APPROVED: "approved"}
     two, one = ApprovalRequirements(2), ApprovalRequirements(1)
     made = [(await store.do(store_proposal)).id for _ in range(4)]
 
     async def approved(id_: str, token: str, required: ApprovalRequirements) -> tuple[bool, Any]:
         tap = PendingApproval(f"press:{id_}", id_, 1, "U1", "button", NOW)
         await store.do(add_pending_approvals, [tap], token="t", until=NOW + HOUR)
-        closing, decision = Closing(tap.id, token, results), Decision(id_, "U1", APPROVE, "button", NOW)
+        closing = Closing(tap.id, token, "first", "approved")
+        decision = Decision(id_, "U1", APPROVE, "button", NOW)
         counts, _ = await store.do(decide_and_close, closing, decision, required)
         result = select(pending_approvals.c.result).where(pending_approvals.c.id == tap.id)
         return counts, await store.do(lambda c: c.execute(result).scalar())

@@ -141,7 +141,7 @@ GIVEN: Mapping[str, Sequence[Any]] = {
     "certainly_not_posted": [True],
     "changes": [(("Question", "a", "b"),)],
     "channel": ["C1"],
-    "closing": [Closing("tap_1", "t", dict.fromkeys(ProposalState, "approved"))],
+    "closing": [Closing("tap_1", "t", "first approval", "approved")],
     "cases": [[Case(new(name, customer_id=f"c\0{name}"), WILLING, Past()) for name in ("new", "newer")]],
     "conclusions": [[CONCLUSION, replace(CONCLUSION, event_id="evt_2", token="other", results=())]],
     "currency": ["idr"],
