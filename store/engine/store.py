@@ -66,7 +66,7 @@ class Store:
 
     async def record(self, event: NewEvent) -> None:
         """Store one webhook; returns once it is on disk. An id already stored changes nothing."""
-        await self._writer.together(insert_events, event, Turn.ARRIVAL)
+        await self._writer.arrive(insert_events, event)
 
     async def ping(self) -> None:
         """Raises when the database does not answer."""

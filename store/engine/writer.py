@@ -43,8 +43,8 @@ QUEUE_SIZE = 20_000
 _MOST_AT_ONCE = 256
 # While webhooks arrive, only so many others join a transaction: the sender is answered first.
 _BESIDE_ARRIVALS = 4
-# So many webhooks in so many seconds are a flood: 400 a second, far above what a shop sells.
-_FLOOD, _FLOOD_SECONDS = 20, 0.05
+# So many webhooks that wait at once are a flood, and so are the next ones within so many seconds.
+_FLOOD, _FLOOD_SECONDS = 4, 0.05
 # The longest pause in seconds before each further try of what was lost to a rival. At random within it, so
 # that two who met do not meet again.
 _PAUSES = (0.01, 0.02, 0.04, 0.08)
@@ -184,7 +184,8 @@ class Writer:
         self._size = queue_size
         self._numbers = count()
         self._closed = False
-        self._arrived: deque[float] = deque(maxlen=_FLOOD)  # the loop's time of the newest webhooks
+        self._arriving = 0  # webhooks that wait to be stored
+        self._flood_at = float("-inf")  # the loop's time of the newest webhook that came in a flood
         self._gave_way_at = 0.0  # the loop's time when work went on last
         self._calm_at = 0.0  # the loop's time of the newest webhook that came in no flood
 
@@ -211,25 +212,27 @@ class Writer:
         result: T = await self._enqueue(lane, turn, work)
         return result
 
-    async def together(
-        self,
-        work: Callable[[Connection, Sequence[Item]], Sequence[T]],
-        item: Item,
-        turn: Turn = Turn.PROGRAM,
-    ) -> T:
+    async def together(self, work: Callable[[Connection, Sequence[Item]], Sequence[T]], item: Item) -> T:
         """Run `work` once for the items of all callers that wait with it; what it returns for this item.
 
         `work` gives one result for each item, in their order. Raises as `do` does; when `work` fails with
         several items, each is tried again alone.
         """
         lane = self._claims if work in _WITHOUT_TURN else self._turns
-        if turn is Turn.ARRIVAL:
-            lane = self._arrivals
-            now = asyncio.get_running_loop().time()
-            self._arrived.append(now)
-            self._calm_at = self._calm_at if self._is_flooded(now) else now
-        result: T = await self._enqueue(lane, turn, work, item, shared=True)
+        result: T = await self._enqueue(lane, Turn.PROGRAM, work, item, shared=True)
         return result
+
+    async def arrive(self, work: Callable[[Connection, Sequence[Item]], Sequence[None]], item: Item) -> None:
+        """As `together`, for a webhook: before everything else."""
+        now = asyncio.get_running_loop().time()
+        self._calm_at = self._calm_at if self._is_flooded(now) else now
+        self._arriving += 1
+        if self._arriving >= _FLOOD:
+            self._flood_at = now
+        try:
+            await self._enqueue(self._arrivals, Turn.ARRIVAL, work, item, shared=True)
+        finally:
+            self._arriving -= 1
 
     async def give_way(self) -> None:
         """Wait while webhooks arrive in a flood, until it is a second old.
@@ -246,7 +249,7 @@ class Writer:
         self._gave_way_at = loop.time()
 
     def _is_flooded(self, now: float) -> bool:
-        return len(self._arrived) == _FLOOD and now - self._arrived[0] < _FLOOD_SECONDS
+        return now - self._flood_at < _FLOOD_SECONDS
 
     async def _enqueue(
         self, lane: _Lane, turn: Turn, work: Callable[..., Any], item: Any = None, *, shared: bool = False

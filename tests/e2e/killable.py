@@ -64,6 +64,7 @@ def _crash_at(step: Sequence[Any]) -> None:
 
     Store.do = watching(Store.do)  # type: ignore[method-assign] - a power cut has no interface
     Store.do_for_person = watching(Store.do_for_person)  # type: ignore[method-assign] - as above
+    Writer.arrive = watching(Writer.arrive)  # type: ignore[method-assign] - as above
     Writer.together = watching(Writer.together)  # type: ignore[method-assign] - as above
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from polar import grants, models
+from polar import events, grants, models
 from polar.events import RESOURCES, Event, NotAnEvent, Subject, parse, read_type
 
 DELIVERIES = Path(__file__).parent.parent / "payloads" / "deliveries.jsonl"
@@ -338,6 +338,7 @@ def test_one_value_gone_wrong_never_loses_the_event(event_type: str, data: st.Da
         "9" * 309,
         "1" * 309 + ".5",
         "9" * 400 + "e-100",
+        "9" * 500 + "e-100",
     ],
 )
 def test_number_is_refused_when_no_float_holds_it(form: str) -> None:
@@ -348,3 +349,7 @@ def test_number_is_refused_when_no_float_holds_it(form: str) -> None:
             read_type(body)
     else:
         assert read_type(body) == "x"
+
+
+def test_no_recorded_body_is_walked_through() -> None:
+    assert [type_ for type_, body in BODIES.items() if events._may_be_too_large(body)] == []
