@@ -86,6 +86,7 @@ class Threads:
 
     async def _written(self, on: Interaction) -> None:
         event, bot = on.payload, on.bot
+        at = self._services.clock()  # now: looks into the database may overtake one another
         if event.get("subtype") in _EDITED:
             await self._edited(event)
             return
@@ -104,7 +105,7 @@ class Threads:
             thread.ids,
             user,
             unescape(typed),
-            at=self._services.clock(),
+            at=at,
             channel=channel,
             ts=ts,
         )

@@ -152,7 +152,7 @@ def _workers(services: Services) -> list[QueueWorker[Any]]:
         of(Queue.OUTBOX, announce.claim_messages, announce.send, 8, _SOON),
         of(Queue.EXECUTE, execute.claim, execute.execute, 16),
         of(Queue.LEARN, learn.claim, _nothing, 1, 2.0),
-        of(Queue.VERIFY, claim_unknown_results, examine, 4, 5.0),
+        of(Queue.VERIFY, claim_unknown_results, examine, 4),
         of(Queue.POLL, poll.claim, poll.poll, 2, 60.0),
         of(Queue.RECOVER, recover, _nothing, 1, 5.0),
     ]
