@@ -35,6 +35,7 @@ async def _busy(world: World, program: Killable) -> None:
     await world.says(card, "Running")
 
 
+@pytest.mark.timed
 async def test_a_stop_waits_ten_seconds_at_most(world: World, program: Killable) -> None:
     await _busy(world, program)
     async with holding(world.app_url, 5, HALF), holding(world.app_url, 5):
@@ -46,6 +47,7 @@ async def test_a_stop_waits_ten_seconds_at_most(world: World, program: Killable)
     assert time.monotonic() - begun < WITHIN
 
 
+@pytest.mark.timed
 async def test_a_second_signal_ends_it_at_once(world: World, program: Killable) -> None:
     await _busy(world, program)
     os.kill(program.pid, signal.SIGTERM)

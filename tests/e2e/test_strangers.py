@@ -71,6 +71,7 @@ async def send(url: str, data: bytes) -> bytes:
         writer.transport.abort()
 
 
+@pytest.mark.timed
 async def test_work_goes_on_beside_silent_connections_and_half_sent_bodies(world: World) -> None:
     async with (
         world.app() as app,
