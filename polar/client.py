@@ -1,7 +1,6 @@
 """The client of Polar's API: sends a call of the catalog and returns the answer or raises the error."""
 
 import asyncio
-import ipaddress
 import json
 import random
 import re
@@ -14,6 +13,7 @@ from urllib.parse import quote
 
 import httpx
 
+from polar.addresses import is_loopback
 from polar.catalog import Call, Operation, UnknownOperation, check_call, operations
 from polar.errors import InvalidCall, NoAnswer, NotSent, PolarError, RateLimited, error_in
 from polar.rate_limit import RateLimiter
@@ -104,7 +104,7 @@ class PolarClient:
             timeout=timeout,
             limits=LIMITS,
             follow_redirects=False,
-            trust_env=not _is_loopback(url.host),
+            trust_env=not is_loopback(url.host),
             transport=transport,
         )
 
@@ -245,13 +245,6 @@ def _checked_base(base_url: str) -> httpx.URL:
             "The base URL of Polar's API must be like https://api.polar.sh, with nothing after it."
         )
     return url
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 def _checked(call: Call) -> Operation:

@@ -283,17 +283,19 @@ def error_in(
         return None
     if not 300 <= status < 500 or status in _GAVE_UP:
         return NoAnswer(status=status)
-    if is_write and 400 <= status != 429 and read_error(body) == ("", ""):
-        return NoAnswer(status=status)
     if status < 400:
         return Redirected(status, headers.get("location", ""))
     if status == 429:
         return RateLimited(retry_after(headers.get("retry-after", ""), now))
-    return _refusal(status, headers, body, scopes)
-
-
-def _refusal(status: int, headers: Mapping[str, str], body: bytes, scopes: Sequence[str]) -> Refused:
     kind, detail = read_error(body)
+    if is_write and not (kind or detail):
+        return NoAnswer(status=status)
+    return _refusal(status, headers, kind, detail, scopes)
+
+
+def _refusal(
+    status: int, headers: Mapping[str, str], kind: str, detail: str, scopes: Sequence[str]
+) -> Refused:
     if kind == "insufficient_scope":
         named = re.search(r'scope="([^"]*)"', headers.get("www-authenticate", ""))
         return MissingScope(re.findall(r"[\w:]+", named[1]) if named else scopes, kind=kind, detail=detail)

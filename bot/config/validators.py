@@ -3,11 +3,12 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from pydantic import SecretStr
+
+from polar.addresses import is_loopback
 
 SHORTEST: Final = 16  # characters of a secret
 
@@ -178,16 +179,9 @@ def _web_address(value: str) -> str:
         raise ValueError("is not a web address. Write https://host/path.")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ValueError("contains a user, a query or a fragment. Write https://host/path.")
-    if parts.scheme == "http" and not _is_this_machine(parts.hostname or ""):
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
         raise ValueError("begins with http://, so anybody on the way could read the token. Write https://.")
     return value
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 def slack_api_url(value: str) -> str:

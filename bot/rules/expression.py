@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 
 import cel
 
-from bot.rules.loops import LOOP, PART, Loop, take_out, whole
+from bot.rules.loops import LOOP, PART, Loop, is_whole, take_out
 from polar.text.words import format_money
 
 # The functions of the CEL library. Its `functions()` also lists operators, which start with `_` or `@`, or
@@ -240,7 +240,7 @@ class Expression:
         self._program = cel.compile(text) if loops else self._original
         self._given = frozenset(self._program.variables())
         self._loops = [_Running.of(loop) for loop in loops]  # they live as long as this expression
-        self._whole = self._loops[-1] if whole(text, loops) else None
+        self._whole = self._loops[-1] if is_whole(text, loops) else None
 
     def value(self, scope: Scope) -> Any:
         """The value of the expression. Raises ValueError."""

@@ -55,9 +55,9 @@ def take_out(source: str, numbers: Iterator[int]) -> tuple[str, tuple[Loop, ...]
     return " ".join(tokens), tuple(loops)
 
 
-def whole(text: str, loops: Sequence[Loop]) -> Loop | None:
-    """The macro that is all of an expression, if one is."""
-    return loops[-1] if loops and text == f"{LOOP}({loops[-1].number},null)" else None
+def is_whole(text: str, loops: Sequence[Loop]) -> bool:
+    """Tell whether the last macro is all of an expression."""
+    return bool(loops) and text == f"{LOOP}({loops[-1].number},null)"
 
 
 def _over(receiver: Sequence[str], bound: Sequence[str]) -> tuple[str, ...] | int | None:

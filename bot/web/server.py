@@ -5,7 +5,6 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from ipaddress import ip_address
 from typing import cast
 
 from aiohttp import web
@@ -13,6 +12,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
 from bot.logs import Seldom
+from polar.addresses import is_loopback
 
 MOST_BYTES = 1 << 20  # of a body
 MOST_CONNECTIONS = 512  # half of the 1,024 files that a process may usually have open
@@ -70,7 +70,7 @@ def _address(transport: asyncio.Transport) -> str:
     """The address of the sender; empty on this machine."""
     peer = transport.get_extra_info("peername")
     address = str(peer[0]) if peer else ""
-    return "" if not address or ip_address(address.partition("%")[0]).is_loopback else address
+    return "" if is_loopback(address.partition("%")[0]) else address
 
 
 class _Counted(asyncio.Protocol):

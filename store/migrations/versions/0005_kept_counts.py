@@ -1,4 +1,4 @@
-"""What is counted is kept, so that nothing is counted anew as history grows.
+"""Keeps what is counted, so that nothing is counted anew as history grows.
 
 Labels say for whom they count, whether they count by now, and whether their values are approved values. Kinds
 of case keep the time of their last rejection. A kind whose assessment failed is set aside.
