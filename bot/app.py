@@ -50,6 +50,7 @@ from store.engine.clock import DatabaseClock, clock_of
 from store.engine.errors import StoreError
 from store.engine.leases import expire_all_leases
 from store.engine.notifications import Notifications, notifications
+from store.engine.shared_pace import shared_pace_of
 from store.events.events import keep_rules
 from store.graduation.set_aside import retry_all
 from store.proposals.execution import recover_stranded
@@ -301,17 +302,19 @@ async def assemble(
     notify: Notify,
 ) -> tuple[Services, AsyncWebClient]:
     """The services, closed with the stack; and Slack's client, for whoever listens to Slack too."""
+    shared = await shared_pace_of(store, settings.database_url.get_secret_value(), clock)
     polar = await stack.enter_async_context(
         PolarClient(
             settings.polar_access_token.get_secret_value(),
             settings.polar_base_url,
             per_minute=settings.polar_per_minute,
             measure=POLAR_SECONDS.labels,
+            shared_pace=shared,
         )
     )
     session = await stack.enter_async_context(aiohttp.ClientSession(timeout=TIMEOUT))
     client = _slack_client(settings, session)
-    slack = Slack(client, RateLimits(asyncio.get_running_loop().time, settings.slack_tiers))
+    slack = Slack(client, RateLimits(asyncio.get_running_loop().time, settings.slack_tiers, shared))
     authority = Authority(slack, clock, ByRuleAndClass(settings.approvers, rules, store))
     services = Services(store, polar, slack, rules, authority, settings.slack_channel, clock, notify)
     return services, client

@@ -16,7 +16,7 @@ import httpx
 from polar.addresses import is_loopback
 from polar.catalog import Call, Operation, UnknownOperation, check_call, operations
 from polar.errors import InvalidCall, NoAnswer, NotSent, PolarError, RateLimited, error_in
-from polar.rate_limit import RateLimiter
+from polar.rate_limit import RateLimiter, SharedPace
 
 API_VERSION = "2026-10"
 VERSION = "0.1.0"  # of this program; pyproject.toml takes it from here
@@ -86,6 +86,7 @@ class PolarClient:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
         measure: Measure | None = None,
+        shared_pace: SharedPace | None = None,
     ) -> None:
         # h11 puts a header that it refuses into its error, token and all: such a token must not get there.
         if not re.fullmatch(r"[!-~]+", token):
@@ -94,7 +95,7 @@ class PolarClient:
         self._base = str(url).rstrip("/")
         self._clock, self._monotonic, self._sleep, self._jitter = clock, monotonic, sleep, jitter
         self._answer_within, self._measure = answer_within, measure
-        self._limiter = RateLimiter(per_minute, monotonic=monotonic, sleep=sleep)
+        self._limiter = RateLimiter(per_minute, monotonic=monotonic, sleep=sleep, shared=shared_pace)
         self._http = httpx.AsyncClient(
             headers={
                 "authorization": f"Bearer {token}",
@@ -230,6 +231,7 @@ class PolarClient:
         )
         if isinstance(error_found, RateLimited):
             self._limiter.pause(error_found.retry_after)
+            await self._limiter.pause_shared(error_found.retry_after)
         if error_found is not None:
             raise error_found
         return Answer(response.status_code, _body(response), started_at, finished_at)

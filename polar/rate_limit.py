@@ -1,14 +1,29 @@
-"""A token bucket, and the limiter that keeps our calls under Polar's rate limit: writes go before reads."""
+"""A token bucket, and the limiter that keeps our calls under Polar's rate limit: writes go before reads.
+
+Replicas share one limit: before each call they ask `SharedPace` too.
+"""
 
 from collections import deque
 from collections.abc import Awaitable, Callable
 from math import inf
+from typing import Protocol
 
 from polar.errors import RateBudgetExhausted
 
 BURST = 10  # calls at once
 KEPT_FOR_WRITES = 4  # of these, so that an approved call never queues behind a reconcile's reads
+_KEY = "polar"  # one token, so one limit
 TICK = 0.001  # seconds; the shortest sleep, so that rounding never makes us wait for nothing
+
+
+class SharedPace(Protocol):
+    """The pace that replicas keep together: `size` calls of a key at once, one more every `step` seconds."""
+
+    async def take(self, key: str, *, size: float, step: float, need: float = 1.0) -> float:
+        """Take room for one call when `need` fit in; seconds to wait, 0 when it was taken."""
+
+    async def pause(self, key: str, seconds: float, *, size: float, step: float) -> None:
+        """Nobody calls for so long."""
 
 
 class TokenBucket:
@@ -30,6 +45,10 @@ class TokenBucket:
         """Take one token; the caller has seen that there is one."""
         self._refill()
         self._tokens -= 1
+
+    def give_back(self) -> None:
+        """Give back one token that was taken and not used."""
+        self._tokens = min(self._tokens + 1, self._size)
 
     def wait(self, need: float = 1) -> float:
         """Seconds until it holds `need` tokens."""
@@ -61,13 +80,20 @@ class RateLimiter:
     """
 
     def __init__(
-        self, per_minute: int, *, monotonic: Callable[[], float], sleep: Callable[[float], Awaitable[None]]
+        self,
+        per_minute: int,
+        *,
+        monotonic: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]],
+        shared: SharedPace | None = None,
     ) -> None:
         size = min(BURST, per_minute // 2)
         if size < 1:
             raise ValueError(f"A rate limit of {per_minute} calls a minute is too low: 2 is the least.")
         # A minute that begins with a full bucket must not pass the limit either.
-        self._bucket = TokenBucket(size, (per_minute - size) / 60, monotonic)
+        self._size, self._per_second = size, (per_minute - size) / 60
+        self._bucket = TokenBucket(size, self._per_second, monotonic)
+        self._shared = shared
         self._kept = min(KEPT_FOR_WRITES, size - 1)
         self._monotonic, self._sleep = monotonic, sleep
         self._per_minute, self._taken = per_minute, deque[float]()
@@ -76,11 +102,10 @@ class RateLimiter:
         """Wait for room for one call, `at_most` so many seconds. Raises RateBudgetExhausted."""
         need = 1 if for_write else 1 + self._kept
         give_up_at = self._monotonic() + at_most
-        while (wait := self._bucket.wait(need)) > 0:
+        while (wait := await self._take(need)) > 0:
             if self._monotonic() + wait > give_up_at:
                 raise RateBudgetExhausted(wait)
             await self._sleep(max(wait, TICK))
-        self._bucket.take()
         self._taken.append(self._monotonic())
         self._forget()
 
@@ -92,6 +117,22 @@ class RateLimiter:
     def pause(self, seconds: float) -> None:
         """Let no call through for so long: Polar has said so."""
         self._bucket.pause(seconds)
+
+    async def pause_shared(self, seconds: float) -> None:
+        """Have the other replicas keep to a pause too."""
+        if self._shared is not None:
+            await self._shared.pause(_KEY, seconds, size=self._size, step=1 / self._per_second)
+
+    async def _take(self, need: int) -> float:
+        """Take room for a call here and with the other replicas; the seconds to wait when there is none."""
+        if (wait := self._bucket.wait(need)) > 0:
+            return wait
+        self._bucket.take()
+        if self._shared is not None:
+            step = 1 / self._per_second
+            if wait := await self._shared.take(_KEY, size=self._size, step=step, need=need):
+                self._bucket.give_back()
+        return wait
 
     def _forget(self) -> None:
         while self._taken and self._taken[0] <= self._monotonic() - 60:

@@ -12,7 +12,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.config.rate_limits import POST, SLACK, Tier
 from bot.metrics import SLACK_SECONDS
-from polar.rate_limit import TokenBucket
+from polar.rate_limit import SharedPace, TokenBucket
 
 # Slack answers within a second; past this a card is better tried again.
 TIMEOUT = aiohttp.ClientTimeout(total=15, connect=5)
@@ -109,11 +109,13 @@ def acting_user(payload: Mapping[str, Any]) -> SlackUser:
 
 
 class RateLimits:
-    """The room for calls of each method. `clock` gives seconds; nothing here waits."""
+    """The room for calls of each method. `clock` gives seconds. `shared`: replicas call Slack too."""
 
-    def __init__(self, clock: Callable[[], float], tiers: Mapping[str, Tier] = SLACK) -> None:
+    def __init__(
+        self, clock: Callable[[], float], tiers: Mapping[str, Tier] = SLACK, shared: SharedPace | None = None
+    ) -> None:
         """A method not in `tiers` has no limit of ours, and still keeps to the pauses that Slack asks for."""
-        self._clock, self._tiers = clock, tiers
+        self._clock, self._tiers, self._shared = clock, tiers, shared
         self._buckets: dict[tuple[str, str | None], TokenBucket] = {}
 
     def free(self, method: str, channel: str | None) -> int:
@@ -128,6 +130,15 @@ class RateLimits:
             return False
         self._bucket(method, channel).take()
         return True
+
+    async def take_shared(self, method: str, channel: str | None) -> float:
+        """Take room for one call among all replicas; the seconds to wait, 0 when it was taken."""
+        if self._shared is None or method not in self._tiers:
+            return 0.0
+        wait = await self._shared.take(self._key(method, channel), **self._pace(method))
+        if wait:
+            self._bucket(method, channel).pause(wait, left=1.0)
+        return wait
 
     def wait(self, method: str, channel: str | None) -> float:
         """Seconds until there is room for one call; 0 when there is some now."""
@@ -145,6 +156,19 @@ class RateLimits:
         """Slack asked for a pause (Retry-After): no call of this kind until it is over, then one at first."""
         left = 1.0 if method in self._tiers else math.inf
         self._bucket(method, channel).pause(seconds, left=left)
+
+    async def pause_shared(self, method: str, channel: str | None, seconds: float) -> None:
+        """Have the other replicas keep to a pause too."""
+        if self._shared is not None and method in self._tiers:
+            await self._shared.pause(self._key(method, channel), seconds, **self._pace(method))
+
+    def _pace(self, method: str) -> dict[str, float]:
+        tier = self._tiers[method]
+        return {"size": tier.burst, "step": 60 / tier.per_minute}
+
+    @staticmethod
+    def _key(method: str, channel: str | None) -> str:
+        return f"{method} {channel}" if method in _EACH_CHANNEL else method
 
     def _bucket(self, method: str, channel: str | None) -> TokenBucket:
         key = (method, channel if method in _EACH_CHANNEL else None)
@@ -198,11 +222,14 @@ class Slack:
         name, channel = method.__name__.replace("_", "."), arguments.get("channel")
         if not room and not self.limits.take(name, channel):
             raise SlackRateLimited(self.limits.wait(name, channel))
+        if wait := await self.limits.take_shared(name, channel):
+            raise SlackRateLimited(wait)
         try:
             with SLACK_SECONDS.labels(name).time():
                 return (await send(method, **arguments)).data
         except SlackRateLimited as error:
             self.limits.pause(name, channel, error.retry_after)
+            await self.limits.pause_shared(name, channel, error.retry_after)
             raise
 
     async def post_ephemeral(self, channel: str, user: str, text: str, thread_ts: str | None = None) -> None:

@@ -96,6 +96,11 @@ settings_kv = Table(
     "settings_kv", metadata, Column("name", Text, primary_key=True), Column("value", Text, nullable=False)
 )
 
+# The pace of calls that replicas share. Seconds since 1970, not a time: they are added to and compared.
+shared_pace = Table(
+    "shared_pace", metadata, Column("key", Text, primary_key=True), Column("full_at", Float, nullable=False)
+)
+
 rule_versions = Table(
     "rule_versions",
     metadata,

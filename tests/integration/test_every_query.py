@@ -20,6 +20,7 @@ from store.audit_log.log import Entry, head
 from store.engine.dialects import make_engine
 from store.engine.leases import OUTBOX, RULE_MATCHES, HeldRow
 from store.engine.settings_kv import Setting
+from store.engine.shared_pace import Pause, Room
 from store.events.conclusions import Conclusion
 from store.events.surroundings import Sought
 from store.graduation.admission import Case
@@ -122,6 +123,8 @@ SOUGHT = [
 ]
 LEFT = [PendingApproval(f"tap_{number}", name, 1, "U1", "button", SOON) for number, name in enumerate(NAMES)]
 GIVEN: Mapping[str, Sequence[Any]] = {
+    "rooms": [[Room("b", 3, 2.0, 1, 5.0), Room("a", 3, 2.0, 4, 5.0), Room("b", 1, 2.0, 1, 6.0)]],
+    "pauses": [[Pause("b", 3, 2.0, 9.0), Pause("a", 3, 2.0, 9.0), Pause("b", 3, 2.0, 7.0)]],
     "act": [Act("PROPOSAL", "U3", "Said\0.", SOON, MESSAGE)],
     "actor": ["U3"],
     "alone_since": [NOW],
