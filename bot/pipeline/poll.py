@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -109,8 +110,7 @@ async def _record(services: Services, id_: str, type_: str, data: Mapping[str, A
     """Store a finding as an event. A finding that is stored already changes nothing. Its time is `now`."""
     body = json.dumps({"type": type_, "timestamp": now.isoformat(), "data": data}, ensure_ascii=False)
     event = NewEvent(id_, type_, body.encode(errors="replace"), "", sent_at=now, received_at=now)
-    await services.store.record(event)
-    services.notify(Queue.PROPOSE)
+    await services.store.record(event, then=partial(services.notify, Queue.PROPOSE))
 
 
 SOURCES = (

@@ -1,9 +1,10 @@
 """Step 3: rules are asked of a stored event, or anew after their `delay`; their proposals are stored."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from bot.graduation.gate import Gate
 from bot.proposals.build import (
@@ -112,8 +113,6 @@ async def _apply(
             log.error("rules failed on event %s: %s", stored.id, plain(why, _LONGEST))
         state = EventState.FAILED if failures else EventState.DONE
         await _conclude(services, claimed, event, state, why, spoken=spoken)
-    if any(one.proposal for one in spoken):
-        services.notify(Queue.ANNOUNCE, Queue.EXECUTE)
 
 
 def subject_state(event: Event) -> SubjectState | None:
@@ -172,7 +171,7 @@ async def _postpone(
         due_at=due_at,
         results=spoken,
     )
-    await services.store.do_together(conclude_events, conclusion)
+    await services.store.do_together(conclude_events, conclusion, _wake(services, spoken))
 
 
 async def _conclude(
@@ -195,9 +194,16 @@ async def _conclude(
         subject_state=subject_state(event),
         compared=services.rules.compares(event.type),
     )
-    concluded = await services.store.do_together(conclude_events, conclusion)
+    concluded = await services.store.do_together(conclude_events, conclusion, _wake(services, spoken))
     if concluded.successor_waits:
         services.notify(Queue.PROPOSE)
+
+
+def _wake(services: Services, spoken: Sequence[RuleResult]) -> Callable[[], None] | None:
+    """Wakes whoever works on new proposals."""
+    if not any(one.proposal for one in spoken):
+        return None
+    return partial(services.notify, Queue.ANNOUNCE, Queue.EXECUTE)
 
 
 # --- A rule whose delay is over ---------------------------------------------------------------------------

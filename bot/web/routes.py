@@ -5,6 +5,7 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -72,11 +73,10 @@ def webhook(
         signature = delivery.signature.encode("ascii", "backslashreplace").decode()
         event = NewEvent(delivery.id, type_, body, signature, delivery.timestamp, now)
         try:
-            await store.record(event)
+            await store.record(event, then=partial(notify, Queue.PROPOSE))
         except StoreError as error:
             log.error("webhook %s is not stored: %s", delivery.id, error.__cause__ or error)
             return _answer(503, "The event could not be stored. Send it again.", _RETRY_AFTER)
-        notify(Queue.PROPOSE)
         return _answer(202, "Stored.")
 
     def refuse(error: WebhookError | NotAnEvent) -> web.Response:

@@ -12,12 +12,32 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, Update, and_, or_, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    Row,
+    Table,
+    Text,
+    Update,
+    and_,
+    bindparam,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
+from store.engine.dialects import UtcDateTime
 from store.engine.locks import skip_locked
 from store.engine.writer import without_turn
 from store.models import EventState, ProposalState, RuleMatchState
 from store.schema import bundles, events, outbox, pending_approvals, proposals, rule_matches
+
+# The moment of a statement that is built once and executed often.
+NOW: Any = bindparam("now", type_=UtcDateTime)
+_UNTIL, _TOKEN = bindparam("until", type_=UtcDateTime), bindparam("token", type_=Text)
+_LIMIT = bindparam("limit", type_=Integer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,33 +74,28 @@ class Leases:
         own = (column == value for column, value in zip(self.table.primary_key, key, strict=True))
         return and_(*own, self.table.c[self.token] == token)
 
-    def take(
-        self,
-        connection: Connection,
-        lease: Lease,
-        *due: ColumnElement[bool],
-        order: Sequence[Any],
-        limit: int,
-        **values: Any,
-    ) -> Sequence[Row[Any]]:
-        """Take up to `limit` rows that wait, are `due` and free, in this order; the rows as they now are. One
-        that a rival writes at the moment is left out: it waits for nobody.
-        """
-        where = (self.waits, *due, self.free(lease.now))
+    def taking(self, *due: ColumnElement[bool], order: Sequence[Any], **values: Any) -> Update:
+        """The statement for `take`, built once: it takes rows that are `due` (at `NOW`), in this order."""
         # A CTE: PostgreSQL may run a subquery several times, and lock more rows each time.
-        found = select(*self.table.primary_key).where(*where).order_by(*order).limit(limit)
-        picked = select(*skip_locked(found).cte("picked").c)
-        return self.take_those(connection, lease, self.key.in_(picked), *due, **values)
+        found = select(*self.table.primary_key).where(self.waits, *due, self.free(NOW))
+        picked = select(*skip_locked(found.order_by(*order).limit(_LIMIT)).cte("picked").c)
+        return self.taking_those(self.key.in_(picked), *due, **values)
 
-    def take_those(
-        self, connection: Connection, lease: Lease, *which: ColumnElement[bool], **values: Any
-    ) -> Sequence[Row[Any]]:
-        """Take the rows that `which` picks, if they wait and are free; the rows as they now are."""
+    def taking_those(self, *which: ColumnElement[bool], **values: Any) -> Update:
+        """The statement that takes the rows that `which` picks, if they wait and are free."""
         # The condition stands here too: on PostgreSQL a rival may have taken a row that was picked.
-        where = (self.waits, *which, self.free(lease.now))
-        taken = {self.token: lease.token, self.expires_at: lease.until}
-        changed = update(self.table).where(*where).values(taken | values).returning(self.table)
-        return connection.execute(changed).all()
+        where = (self.waits, *which, self.free(NOW))
+        taken = {self.token: _TOKEN, self.expires_at: _UNTIL}
+        return update(self.table).where(*where).values(taken | values).returning(self.table)
+
+    def take(
+        self, connection: Connection, taking: Update, lease: Lease, limit: int | None = None, **given: Any
+    ) -> Sequence[Row[Any]]:
+        """Take up to `limit` rows; they come as they now are. One that a rival writes at the moment is left
+        out: it waits for nobody. `given` are the statement's other parameters.
+        """
+        given |= {"token": lease.token, "now": lease.now, "until": lease.until}
+        return connection.execute(taking, given if limit is None else given | {"limit": limit}).all()
 
     def releasing(self, token: str, *key: Any, **values: Any) -> Update:
         """The statement that gives a row back with what came of it."""

@@ -44,11 +44,16 @@ class Store:
         """As `do`, before the program's own writes: a person waits, and Slack waits three seconds for it."""
         return await self._writer.do(lambda connection: query(connection, *args, **kwargs), Turn.PERSON)
 
-    async def do_together(self, query: Callable[[Connection, Sequence[Item]], Sequence[T]], item: Item) -> T:
+    async def do_together(
+        self,
+        query: Callable[[Connection, Sequence[Item]], Sequence[T]],
+        item: Item,
+        then: Callable[[], None] | None = None,
+    ) -> T:
         """As `do`, with one run of `query` for all callers that wait with it at the same time. `query` gives
-        one result for each item, in their order.
+        one result for each item, in their order. `then` wakes whoever works on what was written.
         """
-        return await self._writer.together(query, item)
+        return await self._writer.together(query, item, then)
 
     async def read(
         self, query: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs
@@ -64,9 +69,11 @@ class Store:
                 raise StoreFailed from error
             raise
 
-    async def record(self, event: NewEvent) -> None:
-        """Store one webhook; returns once it is on disk. An id already stored changes nothing."""
-        await self._writer.arrive(insert_events, event)
+    async def record(self, event: NewEvent, then: Callable[[], None] | None = None) -> None:
+        """Store one webhook; returns once it is on disk. An id already stored changes nothing. `then` wakes
+        whoever works on it.
+        """
+        await self._writer.arrive(insert_events, event, then)
 
     async def ping(self) -> None:
         """Raises when the database does not answer."""

@@ -36,8 +36,7 @@ from store.engine.locks import advisory_lock, lost_to_rival
 T = TypeVar("T")
 Item = TypeVar("Item")
 
-# Ten failures in a row make Polar disable the endpoint: a burst must find room. 20,000 waiting writes
-# are a few seconds of work and some tens of megabytes.
+# Ten failures in a row make Polar disable the endpoint: a burst must find room. 20,000 are seconds of work.
 QUEUE_SIZE = 20_000
 # Past this the transaction grows longer but not cheaper per write.
 _MOST_AT_ONCE = 256
@@ -48,8 +47,7 @@ _FLOOD, _FLOOD_SECONDS = 4, 0.05
 # The longest pause in seconds before each further try of what was lost to a rival. At random within it, so
 # that two who met do not meet again.
 _PAUSES = (0.01, 0.02, 0.04, 0.08)
-# How long the program's own work gives way to a flood. After it, work and webhooks take turns.
-_PATIENCE = 1.0
+_PATIENCE = 1.0  # seconds that work gives way to a flood; after it, work and webhooks take turns
 
 
 class Turn(IntEnum):
@@ -104,6 +102,7 @@ class _Lane:
         while not self._closed:
             await self._news.wait()
             self._news.clear()
+            await asyncio.sleep(0)  # whom `then` has woken joins this transaction
             while batch := self._next_batch():
                 await self._commit(batch)
 
@@ -186,8 +185,7 @@ class Writer:
         self._closed = False
         self._arriving = 0  # webhooks that wait to be stored
         self._flood_at = float("-inf")  # the loop's time of the newest webhook that came in a flood
-        self._gave_way_at = 0.0  # the loop's time when work went on last
-        self._calm_at = 0.0  # the loop's time of the newest webhook that came in no flood
+        self._gave_way_at = self._calm_at = 0.0  # when work went on last, and the newest webhook of no flood
 
     @property
     def waiting(self) -> int:
@@ -212,17 +210,28 @@ class Writer:
         result: T = await self._enqueue(lane, turn, work)
         return result
 
-    async def together(self, work: Callable[[Connection, Sequence[Item]], Sequence[T]], item: Item) -> T:
+    async def together(
+        self,
+        work: Callable[[Connection, Sequence[Item]], Sequence[T]],
+        item: Item,
+        then: Callable[[], None] | None = None,
+    ) -> T:
         """Run `work` once for the items of all callers that wait with it; what it returns for this item.
 
-        `work` gives one result for each item, in their order. Raises as `do` does; when `work` fails with
-        several items, each is tried again alone.
+        `work` gives one result for each item, in their order. `then` is called when whoever it wakes will
+        find what was written: on SQLite at once, as its lane keeps the order, so that the next step claims it
+        in the same transaction. Raises as `do` does; when `work` fails with several, each runs again alone.
         """
         lane = self._claims if work in _WITHOUT_TURN else self._turns
-        result: T = await self._enqueue(lane, Turn.PROGRAM, work, item, shared=True)
+        result: T = await self._enqueue(lane, Turn.PROGRAM, work, item, shared=True, then=then)
         return result
 
-    async def arrive(self, work: Callable[[Connection, Sequence[Item]], Sequence[None]], item: Item) -> None:
+    async def arrive(
+        self,
+        work: Callable[[Connection, Sequence[Item]], Sequence[None]],
+        item: Item,
+        then: Callable[[], None] | None = None,
+    ) -> None:
         """As `together`, for a webhook: before everything else."""
         now = asyncio.get_running_loop().time()
         self._calm_at = self._calm_at if self._is_flooded(now) else now
@@ -230,7 +239,7 @@ class Writer:
         if self._arriving >= _FLOOD:
             self._flood_at = now
         try:
-            await self._enqueue(self._arrivals, Turn.ARRIVAL, work, item, shared=True)
+            await self._enqueue(self._arrivals, Turn.ARRIVAL, work, item, shared=True, then=then)
         finally:
             self._arriving -= 1
 
@@ -252,7 +261,14 @@ class Writer:
         return now - self._flood_at < _FLOOD_SECONDS
 
     async def _enqueue(
-        self, lane: _Lane, turn: Turn, work: Callable[..., Any], item: Any = None, *, shared: bool = False
+        self,
+        lane: _Lane,
+        turn: Turn,
+        work: Callable[..., Any],
+        item: Any = None,
+        *,
+        shared: bool = False,
+        then: Callable[[], None] | None = None,
     ) -> Any:
         if self._closed:
             raise StoreClosed
@@ -260,12 +276,17 @@ class Writer:
             raise StoreBusy
         done = asyncio.get_running_loop().create_future()
         lane.add(_Write(turn, next(self._numbers), work, done, item, shared))
+        if then is not None and len(self._lanes) == 1:
+            then()
         try:
-            return await done
+            result = await done
         except Exception as error:
             if is_of_database(error):
                 raise StoreFailed from error
             raise
+        if then is not None and len(self._lanes) > 1:
+            then()
+        return result
 
     def close(self) -> None:
         """Take no more writes; those that wait are told that nothing was stored, those begun are finished."""

@@ -17,7 +17,7 @@ from store.engine.dialects import (
     value_of,
     values_of,
 )
-from store.engine.leases import EVENTS, RULE_MATCHES, Lease
+from store.engine.leases import EVENTS, NOW, RULE_MATCHES, Lease
 from store.engine.writer import without_turn
 from store.graduation.admission import insert_with_policy
 from store.models import (
@@ -34,6 +34,12 @@ from store.models.reasons import Reason, columns_of
 from store.proposals.proposals import insert_proposal
 from store.schema import events, poll_cursors, rule_matches, rule_versions, subjects
 
+# Built once: every event needs them.
+_TAKING = EVENTS.taking(events.c.due_at <= NOW, order=(events.c.due_at,), attempts=events.c.attempts + 1)
+_TAKING_MATCHES = RULE_MATCHES.taking(
+    rule_matches.c.due_at <= NOW, order=(rule_matches.c.due_at,), attempts=rule_matches.c.attempts + 1
+)
+
 
 def insert_events(connection: Connection, arrivals: Sequence[NewEvent]) -> Sequence[None]:
     """Store webhooks; an id that is already there changes nothing."""
@@ -47,9 +53,7 @@ def claim_events(
     connection: Connection, *, token: str, now: datetime, until: datetime, limit: int
 ) -> list[StoredEvent]:
     """Take up to `limit` due webhooks, oldest first, that nobody holds."""
-    lease, more = Lease(token, now, until), {"attempts": events.c.attempts + 1}
-    due, order = events.c.due_at <= now, (events.c.due_at,)
-    rows = EVENTS.take(connection, lease, due, order=order, limit=limit, **more)
+    rows = EVENTS.take(connection, _TAKING, Lease(token, now, until), limit)
     return sorted((value_of(StoredEvent, row) for row in rows), key=lambda event: event.received_at)
 
 
@@ -120,9 +124,7 @@ def claim_rule_matches(
     connection: Connection, *, token: str, now: datetime, until: datetime, limit: int
 ) -> list[RuleMatch]:
     """Take up to `limit` rule matches whose delay is over."""
-    lease, more = Lease(token, now, until), {"attempts": rule_matches.c.attempts + 1}
-    due, order = rule_matches.c.due_at <= now, (rule_matches.c.due_at,)
-    rows = RULE_MATCHES.take(connection, lease, due, order=order, limit=limit, **more)
+    rows = RULE_MATCHES.take(connection, _TAKING_MATCHES, Lease(token, now, until), limit)
     return [value_of(RuleMatch, row) for row in rows]
 
 

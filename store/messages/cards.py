@@ -36,7 +36,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from store.engine.dialects import UtcDateTime, value_of, values_of
-from store.engine.leases import BUNDLE_CARDS, CARDS, Lease, Leases
+from store.engine.leases import BUNDLE_CARDS, CARDS, NOW, Lease, Leases
 from store.engine.locks import skip_locked
 from store.engine.writer import without_turn
 from store.events.events import received_at
@@ -51,7 +51,6 @@ _REDRAWN_EVERY = timedelta(seconds=3)
 JOINABLE_FOR = timedelta(hours=1)  # nothing joins a bundle that is older
 _FOLLOWED = 1_000  # changes of a bundle's members at a time; the next claim goes on
 # The moment of a claim, in statements that are built once.
-NOW: Any = bindparam("now", type_=UtcDateTime)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, case, exists, func, select
 
-from store.engine.dialects import UtcDateTime, insert_new, value_of
-from store.engine.leases import OUTBOX, Lease
+from store.engine.dialects import insert_new, value_of
+from store.engine.leases import NOW, OUTBOX, Lease
 from store.engine.writer import without_turn
 from store.models.details import OutboxCode
 from store.schema import bundles, outbox, proposals
@@ -25,10 +25,10 @@ _TOO_EARLY = (
     .exists()
 )
 # Built once: the outbox is looked at several times a second.
-_NOW: Any = bindparam("now", type_=UtcDateTime)
 _IS_DUE = select(
-    exists(select(outbox.c.id).where(OUTBOX.waits, outbox.c.due_at <= _NOW, OUTBOX.free(_NOW), ~_TOO_EARLY))
+    exists(select(outbox.c.id).where(OUTBOX.waits, outbox.c.due_at <= NOW, OUTBOX.free(NOW), ~_TOO_EARLY))
 )
+_TAKING = OUTBOX.taking(outbox.c.due_at <= NOW, ~_TOO_EARLY, order=_ORDER, attempts=outbox.c.attempts + 1)
 _WITH_PLACES = (
     select(
         outbox,
@@ -106,10 +106,7 @@ def claim_outbox(
     connection: Connection, *, token: str, now: datetime, until: datetime, limit: int
 ) -> list[OutboxMessage]:
     """Take up to `limit` messages whose time has come, lines about outcomes first."""
-    lease, more = Lease(token, now, until), {"attempts": outbox.c.attempts + 1}
-    taken = OUTBOX.take(
-        connection, lease, outbox.c.due_at <= now, ~_TOO_EARLY, order=_ORDER, limit=limit, **more
-    )
+    taken = OUTBOX.take(connection, _TAKING, Lease(token, now, until), limit)
     if not taken:
         return []
     rows = connection.execute(_WITH_PLACES, {"ids": [row.id for row in taken]})

@@ -29,6 +29,7 @@ _APPROVALS = (
     )
     .order_by(decisions.c.id)
 )
+_TAKING = PENDING_APPROVALS.taking(order=(pending_approvals.c.at,))
 _A_PROPOSAL, _AN_APPROVAL = 1, 2
 _THERE = union_all(
     select(literal_column(str(_A_PROPOSAL)).label("kind"), proposals.c.id).where(
@@ -279,8 +280,7 @@ def claim_pending_approvals(
     connection: Connection, *, token: str, now: datetime, until: datetime, limit: int
 ) -> list[PendingApproval]:
     """Take up to `limit` that nobody sees to, oldest first."""
-    order = (pending_approvals.c.at,)
-    taken = PENDING_APPROVALS.take(connection, Lease(token, now, until), order=order, limit=limit)
+    taken = PENDING_APPROVALS.take(connection, _TAKING, Lease(token, now, until), limit)
     return sorted((value_of(PendingApproval, row) for row in taken), key=lambda approval: approval.at)
 
 

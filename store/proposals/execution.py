@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Integer, and_, bindparam, or_,
 
 from store.audit_log.log import append, fingerprint
 from store.engine.dialects import row_of, value_of
-from store.engine.leases import EXECUTION, UNKNOWN, Lease
+from store.engine.leases import EXECUTION, NOW, UNKNOWN, Lease
 from store.engine.writer import without_turn
 from store.graduation.gate import may_still_run, revert_to_manual
 from store.models import Actor, CallState, Mode, PlannedCall, Proposal, ProposalKind, ProposalState
@@ -43,6 +43,12 @@ _HELD = (
     )
     .values(lease_token=proposals.c.lease_token)
     .returning(proposals.c.id, proposals.c.mode, proposals.c.decided_by)
+)
+_TAKING_UNKNOWN = UNKNOWN.taking(
+    proposals.c.due_at <= NOW,
+    proposals.c.verify_attempts < bindparam("most_attempts"),
+    order=(proposals.c.due_at,),
+    verify_attempts=proposals.c.verify_attempts + 1,
 )
 _SENT = (
     update(calls)
@@ -214,9 +220,8 @@ def claim_unknown(
     connection: Connection, *, token: str, now: datetime, until: datetime, limit: int, most_attempts: int
 ) -> list[Proposal]:
     """Take up to `limit` proposals in `unknown` that are due, verified less than `most_attempts` times."""
-    lease, attempts = Lease(token, now, until), proposals.c.verify_attempts
-    due, order = (proposals.c.due_at <= now, attempts < most_attempts), (proposals.c.due_at,)
-    taken = UNKNOWN.take(connection, lease, *due, order=order, limit=limit, verify_attempts=attempts + 1)
+    lease = Lease(token, now, until)
+    taken = UNKNOWN.take(connection, _TAKING_UNKNOWN, lease, limit, most_attempts=most_attempts)
     return with_calls(connection, [value_of(Proposal, row, calls=()) for row in taken])
 
 
@@ -224,8 +229,8 @@ def claim_one_unknown(
     connection: Connection, proposal_id: str, *, token: str, now: datetime, until: datetime
 ) -> Proposal | None:
     """Take one in `unknown` for a person's look, and count its attempts anew. None: one is under way."""
-    own, lease = proposals.c.id == proposal_id, Lease(token, now, until)
-    taken = UNKNOWN.take_those(connection, lease, own, verify_attempts=1, due_at=now)
+    own = UNKNOWN.taking_those(proposals.c.id == proposal_id, verify_attempts=1, due_at=now)
+    taken = UNKNOWN.take(connection, own, Lease(token, now, until))
     return get_proposal(connection, proposal_id) if taken else None
 
 

@@ -82,7 +82,7 @@ class LeaseMachine(RuleBasedStateMachine):
         lease = self._lease(seconds)
         free = sorted(id_ for id_, row in self.rows.items() if row.is_free(self.now))
         with self.engine.begin() as connection:
-            taken = OUTBOX.take(connection, lease, order=(outbox.c.id,), limit=limit)
+            taken = OUTBOX.take(connection, OUTBOX.taking(order=(outbox.c.id,)), lease, limit)
             self._taken(connection, lease, sorted(row.id for row in taken), free[:limit])
 
     @rule(pick=_PICK, seconds=_SECONDS)
@@ -90,7 +90,7 @@ class LeaseMachine(RuleBasedStateMachine):
         """One row by its key: the lease is given only where it is free."""
         lease, id_ = self._lease(seconds), sorted(self.rows)[pick % len(self.rows)]
         with self.engine.begin() as connection:
-            taken = OUTBOX.take_those(connection, lease, outbox.c.id == id_)
+            taken = OUTBOX.take(connection, OUTBOX.taking_those(outbox.c.id == id_), lease)
             free = [id_] if self.rows[id_].is_free(self.now) else []
             self._taken(connection, lease, [row.id for row in taken], free)
 

@@ -15,8 +15,8 @@ from store import Store, open_store
 from store.engine.dialects import make_engine
 from store.engine.errors import StoreBusy, StoreClosed, StoreFailed
 from store.engine.writer import Writer
-from store.events.events import count_events, get_event, insert_events
-from store.models import NewEvent
+from store.events.events import claim_events, count_events, get_event, insert_events
+from store.models import NewEvent, StoredEvent
 from tests.fixtures.gate import Gate
 
 EventFactory = Callable[..., NewEvent]
@@ -267,6 +267,26 @@ async def test_those_who_wait_with_one_query_share_one_run_of_it(store: Store) -
 
     assert found == [0, 2, 4, 6, 8]
     assert runs == [[0, 1, 2, 3, 4]]
+
+
+async def test_a_step_that_is_woken_with_a_write_finds_it_on_sqlite_in_one_transaction(
+    store: Store, new_event: EventFactory
+) -> None:
+    one, woken, begun = new_event(), asyncio.Event(), list[None]()
+    lease = {"now": one.received_at, "until": one.received_at + timedelta(seconds=20)}
+
+    async def next_step() -> Sequence[StoredEvent]:
+        await woken.wait()
+        return await store.do(claim_events, token="t", limit=9, **lease)
+
+    step = asyncio.ensure_future(next_step())
+    await asyncio.sleep(0)
+    engine = store._writer._engine.sync_engine
+    event.listen(engine, "begin", lambda _: begun.append(None))
+    await store.record(one, then=woken.set)
+
+    assert [each.id for each in await step] == [one.id]
+    assert len(begun) == (1 if engine.dialect.name == "sqlite" else 2)
 
 
 async def test_an_item_that_fails_a_shared_run_fails_alone(store: Store) -> None:

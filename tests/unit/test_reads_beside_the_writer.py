@@ -40,7 +40,7 @@ WRITE = (
     upserts.upsert_increment,
     upserts.upsert_newer,
 )
-ON_LEASES = {"take", "take_those", "release", "releasing", "extend", "renew", "expire"}
+ON_LEASES = {"take", "release", "releasing", "extend", "renew", "expire"}
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
