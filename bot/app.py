@@ -41,8 +41,17 @@ from bot.slack.client import TIMEOUT, RateLimits, Slack, SlackError
 from bot.slack.permalinks import Links
 from bot.slack.socket_mode import SocketModeFailed, Supervisor
 from bot.ui.reports import removal_text
-from bot.web.routes import Probe, health, metrics, slack_events, webhook
-from bot.web.server import MOST_BYTES, Bodies, Connections, listening
+from bot.web import (
+    MOST_BYTES,
+    Bodies,
+    Connections,
+    Probe,
+    health,
+    listening,
+    metrics,
+    slack_events,
+    webhook,
+)
 from polar.client import PolarClient
 from polar.webhooks import Verifier
 from store import Store, open_store

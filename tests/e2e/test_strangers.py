@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from bot.web import routes, server
+from bot import web
 from tests.e2e.app_harness import World
 from tests.e2e.app_harness import world as harness
 
@@ -90,7 +90,7 @@ async def test_work_goes_on_beside_silent_connections_and_half_sent_bodies(world
 
 
 async def test_silent_connections_are_closed_when_there_are_too_many(world: World) -> None:
-    async with world.app() as app, holding(app.url, server.MOST_CONNECTIONS + 10) as first:
+    async with world.app() as app, holding(app.url, web.MOST_CONNECTIONS + 10) as first:
         closed = [reader for reader in first[:10] if await _is_closed(reader)]
         assert len(closed) == 10
         assert not first[-1].at_eof()
@@ -104,7 +104,7 @@ async def _is_closed(reader: asyncio.StreamReader) -> bool:
 
 
 async def test_half_sent_body_is_given_up_when_there_are_too_many(world: World) -> None:
-    async with world.app() as app, holding(app.url, server.MOST_BODIES + 5, HALF) as halves:
+    async with world.app() as app, holding(app.url, web.MOST_BODIES + 5, HALF) as halves:
         answers = [await asyncio.wait_for(reader.readline(), 5) for reader in halves[:5]]
         assert answers == [b"HTTP/1.1 408 Request Timeout\r\n"] * 5
 
@@ -118,6 +118,6 @@ async def test_strangers_fill_neither_the_log_nor_the_errors(
             await send(app.url, NONSENSE[number % len(NONSENSE)])
         said = [record for record in caplog.records if record.name.startswith(("bot.web", "aiohttp"))]
 
-    assert {record.name for record in said} <= {f"{routes.__name__}.refused", f"{server.__name__}.requests"}
+    assert {record.name for record in said} <= {f"{web.__name__}.refused", f"{web.__name__}.requests"}
     assert len(said) <= 4
     assert all(getattr(record, "of_strangers", False) for record in said)

@@ -22,8 +22,7 @@ from bot.results import DecisionResult, DecisionStatus
 from bot.services import Services
 from bot.slack.client import SlackUser
 from bot.ui import ephemeral
-from bot.web.routes import slack_events
-from bot.web.server import Bodies
+from bot.web import Bodies, slack_events
 from store.engine.errors import StoreFailed
 from store.models import Verdict
 

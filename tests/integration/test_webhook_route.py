@@ -17,8 +17,7 @@ from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from bot.app import utc_now
-from bot.web.routes import webhook
-from bot.web.server import MOST_BYTES, Bodies
+from bot.web import MOST_BYTES, Bodies, webhook
 from polar.webhooks import Scheme, Verifier
 from store import Store, open_store
 from store.engine.errors import StoreFailed

@@ -1,15 +1,20 @@
-"""HTTP: Polar's webhooks, Slack in HTTP mode, health and metrics."""
+"""The HTTP server: its routes, and what strangers may hold of it in number and time."""
 
+import asyncio
 import json
 import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qs
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.typedefs import Handler
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from slack_bolt.adapter.aiohttp import to_aiohttp_response, to_bolt_request
 from slack_bolt.app.async_app import AsyncApp
@@ -19,7 +24,7 @@ from bot.counts import Counts
 from bot.logs import Seldom
 from bot.metrics import BACKLOG, EVENTS, PROPOSALS, REGISTRY, WEBHOOKS
 from bot.services import Notify, Queue
-from bot.web.server import Bodies
+from polar.addresses import is_loopback
 from polar.events import NotAnEvent, read_type
 from polar.webhooks import MalformedDelivery, UntrustedDelivery, Verifier, WebhookError
 from store import Store
@@ -30,13 +35,165 @@ log = logging.getLogger(__name__)
 _strangers = logging.getLogger(f"{__name__}.refused")
 _strangers.addFilter(Seldom())  # anybody can post to the routes
 
+MOST_BYTES = 1 << 20  # of a body
+MOST_CONNECTIONS = 512  # half of the 1,024 files that a process may usually have open
+MOST_BY_ADDRESS = 64  # but for a proxy or tunnel on this machine, through which everybody comes
+MOST_BODIES = 64  # of senders that are not known yet, read at a time
+WITHIN = 10.0  # seconds for a request's headers, and again for its body
+_STOP_WITHIN = 1.0  # seconds that a stopping server waits for requests under way; what they began goes on
+
 _JSON = "application/json"
 # Polar repeats after 4 s at the earliest; its client ignores the header, other senders do not.
 _RETRY_AFTER = {"Retry-After": "5"}
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 # The problem in words, or None.
 Probe = Callable[[], Awaitable[str | None]]
+
+
+# --- What a server may hold --------------------------------------------------------------------------------
+
+
+class Connections:
+    """The open connections. When there are too many, the one that has been idle for longest is closed."""
+
+    def __init__(self, most: int = MOST_CONNECTIONS, most_by_address: int = MOST_BY_ADDRESS) -> None:
+        self._most, self._most_by_address = most, most_by_address
+        self._open: dict[asyncio.BaseTransport | None, str] = {}
+        self._by_address = Counter[str]()
+        self._idle: dict[asyncio.Transport, None] = {}  # without a request under way, oldest first
+
+    def opened(self, transport: asyncio.Transport) -> bool:
+        """Count a new connection. False: its address has too many, and it is closed."""
+        address = _address(transport)
+        if address and self._by_address[address] >= self._most_by_address:
+            transport.abort()
+            return False
+        if len(self._open) >= self._most and self._idle:
+            oldest = next(iter(self._idle))
+            del self._idle[oldest]
+            oldest.abort()
+        self._open[transport] = address
+        self._by_address[address] += 1
+        self._idle[transport] = None
+        return True
+
+    def closed(self, transport: asyncio.Transport) -> None:
+        """Forget a connection."""
+        self._idle.pop(transport, None)
+        address = self._open.pop(transport, None)
+        if address is not None:
+            self._by_address[address] -= 1
+
+    @web.middleware
+    async def busy(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Keep a connection while it has a request under way."""
+        transport = request.transport
+        if transport is not None:
+            self._idle.pop(transport, None)
+        try:
+            return await handler(request)
+        finally:
+            if transport is not None and transport in self._open:
+                self._idle[transport] = None
+
+
+def _address(transport: asyncio.Transport) -> str:
+    """The address of the sender; empty on this machine."""
+    peer = transport.get_extra_info("peername")
+    address = str(peer[0]) if peer else ""
+    return "" if is_loopback(address.partition("%")[0]) else address
+
+
+class _Counted(asyncio.Protocol):
+    """A connection's protocol, counted among the open connections."""
+
+    def __init__(self, inner: asyncio.Protocol, connections: Connections) -> None:
+        self._inner, self._connections = inner, connections
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        accepted = cast("asyncio.Transport", transport)  # uvloop's is no subclass
+        if self._connections.opened(accepted):
+            self._transport = accepted
+            self._inner.connection_made(accepted)
+
+    def data_received(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._inner.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        return self._inner.eof_received() if self._transport is not None else None
+
+    def pause_writing(self) -> None:
+        self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._inner.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._transport is not None:
+            self._connections.closed(self._transport)
+            self._inner.connection_lost(exc)
+
+
+class Bodies:
+    """Bodies that are being read. When there are too many, the one that has taken longest is given up."""
+
+    def __init__(self, most: int = MOST_BODIES, within: float = WITHIN) -> None:
+        self._most, self._within = most, within
+        self._reading: dict[asyncio.Timeout, None] = {}  # oldest first
+
+    async def read(self, request: web.Request) -> bytes:
+        """The whole body. Raises TimeoutError when it takes too long, and as `request.read` does."""
+        if len(self._reading) >= self._most:
+            oldest = next(iter(self._reading))
+            del self._reading[oldest]
+            oldest.reschedule(asyncio.get_running_loop().time())
+        async with asyncio.timeout(self._within) as limit:
+            self._reading[limit] = None
+            try:
+                return await request.read()
+            finally:
+                self._reading.pop(limit, None)
+
+
+@asynccontextmanager
+async def listening(
+    app: web.Application, connections: Connections, host: str, port: int
+) -> AsyncIterator[int]:
+    """Serve the application until the block ends; the port. Raises OSError when the port is taken."""
+    runner = web.AppRunner(
+        app, access_log=None, handle_signals=False, logger=_strangers_log(),
+        keepalive_timeout=WITHIN, lingering_time=1.0, shutdown_timeout=_STOP_WITHIN,
+    )  # fmt: skip
+    await runner.setup()
+    made: Callable[[], asyncio.Protocol] | None = runner.server
+    assert made is not None  # noqa: S101 - `setup` has made it
+    server = None
+    try:
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(lambda: _Counted(made(), connections), host, port, backlog=512)
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        if server is not None:
+            server.close()
+        await runner.cleanup()
+
+
+def _strangers_log() -> logging.Logger:
+    """The server's log. What it says of requests that are no HTTP is anybody's doing: it is said seldom."""
+    log = logging.getLogger(f"{__name__}.requests")
+    if not log.filters:
+        log.addFilter(Seldom(_is_no_http))
+    return log
+
+
+def _is_no_http(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    return isinstance(error, HttpProcessingError | ConnectionError | web.RequestPayloadError)
+
+
+# --- The routes --------------------------------------------------------------------------------------------
 
 
 def webhook(
