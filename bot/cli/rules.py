@@ -16,8 +16,7 @@ from bot.config.settings import SettingsError, load_settings
 from bot.proposals.build import Evaluated, Reader, evaluate, new_proposal, scope_of
 from bot.proposals.reads import Reads
 from bot.rules import EvaluationError, Origin, Rule, RulesError, RuleSet, Scope, load_rules
-from bot.rules.expression import false_part
-from bot.rules.template import LATE
+from bot.rules.template import LATE, false_part
 from bot.ui.graduation_words import because_words
 from bot.ui.lists import events_without_rule, rule_lines
 from polar.catalog import Call, operations

@@ -11,7 +11,7 @@ from bot.config.policy import Policy, ends
 from bot.proposals.call_results import CallResult, classify, reason_of
 from bot.proposals.reads import Reads, money_facts, of_order, with_money
 from bot.rules import Draft, Rule, RulesError, RuleSet, Scope, always_asks, compile_stored
-from bot.rules.expression import false_part
+from bot.rules.template import false_part
 from bot.services import Services, backoff
 from polar.catalog import Call, operations
 from polar.errors import NotFound, PolarError

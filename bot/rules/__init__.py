@@ -1,10 +1,10 @@
 """Rules as data: TOML with CEL in it, compiled and checked at start, pure in use."""
 
-from bot.rules.expression import Scope, false_part
+from bot.rules.expression import Scope
 from bot.rules.load import compile_rule, compile_stored, load_rules, unhandled_reasons
 from bot.rules.old_keys import in_new_keys
 from bot.rules.rule import Draft, EvaluationError, Origin, Rule, RulesError, RuleSet, always_asks
-from bot.rules.template import resolve
+from bot.rules.template import false_part, resolve
 
 __all__ = [
     "Draft",

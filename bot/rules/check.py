@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from itertools import takewhile
 
-from bot.rules.expression import FUNCTIONS, STANDARD_FUNCTIONS
+from bot.rules.expression import FUNCTIONS
 from bot.rules.old_keys import new_name
 from bot.rules.rule import Rule
 from bot.rules.template import ANSWERS, Tree
@@ -13,6 +13,13 @@ from polar.polled import POLLED
 
 _ALWAYS = frozenset({"data", "type", "timestamp", "now", "before"})
 _KNOWN = event_types() | POLLED.keys()
+# The functions of the CEL library. Its `functions()` also lists operators, which start with `_` or `@`, or
+# end with `_`.
+STANDARD_FUNCTIONS = frozenset(
+    "size contains startsWith endsWith matches string int uint double bytes timestamp duration"
+    " getFullYear getMonth getDate getDayOfMonth getDayOfWeek getDayOfYear"
+    " getHours getMinutes getSeconds".split()
+)
 _FUNCTIONS = STANDARD_FUNCTIONS | FUNCTIONS.keys()
 
 

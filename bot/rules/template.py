@@ -1,10 +1,10 @@
-"""Texts and TOML values with `${…}` in them: read once, rendered for an event."""
+"""Texts with `${…}` in them, read once and rendered for an event, and the parts of a condition."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bot.rules.expression import Expression, Scope, unquoted
+from bot.rules.expression import Expression, Scope
 
 # A value from Polar's answer to an earlier call of the same proposal. It is kept as {LATE: template} until
 # that call was made, so that the whole plan can be stored before the first call.
@@ -144,3 +144,51 @@ def resolve(node: Any, answers: Sequence[Any]) -> Any:
             return found
         return {name: resolve(child, answers) for name, child in node.items()}
     return [resolve(child, answers) for child in node] if isinstance(node, list) else node
+
+
+# --- The parts of a condition ------------------------------------------------------------------------------
+
+
+def false_part(condition: Expression, scope: Scope) -> str:
+    """The first part of `a && b && c` that is not true, as written; the whole where it has no such parts."""
+    for part in parts(condition.source):
+        try:
+            if Expression(part).value(scope) is not True:
+                return part
+        except ValueError:
+            return part
+    return _on_one_line(condition.source)
+
+
+def parts(condition: str) -> tuple[str, ...]:
+    """The parts between the outermost `&&`; the whole when it is an alternative (`||`, `?`)."""
+    depth, cut, found = 0, 0, []
+    for at, char in unquoted(condition):
+        depth += (char in "([{") - (char in ")]}")
+        if depth or at < cut:
+            continue
+        if char == "?" or condition.startswith("||", at):
+            return (_on_one_line(condition),)
+        if condition.startswith("&&", at):
+            found.append(condition[cut:at])
+            cut = at + 2
+    return tuple(_on_one_line(part) for part in (*found, condition[cut:]))
+
+
+def unquoted(source: str, start: int = 0) -> Iterator[tuple[int, str]]:
+    """The characters outside quotes, each with its place."""
+    quote, at = "", start
+    while at < len(source):
+        char = source[at]
+        if quote:
+            at += char == "\\"
+            quote = "" if char == quote else quote
+        elif char in "'\"":
+            quote = char
+        else:
+            yield at, char
+        at += 1
+
+
+def _on_one_line(source: str) -> str:
+    return " ".join(source.split())

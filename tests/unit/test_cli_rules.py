@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from bot.__main__ import main
 from bot.cli import rules as command
-from bot.rules.expression import Expression, Scope, false_part, parts
+from bot.rules.expression import Expression, Scope
+from bot.rules.template import false_part, parts
 from polar.catalog import event_types
 from polar.client import PolarClient
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.rules.expression import FUNCTIONS, STANDARD_FUNCTIONS, Expression, Scope
+from bot.rules.check import STANDARD_FUNCTIONS
+from bot.rules.expression import FUNCTIONS, Expression, Scope
 from bot.rules.template import template, tree
 
 SCOPE = Scope(

@@ -10,7 +10,8 @@ import pytest
 from bot.__main__ import main
 from bot.config.policy import TABLES, Policy
 from bot.rules import load_rules
-from bot.rules.expression import FUNCTIONS, STANDARD_FUNCTIONS
+from bot.rules.check import STANDARD_FUNCTIONS
+from bot.rules.expression import FUNCTIONS
 from bot.rules.load import _FIELDS as FIELDS
 from bot.rules.rule import ALWAYS_ASK_EVENTS
 
