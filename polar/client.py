@@ -220,8 +220,10 @@ class PolarClient:
         except (httpx.RequestError, TimeoutError) as error:
             raise NoAnswer from error
         finished_at = self._clock()
+        if response.is_success:
+            return Answer(response.status_code, _body(response), started_at, finished_at)
         operation = operations()[call.operation]
-        error_found = error_in(
+        failure = error_in(
             response.status_code,
             response.headers,
             response.content,
@@ -229,12 +231,10 @@ class PolarClient:
             operation.scopes,
             is_write=operation.is_write,
         )
-        if isinstance(error_found, RateLimited):
-            self._limiter.pause(error_found.retry_after)
-            await self._limiter.pause_shared(error_found.retry_after)
-        if error_found is not None:
-            raise error_found
-        return Answer(response.status_code, _body(response), started_at, finished_at)
+        if isinstance(failure, RateLimited):
+            self._limiter.pause(failure.retry_after)
+            await self._limiter.pause_shared(failure.retry_after)
+        raise failure
 
 
 def _checked_base(base_url: str) -> httpx.URL:

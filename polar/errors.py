@@ -272,15 +272,13 @@ def error_in(
     scopes: Sequence[str] = (),
     *,
     is_write: bool = False,
-) -> PolarError | None:
-    """The error in an answer of Polar; None when the answer is a 2xx.
+) -> PolarError:
+    """The error in an answer of Polar that is no 2xx.
 
     `headers` has lower-case names or ignores case. `now` (UTC) dates a Retry-After given as a date.
     `scopes` are the operation's own, for a 403 that does not name them. `is_write`: a refusal that is not in
     Polar's form is somebody else's, and says nothing about what Polar did.
     """
-    if 200 <= status < 300:
-        return None
     if not 300 <= status < 500 or status in _GAVE_UP:
         return NoAnswer(status=status)
     if status < 400:

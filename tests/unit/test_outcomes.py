@@ -102,6 +102,8 @@ def key(one: dict[str, Any]) -> str:
 
 
 def answered(one: dict[str, Any]) -> PolarError | None:
+    if 200 <= one["status"] < 300:
+        return None
     body = b"" if one["body"] is None else json.dumps(one["body"]).encode()
     return error_in(one["status"], one["headers"], body, NOW)
 
