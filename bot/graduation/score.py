@@ -86,6 +86,12 @@ def score(n: int, k: int, generation: int = 0) -> float:
     return 0.0 if n == k else 100 * math.exp(-_nats(n, k, generation))
 
 
+def shown_score(exact: float, target: float) -> str:
+    """The score with one digit. A score just below the `target` is not rounded up to it."""
+    rounded = round(exact, 1)
+    return f"{rounded:.1f}" if exact >= target or rounded < target else f"{target - 0.1:.1f}"
+
+
 def clean_needed(n: int, k: int, generation: int, limit: float) -> int:
     """The number of approvals without a rejection until `reached`. Raises ValueError for a limit of 0."""
     _require(n, k)

@@ -16,7 +16,7 @@ from bot.slack.client import SlackError, SlackRefused, SlackUser
 from bot.ui import ephemeral
 from bot.ui import graduation as trust_page
 from bot.ui.elements import Block, Message
-from bot.ui.graduation_words import shown_score, switch_words
+from bot.ui.graduation_words import switch_words
 from bot.ui.score_chart import score_chart, score_list
 from polar.text.words import clean
 from store.engine.errors import StoreError
@@ -98,7 +98,7 @@ class GraduationScreen:
         found = await asyncio.to_thread(points, past)
         standard = standard_of(case_kind, self._services.rules.policy.graduation)
         target = 100.0 if standard is None else standard.target
-        now = shown_score(score.score(*case_kind.counts), target)
+        now = score.shown_score(score.score(*case_kind.counts), target)
         numbers = trust_page.plot_numbers(now, target, score_list(found))
         picture = await asyncio.to_thread(
             score_chart, found, threshold=target, events=events(past), title=clean(case_kind.label, 120)

@@ -19,9 +19,8 @@ from bot.services import LEASE, Queue, Services, backoff, new_token
 from bot.slack.client import SlackError, SlackNoAnswer, SlackRateLimited, SlackRefused
 from bot.ui.bundle import bundle_card, bundle_line
 from bot.ui.bundling import plan
-from bot.ui.card import card, outbox_message, thread_line
+from bot.ui.card import card, outbox_message, score_line, spot_check_line, thread_line
 from bot.ui.elements import Message
-from bot.ui.graduation_words import score_line, spot_check_line
 from bot.ui.states import CardView, approver_line
 from store.engine.leases import BUNDLE_CARDS, CARDS, OUTBOX, HeldRow
 from store.messages.bundles import gathering, put_in_bundle

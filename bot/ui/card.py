@@ -5,6 +5,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from bot.config.policy import Trust
+from bot.graduation.gate import BLIND
+from bot.graduation.score import clean_needed, lacks, reached, score, shown_score, standard_of
 from bot.ui.card_modals import MENU, MENU_ITEMS, reason_select
 from bot.ui.elements import (
     MESSAGE_TEXT,
@@ -30,7 +33,7 @@ from bot.ui.elements import (
     when,
     words,
 )
-from bot.ui.graduation_words import always_words
+from bot.ui.graduation_words import always_words, lack_words, reason_words
 from bot.ui.reasons import elements, plain
 from bot.ui.states import (
     CardView,
@@ -46,8 +49,18 @@ from bot.ui.states import (
     undone_by,
 )
 from polar.text.words import clean, format_money
-from store.models import CallState, Proposal, ProposalKind, ProposalState, Transition
+from store.models import (
+    CallState,
+    CaseKind,
+    CaseKindState,
+    Mode,
+    Proposal,
+    ProposalKind,
+    ProposalState,
+    Transition,
+)
 from store.models.details import OutboxCode
+from store.models.reasons import PolicyCode, read_policy_reason
 
 # Action ids that tests and users rely on.
 APPROVE, DECLINE, WHY, UNDO, RETRY = "approve", "decline", "why", "undo", "retry"
@@ -262,3 +275,51 @@ def _buttons(p: Proposal, view: CardView) -> tuple[_Button, ...]:
         case ProposalState.UNKNOWN:
             return _IN_DOUBT
     return (_UNDO,) if can_be_taken_back(p, view) or can_be_undone(p, view) else ()
+
+
+# --- The line about automatic runs --------------------------------------------------------------------------
+
+
+def score_line(proposal: Proposal, case_kind: CaseKind | None, trust: Trust, now: datetime) -> str | None:
+    """The words `score 91.8 · 50 yes 0 no · 35 more to 95`, or the reason why it always asks, or None.
+
+    When the score is reached, the other unmet requirements are named. The card of a spot check looks like any
+    other card of a kind that runs on its own.
+    """
+    stored = (proposal.gate or {}).get("reason")
+    reason = None if stored is None else read_policy_reason(stored)
+    if case_kind is None or (reason is not None and reason.code == PolicyCode.ALWAYS_ASKS):
+        return None if reason is None else reason_words(reason)
+    standard = standard_of(case_kind, trust)
+    if standard is None:
+        return None
+    said = score_words(*case_kind.counts, standard.target)
+    if proposal.mode == Mode.AUTO:
+        return f"ran on its own · {said}"
+    if case_kind.state == CaseKindState.GRADUATED:
+        return f"{said} · most of this kind run on their own"
+    lacking = lacks(case_kind, trust, now) if reached(*case_kind.counts, standard.limit) else []
+    return f"{said} · not yet: {'; '.join(map(lack_words, lacking))}" if lacking else said
+
+
+def score_words(n: int, k: int, generation: int, target: float) -> str:
+    """The words `score 91.8 · 50 yes 0 no · 35 more to 95`.
+
+    There are n cases, with k rejections among them. `target` is the score to reach, 0 to 100.
+    """
+    if target >= 100:
+        ending = "100 is never reached"
+    elif more := clean_needed(n, k, generation, (100 - target) / 100):
+        ending = f"{more} more to {target:g}"
+    else:
+        ending = f"{target:g} reached"
+    return f"score {shown_score(score(n, k, generation), target)} · {n - k} yes {k} no · {ending}"
+
+
+def spot_check_line(proposal: Proposal, case_kind: CaseKind | None) -> str | None:
+    """The words `spot check: agreed, 31/31` for a decided spot check; None for every other card."""
+    if proposal.mode != Mode.SPOT_CHECK or proposal.state in BLIND or case_kind is None:
+        return None
+    if proposal.state == ProposalState.DECLINED or proposal.edited_by is not None:
+        return "spot check: not agreed, 0/1"  # the generation ended, so its earlier spot checks do not count
+    return f"spot check: agreed, {case_kind.spot_checks_agreed}/{case_kind.spot_checks}"

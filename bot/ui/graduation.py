@@ -8,6 +8,7 @@ from bot.config.policy import Caps, Policy, Trust
 from bot.graduation.backtest import SECONDS_A_CASE
 from bot.graduation.gate import rejection_rate_bound
 from bot.graduation.score import STANDARDS, always_human_now, lacks, score, standard_of
+from bot.ui.card import score_words
 from bot.ui.elements import (
     Block,
     ButtonValue,
@@ -29,7 +30,7 @@ from bot.ui.elements import (
     words,
 )
 from bot.ui.ephemeral import Text, text
-from bot.ui.graduation_words import RESULTS, always_words, cause_words, score_words
+from bot.ui.graduation_words import RESULTS, always_words, cause_words
 from bot.ui.lists import Pages, turn
 from polar.catalog import Risk
 from polar.text.words import clean, format_money

@@ -1,14 +1,12 @@
 """The words for the codes of graduation: reasons to ask, unmet requirements, changes of trust. Pure."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Any
 
-from bot.config.policy import Trust
 from bot.graduation.gate import ASK, BLIND, RUN, SPOT_CHECK
-from bot.graduation.score import clean_needed, lacks, reached, score, standard_of
+from bot.graduation.score import shown_score
 from polar.text.words import clean, format_money
-from store.models import CaseKind, CaseKindState, Mode, Proposal, ProposalState
+from store.models import CaseKindState, Mode, Proposal
 from store.models.reasons import (
     AlwaysAsk,
     CaseResult,
@@ -84,29 +82,6 @@ def lack_words(lack: Lack) -> str:
 
 def _said(words: _Words, args: _Arguments) -> str:
     return words.format(**args) if isinstance(words, str) else words(args)
-
-
-# --- The score ----------------------------------------------------------------------------------------------
-
-
-def shown_score(exact: float, target: float) -> str:
-    """The score with one digit. A score just below the `target` is not rounded up to it."""
-    rounded = round(exact, 1)
-    return f"{rounded:.1f}" if exact >= target or rounded < target else f"{target - 0.1:.1f}"
-
-
-def score_words(n: int, k: int, generation: int, target: float) -> str:
-    """The words `score 91.8 · 50 yes 0 no · 35 more to 95`.
-
-    There are n cases, with k rejections among them. `target` is the score to reach, 0 to 100.
-    """
-    if target >= 100:
-        ending = "100 is never reached"
-    elif more := clean_needed(n, k, generation, (100 - target) / 100):
-        ending = f"{more} more to {target:g}"
-    else:
-        ending = f"{target:g} reached"
-    return f"score {shown_score(score(n, k, generation), target)} · {n - k} yes {k} no · {ending}"
 
 
 # --- The reasons why the policy runs a case, or asks --------------------------------------------------------
@@ -279,37 +254,6 @@ _SWITCHED: Mapping[SwitchCode, _Words] = {
     SwitchCode.LACKING: _lacking,
     SwitchCode.NOT_STORED: "It could not be stored, and nothing was changed. Try again in a moment.",
 }
-
-
-def score_line(proposal: Proposal, case_kind: CaseKind | None, trust: Trust, now: datetime) -> str | None:
-    """The words `score 91.8 · 50 yes 0 no · 35 more to 95`, or the reason why it always asks, or None.
-
-    When the score is reached, the other unmet requirements are named. The card of a spot check looks like any
-    other card of a kind that runs on its own.
-    """
-    stored = (proposal.gate or {}).get("reason")
-    reason = None if stored is None else read_policy_reason(stored)
-    if case_kind is None or (reason is not None and reason.code == PolicyCode.ALWAYS_ASKS):
-        return None if reason is None else reason_words(reason)
-    standard = standard_of(case_kind, trust)
-    if standard is None:
-        return None
-    said = score_words(*case_kind.counts, standard.target)
-    if proposal.mode == Mode.AUTO:
-        return f"ran on its own · {said}"
-    if case_kind.state == CaseKindState.GRADUATED:
-        return f"{said} · most of this kind run on their own"
-    lacking = lacks(case_kind, trust, now) if reached(*case_kind.counts, standard.limit) else []
-    return f"{said} · not yet: {'; '.join(map(lack_words, lacking))}" if lacking else said
-
-
-def spot_check_line(proposal: Proposal, case_kind: CaseKind | None) -> str | None:
-    """The words `spot check: agreed, 31/31` for a decided spot check; None for every other card."""
-    if proposal.mode != Mode.SPOT_CHECK or proposal.state in BLIND or case_kind is None:
-        return None
-    if proposal.state == ProposalState.DECLINED or proposal.edited_by is not None:
-        return "spot check: not agreed, 0/1"  # the generation ended, so its earlier spot checks do not count
-    return f"spot check: agreed, {case_kind.spot_checks_agreed}/{case_kind.spot_checks}"
 
 
 Gate = Mapping[str, Any]

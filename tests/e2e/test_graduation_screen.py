@@ -17,7 +17,8 @@ from bot.listeners.graduation import GraduationScreen, switch_text
 from bot.permissions import Authority
 from bot.pipeline.learn import Assessor
 from bot.slack.client import SlackUser
-from bot.ui.graduation_words import score_words, switch_words
+from bot.ui.card import score_words
+from bot.ui.graduation_words import switch_words
 from store.graduation.case_kinds import change, demote
 from store.graduation.reducer import TrustChange
 from store.models import CaseKind, CaseKindState, Mode, Proposal, Verdict

@@ -16,9 +16,8 @@ from bot.demo.polar.orders import tell_order
 from bot.explain.document import explanation
 from bot.explain.verify import check
 from bot.pipeline.learn import Assessor
-from bot.ui.card import card
+from bot.ui.card import card, score_line, spot_check_line
 from bot.ui.details import details_view
-from bot.ui.graduation_words import score_line, spot_check_line
 from bot.ui.lists import row, show_message
 from bot.ui.states import CardView
 from store.audit_log.verify import verify

@@ -10,7 +10,7 @@ from bot.config.policy import Policy, Trust
 from bot.graduation.gate import Gate, evaluate
 from bot.graduation.replay import ReplayedKind
 from bot.graduation.score import clean_needed, reached
-from bot.ui.graduation_words import score_line
+from bot.ui.card import score_line
 from polar.events import Event
 from store.models import CaseKind, CaseKindState, Mode, NewCaseKind, NewProposal, PlannedCall
 from store.models.graduation import Evaluation, GateInputs, Label, Past

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bot.graduation import score as scores
 from bot.graduation.score import clean_needed, log_evidence, reached, score, threshold
-from bot.ui.graduation_words import score_words
+from bot.ui.card import score_words
 
 COUNTS = st.integers(0, 1_000_000).flatmap(
     lambda n: st.tuples(st.just(n), st.one_of(st.integers(0, min(n, 20)), st.integers(0, n), st.just(n)))
