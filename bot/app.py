@@ -34,9 +34,9 @@ from bot.logs import remembered
 from bot.metrics import POLAR_SECONDS, STORE_RETRIES
 from bot.permissions import Authority, ByRuleAndClass
 from bot.pipeline.timers import timers
-from bot.pipeline.worker import Worker
+from bot.pipeline.worker import Worker, renewing
 from bot.rules import RulesError, RuleSet, load_rules
-from bot.services import Notify, Queue, Services, renewing
+from bot.services import Notify, Queue, Services
 from bot.slack.client import TIMEOUT, RateLimits, Slack, SlackError
 from bot.slack.permalinks import Links
 from bot.slack.socket_mode import SocketModeFailed, Supervisor

@@ -3,11 +3,9 @@
 import asyncio
 import logging
 import secrets
-from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -16,13 +14,13 @@ from bot.rules import RuleSet
 from bot.slack.client import Slack
 from polar.client import PolarClient
 from store import Store
-from store.engine.errors import StoreError
 from store.engine.leases import (
     EVENTS,
     EXECUTION,
     OUTBOX,
     PENDING_APPROVALS,
     RULE_MATCHES,
+    Held,
     HeldRow,
     renew_leases,
 )
@@ -36,7 +34,7 @@ Row = TypeVar("Row")
 
 # What a killed program held is free after so long. A living one renews its leases long before.
 LEASE = timedelta(seconds=20)
-_RENEWED_EVERY = timedelta(seconds=5)
+RENEWED_EVERY = timedelta(seconds=5)
 _LEASES = {
     StoredEvent: EVENTS,
     RuleMatch: RULE_MATCHES,
@@ -72,28 +70,6 @@ class Notify(Protocol):
         """Return at once; a queue that is not told looks by itself a little later."""
 
 
-class Held:
-    """The rows that this process works on at the moment."""
-
-    def __init__(self) -> None:
-        self._rows: Counter[HeldRow] = Counter()
-        self.renewed_at = datetime.min.replace(tzinfo=UTC)
-
-    @contextmanager
-    def working(self, row: HeldRow) -> Iterator[None]:
-        """Somebody works on the row until the block ends: its lease is renewed."""
-        self._rows[row] += 1
-        try:
-            yield
-        finally:
-            self._rows[row] -= 1
-            self._rows = +self._rows
-
-    def rows(self) -> list[HeldRow]:
-        """All of them."""
-        return list(self._rows)
-
-
 @dataclass(frozen=True, slots=True)
 class Services:
     """The store, both clients, the rules, the permissions and the clock. `notify` tells queues of work."""
@@ -116,11 +92,7 @@ class Claimed(Generic[Row]):
 
     row: Row
     token: str
-
-    @property
-    def held(self) -> HeldRow:
-        """The row as one that is worked on."""
-        return HeldRow.of(_LEASES[type(self.row)], self.token, self.row)
+    held: HeldRow  # the row as one that is worked on
 
 
 async def claim_rows(
@@ -129,42 +101,19 @@ async def claim_rows(
     """Take rows that are due; `due` is the store's function for them, with `more` of its arguments."""
     token, now = new_token(), services.clock()
     found = await services.store.do(due, token=token, now=now, until=now + LEASE, limit=limit, **more)
-    return [Claimed(row, token) for row in found]
+    return [Claimed(row, token, HeldRow.of(_LEASES[type(row)], token, row)) for row in found]
 
 
-async def keep_held(services: Services) -> None:
+async def keep_held(services: Services, renewed_every: timedelta = RENEWED_EVERY) -> None:
     """Renew the leases on what this process works on, unless that was done a moment ago. Before rows are
     claimed: however the clock jumps, no process takes from itself what it works on.
     """
-    if abs(services.clock() - services.held.renewed_at) >= _RENEWED_EVERY:
-        await _renew_held(services)
-
-
-async def _renew_held(services: Services) -> None:
     now, held = services.clock(), services.held
+    if abs(now - held.renewed_at) < renewed_every:
+        return
     if rows := held.rows():
         await services.store.do(renew_leases, rows, now + LEASE)
     held.renewed_at = now
-
-
-@asynccontextmanager
-async def renewing(services: Services) -> AsyncIterator[None]:
-    """Renew the leases on what this process works on every few seconds until the block ends."""
-    task = asyncio.create_task(_again_and_again(services), name="leases")
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-async def _again_and_again(services: Services) -> None:
-    while True:
-        await asyncio.sleep(_RENEWED_EVERY.total_seconds())
-        try:
-            await _renew_held(services)
-        except StoreError as error:
-            log.warning("leases could not be renewed: %s", error)
 
 
 def new_token() -> str:

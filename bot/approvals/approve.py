@@ -12,6 +12,7 @@ from bot.proposals.recheck import Found, NoLonger, as_shown, changes
 from bot.results import DecisionResult, DecisionStatus, Refusal, RefusalCode
 from bot.services import LEASE, Claimed, Queue, Services, new_token
 from store.engine.errors import StoreError
+from store.engine.leases import PENDING_APPROVALS, HeldRow
 from store.models import Decision, NewProposal, Proposal, ProposalState, Verdict
 from store.proposals.actions import restate, withdraw
 from store.proposals.decisions import (
@@ -68,7 +69,7 @@ async def approve_all(
             known = await services.store.do(get_proposal, pending.proposal_id)
             return DecisionResult(DecisionStatus.REPEATED, known)
         try:
-            claimed = Claimed(pending, token)
+            claimed = Claimed(pending, token, HeldRow.of(PENDING_APPROVALS, token, pending))
             with services.held.working(claimed.held):
                 async with services.settling:
                     return await settle(services, claimed, team_id)

@@ -18,6 +18,7 @@ from bot.slack.client import SlackUser
 from bot.ui.thread_lines import Followup, followup_record, undo_reason
 from polar.catalog import Call, operations
 from polar.errors import PolarError
+from store.engine.leases import EXECUTION, HeldRow
 from store.models import NewProposal, PlannedCall, Proposal, ProposalKind, ProposalState, Verdict
 from store.models.reasons import AlwaysAsk
 from store.proposals import actions
@@ -105,7 +106,7 @@ class Followups:
         claimed = await self._services.store.do(actions.check, act, token=token, until=until)
         if claimed is None:
             return FollowupResult(FollowupStatus.BEING_CHECKED)
-        mine = Claimed(claimed, token)
+        mine = Claimed(claimed, token, HeldRow.of(EXECUTION, token, claimed))
         with self._services.held.working(mine.held):
             return FollowupResult(_SEEN[await examine(self._services, mine)])
 

@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import nullcontext, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from typing import Any, Generic, TypeVar
 
@@ -12,10 +13,10 @@ from bot.approvals.approve import CLI, settle
 from bot.pipeline import announce, execute, learn, poll, propose
 from bot.proposals.call_results import LOOK_AFTER, examine
 from bot.results import DecisionResult, DecisionStatus
-from bot.services import Claimed, Queue, Services, claim_rows, keep_held
+from bot.services import RENEWED_EVERY, Claimed, Queue, Services, claim_rows, keep_held
 from bot.slack.client import SlackError
 from bot.ui.ephemeral import decision
-from store.engine.errors import StoreClosed
+from store.engine.errors import StoreClosed, StoreError
 from store.engine.leases import HeldRow
 from store.models import Proposal
 from store.proposals.decisions import PendingApproval, claim_pending_approvals
@@ -169,6 +170,26 @@ async def _work(services: Services, handle: Handle, row: Any) -> None:
     held: HeldRow | None = getattr(row, "held", None)
     with nullcontext() if held is None else services.held.working(held):
         await handle(services, row)
+
+
+@asynccontextmanager
+async def renewing(services: Services) -> AsyncIterator[None]:
+    """Renew the leases on what this process works on every few seconds until the block ends."""
+    task = asyncio.create_task(_again_and_again(services), name="leases")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _again_and_again(services: Services) -> None:
+    while True:
+        await asyncio.sleep(RENEWED_EVERY.total_seconds())
+        try:
+            await keep_held(services, timedelta(0))
+        except StoreError as error:
+            log.warning("leases could not be renewed: %s", error)
 
 
 async def _nothing(_services: Services, _row: None) -> None:

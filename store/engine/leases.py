@@ -6,10 +6,11 @@ nothing. The token stays where only the time is taken away (`expire`): a holder 
 still finish, as long as nobody else has taken the row.
 """
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -142,6 +143,28 @@ class HeldRow:
     def of(cls, leases: Leases, token: str, row: Any) -> "HeldRow":
         """From a row as a value, which has the columns of the key."""
         return cls(leases, token, tuple(getattr(row, column.name) for column in leases.table.primary_key))
+
+
+class Held:
+    """The rows that this process works on at the moment."""
+
+    def __init__(self) -> None:
+        self._rows: Counter[HeldRow] = Counter()
+        self.renewed_at = datetime.min.replace(tzinfo=UTC)
+
+    @contextmanager
+    def working(self, row: HeldRow) -> Iterator[None]:
+        """Somebody works on the row until the block ends: its lease is renewed."""
+        self._rows[row] += 1
+        try:
+            yield
+        finally:
+            self._rows[row] -= 1
+            self._rows = +self._rows
+
+    def rows(self) -> list[HeldRow]:
+        """All of them."""
+        return list(self._rows)
 
 
 # Every lease that the program takes.

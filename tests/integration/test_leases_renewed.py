@@ -9,11 +9,11 @@ import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 from sqlalchemy import Connection, select, text
 
-import bot.services
 from bot.app import utc_now
 from bot.pipeline import worker
+from bot.pipeline.worker import renewing
 from bot.rules import RuleSet
-from bot.services import LEASE, Claimed, Queue, Services, renewing
+from bot.services import LEASE, Claimed, Queue, Services
 from bot.slack.client import RateLimits, Slack
 from store import Store, open_store
 from store.engine.clock import DatabaseClock, clock_of
@@ -124,7 +124,7 @@ async def test_leases_are_renewed_while_nothing_else_happens_and_no_longer_than_
     store_proposal: Callable[..., NewProposal],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(bot.services, "_RENEWED_EVERY", timedelta(milliseconds=10))
+    monkeypatch.setattr(worker, "RENEWED_EVERY", timedelta(milliseconds=10))
     alive, _, clock = programs
     made = await alive.store.do(store_proposal)
     await alive.store.do(decide, Decision(made.id, "U1", Verdict.APPROVE, "button", NOW))
