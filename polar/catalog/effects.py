@@ -1,7 +1,7 @@
-"""The effect of a call: its risk, who sees it, how it is verified and undone (operations.toml)."""
+"""The table of effects (operations.toml): risk, who sees it, how a call is verified and undone."""
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
@@ -48,7 +48,7 @@ class Inverse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effect:
-    """One row of the table, or what is left of several after `combined`."""
+    """One row of the table, or the worst of several that one call has at once."""
 
     title: str  # what it does, in plain words, as an order: "Disable a license key"
     risk: Risk
@@ -93,52 +93,6 @@ class Row:
     variants: tuple[Variant, ...] = ()
     verify: str | None = None
     verify_with: Mapping[str, str] = field(default_factory=dict)
-
-
-def effect_of(row: Row, given: Mapping[str, Any]) -> Effect:
-    """The effect of a call that sets these fields.
-
-    When several variants fit, or a field is set that none of them speaks for, the worst of all counts.
-    """
-    fitting = [variant for variant in row.variants if variant.fits(given)]
-    effects = [variant.effect for variant in fitting]
-    covered = frozenset[str]().union(*(variant.covers for variant in fitting))
-    if not effects or not given.keys() <= covered:
-        effects.append(row.effect)
-    return effects[0] if len(effects) == 1 else combined(effects)
-
-
-def combined(effects: Sequence[Effect]) -> Effect:
-    """The worst of several effects that one call has at once."""
-    order = list(Repeat)
-    inverse = _together([effect.inverse for effect in effects])
-    worst = max(effects, key=lambda effect: effect.risk)  # the first of equals: table order
-    return Effect(
-        title=worst.title,
-        risk=worst.risk,
-        reversible=inverse is not None,
-        customer_sees=". ".join(
-            dict.fromkeys(effect.customer_sees for effect in effects if effect.customer_sees)
-        ),
-        inverse=inverse,
-        repeat=max((effect.repeat for effect in effects), key=order.index),
-        echo=frozenset().union(*(effect.echo for effect in effects)),
-        money=any(effect.money for effect in effects),
-    )
-
-
-def _together(inverses: Sequence[Inverse | None]) -> Inverse | None:
-    """One call that undoes all; None when one of them cannot be undone, or not by the same call."""
-    known = [inverse for inverse in inverses if inverse is not None]
-    if len(known) < len(inverses) or len({inverse.operation for inverse in known}) > 1:
-        return None
-    return Inverse(
-        known[0].operation,
-        {name: source for inverse in known for name, source in inverse.path.items()},
-        {name: source for inverse in known for name, source in inverse.copied.items()},
-        {name: value for inverse in known for name, value in inverse.body.items()},
-        tuple(name for inverse in known for name in inverse.old),
-    )
 
 
 @cache

@@ -1,14 +1,14 @@
-"""One operation of Polar's API, a call of it and what is wrong with it, and the 186 there are."""
+"""One operation of Polar's API, a call of it with its effect and its faults, and the 186 there are."""
 
 import dataclasses
 import difflib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
-from polar.catalog.effects import Effect, Repeat, Risk, Row, effect_of, table
+from polar.catalog.effects import Effect, Inverse, Repeat, Risk, Row, table
 from polar.catalog.schema import UNKNOWN, Place, Problem, Schema, closest, contract, problems
 
 ACRONYMS = frozenset({"ID", "Id", "CSV"})
@@ -120,7 +120,7 @@ class Operation(Effect):
 
     def describe(self, call: Call) -> "Operation":
         """The same operation with the title, risk, inverse, ... of exactly this call."""
-        effect = effect_of(self.row, {**call.query, **(call.body or {})})
+        effect = _effect_of(self.row, {**call.query, **(call.body or {})})
         return dataclasses.replace(self, **_facts_of(effect))
 
     def verify_call(self, call: Call, answer: Mapping[str, Any] | None = None) -> Call | None:
@@ -165,6 +165,52 @@ class Operation(Effect):
             return None
         old = {name: _as_written(target, name, places["before"][name]) for name in names}
         return Call(target.id, path, {}, {**old, **copied, **inverse.body} if target.body else None)
+
+
+def _effect_of(row: Row, given: Mapping[str, Any]) -> Effect:
+    """The effect of a call that sets these fields.
+
+    When several variants fit, or a field is set that none of them speaks for, the worst of all counts.
+    """
+    fitting = [variant for variant in row.variants if variant.fits(given)]
+    effects = [variant.effect for variant in fitting]
+    covered = frozenset[str]().union(*(variant.covers for variant in fitting))
+    if not effects or not given.keys() <= covered:
+        effects.append(row.effect)
+    return effects[0] if len(effects) == 1 else _combined(effects)
+
+
+def _combined(effects: Sequence[Effect]) -> Effect:
+    """The worst of several effects that one call has at once."""
+    order = list(Repeat)
+    inverse = _together([effect.inverse for effect in effects])
+    worst = max(effects, key=lambda effect: effect.risk)  # the first of equals: table order
+    return Effect(
+        title=worst.title,
+        risk=worst.risk,
+        reversible=inverse is not None,
+        customer_sees=". ".join(
+            dict.fromkeys(effect.customer_sees for effect in effects if effect.customer_sees)
+        ),
+        inverse=inverse,
+        repeat=max((effect.repeat for effect in effects), key=order.index),
+        echo=frozenset().union(*(effect.echo for effect in effects)),
+        money=any(effect.money for effect in effects),
+    )
+
+
+def _together(inverses: Sequence[Inverse | None]) -> Inverse | None:
+    """One call that undoes all; None when one of them cannot be undone, or not by the same call."""
+    known = [inverse for inverse in inverses if inverse is not None]
+    if len(known) < len(inverses) or len({inverse.operation for inverse in known}) > 1:
+        return None
+    return Inverse(
+        known[0].operation,
+        {name: source for inverse in known for name, source in inverse.path.items()},
+        {name: source for inverse in known for name, source in inverse.copied.items()},
+        {name: value for inverse in known for name, value in inverse.body.items()},
+        tuple(name for inverse in known for name in inverse.old),
+    )
 
 
 def _places(
