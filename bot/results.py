@@ -102,8 +102,6 @@ _S = DecisionStatus
 _COUNTED = frozenset(
     {_S.APPROVED, _S.FIRST_APPROVAL, _S.DECLINED, _S.UNDONE, _S.UNDO_STARTED, _S.UNDO_NEEDS_APPROVAL}
 )
-# A repeated click has been answered.
-_ON_THE_CARD = frozenset({_S.APPROVED, _S.DECLINED, _S.UNDONE, _S.UNDO_STARTED, _S.REPEATED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +124,6 @@ class DecisionResult:
     def counts(self) -> bool:
         """Tell whether the decision was stored."""
         return self.status in _COUNTED
-
-    @property
-    def on_the_card(self) -> bool:
-        """Tell whether the card shows it to whoever clicked there."""
-        return self.status in _ON_THE_CARD
 
 
 # --- After a call was made ----------------------------------------------------------------------------------
@@ -161,10 +154,19 @@ class FollowupResult:
     refusal: Refusal | None = None
     error: str = ""
 
-    @property
-    def on_the_card(self) -> bool:
-        """Tell whether the card shows it to whoever clicked there."""
-        return self.status in (FollowupStatus.RETRIED, FollowupStatus.MARKED)
+
+# The card shows it to whoever clicked there. A repeated click has been answered.
+ON_THE_CARD = frozenset(
+    {
+        _S.APPROVED,
+        _S.DECLINED,
+        _S.UNDONE,
+        _S.UNDO_STARTED,
+        _S.REPEATED,
+        FollowupStatus.RETRIED,
+        FollowupStatus.MARKED,
+    }
+)
 
 
 # --- What else is done with a proposal ----------------------------------------------------------------------

@@ -10,7 +10,7 @@ from bot.approvals.service import ApprovalService, Click
 from bot.forms.modal import CALLBACK
 from bot.forms.service import Proposing
 from bot.listeners.acknowledge import Answer, Interaction, Listener, Registrar, listen
-from bot.results import LATE, DecisionResult, DecisionStatus, FollowupResult, FollowupStatus
+from bot.results import LATE, ON_THE_CARD, DecisionResult, DecisionStatus, FollowupResult, FollowupStatus
 from bot.services import Services
 from bot.slack.client import SlackError, SlackUser
 from bot.ui import ephemeral
@@ -124,7 +124,7 @@ class Buttons:
             result = await self._followups[on.payload["action_id"]](on.user, on.value.id)
         except StoreError as error:
             result = FollowupResult(FollowupStatus.NOT_STORED, error=str(error))
-        if not result.on_the_card:
+        if result.status not in ON_THE_CARD:
             await on.tell(ephemeral.followup(result).mrkdwn)
 
     async def _out_of_date(self, on: Interaction) -> None:
@@ -133,7 +133,8 @@ class Buttons:
             await on.tell(ephemeral.NOT_FOUND)
 
     async def _tell(self, on: Interaction, click: Click, result: DecisionResult) -> None:
-        if not result.on_the_card or click.message_ts is None:  # no card was clicked, so none shows it
+        # Without a message no card was clicked, so none shows it.
+        if result.status not in ON_THE_CARD or click.message_ts is None:
             await on.tell(ephemeral.decision(result).mrkdwn)
         if result.proposal is not None and result.status not in _WHO_UNKNOWN:
             await self._mend_copy(click, result.proposal)

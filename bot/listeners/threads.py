@@ -15,7 +15,7 @@ from slack_bolt.async_app import AsyncApp
 from bot.approvals.actions import Actions
 from bot.approvals.service import ApprovalService
 from bot.listeners.acknowledge import Answer, Interaction, Place, listen, post_ephemeral
-from bot.results import ActionResult, DecisionResult
+from bot.results import ON_THE_CARD, ActionResult, DecisionResult
 from bot.services import Queue, Services
 from bot.slack.client import SlackUser, acting_user
 from bot.ui import ephemeral, thread_lines
@@ -222,7 +222,7 @@ class Threads:
 
 
 def _unless_on_the_card(result: DecisionResult) -> Reply:
-    return None if result.on_the_card else ephemeral.decision(result)
+    return None if result.status in ON_THE_CARD else ephemeral.decision(result)
 
 
 def _unless_done(result: ActionResult) -> Reply:

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 from bot.approvals.approve import CLI, settle
 from bot.pipeline import announce, execute, learn, poll, propose
 from bot.proposals.call_results import LOOK_AFTER, examine
-from bot.results import DecisionResult, DecisionStatus
+from bot.results import ON_THE_CARD, DecisionResult, DecisionStatus
 from bot.services import RENEWED_EVERY, Claimed, Queue, Services, claim_rows, keep_held
 from bot.slack.client import SlackError
 from bot.ui.ephemeral import decision
@@ -207,7 +207,11 @@ async def claim_approvals(services: Services, limit: int) -> list[Claimed[Pendin
 async def confirm(services: Services, claimed: Claimed[PendingApproval]) -> None:
     """See to an approval whose approver no longer waits for the result, and tell them."""
     pending, result = claimed.row, await settle(services, claimed, live=False)
-    if result.status is DecisionStatus.POSTPONED or result.on_the_card or _was_theirs(result, pending):
+    if (
+        result.status is DecisionStatus.POSTPONED
+        or result.status in ON_THE_CARD
+        or _was_theirs(result, pending)
+    ):
         return
     if pending.channel is None or pending.via == CLI:
         return
