@@ -42,9 +42,7 @@ from bot.slack.permalinks import Links
 from bot.slack.socket_mode import SocketModeFailed, Supervisor
 from bot.ui.reports import removal_text
 from bot.web import (
-    MOST_BYTES,
     Bodies,
-    Connections,
     Probe,
     health,
     listening,
@@ -83,6 +81,7 @@ class Running:
     """The program as it runs: where it listens and what it is made of."""
 
     url: str
+    metrics_url: str | None  # None: METRICS_PORT is not set
     services: Services
     approvals: ApprovalService
 
@@ -97,6 +96,8 @@ async def serve(
         loop.add_signal_handler(name, _stop_or_end, stop)
     async with running(settings, clock=clock, speed=speed) as (app, background):
         log.info("listening on %s", app.url)
+        if app.metrics_url is not None:
+            log.info("metrics on %s/metrics", app.metrics_url)
         stopping = asyncio.create_task(stop.wait(), name="wait for a signal")
         done, _ = await asyncio.wait({stopping, background}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
@@ -160,14 +161,14 @@ async def running(
         slack_probe = _slack_probe(services.slack, supervisor, health_source)
         probes = {"store": _store_probe(store), "slack": slack_probe}
         stack.push_async_callback(finish)
-        url = await stack.enter_async_context(
+        url, metrics_url = await stack.enter_async_context(
             _http(settings, services, slack_app, probes, health_source.counts)
         )
         background = asyncio.create_task(
             _work(services, worker, health_source.counts, supervisor, speed), name="work"
         )
         stack.push_async_callback(_stop, background)
-        yield Running(url, services, approvals), background
+        yield Running(url, metrics_url, services, approvals), background
 
 
 def _heard(worker: Worker, names: Sequence[str]) -> None:
@@ -246,24 +247,24 @@ async def _stop(background: asyncio.Task[None]) -> None:
 @asynccontextmanager
 async def _http(
     settings: Settings, services: Services, slack_app: AsyncApp, probes: dict[str, Probe], counts: Counts
-) -> AsyncIterator[str]:
-    """Our routes on HOST and PORT; the address."""
-    connections, bodies = Connections(), Bodies()
-    app = web.Application(client_max_size=MOST_BYTES, middlewares=[connections.busy])
+) -> AsyncIterator[tuple[str, str | None]]:
+    """Our routes on HOST and PORT, the metrics on METRICS_PORT; both addresses."""
+    bodies, store, clock = Bodies(), services.store, services.clock
     verifier = Verifier(*settings.polar_webhook_secrets)
-    store, clock = services.store, services.clock
-    app.add_routes(
-        [
-            web.post("/polar/webhooks", webhook(verifier, store, clock, services.notify, bodies)),
-            web.get("/healthz", health(probes)),
-            web.get("/metrics", metrics(store, counts)),
-        ]
-    )
+    routes = [
+        web.post("/polar/webhooks", webhook(verifier, store, clock, services.notify, bodies)),
+        web.get("/healthz", health(probes)),
+    ]
     if not settings.socket_mode and settings.slack_signing_secret is not None:
         secret = settings.slack_signing_secret.get_secret_value()
-        app.add_routes([web.post("/slack/events", slack_events(slack_app, secret, bodies))])
-    async with listening(app, connections, settings.host, settings.port) as port:
-        yield f"http://{settings.host}:{port}"
+        routes.append(web.post("/slack/events", slack_events(slack_app, secret, bodies)))
+    async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(listening(routes, settings.host, settings.port))
+        if (place := settings.metrics_port) is None:
+            yield url, None
+            return
+        route = web.get("/metrics", metrics(store, counts))
+        yield url, await stack.enter_async_context(listening([route], place.host, place.port))
 
 
 def _store_probe(store: Store) -> Probe:

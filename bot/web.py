@@ -5,7 +5,7 @@ import json
 import logging
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import partial
@@ -158,10 +158,11 @@ class Bodies:
 
 
 @asynccontextmanager
-async def listening(
-    app: web.Application, connections: Connections, host: str, port: int
-) -> AsyncIterator[int]:
-    """Serve the application until the block ends; the port. Raises OSError when the port is taken."""
+async def listening(routes: Sequence[web.RouteDef], host: str, port: int) -> AsyncIterator[str]:
+    """Serve the routes until the block ends; the address. Raises OSError when the port is taken."""
+    connections = Connections()
+    app = web.Application(client_max_size=MOST_BYTES, middlewares=[connections.busy])
+    app.add_routes(routes)
     runner = web.AppRunner(
         app, access_log=None, handle_signals=False, logger=_strangers_log(),
         keepalive_timeout=WITHIN, lingering_time=1.0, shutdown_timeout=_STOP_WITHIN,
@@ -173,7 +174,7 @@ async def listening(
     try:
         loop = asyncio.get_running_loop()
         server = await loop.create_server(lambda: _Counted(made(), connections), host, port, backlog=512)
-        yield server.sockets[0].getsockname()[1]
+        yield f"http://{host}:{server.sockets[0].getsockname()[1]}"
     finally:
         if server is not None:
             server.close()

@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from bot.config import validators
 from bot.config.rate_limits import POLAR, SLACK, Tier
-from bot.config.validators import WHERE, Approvers
+from bot.config.validators import WHERE, Approvers, Place
 
 __all__ = ["PLAIN", "SECRETS", "WHERE", "Approvers", "Settings", "SettingsError", "load_settings"]
 
@@ -52,6 +52,7 @@ class Settings(BaseSettings):
     rules_file: Path | None = None
     host: Annotated[str, AfterValidator(validators.host)] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    metrics_port: Annotated[Place | None, BeforeValidator(validators.place)] = None
     warnings: tuple[str, ...] = ()
     """The odd but usable values that `load_settings` found; one sentence each."""
 

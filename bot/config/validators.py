@@ -31,6 +31,7 @@ WHERE: Final[Mapping[str, str]] = {
     "DATABASE_URL": "Write sqlite:///path or postgresql://user:password@host/name, with %XX for special "
     "characters in the password.",
     "PORT": "Write a number from 0 to 65535 (0 lets the system choose).",
+    "METRICS_PORT": "Write a number from 0 to 65535, for this machine alone, or ADDRESS:NUMBER.",
 }
 """For each variable, where to find its value or how to write it."""
 
@@ -82,6 +83,14 @@ class Approvers:
 
     users: frozenset[str]
     groups: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place to listen at."""
+
+    host: str
+    port: int
 
 
 def kind(value: str) -> tuple[str, str] | None:
@@ -228,3 +237,13 @@ def host(value: str) -> str:
     if re.search(r"[/\s]", value):
         raise ValueError("is not a host. Write an address to listen at, such as 127.0.0.1 or 0.0.0.0.")
     return value
+
+
+def place(value: object) -> object:
+    """Read `9464` (on loopback) or `0.0.0.0:9464`; pydantic handles other types. Raises ValueError."""
+    if not isinstance(value, str | int):
+        return value
+    address, _, port = str(value).rpartition(":")
+    if not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65_535:
+        raise ValueError("is not a port.")
+    return Place(host(address.strip("[]")) or "127.0.0.1", int(port))

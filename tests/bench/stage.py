@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from bot.demo.app_process import App, AppDied
+from bot.demo.app_process import App, AppDied, free_port
 from bot.demo.clock import NAME, DemoClock
 from bot.demo.polar import PolarStandIn
 from bot.demo.server import Demo
@@ -95,7 +95,8 @@ class Stage:
 
     async def metrics(self) -> dict[str, float]:
         """What `/metrics` says without labels."""
-        async with self._session.get(f"{self.app.url}/metrics") as answer:
+        address = f"http://127.0.0.1:{self.environment['METRICS_PORT']}/metrics"
+        async with self._session.get(address) as answer:
             found = {name: float(value) for name, value in _METRIC.findall(await answer.text())}
         self._held = max(self._held, found.get("bench_longest_transaction_seconds", 0.0))
         return found
@@ -156,7 +157,10 @@ async def on_stage(
                 if " ERROR " in line or "Traceback" in line:
                     errors.append(line)
 
-            apps = [App(settings, folder, say=note, command=command) for _ in range(replicas)]
+            apps = [
+                App(settings | {"METRICS_PORT": str(free_port())}, folder, say=note, command=command)
+                for _ in range(replicas)
+            ]
             demo.app = apps[0]
             demo.polar.connect(f"{demo.app.url}/polar/webhooks")
             stage = Stage(demo, apps, folder, session, errors)

@@ -174,6 +174,7 @@ async def world(
                 "POLAR_API_URL": polar_url,
                 "DATABASE_URL": database_url,
                 "PORT": str(port),
+                "METRICS_PORT": "0",
             }
             yield World(slack_standin, polar_standin, Story(polar_standin), settings, app_url, folder)
 

@@ -19,7 +19,7 @@ async def line(tmp_path: Path):
         yield made
 
 
-async def samples(url: str) -> dict[str, dict[tuple[str, ...], float]]:
+async def samples(url: str | None) -> dict[str, dict[tuple[str, ...], float]]:
     """What /metrics says, by the name of the metric: its samples by name and labels, without timestamps."""
     async with aiohttp.ClientSession() as session, session.get(f"{url}/metrics") as answer:
         assert 200 == answer.status
@@ -42,16 +42,27 @@ def grown(before: dict, after: dict) -> dict[str, set[tuple[str, ...]]]:
     }
 
 
+async def test_metrics_are_on_a_port_of_their_own(line: World) -> None:
+    async with line.app() as app, aiohttp.ClientSession() as session:
+        places = [f"{app.url}/metrics", f"{app.metrics_url}/healthz", f"{app.metrics_url}/metrics"]
+        answers = [(await session.get(place)).status for place in places]
+    line.environment.pop("METRICS_PORT")
+    async with line.app() as app:
+        without = app.metrics_url
+
+    assert ([404, 404, 200], None) == (answers, without)
+
+
 async def test_no_declared_metric_stays_at_zero_from_the_event_to_the_success(line: World) -> None:
     async with line.app() as app:
-        before = await samples(app.url)
+        before = await samples(app.metrics_url)
         card = await line.ask("order.paid")
         await line.tap(card)
         await line.says(card, "Done")
         other = await line.ask("order.refunded")
         await line.tap(other, "decline", JONAS)
         await line.says(other, "Declined")
-        after = await samples(app.url)
+        after = await samples(app.metrics_url)
         assert ["succeeded", "declined"] == [one.state for one in await proposals(app)]
 
     declared = {family.name for family in REGISTRY.collect()}

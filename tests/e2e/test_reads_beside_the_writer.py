@@ -50,7 +50,7 @@ async def asked(line: World, words: str) -> str:
 
 
 async def scraped(app: Running) -> str:
-    async with aiohttp.ClientSession() as session, session.get(f"{app.url}/metrics") as answer:
+    async with aiohttp.ClientSession() as session, session.get(f"{app.metrics_url}/metrics") as answer:
         assert answer.status == 200
         return await answer.text()
 

@@ -89,8 +89,9 @@ async def test_work_goes_on_beside_silent_connections_and_half_sent_bodies(world
         await world.says(card, "Done")
 
 
-async def test_silent_connections_are_closed_when_there_are_too_many(world: World) -> None:
-    async with world.app() as app, holding(app.url, web.MOST_CONNECTIONS + 10) as first:
+@pytest.mark.parametrize("server", ["url", "metrics_url"])
+async def test_silent_connections_are_closed_when_there_are_too_many(world: World, server: str) -> None:
+    async with world.app() as app, holding(getattr(app, server), web.MOST_CONNECTIONS + 10) as first:
         closed = [reader for reader in first[:10] if await _is_closed(reader)]
         assert len(closed) == 10
         assert not first[-1].at_eof()

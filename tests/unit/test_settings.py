@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from bot.config.settings import PLAIN, SECRETS, Approvers, Settings, SettingsError, load_settings
+from bot.config.validators import Place
 
 COMPLETE = {
     "SLACK_BOT_TOKEN": "xoxb-test",
@@ -53,12 +54,22 @@ def test_every_other_value_is_read() -> None:
         RULES_FILE="rules.toml",
         HOST="0.0.0.0",  # noqa: S104 - a value, nothing listens
         PORT="9000",
+        METRICS_PORT="9464",
     )
 
     assert settings.slack_api_url == "http://127.0.0.1:9/api/"
     assert settings.approvers == Approvers(frozenset({"U1", "W2"}), frozenset({"S3"}))
     assert (settings.polar_base_url, settings.polar_per_minute) == ("https://sandbox-api.polar.sh", 100)
     assert (settings.rules_file, settings.port) == (Path("rules.toml"), 9000)
+    assert settings.metrics_port == Place("127.0.0.1", 9464)
+
+
+@pytest.mark.parametrize(
+    ("written", "host", "port"),
+    [("0", "127.0.0.1", 0), ("0.0.0.0:9464", "0.0.0.0", 9464), ("[::1]:9464", "::1", 9464)],  # noqa: S104
+)
+def test_metrics_are_for_this_machine_unless_an_address_is_given(written: str, host: str, port: int) -> None:
+    assert load(METRICS_PORT=written).metrics_port == Place(host, port)
 
 
 def test_polar_api_url_replaces_the_servers_address_and_loses_its_last_slash() -> None:
@@ -146,6 +157,9 @@ def test_a_database_url_gets_the_driver_we_have(given_url: str, used: str) -> No
         ("HOST", "http://x", "is not a host"),
         ("PORT", "http", "Write a number from 0 to 65535"),
         ("PORT", "70000", "Write a number from 0 to 65535"),
+        ("METRICS_PORT", "70000", "is not a port. Write a number from 0 to 65535"),
+        ("METRICS_PORT", "0.0.0.0:http", "is not a port. Write a number from 0 to 65535"),
+        ("METRICS_PORT", "http://x:1", "is not a host"),
     ],
 )
 def test_a_mistake_names_its_variable_and_the_remedy(name: str, value: str, said: str) -> None:
