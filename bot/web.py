@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import partial
+from ipaddress import ip_address
 from typing import Any, cast
 from urllib.parse import parse_qs
 
@@ -24,7 +25,6 @@ from bot.counts import Counts
 from bot.logs import Seldom
 from bot.metrics import BACKLOG, EVENTS, PROPOSALS, REGISTRY, WEBHOOKS
 from bot.services import Notify, Queue
-from polar.addresses import is_loopback
 from polar.events import NotAnEvent, read_type
 from polar.webhooks import MalformedDelivery, UntrustedDelivery, Verifier, WebhookError
 from store import Store
@@ -100,8 +100,7 @@ class Connections:
 def _address(transport: asyncio.Transport) -> str:
     """The address of the sender; empty on this machine."""
     peer = transport.get_extra_info("peername")
-    address = str(peer[0]) if peer else ""
-    return "" if is_loopback(address.partition("%")[0]) else address
+    return "" if not peer or ip_address(peer[0]).is_loopback else str(peer[0])
 
 
 class _Counted(asyncio.Protocol):
