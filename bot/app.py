@@ -54,7 +54,7 @@ from polar.client import PolarClient
 from polar.webhooks import Verifier
 from store import Store, open_store
 from store.engine.clock import DatabaseClock, clock_of
-from store.engine.errors import StoreError
+from store.engine.errors import StoreError, StoreFailed
 from store.engine.leases import expire_all_leases
 from store.engine.notifications import Notifications, notifications
 from store.engine.shared_pace import shared_pace_of
@@ -271,6 +271,8 @@ def _store_probe(store: Store) -> Probe:
     async def probe() -> str | None:
         try:
             await asyncio.wait_for(store.ping(), 5)
+        except StoreFailed:
+            return "the database takes no write"
         except (StoreError, TimeoutError) as error:
             return f"the database does not answer ({type(error).__name__})"
         return None

@@ -1,5 +1,7 @@
 """The errors of the database, in words for the person who runs the program."""
 
+import sqlite3
+
 
 class StoreError(Exception):
     """The database could not do what was asked."""
@@ -17,7 +19,15 @@ class StoreClosed(StoreError):
 
 
 class StoreFailed(StoreError):
-    """The database refused the write, and nothing was written. The log says why. Is the disk full?"""
+    """The database refused it, and nothing was written. The log says why."""
+
+    @classmethod
+    def by(cls, error: Exception) -> "StoreFailed":
+        """The failure in SQLite's own words. Those of PostgreSQL may hold what customers wrote."""
+        said = getattr(error, "orig", error)
+        if not isinstance(said, sqlite3.Error):
+            return cls()
+        return cls(f"The database refused it, and nothing was written: {said}.")
 
 
 class StoreLocked(StoreError):
@@ -34,3 +44,14 @@ class StoreTooNew(StoreError):
 
 class StoreUnreachable(StoreError):
     """The database cannot be opened. Check DATABASE_URL and the rights on its folder."""
+
+    @classmethod
+    def by(cls, error: Exception) -> "StoreUnreachable":
+        """The failure in the words of the database or of the system."""
+        said = getattr(error, "orig", None) or error
+        spoilt = getattr(said, "sqlite_errorcode", 0) & 0xFF in (
+            sqlite3.SQLITE_CORRUPT,
+            sqlite3.SQLITE_NOTADB,
+        )
+        todo = "Restore a copy" if spoilt else "Check the rights on its folder"
+        return cls(f"The database cannot be opened ({said}). {todo}, or check DATABASE_URL.")

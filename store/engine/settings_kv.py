@@ -1,6 +1,7 @@
 """Single values that the program keeps, by name: the head of the audit log, secrets, moments."""
 
 from enum import StrEnum
+from secrets import token_hex
 
 from sqlalchemy import Connection, bindparam, select, update
 
@@ -16,6 +17,7 @@ class Setting(StrEnum):
     LAST_HUMAN_AT = "last_human_at"  # store.graduation.gate: when a person last decided anything
     LEARNED_ROW = "learned_row"  # store.graduation.learn: how far the audit log is read
     LEARNED_AT = "learned_at"  # store.graduation.labels: until when approvals are mature
+    WRITE_TRIED = "write_tried"  # store.engine.store: what was written after a failed write
     COUNTS_CHECKED = "counts_checked"  # store.graduation.count_check: the newest check, as JSON
 
 
@@ -51,3 +53,9 @@ def hold_or_set(connection: Connection, setting: Setting, first: str) -> str:
 def write(connection: Connection, setting: Setting, value: str) -> None:
     """Change a value that is there."""
     connection.execute(_WRITTEN, {"setting": setting, "new": value})
+
+
+def try_to_write(connection: Connection, size: int) -> None:
+    """Write so many characters, which a full disk has no room for."""
+    hold_or_set(connection, Setting.WRITE_TRIED, "")
+    write(connection, Setting.WRITE_TRIED, token_hex(size // 2))  # nothing that could be compressed

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from store.engine.dialects import is_file, is_of_database, make_engine, sole_owner
 from store.engine.errors import StoreFailed, StoreUnreachable
 from store.engine.migrate import migrate, require_current
+from store.engine.settings_kv import try_to_write
 from store.engine.writer import Turn, Writer
 from store.events.events import insert_events
 from store.models import NewEvent
@@ -20,12 +21,15 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Item = TypeVar("Item")
 
+_TRIED = 1 << 16  # characters that are written to see whether the disk has room again: what an event may take
+
 
 class Store:
     """Everything is written through `do`; what only looks goes through `read`; webhooks through `record`."""
 
     def __init__(self, writer: Writer, reader: AsyncEngine, *, sole_owner: bool) -> None:
         self._writer, self._reader = writer, reader
+        self._mended = 0  # how many writes had failed when one has worked again
         self.sole_owner = sole_owner  # no other process writes: an old lease is a dead process's
 
     async def do(
@@ -66,7 +70,7 @@ class Store:
                 return await connection.run_sync(query, *args, **kwargs)
         except Exception as error:
             if is_of_database(error):
-                raise StoreFailed from error
+                raise StoreFailed.by(error) from error
             raise
 
     async def record(self, event: NewEvent, then: Callable[[], None] | None = None) -> None:
@@ -76,8 +80,14 @@ class Store:
         await self._writer.arrive(insert_events, event, then)
 
     async def ping(self) -> None:
-        """Raises when the database does not answer."""
-        await self.do(lambda connection: connection.exec_driver_sql("SELECT 1").scalar())
+        """Raises when the database does not answer, and after a failed write as long as it takes none."""
+        failures = self._writer.failures
+        if failures == self._mended:
+            await self.do(lambda connection: connection.exec_driver_sql("SELECT 1").scalar())
+            return
+        await self.do(try_to_write, _TRIED)
+        await self.do(try_to_write, 0)
+        self._mended = failures
 
     async def give_way(self) -> None:
         """Wait a little while webhooks arrive in a flood: they are answered first."""
@@ -126,8 +136,10 @@ async def open_beside(url: str) -> AsyncIterator[Store]:
     try:
         async with looking.connect() as connection:
             await connection.run_sync(require_current)
-    except BaseException:
+    except BaseException as error:
         await looking.dispose()
+        if isinstance(error, OSError | DBAPIError):
+            raise StoreUnreachable.by(error) from error
         raise
     async with _serving(make_engine(url), looking, sole_owner=False) as store:
         yield store
@@ -137,9 +149,7 @@ async def _migrated(engine: AsyncEngine) -> None:
     try:
         await migrate(engine)
     except (OSError, DBAPIError) as error:
-        reason = getattr(error, "orig", None) or error
-        msg = f"The database cannot be opened ({reason}). Check DATABASE_URL and the rights on its folder."
-        raise StoreUnreachable(msg) from error
+        raise StoreUnreachable.by(error) from error
 
 
 @asynccontextmanager

@@ -183,6 +183,7 @@ class Writer:
         self._size = queue_size
         self._numbers = count()
         self._closed = False
+        self.failures = 0  # writes that the database has not taken, so far
         self._arriving = 0  # webhooks that wait to be stored
         self._flood_at = float("-inf")  # the loop's time of the newest webhook that came in a flood
         self._gave_way_at = self._calm_at = 0.0  # when work went on last, and the newest webhook of no flood
@@ -282,7 +283,8 @@ class Writer:
             result = await done
         except Exception as error:
             if is_of_database(error):
-                raise StoreFailed from error
+                self.failures += 1
+                raise StoreFailed.by(error) from error
             raise
         if then is not None and len(self._lanes) > 1:
             then()

@@ -11,6 +11,7 @@ import pytest
 
 from store import Store, open_store
 from store.engine.errors import StoreFailed, StoreLocked, StoreUnreachable
+from store.engine.settings_kv import Setting, read
 from store.events.events import all_events, count_events, get_event
 from store.models import NewEvent
 
@@ -155,17 +156,30 @@ async def test_the_file_survives_a_power_cut_and_keeps_its_references(store: Sto
     assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
 
 
-async def test_a_database_that_cannot_store_says_so_in_our_words(
+async def test_a_full_database_says_so_in_its_own_words(
     sqlite_url: str, new_event: Callable[..., NewEvent]
 ) -> None:
     big, small = new_event(body=b"x" * 1_000_000), new_event()
     async with open_store(sqlite_url) as store:
         await store.do(lambda c: c.exec_driver_sql("PRAGMA max_page_count = 60").scalar())
-        with pytest.raises(StoreFailed):
+        with pytest.raises(StoreFailed, match="nothing was written: database or disk is full"):
             await store.record(big)
         await store.record(small)
         assert await store.do(get_event, big.id) is None
         assert await store.do(get_event, small.id) is not None
+
+
+async def test_after_a_failed_write_the_store_is_well_again_once_one_works(store: Store) -> None:
+    async def tried() -> str | None:
+        return await store.read(read, Setting.WRITE_TRIED)
+
+    await store.ping()
+    untried = await tried()
+    with pytest.raises(StoreFailed):
+        await store.do(lambda connection: connection.exec_driver_sql("SELECT nothing FROM nowhere"))
+    await store.ping()
+
+    assert (untried, await tried()) == (None, "")
 
 
 async def test_an_iterator_of_everything_can_be_asked_for(

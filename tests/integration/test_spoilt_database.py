@@ -1,0 +1,81 @@
+"""A database file that is spoilt: every command says so in SQLite's own words, and none ends in a traceback."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bot.__main__ import main
+from store import open_store
+
+ROOT = Path(__file__).parents[2]
+SPOILT: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "no database": (lambda _: b"not a database at all, really" * 500, "file is not a database"),
+    "cut off": (lambda data: data[:20_000], "database disk image is malformed"),
+    "overwritten": (
+        lambda data: data[:4_096] + b"\xff" * (len(data) - 4_096),
+        "database disk image is malformed",
+    ),
+}
+COMMANDS = (
+    "check", "decide p1 decline --as U1", "export events", "export proposals", "export decisions", "explain p1",
+    "verify-log", "backtest",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The file of a new database."""
+
+    async def make(path: Path) -> None:
+        async with open_store(f"sqlite+aiosqlite:///{path}") as store:
+            await store.ping()
+
+    path = tmp_path_factory.mktemp("healthy") / "a.db"
+    asyncio.run(make(path))
+    return path.read_bytes()
+
+
+@pytest.fixture(params=SPOILT)
+def words(
+    request: pytest.FixtureRequest, healthy: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> str:
+    """What SQLite says of a spoilt file that the settings name."""
+    spoil, said = SPOILT[request.param]
+    (tmp_path / "a.db").write_bytes(spoil(healthy))
+    nowhere = "http://127.0.0.1:9"
+    for name, value in {
+        "SLACK_BOT_TOKEN": "xoxb-1", "SLACK_APP_TOKEN": "xapp-1", "SLACK_CHANNEL": "C0CARDS", "APPROVERS": "U1",
+        "POLAR_ACCESS_TOKEN": "polar_oat_1", "POLAR_WEBHOOK_SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        "DATABASE_URL": f"sqlite:///{tmp_path / 'a.db'}", "SLACK_API_URL": f"{nowhere}/api/", "POLAR_API_URL": nowhere,
+        "PORT": "0",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    return said
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_says_what_sqlite_says(
+    command: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(command.split()) == 1
+
+    printed = capsys.readouterr()
+    assert words in printed.out + printed.err
+    assert "disk full" not in printed.out + printed.err
+
+
+def test_the_program_does_not_start_and_says_what_sqlite_says(words: str) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "bot", "run"], env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False,
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+
+    assert ran.returncode == 1
+    assert words in ran.stderr.splitlines()[-1]
+    assert "Traceback" not in ran.stderr
