@@ -124,7 +124,7 @@ async def running(
     how much faster than real time `clock` runs, for what is done every so often.
     """
     rules = load_rules(settings.rules_file)
-    if not (settings.approvers.users or settings.approvers.groups):
+    if rules.policy.left_to_approvers and not (settings.approvers.users or settings.approvers.groups):
         log.warning("APPROVERS is empty: cards will be posted, and nobody may decide")
     async with AsyncExitStack() as stack:
         url = settings.database_url.get_secret_value()

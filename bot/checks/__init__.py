@@ -30,7 +30,7 @@ async def run_checks(settings: Settings, connect: Connect = PolarClient) -> list
     called = frozenset(name for rule in rules.rules for name in rule.operations()) if rules else frozenset()
     return [
         *(warning(words, "") for words in settings.warnings),
-        *await check_slack(settings),
+        *await check_slack(settings, rules),
         *await check_polar(settings, events, called, connect),
         *about_rules,
         *([] if rules else [_NOT_COMPARED]),

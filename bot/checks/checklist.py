@@ -48,7 +48,7 @@ class SetUp:
         rules = self._services.rules
         called = frozenset(name for rule in rules.rules for name in rule.operations())
         self._findings = [
-            *await check_slack(self._settings, transport=False),
+            *await check_slack(self._settings, rules, transport=False),
             *await check_polar(self._settings, rules.event_types(), called),
         ]
 

@@ -1,6 +1,7 @@
-"""Checks of Slack: both tokens, the scopes, the channel, and everybody of APPROVERS."""
+"""Checks of Slack: both tokens, the scopes, the channel, and everybody who is named to decide."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import aiohttp
@@ -8,9 +9,11 @@ from slack_sdk.http_retry.builtin_async_handlers import AsyncRateLimitErrorRetry
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.checks.findings import Finding, ok, problem, warning
-from bot.config.settings import WHERE, Settings
+from bot.config.policy import Policy
+from bot.config.settings import WHERE, Approvers, Settings
 from bot.permissions import outside
 from bot.results import RefusalCode
+from bot.rules import RuleSet
 from bot.slack.client import SlackError, SlackRefused, UserProfile, send
 
 SCOPES: Final[Mapping[str, str]] = {
@@ -81,8 +84,8 @@ _REFUSED: Final[Mapping[RefusalCode, str]] = {
 }
 
 
-async def check_slack(settings: Settings, *, transport: bool = True) -> list[Finding]:
-    """Try everything the bot needs of Slack; nothing is posted or changed.
+async def check_slack(settings: Settings, rules: RuleSet | None, *, transport: bool = True) -> list[Finding]:
+    """Try everything the bot needs of Slack; nothing is posted or changed. `rules` may name people too.
 
     Without `transport` no socket is asked for: Slack gives few a minute, and a running program has one.
     """
@@ -98,7 +101,7 @@ async def check_slack(settings: Settings, *, transport: bool = True) -> list[Fin
         if transport:
             findings.append(await _check_transport(client, settings))
         findings += await _check_channel(client, settings, bot)
-        return findings + await _check_approvers(client, settings, team_id)
+        return findings + await _check_approvers(client, settings, rules, team_id)
 
 
 async def _check_bot_token(client: AsyncWebClient, settings: Settings) -> tuple[str, str, list[Finding]]:
@@ -146,9 +149,9 @@ async def _check_channel(client: AsyncWebClient, settings: Settings, bot: str) -
     try:
         answer = await send(client.conversations_info, channel=settings.slack_channel)
     except SlackError as refusal:
-        entry = settings.slack_channel
+        subject = f"SLACK_CHANNEL {settings.slack_channel}"
         return [
-            _explain(refusal, "SLACK_CHANNEL", "conversations.info", settings, entry=entry, invite=invite)
+            _explain(refusal, "SLACK_CHANNEL", "conversations.info", settings, subject=subject, invite=invite)
         ]
     channel: dict[str, Any] = answer.get("channel", {})
     name = f"SLACK_CHANNEL #{channel.get('name', settings.slack_channel)}"
@@ -170,14 +173,20 @@ async def _check_channel(client: AsyncWebClient, settings: Settings, bot: str) -
 
 
 def _explain(
-    refusal: SlackError, variable: str, method: str, settings: Settings, *, entry: str = "", invite: str = ""
+    refusal: SlackError,
+    variable: str,
+    method: str,
+    settings: Settings,
+    *,
+    subject: str = "",
+    invite: str = "",
 ) -> Finding:
-    """A refusal as a finding about a variable, or about one `entry` of it.
+    """A refusal as a finding about a variable, or about another `subject`.
 
     A token that does not work is explained once, where it is checked, and makes the rest a warning that it
     could not be checked.
     """
-    subject = f"{variable} {entry}".rstrip()
+    subject = subject or variable
     words = {"where": WHERE[variable], "url": settings.slack_api_url, "invite": invite}
     known = _TOKEN_ERRORS if variable in {"SLACK_BOT_TOKEN", "SLACK_APP_TOKEN"} else _SUBJECT_ERRORS
     if found := known.get(refusal.code):
@@ -201,46 +210,88 @@ def _explain(
     )
 
 
-async def _check_approvers(client: AsyncWebClient, settings: Settings, team_id: str) -> list[Finding]:
-    """One finding each, and a problem when nobody is left; `team_id` is ours, or empty if unknown."""
-    users, groups = sorted(settings.approvers.users), sorted(settings.approvers.groups)
-    checked = [await _check_user(client, settings, user, team_id) for user in users]
-    checked += [await _check_group(client, settings, group) for group in groups]
-    findings = [finding for finding, _ in checked]
-    if not checked:
-        findings.append(problem("Nobody may decide: APPROVERS is empty.", WHERE["APPROVERS"]))
-    elif not any(may_decide for _, may_decide in checked):
-        findings.append(
-            problem("Nobody may decide: every entry of APPROVERS would be refused.", WHERE["APPROVERS"])
-        )
-    return findings
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A place that names people, and what they decide: None for nothing, empty for everything."""
+
+    source: str
+    people: frozenset[str]
+    what: str | None
+
+
+def _places(approvers: Approvers, rules: RuleSet | None) -> list[_Place]:
+    """Every place that names people who decide."""
+    policy = Policy() if rules is None else rules.policy
+    of_rules = [] if rules is None else [rule for rule in rules.rules if rule.approvers]
+    left = f"cases of class {', '.join(policy.left_to_approvers)}" if policy.left_to_approvers else None
+    return [
+        _Place("APPROVERS", approvers.users | approvers.groups, left if policy.approvers else ""),
+        *(
+            _Place(f"approvers of class {risk}", frozenset(named), f"cases of class {risk}")
+            for risk, named in policy.approvers.items()
+        ),
+        *(
+            _Place(f"approvers of rule {rule.name}", frozenset(rule.approvers), f"what {rule.name} proposes")
+            for rule in of_rules
+        ),
+    ]
+
+
+async def _check_approvers(
+    client: AsyncWebClient, settings: Settings, rules: RuleSet | None, team_id: str
+) -> list[Finding]:
+    """One finding for each person and group, and a problem for each place that leaves nobody.
+
+    `team_id` is ours, or empty if unknown.
+    """
+    places = _places(settings.approvers, rules)
+    findings, may_decide = [], set[str]()
+    for entry in sorted(frozenset().union(*(one.people for one in places)), key=_people_first):
+        source = ", ".join(one.source for one in places if entry in one.people)
+        check = _check_group if entry.startswith("S") else _check_user
+        finding, may = await check(client, settings, source, entry, team_id)
+        findings.append(finding)
+        may_decide |= {entry} if may else set()
+    alone = (one for one in places if one.what is not None and not one.people & may_decide)
+    return [*findings, *map(_nobody, alone)]
+
+
+def _people_first(entry: str) -> tuple[bool, str]:
+    return entry.startswith("S"), entry
+
+
+def _nobody(place: _Place) -> Finding:
+    why = f"every entry of {place.source} would be refused" if place.people else f"{place.source} is empty"
+    return problem(f"{f'Nobody may decide {place.what}'.rstrip()}: {why}.", WHERE["APPROVERS"])
 
 
 async def _check_user(
-    client: AsyncWebClient, settings: Settings, user_id: str, team_id: str
+    client: AsyncWebClient, settings: Settings, source: str, user_id: str, team_id: str
 ) -> tuple[Finding, bool]:
-    """A finding, and whether this person may decide as far as we know."""
-    subject = f"APPROVERS {user_id}"
+    """A finding, and whether this person may decide as far as we know; `source` names them."""
+    subject = f"{source} {user_id}"
     try:
         answer = await send(client.users_info, user=user_id)
     except SlackError as refusal:
-        finding = _explain(refusal, "APPROVERS", "users.info", settings, entry=user_id)
+        finding = _explain(refusal, "APPROVERS", "users.info", settings, subject=subject)
         return finding, refusal.code not in _SUBJECT_ERRORS
     user: dict[str, Any] = answer.get("user", {})
     named = f"{subject} (@{user.get('name')})"
     if code := outside(UserProfile.of(user), team_id or None):
         found = f"{named} {_REFUSED[code]} and will be refused."
-        return warning(found, "Remove the entry from APPROVERS."), False
+        return warning(found, f"Remove the entry from {source}."), False
     return ok(f"{named} may decide."), True
 
 
-async def _check_group(client: AsyncWebClient, settings: Settings, group_id: str) -> tuple[Finding, bool]:
+async def _check_group(
+    client: AsyncWebClient, settings: Settings, source: str, group_id: str, _team_id: str
+) -> tuple[Finding, bool]:
     """A finding, and whether anyone in this user group may decide as far as we know."""
-    subject = f"APPROVERS {group_id}"
+    subject = f"{source} {group_id}"
     try:
         answer = await send(client.usergroups_users_list, usergroup=group_id)
     except SlackError as refusal:
-        finding = _explain(refusal, "APPROVERS", "usergroups.users.list", settings, entry=group_id)
+        finding = _explain(refusal, "APPROVERS", "usergroups.users.list", settings, subject=subject)
         return finding, refusal.code not in _SUBJECT_ERRORS
     members = len(answer.get("users", ()))
     if not members:

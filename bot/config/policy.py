@@ -155,6 +155,11 @@ class Policy(_Table):
     caps: Caps = Caps()
     graduation: Trust = Trust()
 
+    @property
+    def left_to_approvers(self) -> tuple[Risk, ...]:
+        """The classes with calls that change something for which `approvers` names nobody."""
+        return tuple(risk for risk in Risk if risk is not Risk.R0 and risk not in self.approvers)
+
     def undo_window_for(self, risk: Risk, *, reversible: bool, money: bool) -> timedelta:
         """The time that an approved proposal waits before it runs.
 

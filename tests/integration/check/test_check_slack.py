@@ -1,5 +1,6 @@
 """The checks of Slack against its stand-in: tokens, scopes, the channel, the approvers."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -144,6 +145,59 @@ async def test_when_nobody_may_decide_it_is_a_problem(check: Any, approvers: str
 
     assert finding.level is Level.PROBLEM
     assert "Copy member ID" in finding.remedy
+
+
+OWN_RULE = f"""
+[[rule]]
+name = "invoice"
+on = ["order.paid"]
+operation = "orders:generate_invoice"
+path = {{ id = "${{data.id}}" }}
+title = "Generate the invoice?"
+approvers = ["{GUEST}", "{MAYA}"]
+"""
+EVERY_CLASS = "".join(f'R{number} = ["{MAYA}"]\n' for number in range(1, 5))
+
+
+@pytest.mark.parametrize(
+    ("rules", "approvers", "nobody"),
+    [
+        (f"[approvers]\n{EVERY_CLASS}", "", []),
+        (f"[approvers]\n{EVERY_CLASS}", GUEST, []),
+        (f'[approvers]\nR1 = ["{MAYA}"]\nR4 = ["{GUEST}"]\n', "", [
+            "cases of class R2, R3: APPROVERS is empty.",
+            "cases of class R4: every entry of approvers of class R4 would be refused.",
+        ]),
+        (f'[approvers]\nR3 = ["{MAYA}"]\n', GONE, [
+            "cases of class R1, R2, R4: every entry of APPROVERS would be refused.",
+        ]),
+        (OWN_RULE, MAYA, []),
+        (OWN_RULE.replace(f', "{MAYA}"', ""), MAYA, [
+            "what invoice proposes: every entry of approvers of rule invoice would be refused.",
+        ]),
+    ],
+)  # fmt: skip
+async def test_nobody_may_decide_only_where_no_place_names_anybody(
+    check: Any, tmp_path: Path, rules: str, approvers: str, nobody: list[str]
+) -> None:
+    (tmp_path / "rules.toml").write_text(rules)
+    findings = await check(APPROVERS=approvers, RULES_FILE=str(tmp_path / "rules.toml"))
+
+    said = [one.found for one in findings if one.found.startswith("Nobody may decide")]
+    assert said == [f"Nobody may decide {one}" for one in nobody]
+
+
+async def test_people_of_classes_and_rules_are_checked_once_each(check: Any, tmp_path: Path) -> None:
+    (tmp_path / "rules.toml").write_text(f'[approvers]\nR3 = ["{MAYA}", "{GROUP}", "U0NOBODY"]\n{OWN_RULE}')
+    findings = await check(RULES_FILE=str(tmp_path / "rules.toml"))
+
+    everywhere = "APPROVERS, approvers of class R3, approvers of rule invoice"
+    assert findings.only(f"{everywhere} {MAYA}").found == f"{everywhere} {MAYA} (@maya) may decide."
+    assert findings.only(f"approvers of class R3 {GROUP}").level is Level.OK
+    assert {one.found for one in findings.worse()} == {
+        f"approvers of rule invoice {GUEST} (@gus) is a guest and will be refused.",
+        "approvers of class R3 U0NOBODY is nobody in this workspace.",
+    }
 
 
 @pytest.mark.parametrize(
