@@ -2,15 +2,18 @@
 
 import argparse
 import asyncio
+import os
+import stat
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import wraps
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from bot.config.settings import SettingsError, load_settings
 
 if TYPE_CHECKING:
-    from store import Connection
+    from store import Connection, Store
 
 T = TypeVar("T")
 
@@ -50,15 +53,31 @@ def from_database(query: "Callable[[Connection], T]") -> T:
 
     Raises SettingsError, and CommandError for a database that cannot be used.
     """
+    return beside_the_program(lambda store: store.read(query))
+
+
+def beside_the_program(work: "Callable[[Store], Awaitable[T]]") -> T:
+    """The result of work that only looks at the database of the settings; raises as `from_database` does.
+
+    A new file that it is printed into is for its owner alone: it holds what customers wrote.
+    """
     from store import open_store  # noqa: PLC0415 - wrong arguments are told without loading SQLAlchemy
     from store.engine.errors import StoreError  # noqa: PLC0415 - see above
 
-    async def ask(url: str) -> T:
+    async def look(url: str) -> T:
         async with open_store(url, exclusive=False) as store:
-            return await store.read(query)
+            return await work(store)
 
     url = load_settings().database_url.get_secret_value()
+    _keep_private(sys.stdout)
     try:
-        return asyncio.run(ask(url))
+        return asyncio.run(look(url))
     except StoreError as error:
         raise CommandError(str(error)) from error
+
+
+def _keep_private(output: TextIO) -> None:
+    with suppress(OSError, ValueError):  # it is no file, or another user's
+        found = os.fstat(output.fileno())
+        if stat.S_ISREG(found.st_mode) and not found.st_size:
+            os.fchmod(output.fileno(), stat.S_IRUSR | stat.S_IWUSR)

@@ -1,46 +1,74 @@
 """`polar-approvals export events|proposals|decisions`: print what is stored, one JSON object a line."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from bot.cli.command import from_database, parser, tells
+from bot.cli.command import beside_the_program, parser, tells
 from bot.explain.document import WITHHELD
 from bot.graduation.gate import BLIND
 from polar.redaction import redacted
-from store import Connection
+from store import Connection, Store
 from store.events.events import all_events
-from store.models import Decision, PlannedCall
+from store.models import Decision, PlannedCall, Proposal, StoredEvent
 from store.models.details import Comment, Revision
 from store.models.reasons import Reason, columns_of
-from store.proposals.decisions import all_decisions
+from store.proposals.decisions import all_decisions, newest_decision
 from store.proposals.details import comments_of, decisions_of, revisions_of
-from store.proposals.proposals import all_proposals, trail
+from store.proposals.proposals import all_proposals, proposal_ids, trail
+
+_SLICE = 100  # rows that are read in one transaction: while somebody reads what is printed none is open
+
+Rows = AsyncIterator[Sequence[Mapping[str, Any]]]
 
 
-def _events(connection: Connection) -> Iterator[Mapping[str, Any]]:
-    for event in all_events(connection):
-        yield _with_columns(asdict(event)) | {"body": json.loads(event.body)}
+async def _events(store: Store) -> Rows:
+    last = None
+    while found := await store.read(_some_events, last):
+        yield [_with_columns(asdict(event)) | {"body": json.loads(event.body)} for event in found]
+        last = found[-1]
 
 
-def _proposals(connection: Connection) -> Iterator[Mapping[str, Any]]:
-    for proposal in all_proposals(connection):
-        changes = [_with_columns(asdict(change)) for change in trail(connection, proposal.id)]
-        blind = proposal.state in BLIND
-        yield (
-            _with_columns(asdict(proposal))
-            | ({"mode": None, "gate": None} if blind else {})
-            | {
-                "withheld": WITHHELD if blind else None,
-                "calls": [_with_columns(asdict(call)) | _without_secrets(call) for call in proposal.calls],
-                "trail": [{"from": change.pop("from_"), **change} for change in changes],
-                "decisions": [_about(decision) for decision in decisions_of(connection, proposal.id)],
-                "revisions": [_revision(revision) for revision in revisions_of(connection, proposal.id)],
-                "comments": [_about(comment) for comment in comments_of(connection, proposal.id)],
-            }
-        )
+def _some_events(connection: Connection, after: StoredEvent | None) -> list[StoredEvent]:
+    return list(all_events(connection, after=after, most=_SLICE))
+
+
+async def _decisions(store: Store) -> Rows:
+    for number in range(0, await store.read(newest_decision), _SLICE):
+        yield await store.read(_some_decisions, number)
+
+
+def _some_decisions(connection: Connection, after: int) -> list[Mapping[str, Any]]:
+    return [asdict(decision) for decision in all_decisions(connection, after=after, until=after + _SLICE)]
+
+
+async def _proposals(store: Store) -> Rows:
+    ids = await store.read(proposal_ids)
+    for start in range(0, len(ids), _SLICE):
+        yield await store.read(_some_proposals, ids[start : start + _SLICE])
+
+
+def _some_proposals(connection: Connection, ids: Sequence[str]) -> list[Mapping[str, Any]]:
+    return [_proposal(connection, proposal) for proposal in all_proposals(connection, ids)]
+
+
+def _proposal(connection: Connection, proposal: Proposal) -> Mapping[str, Any]:
+    changes = [_with_columns(asdict(change)) for change in trail(connection, proposal.id)]
+    blind = proposal.state in BLIND
+    return (
+        _with_columns(asdict(proposal))
+        | ({"mode": None, "gate": None} if blind else {})
+        | {
+            "withheld": WITHHELD if blind else None,
+            "calls": [_with_columns(asdict(call)) | _without_secrets(call) for call in proposal.calls],
+            "trail": [{"from": change.pop("from_"), **change} for change in changes],
+            "decisions": [_about(decision) for decision in decisions_of(connection, proposal.id)],
+            "revisions": [_revision(revision) for revision in revisions_of(connection, proposal.id)],
+            "comments": [_about(comment) for comment in comments_of(connection, proposal.id)],
+        }
+    )
 
 
 def _with_columns(row: dict[str, Any]) -> dict[str, Any]:
@@ -65,10 +93,10 @@ def _without_secrets(call: PlannedCall) -> dict[str, Any]:
     return {name: redacted(getattr(call, name), name) for name in ("path", "query", "body")}
 
 
-_EXPORTS: Mapping[str, Callable[[Connection], Iterator[Mapping[str, Any]]]] = {
+_EXPORTS: Mapping[str, Callable[[Store], Rows]] = {
     "events": _events,
     "proposals": _proposals,
-    "decisions": lambda connection: (asdict(decision) for decision in all_decisions(connection)),
+    "decisions": _decisions,
 }
 
 
@@ -81,12 +109,13 @@ def run(argv: Sequence[str]) -> int:
     arguments.add_argument("--format", choices=["jsonl"], default="jsonl")
     export = _EXPORTS[arguments.parse_args(argv).what]
 
-    def lines(connection: Connection) -> int:
-        for row in export(connection):
-            print(json.dumps(row, default=_plain, ensure_ascii=False))
+    async def lines(store: Store) -> int:
+        async for rows in export(store):
+            for row in rows:
+                print(json.dumps(row, default=_plain, ensure_ascii=False))
         return 0
 
-    return from_database(lines)
+    return beside_the_program(lines)
 
 
 def _plain(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -122,7 +123,7 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: Path | Non
     given = _given(environ, env_file)
     values, of_files = _with_files(given)
     problems = [line for _, line in of_files]
-    warnings = tuple(_warnings(environ, values))
+    warnings = (*_warnings(environ, values), *_open_to_others(env_file))
     settings = None
     try:
         fields: dict[str, Any] = {name.lower(): value for name, value in values.items()}
@@ -216,6 +217,11 @@ def _lines(error: ValidationError) -> Iterator[tuple[str, str]]:
         if each["type"] not in {"missing", "value_error"}:
             message = "is not valid."
         yield name, f"{name} {message} {WHERE.get(name, '')}".rstrip()
+
+
+def _open_to_others(env_file: Path | None) -> Iterator[str]:
+    if env_file and env_file.is_file() and env_file.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
+        yield f"{env_file} can be read by others on this machine. Run `chmod 600 {env_file}`."
 
 
 def _warnings(environ: Mapping[str, str], values: Mapping[str, str]) -> Iterator[str]:

@@ -6,7 +6,7 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, func, or_, select, update
 
 from store.engine.dialects import (
     insert_new,
@@ -80,10 +80,17 @@ def received_at(connection: Connection, event_ids: Sequence[str]) -> dict[str, d
     return {row.id: row.received_at for row in rows}
 
 
-def all_events(connection: Connection) -> Iterator[StoredEvent]:
-    """Every webhook, in the order received. Go through it inside the transaction: it is read as you go."""
-    rows = connection.execute(stream_rows(select(events).order_by(events.c.received_at, events.c.id)))
-    for row in rows:
+def all_events(
+    connection: Connection, *, after: StoredEvent | None = None, most: int | None = None
+) -> Iterator[StoredEvent]:
+    """Every webhook, or so many after one, in the order received. Go through it inside the transaction: it is
+    read as you go.
+    """
+    wanted = select(events).order_by(events.c.received_at, events.c.id).limit(most)
+    if after is not None:
+        later = or_(events.c.received_at > after.received_at, events.c.id > after.id)
+        wanted = wanted.where(events.c.received_at >= after.received_at, later)
+    for row in connection.execute(stream_rows(wanted)):
         yield value_of(StoredEvent, row)
 
 

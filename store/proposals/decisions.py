@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, insert, literal_column, select, union_all, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, literal_column, select, union_all, update
 
 from store.audit_log.log import append
 from store.engine.dialects import insert_new, row_of, stream_rows, value_of
@@ -231,10 +231,21 @@ def cancel_approved(
     return True, get_proposal(connection, proposal_id)
 
 
-def all_decisions(connection: Connection) -> Iterator[Decision]:
-    """Every decision, oldest first. Go through it inside the transaction: it is read as you go."""
-    for row in connection.execute(stream_rows(select(decisions).order_by(decisions.c.id))):
+def all_decisions(connection: Connection, *, after: int = 0, until: int | None = None) -> Iterator[Decision]:
+    """Every decision, or those with a number after `after` and up to `until`, oldest first. Go through it
+    inside the transaction: it is read as you go.
+    """
+    wanted = select(decisions).where(decisions.c.id > after).order_by(decisions.c.id)
+    if until is not None:
+        wanted = wanted.where(decisions.c.id <= until)
+    for row in connection.execute(stream_rows(wanted)):
         yield value_of(Decision, row)
+
+
+def newest_decision(connection: Connection) -> int:
+    """The number of the newest decision; 0 before the first."""
+    newest: int | None = connection.execute(select(func.max(decisions.c.id))).scalar()
+    return newest or 0
 
 
 class Added(StrEnum):

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -275,9 +275,16 @@ def _one(connection: Connection, query: Select[Any], proposal_id: str) -> Propos
     return None if row is None else with_calls(connection, [value_of(Proposal, row, calls=())])[0]
 
 
-def all_proposals(connection: Connection) -> Iterator[Proposal]:
-    """Every proposal with its calls, oldest first. Go through it inside the transaction."""
-    yield from with_calls(connection, read_proposals(connection))
+def proposal_ids(connection: Connection) -> Sequence[str]:
+    """The id of every proposal, oldest first."""
+    wanted = select(proposals.c.id).order_by(proposals.c.created_at, proposals.c.id)
+    return connection.execute(wanted).scalars().all()
+
+
+def all_proposals(connection: Connection, ids: Sequence[str] | None = None) -> list[Proposal]:
+    """Every proposal with its calls, or those with these ids, oldest first."""
+    where = [] if ids is None else [proposals.c.id.in_(ids)]
+    return with_calls(connection, read_proposals(connection, where))
 
 
 def with_calls(connection: Connection, found: list[Proposal]) -> list[Proposal]:

@@ -49,8 +49,8 @@ ASKED: dict[str, Callable[[Connection], Any]] = {
 # Reports, which run beside the writer and are to read everything; counts, which are taken in the background; and
 # a query whose conditions its callers give.
 READ_ALL = {
-    "decisions.all_decisions", "events.count_events", "events.rule_activity", "past_cases.past_cases",
-    "proposals.all_proposals", "proposals.read_proposals", "stats.count_all", "stats.count_proposals",
+    "events.count_events", "events.rule_activity", "past_cases.past_cases",
+    "proposals.all_proposals", "proposals.proposal_ids", "proposals.read_proposals", "stats.count_all", "stats.count_proposals",
     "verify.altered", "verify.knows", "verify.verify",
 }  # fmt: skip
 # Rows are read in the order of their arrival as they are needed: the newest one, or an export.

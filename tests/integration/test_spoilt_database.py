@@ -1,7 +1,6 @@
 """A database file that is spoilt: every command says so in SQLite's own words, and none ends in a traceback."""
 
 import asyncio
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,8 +10,8 @@ import pytest
 
 from bot.__main__ import main
 from store import open_store
+from tests.fixtures.commands import environment
 
-ROOT = Path(__file__).parents[2]
 SPOILT: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "no database": (lambda _: b"not a database at all, really" * 500, "file is not a database"),
     "cut off": (lambda data: data[:20_000], "database disk image is malformed"),
@@ -47,13 +46,7 @@ def words(
     """What SQLite says of a spoilt file that the settings name."""
     spoil, said = SPOILT[request.param]
     (tmp_path / "a.db").write_bytes(spoil(healthy))
-    nowhere = "http://127.0.0.1:9"
-    for name, value in {
-        "SLACK_BOT_TOKEN": "xoxb-1", "SLACK_APP_TOKEN": "xapp-1", "SLACK_CHANNEL": "C0CARDS", "APPROVERS": "U1",
-        "POLAR_ACCESS_TOKEN": "polar_oat_1", "POLAR_WEBHOOK_SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
-        "DATABASE_URL": f"sqlite:///{tmp_path / 'a.db'}", "SLACK_API_URL": f"{nowhere}/api/", "POLAR_API_URL": nowhere,
-        "PORT": "0",
-    }.items():  # fmt: skip
+    for name, value in environment(tmp_path / "a.db").items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
     return said
@@ -70,9 +63,9 @@ def test_a_command_says_what_sqlite_says(
     assert "disk full" not in printed.out + printed.err
 
 
-def test_the_program_does_not_start_and_says_what_sqlite_says(words: str) -> None:
+def test_the_program_does_not_start_and_says_what_sqlite_says(words: str, tmp_path: Path) -> None:
     ran = subprocess.run(
-        [sys.executable, "-m", "bot", "run"], env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False,
+        [sys.executable, "-m", "bot", "run"], env=environment(tmp_path / "a.db"), check=False,
         capture_output=True, text=True, timeout=60,
     )  # fmt: skip
 

@@ -236,6 +236,20 @@ def test_the_env_file_is_read_and_the_environment_wins(tmp_path: Path) -> None:
     assert settings.database_url.get_secret_value() == "sqlite+aiosqlite:///${PORT}.db"
 
 
+@pytest.mark.parametrize(
+    ("mode", "open_to_others"), [(0o600, False), (0o640, True), (0o604, True), (0o711, False)]
+)
+def test_an_env_file_that_others_can_read_is_warned_about(
+    mode: int, open_to_others: bool, tmp_path: Path
+) -> None:
+    file = tmp_path / ".env"
+    file.write_text("PORT=1\n")
+    file.chmod(mode)
+    said = f"{file} can be read by others on this machine. Run `chmod 600 {file}`."
+
+    assert load_settings(COMPLETE, file).warnings == ((said,) if open_to_others else ())
+
+
 def test_a_secret_of_the_environment_overrides_a_secret_file_of_the_env_file(tmp_path: Path) -> None:
     file = tmp_path / ".env"
     file.write_text("SLACK_BOT_TOKEN_FILE=/nowhere/at/all\n")
