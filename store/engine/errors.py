@@ -1,6 +1,7 @@
 """The errors of the database, in words for the person who runs the program."""
 
 import sqlite3
+from typing import NoReturn
 
 
 class StoreError(Exception):
@@ -21,14 +22,6 @@ class StoreClosed(StoreError):
 class StoreFailed(StoreError):
     """The database refused it, and nothing was written. The log says why."""
 
-    @classmethod
-    def by(cls, error: Exception) -> "StoreFailed":
-        """The failure in SQLite's own words. Those of PostgreSQL may hold what customers wrote."""
-        said = getattr(error, "orig", error)
-        if not isinstance(said, sqlite3.Error):
-            return cls()
-        return cls(f"The database refused it, and nothing was written: {said}.")
-
 
 class StoreLocked(StoreError):
     """Another process has this database open. Stop it, or use PostgreSQL for several replicas."""
@@ -45,13 +38,22 @@ class StoreTooNew(StoreError):
 class StoreUnreachable(StoreError):
     """The database cannot be opened. Check DATABASE_URL and the rights on its folder."""
 
-    @classmethod
-    def by(cls, error: Exception) -> "StoreUnreachable":
-        """The failure in the words of the database or of the system."""
-        said = getattr(error, "orig", None) or error
-        spoilt = getattr(said, "sqlite_errorcode", 0) & 0xFF in (
-            sqlite3.SQLITE_CORRUPT,
-            sqlite3.SQLITE_NOTADB,
-        )
-        todo = "Restore a copy" if spoilt else "Check the rights on its folder"
-        return cls(f"The database cannot be opened ({said}). {todo}, or check DATABASE_URL.")
+
+def refuse(error: Exception) -> NoReturn:
+    """Raise StoreFailed in SQLite's own words. Those of PostgreSQL may hold what customers wrote."""
+    said = getattr(error, "orig", error)
+    if not isinstance(said, sqlite3.Error):
+        raise StoreFailed from error
+    msg = f"The database refused it, and nothing was written: {said}."
+    raise StoreFailed(msg) from error
+
+
+def refuse_to_open(error: Exception) -> NoReturn:
+    """Raise StoreUnreachable in the words of the database or of the system."""
+    said = getattr(error, "orig", None) or error
+    spoilt = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+    todo = "Check the rights on its folder"
+    if getattr(said, "sqlite_errorcode", 0) & 0xFF in spoilt:
+        todo = "Restore a copy"
+    msg = f"The database cannot be opened ({said}). {todo}, or check DATABASE_URL."
+    raise StoreUnreachable(msg) from error

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from store.engine.dialects import is_file, is_of_database, make_engine, sole_owner
-from store.engine.errors import StoreFailed, StoreUnreachable
+from store.engine.errors import refuse, refuse_to_open
 from store.engine.migrate import migrate, require_current
 from store.engine.settings_kv import try_to_write
 from store.engine.writer import Turn, Writer
@@ -70,7 +70,7 @@ class Store:
                 return await connection.run_sync(query, *args, **kwargs)
         except Exception as error:
             if is_of_database(error):
-                raise StoreFailed.by(error) from error
+                refuse(error)
             raise
 
     async def record(self, event: NewEvent, then: Callable[[], None] | None = None) -> None:
@@ -139,7 +139,7 @@ async def open_beside(url: str) -> AsyncIterator[Store]:
     except BaseException as error:
         await looking.dispose()
         if isinstance(error, OSError | DBAPIError):
-            raise StoreUnreachable.by(error) from error
+            refuse_to_open(error)
         raise
     async with _serving(make_engine(url), looking, sole_owner=False) as store:
         yield store
@@ -149,7 +149,7 @@ async def _migrated(engine: AsyncEngine) -> None:
     try:
         await migrate(engine)
     except (OSError, DBAPIError) as error:
-        raise StoreUnreachable.by(error) from error
+        refuse_to_open(error)
 
 
 @asynccontextmanager

@@ -30,7 +30,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from store.engine.dialects import in_process_engine, is_of_database
-from store.engine.errors import StoreBusy, StoreClosed, StoreFailed
+from store.engine.errors import StoreBusy, StoreClosed, refuse
 from store.engine.locks import advisory_lock, lost_to_rival
 
 T = TypeVar("T")
@@ -284,7 +284,7 @@ class Writer:
         except Exception as error:
             if is_of_database(error):
                 self.failures += 1
-                raise StoreFailed.by(error) from error
+                refuse(error)
             raise
         if then is not None and len(self._lanes) > 1:
             then()

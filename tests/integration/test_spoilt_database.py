@@ -21,7 +21,7 @@ SPOILT: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     ),
 }
 COMMANDS = (
-    "check", "decide p1 decline --as U1", "export events", "export proposals", "export decisions", "explain p1",
+    "check", "decide p1 decline --as U0MAYA00001", "export events", "export proposals", "export decisions", "explain p1",
     "verify-log", "backtest",
 )  # fmt: skip
 
