@@ -38,10 +38,8 @@ Item = TypeVar("Item")
 
 # Ten failures in a row make Polar disable the endpoint: a burst must find room. 20,000 are seconds of work.
 QUEUE_SIZE = 20_000
-# Past this the transaction grows longer but not cheaper per write.
-_MOST_AT_ONCE = 256
-# While webhooks arrive, only so many others join a transaction: the sender is answered first.
-_BESIDE_ARRIVALS = 4
+_MOST_AT_ONCE = 256  # past this the transaction grows longer but not cheaper per write
+_BESIDE_ARRIVALS = 4  # the others that join a transaction of webhooks, whose sender is answered first
 # So many webhooks that wait at once are a flood, and so are the next ones within so many seconds.
 _FLOOD, _FLOOD_SECONDS = 4, 0.05
 # The longest pause in seconds before each further try of what was lost to a rival. At random within it, so

@@ -266,7 +266,7 @@ async def test_other_methods_are_not_allowed(route: Route) -> None:
 async def test_what_cannot_be_stored_is_asked_for_again(
     route: Route, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def full(_event: object) -> None:
+    async def full(_event: object, **_more: object) -> None:
         raise StoreFailed
 
     monkeypatch.setattr(route.store, "record", full)
