@@ -3,7 +3,7 @@
 from sqlalchemy import Connection, Select
 from sqlalchemy.exc import DBAPIError
 
-from store.engine.dialects import Row
+from store.engine.dialects import Columns
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _LOST = frozenset({"40001", "40P01"})
@@ -31,6 +31,6 @@ def lost_to_rival(error: DBAPIError) -> bool:
     return getattr(error.orig, "sqlstate", None) in _LOST
 
 
-def skip_locked(query: Select[*Row]) -> Select[*Row]:
+def skip_locked(query: Select[*Columns]) -> Select[*Columns]:
     """The query with its rows locked as an UPDATE would, without those that a rival has."""
     return query.with_for_update(skip_locked=True, key_share=True)

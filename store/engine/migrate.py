@@ -5,7 +5,7 @@ from pathlib import Path
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from store.engine.dialects import foreign_keys_off
+from store.engine.engines import foreign_keys_off
 from store.engine.errors import StoreOutdated, StoreTooNew
 from store.engine.locks import take_migration_lock
 from store.schema.graduation import metadata

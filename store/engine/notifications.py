@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from store.engine.dialects import is_file, make_engine
+from store.engine.engines import is_file, make_engine
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,8 @@ from functools import cache
 from sqlalchemy import Connection, Executable, Float, Select, bindparam, case, select
 
 from store.engine.clock import DatabaseClock, clock_of
-from store.engine.dialects import insert_into, is_file
+from store.engine.dialects import insert_into
+from store.engine.engines import is_file
 from store.engine.errors import StoreError
 from store.engine.store import Store
 from store.engine.writer import without_turn

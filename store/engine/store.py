@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from store.engine.dialects import is_file, is_of_database, make_engine, sole_owner
+from store.engine.engines import is_file, is_of_database, make_engine, sole_owner
 from store.engine.errors import refuse, refuse_to_open
 from store.engine.migrate import migrate, require_current
 from store.engine.settings_kv import try_to_write

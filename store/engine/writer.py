@@ -29,7 +29,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from store.engine.dialects import in_process_engine, is_of_database
+from store.engine.engines import in_process_engine, is_of_database
 from store.engine.errors import StoreBusy, StoreClosed, refuse
 from store.engine.locks import advisory_lock, lost_to_rival
 

@@ -10,9 +10,17 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, func, select, update
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from store.engine.dialects import SafeJson, SafeText, UtcDateTime, insert_new, readable, row_of
-from store.engine.given import ask, given
-from store.engine.upserts import upsert_newer
+from store.engine.dialects import (
+    SafeJson,
+    SafeText,
+    UtcDateTime,
+    ask,
+    given,
+    insert_new,
+    readable,
+    row_of,
+    upsert_newer,
+)
 from store.graduation.admission import Case, insert_all_with_policy
 from store.graduation.pasts import Pasts
 from store.models import EventState, RuleMatch, RuleResult, SubjectState

@@ -9,8 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, bindparam, select, union
 
-from store.engine.dialects import SafeText, UtcDateTime, readable, value_of
-from store.engine.given import ask, given
+from store.engine.dialects import SafeText, UtcDateTime, ask, given, readable, value_of
 from store.engine.writer import without_turn
 from store.models import CallState, Mode, ProposalCall, StoredEvent
 from store.schema import calls, events, proposals

@@ -9,8 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, Text, insert, select
 
 from store.audit_log.log import Entry, append_all
-from store.engine.dialects import SafeText, UtcDateTime, readable
-from store.engine.given import ask, given
+from store.engine.dialects import SafeText, UtcDateTime, ask, given, readable
 from store.graduation.case_kinds import came_lately, change, get_case_kinds, hold_trust, note_case_kind
 from store.graduation.gate import last_human, paused, spend, usage
 from store.graduation.pasts import past_of

@@ -18,9 +18,8 @@ from sqlalchemy import (
 )
 
 from store.audit_log.log import append
-from store.engine.dialects import insert_new, readable, row_of
+from store.engine.dialects import insert_new, readable, row_of, upsert_increment
 from store.engine.settings_kv import Setting, hold_or_set, read, write
-from store.engine.upserts import upsert_increment
 from store.graduation.case_kinds import demote, get_case_kind
 from store.graduation.reducer import (
     Counter,

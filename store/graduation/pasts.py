@@ -8,8 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, ScalarSelect, Select, Subquery, bindparam, func, select
 
-from store.engine.dialects import KeyText, SafeText, readable
-from store.engine.given import ask, given
+from store.engine.dialects import KeyText, SafeText, ask, given, readable
 from store.models import NewProposal, SubjectState
 from store.models.graduation import Past
 from store.schema import subjects

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 import store
 from store.audit_log.log import Entry, head
-from store.engine.dialects import make_engine
+from store.engine.engines import make_engine
 from store.engine.leases import OUTBOX, RULE_MATCHES, HeldRow
 from store.engine.settings_kv import Setting
 from store.engine.shared_pace import Pause, Room
@@ -71,10 +71,9 @@ from tests.fixtures.full_database import (
 
 FREE = {
     "dialects",
-    "given",
+    "engines",
     "locks",
     "migrate",
-    "upserts",
 }  # modules of tools: no queries, but what queries are made of
 
 # What a parameter of this name is given; each of several values in turn.

@@ -14,7 +14,7 @@ import store
 from store import open_store
 from store.audit_log.log import row_hash
 from store.audit_log.verify import ProblemCode, verify
-from store.engine.dialects import make_engine
+from store.engine.engines import make_engine
 from store.graduation.case_kinds import get_case_kind
 from store.graduation.labels import generations_of
 from store.graduation.pages import changes_of

@@ -17,7 +17,7 @@ from bot.services import LEASE, Claimed, Queue, Services
 from bot.slack.client import RateLimits, Slack
 from store import Store, open_store
 from store.engine.clock import DatabaseClock, clock_of
-from store.engine.dialects import make_engine
+from store.engine.engines import make_engine
 from store.messages.outbox import add_to_outbox
 from store.models import CallState, Decision, NewEvent, NewProposal, PlannedCall, Verdict
 from store.proposals.decisions import PendingApproval, add_pending_approvals, decide

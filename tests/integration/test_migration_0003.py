@@ -12,7 +12,7 @@ from sqlalchemy import JSON, Connection, column, insert, inspect, table, text
 import store
 from store import open_store
 from store.audit_log.verify import verify
-from store.engine.dialects import make_engine
+from store.engine.engines import make_engine
 from store.events.events import latest_state
 from store.graduation.pasts import past_of
 from store.models import Mode, ProposalKind, ProposalState, Verdict

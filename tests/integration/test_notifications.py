@@ -11,7 +11,7 @@ from bot.pipeline.worker import QueueWorker
 from bot.rules import RuleSet
 from bot.services import Claimed, Queue, Services, claim_rows
 from store import open_store
-from store.engine.dialects import make_engine
+from store.engine.engines import make_engine
 from store.engine.notifications import notifications
 from store.events.events import claim_events
 from store.models import NewEvent, StoredEvent

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, bindparam, text
 import store
 from bot.ui.reasons import plain
 from store import open_store
-from store.engine.dialects import make_engine
+from store.engine.engines import make_engine
 from store.events.events import claim_rule_matches, get_event
 from store.messages.cards import get_bundle
 from store.models.reasons import Reason, ReasonCode

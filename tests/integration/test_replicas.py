@@ -13,8 +13,8 @@ from sqlalchemy import Connection, select, text
 from store import Store, open_store
 from store.audit_log.log import append
 from store.audit_log.verify import verify
-from store.engine import dialects
-from store.engine.dialects import make_engine
+from store.engine import engines
+from store.engine.engines import make_engine
 from store.engine.locks import advisory_lock
 from store.graduation.admission import insert_with_policy
 from store.graduation.case_kinds import change, note_case_kind
@@ -339,7 +339,7 @@ def _finished(connection: Connection) -> bool:
 async def test_a_program_that_vanishes_in_the_middle_keeps_nobody_from_writing(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dialects, "VANISHED", "300ms")
+    monkeypatch.setattr(engines, "VANISHED", "300ms")
     engine = make_engine(postgres_url)
     async with open_store(postgres_url) as store:
         gone = await engine.connect()

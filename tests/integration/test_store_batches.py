@@ -25,7 +25,7 @@ from bot.services import Queue
 from store import Store, open_store
 from store.audit_log.log import Entry, append, append_all, head
 from store.audit_log.verify import verify
-from store.engine.dialects import in_process_engine, make_engine
+from store.engine.engines import in_process_engine, make_engine
 from store.events.conclusions import Conclusion, conclude_events, keep_subject_states
 from store.events.events import claim_events, insert_events, keep_rules
 from store.graduation.admission import insert_with_policy

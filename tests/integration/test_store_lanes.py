@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Table, select, text, update
 
 from store import Store, open_store
 from store.audit_log.log import append, head
-from store.engine.dialects import make_engine
+from store.engine.engines import make_engine
 from store.engine.errors import StoreFailed
 from store.engine.leases import EVENTS, OUTBOX, HeldRow, renew_leases
 from store.engine.locks import advisory_lock

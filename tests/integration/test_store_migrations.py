@@ -16,7 +16,7 @@ from sqlalchemy.pool import QueuePool
 
 from store import open_store
 from store.engine import migrate
-from store.engine.dialects import make_engine
+from store.engine.engines import make_engine
 from store.engine.errors import StoreTooNew
 from store.schema.graduation import metadata
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from store import Store, open_store
-from store.engine.dialects import make_engine
+from store.engine.engines import make_engine
 from store.engine.errors import StoreBusy, StoreClosed, StoreFailed
 from store.engine.writer import Writer
 from store.events.events import claim_events, count_events, get_event, insert_events
@@ -245,7 +245,7 @@ async def test_who_is_told_that_nothing_was_stored_is_told_the_truth(
 async def test_a_locked_database_fails_the_write_and_is_used_again_when_it_is_free(
     sqlite_url: str, new_event: EventFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("store.engine.dialects._WRITING", ("busy_timeout=1", "journal_mode=WAL"))
+    monkeypatch.setattr("store.engine.engines._WRITING", ("busy_timeout=1", "journal_mode=WAL"))
     rival = make_engine(sqlite_url)
     async with open_store(sqlite_url) as store:
         async with rival.begin():

@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy
 
 import bot
-from store.engine import dialects, upserts
+from store.engine import dialects
 from store.engine.leases import Leases
 from store.events.events import insert_events
 from store.graduation.gate import pause
@@ -37,8 +37,8 @@ WRITE = (
     sqlalchemy.delete,
     dialects.insert_new,
     dialects.insert_new_by_driver,
-    upserts.upsert_increment,
-    upserts.upsert_newer,
+    dialects.upsert_increment,
+    dialects.upsert_newer,
 )
 ON_LEASES = {"take", "release", "releasing", "extend", "renew", "expire"}
 
