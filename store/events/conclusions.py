@@ -21,8 +21,7 @@ from store.engine.dialects import (
     row_of,
     upsert_newer,
 )
-from store.graduation.admission import Case, insert_all_with_policy
-from store.graduation.pasts import Pasts
+from store.graduation.admission import Case, Pasts, insert_all_with_policy
 from store.models import EventState, RuleMatch, RuleResult, SubjectState
 from store.models.graduation import Evaluator
 from store.models.reasons import Reason, columns_of

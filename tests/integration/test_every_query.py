@@ -268,7 +268,7 @@ OTHERWISE: Mapping[str, Mapping[str, Sequence[Any]]] = {
     "admission.insert_with_policy": {"proposal": [new("new")]},
     "lists.history": {"by": ["", "customer", "customer_id", "rule", "person"]},
     "case_kinds.record_outcome": {"to": list(ProposalState)},
-    "pasts.past_of": {"proposal": [new("new"), new("new", customer_id="c\0")]},
+    "admission.past_of": {"proposal": [new("new"), new("new", customer_id="c\0")]},
     "proposals.insert_proposal": {"proposal": [new("new")]},
     "proposals.propose_by_hand": {"proposal": [new("done"), new("new")]},
     "proposals.advance": {"from_": ["STATE"], "to": list(ProposalState), "values": [{}]},

@@ -14,7 +14,7 @@ from store import open_store
 from store.audit_log.verify import verify
 from store.engine.engines import make_engine
 from store.events.events import latest_state
-from store.graduation.pasts import past_of
+from store.graduation.admission import past_of
 from store.models import Mode, ProposalKind, ProposalState, Verdict
 from store.models.details import ProposalDetails
 from store.models.graduation import Past
