@@ -18,8 +18,8 @@ from polar.errors import NotFound, PolarError
 from polar.events import Event, Subject, parse
 from polar.text.summaries import facts, summarise
 from store import Store
+from store.events.conclusions import event_before
 from store.events.events import get_event, rule_source
-from store.events.surroundings import event_before
 from store.models import (
     NewProposal,
     PlannedCall,

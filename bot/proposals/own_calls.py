@@ -13,7 +13,7 @@ from polar import redaction
 from polar.catalog import Call, operations
 from polar.errors import MissingScope, NotFound, PolarError
 from polar.events import Event
-from store.events.surroundings import Done, SentCall, Sought, Surroundings, surroundings
+from store.events.conclusions import Done, SentCall, Sought, Surroundings, surroundings
 from store.graduation.case_kinds import add_outcome
 from store.models import (
     CallState,

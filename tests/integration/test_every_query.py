@@ -21,8 +21,7 @@ from store.engine.engines import make_engine
 from store.engine.leases import OUTBOX, RULE_MATCHES, HeldRow
 from store.engine.settings_kv import Setting
 from store.engine.shared_pace import Pause, Room
-from store.events.conclusions import Conclusion
-from store.events.surroundings import Sought
+from store.events.conclusions import Conclusion, Sought
 from store.graduation.admission import Case
 from store.graduation.count_check import Difference
 from store.graduation.labels import Relabelled

@@ -18,7 +18,7 @@ from polar.client import PolarClient
 from polar.events import parse
 from store import Store
 from store.engine.store import open_store
-from store.events.surroundings import SentCall, calls_sent_since
+from store.events.conclusions import SentCall, calls_sent_since
 from store.models import (
     CallState,
     Decision,

@@ -21,7 +21,7 @@ from bot.ui.details import details_view
 from bot.ui.lists import row, show_message
 from bot.ui.states import CardView
 from store.audit_log.verify import verify
-from store.events.surroundings import Sought, surroundings
+from store.events.conclusions import Sought, surroundings
 from store.graduation.case_kinds import add_outcome, get_case_kind
 from store.graduation.learn import assess
 from store.graduation.past_cases import past_cases
