@@ -10,8 +10,7 @@ from bot.services import Queue, Services
 from bot.slack.client import SlackUser
 from polar.catalog import Risk
 from store.engine.errors import StoreError
-from store.graduation.case_kinds import change, find_case_kind, graduate
-from store.graduation.gate import note_human
+from store.graduation.case_kinds import change, find_case_kind, graduate, note_human
 from store.graduation.pages import automatic_runs
 from store.graduation.reducer import TrustChange
 from store.models import CaseKind, CaseKindState

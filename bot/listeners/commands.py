@@ -25,7 +25,7 @@ from bot.ui.home import COMMANDS as ABOUT
 from bot.ui.home import help_message
 from store.engine.dialects import readable
 from store.engine.errors import StoreError
-from store.graduation.gate import pause, paused, resume
+from store.graduation.case_kinds import pause, paused, resume
 from store.models.graduation import Paused
 from store.proposals.lists import beginning, history, mine, queue, whole
 

@@ -17,8 +17,8 @@ from bot.ui.reports import Health, Removal
 from bot.ui.states import approver_line
 from polar.client import VERSION
 from store.engine.errors import StoreError
+from store.graduation.case_kinds import paused
 from store.graduation.count_check import last_check
-from store.graduation.gate import paused
 from store.graduation.set_aside import set_aside_kinds
 from store.messages.home_tab_viewers import claim_welcome, forget_welcome
 from store.proposals.stats import backlog

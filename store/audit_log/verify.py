@@ -12,7 +12,7 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, Row, Select, func,
 
 from store.audit_log.log import START, fingerprint, head, kinds_of, read_row, row_hash
 from store.engine.dialects import readable, stream_rows
-from store.graduation.gate import paused
+from store.graduation.case_kinds import paused
 from store.models import Actor, CallState, CaseKindState, Mode, ProposalState
 from store.schema import calls, decisions, events, proposals
 from store.schema.graduation import audit_log, case_kinds, outcomes

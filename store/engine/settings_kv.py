@@ -14,7 +14,7 @@ class Setting(StrEnum):
 
     LOG_HEAD = "audit_log_head"  # store.audit_log.log: "SEQ HASH" of the newest row
     DRAW_SECRET = "draw_secret"  # noqa: S105 - store.graduation.case_kinds: what spot checks are drawn with
-    LAST_HUMAN_AT = "last_human_at"  # store.graduation.gate: when a person last decided anything
+    LAST_HUMAN_AT = "last_human_at"  # store.graduation.case_kinds: when a person last decided anything
     LEARNED_ROW = "learned_row"  # store.graduation.learn: how far the audit log is read
     LEARNED_AT = "learned_at"  # store.graduation.labels: until when approvals are mature
     WRITE_TRIED = "write_tried"  # store.engine.store: what was written after a failed write

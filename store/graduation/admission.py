@@ -21,8 +21,17 @@ from sqlalchemy import (
 
 from store.audit_log.log import Entry, append_all
 from store.engine.dialects import KeyText, SafeText, UtcDateTime, ask, given, readable
-from store.graduation.case_kinds import came_lately, change, get_case_kinds, hold_trust, note_case_kind
-from store.graduation.gate import last_human, paused, spend, usage
+from store.graduation.case_kinds import (
+    came_lately,
+    change,
+    get_case_kinds,
+    hold_trust,
+    last_human,
+    note_case_kind,
+    paused,
+    spend,
+    usage,
+)
 from store.graduation.reducer import WEEK, Counter, TrustChange, Wanted, counted, first_seen, is_idle
 from store.models import Actor, CaseKind, CaseKindState, Mode, NewCaseKind, NewProposal, SubjectState, Verdict
 from store.models.graduation import Evaluation, Evaluator, GateInputs, Past

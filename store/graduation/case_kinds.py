@@ -1,37 +1,62 @@
-"""Kinds of case: how far each is trusted, and the outcomes that demote it. `change` alone writes a state."""
+"""Kinds of case: how far each is trusted, which `change` alone writes; the caps and the pause of them all."""
 
-from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime, timedelta
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import cache
 from secrets import token_hex
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy import (
+    Connection,
+    Select,
+    and_,
+    bindparam,
+    delete,
+    func,
+    or_,
+    select,
+    update,
+)
 
 from store.audit_log.log import append
-from store.engine.dialects import insert_new, row_of, value_of, values_of
-from store.engine.settings_kv import Setting, hold, hold_or_set
+from store.engine.dialects import insert_new, readable, row_of, upsert_increment, value_of, values_of
+from store.engine.settings_kv import Setting, hold, hold_or_set, read, write
 from store.graduation import reducer
-from store.graduation.reducer import TrustChange, cause_of_outcome
+from store.graduation.reducer import (
+    Counter,
+    Since,
+    TrustChange,
+    Usage,
+    cause_of_decision,
+    cause_of_outcome,
+)
+from store.messages.outbox import add_to_outbox
 from store.models import (
     WENT_WRONG,
     Actor,
     CaseKind,
     CaseKindState,
+    Decision,
     Mode,
     NewCaseKind,
     OutcomeKind,
     Proposal,
     ProposalState,
 )
-from store.models.graduation import Outcome
+from store.models.graduation import Outcome, Paused, Spent
 from store.models.reasons import ChangeCause, Lack, LackCode
 from store.schema import proposals
-from store.schema.graduation import case_kinds, outcomes
+from store.schema.graduation import cap_usage, case_kinds, outcomes
+from store.schema.graduation import pause as pause_table
 
 _HOUR = timedelta(hours=1)  # when a kind's last case came is not kept more finely
 # Built once: every case that comes needs them.
 _OWN = case_kinds.c.hash == bindparam("case_kind")
 _ONE = select(case_kinds).where(_OWN)
 _THOSE = select(case_kinds).where(case_kinds.c.hash.in_(bindparam("hashes", expanding=True)))
+_PAUSED = select(pause_table.c.paused_by, pause_table.c.paused_at, pause_table.c.reason)
 _CAME = update(case_kinds).where(_OWN).values(last_case_at=bindparam("now"))
 
 
@@ -197,3 +222,126 @@ def record_outcome(
         # Nobody has seen it yet, and now somebody has to.
         connection.execute(update(proposals).where(proposals.c.id == proposal_id).values(has_card=1))
         add_outcome(connection, Outcome(proposal_id, OutcomeKind.FAILED, to, at), at)
+
+
+# --- That a person is there -------------------------------------------------------------------------------
+
+
+def record_human_activity(connection: Connection, decision: Decision, proposal: Proposal) -> None:
+    """A person decides (`proposal` as it was): automatic runs go on; a rejected spot check ends them."""
+    note_human(connection, decision.actor, decision.at)
+    edited = proposal.edited_by is not None
+    cause = cause_of_decision(proposal.id, proposal.mode, decision.verdict, edited=edited)
+    if cause is not None and proposal.case_kind is not None:
+        demote(connection, proposal.case_kind, cause=cause, at=decision.at, actor=decision.actor)
+
+
+def note_human(connection: Connection, actor: str, at: datetime) -> None:
+    """Note when a person last decided anything, for the dead man's switch."""
+    if actor in tuple(Actor):
+        return
+    text = at.isoformat(timespec="microseconds")
+    # Texts of one length in one zone: they compare as they follow.
+    if hold_or_set(connection, Setting.LAST_HUMAN_AT, text) < text:
+        write(connection, Setting.LAST_HUMAN_AT, text)
+
+
+def last_human(connection: Connection, now: datetime) -> datetime | None:
+    """When a person last decided anything. What a clock that ran ahead wrote is written anew as now: else it
+    would be "just now" at every look until that moment comes.
+    """
+    found = read(connection, Setting.LAST_HUMAN_AT)
+    if found is None or (at := datetime.fromisoformat(found)) <= now:
+        return None if found is None else at
+    text = now.astimezone(UTC).isoformat(timespec="microseconds")
+    write(connection, Setting.LAST_HUMAN_AT, text)
+    return now
+
+
+# --- The counters of the caps -----------------------------------------------------------------------------
+
+
+def spend(connection: Connection, counters: Iterable[Counter]) -> None:
+    """Add to the counters."""
+    sums: dict[tuple[str, str, str], Counter] = {}
+    for one in counters:
+        key = (one.scope, one.day, one.currency)
+        known = sums.get(key, replace(one, count=0, amount=0))
+        sums[key] = replace(known, count=known.count + one.count, amount=known.amount + one.amount)
+    if sums:
+        rows = [row_of(sums[key]) for key in sorted(sums)]
+        upsert_increment(connection, cap_usage, rows, "count", "amount")
+
+
+def usage(connection: Connection, wanted: Sequence[Since]) -> Usage:
+    """The counters of several scopes in one read."""
+    scopes: defaultdict[str, set[str]] = defaultdict(set)
+    for one in wanted:
+        scopes[one.since].add(one.scope)
+    known: dict[str, Any] = {}
+    for number, since in enumerate(sorted(scopes)):
+        known |= {f"since{number}": since, f"scopes{number}": sorted(scopes[since])}
+    found = Usage()
+    for row in connection.execute(_counters(len(scopes)), known):
+        found.add(Counter(*row))
+    return found
+
+
+@cache  # building it costs ten times what the database takes for it
+def _counters(moments: int) -> Select[str, str, str, int, int]:
+    c = cap_usage.c
+    where = [
+        and_(c.scope.in_(bindparam(f"scopes{n}", expanding=True)), c.day >= bindparam(f"since{n}"))
+        for n in range(moments)
+    ]
+    return select(c.scope, c.day, c.currency, c.count, c.amount).where(or_(*where))
+
+
+def spent(connection: Connection, wanted: Since, currency: str | None) -> Spent:
+    """The count of one scope."""
+    return usage(connection, [wanted]).spent(wanted, currency)
+
+
+# --- The pause of everything that runs on its own; what people decide is not affected ---------------------
+
+
+def paused(connection: Connection) -> Paused | None:
+    """The pause that is on, or None."""
+    row = connection.execute(_PAUSED).one_or_none()
+    return None if row is None else Paused(row.paused_by, row.paused_at, row.reason)
+
+
+def pause(
+    connection: Connection, *, by: str, why: str, at: datetime, notice: Mapping[str, Any] | None = None
+) -> bool:
+    """Pause everything that runs on its own. False when it is paused already: the first pause stands.
+
+    `notice` ({text, blocks}) is what the channel is told of it; notify the queue `OUTBOX` afterwards.
+    """
+    row = {"id": 1, "paused_by": by, "paused_at": at, "reason": readable(why)}
+    if insert_new(connection, pause_table, [row]).rowcount != 1:
+        return False
+    append(connection, "pause", None, {"by": by, "at": at.isoformat(), "why": row["reason"]}, at)
+    _tell(connection, "pause", notice, at)
+    return True
+
+
+def resume(
+    connection: Connection,
+    *,
+    by: str,
+    at: datetime,
+    notice: Callable[[Paused], Mapping[str, Any]] | None = None,
+) -> Paused | None:
+    """End the pause; what it was, or None when there was none. `notice` as in `pause`, of what it was."""
+    before = paused(connection)
+    if before is None or connection.execute(delete(pause_table)).rowcount != 1:
+        return None
+    append(connection, "resume", None, {"by": by, "paused_by": before.by, "since": before.at.isoformat()}, at)
+    _tell(connection, "resume", notice(before) if notice else None, at)
+    return before
+
+
+def _tell(connection: Connection, kind: str, message: Mapping[str, Any] | None, at: datetime) -> None:
+    if message is not None:
+        add_to_outbox(connection, f"{kind}:{at.isoformat()}", kind=kind, message=message, at=at)

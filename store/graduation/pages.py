@@ -9,8 +9,7 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, cast, func, litera
 
 from store.audit_log.log import kinds_of, read_row
 from store.engine.dialects import values_of
-from store.graduation.case_kinds import get_case_kind
-from store.graduation.gate import paused, spent
+from store.graduation.case_kinds import get_case_kind, paused, spent
 from store.graduation.reducer import Since, day, of_case_kind
 from store.models import WENT_WRONG, CaseKind, CaseKindState, Mode, OutcomeKind, ProposalState
 from store.models.graduation import AutomaticRuns, Change, History, KindsPage, KindStanding

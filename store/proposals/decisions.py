@@ -13,7 +13,7 @@ from store.engine.dialects import insert_new, row_of, stream_rows, value_of
 from store.engine.leases import PENDING_APPROVALS, Lease
 from store.engine.writer import without_turn
 from store.events.events import get_event
-from store.graduation.gate import record_human_activity
+from store.graduation.case_kinds import record_human_activity
 from store.models import Actor, CallState, Decision, Proposal, ProposalState, StoredEvent, Verdict
 from store.models.reasons import Reason, ReasonCode
 from store.proposals.proposals import advance, get_proposal, lock_proposal, touch

@@ -10,8 +10,17 @@ from store.audit_log.log import append, fingerprint
 from store.engine.dialects import row_of, value_of
 from store.engine.leases import EXECUTION, NOW, UNKNOWN, Lease
 from store.engine.writer import without_turn
-from store.graduation.gate import may_still_run, revert_to_manual
-from store.models import Actor, CallState, Mode, PlannedCall, Proposal, ProposalKind, ProposalState
+from store.graduation.case_kinds import get_case_kind, last_human, paused
+from store.models import (
+    Actor,
+    CallState,
+    CaseKindState,
+    Mode,
+    PlannedCall,
+    Proposal,
+    ProposalKind,
+    ProposalState,
+)
 from store.models.graduation import ExecutionGuard
 from store.models.reasons import Reason, ReasonCode, columns_of
 from store.proposals.proposals import advance, get_proposal, with_calls
@@ -89,6 +98,38 @@ def _may_run(connection: Connection, row: Any, now: datetime, guard: ExecutionGu
     """As `may_still_run`, which need not be asked about what a person approved."""
     alone = row.mode == Mode.AUTO and row.decided_by == Actor.POLICY
     return not alone or may_still_run(connection, row.id, now, guard)
+
+
+def may_still_run(connection: Connection, proposal_id: str, now: datetime, guard: ExecutionGuard) -> bool:
+    """Tell whether what the policy approved may still be sent; what a person approved always may.
+
+    It may not when its kind was demoted or set aside since, everything was paused, nobody has decided
+    anything for too long, it waited too long, or the policy has become another one. What was begun is
+    finished.
+    """
+    proposal = get_proposal(connection, proposal_id)
+    if proposal is None or proposal.mode != Mode.AUTO or proposal.decided_by != Actor.POLICY:
+        return True
+    if any(call.state != CallState.PLANNED for call in proposal.calls):
+        return True
+    case_kind = None if proposal.case_kind is None else get_case_kind(connection, proposal.case_kind)
+    generation = (proposal.gate or {}).get("generation")
+    if case_kind is None or case_kind.state != CaseKindState.GRADUATED or case_kind.generation != generation:
+        return False
+    if case_kind.set_aside is not None:
+        return False
+    human, decided = last_human(connection, now), proposal.decided_at
+    lately = human is not None and now - human <= guard.max_idle
+    fresh = decided is not None and now - decided <= guard.max_age
+    return lately and fresh and paused(connection) is None and guard.allows(proposal, case_kind)
+
+
+def revert_to_manual(connection: Connection, proposal_id: str, at: datetime) -> bool:
+    """Take the policy's approval back before anything was sent: a person is asked. False: it has moved on."""
+    values: dict[str, Any] = {"decided_by": None, "decided_at": None, "has_card": 1, "mode": Mode.ASKED}
+    states = (ProposalState.APPROVED, ProposalState.PENDING)
+    values |= {"reason": Reason(ReasonCode.TRUST_LOST)}
+    return advance(connection, proposal_id, *states, actor=Actor.POLICY, at=at, **values) is not None
 
 
 def _executing(token: str, proposal_id: str) -> ColumnElement[bool]:

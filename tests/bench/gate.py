@@ -18,8 +18,7 @@ from polar.events import Event
 from store import Store, open_store
 from store.events.events import insert_events, keep_rules
 from store.graduation.admission import evaluate, insert_with_policy
-from store.graduation.case_kinds import change, note_case_kind
-from store.graduation.gate import note_human
+from store.graduation.case_kinds import change, note_case_kind, note_human
 from store.graduation.learn import assess
 from store.graduation.reducer import TrustChange, day, of_customer
 from store.models import (

@@ -15,7 +15,7 @@ from bot.listeners.home import HomeTab
 from bot.listeners.workspace import HealthSource
 from bot.logs import LastErrors
 from bot.slack.permalinks import Links
-from store.graduation.gate import paused
+from store.graduation.case_kinds import paused
 from store.graduation.set_aside import set_aside
 from store.models import ProposalState
 from store.models.reasons import Reason, ReasonCode

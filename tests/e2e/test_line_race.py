@@ -12,7 +12,7 @@ import pytest
 from bot.app import Running
 from bot.demo.slack.people import App
 from bot.demo.slack.state import Message
-from store.graduation.gate import paused
+from store.graduation.case_kinds import paused
 from store.models import Proposal
 from tests.e2e.app_harness import (
     JONAS,

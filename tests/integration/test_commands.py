@@ -26,7 +26,7 @@ from bot.ui.lists import RULES_PAGE, RuleLine, events_without_rule, rule_lines, 
 from polar.catalog import event_types
 from store import Store, open_store
 from store.events.events import keep_rules, rule_activity
-from store.graduation.gate import paused
+from store.graduation.case_kinds import paused
 from store.models import NewEvent, RuleMatch, RuleMatchState
 from store.models.details import RuleActivity
 from tests.fixtures.proposals import add_proposal

@@ -277,7 +277,7 @@ OTHERWISE: Mapping[str, Mapping[str, Sequence[Any]]] = {
     "case_kinds.note_case_kind": {"new": [KIND, replace(KIND, hash="other", label="A\0")]},
     "settings_kv.hold_or_set": {"first": ["1"]},
     "settings_kv.try_to_write": {"size": [0, 1_000]},
-    "gate.spent": {"wanted": [Since("all", "2026-11-21")]},
+    "case_kinds.spent": {"wanted": [Since("all", "2026-11-21")]},
     "offers.add_offer": {"question": [new("offer", kind=ProposalKind.GRADUATION)], "case_kind": [OFFERED]},
     "set_aside.set_aside": {"reason": [WHY]},
     "timers.call_people": {"kind": ["reminder", "escalation"], "say": [lambda _: MESSAGE], "window": [HOUR]},

@@ -11,8 +11,7 @@ from sqlalchemy import Connection, update
 from bot.config.policy import Policy, Trust
 from bot.graduation.gate import guard_of
 from store import Store
-from store.graduation.case_kinds import change
-from store.graduation.gate import last_human, note_human, revert_to_manual
+from store.graduation.case_kinds import change, last_human, note_human
 from store.graduation.past_cases import past_cases
 from store.graduation.reducer import TrustChange
 from store.models import (
@@ -30,7 +29,7 @@ from store.models.graduation import ExecutionGuard
 from store.models.reasons import ChangeCause, ChangeCode
 from store.proposals.actions import Act, retry
 from store.proposals.decisions import ApprovalRequirements, decide
-from store.proposals.execution import begin_call, claim_approved, end_call, finish_execution
+from store.proposals.execution import begin_call, claim_approved, end_call, finish_execution, revert_to_manual
 from store.proposals.proposals import get_proposal
 from store.schema import proposals
 from tests.fixtures.case_kinds import all_case_kinds

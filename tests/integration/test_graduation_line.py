@@ -16,7 +16,7 @@ from bot.metrics import DECISIONS
 from bot.pipeline import execute
 from bot.pipeline.learn import Assessor
 from store.engine.settings_kv import Setting, hold_or_set
-from store.graduation.gate import pause, resume
+from store.graduation.case_kinds import pause, resume
 from store.graduation.pages import automatic_runs, kinds_page
 from store.models import (
     CaseKind,

@@ -33,8 +33,7 @@ from store import Store, open_store
 from store.engine.leases import expire_all_leases
 from store.events.events import insert_events, keep_rules
 from store.graduation.admission import insert_with_policy
-from store.graduation.case_kinds import add_outcome, change, get_case_kind
-from store.graduation.gate import note_human, pause, paused, resume
+from store.graduation.case_kinds import add_outcome, change, get_case_kind, note_human, pause, paused, resume
 from store.graduation.learn import assess
 from store.graduation.reducer import TrustChange
 from store.models import (

@@ -17,8 +17,7 @@ from store.engine import engines
 from store.engine.engines import make_engine
 from store.engine.locks import advisory_lock
 from store.graduation.admission import insert_with_policy
-from store.graduation.case_kinds import change, note_case_kind
-from store.graduation.gate import note_human, spent
+from store.graduation.case_kinds import change, note_case_kind, note_human, spent
 from store.graduation.learn import assess
 from store.graduation.reducer import ALL, Since, TrustChange, day
 from store.messages.cards import claim_outgoing

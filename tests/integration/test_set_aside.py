@@ -19,7 +19,6 @@ from bot.ui.reports import Health, is_well, status_message
 from store.audit_log.verify import verify
 from store.graduation.case_kinds import change, get_case_kind, graduate
 from store.graduation.count_check import check_counts, last_check
-from store.graduation.gate import may_still_run
 from store.graduation.learn import Assessed, assess
 from store.graduation.offers import add_offer, offer_basis
 from store.graduation.reducer import TrustChange
@@ -28,6 +27,7 @@ from store.models import CaseKind, CaseKindState, Decision, Mode, Verdict
 from store.models.graduation import ExecutionGuard
 from store.models.reasons import ChangeCause, ChangeCode, Lack, LackCode, PolicyCode, Reason, ReasonCode
 from store.proposals.decisions import decide
+from store.proposals.execution import may_still_run
 from store.proposals.proposals import get_proposal
 from store.proposals.stats import backlog
 from store.schema.graduation import case_labels, unlearned_cases

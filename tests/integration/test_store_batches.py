@@ -29,8 +29,7 @@ from store.engine.engines import in_process_engine, make_engine
 from store.events.conclusions import Conclusion, conclude_events, keep_subject_states
 from store.events.events import claim_events, insert_events, keep_rules
 from store.graduation.admission import insert_with_policy
-from store.graduation.case_kinds import change
-from store.graduation.gate import note_human
+from store.graduation.case_kinds import change, note_human
 from store.models import (
     CaseKindState,
     EventState,
