@@ -59,7 +59,7 @@ from store.engine.leases import expire_all_leases
 from store.engine.notifications import Notifications, notifications
 from store.engine.shared_pace import shared_pace_of
 from store.events.events import keep_rules
-from store.graduation.set_aside import retry_all
+from store.graduation.learn import retry_all
 from store.proposals.execution import recover_stranded
 
 log = logging.getLogger(__name__)

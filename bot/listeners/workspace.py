@@ -19,7 +19,7 @@ from polar.client import VERSION
 from store.engine.errors import StoreError
 from store.graduation.case_kinds import paused
 from store.graduation.count_check import last_check
-from store.graduation.set_aside import set_aside_kinds
+from store.graduation.learn import set_aside_kinds
 from store.messages.home_tab_viewers import claim_welcome, forget_welcome
 from store.proposals.stats import backlog
 

@@ -15,9 +15,8 @@ from bot.graduation.score import lacks
 from bot.services import Queue, Services
 from bot.ui.graduation import change_notice, offer_facts, offer_reasons, offer_title
 from store.engine.errors import StoreError
+from store.graduation.learn import Step, add_offer, offer_basis, reason_of, set_aside
 from store.graduation.learn import assess as read_on
-from store.graduation.offers import add_offer, offer_basis
-from store.graduation.set_aside import Step, reason_of, set_aside
 from store.models import Actor, CaseKind, NewCaseKind, NewProposal, PlannedCall, ProposalKind, ProposalState
 from store.models.graduation import BacktestSummary, CaseHistory, Label, PastCase
 from store.models.hashes import proposal_id, sha256

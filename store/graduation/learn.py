@@ -1,34 +1,31 @@
-"""The step that learns: what the log says since the last look becomes labels, counts and messages."""
+"""The step that learns: what the log says since the last look becomes labels, counts, messages and offers."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
 from functools import partial
-from typing import Any
+from traceback import extract_tb
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import BindParameter, Connection, bindparam, delete, func, select, update
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 
 from store.audit_log.log import kinds_of, read_row
+from store.engine.dialects import UtcDateTime, insert_new
 from store.engine.settings_kv import Setting, hold_or_set, write
-from store.graduation.case_kinds import hold_trust
+from store.graduation.case_kinds import get_case_kind, graduate, hold_trust
 from store.graduation.counts import learn_values, move_counts
 from store.graduation.labels import Relabelled, Ripening, cases_by_kind, relabel, ripen, ripening
-from store.graduation.offers import turn_on, wants_offer
-from store.graduation.set_aside import (
-    MOST_POSTPONED,
-    Step,
-    attempt,
-    forget_postponed,
-    postpone,
-    postponed,
-    retries,
-    set_aside_kinds,
-    take_back,
-)
+from store.graduation.past_cases import draw_secret, past_cases
 from store.messages.outbox import add_to_outbox
-from store.models.graduation import Assessor, SetAside
-from store.schema.graduation import audit_log
+from store.models import Actor, CaseKind, CaseKindState, NewProposal, ProposalKind, ProposalState
+from store.models.graduation import Assessor, PastCase, SetAside
+from store.models.reasons import ChangeCause, ChangeCode, Lack, Reason, ReasonCode, read_reason
+from store.proposals.proposals import advance, propose_by_hand
+from store.schema import proposals
+from store.schema.graduation import audit_log, case_kinds, unlearned_cases
 
 _CHUNK = 500
 _ABOUT_CASES = ("decision", "edited", "restated", "transition", "outcome")
@@ -143,3 +140,219 @@ def _tell(connection: Connection, row: Any, assessor: Assessor, now: datetime) -
         return add_to_outbox(connection, f"case_kind:{row.seq}", kind=kind, message=message, at=now)
 
     return bool(attempt(connection, row.subject, Step.TELL, tell, now))
+
+
+# --- Offers to let a kind of case run on its own ----------------------------------------------------------
+
+
+_BACKTESTED = 2_000  # cases a back-test on a card walks at most: a third of a second
+_P = proposals.c
+_GRADUATION = _P.kind == ProposalKind.GRADUATION
+_LAST = (
+    select(_P.state)
+    .where(_P.case_kind == bindparam("case_kind"), _GRADUATION)
+    .order_by(_P.created_at.desc())
+    .limit(1)
+)
+_DUE = select(_P.id, _P.case_kind, _P.decided_by).where(
+    _P.state == ProposalState.APPROVED,
+    _P.due_at <= bindparam("now", type_=_P.due_at.type),
+    _GRADUATION,
+    _P.held_by.is_(None),
+    _P.case_kind.not_in(select(case_kinds.c.hash).where(case_kinds.c.retry_at.is_not(None))),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OfferBasis:
+    """A kind of case that meets its threshold, and the cases of its back-test, oldest first."""
+
+    case_kind: CaseKind
+    past: Sequence[PastCase]
+    secret: bytes
+
+
+def wants_offer(connection: Connection, case_kind: str, assessor: Assessor, now: datetime) -> CaseKind | None:
+    """The kind of case if a person is to be asked whether it may run on its own."""
+    found = get_case_kind(connection, case_kind)
+    if found is None or found.state != CaseKindState.ASKING or found.set_aside is not None:
+        return None
+    if assessor.lacks(found, now) or not assessor.wants_offer(found, last_offer(connection, case_kind)):
+        return None
+    return found
+
+
+def offer_basis(
+    connection: Connection, case_kind: str, assessor: Assessor, now: datetime
+) -> OfferBasis | None:
+    """The inputs of the back-test of an offer, beside the writer; None when there is no offer to make."""
+    found = wants_offer(connection, case_kind, assessor, now)
+    if found is None:
+        return None
+    past = past_cases(connection, case_kind=case_kind, most=_BACKTESTED)
+    return OfferBasis(found, past, draw_secret(connection) or b"")
+
+
+def add_offer(connection: Connection, case_kind: CaseKind, question: NewProposal, now: datetime) -> bool:
+    """Ask the question if the kind is as it was when the question was made; once for each generation."""
+    hold_trust(connection)
+    found = get_case_kind(connection, case_kind.hash)
+    if found is None or replace(found, last_case_at=case_kind.last_case_at) != case_kind:
+        return False  # what changed it brings up the question anew
+    if not propose_by_hand(connection, question):
+        return False
+    offered = {"offered_at": now, "offered_generation": found.generation, "offered_cases": found.cases}
+    connection.execute(update(case_kinds).where(case_kinds.c.hash == found.hash).values(offered))
+    return True
+
+
+def last_offer(connection: Connection, case_kind: str) -> ProposalState | None:
+    """The state of the newest offer of a kind of case."""
+    state = connection.execute(_LAST, {"case_kind": case_kind}).scalar()
+    return None if state is None else ProposalState(state)
+
+
+def turn_on(connection: Connection, assessor: Assessor, now: datetime) -> int:
+    """Carry out the offers that a person has accepted, if the threshold is still met. Those of a kind that is
+    set aside wait.
+    """
+    due = connection.execute(_DUE, {"now": now}).all()
+    for row in due:
+        actor = row.decided_by or Actor.PROGRAM
+        accept = partial(_accept, connection, row.id, row.case_kind, assessor, actor=actor, now=now)
+        attempt(connection, row.case_kind, Step.TURN_ON, accept, now)
+    return len(due)
+
+
+def _accept(
+    connection: Connection, proposal_id: str, case_kind: str, assessor: Assessor, *, actor: str, now: datetime
+) -> None:
+    missing = graduate(
+        connection,
+        case_kind,
+        lambda found: assessor.lacks(found, now),
+        actor=actor,
+        cause=ChangeCause.of(ChangeCode.OFFER_ACCEPTED, proposal=proposal_id),
+        at=now,
+    )
+    _close(connection, proposal_id, missing, now)
+
+
+def _close(connection: Connection, proposal_id: str, missing: Sequence[Lack], now: datetime) -> None:
+    approved = ProposalState.APPROVED
+    if missing:
+        states, by = (approved, ProposalState.WITHDRAWN), Actor.PROGRAM
+        why = Reason.of(ReasonCode.THRESHOLD_NOT_MET, missing=[one.to_json() for one in missing])
+        advance(connection, proposal_id, *states, actor=by, at=now, reason=why)
+        return
+    advance(connection, proposal_id, approved, ProposalState.EXECUTING, at=now)
+    said = Reason(ReasonCode.TURNED_ON)
+    done = ProposalState.SUCCEEDED
+    advance(connection, proposal_id, ProposalState.EXECUTING, done, at=now, reason=said)
+
+
+# --- Kinds of case that are set aside: they ask, and the others go on -------------------------------------
+
+
+T = TypeVar("T")
+
+RETRY_AFTER = timedelta(hours=1)
+MOST_POSTPONED = 500  # cases that a kind learns from at once when it is assessed again
+_K, _U = case_kinds.c, unlearned_cases.c
+_KIND: BindParameter[str] = bindparam("case_kind")
+# Built once: every look at the log asks these.
+_ALL = select(_K.hash, _K.retry_at).where(_K.retry_at.is_not(None)).order_by(_K.retry_at, _K.hash)
+_WAITING = select(_U.proposal_id).where(_U.case_kind == _KIND).order_by(_U.proposal_id).limit(MOST_POSTPONED)
+_OWN = update(case_kinds).where(_K.hash == _KIND)
+_ASIDE = _OWN.values(
+    set_aside_code=bindparam("code"),
+    set_aside_args=bindparam("args", type_=_K.set_aside_args.type),
+    set_aside_at=func.coalesce(_K.set_aside_at, bindparam("now", type_=UtcDateTime)),
+    retry_at=bindparam("retry", type_=UtcDateTime),
+)
+_BACK = _OWN.values(set_aside_code=None, set_aside_args=None, set_aside_at=None, retry_at=None)
+
+
+class Step(StrEnum):
+    """The steps of an assessment that may fail."""
+
+    LEARN = "learn"
+    OFFER = "offer"
+    TURN_ON = "turn_on"
+    TELL = "tell"
+
+
+def retries(connection: Connection) -> dict[str, datetime]:
+    """The kinds that are set aside, each with the time of its next assessment."""
+    return {row.hash: row.retry_at for row in connection.execute(_ALL)}
+
+
+def set_aside_kinds(connection: Connection) -> list[SetAside]:
+    """The kinds that are set aside, the next to be tried first."""
+    columns = (_K.hash, _K.label, _K.set_aside_code, _K.set_aside_args, _K.set_aside_at, _K.retry_at)
+    rows = connection.execute(select(*columns).where(_K.retry_at.is_not(None)).order_by(_K.retry_at, _K.hash))
+    found = []
+    for hash_, label, code, args, at, retry_at in rows:
+        reason = read_reason(code, args) or Reason(ReasonCode.ASSESSMENT_FAILED)
+        found.append(SetAside(hash_, label, reason, at, retry_at))
+    return found
+
+
+def attempt(
+    connection: Connection, case_kind: str, step: Step, work: Callable[[], T], now: datetime
+) -> T | None:
+    """The result of `work` about one kind. When it raises, nothing of it stays, and the kind is set aside.
+
+    Raises what the database raises for reasons of its own: that is no fault of the kind.
+    """
+    save = connection.begin_nested()
+    try:
+        found = work()
+    except Exception as error:
+        save.rollback()
+        if isinstance(error, DBAPIError) and not isinstance(error, DataError | IntegrityError):
+            raise
+        set_aside(connection, case_kind, reason_of(step, error), now)
+        return None
+    save.commit()
+    return found
+
+
+def reason_of(step: Step, error: Exception) -> Reason:
+    """The failure and its place; not the words of the error, for they may be a customer's."""
+    frames = extract_tb(error.__traceback__)
+    place = f"{frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else ""
+    return Reason.of(ReasonCode.ASSESSMENT_FAILED, step=step.value, error=type(error).__name__, place=place)
+
+
+def set_aside(connection: Connection, case_kind: str, reason: Reason, now: datetime) -> None:
+    """Let a kind ask until it has been assessed."""
+    row = {"case_kind": case_kind, "code": reason.code.value, "args": dict(reason.args)}
+    connection.execute(_ASIDE, row | {"now": now, "retry": now + RETRY_AFTER})
+
+
+def take_back(connection: Connection, case_kind: str) -> None:
+    """The kind has been assessed: it counts again."""
+    connection.execute(_BACK, {"case_kind": case_kind})
+
+
+def retry_all(connection: Connection, now: datetime) -> None:
+    """Let every kind that is set aside be assessed now: the program may be another one."""
+    connection.execute(update(case_kinds).where(_K.retry_at.is_not(None)).values(retry_at=now))
+
+
+def postpone(connection: Connection, case_kind: str, ids: Iterable[str]) -> None:
+    """Note cases to learn from when their kind is assessed again."""
+    rows = [{"proposal_id": one, "case_kind": case_kind} for one in ids]
+    if rows:
+        insert_new(connection, unlearned_cases, rows)
+
+
+def postponed(connection: Connection, case_kind: str) -> Sequence[str]:
+    """The cases that a kind has not learnt from, some hundred at most."""
+    return connection.execute(_WAITING, {"case_kind": case_kind}).scalars().all()
+
+
+def forget_postponed(connection: Connection, ids: Sequence[str]) -> None:
+    """These cases were learnt from."""
+    connection.execute(delete(unlearned_cases).where(_U.proposal_id.in_(ids)))

@@ -16,7 +16,7 @@ from bot.listeners.workspace import HealthSource
 from bot.logs import LastErrors
 from bot.slack.permalinks import Links
 from store.graduation.case_kinds import paused
-from store.graduation.set_aside import set_aside
+from store.graduation.learn import set_aside
 from store.models import ProposalState
 from store.models.reasons import Reason, ReasonCode
 from tests.e2e.app_harness import DORA, JONAS, LENA, MAYA, World, eventually, proposals, words_of, world

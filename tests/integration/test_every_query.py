@@ -25,8 +25,8 @@ from store.events.conclusions import Conclusion, Sought
 from store.graduation.admission import Case
 from store.graduation.count_check import Difference
 from store.graduation.labels import Relabelled
+from store.graduation.learn import Step
 from store.graduation.reducer import CaseTotals, Counter, Since, TrustChange, Usage
-from store.graduation.set_aside import Step
 from store.messages.drawing import CardDrawn, Drawing
 from store.models import (
     CallState,
@@ -278,8 +278,8 @@ OTHERWISE: Mapping[str, Mapping[str, Sequence[Any]]] = {
     "settings_kv.hold_or_set": {"first": ["1"]},
     "settings_kv.try_to_write": {"size": [0, 1_000]},
     "case_kinds.spent": {"wanted": [Since("all", "2026-11-21")]},
-    "offers.add_offer": {"question": [new("offer", kind=ProposalKind.GRADUATION)], "case_kind": [OFFERED]},
-    "set_aside.set_aside": {"reason": [WHY]},
+    "learn.add_offer": {"question": [new("offer", kind=ProposalKind.GRADUATION)], "case_kind": [OFFERED]},
+    "learn.set_aside": {"reason": [WHY]},
     "timers.call_people": {"kind": ["reminder", "escalation"], "say": [lambda _: MESSAGE], "window": [HOUR]},
     "timers.expire": {"limit": [200]},
 }

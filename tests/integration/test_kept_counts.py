@@ -19,11 +19,9 @@ from store.graduation.case_kinds import change, note_case_kind
 from store.graduation.count_check import Difference, check_counts, mend_counts
 from store.graduation.counts import COUNTED, kept_counts, move_counts, recount
 from store.graduation.labels import relabel, ripen, ripening
-from store.graduation.learn import assess
-from store.graduation.offers import last_offer
+from store.graduation.learn import MOST_POSTPONED, assess, last_offer, postpone, set_aside, set_aside_kinds
 from store.graduation.pages import kinds_page
 from store.graduation.reducer import CaseTotals, LabelSum, TrustChange
-from store.graduation.set_aside import MOST_POSTPONED, postpone, set_aside, set_aside_kinds
 from store.models import CaseKindState, Mode, ProposalState, Verdict
 from store.models.graduation import CaseHistory, Label, Past
 from store.models.reasons import ChangeCause, ChangeCode, LabelReason, Reason, ReasonCode

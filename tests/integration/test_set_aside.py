@@ -19,10 +19,16 @@ from bot.ui.reports import Health, is_well, status_message
 from store.audit_log.verify import verify
 from store.graduation.case_kinds import change, get_case_kind, graduate
 from store.graduation.count_check import check_counts, last_check
-from store.graduation.learn import Assessed, assess
-from store.graduation.offers import add_offer, offer_basis
+from store.graduation.learn import (
+    Assessed,
+    add_offer,
+    assess,
+    offer_basis,
+    retry_all,
+    set_aside,
+    set_aside_kinds,
+)
 from store.graduation.reducer import TrustChange
-from store.graduation.set_aside import retry_all, set_aside, set_aside_kinds
 from store.models import CaseKind, CaseKindState, Decision, Mode, Verdict
 from store.models.graduation import ExecutionGuard
 from store.models.reasons import ChangeCause, ChangeCode, Lack, LackCode, PolicyCode, Reason, ReasonCode
