@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select, update
 
 from store.engine.settings_kv import Setting, hold_or_set, read, write
 from store.graduation.case_kinds import hold_trust
-from store.graduation.counts import COUNTED, Counts, kept_counts, recount
+from store.graduation.labels import COUNTED, Counts, kept_counts, recount
 from store.models.graduation import CountCheck, Miscount
 from store.schema.graduation import case_kinds
 

@@ -16,8 +16,16 @@ from store.audit_log.log import kinds_of, read_row
 from store.engine.dialects import UtcDateTime, insert_new
 from store.engine.settings_kv import Setting, hold_or_set, write
 from store.graduation.case_kinds import get_case_kind, graduate, hold_trust
-from store.graduation.counts import learn_values, move_counts
-from store.graduation.labels import Relabelled, Ripening, cases_by_kind, relabel, ripen, ripening
+from store.graduation.labels import (
+    Relabelled,
+    Ripening,
+    cases_by_kind,
+    learn_values,
+    move_counts,
+    relabel,
+    ripen,
+    ripening,
+)
 from store.graduation.past_cases import draw_secret, past_cases
 from store.messages.outbox import add_to_outbox
 from store.models import Actor, CaseKind, CaseKindState, NewProposal, ProposalKind, ProposalState

@@ -17,8 +17,7 @@ from store.audit_log.log import append
 from store.engine.settings_kv import Setting, hold_or_set
 from store.graduation.case_kinds import change, note_case_kind
 from store.graduation.count_check import Difference, check_counts, mend_counts
-from store.graduation.counts import COUNTED, kept_counts, move_counts, recount
-from store.graduation.labels import relabel, ripen, ripening
+from store.graduation.labels import COUNTED, kept_counts, move_counts, recount, relabel, ripen, ripening
 from store.graduation.learn import MOST_POSTPONED, assess, last_offer, postpone, set_aside, set_aside_kinds
 from store.graduation.pages import kinds_page
 from store.graduation.reducer import CaseTotals, LabelSum, TrustChange
