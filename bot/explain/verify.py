@@ -18,8 +18,7 @@ from bot.rules.load import version_of
 from polar.catalog import Risk
 from store.audit_log.log import fingerprint, kinds_of, normalize, read_row, row_hash
 from store.engine.dialects import readable
-from store.models import Actor, CaseKindState, Mode
-from store.models.hashes import canonical_json, sha256
+from store.models import Actor, CaseKindState, Mode, canonical_json, sha256
 
 _CLOSE = 1e-5
 

@@ -34,8 +34,7 @@ from bot.ui.elements import notice
 from polar.catalog import Call
 from polar.errors import PolarError
 from store.engine.errors import StoreError
-from store.models import NewProposal, PlannedCall, Proposal
-from store.models.hashes import proposal_id
+from store.models import NewProposal, PlannedCall, Proposal, proposal_id
 from store.models.reasons import AlwaysAsk
 from store.proposals.proposals import propose_by_hand
 

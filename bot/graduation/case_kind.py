@@ -8,9 +8,18 @@ from typing import Any
 from polar.catalog import Call, Operation, operations
 from polar.events import Event
 from polar.text.words import clean, format_money
-from store.models import Decision, Mode, NewCaseKind, NewProposal, PlannedCall, ProposalState, Verdict
+from store.models import (
+    Decision,
+    Mode,
+    NewCaseKind,
+    NewProposal,
+    PlannedCall,
+    ProposalState,
+    Verdict,
+    canonical_json,
+    sha256,
+)
 from store.models.graduation import CaseHistory, Label, Past
-from store.models.hashes import canonical_json, sha256
 from store.models.reasons import LabelReason, PolicyCode, PolicyReason
 
 # The fields that give the reason of an event. The first field that is present counts.

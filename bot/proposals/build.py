@@ -28,8 +28,8 @@ from store.models import (
     RuleMatchState,
     RuleResult,
     StoredEvent,
+    proposal_id,
 )
-from store.models.hashes import proposal_id
 from store.models.reasons import Reason, ReasonCode
 
 _SET_UP_AGAIN = timedelta(hours=1)

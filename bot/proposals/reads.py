@@ -12,8 +12,7 @@ from polar.catalog import Call, operations
 from polar.client import READ_WITHIN, PolarClient
 from polar.errors import MissingScope, NoAnswer, NotSent, PolarError, RateLimited
 from polar.text.words import format_money
-from store.models import Proposal
-from store.models.hashes import canonical_json
+from store.models import Proposal, canonical_json
 from store.proposals.stats import refunds_since
 
 # A customer with more of anything than this is no routine case.

@@ -17,7 +17,7 @@ from bot.rules.old_keys import OLD_LIST_NAME, has_old_keys, in_new_keys, in_old_
 from bot.rules.rule import Origin, Read, Rule, RulesError, RuleSet, Step
 from bot.rules.template import Tree, template, tree
 from polar.catalog.schema import closest
-from store.models.hashes import canonical_json, sha256
+from store.models import canonical_json, sha256
 
 T = TypeVar("T")
 

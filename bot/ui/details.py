@@ -29,8 +29,8 @@ from bot.ui.reasons import because, condition, elements
 from bot.ui.states import counted, does, phrase, risk_words
 from polar import redaction
 from polar.text.words import clean
-from store.models import CommentKind, PlannedCall, ProposalState
-from store.models.details import Comment, ProposalDetails, Revision
+from store.models import PlannedCall, ProposalState
+from store.models.details import Comment, CommentKind, ProposalDetails, Revision
 from store.models.reasons import Reason, ReasonCode
 
 DETAILS, BACK, NEXT = "details", "details.back", "details.next"  # action ids

@@ -16,8 +16,7 @@ from sqlalchemy import Connection, insert
 from store.audit_log.old_sentences import old_comment, read_transition
 from store.audit_log.old_trust import old_change, old_policy, old_proposal
 from store.engine.settings_kv import Setting, hold_or_set, read, write
-from store.models import PlannedCall
-from store.models.hashes import canonical_json, sha256
+from store.models import PlannedCall, canonical_json, sha256
 from store.models.reasons import columns_of
 from store.schema.graduation import audit_log
 

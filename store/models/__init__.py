@@ -1,5 +1,8 @@
-"""The stored values: the nouns, their states and the transitions between states."""
+"""The stored values: the nouns, their states and the transitions between states, the hashes of content."""
 
+import base64
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -83,14 +86,6 @@ class Mode(StrEnum):
     ASKED = "asked"  # a person, as ever
     AUTO = "auto"  # nobody: its kind of case runs on its own
     SPOT_CHECK = "spot_check"  # a person, though its kind runs on its own: drawn at random
-
-
-class CommentKind(StrEnum):
-    """The kinds of comments on a proposal."""
-
-    REASON = "reason"  # why it was declined
-    THREAD = "thread"  # a message in its card's thread
-    ACT = "act"  # snoozed, assigned, held, released, marked, retried
 
 
 class CaseKindState(StrEnum):
@@ -377,3 +372,18 @@ class CaseKind(NewCaseKind):
         """The currency of its amounts; None where no money is at stake."""
         band = self.fields.get("amount")
         return str(band[1]) if band else None
+
+
+def canonical_json(value: Any, *, ascii_only: bool = True) -> str:
+    """JSON with sorted names and nothing between: the same content is the same text."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=ascii_only)
+
+
+def sha256(text: str) -> str:
+    """The SHA-256 of a text, in hexadecimal."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def proposal_id(seed: str) -> str:
+    """The id that follows from what a proposal is about: made twice, it is the same proposal."""
+    return "p" + base64.b32encode(hashlib.sha256(seed.encode()).digest()).decode().lower()[:12]

@@ -7,7 +7,6 @@ from enum import StrEnum
 from typing import Any
 
 from store.models import (
-    CommentKind,
     Decision,
     Proposal,
     ProposalState,
@@ -25,6 +24,14 @@ class OutboxCode(StrEnum):
     UNDONE = "undone"  # actor: who undid it
     NOT_UNDONE = "not_undone"
     PERHAPS_UNDONE = "perhaps_undone"
+
+
+class CommentKind(StrEnum):
+    """The kinds of comments on a proposal."""
+
+    REASON = "reason"  # why it was declined
+    THREAD = "thread"  # a message in its card's thread
+    ACT = "act"  # snoozed, assigned, held, released, marked, retried
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,16 +14,15 @@ from store.messages.outbox import add_to_outbox, coded
 from store.models import (
     Actor,
     CallState,
-    CommentKind,
     Decision,
     NewProposal,
     PlannedCall,
     Proposal,
     ProposalState,
     Verdict,
+    proposal_id,
 )
-from store.models.details import OutboxCode
-from store.models.hashes import proposal_id
+from store.models.details import CommentKind, OutboxCode
 from store.models.reasons import Reason, ReasonCode, columns_of
 from store.proposals.decisions import ApprovalRequirements, decide
 from store.proposals.details import add_comment

@@ -13,8 +13,8 @@ from store.engine.dialects import insert_new, value_of, values_of
 from store.engine.writer import without_turn
 from store.events.events import get_event, latest_state, rule_source
 from store.graduation.case_kinds import get_case_kind
-from store.models import CaseKind, CommentKind, Decision, Proposal
-from store.models.details import Comment, ProposalDetails, Revision
+from store.models import CaseKind, Decision, Proposal
+from store.models.details import Comment, CommentKind, ProposalDetails, Revision
 from store.models.graduation import Outcome
 from store.proposals.proposals import get_proposal, read_proposals, trail
 from store.schema import bundles, decisions, proposal_comments, proposals, revisions

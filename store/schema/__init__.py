@@ -19,16 +19,8 @@ from sqlalchemy import (
 )
 
 from store.engine.dialects import KeyText, SafeJson, SafeText, UtcDateTime, one_of, partial_index
-from store.models import (
-    CallState,
-    CommentKind,
-    EventState,
-    Mode,
-    ProposalKind,
-    ProposalState,
-    RuleMatchState,
-    Verdict,
-)
+from store.models import CallState, EventState, Mode, ProposalKind, ProposalState, RuleMatchState, Verdict
+from store.models.details import CommentKind
 from store.models.worth import OTHERWISE, PER_DOLLAR
 
 metadata = MetaData(

@@ -7,7 +7,8 @@ from store import Store
 from store.messages.cards import claim_outgoing
 from store.messages.drawing import CardDrawn, Drawing, cards_drawn, read_beside
 from store.messages.outbox import claim_outbox
-from store.models import CommentKind, Decision, NewProposal, Proposal, Verdict
+from store.models import Decision, NewProposal, Proposal, Verdict
+from store.models.details import CommentKind
 from store.proposals.decisions import decide
 from store.proposals.details import add_comment
 from store.proposals.proposals import get_proposal, touch

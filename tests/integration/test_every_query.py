@@ -32,7 +32,6 @@ from store.models import (
     CallState,
     CaseKind,
     CaseKindState,
-    CommentKind,
     Decision,
     EventState,
     Mode,
@@ -49,6 +48,7 @@ from store.models import (
     SubjectState,
     Verdict,
 )
+from store.models.details import CommentKind
 from store.models.graduation import CountCheck, ExecutionGuard, Miscount, Outcome, Past
 from store.models.reasons import ChangeCause, ChangeCode, Lack, LackCode, Reason, ReasonCode
 from store.proposals.actions import Act

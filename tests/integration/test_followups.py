@@ -31,7 +31,8 @@ from bot.slack.client import SlackUser
 from bot.ui.card import can_be_taken_back, outbox_message
 from bot.ui.states import CardView
 from polar.catalog import Call
-from store.models import CallState, CommentKind, NewProposal, PlannedCall, Proposal, ProposalState, Transition
+from store.models import CallState, NewProposal, PlannedCall, Proposal, ProposalState, Transition
+from store.models.details import CommentKind
 from store.models.reasons import Reason, ReasonCode
 from store.proposals.decisions import cancel_approved
 from store.proposals.details import comments_of

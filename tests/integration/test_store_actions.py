@@ -8,7 +8,8 @@ from sqlalchemy import Connection, select, update
 
 from store import Store
 from store.messages.outbox import claim_outbox
-from store.models import CommentKind, Decision, NewProposal, PlannedCall, Proposal, Verdict
+from store.models import Decision, NewProposal, PlannedCall, Proposal, Verdict
+from store.models.details import CommentKind
 from store.proposals.actions import (
     PINNED,
     Act,

@@ -19,9 +19,8 @@ from store import open_store
 from store.audit_log.log import row_hash
 from store.audit_log.verify import verify
 from store.graduation.case_kinds import add_outcome, pause
-from store.models import Mode, OutcomeKind, ProposalState
+from store.models import Mode, OutcomeKind, ProposalState, canonical_json
 from store.models.graduation import Outcome
-from store.models.hashes import canonical_json
 from store.proposals.details import explained
 from store.proposals.execution import begin_call, claim_approved, finish_execution, revert_to_manual
 from tests.fixtures.past_cases import MAYA, Past, past

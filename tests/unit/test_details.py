@@ -15,7 +15,6 @@ from bot.ui.details import code, details_view, public, toml
 from bot.ui.elements import notice
 from polar.catalog import operations
 from store.models import (
-    CommentKind,
     Decision,
     EventState,
     Proposal,
@@ -25,7 +24,7 @@ from store.models import (
     Transition,
     Verdict,
 )
-from store.models.details import Comment, ProposalDetails, Revision
+from store.models.details import Comment, CommentKind, ProposalDetails, Revision
 from store.models.reasons import Reason, ReasonCode
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
