@@ -23,18 +23,12 @@ from bot.ui.card import card, outbox_message, score_line, spot_check_line, threa
 from bot.ui.elements import Message
 from bot.ui.states import CardView, approver_line
 from store.engine.leases import BUNDLE_CARDS, CARDS, OUTBOX, HeldRow
-from store.messages.bundles import gathering, put_in_bundle
-from store.messages.cards import (
-    anything_waits,
-    bundle_drawn,
-    bundle_not_drawn,
-    claim_outgoing,
-)
-from store.messages.drawing import Beside, CardDrawn, Drawing, card_not_drawn, cards_drawn, read_beside
+from store.messages.bundles import bundle_drawn, bundle_not_drawn, gathering, put_in_bundle
+from store.messages.cards import CardDrawn, anything_waits, card_not_drawn, cards_drawn, claim_outgoing
 from store.messages.outbox import OutboxMessage, claim_outbox, outbox_is_due, outbox_sent, postpone_outbox
 from store.models import Proposal, ProposalKind, ProposalState, Transition
 from store.models.details import Bundle
-from store.proposals.details import reasons_among
+from store.proposals.details import Beside, Drawing, read_beside, reasons_among
 
 log = logging.getLogger(__name__)
 

@@ -7,27 +7,34 @@ still finish, as long as nobody else has taken the row.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
+    ColumnCollection,
     ColumnElement,
     Connection,
     Integer,
     Row,
+    Select,
     Table,
     Text,
     Update,
     and_,
     bindparam,
+    case,
+    func,
+    not_,
     or_,
     select,
     tuple_,
     update,
 )
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from store.engine.dialects import UtcDateTime
 from store.engine.locks import skip_locked
@@ -198,3 +205,98 @@ def renew_leases(connection: Connection, held: Sequence[HeldRow], until: datetim
         of[one.leases].append(one)
     for leases, rows in of.items():
         leases.renew(connection, rows, until)
+
+
+# --- Cards --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class CardColumns:
+    """The card columns of `proposals` or of `bundles`. `drawable` are the rows that get a card at all, which
+    are drawn in this `order`.
+
+    They stand in both tables. A table of messages of its own would cost more than it gives: a card is behind
+    when its row has changed since, and only inside one table does a partial index hold those rows. Apart,
+    each change of a proposal would write a second row, and the fifteen queries that read whole proposals
+    would each need a join.
+    """
+
+    leases: Leases
+    drawable: ColumnElement[bool]
+    has_one: ColumnElement[bool]
+    order: tuple[ColumnElement[Any], ...]
+
+    @property
+    def _c(self) -> ColumnCollection[str, Any]:
+        return self.leases.table.c
+
+    @property
+    def behind(self) -> ColumnElement[bool]:
+        """The row has changed since its card was drawn, or it has no card yet."""
+        return self.leases.waits
+
+    @property
+    def due(self) -> ColumnElement[bool]:
+        """The card is to be drawn at `NOW`."""
+        return and_(self.drawable, self._c.card_due_at <= NOW)
+
+    @property
+    def free(self) -> ColumnElement[bool]:
+        """The card is behind, is to be drawn at `NOW`, and nobody is drawing it."""
+        return and_(self.behind, self.due, self.leases.free(NOW))
+
+    def pick(
+        self, connection: Connection, now: datetime, *, posted: bool, limit: int
+    ) -> dict[str, datetime | None]:
+        """Up to `limit` of the cards that are to be drawn and that are there (`posted`) or are not, by their
+        keys, each with the note of an earlier try (`card_sent_at`).
+        """
+        if limit <= 0:
+            return {}
+        found = connection.execute(_picking(self, posted), {"now": now, "most": limit})
+        return {row.id: row.card_sent_at for row in found}
+
+    def take(
+        self, connection: Connection, lease: Lease, picked: Mapping[str, datetime | None]
+    ) -> list[tuple[Row[Any], datetime | None]]:
+        """Take those of the cards picked that are still to be drawn.
+
+        For one never posted it is noted that it is about to be (`card_sent_at`). Each row comes with the note
+        of an earlier try: set, that try may have posted.
+        """
+        if not picked:
+            return []
+        # The condition stands here too: on PostgreSQL a rival may have taken a row that was picked.
+        given = {"ids": list(picked), "now": lease.now, "until": lease.until, "token": lease.token}
+        return [(row, picked[row.id]) for row in connection.execute(_taking(self), given)]
+
+    def drawn(self, token: str, id_: str, *, version: int, place: tuple[str, str], **more: Any) -> Update:
+        """The statement that notes that the card shows `version` and is at `place` (channel, ts)."""
+        channel, ts = place
+        values = {"rendered_version": version, "channel": channel, "card_ts": ts, "card_sent_at": None}
+        return self.leases.releasing(token, id_, **values, **more)
+
+    def not_drawn(
+        self, connection: Connection, id_: str, *, token: str, due_at: datetime, certainly_not_posted: bool
+    ) -> bool:
+        """Let the card be tried again at `due_at`. False: the lease was lost."""
+        forget = {"card_sent_at": None} if certainly_not_posted else {}
+        return self.leases.release(connection, token, id_, card_due_at=due_at, **forget)
+
+
+@cache
+def _picking(cards: CardColumns, posted: bool) -> Select[Any]:
+    own = cards.leases.table.c
+    which = cards.has_one if posted else not_(cards.has_one)
+    picked = select(own.id, own.card_sent_at).where(cards.free, which)
+    return skip_locked(picked.order_by(*cards.order).limit(bindparam("most", type_=Integer)))
+
+
+@cache
+def _taking(cards: CardColumns) -> ReturningUpdate[Any]:
+    own, leases = cards.leases.table.c, cards.leases
+    sent_at = case((own.card_ts.is_(None), func.coalesce(own.card_sent_at, NOW)))
+    taken = {leases.token: bindparam("token"), leases.expires_at: bindparam("until", type_=UtcDateTime)}
+    which = own.id.in_(bindparam("ids", expanding=True))
+    changed = update(leases.table).where(which, cards.free).values(taken | {"card_sent_at": sent_at})
+    return changed.returning(leases.table)

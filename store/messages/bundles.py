@@ -1,19 +1,23 @@
 """Bundles: one card for many proposals of one kind, each of which is still decided by itself."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Integer, bindparam, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Integer, bindparam, func, insert, literal, select, update
 
-from store.engine.dialects import value_of
-from store.messages.cards import JOINABLE_FOR, OF_PROPOSAL, OPEN, open_bundles, redraw_bundles
+from store.engine.dialects import UtcDateTime, value_of
+from store.events.events import received_at
+from store.messages.cards import JOINABLE_FOR, OF_BUNDLE, OF_PROPOSAL, OPEN, open_bundles, redraw_bundles
+from store.messages.outbox import LINE, add_to_outbox
 from store.models import Proposal, ProposalKind, ProposalState
 from store.models.details import Bundle
 from store.proposals.proposals import with_calls
 from store.schema import bundles, proposals
 
+# A bundle, while its proposals run: one card must not use up all redraws.
+_REDRAWN_EVERY = timedelta(seconds=3)
 MOST = 100  # proposals in one bundle: the most that a person goes through
 
 
@@ -141,3 +145,43 @@ def give_own_card(connection: Connection, bundle_id: str, proposal_id: str, now:
         return False
     redraw_bundles(connection, [bundle_id])
     return True
+
+
+def bundle_drawn(
+    connection: Connection,
+    bundle_id: str,
+    *,
+    token: str,
+    version: int,
+    channel: str,
+    ts: str,
+    at: datetime,
+    shown: Sequence[str],
+    line: Mapping[str, Any] | None = None,
+    arrivals: Sequence[str] = (),
+) -> dict[str, datetime] | None:
+    """Note that the card shows `version`, and since when it shows each of `shown`. None: lease lost.
+
+    `line` is for its thread, once. Returns the times at which the events `arrivals` arrived, by their ids.
+    """
+    first_shown_at = func.coalesce(bundles.c.first_shown_at, literal(at, UtcDateTime))
+    more = {"first_shown_at": first_shown_at, "card_due_at": at + _REDRAWN_EVERY}
+    drawn = OF_BUNDLE.drawn(token, bundle_id, version=version, place=(channel, ts), **more)
+    if connection.execute(drawn).rowcount != 1:
+        return None
+    # What a bundle shows is the first revision of each.
+    unseen = proposals.c.first_shown_at.is_(None) & (proposals.c.revision == 1)
+    first_seen = update(proposals).where(proposals.c.id.in_(shown), unseen)
+    connection.execute(first_seen.values(first_shown_at=at))
+    if line is not None:
+        add_to_outbox(connection, f"{LINE}:{bundle_id}", kind=LINE, message=line, at=at)
+    return received_at(connection, arrivals)
+
+
+def bundle_not_drawn(
+    connection: Connection, bundle_id: str, *, token: str, due_at: datetime, certainly_not_posted: bool
+) -> bool:
+    """Let the bundle's card be tried again at `due_at`. False: the lease was lost."""
+    return OF_BUNDLE.not_drawn(
+        connection, bundle_id, token=token, due_at=due_at, certainly_not_posted=certainly_not_posted
+    )

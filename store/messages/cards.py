@@ -1,144 +1,37 @@
-"""Cards: the Slack message of a proposal or of a bundle, which of them are behind, and what each shows.
-
-The columns of a card stand in both tables, and `CardColumns` is the one implementation for either. A table of
-messages of its own would cost more than it gives: a card is behind when its row has changed since, and only
-inside one table does a partial index hold those rows. Apart, each change of a proposal would write a second
-row, and the fifteen queries that read whole proposals would each need a join.
-"""
+"""Cards: the Slack message of a proposal or of a bundle, which of them are behind, and that one was drawn."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Any
 
 from sqlalchemy import (
-    ColumnCollection,
-    ColumnElement,
     Connection,
-    Integer,
-    Row,
-    Select,
-    Update,
-    and_,
     bindparam,
     case,
     exists,
     func,
     literal,
-    not_,
     or_,
     select,
     true,
     update,
 )
-from sqlalchemy.sql.dml import ReturningUpdate
 
-from store.engine.dialects import UtcDateTime, value_of, values_of
-from store.engine.leases import BUNDLE_CARDS, CARDS, NOW, Lease, Leases
+from store.engine.dialects import UtcDateTime, insert_new, value_of, values_of
+from store.engine.leases import BUNDLE_CARDS, CARDS, CardColumns, Lease
 from store.engine.locks import skip_locked
 from store.engine.writer import without_turn
 from store.events.events import received_at
-from store.messages.outbox import LINE, add_to_outbox
+from store.messages.outbox import LINE, outbox_row
 from store.models import Proposal, ProposalState
 from store.models.details import Bundle
 from store.proposals.proposals import read_proposals, with_calls
-from store.schema import bundles, proposals
+from store.schema import bundles, outbox, proposals, transitions
 
-# A bundle, while its proposals run: one card must not use up all redraws.
-_REDRAWN_EVERY = timedelta(seconds=3)
 JOINABLE_FOR = timedelta(hours=1)  # nothing joins a bundle that is older
 _FOLLOWED = 1_000  # changes of a bundle's members at a time; the next claim goes on
-# The moment of a claim, in statements that are built once.
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class CardColumns:
-    """The card columns of `proposals` or of `bundles`. `drawable` are the rows that get a card at all, which
-    are drawn in this `order`.
-    """
-
-    leases: Leases
-    drawable: ColumnElement[bool]
-    has_one: ColumnElement[bool]
-    order: tuple[ColumnElement[Any], ...]
-
-    @property
-    def _c(self) -> ColumnCollection[str, Any]:
-        return self.leases.table.c
-
-    @property
-    def behind(self) -> ColumnElement[bool]:
-        """The row has changed since its card was drawn, or it has no card yet."""
-        return self.leases.waits
-
-    @property
-    def due(self) -> ColumnElement[bool]:
-        """The card is to be drawn at `NOW`."""
-        return and_(self.drawable, self._c.card_due_at <= NOW)
-
-    @property
-    def free(self) -> ColumnElement[bool]:
-        """The card is behind, is to be drawn at `NOW`, and nobody is drawing it."""
-        return and_(self.behind, self.due, self.leases.free(NOW))
-
-    def pick(
-        self, connection: Connection, now: datetime, *, posted: bool, limit: int
-    ) -> dict[str, datetime | None]:
-        """Up to `limit` of the cards that are to be drawn and that are there (`posted`) or are not, by their
-        keys, each with the note of an earlier try (`card_sent_at`).
-        """
-        if limit <= 0:
-            return {}
-        found = connection.execute(_picking(self, posted), {"now": now, "most": limit})
-        return {row.id: row.card_sent_at for row in found}
-
-    def take(
-        self, connection: Connection, lease: Lease, picked: Mapping[str, datetime | None]
-    ) -> list[tuple[Row[Any], datetime | None]]:
-        """Take those of the cards picked that are still to be drawn.
-
-        For one never posted it is noted that it is about to be (`card_sent_at`). Each row comes with the note
-        of an earlier try: set, that try may have posted.
-        """
-        if not picked:
-            return []
-        # The condition stands here too: on PostgreSQL a rival may have taken a row that was picked.
-        given = {"ids": list(picked), "now": lease.now, "until": lease.until, "token": lease.token}
-        return [(row, picked[row.id]) for row in connection.execute(_taking(self), given)]
-
-    def drawn(self, token: str, id_: str, *, version: int, place: tuple[str, str], **more: Any) -> Update:
-        """The statement that notes that the card shows `version` and is at `place` (channel, ts)."""
-        channel, ts = place
-        values = {"rendered_version": version, "channel": channel, "card_ts": ts, "card_sent_at": None}
-        return self.leases.releasing(token, id_, **values, **more)
-
-    def not_drawn(
-        self, connection: Connection, id_: str, *, token: str, due_at: datetime, certainly_not_posted: bool
-    ) -> bool:
-        """Let the card be tried again at `due_at`. False: the lease was lost."""
-        forget = {"card_sent_at": None} if certainly_not_posted else {}
-        return self.leases.release(connection, token, id_, card_due_at=due_at, **forget)
-
-
-@cache
-def _picking(cards: CardColumns, posted: bool) -> Select[Any]:
-    own = cards.leases.table.c
-    which = cards.has_one if posted else not_(cards.has_one)
-    picked = select(own.id, own.card_sent_at).where(cards.free, which)
-    return skip_locked(picked.order_by(*cards.order).limit(bindparam("most", type_=Integer)))
-
-
-@cache
-def _taking(cards: CardColumns) -> ReturningUpdate[Any]:
-    own, leases = cards.leases.table.c, cards.leases
-    sent_at = case((own.card_ts.is_(None), func.coalesce(own.card_sent_at, NOW)))
-    taken = {leases.token: bindparam("token"), leases.expires_at: bindparam("until", type_=UtcDateTime)}
-    which = own.id.in_(bindparam("ids", expanding=True))
-    changed = update(leases.table).where(which, cards.free).values(taken | {"card_sent_at": sent_at})
-    return changed.returning(leases.table)
-
 
 # Not IS NULL: SQLite would look in the index of card_ts, where every proposal without a card stands, and not
 # in the short index of those that are behind.
@@ -176,46 +69,6 @@ def _take_cards(
     taken = OF_PROPOSAL.take(connection, lease, picked)
     found = [value_of(Proposal, row, calls=(), card_sent_at=earlier) for row, earlier in taken]
     return with_calls(connection, sorted(found, key=lambda p: (p.decided_at is None, p.created_at, p.id)))
-
-
-def bundle_drawn(
-    connection: Connection,
-    bundle_id: str,
-    *,
-    token: str,
-    version: int,
-    channel: str,
-    ts: str,
-    at: datetime,
-    shown: Sequence[str],
-    line: Mapping[str, Any] | None = None,
-    arrivals: Sequence[str] = (),
-) -> dict[str, datetime] | None:
-    """Note that the card shows `version`, and since when it shows each of `shown`. None: lease lost.
-
-    `line` is for its thread, once. Returns the times at which the events `arrivals` arrived, by their ids.
-    """
-    first_shown_at = func.coalesce(bundles.c.first_shown_at, literal(at, UtcDateTime))
-    more = {"first_shown_at": first_shown_at, "card_due_at": at + _REDRAWN_EVERY}
-    drawn = OF_BUNDLE.drawn(token, bundle_id, version=version, place=(channel, ts), **more)
-    if connection.execute(drawn).rowcount != 1:
-        return None
-    # What a bundle shows is the first revision of each.
-    unseen = proposals.c.first_shown_at.is_(None) & (proposals.c.revision == 1)
-    first_seen = update(proposals).where(proposals.c.id.in_(shown), unseen)
-    connection.execute(first_seen.values(first_shown_at=at))
-    if line is not None:
-        add_to_outbox(connection, f"{LINE}:{bundle_id}", kind=LINE, message=line, at=at)
-    return received_at(connection, arrivals)
-
-
-def bundle_not_drawn(
-    connection: Connection, bundle_id: str, *, token: str, due_at: datetime, certainly_not_posted: bool
-) -> bool:
-    """Let the bundle's card be tried again at `due_at`. False: the lease was lost."""
-    return OF_BUNDLE.not_drawn(
-        connection, bundle_id, token=token, due_at=due_at, certainly_not_posted=certainly_not_posted
-    )
 
 
 def redraw_bundles(connection: Connection, bundle_ids: Sequence[str], **values: Any) -> None:
@@ -345,3 +198,120 @@ def _with_members(connection: Connection, found: list[Bundle], *, calls: bool = 
     for proposal in with_calls(connection, plain) if calls else plain:
         members[proposal.bundle_id].append(proposal)
     return [replace(bundle, members=tuple(members[bundle.id])) for bundle in found]
+
+
+# --- What was drawn -----------------------------------------------------------------------------------------
+
+# In the order of the ids, so that no two transactions wait for each other's rows.
+_LEASED = (
+    select(
+        proposals.c.id,
+        proposals.c.card_lease_token,
+        proposals.c.row_version,
+        proposals.c.revision,
+        proposals.c.first_shown_at,
+        proposals.c.bundle_id,
+    )
+    .where(proposals.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(proposals.c.id)
+    .with_for_update(key_share=True)
+)
+_DRAWN = (
+    update(proposals)
+    .where(proposals.c.id == bindparam("own"), proposals.c.card_lease_token == bindparam("held"))
+    .values(card_lease_token=None, card_lease_expires_at=None, card_sent_at=None)
+)
+_ANNOUNCED = (
+    update(transitions)
+    .where(transitions.c.proposal_id == bindparam("own"), transitions.c.row_version == bindparam("version"))
+    .values(announced=1)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CardDrawn:
+    """A card that was drawn under the lease `token`: it is at `ts` in `channel`, and shows `version`.
+
+    `revision` is the one drawn. `announced` are the versions that need no more announcing; `lines` are the
+    messages about some of them, for the card's thread. `arrival` is the event whose time of arrival is asked.
+    """
+
+    proposal_id: str
+    token: str
+    version: int
+    revision: int
+    channel: str
+    ts: str
+    at: datetime
+    announced: Sequence[int] = ()
+    lines: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    arrival: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NotedCard:
+    """A card that is noted as drawn. `behind`: its proposal has changed meanwhile, or its bundle has to be
+    drawn again.
+    """
+
+    behind: bool
+    arrived_at: datetime | None = None
+
+
+def cards_drawn(connection: Connection, drawn: Sequence[CardDrawn]) -> list[NotedCard | None]:
+    """Note what each card shows, and put lines for their threads into the outbox. None: that lease was lost.
+
+    `first_shown_at` is when the revision that is current was first shown. The bundle that a proposal belongs
+    to is drawn again.
+    """
+    rows = {row.id: row for row in connection.execute(_LEASED, {"ids": [one.proposal_id for one in drawn]})}
+    held = [one for one in drawn if one.proposal_id in rows and _holds(one, rows[one.proposal_id])]
+    if held:
+        connection.execute(_DRAWN, [_marks(one, rows[one.proposal_id]) for one in held])
+    announced = [{"own": one.proposal_id, "version": number} for one in held for number in one.announced]
+    if announced:
+        connection.execute(_ANNOUNCED, announced)
+    lines = [_line(one, number) for one in held for number in one.lines]
+    if lines:
+        insert_new(connection, outbox, lines)
+    of_bundles = {one.proposal_id: rows[one.proposal_id].bundle_id for one in held}
+    redraw_bundles(connection, sorted({bundle for bundle in of_bundles.values() if bundle is not None}))
+    arrived = received_at(connection, sorted({one.arrival for one in held if one.arrival}))
+    noted = {
+        (one.proposal_id, one.token): NotedCard(
+            rows[one.proposal_id].row_version > one.version or of_bundles[one.proposal_id] is not None,
+            arrived.get(one.arrival or ""),
+        )
+        for one in held
+    }
+    return [noted.get((one.proposal_id, one.token)) for one in drawn]
+
+
+def _holds(one: CardDrawn, row: Any) -> bool:
+    return bool(row.card_lease_token == one.token)
+
+
+def _marks(one: CardDrawn, row: Any) -> dict[str, Any]:
+    first = one.at if row.revision == one.revision else None
+    return {
+        "own": one.proposal_id,
+        "held": one.token,
+        "rendered_version": one.version,
+        "channel": one.channel,
+        "card_ts": one.ts,
+        "first_shown_at": row.first_shown_at or first,
+    }
+
+
+def _line(one: CardDrawn, number: int) -> dict[str, Any]:
+    name = f"{LINE}:{one.proposal_id}:{number}"
+    return outbox_row(name, kind=LINE, message=one.lines[number], at=one.at, proposal_id=one.proposal_id)
+
+
+def card_not_drawn(
+    connection: Connection, proposal_id: str, *, token: str, due_at: datetime, certainly_not_posted: bool
+) -> bool:
+    """Let the card be tried again at `due_at`. False: the lease was lost."""
+    return OF_PROPOSAL.not_drawn(
+        connection, proposal_id, token=token, due_at=due_at, certainly_not_posted=certainly_not_posted
+    )

@@ -16,8 +16,7 @@ from sqlalchemy import Connection, create_engine, select
 from bot.config.policy import ends
 from store import Store
 from store.engine.errors import StoreFailed
-from store.messages.cards import claim_cards
-from store.messages.drawing import CardDrawn, cards_drawn
+from store.messages.cards import CardDrawn, cards_drawn, claim_cards
 from store.models import CallState, Decision, NewProposal, PlannedCall, ProposalState, Verdict
 from store.models.reasons import Reason, ReasonCode
 from store.proposals.actions import Act, NewRevision, edit, restate, withdraw

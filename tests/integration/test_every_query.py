@@ -27,7 +27,7 @@ from store.graduation.count_check import Difference
 from store.graduation.labels import Relabelled
 from store.graduation.learn import Step
 from store.graduation.reducer import CaseTotals, Counter, Since, TrustChange, Usage
-from store.messages.drawing import CardDrawn, Drawing
+from store.messages.cards import CardDrawn
 from store.models import (
     CallState,
     CaseKind,
@@ -53,6 +53,7 @@ from store.models.graduation import CountCheck, ExecutionGuard, Miscount, Outcom
 from store.models.reasons import ChangeCause, ChangeCode, Lack, LackCode, Reason, ReasonCode
 from store.proposals.actions import Act
 from store.proposals.decisions import ApprovalRequirements, Closing, PendingApproval
+from store.proposals.details import Drawing
 from store.proposals.proposals import Born, get_proposal
 from tests.fixtures.full_database import (
     HOUR,
@@ -262,7 +263,7 @@ OTHERWISE: Mapping[str, Mapping[str, Sequence[Any]]] = {
         "found": [[RULE_MATCH, RULE_MATCH, replace(RULE_MATCH, fact_key="other\0")]]
     },
     "cards.redraw_bundles": {"bundle_ids": [["b1"]], "values": [{}]},
-    "cards.bundle_drawn": {"version": [2]},
+    "bundles.bundle_drawn": {"version": [2]},
     "admission.evaluate": {"proposal": [new("new")]},
     "admission.insert_with_policy": {"proposal": [new("new")]},
     "lists.history": {"by": ["", "customer", "customer_id", "rule", "person"]},

@@ -6,9 +6,8 @@ from itertools import pairwise
 from typing import Any
 
 from store import Store
-from store.messages.bundles import give_own_card, put_in_bundle
-from store.messages.cards import bundle_drawn, claim_cards, claim_outgoing, get_bundle
-from store.messages.drawing import CardDrawn, cards_drawn
+from store.messages.bundles import bundle_drawn, give_own_card, put_in_bundle
+from store.messages.cards import CardDrawn, cards_drawn, claim_cards, claim_outgoing, get_bundle
 from store.messages.outbox import (
     LINE,
     add_to_outbox,

@@ -20,8 +20,7 @@ from store.graduation.admission import insert_with_policy
 from store.graduation.case_kinds import change, note_case_kind, note_human, spent
 from store.graduation.learn import assess
 from store.graduation.reducer import ALL, Since, TrustChange, day
-from store.messages.cards import claim_outgoing
-from store.messages.drawing import CardDrawn, cards_drawn
+from store.messages.cards import CardDrawn, cards_drawn, claim_outgoing
 from store.models import (
     CallState,
     CaseKindState,

@@ -29,8 +29,7 @@ from sqlalchemy import Connection
 
 from store import Store, open_store
 from store.engine.leases import expire_all_leases
-from store.messages.cards import claim_cards
-from store.messages.drawing import CardDrawn, cards_drawn
+from store.messages.cards import CardDrawn, cards_drawn, claim_cards
 from store.models import (
     CallState,
     Decision,
