@@ -54,15 +54,6 @@ OF_PROPOSAL = CardColumns(
 OF_BUNDLE = CardColumns(BUNDLE_CARDS, true(), bundles.c.card_ts.is_not(None), (bundles.c.card_due_at,))
 
 
-def claim_cards(
-    connection: Connection, *, token: str, now: datetime, until: datetime, redraws: int, posts: int
-) -> list[Proposal]:
-    """Take up to `redraws` cards that are behind, and up to `posts` yet to post: see `CardColumns.take`."""
-    picked = OF_PROPOSAL.pick(connection, now, posted=True, limit=redraws)
-    picked |= OF_PROPOSAL.pick(connection, now, posted=False, limit=posts)
-    return _take_cards(connection, Lease(token, now, until), picked)
-
-
 def _take_cards(
     connection: Connection, lease: Lease, picked: Mapping[str, datetime | None]
 ) -> list[Proposal]:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, create_engine, select
 from bot.config.policy import ends
 from store import Store
 from store.engine.errors import StoreFailed
-from store.messages.cards import CardDrawn, cards_drawn, claim_cards
+from store.messages.cards import CardDrawn, cards_drawn, claim_outgoing
 from store.models import CallState, Decision, NewProposal, PlannedCall, ProposalState, Verdict
 from store.models.reasons import Reason, ReasonCode
 from store.proposals.actions import Act, NewRevision, edit, restate, withdraw
@@ -358,7 +358,9 @@ async def test_two_yes_that_both_count_again_are_carried_through_by_either(
 
 async def test_a_new_revision_is_seen_once_its_card_is_drawn(store: Store, pending: NewProposal) -> None:
     async def drawn(revision: int, at: datetime) -> Any:
-        [card] = await store.do(claim_cards, token="c", now=at, until=at + HOUR, redraws=9, posts=9)
+        [card] = (
+            await store.do(claim_outgoing, token="c", now=at, until=at + HOUR, redraws=9, posts=9)
+        ).cards
         drawn = CardDrawn(card.id, "c", card.row_version, revision, "C1", "1.1", at)
         assert await store.do(cards_drawn, [drawn]) != [None]
         return await store.do(get_proposal, pending.id)

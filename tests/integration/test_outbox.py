@@ -7,7 +7,7 @@ from typing import Any
 
 from store import Store
 from store.messages.bundles import bundle_drawn, give_own_card, put_in_bundle
-from store.messages.cards import CardDrawn, cards_drawn, claim_cards, claim_outgoing, get_bundle
+from store.messages.cards import CardDrawn, cards_drawn, claim_outgoing, get_bundle
 from store.messages.outbox import (
     LINE,
     add_to_outbox,
@@ -69,7 +69,9 @@ async def test_a_line_goes_into_the_thread_of_the_card_once_there_is_one(
     await add(store, "line:1", now, proposal_id=made.id)
     assert await claimed(store, now) == []
     assert not await store.do(outbox_is_due, now)
-    (card,) = await store.do(claim_cards, token="c", now=now, until=now + MINUTE, redraws=1, posts=1)
+    (card,) = (
+        await store.do(claim_outgoing, token="c", now=now, until=now + MINUTE, redraws=1, posts=1)
+    ).cards
     await store.do(cards_drawn, [CardDrawn(card.id, "c", 1, 1, "C1", "7.7", now)])
     (late,) = await claimed(store, now)
     assert (late.attempts, late.channel, late.card_ts) == (1, "C1", "7.7")

@@ -19,7 +19,7 @@ from store.events.events import (
     insert_events,
     keep_rules,
 )
-from store.messages.cards import CardDrawn, card_not_drawn, cards_drawn, claim_cards
+from store.messages.cards import CardDrawn, card_not_drawn, cards_drawn, claim_outgoing
 from store.models import (
     CallState,
     Decision,
@@ -226,14 +226,16 @@ async def test_after_a_restart_nothing_waits_for_the_claims_of_the_dead(
     made = await store.do(store_proposal)
     for claim in (claim_events, claim_rule_matches):
         await store.do(claim, token="dead", now=now, until=until, limit=9)
-    await store.do(claim_cards, token="dead", now=now, until=until, **ROOM)
+    await store.do(claim_outgoing, token="dead", now=now, until=until, **ROOM)
     assert await store.do(claim_events, token="new", now=now, until=until, limit=9) == []
-    assert await store.do(claim_cards, token="new", now=now, until=until, **ROOM) == []
+    assert (await store.do(claim_outgoing, token="new", now=now, until=until, **ROOM)).cards == []
     await store.do(expire_all_leases)
     assert [e.id for e in await store.do(claim_events, token="new", now=now, until=until, limit=9)] == [
         made.event_id
     ]
-    assert [p.id for p in await store.do(claim_cards, token="new", now=now, until=until, **ROOM)] == [made.id]
+    assert [
+        p.id for p in (await store.do(claim_outgoing, token="new", now=now, until=until, **ROOM)).cards
+    ] == [made.id]
 
 
 # cards
@@ -249,7 +251,9 @@ async def test_rivals_never_draw_the_same_card(
 
         async def take(number: int, rival: Store) -> list[str]:
             taken, time = [], {"now": now, "until": now + MINUTE}
-            while some := await rival.do(claim_cards, token=f"t{number}", redraws=6, posts=6, **time):
+            while some := (
+                await rival.do(claim_outgoing, token=f"t{number}", redraws=6, posts=6, **time)
+            ).cards:
                 taken += [proposal.id for proposal in some]
             return taken
 
@@ -262,17 +266,17 @@ async def test_the_next_holder_of_a_card_learns_when_it_may_have_been_posted(
     store: Store, store_proposal: Make, now: datetime
 ) -> None:
     await store.do(store_proposal)
-    (first,) = await store.do(claim_cards, token="a", now=now, until=now + MINUTE, **ROOM)
+    (first,) = (await store.do(claim_outgoing, token="a", now=now, until=now + MINUTE, **ROOM)).cards
     assert first.card_sent_at is None
     later = now + MINUTE * 2
-    (second,) = await store.do(claim_cards, token="b", now=later, until=later + MINUTE, **ROOM)
+    (second,) = (await store.do(claim_outgoing, token="b", now=later, until=later + MINUTE, **ROOM)).cards
     assert second.card_sent_at == now
     assert not await store.do(card_not_drawn, first.id, token="a", due_at=later, certainly_not_posted=True)
     assert await store.do(card_not_drawn, first.id, token="b", due_at=later, certainly_not_posted=False)
-    (third,) = await store.do(claim_cards, token="c", now=later, until=later + MINUTE, **ROOM)
+    (third,) = (await store.do(claim_outgoing, token="c", now=later, until=later + MINUTE, **ROOM)).cards
     assert third.card_sent_at == now
     assert await store.do(card_not_drawn, first.id, token="c", due_at=later, certainly_not_posted=True)
-    (fourth,) = await store.do(claim_cards, token="d", now=later, until=later + MINUTE, **ROOM)
+    (fourth,) = (await store.do(claim_outgoing, token="d", now=later, until=later + MINUTE, **ROOM)).cards
     assert fourth.card_sent_at is None
 
 
@@ -280,14 +284,14 @@ async def test_a_card_is_drawn_again_when_something_changed_while_it_was_drawn(
     store: Store, store_proposal: Make, now: datetime
 ) -> None:
     made = await store.do(store_proposal)
-    (card,) = await store.do(claim_cards, token="a", now=now, until=now + MINUTE, **ROOM)
+    (card,) = (await store.do(claim_outgoing, token="a", now=now, until=now + MINUTE, **ROOM)).cards
     await store.do(decide, Decision(made.id, "U1", Verdict.APPROVE, "button", now))
     shown = {"version": card.row_version, "revision": 1, "channel": "C1", "ts": "1.1", "at": now}
     shown |= {"announced": [1]}
     [noted] = await store.do(cards_drawn, [CardDrawn(made.id, "a", **shown)])
     assert noted is not None
     assert noted.behind
-    (again,) = await store.do(claim_cards, token="b", now=now, until=now + MINUTE, **ROOM)
+    (again,) = (await store.do(claim_outgoing, token="b", now=now, until=now + MINUTE, **ROOM)).cards
     [beside] = await store.do(read_beside, [Drawing(again)])
     assert [change.row_version for change in beside.news] == [2]
     assert (again.row_version, again.rendered_version, again.card_ts, again.card_sent_at) == (
@@ -301,7 +305,7 @@ async def test_a_card_is_drawn_again_when_something_changed_while_it_was_drawn(
     [noted] = await store.do(cards_drawn, [CardDrawn(made.id, "b", **shown)])
     assert noted is not None
     assert not noted.behind
-    assert await store.do(claim_cards, token="c", now=now, until=now + MINUTE, **ROOM) == []
+    assert (await store.do(claim_outgoing, token="c", now=now, until=now + MINUTE, **ROOM)).cards == []
     [beside] = await store.do(read_beside, [Drawing(again)])
     assert beside.news == ()
 
@@ -312,5 +316,7 @@ async def test_a_decided_card_is_drawn_before_new_ones(
     made = [await store.do(store_proposal) for _ in range(3)]
     await store.do(decide, Decision(made[2].id, "U1", Verdict.DECLINE, "button", now + MINUTE))
     later = now + MINUTE
-    (first,) = await store.do(claim_cards, token="a", now=later, until=later + MINUTE, redraws=0, posts=1)
+    (first,) = (
+        await store.do(claim_outgoing, token="a", now=later, until=later + MINUTE, redraws=0, posts=1)
+    ).cards
     assert first.id == made[2].id

@@ -29,7 +29,7 @@ from sqlalchemy import Connection
 
 from store import Store, open_store
 from store.engine.leases import expire_all_leases
-from store.messages.cards import CardDrawn, cards_drawn, claim_cards
+from store.messages.cards import CardDrawn, cards_drawn, claim_outgoing
 from store.models import (
     CallState,
     Decision,
@@ -309,7 +309,9 @@ class Life(RuleBasedStateMachine):
     @rule()
     def draw(self) -> None:
         token, until = next(self.tokens), self.now + LEASE
-        for card in self._do(claim_cards, token=token, now=self.now, until=until, redraws=2, posts=2):
+        for card in self._do(
+            claim_outgoing, token=token, now=self.now, until=until, redraws=2, posts=2
+        ).cards:
             shown = {"channel": "C1", "ts": "1.1", "at": self.now, "announced": [card.row_version]}
             drawn = CardDrawn(card.id, token, card.row_version, card.revision, **shown)
             assert self._do(cards_drawn, [drawn]) != [None]
