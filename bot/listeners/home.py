@@ -28,7 +28,7 @@ from bot.ui.ephemeral import Text, about, decision, refused
 from bot.ui.home import HOME_LOOK, HOME_OPEN, Home, home_view, outside_view
 from bot.ui.states import approver_line
 from store.engine.errors import StoreError
-from store.messages.home_tab_viewers import claim_drawing, forget_viewer, home_viewers, opened_home
+from store.messages.outbox import claim_drawing, forget_viewer, home_viewers, opened_home
 from store.models import Proposal, canonical_json, sha256
 from store.models.worth import worth
 from store.proposals.lists import candidates, queue

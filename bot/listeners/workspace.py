@@ -20,7 +20,7 @@ from store.engine.errors import StoreError
 from store.graduation.case_kinds import paused
 from store.graduation.count_check import last_check
 from store.graduation.learn import set_aside_kinds
-from store.messages.home_tab_viewers import claim_welcome, forget_welcome
+from store.messages.outbox import claim_welcome, forget_welcome
 from store.proposals.stats import backlog
 
 log = logging.getLogger(__name__)

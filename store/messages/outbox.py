@@ -1,17 +1,17 @@
-"""The outbox: messages that are no cards and wait to be sent."""
+"""Messages that are no cards: the outbox of those that wait, the Home tabs, the welcomes of channels."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, exists, func, select
+from sqlalchemy import ColumnElement, Connection, bindparam, case, delete, exists, func, or_, select, update
 
 from store.engine.dialects import insert_new, value_of
 from store.engine.leases import NOW, OUTBOX, Lease
 from store.engine.writer import without_turn
 from store.models.details import OutboxCode
-from store.schema import bundles, outbox, proposals
+from store.schema import bundles, channel_welcomes, home_tab_viewers, outbox, proposals
 
 LINE = "line"  # what came of a proposal, for its card's thread: goes before everything that is merely told
 _ORDER = (case((outbox.c.kind == LINE, 0), else_=1), outbox.c.due_at, outbox.c.id)
@@ -137,3 +137,51 @@ def postpone_outbox(
 def outbox_is_due(connection: Connection, now: datetime) -> bool:
     """Tell if a message waits whose time has come."""
     return bool(connection.execute(_IS_DUE, {"now": now}).scalar())
+
+
+# --- The viewers of the Home tab, when it was drawn for each, and the channels that were welcomed ---------
+
+
+def claim_welcome(connection: Connection, channel: str, at: datetime) -> bool:
+    """True when this channel was never welcomed; from now on it was."""
+    return insert_new(connection, channel_welcomes, [{"channel": channel, "at": at}]).rowcount == 1
+
+
+def forget_welcome(connection: Connection, channel: str) -> None:
+    """Let the channel be welcomed again: the message did not get there."""
+    connection.execute(delete(channel_welcomes).where(channel_welcomes.c.channel == channel))
+
+
+_VIEWER = home_tab_viewers.c
+
+
+def opened_home(connection: Connection, user_id: str, at: datetime) -> None:
+    """Note that somebody opened their Home tab at `at`, and that it is about to be drawn."""
+    row = {"user_id": user_id, "opened_at": at, "drawn_at": at}
+    if insert_new(connection, home_tab_viewers, [row]).rowcount != 1:
+        own = update(home_tab_viewers).where(_VIEWER.user_id == user_id)
+        connection.execute(own.values(opened_at=at, drawn_at=at))
+
+
+def home_viewers(
+    connection: Connection, *, opened_since: datetime, drawn_before: datetime, limit: int
+) -> list[str]:
+    """Users who opened their Home tab since then, and have not had it drawn of late; longest wait first."""
+    due = (_VIEWER.opened_at >= opened_since, _not_drawn_since(drawn_before))
+    longest = select(_VIEWER.user_id).where(*due).order_by(_VIEWER.drawn_at.nulls_first()).limit(limit)
+    return list(connection.execute(longest).scalars())
+
+
+def _not_drawn_since(moment: datetime) -> ColumnElement[bool]:
+    return or_(_VIEWER.drawn_at.is_(None), _VIEWER.drawn_at <= moment)
+
+
+def claim_drawing(connection: Connection, user_id: str, *, drawn_before: datetime, at: datetime) -> bool:
+    """True when this program may draw somebody's Home tab now: no other has since `drawn_before`."""
+    own = update(home_tab_viewers).where(_VIEWER.user_id == user_id, _not_drawn_since(drawn_before))
+    return connection.execute(own.values(drawn_at=at)).rowcount == 1
+
+
+def forget_viewer(connection: Connection, user_id: str) -> None:
+    """Draw this user's Home tab no more: there is none."""
+    connection.execute(delete(home_tab_viewers).where(_VIEWER.user_id == user_id))

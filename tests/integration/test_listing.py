@@ -19,7 +19,7 @@ from bot.slack.client import RateLimits, SlackNotSent, SlackUser
 from bot.slack.permalinks import Links
 from store import Store
 from store.graduation.case_kinds import pause, paused, resume
-from store.messages.home_tab_viewers import claim_drawing, forget_viewer, home_viewers, opened_home
+from store.messages.outbox import claim_drawing, forget_viewer, home_viewers, opened_home
 from store.models import Decision, Mode, NewProposal, Proposal, ProposalState, Verdict
 from store.models.graduation import Paused
 from store.models.reasons import Reason, ReasonCode, columns_of

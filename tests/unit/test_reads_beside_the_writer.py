@@ -17,7 +17,7 @@ from store.engine import dialects
 from store.engine.leases import Leases
 from store.events.events import insert_events
 from store.graduation.case_kinds import pause
-from store.messages.home_tab_viewers import opened_home
+from store.messages.outbox import opened_home
 from store.proposals.details import explained, keep_message
 from store.proposals.lists import mine, queue
 from store.proposals.stats import count_open
