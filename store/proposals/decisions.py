@@ -1,6 +1,6 @@
 """Decisions: an Approve is kept before Slack is told that we have it, and exactly one decision wins."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -14,21 +14,13 @@ from store.engine.leases import PENDING_APPROVALS, Lease
 from store.engine.writer import without_turn
 from store.events.events import get_event
 from store.graduation.case_kinds import record_human_activity
-from store.models import Actor, CallState, Decision, Proposal, ProposalState, StoredEvent, Verdict
+from store.models import CallState, Decision, Proposal, ProposalState, StoredEvent, Verdict
 from store.models.reasons import Reason, ReasonCode
+from store.proposals.details import approvals
 from store.proposals.proposals import advance, get_proposal, lock_proposal, touch
 from store.schema import decisions, pending_approvals, proposals
 
-# Built once: every tap and every card that takes two needs it.
-_APPROVALS = (
-    select(decisions.c.proposal_id, decisions.c.revision, decisions.c.actor)
-    .where(
-        decisions.c.proposal_id.in_(bindparam("ids", expanding=True)),
-        decisions.c.verdict == Verdict.APPROVE,
-        decisions.c.actor != Actor.POLICY,
-    )
-    .order_by(decisions.c.id)
-)
+# Built once: every tap needs these.
 _TAKING = PENDING_APPROVALS.taking(order=(pending_approvals.c.at,))
 _A_PROPOSAL, _AN_APPROVAL = 1, 2
 _THERE = union_all(
@@ -170,22 +162,6 @@ def _record(connection: Connection, decision: Decision, content_hash: str | None
         body[name] = None if row[name] is None else row[name].isoformat()
     body["content_hash"] = content_hash
     append(connection, "decision", decision.proposal_id, body, decision.at)
-
-
-def approvals(connection: Connection, proposal_id: str, revision: int) -> list[str]:
-    """The people who have approved this revision, in order. The policy is none: never the first of two."""
-    return approvals_among(connection, {proposal_id: revision})[proposal_id]
-
-
-def approvals_among(connection: Connection, revisions: Mapping[str, int]) -> dict[str, list[str]]:
-    """The people who have approved each of these proposals in this revision, as `approvals` says."""
-    if not revisions:
-        return {}
-    found: dict[str, dict[str, None]] = {proposal_id: {} for proposal_id in revisions}
-    for row in connection.execute(_APPROVALS, {"ids": list(revisions)}):
-        if row.revision == revisions[row.proposal_id]:
-            found[row.proposal_id][row.actor] = None
-    return {proposal_id: list(people) for proposal_id, people in found.items()}
 
 
 @dataclass(frozen=True, slots=True)

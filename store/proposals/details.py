@@ -13,10 +13,9 @@ from store.engine.dialects import insert_new, value_of, values_of
 from store.engine.writer import without_turn
 from store.events.events import get_event, latest_state, rule_source
 from store.graduation.case_kinds import get_case_kind, get_case_kinds
-from store.models import CaseKind, Decision, Proposal, ProposalState, Transition
+from store.models import Actor, CaseKind, Decision, Proposal, ProposalState, Transition, Verdict
 from store.models.details import Comment, CommentKind, ProposalDetails, Revision
 from store.models.graduation import Outcome
-from store.proposals.decisions import approvals_among
 from store.proposals.proposals import get_proposal, read_proposals, trail, transition_of, with_calls
 from store.schema import bundles, decisions, proposal_comments, proposals, revisions, transitions
 from store.schema.graduation import audit_log, outcomes
@@ -25,6 +24,16 @@ LONGEST = 4_000  # characters kept of one message: Slack's own advice for a mess
 _EARLIER = 10  # proposals of the same customer that are shown
 _MOST_IN_A_THREAD = 200  # proposals of one bundle that keep what is said in its thread
 _COMMENT = proposal_comments.c
+# Built once: every card needs these, or every tap.
+_APPROVALS = (
+    select(decisions.c.proposal_id, decisions.c.revision, decisions.c.actor)
+    .where(
+        decisions.c.proposal_id.in_(bindparam("ids", expanding=True)),
+        decisions.c.verdict == Verdict.APPROVE,
+        decisions.c.actor != Actor.POLICY,
+    )
+    .order_by(decisions.c.id)
+)
 _REASONS = (
     select(_COMMENT.proposal_id, _COMMENT.text)
     .where(_COMMENT.proposal_id.in_(bindparam("ids", expanding=True)), _COMMENT.kind == CommentKind.REASON)
@@ -72,6 +81,22 @@ def decisions_of(connection: Connection, proposal_id: str) -> list[Decision]:
     """The decisions on a proposal, oldest first."""
     own = select(decisions).where(decisions.c.proposal_id == proposal_id)
     return values_of(connection, own.order_by(decisions.c.id), Decision)
+
+
+def approvals(connection: Connection, proposal_id: str, revision: int) -> list[str]:
+    """The people who have approved this revision, in order. The policy is none: never the first of two."""
+    return approvals_among(connection, {proposal_id: revision})[proposal_id]
+
+
+def approvals_among(connection: Connection, revisions: Mapping[str, int]) -> dict[str, list[str]]:
+    """The people who have approved each of these proposals in this revision, as `approvals` says."""
+    if not revisions:
+        return {}
+    found: dict[str, dict[str, None]] = {proposal_id: {} for proposal_id in revisions}
+    for row in connection.execute(_APPROVALS, {"ids": list(revisions)}):
+        if row.revision == revisions[row.proposal_id]:
+            found[row.proposal_id][row.actor] = None
+    return {proposal_id: list(people) for proposal_id, people in found.items()}
 
 
 def revisions_of(connection: Connection, proposal_id: str) -> list[Revision]:

@@ -28,7 +28,6 @@ from store.proposals.decisions import (
     PendingApproval,
     add_pending_approvals,
     all_decisions,
-    approvals,
     cancel_approved,
     claim_pending_approvals,
     close_pending_approval,
@@ -37,7 +36,7 @@ from store.proposals.decisions import (
     decision_error,
     postpone_pending_approval,
 )
-from store.proposals.details import decisions_of, revision_at
+from store.proposals.details import approvals, decisions_of, revision_at
 from store.proposals.execution import begin_call, claim_approved, end_call, finish_execution
 from store.proposals.proposals import get_proposal, touch, trail
 from store.schema import metadata, pending_approvals

@@ -35,7 +35,8 @@ from store.models import (
 from store.models.graduation import Evaluation, GateInputs, Past
 from store.models.reasons import ChangeCause, ChangeCode
 from store.proposals.actions import Act, due_snoozes, restate, snooze
-from store.proposals.decisions import ApprovalRequirements, approvals, decide
+from store.proposals.decisions import ApprovalRequirements, decide
+from store.proposals.details import approvals
 from store.proposals.execution import begin_call, claim_approved, end_call, finish_execution
 from store.proposals.proposals import all_proposals, get_proposal, touch
 from store.proposals.timers import call_people, to_remind
