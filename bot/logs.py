@@ -1,27 +1,32 @@
 """Logging: one line an entry, to standard error; libraries that would log addresses or bodies are quieter."""
 
 import logging
-import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from polar.redaction import MASK, masked
+
 MOST = 20
 _LONGEST = 300
 _EVERY = 10.0  # seconds between two lines that anybody can cause
-_MASK = "[secret]"
-# Tokens of Slack and Polar, passwords in addresses, and signatures are hidden, whoever logs them by mistake.
-_SECRET = re.compile(
-    r"xox[a-z]-[\w-]+|xapp-[\w-]+|polar_[a-z]+_\w+|whsec_[\w+/=-]+|(?<=://)[^\s/@]+:[^\s/@]+(?=@)"
-    r"|Bearer\s+\S+|v0=[0-9a-f]{16,}"
-)
+
+
+class _Masked(logging.Formatter):
+    """Hides tokens, passwords and signatures, whoever logs them by mistake."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line and the traceback, without secrets."""
+        return masked(super().format(record))
 
 
 def set_up_logging(level: int = logging.INFO) -> None:
     """Log at `level`; call once, at the start of a command."""
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Masked("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler])
     # httpx logs every URL, and a query can hold an e-mail address; Bolt and the SDK log payloads at debug.
     # The scheduler tells of each job, four lines every 15 s.
     quieter = ("httpx", "httpcore", "slack_bolt", "slack_sdk", "aiohttp.access", "alembic", "websockets")
@@ -91,8 +96,8 @@ class LastErrors(logging.Handler):
 
     def _masked(self, said: str) -> str:
         for secret in self._secrets:
-            said = said.replace(secret, _MASK)
-        return _SECRET.sub(_MASK, said)
+            said = said.replace(secret, MASK)
+        return masked(said)
 
 
 @contextmanager

@@ -25,6 +25,10 @@ _SENTENCES: Mapping[Fact, str] = {
     Fact.NO_EVENT: "no webhook is behind it",
     Fact.EVENT_READABLE: "the webhook's bytes can be read",
     Fact.EVENT_HASH: "the webhook's bytes have their hash",
+    Fact.EVENT_OPEN: (
+        "the webhook holds what opens something and is kept out: "
+        "its hash is that of the log and is not computed again"
+    ),
     Fact.EVENT_TYPE: "the webhook says {type}",
     Fact.EVENT_ID: "it is the webhook that the log names",
     Fact.RULE_HASH: "the rule's version is the hash of its source",

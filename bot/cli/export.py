@@ -9,7 +9,7 @@ from typing import Any
 from bot.cli.command import beside_the_program, parser, tells
 from bot.explain.document import WITHHELD
 from bot.graduation.gate import BLIND
-from polar.redaction import redacted
+from polar.redaction import redacted, without_secrets
 from store import Connection, Store
 from store.events.events import all_events
 from store.models import Decision, PlannedCall, Proposal, StoredEvent
@@ -27,8 +27,12 @@ Rows = AsyncIterator[Sequence[Mapping[str, Any]]]
 async def _events(store: Store) -> Rows:
     last = None
     while found := await store.read(_some_events, last):
-        yield [_with_columns(asdict(event)) | {"body": json.loads(event.body)} for event in found]
+        yield [_event(event) for event in found]
         last = found[-1]
+
+
+def _event(event: StoredEvent) -> Mapping[str, Any]:
+    return _with_columns(asdict(event)) | {"body": without_secrets(json.loads(event.body))}
 
 
 def _some_events(connection: Connection, after: StoredEvent | None) -> list[StoredEvent]:
@@ -62,6 +66,7 @@ def _proposal(connection: Connection, proposal: Proposal) -> Mapping[str, Any]:
         | ({"mode": None, "gate": None} if blind else {})
         | {
             "withheld": WITHHELD if blind else None,
+            "reads": without_secrets(proposal.reads),
             "calls": [_with_columns(asdict(call)) | _without_secrets(call) for call in proposal.calls],
             "trail": [{"from": change.pop("from_"), **change} for change in changes],
             "decisions": [_about(decision) for decision in decisions_of(connection, proposal.id)],

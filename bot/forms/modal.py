@@ -152,7 +152,7 @@ def _hint(leaf: Leaf) -> str:
         return "Search by name, e-mail or number, or paste an id."
     if leaf.shape.nullable and leaf.required:
         return "Left empty it is cleared."
-    if leaf.name in redaction.SECRET:
+    if redaction.is_secret(leaf.name):
         return "Kept off the card."
     if leaf.path in redaction.HOST_ONLY:
         return "Only its host is shown on the card."

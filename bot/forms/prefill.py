@@ -40,7 +40,7 @@ def prefill(call: Call, currency: str | None, labels: Mapping[str, str]) -> Fill
         if filled is None:
             continue
         form = form_of(operation, filled.picks, filled.added)
-        if any(one.name in redaction.SECRET or one.path in redaction.HOST_ONLY for one in all_leaves(form)):
+        if any(redaction.is_secret(one.name) or one.path in redaction.HOST_ONLY for one in all_leaves(form)):
             continue
         if any(len(str(state.get("value") or "")) > LONGEST_TEXT for state in filled.answers.values()):
             continue  # Slack would not open it

@@ -340,7 +340,7 @@ def shown(leaf: Leaf, answers: Answers, currency: str | None) -> str:
     held = entry(answers.get(leaf.path))
     if held in EMPTY:
         return ""
-    if leaf.name in redaction.SECRET:
+    if redaction.is_secret(leaf.name):
         return redaction.HIDDEN
     if leaf.path in redaction.HOST_ONLY:
         return plain(redaction.host(str(held)), _VALUE)

@@ -26,6 +26,7 @@ from bot.services import Claimed, Queue, Services, claim_rows
 from bot.ui.reasons import plain
 from polar.errors import InvalidCall, PolarError
 from polar.events import Event, parse
+from polar.redaction import is_secret
 from store.events.conclusions import Conclusion, conclude_events
 from store.events.events import claim_events, claim_rule_matches, conclude_rule_match
 from store.models import EventState, RuleMatch, RuleMatchState, RuleResult, StoredEvent, SubjectState
@@ -34,8 +35,8 @@ from store.models.reasons import Reason, ReasonCode
 log = logging.getLogger(__name__)
 
 _WHILE_SENDING = timedelta(milliseconds=500)
-# Whoever knows these values can act with them. They stay in the signed body and are not copied.
-_BEARER = {"checkout": frozenset({"client_secret", "url"})}
+# Whoever knows it can act with it. Like secrets it stays in the signed body and is not copied.
+_BEARER = {"checkout": frozenset({"url"})}
 _LONGEST = 1_000  # characters of an error
 DELAY = "delay"  # when it was checked: after the rule's delay
 
@@ -119,8 +120,8 @@ def subject_state(event: Event) -> SubjectState | None:
     """The state of its subject that an event tells, with its order; None without subject or time."""
     if event.subject is None or event.timestamp is None:
         return None
-    key, secret = event.order_key, _BEARER.get(event.subject.kind, ())
-    known = {name: value for name, value in event.data.items() if name not in secret}
+    key, bearer = event.order_key, _BEARER.get(event.subject.kind, ())
+    known = {name: value for name, value in event.data.items() if name not in bearer and not is_secret(name)}
     subject, customer_id = subject_of(event.subject), customer_of(event)[0]
     return SubjectState(subject, key.terminal, key.timestamp, key.rank, known, customer_id)
 

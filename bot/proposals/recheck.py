@@ -14,6 +14,7 @@ from bot.services import Services
 from polar.catalog import Call, operations
 from polar.client import PolarClient
 from polar.errors import InvalidCall, MissingScope, NotFound, PolarError
+from polar.redaction import redacted
 from polar.text.words import format_money
 from store.models import NewProposal, PlannedCall, Proposal, ProposalKind, StoredEvent
 from store.models.reasons import Reason, ReasonCode
@@ -173,6 +174,7 @@ def _values(before: Mapping[str, Any], now: Mapping[str, Any], currency: str | N
 def _shown(name: str, value: Any, currency: str | None) -> str:
     if value is None:
         return NOTHING
+    value = redacted(value, f"body.{name}")
     if "amount" in name and isinstance(value, int) and currency:
         return format_money(value, currency)
     return str(value)[:_LONGEST]

@@ -1,5 +1,6 @@
 """Compiled rules: which listen to an event, what one proposes for it. Pure: its caller makes the reads."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -9,11 +10,15 @@ from typing import Any
 
 from bot.config.policy import Policy
 from bot.rules.expression import Expression, Scope
-from bot.rules.template import Template, Tree
+from bot.rules.template import Template, Tree, as_text
 from polar.catalog import Call
 from polar.events import noun
 from polar.polled import POLLED
+from polar.redaction import is_secret, without_secrets
 from store.models.reasons import AlwaysAsk
+
+# The last field of a selection, as in `data.properties.key` or `data["key"]`.
+_FIELDS = re.compile(r"\.(\w+)\b(?!\s*[.(\[])|\[\s*[\"'](\w+)[\"']\s*\](?!\s*[.\[])")
 
 
 class RulesError(Exception):
@@ -212,11 +217,23 @@ class Rule:
 
     def draft(self, scope: Scope, items: list[Any] | None) -> Draft:
         """The question and its calls. Raises EvaluationError."""
-        title = str(self._value("title", self.title, scope))
-        reasons = [str(self._value("reasons", line, scope)) for line in self.reasons]
+        title = self._text("title", self.title, scope)
+        reasons = [self._text("reasons", line, scope) for line in self.reasons]
         shown = tuple(line for line in reasons if line.strip())
         private = self.private_message is not None
         return Draft(title, shown, self.calls(scope, items), private, self._deadline(scope))
+
+    def _text(self, field: str, line: Template, scope: Scope) -> str:
+        """A text for a card. Values of fields that give access are cut to their ends."""
+        parts = [part if isinstance(part, str) else self._public(field, part, scope) for part in line.parts]
+        return str(parts[0]) if len(parts) == 1 else "".join(map(as_text, parts))
+
+    def _public(self, field: str, expression: Expression, scope: Scope) -> Any:
+        value = self._value(field, expression, scope)
+        if isinstance(value, bool | int | float):
+            return value
+        fields = (one for names in _FIELDS.findall(expression.source) for one in names)
+        return without_secrets(value, next(filter(is_secret, fields), ""))
 
     def _deadline(self, scope: Scope) -> datetime | None:
         if self.deadline is None:
@@ -227,13 +244,13 @@ class Rule:
         try:
             at = datetime.fromisoformat(text)
         except ValueError as error:
-            raise EvaluationError(self.name, "deadline", f"gives {text!r:.60}, which is no time") from error
+            raise EvaluationError(self.name, "deadline", "gives a text that is no time") from error
         return at if at.tzinfo else at.replace(tzinfo=UTC)
 
     def _truth(self, field: str, expression: Expression, scope: Scope) -> bool:
         found = self._value(field, expression, scope)
         if not isinstance(found, bool):
-            raise EvaluationError(self.name, field, f"gives {found!r:.60}, neither true nor false")
+            raise EvaluationError(self.name, field, f"gives {type(found).__name__}, neither true nor false")
         return found
 
     def _value(self, field: str, expression: Expression | Template | Tree, scope: Scope) -> Any:

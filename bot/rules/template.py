@@ -22,7 +22,7 @@ class Template:
         """The rendered value. Raises ValueError."""
         if len(self.parts) == 1 and isinstance(self.parts[0], Expression):
             return self.parts[0].value(scope)
-        return "".join(part if isinstance(part, str) else _text(part.value(scope)) for part in self.parts)
+        return "".join(part if isinstance(part, str) else as_text(part.value(scope)) for part in self.parts)
 
     @property
     def expressions(self) -> tuple[Expression, ...]:
@@ -35,7 +35,8 @@ class Template:
         return "".join(part if isinstance(part, str) else f"${{{part.source}}}" for part in self.parts)
 
 
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """A value inside a text."""
     if value is None:
         return ""
     return str(value).lower() if isinstance(value, bool) else str(value)

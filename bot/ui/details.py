@@ -165,7 +165,7 @@ def _reads(found: ProposalDetails) -> list[Element]:
     reads = _source(found).get("read") or {}
     rows = [f"{name}: {one.get('operation', '–')}" for name, one in reads.items() if isinstance(one, Mapping)]
     kept = found.proposal.reads
-    return [bullets(rows), *(code(pretty(kept)) if kept else [])]
+    return [bullets(rows), *(code(pretty(redaction.public(kept))) if kept else [])]
 
 
 def _payload(found: ProposalDetails) -> list[Element]:
@@ -176,13 +176,13 @@ def _payload(found: ProposalDetails) -> list[Element]:
     except ValueError:
         return [line(glue("The webhook cannot be read."))]
     head = line(words(found.event.type, 100), glue(", received "), when(found.event.received_at))
-    return [head, *code(pretty(public(body)))]
+    return [head, *code(pretty(redaction.public(body)))]
 
 
 def _latest(found: ProposalDetails) -> list[Element]:
     if found.latest is None:
         return []
-    return [line(words(str(found.proposal.subject), 200)), *code(pretty(public(found.latest)))]
+    return [line(words(str(found.proposal.subject), 200)), *code(pretty(redaction.public(found.latest)))]
 
 
 def _customer(found: ProposalDetails) -> list[Element]:
@@ -256,23 +256,6 @@ _SECTIONS: tuple[tuple[str, Callable[[ProposalDetails], list[Element]]], ...] = 
 )
 _PIECE = 2_400  # characters of one preformatted block
 _MOST_PIECES = 8  # of one value: 19,000 characters; the rest is in the export
-# These values give access, so the details do not show them to everybody.
-_BEARER = redaction.SECRET | {"client_secret", "secret", "token", "access_token", "customer_session_token"}
-
-
-def public(value: Any, name: str = "") -> Any:
-    """The content of a webhook for every reader: without secrets, and only the host of each link."""
-    if value is None:
-        return None
-    if name in _BEARER:
-        return redaction.ending(value)
-    if isinstance(value, Mapping):
-        return {key: public(each, str(key)) for key, each in value.items()}
-    if isinstance(value, list):
-        return [public(each, name) for each in value]
-    if isinstance(value, str) and name.endswith("url"):
-        return redaction.host(value)
-    return value
 
 
 def toml(source: Mapping[str, Any]) -> str:

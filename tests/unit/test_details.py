@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from bot.demo.blockkit import lint_message, lint_view
 from bot.ui import card_modals, thread_lines
 from bot.ui.card_modals import OTHER, presets, reason_select
-from bot.ui.details import code, details_view, public, toml
+from bot.ui.details import code, details_view, toml
 from bot.ui.elements import notice
+from polar import redaction
 from polar.catalog import operations
 from store.models import (
     Decision,
@@ -153,7 +154,7 @@ def test_a_page_that_is_not_there_is_the_nearest_one() -> None:
     st.recursive(st.none() | st.booleans() | TEXT, lambda each: st.lists(each) | st.dictionaries(TEXT, each))
 )
 def test_code_is_in_pieces_that_slack_takes(value: Any) -> None:
-    for part in code(json.dumps(public(value), indent=2, ensure_ascii=False)):
+    for part in code(json.dumps(redaction.public(value), indent=2, ensure_ascii=False)):
         assert all(0 < len(element["text"]) <= 3_000 for element in part["elements"])
 
 
