@@ -32,7 +32,7 @@ from bot.listeners.threads import Threads
 from bot.listeners.workspace import HealthSource, Workspace
 from bot.logs import remembered
 from bot.metrics import POLAR_SECONDS, STORE_RETRIES
-from bot.permissions import Authority, ByRuleAndClass
+from bot.permissions import Authority, ByRuleAndClass, Readers
 from bot.pipeline.timers import timers
 from bot.pipeline.worker import Worker, renewing
 from bot.rules import RulesError, RuleSet, load_rules
@@ -327,7 +327,8 @@ async def assemble(
     session = await stack.enter_async_context(aiohttp.ClientSession(timeout=TIMEOUT))
     client = _slack_client(settings, session)
     slack = Slack(client, RateLimits(asyncio.get_running_loop().time, settings.slack_tiers, shared))
-    authority = Authority(slack, clock, ByRuleAndClass(settings.approvers, rules, store))
+    deciders = ByRuleAndClass(settings.approvers, rules, store)
+    authority = Authority(slack, clock, deciders, Readers(settings.readers, settings.slack_channel))
     services = Services(store, polar, slack, rules, authority, settings.slack_channel, clock, notify)
     return services, client
 

@@ -1,4 +1,4 @@
-"""The permission to decide, asked of Slack at the moment of acting, and how many people it takes."""
+"""The permissions to decide and to read, asked of Slack when somebody acts, and how many must approve."""
 
 import asyncio
 from collections import defaultdict
@@ -30,6 +30,7 @@ _WHEN_DECIDING = timedelta(
 )  # the greatest age of a profile that a decision may rely on; for groups it is the next one
 _GROUP_WHEN_DECIDING = timedelta(minutes=1)
 _NAMELESS_FOR = timedelta(seconds=10)
+_CHANNEL_FOR = timedelta(minutes=1)  # who is in the channel; Slack also tells of each who comes or goes
 # Slack's own trouble, not an answer about anybody. https://docs.slack.dev/reference/methods/users.info
 _PASSES = frozenset(
     {"ratelimited", "internal_error", "fatal_error", "service_unavailable", "request_timeout"}
@@ -44,6 +45,14 @@ class Named:
     source: str
 
 
+@dataclass(frozen=True, slots=True)
+class Readers:
+    """Whoever may read beside the approvers: those of READERS, or else (None) the members of `channel`."""
+
+    named: Approvers | None
+    channel: str
+
+
 class ByRuleAndClass:
     """The rule that made it, as it was then, comes first; then the class's row in the policy as it is now.
 
@@ -56,6 +65,9 @@ class ByRuleAndClass:
         self._store = store
         # By version, which is the hash of the content: the entry of a version never changes.
         self._of_rule = {rule.version: rule.approvers for rule in rules.rules}
+        own = [*self._of_rule.values(), *self._policy.approvers.values()]
+        # Everybody who may decide anything, as the rules and the policy in force say.
+        self.all = _split((approvers.users | approvers.groups).union(*own))
 
     async def __call__(self, proposal: Proposal | None, risk: str | None = None) -> Named:
         """The only people who may decide this proposal, or anything else of the class `risk`.
@@ -92,14 +104,17 @@ class _Kept(Generic[T]):
 
 
 class Authority:
-    """Decides whether a person may decide. An empty list means nobody; doubt means no."""
+    """Decides whether a person may decide, or read. An empty list means nobody; doubt means no."""
 
-    def __init__(self, slack: Slack, clock: Callable[[], datetime], deciders: ByRuleAndClass) -> None:
-        self._slack, self._clock, self._deciders = slack, clock, deciders
+    def __init__(
+        self, slack: Slack, clock: Callable[[], datetime], deciders: ByRuleAndClass, readers: Readers
+    ) -> None:
+        self._slack, self._clock, self._deciders, self._readers = slack, clock, deciders, readers
         self._asking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._nameless: dict[str, datetime] = {}
         self._users: dict[str, _Kept[UserProfile]] = {}
         self._groups: dict[str, _Kept[frozenset[str]]] = {}
+        self._channels: dict[str, _Kept[frozenset[str]]] = {}
         self._handles: dict[str, _Kept[Mapping[str, str]]] = {}
         self.team_id: str | None = None  # ours, known after auth.test
 
@@ -131,12 +146,41 @@ class Authority:
             return outside
         return None if listed else Refusal(RefusalCode.NOT_AN_APPROVER)
 
-    async def outsider(self, user_id: str, team_id: str | None, purpose: Purpose) -> Refusal | None:
-        """The reason why a guest or a stranger may not look; None for a member of the workspace."""
+    async def refusal_to_read(
+        self, user_id: str, team_id: str | None, purpose: Purpose = Purpose.VIEW
+    ) -> Refusal | None:
+        """The reason why this person may not read what the program shows; None when they may.
+
+        Approvers may, and whoever is named in READERS. Without READERS the members of the channel of the
+        cards may. `team_id` and doubt are as in `refusal`.
+        """
+        if self.team_id is None:
+            return Refusal(RefusalCode.WORKSPACE_UNKNOWN, purpose)
         try:
-            return await self._outside(user_id, team_id, purpose)
+            outside = await self._outside(user_id, team_id, purpose)
+            if outside is not None or await self._reads(user_id):
+                return outside
         except SlackError as error:
             return _not_said(error, purpose)
+        named = self._readers.named is not None
+        return Refusal(RefusalCode.NOT_A_READER if named else RefusalCode.NOT_IN_CHANNEL, purpose)
+
+    async def _reads(self, user_id: str) -> bool:
+        """Tell whether somebody is one of the readers. Raises SlackError when that is in doubt."""
+        deciders, named, channel = self._deciders.all, self._readers.named, self._readers.channel
+        if user_id in deciders.users or (named is not None and user_id in named.users):
+            return True
+        groups = deciders.groups | (named.groups if named is not None else frozenset())
+        asks = [self._members(group, _GROUP_WHEN_DECIDING) for group in sorted(groups)]
+        if named is None:
+            asks.append(self._keep(self._channels, channel, _CHANNEL_FOR, self._slack.channel_members))
+        found = await asyncio.gather(*asks, return_exceptions=True)
+        if any(isinstance(one, frozenset) and user_id in one for one in found):
+            return True
+        for one in found:
+            if isinstance(one, BaseException):
+                raise one
+        return False
 
     async def everybody(self, proposal: Proposal | None = None) -> frozenset[str] | None:
         """All who are named to decide, as of now; None when Slack does not say. Raises StoreError."""
@@ -174,6 +218,10 @@ class Authority:
             self._groups.clear()
         else:
             self._users.pop(user_id, None)
+
+    def forget_channel(self, channel: str) -> None:
+        """Slack says that somebody has joined or left a channel."""
+        self._channels.pop(channel, None)
 
     async def _handle(self, group: str) -> str:
         try:

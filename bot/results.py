@@ -15,13 +15,15 @@ class Purpose(StrEnum):
     DECIDE = "decide"
     PROPOSE = "propose"
     ASK = "ask"  # a question in a card's thread
-    VIEW = "view"
+    VIEW = "view"  # see what the program knows
 
 
 class RefusalCode(StrEnum):
     """The reason why somebody may not do something."""
 
     NOT_AN_APPROVER = "not_an_approver"
+    NOT_A_READER = "not_a_reader"  # READERS names others
+    NOT_IN_CHANNEL = "not_in_channel"  # the channel of the cards, whose members may read
     OTHER_WORKSPACE = "other_workspace"
     DEACTIVATED = "deactivated"  # or it is a bot
     GUEST = "guest"

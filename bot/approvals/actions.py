@@ -77,8 +77,8 @@ class Actions:
         return await self._result(self._services.store.do(assign, act, assignee), ActionResult(_S.ASSIGNED))
 
     async def ask(self, user: SlackUser, proposal_id: str, question: str, whom: str | None) -> ActionResult:
-        """Put a question into the thread of its card. Everybody of the workspace may ask."""
-        refused = await self._services.authority.outsider(user.id, user.team_id, Purpose.ASK)
+        """Put a question into the thread of its card. Whoever may read may ask."""
+        refused = await self._services.authority.refusal_to_read(user.id, user.team_id, Purpose.ASK)
         if refused is not None:
             return ActionResult(_S.REFUSED, refused)
         line = thread_lines.asked_line(user.id, whom, question)
@@ -132,13 +132,15 @@ class Actions:
         found = await self._services.store.do(get_proposal, proposal_id)
         if found is None:
             return ActionResult(_S.NOT_FOUND)
+        refused = await self._refused(user, found)
+        if refused is not None and found.decided_by != user.id:
+            return refused
         if found.state != ProposalState.DECLINED:
             return ActionResult(_S.NOT_DECLINED)
-        refused = await self._refused(user, found)
-        if refused is None or found.decided_by != user.id:
-            return refused or found
-        outside = await self._services.authority.outsider(user.id, user.team_id, Purpose.DECIDE)
-        return found if outside is None else refused
+        if refused is None:
+            return found
+        unread = await self._services.authority.refusal_to_read(user.id, user.team_id, Purpose.DECIDE)
+        return found if unread is None else refused
 
     async def edit(self, user: SlackUser, seen: Proposal, new: NewRevision) -> ActionResult:
         """Store a new revision. The caller has checked the person and the revision with `may_edit`."""

@@ -22,6 +22,7 @@ SLACK: Mapping[str, Tier] = {
     UPDATE: Tier(48, 45),
     "chat.postEphemeral": Tier(96, 90),
     "conversations.history": Tier(48, 45),
+    "conversations.members": Tier(96, 90),
 }
 # Calls a minute, by POLAR_SERVER. https://polar.sh/docs/api-reference/rate-limits
 POLAR: Mapping[str, int] = {"production": 500, "sandbox": 100}

@@ -43,6 +43,7 @@ class Settings(BaseSettings):
     approvers: Annotated[Approvers, BeforeValidator(validators.approvers)] = Approvers(
         frozenset(), frozenset()
     )
+    readers: Annotated[Approvers, BeforeValidator(validators.approvers)] | None = None
     polar_access_token: Annotated[SecretStr, AfterValidator(validators.token("polar_oat_", strict=False))]
     polar_webhook_secret: Annotated[SecretStr, Field(min_length=1), AfterValidator(validators.long_enough)]
     polar_server: Literal["production", "sandbox"] = "production"

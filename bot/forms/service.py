@@ -30,7 +30,7 @@ from bot.results import LATE, ActionResult, Purpose
 from bot.services import Queue, Services
 from bot.slack.client import SlackError, SlackUser
 from bot.ui import ephemeral
-from bot.ui.elements import notice
+from bot.ui.elements import Text, notice
 from polar.catalog import Call
 from polar.errors import PolarError
 from store.engine.errors import StoreError
@@ -48,7 +48,7 @@ _SUM_WITHIN = 1.0  # seconds for reading what a refund comes to
 
 
 class Proposing:
-    """The actions of a person in a form. Everybody of the workspace may propose."""
+    """The actions of a person in a form. Whoever may read may propose."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
@@ -57,7 +57,7 @@ class Proposing:
         self._edit_form = EditForm(services, self._lookup)
 
     async def open(
-        self, user: SlackUser, *, trigger_id: str, words: str, tell: Callable[[str], Awaitable[None]]
+        self, user: SlackUser, *, trigger_id: str, words: str, tell: Callable[[Text], Awaitable[None]]
     ) -> None:
         """Open the form, before anything slow: the trigger lives three seconds. `tell` is for failures."""
         draft = self._drafts.new(user.id, self._services.clock())
@@ -71,7 +71,7 @@ class Proposing:
             view_id = await self._services.slack.open_view(trigger_id, view)
         except SlackError as error:
             log.warning("the form of %s did not open: %s", user.id, error)
-            await tell(ephemeral.FORM_NOT_OPENED.format(why=error))
+            await tell(ephemeral.form_not_opened(str(error)))
             return
         refused = await self._refusal(user)
         if refused is not None:
@@ -134,7 +134,7 @@ class Proposing:
     # --- Who, and which form --------------------------------------------------------------------------
 
     async def _refusal(self, user: SlackUser) -> str | None:
-        refused = await self._services.authority.outsider(user.id, user.team_id, Purpose.PROPOSE)
+        refused = await self._services.authority.refusal_to_read(user.id, user.team_id, Purpose.PROPOSE)
         return None if refused is None else ephemeral.refused(refused).plain
 
     async def _draft(self, user: SlackUser, view: Payload) -> FormDraft | str:

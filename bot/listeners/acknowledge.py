@@ -13,7 +13,7 @@ from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncBoltContext, AsyncResp
 from bot.results import LATE
 from bot.services import Services
 from bot.slack.client import Slack, SlackError, SlackUser, acting_user
-from bot.ui.elements import ButtonValue, Message, notice
+from bot.ui.elements import ButtonValue, Message, Text, notice, text
 from bot.ui.ephemeral import FAILED
 
 log = logging.getLogger(__name__)
@@ -95,9 +95,9 @@ class Interaction:
         """The trigger that opens a modal, for three seconds."""
         return str(self.body.get("trigger_id", ""))
 
-    async def tell(self, text: str) -> None:
+    async def tell(self, said: Text) -> None:
         """Tell whoever did it something, where they are or else in the channel of the cards."""
-        await post_ephemeral(self.services.slack, self.place, text, self.services.channel)
+        await post_ephemeral(self.services.slack, self.place, said, self.services.channel)
 
     async def show(self, view: Payload) -> bool:
         """Fill the modal in which it happened; False when it is closed."""
@@ -215,7 +215,7 @@ async def _tell_failure(slack: Slack, body: Payload) -> None:
     """Say where somebody acted that it failed. On the Home tab nothing is said."""
     place, view = place_of(body), body.get("view") or {}
     if place.channel is not None:
-        await post_ephemeral(slack, place, FAILED)
+        await post_ephemeral(slack, place, text(FAILED))
     elif view.get("type") == "modal":
         await show(slack, str(view["id"]), notice(str(view["title"]["text"]), FAILED))
 
@@ -229,10 +229,10 @@ async def _result(working: Awaitable[Any], failed: Answer | None) -> tuple[Answe
         return failed, False
 
 
-async def post_ephemeral(slack: Slack, place: Place, text: str, channel: str = "") -> None:
+async def post_ephemeral(slack: Slack, place: Place, said: Text, channel: str = "") -> None:
     """Tell one person something where they are, or in `channel` where there is no channel."""
     try:
-        await slack.post_ephemeral(place.channel or channel, place.user.id, text, place.thread_ts)
+        await slack.post_ephemeral(place.channel or channel, place.user.id, said.content, place.thread_ts)
     except SlackError as error:
         log.warning("%s could not be told a result: %s", place.user.id, error)
 

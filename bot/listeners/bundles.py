@@ -12,15 +12,14 @@ from slack_bolt.async_app import AsyncApp
 from bot.approvals.actions import Actions
 from bot.approvals.service import ApprovalService
 from bot.listeners.acknowledge import Answer, Interaction, listen, nothing
-from bot.results import DecisionResult, DecisionStatus, Purpose
+from bot.results import DecisionResult, DecisionStatus
 from bot.services import Queue, Services
 from bot.slack.client import SlackError
 from bot.ui import bundle as on_card
 from bot.ui import ephemeral
 from bot.ui.bundle import ALONE, BACK, NEXT, PAGE, REVIEWED, TICKED, TITLE, Review, loaded, review_view
 from bot.ui.card_modals import REASON_ALL
-from bot.ui.elements import notice
-from bot.ui.ephemeral import Text, text
+from bot.ui.elements import Text, notice, paragraphs, text
 from store.messages.bundles import close_bundle, give_own_card
 from store.messages.cards import get_bundle
 from store.models import Proposal, ProposalState
@@ -76,7 +75,7 @@ class Bundles:
         decides = on.payload["action_id"] in (on_card.APPROVE_ALL, on_card.DECLINE_ALL)
         bundle = await (self._closed if decides else self._found)(on.value.id)
         if texts := _NOT_FOUND if bundle is None else await work(on, bundle):
-            await on.tell("\n".join(each.mrkdwn for each in texts))
+            await on.tell(paragraphs(texts))
 
     async def _approved(self, on: Interaction, bundle: Bundle) -> Texts:
         """Approve all was clicked: Slack is answered once every approval is on disk."""
@@ -93,7 +92,7 @@ class Bundles:
         results = await self._approvals.approve_all(
             on.user, chosen, via=VIA, revision=1, interaction_id=interaction_id, stored=on.stored
         )
-        return ephemeral.several(DecisionStatus.APPROVED, results, _later(bundle, seen))
+        return await self._told(on, DecisionStatus.APPROVED, results, _later(bundle, seen))
 
     async def _declined(self, on: Interaction, bundle: Bundle) -> Texts:
         """Decline all was clicked."""
@@ -104,7 +103,7 @@ class Bundles:
             ),
         )
         on.stored()  # each of them
-        return ephemeral.several(DecisionStatus.DECLINED, results, _later(bundle, on.value.number))
+        return await self._told(on, DecisionStatus.DECLINED, results, _later(bundle, on.value.number))
 
     async def _undone(self, on: Interaction, bundle: Bundle) -> Texts:
         """Undo was clicked, while something approved still waits to run."""
@@ -114,7 +113,7 @@ class Bundles:
         ]
         results = await _each(held, lambda proposal: self._approvals.undo(on.user, proposal.id, via=VIA))
         on.stored()
-        return ephemeral.several(DecisionStatus.UNDONE, results, _later(bundle, on.value.number))
+        return await self._told(on, DecisionStatus.UNDONE, results, _later(bundle, on.value.number))
 
     async def _reasoned(self, on: Interaction, bundle: Bundle) -> Texts:
         """Store the reason for a decline of all proposals with each of them."""
@@ -124,6 +123,18 @@ class Bundles:
                 if not result.done:
                     return (ephemeral.action(result),)
         return ()
+
+    async def _told(
+        self,
+        on: Interaction,
+        wanted: DecisionStatus,
+        results: Sequence[tuple[Proposal, DecisionResult]],
+        later: int,
+    ) -> Texts:
+        """The undecided proposals and the reasons. Of those who may not decide, readers alone see titles."""
+        refused = any(result.refusal is not None for _, result in results)
+        named = not refused or await self._unread(on) is None
+        return ephemeral.several(wanted, results, later, named=named)
 
     async def _closed(self, bundle_id: str) -> Bundle | None:
         """The bundle, closed because somebody decides about it: no proposal joins it any more."""
@@ -137,10 +148,10 @@ class Bundles:
 
     async def _open(self, on: Interaction) -> None:
         """Review was clicked."""
-        bundle, user = await self._found(on.value.id), on.user
-        refused = await self._services.authority.outsider(user.id, user.team_id, Purpose.VIEW)
+        bundle = await self._found(on.value.id)
+        refused = await self._unread(on)
         if refused is not None:
-            view = _said(ephemeral.refused(refused))
+            view = _said(refused)
         elif bundle is None:
             view = _said(*_NOT_FOUND)
         else:
@@ -149,7 +160,7 @@ class Bundles:
             await self._services.slack.open_view(on.trigger_id, view)
         except SlackError as error:
             log.warning("bundle %s cannot be reviewed: %s", on.value.id, error)
-            await on.tell(ephemeral.REVIEW_NOT_OPENED)
+            await on.tell(text(ephemeral.REVIEW_NOT_OPENED))
 
     async def _turn(self, on: Interaction) -> None:
         """Back or Next: what is ticked on this page is kept."""
@@ -173,9 +184,17 @@ class Bundles:
         """Draw the modal again, so many pages on."""
         review = _read(on.view)
         review = replace(review, page=review.page + step)
-        bundle = await self._found(review.bundle_id)
-        shown = _said(*_NOT_FOUND) if bundle is None else _view(review, bundle)
+        bundle, refused = await self._found(review.bundle_id), await self._unread(on)
+        if refused is not None:
+            shown = _said(refused)
+        else:
+            shown = _said(*_NOT_FOUND) if bundle is None else _view(review, bundle)
         await on.show(shown)
+
+    async def _unread(self, on: Interaction) -> Text | None:
+        """The reason why this person may not read the bundle, in words."""
+        refused = await self._services.authority.refusal_to_read(on.user.id, on.user.team_id)
+        return None if refused is None else ephemeral.refused(refused)
 
     async def _submitted(self, on: Interaction) -> Answer:
         """Approve was clicked in the modal: the ticked ones. The result stands in the modal."""

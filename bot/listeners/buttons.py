@@ -15,7 +15,7 @@ from bot.services import Services
 from bot.slack.client import SlackError, SlackUser
 from bot.ui import ephemeral
 from bot.ui.card import APPROVE, CHECK, DECLINE, MARK_DONE, MARK_NOT_DONE, RETRY, UNDO, copy_of
-from bot.ui.elements import NO_REVISION, escape, notice
+from bot.ui.elements import NO_REVISION, Text, notice, text, words
 from store.engine.errors import StoreError
 from store.models import Proposal, Verdict
 
@@ -73,7 +73,7 @@ async def _show_form_late(on: Interaction, answer: Answer) -> None:
     if await on.show(view) or ("submit" in view and LATE not in answer):  # closed before its next page
         return
     said = [block["text"]["text"] for block in view["blocks"] if block["type"] == "section"]
-    await on.tell(escape(" ".join(said)))
+    await on.tell(Text((words(" ".join(said)),)))
 
 
 class Buttons:
@@ -125,17 +125,17 @@ class Buttons:
         except StoreError as error:
             result = FollowupResult(FollowupStatus.NOT_STORED, error=str(error))
         if result.status not in ON_THE_CARD:
-            await on.tell(ephemeral.followup(result).mrkdwn)
+            await on.tell(ephemeral.followup(result))
 
     async def _out_of_date(self, on: Interaction) -> None:
         """Something was clicked that this version does not know, so an older or newer card."""
         if not on.payload.get("url"):  # Slack also reports a click on a link: there is nothing to do
-            await on.tell(ephemeral.NOT_FOUND)
+            await on.tell(text(ephemeral.NOT_FOUND))
 
     async def _tell(self, on: Interaction, click: Click, result: DecisionResult) -> None:
         # Without a message no card was clicked, so none shows it.
         if result.status not in ON_THE_CARD or click.message_ts is None:
-            await on.tell(ephemeral.decision(result).mrkdwn)
+            await on.tell(ephemeral.decision(result))
         if result.proposal is not None and result.status not in _WHO_UNKNOWN:
             await self._mend_copy(click, result.proposal)
 

@@ -1,5 +1,6 @@
 """The menu of a card: Details, Edit, Snooze, Assign, Ask in thread; and the reasons for a decline."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
@@ -19,7 +20,7 @@ from bot.slack.permalinks import Links
 from bot.ui import card_modals, details, ephemeral
 from bot.ui.card import ASK, ASSIGN, DETAILS, EDIT, SNOOZE, WHY
 from bot.ui.card_modals import OTHER, REASON
-from bot.ui.elements import ButtonValue, notice
+from bot.ui.elements import ButtonValue, Text, notice, text
 from bot.ui.states import approver_line
 from store.models import Proposal
 from store.proposals.details import proposal_details
@@ -88,7 +89,7 @@ class CardMenu:
             return
         result = await self._actions.reason(on.user, on.value.id, preset=on.value.detail)
         if not result.done:
-            await on.tell(ephemeral.action(result).mrkdwn)
+            await on.tell(ephemeral.action(result))
 
     async def _submitted(self, on: Interaction) -> Answer:
         """A form was sent: the acknowledgement closes it, or says what is wrong."""
@@ -105,7 +106,7 @@ class CardMenu:
             view_id = await self._services.slack.open_view(on.trigger_id, details.loading())
         except SlackError as error:
             log.warning("a modal of %s did not open: %s", value.id, error)
-            await on.tell(ephemeral.not_opened(str(error)).mrkdwn)
+            await on.tell(ephemeral.not_opened(str(error)))
             return
         if name == DETAILS:
             await self._show_details(user, view_id, value.id, 1)
@@ -130,7 +131,7 @@ class CardMenu:
             return await self._actions.may_give_reason(user, value.id)
         if name != ASK:
             return await self._actions.may(user, value.id, value.revision) if name in self._forms else None
-        refused = await self._services.authority.outsider(user.id, user.team_id, Purpose.ASK)
+        refused = await self._services.authority.refusal_to_read(user.id, user.team_id, Purpose.ASK)
         if refused is not None:
             return ActionResult(ActionStatus.REFUSED, refused)
         found = await self._services.store.read(get_proposal, value.id)
@@ -138,7 +139,7 @@ class CardMenu:
 
     async def _show_details(self, user: SlackUser, view_id: str, proposal_id: str, page: int) -> None:
         slack, authority = self._services.slack, self._services.authority
-        refused = await authority.outsider(user.id, user.team_id, Purpose.VIEW)
+        refused = await authority.refusal_to_read(user.id, user.team_id)
         found = None if refused else await self._services.store.read(proposal_details, proposal_id)
         if found is None:
             why = ephemeral.NOT_FOUND if refused is None else ephemeral.refused(refused).plain
@@ -146,7 +147,9 @@ class CardMenu:
             return
         who = approver_line(await authority.describe(found.proposal))
         links = await self._links.of(found.earlier)
-        await show(slack, view_id, details.details_view(found, who, links, page))
+        # A webhook may hold a megabyte, which takes a moment to draw.
+        drawn = await asyncio.to_thread(details.details_view, found, who, links, page)
+        await show(slack, view_id, drawn)
 
     def _snooze_view(self, found: Proposal) -> View:
         now, zone, ends = self._services.clock(), self._services.rules.policy.schedule.timezone, ending(found)
@@ -197,10 +200,10 @@ def _moment(seconds: Any) -> datetime | None:
         return None
 
 
-def _text(result: ActionResult | Errors) -> ephemeral.Text:
+def _text(result: ActionResult | Errors) -> Text:
     if isinstance(result, ActionResult):
         return ephemeral.action(result)
-    return ephemeral.text(" ".join(result.values()))
+    return text(" ".join(result.values()))
 
 
 def _answer(result: ActionResult | Errors) -> Answer:
@@ -220,8 +223,8 @@ async def _answer_late(on: Interaction, answer: Answer) -> None:
     if result is None:  # it failed
         await on.show(answer["view"])
         return
-    text = _text(result)  # of errors too: their fields are shown no longer
+    said = _text(result)  # of errors too: their fields are shown no longer
     done = isinstance(result, ActionResult) and result.done
     title = card_modals.DONE if done else card_modals.NOT_DONE
-    if not await on.show(notice(title, text.plain)) and not done:
-        await on.tell((ephemeral.text(ephemeral.FORM_WAS_SLOW) + text).mrkdwn)
+    if not await on.show(notice(title, said.plain)) and not done:
+        await on.tell(text(ephemeral.FORM_WAS_SLOW) + said)

@@ -14,13 +14,12 @@ from bot.listeners.graduation import GraduationScreen
 from bot.listeners.home import SOON
 from bot.listeners.workspace import HealthSource
 from bot.pipeline.announce import view_of
-from bot.results import Purpose
 from bot.services import Queue, Services
 from bot.slack.client import SlackUser
 from bot.slack.permalinks import Links
 from bot.ui import ephemeral, lists, reports
 from bot.ui.card import card
-from bot.ui.elements import Message
+from bot.ui.elements import Message, Text, text
 from bot.ui.home import COMMANDS as ABOUT
 from bot.ui.home import help_message
 from store.engine.dialects import readable
@@ -43,8 +42,8 @@ _NOBODY = SlackUser("", None)
 class Command:
     """One word: what it answers; None for the one that opens a form.
 
-    `paged` ones only look, so that a button may ask for them. `for_all`: guests and people of other
-    workspaces get an answer too.
+    `paged` ones only look, so that a button may ask for them. `for_all`: whoever may not read gets an answer
+    too.
     """
 
     answer: "Callable[[SlashCommand, CommandCall], Awaitable[Message]] | None"
@@ -87,7 +86,7 @@ class SlashCommand:
 
     def register(self, app: AsyncApp) -> None:
         """Attach its listeners."""
-        services, failed = self._services, _content(Message(ephemeral.COMMAND_FAILED, ()))
+        services, failed = self._services, _content(text(ephemeral.COMMAND_FAILED).message)
         listen(services, app.command("/polar"), self._answered, failed=failed, later=_late)
         listen(services, app.action(_TURNED), self._turned)
 
@@ -97,8 +96,8 @@ class SlashCommand:
         if call.command.answer is not None:
             return _content(await self._message(call))
 
-        async def tell(text: str) -> None:
-            await on.respond(text=text, response_type="ephemeral")
+        async def tell(said: Text) -> None:
+            await on.respond(**_content(said.message))
 
         await self._proposing.open(call.user, trigger_id=on.trigger_id, words=call.rest, tell=tell)
         return None
@@ -112,18 +111,18 @@ class SlashCommand:
         await on.replace(await self._message(call))
 
     async def _message(self, call: CommandCall) -> Message:
-        """The answer. Guests and people of other workspaces get the help only: they may see no customers."""
+        """The answer. Whoever may not read gets the help only."""
         command = call.command
         assert command.answer is not None  # noqa: S101 - the caller has looked
         user = call.user
         try:
             if not command.for_all:
-                refused = await self._services.authority.outsider(user.id, user.team_id, Purpose.VIEW)
+                refused = await self._services.authority.refusal_to_read(user.id, user.team_id)
                 if refused is not None:
-                    return Message(ephemeral.refused_command(refused).mrkdwn, ())
+                    return ephemeral.refused_command(refused).message
             return await command.answer(self, call)
         except StoreError as error:
-            return Message(ephemeral.not_shown(str(error)).mrkdwn, ())
+            return ephemeral.not_shown(str(error)).message
 
     async def queue(self, call: CommandCall) -> Message:
         """The open proposals, or those of a filter in lists.QUEUES; an unknown filter shows all."""
@@ -237,7 +236,7 @@ class SlashCommand:
         if found is None:
             return None
         found = replace(found, approvers=await authority.describe())
-        return Message(ephemeral.refused(found).mrkdwn, ())
+        return ephemeral.refused(found).message
 
     def _wake(self) -> None:
         self._services.notify(Queue.OUTBOX, Queue.HOME)
@@ -267,7 +266,7 @@ async def _late(on: Interaction, answer: Answer) -> None:
 
 
 def _content(message: Message) -> Answer:
-    return {"text": message.text, "blocks": list(message.blocks) or None, "response_type": "ephemeral"}
+    return message.content | {"response_type": "ephemeral"}
 
 
 def read_history(typed: str, rules: Mapping[str, object]) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from bot.approvals.graduation import GraduationService
 from bot.graduation import score
 from bot.graduation.score import events, points, standard_of
 from bot.listeners.acknowledge import Interaction, listen
-from bot.results import Purpose, Refusal
+from bot.results import Refusal
 from bot.services import Services
 from bot.slack.client import SlackError, SlackRefused, SlackUser
 from bot.ui import ephemeral
@@ -61,7 +61,7 @@ class GraduationScreen:
     async def _clicked(self, on: Interaction) -> None:
         """A button of a kind was clicked: the result stands on top of the page it was clicked on."""
         user, value, action_id = on.user, on.value, str(on.payload.get("action_id"))
-        refused = await self._services.authority.outsider(user.id, user.team_id, Purpose.VIEW)
+        refused = await self._services.authority.refusal_to_read(user.id, user.team_id)
         try:
             if refused is None:
                 result = (
@@ -72,10 +72,10 @@ class GraduationScreen:
                 page = min(value.number, _LAST_PAGE)
                 await on.replace(await self.answer(value.detail, page, result=result))
                 return
-            text = ephemeral.refused(refused)
+            said = ephemeral.refused(refused)
         except StoreError as error:
-            text = ephemeral.not_shown(str(error))
-        await on.respond(text=text.mrkdwn, response_type="ephemeral", replace_original=False)
+            said = ephemeral.not_shown(str(error))
+        await on.respond(**said.content, response_type="ephemeral", replace_original=False)
 
     async def switch(self, user: SlackUser, action_id: str, start: str) -> Switched | Refusal:
         """Turn a kind on or off. Whether this person may is asked now."""
@@ -109,7 +109,7 @@ class GraduationScreen:
                 f"trust-{case_kind.hash[:8]}.png",
                 picture,
                 title=trust_page.plot_title(case_kind.label),
-                comment=trust_page.plot_comment(user.id, case_kind.label).mrkdwn,
+                comment=trust_page.plot_comment(user.id),
             )
         except SlackError as error:
             why = error.code if isinstance(error, SlackRefused) else str(error)

@@ -18,13 +18,12 @@ from bot.listeners.workspace import HealthSource
 from bot.pipeline.announce import view_of
 from bot.pipeline.worker import QueueWorker
 from bot.proposals.reads import midnight
-from bot.results import Purpose
 from bot.services import Queue, Services
 from bot.slack.client import SlackError, SlackRefused
 from bot.slack.permalinks import Links
 from bot.ui.card import card
-from bot.ui.elements import Block
-from bot.ui.ephemeral import Text, about, decision, refused
+from bot.ui.elements import Block, Text
+from bot.ui.ephemeral import about, decision, refused
 from bot.ui.home import HOME_LOOK, HOME_OPEN, Home, home_view, outside_view
 from bot.ui.states import approver_line
 from store.engine.errors import StoreError
@@ -149,8 +148,8 @@ class HomeTab:
     async def _publish(self, user: str, home: Home) -> None:
         """Draw one tab; somebody who has none is not drawn again."""
         _, hash_ = self._shown.get(user, ("", None))
-        # The tab shows customers' names and amounts. Guests and members of other workspaces may not see it.
-        refusal = await self._services.authority.outsider(user, None, Purpose.VIEW)
+        # The tab shows customers' names and amounts.
+        refusal = await self._services.authority.refusal_to_read(user, None)
         view = home_view(home) if refusal is None else outside_view(refused(refusal).plain)
         try:
             hash_ = await self._services.slack.publish_home(user, view, hash_)

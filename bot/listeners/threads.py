@@ -19,7 +19,7 @@ from bot.results import ON_THE_CARD, ActionResult, DecisionResult
 from bot.services import Queue, Services
 from bot.slack.client import SlackUser, acting_user
 from bot.ui import ephemeral, thread_lines
-from bot.ui.ephemeral import Text, text
+from bot.ui.elements import Text, text
 from bot.ui.thread_lines import Notice
 from store.messages.outbox import add_to_outbox
 from store.models import Proposal
@@ -34,6 +34,7 @@ Reply = Text | Notice | None
 # Everything else a message may be: somebody joined, another bot's; and _EDITED.
 _WRITTEN = frozenset({None, "thread_broadcast", "file_share", "me_message"})
 _EDITED = frozenset({"message_changed", "message_deleted"})
+_SHOWS = frozenset({"why", "who", "details"})  # only for readers; the other words check by themselves
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ class Threads:
         thread = await self._thread(channel, str(root)) if root and root != ts else None
         if thread is None:
             if addressed and event.get("type") == "app_mention":
-                await post_ephemeral(self._services.slack, on.place, thread_lines.NO_CARD)
+                await post_ephemeral(self._services.slack, on.place, text(thread_lines.NO_CARD))
             return
         new = await self._services.store.do(
             keep_message,
@@ -144,10 +145,10 @@ class Threads:
             found = await self._services.store.read(get_proposal, message.thread.ids[0])
             if found is None:
                 return
-            reply = await self._does[word](message, found)
+            reply = await self._unread(message) or await self._does[word](message, found)
         log.info("%s wrote %r in a thread", message.user.id, word or "something else")
         if isinstance(reply, Text):
-            await post_ephemeral(self._services.slack, place, reply.mrkdwn)
+            await post_ephemeral(self._services.slack, place, reply)
         elif reply is not None:  # a line in the thread, once for the message it answers
             await self._services.store.do(
                 add_to_outbox,
@@ -158,6 +159,13 @@ class Threads:
                 proposal_id=message.thread.ids[0],
             )
             self._services.notify(Queue.OUTBOX)
+
+    async def _unread(self, message: ThreadMessage) -> Text | None:
+        """The refusal when the command shows something and its author may not read."""
+        if message.command.word not in _SHOWS:
+            return None
+        refused = await self._services.authority.refusal_to_read(message.user.id, message.user.team_id)
+        return None if refused is None else ephemeral.refused(refused)
 
     # --- One method for each word -----------------------------------------------------------------------
 

@@ -72,6 +72,7 @@ class Workspace:
         app.event("user_change")(self.changed_user)
         app.event("subteam_members_changed")(self.changed_group)
         listen(self._services, app.event("member_joined_channel"), self._joined, failed={})
+        app.event("member_left_channel")(self.left_channel)
         app.event("app_uninstalled")(self.uninstalled)
         app.event("tokens_revoked")(self.revoked)
         for name in _IGNORED:
@@ -85,9 +86,14 @@ class Workspace:
         """A user group has other members."""
         self._services.authority.forget()
 
+    async def left_channel(self, event: Payload) -> None:
+        """Somebody left a channel, or was removed from it."""
+        self._services.authority.forget_channel(str(event.get("channel", "")))
+
     async def _joined(self, on: Interaction) -> None:
         """Somebody joined a channel; when it is us for the first time, say what we are here for."""
         channel = str(on.payload.get("channel", ""))
+        self._services.authority.forget_channel(channel)
         if not channel or on.payload.get("user") != on.bot:
             return
         try:

@@ -216,7 +216,7 @@ async def confirm(services: Services, claimed: Claimed[PendingApproval]) -> None
     if pending.channel is None or pending.via == CLI:
         return
     try:
-        await services.slack.post_ephemeral(pending.channel, pending.actor, decision(result).mrkdwn)
+        await services.slack.post_ephemeral(pending.channel, pending.actor, decision(result).content)
     except SlackError as error:
         log.warning("%s could not be told the result of an approval: %s", pending.actor, error)
 

@@ -310,8 +310,8 @@ async def hand_over(services: Services, proposal: Proposal, plan: Plan, answer: 
     if answer is None or proposal.decided_by is None:
         return _NOT_SHOWN
     try:
-        text = handed(_message_to_approver(plan, answer))
-        await services.slack.post_ephemeral(proposal.channel or services.channel, proposal.decided_by, text)
+        said = handed(_message_to_approver(plan, answer)).content
+        await services.slack.post_ephemeral(proposal.channel or services.channel, proposal.decided_by, said)
     except (EvaluationError, SlackError) as error:
         log.warning("what Polar answered to %s was not handed over: %s", proposal.id, error)
         return _NOT_SHOWN

@@ -18,6 +18,7 @@ from polar.rate_limit import SharedPace, TokenBucket
 TIMEOUT = aiohttp.ClientTimeout(total=15, connect=5)
 # A card that nobody noted is a few minutes old: in a very busy channel that is a thousand messages.
 _MOST_PAGES = 5
+_MOST_PAGES_OF_MEMBERS = 50  # of a thousand each
 _UNLIMITED = 1_000_000
 _EACH_CHANNEL = frozenset({POST})  # the others are limited for the workspace as a whole
 
@@ -232,10 +233,12 @@ class Slack:
             await self.limits.pause_shared(name, channel, error.retry_after)
             raise
 
-    async def post_ephemeral(self, channel: str, user: str, text: str, thread_ts: str | None = None) -> None:
-        """Post a message that one person in the channel sees. `text` is ours or escaped."""
+    async def post_ephemeral(
+        self, channel: str, user: str, content: Mapping[str, Any], thread_ts: str | None = None
+    ) -> None:
+        """Post a message that one person in the channel sees. `content` is its text and its blocks."""
         await self._call(
-            self._client.chat_postEphemeral, channel=channel, user=user, text=text, thread_ts=thread_ts
+            self._client.chat_postEphemeral, channel=channel, user=user, thread_ts=thread_ts, **content
         )
 
     async def find_card(
@@ -309,6 +312,20 @@ class Slack:
     async def user(self, user_id: str) -> UserProfile:
         """The present profile of a user."""
         return UserProfile.of((await self._call(self._client.users_info, user=user_id))["user"])
+
+    async def channel_members(self, channel: str) -> frozenset[str]:
+        """The user ids in a channel."""
+        found: set[str] = set()
+        cursor: str | None = None
+        for _ in range(_MOST_PAGES_OF_MEMBERS):
+            answer = await self._call(
+                self._client.conversations_members, channel=channel, limit=1_000, cursor=cursor
+            )
+            found.update(answer.get("members", []))
+            cursor = (answer.get("response_metadata") or {}).get("next_cursor")
+            if not cursor:
+                return frozenset(found)
+        raise SlackRefused("channel_too_large")
 
     async def group_members(self, group_id: str) -> frozenset[str]:
         """The user ids in a user group."""

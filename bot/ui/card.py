@@ -30,6 +30,7 @@ from bot.ui.elements import (
     person,
     rich,
     struck,
+    text,
     when,
     words,
 )
@@ -191,7 +192,7 @@ def thread_line(proposal: Proposal, change: Transition) -> Message | None:
 
 _BACK = "Back from snooze: it waits for a decision again."
 _LINES: Mapping[OutboxCode, str] = {
-    OutboxCode.UNDONE: "Undone by {actor}: what it was before is back.",
+    OutboxCode.UNDONE: "Undone by {who}: what it was before is back.",
     OutboxCode.NOT_UNDONE: "Not undone: nothing was changed. Its own card says why.",
     OutboxCode.PERHAPS_UNDONE: "The undo may or may not be complete. Its own card says why.",
 }
@@ -205,7 +206,8 @@ def outbox_message(content: Mapping[str, Any]) -> Message:
     if code is OutboxCode.BACK_FROM_SNOOZE:
         whom = [person(actor), glue(" ")] if actor else []
         return Message(_BACK, (rich("snooze.over", line(*whom, glue(_BACK))),))
-    return Message(_LINES[code].format(actor=f"<@{actor}>"), ())
+    said = text(_LINES[code], who=person(actor) if actor else "the program")
+    return said.message
 
 
 # --- The controls: at most three buttons and one menu, by the state -----------------------------------------

@@ -4,7 +4,7 @@ Text is cleaned, cut and escaped here, so that the words of a customer never bec
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from string import Formatter
@@ -17,7 +17,7 @@ Element = dict[str, Any]
 
 # Slack's limits (docs.slack.dev/reference/block-kit); the texts of a rich_text block are kept within what a
 # section may hold.
-_BLOCK_TEXT = 3_000
+BLOCK_TEXT = 3_000
 MESSAGE_TEXT = 4_000
 _OPTION_VALUE = 150
 _BUTTON_VALUE = 2_000
@@ -26,11 +26,19 @@ _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message for Slack. `text` is the whole question in one line, for notifications and screen readers."""
+    """A message for Slack. `text` is the whole question in one line, for notifications and screen readers.
+
+    Slack reads `text` alone as markup, so there is always a block. Raises ValueError.
+    """
 
     text: str
     blocks: tuple[Block, ...]
     metadata: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a message without a block."""
+        if not self.blocks:
+            raise ValueError("a message needs a block")
 
     @property
     def content(self) -> dict[str, Any]:
@@ -58,7 +66,7 @@ def fitted(text: str, limit: int) -> str:
     return escape(cleaned)
 
 
-def words(text: str, limit: int = _BLOCK_TEXT, *, bold: bool = False) -> Element:
+def words(text: str, limit: int = BLOCK_TEXT, *, bold: bool = False) -> Element:
     """A rich_text text element. Slack shows its text unchanged."""
     return glue(clean(text, limit) or "–") | ({"style": {"bold": True}} if bold else {})
 
@@ -167,6 +175,75 @@ def labelled(rows: Iterable[tuple[str, str | Element]], limit: int = 120) -> Ele
         for label, value in rows
     )
     return line(*joined(fields, "\n"))
+
+
+# --- What one person is told --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text as elements of a rich text: our sentences, mentions, and the words of people."""
+
+    elements: tuple[Element, ...]
+
+    @property
+    def message(self) -> Message:
+        """The text as a message: blocks in which no word is markup, and one line for notifications."""
+        pieces = enumerate(_pieces(self.elements))
+        return Message(self.mrkdwn, tuple(rich(f"said.{n}", line(*piece)) for n, piece in pieces))
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """The message as the Web API takes it."""
+        return self.message.content
+
+    @property
+    def mrkdwn(self) -> str:
+        """The line for notifications. Our mentions stay, and all other text is escaped."""
+        found = ""
+        for one in self.elements:
+            part = f"<@{one['user_id']}>" if one["type"] == "user" else escape(str(one["text"]))
+            if len(found) + len(part) > MESSAGE_TEXT:
+                return f"{found[: MESSAGE_TEXT - 1]}…"
+            found += part
+        return found
+
+    @property
+    def plain(self) -> str:
+        """The text without markup, users by their ids."""
+        return "".join(one.get("user_id") or str(one["text"]) for one in self.elements)
+
+    def __add__(self, other: "Text") -> "Text":
+        between = (glue(" "),) if self.elements and other.elements else ()
+        return Text((*self.elements, *between, *other.elements))
+
+
+def _pieces(elements: Sequence[Element]) -> Iterator[list[Element]]:
+    """The elements in groups that each fit into one block, words beside words as one element."""
+    piece: list[Element] = []
+    size = 0
+    for one in elements:
+        length = len(str(one.get("text", "")))
+        if piece and size + length > BLOCK_TEXT:
+            yield piece
+            piece, size = [], 0
+        if piece and piece[-1].keys() == one.keys() == {"type", "text"}:
+            piece[-1] = glue(piece[-1]["text"] + one["text"])
+        else:
+            piece.append(one)
+        size += length
+    yield piece or [glue("–")]
+
+
+def paragraphs(texts: Sequence[Text]) -> Text:
+    """The texts below one another."""
+    rows = [[glue("\n"), *each.elements] for each in texts]
+    return Text(tuple(one for row in rows for one in row)[1:])
+
+
+def text(sentences: str, **values: str | Element | Sequence[Element]) -> Text:
+    """The text of `filled`."""
+    return Text(tuple(filled(sentences, **values)))
 
 
 # --- Values of buttons, options and modals: in messages, and in the requests of Slack -----------------------

@@ -1,11 +1,12 @@
 """Texts that one person sees: the results of their actions, and the reasons of refusals. Pure.
 
-Each text tells the result, the omitted actions and the next step. One table serves Slack (mentions, escaped
-text), modals and the Home tab (elements), and the command line (plain text).
+Each text tells the result, the omitted actions and the next step. One table serves Slack (blocks that show
+every word unchanged), modals and the Home tab (elements), and the command line (plain text).
 """
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from bot.results import (
     ActionResult,
@@ -19,42 +20,14 @@ from bot.results import (
     Refusal,
     RefusalCode,
 )
-from bot.ui.elements import MESSAGE_TEXT, Element, escape, filled, fitted, glue, is_user, person, words
+from bot.ui.elements import BLOCK_TEXT, Element, Text, glue, is_user, link_to, person, text, words
 from bot.ui.reasons import sentence
 from bot.ui.states import approver_line, phrase, title
+from polar.text.words import clean
 from store.models import Proposal, ProposalState
 
 _R, _D, _F, _A = RefusalCode, DecisionStatus, FollowupStatus, ActionStatus
 _REASON, _ERROR, _TITLE = 600, 300, 150  # characters
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """A text as elements of a rich text: our sentences, mentions, and the escaped words of people."""
-
-    elements: tuple[Element, ...]
-
-    @property
-    def mrkdwn(self) -> str:
-        """The text for a message. Our mentions stay, and all other text is escaped."""
-        return "".join(
-            f"<@{one['user_id']}>" if one["type"] == "user" else escape(str(one["text"]))
-            for one in self.elements
-        )
-
-    @property
-    def plain(self) -> str:
-        """The text without markup, users by their ids."""
-        return "".join(one.get("user_id") or str(one["text"]) for one in self.elements)
-
-    def __add__(self, other: "Text") -> "Text":
-        between = (glue(" "),) if self.elements and other.elements else ()
-        return Text((*self.elements, *between, *other.elements))
-
-
-def text(sentences: str, **values: str | Element | Sequence[Element]) -> Text:
-    """The text of `filled`."""
-    return Text(tuple(filled(sentences, **values)))
 
 
 # --- Fixed texts --------------------------------------------------------------------------------------------
@@ -76,7 +49,6 @@ FORM_LOST = (
     "This form is no longer known here: it was open for too long, or the program was restarted. "
     "Nothing was proposed. Close it and type /polar propose again."
 )
-FORM_NOT_OPENED = "The form could not be opened ({why}). Nothing was proposed. Type /polar propose again."
 FORM_NOT_STORED = "It could not be stored, so nothing was proposed. Try again."
 PROPOSED = "Proposed: {title}. Its card is in the channel. Nothing is done until somebody approves it there."
 ALREADY_PROPOSED = "Already proposed: {title}. Its card is in the channel. Type /polar propose for another."
@@ -91,6 +63,14 @@ def not_opened(error: str) -> Text:
     return text("It could not be opened: {error}. Nothing was done. Try again.", error=words(error, _ERROR))
 
 
+def form_not_opened(error: str) -> Text:
+    """The text for the form of /polar propose that did not open."""
+    return text(
+        "The form could not be opened ({error}). Nothing was proposed. Type /polar propose again.",
+        error=words(error, _ERROR),
+    )
+
+
 def not_shown(error: str) -> Text:
     """The text for a database that does not answer."""
     return text("Nothing can be shown just now: {error}", error=words(error, _ERROR))
@@ -100,6 +80,8 @@ def not_shown(error: str) -> Text:
 
 _REASONS: Mapping[RefusalCode, str] = {
     _R.NOT_AN_APPROVER: "You are not an approver.",
+    _R.NOT_A_READER: "Only those of READERS and approvers may {wanted}, and you are neither.",
+    _R.NOT_IN_CHANNEL: "Only members of the channel of the cards and approvers may {wanted}.",
     _R.OTHER_WORKSPACE: "You are not a member of this workspace.",
     _R.DEACTIVATED: "Your account is deactivated or is a bot.",
     _R.GUEST: "You are a guest here, and guests may not {wanted}.",
@@ -330,6 +312,7 @@ _VERBS: Mapping[DecisionStatus, str] = {
     _D.UNDONE: "undone",
 }
 _LISTED = 5  # named proposals for each reason why they were not decided
+_MOST_REASONS = 12
 _AS_WANTED = frozenset({_D.REPEATED, _D.POSTPONED})
 _NEED_ANOTHER = frozenset({_D.FIRST_APPROVAL, _D.UNDO_NEEDS_APPROVAL})
 ONE_BY_ONE = "These are decided one by one. Nothing was changed. Click Review."
@@ -339,21 +322,29 @@ NOTHING_TICKED = "Nothing was ticked, or nothing of it waits any more. Nothing w
 
 
 def several(
-    wanted: DecisionStatus, results: Sequence[tuple[Proposal, DecisionResult]], later: int
+    wanted: DecisionStatus,
+    results: Sequence[tuple[Proposal, DecisionResult]],
+    later: int,
+    *,
+    named: bool = True,
 ) -> list[Text]:
     """The undecided proposals and the reasons, a paragraph for each reason; empty when the card shows all.
 
-    `later` is the number of proposals that joined after the person's card was drawn.
+    `later` is the number of proposals that joined after the person's card was drawn. Without `named` no
+    proposal is named.
     """
     missed: dict[str, tuple[Text, list[str]]] = {}
     for proposal, result in results:
         as_wanted = result.counts or result.status in _AS_WANTED
         if not as_wanted or result.status in _NEED_ANOTHER:
             why = decision(result)
-            missed.setdefault(why.mrkdwn, (why, []))[1].append(proposal.title)
+            missed.setdefault(why.plain, (why, []))[1].append(proposal.title)
     count = len(results) - sum(len(titles) for _, titles in missed.values())
     said = [text(f"{count} of {len(results)} {_VERBS[wanted]}.")] if missed else []
-    said += [why + _named(titles) for why, titles in missed.values()]
+    reasons = list(missed.values())
+    said += [why + _named(titles) if named else why for why, titles in reasons[:_MOST_REASONS]]
+    if more := sum(len(titles) for _, titles in reasons[_MOST_REASONS:]):
+        said.append(text(f"{more} more were not {_VERBS[wanted]}. Click Review to see their states."))
     if later > 0:
         said.append(text(f"{later} joined after the card you saw was drawn. They still wait."))
     return said if said or results else [text(NONE_WAITS)]
@@ -372,6 +363,30 @@ def _named(titles: Sequence[str]) -> Text:
 # --- Of Polar's answer --------------------------------------------------------------------------------------
 
 
-def handed(message: str) -> str:
-    """The private part of Polar's answer, e.g. a link. Only the approver sees it. It is never stored."""
-    return fitted(message, MESSAGE_TEXT)
+_URL = re.compile(r"https://[!-~]+")
+_POLAR = "polar.sh"
+
+
+def handed(message: str) -> Text:
+    """The private part of Polar's answer, e.g. a link. Only the approver sees it. It is never stored.
+
+    A link leads to Polar alone: the words of a customer may hold others.
+    """
+    said = clean(message, BLOCK_TEXT)
+    found: list[Element] = []
+    end = 0
+    for match in _URL.finditer(said):
+        if _is_polar(match[0]):
+            found += [glue(said[end : match.start()]), link_to(match[0], match[0])]
+            end = match.end()
+    found.append(glue(said[end:]))
+    return Text(tuple(one for one in found if one["text"]))
+
+
+def _is_polar(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        host, plain = parts.hostname or "", parts.netloc == parts.hostname
+    except ValueError:
+        return False
+    return plain and (host == _POLAR or host.endswith(f".{_POLAR}"))

@@ -26,10 +26,10 @@ from bot.ui.elements import (
     person,
     plain,
     rich,
+    text,
     when,
     words,
 )
-from bot.ui.ephemeral import Text, text
 from bot.ui.graduation_words import RESULTS, always_words, cause_words
 from bot.ui.lists import Pages, turn
 from polar.catalog import Risk
@@ -192,11 +192,9 @@ def plot_title(kind: str) -> str:
     return f"Trust: {clean(kind, 150)}"
 
 
-def plot_comment(user_id: str, kind: str) -> Text:
-    """The text above the plot in the channel."""
-    return text(
-        "{user} asked how far this is trusted: {kind}", user=person(user_id), kind=words(kind, _WORDS)
-    )
+def plot_comment(user_id: str) -> str:
+    """The text above the plot in the channel. The plot names the kind: Slack takes no blocks here."""
+    return text("{user} asked how far this is trusted:", user=person(user_id)).mrkdwn
 
 
 def plot_numbers(score: str, target: float, course: str) -> str:

@@ -17,7 +17,7 @@ from bot.listeners.buttons import register
 from bot.listeners.commands import COMMANDS, SlashCommand, read_command
 from bot.listeners.workspace import HealthSource
 from bot.logs import LastErrors
-from bot.results import Purpose, Refusal
+from bot.results import Refusal
 from bot.rules import Origin, RuleSet, load_rules, unhandled_reasons
 from bot.services import Services
 from bot.slack.permalinks import Links
@@ -51,7 +51,7 @@ enabled = false
 class Members:
     """Everybody works here."""
 
-    async def outsider(self, user_id: str, team_id: str | None, purpose: Purpose) -> Refusal | None:
+    async def refusal_to_read(self, user_id: str, team_id: str | None) -> Refusal | None:
         return None
 
 

@@ -55,9 +55,11 @@ class Told:
     def __init__(self) -> None:
         self.texts: list[str] = []
 
-    async def post_ephemeral(self, channel: str, user: str, text: str, thread_ts: str | None = None) -> None:
+    async def post_ephemeral(
+        self, channel: str, user: str, content: dict, thread_ts: str | None = None
+    ) -> None:
         """Remember it."""
-        self.texts.append(text)
+        self.texts.append(content["text"])
 
 
 def quiet_services(told: Told) -> Services:

@@ -36,10 +36,12 @@ class Slack:
     async def later(self, answer: dict[str, Any]) -> None:
         self.said.append(("later", answer))
 
-    async def post_ephemeral(self, channel: str, user: str, text: str, thread_ts: str | None = None) -> None:
+    async def post_ephemeral(
+        self, channel: str, user: str, content: dict[str, Any], thread_ts: str | None = None
+    ) -> None:
         if self.down:
             raise SlackNoAnswer("Slack did not answer.")
-        self.said.append((channel, user, text))
+        self.said.append((channel, user, content["text"]))
 
     async def update_view(self, view_id: str, view: dict[str, Any]) -> None:
         self.said.append((view_id, view))

@@ -15,6 +15,7 @@ MANIFEST = Path(__file__).parents[2] / "manifest.yml"
 SCOPE_OF_EVENT = {
     "app_mention": "app_mentions:read",
     "member_joined_channel": "channels:read",
+    "member_left_channel": "channels:read",
     "message.channels": "channels:history",
     "message.groups": "groups:history",
     "subteam_members_changed": "usergroups:read",

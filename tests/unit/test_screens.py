@@ -13,8 +13,7 @@ from bot.demo.blockkit import lint_message, lint_view
 from bot.listeners.commands import read_history
 from bot.listeners.home import next_card, rank
 from bot.ui.card import card
-from bot.ui.elements import Message, person
-from bot.ui.ephemeral import text
+from bot.ui.elements import Message, person, text
 from bot.ui.home import Home, SetUpStep, greeting, help_message, home_view
 from bot.ui.lists import (
     QUEUES,

@@ -30,8 +30,8 @@ FLAGS = (
 BOT_SCOPES = frozenset({*SCOPES, *OPTIONAL_SCOPES})
 APP_SCOPES = frozenset({"connections:write"})
 BOT_EVENTS = frozenset(
-    "app_home_opened app_mention app_uninstalled member_joined_channel message.channels message.groups "
-    "subteam_members_changed tokens_revoked user_change".split()
+    "app_home_opened app_mention app_uninstalled member_joined_channel member_left_channel message.channels "
+    "message.groups subteam_members_changed tokens_revoked user_change".split()
 )
 # https://docs.slack.dev/apis/web-api/rate-limits; posting: about one a second in each channel
 TIER_1, TIER_2, TIER_3, TIER_4 = Tier(1, 5), Tier(20, 20), Tier(50, 50), Tier(100, 100)
