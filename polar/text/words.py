@@ -79,7 +79,9 @@ def clean(text: str, limit: int) -> str:
     Control, format (zero-width and bidirectional marks), surrogate, private and unassigned characters go:
     they can hide text, turn its order around or fail to encode.
     """
-    spaced = (" " if char.isspace() else char for char in text[: limit * 4])
+    if (start := text[: limit * 4]).isprintable():  # nearly always: nothing of that is in it
+        return _one_line(start, limit)
+    spaced = (" " if char.isspace() else char for char in start)
     return _one_line("".join(char for char in spaced if unicodedata.category(char)[0] != "C"), limit)
 
 

@@ -1,6 +1,7 @@
 """What a card says and offers in each of its states; what holds for any card is in test_cards_property."""
 
 import json
+import unicodedata
 from dataclasses import replace
 from typing import Any
 
@@ -287,6 +288,13 @@ def test_cleaned_text_is_one_short_line_that_survives_the_wire(text, limit):
     assert len(cleaned) <= limit
     assert cleaned == cleaned.encode().decode()
     assert cleaned.isprintable()
+
+
+@given(st.text(st.characters(), max_size=8))
+def test_what_is_printable_is_what_neither_hides_nor_breaks_a_line(text: str) -> None:
+    """The rule by which `clean` leaves most texts alone, said as it says it for the others."""
+    kept = all(unicodedata.category(char)[0] != "C" and (char == " " or not char.isspace()) for char in text)
+    assert text.isprintable() <= kept
 
 
 @given(st.text(max_size=300))
