@@ -178,9 +178,7 @@ class Writer:
             self._turns = _Lane(partial(self._engine.run, in_turn=True))
             self._claims, self._arrivals = _Lane(self._engine.run), _Lane(self._engine.run)
         self._lanes = {self._turns, self._claims, self._arrivals}
-        self._size = queue_size
-        self._numbers = count()
-        self._closed = False
+        self._size, self._numbers, self._closed = queue_size, count(), False
         self.failures = 0  # writes that the database has not taken, so far
         self._arriving = 0  # webhooks that wait to be stored
         self._flood_at = float("-inf")  # the loop's time of the newest webhook that came in a flood
@@ -335,18 +333,22 @@ class _OneThread:
     def __init__(self, engine: AsyncEngine) -> None:
         self.sync_engine = in_process_engine(engine)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
+        self._kept: Connection | None = None  # to take it from a pool costs a fifth of a small transaction
 
     async def run(self, work: Callable[[Connection], T]) -> T:
         """The result of `work`, once its transaction is committed. Raises what it raises, rolled back."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._transaction, work)
 
     def _transaction(self, work: Callable[[Connection], T]) -> T:
-        with self.sync_engine.begin() as connection:
-            return work(connection)
+        self._kept = self._kept or self.sync_engine.connect()
+        with self._kept.begin():
+            return work(self._kept)
 
     async def dispose(self) -> None:
         """Wait for what is under way and close the connections."""
         await asyncio.to_thread(self._thread.shutdown)
+        if self._kept is not None:
+            self._kept.close()
         self.sync_engine.dispose()
 
 
@@ -369,7 +371,7 @@ class _Awaited:
         """The result of `work`, once its transaction is committed. Raises what it raises, rolled back.
 
         What was lost to a deadlock, a serialization failure or a closed connection is tried again, a few
-        times. Deadlocks none of ours causes, but a person's or another program's transaction may.
+        times. None of ours causes a deadlock, but a person's or another program's transaction may.
         """
         for pause in _PAUSES:
             try:
