@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from store.engine.engines import foreign_keys_off
 from store.engine.errors import StoreOutdated, StoreTooNew
-from store.engine.locks import take_migration_lock
+from store.engine.transactions import take_migration_lock
 from store.schema.graduation import metadata
 
 # The newest revision in migrations/versions; a test compares them. Loading Alembic costs a fifth of a

@@ -16,22 +16,19 @@ SQLite has one writer: there the three are one lane.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import partial
 from heapq import heappop, heappush
 from itertools import count
-from random import uniform
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from store.engine.engines import in_process_engine, is_of_database
+from store.engine.engines import is_of_database
 from store.engine.errors import StoreBusy, StoreClosed, refuse
-from store.engine.locks import advisory_lock, lost_to_rival
+from store.engine.transactions import Awaited, OneThread
 
 T = TypeVar("T")
 Item = TypeVar("Item")
@@ -42,9 +39,6 @@ _MOST_AT_ONCE = 256  # past this the transaction grows longer but not cheaper pe
 _BESIDE_ARRIVALS = 4  # the others that join a transaction of webhooks, whose sender is answered first
 # So many webhooks that wait at once are a flood, and so are the next ones within so many seconds.
 _FLOOD, _FLOOD_SECONDS = 4, 0.05
-# The longest pause in seconds before each further try of what was lost to a rival. At random within it, so
-# that two who met do not meet again.
-_PAUSES = (0.01, 0.02, 0.04, 0.08)
 _PATIENCE = 1.0  # seconds that work gives way to a flood; after it, work and webhooks take turns
 
 
@@ -171,10 +165,10 @@ class Writer:
     ) -> None:
         """`on_retry` is called each time that PostgreSQL has a transaction tried again."""
         if engine.dialect.name == "sqlite":
-            self._engine: _OneThread | _Awaited = _OneThread(engine)
+            self._engine: OneThread | Awaited = OneThread(engine)
             self._turns = self._claims = self._arrivals = _Lane(self._engine.run)
         else:
-            self._engine = _Awaited(engine, on_retry)
+            self._engine = Awaited(engine, on_retry)
             self._turns = _Lane(partial(self._engine.run, in_turn=True))
             self._claims, self._arrivals = _Lane(self._engine.run), _Lane(self._engine.run)
         self._lanes = {self._turns, self._claims, self._arrivals}
@@ -321,82 +315,3 @@ def _run(batch: list[_Write], connection: Connection) -> list[Any]:
 def _fail(write: _Write, error: Exception) -> None:
     if not write.done.done():
         write.done.set_exception(error)
-
-
-class _OneThread:
-    """SQLite on a thread of its own: a transaction is one hop there and back.
-
-    aiosqlite hops three times for each statement, and each hop waits its turn for the interpreter. Measured
-    once, on two busy cores, webhook to card at 50 a second: p50 494 ms with it, 9 ms so.
-    """
-
-    def __init__(self, engine: AsyncEngine) -> None:
-        self.sync_engine = in_process_engine(engine)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
-        self._kept: Connection | None = None  # to take it from a pool costs a fifth of a small transaction
-
-    async def run(self, work: Callable[[Connection], T]) -> T:
-        """The result of `work`, once its transaction is committed. Raises what it raises, rolled back."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._transaction, work)
-
-    def _transaction(self, work: Callable[[Connection], T]) -> T:
-        self._kept = self._kept or self.sync_engine.connect()
-        with self._kept.begin():
-            return work(self._kept)
-
-    async def dispose(self) -> None:
-        """Wait for what is under way and close the connections."""
-        await asyncio.to_thread(self._thread.shutdown)
-        if self._kept is not None:
-            self._kept.close()
-        self.sync_engine.dispose()
-
-
-class _Undone(Exception):
-    """The server has undone a transaction, or never had it: the same may succeed now."""
-
-    def __init__(self, error: DBAPIError) -> None:
-        super().__init__()
-        self.error = error
-
-
-class _Awaited:
-    """PostgreSQL over its async driver."""
-
-    def __init__(self, engine: AsyncEngine, on_retry: Callable[[], None]) -> None:
-        self._engine, self._on_retry = engine, on_retry
-        self.sync_engine = engine.sync_engine
-
-    async def run(self, work: Callable[[Connection], T], *, in_turn: bool = False) -> T:
-        """The result of `work`, once its transaction is committed. Raises what it raises, rolled back.
-
-        What was lost to a deadlock, a serialization failure or a closed connection is tried again, a few
-        times. None of ours causes a deadlock, but a person's or another program's transaction may.
-        """
-        for pause in _PAUSES:
-            try:
-                return await self._once(work, in_turn=in_turn)
-            except _Undone:
-                self._on_retry()
-                await asyncio.sleep(uniform(0, pause))  # noqa: S311 - no secret
-        try:
-            return await self._once(work, in_turn=in_turn)
-        except _Undone as undone:
-            raise undone.error from undone
-
-    async def _once(self, work: Callable[[Connection], T], *, in_turn: bool) -> T:
-        # While a transaction holds the turn each of its round trips is everybody's: the server waits for this
-        # process to be given the CPU, and so does every other replica. So there are as few as there can be.
-        async with self._engine.begin() as connection:
-            try:
-                if in_turn:
-                    await connection.run_sync(advisory_lock)
-                return await connection.run_sync(work)
-            except DBAPIError as error:
-                # Not the commit: whether that was done nobody can say when the connection is lost.
-                if lost_to_rival(error) or error.connection_invalidated:
-                    raise _Undone(error) from error
-                raise
-
-    async def dispose(self) -> None:
-        await self._engine.dispose()

@@ -21,7 +21,7 @@ from sqlalchemy import (
 
 from store.engine.dialects import UtcDateTime, insert_new, value_of, values_of
 from store.engine.leases import BUNDLE_CARDS, CARDS, CardColumns, Lease
-from store.engine.locks import skip_locked
+from store.engine.transactions import skip_locked
 from store.engine.writer import without_turn
 from store.events.events import received_at
 from store.messages.outbox import LINE, outbox_row

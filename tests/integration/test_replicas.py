@@ -15,7 +15,7 @@ from store.audit_log.log import append
 from store.audit_log.verify import verify
 from store.engine import engines
 from store.engine.engines import make_engine
-from store.engine.locks import advisory_lock
+from store.engine.transactions import advisory_lock
 from store.graduation.admission import insert_with_policy
 from store.graduation.case_kinds import change, note_case_kind, note_human, spent
 from store.graduation.learn import assess

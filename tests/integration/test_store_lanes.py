@@ -13,7 +13,7 @@ from store.audit_log.log import append, head
 from store.engine.engines import make_engine
 from store.engine.errors import StoreFailed
 from store.engine.leases import EVENTS, OUTBOX, HeldRow, renew_leases
-from store.engine.locks import advisory_lock
+from store.engine.transactions import advisory_lock
 from store.engine.writer import _WITHOUT_TURN
 from store.events.events import claim_events, count_events, get_event
 from store.messages.cards import Outgoing, claim_outgoing
