@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 from bot.metrics import DECISIONS
 from bot.permissions import Authority, requirements_of
@@ -110,7 +111,7 @@ async def settle(
             result=result.status.value,
             at=services.clock(),
         )
-    services.notify(Queue.EXECUTE, Queue.ANNOUNCE)
+        services.notify(Queue.EXECUTE, Queue.ANNOUNCE)
     return result
 
 
@@ -235,7 +236,10 @@ async def _concluded(
         decision = Decision(proposal.id, *given, pending.interaction_id, clicked_at=pending.at)
         takes = await requirements_of(services.store, services.rules.policy, proposal)
         closing = Closing(pending.id, claimed.token, *_COUNTS)
-        done, now = await services.store.do(decide_and_close, closing, decision, takes, without=removed)
+        wake = partial(services.notify, Queue.EXECUTE, Queue.ANNOUNCE)
+        done, now = await services.store.do_and_wake(
+            wake, decide_and_close, closing, decision, takes, without=removed
+        )
         if now is None:
             return DecisionResult(DecisionStatus.NOT_FOUND)
         if done:

@@ -48,6 +48,18 @@ class Store:
         """As `do`, before the program's own writes: a person waits, and Slack waits three seconds for it."""
         return await self._writer.do(lambda connection: query(connection, *args, **kwargs), Turn.PERSON)
 
+    async def do_and_wake(
+        self,
+        then: Callable[[], None],
+        query: Callable[Concatenate[Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """As `do`; `then` wakes whoever works on what was written."""
+        return await self._writer.do(
+            lambda connection: query(connection, *args, **kwargs), query=query, then=then
+        )
+
     async def do_together(
         self,
         query: Callable[[Connection, Sequence[Item]], Sequence[T]],

@@ -189,16 +189,17 @@ class Writer:
         turn: Turn = Turn.PROGRAM,
         *,
         query: Callable[..., Any] | None = None,
+        then: Callable[[], None] | None = None,
     ) -> T:
         """Run `work` in a transaction when it is its turn; its value once that is committed. `query` is what
-        `work` calls, if it may be one `without_turn`.
+        `work` calls, if it may be one `without_turn`. `then` as in `together`.
 
         `work` may run twice (when a neighbour fails, each is tried again alone), so it only touches the
         database. Raises what `work` raises, StoreBusy when the queue is full, StoreClosed when stopping,
         StoreFailed when the database does not take it.
         """
         lane = self._claims if query in _WITHOUT_TURN else self._turns
-        result: T = await self._enqueue(lane, turn, work)
+        result: T = await self._enqueue(lane, turn, work, then=then)
         return result
 
     async def together(
