@@ -39,7 +39,7 @@ _MOST_AT_ONCE = 256  # past this the transaction grows longer but not cheaper pe
 _BESIDE_ARRIVALS = 4  # the others that join a transaction of webhooks, whose sender is answered first
 # So many webhooks that wait at once are a flood, and so are the next ones within so many seconds.
 _FLOOD, _FLOOD_SECONDS = 4, 0.05
-_PATIENCE = 1.0  # seconds that work gives way to a flood; after it, work and webhooks take turns
+_PATIENCE, _LONGEST_TURN = 1.55, 1.0  # seconds that work gives way to a flood, and then in turn with webhooks
 
 
 class Turn(IntEnum):
@@ -236,14 +236,14 @@ class Writer:
             self._arriving -= 1
 
     async def give_way(self) -> None:
-        """Wait while webhooks arrive in a flood, until it is a second old.
+        """Wait while webhooks arrive in a flood, until it is a second and a half old.
 
         In an older flood, wait twice as long as the work took since the last call, at most a second: webhooks
         get two thirds, and both go on.
         """
         loop = asyncio.get_running_loop()
         worked = loop.time() - self._gave_way_at
-        share = min(max(2 * worked, _FLOOD_SECONDS), _PATIENCE)
+        share = min(max(2 * worked, _FLOOD_SECONDS), _LONGEST_TURN)
         until = max(self._calm_at + _PATIENCE, loop.time() + share)
         while self._is_flooded(now := loop.time()) and now < until:  # noqa: ASYNC110 - time ends it
             await asyncio.sleep(_FLOOD_SECONDS / 5)
