@@ -21,6 +21,7 @@ from store.proposals.decisions import (
     Asked,
     Closing,
     DecisionError,
+    LeaseLost,
     PendingApproval,
     add_pending_approvals,
     asked,
@@ -87,15 +88,19 @@ async def settle(
     """Decide, restate, withdraw or refuse, and close the approval. Raises StoreError; then it stays open.
 
     It stays open too while Slack does not say whether the person may, unless they are there (`live`) to be
-    told to try again. `team_id` is the approver's, known only while they are there.
+    told to try again; and when another program has taken it over. `team_id` is the approver's, known only
+    while they are there.
     """
     pending, now = claimed.row, services.clock()
     found = await services.store.do(asked, pending.proposal_id, pending.revision)
-    result = (
-        DecisionResult(DecisionStatus.NOT_FOUND)
-        if found is None
-        else await _settled(services, claimed, team_id, found)
-    )
+    if found is None:
+        result = DecisionResult(DecisionStatus.NOT_FOUND)
+    else:
+        try:
+            result = await _settled(services, claimed, team_id, found)
+        except LeaseLost:
+            log.info("another program sees to the approval of %s by %s", pending.proposal_id, pending.actor)
+            return DecisionResult(DecisionStatus.POSTPONED, found.proposal)
     log.info("approve by %s (%s) on %s: %s", pending.actor, pending.via, pending.proposal_id, result.status)
     if result.status is DecisionStatus.UNCHECKED and not live and now - pending.at < _GIVE_UP_AFTER:
         pause = min(max(now - pending.at, _SOONEST), _LATEST)

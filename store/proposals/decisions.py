@@ -117,6 +117,10 @@ def decide(
     return True, get_proposal(connection, decision.proposal_id)
 
 
+class LeaseLost(Exception):
+    """Somebody else sees to the pending approval now, and their word counts: nothing was written."""
+
+
 @dataclass(frozen=True, slots=True)
 class Closing:
     """A pending approval to close, held under `token`, and its result as the first of two or as the last."""
@@ -135,12 +139,14 @@ def decide_and_close(
     *,
     without: Collection[str] = (),
 ) -> tuple[bool, Proposal | None]:
-    """Decide as `decide` does, by a pending approval, which is closed when it counts."""
+    """Decide as `decide` does, by a pending approval, which is closed when it counts. Raises LeaseLost."""
     counts, proposal = decide(connection, decision, required, without=without)
     if counts and proposal is not None:
         # The decision has taken `approval_checking_by` away.
         result = closing.as_first if proposal.state == ProposalState.PENDING else closing.as_last
-        _close(connection, closing.approval_id, token=closing.token, result=result, at=decision.at)
+        closed = _close(connection, closing.approval_id, token=closing.token, result=result, at=decision.at)
+        if closed is None:  # raised, it takes the decision back with it
+            raise LeaseLost
     return counts, proposal
 
 

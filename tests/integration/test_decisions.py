@@ -25,6 +25,7 @@ from store.proposals.decisions import (
     ApprovalRequirements,
     Closing,
     DecisionError,
+    LeaseLost,
     PendingApproval,
     add_pending_approvals,
     all_decisions,
@@ -282,7 +283,9 @@ async def test_a_decision_closes_its_approval_with_it_while_the_lease_is_held(
     await store.do(decide, Decision(made[3], "U9", DECLINE, "button", NOW))
     assert await approved(made[0], "t", one) == (True, "approved")
     assert await approved(made[1], "t", two) == (True, "first")
-    assert await approved(made[2], "lost", one) == (True, None)
+    with pytest.raises(LeaseLost):
+        await approved(made[2], "lost", one)
+    assert await store.do(decisions_of, made[2]) == []
     assert await approved(made[3], "t", one) == (False, None)
 
 

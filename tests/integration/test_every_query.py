@@ -52,7 +52,7 @@ from store.models.details import CommentKind
 from store.models.graduation import CountCheck, ExecutionGuard, Miscount, Outcome, Past
 from store.models.reasons import ChangeCause, ChangeCode, Lack, LackCode, Reason, ReasonCode
 from store.proposals.actions import Act
-from store.proposals.decisions import ApprovalRequirements, Closing, PendingApproval
+from store.proposals.decisions import ApprovalRequirements, Closing, LeaseLost, PendingApproval
 from store.proposals.details import Drawing
 from store.proposals.proposals import Born, get_proposal
 from tests.fixtures.full_database import (
@@ -355,7 +355,7 @@ def _ask(connection: Connection, question: Question, name: str) -> Any:
         came = list(answer) if isinstance(answer, Iterator) else answer
         came = vars(came) if isinstance(came, Usage) else came
         return came, head(connection)
-    except (SQLAlchemyError, ValueError, AssertionError) as error:
+    except (SQLAlchemyError, ValueError, AssertionError, LeaseLost) as error:
         return type(error).__name__
     finally:
         step.rollback()

@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +12,12 @@ from slack_sdk.web.async_client import AsyncWebClient
 from sqlalchemy import Connection, select, text
 
 from bot.app import utc_now
+from bot.approvals.approve import approve_all
+from bot.demo.polar import stock
+from bot.demo.polar.orders import tell_order
 from bot.pipeline import worker
 from bot.pipeline.worker import renewing
+from bot.results import DecisionStatus
 from bot.rules import RuleSet
 from bot.services import LEASE, Claimed, Queue, Services
 from bot.slack.client import RateLimits, Slack
@@ -20,9 +26,17 @@ from store.engine.clock import DatabaseClock, clock_of
 from store.engine.engines import make_engine
 from store.messages.outbox import add_to_outbox
 from store.models import CallState, Decision, NewEvent, NewProposal, PlannedCall, Verdict
-from store.proposals.decisions import PendingApproval, add_pending_approvals, decide
+from store.proposals.decisions import (
+    PendingApproval,
+    add_pending_approvals,
+    claim_pending_approvals,
+    close_pending_approval,
+    decide,
+)
+from store.proposals.details import decisions_of
 from store.proposals.execution import begin_call, end_call
-from store.schema import proposals
+from store.schema import pending_approvals, proposals
+from tests.fixtures.line import Line, line
 from tests.integration.conftest import NOW
 
 SECOND = timedelta(seconds=1)
@@ -159,6 +173,42 @@ async def test_a_lease_that_was_lost_is_not_renewed(
     clock.now += LEASE - 9 * SECOND  # their lease, and no longer
 
     assert _keys(await _claim(late, Queue.PROPOSE)) == {theirs.held.key}
+
+
+class _Overtaken:
+    """Who may decide: whoever taps. Another program takes the approval over while this one is asked."""
+
+    def __init__(self, made: Line) -> None:
+        self._made = made
+
+    async def refusal(self, *_asked: object, by_id: bool) -> None:
+        store, later = self._made.store, self._made.clock() + KILLED
+        taken: Any = {"token": "rival", "now": later, "until": later + LEASE, "limit": 9}
+        (theirs,) = await store.do(claim_pending_approvals, **taken)
+        done: Any = {"token": "rival", "result": "refused", "at": later}
+        assert await store.do(close_pending_approval, theirs.id, **done)
+
+
+async def test_an_approval_that_another_program_took_over_decides_nothing_for_the_first(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with line(tmp_path, url=database_url) as made:
+        ada = stock.add_customer(made.shop, "Ada", "ada@example.com", address={"country": "DE"})
+        bought = made.shop.get("products", made.polar.order()["product_id"])
+        order = stock.add_order(made.shop, ada, bought)
+        made.shop.take()
+        tell_order(made.shop, "order.paid", order)
+        await made.deliver()
+        (asked,) = await made.proposals()
+        tap = PendingApproval("tap", asked.id, asked.revision, "U1", "button", made.clock())
+        slow: Any = replace(made.services, authority=_Overtaken(made))  # type: ignore[arg-type]  # a fake
+        [answer] = await approve_all(slow, [tap], None)
+        decided = await made.store.do(decisions_of, asked.id)
+        result = await made.store.do(lambda c: c.execute(select(pending_approvals.c.result)).scalar())
+        (after,) = await made.proposals()
+
+    assert (answer.status, result) == (DecisionStatus.POSTPONED, "refused")
+    assert (decided, after) == ([], asked)
 
 
 def _expires_at(connection: Connection, proposal_id: str) -> datetime | None:
