@@ -17,27 +17,26 @@ from store.engine.dialects import (
     UtcDateTime,
     ask,
     given,
-    insert_new,
     readable,
     row_of,
     upsert_newer,
     value_of,
 )
 from store.engine.writer import without_turn
+from store.events.events import note_rule_matches
 from store.graduation.admission import Case, Pasts, insert_all_with_policy
 from store.models import (
     CallState,
     EventState,
     Mode,
     ProposalCall,
-    RuleMatch,
     RuleResult,
     StoredEvent,
     SubjectState,
 )
 from store.models.graduation import Evaluator
 from store.models.reasons import Reason, columns_of
-from store.schema import calls, events, proposals, rule_matches, subjects
+from store.schema import calls, events, proposals, subjects
 
 # Between a proposal and its calls lies a decision, which is seldom later than this.
 _LONGEST = timedelta(days=30)
@@ -230,7 +229,6 @@ _CLOSED = (
         occurred_at=func.coalesce(events.c.occurred_at, bindparam("occurred", type_=UtcDateTime)),
     )
 )
-_MATCH = (rule_matches.c.fact_key, rule_matches.c.rule)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -307,21 +305,6 @@ def _keep_results(connection: Connection, held: Sequence[Conclusion]) -> None:
         if one.subject_state is not None:
             pasts.tell(one.subject_state)
     insert_all_with_policy(connection, cases)
-
-
-def note_rule_matches(connection: Connection, found: Sequence[RuleMatch]) -> list[bool]:
-    """Note that rules matched changes. False: it has matched before, and nothing is written: one proposal per
-    (change, rule), whatever is repeated.
-    """
-    if not found:
-        return []
-    keys = [(readable(one.fact_key), one.rule) for one in found]
-    first: dict[tuple[Any, str], RuleMatch] = {}
-    for key, one in zip(keys, found, strict=True):
-        first.setdefault(key, one)
-    rows = [row_of(first[key]) | {"attempts": 0} for key in sorted(first)]
-    new = {tuple(row) for row in insert_new(connection, rule_matches, rows, *_MATCH)}
-    return [key in new and first[key] is one for key, one in zip(keys, found, strict=True)]
 
 
 # --- What the events told ---------------------------------------------------------------------------------

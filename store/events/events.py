@@ -11,6 +11,7 @@ from sqlalchemy import Connection, func, or_, select, update
 from store.engine.dialects import (
     insert_new,
     insert_new_by_driver,
+    readable,
     row_of,
     spelled,
     stream_rows,
@@ -39,6 +40,7 @@ _TAKING = EVENTS.taking(events.c.due_at <= NOW, order=(events.c.due_at,), attemp
 _TAKING_MATCHES = RULE_MATCHES.taking(
     rule_matches.c.due_at <= NOW, order=(rule_matches.c.due_at,), attempts=rule_matches.c.attempts + 1
 )
+_MATCH = (rule_matches.c.fact_key, rule_matches.c.rule)
 
 
 def insert_events(connection: Connection, arrivals: Sequence[NewEvent]) -> Sequence[None]:
@@ -124,6 +126,21 @@ def rule_source(connection: Connection, version: str | None) -> dict[str, Any] |
         select(rule_versions.c.source).where(rule_versions.c.version == version)
     ).scalar()
     return found
+
+
+def note_rule_matches(connection: Connection, found: Sequence[RuleMatch]) -> list[bool]:
+    """Note that rules matched changes. False: it has matched before, and nothing is written: one proposal per
+    (change, rule), whatever is repeated.
+    """
+    if not found:
+        return []
+    keys = [(readable(one.fact_key), one.rule) for one in found]
+    first: dict[tuple[Any, str], RuleMatch] = {}
+    for key, one in zip(keys, found, strict=True):
+        first.setdefault(key, one)
+    rows = [row_of(first[key]) | {"attempts": 0} for key in sorted(first)]
+    new = {tuple(row) for row in insert_new(connection, rule_matches, rows, *_MATCH)}
+    return [key in new and first[key] is one for key, one in zip(keys, found, strict=True)]
 
 
 @without_turn

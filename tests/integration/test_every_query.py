@@ -259,7 +259,7 @@ OTHERWISE: Mapping[str, Mapping[str, Sequence[Any]]] = {
     "execution.finish_execution": {"to": [ProposalState.SUCCEEDED, ProposalState.WITHDRAWN]},
     "events.conclude_rule_match": {"state": [RuleMatchState.SILENT], "proposal": [None, new("new")]},
     "events.rule_source": {"version": ["v1", "v2"]},
-    "conclusions.note_rule_matches": {
+    "events.note_rule_matches": {
         "found": [[RULE_MATCH, RULE_MATCH, replace(RULE_MATCH, fact_key="other\0")]]
     },
     "cards.redraw_bundles": {"bundle_ids": [["b1"]], "values": [{}]},
