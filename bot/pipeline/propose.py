@@ -113,7 +113,10 @@ async def _apply(
         if failures:
             log.error("rules failed on event %s: %s", stored.id, plain(why, _LONGEST))
         state = EventState.FAILED if failures else EventState.DONE
-        await _conclude(services, claimed, event, state, why, spoken=spoken)
+        looked_back = any(rule.compares() for rule in rules)
+        await _conclude(
+            services, claimed, event, state, why, spoken=spoken, looked_back=looked_back, before=before
+        )
 
 
 def subject_state(event: Event) -> SubjectState | None:
@@ -183,6 +186,8 @@ async def _conclude(
     why: Reason,
     *,
     spoken: Sequence[RuleResult] = (),
+    looked_back: bool = False,
+    before: StoredEvent | None = None,
 ) -> None:
     conclusion = Conclusion(
         event_id=claimed.row.id,
@@ -194,9 +199,11 @@ async def _conclude(
         results=spoken,
         subject_state=subject_state(event),
         compared=services.rules.compares(event.type),
+        looked_back=looked_back,
+        before=None if before is None else before.id,
     )
     concluded = await services.store.do_together(conclude_events, conclusion, _wake(services, spoken))
-    if concluded.successor_waits:
+    if concluded.waits:
         services.notify(Queue.PROPOSE)
 
 

@@ -1,14 +1,26 @@
 """Events and their rules: the facts around events when they are asked, and the ends once they answered."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
-from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, func, select, union, update
+from sqlalchemy import (
+    Connection,
+    Integer,
+    Row,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    func,
+    or_,
+    select,
+    union,
+    update,
+)
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from store.engine.dialects import (
@@ -18,12 +30,10 @@ from store.engine.dialects import (
     ask,
     given,
     readable,
-    row_of,
-    upsert_newer,
     value_of,
 )
 from store.engine.writer import without_turn
-from store.events.events import note_rule_matches
+from store.events.events import keep_subject_states, note_rule_matches
 from store.graduation.admission import Case, Pasts, insert_all_with_policy
 from store.models import (
     CallState,
@@ -36,7 +46,7 @@ from store.models import (
 )
 from store.models.graduation import Evaluator
 from store.models.reasons import Reason, columns_of
-from store.schema import calls, events, proposals, subjects
+from store.schema import calls, events, proposals
 
 # Between a proposal and its calls lies a decision, which is seldom later than this.
 _LONGEST = timedelta(days=30)
@@ -235,8 +245,10 @@ _CLOSED = (
 class Conclusion:
     """The results of a claimed event. With the state NEW it is tried again at `due_at`.
 
-    `compared`: a rule compares it with its predecessor, so its successor, which may have come first, is asked
-    again. `evaluator` is the policy over its proposals.
+    `compared`: rules compare such events with the one before, so the next one, which may have come first, is
+    asked again. `looked_back`: the rules compared it with the event `before` (None: with none); if another
+    one is before it now, it waits once more, and what they said is not kept. `evaluator` is the policy over
+    its proposals.
     """
 
     event_id: str
@@ -249,14 +261,16 @@ class Conclusion:
     results: Sequence[RuleResult] = ()
     subject_state: SubjectState | None = None
     compared: bool = False
+    looked_back: bool = False
+    before: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Concluded:
-    """Two facts: the lease was held; the next event about its subject waits once more."""
+    """Two facts: the lease was held; the event, or the next one about its subject, waits once more."""
 
     held: bool
-    successor_waits: bool = False
+    waits: bool = False
 
 
 def conclude_events(connection: Connection, conclusions: Sequence[Conclusion]) -> list[Concluded]:
@@ -264,15 +278,22 @@ def conclude_events(connection: Connection, conclusions: Sequence[Conclusion]) -
     known = connection.execute(_HELD, {"ids": sorted({one.event_id for one in conclusions})})
     leases = {(row.id, row.lease_token): row.subject for row in known}
     held = [one for one in conclusions if (one.event_id, one.token) in leases]
+    again: Mapping[str, str] = {}
     if held:
         connection.execute(_CLOSED, [_closing(one) for one in held])
-        _keep_results(connection, held)
+        # An event that was concluded before has told its successor of itself already.
+        new = {one.event_id for one in held if one.compared and leases[one.event_id, one.token] is None}
+        again = _ask_again(connection, held, new)
+        late = {one.event_id for one in held if one.looked_back and one.event_id in again}
+        _keep_results(connection, [replace(one, results=()) if one.event_id in late else one for one in held])
         told = [(one.event_id, one.subject_state) for one in held if one.subject_state is not None]
         keep_subject_states(connection, told)
-    # An event that was concluded before has told its successor of itself already.
-    new = [one for one in held if one.compared and leases[one.event_id, one.token] is None]
-    followed = _ask_successors_again(connection, new)
-    return [Concluded((one.event_id, one.token) in leases, one.event_id in followed) for one in conclusions]
+    waiting = set(again.values())
+    return [Concluded((one.event_id, one.token) in leases, _subject(one) in waiting) for one in conclusions]
+
+
+def _subject(one: Conclusion) -> Any:
+    return None if one.subject_state is None else readable(one.subject_state.subject)
 
 
 def _closing(one: Conclusion) -> dict[str, Any]:
@@ -310,40 +331,47 @@ def _keep_results(connection: Connection, held: Sequence[Conclusion]) -> None:
 # --- What the events told ---------------------------------------------------------------------------------
 
 
-def keep_subject_states(connection: Connection, told: Sequence[tuple[str, SubjectState]]) -> None:
-    """Keep what events (by id) told of their subjects unless something newer is known."""
-    rows = [row_of(newest) | {"event_id": event_id} for event_id, newest in told]
-    if rows:
-        rows.sort(key=itemgetter("subject"))
-        upsert_newer(connection, subjects, rows, "terminal", "occurred_at", "rank")
-
-
-def _ask_successors_again(connection: Connection, new: Sequence[Conclusion]) -> set[str]:
-    """Put the next event about the subject of each before the rules once more: it has a new predecessor. The
-    ids of those that have such a successor.
+def _ask_again(connection: Connection, held: Sequence[Conclusion], new: Set[str]) -> Mapping[str, str]:
+    """Put before the rules once more the next event about the subject of each that is `new`, and each that
+    was compared with another event than the one before it now. Their subjects, by their ids.
     """
-    told = {one.event_id: one.subject_state for one in new if one.subject_state is not None}
-    if not told:
-        return set()
-    moments = [{"subject": each.subject, "at": each.occurred_at} for each in told.values()]
-    rows = ask(connection, _again, moments, now=max(one.now for one in new))
-    waiting = {row.subject for row in rows}
-    return {event_id for event_id, each in told.items() if readable(each.subject) in waiting}
+    rows = [
+        {
+            "own": one.event_id,
+            "subject": one.subject_state.subject,
+            "at": one.subject_state.occurred_at,
+            "before": one.before,
+            "is_new": int(one.event_id in new),
+            "looked_back": int(one.looked_back),
+        }
+        for one in held
+        if one.subject_state is not None and (one.looked_back or one.event_id in new)
+    ]
+    if not rows:
+        return {}
+    found = ask(connection, _again, rows, now=max(one.now for one in held))
+    return {row.id: row.subject for row in found}
 
 
 @cache
 def _again(size: int) -> ReturningUpdate[Any]:
-    asked = given(size, subject=SafeText(), at=UtcDateTime())
-    c = events.c
-    following = (
-        select(c.id)
-        .where(c.subject == asked.c.subject, c.occurred_at > asked.c.at)
-        .order_by(c.occurred_at)
-        .limit(1)
-        .correlate(asked)
+    numbers = {"is_new": Integer(), "looked_back": Integer()}
+    asked = given(size, own=Text(), subject=SafeText(), at=UtcDateTime(), before=Text(), **numbers)
+    c, near, seen = events.c, events.alias().c, events.alias().c
+    about = near.subject == asked.c.subject
+    following = select(near.id).where(about, near.occurred_at > asked.c.at).order_by(near.occurred_at)
+    earlier = select(near.occurred_at).where(about, near.occurred_at < asked.c.at)
+    newest, compared, following_id = (
+        one.limit(1).correlate(asked).scalar_subquery()
+        for one in (
+            earlier.order_by(near.occurred_at.desc()),
+            select(seen.occurred_at).where(seen.id == asked.c.before),
+            following,
+        )
     )
-    again = update(events).where(
-        c.id.in_(select(following.scalar_subquery()).select_from(asked)), c.state == EventState.DONE
-    )
+    after_new = select(following_id).select_from(asked).where(asked.c.is_new == 1)
+    # By their times: of two at one time neither is before the other.
+    late = select(asked.c.own).where(asked.c.looked_back == 1, newest.is_distinct_from(compared))
+    again = or_(and_(c.id.in_(after_new), c.state == EventState.DONE), c.id.in_(late))
     waits = {"state": EventState.NEW, "due_at": bindparam("now", type_=UtcDateTime)}
-    return again.values(waits).returning(c.subject)
+    return update(events).where(again).values(waits).returning(c.id, c.subject)

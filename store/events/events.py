@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any
 
 from sqlalchemy import Connection, func, or_, select, update
@@ -15,6 +15,7 @@ from store.engine.dialects import (
     row_of,
     spelled,
     stream_rows,
+    upsert_newer,
     value_of,
     values_of,
 )
@@ -28,6 +29,7 @@ from store.models import (
     RuleMatch,
     RuleMatchState,
     StoredEvent,
+    SubjectState,
 )
 from store.models.details import RuleActivity
 from store.models.graduation import Evaluator
@@ -65,6 +67,14 @@ def latest_state(connection: Connection, subject: str) -> dict[str, Any] | None:
         select(subjects.c.state).where(subjects.c.subject == subject)
     ).scalar()
     return found
+
+
+def keep_subject_states(connection: Connection, told: Sequence[tuple[str, SubjectState]]) -> None:
+    """Keep what events (by id) told of their subjects unless something newer is known."""
+    rows = [row_of(newest) | {"event_id": event_id} for event_id, newest in told]
+    if rows:
+        rows.sort(key=itemgetter("subject"))
+        upsert_newer(connection, subjects, rows, "terminal", "occurred_at", "rank")
 
 
 @without_turn

@@ -108,6 +108,7 @@ CONCLUSION = Conclusion(
     results=[RuleResult(RULE_MATCH, new("new"))],
     subject_state=SIGHTING,
     compared=True,
+    looked_back=True,
 )
 SOUGHT = [
     Sought(

@@ -3,9 +3,10 @@
 import asyncio
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,8 @@ from store import Store, open_store
 from store.audit_log.log import Entry, append, append_all, head
 from store.audit_log.verify import verify
 from store.engine.engines import in_process_engine, make_engine
-from store.events.conclusions import Conclusion, conclude_events, keep_subject_states
-from store.events.events import claim_events, insert_events, keep_rules
+from store.events.conclusions import Conclusion, conclude_events, surroundings
+from store.events.events import claim_events, insert_events, keep_rules, keep_subject_states
 from store.graduation.admission import insert_with_policy
 from store.graduation.case_kinds import change, note_human
 from store.models import (
@@ -42,7 +43,7 @@ from store.models import (
     SubjectState,
 )
 from store.models.reasons import Reason, ReasonCode
-from store.schema import events, metadata, proposals
+from store.schema import events, metadata, proposals, rule_matches
 from store.schema.graduation import case_kinds
 from tests.fixtures.case_kinds import all_case_kinds
 from tests.fixtures.graduation import AMOUNTS, CAPS, POLICY, busy, case, fix_draw
@@ -263,6 +264,50 @@ async def test_an_event_that_was_claimed_with_its_predecessor_is_compared_with_i
         assert again.row.type == "customer_seat.revoked"
         await propose.propose(services, again)
         assert await propose.claim(services, 9) == []
+
+
+class _Between:
+    """A store that lets something happen once an event has been looked around for."""
+
+    def __init__(self, store: Store, happens: Callable[[], Awaitable[None]]) -> None:
+        self._store, self._happens = store, happens
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def do_together(self, query: Any, *given: Any) -> Any:
+        found = await self._store.do_together(query, *given)
+        if query is surroundings:
+            await self._happens()
+        return found
+
+
+async def test_an_event_concluded_just_after_its_predecessor_is_compared_with_it(
+    database_url: str, tmp_path: Path
+) -> None:
+    """Its predecessor was not known when the rules were asked, and is when their answer is to be kept."""
+    async with line(tmp_path, url=database_url) as shop:
+        subscription = stock.add_subscription(shop.shop, shop.polar.customer, shop.polar.monthly, seats=2)
+        seat = _seat(shop, subscription)
+        shop.seen()
+        shop.tell("customer_seat.assigned", "customer-seats", seat)
+        shop.clock.advance(seconds=1)
+        shop.tell("customer_seat.revoked", "customer-seats", seat)
+        await _stored(shop, shop.seen())
+        first, later = await propose.claim(shop.services, 9)
+        woken: list[Queue] = []
+        between: Any = _Between(shop.store, partial(propose.propose, shop.services, first))
+        services = replace(shop.services, store=between, notify=lambda *queues: woken.extend(queues))
+
+        await propose.propose(services, later)
+
+        assert woken == [Queue.PROPOSE]
+        (again,) = await propose.claim(shop.services, 9)
+        assert again.row.id == later.row.id
+        await propose.propose(shop.services, again)
+        assert await propose.claim(shop.services, 9) == []
+        matched = select(rule_matches.c.rule).where(rule_matches.c.event_id == later.row.id)
+        assert await shop.store.do(lambda c: c.execute(matched).scalars().all()) == ["restore-seat"]
 
 
 def _seat(shop: Line, subscription: Row) -> Row:
