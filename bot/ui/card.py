@@ -195,6 +195,9 @@ _LINES: Mapping[OutboxCode, str] = {
     OutboxCode.UNDONE: "Undone by {who}: what it was before is back.",
     OutboxCode.NOT_UNDONE: "Not undone: nothing was changed. Its own card says why.",
     OutboxCode.PERHAPS_UNDONE: "The undo may or may not be complete. Its own card says why.",
+    OutboxCode.TRUST_CHANGED: (
+        "Trust in a kind of case changed: {label}. Why cannot be shown. /polar trust shows how it stands."
+    ),
 }
 
 
@@ -206,7 +209,8 @@ def outbox_message(content: Mapping[str, Any]) -> Message:
     if code is OutboxCode.BACK_FROM_SNOOZE:
         whom = [person(actor), glue(" ")] if actor else []
         return Message(_BACK, (rich("snooze.over", line(*whom, glue(_BACK))),))
-    said = text(_LINES[code], who=person(actor) if actor else "the program")
+    label = str(content["args"].get("label", "a kind of case"))
+    said = text(_LINES[code], who=person(actor) if actor else "the program", label=words(label, 300))
     return said.message
 
 

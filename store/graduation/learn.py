@@ -27,8 +27,9 @@ from store.graduation.labels import (
     ripening,
 )
 from store.graduation.past_cases import draw_secret, past_cases
-from store.messages.outbox import add_to_outbox
+from store.messages.outbox import add_to_outbox, coded
 from store.models import Actor, CaseKind, CaseKindState, NewProposal, ProposalKind, ProposalState
+from store.models.details import OutboxCode
 from store.models.graduation import Assessor, PastCase, SetAside
 from store.models.reasons import ChangeCause, ChangeCode, Lack, Reason, ReasonCode, read_reason
 from store.proposals.proposals import advance, propose_by_hand
@@ -145,9 +146,16 @@ def _tell(connection: Connection, row: Any, assessor: Assessor, now: datetime) -
         if found is None:
             return False
         kind, message = found
-        return add_to_outbox(connection, f"case_kind:{row.seq}", kind=kind, message=message, at=now)
+        return add_to_outbox(connection, name, kind=kind, message=message, at=now)
 
-    return bool(attempt(connection, row.subject, Step.TELL, tell, now))
+    name = f"case_kind:{row.seq}"
+    told = attempt(connection, row.subject, Step.TELL, tell, now)
+    if told is not None:
+        return told
+    # The log is not read again: that trust has changed is said now, if not how.
+    known = get_case_kind(connection, row.subject)
+    plain = coded(OutboxCode.TRUST_CHANGED, label=None if known is None else known.label)
+    return add_to_outbox(connection, name, kind="trust", message=plain, at=now)
 
 
 # --- Offers to let a kind of case run on its own ----------------------------------------------------------

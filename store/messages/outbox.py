@@ -57,9 +57,9 @@ class OutboxMessage:
     card_ts: str | None
 
 
-def coded(code: OutboxCode, *, actor: str | None = None) -> dict[str, Any]:
+def coded(code: OutboxCode, **args: str | None) -> dict[str, Any]:
     """A message whose words are made when it is sent."""
-    return {"code": code.value, "args": {} if actor is None else {"actor": actor}}
+    return {"code": code.value, "args": {name: value for name, value in args.items() if value is not None}}
 
 
 def add_to_outbox(

@@ -18,12 +18,13 @@ from store.models.reasons import Reason
 
 
 class OutboxCode(StrEnum):
-    """The messages in the outbox that the store itself puts there. Their arguments: `actor`."""
+    """The messages in the outbox that the store itself puts there. Their arguments: `actor`, `label`."""
 
     BACK_FROM_SNOOZE = "back_from_snooze"  # actor: who snoozed it
     UNDONE = "undone"  # actor: who undid it
     NOT_UNDONE = "not_undone"
     PERHAPS_UNDONE = "perhaps_undone"
+    TRUST_CHANGED = "trust_changed"  # label: of the kind of case; that how and why could not be said
 
 
 class CommentKind(StrEnum):

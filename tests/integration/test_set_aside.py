@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -14,10 +14,11 @@ from sqlalchemy import Connection, select, text
 from bot.demo.polar.orders import tell_order
 from bot.pipeline.count_check import check_counts_nightly
 from bot.pipeline.learn import Assessor, offer
+from bot.ui.card import outbox_message
 from bot.ui.graduation_words import lack_words
 from bot.ui.reports import Health, is_well, status_message
 from store.audit_log.verify import verify
-from store.graduation.case_kinds import change, get_case_kind, graduate
+from store.graduation.case_kinds import change, demote, get_case_kind, graduate
 from store.graduation.count_check import check_counts, last_check
 from store.graduation.learn import (
     Assessed,
@@ -36,6 +37,7 @@ from store.proposals.decisions import decide
 from store.proposals.execution import may_still_run
 from store.proposals.proposals import get_proposal
 from store.proposals.stats import backlog
+from store.schema import outbox
 from store.schema.graduation import case_labels, unlearned_cases
 from tests.fixtures.graduation import derived, recompute
 from tests.fixtures.line import Line, line
@@ -257,6 +259,38 @@ async def test_a_back_test_that_fails_sets_its_kind_aside(made: Past, tmp_path: 
 async def shop(tmp_path: Path, database_url: str) -> AsyncIterator[Line]:
     async with line(tmp_path, url=database_url) as opened:
         yield opened
+
+
+class _Speechless(Assessor):
+    """Knows no words for a change of trust."""
+
+    def notice(self, case_kind: str, change: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
+        raise KeyError(change["cause_code"])
+
+
+async def test_people_hear_that_trust_was_lost_when_nothing_can_say_why(shop: Line) -> None:
+    kind, at = await _known_kind(shop), shop.clock()
+    on = TrustChange(CaseKindState.GRADUATED, ChangeCause(ChangeCode.THRESHOLD_MET), manual_override=True)
+    assert await shop.store.do(change, kind, on, actor=MAYA, at=at)
+    await shop.store.do(assess, Assessor(shop.services.rules.policy), at)
+    said = len(await shop.store.do(_outbox))
+    cause = ChangeCause.of(ChangeCode.TEXT, text="it was wrong")
+    assert await shop.store.do(demote, kind, cause=cause, at=at) == [kind]
+
+    found = await shop.store.do(assess, _Speechless(shop.services.rules.policy), at)
+    await shop.store.do(assess, _Speechless(shop.services.rules.policy), at)
+
+    label = (await shop.store.do(get_case_kind, kind)).label
+    told = (await shop.store.do(_outbox))[said:]
+    assert [outbox_message(one).text for one in told] == [
+        f"Trust in a kind of case changed: {label}. Why cannot be shown. /polar trust shows how it stands."
+    ]
+    assert found.notices
+    assert [(one.case_kind, one.reason.args["step"]) for one in found.failed] == [(kind, "tell")]
+
+
+def _outbox(connection: Connection) -> list[Any]:
+    return list(connection.execute(select(outbox.c.message).order_by(outbox.c.created_at)).scalars())
 
 
 async def test_wrong_counts_are_logged_shown_and_mended_once_a_night(
