@@ -65,12 +65,14 @@ async def _decide(settings: Settings, options: argparse.Namespace) -> tuple[bool
     from bot.slack.client import SlackUser  # noqa: PLC0415 - see above
     from bot.ui.ephemeral import decision  # noqa: PLC0415 - see above
     from store import open_beside  # noqa: PLC0415 - see above
+    from store.engine.clock import clock_of  # noqa: PLC0415 - see above
     from store.proposals.proposals import get_proposal  # noqa: PLC0415 - see above
 
     rules = load_rules(settings.rules_file)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(open_beside(settings.database_url.get_secret_value()))
-        services, _ = await assemble(stack, settings, store, rules, clock=utc_now, notify=lambda *_: None)
+        clock = await clock_of(store, utc_now)
+        services, _ = await assemble(stack, settings, store, rules, clock=clock, notify=lambda *_: None)
         approvals, user = ApprovalService(services), SlackUser(options.user, None)
         act = approvals.approve if options.verdict == "approve" else approvals.decline
         result = await act(user, options.id, via=VIA, reason=options.reason)

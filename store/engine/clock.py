@@ -24,8 +24,8 @@ class DatabaseClock:
 
 
 async def clock_of(store: Store, own: Callable[[], datetime]) -> Callable[[], datetime]:
-    """The clock to go by: `own` where no other process writes, else the database's."""
-    return own if store.sole_owner else DatabaseClock(*await store.read(_look))
+    """The clock to go by: `own` where nobody on another machine writes, else the database's."""
+    return own if store.on_this_machine else DatabaseClock(*await store.read(_look))
 
 
 def _look(connection: Connection) -> tuple[datetime, float]:

@@ -106,6 +106,11 @@ class Store:
         await self._writer.give_way()
 
     @property
+    def on_this_machine(self) -> bool:
+        """True for a SQLite file: every process that opens it goes by one clock, this machine's."""
+        return self._reader.dialect.name == "sqlite"
+
+    @property
     def backlog(self) -> int:
         """The number of writes that wait."""
         return self._writer.waiting

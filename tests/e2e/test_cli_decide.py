@@ -2,14 +2,18 @@
 
 import asyncio
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from store.models import ProposalState
 from store.models.reasons import Reason, ReasonCode
+from store.proposals.details import decisions_of
 from tests.e2e.app_harness import LENA, MAYA, World, proposals
 from tests.e2e.app_harness import world as standing
+from tests.fixtures.databases import set_clock
+from tests.fixtures.store_beside import beside
 
 ROOT = Path(__file__).parents[2]
 
@@ -85,6 +89,24 @@ async def test_without_the_program_it_is_decided_and_runs_once_that_starts(world
     async with world.app():
         await world.says(card, "Done")
         assert len(world.writes) == 1
+
+
+async def test_it_goes_by_the_clock_of_the_database(world):
+    """PostgreSQL's may differ from this machine's by an hour."""
+    async with world.app() as app:
+        await world.ask("order.paid")
+        (proposal,) = await proposals(app)
+    url, ahead = world.environment["DATABASE_URL"], timedelta(0)
+    if url.startswith("postgresql"):
+        ahead = timedelta(hours=1)
+        await set_clock(url, "1 hour")
+
+    code, said = await decide(world, proposal.id, "decline", "--as", MAYA, slack=False)
+
+    assert code == 0, said
+    async with beside(url) as store:
+        (decision,) = await store.read(decisions_of, proposal.id)
+    assert abs(decision.at - datetime.now(UTC) - ahead) < timedelta(minutes=10)
 
 
 async def test_nonsense_is_refused_in_words(world):

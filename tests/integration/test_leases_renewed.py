@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from slack_sdk.web.async_client import AsyncWebClient
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, select
 
 from bot.app import utc_now
 from bot.approvals.approve import approve_all
@@ -21,9 +21,8 @@ from bot.results import DecisionStatus
 from bot.rules import RuleSet
 from bot.services import LEASE, Claimed, Queue, Services
 from bot.slack.client import RateLimits, Slack
-from store import Store, open_store
+from store import Store, open_beside, open_store
 from store.engine.clock import DatabaseClock, clock_of
-from store.engine.engines import make_engine
 from store.messages.outbox import add_to_outbox
 from store.models import CallState, Decision, NewEvent, NewProposal, PlannedCall, Verdict
 from store.proposals.decisions import (
@@ -36,6 +35,7 @@ from store.proposals.decisions import (
 from store.proposals.details import decisions_of
 from store.proposals.execution import begin_call, end_call
 from store.schema import pending_approvals, proposals
+from tests.fixtures.databases import set_clock
 from tests.fixtures.line import Line, line
 from tests.integration.conftest import NOW
 
@@ -217,20 +217,22 @@ def _expires_at(connection: Connection, proposal_id: str) -> datetime | None:
     return found
 
 
-async def test_one_program_goes_by_its_own_clock(sqlite_url: str) -> None:
+async def test_a_program_on_sqlite_and_a_command_beside_it_go_by_their_own_clock(sqlite_url: str) -> None:
     async with open_store(sqlite_url) as store:
         assert await clock_of(store, utc_now) is utc_now
+        async with open_beside(sqlite_url) as command:
+            assert await clock_of(command, utc_now) is utc_now
 
 
 @pytest.mark.postgres
 async def test_replicas_go_by_the_clock_of_the_database(postgres_url: str) -> None:
     """Here the database's clock is an hour ahead of this machine's; then it is set back."""
-    await _set_clock(postgres_url, "1 hour")
+    await set_clock(postgres_url, "1 hour")
     async with open_store(postgres_url) as store:
         clock = await clock_of(store, utc_now)
         assert isinstance(clock, DatabaseClock)
         first, second = clock(), clock()
-        await _set_clock(postgres_url, "-1 hour")
+        await set_clock(postgres_url, "-1 hour")
         await clock.look(store)
         third = clock()
 
@@ -238,18 +240,3 @@ async def test_replicas_go_by_the_clock_of_the_database(postgres_url: str) -> No
     assert abs(first - datetime.now(UTC) - hour) < close
     assert timedelta(0) <= second - first < close
     assert abs(third - datetime.now(UTC) + hour) < close
-
-
-async def _set_clock(url: str, ahead: str) -> None:
-    """Put a function of ours before the server's."""
-    engine = make_engine(url)
-    async with engine.begin() as connection:
-        await connection.execute(
-            text(
-                "CREATE OR REPLACE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS "
-                f"$$ SELECT pg_catalog.clock_timestamp() + interval '{ahead}' $$"
-            )
-        )
-        name = engine.url.database
-        await connection.execute(text(f"ALTER DATABASE {name} SET search_path = public, pg_catalog"))
-    await engine.dispose()
