@@ -24,11 +24,20 @@ from bot.ui.elements import Message
 from bot.ui.states import CardView, approver_line
 from store.engine.leases import BUNDLE_CARDS, CARDS, OUTBOX, HeldRow
 from store.messages.bundles import bundle_drawn, bundle_not_drawn, gathering, put_in_bundle
-from store.messages.cards import CardDrawn, anything_waits, card_not_drawn, cards_drawn, claim_outgoing
+from store.messages.cards import (
+    Beside,
+    CardDrawn,
+    Drawing,
+    anything_waits,
+    card_not_drawn,
+    cards_drawn,
+    claim_outgoing,
+    read_beside,
+)
 from store.messages.outbox import OutboxMessage, claim_outbox, outbox_is_due, outbox_sent, postpone_outbox
 from store.models import Proposal, ProposalKind, ProposalState, Transition
 from store.models.details import Bundle
-from store.proposals.details import Beside, Drawing, read_beside, reasons_among
+from store.proposals.details import reasons_among
 
 log = logging.getLogger(__name__)
 

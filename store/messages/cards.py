@@ -1,4 +1,4 @@
-"""Cards: the Slack message of a proposal or of a bundle, which of them are behind, and that one was drawn."""
+"""Cards: the Slack message of a proposal or a bundle: which are behind, what each shows, what was drawn."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -24,10 +24,12 @@ from store.engine.leases import BUNDLE_CARDS, CARDS, CardColumns, Lease
 from store.engine.transactions import skip_locked
 from store.engine.writer import without_turn
 from store.events.events import received_at
+from store.graduation.case_kinds import get_case_kinds
 from store.messages.outbox import LINE, outbox_row
-from store.models import Proposal, ProposalState
+from store.models import CaseKind, Proposal, ProposalState, Transition
 from store.models.details import Bundle
-from store.proposals.proposals import read_proposals, with_calls
+from store.proposals.details import approvals_among, reasons_by_proposal
+from store.proposals.proposals import read_proposals, transition_of, with_calls
 from store.schema import bundles, outbox, proposals, transitions
 
 JOINABLE_FOR = timedelta(hours=1)  # nothing joins a bundle that is older
@@ -189,6 +191,75 @@ def _with_members(connection: Connection, found: list[Bundle], *, calls: bool = 
     for proposal in with_calls(connection, plain) if calls else plain:
         members[proposal.bundle_id].append(proposal)
     return [replace(bundle, members=tuple(members[bundle.id])) for bundle in found]
+
+
+# --- What each shows beside its proposal --------------------------------------------------------------------
+
+# Built once: every card needs them.
+_UNANNOUNCED = (
+    select(transitions)
+    .where(transitions.c.proposal_id.in_(bindparam("ids", expanding=True)), transitions.c.announced == 0)
+    .order_by(transitions.c.proposal_id, transitions.c.row_version)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A card to be drawn. `needs_two`: it shows who has approved so far."""
+
+    proposal: Proposal
+    needs_two: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """The rows that a card shows beside its proposal, and the `news`: changes that its thread does not know
+    of, oldest first.
+    """
+
+    case_kind: CaseKind | None = None
+    approvals: tuple[str, ...] = ()
+    decline_reasons: tuple[str, ...] = ()
+    undo: Proposal | None = None
+    news: tuple[Transition, ...] = ()
+
+
+@without_turn
+def read_beside(connection: Connection, drawings: Sequence[Drawing]) -> list[Beside]:
+    """Read what each card shows beside its proposal; nothing is asked that no card shows."""
+    shown = [one.proposal for one in drawings]
+    kinds = get_case_kinds(connection, {one.case_kind for one in shown if one.case_kind})
+    two = {one.proposal.id: one.proposal.revision for one in drawings if one.needs_two}
+    said = approvals_among(connection, two) if two else {}
+    declined = [one.id for one in shown if one.state == ProposalState.DECLINED]
+    reasons = reasons_by_proposal(connection, declined) if declined else {}
+    undos = _proposals(connection, {one.undo_id for one in shown if one.undo_id})
+    news = _unannounced(connection, {one.id for one in shown if one.row_version > 1})
+    return [
+        Beside(
+            kinds.get(one.case_kind or ""),
+            tuple(said.get(one.id, ())),
+            reasons.get(one.id, ()),
+            undos.get(one.undo_id or ""),
+            tuple(change for change in news.get(one.id, ()) if change.row_version <= one.row_version),
+        )
+        for one in shown
+    ]
+
+
+def _proposals(connection: Connection, ids: set[str]) -> dict[str, Proposal]:
+    if not ids:
+        return {}
+    found = with_calls(connection, read_proposals(connection, [proposals.c.id.in_(sorted(ids))]))
+    return {one.id: one for one in found}
+
+
+def _unannounced(connection: Connection, ids: set[str]) -> Mapping[str, Sequence[Transition]]:
+    found: defaultdict[str, list[Transition]] = defaultdict(list)
+    if ids:
+        for row in connection.execute(_UNANNOUNCED, {"ids": sorted(ids)}):
+            found[row.proposal_id].append(transition_of(row))
+    return found
 
 
 # --- What was drawn -----------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""One proposal in detail: comments, revisions, rows of the log, its Slack thread, and what its card shows."""
+"""One proposal in detail: comments, revisions, its rows of the log, and what a Slack thread is about."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -12,12 +12,12 @@ from store.audit_log.log import START, append, head
 from store.engine.dialects import insert_new, value_of, values_of
 from store.engine.writer import without_turn
 from store.events.events import get_event, latest_state, rule_source
-from store.graduation.case_kinds import get_case_kind, get_case_kinds
-from store.models import Actor, CaseKind, Decision, Proposal, ProposalState, Transition, Verdict
+from store.graduation.case_kinds import get_case_kind
+from store.models import Actor, CaseKind, Decision, Proposal, Verdict
 from store.models.details import Comment, CommentKind, ProposalDetails, Revision
 from store.models.graduation import Outcome
-from store.proposals.proposals import get_proposal, read_proposals, trail, transition_of, with_calls
-from store.schema import bundles, decisions, proposal_comments, proposals, revisions, transitions
+from store.proposals.proposals import get_proposal, read_proposals, trail
+from store.schema import bundles, decisions, proposal_comments, proposals, revisions
 from store.schema.graduation import audit_log, outcomes
 
 LONGEST = 4_000  # characters kept of one message: Slack's own advice for a message's length
@@ -90,8 +90,6 @@ def approvals(connection: Connection, proposal_id: str, revision: int) -> list[s
 
 def approvals_among(connection: Connection, revisions: Mapping[str, int]) -> dict[str, list[str]]:
     """The people who have approved each of these proposals in this revision, as `approvals` says."""
-    if not revisions:
-        return {}
     found: dict[str, dict[str, None]] = {proposal_id: {} for proposal_id in revisions}
     for row in connection.execute(_APPROVALS, {"ids": list(revisions)}):
         if row.revision == revisions[row.proposal_id]:
@@ -189,8 +187,6 @@ def comments_of(
 
 def reasons_by_proposal(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """The reasons that people gave for declining each of these, oldest first."""
-    if not ids:
-        return {}
     found: defaultdict[str, list[str]] = defaultdict(list)
     for row in connection.execute(_REASONS, {"ids": list(ids)}):
         found[row.proposal_id].append(row.text)
@@ -256,73 +252,3 @@ def _rows(connection: Connection, subject: str) -> list[LogRow]:
         .order_by(audit_log.c.seq)
     )
     return [value_of(LogRow, row, previous=row.previous or START) for row in rows]
-
-
-# --- What a card shows beside its proposal; of all cards that are drawn at the same time ------------------
-
-# Built once: every card needs them.
-_UNANNOUNCED = (
-    select(transitions)
-    .where(transitions.c.proposal_id.in_(bindparam("ids", expanding=True)), transitions.c.announced == 0)
-    .order_by(transitions.c.proposal_id, transitions.c.row_version)
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Drawing:
-    """A card to be drawn. `needs_two`: it shows who has approved so far."""
-
-    proposal: Proposal
-    needs_two: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Beside:
-    """The rows that a card shows beside its proposal, and the `news`: changes that its thread does not know
-    of, oldest first.
-    """
-
-    case_kind: CaseKind | None = None
-    approvals: tuple[str, ...] = ()
-    decline_reasons: tuple[str, ...] = ()
-    undo: Proposal | None = None
-    news: tuple[Transition, ...] = ()
-
-
-@without_turn
-def read_beside(connection: Connection, drawings: Sequence[Drawing]) -> list[Beside]:
-    """Read what each card shows beside its proposal; nothing is asked that no card shows."""
-    shown = [one.proposal for one in drawings]
-    kinds = get_case_kinds(connection, {one.case_kind for one in shown if one.case_kind})
-    said = approvals_among(
-        connection, {one.proposal.id: one.proposal.revision for one in drawings if one.needs_two}
-    )
-    declined = [one.id for one in shown if one.state == ProposalState.DECLINED]
-    reasons = reasons_by_proposal(connection, declined)
-    undos = _proposals(connection, {one.undo_id for one in shown if one.undo_id})
-    news = _unannounced(connection, {one.id for one in shown if one.row_version > 1})
-    return [
-        Beside(
-            kinds.get(one.case_kind or ""),
-            tuple(said.get(one.id, ())),
-            reasons.get(one.id, ()),
-            undos.get(one.undo_id or ""),
-            tuple(change for change in news.get(one.id, ()) if change.row_version <= one.row_version),
-        )
-        for one in shown
-    ]
-
-
-def _proposals(connection: Connection, ids: set[str]) -> dict[str, Proposal]:
-    if not ids:
-        return {}
-    found = with_calls(connection, read_proposals(connection, [proposals.c.id.in_(sorted(ids))]))
-    return {one.id: one for one in found}
-
-
-def _unannounced(connection: Connection, ids: set[str]) -> Mapping[str, Sequence[Transition]]:
-    found: defaultdict[str, list[Transition]] = defaultdict(list)
-    if ids:
-        for row in connection.execute(_UNANNOUNCED, {"ids": sorted(ids)}):
-            found[row.proposal_id].append(transition_of(row))
-    return found

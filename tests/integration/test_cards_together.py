@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from store import Store
-from store.messages.cards import CardDrawn, cards_drawn, claim_outgoing
+from store.messages.cards import CardDrawn, Drawing, cards_drawn, claim_outgoing, read_beside
 from store.messages.outbox import claim_outbox
 from store.models import Decision, NewProposal, Proposal, Verdict
 from store.models.details import CommentKind
 from store.proposals.decisions import decide
-from store.proposals.details import Drawing, add_comment, read_beside
+from store.proposals.details import add_comment
 from store.proposals.proposals import get_proposal, touch
 from tests.fixtures.executions import executed
 

@@ -27,7 +27,7 @@ from store.graduation.count_check import Difference
 from store.graduation.labels import Relabelled
 from store.graduation.learn import Step
 from store.graduation.reducer import CaseTotals, Counter, Since, TrustChange, Usage
-from store.messages.cards import CardDrawn
+from store.messages.cards import CardDrawn, Drawing
 from store.models import (
     CallState,
     CaseKind,
@@ -53,7 +53,6 @@ from store.models.graduation import CountCheck, ExecutionGuard, Miscount, Outcom
 from store.models.reasons import ChangeCause, ChangeCode, Lack, LackCode, Reason, ReasonCode
 from store.proposals.actions import Act
 from store.proposals.decisions import ApprovalRequirements, Closing, LeaseLost, PendingApproval
-from store.proposals.details import Drawing
 from store.proposals.proposals import Born, get_proposal
 from tests.fixtures.full_database import (
     HOUR,

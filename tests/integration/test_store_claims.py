@@ -19,7 +19,7 @@ from store.events.events import (
     insert_events,
     keep_rules,
 )
-from store.messages.cards import CardDrawn, card_not_drawn, cards_drawn, claim_outgoing
+from store.messages.cards import CardDrawn, Drawing, card_not_drawn, cards_drawn, claim_outgoing, read_beside
 from store.models import (
     CallState,
     Decision,
@@ -33,7 +33,6 @@ from store.models import (
 )
 from store.models.reasons import Reason, ReasonCode
 from store.proposals.decisions import decide
-from store.proposals.details import Drawing, read_beside
 from store.proposals.proposals import get_proposal
 from tests.fixtures.full_database import NOW, WILLING
 from tests.fixtures.proposals import add_proposal

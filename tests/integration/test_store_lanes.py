@@ -16,10 +16,9 @@ from store.engine.leases import EVENTS, OUTBOX, HeldRow, renew_leases
 from store.engine.transactions import advisory_lock
 from store.engine.writer import _WITHOUT_TURN
 from store.events.events import claim_events, count_events, get_event
-from store.messages.cards import Outgoing, claim_outgoing
+from store.messages.cards import Drawing, Outgoing, claim_outgoing, read_beside
 from store.models import NewEvent
 from store.proposals.decisions import asked
-from store.proposals.details import Drawing, read_beside
 from store.proposals.proposals import get_proposal, touch
 from store.schema import bundles, events, outbox, pending_approvals, proposals, rule_matches
 from tests.fixtures.full_database import HOUR, SOON, prepare
