@@ -71,8 +71,8 @@ from tests.fixtures.full_database import (
 FREE = {
     "dialects",
     "engines",
-    "locks",
     "migrate",
+    "transactions",
 }  # modules of tools: no queries, but what queries are made of
 
 # What a parameter of this name is given; each of several values in turn.
