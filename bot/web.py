@@ -55,7 +55,9 @@ Probe = Callable[[], Awaitable[str | None]]
 
 
 class Connections:
-    """The open connections. When there are too many, the one that has been idle for longest is closed."""
+    """The open connections. When there are too many, the one that has been idle for longest is closed, or the
+    new one while all have a request under way.
+    """
 
     def __init__(self, most: int = MOST_CONNECTIONS, most_by_address: int = MOST_BY_ADDRESS) -> None:
         self._most, self._most_by_address = most, most_by_address
@@ -64,14 +66,14 @@ class Connections:
         self._idle: dict[asyncio.Transport, None] = {}  # without a request under way, oldest first
 
     def opened(self, transport: asyncio.Transport) -> bool:
-        """Count a new connection. False: its address has too many, and it is closed."""
-        address = _address(transport)
-        if address and self._by_address[address] >= self._most_by_address:
+        """Count a new connection. False: there are too many, of its address or in all, and it is closed."""
+        address, oldest = _address(transport), next(iter(self._idle), None)
+        full = len(self._open) >= self._most
+        if (address and self._by_address[address] >= self._most_by_address) or (full and oldest is None):
             transport.abort()
             return False
-        if len(self._open) >= self._most and self._idle:
-            oldest = next(iter(self._idle))
-            del self._idle[oldest]
+        if full and oldest is not None:
+            self.closed(oldest)
             oldest.abort()
         self._open[transport] = address
         self._by_address[address] += 1
@@ -334,10 +336,8 @@ def slack_events(app: AsyncApp, signing_secret: str, bodies: Bodies) -> Handler:
 
 
 class Signatures:
-    """The signatures of requests that were taken: each counts once for as long as its timestamp is valid.
-
-    This process alone knows them: a row for each request would cost more than it guards, as each decision is
-    taken once by its own row whichever replica it reaches. Of more than `most` the oldest are forgotten.
+    """The signatures of requests that were taken: each counts once while its timestamp is valid. Only this
+    process knows them, as each decision is taken once by its own row. Of more than `most` the oldest go.
     """
 
     def __init__(self, now: Callable[[], float], most: int = 50_000) -> None:
