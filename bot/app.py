@@ -36,7 +36,7 @@ from bot.permissions import Authority, ByRuleAndClass, Readers
 from bot.pipeline.timers import timers
 from bot.pipeline.worker import Worker, renewing
 from bot.rules import RulesError, RuleSet, load_rules
-from bot.services import Notify, Queue, Services
+from bot.services import Notify, Queue, Services, answers_within
 from bot.slack.client import TIMEOUT, RateLimits, Slack, SlackError
 from bot.slack.permalinks import Links
 from bot.slack.socket_mode import SocketModeFailed, Supervisor
@@ -53,13 +53,12 @@ from bot.web import (
 from polar.client import PolarClient
 from polar.webhooks import Verifier
 from store import Store, open_store
-from store.engine.clock import DatabaseClock, clock_of
+from store.engine.clock import DatabaseClock, clock_of, require_right_clock
 from store.engine.errors import StoreError, StoreFailed
 from store.engine.leases import expire_all_leases
 from store.engine.notifications import Notifications, notifications
 from store.engine.shared_pace import shared_pace_of
 from store.events.events import keep_rules
-from store.events.failures import retry_changed
 from store.graduation.learn import retry_all
 from store.proposals.execution import recover_stranded
 
@@ -130,7 +129,9 @@ async def running(
     async with AsyncExitStack() as stack:
         url = settings.database_url.get_secret_value()
         store = await stack.enter_async_context(open_store(url, on_retry=STORE_RETRIES.inc))
-        clock = clock or await clock_of(store, utc_now)
+        if clock is None:
+            await require_right_clock(store, utc_now)
+            clock = await clock_of(store, utc_now)
         await _take_over(store, rules, clock())
         worker = Worker(speed)
         others = await stack.enter_async_context(notifications(url, partial(_heard, worker)))
@@ -187,11 +188,9 @@ async def _take_over(store: Store, rules: RuleSet, now: datetime) -> None:
     """Keep the rules as they are now, and close what a dead process left behind."""
     if store.sole_owner:
         await store.do(expire_all_leases)
-    await store.do(recover_stranded, now=now)
+    await store.do(recover_stranded, now=now, answers_within=answers_within(store))
     sources = {rule.version: (rule.name, rule.source) for rule in rules.rules}
     await store.do(keep_rules, sources, now)
-    if again := await store.do(retry_changed, list(sources), now):
-        log.info("%s webhooks on which rules had failed are asked again: the rules have changed", len(again))
     await store.do(retry_all, now)
 
 

@@ -12,7 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from bot.permissions import Authority
 from bot.rules import RuleSet
 from bot.slack.client import Slack
-from polar.client import PolarClient
+from polar.client import ANSWER_WITHIN, PolarClient
 from store import Store
 from store.engine.leases import (
     EVENTS,
@@ -20,7 +20,6 @@ from store.engine.leases import (
     OUTBOX,
     PENDING_APPROVALS,
     RULE_MATCHES,
-    WISHES,
     Held,
     HeldRow,
     renew_leases,
@@ -28,7 +27,6 @@ from store.engine.leases import (
 from store.messages.outbox import OutboxMessage
 from store.models import Proposal, RuleMatch, StoredEvent
 from store.proposals.decisions import PendingApproval
-from store.proposals.wishes import Wish
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +39,6 @@ _LEASES = {
     StoredEvent: EVENTS,
     RuleMatch: RULE_MATCHES,
     PendingApproval: PENDING_APPROVALS,
-    Wish: WISHES,
     Proposal: EXECUTION,
     OutboxMessage: OUTBOX,
 }
@@ -56,7 +53,6 @@ class Queue(StrEnum):
     PROPOSE = "propose"  # stored events that wait for the rules
     DELAYED = "delayed rules"  # rules whose `delay` is over
     CONFIRM = "confirm"  # stored approvals that wait for the check against Polar
-    WISHES = "wishes"  # declines, undos, holds and pauses that Slack has not confirmed
     ANNOUNCE = "announce"  # cards that are not posted, or behind their proposal
     OUTBOX = "outbox"  # messages that are no cards
     EXECUTE = "execute"  # approved proposals
@@ -118,6 +114,13 @@ async def keep_held(services: Services, renewed_every: timedelta = RENEWED_EVERY
     if rows := held.rows():
         await services.store.do(renew_leases, rows, now + LEASE)
     held.renewed_at = now
+
+
+def answers_within(store: Store) -> timedelta | None:
+    """The longest that a worker which seems dead may still wait for Polar's answer; None: it is dead, since
+    no other process works on the database.
+    """
+    return None if store.sole_owner else timedelta(seconds=ANSWER_WITHIN)
 
 
 def new_token() -> str:

@@ -7,7 +7,7 @@ from functools import partial
 
 from bot.config.policy import ends
 from bot.metrics import DECISIONS
-from bot.permissions import requirements
+from bot.permissions import requirements, requirements_of
 from bot.proposals.build import with_hash
 from bot.proposals.call_results import Seen, examine
 from bot.proposals.own_calls import changed_since, inverses
@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 _SEEN: Mapping[Seen, FollowupStatus] = {
     Seen.DONE: FollowupStatus.FOUND_DONE,
     Seen.NO_TRACE: FollowupStatus.NO_TRACE,
+    Seen.CANNOT_TELL: FollowupStatus.CANNOT_TELL,
     Seen.UNREAD: FollowupStatus.NO_ANSWER,
     Seen.UNREADABLE: FollowupStatus.NO_READ,
 }
@@ -89,10 +90,23 @@ class Followups:
         proposal = await self._may(user, proposal_id)
         if isinstance(proposal, FollowupResult):
             return proposal
-        how = partial(actions.retry, hold=requirements(self._services.rules.policy, proposal).hold)
-        if await self._carried(user, proposal, how, Followup.RETRY):
-            return FollowupResult(FollowupStatus.RETRIED)
-        return FollowupResult(FollowupStatus.NOTHING_TO_RETRY)
+        takes = await requirements_of(self._services.store, self._services.rules.policy, proposal)
+        gone = await self._no_longer(proposal)
+        how = partial(actions.retry, required=takes, without=gone)
+        won, now = await self._carried(user, proposal, how, Followup.RETRY)
+        if now is None or now.state != ProposalState.FAILED:
+            return FollowupResult(FollowupStatus.RETRIED if won else FollowupStatus.NOTHING_TO_RETRY)
+        if now.retry_by == user.id:
+            return FollowupResult(FollowupStatus.FIRST_RETRY)
+        not_theirs = user.id in actions.not_theirs(now)
+        return FollowupResult(FollowupStatus.NOT_YOURS if not_theirs else FollowupStatus.NOTHING_TO_RETRY)
+
+    async def _no_longer(self, proposal: Proposal) -> frozenset[str]:
+        """The first of two who had it sent again, if they may no longer decide it; in doubt they may not."""
+        first = proposal.retry_by
+        if first is None or await self._services.authority.refusal(first, None, proposal) is None:
+            return frozenset()
+        return frozenset({first})
 
     async def check(self, user: SlackUser, proposal_id: str) -> FollowupResult:
         """Ask Polar now whether it was done. Raises StoreError."""
@@ -115,7 +129,7 @@ class Followups:
         return await self._mark(user, proposal_id, actions.mark_done, Followup.MARK_DONE)
 
     async def mark_not_done(self, user: SlackUser, proposal_id: str) -> FollowupResult:
-        """Take this person's word that it was not done. Raises StoreError."""
+        """Take this person's word that it was not done, once no answer can come. Raises StoreError."""
         return await self._mark(user, proposal_id, actions.mark_not_done, Followup.MARK_NOT_DONE)
 
     async def _mark(
@@ -124,17 +138,20 @@ class Followups:
         proposal = await self._may(user, proposal_id)
         if isinstance(proposal, FollowupResult):
             return proposal
-        marked = await self._carried(user, proposal, how, what)
-        return FollowupResult(FollowupStatus.MARKED if marked else FollowupStatus.NOT_UNKNOWN)
+        won, now = await self._carried(user, proposal, how, what)
+        if won:
+            return FollowupResult(FollowupStatus.MARKED)
+        waits = now is not None and now.state == ProposalState.UNKNOWN
+        return FollowupResult(FollowupStatus.IN_FLIGHT if waits else FollowupStatus.NOT_UNKNOWN)
 
     async def _carried(
         self, user: SlackUser, proposal: Proposal, how: Callable[..., ActionOutcome], what: Followup
-    ) -> bool:
+    ) -> ActionOutcome:
         act = Act(proposal.id, user.id, followup_record(what), self._services.clock())
-        won, _ = await self._services.store.do(how, act)
+        won, now = await self._services.store.do(how, act)
         if won:
             self._done(act)
-        return won
+        return won, now
 
     async def _may(self, user: SlackUser, proposal_id: str) -> Proposal | FollowupResult:
         """The proposal; the result for a person who may not touch it."""

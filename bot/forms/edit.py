@@ -22,6 +22,7 @@ from bot.services import Services
 from bot.slack.client import SlackUser
 from bot.ui.elements import ButtonValue
 from polar.catalog import Call, operations
+from polar.was_done import mark_of, marked, unmarked
 from store.models import PlannedCall, Proposal, ProposalKind
 from store.models.reasons import AlwaysAsk
 from store.proposals.actions import NewRevision
@@ -136,26 +137,13 @@ def _draft(
 
 def _asked(proposal: Proposal) -> Call:
     """The call without our own mark, which nobody edits."""
-    call = Call.of(proposal.calls[0])
-    body = dict(call.body or {})
-    if not _mark(body):
-        return call
-    rest = {name: value for name, value in body.pop("metadata").items() if name != names.MARK}
-    return replace(call, body=body | ({"metadata": rest} if rest else {}))
+    return unmarked(Call.of(proposal.calls[0]))
 
 
 def _marked(call: Call, seen: Proposal) -> Call:
     """The call with the mark it had."""
-    mark = _mark(seen.calls[0].body or {})
-    if not mark:
-        return call
-    body = dict(call.body or {})
-    return replace(call, body=body | {"metadata": {**(body.get("metadata") or {}), **mark}})
-
-
-def _mark(body: Mapping[str, Any]) -> dict[str, Any]:
-    found = body.get("metadata")
-    return {names.MARK: found[names.MARK]} if isinstance(found, Mapping) and names.MARK in found else {}
+    mark = mark_of(seen.calls[0].body or {})
+    return call if mark is None else marked(call, mark)
 
 
 def _object_id(call: Call) -> str | None:

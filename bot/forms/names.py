@@ -23,8 +23,6 @@ ABOUT = frozenset(
     {"customer_id", "external_customer_id", "external_member_id", "member_id", "order_id", "seat_id"}
     | {"subscription_id"}
 )
-# Our own mark in the metadata of what we make (the default rules): it stays as it is.
-MARK = "polar_approvals"
 # A field of one operation that needs other words than its name.
 OWN_LABELS: Mapping[str, Mapping[str, str]] = {"refunds:create": {"body.amount": "Amount before tax"}}
 # Facts for the approver that the form does not show.

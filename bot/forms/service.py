@@ -33,6 +33,7 @@ from bot.ui import ephemeral
 from bot.ui.elements import Text, notice
 from polar.catalog import Call
 from polar.errors import PolarError
+from polar.was_done import marked
 from store.engine.errors import StoreError
 from store.models import NewProposal, PlannedCall, Proposal, proposal_id
 from store.models.reasons import AlwaysAsk
@@ -271,9 +272,10 @@ class Proposing:
         reason = " ".join([f"{name} proposes this.", *filter(None, [names.NOTES.get(call.operation)])])
         risk, now = effect.risk.value, self._services.clock()
         amount, currency = money_of([call], {"currency": currency})
+        # Follows from the form: submitted twice, it is the same proposal.
+        identity = proposal_id(f"manual|{draft.id}")
         proposal = NewProposal(
-            # Follows from the form: submitted twice, it is the same proposal.
-            id=proposal_id(f"manual|{draft.id}"),
+            id=identity,
             fact_key=f"manual|{draft.id}",
             event_id=None,
             rule=None,
@@ -284,7 +286,7 @@ class Proposing:
             facts=with_money(facts, await self._money(call)),
             risk=risk,
             always_asks=AlwaysAsk.IRREVERSIBLE if risk == "R4" else AlwaysAsk.BY_HAND,
-            calls=(PlannedCall.of(call),),
+            calls=(PlannedCall.of(marked(call, identity)),),
             created_at=now,
             expires_at=ends(now, self._services.rules.policy.schedule.expires_after, None),
             proposer=user.id,

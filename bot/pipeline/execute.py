@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,10 +12,12 @@ from bot.proposals.build import evaluate, recall
 from bot.proposals.call_results import (
     CallResult,
     Plan,
+    Seen,
     bound,
     classify,
     conclude,
     hand_over,
+    look,
     reason_of,
     verifying_read,
 )
@@ -24,12 +26,19 @@ from bot.proposals.reads import Reads, excerpt
 from bot.proposals.recheck import CALL, NoLonger, gone, look_again, no_longer
 from bot.rules import EvaluationError
 from bot.services import Claimed, Queue, Services, backoff, claim_rows, keep_held
-from polar.catalog import Call
+from polar.catalog import Call, Repeat, operations
 from polar.client import PolarClient
 from polar.errors import InvalidCall, NotFound, PolarError
+from polar.was_done import unmarked
 from store.models import Actor, CallState, Proposal, ProposalCall, ProposalState, Verdict
 from store.models.reasons import Reason, ReasonCode
-from store.proposals.execution import begin_call, claim_approved, end_call, finish_execution
+from store.proposals.execution import (
+    answer_late,
+    begin_call,
+    claim_approved,
+    end_call,
+    finish_execution,
+)
 from store.proposals.proposals import get_proposal
 
 log = logging.getLogger(__name__)
@@ -52,12 +61,14 @@ _AFTER = {
 class _Made:
     """A call that is done, by us or before, and Polar's whole answer to it, if it was to us.
 
-    `kept`: what undoing it needs to know was read first, or nothing is needed.
+    `kept`: what undoing it needs to know was read first, or nothing is needed. `found`: Polar shows that an
+    earlier request did it.
     """
 
     result: CallResult
     answer: Any = None
     kept: bool = True
+    found: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +91,8 @@ async def claim(services: Services, limit: int) -> list[Claimed[Proposal]]:
 
 async def execute(services: Services, claimed: Claimed[Proposal]) -> None:
     """Check that the proposal still applies, make its calls, and store the result."""
-    outcome = await _checked(services, claimed)
+    with services.held.working(claimed.held):
+        outcome = await _checked(services, claimed)
     log.info("%s is %s", claimed.row.id, outcome.to)
     now, attempts = services.clock(), claimed.row.attempts
     await services.store.do(
@@ -109,12 +121,13 @@ async def _checked(services: Services, claimed: Claimed[Proposal]) -> ExecutionR
     except (EvaluationError, InvalidCall) as error:
         return ExecutionResult(ProposalState.FAILED, Reason.of(ReasonCode.CANNOT_TELL, problem=str(error)))
     except PolarError as error:
-        if classify(error) is CallResult.CONFIGURATION:
-            return ExecutionResult(ProposalState.FAILED, Reason.of(ReasonCode.NOT_SENT, reason_of(error)))
-        why = Reason.of(ReasonCode.CHECK_FAILED, reason_of(error))
-        return _not_now(services.clock(), claimed.row, why)
-    if isinstance(plan, Plan):
+        return _unread(services, claimed.row, error)
+    if isinstance(plan, Plan) and not any(call.in_doubt and not _is_wanted(call, plan) for call in calls):
         return await _call_all(services, claimed, plan)
+    if isinstance(plan, Plan):
+        plan = NoLonger(Reason.of(ReasonCode.NOTHING_LEFT, checked=CALL))
+    if claimed.row.in_doubt:
+        return await _no_longer_in_doubt(services, claimed, plan.why)
     if all(call.state == CallState.PLANNED for call in calls):
         return ExecutionResult(ProposalState.WITHDRAWN, plan.why)
     if claimed.row.undo_of_id is not None:  # what it takes back is undone in part only
@@ -123,13 +136,37 @@ async def _checked(services: Services, claimed: Claimed[Proposal]) -> ExecutionR
     return await _call_all(services, claimed, Plan([]))
 
 
+def _unread(services: Services, proposal: Proposal, error: PolarError) -> ExecutionResult:
+    """The outcome when what the next call depends on cannot be read: nothing is sent."""
+    if classify(error) is CallResult.CONFIGURATION:
+        return ExecutionResult(ProposalState.FAILED, Reason.of(ReasonCode.NOT_SENT, reason_of(error)))
+    why = Reason.of(ReasonCode.CHECK_FAILED, reason_of(error))
+    return _not_now(services.clock(), proposal, why)
+
+
+async def _no_longer_in_doubt(services: Services, claimed: Claimed[Proposal], why: Reason) -> ExecutionResult:
+    """Look whether calls that no longer apply were carried out before: that may be why they do not."""
+    for call in claimed.row.calls:
+        if not call.in_doubt:
+            continue
+        found = await look(services.polar, call)
+        if found.error is not None:
+            return _unread(services, claimed.row, found.error)
+        if found.seen is not Seen.DONE:
+            return ExecutionResult(ProposalState.FAILED, Reason.of(ReasonCode.STILL_IN_DOUBT, why))
+        await _end(services, claimed, call, CallState.DONE)
+    proposal = await services.store.do(get_proposal, claimed.row.id)
+    if proposal is None:
+        return ExecutionResult(ProposalState.FAILED, why)
+    rest = await _call_all(services, replace(claimed, row=proposal), Plan([]))
+    notes = [Reason(ReasonCode.FOUND_DONE), *([] if rest.reason is None else [rest.reason])]
+    return replace(rest, reason=_together(notes))
+
+
 async def _remembered(services: Services, proposal: Proposal) -> Plan:
     """The plan as it was approved, with nothing read: for a proposal that has no call left to make."""
     approved = [Call.of(call) for call in proposal.calls]
-    try:
-        recalled = None if proposal.rule is None else await recall(services, proposal)
-    except EvaluationError:  # then nobody can be shown a link
-        recalled = None
+    recalled = None if proposal.rule is None else await recall(services, proposal)
     return Plan(approved) if recalled is None else Plan(approved, recalled.rule, recalled.names)
 
 
@@ -175,13 +212,16 @@ async def _call_all(services: Services, claimed: Claimed[Proposal], plan: Plan) 
             break  # the next calls need the answer of this one
         try:
             ready = await bound(services.store, plan, call, answers, claimed=claimed)
-            done = await _call(services, claimed, ready)
+            before = await _sent_before(services, claimed, ready) if ready.in_doubt else None
+            if isinstance(before, ExecutionResult):
+                return before
+            done = before or await _call(services, claimed, ready)
         except EvaluationError as error:
             return ExecutionResult(
                 ProposalState.FAILED, Reason.of(ReasonCode.PARTLY_DONE, problem=str(error))
             )
         except PolarError as error:
-            why = reason_of(error, partly=bool(answers))
+            why = reason_of(error, partly=bool(answers) or proposal.in_doubt)
             outcome = _stops(services, proposal, error, why)
             if outcome is not None:
                 return outcome
@@ -198,6 +238,7 @@ async def _call_all(services: Services, claimed: Claimed[Proposal], plan: Plan) 
     earlier = sum(call.was_so for call in proposal.calls)
     so = earlier + sum(one.result is CallResult.ALREADY_DONE for one in made)
     notes = [
+        Reason(ReasonCode.FOUND_DONE) if any(one.found for one in made) else None,
         Reason.of(ReasonCode.ALREADY_SO, count=so, of=len(answers)) if so else None,
         await hand_over(services, proposal, plan, made[-1].answer if made else None),
         None if all(one.kept for one in made) else Reason(ReasonCode.CANNOT_BE_UNDONE),
@@ -217,12 +258,17 @@ async def _wanted(services: Services, claimed: Claimed[Proposal], plan: Plan) ->
     for call in claimed.row.calls:
         if call.state != CallState.PLANNED:
             continue
-        dropped = Call.of(call) not in plan.calls or (plan.chained and dropped)
+        dropped = not _is_wanted(call, plan) or (plan.chained and dropped)
         if dropped:
             await _end(services, claimed, call, CallState.SKIPPED)
         else:
             wanted.append(call)
     return wanted
+
+
+def _is_wanted(call: ProposalCall, plan: Plan) -> bool:
+    """True if the plan has this call, whatever mark of ours it bears."""
+    return unmarked(Call.of(call)) in [unmarked(one) for one in plan.calls]
 
 
 def _stops(services: Services, proposal: Proposal, error: PolarError, why: Reason) -> ExecutionResult | None:
@@ -237,6 +283,30 @@ def _stops(services: Services, proposal: Proposal, error: PolarError, why: Reaso
     return None
 
 
+async def _sent_before(
+    services: Services, claimed: Claimed[Proposal], call: ProposalCall
+) -> _Made | ExecutionResult | None:
+    """Look what a call did that may have been carried out, before it is sent again: done, it is not sent.
+
+    Of a call that would create another one, what is like it is shown first and a person asked once more: the
+    result says so. None: it may be sent.
+    """
+    found = await look(services.polar, call)
+    if found.error is not None:
+        return _unread(services, claimed.row, found.error)
+    if found.seen is Seen.DONE:
+        await _end(services, claimed, call, CallState.DONE)
+        return _Made(CallResult.DONE, found=True)
+    args = {} if call.reason is None else call.reason.args
+    ids = [str(one.get("id")) for one in found.like]
+    another = operations()[call.operation].describe(Call.of(call)).repeat is Repeat.CREATES_ANOTHER
+    if not another or set(ids) <= set(args.get("ids", ())):
+        return None
+    why = Reason(ReasonCode.LIKE_IT_THERE, {**args, "count": len(ids), "ids": ids})
+    await _end(services, claimed, call, CallState.REFUSED, reason=why)
+    return ExecutionResult(ProposalState.FAILED, why)
+
+
 async def _call(services: Services, claimed: Claimed[Proposal], call: ProposalCall) -> _Made | None:
     """Make one call: DONE, or ALREADY_DONE; None when it must not be sent.
 
@@ -246,26 +316,32 @@ async def _call(services: Services, claimed: Claimed[Proposal], call: ProposalCa
     if claimed.row.undo_of_id is None:
         before = await read_before(Reads(services.polar, within=_CHECK_WITHIN), Call.of(call))
     await keep_held(services)
+    started_at = services.clock()
     begun = await services.store.do(
         begin_call,
         claimed.row.id,
         call.number,
         token=claimed.token,
-        now=services.clock(),
+        now=started_at,
         before=before or None,
         guard=guard_of(services.rules.policy),
     )
     if not begun:
         return None
+    call = replace(call, started_at=started_at)
     try:
         answer = await services.polar.send(Call.of(call))
     except PolarError as error:
         result = await _looked_up(services.polar, Call.of(call), error)
-        await _end(services, claimed, call, _AFTER[result], error=error)
+        kept = call.in_doubt and result is CallResult.NOT_SENT
+        why = call.reason if kept else reason_of(error)
+        await _end(services, claimed, call, _AFTER[result], status=error.status, reason=why)
+        POLAR_WRITES.labels("not_sent" if result is CallResult.NOT_SENT else _AFTER[result]).inc()
         if result is CallResult.ALREADY_DONE:
             return _Made(result)
         raise
     await _end(services, claimed, call, CallState.DONE, status=answer.status, answer=excerpt(answer.body))
+    POLAR_WRITES.labels(CallState.DONE).inc()
     return _Made(CallResult.DONE, answer.body, kept=before is not None)
 
 
@@ -291,23 +367,18 @@ async def _end(
     call: ProposalCall,
     state: CallState,
     *,
-    error: PolarError | None = None,
     status: int | None = None,
+    reason: Reason | None = None,
     answer: Any = None,
 ) -> None:
-    await services.store.do(
-        end_call,
-        claimed.row.id,
-        call.number,
-        token=claimed.token,
-        state=state,
-        now=services.clock(),
-        status=status if error is None else error.status,
-        reason=None if error is None else reason_of(error),
-        answer=answer,
-    )
-    if state != CallState.SKIPPED:
-        POLAR_WRITES.labels("not_sent" if state == CallState.PLANNED else state).inc()
+    own, now = (claimed.row.id, call.number), services.clock()
+    said: dict[str, Any] = {"state": state, "now": now, "status": status, "reason": reason, "answer": answer}
+    if await services.store.do(end_call, *own, token=claimed.token, **said) or call.started_at is None:
+        return
+    # The lease was lost meanwhile: what the others guess is less than an answer.
+    if await services.store.do(answer_late, *own, started_at=call.started_at, **said):
+        log.warning("%s was answered after its lease had gone: %s", claimed.row.id, state)
+        services.notify(Queue.ANNOUNCE, Queue.EXECUTE)
 
 
 def _not_now(now: datetime, proposal: Proposal, why: Reason) -> ExecutionResult:

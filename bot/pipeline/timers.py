@@ -13,16 +13,17 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from bot.approvals.graduation import GraduationService
 from bot.config.policy import Schedule
 from bot.pipeline.count_check import check_counts_nightly
+from bot.proposals.call_results import LOOK_AFTER
 from bot.services import Queue, Services
 from bot.slack.client import Slack, SlackError
 from bot.ui.elements import Message
 from bot.ui.graduation import runs_block
-from bot.ui.reports import digest, escalation, reminder
+from bot.ui.reports import digest, doubt, escalation, reminder
 from store.audit_log.log import head
 from store.messages.outbox import add_to_outbox, is_in_outbox
 from store.models import Proposal
 from store.proposals.stats import daily_stats, decided_between, waiting_since
-from store.proposals.timers import call_people, expire, to_escalate, to_remind
+from store.proposals.timers import call_people, expire, in_doubt, to_escalate, to_remind
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +87,27 @@ async def remind(services: Services) -> None:
     if waiting:
         say = partial(reminder, links=await _links(services.slack, waiting))
         await _call(services, "reminder", waiting, say, schedule.remind_every)
+
+
+async def remind_of_doubt(services: Services) -> None:
+    """Tell of calls that no look could settle: in the channel at once and every so often, and named people
+    once it lasts; never in quiet hours.
+    """
+    schedule, now = services.rules.policy.schedule, services.clock()
+    if quiet_until(schedule, now) is not None:
+        return
+    looks = len(LOOK_AFTER) + 1
+    found = await services.store.read(in_doubt, looks=looks, again=now - schedule.remind_every)
+    if found:
+        say = partial(doubt, people=(), links=await _links(services.slack, found))
+        await _call(services, "doubt", found, say, _EACH_MINUTE)
+    if not schedule.escalate_to:
+        return
+    late = now - schedule.escalate_after
+    found = await services.store.read(in_doubt, looks=looks, again=late, escalated=True)
+    if found:
+        say = partial(doubt, people=schedule.escalate_to, links=await _links(services.slack, found))
+        await _call(services, "doubt escalation", found, say, _EACH_MINUTE)
 
 
 async def escalate(services: Services) -> None:
@@ -186,6 +208,7 @@ _STEPS: Mapping[str, tuple[Step, float]] = {
     "expire": (close_late, 15),
     "remind": (remind, 60),
     "escalate": (escalate, 60),
+    "doubt": (remind_of_doubt, 60),
     "morning": (morning, 60),
     "check counts": (check_counts_nightly, 600),
 }

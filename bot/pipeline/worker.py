@@ -10,14 +10,14 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from bot.approvals.approve import CLI, settle
-from bot.pipeline import announce, execute, learn, poll, propose, wishes
+from bot.pipeline import announce, execute, learn, poll, propose
 from bot.proposals.call_results import LOOK_AFTER, examine
 from bot.results import ON_THE_CARD, DecisionResult, DecisionStatus
-from bot.services import RENEWED_EVERY, Claimed, Queue, Services, claim_rows, keep_held
+from bot.services import RENEWED_EVERY, Claimed, Queue, Services, answers_within, claim_rows, keep_held
 from bot.slack.client import SlackError
 from bot.ui.ephemeral import decision
 from store.engine.errors import StoreClosed, StoreError
-from store.engine.leases import HeldRow
+from store.engine.leases import EXECUTION, HeldRow
 from store.models import Proposal
 from store.proposals.decisions import PendingApproval, claim_pending_approvals
 from store.proposals.execution import claim_unknown, recover_stranded
@@ -149,7 +149,6 @@ def _workers(services: Services) -> list[QueueWorker[Any]]:
         of(Queue.PROPOSE, propose.claim, propose.propose, 32),
         of(Queue.DELAYED, propose.claim_delayed, propose.ask_again, 4, 5.0),
         of(Queue.CONFIRM, claim_approvals, confirm, 16),
-        of(Queue.WISHES, wishes.claim, wishes.settle, 4),
         of(Queue.ANNOUNCE, announce.claim, announce.announce, 32, _SOON),
         of(Queue.OUTBOX, announce.claim_messages, announce.send, 8, _SOON),
         of(Queue.EXECUTE, execute.claim, execute.execute, 16),
@@ -236,8 +235,11 @@ async def claim_unknown_results(services: Services, limit: int) -> list[Claimed[
 
 
 async def recover(services: Services, _room: int = 0) -> Sequence[None]:
-    """Close what is still `executing` though its worker is gone."""
-    count = await services.store.do(recover_stranded, now=services.clock())
+    """Close what is still `executing` though its worker is gone; never what this process works on."""
+    mine = [row.key[0] for row in services.held.rows() if row.leases is EXECUTION]
+    count = await services.store.do(
+        recover_stranded, now=services.clock(), but=mine, answers_within=answers_within(services.store)
+    )
     if count:
         log.warning("%s proposals were left running by a worker that died", count)
         services.notify(Queue.ANNOUNCE, Queue.EXECUTE)

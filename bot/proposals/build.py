@@ -10,13 +10,14 @@ from typing import Any, Protocol
 from bot.config.policy import Policy, ends
 from bot.proposals.call_results import CallResult, classify, reason_of
 from bot.proposals.reads import Reads, money_facts, of_order, with_money
-from bot.rules import Draft, EvaluationError, Rule, RulesError, RuleSet, Scope, always_asks, compile_stored
+from bot.rules import Draft, Rule, RulesError, RuleSet, Scope, always_asks, compile_stored
 from bot.rules.template import false_part
 from bot.services import Services, backoff
 from polar.catalog import Call, operations
 from polar.errors import NotFound, PolarError
 from polar.events import Event, Subject, parse
 from polar.text.summaries import facts, summarise
+from polar.was_done import marked
 from store import Store
 from store.events.conclusions import event_before
 from store.events.events import get_event, rule_source
@@ -127,7 +128,7 @@ async def recall(
     services: Services, asked: Proposal | RuleMatch, stored: StoredEvent | None = None
 ) -> Recalled | None:
     """The rule that asked, as it was, and its event, which is read unless it is given (`stored`); None when
-    one of them is gone. Raises StoreError, and EvaluationError when this program cannot read the rule.
+    one of them is gone. Raises StoreError.
     """
     stored = stored or await services.store.do(get_event, asked.event_id or "")
     rule = await _rule(services.rules, services.store, asked.rule, asked.rule_version or "")
@@ -139,18 +140,15 @@ async def recall(
 
 
 async def _rule(rules: RuleSet, store: Store, name: str | None, version: str) -> Rule | None:
-    """The rule in force if it is that version, else the stored one; None when it is gone. Raises
-    EvaluationError when this program cannot read it.
-    """
+    """The rule in force if it is that version, else the stored one; None when it cannot be read."""
     for rule in rules.rules:
         if rule.name == name and rule.version == version:
             return rule
     source = await store.do(rule_source, version)
     try:
         return None if source is None else compile_stored(source)
-    except RulesError as error:
-        problem = f"this version of the program cannot read the rule as it was: {'; '.join(error.problems)}"
-        raise EvaluationError(name or version, "rule", problem) from error
+    except RulesError:
+        return None
 
 
 # --- What comes of a rule ---------------------------------------------------------------------------------
@@ -232,8 +230,9 @@ def new_proposal(
     shown = [(fact.label, fact.value) for fact in facts(event)]
     if draft.left_out:
         shown.append(("Left out", f"{draft.left_out} more. A card makes {MOST_CALLS} calls at most"))
+    identity = proposal_id(f"{fact_key}|{rule.name}")
     proposal = NewProposal(
-        id=proposal_id(f"{fact_key}|{rule.name}"),
+        id=identity,
         fact_key=fact_key,
         event_id=event_id,
         rule=rule.name,
@@ -244,7 +243,7 @@ def new_proposal(
         facts=with_money(of_order(shown, event.type, draft.money), draft.money),
         risk=max(risks),
         always_asks=always_asks(event.type, risks, private=draft.private),
-        calls=tuple(PlannedCall.of(call) for call in draft.calls),
+        calls=tuple(PlannedCall.of(marked(call, identity)) for call in draft.calls),
         created_at=now,
         deadline=draft.deadline,
         expires_at=ends(now, rule.expires_after or policy.schedule.expires_after, draft.deadline),

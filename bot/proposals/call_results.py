@@ -1,12 +1,13 @@
 """The meaning of Polar's answer to a call, or of the lack of one, and what an answer gives to others."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from bot.proposals.reads import Reads
 from bot.rules import EvaluationError, Rule, Scope, resolve
 from bot.services import Claimed, Queue, Services
 from bot.slack.client import SlackError
@@ -26,9 +27,10 @@ from polar.errors import (
     Unauthorized,
     UnsupportedVersionOrRoute,
 )
+from polar.was_done import WasDone, alike, can_be_told, mark_of, unmarked, was_done
 from store import Store
 from store.models import CallState, PlannedCall, Proposal, ProposalCall
-from store.models.reasons import Reason, ReasonCode
+from store.models.reasons import Reason, ReasonCode, in_flight, waited_for
 from store.proposals.execution import bind_call, end_call, find_done, postpone_unknown
 
 log = logging.getLogger(__name__)
@@ -61,8 +63,9 @@ class Seen(StrEnum):
 
     DONE = "done"  # nothing is in doubt any more
     NO_TRACE = "no trace"  # it may still be on its way
-    UNREAD = "unread"  # Polar could not be asked
+    CANNOT_TELL = "cannot tell"  # what Polar shows would look the same either way
     UNREADABLE = "unreadable"  # no read of Polar's shows it
+    UNREAD = "unread"  # Polar could not be asked
 
 
 def reason_of(error: PolarError, *, partly: bool = False) -> Reason:
@@ -93,128 +96,58 @@ def conclude(call: Call, error: PolarError | None, found: Any = None) -> CallRes
     result = classify(error)
     if error is None or found is None or result is not CallResult.REFUSED:
         return result
-    shows = _claim(call, error)
-    return CallResult.ALREADY_DONE if shows is not None and shows(call.body or {}, found) else result
+    if not _may_mean_done(call, error):
+        return result
+    asked = unmarked(call) if call.operation in _ANYBODYS else call
+    if call.operation in _BY_OUR_MARK and mark_of(call.body or {}) is None:
+        return result  # it may be anybody's
+    done = was_done(asked, found) is WasDone.DONE and _is_whole(call, found)
+    return CallResult.ALREADY_DONE if done else result
 
 
 def verifying_read(call: Call, error: PolarError) -> Call | None:
     """The read that tells whether a refused call found its wish fulfilled; None when it cannot be so."""
-    if classify(error) is not CallResult.REFUSED or _claim(call, error) is None:
+    if classify(error) is not CallResult.REFUSED or not _may_mean_done(call, error):
         return None
-    return operations()[call.operation].verify_call(call)
+    asked = unmarked(call) if call.operation in _ANYBODYS else call
+    return operations()[call.operation].verify_call(asked)
 
 
-# --- Which refusals may mean that the wish was fulfilled before, and what must then be read ---------------
-
-Shows = Callable[[Mapping[str, Any], Any], bool]  # (body sent, answer of the verifying read)
+# --- Which refusals may mean that the wish was fulfilled before -------------------------------------------
 
 
-def _claim(call: Call, error: PolarError) -> Shows | None:
-    """The test that shows if this refusal means "already done"; None when it never does."""
+def _may_mean_done(call: Call, error: PolarError) -> bool:
     operation = operations()[call.operation]
     if isinstance(error, InvalidCall) or not isinstance(error, Refused):
-        return None
+        return False
     if operation.method == "DELETE" and ":delete" in operation.id:
-        return _gone if isinstance(error, NotFound) else None
-    kinds, shows = _CLAIMS.get(operation.id, (frozenset(), None))
-    return shows if error.kind in kinds else None
+        return isinstance(error, NotFound)
+    return error.kind in _KINDS.get(operation.id, ())
 
 
-def _gone(sent: Mapping[str, Any], found: Any) -> bool:  # noqa: ARG001 - a table of tests has one signature
-    return isinstance(found, NotFound) or (isinstance(found, Mapping) and found.get("items") == [])
+def _is_whole(call: Call, found: Any) -> bool:
+    """False for one refund of several: Polar says that the order is refunded in full, and a part is not."""
+    if call.operation != "refunds:create" or not isinstance(found, Mapping):
+        return True
+    return sum(one.get("status") not in ("failed", "canceled") for one in found["items"]) == 1
 
 
-def _ended(sent: Mapping[str, Any], found: Any) -> bool:  # noqa: ARG001 - see _gone
-    return _get(found, "status") == "canceled" and _get(found, "ended_at") is not None
-
-
-def _subscription(sent: Mapping[str, Any], found: Any) -> bool:
-    """True if a subscription is as one of these changes leaves it."""
-    if not isinstance(found, Mapping):
-        return False
-    status, paused = found.get("status"), found.get("paused_at") is not None
-    match sent:
-        case {"revoke": True}:
-            return _ended(sent, found)
-        case {"cancel_at_period_end": True}:
-            return found.get("cancel_at_period_end") is True or status == "canceled"
-        case {"cancel_at_period_end": False}:
-            return found.get("cancel_at_period_end") is False and status in ("active", "trialing")
-        case {"pause_at_period_end": bool(asked)}:
-            return found.get("pause_at_period_end") is asked and not paused and status != "canceled"
-        case {"resume": True}:
-            return status == "active" and not paused
-    return False
-
-
-def _refunded(sent: Mapping[str, Any], found: Any) -> bool:
-    """Our own refund, known by the metadata we gave it, is the only one: Polar says the order is refunded in
-    full, so ours was the whole. Of several, each is a part, and a part is never taken for done.
-    """
-    standing = [one for one in _items(found, "items") if one.get("status") not in ("failed", "canceled")]
-    marker = sent.get("metadata")
-    if len(standing) != 1 or not marker:
-        return False
-    return bool(standing[0].get("metadata") == marker and standing[0].get("amount") == sent.get("amount"))
-
-
-def _seated(sent: Mapping[str, Any], found: Any) -> bool:
-    return any(_holds(sent, seat) for seat in _items(found, "seats"))
-
-
-def _holds(sent: Mapping[str, Any], seat: Mapping[str, Any]) -> bool:
-    if seat.get("status") not in ("pending", "claimed"):
-        return False
-    member = seat.get("member") or {}
-    mails = {
-        str(mail).lower()
-        for mail in (seat.get("email"), seat.get("customer_email"), member.get("email"))
-        if mail
-    }
-    by_id = any(sent.get(name) and sent[name] == seat.get(name) for name in ("member_id", "customer_id"))
-    return by_id or str(sent.get("email") or "").lower() in mails
-
-
-def _created(sent: Mapping[str, Any], found: Any) -> bool:
-    """True if an object with all the sent values exists, whoever created it."""
-    return any(
-        all(name in one and one[name] == value for name, value in sent.items())
-        for one in _items(found, "items")
-    )
-
-
-def _created_by_us(sent: Mapping[str, Any], found: Any) -> bool:
-    return bool(sent.get("metadata")) and _created(sent, found)
-
-
-def _accepted(sent: Mapping[str, Any], found: Any) -> bool:  # noqa: ARG001 - see _gone
-    # One that is under review, or was won, was not accepted either.
-    return bool(_get(found, "status") == "lost")
-
-
-def _get(found: Any, name: str) -> Any:
-    return found.get(name) if isinstance(found, Mapping) else None
-
-
-def _items(found: Any, name: str) -> list[Mapping[str, Any]]:
-    listed = _get(found, name)
-    return [one for one in listed if isinstance(one, Mapping)] if isinstance(listed, list) else []
-
-
-_STATES = frozenset(
-    {"AlreadyCanceledSubscription", "NotPausedSubscription", "CannotPauseSubscription", "NoScheduledPause"}
-    | {"BadRequest"}  # to keep a subscription that nothing is going to end
-)
 _TAKEN = frozenset({"PolarRequestValidationError"})
-_CLAIMS: Mapping[str, tuple[frozenset[str], Shows]] = {
-    "subscriptions:update": (_STATES, _subscription),
-    "subscriptions:revoke": (frozenset({"AlreadyCanceledSubscription"}), _ended),
-    "refunds:create": (frozenset({"RefundedAlready"}), _refunded),
-    "customer-seats:assign_seat": (frozenset({"SeatAlreadyAssigned"}), _seated),
-    "customers:create": (_TAKEN, _created),
-    "discounts:create": (_TAKEN, _created_by_us),
-    "disputes:accept": (frozenset({"DisputeNotOpenError"}), _accepted),
+_KINDS: Mapping[str, frozenset[str]] = {
+    "subscriptions:update": frozenset(
+        {"AlreadyCanceledSubscription", "NotPausedSubscription", "CannotPauseSubscription"}
+        # To keep a subscription that nothing is going to end.
+        | {"NoScheduledPause", "BadRequest"}
+    ),
+    "subscriptions:revoke": frozenset({"AlreadyCanceledSubscription"}),
+    "refunds:create": frozenset({"RefundedAlready"}),
+    "customer-seats:assign_seat": frozenset({"SeatAlreadyAssigned"}),
+    "customers:create": _TAKEN,
+    "discounts:create": _TAKEN,
+    "disputes:accept": frozenset({"DisputeNotOpenError"}),
 }
+_ANYBODYS = frozenset({"customers:create"})  # whoever made it, the wish is fulfilled
+_BY_OUR_MARK = frozenset({"refunds:create", "discounts:create"})
 
 
 # --- A call without an answer ------------------------------------------------------------------------------
@@ -226,43 +159,67 @@ async def examine(services: Services, claimed: Claimed[Proposal]) -> Seen:
     Nothing is sent again here, whatever is found: a write that shows no trace may still be on its way.
     """
     store, proposal, token = services.store, claimed.row, claimed.token
-    seen = Seen.DONE
+    seen = [Seen.DONE]
     for call in proposal.calls:
         if call.state != CallState.UNKNOWN:
             continue
-        of_this = await _seen(services.polar, call)
-        if of_this is not Seen.DONE:
-            seen = of_this
+        seen.append((await look(services.polar, call)).seen)
+        if seen[-1] is not Seen.DONE:
             continue
         now, answer = services.clock(), call.answer
         await store.do(
             end_call, proposal.id, call.number, token=token, state=CallState.DONE, now=now, answer=answer
         )
+    worst = max(seen, key=list(Seen).index)
     if await store.do(find_done, proposal.id, token=token, now=services.clock()):
         services.notify(Queue.ANNOUNCE, Queue.EXECUTE)
-        return seen
-    due_at = services.clock() + LOOK_AFTER[min(proposal.verify_attempts, len(LOOK_AFTER)) - 1]
-    await store.do(postpone_unknown, proposal.id, token=token, due_at=due_at)
-    return seen
+        return worst
+    now = services.clock()
+    due_at = now + LOOK_AFTER[min(proposal.verify_attempts, len(LOOK_AFTER)) - 1]
+    landed = any(waited_for(call.reason) and not in_flight(call.reason, now) for call in proposal.calls)
+    await store.do(
+        postpone_unknown, proposal.id, token=token, due_at=due_at, redrawn_at=now if landed else None
+    )
+    return worst
 
 
-async def _seen(polar: PolarClient, call: ProposalCall) -> Seen:
-    """Look whether a call without an answer was carried out: every field has the value sent."""
-    polar_call = Call.of(call)
-    read = operations()[call.operation].verify_call(polar_call)
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The result of a look for what a call did. `like` are objects like the one that it creates."""
+
+    seen: Seen
+    like: Sequence[Mapping[str, Any]] = ()
+    error: PolarError | None = None
+
+
+async def look(polar: PolarClient, call: ProposalCall) -> Look:
+    """Look whether a call without an answer was carried out."""
+    sent = Call.of(call)
+    read = operations()[call.operation].verify_call(sent) if can_be_told(sent) else None
     if read is None:
-        return Seen.UNREADABLE
+        return Look(Seen.UNREADABLE)
+    found: Any
     try:
-        found = (await polar.read(read, within=_LOOK_WITHIN)).body
+        found = await Reads(polar, within=_LOOK_WITHIN).answer(read)
+    except NotFound as gone:
+        found = gone
     except PolarError as error:
         log.info("cannot look whether %s was done: %s", call.operation, error)
-        return Seen.UNREAD
-    if call.operation == "orders:generate_invoice":
-        done = _get(found, "is_invoice_generated") is True
-    else:
-        sent = (polar_call.body or {}) if isinstance(found, Mapping) else {}
-        done = bool(sent) and all(name in found and found[name] == value for name, value in sent.items())
-    return Seen.DONE if done else Seen.NO_TRACE
+        return Look(Seen.UNREAD, error=error)
+    return Look(_SEEN[was_done(sent, found, _sent_at(call))], alike(sent, found))
+
+
+def _sent_at(call: ProposalCall) -> datetime | None:
+    """The time of its first request: a call that is sent again may have been carried out then."""
+    since = None if call.reason is None else call.reason.args.get("since")
+    return datetime.fromisoformat(since) if isinstance(since, str) else call.started_at
+
+
+_SEEN = {
+    WasDone.DONE: Seen.DONE,
+    WasDone.NOT_THERE: Seen.NO_TRACE,
+    WasDone.CANNOT_TELL: Seen.CANNOT_TELL,
+}
 
 
 # --- What an answer gives: to the calls after it, and to whoever approved ---------------------------------

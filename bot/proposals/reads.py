@@ -12,11 +12,10 @@ from polar.catalog import Call, operations
 from polar.client import READ_WITHIN, PolarClient
 from polar.errors import MissingScope, NoAnswer, NotSent, PolarError, RateLimited
 from polar.text.words import format_money
+from polar.was_done import MOST_LISTED
 from store.models import Proposal, canonical_json
 from store.proposals.stats import refunds_since
 
-# A customer with more of anything than this is no routine case.
-_MOST_ITEMS = 1_000
 _MOST_KEPT = 5  # of a list, beside the proposal
 _TELLING = frozenset(
     {"id", "status", "amount", "currency", "is_invoice_generated", "is_granted", "inserted", "duplicates"}
@@ -70,7 +69,7 @@ class Reads:
         items: list[Any] = []  # of every page: a rule must not take the first ten for all there are
         async for item in self._polar.pages(call, within=self._within):
             items.append(item)
-            if len(items) >= _MOST_ITEMS:
+            if len(items) >= MOST_LISTED:
                 break
         return {"items": items}
 

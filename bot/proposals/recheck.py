@@ -16,6 +16,7 @@ from polar.client import PolarClient
 from polar.errors import InvalidCall, MissingScope, NotFound, PolarError
 from polar.redaction import redacted
 from polar.text.words import format_money
+from polar.was_done import unmarked
 from store.models import NewProposal, PlannedCall, Proposal, ProposalKind, StoredEvent
 from store.models.reasons import Reason, ReasonCode
 
@@ -95,9 +96,12 @@ def gone(error: NotFound, checked: str) -> NoLonger:
 
 
 def _in_order(shown: Sequence[PlannedCall], now: tuple[PlannedCall, ...]) -> tuple[PlannedCall, ...]:
-    """The calls in the order of the card when they are the same ones: Polar lists in any order."""
-    known = tuple(map(PlannedCall.of, shown))
-    return known if len(known) == len(now) and all(call in known for call in now) else now
+    """The calls in the order of the card when they are the same ones: Polar lists in any order. Our own mark
+    asks for nothing.
+    """
+    asked = [unmarked(Call.of(call)) for call in shown]
+    same = len(asked) == len(now) and all(unmarked(Call.of(call)) in asked for call in now)
+    return tuple(map(PlannedCall.of, shown)) if same else now
 
 
 async def _compared(polar: PolarClient, proposal: Proposal, new: NewProposal) -> Found:

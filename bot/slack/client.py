@@ -187,6 +187,7 @@ class Slack:
 
     def __init__(self, client: AsyncWebClient, limits: RateLimits) -> None:
         self._client, self.limits = client, limits
+        self._bot: tuple[str, str] | None = None
 
     async def whoami(self) -> Mapping[str, Any]:
         """`auth.test`: team, user and bot ids of our token."""
@@ -246,8 +247,10 @@ class Slack:
     ) -> str | None:
         """The `ts` of a card posted after `since` (seconds) that nobody noted, if history shows it.
 
-        `identity` is what its metadata says under `named`.
+        `identity` is what its metadata says under `named`. Any app may post such metadata: only a message of
+        our own bot and app is ours.
         """
+        bot, app = await self._own_bot()
         cursor: str | None = None
         for _ in range(_MOST_PAGES):
             answer = await self._call(
@@ -261,12 +264,21 @@ class Slack:
             for message in answer.get("messages", []):
                 payload = (message.get("metadata") or {}).get("event_payload") or {}
                 root = message.get("thread_ts", message["ts"])
-                if payload.get(named) == identity and root == message["ts"]:
+                ours = message.get("bot_id") == bot and message.get("app_id") in (app, None)
+                if ours and payload.get(named) == identity and root == message["ts"]:
                     return str(message["ts"])
             cursor = (answer.get("response_metadata") or {}).get("next_cursor")
             if not cursor:
                 break
         return None
+
+    async def _own_bot(self) -> tuple[str, str]:
+        """The ids of our bot and of its app."""
+        if self._bot is None:
+            bot = str((await self.whoami()).get("bot_id"))
+            answer = await self._call(self._client.bots_info, bot=bot)
+            self._bot = (bot, str(answer["bot"].get("app_id")))
+        return self._bot
 
     async def upload(
         self,

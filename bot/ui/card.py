@@ -35,7 +35,7 @@ from bot.ui.elements import (
     words,
 )
 from bot.ui.graduation_words import always_words, lack_words, reason_words
-from bot.ui.reasons import elements, plain
+from bot.ui.reasons import elements, nothing_done, plain
 from bot.ui.states import (
     CardView,
     call_title,
@@ -61,7 +61,7 @@ from store.models import (
     Transition,
 )
 from store.models.details import OutboxCode
-from store.models.reasons import PolicyCode, read_policy_reason
+from store.models.reasons import PolicyCode, in_flight, read_policy_reason
 
 # Action ids that tests and users rely on.
 APPROVE, DECLINE, WHY, UNDO, RETRY = "approve", "decline", "why", "undo", "retry"
@@ -179,7 +179,7 @@ def thread_line(proposal: Proposal, change: Transition) -> Message | None:
     tag = f"{proposal.id}.{change.row_version}"
     back = undone_by(change.reason) if change.to == ProposalState.WITHDRAWN else None
     if back:
-        text = "Undone in time. Nothing was done."
+        text = f"Undone in time. {nothing_done(change.reason)}"
         return Message(text, (rich(f"outcome.{tag}", line(person(back), glue(": "), words(text))),))
     why = elements(change.reason, 1_000) if change.reason else []
     said = f": {plain(change.reason, 1_000, 'Somebody')}" if change.reason else ""
@@ -279,7 +279,8 @@ def _buttons(p: Proposal, view: CardView) -> tuple[_Button, ...]:
         case ProposalState.FAILED:
             return (_Button(RETRY, "Retry", "primary"),)
         case ProposalState.UNKNOWN:
-            return _IN_DOUBT
+            waits = any(in_flight(call.reason, view.now) for call in p.calls)
+            return _IN_DOUBT[:-1] if waits else _IN_DOUBT
     return (_UNDO,) if can_be_taken_back(p, view) or can_be_undone(p, view) else ()
 
 

@@ -21,7 +21,7 @@ from bot.results import (
     RefusalCode,
 )
 from bot.ui.elements import BLOCK_TEXT, Element, Text, glue, is_user, link_to, person, text, words
-from bot.ui.reasons import sentence
+from bot.ui.reasons import nothing_done, sentence
 from bot.ui.states import approver_line, phrase, title
 from polar.text.words import clean
 from store.models import Proposal, ProposalState
@@ -37,7 +37,6 @@ FAILED = (
     "Look at the card, and try again if it still waits."
 )
 COMMAND_FAILED = "Something failed here, so there is no answer. The log of the program says more."
-KEPT = "Slack did not say who you are. It is stored, and done as soon as Slack says that you may."
 NOT_FOUND = (
     "The proposal of this card is not in the database. Nothing was changed. Type /polar to see what waits."
 )
@@ -83,10 +82,6 @@ _REASONS: Mapping[RefusalCode, str] = {
     _R.NOT_AN_APPROVER: "You are not an approver.",
     _R.NOT_A_READER: "Only those of READERS and approvers may {wanted}, and you are neither.",
     _R.NOT_IN_CHANNEL: "Only members of the channel of the cards and approvers may {wanted}.",
-    _R.NOT_OF_EVERY_CLASS: (
-        "Only whoever may decide every class that can run automatically may resume. "
-        "You may not decide class {error}."
-    ),
     _R.OTHER_WORKSPACE: "You are not a member of this workspace.",
     _R.DEACTIVATED: "Your account is deactivated or is a bot.",
     _R.GUEST: "You are a guest here, and guests may not {wanted}.",
@@ -133,7 +128,7 @@ _DECISIONS: Mapping[DecisionStatus, str] = {
     _D.FIRST_APPROVAL: "Your approval counts. {more}",
     _D.ALREADY_APPROVED: "Your approval counts already. {more}",
     _D.DECLINED: "Declined. Nothing was done.",
-    _D.UNDONE: "Undone in time. Nothing was done.",
+    _D.UNDONE: "Undone in time. {nothing}",
     _D.UNDO_STARTED: "It is being undone. Its card shows the result.",
     _D.UNDO_NEEDS_APPROVAL: (
         "Your approval of the undo counts. Two people had to approve this, so somebody else must approve the "
@@ -164,7 +159,6 @@ _DECISIONS: Mapping[DecisionStatus, str] = {
     _D.POSTPONED: (
         "Your approval is stored, but could not be completed just now. It is retried automatically."
     ),
-    _D.KEPT: KEPT,
 }
 _STALE = (
     "This changed since the card you saw, so your decision was not counted. "
@@ -188,6 +182,7 @@ def decision(result: DecisionResult) -> Text:
     said = text(
         _DECISIONS[result.status],
         runs="" if found is None else runs,
+        nothing=nothing_done(None, doubt=found is not None and found.in_doubt),
         more=_NOBODY_LEFT if result.alone else _ONE_MORE,
         stale=_STALE,
         reason=sentence(found.status_reason, _REASON) if found and found.status_reason else "",
@@ -227,6 +222,7 @@ def _removed(result: DecisionResult) -> Text:
 
 # --- After a call was made ----------------------------------------------------------------------------------
 
+_LOOK_THERE = "Nothing was changed. Look in Polar and click Was done or Not done."
 _FOLLOWUPS: Mapping[FollowupStatus, str] = {
     _F.RETRIED: "It is tried again. Its card shows the result.",
     _F.MARKED: "Stored. Its card shows it.",
@@ -235,11 +231,12 @@ _FOLLOWUPS: Mapping[FollowupStatus, str] = {
         "Polar shows no trace of it so far. It may still be on its way, and nothing was sent again. "
         "Check again in some minutes, or look in Polar and click Was done or Not done."
     ),
+    _F.CANNOT_TELL: f"What Polar shows does not tell whether it was done. {_LOOK_THERE}",
+    _F.IN_FLIGHT: "Polar may still answer. Nothing was changed. Try again in a minute, or Check again now.",
+    _F.FIRST_RETRY: "Your Retry counts. It takes two people: somebody else has to tap Retry too.",
+    _F.NOT_YOURS: "This takes two people who neither asked for it nor said Not done. Nothing was changed.",
     _F.NO_ANSWER: "Polar could not be asked just now. Nothing was changed. Check again in a moment.",
-    _F.NO_READ: (
-        "Polar has no read that shows whether it was done. Nothing was changed. "
-        "Look in Polar and click Was done or Not done."
-    ),
+    _F.NO_READ: f"Polar has no read that shows whether it was done. {_LOOK_THERE}",
     _F.BEING_CHECKED: "Polar is being asked just now. Nothing was changed. Look at the card soon.",
     _F.NOT_UNKNOWN: "Its result is known by now. Nothing was changed. Its card shows it.",
     _F.NOTHING_TO_RETRY: "It cannot be retried as it is now. Nothing was changed. Look at its card.",
@@ -267,7 +264,6 @@ _ACTIONS: Mapping[ActionStatus, str] = {
     _A.RELEASED: "Released.",
     _A.REASON_STORED: "Stored.",
     _A.EDITED: "Saved. Its card asks “{title}” now, shows what changed, and needs a new decision.",
-    _A.KEPT: KEPT,
     _A.REFUSED: "You may not do this. Nothing was changed.",
     _A.NOT_FOUND: NOT_FOUND,
     _A.NOT_STORED: "That could not be stored, so nothing was done: {error} Try again.",

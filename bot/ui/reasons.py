@@ -18,6 +18,7 @@ from store.models.reasons import Reason, ReasonCode, read_lack
 _C = ReasonCode
 _ENDS = ".!?…"
 _NOT_THIS_ONE = "This call was not made."
+_NOT_AGAIN = "It was not sent again, and nobody knows whether it was carried out before."
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +147,17 @@ def _missing(reason: Reason) -> Sequence[Part]:
     return (f"The kind no longer meets its threshold: {missing}. Its cases still ask a person.",)
 
 
+def nothing_done(reason: Reason | None, *, doubt: bool = False) -> str:
+    """The sentence about a call that was not sent. `doubt`: an earlier one may have been carried out."""
+    return _NOT_AGAIN if doubt or (reason is not None and reason.args.get("doubt")) else NOTHING_DONE
+
+
+def _like_it(reason: Reason) -> Sequence[Part]:
+    count = reason.args.get("count", 1)
+    many = "one like it" if count == 1 else f"{count} like it"
+    return (f"Polar shows {many}, so it was not sent again. Look in Polar whether that was this one.",)
+
+
 def _until(reason: Reason) -> Sequence[Part]:
     try:
         at = datetime.fromisoformat(str(reason.args.get("until")))
@@ -164,7 +176,9 @@ _WORDS: Mapping[ReasonCode, str | Say] = {
     _C.TEXT: "{text}",
     _C.GIVEN: "{text}",
     _C.SEVERAL: "{causes}",
-    _C.UNDONE_IN_TIME: "Undone by {actor} in time. Nothing was done.",
+    _C.UNDONE_IN_TIME: lambda reason: _filled(f"Undone by {{actor}} in time. {nothing_done(reason)}", reason),
+    _C.LIKE_IT_THERE: _like_it,
+    _C.STILL_IN_DOUBT: f"{_NOT_AGAIN} {{causes}}",
     _C.NO_LONGER_APPLIES: _checked("it no longer applies.", "it no longer applies.", "It no longer applies."),
     _C.NOTHING_LEFT: _checked(
         "there is nothing left to do.", "none of its calls applies any more.", "There is nothing left to do."
@@ -176,7 +190,6 @@ _WORDS: Mapping[ReasonCode, str | Say] = {
     _C.EXPIRED: "Nobody has decided it for too long.",
     _C.THRESHOLD_NOT_MET: _missing,
     _C.TRUST_LOST: "Automatic run cancelled: the kind was demoted or paused, or the approval expired.",
-    _C.STRANGER: "{actor} may not decide here, so what they stopped goes on.",
     _C.CANNOT_TELL: "Not sent: the program could not check whether it still applies ({problem}).",
     _C.NOT_SENT: "Not sent: {causes}",
     _C.CHECK_FAILED: "The program could not check whether it still applies: {causes}",
@@ -184,7 +197,11 @@ _WORDS: Mapping[ReasonCode, str | Say] = {
     _C.TOOK_TOO_LONG: "It took too long.",
     _C.PARTLY_DONE: "Done in part; the next call was not sent ({problem}).",
     _C.CALLS_REFUSED: _refusals,
-    _C.STRANDED: "The program stopped while Polar was being called.",
+    _C.STRANDED: lambda reason: (
+        "The program did not note Polar's answer in time: it may still come."
+        if "until" in reason.args
+        else "The program stopped while Polar was being called.",
+    ),
     _C.ALREADY_SO: _already_so,
     _C.LINK_NOT_SHOWN: "Done, but the link could not be shown to whoever approved, and it is not kept.",
     _C.CANNOT_BE_UNDONE: "There is no Undo: the values from before the call could not be read.",

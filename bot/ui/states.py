@@ -10,7 +10,7 @@ from bot.results import (
     ApproverNames,
 )
 from bot.ui.elements import Element, emoji, filled, glue, joined, line, person, when, words
-from bot.ui.reasons import plain, sentence
+from bot.ui.reasons import nothing_done, plain, sentence
 from polar.catalog import Call, Operation, operations
 from store.models import Actor, CallState, Proposal, ProposalCall, ProposalKind, ProposalState
 from store.models.reasons import Reason, ReasonCode
@@ -42,12 +42,13 @@ _UNKNOWN = (
 )
 _UNKNOWN_UNDO = "Polar gave no answer to the undoing: it may or may not be undone."
 _REFUSED = "Polar refused."  # for a refusal that an earlier version stored without a reason
-_FAILED = " {why} It is not tried again by itself. {next}\n{by}{progress}"
+_FAILED = " {why} It is not tried again by itself. {next}{retry}\n{by}{progress}"
+_FIRST_RETRY = "\n{who} would have it sent again. It takes two: one more person has to tap Retry."
 _DONE = " Done. {note}{by}{progress}{undone}"
 _EXPIRED = " Expired{expired}. {why} Nothing was done. If it is still wanted: /polar propose."
 _LATE, _GONE = "Nobody decided in time.", "It no longer applies."
-_WITHDRAWN = " Withdrawn. Nothing was done. {why}{approved}"
-_UNDONE_IN_TIME = " Undone by {back} in time. Nothing was done.{approved}"
+_WITHDRAWN = " Withdrawn. {nothing} {why}{approved}"
+_UNDONE_IN_TIME = " Undone by {back} in time. {nothing}{approved}"
 _WORKS, _BACK = "hourglass_flowing_sand", "leftwards_arrow_with_hook"
 _UNDER_WAY = "Being undone{by}…"
 # In the order of a proposal's states, which is the order of every list.
@@ -205,6 +206,11 @@ _NEXT: Mapping[int | None, str] = {
     422: "Polar would refuse the same call again. Propose a different call with /polar propose.",
     None: "Correct the cause, then tap Retry.",
 }
+_NEXT_IN_DOUBT: Mapping[ReasonCode, str] = {
+    ReasonCode.LIKE_IT_THERE: "Retry sends another one.",
+    ReasonCode.STILL_IN_DOUBT: "Look in Polar. Retry reads Polar again.",
+    ReasonCode.NOT_DONE_BY_HAND: "Retry reads Polar once more before it sends it again.",
+}
 _NEXT_OTHERWISE = "Retry once that has changed, or propose it differently with /polar propose."
 
 
@@ -236,11 +242,13 @@ def status(p: Proposal, view: CardView, limit: int) -> list[Element]:
     elements = filled(
         _UNDONE_IN_TIME if back else said.status,
         by=by,
+        nothing=nothing_done(reason, doubt=p.in_doubt),
         approved=[glue(" "), *by] if p.decided_by else [],
         why=why,
         note=[*why, glue(" ")] if reason else [],
         then=_then(p, view, limit),
         next=_next(p),
+        retry=filled(_FIRST_RETRY, who=person(p.retry_by)) if p.retry_by else [],
         progress=_progress(p),
         undone=_undone(p, view, limit),
         reasons=[glue("\nWhy: "), words("; ".join(reasons), limit)] if reasons else [],
@@ -322,6 +330,8 @@ def _undone(p: Proposal, view: CardView, limit: int) -> list[Element]:
 
 
 def _next(p: Proposal) -> str:
+    if p.status_reason is not None and p.status_reason.code in _NEXT_IN_DOUBT:
+        return _NEXT_IN_DOUBT[p.status_reason.code]
     refused = [call for call in p.calls if call.state == CallState.REFUSED]
     return _NEXT.get(refused[-1].status if refused else None, _NEXT_OTHERWISE)
 

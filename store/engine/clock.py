@@ -6,7 +6,10 @@ from time import monotonic
 
 from sqlalchemy import Connection, text
 
+from store.engine.errors import StoreClockOff
 from store.engine.store import Store
+
+_MOST_OFF = timedelta(seconds=5)  # between the clock of a replica and the database's
 
 
 class DatabaseClock:
@@ -26,6 +29,18 @@ class DatabaseClock:
 async def clock_of(store: Store, own: Callable[[], datetime]) -> Callable[[], datetime]:
     """The clock to go by: `own` where nobody on another machine writes, else the database's."""
     return own if store.on_this_machine else DatabaseClock(*await store.read(_look))
+
+
+async def require_right_clock(store: Store, own: Callable[[], datetime]) -> None:
+    """Raises StoreClockOff on a replica whose clock is not the database's: signatures of webhooks and taps
+    would be too old for one and too new for another.
+    """
+    if store.on_this_machine:
+        return
+    before = own()
+    at, _ = await store.read(_look)
+    if max(before - at, at - own()) > _MOST_OFF:
+        raise StoreClockOff
 
 
 def _look(connection: Connection) -> tuple[datetime, float]:

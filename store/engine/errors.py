@@ -23,6 +23,10 @@ class StoreFailed(StoreError):
     """The database refused it, and nothing was written. The log says why."""
 
 
+class StoreClockOff(StoreError):
+    """The clocks of this machine and of the database differ by seconds. Set both by NTP, and start again."""
+
+
 class StoreLocked(StoreError):
     """Another process has this database open. Stop it, or use PostgreSQL for several replicas."""
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from store.models.reasons import ChangeCause, Reason
+from store.models.reasons import SENT_BEFORE, ChangeCause, Reason
 
 
 class Actor(StrEnum):
@@ -42,10 +42,7 @@ TRANSITIONS: Mapping[ProposalState, frozenset[ProposalState]] = {
     _S.EXECUTING: frozenset({_S.SUCCEEDED, _S.FAILED, _S.UNKNOWN, _S.APPROVED}),
     _S.UNKNOWN: frozenset({_S.SUCCEEDED, _S.APPROVED, _S.FAILED}),
     _S.FAILED: frozenset({_S.APPROVED}),
-    # Whoever declined or undid it turned out to be a stranger.
-    _S.DECLINED: frozenset({_S.PENDING}),
-    _S.WITHDRAWN: frozenset({_S.APPROVED}),
-    **dict.fromkeys((_S.SUCCEEDED, _S.EXPIRED), frozenset()),
+    **dict.fromkeys((_S.SUCCEEDED, _S.DECLINED, _S.EXPIRED, _S.WITHDRAWN), frozenset()),
 }
 
 
@@ -54,7 +51,7 @@ class EventState(StrEnum):
 
     NEW = "new"  # waits for the rules (again, after a pause, when `attempts` > 0)
     DONE = "done"  # the rules have looked at it; its reason says what came of it
-    FAILED = "failed"  # a rule failed on it: see `failed_matches`; tried again when somebody wishes it
+    FAILED = "failed"  # given up; its reason says why and nothing was proposed
 
 
 class CallState(StrEnum):
@@ -172,10 +169,7 @@ class PlannedCall:
 
 @dataclass(frozen=True, slots=True)
 class ProposalCall(PlannedCall):
-    """A planned call of a proposal and what became of it. `answer` is Polar's body cut to what explains it.
-
-    `reason` is why it was refused, or what is known of one that got no answer.
-    """
+    """A planned call and its result: `answer` is Polar's body cut to what explains it, `reason` says more."""
 
     number: int = 0
     state: CallState = CallState.PLANNED
@@ -185,6 +179,12 @@ class ProposalCall(PlannedCall):
     before: Mapping[str, Any] | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
+
+    @property
+    def in_doubt(self) -> bool:
+        """True for one to be sent again of which nobody knows whether it was carried out before."""
+        unsent = self.state in (CallState.PLANNED, CallState.REFUSED)
+        return unsent and self.reason is not None and self.reason.code in SENT_BEFORE
 
     @property
     def was_so(self) -> bool:
@@ -283,7 +283,13 @@ class Proposal(NewProposal):
     has_card: bool = True
     mode: Mode = Mode.ASKED
     gate: Mapping[str, Any] | None = None
+    retry_by: str | None = None
     calls: tuple[ProposalCall, ...] = ()
+
+    @property
+    def in_doubt(self) -> bool:
+        """True if one of its calls is."""
+        return any(call.in_doubt for call in self.calls)
 
 
 @dataclass(frozen=True, slots=True)

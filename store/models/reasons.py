@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Generic, Self, TypeVar
 
@@ -34,7 +35,7 @@ class ReasonCode(StrEnum):
 
     # Why it was closed without a call. `checked`: at the "tap" of whoever approves, before the "call",
     # or after the rule's "delay".
-    UNDONE_IN_TIME = "undone_in_time"  # actor
+    UNDONE_IN_TIME = "undone_in_time"  # actor; doubt: an earlier call may have been carried out
     NO_LONGER_APPLIES = "no_longer_applies"  # checked, condition: the part of the rule that is not true
     NOTHING_LEFT = "nothing_left"  # checked
     GONE_AT_POLAR = "gone_at_polar"  # checked, causes: what Polar said
@@ -44,7 +45,6 @@ class ReasonCode(StrEnum):
     EXPIRED = "expired"
     THRESHOLD_NOT_MET = "threshold_not_met"  # missing: what the kind of case lacks
     TRUST_LOST = "trust_lost"
-    STRANGER = "stranger"  # actor: who declined or undid it, and may not
 
     # Why it does not go on, or goes on later.
     CANNOT_TELL = "cannot_tell"  # problem
@@ -54,7 +54,7 @@ class ReasonCode(StrEnum):
     TOOK_TOO_LONG = "took_too_long"
     PARTLY_DONE = "partly_done"  # problem
     CALLS_REFUSED = "calls_refused"  # causes: one for each refused call
-    STRANDED = "stranded"
+    STRANDED = "stranded"  # until: an ISO time, when its worker waits for the answer no longer
 
     # How it ended well, and what is to be known beside it.
     ALREADY_SO = "already_so"  # count, of
@@ -63,7 +63,11 @@ class ReasonCode(StrEnum):
     TURNED_ON = "turned_on"
     FOUND_DONE = "found_done"
     DONE_BY_HAND = "done_by_hand"  # actor
-    NOT_DONE_BY_HAND = "not_done_by_hand"  # actor
+    NOT_DONE_BY_HAND = "not_done_by_hand"  # actor; of a call, since: when it was sent
+
+    # Why it was not sent again after a call of which nobody knows whether it was carried out.
+    LIKE_IT_THERE = "like_it_there"  # count and ids of what Polar shows; actor and since of NOT_DONE_BY_HAND
+    STILL_IN_DOUBT = "still_in_doubt"  # causes: why it no longer applies
 
     # What came of a webhook and of a rule whose `when` was true for it.
     ECHO = "echo"  # proposal: whose call caused the event
@@ -112,9 +116,23 @@ class Reason(Coded[ReasonCode]):
         return tuple(Reason(ReasonCode(one["code"]), one["args"]) for one in self.args.get("causes", ()))
 
 
+# The reasons of a call that may have been carried out before it is sent again.
+SENT_BEFORE = frozenset({ReasonCode.NOT_DONE_BY_HAND, ReasonCode.LIKE_IT_THERE})
+
+
 def read_reason(code: str | None, args: Mapping[str, Any] | None) -> Reason | None:
     """The reason in the columns `reason_code` and `reason_args`."""
     return None if code is None else Reason(ReasonCode(code), args or {})
+
+
+def waited_for(reason: Reason | None) -> bool:
+    """True for a call whose worker only seems dead: it may wait for an answer still."""
+    return reason is not None and reason.code is ReasonCode.STRANDED and "until" in reason.args
+
+
+def in_flight(reason: Reason | None, now: datetime) -> bool:
+    """True while the answer of such a call may still come."""
+    return reason is not None and waited_for(reason) and now < datetime.fromisoformat(reason.args["until"])
 
 
 def columns_of(reason: Reason | None) -> dict[str, Any]:

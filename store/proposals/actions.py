@@ -1,6 +1,6 @@
 """Changes of a proposal beside deciding it: snooze, assign, hold, release, ask, edit, restate, withdraw."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,9 +23,9 @@ from store.models import (
     proposal_id,
 )
 from store.models.details import CommentKind, OutboxCode
-from store.models.reasons import Reason, ReasonCode, columns_of
+from store.models.reasons import SENT_BEFORE, Reason, ReasonCode, columns_of, in_flight
 from store.proposals.decisions import ApprovalRequirements, decide
-from store.proposals.details import add_comment
+from store.proposals.details import add_comment, approvals
 from store.proposals.execution import claim_one_unknown, state_after_unknown
 from store.proposals.proposals import (
     advance,
@@ -40,6 +40,7 @@ from store.schema import calls, proposals, revisions
 # An approved proposal on hold is due in this year; what goes beyond it is the rest of its hold.
 PINNED = datetime(9000, 1, 1, tzinfo=UTC)
 _NOTHING = timedelta(0)
+_ONE_PERSON = ApprovalRequirements()
 ActionOutcome = tuple[bool, Proposal | None]  # True when it was done, and the proposal as it is now
 
 
@@ -136,12 +137,6 @@ def release(connection: Connection, act: Act) -> ActionOutcome:
     return _done(connection, act, held_by=None, cancellable_until=act.at + rest, due_at=act.at + rest)
 
 
-def release_of(connection: Connection, act: Act, held_by: str) -> ActionOutcome:
-    """Take back the hold of one person; that of anybody else stays."""
-    found = lock_proposal(connection, act.proposal_id)
-    return release(connection, act) if found is not None and found.held_by == held_by else (False, found)
-
-
 def give_reason(connection: Connection, act: Act, preset: str | None) -> ActionOutcome:
     """Keep why something was declined; `act.said` is the reason, in somebody's own words or a preset's."""
     found = lock_proposal(connection, act.proposal_id)
@@ -236,6 +231,9 @@ def _asks(found: Proposal, revision: int) -> bool:
 
 # A call as it is before it is sent.
 _ANEW = dict.fromkeys(("status", "answer", "started_at", "finished_at")) | {"state": CallState.PLANNED}
+# One that may have been carried out keeps what is known of that.
+_AGAIN = {"status": None, "answer": None, "state": CallState.PLANNED}
+_SENT_BEFORE = calls.c.reason_code.in_(sorted(SENT_BEFORE))
 _IN_DOUBT = (CallState.UNKNOWN, CallState.SENDING)
 
 
@@ -271,28 +269,51 @@ def _count_undos(connection: Connection, original_id: str) -> int:
     return int(connection.execute(found).scalar_one())
 
 
-def retry(connection: Connection, act: Act, *, hold: timedelta = timedelta(0)) -> ActionOutcome:
+def retry(
+    connection: Connection,
+    act: Act,
+    *,
+    required: ApprovalRequirements = _ONE_PERSON,
+    without: Collection[str] = (),
+) -> ActionOutcome:
     """Let what Polar refused be called again: the refused calls are planned anew, those done stay done.
 
-    It waits out `hold` first, as after an approval; until then it can be undone if nothing of it is done.
-    What undoes another proposal is tried again only while nothing else does.
+    It is a new question: what took two people takes two again, none of them `not_theirs`; the first of two
+    leaves it failed. A first one by a user in `without` does not count. It waits out `required.hold`, as
+    after an approval; until then it can be undone if nothing of it is done. What undoes another proposal is
+    tried again only while nothing else does.
     """
     found = lock_proposal(connection, act.proposal_id)
-    if found is None or found.state != ProposalState.FAILED or not _take_again(connection, found, act.at):
+    if found is None or found.state != ProposalState.FAILED:
         return False, found
-    until = act.at + hold
-    values: dict[str, Any] = {"cancellable_until": until, "due_at": until, "attempts": 0}
+    if max(required.people, len(approvals(connection, found.id, found.revision))) > 1:
+        if act.actor in not_theirs(found) or act.actor == found.retry_by:
+            return False, found
+        if found.retry_by is None or found.retry_by in without:
+            touch(connection, found.id, act.at, retry_by=act.actor)
+            _keep(connection, act)
+            return True, get_proposal(connection, found.id)
+    if not _take_again(connection, found, act.at):
+        return False, found
+    until = act.at + required.hold
+    values: dict[str, Any] = {"cancellable_until": until, "due_at": until, "attempts": 0, "retry_by": None}
     if (
         found.decided_by == Actor.POLICY
     ):  # from here on it is this person's yes: the policy's has lost its trust
         values["decided_by"] = act.actor
     _move(connection, found, ProposalState.APPROVED, act, **values)
-    connection.execute(
-        update(calls)
-        .where(calls.c.proposal_id == found.id, calls.c.state == CallState.REFUSED)
-        .values(_ANEW | columns_of(None))
-    )
+    refused = (calls.c.proposal_id == found.id, calls.c.state == CallState.REFUSED)
+    connection.execute(update(calls).where(*refused, _SENT_BEFORE).values(_AGAIN))
+    connection.execute(update(calls).where(*refused).values(_ANEW | columns_of(None)))
     return True, get_proposal(connection, found.id)
+
+
+def not_theirs(found: Proposal) -> frozenset[str | None]:
+    """The people who are none of the two: whoever asked for it, or said that it was not done."""
+    said = [
+        call.reason.args.get("actor") for call in found.calls if call.in_doubt and call.reason is not None
+    ]
+    return frozenset(said if found.undo_of_id else [*said, found.proposer, found.edited_by])
 
 
 def _take_again(connection: Connection, found: Proposal, at: datetime) -> bool:
@@ -324,14 +345,18 @@ def _mark(connection: Connection, act: Act, state: CallState, reason: Reason) ->
     found = lock_proposal(connection, act.proposal_id)
     if found is None or found.state != ProposalState.UNKNOWN:
         return False, found
-    own = (calls.c.proposal_id == found.id, calls.c.state.in_(_IN_DOUBT))
-    why = columns_of(reason if state == CallState.REFUSED else None)
-    marked = connection.execute(
-        update(calls).where(*own).values(state=state, **why).returning(calls.c.number)
-    ).scalars()
-    for number in sorted(marked.all()):
-        logged = {"number": number, "state": state.value, "status": None, "answer": None, "actor": act.actor}
-        append(connection, "answer", found.id, logged | why, act.at)
+    if state == CallState.REFUSED and any(in_flight(call.reason, act.at) for call in found.calls):
+        return False, found
+    for call in found.calls:
+        if call.state not in _IN_DOUBT:
+            continue
+        since = None if call.started_at is None else call.started_at.isoformat()
+        said = Reason.of(reason.code, **reason.args, since=since)
+        why = columns_of(said if state == CallState.REFUSED else None)
+        own = (calls.c.proposal_id == found.id, calls.c.number == call.number)
+        connection.execute(update(calls).where(*own).values(state=state, **why))
+        logged = {"number": call.number, "state": state.value, "status": None, "answer": None}
+        append(connection, "answer", found.id, logged | {"actor": act.actor} | why, act.at)
     # With calls that were never sent, "done" lets those go on, just as finding it out by a look does.
     to = state_after_unknown(connection, found.id)
     assert to is not None  # noqa: S101 - no call is in doubt any more

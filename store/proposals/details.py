@@ -1,7 +1,7 @@
 """One proposal in detail: comments, revisions, its rows of the log, and what a Slack thread is about."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -154,23 +154,11 @@ def add_comment(
 
 
 def keep_message(
-    connection: Connection,
-    ids: Sequence[str],
-    author: str,
-    text: str,
-    *,
-    at: datetime,
-    channel: str,
-    ts: str,
-    then: Callable[[Connection], object] | None = None,
+    connection: Connection, ids: Sequence[str], author: str, text: str, *, at: datetime, channel: str, ts: str
 ) -> bool:
-    """Keep a message of a thread with every proposal its card is for, and `then` what it asks for. False: it
-    was kept before.
-    """
+    """Keep a message of a thread with every proposal its card is for. False: it was kept before."""
     where: dict[str, Any] = {"at": at, "channel": channel, "ts": ts}
     kept = [add_comment(connection, one, CommentKind.THREAD, author, text, **where) for one in ids]
-    if any(kept) and then is not None:
-        then(connection)
     return any(kept)
 
 

@@ -1,7 +1,7 @@
 """Execution: from approved to an outcome, at most once a call, and the looks at what Polar never answered."""
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Integer, and_, bindparam, or_, select, update
@@ -12,6 +12,7 @@ from store.engine.leases import EXECUTION, NOW, UNKNOWN, Lease
 from store.engine.writer import without_turn
 from store.graduation.case_kinds import get_case_kind, last_human, paused
 from store.models import (
+    WENT_WRONG,
     Actor,
     CallState,
     CaseKindState,
@@ -23,10 +24,13 @@ from store.models import (
 )
 from store.models.graduation import ExecutionGuard
 from store.models.reasons import Reason, ReasonCode, columns_of
-from store.proposals.proposals import advance, get_proposal, with_calls
+from store.proposals.proposals import advance, get_proposal, lock_proposal, touch, with_calls
 from store.schema import calls, proposals
 
 _UNGUARDED = ExecutionGuard()
+_LONGEST_LEASE = timedelta(minutes=15)
+# What people were told of it while it waited for a decision says nothing of its result.
+_UNTOLD: Mapping[str, Any] = {"reminded_at": None, "escalated_at": None}
 # Built once: every execution needs them.
 _DUE = (
     select(proposals.c.id, proposals.c.mode, proposals.c.decided_by, proposals.c.attempts)
@@ -176,18 +180,53 @@ def end_call(
     reason: Reason | None = None,
     answer: Any = None,
 ) -> bool:
-    """Note the result of a call. False: the lease has gone to somebody else, whose word counts."""
+    """Note the result of a call. False: the lease has gone to somebody else."""
     held = select(proposals.c.id).where(EXECUTION.held(token, proposal_id))
     open_states = [CallState.SENDING, CallState.PLANNED, CallState.UNKNOWN]
-    result = connection.execute(
-        update(calls)
-        .where(calls.c.proposal_id.in_(held), calls.c.number == number, calls.c.state.in_(open_states))
-        .values(state=state, status=status, answer=answer, finished_at=now, **columns_of(reason))
-    )
+    own = (calls.c.proposal_id.in_(held), calls.c.number == number, calls.c.state.in_(open_states))
+    said = {"state": state, "status": status, "answer": answer} | columns_of(reason)
+    result = connection.execute(update(calls).where(*own).values(said | {"finished_at": now}))
     if result.rowcount != 1:
         return False
-    logged = {"number": number, "state": state, "status": status, "answer": answer}
-    append(connection, "answer", proposal_id, logged | columns_of(reason), now)
+    append(connection, "answer", proposal_id, {"number": number} | said, now)
+    return True
+
+
+def answer_late(
+    connection: Connection,
+    proposal_id: str,
+    number: int,
+    *,
+    started_at: datetime,
+    state: CallState,
+    now: datetime,
+    status: int | None = None,
+    reason: Reason | None = None,
+    answer: Any = None,
+) -> bool:
+    """Note what became of a call whose lease was lost, whoever has the proposal by now: an answer counts for
+    more than a guess, a person's too. False: it was sent once more since, or nothing was guessed.
+
+    The proposal goes on as its calls then stand.
+    """
+    found = lock_proposal(connection, proposal_id)
+    call = None if found is None else next((one for one in found.calls if one.number == number), None)
+    if found is None or call is None or call.started_at != started_at or state == CallState.UNKNOWN:
+        return False
+    if call.state not in (CallState.SENDING, CallState.UNKNOWN) and not call.in_doubt:
+        return False
+    said = {"state": state, "status": status, "answer": answer} | columns_of(reason)
+    own = (calls.c.proposal_id == proposal_id, calls.c.number == number)
+    connection.execute(update(calls).where(*own).values(said | {"finished_at": now}))
+    append(connection, "answer", proposal_id, {"number": number} | said, now)
+    to = state_after_unknown(connection, proposal_id)
+    if found.state == ProposalState.FAILED and to == ProposalState.SUCCEEDED:
+        to = ProposalState.APPROVED  # nothing is left to be sent: the next run stores the result
+    if found.state in WENT_WRONG and to is not None and to != found.state:
+        gone: dict[str, Any] = {"lease_token": None, "lease_expires_at": None, "due_at": now}
+        refused = to == ProposalState.FAILED and reason is not None
+        why = Reason.of(ReasonCode.CALLS_REFUSED, reason) if refused and reason is not None else None
+        advance(connection, proposal_id, found.state, to, at=now, reason=why, **gone)
     return True
 
 
@@ -206,6 +245,7 @@ def finish_execution(
     """
     withdrawn = to == ProposalState.WITHDRAWN
     later: dict[str, Any] = {} if due_at is None else {"due_at": due_at}
+    later |= _UNTOLD if to == ProposalState.UNKNOWN else {}
     states = (ProposalState.EXECUTING, ProposalState.APPROVED if withdrawn else to)
     version = advance(connection, proposal_id, *states, at=now, reason=reason, token=token, **later)
     if version is not None and withdrawn:
@@ -214,25 +254,39 @@ def finish_execution(
     return version
 
 
-def recover_stranded(connection: Connection, *, now: datetime) -> int:
-    """Close what a dead worker left in `executing`; the number of proposals.
+def recover_stranded(
+    connection: Connection,
+    *,
+    now: datetime,
+    but: Collection[str] = (),
+    answers_within: timedelta | None = None,
+) -> int:
+    """Close what a dead worker left in `executing`; the number of proposals. `but`: ids of what this process
+    executes, however its lease stands.
 
-    A call that was being sent may have arrived: `unknown`. Where none is in doubt: back to `approved`.
+    A call that was being sent may have arrived: `unknown`. Where none is in doubt: back to `approved`. The
+    worker may only seem dead: `answers_within` is the longest that it waits for an answer (None: it is dead).
     """
-    over = or_(proposals.c.lease_expires_at.is_(None), proposals.c.lease_expires_at <= now)
+    at = proposals.c.lease_expires_at
+    # No lease is so long: that one was taken before the clock was set back.
+    over = or_(at.is_(None), at <= now, at > now + _LONGEST_LEASE)
     # Taking the lease away first: from here on its holder, should it still live, can begin no call.
     stranded = (
         update(proposals)
-        .where(proposals.c.state == ProposalState.EXECUTING, over)
+        .where(proposals.c.state == ProposalState.EXECUTING, over, proposals.c.id.not_in(but))
         .values(lease_token=None, lease_expires_at=None)
         .returning(proposals.c.id)
     )
     ids = connection.execute(stranded).scalars().all()
-    return sum(_close_stranded(connection, proposal_id, now) for proposal_id in ids)
+    return sum(_close_stranded(connection, proposal_id, now, answers_within) for proposal_id in ids)
 
 
-def _close_stranded(connection: Connection, proposal_id: str, now: datetime) -> bool:
-    reason = Reason(ReasonCode.STRANDED)
+def _close_stranded(
+    connection: Connection, proposal_id: str, now: datetime, answers_within: timedelta | None
+) -> bool:
+    # From now: what a clock that was set says of the beginning is not believed.
+    until = None if answers_within is None else (now + answers_within).isoformat()
+    reason = Reason.of(ReasonCode.STRANDED, until=until)
     own = calls.c.proposal_id == proposal_id
     connection.execute(
         update(calls)
@@ -242,7 +296,9 @@ def _close_stranded(connection: Connection, proposal_id: str, now: datetime) -> 
     doubtful = select(calls.c.number).where(own, calls.c.state == CallState.UNKNOWN).limit(1)
     in_doubt = connection.execute(doubtful).first() is not None
     to, why = (ProposalState.UNKNOWN, reason) if in_doubt else (ProposalState.APPROVED, None)
-    version = advance(connection, proposal_id, ProposalState.EXECUTING, to, at=now, reason=why, due_at=now)
+    more = _UNTOLD if in_doubt else {}
+    states = (ProposalState.EXECUTING, to)
+    version = advance(connection, proposal_id, *states, at=now, reason=why, due_at=now, **more)
     return version is not None
 
 
@@ -275,9 +331,17 @@ def claim_one_unknown(
     return get_proposal(connection, proposal_id) if taken else None
 
 
-def postpone_unknown(connection: Connection, proposal_id: str, *, token: str, due_at: datetime) -> None:
-    """Let a proposal in doubt be looked at again at `due_at`."""
-    EXECUTION.release(connection, token, proposal_id, due_at=due_at)
+def postpone_unknown(
+    connection: Connection,
+    proposal_id: str,
+    *,
+    token: str,
+    due_at: datetime,
+    redrawn_at: datetime | None = None,
+) -> None:
+    """Let a proposal in doubt be looked at again at `due_at`. Its card offers more from `redrawn_at` on."""
+    if EXECUTION.release(connection, token, proposal_id, due_at=due_at) and redrawn_at is not None:
+        touch(connection, proposal_id, redrawn_at)
 
 
 def find_done(connection: Connection, proposal_id: str, *, token: str, now: datetime) -> bool:

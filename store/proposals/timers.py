@@ -14,6 +14,7 @@ from store.schema import pending_approvals, proposals
 
 _MOST = 500  # in one reminder; nobody reads further
 _PENDING = proposals.c.state == ProposalState.PENDING
+_UNKNOWN = proposals.c.state == ProposalState.UNKNOWN
 _UNCHECKED = ~(
     select(pending_approvals.c.id)
     .where(pending_approvals.c.proposal_id == proposals.c.id, pending_approvals.c.closed_at.is_(None))
@@ -56,6 +57,19 @@ def to_escalate(
     return _waiting(connection, [late, proposals.c.escalated_at.is_(None), _awake(now)])
 
 
+def in_doubt(
+    connection: Connection, *, looks: int, again: datetime, escalated: bool = False
+) -> list[Proposal]:
+    """The proposals in `unknown` after all `looks`, the most money first: those not told of since `again`.
+    `escalated`: instead those approved before `again` that nobody was called for.
+    """
+    due = or_(proposals.c.reminded_at.is_(None), proposals.c.reminded_at <= again)
+    late = (proposals.c.decided_at <= again, proposals.c.escalated_at.is_(None))
+    own = (_UNKNOWN, proposals.c.has_card == 1, proposals.c.verify_attempts >= looks)
+    order = (proposals.c.worth.desc(), proposals.c.created_at)
+    return read_proposals(connection, [*own, *(late if escalated else (due,))], order=order, limit=_MOST)
+
+
 def _awake(now: datetime) -> ColumnElement[bool]:
     return or_(proposals.c.snoozed_until.is_(None), proposals.c.snoozed_until <= now)
 
@@ -79,9 +93,10 @@ def call_people(
     """Note a reminder or an escalation, once for each `window` of time; no card changes. `say` is its message
     about those of `waiting` still due. False: another replica has done it since, and nothing is noted.
     """
-    column = _CALLS[kind]
-    again = or_(column.is_(None), column <= at - window) if kind == "reminder" else column.is_(None)
-    own = (proposals.c.id.in_([one.id for one in waiting]), _PENDING, again)
+    column, waits = _CALLS[kind]
+    reminded = column is proposals.c.reminded_at
+    again = or_(column.is_(None), column <= at - window) if reminded else column.is_(None)
+    own = (proposals.c.id.in_([one.id for one in waiting]), waits, again)
     # Written before they are read: a rival waits here, and then finds none of them due.
     locked = update(proposals).where(*own).values({column: column}).returning(proposals.c.id)
     due = set(connection.execute(locked).scalars())
@@ -95,4 +110,9 @@ def call_people(
     return True
 
 
-_CALLS = {"reminder": proposals.c.reminded_at, "escalation": proposals.c.escalated_at}
+_CALLS = {
+    "reminder": (proposals.c.reminded_at, _PENDING),
+    "escalation": (proposals.c.escalated_at, _PENDING),
+    "doubt": (proposals.c.reminded_at, _UNKNOWN),
+    "doubt escalation": (proposals.c.escalated_at, _UNKNOWN),
+}

@@ -1,6 +1,5 @@
-"""The tables, for SQLite and PostgreSQL alike; those of graduation are in `store.schema.graduation`, those of
-what waits for somebody's word in `store.schema.waiting`, the indexes of proposals in
-`store.schema.proposal_indexes`.
+"""The tables, for SQLite and PostgreSQL alike; those of graduation are in `store.schema.graduation`, and the
+indexes of proposals in `store.schema.proposal_indexes`.
 """
 
 from sqlalchemy import (
@@ -199,6 +198,7 @@ proposals = Table(
     # What lists are ordered by, computed by the database: when it ends, and how many dollars it is about.
     Column("ends_at", UtcDateTime, Computed("coalesce(deadline, expires_at)", persisted=True)),
     Column("worth", Float, Computed(_WORTH, persisted=True)),
+    Column("retry_by", Text),  # the first of two who would have it sent again
     UniqueConstraint("fact_key", "rule"),
     one_of("state", ProposalState),
     # SQLite adds no constraint to a table that exists: `kind` and `mode` are checked where rows are read.

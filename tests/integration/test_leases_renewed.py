@@ -22,7 +22,8 @@ from bot.rules import RuleSet
 from bot.services import LEASE, Claimed, Queue, Services
 from bot.slack.client import RateLimits, Slack
 from store import Store, open_beside, open_store
-from store.engine.clock import DatabaseClock, clock_of
+from store.engine.clock import DatabaseClock, clock_of, require_right_clock
+from store.engine.errors import StoreClockOff
 from store.messages.outbox import add_to_outbox
 from store.models import CallState, Decision, NewEvent, NewProposal, PlannedCall, Verdict
 from store.proposals.decisions import (
@@ -240,3 +241,19 @@ async def test_replicas_go_by_the_clock_of_the_database(postgres_url: str) -> No
     assert abs(first - datetime.now(UTC) - hour) < close
     assert timedelta(0) <= second - first < close
     assert abs(third - datetime.now(UTC) + hour) < close
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("ahead", ["47 seconds", "-1 hour"])
+async def test_a_replica_whose_clock_is_off_refuses_to_start_in_words(postgres_url: str, ahead: str) -> None:
+    async with open_store(postgres_url) as store:
+        await require_right_clock(store, utc_now)
+    await set_clock(postgres_url, ahead)
+    async with open_store(postgres_url) as store:
+        with pytest.raises(StoreClockOff, match="Set both by NTP"):
+            await require_right_clock(store, utc_now)
+
+
+async def test_the_only_program_has_no_other_clock_to_go_by(sqlite_url: str) -> None:
+    async with open_store(sqlite_url) as store:
+        await require_right_clock(store, lambda: utc_now() + timedelta(days=1))

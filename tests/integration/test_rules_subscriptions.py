@@ -217,10 +217,16 @@ async def test_an_expired_invitation_is_renewed_by_taking_the_seat_back_first(sh
     await shop_line.later(hours=26)
 
     assert await shop_line.rules() == ["renew-seat-invitation"]
-    assert done(await shop_line.approve(await shop_line.only("renew-seat-invitation")))
+    proposal = await shop_line.only("renew-seat-invitation")
+    assert done(await shop_line.approve(proposal))
     (revoked, _, _), (assigned, _, body) = shop_line.sent()
     assert (revoked, assigned) == ("customer-seats:revoke_seat", "customer-seats:assign_seat")
-    assert body == {"subscription_id": subscription["id"], "order_id": None, "email": "ada@example.com"}
+    assert body == {
+        "subscription_id": subscription["id"],
+        "order_id": None,
+        "email": "ada@example.com",
+        "metadata": {"polar_approvals": proposal.id},
+    }
     assert (seat["status"], seat["invitation_token_expires_at"] > before) == ("pending", True)
     await shop_line.deliver(shop_line.echoes())  # our own revocation is no reason to give the seat back
     assert await shop_line.rules() == ["renew-seat-invitation"]
@@ -253,6 +259,7 @@ async def test_a_revoked_seat_goes_back_to_whom_only_our_memory_knows(shop_line:
         "member_id": member_id,
         "email": None,
         "immediate_claim": True,
+        "metadata": {"polar_approvals": proposal.id},
     }
     assert (seat["status"], seat["member_id"]) == ("claimed", member_id)
 

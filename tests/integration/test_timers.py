@@ -12,12 +12,13 @@ from sqlalchemy import select
 
 from bot.config.policy import Policy, Schedule
 from bot.demo.polar.orders import tell_order
-from bot.pipeline.timers import close_late, escalate, morning, quiet_until, remind
+from bot.pipeline.timers import close_late, escalate, morning, quiet_until, remind, remind_of_doubt
 from bot.slack.client import SlackNoAnswer
-from store.models import Decision, Proposal, ProposalState, Verdict
+from store.models import Decision, NewProposal, PlannedCall, Proposal, ProposalState, Verdict
 from store.models.reasons import Reason, ReasonCode
+from store.proposals.actions import Act, mark_done
 from store.proposals.decisions import decide
-from store.proposals.proposals import get_proposal, touch, trail
+from store.proposals.proposals import get_proposal, insert_proposal, touch, trail
 from store.proposals.timers import call_people, expire
 from store.schema import outbox
 from tests.fixtures.line import MAYA, START, line
@@ -233,3 +234,78 @@ def test_quiet_hours_end_when_they_say_and_hold_at_their_times_of_day(quiet, now
 
 def test_without_quiet_hours_it_is_never_quiet():
     assert quiet_until(Schedule(), START) is None
+
+
+# --- What nobody knows ----------------------------------------------------------------------------------
+
+
+async def doubtful(world, amount: int, **columns) -> Proposal:
+    """A refund that Polar never answered, after every look."""
+    body = {"order_id": world.polar.order()["id"], "reason": "other", "amount": amount}
+    number = len(await world.proposals())
+    made = NewProposal(
+        f"p{number}", f"fact{number}", None, None, None, None, f"Refund {amount}?", (), (), "R2", None,
+        (PlannedCall("refunds:create", {}, {}, body),), world.clock(), amount=amount, currency="usd",
+    )  # fmt: skip
+    await world.store.do(insert_proposal, made)
+    world.polar.standin.fail_next("drop-before", only="refunds:create")
+    found = await world.approve(await world.store.do(get_proposal, made.id))
+    assert found.state == ProposalState.UNKNOWN
+    await world.store.do(touch, made.id, world.clock(), **({"verify_attempts": 4} | columns))
+    return found
+
+
+async def test_after_the_last_look_people_are_told_money_first_and_again_after_a_while(world):
+    await doubtful(world, 500, reminded_at=None)
+    await doubtful(world, 2_000)
+    await doubtful(world, 9_999_999, verify_attempts=3)  # it is looked at once more
+
+    await remind_of_doubt(world.services)
+    await remind_of_doubt(world.services)
+    (told,) = await said(world, "doubt")
+    assert "Polar never answered 2 proposals" in told
+    assert told.index("Refund 2000?") < told.index("Refund 500?")
+
+    world.clock.advance(hours=5)
+    await remind_of_doubt(world.services)
+    assert len(await said(world, "doubt")) == 2
+    assert await said(world, "doubt escalation") == []
+
+
+async def test_named_people_are_called_once_for_what_nobody_settles(world):
+    policy(world, escalate_to=("U0BOSS",))
+    found = await doubtful(world, 500)
+    await remind_of_doubt(world.services)
+    assert await said(world, "doubt escalation") == []
+
+    world.clock.advance(days=2)
+    await remind_of_doubt(world.services)
+    world.clock.advance(days=2)
+    await remind_of_doubt(world.services)
+
+    (told,) = await said(world, "doubt escalation")
+    assert "U0BOSS" in told
+    assert found.title in told
+
+
+async def test_in_quiet_hours_and_once_it_is_settled_nobody_is_told(world):
+    policy(world, quiet_hours="00:00-23:59")
+    found = await doubtful(world, 500)
+    await remind_of_doubt(world.services)
+    policy(world)
+    await world.store.do(mark_done, Act(found.id, MAYA, "It was done.", world.clock()))
+    await remind_of_doubt(world.services)
+
+    assert await said(world, "doubt") == []
+
+
+async def test_what_was_told_of_the_decision_says_nothing_of_the_result(world):
+    """It was called for while it waited; it is called for anew when nobody knows its result."""
+    proposal = await asked(world)
+    at = world.clock()
+    await world.store.do(touch, proposal.id, at, reminded_at=at, escalated_at=at)
+    world.polar.standin.fail_next("drop-before", only="orders:generate_invoice")
+    found = await world.approve(proposal)
+
+    assert found.state == ProposalState.UNKNOWN
+    assert (found.reminded_at, found.escalated_at) == (None, None)

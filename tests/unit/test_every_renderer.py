@@ -187,6 +187,7 @@ RENDERERS: Mapping[Callable[..., Any], Strategy] = {
         (details.details_view, dossiers(), TEXT, _LINKS, st.integers(-1, 6)),
         (details.loading,),
         (reports.reminder, _WAITING, _LINKS),
+        (reports.doubt, _WAITING, st.lists(_PERSON, max_size=2), _LINKS),
         (reports.escalation, _WAITING, st.lists(_PERSON, max_size=2), _LINKS),
         (reports.digest, st.just(date(2026, 11, 20)), _NUMBERS, _COUNT, _DAYS),
         (reports.status_message, healths()),

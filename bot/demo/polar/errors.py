@@ -30,6 +30,8 @@ class Answer:
         body = self.body
         if body is NO_BODY or body is None:
             return ""
+        if isinstance(body, list):
+            return f"{len(body)} found"
         if "pagination" in body:
             return f"{body['pagination']['total_count']} found"
         if self.status < 400:
