@@ -1,10 +1,12 @@
-"""Polar's webhook events: a body's bytes in, a typed Event out, and nothing Polar sends is lost."""
+"""Polar's webhook events: a body's bytes in, a typed Event and its summary out; nothing sent is lost."""
 
 import json
 import re
+import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -12,6 +14,7 @@ from pydantic_core import from_json
 
 from polar import grants, models
 from polar.polled import POLLED
+from polar.text.words import WORDS, plain
 
 _NAMES: tuple[tuple[str, type[models.Resource], str], ...] = (
     ("benefit", models.Benefit, "created updated"),
@@ -57,6 +60,12 @@ _TERMINAL_DATES: dict[str, str] = {
     "subscription": "ended_at",
 }
 _TERMINAL_TYPES = frozenset({"customer.deleted", "discount.deleted", "member.deleted"})
+
+SUMMARY_LIMIT = 200
+VALUE_LIMIT = 100
+SHOWN = 4
+_OPTIONAL = re.compile(r"\[([^\]]*\{(\w+)\}[^\]]*)\]")  # a part in brackets
+_TOLD = tomllib.loads((Path(__file__).parent / "text/sentences.toml").read_text("utf-8"))
 
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
 _TIMESTAMP: TypeAdapter[datetime] = TypeAdapter(models.UtcDatetime)
@@ -292,3 +301,48 @@ def _parts(data: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         for item in value if isinstance(value, list) else (value,):
             if isinstance(item, dict):
                 yield item
+
+
+# --- The words about an event -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One labelled value of a card; `value` is plain text of at most 100 characters, never empty."""
+
+    label: str
+    value: str
+
+
+def summarise(event: Event) -> str:
+    """One plain-text line of at most 200 characters on what happened; not escaped for Slack."""
+    if event.resource is None:
+        if event.type in RESOURCES:
+            return f"Polar sent `{event.type}` with data that this version does not understand"
+        return f"Polar sent `{plain(event.type, 120)}`, which this version does not know"
+    if event.type in POLLED:
+        return plain(POLLED[event.type].sentence(event.resource), SUMMARY_LIMIT)
+    said, sentence = WORDS[noun(event.type)](event.resource), _TOLD["sentences"][event.type]
+    if not isinstance(sentence, str):
+        name, with_it, without = sentence
+        sentence = with_it if said[name] else without
+    shown = _OPTIONAL.sub(lambda part: part[1] if said[part[2]] else "", sentence)
+    return plain(shown.format_map(said), SUMMARY_LIMIT)
+
+
+def facts(event: Event) -> tuple[Fact, ...]:
+    """At most four facts: who, how much, for what, and the one telling detail; not escaped for Slack.
+
+    In the order a person wants them on a phone.
+    """
+    if event.resource is None:
+        found = [("Event", event.type), ("Problem", event.problem)]
+    elif event.type in POLLED:
+        found = list(POLLED[event.type].facts(event.resource))
+    else:
+        kind = noun(event.type)
+        said = WORDS[kind](event.resource)
+        told = _TOLD["facts"].get(event.type) or _TOLD["facts"][kind]
+        found = [(label, said[name]) for label, name in told.items()]
+    plainly = ((label, plain(value, VALUE_LIMIT)) for label, value in found)
+    return tuple(Fact(label, value) for label, value in plainly if value)[:SHOWN]

@@ -15,8 +15,7 @@ from bot.rules.template import false_part
 from bot.services import Services, backoff
 from polar.catalog import Call, operations
 from polar.errors import NotFound, PolarError
-from polar.events import Event, Subject, parse
-from polar.text.summaries import facts, summarise
+from polar.events import Event, Subject, facts, parse, summarise
 from polar.was_done import marked
 from store import Store
 from store.events.conclusions import event_before

@@ -1,1 +1,1 @@
-"""Polar's data as words: facts, summaries, money."""
+"""Polar's data as words, and the sentence and facts of each event."""

@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from polar.events import RESOURCES, parse
-from polar.text.summaries import facts, summarise
+from polar.events import RESOURCES, facts, parse, summarise
 
 DOCUMENT = json.loads((Path(__file__).parent.parent / "payloads" / "webhook-schemas.json").read_text())
 SCHEMAS = DOCUMENT["components"]["schemas"]

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 
 from bot.rules import EvaluationError, RulesError, Scope, compile_rule, load_rules, resolve
 from bot.rules.load import DEFAULTS
-from polar.events import parse
-from polar.text.summaries import facts, summarise
+from polar.events import facts, parse, summarise
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 CHAIN = {

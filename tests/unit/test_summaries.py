@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from polar.events import RESOURCES, Event, parse
-from polar.text.summaries import _SENTENCES, facts, summarise
+from polar.events import _TOLD, RESOURCES, Event, facts, parse, summarise
 
 DELIVERIES = Path(__file__).parent.parent / "payloads" / "deliveries.jsonl"
 BODIES = {
@@ -96,7 +95,7 @@ def shown(read: Event) -> dict[str, str]:
 
 
 def test_every_type_has_its_sentence() -> None:
-    assert set(_SENTENCES) == set(RESOURCES)
+    assert set(_TOLD["sentences"]) == set(RESOURCES)
     assert set(BODIES) == set(RECORDED)
 
 
