@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,15 +14,10 @@ from bot.cli import export
 from store import Store, open_store
 from store.models import Decision, NewEvent, NewProposal, Verdict
 from store.proposals.decisions import decide
-from tests.fixtures.commands import environment
+from tests.fixtures.commands import environment, exported
 from tests.integration.conftest import NOW
 
 SECOND = timedelta(seconds=1)
-
-
-async def exported(store: Store, what: str) -> list[Any]:
-    """The rows of an export."""
-    return [row async for rows in export._EXPORTS[what](store) for row in rows]
 
 
 async def test_slices_hold_every_row_once_and_in_order(

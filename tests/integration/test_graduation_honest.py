@@ -10,7 +10,6 @@ from typing import Any
 from sqlalchemy import Connection, select, update
 
 from bot.approvals.approve import approve_all
-from bot.cli import export
 from bot.demo.polar import stock
 from bot.demo.polar.orders import tell_order
 from bot.explain.document import explanation
@@ -45,6 +44,7 @@ from store.proposals.execution import begin_call, claim_approved, end_call, fini
 from store.proposals.proposals import get_proposal
 from store.schema import proposals
 from store.schema.graduation import case_kinds, case_labels
+from tests.fixtures.commands import exported
 from tests.fixtures.graduation import recompute
 from tests.fixtures.line import line
 from tests.fixtures.past_cases import MAYA, Past, past
@@ -282,7 +282,7 @@ async def _everywhere(made: Past, id_: str) -> str:
     why = explanation(whole, made.now)
     if p.state == ProposalState.PENDING:  # it is made to look expired, which the log does not say
         assert not [each for each in check(json.loads(json.dumps(why))) if each.fits is False]
-    lines = await made.store.do(lambda c: [row for row in export._proposals(c) if row["id"] == id_])
+    lines = [row for row in await exported(made.store, "proposals") if row["id"] == id_]
     assert lines[0]["withheld"]
     said = [
         [details_view(found, "Maya", {}, page) for page in range(1, 6)],
@@ -291,7 +291,7 @@ async def _everywhere(made: Past, id_: str) -> str:
         row(p, None, made.now),
         why,
     ]
-    return json.dumps(said) + json.dumps(lines, default=export._plain)
+    return json.dumps(said) + json.dumps(lines)
 
 
 class _Anybody:

@@ -1,28 +1,20 @@
 """A database that the program filled at revision 0003: migrated, nothing is lost and the audit log is whole."""
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import select
 
-from bot.cli.export import _EXPORTS, _plain
-from store import Connection, Store, open_store
+from store import Connection, open_store
 from store.audit_log.log import read_row
 from store.audit_log.verify import verify
 from store.models import ProposalState
 from store.models.reasons import ReasonCode
 from store.proposals.details import comments_of
 from store.schema.graduation import audit_log
+from tests.fixtures.commands import exported
 from tests.integration.compare_exports import differences
 from tests.integration.old_database import load_old_database, old_export, old_rows
-
-
-async def exported(store: Store, what: str) -> list[dict[str, Any]]:
-    def rows(connection: Connection) -> list[dict[str, Any]]:
-        return [json.loads(json.dumps(row, default=_plain)) for row in _EXPORTS[what](connection)]
-
-    return await store.do(rows)
 
 
 def test_the_old_database_has_rows_in_every_table_and_a_proposal_in_every_state_at_rest():
