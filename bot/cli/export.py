@@ -66,7 +66,7 @@ def _proposal(connection: Connection, proposal: Proposal) -> Mapping[str, Any]:
         | ({"mode": None, "gate": None} if blind else {})
         | {
             "withheld": WITHHELD if blind else None,
-            "reads": without_secrets(proposal.reads),
+            "reads": _reads(proposal.reads),
             "calls": [_with_columns(asdict(call)) | _without_secrets(call) for call in proposal.calls],
             "trail": [{"from": change.pop("from_"), **change} for change in changes],
             "decisions": [_about(decision) for decision in decisions_of(connection, proposal.id)],
@@ -91,6 +91,11 @@ def _revision(revision: Revision) -> dict[str, Any]:
     names = ("operation", "path", "query", "body")
     calls = [PlannedCall(*(each[name] for name in names)) for each in revision.calls]
     return asdict(revision) | {"calls": [asdict(call) | _without_secrets(call) for call in calls]}
+
+
+def _reads(reads: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What was read, without secrets. The name of a read is a rule's own word and no field of Polar's."""
+    return None if reads is None else {name: without_secrets(read) for name, read in reads.items()}
 
 
 def _without_secrets(call: PlannedCall) -> dict[str, Any]:
