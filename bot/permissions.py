@@ -294,5 +294,5 @@ def requirements(policy: Policy, proposal: Proposal) -> ApprovalRequirements:
     risk = Risk(proposal.risk) if proposal.risk in set(Risk) else Risk.R4
     reversible = len(known) == len(calls) and all(effect.reversible for effect in known)
     hold = policy.undo_window_for(risk, reversible=reversible, money=any(effect.money for effect in known))
-    two = policy.takes_two(risk, proposal.amount, proposal.currency)
+    two = policy.takes_two(risk, proposal.amount, proposal.currency, calls)
     return ApprovalRequirements(2 if two else 1, hold)

@@ -1,14 +1,14 @@
 """The operator's policy from RULES_FILE: approvers, undo windows, times, thresholds and caps. Pure."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, time, timedelta
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from polar.catalog import Risk, operations
+from polar.catalog import CallValues, Risk, money_moved, operations
 
 _DURATION = re.compile(r"(\d+)\s*([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -171,13 +171,21 @@ class Policy(_Table):
         low_risk = risk <= Risk.R1 or reversible
         return _NO_WAIT if low_risk and not money else _MONEY_WAIT
 
-    def takes_two(self, risk: Risk, amount: int | None, currency: str | None) -> bool:
-        """True if two different people have to approve; `amount` in minor units."""
+    def takes_two(
+        self, risk: Risk, amount: int | None, currency: str | None, calls: Sequence[CallValues] = ()
+    ) -> bool:
+        """True if two different people have to approve; `amount` in minor units.
+
+        If amounts are named, money of `calls` that is not known counts as over the amount. So does money in
+        another currency, or without a currency.
+        """
         limits = self.two_people.amount
-        if risk in self.two_people.risk or amount is None or not limits:
+        if risk in self.two_people.risk or not limits:
             return risk in self.two_people.risk
-        # If amounts are named, money in another currency, or without a currency, counts as over the amount.
-        return amount >= limits.get((currency or "").lower(), 0)
+        moved = money_moved(calls, amount, currency)
+        if moved is None or amount is None:
+            return moved is None
+        return max(moved[0], abs(amount)) >= limits.get((currency or "").lower(), 0)
 
 
 TABLES = frozenset(Policy.model_fields)

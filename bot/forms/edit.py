@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -16,7 +16,7 @@ from bot.forms.lookup import Lookup
 from bot.forms.prefill import Filled, ids_in, prefill, same_call
 from bot.forms.values import card_title, currencies, shown
 from bot.proposals.build import digest_of, money_of
-from bot.proposals.reads import Fact, with_money
+from bot.proposals.reads import Money, with_money
 from bot.results import ActionResult, ActionStatus
 from bot.services import Services
 from bot.slack.client import SlackUser
@@ -79,7 +79,7 @@ class EditForm:
         return draft if len(found) == 1 and known else ActionResult(ActionStatus.FORM_LOST)
 
     async def finish(
-        self, draft: FormDraft, user: SlackUser, form: Form, call: Call, money: Sequence[Fact]
+        self, draft: FormDraft, user: SlackUser, form: Form, call: Call, money: Money
     ) -> ActionResult:
         """Store the new revision. `money` is what the call comes to now."""
         assert draft.edits is not None  # noqa: S101 - the caller has looked
@@ -89,7 +89,7 @@ class EditForm:
         call = _marked(call, seen)
         if same_call(Call.of(seen.calls[0]), call):
             return ActionResult(ActionStatus.SAME)
-        new = _revision(draft, replace(seen, facts=with_money(seen.facts, money)), form, call)
+        new = _revision(draft, replace(seen, facts=with_money(seen.facts, money.facts)), form, call, money)
         result = await self._actions.edit(user, seen, new)
         if result.done:
             draft.title = new.title
@@ -154,12 +154,12 @@ def _object_id(call: Call) -> str | None:
     return str(held[name]) if name in held else None
 
 
-def _revision(draft: FormDraft, seen: Proposal, form: Form, call: Call) -> NewRevision:
+def _revision(draft: FormDraft, seen: Proposal, form: Form, call: Call, money: Money) -> NewRevision:
     currency = draft.known_currency or seen.currency
     effect = form.operation.describe(call)
     units = currencies(form, draft.answers, currency)
     title = _title(draft, seen, form, currency) or card_title(form, call, draft.answers, units)
-    amount, of = money_of([call], {"currency": currency})
+    amount, of = money_of([call], {"currency": currency}, money.amounts)
     return NewRevision(
         revision=seen.revision,
         title=title,

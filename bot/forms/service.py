@@ -25,7 +25,7 @@ from bot.forms.modal import (
 from bot.forms.names import proposable, search
 from bot.forms.values import Composed, card_facts, card_title, check, compose, currencies, entry, split_facts
 from bot.proposals.build import money_of, with_hash
-from bot.proposals.reads import Fact, Reads, money_facts, with_money
+from bot.proposals.reads import Money, Reads, read_money, with_money
 from bot.results import LATE, ActionResult, Purpose
 from bot.services import Queue, Services
 from bot.slack.client import SlackError, SlackUser
@@ -271,7 +271,8 @@ class Proposing:
         name = await self._services.authority.name(user.id)
         reason = " ".join([f"{name} proposes this.", *filter(None, [names.NOTES.get(call.operation)])])
         risk, now = effect.risk.value, self._services.clock()
-        amount, currency = money_of([call], {"currency": currency})
+        money = await self._money(call)
+        amount, currency = money_of([call], {"currency": currency}, money.amounts)
         # Follows from the form: submitted twice, it is the same proposal.
         identity = proposal_id(f"manual|{draft.id}")
         proposal = NewProposal(
@@ -283,7 +284,7 @@ class Proposing:
             subject=subject_of(form, call),
             title=card_title(form, call, draft.answers, amounts),
             reasons=(reason, *rest),
-            facts=with_money(facts, await self._money(call)),
+            facts=with_money(facts, money.facts),
             risk=risk,
             always_asks=AlwaysAsk.IRREVERSIBLE if risk == "R4" else AlwaysAsk.BY_HAND,
             calls=(PlannedCall.of(marked(call, identity)),),
@@ -295,13 +296,13 @@ class Proposing:
         )
         return with_hash(proposal)
 
-    async def _money(self, call: Call) -> tuple[Fact, ...]:
-        """The amount of the call. When Polar cannot say it now, it is read again at the approval."""
+    async def _money(self, call: Call) -> Money:
+        """The sum of the call. When Polar cannot say it now, it is read again at the approval."""
         try:
-            return await money_facts(Reads(self._services.polar, within=_SUM_WITHIN), [call])
+            return await read_money(Reads(self._services.polar, within=_SUM_WITHIN), [call])
         except PolarError as error:
             log.info("what %s comes to cannot be read: %s", call.operation, error)
-            return ()
+            return Money()
 
 
 def _already(draft: FormDraft) -> ViewAnswer:

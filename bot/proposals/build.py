@@ -9,11 +9,11 @@ from typing import Any, Protocol
 
 from bot.config.policy import Policy, ends
 from bot.proposals.call_results import CallResult, classify, reason_of
-from bot.proposals.reads import Reads, money_facts, of_order, with_money
+from bot.proposals.reads import Amounts, Reads, of_order, read_money, with_money
 from bot.rules import Draft, Rule, RulesError, RuleSet, Scope, always_asks, compile_stored
 from bot.rules.template import false_part
 from bot.services import Services, backoff
-from polar.catalog import Call, operations
+from polar.catalog import AMOUNT_IS_READ, Call, moves_money, operations, stated_amount
 from polar.errors import NotFound, PolarError
 from polar.events import Event, Subject, facts, parse, summarise
 from polar.was_done import marked
@@ -202,7 +202,8 @@ async def ask(
         draft = found.draft() if found.untrue is None else None
         if draft is not None and draft.calls:
             kept = reads.kept(rule, found.scope) if found.was_read else None
-            draft = replace(draft, money=await money_facts(reads, draft.calls), reads=kept)
+            money = await read_money(reads, draft.calls)
+            draft = replace(draft, money=money.facts, amounts=money.amounts, reads=kept)
             key, event_id = rule_match.fact_key, rule_match.event_id
             proposal = new_proposal(rule, policy, draft, key, event=event, event_id=event_id, now=now)
             return RuleResult(replace(rule_match, state=RuleMatchState.PROPOSED), proposal)
@@ -224,7 +225,7 @@ def new_proposal(
     `fact_key` names the change, so that a second endpoint telling of it proposes nothing twice.
     """
     risks = [operations()[call.operation].describe(call).risk.value for call in draft.calls]
-    amount, currency = money_of(draft.calls, event.data)
+    amount, currency = money_of(draft.calls, event.data, draft.amounts)
     customer_id, customer = customer_of(event)
     shown = [(fact.label, fact.value) for fact in facts(event)]
     if draft.left_out:
@@ -269,16 +270,31 @@ def _text(value: Any) -> str | None:
     return value[:320] if isinstance(value, str) and value else None
 
 
-def money_of(calls: Sequence[Call], data: Mapping[str, Any]) -> tuple[int | None, str | None]:
-    """The money at stake in minor units and its currency in lower case: the calls' own, else the event's."""
-    bodies = [(operations()[call.operation].describe(call), call.body or {}) for call in calls]
-    moved = [body["amount"] for known, body in bodies if known.money and isinstance(body.get("amount"), int)]
-    named = [data[name] for name in _TOTALS if isinstance(data.get(name), int)]
-    currencies = [data.get("currency"), *(body.get("currency") for _, body in bodies)]
-    currency = next((one for one in currencies if isinstance(one, str)), None)
-    if currency is None or not (moved or named):
+def money_of(
+    calls: Sequence[Call], data: Mapping[str, Any], amounts: Amounts | None = None
+) -> tuple[int | None, str | None]:
+    """The money at stake in minor units and its currency in lower case: the calls' own, else the event's.
+
+    `amounts` are those that Polar was asked for. Of a call whose amount only a read tells, none of the event
+    stands in for it.
+    """
+    read, money = amounts or {}, [one for one in enumerate(calls) if moves_money(one[1])]
+    code = data.get("currency") if isinstance(data.get("currency"), str) else None
+    moved = [read.get(number) or stated_amount(call) for number, call in money]
+    known = [(amount, own or code) for amount, own in filter(None, moved)]
+    currencies = {own.lower()[:3] for _, own in known if own}
+    unread = any(
+        found is None and call.operation in AMOUNT_IS_READ
+        for found, (_, call) in zip(moved, money, strict=True)
+    )
+    if unread or len(currencies) > 1 or any(own is None for _, own in known):
         return None, None
-    return (sum(moved) if moved else named[0]), currency.lower()[:3]
+    if known:
+        return sum(amount for amount, _ in known), currencies.pop()
+    named = [data[name] for name in _TOTALS if isinstance(data.get(name), int)]
+    own = [body["currency"] for call in calls if isinstance((body := call.body or {}).get("currency"), str)]
+    currency = next(filter(None, [code, *own]), None)
+    return (named[0], currency.lower()[:3]) if named and currency else (None, None)
 
 
 def with_hash(proposal: NewProposal) -> NewProposal:

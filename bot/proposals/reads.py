@@ -1,7 +1,7 @@
 """The reads of a proposal at Polar: the answers its rule asks for, and the true sum of its money."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +23,7 @@ _TELLING = frozenset(
 _TELLING_ENDS = ("_id", "_amount")
 
 Fact = tuple[str, str]
+Amounts = Mapping[int, tuple[int, str]]  # by the number of the call: minor units and currency
 GETS, KEEPS, LEFT, TOO_MUCH = "Customer gets", "Fees", "Left afterwards", "Too much"
 PAYS, LOSES = "Customer pays", "You lose"
 _LABELS = frozenset({GETS, KEEPS, LEFT, TOO_MUCH, PAYS, LOSES, "Left to refund"})  # the last: earlier cards
@@ -178,53 +179,68 @@ def _each(
     return " and ".join(format_money(total, code) for code, total in totals.items())
 
 
-async def money_facts(reads: Reads, calls: Sequence[Call]) -> tuple[Fact, ...]:
+@dataclass(frozen=True, slots=True)
+class Money:
+    """The sums of calls that move money, as Polar shows them: the lines of the card, and by the number of the
+    call its amount in minor units and its currency.
+    """
+
+    facts: tuple[Fact, ...] = ()
+    amounts: Amounts = field(default_factory=dict)
+
+
+async def read_money(reads: Reads, calls: Sequence[Call]) -> Money:
     """The sums of calls that move money, as Polar shows them now; none for other calls.
 
     Raises PolarError, unless it is only that our token may not read it: then that is said.
     """
     sums: list[RefundSum] = []
     found: list[Fact] = []
+    amounts: dict[int, tuple[int, str]] = {}
     try:
-        for call in calls:
-            if call.operation == _REFUND:
-                sums += await _refund(reads, call)
-            elif call.operation in _TOLD:
-                found += await _TOLD[call.operation](reads, call)
+        for number, call in enumerate(calls):
+            if call.operation == _REFUND and (one := await _refund(reads, call)):
+                sums.append(one)
+                amounts[number] = one.total, one.currency.lower()
+            elif call.operation in _TOLD and (told := await _TOLD[call.operation](reads, call)):
+                label, amount, currency = told
+                found.append((label, f"{format_money(amount, currency)} including tax"))
+                amounts[number] = amount, currency.lower()
     except MissingScope as error:
-        return ((GETS, f"cannot be told: {error.plain}"),)
-    return (*refund_facts(sums), *found)
+        return Money(((GETS, f"cannot be told: {error.plain}"),))
+    return Money((*refund_facts(sums), *found), amounts)
 
 
-async def _refund(reads: Reads, call: Call) -> list[RefundSum]:
+async def _refund(reads: Reads, call: Call) -> RefundSum | None:
     body = call.body or {}
     amount, order_id = body.get("amount"), body.get("order_id")
     if not isinstance(amount, int) or not isinstance(order_id, str):
-        return []
+        return None
     order = await reads.answer(Call("orders:get", {"id": order_id}))
-    return [refund_sum(order, amount)] if _has(order, "refundable_amount", "refundable_tax_amount") else []
+    return refund_sum(order, amount) if _has(order, "refundable_amount", "refundable_tax_amount") else None
 
 
-async def _charge(reads: Reads, call: Call) -> list[Fact]:
+_Told = tuple[str, int, str]  # the label, the amount with tax, the currency
+
+
+async def _charge(reads: Reads, call: Call) -> _Told | None:
     order = await reads.answer(Call("orders:get", dict(call.path)))
-    if not _has(order, "due_amount"):
-        return []
-    return [(PAYS, f"{format_money(order['due_amount'], order['currency'])} including tax")]
+    return (PAYS, order["due_amount"], str(order["currency"])) if _has(order, "due_amount") else None
 
 
-async def _dispute(reads: Reads, call: Call) -> list[Fact]:
+async def _dispute(reads: Reads, call: Call) -> _Told | None:
     dispute = await reads.answer(Call("disputes:get", dict(call.path)))
     if not _has(dispute, "amount", "tax_amount"):
-        return []
-    total = dispute["amount"] + dispute["tax_amount"]
-    return [(LOSES, f"{format_money(total, dispute['currency'])} including tax")]
+        return None
+    return LOSES, dispute["amount"] + dispute["tax_amount"], str(dispute["currency"])
 
 
 def _has(found: Any, *names: str) -> bool:
     return isinstance(found, Mapping) and all(isinstance(found.get(name), int) for name in names)
 
 
-_TOLD: Mapping[str, Callable[[Reads, Call], Awaitable[list[Fact]]]] = {
+# Of each call in AMOUNT_IS_READ, the read that tells.
+_TOLD: Mapping[str, Callable[[Reads, Call], Awaitable[_Told | None]]] = {
     "orders:finalize": _charge,
     "disputes:accept": _dispute,
 }

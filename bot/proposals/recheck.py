@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any
 
-from bot.proposals.build import Evaluated, evaluate, new_proposal, recall, with_hash
+from bot.proposals.build import Evaluated, evaluate, money_of, new_proposal, recall, with_hash
 from bot.proposals.call_results import reason_of
-from bot.proposals.reads import Reads, money_facts, with_money
+from bot.proposals.reads import Reads, read_money, with_money
 from bot.rules import EvaluationError
 from bot.services import Services
 from polar.catalog import Call, operations
@@ -106,8 +106,12 @@ def _in_order(shown: Sequence[PlannedCall], now: tuple[PlannedCall, ...]) -> tup
 
 async def _compared(polar: PolarClient, proposal: Proposal, new: NewProposal) -> Found:
     """The new question with its facts, of which only what money comes to may have changed; None: as shown."""
-    money = await money_facts(Reads(polar, within=_WITHIN), [Call.of(call) for call in new.calls])
-    new = with_hash(replace(new, facts=with_money(proposal.facts, money)))
+    calls = [Call.of(call) for call in new.calls]
+    money = await read_money(Reads(polar, within=_WITHIN), calls)
+    if money.amounts:
+        amount, currency = money_of(calls, {"currency": new.currency}, money.amounts)
+        new = replace(new, amount=amount, currency=currency)
+    new = with_hash(replace(new, facts=with_money(proposal.facts, money.facts)))
     shown = proposal.content_hash or with_hash(proposal).content_hash
     return None if new.content_hash == shown else new
 

@@ -68,8 +68,9 @@ class Draft:
     """A rule's proposal for one event: a question, and the calls that follow an approval.
 
     With `private`, the approver gets a private message, so a person has to approve. `money` are (label,
-    value) of the sums of the calls, once they were read. `reads` are the kept parts of the answers, by read.
-    `left_out` is the number of items of `for_each` that it makes no call for.
+    value) of the sums of the calls, once they were read, and `amounts` these sums with their currency, by the
+    number of the call. `reads` are the kept parts of the answers, by read. `left_out` is the number of items
+    of `for_each` that it makes no call for.
     """
 
     title: str
@@ -78,6 +79,7 @@ class Draft:
     private: bool = False
     deadline: datetime | None = None
     money: tuple[tuple[str, str], ...] = ()
+    amounts: Mapping[int, tuple[int, str]] = field(default_factory=dict)
     reads: Mapping[str, Any] | None = None
     left_out: int = 0
 

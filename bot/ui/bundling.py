@@ -97,7 +97,7 @@ def needs_a_look(proposal: Proposal, policy: Policy, now: datetime) -> bool:
     return (
         proposal.always_asks is not None
         or proposal.risk >= Risk.R3
-        or policy.takes_two(Risk(proposal.risk), proposal.amount, proposal.currency)
+        or policy.takes_two(Risk(proposal.risk), proposal.amount, proposal.currency, proposal.calls)
         or (proposal.deadline is not None and proposal.deadline - now < _SOON)
     )
 

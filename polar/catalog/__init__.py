@@ -9,20 +9,27 @@ from typing import Any
 from polar.catalog.effects import Repeat, Risk, Variant
 from polar.catalog.event_fields import FieldTree, event_fields, event_types
 from polar.catalog.operation import (
+    AMOUNT_IS_READ,
     Body,
     Call,
+    CallValues,
     Operation,
     Parameter,
     UnknownOperation,
     check_call,
     check_names,
+    money_moved,
+    moves_money,
     operations,
+    stated_amount,
 )
 from polar.catalog.schema import UNKNOWN, Schema, closest, problems
 
 __all__ = [
+    "AMOUNT_IS_READ",
     "UNKNOWN",
     "Call",
+    "CallValues",
     "FieldTree",
     "Operation",
     "Parameter",
@@ -35,8 +42,11 @@ __all__ = [
     "closest",
     "event_fields",
     "event_types",
+    "money_moved",
+    "moves_money",
     "operations",
     "problems",
+    "stated_amount",
     "to_json",
 ]
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import difflib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from types import MappingProxyType
@@ -363,3 +363,55 @@ def check_names(
 
 def _unknown(names: Collection[str]) -> dict[str, Any]:
     return dict.fromkeys(names, UNKNOWN)
+
+
+# --- The money of calls ------------------------------------------------------------------------------------
+
+# What these come to is in no call: only a read of Polar tells.
+AMOUNT_IS_READ = frozenset({"orders:finalize", "disputes:accept"})
+
+
+def moves_money(call: CallValues) -> bool:
+    """Tell whether a call moves money; one that this version does not know counts as one that does."""
+    known = operations().get(call.operation)
+    return known is None or known.describe(Call.of(call)).money
+
+
+def stated_amount(call: CallValues) -> tuple[int, str | None] | None:
+    """The money that a call states (minor units), and its currency if it has one; None if it states none.
+
+    Amounts in several currencies are none: it is not known which one counts.
+    """
+    body = call.body or {}
+    amount, currency = body.get("amount"), body.get("currency")
+    if "amounts" in body:
+        listed = body["amounts"]
+        if not isinstance(listed, Mapping) or len(listed) != 1 or amount is not None:
+            return None
+        currency, amount = next(iter(listed.items()))
+    if isinstance(amount, bool) or not isinstance(amount, int):
+        return None
+    return amount, currency.lower() if isinstance(currency, str) else None
+
+
+def money_moved(
+    calls: Iterable[CallValues], amount: int | None, currency: str | None
+) -> tuple[int, str] | None:
+    """The money that calls move: (0, "") if none does, None if an amount or a currency is not known.
+
+    `amount` (minor units) and `currency` are what is known of all of them, from a read of Polar too.
+    """
+    money = [call for call in calls if moves_money(call)]
+    if not money:
+        return 0, ""
+    if amount is None or currency is None:
+        return None
+    total, code = 0, currency.lower()
+    for call in money:
+        stated = stated_amount(call)
+        if stated is None and call.operation not in AMOUNT_IS_READ:
+            return None
+        if stated is not None and stated[1] not in (None, code):
+            return None
+        total += 0 if stated is None else abs(stated[0])
+    return max(total, abs(amount)), code

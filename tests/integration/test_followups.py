@@ -17,7 +17,7 @@ from bot.demo.polar.standin import HANDLERS
 from bot.pipeline import execute, worker
 from bot.proposals.call_results import examine
 from bot.proposals.own_calls import can_undo
-from bot.proposals.reads import Reads, money_facts, today
+from bot.proposals.reads import Reads, read_money, today
 from bot.proposals.recheck import as_shown
 from bot.results import (
     ApproverNames,
@@ -554,10 +554,10 @@ async def test_the_card_of_a_refund_says_what_the_customer_gets_and_a_change_of_
 async def test_the_recorded_formula_is_what_the_stand_in_gives_back(after):
     order = after.polar.order(tax=551)
     asked = PlannedCall(REFUND, {}, {}, {"order_id": order["id"], "reason": "other", "amount": 1_000})
-    facts = dict(await money_facts(Reads(after.services.polar), [Call.of(asked)]))
+    facts = dict((await read_money(Reads(after.services.polar), [Call.of(asked)])).facts)
     await after.ran(asked)
     rest = replace(asked, body={**(asked.body or {}), "amount": 1_900})
-    last = dict(await money_facts(Reads(after.services.polar), [Call.of(rest)]))
+    last = dict((await read_money(Reads(after.services.polar), [Call.of(rest)])).facts)
     await after.ran(rest)
 
     refunds = after.polar.shop.rows("refunds", order_id=order["id"])
