@@ -39,10 +39,22 @@ _PASSES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """The only people who may decide. The card shows `source`, where they are named, if there are none."""
+    """The only people who may decide. The card shows `source`, where they are named, if there are none.
+
+    `too`: whoever decides must be named here as well.
+    """
 
     people: Approvers
     source: str
+    too: Approvers | None = None
+
+    @property
+    def shown(self) -> Approvers:
+        """The names on the card: those that both lists have, else the present ones, as groups may overlap."""
+        if self.too is None:
+            return self.people
+        users, groups = self.people.users & self.too.users, self.people.groups & self.too.groups
+        return Approvers(users, groups) if users or groups else self.too
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +66,11 @@ class Readers:
 
 
 class ByRuleAndClass:
-    """The rule that made it, as it was then, comes first; then the class's row in the policy as it is now.
+    """The rule comes first; then the class's row in the policy as it is now.
 
-    The undo of a proposal is decided by the people who may decide that proposal.
+    Somebody must be named by the rule that made the proposal, as it was then, and by the rule in force, or by
+    what decides where that names nobody. If they share nobody, the rule in force alone decides. The undo of a
+    proposal is decided by the people who may decide that proposal.
     """
 
     def __init__(self, approvers: Approvers, rules: RuleSet, store: Store) -> None:
@@ -68,6 +82,7 @@ class ByRuleAndClass:
         own = [*self._of_rule.values(), *self._policy.approvers.values()]
         # Everybody who may decide anything, as the rules and the policy in force say.
         self.all = _split((approvers.users | approvers.groups).union(*own))
+        self._in_force = {rule.name: rule for rule in rules.rules}
 
     async def __call__(self, proposal: Proposal | None, risk: str | None = None) -> Named:
         """The only people who may decide this proposal, or anything else of the class `risk`.
@@ -76,10 +91,31 @@ class ByRuleAndClass:
         """
         if proposal is not None and proposal.undo_of_id is not None:  # whoever may decide it may take it back
             proposal = await self._store.read(get_proposal, proposal.undo_of_id)
-        if proposal is not None:
-            if proposal.rule_version is not None and (own := await self._rule(proposal.rule_version)):
-                return Named(_split(own), f"approvers of rule {proposal.rule}")
-            risk = proposal.risk
+        if proposal is None:
+            return self._of_class(risk)
+        then = await self._then(proposal)
+        rule = self._in_force.get(proposal.rule or "")
+        if rule is None or rule.version == proposal.rule_version:
+            return then
+        now = self._of(rule.approvers, proposal)
+        if now.people == then.people:
+            return now
+        groups = then.people.groups | now.people.groups
+        if not groups and not then.people.users & now.people.users:
+            return now
+        return Named(then.people, now.source, now.people)
+
+    async def _then(self, proposal: Proposal) -> Named:
+        version = proposal.rule_version
+        return self._of(() if version is None else await self._rule(version), proposal)
+
+    def _of(self, own: Iterable[str], proposal: Proposal) -> Named:
+        named = _split(own)
+        if named.users or named.groups:
+            return Named(named, f"approvers of rule {proposal.rule}")
+        return self._of_class(proposal.risk)
+
+    def _of_class(self, risk: str | None) -> Named:
         if risk in {named.value for named in self._policy.approvers}:
             return Named(_split(self._policy.approvers[Risk(risk)]), f"approvers of class {risk}")
         return self._otherwise
@@ -133,14 +169,15 @@ class Authority:
         none, `risk` says of which class it is. `by_id` is for whoever comes in past Slack, on the machine
         itself: while Slack does not answer, being listed by user id is enough. Raises StoreError.
         """
-        named = (await self._deciders(proposal, risk)).people
+        named = await self._deciders(proposal, risk)
         if self.team_id is None and not by_id:  # without it nobody can be told from another workspace
             return Refusal(RefusalCode.WORKSPACE_UNKNOWN)
         try:
             outside = await self._outside(user_id, team_id, Purpose.DECIDE)
-            listed = user_id in named.users or await self._in_a_group(user_id, named.groups)
+            listed = await self._listed(user_id, named)
         except SlackError as error:
-            away = by_id and user_id in named.users and not isinstance(error, SlackRefused)
+            by_name = user_id in named.people.users and (named.too is None or user_id in named.too.users)
+            away = by_id and by_name and not isinstance(error, SlackRefused)
             return None if away else _not_said(error, Purpose.DECIDE)
         if outside is not None:
             return outside
@@ -184,12 +221,12 @@ class Authority:
 
     async def everybody(self, proposal: Proposal | None = None) -> frozenset[str] | None:
         """All who are named to decide, as of now; None when Slack does not say. Raises StoreError."""
-        named = (await self._deciders(proposal)).people
+        named = await self._deciders(proposal)
         try:
-            groups = [await self._members(group, _GROUP_WHEN_DECIDING) for group in named.groups]
+            every = [await self._all_of(one) for one in (named.people, named.too or named.people)]
         except SlackError:
             return None
-        return named.users.union(*groups)
+        return every[0] & every[1]
 
     async def name(self, user_id: str) -> str:
         """The name of a user; the id when Slack does not say. Slack is then not asked for ten seconds."""
@@ -208,8 +245,8 @@ class Authority:
     async def describe(self, proposal: Proposal | None = None) -> ApproverNames:
         """The names of those who may decide, people first."""
         named = await self._deciders(proposal)
-        names = [await self.name(user_id) for user_id in sorted(named.people.users)]
-        names += [await self._handle(group) for group in sorted(named.people.groups)]
+        names = [await self.name(user_id) for user_id in sorted(named.shown.users)]
+        names += [await self._handle(group) for group in sorted(named.shown.groups)]
         return ApproverNames(tuple(names), named.source)
 
     def forget(self, user_id: str | None = None) -> None:
@@ -234,6 +271,15 @@ class Authority:
 
     async def _user(self, user_id: str, age: timedelta = _USER_FOR) -> UserProfile:
         return await self._keep(self._users, user_id, age, self._slack.user)
+
+    async def _listed(self, user_id: str, named: Named) -> bool:
+        for one in (named.people, named.too or named.people):
+            if user_id not in one.users and not await self._in_a_group(user_id, one.groups):
+                return False
+        return True
+
+    async def _all_of(self, named: Approvers) -> frozenset[str]:
+        return named.users.union(*[await self._members(one, _GROUP_WHEN_DECIDING) for one in named.groups])
 
     async def _in_a_group(self, user_id: str, groups: Iterable[str]) -> bool:
         for group in groups:

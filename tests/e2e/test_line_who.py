@@ -125,36 +125,57 @@ async def test_a_class_may_name_who_alone_decides_it(
     assert decided_by == {True: LENA, False: None, None: MAYA}[named]
 
 
-async def test_the_rule_that_made_it_names_who_decides_also_after_it_was_changed(
-    line: World, tmp_path: Path
-) -> None:
-    rule = f"""
+RULE = """
 [[rule]]
 name = "mine"
 on = ["order.paid"]
 operation = "orders:update"
-path = {{ id = "${{data.id}}" }}
-body = {{ billing_name = "Ada" }}
+path = { id = "${data.id}" }
+body = { billing_name = "Ada" }
 title = "Call it Ada's?"
-approvers = ["{LENA}"]
+approvers = APPROVERS
 
 [[rule]]
 name = "generate-invoice"
 enabled = false
 """
-    policy(line, tmp_path, rule)
+
+
+def approvers(*named: str) -> str:
+    """The rules file whose rule names these people."""
+    return RULE.replace("APPROVERS", str(list(named)))
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "decides"),  # of `decides`, the first may not, the second may
+    [
+        ([LENA], [LENA, JONAS], (JONAS, LENA)),  # whoever is new decides what comes from now on
+        ([LENA, JONAS], [JONAS], (LENA, JONAS)),  # whoever was taken off decides nothing any more
+        ([LENA, JONAS], [MAYA, JONAS], (MAYA, JONAS)),
+        ([LENA], [JONAS], (LENA, JONAS)),  # nobody is on both: the rule in force decides
+        (["S0APPROVERS"], [JONAS], (LENA, JONAS)),
+        ([LENA, JONAS], [], (LENA, JONAS)),  # it names nobody: APPROVERS, who are Maya and Jonas
+    ],
+)
+async def test_the_rule_that_made_it_and_the_rule_in_force_both_say_who_decides(
+    line: World, tmp_path: Path, then: list[str], now: list[str], decides: tuple[str, str]
+) -> None:
+    refused, may = decides
+    change_group(line.slack, "S0APPROVERS", [LENA, JONAS])
+    policy(line, tmp_path, approvers(*then))
     async with line.app():
         card = await line.ask("order.paid")
-    policy(line, tmp_path, rule.replace(LENA, JONAS))
+    policy(line, tmp_path, approvers(*now).replace("Call it", "Is it"))  # another version also without
     async with line.app() as app:
-        await line.tap(card, user=JONAS)
-        said = await told(line, JONAS)
-        await line.tap(card, user=LENA)
+        await line.tap(card, user=refused)
+        said = await told(line, refused)
+        await line.tap(card, user=may)
         await line.says(card, "Done: ")
         decided_by = (await only(app)).decided_by
 
-    assert said.startswith("You are not an approver. Nothing was changed. lena may decide")
-    assert decided_by == LENA
+    assert said.startswith("You are not an approver. Nothing was changed. ")
+    assert f"{'lena' if may == LENA else 'jonas'} may decide" in said
+    assert decided_by == may
 
 
 @pytest.mark.parametrize(
