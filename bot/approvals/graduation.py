@@ -72,14 +72,19 @@ class GraduationService:
     async def _find(self, user: SlackUser, start: str, *, off: bool = False) -> CaseKind | Switched | Refusal:
         """The kind, if this person may change it: those named for its class; `off`, every approver."""
         found = await self._services.store.read(find_case_kind, start) if start else None
-        refusal = self._services.authority.refusal
-        risk = None if found is None else found.risk
-        refused = await refusal(user.id, user.team_id, risk=risk)
-        if refused is not None and off:
-            refused = await refusal(user.id, user.team_id)
+        refused = await self._refused(user, None if found is None else found.risk, or_any=off)
         if refused is not None:
             return refused
         return Switched(SwitchCode.NO_SUCH_KIND) if found is None else found
+
+    async def may_decide(self, user: SlackUser, risk: str) -> bool:
+        """Tell whether this person is named for a class, or is any other approver."""
+        return await self._refused(user, risk, or_any=True) is None
+
+    async def _refused(self, user: SlackUser, risk: str | None, *, or_any: bool) -> Refusal | None:
+        refusal = self._services.authority.refusal
+        refused = await refusal(user.id, user.team_id, risk=risk)
+        return await refusal(user.id, user.team_id) if refused is not None and or_any else refused
 
     async def _turn_on(
         self, user: SlackUser, case_kind: CaseKind, *, manual_override: bool

@@ -90,7 +90,7 @@ class GraduationScreen:
             return Switched(SwitchCode.NOT_STORED)
 
     async def plot(self, user: SlackUser, start: str) -> str:
-        """Put a kind's chart into the channel of the cards; the result for whoever asked."""
+        """Put a kind's chart into the channel if this person may decide; the result for whoever asked."""
         case_kind = await self._services.store.read(find_case_kind, start) if start else None
         if case_kind is None:
             return switch_words(Switched(SwitchCode.NO_SUCH_KIND))
@@ -100,6 +100,8 @@ class GraduationScreen:
         target = 100.0 if standard is None else standard.target
         now = score.shown_score(score.score(*case_kind.counts), target)
         numbers = trust_page.plot_numbers(now, target, score_list(found))
+        if not await self._graduation.may_decide(user, case_kind.risk):
+            return f"{trust_page.no_plot(trust_page.APPROVERS_ONLY)} {numbers}"
         picture = await asyncio.to_thread(
             score_chart, found, threshold=target, events=events(past), title=clean(case_kind.label, 120)
         )

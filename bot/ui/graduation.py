@@ -184,6 +184,7 @@ def _threshold_lines(trust: Trust) -> list[str]:
 # --- A plot -------------------------------------------------------------------------------------------------
 
 PLOTTED = "The plot is in the channel of the cards."
+APPROVERS_ONLY = "only who may decide puts one into the channel"
 _REFUSED = {"missing_scope": "the app has no scope files:write (optional in manifest.yml)"}
 
 

@@ -190,6 +190,17 @@ async def test_the_plot_is_a_picture_in_the_channel(tmp_path: Path) -> None:
         assert len(shown) == 1
 
 
+async def test_who_may_not_decide_gets_the_numbers_and_puts_no_picture_into_the_channel(
+    tmp_path: Path,
+) -> None:
+    async with _house(tmp_path) as (house, app):
+        screen, lena = GraduationScreen(app.services), SlackUser(LENA, app.services.authority.team_id)
+        said = await screen.plot(lena, (await _case_kinds(app))["invoice"].hash)
+        assert said.startswith("There is no plot: only who may decide puts one into the channel.")
+        assert "Score now 9" in said
+        assert house.slack.workspace.uploads == {}
+
+
 async def test_without_the_scope_the_numbers_are_said_instead(tmp_path: Path) -> None:
     async with _house(tmp_path, BOT_SCOPES - {"files:write"}) as (house, _):
         page = await _press(house, await _ask(house), "trust.plot")
