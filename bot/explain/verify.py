@@ -246,8 +246,8 @@ def _ran(document: Mapping[str, Any], gate: Mapping[str, Any]) -> Iterator[Findi
     yield _found(_was_there(gate), Fact.PERSON_LATELY)
     running = gate["state"] == CaseKindState.GRADUATED and gate["paused_by"] is None
     yield _found(running, Fact.KIND_RAN)
-    agreed = gate["spot_checks"][0]
-    chance = probability(agreed, standard.spot_check_floor)
+    agreed, of = gate["spot_checks"]
+    chance = probability(agreed, standard.spot_check_floor, of=of)
     same = chance == gate["spot_check_probability"] == document["spot_check"]["probability"]
     yield _found(same, Fact.SPOT_CHECKS, agreed=agreed, probability=chance)
     yield _found(None, Fact.DRAW_OPEN)

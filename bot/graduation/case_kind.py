@@ -1,11 +1,10 @@
-"""The kind of case of a proposal, its approved values, and the label of a decided case. Pure."""
+"""The kind of case of a proposal, and the label of a decided case. Pure."""
 
-import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from polar.catalog import Call, Operation, operations
+from polar.catalog import Call, operations
 from polar.events import Event
 from polar.text.words import clean, format_money
 from store.models import (
@@ -20,20 +19,12 @@ from store.models import (
     sha256,
 )
 from store.models.graduation import CaseHistory, Label, Past
-from store.models.reasons import LabelReason, PolicyCode, PolicyReason
+from store.models.reasons import LabelReason
 
 # The fields that give the reason of an event. The first field that is present counts.
 _SUB_REASONS = ("billing_reason", "customer_cancellation_reason", "reason")
 _OFTEN = {None: "", "day": "daily", "week": "weekly", "month": "monthly", "year": "yearly"}
 _REFUNDS = {0: "no refund before", 1: "1 refund before", 2: "2 or more refunds before"}
-
-Value = int | float | str | bool | None
-Choice = str | bool | None
-
-# The rank of a number needs 19 approvals for a result and 200 for a good one. More would react too slowly.
-RECENT = 200
-CHOICES = 50
-RARE = 0.05
 
 TOO_FAST = timedelta(seconds=2)
 _NOT_DONE = (ProposalState.FAILED, ProposalState.UNKNOWN)
@@ -61,32 +52,6 @@ def case_kind_of(proposal: NewProposal, event: Event, past: Past, *, environment
     family = sha256(canonical_json({"action": fields["action"], "trigger": fields["trigger"]}))
     label = " · ".join(filter(None, (clean(part, 120) for part in _labelled(fields, proposal, data))))
     return NewCaseKind(sha256(canonical_json(fields)), family, fields, label, proposal.risk)
-
-
-def parameters(calls: Sequence[PlannedCall]) -> dict[str, Value]:
-    """The values for the novelty gate: numbers, switches and choices of the bodies, by "operation.field".
-
-    Ids and free text are left out: they differ in every case and do not describe its kind. With several
-    calls, the largest number counts, and all choices count together.
-    """
-    found: dict[str, Value] = {}
-    for call in calls:
-        operation = operations().get(call.operation)
-        for name, value in (call.body or {}).items():
-            key = f"{call.operation}.{name}"
-            if isinstance(value, bool) or value is None or _is_choice(operation, name):
-                found[key] = value if isinstance(value, str | bool) else None
-            elif isinstance(value, int | float):
-                known = found.get(key)
-                found[key] = max(known, value) if isinstance(known, int | float) else value
-    return found if len(calls) < 2 else {**found, "calls": len(calls)}
-
-
-def _is_choice(operation: Operation | None, name: str) -> bool:
-    if operation is None or operation.body is None:
-        return False
-    schemas = [one.fields[name] for one in operation.body.variants if name in one.fields]
-    return any(option.enum for schema in schemas for option in (schema, *schema.options))
 
 
 def _action(calls: Sequence[PlannedCall]) -> list[list[Any]]:
@@ -172,62 +137,6 @@ def _text(value: Any) -> str | None:
     return value[:200] if isinstance(value, str) and value else None
 
 
-# --- Approved values: limited in number, and compared with a new case -------------------------------------
-
-
-def approved_values(cases: Sequence[Mapping[str, Value]]) -> dict[str, dict[str, Any]]:
-    """The values of a kind's approved cases, oldest first, by parameter, for a JSON column.
-
-    Of `numbers` the smallest and the largest of all, and the latest RECENT of them; one that is not finite is
-    left out. Of `choices` the latest CHOICES: a case with one that was dropped asks again, which is safe.
-    """
-    numbers: dict[str, list[float]] = {}
-    choices: dict[str, dict[Choice, None]] = {}
-    for values in cases:
-        for name, value in values.items():
-            if not isinstance(value, Choice):
-                if math.isfinite(value):
-                    numbers.setdefault(name, []).append(value)
-            else:
-                known = choices.setdefault(name, {})
-                known.pop(value, None)
-                known[value] = None
-    return {
-        "numbers": {name: [min(all_), max(all_), all_[-RECENT:]] for name, all_ in numbers.items()},
-        "choices": {name: list(known)[-CHOICES:] for name, known in choices.items()},
-    }
-
-
-def novelty(approved: Mapping[str, Any], values: Mapping[str, Value]) -> PolicyReason | None:
-    """The reason why a case asks at any score; None when it is like those of `approved_values`."""
-    numbers, choices = approved.get("numbers", {}), approved.get("choices", {})
-    for name, value in values.items():
-        if not isinstance(value, Choice):
-            found = _new_number(value, *numbers.get(name, ()))
-        elif value not in choices.get(name, ()):
-            short = value[:200] if isinstance(value, str) else value
-            found = PolicyReason.of(PolicyCode.NEW_CHOICE, value=short)
-        else:
-            found = None
-        if found is not None:
-            return PolicyReason(found.code, {"name": name, **found.args})
-    return None
-
-
-def _new_number(
-    value: float, low: float = 0, high: float = 0, recent: Sequence[float] = ()
-) -> PolicyReason | None:
-    plain = value if math.isfinite(value) else str(value)  # JSON knows no NaN
-    if not recent:
-        return PolicyReason.of(PolicyCode.FIRST_NUMBER, value=plain)
-    if not low <= value <= high:  # also for NaN
-        return PolicyReason.of(PolicyCode.OUT_OF_RANGE, value=plain, low=low, high=high)
-    as_large, of = sum(one >= value for one in recent), len(recent)
-    if (1 + as_large) / (of + 1) < RARE:
-        return PolicyReason.of(PolicyCode.RARE_NUMBER, value=value, as_large=as_large, approved=of)
-    return None
-
-
 # --- The label: an approval or a rejection of the case's kind ---------------------------------------------
 
 
@@ -236,15 +145,20 @@ def label_of(case: CaseHistory, window: timedelta) -> Label | None:
 
     A rejection counts at once and always. An approval counts after `window` if the case was not undone,
     reversed or disputed. It counts only if its approver had time to read. One press is at most one approval.
+    A spot check that ended undecided is none of both: it counts as a spot check not agreed with.
     """
     decided = case.decisions[-1] if case.decisions else None
     rejected = _rejection(case, decided, window)
     if rejected is not None:
         reason, matures_at = rejected
+        at = matures_at if decided is None else decided.at
+    elif decided is None and case.lapsed_at is not None and case.mode == Mode.SPOT_CHECK:
+        reason, at, matures_at = LabelReason.LAPSED, case.lapsed_at, case.lapsed_at + window
     elif decided is None or case.state in _NO_LABEL:
         return None
     else:
-        reason, matures_at = _not_counted(case, decided) or LabelReason.APPROVED, decided.at + window
+        reason = _not_counted(case, decided) or LabelReason.APPROVED
+        at, matures_at = decided.at, decided.at + window
     return Label(
         proposal_id=case.proposal_id,
         case_kind=case.case_kind,
@@ -252,7 +166,7 @@ def label_of(case: CaseHistory, window: timedelta) -> Label | None:
         is_counted=rejected is not None or reason == LabelReason.APPROVED,
         reason=reason,
         is_spot_check=case.mode == Mode.SPOT_CHECK,
-        decided_at=matures_at if decided is None else decided.at,
+        decided_at=at,
         matures_at=matures_at,
     )
 

@@ -9,10 +9,11 @@ from typing import Any
 
 from bot.config.policy import Caps, Policy
 from bot.graduation import score
-from bot.graduation.case_kind import case_kind_of, novelty, parameters
+from bot.graduation.case_kind import case_kind_of
+from bot.graduation.novelty import novelty, values_of
 from bot.graduation.score import EVER, Standard, always_human_now, ln_incomplete_beta, standard_of
 from bot.rules.rule import always_asks
-from polar.catalog import Call, Risk, operations
+from polar.catalog import Call, Risk, money_moved, operations
 from polar.events import Event
 from store.models import (
     CaseKind,
@@ -77,14 +78,18 @@ def never(proposal: NewProposal, event_type: str) -> str | None:
     if proposal.rule is None or proposal.event_id is None or proposal.proposer is not None:
         return AlwaysAsk.BY_HAND
     risks = [operations()[call.operation].describe(Call.of(call)).risk.value for call in proposal.calls]
-    return proposal.always_asks or always_asks(event_type, [*risks, proposal.risk])
+    because = proposal.always_asks or always_asks(event_type, [*risks, proposal.risk])
+    if because is None and money_moved(proposal.calls, proposal.amount, proposal.currency) is None:
+        because = AlwaysAsk.UNKNOWN_AMOUNT
+    return because
 
 
 def evaluate(proposal: NewProposal, inputs: GateInputs, policy: Policy) -> Evaluation:
     """The judgement over a case with a kind of case: the reasons against a run, in order."""
     kind, trust = inputs.case_kind, policy.graduation
     standard = standard_of(kind, trust)
-    human, moved = _human(proposal, kind, policy), _moved(proposal)
+    human = _human(proposal, kind, policy)
+    moved = money_moved(proposal.calls, proposal.amount, proposal.currency)
     novel = _novel(proposal, inputs, ask_first=trust.ask_first_of_week)
     unknown = PolicyReason(PolicyCode.UNKNOWN_AMOUNT)
     over = unknown if moved is None else _over(policy.caps, *moved, inputs)
@@ -104,7 +109,7 @@ def evaluate(proposal: NewProposal, inputs: GateInputs, policy: Policy) -> Evalu
         last = over or unknown
         pause = ChangeCause.of(ChangeCode.OVER_CAP_TWICE, last=last.to_json()) if twice else None
         return _asks(last, pause, over_cap=True, **facts)
-    share = probability(kind.spot_checks_agreed, standard.spot_check_floor)
+    share = probability(kind.spot_checks_agreed, standard.spot_check_floor, of=kind.spot_checks)
     checked = drawn(inputs.secret, proposal.id, share)
     verdict, mode = (SPOT_CHECK, Mode.SPOT_CHECK) if checked else (RUN, Mode.AUTO)
     reason = PolicyReason(PolicyCode.SPOT_CHECK if checked else PolicyCode.RUNS)
@@ -176,7 +181,9 @@ def _meets_threshold(kind: CaseKind, standard: Standard | None) -> bool:
 def _human(proposal: NewProposal | Proposal, kind: CaseKind, policy: Policy) -> PolicyReason | None:
     """The reason why this case always asks, in every state of its kind of case."""
     because = always_human_now(kind, policy.graduation)
-    if because is None and policy.takes_two(Risk(proposal.risk), proposal.amount, proposal.currency):
+    if because is None and policy.takes_two(
+        Risk(proposal.risk), proposal.amount, proposal.currency, proposal.calls
+    ):
         because = AlwaysAsk.TWO_PEOPLE
     return None if because is None else _always(because)
 
@@ -208,28 +215,12 @@ def asks_because(kind: CaseKind) -> PolicyReason:
 
 
 def _novel(proposal: NewProposal, inputs: GateInputs, *, ask_first: bool) -> PolicyReason | None:
-    found = novelty(inputs.case_kind.approved_values, parameters(proposal.calls))
+    found = novelty(inputs.case_kind.approved_values, values_of(proposal))
     if found is not None:
         return found
     if proposal.customer_id is None:
         return PolicyReason(PolicyCode.UNKNOWN_CUSTOMER)
     return PolicyReason(PolicyCode.FIRST_OF_WEEK) if ask_first and inputs.first_this_week else None
-
-
-def _moved(proposal: NewProposal) -> tuple[int, str] | None:
-    """The money that the case would move (minor units, currency); (0, "") for none, None if unknown."""
-    bodies = [
-        call.body or {}
-        for call in proposal.calls
-        if operations()[call.operation].describe(Call.of(call)).money
-    ]
-    if not bodies:
-        return 0, ""
-    amounts = [body["amount"] for body in bodies if isinstance(body.get("amount"), int)]
-    if proposal.currency is None or proposal.amount is None or 0 < len(amounts) < len(bodies):
-        return None
-    total = sum(abs(one) for one in amounts) if amounts else abs(proposal.amount) * len(bodies)
-    return max(total, abs(proposal.amount)), proposal.currency
 
 
 def _over(caps: Caps, amount: int, currency: str, inputs: GateInputs) -> PolicyReason | None:
@@ -303,17 +294,20 @@ def drawn(secret: bytes, proposal_id: str, probability: float) -> bool:
     return int.from_bytes(digest[:8]) < int(probability * 2**64)
 
 
-def probability(agreed: int, floor: float) -> float:
-    """The chance that the next case is checked, after so many agreed spot checks in a row since graduation.
+def probability(agreed: int, floor: float, *, of: int | None = None) -> float:
+    """The chance that the next case is checked, after so many agreed spot checks since graduation (`of` all).
 
     The chance falls to a share only when the spot checks alone show, with 95 % confidence, that the rejection
-    rate is at most that share: 25 % after 11 agreed, 10 % after 29. A floor of 0 asks nobody.
+    rate is at most that share: 25 % after 11 agreed, 10 % after 29 and none that was not. A floor of 0 asks
+    nobody.
     """
     if floor <= 0 or floor >= FIRST:
         return floor
+    total = agreed if of is None else of
     for share in (floor, max(SECOND, floor)):
         # So many agreed spot checks exclude a rate above the share with 95 %: (1 - share)^n <= 0.05.
-        if agreed >= math.ceil(math.log(EVER) / math.log1p(-share)):
+        enough = agreed >= math.ceil(math.log(EVER) / math.log1p(-share))
+        if enough and (agreed == total or rejection_rate_bound(agreed, total) <= share):
             return share
     return FIRST
 

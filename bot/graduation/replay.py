@@ -15,8 +15,9 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from bot.config.policy import Policy, Trust
-from bot.graduation.case_kind import Value, approved_values, label_of, parameters
+from bot.graduation.case_kind import label_of
 from bot.graduation.gate import asks_because, evaluate
+from bot.graduation.novelty import Values, approved_values, values_of
 from bot.graduation.score import (
     MIN_APPROVALS_SINCE_REJECTION,
     MIN_CUSTOMERS,
@@ -29,6 +30,7 @@ from bot.graduation.score import (
 from store.graduation.reducer import (
     IDLE,
     LEARNT_FROM,
+    MOST_LAPSES,
     WEEK,
     CaseTotals,
     LabelSum,
@@ -36,6 +38,7 @@ from store.graduation.reducer import (
     Usage,
     Wanted,
     cause_of_decision,
+    cause_of_lapse,
     cause_of_outcome,
     changed,
     counted,
@@ -44,13 +47,13 @@ from store.graduation.reducer import (
     is_idle,
     is_unusual,
 )
-from store.models import WENT_WRONG, CaseKind, CaseKindState, Mode, NewCaseKind, OutcomeKind, PlannedCall
+from store.models import WENT_WRONG, CaseKind, CaseKindState, Mode, NewCaseKind, NewProposal, OutcomeKind
 from store.models.graduation import CaseEvidence, CaseHistory, Evaluation, Label, PastCase
 from store.models.reasons import UNSEEN, ChangeCause, ChangeCode, PolicyCode, PolicyReason, read_policy_reason
 
 RESUMED_AFTER = timedelta(days=1)
 _ASKED = Evaluation(Mode.ASKED, {})  # the result of a kind that has not graduated, without evaluation
-_OUTCOME, _DECISION, _MATURE, _RESUME, _ARRIVAL = range(5)  # the order of steps at the same moment
+_OUTCOME, _DECISION, _LAPSE, _MATURE, _RESUME, _ARRIVAL = range(6)  # the order of steps at the same moment
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _ON = TrustChange(CaseKindState.GRADUATED, ChangeCause(ChangeCode.THRESHOLD_MET))
 
@@ -71,8 +74,9 @@ class ReplayedKind:
     history: list[tuple[datetime, CaseKindState, ChangeCause]] = field(default_factory=list)
     _last_case_at: datetime | None = None
     _since_rejection: list[datetime] = field(default_factory=list)  # counted approvals, mature or not
-    _values: dict[int, dict[str, Value]] = field(default_factory=dict)  # of the approved cases, by place
+    _values: dict[int, Values] = field(default_factory=dict)  # of the approved cases, by place
     _approved: Mapping[str, Any] | None = None  # of the newest of these; None after a change
+    spot_checks: list[tuple[str, bool]] = field(default_factory=list)  # as in `cause_of_lapse`
 
     @classmethod
     def of(cls, new: NewCaseKind, trust: Trust, *, on: bool = False) -> "ReplayedKind":
@@ -94,7 +98,7 @@ class ReplayedKind:
         self.kind = changed(self.kind, change, at, begins=at)
         self.history.append((at, change.to, change.cause))
         if change.new_generation:
-            self.tally, self._since_rejection = CaseTotals(), []
+            self.tally, self._since_rejection, self.spot_checks = CaseTotals(), [], []
 
     def graduate(self, at: datetime) -> bool:
         """Let the kind run on its own if it meets every requirement. Return True if it does."""
@@ -110,27 +114,23 @@ class ReplayedKind:
         self.change(_ON, at)
         return True
 
-    def take(
-        self,
-        place: int,
-        made: Label,
-        before: Label | None,
-        *,
-        customer: str | None,
-        calls: Sequence[PlannedCall],
-    ) -> None:
+    def take(self, place: int, made: Label, before: Label | None, asked: NewProposal) -> None:
         """Count a label of the case at `place`; `before` is the label that it replaces."""
+        customer = asked.customer_id
         if made.is_rejection:
             self.forget(place)
         elif before is None and made.reason not in UNSEEN:
-            self.learn(place, calls)
+            self.learn(place, asked)
         if not self._is_of_now(made):
             return
         if before is not None and before.is_counted:
             self.tally.subtract(_sum(before, customer))
+        elif made.is_spot_check:
+            self.spot_checks = [(made.proposal_id, made.has_lapsed), *self.spot_checks[: MOST_LAPSES - 1]]
+        if made.is_counted or made.has_lapsed:
+            self.tally.add(_sum(made, customer))
         if not made.is_counted:
             return
-        self.tally.add(_sum(made, customer))
         self._since_rejection += [] if made.is_rejection else [made.decided_at]
         last = self.tally.last_rejection_at
         if last is not None and (made.is_rejection or made.decided_at <= last):
@@ -146,9 +146,9 @@ class ReplayedKind:
         """Tell whether the label is of the present generation: what ended a generation is of that one."""
         return label.decided_at > self.kind.generation_at
 
-    def learn(self, place: int, calls: Sequence[PlannedCall]) -> None:
+    def learn(self, place: int, asked: NewProposal) -> None:
         """Add the values of an approved case. They are no longer new."""
-        self._values[place], self._approved = parameters(calls), None
+        self._values[place], self._approved = values_of(asked), None
 
     def forget(self, place: int) -> None:
         """Remove the values of a case whose approval no longer counts."""
@@ -168,7 +168,7 @@ class ReplayedKind:
 
 def _sum(label: Label, customer: str | None, *, mature: bool = False) -> LabelSum:
     at = label.decided_at
-    return LabelSum(label.is_rejection, label.is_spot_check, mature, customer, 1, at, at)
+    return LabelSum(label.is_rejection, label.is_spot_check, mature, customer, 1, at, at, label.has_lapsed)
 
 
 @dataclass(slots=True)
@@ -232,6 +232,7 @@ class Replayed:
         do = {
             _OUTCOME: self._outcome,
             _DECISION: self._decided,
+            _LAPSE: self._lapsed,
             _MATURE: self._matured,
             _RESUME: self._resumed,
             _ARRIVAL: self._arrived,
@@ -302,6 +303,13 @@ class Replayed:
         self._demote(run.kind, cause, step.at)
         self._offer(run.kind, step.at)
 
+    def _lapsed(self, step: _Step) -> None:
+        run = self._runs.get(step.place)
+        if run is None or run.kind is None or run.mode != Mode.SPOT_CHECK:
+            return
+        self._take(step, run, run.kind)
+        self._demote(run.kind, cause_of_lapse(run.kind.spot_checks), step.at)
+
     def _outcome(self, step: _Step) -> None:
         run, case = self._runs.get(step.place), self._cases[step.place]
         kind = case.outcomes[step.number].kind
@@ -334,7 +342,7 @@ class Replayed:
         made = run.label = label_of(history, self._policy.graduation.outcome_window)
         if made is None:
             return
-        one.take(step.place, made, before, customer=asked.customer_id, calls=asked.calls)
+        one.take(step.place, made, before, asked)
         if before is None and made.is_counted and not made.is_rejection:
             self._later(made.matures_at, _MATURE, step.place)
 
@@ -380,5 +388,7 @@ def _known(cases: Sequence[PastCase]) -> list[_Step]:
         steps.append(_Step(case.proposal.created_at, _ARRIVAL, place))
         if case.decisions:
             steps.append(_Step(case.decisions[-1].at, _DECISION, place))
+        elif case.lapsed_at is not None:
+            steps.append(_Step(case.lapsed_at, _LAPSE, place))
         steps.extend(_Step(one.at, _OUTCOME, place, number) for number, one in enumerate(case.outcomes))
     return steps

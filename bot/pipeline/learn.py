@@ -9,7 +9,8 @@ from typing import Any
 
 from bot.config.policy import Policy
 from bot.graduation.backtest import report
-from bot.graduation.case_kind import approved_values, label_of, parameters
+from bot.graduation.case_kind import label_of
+from bot.graduation.novelty import approved_values, values_of
 from bot.graduation.replay import replay
 from bot.graduation.score import lacks
 from bot.services import Queue, Services
@@ -22,13 +23,12 @@ from store.models import (
     CaseKind,
     NewCaseKind,
     NewProposal,
-    PlannedCall,
     ProposalKind,
     ProposalState,
     proposal_id,
     sha256,
 )
-from store.models.graduation import BacktestSummary, CaseHistory, Label, PastCase
+from store.models.graduation import Asked, BacktestSummary, CaseHistory, Label, PastCase
 from store.models.reasons import AlwaysAsk, Lack, Reason
 
 log = logging.getLogger(__name__)
@@ -48,8 +48,8 @@ class Assessor:
     def label(self, case: CaseHistory) -> Label | None:
         return label_of(case, self.policy.graduation.outcome_window)
 
-    def learn(self, approved: Sequence[Sequence[PlannedCall]]) -> Mapping[str, Any]:
-        return approved_values([parameters(calls) for calls in approved]) if approved else {}
+    def learn(self, approved: Sequence[Asked | NewProposal]) -> Mapping[str, Any]:
+        return approved_values([values_of(one) for one in approved]) if approved else {}
 
     def backtest(
         self, case_kind: CaseKind, past: Sequence[PastCase], secret: bytes, now: datetime

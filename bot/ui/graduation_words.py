@@ -44,6 +44,7 @@ _ALWAYS: Mapping[str, str] = {
     AlwaysAsk.NO_THRESHOLD: "its risk class has no threshold",
     AlwaysAsk.NOT_OPTED_IN: "high risk, and not opted in",
     AlwaysAsk.TWO_PEOPLE: "it takes two people",
+    AlwaysAsk.UNKNOWN_AMOUNT: "the money it moves is not known",
 }
 RESULTS: Mapping[CaseResult, str] = {
     CaseResult.DECLINED: "declined",
@@ -112,6 +113,10 @@ def _choice(args: _Arguments) -> str:
     return f"new: {clean(args['name'], 40)} is {named}, which was not approved before"
 
 
+def _named(says: str) -> Callable[[_Arguments], str]:
+    return lambda args: f"new: {clean(args['name'], 40)} {says}"
+
+
 _VOLUME = "far more cases than usual: {cases} in {hours} hours"
 _CAPS = {
     "case": "the cap of one case",
@@ -143,6 +148,9 @@ _REASONS: Mapping[PolicyCode, _Words] = {
         "{value}; only {as_large} of the last {approved} approved values were as large"
     ),
     PolicyCode.NEW_CHOICE: _choice,
+    PolicyCode.NEW_TEXT: _named("is a text that was not approved before"),
+    PolicyCode.NEW_ID: _named("is the id of something that was not approved before"),
+    PolicyCode.NOT_COMPARABLE: _named("cannot be compared with what was approved"),
     PolicyCode.FIRST_OF_WEEK: "new: the first case of this kind for this customer this week",
     PolicyCode.UNKNOWN_CUSTOMER: "its customer is not known, so the cap of one customer cannot be checked",
     PolicyCode.UNKNOWN_AMOUNT: "the money it moves is not known",
@@ -180,6 +188,7 @@ _CAUSES: Mapping[ChangeCode, _Words] = {
     ChangeCode.OFFER_ACCEPTED: "turned on ({proposal})",
     ChangeCode.SPOT_CHECK_DECLINED: "a spot check was declined ({proposal})",
     ChangeCode.SPOT_CHECK_EDITED: "a spot check was edited ({proposal})",
+    ChangeCode.SPOT_CHECKS_LAPSED: "two spot checks in a row ended undecided, last {proposal}",
     ChangeCode.UNDONE: _outcome("was undone"),
     ChangeCode.REVERSED: _outcome("was reversed"),
     ChangeCode.DISPUTED: _outcome("is under dispute"),
@@ -258,7 +267,8 @@ _SWITCHED: Mapping[SwitchCode, _Words] = {
 
 Gate = Mapping[str, Any]
 _VERDICTS = {ASK: "asked a person", SPOT_CHECK: "asked a person, as a spot check", RUN: "ran on its own"}
-_TELLING = frozenset({"Verdict", "Why", "Chance of a spot check"})
+# What tells a spot check from another question of its kind, or lets it be worked out. The rest is the kind's.
+_TELLING = frozenset({"Verdict", "Why", "Chance of a spot check", "Money it moves", "Caps used"})
 
 
 def gate_rows(proposal: Proposal) -> list[tuple[str, str]]:

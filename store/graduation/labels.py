@@ -17,6 +17,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    or_,
     select,
     update,
 )
@@ -24,11 +25,19 @@ from sqlalchemy import (
 from store.audit_log.log import kinds_of, read_row
 from store.engine.dialects import UtcDateTime, row_of
 from store.engine.settings_kv import Setting, hold_or_set, write
-from store.graduation.past_cases import evidence
-from store.graduation.reducer import LEARNT_FROM, CaseTotals, Generation, LabelSum, generation_of, is_unusual
-from store.models import Mode, PlannedCall, ProposalKind
-from store.models.graduation import CaseHistory, Label
-from store.models.reasons import UNSEEN
+from store.graduation.past_cases import LAPSED_AT, evidence
+from store.graduation.reducer import (
+    LEARNT_FROM,
+    MOST_LAPSES,
+    CaseTotals,
+    Generation,
+    LabelSum,
+    generation_of,
+    is_unusual,
+)
+from store.models import Mode, NewProposal, PlannedCall, ProposalKind
+from store.models.graduation import Asked, CaseHistory, Label
+from store.models.reasons import UNSEEN, LabelReason
 from store.schema import calls, proposals
 from store.schema.graduation import audit_log, case_kinds, case_labels
 
@@ -47,7 +56,7 @@ _GONE = delete(case_labels).where(_L.proposal_id.in_(_THESE))
 _RIPENED = update(case_labels).where(_L.proposal_id.in_(_THESE)).values(in_score=1)
 _KINDS = select(_P.id, _P.case_kind).where(_P.id.in_(_THESE), *_CASES).order_by(_P.id)
 _HISTORIES = (
-    select(_P.id, _P.case_kind, _P.state, _P.mode, _P.gate, _P.first_shown_at, _P.customer_id)
+    select(_P.id, _P.case_kind, _P.state, _P.mode, _P.gate, _P.first_shown_at, _P.customer_id, LAPSED_AT)
     .where(_P.id.in_(_THESE), *_CASES)
     .order_by(_P.id)
 )
@@ -61,6 +70,14 @@ _RIPE = select(_L.proposal_id, _L.case_kind).where(*_WAITS)
 _LAST_RIPE = select(_L.matures_at).where(*_WAITS).order_by(_L.matures_at).offset(_MOST - 1).limit(1)
 _NOW = select(case_kinds.c.generation, case_kinds.c.generation_at).where(
     case_kinds.c.hash == bindparam("case_kind")
+)
+_CHECKED = (  # all mature as long after they ended, and an index has that order
+    select(_L.proposal_id, _L.reason_code)
+    .join(case_kinds, case_kinds.c.hash == _L.case_kind)
+    .where(_L.case_kind == bindparam("case_kind"), _L.generation == case_kinds.c.generation)
+    .where(_L.is_spot_check == 1)
+    .order_by(_L.matures_at.desc())
+    .limit(bindparam("most"))
 )
 
 
@@ -82,6 +99,17 @@ class Ripening:
     ids: Mapping[str, Sequence[str]]
     until: datetime
     more: bool
+
+
+def has_lapsed(row: LabelRow) -> bool:
+    """Tell whether it is that of a spot check that ended undecided."""
+    return bool(row["reason_code"] == LabelReason.LAPSED)
+
+
+def newest_spot_checks(connection: Connection, case_kind: str) -> list[tuple[str, bool]]:
+    """The newest spot checks of a kind that ended in its generation: the proposal, and whether it lapsed."""
+    rows = connection.execute(_CHECKED, {"case_kind": case_kind, "most": MOST_LAPSES})
+    return [(row.proposal_id, has_lapsed(row._asdict())) for row in rows]
 
 
 def cases_by_kind(connection: Connection, ids: Iterable[str]) -> dict[str, list[str]]:
@@ -199,7 +227,7 @@ def histories(connection: Connection, ids: Sequence[str]) -> list[CaseHistory]:
 # --- The counts of a kind of case -------------------------------------------------------------------------
 
 
-Learner = Callable[[Sequence[Sequence[PlannedCall]]], Mapping[str, Any]]
+Learner = Callable[[Sequence[Asked | NewProposal]], Mapping[str, Any]]
 Counts = dict[str, Any]  # by the columns of `case_kinds`
 
 COUNTED = tuple(CaseTotals().counts(0))
@@ -227,9 +255,13 @@ _NEWEST = (
     .limit(LEARNT_FROM)
     .subquery("newest")
 )
-_VALUES = select(
-    _NEWEST.c.decided_at, _NEWEST.c.proposal_id, calls.c.number, calls.c.operation, calls.c.body
-).join(calls, calls.c.proposal_id == _NEWEST.c.proposal_id)
+_C = calls.c
+_VALUES = (
+    select(_NEWEST.c.decided_at, _NEWEST.c.proposal_id, _C.number, _C.operation, _C.path, _C.query, _C.body)
+    .add_columns(_P.created_at, _P.subject, _P.customer_id)
+    .join(calls, _C.proposal_id == _NEWEST.c.proposal_id)
+    .join(proposals, _P.id == _NEWEST.c.proposal_id)
+)
 
 
 def kept_counts(connection: Connection, case_kind: str) -> Row[Any] | None:
@@ -252,8 +284,9 @@ def move_counts(connection: Connection, case_kind: str, changed: Relabelled) -> 
 
 
 def _of_now(kept: Row[Any], rows: Sequence[LabelRow]) -> list[LabelRow]:
-    """The counted ones of the present generation."""
-    found = [row for row in rows if row["is_counted"] and row["generation"] == kept.generation]
+    """The counted ones of the present generation, and its spot checks that lapsed."""
+    counted = (row for row in rows if row["is_counted"] or has_lapsed(row))
+    found = [row for row in counted if row["generation"] == kept.generation]
     return sorted(found, key=lambda row: str(row["proposal_id"]))
 
 
@@ -287,7 +320,7 @@ def _totals(rows: Iterable[LabelRow]) -> CaseTotals:
     for row in rows:
         rejection, check, mature = (bool(row[one]) for one in ("is_rejection", "is_spot_check", "in_score"))
         at = row["decided_at"]
-        made.add(LabelSum(rejection, check, mature, row["customer_id"], 1, at, at))
+        made.add(LabelSum(rejection, check, mature, row["customer_id"], 1, at, at, has_lapsed(row)))
     return made
 
 
@@ -312,7 +345,8 @@ def _last(connection: Connection, own: Mapping[str, Any], kept: Any, went: Any, 
 
 
 def _approvals(rows: Iterable[LabelRow], since: Any) -> int:
-    return sum(not row["is_rejection"] and (since is None or row["decided_at"] > since) for row in rows)
+    approved = (row for row in rows if row["is_counted"] and not row["is_rejection"])
+    return sum(since is None or row["decided_at"] > since for row in approved)
 
 
 def _approvals_since(connection: Connection, own: Mapping[str, Any], since: Any) -> int:
@@ -337,14 +371,15 @@ def _recount() -> Select[Any]:
     def count(what: Any, *where: ColumnElement[bool]) -> Any:
         return select(what).select_from(case_labels).where(*_OWN, *where).scalar_subquery()
 
-    score, checks = _L.in_score == 1, (_L.is_counted == 1, _L.is_spot_check == 1)
+    lapsed = _L.reason_code == LabelReason.LAPSED
+    score, check = _L.in_score == 1, _L.is_spot_check == 1
     return select(
         count(func.count(), score).label("cases"),
         count(func.count(), score, _L.is_rejection == 1).label("rejections"),
         count(func.count(_L.customer_id.distinct()), score).label("customers"),
         count(func.min(_L.decided_at), score).label("first_at"),
-        count(func.count(), *checks).label("spot_checks"),
-        count(func.count(), *checks, _L.is_rejection == 0).label("spot_checks_agreed"),
+        count(func.count(), check, or_(_L.is_counted == 1, lapsed)).label("spot_checks"),
+        count(func.count(), check, _L.is_counted == 1, _L.is_rejection == 0).label("spot_checks_agreed"),
     )
 
 
@@ -353,9 +388,12 @@ _RECOUNT = _recount()
 
 def learn_values(connection: Connection, case_kind: str, learn: Learner) -> None:
     """Learn the values of the newest cases approved by somebody who can have looked, oldest first."""
-    made: dict[str, list[PlannedCall]] = {}
+    made: dict[str, Asked] = {}
+    planned: defaultdict[str, list[PlannedCall]] = defaultdict(list)
     rows = connection.execute(_VALUES, {"case_kind": case_kind}).all()
-    for _, proposal_id, _, operation, body in sorted(rows, key=itemgetter(0, 1, 2)):
-        made.setdefault(proposal_id, []).append(PlannedCall(operation, body=body))
+    for row in sorted(rows, key=itemgetter(0, 1, 2)):
+        own = planned[row.proposal_id]
+        own.append(PlannedCall(row.operation, row.path, row.query, row.body))
+        made[row.proposal_id] = Asked(own, row.created_at, row.subject, row.customer_id)
     values = learn(list(made.values()))
     connection.execute(_MOVED, {"case_kind": case_kind, "approved_values": values})

@@ -15,18 +15,22 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from store.audit_log.log import kinds_of, read_row
 from store.engine.dialects import UtcDateTime, insert_new
 from store.engine.settings_kv import Setting, hold_or_set, write
-from store.graduation.case_kinds import get_case_kind, graduate, hold_trust
+from store.graduation.case_kinds import demote, get_case_kind, graduate, hold_trust
 from store.graduation.labels import (
+    LabelRow,
     Relabelled,
     Ripening,
     cases_by_kind,
+    has_lapsed,
     learn_values,
     move_counts,
+    newest_spot_checks,
     relabel,
     ripen,
     ripening,
 )
 from store.graduation.past_cases import draw_secret, past_cases
+from store.graduation.reducer import cause_of_lapse
 from store.messages.outbox import add_to_outbox, coded
 from store.models import Actor, CaseKind, CaseKindState, NewProposal, ProposalKind, ProposalState
 from store.models.details import OutboxCode
@@ -116,7 +120,7 @@ def _learn(
     connection: Connection, case_kind: str, own: _Work, assessor: Assessor, until: datetime, *, now: datetime
 ) -> bool:
     """Learn from the work of one kind, or set the kind aside; whether to offer it now."""
-    count = partial(_count, connection, case_kind, own, assessor, until)
+    count = partial(_count, connection, case_kind, own, assessor, until, now=now)
     if attempt(connection, case_kind, Step.LEARN, count, now) is None:
         postpone(connection, case_kind, own.cases | own.ripe)
         return False
@@ -125,9 +129,9 @@ def _learn(
 
 
 def _count(
-    connection: Connection, case_kind: str, own: _Work, assessor: Assessor, until: datetime
+    connection: Connection, case_kind: str, own: _Work, assessor: Assessor, until: datetime, *, now: datetime
 ) -> Relabelled:
-    """Make the labels anew and move the counts by the difference."""
+    """Make the labels anew and move the counts by the difference. Spot checks that lapsed in a row demote."""
     labels = relabel(connection, list(own.cases), assessor.label, until)
     changed = labels + ripen(connection, list(own.ripe - own.cases))
     move_counts(connection, case_kind, changed)
@@ -137,7 +141,15 @@ def _count(
         forget_postponed(connection, list(own.cases))
         if not own.more:
             take_back(connection, case_kind)
+    if _lapsed(labels.after) - _lapsed(labels.before):
+        cause = cause_of_lapse(newest_spot_checks(connection, case_kind))
+        if cause is not None:
+            demote(connection, case_kind, cause=cause, at=now)
     return changed
+
+
+def _lapsed(rows: Sequence[LabelRow]) -> set[str]:
+    return {row["proposal_id"] for row in rows if has_lapsed(row)}
 
 
 def _tell(connection: Connection, row: Any, assessor: Assessor, now: datetime) -> bool:

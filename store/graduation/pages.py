@@ -13,7 +13,7 @@ from store.graduation.case_kinds import get_case_kind, paused, spent
 from store.graduation.reducer import Since, day, of_case_kind
 from store.models import WENT_WRONG, CaseKind, CaseKindState, Mode, OutcomeKind, ProposalState
 from store.models.graduation import AutomaticRuns, Change, History, KindsPage, KindStanding
-from store.models.reasons import ChangeCause, ChangeCode
+from store.models.reasons import ChangeCause, ChangeCode, LabelReason
 from store.schema import proposals
 from store.schema.graduation import audit_log, case_kinds, case_labels, outcomes
 
@@ -59,12 +59,14 @@ def _kind(connection: Connection, case_kind: CaseKind, now: datetime) -> KindSta
 
 def _spot_checks(connection: Connection, case_kind: str) -> tuple[int, int]:
     c = case_labels.c
-    total, rejected = connection.execute(
-        select(func.count(), func.coalesce(func.sum(c.is_rejection), 0)).where(
-            c.case_kind == case_kind, c.is_counted == 1, c.is_spot_check == 1
-        )
+    own = c.case_kind == case_kind
+    lapsed = select(func.count()).where(own, c.is_learnt == 0, c.reason_code == LabelReason.LAPSED)
+    total, rejected, undecided = connection.execute(
+        select(
+            func.count(), func.coalesce(func.sum(c.is_rejection), 0), lapsed.correlate(None).scalar_subquery()
+        ).where(own, c.is_counted == 1, c.is_spot_check == 1)
     ).one()
-    return total - int(rejected), total
+    return total - int(rejected), total + undecided
 
 
 def changes_of(connection: Connection, case_kind: str) -> list[Change]:

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Select,
     and_,
     bindparam,
+    case,
     func,
     or_,
     select,
@@ -33,10 +34,16 @@ from store.models import (
     Verdict,
 )
 from store.models.graduation import Outcome, PastCase
-from store.schema import calls, decisions, proposals, revisions
+from store.schema import calls, decisions, proposals, revisions, transitions
 from store.schema.graduation import case_kinds, outcomes
 
 Row = TypeVarTuple("Row")
+# When a proposal ended undecided.
+_OVER = (ProposalState.EXPIRED, ProposalState.WITHDRAWN)
+_ENDED = select(func.max(transitions.c.at)).where(
+    transitions.c.proposal_id == proposals.c.id, transitions.c.to_state.in_(_OVER)
+)
+LAPSED_AT = case((proposals.c.state.in_(_OVER), _ENDED.scalar_subquery()), else_=None).label("lapsed_at")
 # What a proposal asked, as far as a replay needs it, and what may have changed since.
 _ASKED = (
     "id", "rule", "rule_version", "event_id", "subject", "title", "risk", "always_asks", "created_at",
@@ -56,7 +63,7 @@ def past_cases(
     """The proposals of rules, oldest first: all, or of one kind of case the newest `most`."""
     own = _ids(connection, case_kind, most)
     rows = connection.execute(
-        select(*(proposals.c[name] for name in (*_ASKED, *_LATER)))
+        select(*(proposals.c[name] for name in (*_ASKED, *_LATER)), LAPSED_AT)
         .where(proposals.c.id.in_(own))
         .order_by(proposals.c.created_at, proposals.c.id)
     ).all()
@@ -155,6 +162,7 @@ class Evidence:
             "outcomes": self.outcomes.get(proposal_id, ()),
             "first_of_tap": proposal_id not in self.bulk,
             "hasty": proposal_id in self.hasty,
+            "lapsed_at": row.lapsed_at,
         }
 
 

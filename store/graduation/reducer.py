@@ -17,6 +17,7 @@ from store.models.reasons import ChangeCause, ChangeCode
 IDLE_AFTER = timedelta(days=180)
 # So many demotions of one family within so long demote all of it.
 FAMILY_WINDOW, FAMILY_DEMOTIONS = timedelta(days=7), 2
+MOST_LAPSES = 2  # spot checks in a row that end undecided
 LEARNT_FROM = 300  # the newest approved cases, whose values the novelty gate compares with
 _OUTCOMES = {
     OutcomeKind.UNDONE: ChangeCode.UNDONE,
@@ -110,6 +111,17 @@ def cause_of_decision(proposal_id: str, mode: Mode, verdict: Verdict, *, edited:
     return ChangeCause.of(code, proposal=proposal_id)
 
 
+def cause_of_lapse(newest: Sequence[tuple[str, bool]]) -> ChangeCause | None:
+    """The reason why a lapsed spot check demotes the kind; None when it does not.
+
+    `newest` are the kind's newest spot checks that ended in its generation, the newest first: the proposal,
+    and whether it lapsed.
+    """
+    if len(newest) < MOST_LAPSES or not all(lapsed for _, lapsed in newest[:MOST_LAPSES]):
+        return None
+    return ChangeCause.of(ChangeCode.SPOT_CHECKS_LAPSED, proposal=newest[0][0])
+
+
 def cause_of_outcome(proposal_id: str, mode: Mode, kind: OutcomeKind) -> ChangeCause | None:
     """The reason why a later outcome demotes the kind; None when it does not: a person approved the case."""
     if mode == Mode.ASKED or (kind == OutcomeKind.FAILED and mode != Mode.AUTO):
@@ -145,7 +157,8 @@ def is_unusual(mode: Mode, gate: Mapping[str, Any]) -> bool:
 @dataclass(frozen=True, slots=True)
 class LabelSum:
     """Counted labels of one generation and one customer that agree in the rest: how many, and the earliest
-    and the latest decision among them. An approval is `mature` once its window has passed.
+    and the latest decision among them. An approval is `mature` once its window has passed. A spot check that
+    `has_lapsed` ended undecided.
     """
 
     is_rejection: bool
@@ -155,6 +168,7 @@ class LabelSum:
     count: int
     first_at: datetime
     last_at: datetime
+    has_lapsed: bool = False
 
 
 @dataclass(slots=True)
@@ -162,7 +176,7 @@ class CaseTotals:
     """The counted labels of one generation, added up.
 
     A rejection counts at once, an approval once it is mature. A spot check is answered when it is decided:
-    how often it was agreed with does not wait for the window.
+    how often it was agreed with does not wait for the window. One that lapsed was not agreed with.
     """
 
     cases: int = 0
@@ -177,8 +191,8 @@ class CaseTotals:
         """Count these labels."""
         if one.is_spot_check:
             self.spot_checks += one.count
-            self.spot_checks_agreed += 0 if one.is_rejection else one.count
-        if not (one.is_rejection or one.is_mature):
+            self.spot_checks_agreed += 0 if one.is_rejection or one.has_lapsed else one.count
+        if one.has_lapsed or not (one.is_rejection or one.is_mature):
             return
         self.cases += one.count
         self.first_at = min(self.first_at or one.first_at, one.first_at)

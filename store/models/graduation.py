@@ -111,7 +111,7 @@ class CaseEvidence:
 
     `edited_by` are the people who changed what it asks; `restated`: the program did; `first_of_tap`: no
     other proposal was approved earlier by the same press; `hasty`: approved within 2 seconds of that person's
-    previous approval.
+    previous approval; `lapsed_at`: when it expired or was withdrawn.
     """
 
     state: ProposalState
@@ -122,6 +122,7 @@ class CaseEvidence:
     first_shown_at: datetime | None = None
     restated: bool = False
     hasty: bool = False
+    lapsed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +148,11 @@ class Label:
     is_spot_check: bool
     decided_at: datetime
     matures_at: datetime
+
+    @property
+    def has_lapsed(self) -> bool:
+        """True for a spot check that ended undecided."""
+        return self.reason == LabelReason.LAPSED
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,13 +194,23 @@ class AutomaticRuns:
     today: Spent = field(default_factory=Spent)
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The question of an approved case, as far as its values are compared with those of others."""
+
+    calls: Sequence[PlannedCall]
+    created_at: datetime
+    subject: str | None = None
+    customer_id: str | None = None
+
+
 class Assessor(Protocol):
     """The policy, as far as learning needs it. All answers are at once and from the arguments alone."""
 
     def label(self, case: CaseHistory) -> Label | None:
         """The label of a case."""
 
-    def learn(self, approved: Sequence[Sequence[PlannedCall]]) -> Mapping[str, Any]:
+    def learn(self, approved: Sequence[Asked | NewProposal]) -> Mapping[str, Any]:
         """The approved values that the novelty gate compares with."""
 
     def backtest(

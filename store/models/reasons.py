@@ -163,6 +163,9 @@ class PolicyCode(StrEnum):
     OUT_OF_RANGE = "out_of_range"  # name, value, low, high
     RARE_NUMBER = "rare_number"  # name, value, as_large, approved
     NEW_CHOICE = "new_choice"  # name, value
+    NEW_TEXT = "new_text"  # name
+    NEW_ID = "new_id"  # name
+    NOT_COMPARABLE = "not_comparable"  # name
     FIRST_OF_WEEK = "first_of_week"
 
     # What stands against its caps.
@@ -199,6 +202,7 @@ class AlwaysAsk(StrEnum):
     NO_THRESHOLD = "no_threshold"
     NOT_OPTED_IN = "not_opted_in"
     TWO_PEOPLE = "two_people"
+    UNKNOWN_AMOUNT = "unknown_amount"  # of money
 
 
 class LackCode(StrEnum):
@@ -228,6 +232,7 @@ class ChangeCode(StrEnum):
     # What a spot check or something that ran has shown. `mode` is the proposal's.
     SPOT_CHECK_DECLINED = "spot_check_declined"  # proposal
     SPOT_CHECK_EDITED = "spot_check_edited"  # proposal
+    SPOT_CHECKS_LAPSED = "spot_checks_lapsed"  # proposal: the second in a row
     UNDONE = "undone"  # proposal, mode
     REVERSED = "reversed"  # proposal, mode
     DISPUTED = "disputed"  # proposal, mode
@@ -256,6 +261,7 @@ class LabelReason(StrEnum):
     RESTATED = "restated"  # the question had changed: the kind of case is that of the question before
     NOT_DONE = "not_done"  # a kind that Polar refuses has not shown that it works
     UNUSUAL = "unusual"  # no fair sample: others of its kind ran on their own
+    LAPSED = "lapsed"  # a spot check that ended undecided: not agreed with, but no rejection either
     # Rejections.
     DECLINED = "declined"
     EDITED = "edited"  # before it was approved
@@ -293,7 +299,7 @@ class CaseResult(StrEnum):
 
 
 # Nobody may have looked at these, so their values are not approved values either.
-UNSEEN = frozenset({LabelReason.TOO_FAST, LabelReason.BULK, LabelReason.RESTATED})
+UNSEEN = frozenset({LabelReason.TOO_FAST, LabelReason.BULK, LabelReason.RESTATED, LabelReason.LAPSED})
 
 
 class PolicyReason(Coded[PolicyCode]):

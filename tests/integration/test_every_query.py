@@ -90,7 +90,7 @@ OFFERED = CaseKind(
     last_case_at=NOW,
 )
 LABEL_ROW = {
-    "proposal_id": "done", "generation": 0, "is_rejection": 1, "is_counted": 1, "is_spot_check": 1, "in_score": 1,
+    "proposal_id": "done", "generation": 0, "is_rejection": 1, "is_counted": 1, "is_spot_check": 1, "in_score": 1, "reason_code": "declined",
     "customer_id": "c9", "decided_at": NOW,
 }  # fmt: skip
 CHANGED = Relabelled([], [LABEL_ROW])

@@ -14,6 +14,7 @@ from bot.demo.polar import stock
 from bot.demo.polar.orders import tell_order
 from bot.explain.document import explanation
 from bot.explain.verify import check
+from bot.graduation.gate import evaluate
 from bot.pipeline.learn import Assessor
 from bot.ui.card import card, score_line, spot_check_line
 from bot.ui.details import details_view
@@ -26,17 +27,19 @@ from store.graduation.learn import assess
 from store.graduation.past_cases import past_cases
 from store.models import (
     CallState,
+    CaseKind,
     CaseKindState,
     Decision,
     Mode,
     OutcomeKind,
     PlannedCall,
     Proposal,
+    ProposalCall,
     ProposalState,
     Verdict,
 )
-from store.models.graduation import Outcome
-from store.models.reasons import LabelReason
+from store.models.graduation import GateInputs, Outcome, Spent
+from store.models.reasons import LabelReason, Reason, ReasonCode
 from store.proposals.actions import Act, restate, undo
 from store.proposals.decisions import PendingApproval, decide
 from store.proposals.details import decisions_of, explained, proposal_details
@@ -47,7 +50,7 @@ from store.schema.graduation import case_kinds, case_labels
 from tests.fixtures.commands import exported
 from tests.fixtures.graduation import recompute
 from tests.fixtures.line import line
-from tests.fixtures.past_cases import MAYA, Past, past
+from tests.fixtures.past_cases import MAYA, START, Past, past
 
 SECOND = timedelta(seconds=1)
 
@@ -257,6 +260,43 @@ async def test_an_audit_and_a_case_that_had_to_be_asked_read_alike_until_the_tap
                 for word in ("drawn for", '"verdict"', "first_of_week", "first case of this kind")
                 if word in told[0]
             ]
+
+
+FLOOD = {f"{START + timedelta(days=400, hours=back):%Y-%m-%dT%H}": 900 for back in range(-6, 1)}
+
+
+OTHERWISE: Sequence[dict[str, Any]] = (
+    {"customer": Spent(5, 4_500)},
+    {"case_kind_day": Spent(50, 100)},
+    {"day": Spent(200, 20_000)},
+    {"human_at": None},
+    {"paused_by": MAYA},
+    {"hours": FLOOD, "now": START + timedelta(days=400)},
+    {"first_this_week": True},
+    {"approved_values": {}},
+    {"set_aside": Reason.of(ReasonCode.NOTHING_LEFT)},
+    {"calls": (ProposalCall("refunds:create", body={"order_id": "o"}),)},  # its amount is not known
+)
+
+
+async def test_whatever_else_makes_a_case_ask_reads_like_an_audit(tmp_path: Path) -> None:
+    async with past(tmp_path) as made:
+        await made.earn()
+        audit = await _until(made, Mode.SPOT_CHECK)
+        kind = await made.store.do(get_case_kind, audit.case_kind or "")
+        assert kind is not None
+        told = await _everywhere(made, audit.id)
+        for otherwise in OTHERWISE:
+            kept, case, rest = (
+                {name: value for name, value in otherwise.items() if name in names}
+                for names in (CaseKind.__slots__, ("calls",), GateInputs.__slots__)
+            )
+            given = GateInputs(replace(kind, **kept), audit.created_at, b"1", human_at=audit.created_at)
+            inputs = replace(given, **{"first_this_week": False, **rest})
+            found = evaluate(replace(audit, **case), inputs, made.policy)
+            assert (found.mode, found.gate["state"]) == (Mode.ASKED, CaseKindState.GRADUATED)
+            await made.store.do(_set, audit.id, {"mode": found.mode, "gate": dict(found.gate)})
+            assert await _everywhere(made, audit.id) == told
 
 
 def _set(connection: Connection, id_: str, values: dict[str, Any]) -> None:

@@ -329,8 +329,10 @@ def test_a_page_counts_the_spot_checks_of_a_kind_and_no_other_label(connection: 
     with Watch(connection) as watch:
         page = kinds_page(connection, [], page=1, size=6, now=NOW)
     assert page.found[0].spot_checks == (0, 0)
-    [plan] = [each for each in watch.plans() if "case_labels" in each]
-    assert "USING INDEX ix_case_labels_spot_checks" in plan
+    steps = (each.partition(" | ")[0] for each in watch.plans())
+    decided, lapsed = [each for each in steps if "case_labels" in each]
+    assert "USING INDEX ix_case_labels_spot_checks" in decided
+    assert "USING INDEX ix_case_labels_learnt (case_kind=? AND is_learnt=?)" in lapsed
 
 
 def test_the_newest_offer_is_found_without_looking_at_the_cases(connection: Connection) -> None:

@@ -125,14 +125,14 @@ def _prepare(connection: Connection) -> None:
         connection, [NewEvent(f"evt_{n}", "order.paid", b"%d" % n, "", NOW, NOW) for n in range(200)]
     )
     earlier = NOW - timedelta(days=8)
-    calls = [_case_before(connection, number, earlier).calls for number in range(12)]
+    cases = [_case_before(connection, number, earlier) for number in range(12)]
     orders = [SubjectState(f"order:{who}_9", False, earlier, 0, {"status": "paid"}) for who in (1, 2, 3)]
     keep_subject_states(
         connection,
         [("evt_0", replace(one, customer_id=f"customer_{who}")) for who, one in enumerate(orders, 1)],
     )
-    calls += [_case_before(connection, number, earlier).calls for number in range(12, 24)]
-    connection.execute(update(case_kinds).values(approved_values=Assessor(POLICY).learn(calls)))
+    cases += [_case_before(connection, number, earlier) for number in range(12, 24)]
+    connection.execute(update(case_kinds).values(approved_values=Assessor(POLICY).learn(cases)))
     busy(connection, NOW)
     for one in all_case_kinds(connection):
         change(connection, one.hash, ON, actor="U1", at=earlier)

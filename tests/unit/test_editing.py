@@ -92,7 +92,8 @@ def test_the_gate_speaks_in_words_and_gives_no_spot_check_away_before_the_tap():
         "Score": "92.1, the threshold is 90",
         "Said": "52 yes, 0 no",
         "Spot checks": "5 of 5 agreed",
-        "Caps used": "0 of 3 for this customer, 2 of 50 of this kind today, 3 of 200 in all today",
     }
     done = dict(gate_rows(asked(gate=gate, state=ProposalState.SUCCEEDED)))
+    used = "0 of 3 for this customer, 2 of 50 of this kind today, 3 of 200 in all today"
+    assert done["Caps used"] == used  # before, it tells what was not over a cap
     assert (done["Verdict"], done["Chance of a spot check"]) == ("asked a person, as a spot check", "50%")

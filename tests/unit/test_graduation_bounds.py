@@ -7,14 +7,16 @@ import pytest
 from pydantic import ValidationError
 
 from bot.config.policy import Policy, Trust
-from bot.graduation.gate import Gate, evaluate
+from bot.graduation.gate import Gate, evaluate, never
 from bot.graduation.replay import ReplayedKind
 from bot.graduation.score import clean_needed, reached
+from bot.proposals.build import money_of
 from bot.ui.card import score_line
+from polar.catalog import Call
 from polar.events import Event
 from store.models import CaseKind, CaseKindState, Mode, NewCaseKind, NewProposal, PlannedCall
 from store.models.graduation import Evaluation, GateInputs, Label, Past
-from store.models.reasons import LabelReason, PolicyCode
+from store.models.reasons import AlwaysAsk, LabelReason, PolicyCode
 from tests.fixtures.card_states import asked
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -50,10 +52,10 @@ def _kind() -> NewCaseKind:
     return found
 
 
-def _case_kind() -> CaseKind:
+def _case_kind(approved: NewProposal = CASE) -> CaseKind:
     kind = ReplayedKind.of(_kind(), POLICY.graduation)
-    for number in range(60):
-        kind.learn(number, CASE.calls)
+    for number in range(120):
+        kind.learn(number, approved)
     found = replace(
         kind.as_kept(),
         state=CaseKindState.GRADUATED,
@@ -64,9 +66,11 @@ def _case_kind() -> CaseKind:
     return replace(found, first_at=NOW - timedelta(days=30))
 
 
-def _judged(case: NewProposal = CASE, policy: Policy = POLICY) -> Evaluation:
+def _judged(case: NewProposal = CASE, policy: Policy = POLICY, approved: NewProposal = CASE) -> Evaluation:
     hours = {f"{NOW - timedelta(hours=back):%Y-%m-%dT%H}": 9 for back in range(1, 169)}
-    given = GateInputs(_case_kind(), NOW, secret=b"1", human_at=NOW, hours=hours, first_this_week=False)
+    given = GateInputs(
+        _case_kind(approved), NOW, secret=b"1", human_at=NOW, hours=hours, first_this_week=False
+    )
     return evaluate(case, given, policy)
 
 
@@ -124,9 +128,59 @@ def test_in_a_replay_too_ten_after_the_last_no_are_enough_though_none_is_a_week_
 
 
 def _take(kind: ReplayedKind, minute: int, reason: LabelReason, before: Label | None = None) -> None:
-    kind.take(minute, _label(minute, reason), before, customer="c1", calls=CASE.calls)
+    kind.take(minute, _label(minute, reason), before, CASE)
 
 
 def _label(minute: int, reason: LabelReason) -> Label:
     at, approved = NOW + timedelta(minutes=minute), reason == LabelReason.APPROVED
     return Label(f"p{minute}", "k", not approved, True, reason, False, at, at + approved * timedelta(days=7))
+
+
+def _discount(amounts: dict[str, int], **more: object) -> NewProposal:
+    """A discount as a rule on an order of $9 proposes it."""
+    body = {"name": "Sorry", "type": "fixed", "duration": "once", "amounts": amounts, "max_redemptions": 1}
+    call = PlannedCall("discounts:create", body=body | more)
+    amount, currency = money_of([Call.of(call)], {"total_amount": 900, "currency": "usd"})
+    return replace(CASE, calls=(call,), amount=amount, currency=currency)
+
+
+@pytest.mark.parametrize(
+    ("asked", "amount", "reason"),
+    [
+        (_discount({"usd": 200}), 200, None),
+        (_discount({"usd": 99_999_900}), 99_999_900, PolicyCode.OUT_OF_RANGE),
+        (_discount({"usd": 100}), 100, PolicyCode.OUT_OF_RANGE),
+        (_discount({"eur": 200}), 200, PolicyCode.FIRST_NUMBER),
+        (_discount({"usd": 200, "eur": 200}), None, PolicyCode.FIRST_NUMBER),
+        (_discount({"usd": 200}, max_redemptions=2), 200, PolicyCode.OUT_OF_RANGE),
+        (_discount({"usd": 200}, name="Sorry!"), 200, PolicyCode.NEW_TEXT),
+    ],
+)
+def test_after_many_yeses_to_two_dollars_off_nothing_else_runs(
+    asked: NewProposal, amount: int | None, reason: PolicyCode | None
+) -> None:
+    judged = _judged(asked, approved=_discount({"usd": 200}))
+    assert judged.gate["amount"] == amount
+    assert (judged.mode is Mode.ASKED) is (reason is not None)
+    assert reason is None or judged.gate["reason"]["code"] == reason
+
+
+def test_the_caps_count_the_money_of_a_call_and_not_that_of_its_event() -> None:
+    large = _discount({"usd": 2_100})
+    judged = _judged(large, approved=large)
+    assert (judged.mode, judged.gate["reason"]["code"]) == (Mode.ASKED, PolicyCode.OVER_CAP)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{"amounts": {"usd": 200, "eur": 200}}, {"type": "percentage", "basis_points": 500}, {"amount": "200"}],
+)
+def test_a_case_whose_money_is_not_known_always_asks(body: dict[str, object]) -> None:
+    case = replace(CASE, calls=(PlannedCall("discounts:create", body={"name": "x", **body}),))
+    gate = Gate(POLICY, EVENT, "production")
+    assert never(case, EVENT.type) == AlwaysAsk.UNKNOWN_AMOUNT
+    assert gate.case_kind(case, Past(orders=2)) is None
+    assert gate.evaluate(case, None).mode is Mode.ASKED
+    # Also where such a kind was turned on before the money was looked at.
+    judged = _judged(case, approved=case)
+    assert (judged.mode, judged.gate["reason"]["code"]) == (Mode.ASKED, PolicyCode.UNKNOWN_AMOUNT)

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from bot.config.policy import Policy
 from bot.graduation.backtest import report
-from bot.graduation.case_kind import RECENT, approved_values, case_kind_of
+from bot.graduation.case_kind import case_kind_of
 from bot.graduation.gate import drawn
+from bot.graduation.novelty import RECENT, approved_values, values_of
 from bot.graduation.replay import Replayed, ReplayedKind, replay
 from bot.graduation.score import events, points
 from polar.events import Event
@@ -264,14 +265,14 @@ def test_a_case_of_no_kind_asks_and_says_why() -> None:
 def test_a_kind_learns_from_its_newest_three_hundred(amounts, forgotten) -> None:
     kind = ReplayedKind.of(case_kind("refunds:create"), Policy().graduation)
     for index, amount in enumerate(amounts):
-        kind.learn(index, (PlannedCall("refunds:create", body={"amount": amount, "reason": "other"}),))
+        kind.learn(index, proposed(index, START, 0, amount, "refunds:create"))
         if index in forgotten and index % 7 == 0:
             kind.forget(index)
         if index % 40 == 0:
             kind.as_kept()
     kept = [amount for index, amount in enumerate(amounts) if index not in forgotten or index % 7]
     expected = approved_values(
-        [{"refunds:create.amount": one, "refunds:create.reason": "other"} for one in kept[-300:]]
+        [values_of(proposed(0, START, 0, one, "refunds:create")) for one in kept[-300:]]
     )
     assert kind.as_kept().approved_values == expected
     assert len(expected["numbers"]["refunds:create.amount"][2]) == RECENT
