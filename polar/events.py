@@ -70,6 +70,8 @@ _TOLD = tomllib.loads((Path(__file__).parent / "text/sentences.toml").read_text(
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
 _TIMESTAMP: TypeAdapter[datetime] = TypeAdapter(models.UtcDatetime)
 _LONGEST_NAME = 255
+# Of one list. A rule may compare each item with each other one: for more it would take seconds.
+MOST_ITEMS = 250
 # A number beyond 1.8e308, which the parser takes for Infinity, has such an exponent or many digits. A pattern
 # for each letter: one that begins with a letter is searched for three times as fast.
 _LARGE_EXPONENTS = (re.compile(rb"e\+?[0-9]{3}"), re.compile(rb"E\+?[0-9]{3}"))
@@ -113,7 +115,8 @@ class Event:
 
     `timestamp` is the payload's own (UTC), the same on every delivery of the change; None when it is missing
     or unreadable. `raw` is the whole parsed payload, not to be modified. `resource` is `raw["data"]` as its
-    model. `problem` says why there is no resource, None when there is one.
+    model. `problem` says why there is no resource, None when there is one. `is_cut`: a list was longer than
+    MOST_ITEMS, and `raw` has only its beginning.
     """
 
     type: str
@@ -121,6 +124,7 @@ class Event:
     raw: dict[str, Any]
     resource: models.Resource | None = None
     problem: str | None = None
+    is_cut: bool = False
 
     @property
     def data(self) -> dict[str, Any]:
@@ -189,6 +193,10 @@ def parse(body: bytes) -> Event:
     raw = _json_object(body)
     event_type = _type(raw)
     timestamp = _timestamp(raw.get("timestamp"))
+    if body.count(b",") >= MOST_ITEMS and (long := _shortened(raw)):
+        place, count = long
+        problem = f"{place} has {count:,} items. At most {MOST_ITEMS} are looked at."
+        return Event(type=event_type, timestamp=timestamp, raw=raw, problem=problem, is_cut=True)
     model = _model(event_type, raw.get("data"))
     if model is None:
         problem = "This version does not know the type."
@@ -198,6 +206,22 @@ def parse(body: bytes) -> Event:
     except ValidationError as error:
         return Event(type=event_type, timestamp=timestamp, raw=raw, problem=_misfit(error))
     return Event(type=event_type, timestamp=timestamp, raw=raw, resource=resource)
+
+
+def _shortened(raw: dict[str, Any]) -> tuple[str, int] | None:
+    """Cut each list that is too long; the place and length of one of them, None if there is none."""
+    found = None
+    left: list[tuple[str, Any]] = [("", raw)]
+    while left:
+        place, value = left.pop()
+        if isinstance(value, list) and len(value) > MOST_ITEMS:
+            found = place, len(value)
+            del value[MOST_ITEMS:]
+        if isinstance(value, dict):
+            left += ((f"{place}.{name}".lstrip(".")[:200], each) for name, each in value.items())
+        elif isinstance(value, list):
+            left += ((place, each) for each in value)
+    return found
 
 
 def read_type(body: bytes) -> str:

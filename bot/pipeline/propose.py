@@ -50,6 +50,11 @@ async def claim(services: Services, limit: int) -> list[Claimed[StoredEvent]]:
 async def propose(services: Services, claimed: Claimed[StoredEvent]) -> None:
     """Put one event through every rule that listens to it. Raises nothing that a later try could avoid."""
     stored, event = claimed.row, parse(claimed.row.body)
+    if event.is_cut:  # a rule would decide by a part of it
+        log.error("no rule looks at event %s: %s", stored.id, event.problem)
+        why = _unreadable(event) or Reason(ReasonCode.NO_RULE)
+        await _conclude(services, claimed, event, EventState.FAILED, why)
+        return
     rules = services.rules.for_event(event.type)
     looks_back = any(rule.compares() for rule in rules)
     found = await look_around(services, event, stored.received_at, looks_back=looks_back)
@@ -120,8 +125,8 @@ async def _apply(
 
 
 def subject_state(event: Event) -> SubjectState | None:
-    """The state of its subject that an event tells, with its order; None without subject or time."""
-    if event.subject is None or event.timestamp is None:
+    """The state of its subject that an event tells, with its order; None without subject or time, or cut."""
+    if event.subject is None or event.timestamp is None or event.is_cut:
         return None
     key, bearer = event.order_key, _BEARER.get(event.subject.kind, ())
     known = {name: value for name, value in event.data.items() if name not in bearer and not is_secret(name)}

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from polar import events, grants, models
-from polar.events import RESOURCES, Event, NotAnEvent, Subject, parse, read_type
+from polar.events import MOST_ITEMS, RESOURCES, Event, NotAnEvent, Subject, parse, read_type
 
 DELIVERIES = Path(__file__).parent.parent / "payloads" / "deliveries.jsonl"
 BODIES = {
@@ -353,3 +353,18 @@ def test_number_is_refused_when_no_float_holds_it(form: str) -> None:
 
 def test_no_recorded_body_is_walked_through() -> None:
     assert [type_ for type_, body in BODIES.items() if events._may_be_too_large(body)] == []
+
+
+def test_of_a_list_that_is_too_long_the_beginning_is_kept_and_said():
+    def body(count: int) -> bytes:
+        data = {"id": "c1", "active_subscriptions": [{"id": n} for n in range(count)], "note": ","}
+        return json.dumps({"type": "customer.state_changed", "data": data}).encode()
+
+    whole, cut = parse(body(MOST_ITEMS)), parse(body(10_000))
+
+    assert not whole.is_cut
+    assert len(whole.data["active_subscriptions"]) == MOST_ITEMS
+    assert cut.is_cut
+    assert cut.data["active_subscriptions"] == whole.data["active_subscriptions"]
+    assert cut.problem == "data.active_subscriptions has 10,000 items. At most 250 are looked at."
+    assert cut.resource is None
