@@ -13,6 +13,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "export": ("bot.cli.export", "print stored events, proposals or decisions as JSON lines"),
     "explain": ("bot.cli.explain", "print everything behind one proposal as JSON, to be checked offline"),
     "verify-log": ("bot.cli.verify_log", "find any altered, missing or moved row of the audit log"),
+    "erase": ("bot.cli.erase", "erase what is kept of a customer"),
     "backtest": ("bot.cli.backtest", "replay the log under any policy: what would have run automatically"),
     "rules": ("bot.cli.rules", "list the rules, check a file of yours, try them on an event"),
     "operations": ("bot.cli.operations", "print the catalog of Polar's operations"),

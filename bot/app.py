@@ -16,6 +16,7 @@ from slack_bolt.app.async_app import AsyncApp
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.approvals.actions import wake_snoozed
+from bot.approvals.erasure import carry_out_approved, erase_nightly
 from bot.approvals.service import ApprovalService
 from bot.checks.checklist import SetUp
 from bot.config.settings import Settings
@@ -33,7 +34,7 @@ from bot.listeners.workspace import HealthSource, Workspace
 from bot.logs import remembered
 from bot.metrics import POLAR_SECONDS, STORE_RETRIES
 from bot.permissions import Authority, ByRuleAndClass, Readers
-from bot.pipeline.timers import timers
+from bot.pipeline.timers import Step, timers
 from bot.pipeline.worker import Worker, renewing
 from bot.rules import RulesError, RuleSet, load_rules
 from bot.services import Notify, Queue, Services, answers_within
@@ -167,7 +168,15 @@ async def running(
             _http(settings, services, slack_app, probes, health_source.counts)
         )
         background = asyncio.create_task(
-            _work(services, worker, health_source.counts, supervisor, speed), name="work"
+            _work(
+                services,
+                worker,
+                health_source.counts,
+                supervisor,
+                speed=speed,
+                retention_days=settings.retention_days,
+            ),
+            name="work",
         )
         stack.push_async_callback(_stop, background)
         yield Running(url, metrics_url, services, approvals), background
@@ -211,9 +220,20 @@ def _bolt(settings: Settings, client: AsyncWebClient) -> AsyncApp:
 
 
 async def _work(
-    services: Services, worker: Worker, counts: Counts, supervisor: Supervisor | None, speed: float
+    services: Services,
+    worker: Worker,
+    counts: Counts,
+    supervisor: Supervisor | None,
+    *,
+    speed: float,
+    retention_days: int | None,
 ) -> None:
-    more = {"snoozes": (wake_snoozed, 15), "clock": (_set_clock, 15)}
+    more: dict[str, tuple[Step, float]] = {
+        "snoozes": (wake_snoozed, 15),
+        "clock": (_set_clock, 15),
+        "erasures": (carry_out_approved, 15),
+        "retention": (partial(erase_nightly, days=retention_days), 60),
+    }
     async with timers(services, more, speed=speed), asyncio.TaskGroup() as group:
         group.create_task(_introduce(services), name="auth.test")
         group.create_task(worker.run(services), name="worker")

@@ -15,7 +15,7 @@ from bot.slack.client import Slack, SlackError, SlackRefused, UserProfile
 from polar.catalog import Call, Risk, operations
 from store import Store
 from store.events.events import rule_source
-from store.models import Proposal
+from store.models import Proposal, ProposalKind
 from store.proposals.decisions import ApprovalRequirements
 from store.proposals.proposals import get_proposal
 
@@ -338,7 +338,8 @@ def requirements(policy: Policy, proposal: Proposal) -> ApprovalRequirements:
     known = [catalog[call.operation].describe(Call.of(call)) for call in calls if call.operation in catalog]
     # An operation that this version does not know counts as the worst.
     risk = Risk(proposal.risk) if proposal.risk in set(Risk) else Risk.R4
-    reversible = len(known) == len(calls) and all(effect.reversible for effect in known)
+    back = proposal.kind != ProposalKind.ERASURE and len(known) == len(calls)
+    reversible = back and all(effect.reversible for effect in known)
     hold = policy.undo_window_for(risk, reversible=reversible, money=any(effect.money for effect in known))
     two = policy.takes_two(risk, proposal.amount, proposal.currency, calls)
     return ApprovalRequirements(2 if two else 1, hold)

@@ -93,6 +93,7 @@ def _table(found: Report, since: datetime | None, drawn: bool) -> str:
         *(f"  {count:>9,}  {clean(_why(group), 90)}" for group, count in found.reasons.items()),
         "",
         _small_print(drawn),
+        *([_ERASED.format(total.erased)] if total.erased else []),
     ]
     return "\n".join(lines)
 
@@ -173,6 +174,12 @@ def _worst(totals: Totals) -> str:
     return f"{clean(worst.title, _WIDEST)}{about}, {RESULTS[worst.result]}: {worst.id}"
 
 
+_ERASED = (
+    "{:,} cases have no texts any more: they were erased. Their numbers and labels count as before.\n"
+    "A text or an id that only they had counts as new."
+)
+
+
 def _small_print(drawn: bool) -> str:
     how = "the program's own secret, as they would have been"
     if not drawn:
@@ -213,6 +220,7 @@ def _as_json(found: Report, since: datetime | None, drawn: bool) -> dict[str, An
 def _counted(totals: Totals) -> dict[str, Any]:
     return {
         "cases": totals.cases,
+        "erased": totals.erased,
         "would_have_run": totals.ran,
         "of_these": dict(totals.results),
         "should_not_have_run": totals.rejected,

@@ -19,6 +19,8 @@ _SENTENCES: Mapping[Fact, str] = {
         f"{_ROW} cannot be checked here: "
         "compare its hash with a daily digest or run `verify-log --head` {hash}"
     ),
+    Fact.ROW_PERSONAL: f"{_ROW}: its personal part has the hash that is in it",
+    Fact.ROW_ERASED: f"{_ROW}: its personal part was erased",
     Fact.ROWS_IN_ORDER: "the rows of the log are in their order",
     Fact.ASKED: "what is asked is what the log says{others}",
     Fact.MODE: "it is {mode}, as the policy said",

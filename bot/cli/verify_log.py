@@ -18,6 +18,8 @@ _SENTENCES: Mapping[ProblemCode, str] = {
     _P.CUT_OFF: "the log ends at row {row}, but row {written} was written",
     _P.NEWEST_REPLACED: "the newest row was replaced",
     _P.UNREADABLE: "row {row}: what is kept of {subject} was altered and cannot be read",
+    _P.PERSONAL: "row {row} ({about}): its personal part was altered",
+    _P.ERASED: "row {row} ({about}): its personal part is gone, and the log has no erasure of it",
     _P.UNLOGGED_DECISION: "a decision of {actor} on {proposal} is in no row of the log",
     _P.UNLOGGED_OUTCOME: "the outcome “{outcome}” of {proposal} is in no row of the log",
     _P.CALLS: "row {row}: the planned calls of {proposal} are not those of this row",
@@ -84,7 +86,7 @@ def sentence(problem: Problem) -> str:
     """The problem, in words."""
     args = dict(problem.args)
     match problem.code:
-        case ProblemCode.ALTERED:
+        case ProblemCode.ALTERED | ProblemCode.PERSONAL | ProblemCode.ERASED:
             args["about"] = f"{args['kind']} {args['subject'] or ''}".strip()
         case ProblemCode.MISSING:
             first, last = args["first"], args["last"]

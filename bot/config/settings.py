@@ -52,6 +52,7 @@ class Settings(BaseSettings):
         "sqlite+aiosqlite:///data/polar-approvals.db"
     )
     rules_file: Path | None = None
+    retention_days: Annotated[int, Field(ge=1, le=36_500)] | None = None
     host: Annotated[str, AfterValidator(validators.host)] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
     metrics_port: Annotated[Place | None, BeforeValidator(validators.place)] = None

@@ -30,6 +30,7 @@ WHERE: Final[Mapping[str, str]] = {
     "POLAR_SERVER": "Write production or sandbox.",
     "DATABASE_URL": "Write sqlite:///path or postgresql://user:password@host/name, with %XX for special "
     "characters in the password.",
+    "RETENTION_DAYS": "Write a number of days from 1 to 36500, or nothing to keep everything.",
     "PORT": "Write a number from 0 to 65535 (0 lets the system choose).",
     "METRICS_PORT": "Write a number from 0 to 65535, for this machine alone, or ADDRESS:NUMBER.",
 }

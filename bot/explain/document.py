@@ -60,7 +60,7 @@ def _proposal(proposal: Proposal) -> dict[str, Any]:
     names = (
         "id", "fact_key", "kind", "title", "reasons", "facts", "risk", "always_asks", "created_at",
         "proposer", "subject", "amount", "currency", "customer_id", "revision", "content_hash", "mode",
-        "state", "decided_by", "decided_at", "undo_of_id", "undo_id", "reads",
+        "state", "decided_by", "decided_at", "undo_of_id", "undo_id", "reads", "erased_at",
     )  # fmt: skip
     return {name: _plain(getattr(proposal, name)) for name in names} | _reason(proposal.status_reason)
 

@@ -16,7 +16,15 @@ from bot.graduation.gate import BLIND, RUN, SPOT_CHECK, probability
 from bot.graduation.score import STANDARDS
 from bot.rules.load import version_of
 from polar.catalog import Risk
-from store.audit_log.log import fingerprint, kinds_of, normalize, read_row, row_hash
+from store.audit_log.log import (
+    ERASED,
+    fingerprint,
+    kinds_of,
+    normalize,
+    personal_hash,
+    read_row,
+    row_hash,
+)
 from store.engine.dialects import readable
 from store.models import Actor, CaseKindState, Mode, canonical_json, sha256
 
@@ -31,6 +39,8 @@ class Fact(StrEnum):
     ROW_FOLLOWS = "row_follows"  # row, kind: it follows the row before it
     ROW_BEFORE_HEAD = "row_before_head"  # row, kind, head
     ROW_OPEN = "row_open"  # row, kind, hash: its hash also covers rows that are not here
+    ROW_PERSONAL = "row_personal"  # row, kind: what it says of a person has the hash in it
+    ROW_ERASED = "row_erased"  # row, kind: what it said of a person was erased
     ROWS_IN_ORDER = "rows_in_order"
     ASKED = "asked"  # other: names of fields that are not as in the log
     MODE = "mode"  # mode
@@ -105,7 +115,7 @@ def _rows(document: Mapping[str, Any], *kinds: str) -> list[tuple[dict[str, Any]
     """The rows of the log about the proposal, with their bodies in the names of today."""
     wanted = {name for kind in kinds for name in kinds_of(kind)}
     rows = [row for row in document["log"]["rows"] if row["kind"] in wanted]
-    return [(row, read_row(row["kind"], row["body"])[1]) for row in rows]
+    return [(row, read_row(row["kind"], row["body"], row.get("personal"))[1]) for row in rows]
 
 
 def _asked(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -124,7 +134,11 @@ def _log(document: Mapping[str, Any]) -> Iterator[Finding]:
         made = row_hash(
             row["previous"], seq=row["seq"], at=at, kind=row["kind"], subject=row["subject"], body=row["body"]
         )
-        yield _found(made == row["hash"], Fact.ROW_HASH, **named)
+        if made != row["hash"] and _vouched_for(document, row):
+            yield _found(None, Fact.ROW_ERASED, **named)
+        else:
+            yield _found(made == row["hash"], Fact.ROW_HASH, **named)
+        yield from _personal(row, named)
         if by_number.get(row["seq"] - 1, row["previous"]) != row["previous"]:
             yield _found(False, Fact.ROW_FOLLOWS, **named)
         if row["seq"] > head["seq"]:
@@ -133,6 +147,21 @@ def _log(document: Mapping[str, Any]) -> Iterator[Finding]:
             yield _found(None, Fact.ROW_OPEN, **named, hash=row["hash"])
     if [row["seq"] for row in rows] != sorted({row["seq"] for row in rows}):
         yield _found(False, Fact.ROWS_IN_ORDER)
+
+
+def _vouched_for(document: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
+    """True if a row of before `personal` was redacted by an erasure that a later row vouches for."""
+    own = [row["seq"], row["hash"], sha256(row["body"])]
+    return any(own in body["rows"] for later, body in _rows(document, ERASED) if later["seq"] > row["seq"])
+
+
+def _personal(row: Mapping[str, Any], named: Mapping[str, Any]) -> Iterator[Finding]:
+    """Check what a row says of a person against the hash in it."""
+    held, logged = row.get("personal"), personal_hash(row["body"])
+    if held is not None:
+        yield _found(sha256(held) == logged, Fact.ROW_PERSONAL, **named)
+    elif logged is not None:
+        yield _found(None, Fact.ROW_ERASED, **named)
 
 
 def _withheld(document: Mapping[str, Any]) -> bool:
@@ -165,7 +194,8 @@ def _webhook(document: Mapping[str, Any]) -> Iterator[Finding]:
     if logged is None:
         yield _found(asked.get("event_id") is None, Fact.NO_EVENT)
         return
-    same = logged["body_sha256"] == asked.get("body_sha256")
+    # An erased row of the log has no hash.
+    same = logged["body_sha256"] == asked.get("body_sha256", logged["body_sha256"])
     if "body" in logged:  # without its secrets
         yield _found(None if same else False, Fact.EVENT_OPEN)
         body = logged["body"]
@@ -282,7 +312,7 @@ def _decisions(document: Mapping[str, Any]) -> Iterator[Finding]:
             continue
         logged = rows.pop((one["at"], one["actor"]), None)
         names = ("verdict", "via", "revision", "interaction_id", "reason")
-        fits = logged is not None and all(logged[name] == one[name] for name in names)
+        fits = logged is not None and all(logged[name] == one[name] for name in names if name in logged)
         yield _found(fits, Fact.DECISION, **what)
     if rows:
         yield _found(False, Fact.DECISIONS_SHOWN, missing=len(rows))
@@ -302,7 +332,8 @@ def _requests(document: Mapping[str, Any]) -> Iterator[Finding]:
         if not call["whole"]:
             yield _found(None, Fact.REQUEST_OPEN, **named)
         else:
-            yield _found(made == logged, Fact.REQUEST_SENT, **named)
+            same = all(made[name] == value for name, value in logged.items())
+            yield _found(same, Fact.REQUEST_SENT, **named)
         if planned and number < len(planned[-1]) and "${" not in canonical_json(planned[-1][number]):
             yield _found(planned[-1][number] == logged, Fact.REQUEST_ASKED, **named)
 
@@ -316,7 +347,7 @@ def _answers(document: Mapping[str, Any]) -> Iterator[Finding]:
             yield _found(one["finished_at"] is None, Fact.NO_ANSWER, number=one["number"])
             continue
         names = ("state", "status", "answer", "reason_code", "reason_args")
-        fits = all(logged[each] == shown[each] for each in names)
+        fits = all(logged[each] == shown[each] for each in names if each in logged)
         yield _found(fits, Fact.ANSWER, number=one["number"])
 
 

@@ -24,9 +24,11 @@ class Totals:
     """The results of some cases in the replay. `results` counts those that ran, by their real result.
 
     `moved` is money in minor units by currency. `rejected_money` is its part in cases that should not run.
+    `erased` counts the cases whose texts are not kept.
     """
 
     cases: int = 0
+    erased: int = 0
     ran: int = 0
     spot_checks: int = 0
     results: Counter[CaseResult] = field(default_factory=Counter)
@@ -52,6 +54,7 @@ class Totals:
     def add(self, run: Run) -> None:
         """Count one case."""
         self.cases += 1
+        self.erased += run.case.erased
         self.spot_checks += run.mode == Mode.SPOT_CHECK
         if run.mode != Mode.AUTO:
             return

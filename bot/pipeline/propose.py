@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
+from bot.approvals.erasure import DELETED, ask_to_erase
 from bot.graduation.gate import Gate
 from bot.proposals.build import (
     GIVE_UP_AFTER,
@@ -69,6 +70,8 @@ async def propose(services: Services, claimed: Claimed[StoredEvent]) -> None:
             await _postpone(services, claimed, event, Reason(ReasonCode.CALL_UNDER_WAY), due_at)
             return
         await notice_outcomes(services, event, stored, found.done)
+    if event.type == DELETED:
+        await ask_to_erase(services, event)
     if rules:
         await _apply(services, claimed, event, rules, found.before)
     else:

@@ -28,6 +28,7 @@ from store.models import (
     RuleMatchState,
     RuleResult,
     StoredEvent,
+    change_key,
     proposal_id,
 )
 from store.models.reasons import Reason, ReasonCode
@@ -167,7 +168,8 @@ async def consider(
     if not rule.matches(scope):
         return None
     # Without a key of the rule's or the event's own, a second endpoint's event would be another change.
-    change = rule.change(scope) or event.fact_key or f"webhook|{stored.id}"
+    own = rule.change(scope)
+    change = change_key(own) if own else event.fact_key or f"webhook|{stored.id}"
     state = RuleMatchState.PROPOSED
     rule_match = RuleMatch(change, rule.name, rule.version, stored.id, state, matched_at=now)
     if rule.delay:

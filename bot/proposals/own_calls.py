@@ -275,4 +275,5 @@ def can_undo(proposal: Proposal) -> bool:
     What takes something back is not itself taken back: whoever wants that proposes it anew.
     """
     stands = proposal.state == ProposalState.SUCCEEDED and proposal.kind == ProposalKind.CALLS
-    return stands and proposal.undo_of_id is None and proposal.undo_id is None and bool(inverses(proposal))
+    free = proposal.undo_of_id is None and proposal.undo_id is None and proposal.erased_at is None
+    return stands and free and bool(inverses(proposal))

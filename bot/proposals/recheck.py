@@ -47,7 +47,7 @@ async def as_shown(services: Services, proposal: Proposal, event: StoredEvent | 
 
     While Polar is away, or the set-up is wrong, the decision counts: nothing is called without another look.
     """
-    if proposal.kind == ProposalKind.GRADUATION:  # it is not about anything at Polar
+    if proposal.kind != ProposalKind.CALLS:  # it is not about anything at Polar
         return None
     try:
         return await _look(services, proposal, event)

@@ -157,7 +157,7 @@ def _deadline(p: Proposal, at: datetime) -> list[Element]:
 
 
 def _small_print(p: Proposal, view: CardView) -> list[str]:
-    whose = "graduation" if p.kind == ProposalKind.GRADUATION else "proposed by hand"
+    whose = "proposed by hand" if p.kind == ProposalKind.CALLS else p.kind.value
     small = [p.id, f"rule {p.rule}" if p.rule else whose]
     score = always_words(p.always_asks) if p.always_asks else view.score
     small += [score] if score else []
@@ -247,11 +247,12 @@ def buttons(p: Proposal, view: CardView) -> Block | None:
     elements = [
         button(one.action_id, one.label, value, style=one.style, about=p.title) for one in _buttons(p, view)
     ]
-    if p.state == ProposalState.DECLINED and not view.decline_reasons:
+    erased = p.erased_at is not None
+    if p.state == ProposalState.DECLINED and not (view.decline_reasons or erased):
         elements.append(reason_select(p))
-    names: Iterable[str] = (DETAILS, ASK)
+    names: Iterable[str] = (DETAILS,) if erased else (DETAILS, ASK)
     if p.state == ProposalState.PENDING:
-        names = (DETAILS, SNOOZE, ASSIGN, ASK) if p.kind == ProposalKind.GRADUATION else MENU_ITEMS
+        names = MENU_ITEMS if p.kind == ProposalKind.CALLS else (DETAILS, SNOOZE, ASSIGN, ASK)
     items = [option(MENU_ITEMS[name], replace(value, detail=name)) for name in names]
     elements.append({"type": "overflow", "action_id": MENU, "options": items})
     return actions(f"decide.{p.id}.{p.row_version}", elements)
@@ -272,6 +273,8 @@ def can_be_undone(p: Proposal, view: CardView) -> bool:
 
 def _buttons(p: Proposal, view: CardView) -> tuple[_Button, ...]:
     match p.state:
+        case _ if p.erased_at is not None:
+            return ()
         case ProposalState.PENDING if p.kind == ProposalKind.GRADUATION:
             return _TURN_ON[1:] if p.held_by else _TURN_ON
         case ProposalState.PENDING:

@@ -17,6 +17,7 @@ from store.models.reasons import Reason, ReasonCode, read_lack
 
 _C = ReasonCode
 _ENDS = ".!?…"
+_ERASED = "…"  # in the place of an argument that was erased
 _NOT_THIS_ONE = "This call was not made."
 _NOT_AGAIN = "It was not sent again, and nobody knows whether it was carried out before."
 
@@ -103,7 +104,7 @@ def _filled(sentences: str, reason: Reason) -> Sequence[Part]:
         elif name == "causes":
             found += _causes(reason)
         elif name is not None:
-            found.append(str(reason.args.get(name, "")))
+            found.append(str(reason.args.get(name, "")) or _ERASED)
     return found or [""]
 
 
@@ -190,6 +191,7 @@ _WORDS: Mapping[ReasonCode, str | Say] = {
     _C.EXPIRED: "Nobody has decided it for too long.",
     _C.THRESHOLD_NOT_MET: _missing,
     _C.TRUST_LOST: "Automatic run cancelled: the kind was demoted or paused, or the approval expired.",
+    _C.ERASED: "Its texts were erased.",
     _C.CANNOT_TELL: "Not sent: the program could not check whether it still applies ({problem}).",
     _C.NOT_SENT: "Not sent: {causes}",
     _C.CHECK_FAILED: "The program could not check whether it still applies: {causes}",

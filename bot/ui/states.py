@@ -1,7 +1,7 @@
 """The states of proposals and calls in words, one wording for each; and the status line of a card. Pure."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -82,6 +82,12 @@ _OF_GRADUATION: Mapping[ProposalState, _StateWords] = {
         status=" I keep asking about such cases. {by}{reasons}",
     ),
 }
+_OF_KIND = {
+    ProposalKind.GRADUATION: _OF_GRADUATION,
+    ProposalKind.ERASURE: {
+        _S.SUCCEEDED: replace(STATES[_S.SUCCEEDED], title="Erased: ", status=" Erased. {by}"),
+    },
+}
 CALLS: Mapping[CallState, str] = {
     CallState.PLANNED: "not sent",
     CallState.SENDING: "being sent",
@@ -114,6 +120,17 @@ def counted(counts: Mapping[Any, int]) -> str:
     return ", ".join(f"{count:,} {said}" for count, said in listed if count)
 
 
+def erased_title(called: Sequence[str]) -> str:
+    """The title of a proposal whose texts are erased: what its calls do, to nobody in particular."""
+    known = [operations()[name].title if name in operations() else name for name in dict.fromkeys(called)]
+    return f"Erased: {'; '.join(known)}" if known else erasure_title(None)
+
+
+def erasure_title(email: str | None) -> str:
+    """The question whether to erase what is kept of a customer."""
+    return f"Erase what is kept of {email or 'a deleted customer'}?"
+
+
 _RISK = {
     "R0": "none, only reads",
     "R1": "low",
@@ -125,6 +142,8 @@ _RISK = {
 
 def does(p: Proposal) -> str:
     """The effect of an approval: "Disable a license key × 2"."""
+    if p.kind == ProposalKind.ERASURE:
+        return "Erases names, addresses, messages and webhooks of this customer here. Polar is not called"
     if p.kind == ProposalKind.GRADUATION:
         return "Lets such cases run without asking, except for spot checks and what is over a cap"
     titles = list(dict.fromkeys(call_title(call) for call in p.calls))
@@ -259,7 +278,7 @@ def status(p: Proposal, view: CardView, limit: int) -> list[Element]:
 
 
 def _words_of(p: Proposal) -> _StateWords:
-    own = _OF_GRADUATION if p.kind == ProposalKind.GRADUATION else STATES
+    own = _OF_KIND.get(p.kind, STATES)
     return own.get(p.state, STATES[p.state])
 
 

@@ -1,7 +1,8 @@
 """The audit log: rows that can only be added, each hashed with the one before.
 
 Rows stay as they were written, whatever a later version calls things: `normalize` reads them in today's
-words.
+words. What may tell of a person is in a row's `personal`, with a salt; its `body`, which is hashed, holds the
+hash of that. So it can be erased, and the row is still what was hashed.
 """
 
 import hashlib
@@ -9,9 +10,10 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from secrets import token_hex
 from typing import Any
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from store.audit_log.old_sentences import old_comment, read_transition
 from store.audit_log.old_trust import old_change, old_policy, old_proposal
@@ -23,6 +25,16 @@ from store.schema.graduation import audit_log
 START = "0" * 64
 _NOTHING = f"0 {START}"
 _ADDED = insert(audit_log)  # built once: this runs several times for every proposal
+# The names of what a row's body says of a person, today's and those of earlier versions.
+_PERSONAL = frozenset(
+    {
+        "title", "content_hash", "digest", "calls", "path", "query", "body_sha256",
+        "text", "reason", "reason_args", "error", "answer",
+    }
+)  # fmt: skip
+_HELD = "personal"  # the name, in a body, of the hash of what is in `personal`
+_SALT = "salt"
+ERASED = "erased"  # the kind of row that says of a proposal that its texts were erased
 
 # What earlier versions called a kind of row and the keys of its body, and what they wrote in other values.
 # Add to these whenever the log changes its words; nothing is ever removed.
@@ -98,13 +110,23 @@ def append_all(connection: Connection, entries: Sequence[Entry]) -> list[str]:
     seq, previous = hold_or_set(connection, Setting.LOG_HEAD, _NOTHING).split()
     rows: list[dict[str, Any]] = []
     for number, one in enumerate(entries, int(seq) + 1):
-        text = canonical_json(one.body)
+        text, personal = _set_apart(one.body)
         previous = row_hash(previous, seq=number, at=one.at, kind=one.kind, subject=one.subject, body=text)
         row = {"seq": number, "at": one.at, "kind": one.kind, "subject": one.subject}
-        rows.append(row | {"body": text, "hash": previous})
+        rows.append(row | {"body": text, "hash": previous, "personal": personal})
     connection.execute(_ADDED, rows)
     write(connection, Setting.LOG_HEAD, f"{rows[-1]['seq']} {previous}")
     return [row["hash"] for row in rows]
+
+
+def _set_apart(body: Mapping[str, Any]) -> tuple[str, str | None]:
+    """A body as it is hashed, and what it says of a person. The salt keeps anybody from guessing that."""
+    personal = {name: value for name, value in body.items() if value and name in _PERSONAL}
+    if not personal:
+        return canonical_json(body), None
+    text = canonical_json({**personal, _SALT: token_hex(16)})
+    rest = {name: value for name, value in body.items() if name not in personal}
+    return canonical_json({**rest, _HELD: sha256(text)}), text
 
 
 def head(connection: Connection) -> tuple[int, str]:
@@ -118,13 +140,53 @@ def kinds_of(*kinds: str) -> list[str]:
     return [*kinds, *(old for old, new in _OLD_KINDS.items() if new in kinds)]
 
 
-def read_row(kind: str, body: str) -> tuple[str, dict[str, Any]]:
-    """The kind and the body of a row in today's words. ValueError: no JSON object; somebody altered it."""
-    kind, found = _OLD_KINDS.get(kind, kind), json.loads(body)
-    if not isinstance(found, dict):
+def read_row(kind: str, body: str, personal: str | None = None) -> tuple[str, dict[str, Any]]:
+    """The kind and the body of a row in today's words, with what it says of a person as far as that is given.
+    ValueError: no JSON object; somebody altered it.
+    """
+    kind, found, held = _OLD_KINDS.get(kind, kind), json.loads(body), json.loads(personal or "{}")
+    if not (isinstance(found, dict) and isinstance(held, dict)):
         msg = "a row of the log is no JSON object"
         raise ValueError(msg)
-    return kind, normalize(kind, found)
+    whole = {name: value for name, value in (found | held).items() if name not in (_HELD, _SALT)}
+    return kind, normalize(kind, whole)
+
+
+def personal_hash(body: str) -> str | None:
+    """The hash, in a row's body, of what the row says of a person; None when it says nothing."""
+    if f'"{_HELD}":"' not in body:
+        return None
+    found = json.loads(body)
+    return found.get(_HELD) if isinstance(found, dict) else None
+
+
+# --- Erasing what rows say of a person ----------------------------------------------------------------------
+
+_ABOUT = (
+    select(audit_log.c.seq, audit_log.c.body, audit_log.c.hash, audit_log.c.personal)
+    .where(audit_log.c.subject == bindparam("about"))
+    .order_by(audit_log.c.seq)
+)
+_GONE = update(audit_log).where(audit_log.c.subject == bindparam("about")).values(personal=None)
+_REDACTED = update(audit_log).where(audit_log.c.seq == bindparam("own")).values(body=bindparam("left"))
+
+
+def erase_personal(connection: Connection, subject: str, by: str, at: datetime) -> None:
+    """Erase what the rows about a proposal say of a person, and add the row that says so.
+
+    Rows of before `personal` say it in their bodies. These are redacted, and the new row vouches for each:
+    its number, its hash as it was, and the hash of its body as it is now.
+    """
+    redacted = []
+    for row in connection.execute(_ABOUT, {"about": subject}).all():
+        found = json.loads(row.body)
+        left = {name: value for name, value in found.items() if not (value and name in _PERSONAL)}
+        if left != found:
+            body = canonical_json(left)
+            connection.execute(_REDACTED, {"own": row.seq, "left": body})
+            redacted.append([row.seq, row.hash, sha256(body)])
+    connection.execute(_GONE, {"about": subject})
+    append(connection, ERASED, subject, {"by": by, "rows": redacted}, at)
 
 
 def normalize(kind: str, body: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,10 +10,19 @@ from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Connection, Row, Select, func, select, type_coerce
 
-from store.audit_log.log import START, fingerprint, head, kinds_of, read_row, row_hash
+from store.audit_log.log import (
+    ERASED,
+    START,
+    fingerprint,
+    head,
+    kinds_of,
+    personal_hash,
+    read_row,
+    row_hash,
+)
 from store.engine.dialects import readable, stream_rows
 from store.graduation.case_kinds import paused
-from store.models import Actor, CallState, CaseKindState, Mode, ProposalState
+from store.models import Actor, CallState, CaseKindState, Mode, ProposalState, sha256
 from store.schema import calls, decisions, events, proposals
 from store.schema.graduation import audit_log, case_kinds, outcomes
 
@@ -33,6 +42,8 @@ class ProblemCode(StrEnum):
     CUT_OFF = "cut_off"  # row: the last one; written: the last that was there
     NEWEST_REPLACED = "newest_replaced"
     UNREADABLE = "unreadable"  # row, subject: what is kept of it
+    PERSONAL = "personal"  # row, kind, subject: what it says of a person
+    ERASED = "erased"  # row, kind, subject: that is gone, and no later row says that it was erased
     UNLOGGED_DECISION = "unlogged_decision"  # proposal, actor
     UNLOGGED_OUTCOME = "unlogged_outcome"  # proposal, outcome
     CALLS = "calls"  # row, proposal: it asks for other calls
@@ -85,6 +96,8 @@ def verify(connection: Connection) -> Verified:
     for row in connection.execute(stream_rows(_ROWS)):
         problems += _gap(expected, row.seq)
         if _digest(row, previous, row.seq) == row.hash:
+            problems += [*_personal(connection, row), *_checked(connection, row)]
+        elif _is_redacted(connection, row):
             problems += _checked(connection, row)
         else:
             broken.append(_Broken(row, previous))
@@ -100,15 +113,14 @@ def verify(connection: Connection) -> Verified:
 
 def knows(connection: Connection, digest: str) -> int | None:
     """The number of the row whose hash begins so, as the morning digest shows it; None when there is none."""
-    own = select(_LOG.seq).where(_LOG.hash.startswith(digest, autoescape=True)).limit(1)
+    own = select(_LOG.seq).where(_LOG.hash.startswith(digest, autoescape=True)).order_by(_LOG.seq).limit(1)
     return connection.execute(own).scalar()
 
 
 # The time as it lies there: one that was made unreadable is a finding, no crash.
 _LOG = audit_log.c
-_ROWS = select(
-    _LOG.seq, type_coerce(_LOG.at, BigInteger).label("at"), _LOG.kind, _LOG.subject, _LOG.body, _LOG.hash
-).order_by(_LOG.seq)
+_AT = type_coerce(_LOG.at, BigInteger).label("at")
+_ROWS = select(_LOG.seq, _AT, _LOG.kind, _LOG.subject, _LOG.body, _LOG.hash, _LOG.personal).order_by(_LOG.seq)
 
 
 def _digest(row: Row[Any], previous: str, seq: int) -> str | None:
@@ -117,6 +129,24 @@ def _digest(row: Row[Any], previous: str, seq: int) -> str | None:
         return row_hash(previous, seq=seq, at=at, kind=row.kind, subject=row.subject, body=row.body)
     except (TypeError, ValueError, OverflowError):
         return None
+
+
+def _personal(connection: Connection, row: Row[Any]) -> Iterator[Problem]:
+    """Check that what a row says of a person is what was hashed, or that a later row says it was erased."""
+    logged = personal_hash(row.body)
+    if row.personal is not None:
+        if not isinstance(row.personal, str) or sha256(row.personal) != logged:
+            yield _wrong(ProblemCode.PERSONAL, row=row.seq, kind=row.kind, subject=row.subject)
+    elif logged is not None and connection.execute(_later(row, ERASED).limit(1)).first() is None:
+        yield _wrong(ProblemCode.ERASED, row=row.seq, kind=row.kind, subject=row.subject)
+
+
+def _is_redacted(connection: Connection, row: Row[Any]) -> bool:
+    """Tell whether a row of before `personal` was redacted by an erasure that a later row vouches for."""
+    if not isinstance(row.seq, int) or not isinstance(row.body, str):
+        return False
+    own = [row.seq, row.hash, sha256(row.body)]
+    return any(own in body.get("rows", ()) for body in _bodies(connection, row, ERASED))
 
 
 def _gap(expected: int, seq: int) -> Iterator[Problem]:
@@ -152,7 +182,7 @@ def _checked(connection: Connection, row: Row[Any]) -> list[Problem]:
     if check is None:
         return []
     try:
-        return list(check(connection, row, read_row(row.kind, row.body)[1]))
+        return list(check(connection, row, read_row(row.kind, row.body, row.personal)[1]))
     except (TypeError, ValueError, LookupError, OverflowError):
         return [_wrong(ProblemCode.UNREADABLE, row=row.seq, subject=row.subject)]
 
@@ -206,6 +236,8 @@ def _event(connection: Connection, row: Row[Any], body: _Body) -> Iterator[Probl
     kept = connection.execute(select(events.c.body).where(events.c.id == event_id)).scalar()
     if kept is None:
         yield _wrong(ProblemCode.EVENT_GONE, row=row.seq, event=event_id)
+    elif "body_sha256" not in body:
+        return  # erased, as the row is
     elif not isinstance(kept, bytes) or hashlib.sha256(kept).hexdigest() != body["body_sha256"]:
         yield _wrong(ProblemCode.EVENT, row=row.seq, event=event_id, proposal=row.subject)
 
@@ -217,16 +249,21 @@ def _request(connection: Connection, row: Row[Any], body: _Body) -> Iterator[Pro
     where = [calls.c.proposal_id == row.subject, calls.c.number == number]
     kept = select(calls.c.operation, calls.c.path, calls.c.query, calls.c.body).where(*where)
     found = connection.execute(kept).first()
-    if found is not None and fingerprint(*found) == logged:
+    if found is not None and _same(fingerprint(*found), logged):
         return
     if not any(later["number"] == number for later in _bodies(connection, row, "request")):
         yield _wrong(ProblemCode.REQUEST, row=row.seq, proposal=row.subject)
 
 
+def _same(kept: _Body, logged: _Body) -> bool:
+    """Tell whether all is as logged; what was erased from the row is not compared."""
+    return all(kept[name] == value for name, value in logged.items())
+
+
 def _decision(connection: Connection, row: Row[Any], logged: _Body) -> Iterator[Problem]:
     """The decision as the score counts it."""
     names = ("actor", "verdict", "via", "revision", "interaction_id", "reason")
-    where = [decisions.c[name] == logged[name] for name in names]
+    where = [decisions.c[name] == logged[name] for name in names if name in logged]
     pressed = logged.get("clicked_at")
     where.append(decisions.c.clicked_at == (None if pressed is None else datetime.fromisoformat(pressed)))
     at = _EPOCH + timedelta(microseconds=row.at)
@@ -275,13 +312,13 @@ _CHECKS: Mapping[str, _Check] = dict.fromkeys(_REVISIONS, _planned) | {
 
 def _later(row: Row[Any], *kinds: str) -> Select[Any]:
     """The later rows of these kinds about the same subject."""
-    later = select(_LOG.kind, _LOG.body).where(_LOG.subject == row.subject, _LOG.seq > row.seq)
+    later = select(_LOG.kind, _LOG.body, _LOG.personal).where(_LOG.subject == row.subject, _LOG.seq > row.seq)
     return later.where(_LOG.kind.in_(kinds_of(*kinds)))
 
 
 def _bodies(connection: Connection, row: Row[Any], kind: str) -> Iterator[_Body]:
     for later in connection.execute(_later(row, kind)):
-        yield read_row(later.kind, later.body)[1]
+        yield read_row(later.kind, later.body, later.personal)[1]
 
 
 def altered(connection: Connection) -> Iterator[Problem]:

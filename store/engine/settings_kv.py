@@ -18,6 +18,7 @@ class Setting(StrEnum):
     LEARNED_ROW = "learned_row"  # store.graduation.learn: how far the audit log is read
     LEARNED_AT = "learned_at"  # store.graduation.labels: until when approvals are mature
     WRITE_TRIED = "write_tried"  # store.engine.store: what was written after a failed write
+    ERASED_AT = "erased_at"  # store.erasure.erase: the newest night after which nothing was left to erase
     COUNTS_CHECKED = "counts_checked"  # store.graduation.count_check: the newest check, as JSON
 
 

@@ -200,7 +200,8 @@ def _before(
     if not ids:
         return {}
     events_ = {row.id: value_of(StoredEvent, row) for row in connection.execute(_THOSE, {"ids": list(ids)})}
-    return {(row.subject, row.at): events_[row.id] for row in rows if row.id is not None}
+    whole = {id_: one for id_, one in events_.items() if not one.is_erased}
+    return {(row.subject, row.at): whole[row.id] for row in rows if row.id in whole}
 
 
 @cache

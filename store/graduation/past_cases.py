@@ -49,7 +49,7 @@ _ASKED = (
     "id", "rule", "rule_version", "event_id", "subject", "title", "risk", "always_asks", "created_at",
     "customer_id", "case_kind",
 )  # fmt: skip
-_LATER = ("state", "amount", "currency", "first_shown_at")
+_LATER = ("state", "amount", "currency", "first_shown_at", "erased_at")
 _NOBODY = tuple(Actor)
 _MICROSECOND = timedelta(microseconds=1)
 _TOO_SOON = timedelta(seconds=2) // _MICROSECOND
@@ -85,6 +85,7 @@ def past_cases(
                     amount=amount,
                     currency=currency,
                 ),
+                erased=row.erased_at is not None,
                 **known.of(row),
             )
         )

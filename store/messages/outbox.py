@@ -122,8 +122,10 @@ def outbox_sent(
     at: datetime,
     note: str | None = None,
 ) -> bool:
-    """Note that a message is in Slack (`ts` None: given up, it never will be). False: the lease was lost."""
-    return OUTBOX.release(connection, token, message_id, sent_at=at, ts=ts, note=note)
+    """Note that a message is in Slack (`ts` None: given up, it never will be); what it said is not kept.
+    False: the lease was lost.
+    """
+    return OUTBOX.release(connection, token, message_id, sent_at=at, ts=ts, note=note, message={})
 
 
 def postpone_outbox(

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,6 +11,9 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from store.models.reasons import SENT_BEFORE, ChangeCause, Reason
+
+_PLAIN = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9:.,TZ+ -]*|None|null"
+_PLAIN_KEY = re.compile(rf"({_PLAIN})(\|({_PLAIN}))*", re.IGNORECASE)
 
 
 class Actor(StrEnum):
@@ -78,6 +82,7 @@ class ProposalKind(StrEnum):
 
     CALLS = "calls"  # makes calls of Polar
     GRADUATION = "graduation"  # lets the kind of case `case_kind` run on its own
+    ERASURE = "erasure"  # erases what is kept of the customer `customer_id`
 
 
 class Mode(StrEnum):
@@ -138,6 +143,10 @@ class SubjectState:
     customer_id: str | None = None
 
 
+# How the body of a webhook begins whose texts are erased: it is an event of its type without data.
+ERASED_BODY = b'{"erased": true, '
+
+
 @dataclass(frozen=True, slots=True)
 class StoredEvent:
     """A stored webhook. `attempts` counts how often the rules have been started on it."""
@@ -150,6 +159,11 @@ class StoredEvent:
     state: EventState
     reason: Reason | None
     attempts: int
+
+    @property
+    def is_erased(self) -> bool:
+        """True when its texts are erased."""
+        return self.body.startswith(ERASED_BODY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +298,7 @@ class Proposal(NewProposal):
     mode: Mode = Mode.ASKED
     gate: Mapping[str, Any] | None = None
     retry_by: str | None = None
+    erased_at: datetime | None = None
     calls: tuple[ProposalCall, ...] = ()
 
     @property
@@ -396,3 +411,11 @@ def sha256(text: str) -> str:
 def proposal_id(seed: str) -> str:
     """The id that follows from what a proposal is about: made twice, it is the same proposal."""
     return "p" + base64.b32encode(hashlib.sha256(seed.encode()).digest()).decode().lower()[:12]
+
+
+def change_key(key: str) -> str:
+    """A rule's own key of a change as it is kept: ids and times as they are, anything else as a hash.
+
+    A key may be made of an address.
+    """
+    return key if _PLAIN_KEY.fullmatch(key) else f"key|{sha256(key)}"

@@ -234,10 +234,11 @@ class Assessor(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PastCase(CaseEvidence):
     """One proposal of a rule as a replay walks it: what was asked first, before any edit, and all that came
-    of it. Of one without a kind of case only the times matter.
+    of it. Of one without a kind of case only the times matter. `erased`: its texts are not kept.
     """
 
     proposal: NewProposal
+    erased: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ class ReasonCode(StrEnum):
     EXPIRED = "expired"
     THRESHOLD_NOT_MET = "threshold_not_met"  # missing: what the kind of case lacks
     TRUST_LOST = "trust_lost"
+    ERASED = "erased"  # also in the place of words that were erased
 
     # Why it does not go on, or goes on later.
     CANNOT_TELL = "cannot_tell"  # problem

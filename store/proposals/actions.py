@@ -107,8 +107,9 @@ def assign(connection: Connection, act: Act, assignee: str) -> ActionOutcome:
 
 def ask(connection: Connection, act: Act) -> ActionOutcome:
     """Put a question into the thread of its card, whatever state it is in."""
-    if get_proposal(connection, act.proposal_id) is None:
-        return False, None
+    found = get_proposal(connection, act.proposal_id)
+    if found is None or found.erased_at is not None:
+        return False, found
     return _done(connection, act, CommentKind.THREAD)
 
 
@@ -140,7 +141,7 @@ def release(connection: Connection, act: Act) -> ActionOutcome:
 def give_reason(connection: Connection, act: Act, preset: str | None) -> ActionOutcome:
     """Keep why something was declined; `act.said` is the reason, in somebody's own words or a preset's."""
     found = lock_proposal(connection, act.proposal_id)
-    if found is None or found.state != ProposalState.DECLINED:
+    if found is None or found.state != ProposalState.DECLINED or found.erased_at is not None:
         return False, found
     return _done(connection, act, CommentKind.REASON, preset)
 
@@ -261,7 +262,7 @@ def undo(connection: Connection, act: Act, inverse: NewProposal, people: int = 1
 
 def _can_be_undone(original: Proposal) -> bool:
     done = original.state == ProposalState.SUCCEEDED and original.undone_at is None
-    return done and original.undo_of_id is None
+    return done and original.undo_of_id is None and original.erased_at is None
 
 
 def _count_undos(connection: Connection, original_id: str) -> int:
@@ -284,7 +285,7 @@ def retry(
     tried again only while nothing else does.
     """
     found = lock_proposal(connection, act.proposal_id)
-    if found is None or found.state != ProposalState.FAILED:
+    if found is None or found.state != ProposalState.FAILED or found.erased_at is not None:
         return False, found
     if max(required.people, len(approvals(connection, found.id, found.revision))) > 1:
         if act.actor in not_theirs(found) or act.actor == found.retry_by:

@@ -37,6 +37,7 @@ _APPROVALS = (
 _REASONS = (
     select(_COMMENT.proposal_id, _COMMENT.text)
     .where(_COMMENT.proposal_id.in_(bindparam("ids", expanding=True)), _COMMENT.kind == CommentKind.REASON)
+    .where(_COMMENT.text != "")  # erased
     .order_by(_COMMENT.at, _COMMENT.id)
 )
 
@@ -156,10 +157,21 @@ def add_comment(
 def keep_message(
     connection: Connection, ids: Sequence[str], author: str, text: str, *, at: datetime, channel: str, ts: str
 ) -> bool:
-    """Keep a message of a thread with every proposal its card is for. False: it was kept before."""
+    """Keep a message of a thread with every proposal its card is for, without its text where the texts are
+    erased. False: it was kept before.
+    """
     where: dict[str, Any] = {"at": at, "channel": channel, "ts": ts}
-    kept = [add_comment(connection, one, CommentKind.THREAD, author, text, **where) for one in ids]
+    erased = _erased_among(connection, ids)
+    kept = [
+        add_comment(connection, one, CommentKind.THREAD, author, "" if one in erased else text, **where)
+        for one in ids
+    ]
     return any(kept)
+
+
+def _erased_among(connection: Connection, ids: Sequence[str]) -> set[str]:
+    erased = select(proposals.c.id).where(proposals.c.id.in_(ids), proposals.c.erased_at.is_not(None))
+    return set(connection.execute(erased).scalars())
 
 
 def mend_message(connection: Connection, text: str | None, *, at: datetime, channel: str, ts: str) -> None:
@@ -168,7 +180,9 @@ def mend_message(connection: Connection, text: str | None, *, at: datetime, chan
     The log keeps every wording. Nothing happens when no such message was kept, or it says the same.
     """
     own = (_COMMENT.kind == CommentKind.THREAD, _COMMENT.channel == channel, _COMMENT.ts == ts)
-    for row in connection.execute(select(proposal_comments).where(*own)).all():
+    rows = connection.execute(select(proposal_comments).where(*own)).all()
+    erased = _erased_among(connection, [row.proposal_id for row in rows])
+    for row in (one for one in rows if one.proposal_id not in erased):
         now = {"text": row.text if text is None else text[:LONGEST], "deleted": int(text is None)}
         if now == {"text": row.text, "deleted": row.deleted}:
             continue
@@ -203,7 +217,9 @@ def reasons_among(connection: Connection, ids: Sequence[str]) -> tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class LogRow:
-    """One row of the log as it lies there; `previous` is the hash of the row before it."""
+    """One row of the log as it lies there; `previous` is the hash of the row before it. `personal` is what it
+    says of a person; its hash is in `body`.
+    """
 
     seq: int
     at: datetime
@@ -212,6 +228,7 @@ class LogRow:
     body: str
     previous: str
     hash: str
+    personal: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,6 +119,7 @@ rule_matches = Table(
     Column("matched_at", UtcDateTime),
     one_of("state", RuleMatchState),
 )
+Index("ix_rule_matches_event_id", rule_matches.c.event_id)
 # Holds all that is asked about a rule's activity, so that the rows themselves are not read.
 Index("ix_rule_matches_rule", rule_matches.c.rule, rule_matches.c.state, rule_matches.c.matched_at)
 partial_index("ix_rule_matches_waiting", rule_matches.c.due_at, where=rule_matches.c.state == "waiting")
@@ -195,6 +196,7 @@ proposals = Table(
     Column("case_kind", Text),
     Column("gate", SafeJson(none_as_null=True)),  # what the policy said of it, and why
     Column("reads", SafeJson(none_as_null=True)),  # of Polar, when it was made: by name, cut short
+    Column("erased_at", UtcDateTime),  # since then its texts are not kept: see `store.erasure`
     # What lists are ordered by, computed by the database: when it ends, and how many dollars it is about.
     Column("ends_at", UtcDateTime, Computed("coalesce(deadline, expires_at)", persisted=True)),
     Column("worth", Float, Computed(_WORTH, persisted=True)),
@@ -356,6 +358,14 @@ outbox = Table(
     Column("lease_expires_at", UtcDateTime),
 )
 partial_index("ix_outbox_unsent", outbox.c.due_at, where=outbox.c.sent_at.is_(None))
+
+# Whose texts are not kept: what comes of them later is erased the night after it is closed.
+erased_customers = Table(
+    "erased_customers",
+    metadata,
+    Column("customer_id", SafeText, primary_key=True),
+    Column("erased_at", UtcDateTime, nullable=False),
+)
 
 # Channels in which the program has introduced itself: once each.
 channel_welcomes = Table(

@@ -175,5 +175,6 @@ audit_log = Table(
     Column("subject", SafeText),  # a proposal's id or a kind of case's hash
     Column("body", Text, nullable=False),  # canonical JSON
     Column("hash", Text, nullable=False),
+    Column("personal", Text),  # canonical JSON with a salt, its hash is in `body`; NULL: nothing, or erased
 )
 Index("ix_audit_log_subject", audit_log.c.subject, audit_log.c.seq)

@@ -14,6 +14,7 @@ from typing import Any
 
 from bot.ui.graduation_words import because_words, reason_words
 from bot.ui.reasons import condition, plain
+from store.models import change_key
 from store.models.reasons import read_policy_reason, read_reason
 
 # Old name: new name, wherever a field of this name stands.
@@ -58,12 +59,17 @@ def differences(old: Any, new: Any, where: str = "") -> Iterator[str]:
     """What differs beside names and codes, one line each."""
     if isinstance(old, dict) and isinstance(new, dict):
         for name, value in old.items():
-            yield from _field(name, value, new, f"{where}.{name}")
+            yield from _field(name, _as_kept(name, value, new), new, f"{where}.{name}")
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         for number, pair in enumerate(zip(old, new, strict=True)):
             yield from differences(*pair, f"{where}[{number}]")
     elif WORDS.get(str(old), old) != new:
         yield f"{where}: {old!r} became {new!r}"
+
+
+def _as_kept(name: str, value: Any, new: Mapping[str, Any]) -> Any:
+    """A rule's own key that may name a person is kept as a hash."""
+    return change_key(value) if name == "fact_key" and value != new[name] else value
 
 
 def _field(name: str, value: Any, new: Mapping[str, Any], where: str) -> Iterator[str]:

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, create_engine, select
 
 from bot.config.policy import ends
 from store import Store
+from store.audit_log.log import read_row
 from store.engine.errors import StoreFailed
 from store.messages.cards import CardDrawn, cards_drawn, claim_outgoing
 from store.models import CallState, Decision, NewProposal, PlannedCall, ProposalState, Verdict
@@ -192,12 +193,10 @@ async def test_an_approval_waits_for_its_hold_and_says_until_when(store: Store, 
 async def test_a_decision_is_in_the_log_with_what_was_seen(store: Store, pending: NewProposal) -> None:
     await store.do(touch, pending.id, NOW, first_shown_at=NOW - HOUR, content_hash="abc")
     await store.do(decide, approval(pending))
-    [row] = await store.do(
-        lambda c: c.execute(select(audit_log.c.body).where(audit_log.c.kind == "decision")).all()
-    )
+    [row] = await store.do(lambda c: c.execute(select(audit_log).where(audit_log.c.kind == "decision")).all())
     [kept] = await store.do(lambda c: list(all_decisions(c)))
 
-    said = json.loads(row.body)
+    _, said = read_row(row.kind, row.body, row.personal)
     assert (said["actor"], said["verdict"], said["content_hash"], said["revision"]) == (
         "U1",
         "approve",

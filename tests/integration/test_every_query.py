@@ -21,6 +21,8 @@ from store.engine.engines import make_engine
 from store.engine.leases import OUTBOX, RULE_MATCHES, HeldRow
 from store.engine.settings_kv import Setting
 from store.engine.shared_pace import Pause, Room
+from store.erasure.erase import Erasure
+from store.erasure.find import Customer, Held, Look
 from store.events.conclusions import Conclusion, Sought
 from store.graduation.admission import Case
 from store.graduation.count_check import Difference
@@ -67,6 +69,7 @@ from tests.fixtures.full_database import (
     new,
     prepare,
 )
+from tests.fixtures.graduation import fixed_salt
 
 FREE = {
     "dialects",
@@ -120,10 +123,22 @@ SOUGHT = [
     )
     for who in ("c1", "c\0", None)
 ]
+ADA = Customer(frozenset({"c1"}), frozenset({"ada@example.com"}), frozenset({"ext\0"}))
+LOOK = Look(ADA, ["old"])
+HELD = Held({"order:old"}, {"evt_1"})
+ERASURE = Erasure("U1", LATER, ", ".join, lambda operation: {operation})
 LEFT = [PendingApproval(f"tap_{number}", name, 1, "U1", "button", SOON) for number, name in enumerate(NAMES)]
 GIVEN: Mapping[str, Sequence[Any]] = {
     "rooms": [[Room("b", 3, 2.0, 1, 5.0), Room("a", 3, 2.0, 4, 5.0), Room("b", 1, 2.0, 1, 6.0)]],
     "pauses": [[Pause("b", 3, 2.0, 9.0), Pause("a", 3, 2.0, 9.0), Pause("b", 3, 2.0, 7.0)]],
+    "after": ["", "p", "zzz"],
+    "before": [None, NOW, LATER],
+    "customer": [ADA, Customer()],
+    "customers": [["c1", "c\0"], []],
+    "erasure": [ERASURE],
+    "keys": [["order:old", "dispute:old", "none"]],
+    "look": [LOOK, Look(Customer())],
+    "titles": [["Do it for Ada of done?"], []],
     "act": [Act("PROPOSAL", "U3", "Said\0.", SOON, MESSAGE)],
     "actor": ["U3"],
     "alone_since": [NOW],
@@ -288,6 +303,10 @@ OTHERWISE: Mapping[str, Mapping[str, Sequence[Any]]] = {
         "say": [lambda _: MESSAGE],
         "window": [HOUR],
     },
+    "find.customers_in": {"wanted": [ADA, Customer(frozenset({"ada@example.com"}))]},
+    "find.customer_of_proposals": {"wanted": [ADA, Customer()]},
+    "find.events_of": {"held": [HELD, Held()]},
+    "find.proposals_of": {"held": [HELD, Held()]},
     "timers.expire": {"limit": [200]},
 }
 
@@ -389,7 +408,8 @@ async def _all_answers(url: str) -> dict[str, Any]:
 async def _asked(url: str) -> dict[str, Any]:
     engine = make_engine(url)
     async with engine.connect() as connection:
-        answers = await connection.run_sync(_answers)
+        with fixed_salt():
+            answers = await connection.run_sync(_answers)
         await connection.rollback()
     await engine.dispose()
     return answers

@@ -34,6 +34,16 @@ _SAID: list[tuple[ProblemCode, dict[str, Any], str]] = [
         "row 5: what is kept of p1 was altered and cannot be read",
     ),
     (
+        _P.PERSONAL,
+        {"row": 5, "kind": "proposed", "subject": "p1"},
+        "row 5 (proposed p1): its personal part was altered",
+    ),
+    (
+        _P.ERASED,
+        {"row": 5, "kind": "proposed", "subject": "p1"},
+        "row 5 (proposed p1): its personal part is gone, and the log has no erasure of it",
+    ),
+    (
         _P.UNLOGGED_DECISION,
         {"proposal": "p1", "actor": "U0EVE"},
         "a decision of U0EVE on p1 is in no row of the log",

@@ -1,0 +1,1 @@
+"""Erasing the texts that are kept of a person; numbers, labels and the audit log stay."""
