@@ -35,9 +35,9 @@ from bot.logs import remembered
 from bot.metrics import POLAR_SECONDS, STORE_RETRIES
 from bot.permissions import Authority, ByRuleAndClass, Readers
 from bot.pipeline.timers import Step, timers
-from bot.pipeline.worker import Worker, renewing
+from bot.pipeline.worker import Worker, answers_within, renewing
 from bot.rules import RulesError, RuleSet, load_rules
-from bot.services import Notify, Queue, Services, answers_within
+from bot.services import Notify, Queue, Services
 from bot.slack.client import TIMEOUT, RateLimits, Slack, SlackError
 from bot.slack.permalinks import Links
 from bot.slack.socket_mode import SocketModeFailed, Supervisor

@@ -12,7 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from bot.permissions import Authority
 from bot.rules import RuleSet
 from bot.slack.client import Slack
-from polar.client import ANSWER_WITHIN, PolarClient
+from polar.client import PolarClient
 from store import Store
 from store.engine.leases import (
     EVENTS,
@@ -114,13 +114,6 @@ async def keep_held(services: Services, renewed_every: timedelta = RENEWED_EVERY
     if rows := held.rows():
         await services.store.do(renew_leases, rows, now + LEASE)
     held.renewed_at = now
-
-
-def answers_within(store: Store) -> timedelta | None:
-    """The longest that a worker which seems dead may still wait for Polar's answer; None: it is dead, since
-    no other process works on the database.
-    """
-    return None if store.sole_owner else timedelta(seconds=ANSWER_WITHIN)
 
 
 def new_token() -> str:

@@ -13,9 +13,11 @@ from bot.approvals.approve import CLI, settle
 from bot.pipeline import announce, execute, learn, poll, propose
 from bot.proposals.call_results import LOOK_AFTER, examine
 from bot.results import ON_THE_CARD, DecisionResult, DecisionStatus
-from bot.services import RENEWED_EVERY, Claimed, Queue, Services, answers_within, claim_rows, keep_held
+from bot.services import RENEWED_EVERY, Claimed, Queue, Services, claim_rows, keep_held
 from bot.slack.client import SlackError
 from bot.ui.ephemeral import decision
+from polar.client import ANSWER_WITHIN
+from store import Store
 from store.engine.errors import StoreClosed, StoreError
 from store.engine.leases import EXECUTION, HeldRow
 from store.models import Proposal
@@ -244,3 +246,10 @@ async def recover(services: Services, _room: int = 0) -> Sequence[None]:
         log.warning("%s proposals were left running by a worker that died", count)
         services.notify(Queue.ANNOUNCE, Queue.EXECUTE)
     return ()
+
+
+def answers_within(store: Store) -> timedelta | None:
+    """The longest that a worker which seems dead may still wait for Polar's answer; None: it is dead, since
+    no other process works on the database.
+    """
+    return None if store.sole_owner else timedelta(seconds=ANSWER_WITHIN)

@@ -257,11 +257,11 @@ def status(p: Proposal, view: CardView, limit: int) -> list[Element]:
     said, back = _words_of(p), undone_by(p.status_reason) if p.state == _S.WITHDRAWN else None
     by, reason = _by(p, view, said.verb), p.status_reason
     why = sentence(reason, limit) if reason else [words(said.otherwise)] if said.otherwise else []
-    reasons = view.decline_reasons
+    reasons, told = view.decline_reasons, _UNDONE_IN_TIME if back else said.status
     elements = filled(
-        _UNDONE_IN_TIME if back else said.status,
+        told,
         by=by,
-        nothing=nothing_done(reason, doubt=p.in_doubt),
+        nothing=nothing_done(reason, doubt=p.in_doubt) if "{nothing}" in told else "",
         approved=[glue(" "), *by] if p.decided_by else [],
         why=why,
         note=[*why, glue(" ")] if reason else [],

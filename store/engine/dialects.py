@@ -128,6 +128,11 @@ def spelled(column: Column[Any], state: StrEnum) -> ColumnElement[bool]:
     return column == literal(state.value, literal_execute=True)
 
 
+def skip_locked(query: Select[*Columns]) -> Select[*Columns]:
+    """The query with its rows locked as an UPDATE would, without those that a rival has."""
+    return query.with_for_update(skip_locked=True, key_share=True)
+
+
 def stream_rows(query: Select[*Columns]) -> Select[*Columns]:
     """The query with its rows fetched as they are needed: PostgreSQL's driver would load all of them."""
     return query.execution_options(yield_per=500)

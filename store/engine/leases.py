@@ -36,8 +36,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from store.engine.dialects import UtcDateTime
-from store.engine.transactions import skip_locked
+from store.engine.dialects import UtcDateTime, skip_locked
 from store.engine.writer import without_turn
 from store.models import EventState, ProposalState, RuleMatchState
 from store.schema import bundles, events, outbox, pending_approvals, proposals, rule_matches

@@ -6,11 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from random import uniform
 from typing import TypeVar
 
-from sqlalchemy import Connection, Select
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from store.engine.dialects import Columns
 from store.engine.engines import in_process_engine
 
 T = TypeVar("T")
@@ -43,11 +42,6 @@ def advisory_lock(connection: Connection) -> None:
 def _lost_to_rival(error: DBAPIError) -> bool:
     """True for a deadlock or a serialization failure: nothing was written, and the same may succeed now."""
     return getattr(error.orig, "sqlstate", None) in _LOST
-
-
-def skip_locked(query: Select[*Columns]) -> Select[*Columns]:
-    """The query with its rows locked as an UPDATE would, without those that a rival has."""
-    return query.with_for_update(skip_locked=True, key_share=True)
 
 
 class OneThread:

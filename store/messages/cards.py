@@ -19,9 +19,8 @@ from sqlalchemy import (
     update,
 )
 
-from store.engine.dialects import UtcDateTime, insert_new, value_of, values_of
+from store.engine.dialects import UtcDateTime, insert_new, skip_locked, value_of, values_of
 from store.engine.leases import BUNDLE_CARDS, CARDS, CardColumns, Lease
-from store.engine.transactions import skip_locked
 from store.engine.writer import without_turn
 from store.events.events import received_at
 from store.graduation.case_kinds import get_case_kinds
