@@ -94,7 +94,7 @@ def _revision(revision: Revision) -> dict[str, Any]:
 
 
 def _reads(reads: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """The kept answers to reads, without secrets. The name of a read is a rule's own word and no field of Polar's."""
+    """The kept answers to reads, without secrets. A read's name is a rule's word, no field of Polar's."""
     return None if reads is None else {name: without_secrets(read) for name, read in reads.items()}
 
 
