@@ -11,9 +11,12 @@ import aiohttp
 import pytest
 
 from bot.cli import explain, export
+from bot.explain.document import explanation
+from bot.explain.verify import Fact, check
 from bot.logs import set_up_logging
 from polar.webhooks import Scheme
 from store.models import ProposalState
+from store.proposals.details import explained
 from tests.e2e.app_harness import MAYA, World, eventually, proposals, world
 from tests.e2e.deciding import policy
 from tests.fixtures.entry_points import Visitor, visited
@@ -56,6 +59,9 @@ async def test_no_place_shows_a_secret_of_a_webhook_or_a_call(
 
             await eventually(ended)
             logging.getLogger("bot").error("by mistake: %s", TOKEN)
+            told = await app.services.store.read(explained, proposal.id)
+            assert told is not None
+            document = json.loads(json.dumps(explanation(told, app.services.clock())))
         sent = [each for each in line.slack.workspace.exchanges if each.direction == "app→slack"]
         for name, value in line.environment.items():
             monkeypatch.setenv(name, value)
@@ -64,6 +70,11 @@ async def test_no_place_shows_a_secret_of_a_webhook_or_a_call(
         assert await asyncio.to_thread(explain.run, [proposal.id]) == 0
         printed = capfd.readouterr()
 
+    found = check(document)
+    assert [each for each in found if each.fits is False] == []
+    assert {Fact.EVENT_OPEN, Fact.REQUEST_OPEN} <= {each.fact for each in found if each.fits is None}
+    document["webhook"]["body_sha256"] = "0" * 64
+    assert Fact.EVENT_OPEN in {each.fact for each in check(document) if each.fits is False}
     wrote = [each for each in line.writes if each.path.endswith("validate")]
     assert [KEY in repr(each) for each in wrote] == [True]  # Polar alone gets it
     for place, text in (("Slack", repr(sent)), ("printed", printed.out), ("log", printed.err)):
