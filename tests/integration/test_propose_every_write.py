@@ -11,6 +11,7 @@ import pytest_asyncio
 from bot.app import Running
 from bot.forms.names import proposable
 from polar.catalog import Call, operations
+from polar.was_done import creates, mark_of
 from store.proposals.proposals import all_proposals
 from tests.fixtures.forms import faults
 from tests.fixtures.propose import JONAS, MAYA, SECRET, World, world
@@ -45,6 +46,9 @@ async def test_what_is_filled_in_and_approved_arrives_as_asked(
     assert sent.operation == operation == stored.operation
     assert replace(sent, query={}) == Call(operation, dict(stored.path), {}, stored.body)
     assert faults(sent) == []
+    body = operations()[operation].body
+    takes = creates(operations()[operation]) and any("metadata" in one.fields for one in body.variants)
+    assert mark_of(sent.body or {}) == (proposal.id if takes else None)
     assert proposal.proposer == MAYA
     assert proposal.expires_at == proposal.created_at + timedelta(days=14)
     assert proposal.risk == operations()[operation].describe(sent).risk.value

@@ -7,6 +7,8 @@ import pytest
 
 from bot.forms.names import proposable
 from bot.proposals.call_results import Seen, look
+from bot.results import FollowupResult, FollowupStatus
+from bot.ui.ephemeral import followup
 from polar.catalog import Call
 from polar.client import PolarClient
 from polar.errors import NoAnswer
@@ -58,6 +60,12 @@ def expected(operation: str, otherwise: Seen) -> Seen:
 def test_there_is_a_call_of_each() -> None:
     assert len(IDS) == 62
     assert set(IDS) >= UNREADABLE | CANNOT_TELL
+
+
+def test_what_cannot_be_told_is_never_worded_as_no_trace() -> None:
+    for status in (FollowupStatus.CANNOT_TELL, FollowupStatus.NO_READ):
+        assert "trace" not in followup(FollowupResult(status)).plain
+    assert "no trace" in followup(FollowupResult(FollowupStatus.NO_TRACE)).plain
 
 
 @pytest.mark.parametrize("operation", IDS)
