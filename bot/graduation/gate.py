@@ -9,8 +9,7 @@ from typing import Any
 
 from bot.config.policy import Caps, Policy
 from bot.graduation import score
-from bot.graduation.case_kind import case_kind_of
-from bot.graduation.novelty import novelty, values_of
+from bot.graduation.case_kind import case_kind_of, novelty, values_of
 from bot.graduation.score import EVER, Standard, always_human_now, ln_incomplete_beta, standard_of
 from bot.rules.rule import always_asks
 from polar.catalog import Call, Risk, money_moved, operations

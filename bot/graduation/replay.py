@@ -15,9 +15,9 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from bot.config.policy import Policy, Trust
-from bot.graduation.case_kind import label_of
+from bot.graduation.case_kind import Values, approved_values, values_of
 from bot.graduation.gate import asks_because, evaluate
-from bot.graduation.novelty import Values, approved_values, values_of
+from bot.graduation.label import label_of
 from bot.graduation.score import (
     MIN_APPROVALS_SINCE_REJECTION,
     MIN_CUSTOMERS,

@@ -9,8 +9,8 @@ from typing import Any
 
 from bot.config.policy import Policy
 from bot.graduation.backtest import report
-from bot.graduation.case_kind import label_of
-from bot.graduation.novelty import approved_values, values_of
+from bot.graduation.case_kind import approved_values, values_of
+from bot.graduation.label import label_of
 from bot.graduation.replay import replay
 from bot.graduation.score import lacks
 from bot.services import Queue, Services

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bot.graduation.case_kind import label_of
+from bot.graduation.label import label_of
 from store.models import Decision, Mode, OutcomeKind, ProposalState, Verdict
 from store.models.graduation import CaseHistory, Outcome
 from store.models.reasons import UNSEEN, LabelReason

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from bot.graduation.novelty import CHOICES, DEEPEST, MOST_NAMES, RECENT, Values, approved_values, values_of
-from bot.graduation.novelty import novelty as novelty_of
+from bot.graduation.case_kind import CHOICES, DEEPEST, MOST_NAMES, RECENT, Values, approved_values, values_of
+from bot.graduation.case_kind import novelty as novelty_of
 from bot.ui.graduation_words import reason_words
 from store.models import PlannedCall
 from store.models.graduation import Asked

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from bot.config.policy import Policy
 from bot.graduation.backtest import report
-from bot.graduation.case_kind import case_kind_of
+from bot.graduation.case_kind import RECENT, approved_values, case_kind_of, values_of
 from bot.graduation.gate import drawn
-from bot.graduation.novelty import RECENT, approved_values, values_of
 from bot.graduation.replay import Replayed, ReplayedKind, replay
 from bot.graduation.score import events, points
 from polar.events import Event
