@@ -54,7 +54,9 @@ Probe = Callable[[], Awaitable[str | None]]
 
 
 class Connections:
-    """The open connections. When there are too many, the one that has been idle for longest is closed."""
+    """The open connections. When there are too many, the one that has been idle for longest is closed, or the
+    new one while all have a request under way.
+    """
 
     def __init__(self, most: int = MOST_CONNECTIONS, most_by_address: int = MOST_BY_ADDRESS) -> None:
         self._most, self._most_by_address = most, most_by_address
@@ -63,14 +65,14 @@ class Connections:
         self._idle: dict[asyncio.Transport, None] = {}  # without a request under way, oldest first
 
     def opened(self, transport: asyncio.Transport) -> bool:
-        """Count a new connection. False: its address has too many, and it is closed."""
-        address = _address(transport)
-        if address and self._by_address[address] >= self._most_by_address:
+        """Count a new connection. False: there are too many, of its address or in all, and it is closed."""
+        address, oldest = _address(transport), next(iter(self._idle), None)
+        full = len(self._open) >= self._most
+        if (address and self._by_address[address] >= self._most_by_address) or (full and oldest is None):
             transport.abort()
             return False
-        if len(self._open) >= self._most and self._idle:
-            oldest = next(iter(self._idle))
-            del self._idle[oldest]
+        if full and oldest is not None:
+            self.closed(oldest)
             oldest.abort()
         self._open[transport] = address
         self._by_address[address] += 1

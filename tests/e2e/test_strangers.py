@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from aiohttp.web import Request, Response, get
 
 from bot import web
 from tests.e2e.app_harness import World
@@ -102,6 +103,29 @@ async def _is_closed(reader: asyncio.StreamReader) -> bool:
         return await asyncio.wait_for(reader.read(1), 5) == b""
     except ConnectionError:
         return True
+
+
+async def test_no_connection_is_taken_while_as_many_as_there_may_be_have_a_request_under_way() -> None:
+    under_way, go, full = 0, asyncio.Event(), asyncio.Event()
+
+    async def slow(_request: Request) -> Response:
+        nonlocal under_way
+        under_way += 1
+        if under_way == web.MOST_CONNECTIONS:
+            full.set()
+        await go.wait()
+        return Response()
+
+    request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    async with web.listening([get("/", slow)], "127.0.0.1", 0) as url:
+        async with holding(url, web.MOST_CONNECTIONS, request) as busy:
+            await asyncio.wait_for(full.wait(), 60)
+            async with holding(url, 1, request) as late:
+                assert await _is_closed(late[0])
+            go.set()
+            answers = [await asyncio.wait_for(reader.readline(), 60) for reader in busy]
+        assert set(answers) == {b"HTTP/1.1 200 OK\r\n"}
+        assert await send(url, request) == b"HTTP/1.1 200 OK\r\n"
 
 
 async def test_half_sent_body_is_given_up_when_there_are_too_many(world: World) -> None:
