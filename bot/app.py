@@ -60,6 +60,7 @@ from store.engine.leases import expire_all_leases
 from store.engine.notifications import Notifications, notifications
 from store.engine.shared_pace import shared_pace_of
 from store.events.events import keep_rules
+from store.events.failures import retry_changed
 from store.graduation.learn import retry_all
 from store.proposals.execution import recover_stranded
 
@@ -200,6 +201,8 @@ async def _take_over(store: Store, rules: RuleSet, now: datetime) -> None:
     await store.do(recover_stranded, now=now, answers_within=answers_within(store))
     sources = {rule.version: (rule.name, rule.source) for rule in rules.rules}
     await store.do(keep_rules, sources, now)
+    if again := await store.do(retry_changed, list(sources), now):
+        log.info("%s webhooks on which rules had failed are asked again: the rules have changed", len(again))
     await store.do(retry_all, now)
 
 

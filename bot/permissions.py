@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 
 from bot.config.policy import Policy, people
 from bot.config.settings import Approvers
+from bot.graduation.score import STANDARDS
 from bot.results import ApproverNames, Purpose, Refusal, RefusalCode
 from bot.rules import RuleSet
 from bot.slack.client import Slack, SlackError, SlackRefused, UserProfile
@@ -170,6 +171,51 @@ class Authority:
         itself: while Slack does not answer, being listed by user id is enough. Raises StoreError.
         """
         named = await self._deciders(proposal, risk)
+        return await self._refusal(user_id, team_id, named, by_id=by_id)
+
+    async def named(self, proposal: Proposal | None = None) -> Approvers:
+        """The ids of those who may decide a proposal; without one, of all who may decide anything. Raises
+        StoreError.
+        """
+        if proposal is None:
+            return self._deciders.all
+        found = await self._deciders(proposal)
+        too = found.too or found.people
+        return Approvers(found.people.users & too.users, found.people.groups | too.groups)
+
+    async def refusal_to_pause(
+        self, user_id: str, team_id: str | None, *, by_id: bool = False
+    ) -> Refusal | None:
+        """The reason why this person may not stop automatic runs: whoever may decide anything at all may.
+
+        The arguments are those of `refusal`.
+        """
+        named = Named(self._deciders.all, "APPROVERS")
+        found = await self._refusal(user_id, team_id, named, by_id=by_id)
+        return found if found is None or found.retryable else await self._naming(found, named)
+
+    async def refusal_to_resume(
+        self, user_id: str, team_id: str | None, *, by_id: bool = False
+    ) -> Refusal | None:
+        """The reason why this person may not allow automatic runs again: it takes somebody who may decide
+        every class that can run automatically. The arguments are those of `refusal`. Raises StoreError.
+        """
+        for risk in STANDARDS:
+            named = await self._deciders(None, risk)
+            found = await self._refusal(user_id, team_id, named, by_id=by_id)
+            if found is not None:
+                if found.code is RefusalCode.NOT_AN_APPROVER:
+                    found = Refusal(RefusalCode.NOT_OF_EVERY_CLASS, detail=risk)
+                return found if found.retryable else await self._naming(found, named)
+        return None
+
+    async def _naming(self, found: Refusal, named: Named) -> Refusal:
+        """The refusal with the names of those who may instead."""
+        return replace(found, approvers=await self._names(named))
+
+    async def _refusal(
+        self, user_id: str, team_id: str | None, named: Named, *, by_id: bool
+    ) -> Refusal | None:
         if self.team_id is None and not by_id:  # without it nobody can be told from another workspace
             return Refusal(RefusalCode.WORKSPACE_UNKNOWN)
         try:
@@ -244,7 +290,9 @@ class Authority:
 
     async def describe(self, proposal: Proposal | None = None) -> ApproverNames:
         """The names of those who may decide, people first."""
-        named = await self._deciders(proposal)
+        return await self._names(await self._deciders(proposal))
+
+    async def _names(self, named: Named) -> ApproverNames:
         names = [await self.name(user_id) for user_id in sorted(named.shown.users)]
         names += [await self._handle(group) for group in sorted(named.shown.groups)]
         return ApproverNames(tuple(names), named.source)

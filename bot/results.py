@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from store.models import Proposal
+from store.models.graduation import Paused
 
 LATE = "late"  # in an answer to Slack: what is shown when it comes after the acknowledgement
 
@@ -24,6 +25,7 @@ class RefusalCode(StrEnum):
     NOT_AN_APPROVER = "not_an_approver"
     NOT_A_READER = "not_a_reader"  # READERS names others
     NOT_IN_CHANNEL = "not_in_channel"  # the channel of the cards, whose members may read
+    NOT_OF_EVERY_CLASS = "not_of_every_class"  # `detail` is a class that they may not decide
     OTHER_WORKSPACE = "other_workspace"
     DEACTIVATED = "deactivated"  # or it is a bot
     GUEST = "guest"
@@ -98,6 +100,7 @@ class DecisionStatus(StrEnum):
     REPEATED = "repeated"  # the same click, delivered again
     NOT_STORED = "not_stored"
     POSTPONED = "postponed"  # on disk, and tried again later
+    KEPT = "kept"  # on disk, and done once Slack says that this person may
 
 
 _S = DecisionStatus
@@ -190,6 +193,7 @@ class ActionStatus(StrEnum):
     REASON_STORED = "reason_stored"
     EDITED = "edited"
     # Not done:
+    KEPT = "kept"  # on disk, and done once Slack says that this person may
     REFUSED = "refused"
     NOT_FOUND = "not_found"
     NOT_STORED = "not_stored"
@@ -246,3 +250,32 @@ class ActionResult:
     def done(self) -> bool:
         """Tell whether it was done."""
         return self.status in _DONE
+
+
+# --- Automatic runs as a whole ------------------------------------------------------------------------------
+
+
+class PauseStatus(StrEnum):
+    """The status of a pause of all automatic runs, or of its end."""
+
+    PAUSED = "paused"
+    PAUSED_ALREADY = "paused_already"
+    RESUMED = "resumed"
+    NOT_PAUSED = "not_paused"
+    KEPT = "kept"  # on disk, and done once Slack says that this person may
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class PauseResult:
+    """The result of a pause or of its end. `pause` is the one that stands, or stood; `by` ended it."""
+
+    status: PauseStatus
+    pause: Paused | None = None
+    by: str = ""
+    refusal: Refusal | None = None
+
+    @property
+    def as_wanted(self) -> bool:
+        """Tell whether it is now as this person wants it."""
+        return self.status not in (PauseStatus.KEPT, PauseStatus.REFUSED)

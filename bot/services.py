@@ -20,6 +20,7 @@ from store.engine.leases import (
     OUTBOX,
     PENDING_APPROVALS,
     RULE_MATCHES,
+    WISHES,
     Held,
     HeldRow,
     renew_leases,
@@ -27,6 +28,7 @@ from store.engine.leases import (
 from store.messages.outbox import OutboxMessage
 from store.models import Proposal, RuleMatch, StoredEvent
 from store.proposals.decisions import PendingApproval
+from store.proposals.wishes import Wish
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +41,7 @@ _LEASES = {
     StoredEvent: EVENTS,
     RuleMatch: RULE_MATCHES,
     PendingApproval: PENDING_APPROVALS,
+    Wish: WISHES,
     Proposal: EXECUTION,
     OutboxMessage: OUTBOX,
 }
@@ -53,6 +56,7 @@ class Queue(StrEnum):
     PROPOSE = "propose"  # stored events that wait for the rules
     DELAYED = "delayed rules"  # rules whose `delay` is over
     CONFIRM = "confirm"  # stored approvals that wait for the check against Polar
+    WISHES = "wishes"  # declines, undos, holds and pauses that Slack has not confirmed
     ANNOUNCE = "announce"  # cards that are not posted, or behind their proposal
     OUTBOX = "outbox"  # messages that are no cards
     EXECUTE = "execute"  # approved proposals

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import partial
 from ipaddress import ip_address
+from itertools import islice
 from typing import Any, cast
 from urllib.parse import parse_qs
 
@@ -294,6 +295,7 @@ def metrics(store: Store, counts: Counts) -> Handler:
 
 
 _UNSIGNED = "The signature is missing, wrong or old."
+_TAKEN = "This request was taken already."
 _SLACK_TOLERANCE = 300  # seconds, as Slack's own library has it
 # Keys that Bolt takes for an object or null wherever they are present.
 _OBJECTS = ("user", "team", "container", "channel", "event", "view", "message")
@@ -302,10 +304,12 @@ _OBJECTS = ("user", "team", "container", "channel", "event", "view", "message")
 def slack_events(app: AsyncApp, signing_secret: str, bodies: Bodies) -> Handler:
     """One path for events, taps, commands and `url_verification`.
 
-    401 for a signature that is wrong or older than five minutes, 400 for what is not one of Slack's payloads:
-    Bolt reads the body before it checks the signature, and answers what it cannot read with a 500.
+    401 for a signature that is wrong, older than five minutes or taken already, 400 for what is not one of
+    Slack's payloads: Bolt reads the body before it checks the signature, and answers what it cannot read with
+    a 500.
     """
     verifier = SignatureVerifier(signing_secret)
+    signatures = Signatures(verifier.clock.now)
 
     async def receive(request: web.Request) -> web.StreamResponse:
         try:
@@ -316,14 +320,44 @@ def slack_events(app: AsyncApp, signing_secret: str, bodies: Bodies) -> Handler:
                 return web.Response(status=401, text=_UNSIGNED)
             if not _is_payload(request.content_type, body.decode()):
                 return web.Response(status=400, text="This is not one of Slack's payloads.")
+            if not signatures.take(request.headers):
+                return web.Response(status=401, text=_TAKEN)
             bolt_request = await to_bolt_request(request)
         except (web.RequestPayloadError, ValueError, LookupError, RecursionError):
             return web.Response(status=400, text="The body cannot be read.")
         except TimeoutError:
             return _cut_off(web.Response(status=408, text="The body did not arrive in time."))
-        return await to_aiohttp_response(await app.async_dispatch(bolt_request))
+        answer = await app.async_dispatch(bolt_request)
+        if answer.status >= 500:  # it is not done: Slack sends an event again, perhaps in the same second
+            signatures.forget(request.headers)
+        return await to_aiohttp_response(answer)
 
     return receive
+
+
+class Signatures:
+    """The signatures of requests that were taken: each counts once while its timestamp is valid. Only this
+    process knows them, as each decision is taken once by its own row. Of more than `most` the oldest go.
+    """
+
+    def __init__(self, now: Callable[[], float], most: int = 50_000) -> None:
+        self._now, self._most = now, most
+        self._until: dict[str, float] = {}  # by signature, oldest first
+
+    def take(self, headers: Mapping[str, str]) -> bool:
+        """Take a request by its headers, which are verified. False: it was taken before."""
+        now, signature = self._now(), headers["X-Slack-Signature"]
+        for oldest in list(islice(self._until, 2)):  # more go than come, so that nothing is kept for long
+            if self._until[oldest] < now or len(self._until) >= self._most:
+                del self._until[oldest]
+        if signature in self._until:
+            return False
+        self._until[signature] = int(headers["X-Slack-Request-Timestamp"]) + _SLACK_TOLERANCE
+        return True
+
+    def forget(self, headers: Mapping[str, str]) -> None:
+        """Let a request be taken again."""
+        self._until.pop(headers["X-Slack-Signature"], None)
 
 
 def _is_recent(verifier: SignatureVerifier, headers: Mapping[str, str]) -> bool:

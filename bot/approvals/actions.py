@@ -4,9 +4,11 @@ import logging
 from collections.abc import Awaitable
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
-from bot.results import ActionResult, ActionStatus, Purpose
+from bot.approvals.wishes import Kept, soon, without_word
+from bot.results import ActionResult, ActionStatus, Purpose, Refusal, RefusalCode
 from bot.services import Queue, Services
 from bot.slack.client import SlackUser
 from bot.ui import thread_lines
@@ -28,6 +30,7 @@ from store.proposals.actions import (
     snooze,
 )
 from store.proposals.proposals import get_proposal
+from store.proposals.wishes import Wish, WishKind
 
 log = logging.getLogger(__name__)
 
@@ -85,15 +88,37 @@ class Actions:
         act = Act(proposal_id, user.id, question, self._services.clock(), line)
         return await self._result(self._services.store.do(ask, act), ActionResult(_S.ASKED))
 
-    async def hold(self, user: SlackUser, proposal_id: str) -> ActionResult:
-        """Put a proposal on hold: nobody can approve it and nothing runs until it is released."""
-        found = await self.may(user, proposal_id, None, states=_CAN_BE_HELD)
-        if isinstance(found, ActionResult):
-            return found
-        if found.held_by is not None:
+    async def hold(self, user: SlackUser, proposal_id: str, *, channel: str | None = None) -> ActionResult:
+        """Put a proposal on hold: nobody can approve it and nothing runs until it is released.
+
+        `channel` is where they are told the result once Slack has said who they are.
+        """
+        asking = self.may(user, proposal_id, None, states=_CAN_BE_HELD)
+        found = await soon(asking, ActionResult(_S.REFUSED, Refusal(RefusalCode.USER_UNKNOWN)))
+        unknown = isinstance(found, ActionResult) and found.refusal is not None and found.refusal.retryable
+        proposal = await self._services.store.do(get_proposal, proposal_id) if unknown else found
+        if not isinstance(proposal, Proposal):
+            return found if isinstance(found, ActionResult) else ActionResult(_S.NOT_FOUND)
+        if proposal.held_by is not None:
             return ActionResult(_S.ALREADY_HELD)
-        act = self._act(user, found, action_record(_S.HELD), thread_lines.held_line(user.id))
-        return await self._result(self._services.store.do(hold, act), ActionResult(_S.HELD))
+        act = self._act(user, proposal, action_record(_S.HELD), thread_lines.held_line(user.id))
+        if isinstance(found, Proposal):
+            return await self._result(self._services.store.do(hold, act), ActionResult(_S.HELD))
+        try:
+            return await self._hold_unchecked(act, proposal, channel, otherwise=found)
+        except StoreError as error:
+            return ActionResult(_S.NOT_STORED, error=str(error))
+
+    async def _hold_unchecked(
+        self, act: Act, proposal: Proposal, channel: str | None, *, otherwise: ActionResult
+    ) -> ActionResult:
+        id_ = f"{WishKind.HOLD}:{act.actor}:{proposal.id}"
+        wish = Wish(id_, WishKind.HOLD, act.actor, "thread", act.at, proposal.id, channel=channel)
+        named = await self._services.authority.named(proposal)
+        kept, result = await without_word(self._services, wish, named, partial(hold, act=act))
+        if kept is Kept.NOT_KEPT:
+            return otherwise
+        return ActionResult(_S.KEPT) if result is None else self._told(*result, ActionResult(_S.HELD))
 
     async def release(self, user: SlackUser, proposal_id: str) -> ActionResult:
         """End a hold."""
@@ -188,9 +213,13 @@ class Actions:
         self, doing: Awaitable[ActionOutcome], done: ActionResult, late: ActionStatus = _S.NOT_PENDING
     ) -> ActionResult:
         try:
-            did, found = await doing
+            return self._told(*await doing, done, late)
         except StoreError as error:
             return ActionResult(_S.NOT_STORED, error=str(error))
+
+    def _told(
+        self, did: bool, found: Proposal | None, done: ActionResult, late: ActionStatus = _S.NOT_PENDING
+    ) -> ActionResult:
         if not did:
             return ActionResult(_S.NOT_FOUND if found is None else late)
         self._services.notify(Queue.ANNOUNCE, Queue.OUTBOX, Queue.EXECUTE, Queue.HOME)

@@ -159,7 +159,7 @@ async def _no_longer(
         if found is None:
             continue
         if found.retryable:
-            return _unchecked(proposal, Refusal(RefusalCode.EARLIER_APPROVER_UNKNOWN, detail=actor))
+            return unchecked(proposal, Refusal(RefusalCode.EARLIER_APPROVER_UNKNOWN, detail=actor))
         log.info("the approval of %s by %s no longer counts: %s", proposal.id, actor, found.code)
         removed.add(actor)
     return frozenset(removed)
@@ -171,7 +171,7 @@ async def refusal(
     """The reason why this person may not decide it; None when they may. Raises StoreError."""
     found = await authority.refusal(actor, team_id, proposal, by_id=via == CLI)
     if found is not None and found.retryable:
-        return _unchecked(proposal, found)
+        return unchecked(proposal, found)
     return None if found is None else await _refused(authority, proposal, found)
 
 
@@ -182,11 +182,12 @@ async def _own(authority: Authority, proposal: Proposal, actor: str) -> Decision
         return None
     everybody = await authority.everybody(proposal)
     if everybody is None:
-        return _unchecked(proposal, Refusal(RefusalCode.OTHER_APPROVERS_UNKNOWN))
+        return unchecked(proposal, Refusal(RefusalCode.OTHER_APPROVERS_UNKNOWN))
     return None if everybody == {actor} else await _refused(authority, proposal, Refusal(own[actor]))
 
 
-def _unchecked(proposal: Proposal, found: Refusal) -> DecisionResult:
+def unchecked(proposal: Proposal, found: Refusal) -> DecisionResult:
+    """The result while Slack does not say whether somebody may decide."""
     return DecisionResult(DecisionStatus.UNCHECKED, proposal, refusal=found)
 
 

@@ -1,21 +1,29 @@
 """Actions of a person on automatic runs: turn a kind of case on or off, and list what ran."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
+from typing import Any
 
+from bot.approvals.approve import CLI
+from bot.approvals.wishes import PATIENCE, Kept, soon, without_word
 from bot.graduation.score import always_human, lacks
-from bot.results import Refusal
+from bot.results import PauseResult, PauseStatus, Refusal, RefusalCode
 from bot.services import Queue, Services
 from bot.slack.client import SlackUser
+from bot.ui.reports import paused_message, resumed_message
 from polar.catalog import Risk
+from store import Connection
 from store.engine.errors import StoreError
-from store.graduation.case_kinds import change, find_case_kind, graduate, note_human
+from store.graduation.case_kinds import change, find_case_kind, graduate, note_human, paused, resume
+from store.graduation.case_kinds import pause as pause_all
 from store.graduation.pages import automatic_runs
 from store.graduation.reducer import TrustChange
 from store.models import CaseKind, CaseKindState
-from store.models.graduation import AutomaticRuns
+from store.models.graduation import AutomaticRuns, Paused
 from store.models.reasons import ChangeCause, ChangeCode, Lack, LackCode, SwitchCode, Switched
+from store.proposals.wishes import Wish, WishKind
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +72,57 @@ class GraduationService:
             return Switched(SwitchCode.NOT_STORED)
         self._services.notify(Queue.LEARN)
         return Switched.of(SwitchCode.TURNED_OFF, label=found.label)
+
+    # --- All of them together -----------------------------------------------------------------------------
+
+    async def pause(
+        self, user: SlackUser, why: str, *, via: str = "command", channel: str | None = None
+    ) -> PauseResult:
+        """Stop all automatic runs; the channel of the cards is told. Raises StoreError.
+
+        `channel` is where they are told the result once Slack has said who they are.
+        """
+        store, authority = self._services.store, self._services.authority
+        wanted = Paused(user.id, self._services.clock(), why)
+        asking = authority.refusal_to_pause(user.id, user.team_id, by_id=via == CLI)
+        unknown = Refusal(RefusalCode.USER_UNKNOWN)
+        refused = await soon(asking, unknown, None if via == CLI else PATIENCE)
+        if refused is not None and not refused.retryable:
+            return PauseResult(PauseStatus.REFUSED, refusal=refused)
+        notice = paused_message(wanted).content
+        if refused is None:
+            made = await store.do_for_person(
+                pause_all, by=wanted.by, why=wanted.why, at=wanted.at, notice=notice
+            )
+        else:
+            id_ = f"{WishKind.PAUSE}:{user.id}:{wanted.at.isoformat()}"
+            wish = Wish(id_, WishKind.PAUSE, user.id, via, wanted.at, reason=why, channel=channel)
+            work = partial(_pause, wanted=wanted, notice=notice)
+            kept, result = await without_word(self._services, wish, await authority.named(), work)
+            if kept is Kept.NOT_KEPT:
+                return PauseResult(PauseStatus.REFUSED, refusal=refused)
+            if result is None:
+                return PauseResult(PauseStatus.KEPT)
+            made, _ = result
+        self._services.notify(Queue.OUTBOX, Queue.HOME)
+        status = PauseStatus.PAUSED if made else PauseStatus.PAUSED_ALREADY
+        return PauseResult(status, await store.read(paused) or wanted)
+
+    async def resume(self, user: SlackUser, *, via: str = "command") -> PauseResult:
+        """Allow automatic runs again; the channel of the cards is told. Raises StoreError."""
+        by_id, store = via == CLI, self._services.store
+        refused = await self._services.authority.refusal_to_resume(user.id, user.team_id, by_id=by_id)
+        if refused is not None:
+            return PauseResult(PauseStatus.REFUSED, refusal=refused)
+        before = await store.do(
+            resume,
+            by=user.id,
+            at=self._services.clock(),
+            notice=lambda was: resumed_message(user.id, was).content,
+        )
+        self._services.notify(Queue.OUTBOX, Queue.HOME)
+        status = PauseStatus.NOT_PAUSED if before is None else PauseStatus.RESUMED
+        return PauseResult(status, before, by=user.id)
 
     async def ran(self, since: datetime) -> list[AutomaticRuns]:
         """The automatic runs since then."""
@@ -119,3 +178,7 @@ class GraduationService:
         log.info("%s turned on %s (%s)", user.id, case_kind.hash[:12], how)
         self._services.notify(Queue.LEARN)
         return Switched.of(SwitchCode.TURNED_ON, label=case_kind.label, manual_override=manual_override)
+
+
+def _pause(connection: Connection, wanted: Paused, notice: Mapping[str, Any]) -> tuple[bool, None]:
+    return pause_all(connection, by=wanted.by, why=wanted.why, at=wanted.at, notice=notice), None

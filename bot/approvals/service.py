@@ -2,12 +2,14 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from bot.approvals import approve
 from bot.approvals.followups import Followups
+from bot.approvals.wishes import PATIENCE, Kept, Work, soon, without_word
 from bot.metrics import DECISIONS
-from bot.results import DecisionResult, DecisionStatus
+from bot.results import DecisionResult, DecisionStatus, Refusal, RefusalCode
 from bot.services import Queue, Services, new_token
 from bot.slack.client import SlackUser
 from bot.ui.elements import NO_REVISION
@@ -15,9 +17,13 @@ from store.engine.errors import StoreError
 from store.models import Decision, Proposal, ProposalState, Verdict
 from store.proposals.decisions import PendingApproval, cancel_approved, decide, decision_error
 from store.proposals.proposals import get_proposal
+from store.proposals.wishes import Wish, WishKind
 
 log = logging.getLogger(__name__)
 
+Run = Callable[[Work[Proposal | None]], Awaitable[tuple[bool, Proposal | None]]]
+# What is done to a proposal; without a `Run` Slack has said that the person may.
+Act = Callable[[Proposal, Run | None], Awaitable[DecisionResult]]
 _BEING_SENT = frozenset({ProposalState.APPROVED, ProposalState.EXECUTING})
 
 
@@ -54,6 +60,7 @@ class ApprovalService:
                 via="button",
                 revision=click.revision,
                 interaction_id=click.interaction_id,
+                channel=click.channel,
                 stored=stored,
             )
         return await self.approve(
@@ -129,14 +136,15 @@ class ApprovalService:
         revision: int | None = None,
         reason: str | None = None,
         interaction_id: str | None = None,
+        channel: str | None = None,
         stored: Callable[[], None] = lambda: None,
     ) -> DecisionResult:
         """Decline a proposal; the arguments are those of `approve`."""
 
-        async def declined(proposal: Proposal) -> DecisionResult:
+        async def declined(proposal: Proposal, run: Run | None) -> DecisionResult:
             seen, at = proposal.revision if revision is None else revision, self._services.clock()
             decision = Decision(proposal_id, user.id, Verdict.DECLINE, via, at, reason, seen, interaction_id)
-            won, now = await self._services.store.do(decide, decision)
+            won, now = await (run or self._services.store.do)(partial(decide, decision=decision))
             stored()
             if won:
                 DECISIONS.labels(decision.verdict, decision.via).inc()
@@ -147,56 +155,96 @@ class ApprovalService:
             error = decision_error(now, Verdict.DECLINE, seen)
             return await approve.lost(self._services, now, error, user.id)
 
-        return await self._done("decline", declined, user, proposal_id, via=via)
+        wish = self._wish(WishKind.DECLINE, user, proposal_id, via, channel)
+        wish = replace(wish, revision=revision, reason=reason, interaction_id=interaction_id)
+        return await self._done(wish, declined, user.team_id, stored)
 
     async def undo(
-        self, user: SlackUser, proposal_id: str, *, via: str, stored: Callable[[], None] = lambda: None
-    ) -> DecisionResult:
-        """Undo what was approved: cancel it while nothing of it was sent, or take back what was done.
-
-        `stored` as in `approve`.
-        """
-
-        async def undone(proposal: Proposal) -> DecisionResult:
-            if proposal.state != ProposalState.SUCCEEDED:
-                at = self._services.clock()
-                in_time, found = await self._services.store.do(
-                    cancel_approved, proposal_id, actor=user.id, at=at
-                )
-                if in_time:
-                    stored()
-                    return DecisionResult(DecisionStatus.UNDONE, found)
-                proposal = proposal if found is None else found
-            if proposal.state == ProposalState.SUCCEEDED:
-                return DecisionResult(await self.followups.undo(user, proposal, stored), proposal)
-            sent = proposal.state in _BEING_SENT
-            return DecisionResult(
-                DecisionStatus.TOO_LATE_TO_UNDO if sent else DecisionStatus.NOTHING_TO_UNDO, proposal
-            )
-
-        return await self._done("undo", undone, user, proposal_id, via=via)
-
-    async def _done(
         self,
-        what: str,
-        act: Callable[[Proposal], Awaitable[DecisionResult]],
         user: SlackUser,
         proposal_id: str,
         *,
         via: str,
+        channel: str | None = None,
+        stored: Callable[[], None] = lambda: None,
+    ) -> DecisionResult:
+        """Undo what was approved: cancel it while nothing of it was sent, or take back what was done.
+
+        `channel` and `stored` as in `approve`.
+        """
+
+        async def undone(proposal: Proposal, run: Run | None) -> DecisionResult:
+            if proposal.state != ProposalState.SUCCEEDED:
+                at = self._services.clock()
+                cancel = partial(cancel_approved, proposal_id=proposal_id, actor=user.id, at=at)
+                in_time, found = await (run or self._services.store.do)(cancel)
+                if in_time:
+                    stored()
+                    return DecisionResult(DecisionStatus.UNDONE, found)
+                proposal = proposal if found is None else found
+            if proposal.state == ProposalState.SUCCEEDED and run is None:
+                return DecisionResult(await self.followups.undo(user, proposal, stored), proposal)
+            sent = proposal.state in (*_BEING_SENT, ProposalState.SUCCEEDED)
+            return DecisionResult(
+                DecisionStatus.TOO_LATE_TO_UNDO if sent else DecisionStatus.NOTHING_TO_UNDO, proposal
+            )
+
+        wish = self._wish(WishKind.UNDO, user, proposal_id, via, channel)
+        return await self._done(wish, undone, user.team_id, stored)
+
+    def _wish(self, kind: WishKind, user: SlackUser, proposal_id: str, via: str, channel: str | None) -> Wish:
+        id_, at = f"{kind}:{user.id}:{proposal_id}", self._services.clock()
+        return Wish(id_, kind, user.id, via, at, proposal_id, channel=channel)
+
+    async def _done(
+        self, wish: Wish, act: Act, team_id: str | None, stored: Callable[[], None]
     ) -> DecisionResult:
         """Let somebody who may decide a proposal act on it, and log what came of it."""
+        proposal_id, via = wish.proposal_id or "", wish.via
         try:
             proposal = await self._services.store.do(get_proposal, proposal_id)
             if proposal is None:
                 result = DecisionResult(DecisionStatus.NOT_FOUND)
             else:
-                refused = await approve.refusal(
-                    self._services.authority, proposal, user.id, user.team_id, via=via
-                )
-                result = refused or await act(proposal)
+                asking = approve.refusal(self._services.authority, proposal, wish.actor, team_id, via=via)
+                unknown = approve.unchecked(proposal, Refusal(RefusalCode.USER_UNKNOWN))
+                refused = await soon(asking, unknown, _patience(wish, proposal))
+                if refused is None:
+                    result = await act(proposal, None)
+                elif refused.status is DecisionStatus.UNCHECKED:
+                    result = await self._unchecked(wish, proposal, act, refused, stored)
+                else:
+                    result = refused
         except StoreError as error:
             result = DecisionResult(DecisionStatus.NOT_STORED, error=str(error))
-        log.info("%s by %s (%s) on %s: %s", what, user.id, via, proposal_id, result.status)
+        log.info("%s by %s (%s) on %s: %s", wish.kind, wish.actor, via, proposal_id, result.status)
         self._services.notify(Queue.ANNOUNCE)
         return result
+
+    async def _unchecked(
+        self, wish: Wish, proposal: Proposal, act: Act, otherwise: DecisionResult, stored: Callable[[], None]
+    ) -> DecisionResult:
+        """Act at once for somebody who is listed by id, and keep the wish of anybody who perhaps may."""
+        named = await self._services.authority.named(proposal)
+        wish = replace(wish, would_run_at=proposal.cancellable_until)
+        # To undo what is done takes new calls, and these wait for Slack's word.
+        calls = wish.kind is WishKind.UNDO and proposal.state == ProposalState.SUCCEEDED
+        if wish.actor in named.users and not calls:
+
+            async def run(work: Work[Proposal | None]) -> tuple[bool, Proposal | None]:
+                _, result = await without_word(self._services, wish, named, work)
+                return result or (False, None)
+
+            return await act(proposal, run)
+        kept, _ = await without_word(self._services, wish, named, None, stored)
+        return otherwise if kept is Kept.NOT_KEPT else DecisionResult(DecisionStatus.KEPT, proposal)
+
+
+def _patience(wish: Wish, proposal: Proposal) -> float | None:
+    """The seconds to wait for Slack's word: an undo has to come before the call."""
+    if wish.via == approve.CLI:  # nobody waits for an acknowledgement there
+        return None
+    if wish.kind is WishKind.UNDO and proposal.cancellable_until is not None:
+        left = (proposal.cancellable_until - wish.at).total_seconds()
+        return min(PATIENCE, max(left / 2, 0.0))
+    return PATIENCE

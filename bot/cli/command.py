@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+import re
 import stat
 import sys
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,6 +20,8 @@ T = TypeVar("T")
 
 Command = Callable[[Sequence[str]], int]
 PROGRAM = "polar-approvals"
+VIA = "cli"  # how somebody decides who comes in here
+_USER = re.compile(r"[UW][A-Z0-9]{2,}")
 
 
 class CommandError(Exception):
@@ -28,6 +31,25 @@ class CommandError(Exception):
 def parser(command: str, description: str | None, **options: Any) -> argparse.ArgumentParser:
     """The parser of one command."""
     return argparse.ArgumentParser(prog=f"{PROGRAM} {command}", description=description, **options)
+
+
+def ask_who(arguments: argparse.ArgumentParser) -> None:
+    """Have a command take `--as USER`: in whose name it acts."""
+    arguments.add_argument(
+        "--as",
+        dest="user",
+        required=True,
+        type=_user,
+        metavar="USER",
+        help="the Slack user id (U…) of an approver",
+    )
+
+
+def _user(value: str) -> str:
+    if not _USER.fullmatch(value):
+        msg = "must be a Slack user id such as U012AB3CD (in Slack: profile, ⋮, Copy member ID)"
+        raise argparse.ArgumentTypeError(msg)
+    return value
 
 
 def tells(*errors: type[Exception]) -> Callable[[Command], Command]:

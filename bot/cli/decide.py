@@ -3,16 +3,13 @@
 import argparse
 import asyncio
 import logging
-import re
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
-from bot.cli.command import CommandError, parser, tells
+from bot.cli.command import VIA, CommandError, ask_who, parser, tells
 from bot.config.settings import Settings, SettingsError, load_settings
 from polar.text.words import clean
 
-_USER = re.compile(r"[UW][A-Z0-9]{2,}")
-VIA = "cli"
 _LONGEST = 300  # characters of a title
 _UNKNOWN = "There is no proposal {id}. `polar-approvals export proposals` lists them. Nothing was decided."
 
@@ -27,14 +24,7 @@ def run(argv: Sequence[str]) -> int:
     )
     arguments.add_argument("id", help="the proposal's id, as on its card or in `export proposals`")
     arguments.add_argument("verdict", choices=["approve", "decline"])
-    arguments.add_argument(
-        "--as",
-        dest="user",
-        required=True,
-        type=_user,
-        metavar="USER",
-        help="the Slack user id (U…) of an approver",
-    )
+    ask_who(arguments)
     arguments.add_argument("--reason", help="why, for the audit log and for whoever looks later")
     options = arguments.parse_args(argv)
     logging.basicConfig(level=logging.ERROR)
@@ -49,13 +39,6 @@ def run(argv: Sequence[str]) -> int:
         raise CommandError(text)
     print(text)
     return 0
-
-
-def _user(value: str) -> str:
-    if not _USER.fullmatch(value):
-        msg = "must be a Slack user id such as U012AB3CD (in Slack: profile, ⋮, Copy member ID)"
-        raise argparse.ArgumentTypeError(msg)
-    return value
 
 
 async def _decide(settings: Settings, options: argparse.Namespace) -> tuple[bool, str]:

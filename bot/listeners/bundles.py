@@ -99,7 +99,12 @@ class Bundles:
         results = await _each(
             _shown(bundle, on.value.number),
             lambda proposal: self._approvals.decline(
-                on.user, proposal.id, via=VIA, revision=1, interaction_id=_name_of(on)
+                on.user,
+                proposal.id,
+                via=VIA,
+                revision=1,
+                interaction_id=_name_of(on),
+                channel=on.place.channel,
             ),
         )
         on.stored()  # each of them
@@ -111,7 +116,10 @@ class Bundles:
         held = [
             p for p in bundle.members if p.state == ProposalState.APPROVED and p.cancellable_until is not None
         ]
-        results = await _each(held, lambda proposal: self._approvals.undo(on.user, proposal.id, via=VIA))
+        channel = on.place.channel
+        results = await _each(
+            held, lambda proposal: self._approvals.undo(on.user, proposal.id, via=VIA, channel=channel)
+        )
         on.stored()
         return await self._told(on, DecisionStatus.UNDONE, results, _later(bundle, on.value.number))
 

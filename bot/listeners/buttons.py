@@ -104,8 +104,7 @@ class Buttons:
         """Approve or Decline was clicked.
 
         Slack is answered once the approval or the decision is on disk, so that a click Slack has taken is not
-        lost. A Decline is on disk once it is known who declines: while Slack does not say that in time, it
-        may be lost in a crash, and else the person is told the result.
+        lost: a Decline also when Slack has not said yet who declines.
         """
         click = click_of(on)
         await self._tell(
@@ -115,7 +114,9 @@ class Buttons:
     async def _undo(self, on: Interaction) -> None:
         """Undo was clicked: in time, or after it was done."""
         click = click_of(on)
-        undone = await self._approvals.undo(click.user, click.proposal_id, via="button", stored=on.stored)
+        undone = await self._approvals.undo(
+            click.user, click.proposal_id, via="button", channel=click.channel, stored=on.stored
+        )
         await self._tell(on, click, undone)
 
     async def _follow_up(self, on: Interaction) -> None:

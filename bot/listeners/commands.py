@@ -3,11 +3,12 @@
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
 
 from slack_bolt.async_app import AsyncApp
 
+from bot.approvals.graduation import GraduationService
 from bot.forms.service import Proposing
 from bot.listeners.acknowledge import Answer, Interaction, listen
 from bot.listeners.graduation import GraduationScreen
@@ -24,8 +25,7 @@ from bot.ui.home import COMMANDS as ABOUT
 from bot.ui.home import help_message
 from store.engine.dialects import readable
 from store.engine.errors import StoreError
-from store.graduation.case_kinds import pause, paused, resume
-from store.models.graduation import Paused
+from store.events.failures import retry_events
 from store.proposals.lists import beginning, history, mine, queue, whole
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ class Command:
     """One word: what it answers; None for the one that opens a form.
 
     `paged` ones only look, so that a button may ask for them. `for_all`: whoever may not read gets an answer
-    too.
+    too, or the command asks by itself who it is.
     """
 
     answer: "Callable[[SlashCommand, CommandCall], Awaitable[Message]] | None"
@@ -53,7 +53,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class CommandCall:
-    """One use of the command: the word as typed, what followed it, and who calls.
+    """One use of the command: the word as typed, what followed it, who calls and where.
 
     `about` is the text after the word without the `page` at its end, which is 1 without one.
     """
@@ -64,9 +64,10 @@ class CommandCall:
     page: int
     command: Command
     user: SlackUser
+    channel: str | None = None
 
 
-def read_command(text: str, user: SlackUser = _NOBODY) -> CommandCall:
+def read_command(text: str, user: SlackUser = _NOBODY, channel: str | None = None) -> CommandCall:
     """The command typed after `/polar`: no text means the queue, an unknown word means help."""
     # A database may refuse a character in a query too, not only in a stored value.
     word, _, rest = readable(text).strip()[:_LONGEST].partition(" ")
@@ -74,7 +75,7 @@ def read_command(text: str, user: SlackUser = _NOBODY) -> CommandCall:
     start, _, last = rest.rpartition(" ")
     about, page = (start.strip(), int(last)) if last.isdecimal() and len(last) < 7 else (rest, 1)
     known = COMMANDS.get(word, COMMANDS["help"]) if word else COMMANDS["queue"]
-    return CommandCall(word, rest, about, page, known, user)
+    return CommandCall(word, rest, about, page, known, user, channel)
 
 
 class SlashCommand:
@@ -83,6 +84,7 @@ class SlashCommand:
     def __init__(self, services: Services, health: HealthSource, links: Links, proposing: Proposing) -> None:
         self._services, self._health, self._links = services, health, links
         self._graduation, self._proposing = GraduationScreen(services), proposing
+        self._runs = GraduationService(services)
 
     def register(self, app: AsyncApp) -> None:
         """Attach its listeners."""
@@ -92,7 +94,7 @@ class SlashCommand:
 
     async def _answered(self, on: Interaction) -> Answer | None:
         """`/polar`: see COMMANDS."""
-        call = read_command(str(on.body.get("text") or ""), on.user)
+        call = read_command(str(on.body.get("text") or ""), on.user, on.place.channel)
         if call.command.answer is not None:
             return _content(await self._message(call))
 
@@ -199,47 +201,33 @@ class SlashCommand:
         return reports.status_message(await self._health.health())
 
     async def pause(self, call: CommandCall) -> Message:
-        """Stop all automatic runs; only for approvers. The channel is told."""
-        if (refused := await self._refusal(call.user)) is not None:
-            return refused
+        """Stop all automatic runs; for whoever may decide anything. The channel is told."""
         because = _BECAUSE.sub("", " ".join(call.rest.split()))[:_SOUGHT]
-        wanted = Paused(call.user.id, self._services.clock(), because)
-        store, notice = self._services.store, reports.paused_message(wanted).content
-        made = await store.do(pause, by=wanted.by, why=wanted.why, at=wanted.at, notice=notice)
-        self._wake()
-        before = await store.read(paused)
-        return reports.paused_message(before or wanted, already=not made)
+        result = await self._runs.pause(call.user, because, channel=call.channel)
+        return reports.pause_result(result)
 
     async def resume(self, call: CommandCall) -> Message:
-        """Allow automatic runs again; only for approvers. The channel is told."""
-        if (refused := await self._refusal(call.user)) is not None:
-            return refused
-        by = call.user.id
-        before = await self._services.store.do(
-            resume,
-            by=by,
-            at=self._services.clock(),
-            notice=lambda was: reports.resumed_message(by, was).content,
-        )
-        self._wake()
-        return reports.resumed_message(by, before) if before else reports.nothing_to_resume()
+        """Allow automatic runs again; for whoever may decide every class that runs. The channel is told."""
+        return reports.pause_result(await self._runs.resume(call.user))
+
+    async def retry(self, call: CommandCall) -> Message:
+        """Have failed rules asked again about one webhook, or about all; for whoever may decide anything."""
+        services, start = self._services, call.rest.strip("` ")[:_SOUGHT]
+        refused = await services.authority.refusal_to_pause(call.user.id, call.user.team_id)
+        if refused is not None:
+            return ephemeral.refused(refused).message
+        if not start:
+            return text(reports.RETRY_WHAT).message
+        every = start == "all"
+        ids = await services.store.do(retry_events, None if every else start, services.clock())
+        services.notify(Queue.PROPOSE)
+        return reports.retried_message("" if every else start, ids)
 
     async def help(self, call: CommandCall) -> Message:
         """The commands, and the one that an unknown word may have meant."""
         unknown = "" if call.word in COMMANDS else call.word
         closest = get_close_matches(unknown, COMMANDS, 1) if unknown else []
         return help_message(ABOUT, unknown, "".join(closest))
-
-    async def _refusal(self, user: SlackUser) -> Message | None:
-        authority = self._services.authority
-        found = await authority.refusal(user.id, user.team_id)
-        if found is None:
-            return None
-        found = replace(found, approvers=await authority.describe())
-        return ephemeral.refused(found).message
-
-    def _wake(self) -> None:
-        self._services.notify(Queue.OUTBOX, Queue.HOME)
 
 
 # What each does stands in bot.ui.home.
@@ -251,8 +239,9 @@ COMMANDS: Mapping[str, Command] = {
     "propose": Command(None),
     "rules": Command(SlashCommand.rules, paged=True),
     "trust": Command(SlashCommand.trust, paged=True),
-    "pause": Command(SlashCommand.pause),
-    "resume": Command(SlashCommand.resume),
+    "pause": Command(SlashCommand.pause, for_all=True),
+    "resume": Command(SlashCommand.resume, for_all=True),
+    "retry": Command(SlashCommand.retry),
     "status": Command(SlashCommand.status),
     "help": Command(SlashCommand.help, for_all=True),
 }

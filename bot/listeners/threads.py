@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from html import unescape
@@ -16,15 +16,17 @@ from bot.approvals.actions import Actions
 from bot.approvals.service import ApprovalService
 from bot.listeners.acknowledge import Answer, Interaction, Place, listen, post_ephemeral
 from bot.results import ON_THE_CARD, ActionResult, DecisionResult
-from bot.services import Queue, Services
+from bot.services import LEASE, Queue, Services, new_token
 from bot.slack.client import SlackUser, acting_user
 from bot.ui import ephemeral, thread_lines
 from bot.ui.elements import Text, text
 from bot.ui.thread_lines import Notice
+from store.engine.leases import Lease
 from store.messages.outbox import add_to_outbox
 from store.models import Proposal
 from store.proposals.details import Thread, in_thread, keep_message, mend_message, revision_at
 from store.proposals.proposals import get_proposal
+from store.proposals.wishes import Wish, WishKind, close_wish, keep_wish
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +37,7 @@ Reply = Text | Notice | None
 _WRITTEN = frozenset({None, "thread_broadcast", "file_share", "me_message"})
 _EDITED = frozenset({"message_changed", "message_deleted"})
 _SHOWS = frozenset({"why", "who", "details"})  # only for readers; the other words check by themselves
+_STOPS = {"decline": WishKind.DECLINE, "hold": WishKind.HOLD}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ class Threads:
             "details": self._details,
             "approve": self._approve,
             "decline": self._decline,
-            "hold": partial(self._act, self._actions.hold),
+            "hold": self._hold,
             "release": partial(self._act, self._actions.release),
             "snooze": self._snooze,
             "assign": self._assign,
@@ -101,6 +104,9 @@ class Threads:
             if addressed and event.get("type") == "app_mention":
                 await post_ephemeral(self._services.slack, on.place, text(thread_lines.NO_CARD))
             return
+        command = read(typed, bot) if addressed else ThreadCommand("")
+        message = ThreadMessage(acting_user(event), channel, ts, str(root), command, thread)
+        wish, lease = await self._wish(message, at), Lease(new_token(), at, at + LEASE)
         new = await self._services.store.do(
             keep_message,
             thread.ids,
@@ -109,12 +115,30 @@ class Threads:
             at=at,
             channel=channel,
             ts=ts,
+            then=None if wish is None else partial(keep_wish, wish=wish, lease=lease),
         )
         on.stored()
         if new and addressed:
-            command = read(typed, bot)
-            message = ThreadMessage(acting_user(event), channel, ts, str(root), command, thread)
             await self._answer(on.place, message)
+            if wish is not None:  # it is done, or kept under a name of its own
+                await self._services.store.do(close_wish, wish.id, token=lease.token)
+
+    async def _wish(self, message: ThreadMessage, at: datetime) -> Wish | None:
+        """The wish to stop something in a message, on disk with it: Slack tells of it only once."""
+        kind = _STOPS.get(message.command.word)
+        if kind is None or len(message.thread.ids) != 1:
+            return None
+        about = message.thread.ids[0]
+        seen = await self._services.store.read(revision_at, about, message.at)
+        own = Wish(f"thread:{message.interaction_id}", kind, message.user.id, "thread", at, about)
+        reason = message.command.rest or None
+        return replace(
+            own,
+            revision=seen,
+            reason=reason,
+            interaction_id=message.interaction_id,
+            channel=message.channel,
+        )
 
     async def _thread(self, channel: str, root: str) -> Thread | None:
         store = self._services.store
@@ -204,10 +228,14 @@ class Threads:
             revision=revision,
             reason=reason,
             interaction_id=message.interaction_id,
+            channel=message.channel,
         )
         if result.counts and reason:
             return _unless_done(await self._actions.reason(message.user, found.id, text=reason))
         return _unless_on_the_card(result)
+
+    async def _hold(self, message: ThreadMessage, found: Proposal) -> Reply:
+        return _unless_done(await self._actions.hold(message.user, found.id, channel=message.channel))
 
     async def _act(
         self, act: Callable[[SlackUser, str], Awaitable[ActionResult]], message: ThreadMessage, on: Proposal

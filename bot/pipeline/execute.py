@@ -166,7 +166,10 @@ async def _no_longer_in_doubt(services: Services, claimed: Claimed[Proposal], wh
 async def _remembered(services: Services, proposal: Proposal) -> Plan:
     """The plan as it was approved, with nothing read: for a proposal that has no call left to make."""
     approved = [Call.of(call) for call in proposal.calls]
-    recalled = None if proposal.rule is None else await recall(services, proposal)
+    try:
+        recalled = None if proposal.rule is None else await recall(services, proposal)
+    except EvaluationError:  # then nobody can be shown a link
+        recalled = None
     return Plan(approved) if recalled is None else Plan(approved, recalled.rule, recalled.names)
 
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -30,7 +30,16 @@ from polar.events import Event, parse
 from polar.redaction import is_secret
 from store.events.conclusions import Conclusion, conclude_events
 from store.events.events import claim_events, claim_rule_matches, conclude_rule_match
-from store.models import EventState, RuleMatch, RuleMatchState, RuleResult, StoredEvent, SubjectState
+from store.events.failures import failed_matches_of
+from store.models import (
+    EventState,
+    RuleMatch,
+    RuleMatchState,
+    RuleResult,
+    StoredEvent,
+    SubjectState,
+)
+from store.models.details import FailedMatch
 from store.models.reasons import Reason, ReasonCode
 
 log = logging.getLogger(__name__)
@@ -57,13 +66,17 @@ async def propose(services: Services, claimed: Claimed[StoredEvent]) -> None:
         await _conclude(services, claimed, event, EventState.FAILED, why)
         return
     rules = services.rules.for_event(event.type)
+    # A new event has no reason yet. Of one on which rules have failed these alone are asked again.
+    again = await services.store.read(failed_matches_of, stored.id) if stored.reason is not None else []
+    if again:
+        rules = tuple(rule for rule in rules if rule.name in {one.rule for one in again})
     looks_back = any(rule.compares() for rule in rules)
     found = await look_around(services, event, stored.received_at, looks_back=looks_back)
     if rules or found.done:
         match = match_own_call(event, stored.received_at, found.sent)
         if match.proposal_id is not None:
             why = Reason.of(ReasonCode.ECHO, proposal=match.proposal_id)
-            await _conclude(services, claimed, event, EventState.DONE, why)
+            await _conclude(services, claimed, event, EventState.DONE, why, over=again)
             return
         if match.wait:
             due_at = services.clock() + _WHILE_SENDING
@@ -73,35 +86,46 @@ async def propose(services: Services, claimed: Claimed[StoredEvent]) -> None:
     if event.type == DELETED:
         await ask_to_erase(services, event)
     if rules:
-        await _apply(services, claimed, event, rules, found.before)
+        await _apply(services, claimed, event, _Asked(rules, found.before, again))
     else:
         # What no rule asks about may still be what a later event is compared with.
         why = _unreadable(event) or Reason(ReasonCode.NO_RULE)
-        await _conclude(services, claimed, event, EventState.DONE, why)
+        await _conclude(services, claimed, event, EventState.DONE, why, over=again)
 
 
-async def _apply(
-    services: Services,
-    claimed: Claimed[StoredEvent],
-    event: Event,
-    rules: tuple[Rule, ...],
-    before: StoredEvent | None,
-) -> None:
-    stored, policy = claimed.row, services.rules.policy
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The rules that are asked about an event, the event before it, and the earlier failures among them."""
+
+    rules: tuple[Rule, ...]
+    before: StoredEvent | None
+    again: Sequence[FailedMatch]
+
+    def failed(self, rule: Rule, event_id: str, why: Reason, at: datetime) -> FailedMatch:
+        """The failure of one of them, which may be its next."""
+        first = FailedMatch(event_id, rule.name, rule.version, why, at)
+        known = next((one for one in self.again if one.rule == rule.name), None)
+        return (
+            first if known is None else replace(first, attempts=known.attempts + 1, fact_key=known.fact_key)
+        )
+
+
+async def _apply(services: Services, claimed: Claimed[StoredEvent], event: Event, asked: _Asked) -> None:
+    stored, policy, before = claimed.row, services.rules.policy, asked.before
     scope = scope_of(event, services.clock(), None if before is None else parse(before.body).data)
     reads = Reads(services.polar)
     spoken: list[RuleResult] = []
-    failures: list[Reason] = []
+    failures: list[tuple[Rule, Reason]] = []
     unread: list[tuple[Rule, PolarError]] = []
-    for rule in rules:
+    for rule in asked.rules:
         try:
             now = services.clock()
             said = await consider(rule, scope, reads, policy, event=event, stored=stored, now=now)
         except (EvaluationError, InvalidCall) as error:
-            failures.append(Reason.of(ReasonCode.RULE_FAILED, problem=str(error)[:_LONGEST]))
+            failures.append((rule, Reason.of(ReasonCode.RULE_FAILED, problem=str(error)[:_LONGEST])))
         except PolarError as error:
             if classify(error) is CallResult.REFUSED:  # it would be refused again
-                failures.append(_of_rule(rule, reason_of(error)))
+                failures.append((rule, reason_of(error)))
             else:
                 unread.append((rule, error))
         else:
@@ -111,19 +135,27 @@ async def _apply(
         log.warning("event %s waits: %s", stored.id, plain(why, _LONGEST))
         # What the other rules said is kept.
         due_at = services.clock() + max(pause_after(error, stored.attempts) for _, error in unread)
-        await _postpone(services, claimed, event, why, due_at, spoken=spoken)
+        answered = {one.rule_match.rule for one in spoken}
+        over = [one for one in asked.again if one.rule in answered]
+        await _postpone(services, claimed, event, why, due_at, spoken=spoken, over=over)
     else:
-        given_up = ((rule, Reason.of(ReasonCode.RULE_GIVEN_UP, reason_of(error))) for rule, error in unread)
-        failures += [_of_rule(*one) for one in given_up]
-        why = (
-            Reason.of(ReasonCode.OF_RULES, *failures) if failures else _reason_without_proposal(spoken, event)
-        )
+        failures += [(rule, Reason.of(ReasonCode.RULE_GIVEN_UP, reason_of(error))) for rule, error in unread]
+        why = _reason_of_failures(failures) if failures else _reason_without_proposal(spoken, event)
         if failures:
             log.error("rules failed on event %s: %s", stored.id, plain(why, _LONGEST))
-        state = EventState.FAILED if failures else EventState.DONE
-        looked_back = any(rule.compares() for rule in rules)
+        state, now = EventState.FAILED if failures else EventState.DONE, services.clock()
+        failed = [asked.failed(rule, stored.id, reason, now) for rule, reason in failures]
         await _conclude(
-            services, claimed, event, state, why, spoken=spoken, looked_back=looked_back, before=before
+            services,
+            claimed,
+            event,
+            state,
+            why,
+            spoken=spoken,
+            looked_back=any(rule.compares() for rule in asked.rules),
+            before=before,
+            over=asked.again,
+            failed=failed,
         )
 
 
@@ -146,6 +178,13 @@ def _reason_without_proposal(spoken: list[RuleResult], event: Event) -> Reason:
     if said:
         return Reason.of(ReasonCode.OF_RULES, *said)
     return _unreadable(event) or Reason(ReasonCode.NOTHING_PROPOSED)
+
+
+def _reason_of_failures(failures: Sequence[tuple[Rule, Reason]]) -> Reason:
+    """The failures of an event. What a rule's own expression ran into names the rule already."""
+    own = ReasonCode.RULE_FAILED
+    causes = (why if why.code is own else _of_rule(rule, why) for rule, why in failures)
+    return Reason.of(ReasonCode.OF_RULES, *causes)
 
 
 def _of_rule(rule: Rule, why: Reason) -> Reason:
@@ -171,6 +210,7 @@ async def _postpone(
     due_at: datetime,
     *,
     spoken: Sequence[RuleResult] = (),
+    over: Sequence[FailedMatch] = (),
 ) -> None:
     """Let an event be tried again at `due_at`."""
     conclusion = Conclusion(
@@ -182,6 +222,7 @@ async def _postpone(
         evaluator=_gate(services, event),
         due_at=due_at,
         results=spoken,
+        over=over,
     )
     await services.store.do_together(conclude_events, conclusion, _wake(services, spoken))
 
@@ -196,6 +237,8 @@ async def _conclude(
     spoken: Sequence[RuleResult] = (),
     looked_back: bool = False,
     before: StoredEvent | None = None,
+    over: Sequence[FailedMatch] = (),
+    failed: Sequence[FailedMatch] = (),
 ) -> None:
     conclusion = Conclusion(
         event_id=claimed.row.id,
@@ -209,6 +252,8 @@ async def _conclude(
         compared=services.rules.compares(event.type),
         looked_back=looked_back,
         before=None if before is None else before.id,
+        over=over,
+        failed=failed,
     )
     concluded = await services.store.do_together(conclude_events, conclusion, _wake(services, spoken))
     if concluded.waits:
@@ -233,12 +278,7 @@ async def claim_delayed(services: Services, limit: int) -> list[Claimed[RuleMatc
 async def ask_again(services: Services, claimed: Claimed[RuleMatch]) -> None:
     """Ask the rule again, with everything read anew."""
     asked = replace(claimed.row, reason=None, due_at=None)  # it waits for nothing now
-    recalled = await recall(services, asked)
-    if recalled is None:
-        gone = replace(asked, state=RuleMatchState.SILENT, reason=Reason(ReasonCode.RULE_GONE))
-        result, evaluator = RuleResult(gone), None
-    else:
-        result, evaluator = await _after_delay(services, asked, recalled), _gate(services, recalled.event)
+    result, evaluator, failed = await _after_delay(services, asked)
     match = result.rule_match
     await services.store.do(
         conclude_rule_match,
@@ -249,26 +289,47 @@ async def ask_again(services: Services, claimed: Claimed[RuleMatch]) -> None:
         due_at=match.due_at,
         proposal=result.proposal,
         evaluator=evaluator,
+        failed=failed,
     )
     if result.proposal is not None:
         services.notify(Queue.ANNOUNCE, Queue.EXECUTE)
 
 
-async def _after_delay(services: Services, asked: RuleMatch, recalled: Recalled) -> RuleResult:
-    rule, stored, event, policy = recalled.rule, recalled.stored, recalled.event, services.rules.policy
-    reads, now = Reads(services.polar), services.clock()
+async def _after_delay(
+    services: Services, asked: RuleMatch
+) -> tuple[RuleResult, Gate | None, FailedMatch | None]:
+    """The result of a rule, the policy over its proposal, and the failure, if it failed."""
+    policy, reads, now = services.rules.policy, Reads(services.polar), services.clock()
+    recalled = None
     try:
-        return await ask(rule, recalled.names, reads, policy, asked, event=event, now=now, checked=DELAY)
+        recalled = await recall(services, asked)
+        if recalled is None:
+            gone = replace(asked, state=RuleMatchState.SILENT, reason=Reason(ReasonCode.RULE_GONE))
+            return RuleResult(gone), None, None
+        rule, event = recalled.rule, recalled.event
+        said = await ask(rule, recalled.names, reads, policy, asked, event=event, now=now, checked=DELAY)
+        return said, _gate(services, event), None
     except (EvaluationError, InvalidCall) as error:
-        log.error("rule %s failed after its delay on event %s: %s", rule.name, stored.id, error)
         why = Reason.of(ReasonCode.RULE_FAILED, problem=str(error)[:_LONGEST])
     except PolarError as error:
-        over = (event.timestamp or stored.received_at) + rule.delay
-        if classify(error) is not CallResult.REFUSED and services.clock() - over <= GIVE_UP_AFTER:
+        why = reason_of(error)
+        if classify(error) is not CallResult.REFUSED and not _too_late(services, recalled):
             due_at = services.clock() + pause_after(error, 8)
-            return RuleResult(
-                replace(asked, state=RuleMatchState.WAITING, reason=reason_of(error), due_at=due_at)
-            )
-        log.error("rule %s is given up after its delay on event %s: %s", rule.name, stored.id, error)
-        why = Reason.of(ReasonCode.RULE_GIVEN_UP, reason_of(error))
-    return RuleResult(replace(asked, state=RuleMatchState.SILENT, reason=why))
+            waits = replace(asked, state=RuleMatchState.WAITING, reason=why, due_at=due_at)
+            return RuleResult(waits), None, None
+        why = Reason.of(ReasonCode.RULE_GIVEN_UP, why)
+    log.error(
+        "rule %s failed after its delay on event %s: %s", asked.rule, asked.event_id, plain(why, _LONGEST)
+    )
+    failed = FailedMatch(
+        asked.event_id, asked.rule, asked.rule_version, why, services.clock(), fact_key=asked.fact_key
+    )
+    return RuleResult(replace(asked, state=RuleMatchState.SILENT, reason=why)), None, failed
+
+
+def _too_late(services: Services, recalled: Recalled | None) -> bool:
+    """Tell whether Polar was asked in vain for so long since the end of the delay that it is given up."""
+    if recalled is None:
+        return True
+    over = (recalled.event.timestamp or recalled.stored.received_at) + recalled.rule.delay
+    return services.clock() - over > GIVE_UP_AFTER

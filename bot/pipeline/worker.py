@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from bot.approvals.approve import CLI, settle
-from bot.pipeline import announce, execute, learn, poll, propose
+from bot.pipeline import announce, execute, learn, poll, propose, wishes
 from bot.proposals.call_results import LOOK_AFTER, examine
 from bot.results import ON_THE_CARD, DecisionResult, DecisionStatus
 from bot.services import RENEWED_EVERY, Claimed, Queue, Services, claim_rows, keep_held
@@ -151,6 +151,7 @@ def _workers(services: Services) -> list[QueueWorker[Any]]:
         of(Queue.PROPOSE, propose.claim, propose.propose, 32),
         of(Queue.DELAYED, propose.claim_delayed, propose.ask_again, 4, 5.0),
         of(Queue.CONFIRM, claim_approvals, confirm, 16),
+        of(Queue.WISHES, wishes.claim, wishes.settle, 4),
         of(Queue.ANNOUNCE, announce.claim, announce.announce, 32, _SOON),
         of(Queue.OUTBOX, announce.claim_messages, announce.send, 8, _SOON),
         of(Queue.EXECUTE, execute.claim, execute.execute, 16),

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from bot.config.policy import Policy, ends
 from bot.proposals.call_results import CallResult, classify, reason_of
 from bot.proposals.reads import Amounts, Reads, of_order, read_money, with_money
-from bot.rules import Draft, Rule, RulesError, RuleSet, Scope, always_asks, compile_stored
+from bot.rules import Draft, EvaluationError, Rule, RulesError, RuleSet, Scope, always_asks, compile_stored
 from bot.rules.template import false_part
 from bot.services import Services, backoff
 from polar.catalog import AMOUNT_IS_READ, Call, moves_money, operations, stated_amount
@@ -128,7 +128,7 @@ async def recall(
     services: Services, asked: Proposal | RuleMatch, stored: StoredEvent | None = None
 ) -> Recalled | None:
     """The rule that asked, as it was, and its event, which is read unless it is given (`stored`); None when
-    one of them is gone. Raises StoreError.
+    one of them is gone. Raises StoreError, and EvaluationError when this program cannot read the rule.
     """
     stored = stored or await services.store.do(get_event, asked.event_id or "")
     rule = await _rule(services.rules, services.store, asked.rule, asked.rule_version or "")
@@ -140,15 +140,18 @@ async def recall(
 
 
 async def _rule(rules: RuleSet, store: Store, name: str | None, version: str) -> Rule | None:
-    """The rule in force if it is that version, else the stored one; None when it cannot be read."""
+    """The rule in force if it is that version, else the stored one; None when it is gone. Raises
+    EvaluationError when this program cannot read it.
+    """
     for rule in rules.rules:
         if rule.name == name and rule.version == version:
             return rule
     source = await store.do(rule_source, version)
     try:
         return None if source is None else compile_stored(source)
-    except RulesError:
-        return None
+    except RulesError as error:
+        problem = f"this version of the program cannot read the rule as it was: {'; '.join(error.problems)}"
+        raise EvaluationError(name or version, "rule", problem) from error
 
 
 # --- What comes of a rule ---------------------------------------------------------------------------------

@@ -37,6 +37,7 @@ FAILED = (
     "Look at the card, and try again if it still waits."
 )
 COMMAND_FAILED = "Something failed here, so there is no answer. The log of the program says more."
+KEPT = "Slack did not say who you are. It is stored, and done as soon as Slack says that you may."
 NOT_FOUND = (
     "The proposal of this card is not in the database. Nothing was changed. Type /polar to see what waits."
 )
@@ -82,6 +83,10 @@ _REASONS: Mapping[RefusalCode, str] = {
     _R.NOT_AN_APPROVER: "You are not an approver.",
     _R.NOT_A_READER: "Only those of READERS and approvers may {wanted}, and you are neither.",
     _R.NOT_IN_CHANNEL: "Only members of the channel of the cards and approvers may {wanted}.",
+    _R.NOT_OF_EVERY_CLASS: (
+        "Only whoever may decide every class that can run automatically may resume. "
+        "You may not decide class {error}."
+    ),
     _R.OTHER_WORKSPACE: "You are not a member of this workspace.",
     _R.DEACTIVATED: "Your account is deactivated or is a bot.",
     _R.GUEST: "You are a guest here, and guests may not {wanted}.",
@@ -159,6 +164,7 @@ _DECISIONS: Mapping[DecisionStatus, str] = {
     _D.POSTPONED: (
         "Your approval is stored, but could not be completed just now. It is retried automatically."
     ),
+    _D.KEPT: KEPT,
 }
 _STALE = (
     "This changed since the card you saw, so your decision was not counted. "
@@ -264,6 +270,7 @@ _ACTIONS: Mapping[ActionStatus, str] = {
     _A.RELEASED: "Released.",
     _A.REASON_STORED: "Stored.",
     _A.EDITED: "Saved. Its card asks “{title}” now, shows what changed, and needs a new decision.",
+    _A.KEPT: KEPT,
     _A.REFUSED: "You may not do this. Nothing was changed.",
     _A.NOT_FOUND: NOT_FOUND,
     _A.NOT_STORED: "That could not be stored, so nothing was done: {error} Try again.",

@@ -45,7 +45,9 @@ COMMANDS: Mapping[str, str] = {
     "trust": "how far each kind of case is trusted, and what runs automatically; trust refund finds a kind. "
     "For approvers: turn one on or off",
     "pause": "stop automatic runs until somebody resumes them; “pause because …” says why. For approvers",
-    "resume": "trusted kinds run automatically again. For approvers",
+    "resume": "trusted kinds run automatically again. For whoever may decide every class that can run so",
+    "retry": "ask the rules again that failed on a webhook, by its id as in status; retry all asks all. For "
+    "approvers",
     "status": "whether webhooks arrive and all is well, and the last errors",
     "help": "this list",
 }

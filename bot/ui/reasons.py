@@ -192,6 +192,7 @@ _WORDS: Mapping[ReasonCode, str | Say] = {
     _C.THRESHOLD_NOT_MET: _missing,
     _C.TRUST_LOST: "Automatic run cancelled: the kind was demoted or paused, or the approval expired.",
     _C.ERASED: "Its texts were erased.",
+    _C.STRANGER: "{actor} may not decide here, so what they stopped goes on.",
     _C.CANNOT_TELL: "Not sent: the program could not check whether it still applies ({problem}).",
     _C.NOT_SENT: "Not sent: {causes}",
     _C.CHECK_FAILED: "The program could not check whether it still applies: {causes}",

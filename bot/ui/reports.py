@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 
+from bot.results import PauseResult, PauseStatus
 from bot.ui.elements import (
     Block,
     Element,
@@ -21,9 +22,11 @@ from bot.ui.elements import (
     person,
     preformatted,
     rich,
+    text,
     when,
     words,
 )
+from bot.ui.ephemeral import KEPT, refused
 from bot.ui.reasons import because
 from bot.ui.states import counted, open_problems
 from polar.text.words import clean
@@ -156,12 +159,31 @@ def _feed(health: Health, *, short: bool = False) -> list[Element]:
 
 
 def _failures(health: Health) -> list[Element]:
+    """The newest rules that failed on a webhook, with the reasons, and how to have them asked again."""
     failed, newest = health.backlog.failed, health.backlog.newest_failure
     if not failed or newest is None:
         return [glue("none")]
-    age = ago(health.now - newest.received_at)
-    said = [words(f"{failed:,}; the newest {age}, "), words(newest.type, 60)]
-    return [*said, *because(newest.reason, 200)]
+    said = [words(f"{failed:,}; the newest {ago(health.now - newest.received_at)}, "), words(newest.type, 60)]
+    if not health.backlog.failures:  # an earlier version has kept no rules
+        said += because(newest.reason, 200)
+    for number, one in enumerate(health.backlog.failures):
+        tried = "once" if one.match.attempts == 1 else f"{one.match.attempts} times"
+        said += [glue(". " if number == 0 else "; "), words(one.match.rule, 60), glue(" on ")]
+        said += [words(one.type, 60), glue(" "), words(one.match.event_id, 60), glue(f", tried {tried}")]
+        said += because(one.match.reason, 200)
+    return [*said, glue(". They are asked again when the rules change, and by /polar retry ID")]
+
+
+RETRY_WHAT = "Say which webhook: /polar retry ID, or /polar retry all. /polar status shows the ids."
+
+
+def retried_message(start: str, ids: Sequence[str]) -> Message:
+    """The answer to a wish to ask failed rules again. No `start` means all webhooks."""
+    if not ids:
+        of = [glue(" that begins with “"), words(start, 100), glue("”")] if start else ""
+        return text("No rule has failed on a webhook{of}. Nothing was changed.", of=of).message
+    count = "1 webhook" if len(ids) == 1 else f"{len(ids):,} webhooks"
+    return text(f"The rules that failed on {count} are asked again. See /polar status.").message
 
 
 def _backlog(health: Health) -> str:
@@ -252,6 +274,28 @@ def resumed_message(by: str, before: Paused) -> Message:
     said = "{who} resumed the automatic runs. It was paused by {before} since {at}."
     shown = line(*filled(said, who=person(by), before=person(before.by), at=when(before.at)))
     return Message("Resumed: trusted cases run automatically again", (rich("resumed", shown),))
+
+
+def pause_ended_message(paused: Paused) -> Message:
+    """The message to the channel that a pause ends because whoever made it may not decide."""
+    said = "{who} may not decide here, so the pause of the automatic runs since {at} ends."
+    shown = line(*filled(said, who=person(paused.by), at=when(paused.at)))
+    return Message(
+        "Resumed: whoever paused the automatic runs may not decide here", (rich("resumed", shown),)
+    )
+
+
+def pause_result(result: PauseResult) -> Message:
+    """The answer to whoever paused or resumed."""
+    if result.refusal is not None:
+        return refused(result.refusal).message
+    if result.status is PauseStatus.KEPT:
+        return text(KEPT).message
+    if result.pause is None:
+        return nothing_to_resume()
+    if result.status is PauseStatus.RESUMED:
+        return resumed_message(result.by, result.pause)
+    return paused_message(result.pause, already=result.status is PauseStatus.PAUSED_ALREADY)
 
 
 def nothing_to_resume() -> Message:

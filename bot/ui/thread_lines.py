@@ -80,6 +80,12 @@ def released_line(actor: str, *, runs: bool) -> Notice:
     return _line(f"Released.{then}", f"{{who}} released this.{then}", who=person(actor))
 
 
+def stranger_line(actor: str) -> Notice:
+    """The line for a decline, undo or hold that is taken back, because its person may not decide."""
+    then = "may not decide here, so what they stopped goes on as before."
+    return _line(f"Taken back: it goes on. Who stopped it {then}", f"{{who}} {then}", who=person(actor))
+
+
 def reason_line(actor: str, reason: str) -> Notice:
     """The line for the reason of a decline."""
     shown, said = "{who} says why it was declined: {said}", words(reason, _LONGEST_TEXT)

@@ -50,11 +50,13 @@ def insert_new(
     return connection.execute(_insert_new(connection.dialect.name, table, *returning), list(rows))
 
 
-def insert_new_by_driver(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+def insert_new_by_driver(
+    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], spell: "Spell"
+) -> None:
     """As `insert_new`, through the driver's own `executemany`: half the time for many rows. Each row has the
-    same columns. Raises StoreFailed for a value that its column cannot hold.
+    same columns. `spell` changes the statement. Raises StoreFailed for a value that its column cannot hold.
     """
-    statement, columns = _for_driver(connection.dialect, table, tuple(rows[0]))
+    statement, columns = _for_driver(connection.dialect, table, tuple(rows[0]), spell)
     try:
         given = [tuple(bind(row.get(name, default)) for name, bind, default in columns) for row in rows]
     except ValueError as error:
@@ -62,17 +64,18 @@ def insert_new_by_driver(connection: Connection, table: Table, rows: Sequence[Ma
     connection.exec_driver_sql(statement, given)
 
 
+Spell = Callable[[str, str, Sequence[str]], str]  # of the dialect's name, the text, and its columns
+
+
 @cache
 def _for_driver(
-    dialect: Dialect, table: Table, names: tuple[str, ...]
+    dialect: Dialect, table: Table, names: tuple[str, ...], spell: Spell
 ) -> tuple[str, Sequence[tuple[str, Callable[[Any], Any], Any]]]:
-    """The text of the statement, and for each of its parameters the column, what makes its value, and its
-    default.
-    """
-    statement: Any = _insert_new(dialect.name, table)
-    compiled = statement.compile(dialect=dialect, column_keys=list(names))
+    """The text, and for each of its parameters the column, what makes its value, and its default."""
+    made: Any = _insert_new(dialect.name, table)
+    compiled = made.compile(dialect=dialect, column_keys=list(names))
     columns = [table.c[name] for name in compiled.positiontup]
-    return str(compiled), [
+    return spell(dialect.name, str(compiled), compiled.positiontup), [
         (one.name, one.type.bind_processor(dialect) or _as_it_is, getattr(one.default, "arg", None))
         for one in columns
     ]

@@ -31,6 +31,7 @@ from sqlalchemy import (
     not_,
     or_,
     select,
+    true,
     tuple_,
     update,
 )
@@ -40,6 +41,7 @@ from store.engine.dialects import UtcDateTime, skip_locked
 from store.engine.writer import without_turn
 from store.models import EventState, ProposalState, RuleMatchState
 from store.schema import bundles, events, outbox, pending_approvals, proposals, rule_matches
+from store.schema.waiting import wishes
 
 # The moment of a statement that is built once and executed often.
 NOW: Any = bindparam("now", type_=UtcDateTime)
@@ -177,6 +179,7 @@ class Held:
 EVENTS = Leases(events, events.c.state == EventState.NEW)
 RULE_MATCHES = Leases(rule_matches, rule_matches.c.state == RuleMatchState.WAITING)
 PENDING_APPROVALS = Leases(pending_approvals, pending_approvals.c.closed_at.is_(None))
+WISHES = Leases(wishes, true())  # a settled one is deleted
 UNKNOWN = Leases(proposals, proposals.c.state == ProposalState.UNKNOWN)
 EXECUTION = Leases(
     proposals, proposals.c.state.in_([ProposalState.APPROVED, ProposalState.EXECUTING, ProposalState.UNKNOWN])
@@ -189,7 +192,7 @@ OUTBOX = Leases(outbox, outbox.c.sent_at.is_(None))
 
 def expire_all_leases(connection: Connection) -> None:
     """At the start of the only process: whoever held a lease is dead, so nobody waits for it to expire."""
-    for leases in (EVENTS, RULE_MATCHES, PENDING_APPROVALS, EXECUTION, CARDS, BUNDLE_CARDS, OUTBOX):
+    for leases in (EVENTS, RULE_MATCHES, PENDING_APPROVALS, WISHES, EXECUTION, CARDS, BUNDLE_CARDS, OUTBOX):
         leases.expire(connection)
 
 

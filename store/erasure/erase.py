@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Table, bindparam, select, update
+from sqlalchemy import BindParameter, Connection, Table, bindparam, delete, select, update
 
 from store.audit_log.log import erase_personal
 from store.engine.dialects import insert_new, row_of
@@ -41,6 +41,7 @@ from store.schema import (
     subjects,
     transitions,
 )
+from store.schema.waiting import failed_matches, wishes
 
 # A call may be on its way: what is known of it is still needed.
 BEING_DONE = (ProposalState.EXECUTING, ProposalState.UNKNOWN)
@@ -127,6 +128,7 @@ def _erase_around(connection: Connection, ids: Sequence[str], at: datetime) -> N
     for table, name, value in (
         (decisions, "reason", None),
         (pending_approvals, "reason", None),
+        (wishes, "reason", None),
         (proposal_comments, "text", ""),
     ):
         connection.execute(update(table).where(table.c.proposal_id.in_(ids)).values({name: value}))
@@ -175,6 +177,7 @@ def erase_events(connection: Connection, ids: Sequence[str]) -> None:
             left |= {"state": EventState.DONE, **_CLOSED}
         connection.execute(update(events).where(events.c.id == row.id).values(left))
     _erase_reasons(connection, events, events.c.id.in_(ids))
+    connection.execute(delete(failed_matches).where(failed_matches.c.event_id.in_(ids)))
     waiting = (rule_matches.c.event_id.in_(ids), rule_matches.c.state == RuleMatchState.WAITING)
     silent = {"state": RuleMatchState.SILENT, "due_at": None, **_CLOSED}
     connection.execute(update(rule_matches).where(*waiting).values(silent))

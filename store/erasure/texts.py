@@ -19,6 +19,8 @@ PERSONAL: Mapping[str, frozenset[str]] = {
     "decisions": frozenset({"reason"}),
     "transitions": frozenset({"reason_args"}),
     "pending_approvals": frozenset({"reason"}),
+    "wishes": frozenset({"reason"}),
+    "failed_matches": frozenset({"reason_args"}),
     "revisions": frozenset({"title", "reasons", "facts", "calls"}),
     "proposal_comments": frozenset({"text"}),
     "outbox": frozenset({"message"}),

@@ -34,6 +34,7 @@ from store.engine.dialects import (
 )
 from store.engine.writer import without_turn
 from store.events.events import keep_subject_states, note_rule_matches
+from store.events.failures import keep_failures
 from store.graduation.admission import Case, Pasts, insert_all_with_policy
 from store.models import (
     CallState,
@@ -44,6 +45,7 @@ from store.models import (
     StoredEvent,
     SubjectState,
 )
+from store.models.details import FailedMatch
 from store.models.graduation import Evaluator
 from store.models.reasons import Reason, columns_of
 from store.schema import calls, events, proposals
@@ -249,7 +251,7 @@ class Conclusion:
     `compared`: rules compare such events with the one before, so the next one, which may have come first, is
     asked again. `looked_back`: the rules compared it with the event `before` (None: with none); if another
     one is before it now, it waits once more, and what they said is not kept. `evaluator` is the policy over
-    its proposals.
+    its proposals. `failed` are rules that failed, `over` earlier failures of rules that were asked again.
     """
 
     event_id: str
@@ -264,6 +266,8 @@ class Conclusion:
     compared: bool = False
     looked_back: bool = False
     before: str | None = None
+    over: Sequence[FailedMatch] = ()
+    failed: Sequence[FailedMatch] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +290,9 @@ def conclude_events(connection: Connection, conclusions: Sequence[Conclusion]) -
         new = {one.event_id for one in held if one.compared and leases[one.event_id, one.token] is None}
         again = _ask_again(connection, held, new)
         late = {one.event_id for one in held if one.looked_back and one.event_id in again}
+        kept = [one for one in held if one.event_id not in late]
+        over = [each for one in kept for each in one.over]
+        keep_failures(connection, over, [each for one in kept for each in one.failed])
         _keep_results(connection, [replace(one, results=()) if one.event_id in late else one for one in held])
         told = [(one.event_id, one.subject_state) for one in held if one.subject_state is not None]
         keep_subject_states(connection, told)

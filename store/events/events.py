@@ -21,6 +21,7 @@ from store.engine.dialects import (
 )
 from store.engine.leases import EVENTS, NOW, RULE_MATCHES, Lease
 from store.engine.writer import without_turn
+from store.events.failures import fail_event
 from store.graduation.admission import insert_with_policy
 from store.models import (
     EventState,
@@ -31,7 +32,7 @@ from store.models import (
     StoredEvent,
     SubjectState,
 )
-from store.models.details import RuleActivity
+from store.models.details import FailedMatch, RuleActivity
 from store.models.graduation import Evaluator
 from store.models.reasons import Reason, columns_of
 from store.proposals.proposals import insert_proposal
@@ -46,10 +47,23 @@ _MATCH = (rule_matches.c.fact_key, rule_matches.c.rule)
 
 
 def insert_events(connection: Connection, arrivals: Sequence[NewEvent]) -> Sequence[None]:
-    """Store webhooks; an id that is already there changes nothing."""
+    """Store webhooks. An id that is already there changes nothing, unless a rule failed on it: sent again, it
+    is to be tried again.
+    """
     rows = [row_of(event) | {"due_at": event.received_at} for event in sorted(arrivals, key=attrgetter("id"))]
-    insert_new_by_driver(connection, events, rows)
+    insert_new_by_driver(connection, events, rows, _with_wishes)
     return [None] * len(arrivals)
+
+
+def _with_wishes(dialect: str, statement: str, columns: Sequence[str]) -> str:
+    """The statement that inserts webhooks, with the wish to try again in it: one statement for both."""
+    if dialect != "postgresql":
+        again = "(id) DO UPDATE SET state = 'new', due_at = excluded.due_at WHERE events.state = 'failed'"
+        return statement.replace("ON CONFLICT DO NOTHING", f"ON CONFLICT {again}")
+    # There DO UPDATE would lock rows that it does not change, and wait for rivals.
+    own, due = (f"${columns.index(name) + 1}" for name in ("id", "due_at"))
+    again = f"UPDATE events SET state = 'new', due_at = {due} WHERE id = {own} AND state = 'failed'"  # noqa: S608 - our own names
+    return f"WITH again AS ({again}) {statement}"
 
 
 @without_turn
@@ -172,10 +186,15 @@ def conclude_rule_match(
     due_at: datetime | None,
     proposal: NewProposal | None,
     evaluator: Evaluator | None = None,
+    failed: FailedMatch | None = None,
 ) -> bool:
-    """Close a claimed rule match, with any proposal, or (WAITING) have it tried again. False: lease lost."""
+    """Close a claimed rule match, with any proposal or failure, or (WAITING) have it tried again. False: the
+    lease was lost.
+    """
     key = (rule_match.fact_key, rule_match.rule)
     closed = RULE_MATCHES.release(connection, token, *key, state=state, **columns_of(reason), due_at=due_at)
+    if closed and failed is not None:
+        fail_event(connection, failed)
     if closed and proposal is not None:
         if evaluator is None:
             insert_proposal(connection, proposal)

@@ -332,10 +332,16 @@ def resume(
     by: str,
     at: datetime,
     notice: Callable[[Paused], Mapping[str, Any]] | None = None,
+    only: tuple[str, datetime] | None = None,
 ) -> Paused | None:
-    """End the pause; what it was, or None when there was none. `notice` as in `pause`, of what it was."""
+    """End the pause; what it was, or None when there was none. `notice` as in `pause`, of what it was.
+
+    `only`: by whom and when the pause was made that is to end; another one stays.
+    """
     before = paused(connection)
-    if before is None or connection.execute(delete(pause_table)).rowcount != 1:
+    if before is None or (only is not None and only != (before.by, before.at)):
+        return None
+    if connection.execute(delete(pause_table)).rowcount != 1:
         return None
     append(connection, "resume", None, {"by": by, "paused_by": before.by, "since": before.at.isoformat()}, at)
     _tell(connection, "resume", notice(before) if notice else None, at)

@@ -46,7 +46,10 @@ TRANSITIONS: Mapping[ProposalState, frozenset[ProposalState]] = {
     _S.EXECUTING: frozenset({_S.SUCCEEDED, _S.FAILED, _S.UNKNOWN, _S.APPROVED}),
     _S.UNKNOWN: frozenset({_S.SUCCEEDED, _S.APPROVED, _S.FAILED}),
     _S.FAILED: frozenset({_S.APPROVED}),
-    **dict.fromkeys((_S.SUCCEEDED, _S.DECLINED, _S.EXPIRED, _S.WITHDRAWN), frozenset()),
+    # Whoever declined or undid it turned out to be a stranger.
+    _S.DECLINED: frozenset({_S.PENDING}),
+    _S.WITHDRAWN: frozenset({_S.APPROVED}),
+    **dict.fromkeys((_S.SUCCEEDED, _S.EXPIRED), frozenset()),
 }
 
 
@@ -55,7 +58,7 @@ class EventState(StrEnum):
 
     NEW = "new"  # waits for the rules (again, after a pause, when `attempts` > 0)
     DONE = "done"  # the rules have looked at it; its reason says what came of it
-    FAILED = "failed"  # given up; its reason says why and nothing was proposed
+    FAILED = "failed"  # a rule failed on it: see `failed_matches`; tried again when somebody wishes it
 
 
 class CallState(StrEnum):

@@ -92,8 +92,35 @@ class Arrival:
 
 
 @dataclass(frozen=True, slots=True)
+class FailedMatch:
+    """One rule that failed on one event, and why. `attempts` counts how often it was asked about it.
+
+    `fact_key` is that of the rule match that had waited for its delay.
+    """
+
+    event_id: str
+    rule: str
+    rule_version: str
+    reason: Reason | None
+    failed_at: datetime
+    attempts: int = 1
+    fact_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A rule that failed on an event, and the event's type."""
+
+    match: FailedMatch
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
 class Backlog:
-    """Webhooks in, work out. `cards` and `outbox` are messages not yet in Slack, `runs` approved calls."""
+    """Webhooks in, work out. `cards` and `outbox` are messages not yet in Slack, `runs` approved calls.
+
+    `failures` are the newest rules that failed on a webhook.
+    """
 
     last: Arrival | None
     failed: int
@@ -102,6 +129,7 @@ class Backlog:
     cards: int
     outbox: int
     runs: int
+    failures: tuple[Failure, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,7 @@ class ReasonCode(StrEnum):
     THRESHOLD_NOT_MET = "threshold_not_met"  # missing: what the kind of case lacks
     TRUST_LOST = "trust_lost"
     ERASED = "erased"  # also in the place of words that were erased
+    STRANGER = "stranger"  # actor: who declined or undid it, and may not
 
     # Why it does not go on, or goes on later.
     CANNOT_TELL = "cannot_tell"  # problem

@@ -138,6 +138,12 @@ def release(connection: Connection, act: Act) -> ActionOutcome:
     return _done(connection, act, held_by=None, cancellable_until=act.at + rest, due_at=act.at + rest)
 
 
+def release_of(connection: Connection, act: Act, held_by: str) -> ActionOutcome:
+    """Take back the hold of one person; that of anybody else stays."""
+    found = lock_proposal(connection, act.proposal_id)
+    return release(connection, act) if found is not None and found.held_by == held_by else (False, found)
+
+
 def give_reason(connection: Connection, act: Act, preset: str | None) -> ActionOutcome:
     """Keep why something was declined; `act.said` is the reason, in somebody's own words or a preset's."""
     found = lock_proposal(connection, act.proposal_id)

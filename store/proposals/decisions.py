@@ -1,6 +1,6 @@
 """Decisions: an Approve is kept before Slack is told that we have it, and exactly one decision wins."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -14,6 +14,7 @@ from store.engine.leases import PENDING_APPROVALS, Lease
 from store.engine.writer import without_turn
 from store.events.events import get_event
 from store.graduation.case_kinds import record_human_activity
+from store.messages.outbox import add_to_outbox
 from store.models import CallState, Decision, Proposal, ProposalState, StoredEvent, Verdict
 from store.models.reasons import Reason, ReasonCode
 from store.proposals.details import approvals
@@ -211,6 +212,60 @@ def cancel_approved(
     reason = Reason.of(ReasonCode.UNDONE_IN_TIME, actor=actor, doubt=proposal.in_doubt or None)
     advance(connection, proposal_id, *states, actor=actor, at=at, reason=reason, cancellable_until=None)
     return True, get_proposal(connection, proposal_id)
+
+
+def reopen_declined(
+    connection: Connection, proposal_id: str, *, actor: str, at: datetime, notice: Mapping[str, Any]
+) -> bool:
+    """Take back a decline by `actor`, who turned out to be a stranger: it waits for a decision again. An undo
+    stays declined, because it can be asked for anew. False: it is not declined by them. `notice` is for the
+    thread of its card.
+    """
+    found = lock_proposal(connection, proposal_id)
+    if found is None or found.decided_by != actor or found.undo_of_id is not None:
+        return False
+    states = (ProposalState.DECLINED, ProposalState.PENDING)
+    act = _TakenBack(found.id, states, actor, at, notice)
+    return _take_back(connection, act, decided_by=None, decided_at=None)
+
+
+def renew_approved(
+    connection: Connection,
+    proposal_id: str,
+    *,
+    actor: str,
+    at: datetime,
+    rest: timedelta,
+    notice: Mapping[str, Any],
+) -> bool:
+    """Take back an undo in time by `actor`, who turned out to be a stranger: it runs after the rest of its
+    wait. False: it is not they who undid it. `notice` as in `reopen_declined`.
+    """
+    found = lock_proposal(connection, proposal_id)
+    undone = Reason.of(ReasonCode.UNDONE_IN_TIME, actor=actor)
+    if found is None or found.status_reason != undone or found.undo_of_id is not None:
+        return False
+    until, states = at + rest, (ProposalState.WITHDRAWN, ProposalState.APPROVED)
+    waits = {"due_at": until, "cancellable_until": until if rest else None}
+    return _take_back(connection, _TakenBack(found.id, states, actor, at, notice), **waits)
+
+
+@dataclass(frozen=True, slots=True)
+class _TakenBack:
+    proposal_id: str
+    states: tuple[ProposalState, ProposalState]
+    actor: str
+    at: datetime
+    notice: Mapping[str, Any]
+
+
+def _take_back(connection: Connection, act: _TakenBack, **values: Any) -> bool:
+    reason, about = Reason.of(ReasonCode.STRANGER, actor=act.actor), act.proposal_id
+    version = advance(connection, about, *act.states, at=act.at, reason=reason, **values)
+    if version is not None:
+        name = f"act.{about}.{version}"
+        add_to_outbox(connection, name, kind="act", message=act.notice, at=act.at, proposal_id=about)
+    return version is not None
 
 
 def all_decisions(connection: Connection, *, after: int = 0, until: int | None = None) -> Iterator[Decision]:

@@ -1,7 +1,7 @@
 """One proposal in detail: comments, revisions, its rows of the log, and what a Slack thread is about."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -155,10 +155,18 @@ def add_comment(
 
 
 def keep_message(
-    connection: Connection, ids: Sequence[str], author: str, text: str, *, at: datetime, channel: str, ts: str
+    connection: Connection,
+    ids: Sequence[str],
+    author: str,
+    text: str,
+    *,
+    at: datetime,
+    channel: str,
+    ts: str,
+    then: Callable[[Connection], object] | None = None,
 ) -> bool:
     """Keep a message of a thread with every proposal its card is for, without its text where the texts are
-    erased. False: it was kept before.
+    erased, and `then` what it asks for. False: it was kept before.
     """
     where: dict[str, Any] = {"at": at, "channel": channel, "ts": ts}
     erased = _erased_among(connection, ids)
@@ -166,6 +174,8 @@ def keep_message(
         add_comment(connection, one, CommentKind.THREAD, author, "" if one in erased else text, **where)
         for one in ids
     ]
+    if any(kept) and then is not None:
+        then(connection)
     return any(kept)
 
 

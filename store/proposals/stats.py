@@ -8,12 +8,14 @@ from sqlalchemy import ColumnElement, Connection, Table, func, select
 
 from store.engine.dialects import spelled
 from store.events.events import count_events, rule_activity
-from store.models import TRANSITIONS, CallState, EventState, Mode, ProposalKind, ProposalState
+from store.events.failures import newest_failures
+from store.models import CallState, EventState, Mode, ProposalKind, ProposalState
 from store.models.details import Arrival, Backlog, DailyStats, RuleActivity, Today
 from store.models.reasons import read_reason
 from store.schema import calls, events, outbox, proposals
 
 _P = proposals.c
+_SHOWN = 5  # failures
 
 
 def daily_stats(connection: Connection, since: datetime, until: datetime) -> DailyStats:
@@ -70,7 +72,13 @@ def count_open(connection: Connection) -> tuple[dict[str, int], dict[str, int]]:
 
 
 _OPEN_EVENTS = (EventState.NEW, EventState.FAILED)
-_OPEN_PROPOSALS = tuple(state for state, next_ in TRANSITIONS.items() if next_)
+_OPEN_PROPOSALS = (
+    ProposalState.PENDING,
+    ProposalState.APPROVED,
+    ProposalState.EXECUTING,
+    ProposalState.UNKNOWN,
+    ProposalState.FAILED,
+)
 
 
 def today(connection: Connection, since: datetime) -> Today:
@@ -126,6 +134,7 @@ def backlog(connection: Connection) -> Backlog:
         cards=_count(connection, proposals, _P.rendered_version < _P.row_version),
         outbox=_count(connection, outbox, outbox.c.sent_at.is_(None)),
         runs=_count(connection, proposals, _P.state.in_([ProposalState.APPROVED, ProposalState.EXECUTING])),
+        failures=tuple(newest_failures(connection, _SHOWN)),
     )
 
 

@@ -1,5 +1,6 @@
-"""The tables, for SQLite and PostgreSQL alike; those of graduation are in `store.schema.graduation`, and the
-indexes of proposals in `store.schema.proposal_indexes`.
+"""The tables, for SQLite and PostgreSQL alike; those of graduation are in `store.schema.graduation`, those of
+what waits for somebody's word in `store.schema.waiting`, the indexes of proposals in
+`store.schema.proposal_indexes`.
 """
 
 from sqlalchemy import (

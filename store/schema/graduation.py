@@ -16,7 +16,7 @@ from sqlalchemy import (
 
 from store.engine.dialects import SafeJson, SafeText, UtcDateTime, one_of, partial_index
 from store.models import CaseKindState, OutcomeKind
-from store.schema import metadata, proposal_indexes
+from store.schema import metadata, proposal_indexes, waiting
 
 # `metadata` as this module hands it on has every table and index.
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "pause",
     "proposal_indexes",
     "unlearned_cases",
+    "waiting",
 ]
 
 # One kind of case, as far as trust goes. The counts are sums of `case_labels`, kept here for the gate's one

@@ -61,17 +61,25 @@ def forget_a_key(line: World) -> None:
 
 
 async def posted(line: World, payload: dict[str, Any], times: int = 3) -> list[int]:
-    """One signed request, sent so many times."""
-    body, at = urlencode({"payload": json.dumps(payload)}).encode(), str(int(time.time()))
+    """One request, sent so many times, signed anew each time, as when Slack sends it again."""
+    body, now = urlencode({"payload": json.dumps(payload)}).encode(), int(time.time())
+    async with aiohttp.ClientSession() as session:
+        return [await _post(session, line, body, str(now - number)) for number in range(times)]
+
+
+async def replayed(line: World, payload: dict[str, Any], times: int = 3) -> list[int]:
+    """One signed request, sent so many times as it is, as by somebody who has recorded it."""
+    body, now = urlencode({"payload": json.dumps(payload)}).encode(), str(int(time.time()))
+    async with aiohttp.ClientSession() as session:
+        return [await _post(session, line, body, now) for _ in range(times)]
+
+
+async def _post(session: aiohttp.ClientSession, line: World, body: bytes, at: str) -> int:
     signed = hmac.new(SIGNING_SECRET.encode(), f"v0:{at}:".encode() + body, hashlib.sha256).hexdigest()
     headers = {
         "Content-Type": "application/x-www-form-urlencoded",
         "X-Slack-Request-Timestamp": at,
         "X-Slack-Signature": f"v0={signed}",
     }
-    found = []
-    async with aiohttp.ClientSession() as session:
-        for _ in range(times):
-            async with session.post(f"{line.app_url}/slack/events", data=body, headers=headers) as answer:
-                found.append(answer.status)
-    return found
+    async with session.post(f"{line.app_url}/slack/events", data=body, headers=headers) as answer:
+        return answer.status

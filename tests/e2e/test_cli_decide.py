@@ -1,4 +1,4 @@
-"""The second way in: `python -m bot decide` beside the running program, and while Slack is down."""
+"""The second way in: `python -m bot decide`, `pause` and `resume` beside the running program, and while Slack is down."""
 
 import asyncio
 import sys
@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from store.graduation.case_kinds import paused
 from store.models import ProposalState
 from store.models.reasons import Reason, ReasonCode
 from store.proposals.details import decisions_of
-from tests.e2e.app_harness import LENA, MAYA, World, proposals
+from tests.e2e.app_harness import JONAS, LENA, MAYA, World, proposals
 from tests.e2e.app_harness import world as standing
 from tests.fixtures.databases import set_clock
 from tests.fixtures.store_beside import beside
@@ -25,13 +26,18 @@ async def world(tmp_path):
 
 
 async def decide(world: World, *arguments: str, slack: bool = True) -> tuple[int, str]:
-    """Run the command with the program's own settings; its exit code and what it said."""
+    """Decide from the command line."""
+    return await command(world, "decide", *arguments, slack=slack)
+
+
+async def command(world: World, *arguments: str, slack: bool = True) -> tuple[int, str]:
+    """Run a command with the program's own settings; its exit code and what it said."""
     environment = {**world.environment, "PYTHONPATH": str(ROOT)}
     if not slack:
         environment["SLACK_API_URL"] = "http://127.0.0.1:9/"
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "bot", "decide", *arguments),
+        *("-m", "bot", *arguments),
         env=environment,
         cwd=world.folder,
         stdout=asyncio.subprocess.PIPE,
@@ -128,3 +134,24 @@ async def test_without_a_database_it_says_what_to_do(world):
 
     assert code == 1
     assert "Start the program once" in said
+
+
+async def test_automatic_runs_are_paused_and_resumed_from_the_command_line(world):
+    async with world.app() as app:
+        code, said = await command(world, "pause", "--as", LENA)
+        assert code == 1
+        assert said.startswith("You are not an approver.")
+        code, said = await command(world, "pause", "--as", MAYA, "--because", "fraud", slack=False)
+        assert (code, said.startswith("Paused: ")) == (0, True), said
+        found = await app.services.store.read(paused)
+        assert (found.by, found.why) == (MAYA, "fraud")
+        code, said = await command(world, "pause", "--as", JONAS)
+        assert (code, said.startswith("Paused already: ")) == (0, True), said
+
+        code, said = await command(world, "resume", "--as", LENA)
+        assert code == 1
+        code, said = await command(world, "resume", "--as", JONAS, slack=False)
+        assert (code, said.startswith("Resumed: ")) == (0, True), said
+        assert await app.services.store.read(paused) is None
+        code, said = await command(world, "resume", "--as", JONAS)
+        assert (code, said.startswith("Nothing is paused.")) == (0, True), said

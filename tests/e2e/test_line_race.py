@@ -23,7 +23,7 @@ from tests.e2e.app_harness import (
     proposals,
     world,
 )
-from tests.e2e.deciding import decisions, only, posted, told, value_of
+from tests.e2e.deciding import decisions, only, posted, replayed, told, value_of
 from tests.e2e.test_bundles import bundled
 from tests.fixtures.conversation import choose, everything, filled, send, words_in
 from tests.fixtures.slack_http import forged_click
@@ -179,6 +179,16 @@ async def test_a_no_that_is_sent_again_counts_once(line: World) -> None:
 
 
 ALREADY = "You decided this already. Its state is “declined”. Nothing was changed."
+
+
+async def test_a_recorded_request_is_refused_and_says_nothing_to_anybody(line: World) -> None:
+    line.use_http()
+    async with line.app() as app:
+        card = await line.ask("order.paid")
+        assert await replayed(line, pressed(line, card, "decline")) == [200, 401, 401]
+        await line.says(card, "Declined: ")
+        assert [(each.actor, each.verdict) for each in await decisions(app)] == [(MAYA, "decline")]
+        assert not line.slack.ephemerals(MAYA)
 
 
 async def test_an_undo_that_is_sent_again_undoes_once_and_says_so(line: World) -> None:

@@ -50,12 +50,13 @@ from store.models import (
     SubjectState,
     Verdict,
 )
-from store.models.details import CommentKind
+from store.models.details import CommentKind, FailedMatch
 from store.models.graduation import CountCheck, ExecutionGuard, Miscount, Outcome, Past
 from store.models.reasons import ChangeCause, ChangeCode, Lack, LackCode, Reason, ReasonCode
 from store.proposals.actions import Act
 from store.proposals.decisions import ApprovalRequirements, Closing, LeaseLost, PendingApproval
 from store.proposals.proposals import Born, get_proposal
+from store.proposals.wishes import Wish, WishKind
 from tests.fixtures.full_database import (
     HOUR,
     KIND,
@@ -100,6 +101,7 @@ CHANGED = Relabelled([], [LABEL_ROW])
 COUNTS = CaseTotals().counts(0)
 MISCOUNTED = Difference(KIND.hash, "A kind", 0, COUNTS, COUNTS | {"cases": 7})
 RULE_MATCH = RuleMatch("fact new", "a-rule", "v1", "evt_1", RuleMatchState.PROPOSED)
+FAILED = FailedMatch("evt_1", "a-rule", "v0", WHY, SOON, 2, "fact\0")
 CONCLUSION = Conclusion(
     event_id="evt_1",
     token="t",
@@ -111,6 +113,8 @@ CONCLUSION = Conclusion(
     subject_state=SIGHTING,
     compared=True,
     looked_back=True,
+    over=[FAILED],
+    failed=[replace(FAILED, rule="b-rule", fact_key=None)],
 )
 SOUGHT = [
     Sought(
@@ -264,6 +268,15 @@ GIVEN: Mapping[str, Sequence[Any]] = {
     "step": list(Step),
     "which": ["", "urgent", "mine", "snoozed", "unknown", "failed"],
     "work": [lambda: 1, lambda: 1 // 0],
+    "wish": [
+        Wish("w2", WishKind.DECLINE, "U1", "button", SOON, "pending", reason="No\0", would_run_at=LATER)
+    ],
+    "over": [[], [FAILED]],
+    "versions": [["v1"], []],
+    "wish_id": ["w1", "w2"],
+    "held_by": ["U1"],
+    "rest": [HOUR],
+    "notice": [MESSAGE],
     "why": ["why\0"],
     "words": [["invoice"], ["5A"], ["an", "%"], []],
 }
@@ -307,6 +320,12 @@ OTHERWISE: Mapping[str, Mapping[str, Sequence[Any]]] = {
     "find.customer_of_proposals": {"wanted": [ADA, Customer()]},
     "find.events_of": {"held": [HELD, Held()]},
     "find.proposals_of": {"held": [HELD, Held()]},
+    "failures.keep_failures": {"failed": [[], [FAILED, replace(FAILED, rule="b-rule")]]},
+    "failures.fail_event": {"failed": [FAILED]},
+    "failures.retry_events": {"start": [None, "evt", "%"]},
+    "decisions.reopen_declined": {"actor": ["U2"]},
+    "decisions.renew_approved": {"actor": ["U1"]},
+    "wishes.grant_wish": {"work": [lambda _: (True, 1), lambda _: (False, 1)]},
     "timers.expire": {"limit": [200]},
 }
 

@@ -13,6 +13,7 @@ import pytest
 from aiohttp import ClientResponse, web
 from aiohttp.test_utils import TestClient, TestServer
 from slack_bolt.app.async_app import AsyncApp
+from slack_bolt.response import BoltResponse
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.approvals.service import ApprovalService, Click
@@ -22,7 +23,7 @@ from bot.results import DecisionResult, DecisionStatus
 from bot.services import Services
 from bot.slack.client import SlackUser
 from bot.ui import ephemeral
-from bot.web import Bodies, slack_events
+from bot.web import Bodies, Signatures, slack_events
 from store.engine.errors import StoreFailed
 from store.models import Verdict
 
@@ -133,6 +134,42 @@ def tapped(action_id: str = "approve", value: object = "p1:1", **more: Any) -> b
 async def test_a_signed_tap_is_heard(slack: Slack, action: str, verdict: Verdict) -> None:
     assert (await slack.post(tapped(action))).status == 200
     assert slack.approvals.taps == [(Click(SlackUser("U1", "T1"), "p1", 1, "C1", "1.2"), verdict)]
+
+
+async def test_a_signed_request_is_taken_once(slack: Slack) -> None:
+    at = str(int(time.time()))
+    assert [(await slack.post(tapped(), at=at)).status for _ in range(3)] == [200, 401, 401]
+    assert len(slack.approvals.taps) == 1
+    assert (await slack.post(tapped("decline"), at=at)).status == 200  # another one in the same second
+
+
+async def test_a_request_that_was_not_done_may_be_sent_again(
+    slack: Slack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at, failures = str(int(time.time())), [BoltResponse(status=503)]
+    dispatch = AsyncApp.async_dispatch
+
+    async def fails_once(self: AsyncApp, request: Any) -> BoltResponse:
+        return failures.pop() if failures else await dispatch(self, request)
+
+    monkeypatch.setattr(AsyncApp, "async_dispatch", fails_once)
+    assert [(await slack.post(tapped(), at=at)).status for _ in range(3)] == [503, 200, 401]
+    assert len(slack.approvals.taps) == 1
+
+
+def test_signatures_are_kept_while_their_timestamp_is_valid_and_never_more_than_a_number() -> None:
+    now = [1_000.0]
+    signatures = Signatures(lambda: now[0], most=3)
+
+    def take(name: str, at: int) -> bool:
+        return signatures.take({"X-Slack-Signature": name, "X-Slack-Request-Timestamp": str(at)})
+
+    assert [take(name, 1_000) for name in "aab"] == [True, False, True]
+    now[0] = 1_300.0
+    assert [take(name, 1_000) for name in "ab"] == [False, False]
+    now[0] = 1_301.0  # both are too old to be taken by their timestamp, and forgotten
+    assert [take(name, 1_301) for name in "cdefcg"] == [True, True, True, True, True, True]
+    assert not take("g", 1_301)
 
 
 async def test_slack_s_challenge_is_answered(slack: Slack) -> None:

@@ -302,9 +302,11 @@ class _Dead:
         return user_id
 
     async def refusal(
-        self, user_id: str, team_id: str | None, proposal: Proposal | None = None
+        self, user_id: str, team_id: str | None, proposal: Proposal | None = None, *, by_id: bool = False
     ) -> Refusal | None:
         return None
+
+    refusal_to_pause = refusal_to_resume = refusal
 
     def budget(self) -> tuple[int, int, float]:
         return 500, 500, 0.0
@@ -326,7 +328,7 @@ async def test_every_command_answers_within_a_second_among_a_hundred_thousand(sq
             "", "queue urgent", "queue mine", "queue snoozed", "queue unknown", "queue failed", "queue 500",
             "mine", "mine 3", "show p00000015", "show p0001", "history", "history 400", f"history <@{MAYA}>",
             "history c3@example.com", "history cus_3", "history rule generate-invoice", "rules", "status",
-            "pause for a test", "resume", "help",
+            "pause for a test", "resume", "retry", "retry all", "retry msg_1", "help",
         ]  # fmt: skip
         assert {read_command(each).word or "queue" for each in typed} == set(COMMANDS) - {"propose", *_LATER}
         for words in typed:

@@ -43,6 +43,9 @@ NOT_PERSONAL: Mapping[str, str] = {
     "reminded_at escalated_at amount currency customer_id bundle_id undo_of_id undo_id undone_at first_shown_at "
     "has_card mode case_kind gate retry_by erased_at ends_at worth",
     "revisions": "proposal_id revision superseded_by superseded_at",
+    "failed_matches": "event_id rule rule_version fact_key reason_code failed_at attempts",
+    "wishes": "id kind proposal_id revision actor via interaction_id channel at took_effect would_run_at lease_token "
+    "lease_expires_at",
     "rule_matches": "fact_key rule rule_version event_id state due_at reason_code attempts lease_token "
     "lease_expires_at matched_at",
     "rule_versions": "version name source first_seen_at",
