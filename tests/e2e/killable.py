@@ -50,12 +50,13 @@ def _crash_at(step: Sequence[Any]) -> None:
     left = nth
 
     def watching(original: Any) -> Any:
-        async def watched(self: Any, query: Any, *args: Any, **more: Any) -> Any:
+        async def watched(self: Any, *args: Any, **more: Any) -> Any:
             nonlocal left
-            mine = query.__name__ == name
+            # The query comes first, or after what it wakes.
+            mine = any(getattr(one, "__name__", "") == name for one in args[:2])
             if mine and when == "before" and (left := left - 1) == 0:
                 _end()
-            answer = await original(self, query, *args, **more)
+            answer = await original(self, *args, **more)
             if mine and when == "after" and not _nothing(answer) and (left := left - 1) == 0:
                 _end()
             return answer
@@ -63,6 +64,7 @@ def _crash_at(step: Sequence[Any]) -> None:
         return watched
 
     Store.do = watching(Store.do)  # type: ignore[method-assign] - a power cut has no interface
+    Store.do_and_wake = watching(Store.do_and_wake)  # type: ignore[method-assign] - as above
     Store.do_for_person = watching(Store.do_for_person)  # type: ignore[method-assign] - as above
     Writer.arrive = watching(Writer.arrive)  # type: ignore[method-assign] - as above
     Writer.together = watching(Writer.together)  # type: ignore[method-assign] - as above
