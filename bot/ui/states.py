@@ -261,7 +261,7 @@ def status(p: Proposal, view: CardView, limit: int) -> list[Element]:
     elements = filled(
         told,
         by=by,
-        nothing=nothing_done(reason, doubt=p.in_doubt) if "{nothing}" in told else "",
+        nothing=nothing_done(reason, doubt=p.in_doubt),
         approved=[glue(" "), *by] if p.decided_by else [],
         why=why,
         note=[*why, glue(" ")] if reason else [],
