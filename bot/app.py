@@ -201,7 +201,7 @@ async def _take_over(store: Store, rules: RuleSet, now: datetime) -> None:
     await store.do(recover_stranded, now=now, answers_within=answers_within(store))
     sources = {rule.version: (rule.name, rule.source) for rule in rules.rules}
     await store.do(keep_rules, sources, now)
-    if again := await store.do(retry_changed, list(sources), now):
+    while again := await store.do(retry_changed, list(sources), now):
         log.info("%s webhooks on which rules had failed are asked again: the rules have changed", len(again))
     await store.do(retry_all, now)
 

@@ -83,10 +83,7 @@ _REASONS: Mapping[RefusalCode, str] = {
     _R.NOT_AN_APPROVER: "You are not an approver.",
     _R.NOT_A_READER: "Only those of READERS and approvers may {wanted}, and you are neither.",
     _R.NOT_IN_CHANNEL: "Only members of the channel of the cards and approvers may {wanted}.",
-    _R.NOT_OF_EVERY_CLASS: (
-        "Only whoever may decide every class that can run automatically may resume. "
-        "You may not decide class {error}."
-    ),
+    _R.NOT_OF_EVERY_CLASS: "Only whoever may decide every class that runs may resume, but not you: {error}.",
     _R.OTHER_WORKSPACE: "You are not a member of this workspace.",
     _R.DEACTIVATED: "Your account is deactivated or is a bot.",
     _R.GUEST: "You are a guest here, and guests may not {wanted}.",

@@ -292,7 +292,9 @@ def conclude_events(connection: Connection, conclusions: Sequence[Conclusion]) -
         late = {one.event_id for one in held if one.looked_back and one.event_id in again}
         kept = [one for one in held if one.event_id not in late]
         over = [each for one in kept for each in one.over]
-        keep_failures(connection, over, [each for one in kept for each in one.failed])
+        failed = [each for one in kept for each in one.failed]
+        if over or failed:
+            keep_failures(connection, over, failed)
         _keep_results(connection, [replace(one, results=()) if one.event_id in late else one for one in held])
         told = [(one.event_id, one.subject_state) for one in held if one.subject_state is not None]
         keep_subject_states(connection, told)

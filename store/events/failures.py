@@ -75,9 +75,11 @@ def retry_events(
 
 
 def retry_changed(
-    connection: Connection, versions: Collection[str], now: datetime, *, limit: int = 10_000
+    connection: Connection, versions: Collection[str], now: datetime, *, limit: int = 1_000
 ) -> list[str]:
-    """Have rules asked again that have failed in another version than those in force; the ids of events."""
+    """Have rules asked again that have failed in another version than those in force; the ids of events, at
+    most `limit`.
+    """
     other = select(_F.event_id).where(_F.rule_version.not_in(list(versions)))
     return _again(connection, and_(events.c.state == EventState.FAILED, events.c.id.in_(other)), now, limit)
 
