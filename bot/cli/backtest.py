@@ -1,30 +1,33 @@
 """`polar-approvals backtest`: replay the log under any policy; each decision is read only afterwards."""
 
 import argparse
-import gc
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bot.cli.command import from_database, parser, tells
+from bot.cli.command import beside_the_program, parser, tells
+from bot.config.policy import Policy
 from bot.config.policy import duration as length
 from bot.config.settings import load_settings
-from bot.graduation.backtest import Group, KindReport, Report, Totals, report
-from bot.graduation.replay import replay
+from bot.graduation.backtest import Group, KindReport, Report, Tally, Totals
+from bot.graduation.replay import Replayed
 from bot.graduation.score import score
 from bot.rules import RulesError, load_rules
 from bot.ui.graduation import duration
 from bot.ui.graduation_words import RESULTS, always_words
 from polar.text.words import clean, format_money
-from store.graduation.past_cases import draw_secret, kinds, past_cases
+from store import Store
+from store.graduation.past_cases import case_ids, draw_secret, kinds, past_cases
 from store.models import CaseKindState
 from store.models.reasons import CaseResult, PolicyCode
 
 _UNKNOWN_SECRET = b"nothing has been drawn yet"
 _WIDEST = 62
+_SLICE = 500  # cases that are read at a time
 
 
 @tells(RulesError)
@@ -33,15 +36,20 @@ def run(argv: Sequence[str]) -> int:
     options = _parser().parse_args(argv)
     policy = load_rules(options.policy or load_settings().rules_file).policy
     since = None if options.since is None else datetime.now(UTC) - options.since
-    gc.disable()  # the rows stay in use, and the search takes a quarter of the time
-    try:
-        cases, case_kinds, secret = from_database(lambda c: (past_cases(c), kinds(c), draw_secret(c)))
-        found = report(replay(cases, case_kinds, policy, secret=secret or _UNKNOWN_SECRET), since)
-    finally:
-        gc.enable()
-    drawn, as_json = secret is not None, options.json
+    found, drawn = beside_the_program(partial(_walk, policy, since))
+    as_json = options.json
     print(json.dumps(_as_json(found, since, drawn), indent=2) if as_json else _table(found, since, drawn))
     return 0
+
+
+async def _walk(policy: Policy, since: datetime | None, store: Store) -> tuple[Report, bool]:
+    """The report, and whether spot checks were drawn so far. A slice of the cases is read at a time."""
+    ids, case_kinds, secret = await store.read(lambda c: (case_ids(c), kinds(c), draw_secret(c)))
+    replayed, tally = Replayed(case_kinds, policy, secret or _UNKNOWN_SECRET), Tally(since)
+    for start in range(0, len(ids), _SLICE):
+        for case in await store.read(past_cases, ids[start : start + _SLICE]):
+            tally.add(replayed.arrive(case))
+    return tally.report(replayed.finish()), secret is not None
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,14 +1,24 @@
 """The counts of a replay: the automatic runs, those that a person had rejected, and their money. Pure."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from bot.config.policy import Policy
 from bot.graduation.replay import Replayed, Run
 from polar.text.words import ZERO_DECIMAL
-from store.models import WENT_WRONG, CaseKind, CaseKindState, Mode, OutcomeKind, ProposalState, Verdict
-from store.models.graduation import WorstCase
+from store.models import (
+    WENT_WRONG,
+    CaseKind,
+    CaseKindState,
+    Mode,
+    NewCaseKind,
+    OutcomeKind,
+    ProposalState,
+    Verdict,
+)
+from store.models.graduation import PastCase, WorstCase
 from store.models.reasons import CaseResult, ChangeCause, PolicyCode
 
 SECONDS_A_CASE = 20  # the time of a person for one decision
@@ -108,23 +118,57 @@ def result_of(run: Run) -> CaseResult:
     return CaseResult.UNDECIDED if case.state in _CLOSED else CaseResult.FINE
 
 
-def report(replayed: Replayed, since: datetime | None = None) -> Report:
-    """Count the cases since a moment. Earlier cases only give the policy its history."""
-    total, reasons = Totals(), Counter[Group]()
-    by_kind: dict[str, Totals] = {}
-    for run in replayed.runs:
+class Tally:
+    """Counts cases since a moment, as they come. Earlier ones only give the policy its history."""
+
+    def __init__(self, since: datetime | None = None) -> None:
+        self._since = since
+        self._total, self._reasons = Totals(), Counter[Group]()
+        self._by_kind: dict[str, Totals] = {}
+
+    def add(self, run: Run) -> None:
+        """Count one case."""
         asked = run.case.proposal
-        if since is not None and asked.created_at < since:
-            continue
-        total.add(run)
-        if asked.case_kind in replayed.kinds:
-            by_kind.setdefault(asked.case_kind or "", Totals()).add(run)
+        if self._since is not None and asked.created_at < self._since:
+            return
+        self._total.add(run)
+        if run.kind is not None:
+            self._by_kind.setdefault(run.kind.kind.hash, Totals()).add(run)
         if run.mode != Mode.AUTO:
-            reasons[run.reason.code, str(run.reason.args.get("because", ""))] += 1
-    ends = [(replayed.kinds[name], totals) for name, totals in by_kind.items()]
-    kinds = [KindReport(one.as_kept(), one.always, one.history, totals) for one, totals in ends]
-    kinds.sort(key=lambda one: (-one.totals.ran, -one.totals.cases, one.kind.label))
-    return Report(total, kinds, dict(reasons.most_common()))
+            self._reasons[run.reason.code, str(run.reason.args.get("because", ""))] += 1
+
+    def report(self, replayed: Replayed) -> Report:
+        """All of it, with the kinds as they stand at the end of the replay."""
+        ends = [(replayed.kinds[name], totals) for name, totals in self._by_kind.items()]
+        kinds = [KindReport(one.as_kept(), one.always, one.history, totals) for one, totals in ends]
+        kinds.sort(key=lambda one: (-one.totals.ran, -one.totals.cases, one.kind.label))
+        return Report(self._total, kinds, dict(self._reasons.most_common()))
+
+
+def replay(
+    cases: Iterable[PastCase],
+    case_kinds: Mapping[str, NewCaseKind],
+    policy: Policy,
+    *,
+    secret: bytes,
+    on: Collection[str] = (),
+) -> Replayed:
+    """Replay the cases, oldest first.
+
+    `on` are kinds of case that run on their own from the start, as if by manual override. `secret` draws the
+    spot checks. With the program's own secret they are the same as in the live program.
+    """
+    replayed = Replayed(case_kinds, policy, secret, on)
+    replayed.runs = [replayed.arrive(case) for case in cases]
+    return replayed.finish()
+
+
+def report(replayed: Replayed, since: datetime | None = None) -> Report:
+    """The report on a replay that has kept its runs."""
+    tally = Tally(since)
+    for run in replayed.runs:
+        tally.add(run)
+    return tally.report(replayed)
 
 
 def _size(amount: int, currency: str) -> int:

@@ -8,10 +8,11 @@ past has no approver in the replay: it is counted, but it does not reduce trust.
 """
 
 import heapq
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from itertools import count, islice
 from typing import Any, NamedTuple
 
 from bot.config.policy import Policy, Trust
@@ -197,73 +198,89 @@ class _Step(NamedTuple):
 
 
 class Replayed:
-    """The evaluation of every case by the policy, oldest first, and each kind at the end."""
+    """The evaluation of cases by the policy as they come, oldest first, and each kind at the end.
+
+    A case is kept only until nothing more comes of it, so that all of the past can be walked.
+    """
 
     def __init__(
-        self,
-        cases: Sequence[PastCase],
-        case_kinds: Mapping[str, NewCaseKind],
-        policy: Policy,
-        secret: bytes,
-        on: Collection[str],
+        self, case_kinds: Mapping[str, NewCaseKind], policy: Policy, secret: bytes, on: Collection[str] = ()
     ) -> None:
         self.kinds = {
             name: ReplayedKind.of(new, policy.graduation, on=name in on) for name, new in case_kinds.items()
         }
-        self._cases, self._policy, self._secret = cases, policy, secret
-        self._runs: dict[int, Run] = {}  # by the place of the case
+        self.runs: Sequence[Run] = ()  # every case, oldest first, where somebody keeps them
+        self._policy, self._secret, self._on = policy, secret, bool(on)
+        self._runs: dict[int, Run] = {}  # by the place of the case; those of which more comes
         self._families: dict[str, list[ReplayedKind]] = {}
         for one in self.kinds.values():
             self._families.setdefault(one.kind.family, []).append(one)
-        # A kind that runs from the start was turned on by a person at that time.
-        self._human_at = cases[0].proposal.created_at if on and cases else None
+        self._human_at: datetime | None = None
         self._usage = Usage(forgets=True)  # time only goes on
         self._met: dict[tuple[str, str], datetime] = {}
         # A heap: the steps of the past under every policy, and those that the replay itself causes.
-        self._steps = sorted(_known(cases))
-
-    @property
-    def runs(self) -> Sequence[Run]:
-        """Every case, oldest first."""
-        return list(self._runs.values())
-
-    def go(self) -> "Replayed":
-        """Run all steps in order."""
-        do = {
+        self._steps: list[_Step] = []
+        self._left = Counter[int]()  # how many steps of each place
+        self._places = count()
+        self._do = {
             _OUTCOME: self._outcome,
             _DECISION: self._decided,
             _LAPSE: self._lapsed,
             _MATURE: self._matured,
             _RESUME: self._resumed,
-            _ARRIVAL: self._arrived,
         }
-        while self._steps:
-            step = heapq.heappop(self._steps)
-            do[step.rank](step)
+
+    def arrive(self, case: PastCase) -> Run:
+        """Go on until this case, and evaluate it. Its decision is read later."""
+        place, asked = next(self._places), case.proposal
+        arrival = _Step(asked.created_at, _ARRIVAL, place)
+        self._go_on(arrival)
+        if place == 0 and self._on:  # a kind that runs from the start was turned on by a person at that time
+            self._human_at = asked.created_at
+        run = self._runs[place] = self._arrived(arrival, case)
+        for step in _known(place, case):
+            if step > arrival:
+                self._later(*step)
+            elif step.rank == _DECISION:  # the clock was set back between: nobody was asked anything yet
+                self._human_at = max(self._human_at or step.at, step.at)
+        if not self._left[place]:
+            del self._runs[place]
+        return run
+
+    def finish(self) -> "Replayed":
+        """Run what is left after the last case."""
+        self._go_on(None)
         return self
+
+    def _go_on(self, until: _Step | None) -> None:
+        while self._steps and (until is None or self._steps[0] < until):
+            step = heapq.heappop(self._steps)
+            self._do[step.rank](step)
+            self._left[step.place] -= 1
+            if not self._left[step.place]:
+                del self._left[step.place], self._runs[step.place]
 
     # --- The arrival of a case ----------------------------------------------------------------------------
 
-    def _arrived(self, step: _Step) -> None:
-        case, at = self._cases[step.place], step.at
+    def _arrived(self, step: _Step, case: PastCase) -> Run:
+        at = step.at
         one = self.kinds.get(case.proposal.case_kind or "")
         if one is None:
             reason = _always(case.proposal.always_asks) or PolicyReason(PolicyCode.UNKNOWN_KIND)
-            self._runs[step.place] = Run(case, None, Mode.ASKED, reason)
-            return
+            return Run(case, None, Mode.ASKED, reason)
         one.arrives(at)
         if one.kind.state == CaseKindState.GRADUATED:
             found = self._evaluate(case, one)
             reason = read_policy_reason(found.gate["reason"])
         else:
             found, reason = _ASKED, _always(one.always) or asks_because(one.kind)
-        self._count(step, one, found)
+        self._count(step, case.proposal, one, found)
         run = Run(case, one, found.mode, reason, unusual=is_unusual(found.mode, found.gate))
-        self._runs[step.place] = run
         if found.mode == Mode.AUTO:
             run.money = (found.amount, found.currency)
             if case.state in WENT_WRONG:
                 self._demote(one, cause_of_outcome(case.proposal.id, Mode.AUTO, OutcomeKind.FAILED), at)
+        return run
 
     def _evaluate(self, case: PastCase, one: ReplayedKind) -> Evaluation:
         asked, kind = case.proposal, one.as_kept()
@@ -278,9 +295,9 @@ class Replayed:
         )
         return evaluate(asked, inputs, self._policy)
 
-    def _count(self, step: _Step, one: ReplayedKind, found: Evaluation) -> None:
+    def _count(self, step: _Step, asked: NewProposal, one: ReplayedKind, found: Evaluation) -> None:
         """The counts of the gate in the transaction that stores a case."""
-        asked, name = self._cases[step.place].proposal, one.kind.hash
+        name = one.kind.hash
         if asked.customer_id is not None:
             self._met[asked.customer_id, name] = step.at
         for counter in counted(asked, name, found):
@@ -292,10 +309,11 @@ class Replayed:
     # --- Decisions and outcomes ---------------------------------------------------------------------------
 
     def _decided(self, step: _Step) -> None:
-        run, case = self._runs.get(step.place), self._cases[step.place]
-        if run is None or run.mode != Mode.AUTO:  # an automatic run asked nobody
+        run = self._runs[step.place]
+        case = run.case
+        if run.mode != Mode.AUTO:  # an automatic run asked nobody
             self._human_at = step.at
-        if run is None or run.kind is None or run.mode == Mode.AUTO:
+        if run.kind is None or run.mode == Mode.AUTO:
             return
         self._take(step, run, run.kind)
         verdict, edited = case.decisions[-1].verdict, bool(case.edited_by)
@@ -304,20 +322,20 @@ class Replayed:
         self._offer(run.kind, step.at)
 
     def _lapsed(self, step: _Step) -> None:
-        run = self._runs.get(step.place)
-        if run is None or run.kind is None or run.mode != Mode.SPOT_CHECK:
+        run = self._runs[step.place]
+        if run.kind is None or run.mode != Mode.SPOT_CHECK:
             return
         self._take(step, run, run.kind)
         self._demote(run.kind, cause_of_lapse(run.kind.spot_checks), step.at)
 
     def _outcome(self, step: _Step) -> None:
-        run, case = self._runs.get(step.place), self._cases[step.place]
-        kind = case.outcomes[step.number].kind
-        if run is None or run.kind is None or (kind == OutcomeKind.FAILED and run.mode != Mode.AUTO):
+        run = self._runs[step.place]
+        kind = run.case.outcomes[step.number].kind
+        if run.kind is None or (kind == OutcomeKind.FAILED and run.mode != Mode.AUTO):
             return
         if run.mode != Mode.AUTO and run.label is not None and not run.label.is_rejection:
             self._take(step, run, run.kind)
-        self._demote(run.kind, cause_of_outcome(case.proposal.id, run.mode, kind), step.at)
+        self._demote(run.kind, cause_of_outcome(run.case.proposal.id, run.mode, kind), step.at)
 
     def _matured(self, step: _Step) -> None:
         run = self._runs[step.place]
@@ -357,38 +375,19 @@ class Replayed:
         for kind, change in demotions(one.kind, family, cause, now):
             self.kinds[kind.hash].change(change, now)
 
-    def _later(self, at: datetime, rank: int, place: int) -> None:
-        heapq.heappush(self._steps, _Step(at, rank, place))
-
-
-def replay(
-    cases: Sequence[PastCase],
-    case_kinds: Mapping[str, NewCaseKind],
-    policy: Policy,
-    *,
-    secret: bytes,
-    on: Collection[str] = (),
-) -> Replayed:
-    """Replay the cases, oldest first.
-
-    `on` are kinds of case that run on their own from the start, as if by manual override. `secret` draws the
-    spot checks. With the program's own secret they are the same as in the live program.
-    """
-    return Replayed(cases, case_kinds, policy, secret, on).go()
+    def _later(self, at: datetime, rank: int, place: int, number: int = 0) -> None:
+        heapq.heappush(self._steps, _Step(at, rank, place, number))
+        self._left[place] += 1
 
 
 def _always(because: str | None) -> PolicyReason | None:
     return None if because is None else PolicyReason.of(PolicyCode.ALWAYS_ASKS, because=str(because))
 
 
-def _known(cases: Sequence[PastCase]) -> list[_Step]:
-    """The steps of the past under every policy: cases, decisions and outcomes."""
-    steps: list[_Step] = []
-    for place, case in enumerate(cases):
-        steps.append(_Step(case.proposal.created_at, _ARRIVAL, place))
-        if case.decisions:
-            steps.append(_Step(case.decisions[-1].at, _DECISION, place))
-        elif case.lapsed_at is not None:
-            steps.append(_Step(case.lapsed_at, _LAPSE, place))
-        steps.extend(_Step(one.at, _OUTCOME, place, number) for number, one in enumerate(case.outcomes))
-    return steps
+def _known(place: int, case: PastCase) -> Iterator[_Step]:
+    """The later steps of a case under every policy: its decision or its end without one, its outcomes."""
+    if case.decisions:
+        yield _Step(case.decisions[-1].at, _DECISION, place)
+    elif case.lapsed_at is not None:
+        yield _Step(case.lapsed_at, _LAPSE, place)
+    yield from (_Step(one.at, _OUTCOME, place, number) for number, one in enumerate(case.outcomes))

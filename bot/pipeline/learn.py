@@ -8,10 +8,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bot.config.policy import Policy
-from bot.graduation.backtest import report
+from bot.graduation.backtest import replay, report
 from bot.graduation.case_kind import approved_values, values_of
 from bot.graduation.label import label_of
-from bot.graduation.replay import replay
 from bot.graduation.score import lacks
 from bot.services import Queue, Services
 from bot.ui.graduation import change_notice, offer_facts, offer_reasons, offer_title

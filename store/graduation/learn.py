@@ -29,7 +29,7 @@ from store.graduation.labels import (
     ripen,
     ripening,
 )
-from store.graduation.past_cases import draw_secret, past_cases
+from store.graduation.past_cases import case_ids, draw_secret, past_cases
 from store.graduation.reducer import cause_of_lapse
 from store.messages.outbox import add_to_outbox, coded
 from store.models import Actor, CaseKind, CaseKindState, NewProposal, ProposalKind, ProposalState
@@ -217,7 +217,7 @@ def offer_basis(
     found = wants_offer(connection, case_kind, assessor, now)
     if found is None:
         return None
-    past = past_cases(connection, case_kind=case_kind, most=_BACKTESTED)
+    past = past_cases(connection, case_ids(connection, case_kind=case_kind, most=_BACKTESTED))
     return OfferBasis(found, past, draw_secret(connection) or b"")
 
 

@@ -57,11 +57,8 @@ _TOO_SOON = timedelta(seconds=2) // _MICROSECOND
 _NEAR = timedelta(minutes=10) // _MICROSECOND
 
 
-def past_cases(
-    connection: Connection, *, case_kind: str | None = None, most: int | None = None
-) -> list[PastCase]:
-    """The proposals of rules, oldest first: all, or of one kind of case the newest `most`."""
-    own = _ids(connection, case_kind, most)
+def past_cases(connection: Connection, own: Sequence[str]) -> list[PastCase]:
+    """These proposals of rules, oldest first."""
     rows = connection.execute(
         select(*(proposals.c[name] for name in (*_ASKED, *_LATER)), LAPSED_AT)
         .where(proposals.c.id.in_(own))
@@ -92,11 +89,13 @@ def past_cases(
     return cases
 
 
-def _ids(connection: Connection, case_kind: str | None, most: int | None) -> Any:
-    """A choice of proposals: a query for all of them, a list for the few of one kind of case."""
+def case_ids(
+    connection: Connection, *, case_kind: str | None = None, most: int | None = None
+) -> Sequence[str]:
+    """The proposals of rules, oldest first: all, or of one kind of case the newest `most`."""
     wanted = select(proposals.c.id).where(proposals.c.kind == ProposalKind.CALLS)
     if case_kind is None:
-        return wanted
+        return connection.execute(wanted.order_by(proposals.c.created_at, proposals.c.id)).scalars().all()
     # PostgreSQL takes what nobody has decided for the newest, SQLite for the oldest.
     last = proposals.c.decided_at.desc().nulls_last()
     newest = wanted.where(proposals.c.case_kind == case_kind).order_by(last).limit(most)
@@ -124,8 +123,8 @@ def _money(connection: Connection, edited: Iterable[str]) -> dict[str, tuple[int
     return found
 
 
-def planned_calls(connection: Connection, own: Any) -> Mapping[str, Sequence[PlannedCall]]:
-    """The calls of these proposals (ids or a query), by proposal."""
+def planned_calls(connection: Connection, own: Sequence[str]) -> Mapping[str, Sequence[PlannedCall]]:
+    """The calls of these proposals, by proposal."""
     rows = connection.execute(
         select(calls.c.proposal_id, calls.c.operation, calls.c.path, calls.c.query, calls.c.body)
         .where(calls.c.proposal_id.in_(own))
@@ -167,8 +166,8 @@ class Evidence:
         }
 
 
-def evidence(connection: Connection, own: Any) -> Evidence:
-    """Of these proposals: ids, or a query for many."""
+def evidence(connection: Connection, own: Sequence[str]) -> Evidence:
+    """The evidence on these proposals."""
     said, outcomes = _decisions(connection, own), _outcomes(connection, own)
     return Evidence(
         said,
@@ -179,10 +178,10 @@ def evidence(connection: Connection, own: Any) -> Evidence:
     )
 
 
-def _ask(connection: Connection, build: Callable[[Any], Select[*Row]], own: Any) -> CursorResult[*Row]:
-    """Ask a question about these proposals. That about a list is built once: learning asks it often."""
-    if isinstance(own, Select):
-        return connection.execute(build(own))
+def _ask(
+    connection: Connection, build: Callable[[Any], Select[*Row]], own: Sequence[str]
+) -> CursorResult[*Row]:
+    """Ask a question about these proposals. It is built once: learning asks it often."""
     asked: Select[*Row] = _of_a_list(build)
     return connection.execute(asked, {"own": list(own)})
 
@@ -192,7 +191,7 @@ def _of_a_list(build: Callable[[Any], Any]) -> Any:
     return build(bindparam("own", expanding=True))
 
 
-def _decisions(connection: Connection, own: Any) -> Mapping[str, Sequence[Decision]]:
+def _decisions(connection: Connection, own: Sequence[str]) -> Mapping[str, Sequence[Decision]]:
     found: defaultdict[str, list[Decision]] = defaultdict(list)
     for row in _ask(connection, _by_people, own):
         found[row.proposal_id].append(value_of(Decision, row))
@@ -204,7 +203,7 @@ def _by_people(own: Any) -> Select[Any]:
     return select(decisions).where(*people).order_by(decisions.c.id)
 
 
-def _outcomes(connection: Connection, own: Any) -> Mapping[str, Sequence[Outcome]]:
+def _outcomes(connection: Connection, own: Sequence[str]) -> Mapping[str, Sequence[Outcome]]:
     found: defaultdict[str, list[Outcome]] = defaultdict(list)
     for row in _ask(connection, _what_came, own):
         found[row.proposal_id].append(value_of(Outcome, row))
@@ -217,7 +216,7 @@ def _what_came(own: Any) -> Select[Any]:
 
 
 def _revisions(
-    connection: Connection, own: Any
+    connection: Connection, own: Sequence[str]
 ) -> tuple[Mapping[str, Sequence[PlannedCall]], Mapping[str, Sequence[str]]]:
     first: dict[str, Sequence[PlannedCall]] = {}
     editors: defaultdict[str, list[str]] = defaultdict(list)
@@ -252,8 +251,8 @@ def _bulk(own: Any) -> Select[str]:
     )
 
 
-def hasty(connection: Connection, ids: Any) -> set[str]:
-    """Of these proposals (ids or a query), those approved within 2 s of that person's previous approval.
+def hasty(connection: Connection, ids: Sequence[str]) -> set[str]:
+    """Of these proposals, those approved within 2 s of that person's previous approval.
 
     The times of the presses are compared. Two proposals approved by one press are no such pair.
     """

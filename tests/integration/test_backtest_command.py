@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bot.__main__ import main
+from bot.cli import backtest
 from tests.fixtures.past_cases import MAYA, past
 
 
@@ -45,6 +46,17 @@ def test_it_says_what_would_have_run_and_what_is_assumed(capsys: pytest.CaptureF
     assert "Why a person was still asked:" in said
     assert "Spot checks are drawn with the program's own secret" in said
     assert "17" * 32 not in said
+
+
+@pytest.mark.parametrize("size", [1, 7])
+def test_the_size_of_the_slices_that_are_read_changes_nothing(
+    size: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["backtest", "--json"]) == 0
+    whole = capsys.readouterr().out
+    monkeypatch.setattr(backtest, "_SLICE", size)
+    assert main(["backtest", "--json"]) == 0
+    assert capsys.readouterr().out == whole
 
 
 def test_as_json_and_under_another_policy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,7 +24,6 @@ from store.audit_log.verify import verify
 from store.events.conclusions import Sought, surroundings
 from store.graduation.case_kinds import add_outcome, get_case_kind
 from store.graduation.learn import assess
-from store.graduation.past_cases import past_cases
 from store.models import (
     CallState,
     CaseKind,
@@ -50,7 +49,7 @@ from store.schema.graduation import case_kinds, case_labels
 from tests.fixtures.commands import exported
 from tests.fixtures.graduation import recompute
 from tests.fixtures.line import line
-from tests.fixtures.past_cases import MAYA, START, Past, past
+from tests.fixtures.past_cases import MAYA, START, Past, all_past, past
 
 SECOND = timedelta(seconds=1)
 
@@ -68,7 +67,7 @@ async def _labels(made: Past) -> dict[str, tuple[str, int, int]]:
 
 
 async def _haste(made: Past) -> set[str]:
-    return {one.proposal.id for one in await made.store.do(past_cases) if one.hasty}
+    return {one.proposal.id for one in await made.store.do(all_past) if one.hasty}
 
 
 async def test_yeses_on_the_heels_of_each_other_earn_nothing(tmp_path: Path) -> None:
@@ -129,11 +128,11 @@ async def test_a_yes_to_a_question_that_had_changed_does_not_count_for_the_first
             lambda c: c.execute(select(case_kinds.c.approved_values)).scalars().all()
         )
         assert seen == {}
-        assert all(one.restated for one in await made.store.do(past_cases))
+        assert all(one.restated for one in await made.store.do(all_past))
 
 
 async def _restate(made: Past, id_: str) -> None:
-    (asked,) = [one.proposal for one in await made.store.do(past_cases) if one.proposal.id == id_]
+    (asked,) = [one.proposal for one in await made.store.do(all_past) if one.proposal.id == id_]
     call = PlannedCall("refunds:create", body={"amount": 90_000, "reason": "other", "order_id": "o"})
     new = replace(asked, amount=90_000, calls=(call,))
     changed, _ = await made.store.do(restate, 1, new, changes=(("Amount", "$9", "$900"),), at=made.now)
@@ -198,7 +197,7 @@ async def test_whoever_undoes_what_ran_on_its_own_takes_its_trust_back_whether_o
         await made.earn()
         ran = await _until(made, Mode.AUTO)
         await _ran(made, ran.id)
-        (asked,) = [one.proposal for one in await made.store.do(past_cases) if one.proposal.id == ran.id]
+        (asked,) = [one.proposal for one in await made.store.do(all_past) if one.proposal.id == ran.id]
         back = replace(asked, event_id=None, rule=None, rule_version=None, case_kind=None, proposer=MAYA)
         pressed, inverse = await made.store.do(undo, Act(ran.id, MAYA, "Undone.", made.now), back)
         assert pressed

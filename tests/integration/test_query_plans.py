@@ -49,7 +49,7 @@ ASKED: dict[str, Callable[[Connection], Any]] = {
 # Reports, which run beside the writer and are to read everything; counts, which are taken in the background; and
 # a query whose conditions its callers give.
 READ_ALL = {
-    "events.count_events", "events.rule_activity", "past_cases.past_cases",
+    "events.count_events", "events.rule_activity", "past_cases.case_ids",
     "proposals.all_proposals", "proposals.proposal_ids", "proposals.read_proposals", "stats.count_all", "stats.count_proposals",
     "verify.altered", "verify.knows", "verify.verify",
 }  # fmt: skip

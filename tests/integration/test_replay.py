@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.config.policy import Policy
-from bot.graduation.replay import replay
+from bot.graduation.backtest import replay
 from store.graduation.case_kinds import get_case_kind
-from store.graduation.past_cases import draw_secret, kinds, past_cases
+from store.graduation.past_cases import draw_secret, kinds
 from store.models import CaseKindState, OutcomeKind, Verdict
 from store.models.reasons import ChangeCause, ChangeCode
-from tests.fixtures.past_cases import Past, past
+from tests.fixtures.past_cases import Past, all_past, past
 
 _STEPS = st.lists(
     st.tuples(
@@ -59,7 +59,7 @@ async def _compare(steps: list[tuple[float, int, int, str]]) -> None:
 
 
 async def _walk(made: Past) -> dict[str, str]:
-    cases, case_kinds = await made.store.do(past_cases), await made.store.do(kinds)
+    cases, case_kinds = await made.store.do(all_past), await made.store.do(kinds)
     secret = await made.store.do(draw_secret)
     assert secret is not None
     return {
@@ -90,7 +90,7 @@ async def test_the_replay_demotes_at_the_same_two_lapses_as_the_program() -> Non
                     await made.lapses(id_)
                 else:
                     await made.says(id_)
-            cases, case_kinds = await made.store.do(past_cases), await made.store.do(kinds)
+            cases, case_kinds = await made.store.do(all_past), await made.store.do(kinds)
             secret = await made.store.do(draw_secret)
             assert secret is not None
             [kind] = replay(cases, case_kinds, made.policy, secret=secret).kinds.values()

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.config.policy import Policy
-from bot.graduation.backtest import report
+from bot.graduation.backtest import replay, report
 from bot.graduation.case_kind import RECENT, approved_values, case_kind_of, values_of
 from bot.graduation.gate import drawn
-from bot.graduation.replay import Replayed, ReplayedKind, replay
+from bot.graduation.replay import Replayed, ReplayedKind
 from bot.graduation.score import events, points
 from polar.events import Event
 from store.models import (
@@ -92,6 +92,18 @@ def case(
 def walk(cases: Sequence[PastCase], policy: Policy | None = None, **more: object) -> Replayed:
     known = {one.hash: one for one in (case_kind(), case_kind("refunds:create"))}
     return replay(cases, known, policy or Policy(), secret=SECRET, **more)  # type: ignore[arg-type]
+
+
+def test_a_case_is_kept_only_as_long_as_something_comes_of_it() -> None:
+    replayed = Replayed({case_kind().hash: case_kind()}, Policy(), SECRET)
+    kept = []
+    for number in range(60):  # two days apart: an approval counts after seven
+        replayed.arrive(case(number, START + timedelta(days=2 * number)))
+        kept.append(len(replayed._runs))
+    replayed.finish()
+
+    assert max(kept) <= Policy().graduation.outcome_window / timedelta(days=2) + 1
+    assert replayed._runs == {}
 
 
 def earned(cases: int = 45, operation: str = "orders:generate_invoice") -> tuple[list[PastCase], datetime]:
