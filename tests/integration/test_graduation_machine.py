@@ -60,6 +60,7 @@ from tests.fixtures.graduation import (
     CASES,
     POLICY,
     STRICTER,
+    approve_values,
     busy,
     case,
     derived,
@@ -383,6 +384,7 @@ async def test_a_pause_between_taking_and_sending_holds_the_call_back(store: Sto
             insert_events, [NewEvent(f"evt_{number}", event.type, b"{}", "", sent_at=now, received_at=now)]
         )
         await store.do(insert_with_policy, proposal, Gate(POLICY, event, "production"))
+        await store.do(approve_values, proposal, Assessor(POLICY).learn)
         for case_kind in await store.do(all_case_kinds):
             await store.do(change, case_kind.hash, ON, actor="U1", at=now)
     taken = await store.do(claim_approved, token="t", now=now, until=now + timedelta(minutes=5), limit=9)
