@@ -6,7 +6,7 @@ table is operations.toml.
 
 from typing import Any
 
-from polar.catalog.effects import Repeat, Risk, Variant
+from polar.catalog.effects import Repeat, Risk, UnknownOperation, Variant
 from polar.catalog.event_fields import FieldTree, event_fields, event_types
 from polar.catalog.operation import (
     AMOUNT_IS_READ,
@@ -15,7 +15,6 @@ from polar.catalog.operation import (
     CallValues,
     Operation,
     Parameter,
-    UnknownOperation,
     check_call,
     check_names,
     money_moved,

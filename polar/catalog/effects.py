@@ -1,7 +1,8 @@
 """The table of effects (operations.toml): risk, who sees it, how a call is verified and undone."""
 
+import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
@@ -9,6 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
+
+_ACRONYMS = frozenset({"ID", "Id", "CSV"})
+
+
+class UnknownOperation(KeyError):
+    """Polar has no operation of this name."""
+
+    def __init__(self, id: str, known: Collection[str] = ()) -> None:  # noqa: A002  the contract's own word
+        close = difflib.get_close_matches(id, known, 3)
+        hint = f"; did you mean {' or '.join(f'`{one}`' for one in close)}?" if close else ""
+        super().__init__(f"Polar has no operation `{id}`{hint}")
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # KeyError itself would show it in quotes
 
 
 class Risk(StrEnum):
@@ -101,6 +116,19 @@ def table() -> tuple[dict[str, Row], dict[str, str]]:
     content = tomllib.loads(Path(__file__).with_name("operations.toml").read_text("utf-8"))
     refused: dict[str, str] = content.pop("refused")
     return {identity: _row(identity, raw) for identity, raw in content.items()}, refused
+
+
+def plain_row(facts: Mapping[str, Any]) -> Row:
+    """The row of an operation that is not in our table: a read, or a write that always asks."""
+    risk = Risk.R0 if facts["method"] == "GET" else Risk.R4
+    repeat = Repeat.SAME if risk is Risk.R0 else Repeat.CREATES_ANOTHER
+    return Row(Effect(title=_sentence(facts["summary"]), risk=risk, repeat=repeat))
+
+
+def _sentence(summary: str) -> str:
+    """A summary as a sentence: Get Customer by External ID → Get customer by external ID."""
+    first, *rest = summary.split()
+    return " ".join([first, *(word if word in _ACRONYMS else word.lower() for word in rest)])
 
 
 def _row(identity: str, raw: Mapping[str, Any]) -> Row:

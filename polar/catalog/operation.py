@@ -1,31 +1,17 @@
 """One operation of Polar's API, a call of it with its effect and its faults, and the 186 there are."""
 
 import dataclasses
-import difflib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
-from polar.catalog.effects import Effect, Inverse, Repeat, Risk, Row, table
+from polar.catalog.effects import Effect, Inverse, Repeat, Row, UnknownOperation, plain_row, table
 from polar.catalog.schema import UNKNOWN, Place, Problem, Schema, closest, contract, problems
 
-ACRONYMS = frozenset({"ID", "Id", "CSV"})
 # The first of these that may call gives the reason why an organization token may not.
 WITHOUT_TOKEN = ("user", "customer", "member", "anonymous", "openid")
-
-
-class UnknownOperation(KeyError):
-    """Polar has no operation of this name."""
-
-    def __init__(self, id: str, known: Collection[str] = ()) -> None:  # noqa: A002  the contract's own word
-        close = difflib.get_close_matches(id, known, 3)
-        hint = f"; did you mean {' or '.join(f'`{one}`' for one in close)}?" if close else ""
-        super().__init__(f"Polar has no operation `{id}`{hint}")
-
-    def __str__(self) -> str:
-        return str(self.args[0])  # KeyError itself would show it in quotes
 
 
 class CallValues(Protocol):
@@ -255,7 +241,7 @@ def operations() -> Mapping[str, Operation]:
     rows, refused = table()
     known = _Operations()
     for identity, facts in contract()["operations"].items():
-        row, body, callers = rows.get(identity) or _plain_row(facts), facts.get("body"), facts["callers"]
+        row, body, callers = rows.get(identity) or plain_row(facts), facts.get("body"), facts["callers"]
         without_token = "organization" not in callers
         known[identity] = Operation(
             id=identity,
@@ -275,19 +261,6 @@ def operations() -> Mapping[str, Operation]:
 
 def _facts_of(effect: Effect) -> dict[str, Any]:
     return {one.name: getattr(effect, one.name) for one in dataclasses.fields(Effect)}
-
-
-def _plain_row(facts: Mapping[str, Any]) -> Row:
-    """The row of an operation that is not in our table: a read, or a write that always asks."""
-    risk = Risk.R0 if facts["method"] == "GET" else Risk.R4
-    repeat = Repeat.SAME if risk is Risk.R0 else Repeat.CREATES_ANOTHER
-    return Row(Effect(title=_sentence(facts["summary"]), risk=risk, repeat=repeat))
-
-
-def _sentence(summary: str) -> str:
-    """A summary as a sentence: Get Customer by External ID → Get customer by external ID."""
-    first, *rest = summary.split()
-    return " ".join([first, *(word if word in ACRONYMS else word.lower() for word in rest)])
 
 
 def _parameter(facts: Mapping[str, Any]) -> Parameter:
