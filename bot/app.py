@@ -59,8 +59,7 @@ from store.engine.errors import StoreError, StoreFailed
 from store.engine.leases import expire_all_leases
 from store.engine.notifications import Notifications, notifications
 from store.engine.shared_pace import shared_pace_of
-from store.events.events import keep_rules
-from store.events.failures import retry_changed
+from store.events.events import keep_rules, retry_changed
 from store.graduation.learn import retry_all
 from store.proposals.execution import recover_stranded
 

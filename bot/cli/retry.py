@@ -41,7 +41,7 @@ async def _retry(url: str, starts: Sequence[str | None]) -> list[str]:
     from bot.app import utc_now  # noqa: PLC0415 - see above
     from store import open_beside  # noqa: PLC0415 - see above
     from store.engine.clock import clock_of  # noqa: PLC0415 - see above
-    from store.events.failures import retry_events  # noqa: PLC0415 - see above
+    from store.events.events import retry_events  # noqa: PLC0415 - see above
 
     async with open_beside(url) as beside:
         now = (await clock_of(beside, utc_now))()

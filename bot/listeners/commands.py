@@ -25,7 +25,7 @@ from bot.ui.home import COMMANDS as ABOUT
 from bot.ui.home import help_message
 from store.engine.dialects import readable
 from store.engine.errors import StoreError
-from store.events.failures import retry_events
+from store.events.events import retry_events
 from store.proposals.lists import beginning, history, mine, queue, whole
 
 log = logging.getLogger(__name__)

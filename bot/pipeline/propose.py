@@ -29,8 +29,7 @@ from polar.errors import InvalidCall, PolarError
 from polar.events import Event, parse
 from polar.redaction import is_secret
 from store.events.conclusions import Conclusion, conclude_events
-from store.events.events import claim_events, claim_rule_matches, conclude_rule_match
-from store.events.failures import failed_matches_of
+from store.events.events import claim_events, claim_rule_matches, conclude_rule_match, failed_matches_of
 from store.models import (
     EventState,
     RuleMatch,

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -234,6 +234,17 @@ class Slack:
             await self.limits.pause_shared(name, channel, error.retry_after)
             raise
 
+    async def _pages(
+        self, method: Callable[..., Awaitable[Any]], most: int, **arguments: Any
+    ) -> AsyncIterator[Mapping[str, Any]]:
+        """The answers of a method that gives a page at a time, at most so many."""
+        cursor: str | None = None
+        for _ in range(most):
+            answer = await self._call(method, cursor=cursor, **arguments)
+            yield answer
+            if not (cursor := _next_page(answer)):
+                return
+
     async def post_ephemeral(
         self, channel: str, user: str, content: Mapping[str, Any], thread_ts: str | None = None
     ) -> None:
@@ -251,25 +262,14 @@ class Slack:
         our own bot and app is ours.
         """
         bot, app = await self._own_bot()
-        cursor: str | None = None
-        for _ in range(_MOST_PAGES):
-            answer = await self._call(
-                self._client.conversations_history,
-                channel=channel,
-                oldest=f"{since:.6f}",
-                limit=200,
-                include_all_metadata=True,
-                cursor=cursor,
-            )
+        given = {"channel": channel, "oldest": f"{since:.6f}", "limit": 200, "include_all_metadata": True}
+        async for answer in self._pages(self._client.conversations_history, _MOST_PAGES, **given):
             for message in answer.get("messages", []):
                 payload = (message.get("metadata") or {}).get("event_payload") or {}
                 root = message.get("thread_ts", message["ts"])
                 ours = message.get("bot_id") == bot and message.get("app_id") in (app, None)
                 if ours and payload.get(named) == identity and root == message["ts"]:
                     return str(message["ts"])
-            cursor = (answer.get("response_metadata") or {}).get("next_cursor")
-            if not cursor:
-                break
         return None
 
     async def _own_bot(self) -> tuple[str, str]:
@@ -281,21 +281,14 @@ class Slack:
         return self._bot
 
     async def upload(
-        self,
-        channel: str,
-        name: str,
-        content: bytes,
-        *,
-        title: str,
-        comment: str,
-        thread_ts: str | None = None,
+        self, channel: str, name: str, data: bytes, *, title: str, comment: str, thread_ts: str | None = None
     ) -> None:
         """Put a file into a channel the bot is in; `comment` is ours or escaped. Needs files:write.
 
         https://docs.slack.dev/messaging/working-with-files#upload
         """
-        place = await self._call(self._client.files_getUploadURLExternal, filename=name, length=len(content))
-        await self._send(str(place["upload_url"]), content)
+        place = await self._call(self._client.files_getUploadURLExternal, filename=name, length=len(data))
+        await self._send(str(place["upload_url"]), data)
         await self._call(
             self._client.files_completeUploadExternal,
             files=[{"id": place["file_id"], "title": title}],
@@ -327,17 +320,13 @@ class Slack:
 
     async def channel_members(self, channel: str) -> frozenset[str]:
         """The user ids in a channel."""
-        found: set[str] = set()
-        cursor: str | None = None
-        for _ in range(_MOST_PAGES_OF_MEMBERS):
-            answer = await self._call(
-                self._client.conversations_members, channel=channel, limit=1_000, cursor=cursor
-            )
+        method, found, more = self._client.conversations_members, set[str](), ""
+        async for answer in self._pages(method, _MOST_PAGES_OF_MEMBERS, channel=channel, limit=1_000):
             found.update(answer.get("members", []))
-            cursor = (answer.get("response_metadata") or {}).get("next_cursor")
-            if not cursor:
-                return frozenset(found)
-        raise SlackRefused("channel_too_large")
+            more = _next_page(answer)
+        if more:
+            raise SlackRefused("channel_too_large")
+        return frozenset(found)
 
     async def group_members(self, group_id: str) -> frozenset[str]:
         """The user ids in a user group."""
@@ -374,10 +363,7 @@ async def send(method: Callable[..., Awaitable[Any]], **arguments: Any) -> Any:
         raise SlackNotSent(f"Slack could not be reached ({type(error).__name__})") from error
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise SlackNoAnswer(f"Slack did not answer ({type(error).__name__})") from error
-    except (
-        SlackClientError,
-        AttributeError,
-    ) as error:  # slack_sdk reads a plain-text answer as if it were a dict
+    except (SlackClientError, AttributeError) as error:  # slack_sdk takes a plain-text answer for a dict
         raise SlackNoAnswer(f"Slack's answer cannot be read ({type(error).__name__})", "no_json") from error
 
 
@@ -398,6 +384,10 @@ def _translated(error: SlackApiError) -> SlackError:
 
 def _only(pattern: str, value: Any, otherwise: str) -> str:
     return value if isinstance(value, str) and re.fullmatch(pattern, value) else otherwise
+
+
+def _next_page(answer: Mapping[str, Any]) -> str:
+    return str((answer.get("response_metadata") or {}).get("next_cursor") or "")
 
 
 def _seconds(header: Any) -> float:

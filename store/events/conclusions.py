@@ -33,8 +33,7 @@ from store.engine.dialects import (
     value_of,
 )
 from store.engine.writer import without_turn
-from store.events.events import keep_subject_states, note_rule_matches
-from store.events.failures import keep_failures
+from store.events.events import keep_failures, keep_subject_states, note_rule_matches
 from store.graduation.admission import Case, Pasts, insert_all_with_policy
 from store.models import (
     CallState,

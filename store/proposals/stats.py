@@ -7,8 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Table, func, select
 
 from store.engine.dialects import spelled
-from store.events.events import count_events, rule_activity
-from store.events.failures import newest_failures
+from store.events.events import count_events, newest_failures, rule_activity
 from store.models import CallState, EventState, Mode, ProposalKind, ProposalState
 from store.models.details import Arrival, Backlog, DailyStats, RuleActivity, Today
 from store.models.reasons import read_reason

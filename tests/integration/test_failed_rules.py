@@ -12,8 +12,7 @@ from sqlalchemy import Connection, select, update
 from bot.pipeline import execute
 from bot.proposals.recheck import as_shown
 from bot.rules import load_rules
-from store.events.events import keep_rules
-from store.events.failures import failed_matches_of, retry_changed, retry_events
+from store.events.events import failed_matches_of, keep_rules, retry_changed, retry_events
 from store.models import Decision, EventState, NewEvent, ProposalState, RuleMatchState, Verdict
 from store.models.details import FailedMatch
 from store.models.reasons import ReasonCode
