@@ -20,8 +20,8 @@ from store.graduation.case_kinds import change, find_case_kind, graduate, note_h
 from store.graduation.case_kinds import pause as pause_all
 from store.graduation.pages import automatic_runs
 from store.graduation.reducer import TrustChange
-from store.models import CaseKind, CaseKindState
-from store.models.graduation import AutomaticRuns, Paused
+from store.models import CaseKindState
+from store.models.graduation import AutomaticRuns, CaseKind, Paused
 from store.models.reasons import ChangeCause, ChangeCode, Lack, LackCode, SwitchCode, Switched
 from store.proposals.wishes import Wish, WishKind
 

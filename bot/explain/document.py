@@ -11,8 +11,9 @@ from typing import Any
 from bot.graduation.gate import BLIND, SPOT_CHECK
 from polar.catalog import operations
 from polar.redaction import redacted, without_secrets
-from store.models import CaseKind, Proposal, ProposalCall, StoredEvent, Transition
+from store.models import Proposal, ProposalCall, StoredEvent, Transition
 from store.models.details import Revision
+from store.models.graduation import CaseKind
 from store.models.reasons import Reason, columns_of
 from store.proposals.details import Explained
 

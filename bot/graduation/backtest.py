@@ -8,17 +8,8 @@ from datetime import datetime
 from bot.config.policy import Policy
 from bot.graduation.replay import Replayed, Run
 from polar.text.words import ZERO_DECIMAL
-from store.models import (
-    WENT_WRONG,
-    CaseKind,
-    CaseKindState,
-    Mode,
-    NewCaseKind,
-    OutcomeKind,
-    ProposalState,
-    Verdict,
-)
-from store.models.graduation import PastCase, WorstCase
+from store.models import WENT_WRONG, CaseKindState, Mode, OutcomeKind, ProposalState, Verdict
+from store.models.graduation import CaseKind, NewCaseKind, PastCase, WorstCase
 from store.models.reasons import CaseResult, ChangeCause, PolicyCode
 
 SECONDS_A_CASE = 20  # the time of a person for one decision

@@ -18,8 +18,8 @@ from polar.catalog import Call, operations
 from polar.events import Event
 from polar.text.words import clean, format_money
 from polar.was_done import MARK
-from store.models import NewCaseKind, NewProposal, PlannedCall, canonical_json, sha256
-from store.models.graduation import Asked, Past
+from store.models import NewProposal, PlannedCall, canonical_json, sha256
+from store.models.graduation import Asked, NewCaseKind, Past
 from store.models.reasons import PolicyCode, PolicyReason
 
 # The fields that give the reason of an event. The first field that is present counts.

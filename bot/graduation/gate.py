@@ -14,17 +14,8 @@ from bot.graduation.score import EVER, Standard, always_human_now, ln_incomplete
 from bot.rules.rule import always_asks
 from polar.catalog import Call, Risk, money_moved, operations
 from polar.events import Event
-from store.models import (
-    CaseKind,
-    CaseKindState,
-    Mode,
-    NewCaseKind,
-    NewProposal,
-    Proposal,
-    ProposalKind,
-    ProposalState,
-)
-from store.models.graduation import Evaluation, ExecutionGuard, GateInputs, Past
+from store.models import CaseKindState, Mode, NewProposal, Proposal, ProposalKind, ProposalState
+from store.models.graduation import CaseKind, Evaluation, ExecutionGuard, GateInputs, NewCaseKind, Past
 from store.models.reasons import AlwaysAsk, ChangeCause, ChangeCode, PolicyCode, PolicyReason
 
 # Before the decision, a spot check must look like any other question. Otherwise people would look closer.

@@ -48,8 +48,16 @@ from store.graduation.reducer import (
     is_idle,
     is_unusual,
 )
-from store.models import WENT_WRONG, CaseKind, CaseKindState, Mode, NewCaseKind, NewProposal, OutcomeKind
-from store.models.graduation import CaseEvidence, CaseHistory, Evaluation, Label, PastCase
+from store.models import WENT_WRONG, CaseKindState, Mode, NewProposal, OutcomeKind
+from store.models.graduation import (
+    CaseEvidence,
+    CaseHistory,
+    CaseKind,
+    Evaluation,
+    Label,
+    NewCaseKind,
+    PastCase,
+)
 from store.models.reasons import UNSEEN, ChangeCause, ChangeCode, PolicyCode, PolicyReason, read_policy_reason
 
 RESUMED_AFTER = timedelta(days=1)

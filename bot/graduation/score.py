@@ -29,8 +29,8 @@ from types import MappingProxyType
 from bot.config.policy import Trust
 from bot.rules.rule import always_asks
 from polar.catalog import Risk, operations
-from store.models import CaseCounts, CaseKind, CaseKindState, NewCaseKind
-from store.models.graduation import Change, History
+from store.models import CaseKindState
+from store.models.graduation import CaseCounts, CaseKind, Change, History, NewCaseKind
 from store.models.reasons import AlwaysAsk, Lack, LackCode
 
 # The mixture: Beta(0.5, 20). It sets the growth rate of the score. The bound holds for any mixture.

@@ -17,17 +17,16 @@ from bot.ui.graduation import change_notice, offer_facts, offer_reasons, offer_t
 from store.engine.errors import StoreError
 from store.graduation.learn import Step, add_offer, offer_basis, reason_of, set_aside
 from store.graduation.learn import assess as read_on
-from store.models import (
-    Actor,
+from store.models import Actor, NewProposal, ProposalKind, ProposalState, proposal_id, sha256
+from store.models.graduation import (
+    Asked,
+    BacktestSummary,
+    CaseHistory,
     CaseKind,
+    Label,
     NewCaseKind,
-    NewProposal,
-    ProposalKind,
-    ProposalState,
-    proposal_id,
-    sha256,
+    PastCase,
 )
-from store.models.graduation import Asked, BacktestSummary, CaseHistory, Label, PastCase
 from store.models.reasons import AlwaysAsk, Lack, Reason
 
 log = logging.getLogger(__name__)

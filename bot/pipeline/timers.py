@@ -16,9 +16,9 @@ from bot.pipeline.count_check import check_counts_nightly
 from bot.proposals.call_results import LOOK_AFTER
 from bot.services import Queue, Services
 from bot.slack.client import Slack, SlackError
+from bot.ui.digest import digest, doubt, escalation, reminder
 from bot.ui.elements import Message
 from bot.ui.graduation import runs_block
-from bot.ui.reports import digest, doubt, escalation, reminder
 from store.audit_log.log import head
 from store.messages.outbox import add_to_outbox, is_in_outbox
 from store.models import Proposal

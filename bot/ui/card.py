@@ -50,17 +50,9 @@ from bot.ui.states import (
     undone_by,
 )
 from polar.text.words import clean, format_money
-from store.models import (
-    CallState,
-    CaseKind,
-    CaseKindState,
-    Mode,
-    Proposal,
-    ProposalKind,
-    ProposalState,
-    Transition,
-)
+from store.models import CallState, CaseKindState, Mode, Proposal, ProposalKind, ProposalState, Transition
 from store.models.details import OutboxCode
+from store.models.graduation import CaseKind
 from store.models.reasons import PolicyCode, in_flight, read_policy_reason
 
 # Action ids that tests and users rely on.

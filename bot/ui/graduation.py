@@ -34,8 +34,8 @@ from bot.ui.graduation_words import RESULTS, always_words, cause_words
 from bot.ui.lists import Pages, turn
 from polar.catalog import Risk
 from polar.text.words import clean, format_money
-from store.models import CaseKind, CaseKindState
-from store.models.graduation import AutomaticRuns, BacktestSummary, KindsPage, KindStanding, Spent
+from store.models import CaseKindState
+from store.models.graduation import AutomaticRuns, BacktestSummary, CaseKind, KindsPage, KindStanding, Spent
 from store.models.reasons import AlwaysAsk, ChangeCause, ChangeCode
 
 TURN_ON, TURN_OFF, PLOT = "trust.turn_on", "trust.turn_off", "trust.plot"

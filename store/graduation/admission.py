@@ -33,8 +33,8 @@ from store.graduation.case_kinds import (
     usage,
 )
 from store.graduation.reducer import WEEK, Counter, TrustChange, Wanted, counted, first_seen, is_idle
-from store.models import Actor, CaseKind, CaseKindState, Mode, NewCaseKind, NewProposal, SubjectState, Verdict
-from store.models.graduation import Evaluation, Evaluator, GateInputs, Past
+from store.models import Actor, CaseKindState, Mode, NewProposal, SubjectState, Verdict
+from store.models.graduation import CaseKind, Evaluation, Evaluator, GateInputs, NewCaseKind, Past
 from store.proposals.proposals import Born, insert_proposals, proposed, transition_entry
 from store.schema import decisions, proposals, subjects
 

@@ -36,16 +36,14 @@ from store.messages.outbox import add_to_outbox
 from store.models import (
     WENT_WRONG,
     Actor,
-    CaseKind,
     CaseKindState,
     Decision,
     Mode,
-    NewCaseKind,
     OutcomeKind,
     Proposal,
     ProposalState,
 )
-from store.models.graduation import Outcome, Paused, Spent
+from store.models.graduation import CaseKind, NewCaseKind, Outcome, Paused, Spent
 from store.models.reasons import ChangeCause, Lack, LackCode
 from store.schema import proposals
 from store.schema.graduation import cap_usage, case_kinds, outcomes

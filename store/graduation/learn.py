@@ -32,9 +32,9 @@ from store.graduation.labels import (
 from store.graduation.past_cases import case_ids, draw_secret, past_cases
 from store.graduation.reducer import cause_of_lapse
 from store.messages.outbox import add_to_outbox, coded
-from store.models import Actor, CaseKind, CaseKindState, NewProposal, ProposalKind, ProposalState
+from store.models import Actor, CaseKindState, NewProposal, ProposalKind, ProposalState
 from store.models.details import OutboxCode
-from store.models.graduation import Assessor, PastCase, SetAside
+from store.models.graduation import Assessor, CaseKind, PastCase, SetAside
 from store.models.reasons import ChangeCause, ChangeCode, Lack, Reason, ReasonCode, read_reason
 from store.proposals.proposals import advance, propose_by_hand
 from store.schema import proposals

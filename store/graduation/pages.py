@@ -11,8 +11,8 @@ from store.audit_log.log import kinds_of, read_row
 from store.engine.dialects import values_of
 from store.graduation.case_kinds import get_case_kind, paused, spent
 from store.graduation.reducer import Since, day, of_case_kind
-from store.models import WENT_WRONG, CaseKind, CaseKindState, Mode, OutcomeKind, ProposalState
-from store.models.graduation import AutomaticRuns, Change, History, KindsPage, KindStanding
+from store.models import WENT_WRONG, CaseKindState, Mode, OutcomeKind, ProposalState
+from store.models.graduation import AutomaticRuns, CaseKind, Change, History, KindsPage, KindStanding
 from store.models.reasons import ChangeCause, ChangeCode, LabelReason
 from store.schema import proposals
 from store.schema.graduation import audit_log, case_kinds, case_labels, outcomes

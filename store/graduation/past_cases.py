@@ -23,17 +23,8 @@ from sqlalchemy import (
 
 from store.engine.dialects import value_of
 from store.engine.settings_kv import Setting, read
-from store.models import (
-    Actor,
-    Decision,
-    NewCaseKind,
-    NewProposal,
-    PlannedCall,
-    ProposalKind,
-    ProposalState,
-    Verdict,
-)
-from store.models.graduation import Outcome, PastCase
+from store.models import Actor, Decision, NewProposal, PlannedCall, ProposalKind, ProposalState, Verdict
+from store.models.graduation import NewCaseKind, Outcome, PastCase
 from store.schema import calls, decisions, proposals, revisions, transitions
 from store.schema.graduation import case_kinds, outcomes
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from store.models import CaseKind, CaseKindState, Mode, NewCaseKind, NewProposal, OutcomeKind, Verdict
-from store.models.graduation import Evaluation, GateInputs, Spent
+from store.models import CaseKindState, Mode, NewProposal, OutcomeKind, Verdict
+from store.models.graduation import CaseKind, Evaluation, GateInputs, NewCaseKind, Spent
 from store.models.reasons import ChangeCause, ChangeCode
 
 IDLE_AFTER = timedelta(days=180)

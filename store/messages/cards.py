@@ -25,8 +25,9 @@ from store.engine.writer import without_turn
 from store.events.events import received_at
 from store.graduation.case_kinds import get_case_kinds
 from store.messages.outbox import LINE, outbox_row
-from store.models import CaseKind, Proposal, ProposalState, Transition
+from store.models import Proposal, ProposalState, Transition
 from store.models.details import Bundle
+from store.models.graduation import CaseKind
 from store.proposals.details import approvals_among, reasons_by_proposal
 from store.proposals.proposals import read_proposals, transition_of, with_calls
 from store.schema import bundles, outbox, proposals, transitions

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any
 
-from store.models.reasons import SENT_BEFORE, ChangeCause, Reason
+from store.models.reasons import SENT_BEFORE, Reason
 
 _PLAIN = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9:.,TZ+ -]*|None|null"
 _PLAIN_KEY = re.compile(rf"({_PLAIN})(\|({_PLAIN}))*", re.IGNORECASE)
@@ -341,64 +341,6 @@ class Transition:
     actor: str
     reason: Reason | None
     at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class NewCaseKind:
-    """The kind of case a proposal is. `hash` is of `fields` as canonical JSON; `label` says the same."""
-
-    hash: str
-    family: str
-    fields: Mapping[str, Any]
-    label: str
-    risk: str
-
-
-class CaseCounts(NamedTuple):
-    """A score's counts: counted cases of the present generation, rejections of these, generations before."""
-
-    cases: int
-    rejections: int
-    generation: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class CaseKind(NewCaseKind):
-    """A kind of case as kept; see `store.schema.graduation.case_kinds` for the columns."""
-
-    state: CaseKindState
-    manual_override: bool
-    generation: int
-    generation_at: datetime
-    last_case_at: datetime
-    cases: int = 0
-    rejections: int = 0
-    customers: int = 0
-    first_at: datetime | None = None
-    last_rejection_at: datetime | None = None
-    approvals_since_rejection: int = 0
-    spot_checks: int = 0
-    spot_checks_agreed: int = 0
-    approved_values: Mapping[str, Any] = field(default_factory=dict)
-    offered_at: datetime | None = None
-    offered_generation: int | None = None
-    offered_cases: int | None = None
-    changed_at: datetime | None = None
-    cause: ChangeCause | None = None
-    set_aside: Reason | None = None  # its counts may be wrong: it asks
-    set_aside_at: datetime | None = None
-    retry_at: datetime | None = None
-
-    @property
-    def counts(self) -> CaseCounts:
-        """The counts of its score."""
-        return CaseCounts(self.cases, self.rejections, self.generation)
-
-    @property
-    def currency(self) -> str | None:
-        """The currency of its amounts; None where no money is at stake."""
-        band = self.fields.get("amount")
-        return str(band[1]) if band else None
 
 
 def canonical_json(value: Any, *, ascii_only: bool = True) -> str:

@@ -3,14 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from store.models import (
-    CaseKind,
     CaseKindState,
     Decision,
     Mode,
-    NewCaseKind,
     NewProposal,
     OutcomeKind,
     PlannedCall,
@@ -18,6 +16,64 @@ from store.models import (
     ProposalState,
 )
 from store.models.reasons import CaseResult, ChangeCause, LabelReason, Lack, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class NewCaseKind:
+    """The kind of case a proposal is. `hash` is of `fields` as canonical JSON; `label` says the same."""
+
+    hash: str
+    family: str
+    fields: Mapping[str, Any]
+    label: str
+    risk: str
+
+
+class CaseCounts(NamedTuple):
+    """A score's counts: counted cases of the present generation, rejections of these, generations before."""
+
+    cases: int
+    rejections: int
+    generation: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CaseKind(NewCaseKind):
+    """A kind of case as kept; see `store.schema.graduation.case_kinds` for the columns."""
+
+    state: CaseKindState
+    manual_override: bool
+    generation: int
+    generation_at: datetime
+    last_case_at: datetime
+    cases: int = 0
+    rejections: int = 0
+    customers: int = 0
+    first_at: datetime | None = None
+    last_rejection_at: datetime | None = None
+    approvals_since_rejection: int = 0
+    spot_checks: int = 0
+    spot_checks_agreed: int = 0
+    approved_values: Mapping[str, Any] = field(default_factory=dict)
+    offered_at: datetime | None = None
+    offered_generation: int | None = None
+    offered_cases: int | None = None
+    changed_at: datetime | None = None
+    cause: ChangeCause | None = None
+    set_aside: Reason | None = None  # its counts may be wrong: it asks
+    set_aside_at: datetime | None = None
+    retry_at: datetime | None = None
+
+    @property
+    def counts(self) -> CaseCounts:
+        """The counts of its score."""
+        return CaseCounts(self.cases, self.rejections, self.generation)
+
+    @property
+    def currency(self) -> str | None:
+        """The currency of its amounts; None where no money is at stake."""
+        band = self.fields.get("amount")
+        return str(band[1]) if band else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ from store.engine.dialects import insert_new, value_of, values_of
 from store.engine.writer import without_turn
 from store.events.events import get_event, latest_state, rule_source
 from store.graduation.case_kinds import get_case_kind
-from store.models import Actor, CaseKind, Decision, Proposal, Verdict
+from store.models import Actor, Decision, Proposal, Verdict
 from store.models.details import Comment, CommentKind, ProposalDetails, Revision
-from store.models.graduation import Outcome
+from store.models.graduation import CaseKind, Outcome
 from store.proposals.proposals import get_proposal, read_proposals, trail
 from store.schema import bundles, decisions, proposal_comments, proposals, revisions
 from store.schema.graduation import audit_log, outcomes

@@ -21,8 +21,8 @@ from bot.ui.card import score_words
 from bot.ui.graduation_words import switch_words
 from store.graduation.case_kinds import change, demote
 from store.graduation.reducer import TrustChange
-from store.models import CaseKind, CaseKindState, Mode, Proposal, Verdict
-from store.models.graduation import BacktestSummary
+from store.models import CaseKindState, Mode, Proposal, Verdict
+from store.models.graduation import BacktestSummary, CaseKind
 from store.models.reasons import ChangeCause, ChangeCode
 from store.proposals.proposals import get_proposal, propose_by_hand
 from store.schema import events, outbox, proposals

@@ -18,8 +18,8 @@ from bot.config.policy import Policy
 from bot.pipeline.learn import Assessor
 from store import open_store
 from store.graduation.case_kinds import get_case_kind, note_case_kind
-from store.models import NewCaseKind, ProposalState
-from store.models.graduation import BacktestSummary
+from store.models import ProposalState
+from store.models.graduation import BacktestSummary, NewCaseKind
 from store.proposals.proposals import all_proposals, propose_by_hand, touch
 from store.proposals.timers import expire
 from store.schema.graduation import case_kinds

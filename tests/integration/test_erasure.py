@@ -24,7 +24,7 @@ from bot.demo.polar.sales import _checkout_fields
 from bot.explain.document import explanation
 from bot.explain.verify import check
 from bot.ui.card import card
-from bot.ui.reports import reminder
+from bot.ui.digest import reminder
 from bot.ui.states import CardView
 from store import Store
 from store.audit_log.verify import verify

@@ -32,7 +32,6 @@ from store.graduation.reducer import CaseTotals, Counter, Since, TrustChange, Us
 from store.messages.cards import CardDrawn, Drawing
 from store.models import (
     CallState,
-    CaseKind,
     CaseKindState,
     Decision,
     EventState,
@@ -51,7 +50,7 @@ from store.models import (
     Verdict,
 )
 from store.models.details import CommentKind, FailedMatch
-from store.models.graduation import CountCheck, ExecutionGuard, Miscount, Outcome, Past
+from store.models.graduation import CaseKind, CountCheck, ExecutionGuard, Miscount, Outcome, Past
 from store.models.reasons import ChangeCause, ChangeCode, Lack, LackCode, Reason, ReasonCode
 from store.proposals.actions import Act
 from store.proposals.decisions import ApprovalRequirements, Closing, LeaseLost, PendingApproval

@@ -16,7 +16,6 @@ from store.graduation.past_cases import case_ids
 from store.graduation.reducer import TrustChange
 from store.models import (
     CallState,
-    CaseKind,
     CaseKindState,
     Decision,
     Mode,
@@ -25,7 +24,7 @@ from store.models import (
     ProposalState,
     Verdict,
 )
-from store.models.graduation import ExecutionGuard
+from store.models.graduation import CaseKind, ExecutionGuard
 from store.models.reasons import ChangeCause, ChangeCode
 from store.proposals.actions import Act, retry
 from store.proposals.decisions import ApprovalRequirements, decide

@@ -26,7 +26,6 @@ from store.graduation.case_kinds import add_outcome, get_case_kind
 from store.graduation.learn import assess
 from store.models import (
     CallState,
-    CaseKind,
     CaseKindState,
     Decision,
     Mode,
@@ -37,7 +36,7 @@ from store.models import (
     ProposalState,
     Verdict,
 )
-from store.models.graduation import GateInputs, Outcome, Spent
+from store.models.graduation import CaseKind, GateInputs, Outcome, Spent
 from store.models.reasons import LabelReason, Reason, ReasonCode
 from store.proposals.actions import Act, restate, undo
 from store.proposals.decisions import PendingApproval, decide

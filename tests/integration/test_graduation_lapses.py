@@ -7,7 +7,8 @@ from store.audit_log.verify import verify
 from store.graduation.case_kinds import get_case_kind
 from store.graduation.count_check import check_counts
 from store.graduation.pages import kinds_page
-from store.models import CaseKind, CaseKindState, Mode, ProposalState
+from store.models import CaseKindState, Mode, ProposalState
+from store.models.graduation import CaseKind
 from store.models.reasons import ChangeCode
 from store.proposals.proposals import get_proposal
 from tests.fixtures.past_cases import Past, past

@@ -18,16 +18,8 @@ from bot.pipeline.learn import Assessor
 from store.engine.settings_kv import Setting, hold_or_set
 from store.graduation.case_kinds import pause, resume
 from store.graduation.pages import automatic_runs, kinds_page
-from store.models import (
-    CaseKind,
-    CaseKindState,
-    Decision,
-    Mode,
-    Proposal,
-    ProposalKind,
-    ProposalState,
-    Verdict,
-)
+from store.models import CaseKindState, Decision, Mode, Proposal, ProposalKind, ProposalState, Verdict
+from store.models.graduation import CaseKind
 from store.models.reasons import ChangeCause, ChangeCode, PolicyCode
 from store.proposals.decisions import decide
 from store.proposals.proposals import get_proposal

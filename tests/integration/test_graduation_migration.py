@@ -19,7 +19,8 @@ from store.graduation.case_kinds import get_case_kind
 from store.graduation.labels import generations_of
 from store.graduation.pages import changes_of
 from store.graduation.reducer import Generation
-from store.models import CaseCounts, CaseKindState, Mode
+from store.models import CaseKindState, Mode
+from store.models.graduation import CaseCounts
 from store.models.reasons import ChangeCause, ChangeCode
 from store.proposals.proposals import get_proposal
 from store.schema.graduation import cap_usage, case_labels, metadata

@@ -26,13 +26,12 @@ from store.models import (
     CaseKindState,
     Decision,
     Mode,
-    NewCaseKind,
     NewProposal,
     Proposal,
     ProposalState,
     Verdict,
 )
-from store.models.graduation import Evaluation, GateInputs, Past
+from store.models.graduation import Evaluation, GateInputs, NewCaseKind, Past
 from store.models.reasons import ChangeCause, ChangeCode
 from store.proposals.actions import Act, due_snoozes, restate, snooze
 from store.proposals.decisions import ApprovalRequirements, decide

@@ -30,8 +30,8 @@ from store.graduation.learn import (
     set_aside_kinds,
 )
 from store.graduation.reducer import TrustChange
-from store.models import CaseKind, CaseKindState, Decision, Mode, Verdict
-from store.models.graduation import ExecutionGuard
+from store.models import CaseKindState, Decision, Mode, Verdict
+from store.models.graduation import CaseKind, ExecutionGuard
 from store.models.reasons import ChangeCause, ChangeCode, Lack, LackCode, PolicyCode, Reason, ReasonCode
 from store.proposals.decisions import decide
 from store.proposals.execution import may_still_run

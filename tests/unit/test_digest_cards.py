@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.demo.blockkit import lint_message
-from bot.ui.reports import chart, digest, escalation, reminder, span
+from bot.ui.digest import chart, digest, escalation, reminder, span
 from store.models import Proposal, ProposalState
 from store.models.details import DailyStats
 

@@ -30,6 +30,8 @@ from bot.results import (
     DecisionStatus,
     FollowupResult,
     FollowupStatus,
+    PauseResult,
+    PauseStatus,
     Purpose,
     Refusal,
     RefusalCode,
@@ -39,6 +41,7 @@ from bot.ui import bundle as on_bundle
 from bot.ui import (
     card_modals,
     details,
+    digest,
     elements,
     ephemeral,
     graduation,
@@ -52,9 +55,18 @@ from bot.ui import (
 from bot.ui.card import buttons, card, copy_of, outbox_message, thread_line
 from bot.ui.elements import Message
 from store.graduation.reducer import first_seen
-from store.models import CaseKind, CaseKindState, NewCaseKind, ProposalState, RuleMatchState
+from store.models import CaseKindState, ProposalState, RuleMatchState
 from store.models.details import DailyStats, OutboxCode, RuleActivity
-from store.models.graduation import AutomaticRuns, Change, KindsPage, KindStanding, Paused, Spent
+from store.models.graduation import (
+    AutomaticRuns,
+    CaseKind,
+    Change,
+    KindsPage,
+    KindStanding,
+    NewCaseKind,
+    Paused,
+    Spent,
+)
 from store.models.reasons import ChangeCause, ChangeCode
 from tests.fixtures.card_strategies import (
     ACTORS,
@@ -159,6 +171,9 @@ _NAMELESS = st.builds(
 _REFUSALS = _NAMELESS | st.builds(
     Refusal, st.just(_NAMING), st.sampled_from(Purpose), st.sampled_from(ACTORS)
 )
+_PAUSED = st.builds(
+    PauseResult, st.sampled_from(PauseStatus), st.none() | _PAUSE, _PERSON, st.none() | _NAMELESS
+)
 _DECISIONS = st.builds(
     DecisionResult, st.sampled_from(DecisionStatus), st.none() | proposals(), _PERSON, st.none() | _REFUSALS,
     st.sets(st.sampled_from(ACTORS)).map(frozenset), st.booleans(), TEXT,
@@ -186,16 +201,19 @@ RENDERERS: Mapping[Callable[..., Any], Strategy] = {
         (details.code, TEXT),
         (details.details_view, dossiers(), TEXT, _LINKS, st.integers(-1, 6)),
         (details.loading,),
-        (reports.reminder, _WAITING, _LINKS),
-        (reports.doubt, _WAITING, st.lists(_PERSON, max_size=2), _LINKS),
-        (reports.escalation, _WAITING, st.lists(_PERSON, max_size=2), _LINKS),
-        (reports.digest, st.just(date(2026, 11, 20)), _NUMBERS, _COUNT, _DAYS),
+        (digest.reminder, _WAITING, _LINKS),
+        (digest.doubt, _WAITING, st.lists(_PERSON, max_size=2), _LINKS),
+        (digest.escalation, _WAITING, st.lists(_PERSON, max_size=2), _LINKS),
+        (digest.digest, st.just(date(2026, 11, 20)), _NUMBERS, _COUNT, _DAYS),
         (reports.status_message, healths()),
         (reports.feed_line, healths()),
         (reports.automatic, st.none() | _PAUSE),
         (reports.paused_message, _PAUSE),
         (reports.resumed_message, _PERSON, _PAUSE),
         (reports.nothing_to_resume,),
+        (reports.pause_ended_message, _PAUSE),
+        (reports.retried_message, TEXT, st.lists(TEXT, max_size=3)),
+        (reports.pause_result, _PAUSED),
         (home.home_view, homes()),
         (home.outside_view, TEXT),
         (home.help_message, st.just({"queue": "what waits"}), TEXT, st.just("queue")),
@@ -208,6 +226,7 @@ RENDERERS: Mapping[Callable[..., Any], Strategy] = {
         (thread_lines.assigned_line, _PERSON, _PERSON, proposals()),
         (thread_lines.asked_line, _PERSON, st.none() | _PERSON, TEXT),
         (thread_lines.held_line, _PERSON),
+        (thread_lines.stranger_line, _PERSON),
         (thread_lines.reason_line, _PERSON, TEXT),
         (thread_lines.edited_line, _PERSON, _CHANGES),
         (thread_lines.why_answer, recorded()),

@@ -14,8 +14,8 @@ from bot.proposals.build import money_of
 from bot.ui.card import score_line
 from polar.catalog import Call
 from polar.events import Event
-from store.models import CaseKind, CaseKindState, Mode, NewCaseKind, NewProposal, PlannedCall
-from store.models.graduation import Evaluation, GateInputs, Label, Past
+from store.models import CaseKindState, Mode, NewProposal, PlannedCall
+from store.models.graduation import CaseKind, Evaluation, GateInputs, Label, NewCaseKind, Past
 from store.models.reasons import AlwaysAsk, LabelReason, PolicyCode
 from tests.fixtures.card_states import asked
 

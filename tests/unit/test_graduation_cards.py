@@ -14,8 +14,8 @@ from bot.listeners.commands import read_command
 from bot.ui.graduation import PAGE, home_section, left_today, trust_message
 from polar.catalog import Risk
 from store.graduation.reducer import first_seen
-from store.models import CaseKindState, NewCaseKind
-from store.models.graduation import Change, KindsPage, KindStanding, Paused, Spent
+from store.models import CaseKindState
+from store.models.graduation import Change, KindsPage, KindStanding, NewCaseKind, Paused, Spent
 from store.models.reasons import ChangeCause, ChangeCode
 
 NOW = datetime(2026, 11, 21, 9, tzinfo=UTC)

@@ -9,7 +9,7 @@ from bot.graduation.score import STANDARDS, missing, smallest
 from bot.ui.graduation_words import lack_words
 from polar.catalog import Risk
 from store.graduation.reducer import first_seen
-from store.models import NewCaseKind
+from store.models.graduation import NewCaseKind
 
 R2 = STANDARDS[Risk.R2]
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)

@@ -19,7 +19,8 @@ from store.graduation.reducer import (
     generation_of,
     is_idle,
 )
-from store.models import CaseKind, CaseKindState, Mode, NewCaseKind, OutcomeKind, Verdict
+from store.models import CaseKindState, Mode, OutcomeKind, Verdict
+from store.models.graduation import CaseKind, NewCaseKind
 from store.models.reasons import ChangeCause, ChangeCode
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)

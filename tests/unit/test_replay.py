@@ -19,14 +19,13 @@ from store.models import (
     CaseKindState,
     Decision,
     Mode,
-    NewCaseKind,
     NewProposal,
     OutcomeKind,
     PlannedCall,
     ProposalState,
     Verdict,
 )
-from store.models.graduation import Change, History, Outcome, Past, PastCase
+from store.models.graduation import Change, History, NewCaseKind, Outcome, Past, PastCase
 from store.models.reasons import AlwaysAsk, CaseResult, ChangeCause, ChangeCode, PolicyCode, PolicyReason
 
 START = datetime(2026, 5, 1, 9, tzinfo=UTC)
