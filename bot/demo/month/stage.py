@@ -263,8 +263,8 @@ class Stage:
 
 
 def words_of(message: Message) -> str:
-    """All words that a message shows, in reading order, after its text."""
-    return " ".join([message.text, *_texts(message.blocks)])
+    """All words that a message shows, in reading order, after its text; one space wherever there are some."""
+    return " ".join(" ".join([message.text, *_texts(message.blocks)]).split())
 
 
 def _texts(part: Any) -> list[str]:
