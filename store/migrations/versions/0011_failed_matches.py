@@ -6,8 +6,8 @@ from alembic import op
 from store.engine.dialects import SafeJson, SafeText, UtcDateTime
 from store.migrations.tables import index, key, optional, refers, required
 
-revision = "0012"
-down_revision = "0011"
+revision = "0011"
+down_revision = "0010"
 
 
 def upgrade() -> None:

@@ -6,8 +6,8 @@ from alembic import op
 from store.engine.dialects import SafeText, UtcDateTime
 from store.migrations.tables import key, optional, refers, required
 
-revision = "0011"
-down_revision = "0010"
+revision = "0010"
+down_revision = "0009"
 
 
 def upgrade() -> None:

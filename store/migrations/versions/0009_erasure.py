@@ -14,7 +14,7 @@ from alembic import op
 from store.engine.dialects import UtcDateTime
 from store.migrations.tables import add_columns, index, key, optional, required
 
-revision = "0010"
+revision = "0009"
 down_revision = "0008"
 
 
