@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Any
 
 import aiohttp
 from aiohttp import web
@@ -35,7 +36,7 @@ from bot.logs import remembered
 from bot.metrics import POLAR_SECONDS, STORE_RETRIES
 from bot.permissions import Authority, ByRuleAndClass, Readers
 from bot.pipeline.timers import Step, timers
-from bot.pipeline.worker import Worker, answers_within, renewing
+from bot.pipeline.worker import QueueWorker, Worker, answers_within, renewing
 from bot.rules import RulesError, RuleSet, load_rules
 from bot.services import Notify, Queue, Services
 from bot.slack.client import TIMEOUT, RateLimits, Slack, SlackError
@@ -140,27 +141,10 @@ async def running(
         services, client = await assemble(stack, settings, store, rules, clock=clock, notify=notify)
         await stack.enter_async_context(renewing(services))
         slack_app = _bolt(settings, client)
-        approvals, proposing, token = ApprovalService(services), Proposing(services), settings.slack_app_token
+        approvals, token = ApprovalService(services), settings.slack_app_token
         supervisor = None if token is None else Supervisor(slack_app, token.get_secret_value(), clock)
         health_source = HealthSource(services, stack.enter_context(remembered(settings.secrets)), supervisor)
-        links = Links(store, services.slack)
-        set_up, graduation = SetUp(services, settings), GraduationScreen(services)
-        panels = (graduation.panel,)
-        home = HomeTab(services, approvals, health=health_source, links=links, set_up=set_up, panels=panels)
-        worker.add(home.queue_worker())
-        register(
-            slack_app,
-            services,
-            approvals,
-            proposing,
-            SlashCommand(services, health_source, links, proposing),
-            home,
-            Workspace(services, health_source),
-            graduation,
-            CardMenu(services, proposing, links),
-            Threads(services, approvals),
-            Bundles(services, approvals),
-        )
+        worker.add(_listen(slack_app, services, approvals, health_source, SetUp(services, settings)))
         slack_probe = _slack_probe(services.slack, supervisor, health_source)
         probes = {"store": _store_probe(store), "slack": slack_probe}
         stack.push_async_callback(finish)
@@ -180,6 +164,30 @@ async def running(
         )
         stack.push_async_callback(_stop, background)
         yield Running(url, metrics_url, services, approvals), background
+
+
+def _listen(
+    slack_app: AsyncApp, services: Services, approvals: ApprovalService, health: HealthSource, set_up: SetUp
+) -> QueueWorker[Any]:
+    """Attach every listener; the queue worker that draws Home tabs."""
+    links, proposing = Links(services.store, services.slack), Proposing(services)
+    graduation = GraduationScreen(services)
+    panels = (graduation.panel,)
+    home = HomeTab(services, approvals, health=health, links=links, set_up=set_up, panels=panels)
+    register(
+        slack_app,
+        services,
+        approvals,
+        proposing,
+        SlashCommand(services, health, links, proposing),
+        home,
+        Workspace(services, health),
+        graduation,
+        CardMenu(services, proposing, links),
+        Threads(services, approvals),
+        Bundles(services, approvals),
+    )
+    return home.queue_worker()
 
 
 def _heard(worker: Worker, names: Sequence[str]) -> None:
