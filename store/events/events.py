@@ -6,7 +6,7 @@ from datetime import datetime
 from operator import attrgetter, itemgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, or_, select, update
 
 from store.engine.dialects import (
     SafeText,
@@ -302,7 +302,7 @@ def retry_events(
     at most `limit`.
     """
     own = () if start is None else (events.c.id.startswith(start, autoescape=True),)
-    return _again(connection, and_(events.c.state == EventState.FAILED, *own), now, limit)
+    return _again(connection, now, limit, *own)
 
 
 def retry_changed(
@@ -312,14 +312,15 @@ def retry_changed(
     most `limit`.
     """
     other = select(_F.event_id).where(_F.rule_version.not_in(list(versions)))
-    return _again(connection, and_(events.c.state == EventState.FAILED, events.c.id.in_(other)), now, limit)
+    return _again(connection, now, limit, events.c.id.in_(other))
 
 
-def _again(connection: Connection, which: ColumnElement[bool], now: datetime, limit: int) -> list[str]:
+def _again(connection: Connection, now: datetime, limit: int, *which: ColumnElement[bool]) -> list[str]:
+    has_failed = spelled(events.c.state, EventState.FAILED)
+    first_come = select(events.c.id).where(has_failed, *which).order_by(events.c.received_at).limit(limit)
     # Locked in the order in which arriving webhooks lock them.
-    found = (
-        select(events.c.id).where(which).order_by(events.c.id).limit(limit).with_for_update(key_share=True)
-    )
+    found = select(events.c.id).where(has_failed, events.c.id.in_(first_come)).order_by(events.c.id)
+    found = found.with_for_update(key_share=True)
     ids = list(connection.execute(found).scalars())
     for first in range(0, len(ids), 500):
         own = update(events).where(events.c.id.in_(ids[first : first + 500]))

@@ -21,6 +21,7 @@ from store.models import NewEvent
 from store.proposals.decisions import asked
 from store.proposals.proposals import get_proposal, touch
 from store.schema import bundles, events, outbox, pending_approvals, proposals, rule_matches
+from store.schema.waiting import wishes
 from tests.fixtures.full_database import HOUR, SOON, prepare
 from tests.fixtures.store_beside import beside
 
@@ -29,7 +30,7 @@ LATER = SOON + 40 * HOUR
 ARGUMENTS: dict[str, Any] = {"now": LATER, "until": LATER + HOUR, "limit": 40}
 MORE: dict[str, dict[str, Any]] = {"claim_unknown": {"most_attempts": 9}}
 OF_CARDS: dict[str, Any] = {"now": LATER, "until": LATER + HOUR, "redraws": 40, "posts": 40}
-TABLES = (events, rule_matches, pending_approvals, outbox, proposals, bundles)
+TABLES = (events, rule_matches, pending_approvals, outbox, proposals, bundles, wishes)
 
 
 @pytest.fixture
