@@ -117,7 +117,7 @@ async def _checked(services: Services, claimed: Claimed[Proposal]) -> ExecutionR
     try:
         plan = await _plan(services, claimed.row)
     except NotFound as error:
-        plan = gone(error, CALL)
+        plan = gone(error, CALL, partly=_partly(claimed.row))
     except (EvaluationError, InvalidCall) as error:
         return ExecutionResult(ProposalState.FAILED, Reason.of(ReasonCode.CANNOT_TELL, problem=str(error)))
     except PolarError as error:
@@ -138,10 +138,15 @@ async def _checked(services: Services, claimed: Claimed[Proposal]) -> ExecutionR
 
 def _unread(services: Services, proposal: Proposal, error: PolarError) -> ExecutionResult:
     """The outcome when what the next call depends on cannot be read: nothing is sent."""
+    cause = reason_of(error, partly=_partly(proposal))
     if classify(error) is CallResult.CONFIGURATION:
-        return ExecutionResult(ProposalState.FAILED, Reason.of(ReasonCode.NOT_SENT, reason_of(error)))
-    why = Reason.of(ReasonCode.CHECK_FAILED, reason_of(error))
-    return _not_now(services.clock(), proposal, why)
+        return ExecutionResult(ProposalState.FAILED, Reason.of(ReasonCode.NOT_SENT, cause))
+    return _not_now(services.clock(), proposal, Reason.of(ReasonCode.CHECK_FAILED, cause))
+
+
+def _partly(proposal: Proposal) -> bool:
+    """Tell whether some of it was carried out, or may have been: then nobody is told that nothing was."""
+    return proposal.in_doubt or any(call.state == CallState.DONE for call in proposal.calls)
 
 
 async def _no_longer_in_doubt(services: Services, claimed: Claimed[Proposal], why: Reason) -> ExecutionResult:
@@ -228,7 +233,7 @@ async def _call_all(services: Services, claimed: Claimed[Proposal], plan: Plan) 
             outcome = _stops(services, proposal, error, why)
             if outcome is not None:
                 return outcome
-            refusals.append(reason_of(error))
+            refusals.append(why)
             continue
         if done is None:
             return ExecutionResult(ProposalState.APPROVED, Reason(ReasonCode.TOOK_TOO_LONG), again=True)
@@ -336,7 +341,8 @@ async def _call(services: Services, claimed: Claimed[Proposal], call: ProposalCa
         answer = await services.polar.send(Call.of(call))
     except PolarError as error:
         result = await _looked_up(services.polar, Call.of(call), error)
-        kept = call.in_doubt and result is CallResult.NOT_SENT
+        # What is not known of the first try stays unknown, whatever Polar says to the next one.
+        kept = call.in_doubt and result in (CallResult.NOT_SENT, CallResult.REFUSED, CallResult.CONFIGURATION)
         why = call.reason if kept else reason_of(error)
         await _end(services, claimed, call, _AFTER[result], status=error.status, reason=why)
         POLAR_WRITES.labels("not_sent" if result is CallResult.NOT_SENT else _AFTER[result]).inc()

@@ -82,7 +82,9 @@ async def _look(services: Services, proposal: Proposal, event: StoredEvent | Non
     new = new_proposal(
         rule, policy, draft, proposal.fact_key, event=recalled.event, event_id=recalled.stored.id, now=at
     )
-    return await _compared(services.polar, proposal, replace(new, calls=_in_order(proposal.calls, new.calls)))
+    # The id is the one it has: a fact key that a migration has hashed would give another.
+    new = replace(new, id=proposal.id, calls=_in_order(proposal.calls, new.calls))
+    return await _compared(services.polar, proposal, new)
 
 
 def no_longer(found: Evaluated, checked: str) -> NoLonger:
@@ -90,9 +92,9 @@ def no_longer(found: Evaluated, checked: str) -> NoLonger:
     return NoLonger(Reason.of(ReasonCode.NO_LONGER_APPLIES, checked=checked, condition=found.untrue))
 
 
-def gone(error: NotFound, checked: str) -> NoLonger:
-    """Polar no longer has what it is about."""
-    return NoLonger(Reason.of(ReasonCode.GONE_AT_POLAR, reason_of(error), checked=checked))
+def gone(error: NotFound, checked: str, *, partly: bool = False) -> NoLonger:
+    """Polar no longer has what it is about. `partly` as in `reason_of`."""
+    return NoLonger(Reason.of(ReasonCode.GONE_AT_POLAR, reason_of(error, partly=partly), checked=checked))
 
 
 def _in_order(shown: Sequence[PlannedCall], now: tuple[PlannedCall, ...]) -> tuple[PlannedCall, ...]:

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from bot.config.policy import Policy
+from bot.demo.polar.errors import rule
+from bot.demo.polar.standin import HANDLERS
 from bot.results import FollowupResult, FollowupStatus
 from bot.slack.client import SlackUser
 from bot.ui.card import card
@@ -143,6 +145,40 @@ async def test_what_was_not_done_is_sent_once_more(after):
 
     assert (done.state, len(refunds(after, order))) == (ProposalState.SUCCEEDED, 1)
     assert done.status_reason is None
+
+
+async def test_a_refusal_of_the_second_try_leaves_the_first_in_doubt(after, monkeypatch):
+    order = after.polar.order()
+    failed = await doubtful(after, refund(order), "drop-before")
+
+    def refuse(_call):
+        raise rule(409, "Conflict", "On holiday.")
+
+    with monkeypatch.context() as patched:
+        patched.setitem(HANDLERS, REFUND, refuse)
+        refused = await again(after, failed)
+    assert (refused.state, refused.in_doubt) == (ProposalState.FAILED, True)
+    assert NOTHING not in words(refused, after)
+    late = {"order_id": order["id"], "reason": "customer_request", "amount": 1_000}
+    await after.polar.call("POST", "/v1/refunds/", late | {"metadata": {MARK: "p1"}})  # the first one lands
+
+    done = await again(after, refused)
+
+    assert (done.state, done.status_reason) == (ProposalState.SUCCEEDED, Reason(ReasonCode.FOUND_DONE))
+    assert len(refunds(after, order)) == 1
+
+
+@pytest.mark.parametrize("fault", ["drop-before", "500-before", "429"])
+async def test_while_polar_cannot_be_read_nothing_is_said_of_what_was_done(after, fault):
+    order = after.polar.order()
+    failed = await doubtful(after, refund(order), "drop-after")
+    after.polar.standin.fail_next(fault, 9, only="refunds:list")
+
+    waits = await again(after, failed)
+
+    assert waits.in_doubt
+    assert NOTHING not in words(waits, after)
+    assert len(refunds(after, order)) == 1
 
 
 async def test_while_the_list_cannot_be_read_nothing_is_sent(after):
