@@ -38,9 +38,11 @@ def run(argv: Sequence[str]) -> int:
 async def _erase(url: str, wanted: str) -> int:
     from bot.approvals.erasure import erase_customer, erasure_of, typed  # noqa: PLC0415 - see above
     from store import open_beside  # noqa: PLC0415 - see above
+    from store.engine.clock import clock_of  # noqa: PLC0415 - see above
 
     async with open_beside(url) as store:
-        found = await erase_customer(store, typed(wanted), erasure_of(BY, datetime.now(UTC)))
+        clock = await clock_of(store, lambda: datetime.now(UTC))
+        found = await erase_customer(store, typed(wanted), erasure_of(BY, clock()))
     if found is None:
         print(f"Nothing is kept of {clean(wanted, 100)}.")
         return 0

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
+from bot.proposals.build import MOST_CALLS
 from bot.services import Queue, Services
 from polar.catalog import Call
 from polar.errors import PolarError
@@ -72,7 +73,7 @@ async def _disputes(services: Services, now: datetime) -> bool:
 
 
 async def _failed_deliveries(services: Services, now: datetime) -> bool:
-    """Store one event for each other endpoint and each hour in which that endpoint did not take a webhook."""
+    """Store events of what other endpoints did not take: for each and each hour, of 50 webhooks at most."""
     known = await services.store.do(polled_until, "deliveries")
     start = max(known or now - _ATTEMPTS_TAKE - _WINDOW, now - _LOOKS_BACK)
     end = start + _WINDOW
@@ -99,11 +100,13 @@ async def _one_endpoint(
         if start <= datetime.fromisoformat(event["created_at"]) < end:
             # Without the payload: it is the customers', and the card has no use for it.
             failed[event["id"]] = {name: event[name] for name in ("id", "type", "created_at")}
-    if failed:
-        data = {"id": endpoint["id"], "host": urlsplit(endpoint["url"]).hostname or "an endpoint"}
-        data |= {"since": start.isoformat(), "until": until.isoformat(), "events": list(failed.values())}
-        name = f"poll:webhook_delivery:{endpoint['id']}:{start:%Y%m%dT%H%M%S}"
-        await _record(services, name, "webhook_delivery.failed", data, now)
+    of_all = {"id": endpoint["id"], "host": urlsplit(endpoint["url"]).hostname or "an endpoint"}
+    of_all |= {"since": start.isoformat(), "until": until.isoformat()}
+    name = f"poll:webhook_delivery:{endpoint['id']}:{start:%Y%m%dT%H%M%S}"
+    missed = list(failed.values())
+    for first in range(0, len(missed), MOST_CALLS):  # each is sent again by a call of its own
+        part = of_all | {"events": missed[first : first + MOST_CALLS]}
+        await _record(services, f"{name}:{first}" if first else name, "webhook_delivery.failed", part, now)
 
 
 async def _record(services: Services, id_: str, type_: str, data: Mapping[str, Any], now: datetime) -> None:

@@ -222,7 +222,7 @@ def reopen_declined(
     thread of its card.
     """
     found = lock_proposal(connection, proposal_id)
-    if found is None or found.decided_by != actor or found.undo_of_id is not None:
+    if found is None or found.decided_by != actor or not _may_come_back(found):
         return False
     states = (ProposalState.DECLINED, ProposalState.PENDING)
     act = _TakenBack(found.id, states, actor, at, notice)
@@ -242,12 +242,18 @@ def renew_approved(
     wait. False: it is not they who undid it. `notice` as in `reopen_declined`.
     """
     found = lock_proposal(connection, proposal_id)
-    undone = Reason.of(ReasonCode.UNDONE_IN_TIME, actor=actor)
-    if found is None or found.status_reason != undone or found.undo_of_id is not None:
+    why = None if found is None else found.status_reason
+    theirs = why is not None and why.code is ReasonCode.UNDONE_IN_TIME and why.args.get("actor") == actor
+    if found is None or not theirs or not _may_come_back(found):
         return False
     until, states = at + rest, (ProposalState.WITHDRAWN, ProposalState.APPROVED)
     waits = {"due_at": until, "cancellable_until": until if rest else None}
     return _take_back(connection, _TakenBack(found.id, states, actor, at, notice), **waits)
+
+
+def _may_come_back(found: Proposal) -> bool:
+    """An undo can be asked for anew; of an erased one the texts that it would send are gone."""
+    return found.undo_of_id is None and found.erased_at is None
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,24 @@ async def test_hours_follow_one_another_and_our_own_endpoint_is_left_out(shop_li
     assert {dict(each.facts)["Endpoint"] for each in found} == {"crm.example"}
 
 
+async def test_of_many_webhooks_each_card_sends_as_many_again_as_it_may(shop_line: Line) -> None:
+    async with Receiver(refuse=999).listening() as ours:
+        shop_line.polar.standin.connect(ours.url)
+        _other_endpoint(shop_line)
+        await shop_line.poll()  # from here on nothing is missed
+        for _ in range(60):
+            tell_order(shop_line.shop, "order.paid", shop_line.polar.order())
+        for event in shop_line.polar.standin.send_pending("a sale"):
+            await event.tried.wait()
+        shop_line.clock.advance(hours=3)
+        for _ in range(4):
+            await shop_line.poll()
+
+    found = [each for each in await shop_line.proposals() if each.rule == "redeliver-failed-webhooks"]
+    assert sorted(len(each.calls) for each in found) == [10, 50]
+    assert len({call.path["id"] for each in found for call in each.calls}) == 60
+
+
 async def test_what_polar_delivered_in_the_end_is_no_failure(shop_line: Line) -> None:
     _other_endpoint(shop_line)
     tell_order(shop_line.shop, "order.paid", shop_line.polar.order())
