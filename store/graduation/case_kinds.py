@@ -21,7 +21,15 @@ from sqlalchemy import (
 )
 
 from store.audit_log.log import append
-from store.engine.dialects import insert_new, readable, row_of, upsert_increment, value_of, values_of
+from store.engine.dialects import (
+    insert_new,
+    readable,
+    row_of,
+    upsert_increment,
+    upsert_newer,
+    value_of,
+    values_of,
+)
 from store.engine.settings_kv import Setting, hold, hold_or_set, read, write
 from store.graduation import reducer
 from store.graduation.reducer import (
@@ -45,7 +53,7 @@ from store.models import (
 )
 from store.models.graduation import CaseKind, NewCaseKind, Outcome, Paused, Spent
 from store.models.reasons import ChangeCause, Lack, LackCode
-from store.schema import proposals
+from store.schema import proposals, settings_kv
 from store.schema.graduation import cap_usage, case_kinds, outcomes
 from store.schema.graduation import pause as pause_table
 
@@ -238,10 +246,9 @@ def note_human(connection: Connection, actor: str, at: datetime) -> None:
     """Note when a person last decided anything, for the dead man's switch."""
     if actor in tuple(Actor):
         return
-    text = at.isoformat(timespec="microseconds")
     # Texts of one length in one zone: they compare as they follow.
-    if hold_or_set(connection, Setting.LAST_HUMAN_AT, text) < text:
-        write(connection, Setting.LAST_HUMAN_AT, text)
+    newest = {"name": Setting.LAST_HUMAN_AT, "value": at.isoformat(timespec="microseconds")}
+    upsert_newer(connection, settings_kv, [newest], "value")
 
 
 def last_human(connection: Connection, now: datetime) -> datetime | None:
