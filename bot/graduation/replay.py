@@ -1,10 +1,8 @@
 """A replay of past cases under any policy. Each case is evaluated first, and its decision is read afterwards.
 
-The replay uses the functions of the live program (gate, labels, score, novelty, reducer, usage). It differs
-in the policy and in these assumptions. A person accepts at once each offer to let a kind of case run on its
-own. A person turns a kind on again a day after its pause. Changes of trust by hand (turned on by manual
-override, turned off, paused everything) are left out. A case that runs in the replay and was declined in the
-past has no approver in the replay: it is counted, but it does not reduce trust. Pure.
+The replay uses the live program's functions under these assumptions. A person accepts each offer at once, and
+turns a kind on again a day after its pause. Changes of trust by hand are left out. A case that runs in it and
+was declined has no approver in it: it is counted, and does not reduce trust. Pure.
 """
 
 import heapq
@@ -61,7 +59,7 @@ from store.models.graduation import (
 from store.models.reasons import UNSEEN, ChangeCause, ChangeCode, PolicyCode, PolicyReason, read_policy_reason
 
 RESUMED_AFTER = timedelta(days=1)
-_ASKED = Evaluation(Mode.ASKED, {})  # the result of a kind that has not graduated, without evaluation
+_ASKED = Evaluation(Mode.ASKED, {})  # of a kind that has not graduated, without evaluation
 _OUTCOME, _DECISION, _LAPSE, _MATURE, _RESUME, _ARRIVAL = range(6)  # the order of steps at the same moment
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _ON = TrustChange(CaseKindState.GRADUATED, ChangeCause(ChangeCode.THRESHOLD_MET))
