@@ -181,10 +181,22 @@ def end_call(
     answer: Any = None,
 ) -> bool:
     """Note the result of a call. False: the lease has gone to somebody else."""
-    held = select(proposals.c.id).where(EXECUTION.held(token, proposal_id))
+    held = calls.c.proposal_id.in_(select(proposals.c.id).where(EXECUTION.held(token, proposal_id)))
     open_states = [CallState.SENDING, CallState.PLANNED, CallState.UNKNOWN]
-    own = (calls.c.proposal_id.in_(held), calls.c.number == number, calls.c.state.in_(open_states))
     said = {"state": state, "status": status, "answer": answer} | columns_of(reason)
+    return _note_answer(connection, proposal_id, number, said, now, held, calls.c.state.in_(open_states))
+
+
+def _note_answer(
+    connection: Connection,
+    proposal_id: str,
+    number: int,
+    said: dict[str, Any],
+    now: datetime,
+    *which: ColumnElement[bool],
+) -> bool:
+    """Write what became of a call, into the log too. False: it is none of `which`; nothing is written."""
+    own = (calls.c.proposal_id == proposal_id, calls.c.number == number, *which)
     result = connection.execute(update(calls).where(*own).values(said | {"finished_at": now}))
     if result.rowcount != 1:
         return False
@@ -216,9 +228,7 @@ def answer_late(
     if call.state not in (CallState.SENDING, CallState.UNKNOWN) and not call.in_doubt:
         return False
     said = {"state": state, "status": status, "answer": answer} | columns_of(reason)
-    own = (calls.c.proposal_id == proposal_id, calls.c.number == number)
-    connection.execute(update(calls).where(*own).values(said | {"finished_at": now}))
-    append(connection, "answer", proposal_id, {"number": number} | said, now)
+    _note_answer(connection, proposal_id, number, said, now)
     to = state_after_unknown(connection, proposal_id)
     if found.state == ProposalState.FAILED and to == ProposalState.SUCCEEDED:
         to = ProposalState.APPROVED  # nothing is left to be sent: the next run stores the result
