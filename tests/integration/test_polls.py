@@ -70,9 +70,7 @@ async def test_hours_follow_one_another_and_our_own_endpoint_is_left_out(shop_li
         _other_endpoint(shop_line)
         await shop_line.poll()  # from here on nothing is missed
         for _ in range(3):
-            tell_order(shop_line.shop, "order.paid", shop_line.polar.order())
-            for event in shop_line.polar.standin.send_pending("a sale"):
-                await event.tried.wait()
+            await _sales(shop_line)
             shop_line.clock.advance(minutes=50)
         for _ in range(12):
             await shop_line.poll()
@@ -87,10 +85,7 @@ async def test_of_many_webhooks_each_card_sends_as_many_again_as_it_may(shop_lin
         shop_line.polar.standin.connect(ours.url)
         _other_endpoint(shop_line)
         await shop_line.poll()  # from here on nothing is missed
-        for _ in range(60):
-            tell_order(shop_line.shop, "order.paid", shop_line.polar.order())
-        for event in shop_line.polar.standin.send_pending("a sale"):
-            await event.tried.wait()
+        await _sales(shop_line, 60)
         shop_line.clock.advance(hours=3)
         for _ in range(4):
             await shop_line.poll()
@@ -102,15 +97,21 @@ async def test_of_many_webhooks_each_card_sends_as_many_again_as_it_may(shop_lin
 
 async def test_what_polar_delivered_in_the_end_is_no_failure(shop_line: Line) -> None:
     _other_endpoint(shop_line)
-    tell_order(shop_line.shop, "order.paid", shop_line.polar.order())
-    for event in shop_line.polar.standin.send_pending("a sale"):
-        await event.tried.wait()
+    await _sales(shop_line)
     for row in shop_line.shop.tables["webhooks/deliveries"].values():
         row["webhook_event"]["succeeded"] = True  # a later attempt went through
     shop_line.clock.advance(hours=3)
     await shop_line.poll()
 
     assert await shop_line.rules() == []
+
+
+async def _sales(on: Line, count: int = 1) -> None:
+    """Sell, and wait until Polar has told of it."""
+    for _ in range(count):
+        tell_order(on.shop, "order.paid", on.polar.order())
+    for event in on.polar.standin.send_pending("a sale"):
+        await event.tried.wait()
 
 
 def _other_endpoint(on: Line) -> None:
