@@ -232,8 +232,7 @@ class PolarClient:
             is_write=operation.is_write,
         )
         if isinstance(failure, RateLimited):
-            self._limiter.pause(failure.retry_after)
-            await self._limiter.pause_shared(failure.retry_after)
+            await self._limiter.pause_all(failure.retry_after)
         raise failure
 
 

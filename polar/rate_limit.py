@@ -118,8 +118,9 @@ class RateLimiter:
         """Let no call through for so long: Polar has said so."""
         self._bucket.pause(seconds)
 
-    async def pause_shared(self, seconds: float) -> None:
-        """Have the other replicas keep to a pause too."""
+    async def pause_all(self, seconds: float) -> None:
+        """As `pause`, in the other replicas too."""
+        self.pause(seconds)
         if self._shared is not None:
             await self._shared.pause(_KEY, seconds, size=self._size, step=1 / self._per_second)
 

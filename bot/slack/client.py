@@ -158,8 +158,9 @@ class RateLimits:
         left = 1.0 if method in self._tiers else math.inf
         self._bucket(method, channel).pause(seconds, left=left)
 
-    async def pause_shared(self, method: str, channel: str | None, seconds: float) -> None:
-        """Have the other replicas keep to a pause too."""
+    async def pause_all(self, method: str, channel: str | None, seconds: float) -> None:
+        """As `pause`, in the other replicas too."""
+        self.pause(method, channel, seconds)
         if self._shared is not None and method in self._tiers:
             await self._shared.pause(self._key(method, channel), seconds, **self._pace(method))
 
@@ -230,8 +231,7 @@ class Slack:
             with SLACK_SECONDS.labels(name).time():
                 return (await send(method, **arguments)).data
         except SlackRateLimited as error:
-            self.limits.pause(name, channel, error.retry_after)
-            await self.limits.pause_shared(name, channel, error.retry_after)
+            await self.limits.pause_all(name, channel, error.retry_after)
             raise
 
     async def _pages(

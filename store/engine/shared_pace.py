@@ -9,11 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from operator import itemgetter
 
 from sqlalchemy import Connection, Executable, Float, Select, bindparam, case, select
 
 from store.engine.clock import DatabaseClock, clock_of
-from store.engine.dialects import insert_into
+from store.engine.dialects import insert_into, upsert_newer
 from store.engine.engines import is_file
 from store.engine.errors import StoreError
 from store.engine.store import Store
@@ -65,9 +66,8 @@ def take_rooms(connection: Connection, rooms: Sequence[Room]) -> list[float]:
 @without_turn
 def pause_rooms(connection: Connection, pauses: Sequence[Pause]) -> list[None]:
     """Keep these pauses, each only if there is no longer one."""
-    for pause in sorted(pauses, key=lambda one: one.key):
-        full_at = pause.until + (pause.size - 1) * pause.step
-        connection.execute(_pause(connection.dialect.name), {"key": pause.key, "full_at": full_at})
+    rows = [{"key": one.key, "full_at": one.until + (one.size - 1) * one.step} for one in pauses]
+    upsert_newer(connection, shared_pace, sorted(rows, key=itemgetter("key")), "full_at")
     return [None] * len(pauses)
 
 
@@ -81,17 +81,6 @@ def _take(name: str) -> Executable:
         set_={"full_at": case((given > now, given), else_=now) + bindparam("step", type_=Float)},
         where=given <= bindparam("full_by", type_=Float),
     ).returning(shared_pace.c.key)
-    return made
-
-
-@cache
-def _pause(name: str) -> Executable:
-    statement = insert_into(name, shared_pace)
-    made: Executable = statement.on_conflict_do_update(
-        index_elements=[shared_pace.c.key],
-        set_={"full_at": statement.excluded.full_at},
-        where=shared_pace.c.full_at < statement.excluded.full_at,
-    )
     return made
 
 

@@ -84,7 +84,7 @@ async def test_a_pause_that_slack_tells_one_replica_holds_for_the_other(rivals: 
         RateLimits(lambda: 0.0, {POST: Tier(60, 3)}, SharedPace(store, lambda: clock[0]))
         for store in rivals[:2]
     )
-    await first.pause_shared(POST, "C1", 30)
+    await first.pause_all(POST, "C1", 30)
 
     assert await second.take_shared(POST, "C1") == pytest.approx(30)
     assert second.free(POST, "C1") == 0  # so it does not ask again before
